@@ -1,0 +1,1 @@
+"""PyBal: health checks, pooling and announcement for Linux Virtual Server."""

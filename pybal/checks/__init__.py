@@ -1,0 +1,1 @@
+"""The check engine: sockets, deadlines, TLS and results with phases."""

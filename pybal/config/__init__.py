@@ -1,0 +1,1 @@
+"""pybal.conf as values: text, located sections, typed settings. Pure."""

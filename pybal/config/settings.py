@@ -1,0 +1,134 @@
+"""What pybal.conf says, as values: the result of reading it, given to :mod:`pybal.app` to build from.
+
+All durations are float seconds. The defaults are PyBal 1.15's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from pybal.model import Address, Service
+
+
+class IPVSBackend(StrEnum):
+    """How the IPVS table is written."""
+
+    NETLINK = "netlink"
+    MEMORY = "memory"
+
+
+class ServerField(StrEnum):
+    """A fact about the checked server that stands for itself in ``runcommand.arguments``."""
+
+    HOST = "host"
+    IP = "ip"
+    PORT = "port"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyFetchSettings:
+    """Options of ProxyFetch: HTTP and HTTPS checks. ``urls`` has at least one."""
+
+    urls: tuple[str, ...]
+    http_status: int = 200
+    timeout: float = 5.0
+    interval: float = 10.0
+    check_all: bool = False
+    max_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IdleConnectionSettings:
+    """Options of IdleConnection: a held TCP connection on which nothing is ever sent."""
+
+    timeout_clean_reconnect: float = 3.0
+    max_delay: float = 300.0
+    keepalive: bool = True
+    keepalive_retries: int = 3
+    keepalive_idle: int = 10
+    keepalive_interval: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class DNSQuerySettings:
+    """Options of DNSQuery. ``hostnames`` has at least one."""
+
+    hostnames: tuple[str, ...]
+    timeout: float = 5.0
+    interval: float = 10.0
+    fail_on_nxdomain: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UDPSettings:
+    """Options of UDP: an empty datagram, and the ICMP errors that answer it."""
+
+    interval: float = 10.0
+    icmp_timeout: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunCommandSettings:
+    """Options of RunCommand. ``arguments`` are literal texts and facts about the server."""
+
+    command: str
+    arguments: tuple[str | ServerField, ...] = ()
+    timeout: float = 20.0
+    interval: float = 60.0
+    log_output: bool = True
+
+
+MonitorSettings = ProxyFetchSettings | IdleConnectionSettings | DNSQuerySettings | UDPSettings | RunCommandSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """One service section.
+
+    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``source`` is the value of ``config``,
+    a URL whose scheme is known. ``line`` is that of the section's header.
+    """
+
+    service: Service
+    source: str
+    monitors: tuple[MonitorSettings, ...] = ()
+    allow_empty: bool = False
+    bgp: bool = True
+    bgp_med: int = 0
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BGPSettings:
+    """The global BGP options; present only with ``bgp = yes``."""
+
+    local_asn: int
+    peers: tuple[Address, ...]
+    as_path: tuple[int, ...]
+    med: int = 0
+    nexthop_ipv4: IPv4Address | None = None
+    nexthop_ipv6: IPv6Address | None = None
+    local_ips: tuple[Address, ...] = ()
+    local_port: int = 179
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentationSettings:
+    """Where the HTTP endpoints listen; present only with ``instrumentation = yes``."""
+
+    ips: tuple[Address, ...]
+    port: int = 9090
+    advertised_ips: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole pybal.conf without problems. ``services`` are in the order of the file."""
+
+    services: tuple[ServiceSettings, ...]
+    bgp: BGPSettings | None = None
+    instrumentation: InstrumentationSettings | None = None
+    ipvs_backend: IPVSBackend = IPVSBackend.NETLINK
+    dry_run: bool = False

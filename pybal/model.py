@@ -1,0 +1,190 @@
+"""The values every other module speaks of: services, members, servers, pools and reports.
+
+Pure: no clock, no I/O. Everything here is immutable; a change is a new value, made by :mod:`pybal.policy`.
+The words are those of the architecture: a *member* is the operator's line about a server, a *server* is one host in
+one pool with all we know of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from ipaddress import IPv4Address, IPv6Address
+from types import MappingProxyType
+
+Address = IPv4Address | IPv6Address
+
+
+class IPProtocol(StrEnum):
+    """What a service balances."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+class Health(StrEnum):
+    """What the monitors of a server, taken together, know of it."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Placement(Enum):
+    """Where a server stands with respect to the wanted set of its pool."""
+
+    OUT = "not pooled"
+    POOLED = "pooled"
+    FORCED = "forced"
+    """Pooled although nothing says it is up, because the depool threshold forbids its removal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A VIP with protocol, port and scheduler: one section of pybal.conf.
+
+    ``depool_threshold`` is the share (0 to 1) of the pool's members that is never depooled. ``monitors`` are the
+    names of the kinds of monitor that watch each server, in the order of the configuration; without any, servers
+    count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did.
+    """
+
+    name: str
+    protocol: IPProtocol
+    vip: Address
+    port: int
+    scheduler: str
+    scheduler_flags: tuple[str, ...] = ()
+    one_packet: bool = False
+    tunneling: bool = False
+    depool_threshold: float = 0.5
+    monitors: tuple[str, ...] = ()
+    initially_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The operator's line about a server. ``weight`` is IPVS's: 0 means no new connections."""
+
+    host: str
+    weight: int = 10
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A conclusive word of one monitor on one server.
+
+    ``reason`` is empty when up, else the phase and the fact (``status: HTTP 500, wanted 200``). ``at`` is the
+    monotonic time, in seconds, at which the monitor came to it.
+    """
+
+    up: bool
+    reason: str = ""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One host in one pool, with all we know of it.
+
+    ``address`` is ``None`` until the host's name has resolved; ``nowhere`` tells that the name is known to have no
+    address, as opposed to not being looked up successfully yet. ``reports`` has a key for each monitor of the
+    service, with ``None`` for those that have said nothing conclusive yet.
+    """
+
+    member: Member
+    reports: Mapping[str, Report | None] = field(default_factory=lambda: MappingProxyType({}))
+    address: Address | None = None
+    nowhere: bool = False
+    placement: Placement = Placement.OUT
+
+    @property
+    def host(self) -> str:
+        return self.member.host
+
+    @property
+    def health(self) -> Health:
+        """DOWN if one monitor says so, UNKNOWN while one is silent, else UP; UP without monitors."""
+        unknown = False
+        for report in self.reports.values():
+            if report is None:
+                unknown = True
+            elif not report.up:
+                return Health.DOWN
+        return Health.UNKNOWN if unknown else Health.UP
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has an address."""
+        return self.address is not None
+
+    @property
+    def eligible(self) -> bool:
+        """Whether the operator and the resolver allow it to be pooled at all."""
+        return self.member.enabled and self.address is not None
+
+    @property
+    def serving(self) -> bool:
+        """Whether it counts for the depool threshold: up and eligible."""
+        return self.eligible and self.health is Health.UP
+
+    @property
+    def pooled(self) -> bool:
+        return self.placement is not Placement.OUT
+
+    @property
+    def pooled_down(self) -> bool:
+        """Pooled although known to be down: what ``/alerts`` calls critical."""
+        return self.pooled and self.health is Health.DOWN
+
+    @property
+    def status(self) -> str:
+        """PyBal 1.15's three words, e.g. ``enabled/partially up/not pooled``; unknown shows as down."""
+        enabled = "enabled" if self.member.enabled else "disabled"
+        if self.health is Health.UP:
+            health = "up"
+        elif any(report is not None and report.up for report in self.reports.values()):
+            health = "partially up"
+        else:
+            health = "down"
+        return f"{enabled}/{health}/{'pooled' if self.pooled else 'not pooled'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The servers of one service, by host, in the order of their source.
+
+    ``listed`` is false until the source has delivered a first list. ``held`` maps addresses that the kernel held when
+    we started, and that no server has claimed yet, to their weights: while a name awaits its first lookup they
+    may be that server's, so they are not taken away.
+    """
+
+    service: Service
+    servers: Mapping[str, Server] = field(default_factory=lambda: MappingProxyType({}))
+    listed: bool = False
+    held: Mapping[Address, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something an operator should know that is not a decision: a source that fails, a name that does not resolve.
+
+    ``kind`` is a fixed word for machines (``source``, ``unresolved``, ``ipvs``, …), ``text`` a sentence for people.
+    """
+
+    service: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All pools at one moment, by the name of their service in the order of the configuration.
+
+    ``could_not_depool`` counts, for each service, the servers that went down and had to stay.
+    """
+
+    pools: Mapping[str, Pool]
+    could_not_depool: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    alerts: tuple[Alert, ...] = ()

@@ -1,0 +1,1 @@
+"""The long-lived watchers of servers, and a table of their kinds."""

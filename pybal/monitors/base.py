@@ -1,0 +1,55 @@
+"""The seam of the monitors: long-lived watchers of one server that report up or down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of a metric that only one kind of monitor has.
+
+    ``metric`` is the whole name (``pybal_monitor_proxyfetch_request_duration_seconds``); ``labels`` come after
+    service, host and monitor.
+    """
+
+    metric: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+
+
+class Monitor(Protocol):
+    """Watches one server for one service, from :meth:`start` to :meth:`stop`.
+
+    It reports transitions (and changed reasons) to the function it was made with, never from within :meth:`start` or
+    :meth:`stop`, and never after :meth:`stop`. Nothing that happens to it ends it. The counters are read at scrape.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name of its kind, as in pybal.conf: ``ProxyFetch``."""
+
+    @property
+    def up(self) -> bool | None:
+        """The last conclusive word, ``None`` before the first."""
+
+    @property
+    def up_results(self) -> int: ...
+
+    @property
+    def down_results(self) -> int: ...
+
+    @property
+    def up_transitions(self) -> int: ...
+
+    @property
+    def down_transitions(self) -> int: ...
+
+    def samples(self) -> Iterable[Sample]:
+        """Return the metrics of its kind, 0 where nothing has been measured yet."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...

@@ -1,0 +1,1 @@
+"""What the daemon tells: HTTP endpoints, alerts and metrics, from one snapshot."""
