@@ -1,0 +1,48 @@
+"""Runs a coroutine on a private reactor, and asserts that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.python.failure import Failure
+
+T = TypeVar("T")
+
+
+def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 20.0) -> T:
+    """Return what ``main(reactor)`` returns; raise what it raises, or TimeoutError after ``timeout`` seconds.
+
+    Fails when delayed calls or descriptors are still registered once ``main`` has ended.
+    """
+    reactor = EPollReactor()
+    reactor.seconds = time.monotonic  # as pybal.cli does
+    outcome: list[T | Failure] = []
+
+    def end(result: T | Failure) -> None:
+        outcome.append(result)
+        limit.cancel()
+        reactor.callLater(0, reactor.crash)
+
+    def overdue() -> None:
+        deferred.cancel()
+        outcome.append(Failure(TimeoutError(f"not done after {timeout:g} s")))
+        reactor.crash()
+
+    limit = reactor.callLater(timeout, overdue)
+    deferred = Deferred.fromCoroutine(main(reactor))
+    reactor.callWhenRunning(deferred.addBoth, lambda result: end(result) if limit.active() else None)
+    reactor.run(installSignalHandlers=False)
+    result = outcome[0]
+    if isinstance(result, Failure):
+        raise result.value
+    calls = reactor.getDelayedCalls()
+    readers = [reader for reader in reactor.getReaders() if reader not in reactor._internalReaders]
+    for call in calls:
+        call.cancel()
+    assert not calls, f"left in the reactor: {calls}"
+    assert not readers, f"left in the reactor: {readers}"
+    return result
