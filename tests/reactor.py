@@ -38,7 +38,7 @@ def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float =
     reactor.run(installSignalHandlers=False)
     result = outcome[0]
     if isinstance(result, Failure):
-        raise result.value
+        raise result.value  # type: ignore[misc]  # typed as optional by Twisted
     calls = reactor.getDelayedCalls()
     readers = [reader for reader in reactor.getReaders() if reader not in reactor._internalReaders]
     for call in calls:
