@@ -102,6 +102,11 @@ def can_depool(pool: Pool) -> bool:
     return serving(pool) >= floor(pool)
 
 
+def arithmetic(pool: Pool) -> str:
+    """Return the numbers behind every decision on the pool: ``serving 7 of 16, floor 8``."""
+    return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}"
+
+
 def too_small(pool: Pool) -> bool:
     """Return whether the threshold forbids that even one server of several is depooled (PyBal 1.15's formula)."""
     total = len(pool.servers)
