@@ -1,0 +1,86 @@
+"""What the daemon says of its pools, as texts and JSON values: pure functions of one snapshot.
+
+The answers of PyBal 1.15 (``/alerts``, ``/pools`` and below) are promises to the byte, which other programs parse;
+whatever else there is to say has its own paths, below ``/v1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+
+from pybal.model import Alert, Health, Pool, Server, Snapshot
+from pybal.policy import too_small
+
+NOT_FOUND = "The desired url was not found"
+
+JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
+
+
+class Level(StrEnum):
+    """How bad an alert is; ``ok`` is the absence of any."""
+
+    OK = "ok"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+def level(snapshot: Snapshot) -> tuple[Level, str]:
+    """Return the state of all pools together, as PyBal 1.15 has it, and the sentence that explains it."""
+    critical = [
+        f"{name}: Servers {', '.join(hosts)} are marked down but pooled"
+        for name, pool in snapshot.pools.items()
+        if (hosts := pooled_down(pool))
+    ]
+    if critical:
+        return Level.CRITICAL, "; ".join(critical)
+    small = [name for name, pool in snapshot.pools.items() if too_small(pool)]
+    if small:
+        return Level.WARNING, "".join(f"Pool {name} is too small to allow depooling. " for name in small)
+    return Level.OK, "All pools are healthy"
+
+
+def pooled_down(pool: Pool) -> list[str]:
+    """Return the hosts that are known to be down and pooled nevertheless, in the order of the source."""
+    return [host for host, server in pool.servers.items() if server.pooled_down]
+
+
+def alerts_text(snapshot: Snapshot) -> str:
+    """Return ``/alerts`` as text, without a newline at its end."""
+    state, message = level(snapshot)
+    return f"{state.upper()} - {message}"
+
+
+def alerts_json(snapshot: Snapshot) -> JSON:
+    state, message = level(snapshot)
+    return {"status": str(state), "msg": message}
+
+
+def pools_text(snapshot: Snapshot) -> str:
+    return "".join(f"{name}\n" for name in snapshot.pools)
+
+
+def pools_json(snapshot: Snapshot) -> JSON:
+    return list(snapshot.pools)
+
+
+def pool_text(pool: Pool) -> str:
+    return "".join(f"{host}:\t{server.status}\n" for host, server in pool.servers.items())
+
+
+def pool_json(pool: Pool) -> JSON:
+    return {host: server_json(server) for host, server in pool.servers.items()}
+
+
+def server_text(server: Server) -> str:
+    return f"{server.status}\n"
+
+
+def server_json(server: Server) -> JSON:
+    """Return the four keys that deployment tools insist on: not one more."""
+    return {
+        "pooled": server.pooled,
+        "weight": server.member.weight,
+        "up": server.health is Health.UP,
+        "enabled": server.member.enabled,
+    }
