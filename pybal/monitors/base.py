@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
+
+from pybal.model import Address, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +55,14 @@ class Monitor(Protocol):
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
+
+
+class Plan(Protocol):
+    """What all monitors of one kind share within one service: made once per service, never per server."""
+
+    @property
+    def name(self) -> str:
+        """The name of the kind, as in pybal.conf."""
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
+        """Return a monitor of one server, not started yet, which will tell ``report`` what it comes to."""
