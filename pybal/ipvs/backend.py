@@ -1,0 +1,125 @@
+"""Where an IPVS table lives: the seam that the reconciler writes through, and a table in memory that obeys the kernel's rules."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from ipaddress import IPv6Address
+from types import MappingProxyType
+from typing import Protocol
+
+from pybal.ipvs.model import (
+    Command,
+    Destination,
+    Encapsulation,
+    Entry,
+    Failure,
+    Forward,
+    Op,
+    ServiceKey,
+    Table,
+    refusal,
+)
+
+SCHEDULERS = frozenset(["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"])
+
+
+class BackendError(Exception):
+    """The table could be neither read nor written, or it is not known how far a batch got."""
+
+
+class Backend(Protocol):
+    """A table of IPVS services. Every call is synchronous, and raises BackendError when it could not be made."""
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        """Return the service with its destinations, ``None`` where there is none."""
+
+    def table(self) -> Table:
+        """Return all of it, what others made included."""
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        """Run all operations in order, whatever becomes of the single one; return those that failed.
+
+        What :func:`pybal.ipvs.model.refusal` objects to fails with EINVAL.
+        """
+
+    def close(self) -> None:
+        """Give back what the backend holds open. The table stays."""
+
+
+class MemoryBackend:
+    """A table in memory, with the errors of the kernel: for tests, for demonstrations and under a dry run.
+
+    ``loopback`` accepts destinations on the loopback network.
+    """
+
+    def __init__(self, table: Table = MappingProxyType({}), *, loopback: bool = False) -> None:
+        self._services = {key: entry.service for key, entry in table.items()}
+        self._destinations = {key: dict(entry.destinations) for key, entry in table.items()}
+        self._loopback = loopback
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        service = self._services.get(key)
+        return None if service is None else Entry(service, MappingProxyType(dict(self._destinations[key])))
+
+    def table(self) -> Table:
+        return MappingProxyType({key: entry for key in self._services if (entry := self.read(key))})
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        return tuple(failure for op in ops if (failure := self._apply(op)))
+
+    def close(self) -> None:
+        pass
+
+    def _apply(self, op: Op) -> Failure | None:
+        if reason := refusal(op, loopback=self._loopback):
+            return Failure(op, errno.EINVAL, reason)
+        code = self._change_service(op) if op.destination is None else self._change(op, op.destination)
+        return Failure(op, code, os.strerror(code)) if code else None
+
+    def _change_service(self, op: Op) -> int:
+        there = op.key in self._services
+        if there is (op.command is Command.ADD_SERVICE):
+            return errno.EEXIST if there else errno.ESRCH
+        if op.command is Command.DELETE_SERVICE:
+            del self._services[op.key], self._destinations[op.key]
+            return 0
+        if op.service.scheduler not in SCHEDULERS:
+            return errno.ENOENT
+        self._services[op.key] = op.service
+        self._destinations.setdefault(op.key, {})
+        return 0
+
+    def _change(self, op: Op, destination: Destination) -> int:
+        held = self._destinations.get(op.key)
+        if held is None:
+            return errno.ESRCH
+        if op.command is not Command.DELETE and (code := _objection(op.key, destination)):
+            return code
+        there = destination.endpoint in held
+        if there is (op.command is Command.ADD):
+            return errno.EEXIST if there else errno.ENOENT
+        if op.command is Command.DELETE:
+            del held[destination.endpoint]
+        elif op.command is Command.ADD and not _unicast(destination):
+            return errno.EINVAL
+        else:
+            held[destination.endpoint] = destination
+        return 0
+
+
+def _objection(key: ServiceKey, destination: Destination) -> int:
+    if isinstance(destination.address, IPv6Address) is not key.ipv6 and destination.forward is not Forward.TUNNEL:
+        return errno.EINVAL
+    if destination.weight >= 2**31 or destination.lower > destination.upper:
+        return errno.ERANGE
+    gue = destination.forward is Forward.TUNNEL and destination.tunnel.encapsulation is Encapsulation.GUE
+    return errno.EINVAL if gue and not destination.tunnel.port else 0
+
+
+def _unicast(destination: Destination) -> bool:
+    address = destination.address
+    return not (
+        address.is_multicast or address.is_unspecified or (isinstance(address, IPv6Address) and address.is_link_local)
+    )

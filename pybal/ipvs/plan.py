@@ -1,0 +1,73 @@
+"""The difference between two IPVS tables: a pure function from wanted and actual to the operations between them.
+
+The order is what keeps clients served: services first, since destinations need them; additions before edits, edits
+that let new connections in before edits that shut them out, removals after all of these, whole services last. So a
+pool that serves before and after serves in between, after each single operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pybal.ipvs.model import Command, Entry, Op, Table
+
+
+def diff(wanted: Table, actual: Table) -> tuple[Op, ...]:
+    """Return the shortest list of operations that turns ``actual`` into ``wanted``; empty if and only if they are equal.
+
+    Services that are in ``actual`` only are deleted: give it only those that may be.
+    """
+    ops = [op for key, entry in wanted.items() for op in _changes(entry, actual.get(key))]
+    ops += [Op(Command.DELETE_SERVICE, entry.service) for key, entry in actual.items() if key not in wanted]
+    return tuple(sorted(ops, key=_rank))
+
+
+def split(ops: Sequence[Op], wanted: Table, actual: Table) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
+    """Part what :func:`diff` returned into what may be sent at once and what must see the first part succeed.
+
+    Where nothing of what should serve a pool serves it now, all its service hangs on additions that the kernel may
+    refuse; to take the old destinations away in the same batch would then leave it empty.
+    """
+    hanging = {key for key, entry in wanted.items() if entry.serves and not _anchored(entry, actual.get(key))}
+    return (
+        tuple(op for op in ops if not (op.key in hanging and _shuts_out(op))),
+        tuple(op for op in ops if op.key in hanging and _shuts_out(op)),
+    )
+
+
+def _changes(wanted: Entry, actual: Entry | None) -> Iterator[Op]:
+    service = wanted.service
+    if actual is None:
+        yield Op(Command.ADD_SERVICE, service)
+    elif actual.service != service:
+        yield Op(Command.EDIT_SERVICE, service)
+    held = {} if actual is None else actual.destinations
+    for endpoint, destination in wanted.destinations.items():
+        if endpoint not in held:
+            yield Op(Command.ADD, service, destination)
+        elif held[endpoint] != destination:
+            yield Op(Command.EDIT, service, destination)
+    for endpoint, destination in held.items():
+        if endpoint not in wanted.destinations:
+            yield Op(Command.DELETE, service, destination)
+
+
+_ORDER = (Command.ADD_SERVICE, Command.EDIT_SERVICE, Command.ADD, Command.EDIT, Command.DELETE, Command.DELETE_SERVICE)
+
+
+def _rank(op: Op) -> tuple[int, bool]:
+    return _ORDER.index(op.command), op.destination is not None and not op.destination.weight
+
+
+def _shuts_out(op: Op) -> bool:
+    return op.command is Command.DELETE or (
+        op.command is Command.EDIT and op.destination is not None and not op.destination.weight
+    )
+
+
+def _anchored(wanted: Entry, actual: Entry | None) -> bool:
+    """Return whether a destination that should serve does so already."""
+    return actual is not None and any(
+        destination.weight and endpoint in actual.destinations and actual.destinations[endpoint].weight
+        for endpoint, destination in wanted.destinations.items()
+    )

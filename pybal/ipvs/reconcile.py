@@ -1,0 +1,200 @@
+"""The one writer of the IPVS table: it records what is wanted for each service and makes the table equal to it.
+
+Changes are computed against a *shadow*, what we believe the table holds, so that the fast path reads nothing. All goals
+set in one turn of the reactor become one batch at its end. Where an operation fails the world is not what we
+believed: that service is read back and the difference tried again, at most three rounds. What still differs then is an
+alert, and tried again later, first after a second and then less and less often; a new goal is tried at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from pybal.ipvs.backend import Backend, BackendError
+from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.plan import diff, split
+from pybal.ipvs.render import failure, operation
+from pybal.model import Address, Alert, Service
+
+ROUNDS = 3
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 15.0
+
+
+@dataclass(slots=True)
+class _Goal:
+    """What is wanted for a service. ``trouble`` says why the table does not hold it, and ``retry`` is then pending."""
+
+    name: str
+    entry: Entry
+    trouble: str = ""
+    delay: float = FIRST_DELAY
+    retry: IDelayedCall | None = None
+
+
+class Reconciler:
+    """Makes the table of ``backend`` hold what is wanted. It owns the backend."""
+
+    _log = Logger()
+
+    def __init__(self, backend: Backend, clock: IReactorTime) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._goals: dict[ServiceKey, _Goal] = {}
+        self._due: set[ServiceKey] = set()
+        self._shadow: dict[ServiceKey, Entry | None] = {}  # a key that is missing must be read first
+        self._flushing: IDelayedCall | None = None
+
+    def adopt(self, services: Iterable[Service]) -> Mapping[str, Mapping[Address, int]]:
+        """Read what the table holds; by name of service its addresses and weights, empty where the service is absent.
+
+        Changes nothing. Raises BackendError.
+        """
+        held = {}
+        for service in services:
+            found = self._backend.read(key_of(service))
+            self._shadow[key_of(service)] = found
+            destinations = found.destinations.values() if found else ()
+            held[service.name] = {d.address: d.weight for d in destinations if d.port == service.port}
+        return held
+
+    def want(self, service: Service, destinations: Mapping[Address, int]) -> None:
+        """Set the goal of a service: its destinations with their weights. It is pursued at the end of this turn.
+
+        Raises ValueError for a flag that no scheduler has.
+        """
+        goal = entry(service, destinations)
+        known = self._goals.setdefault(key_of(service), _Goal(service.name, goal))
+        known.name = service.name
+        known.entry = goal
+        self._pursue(key_of(service))
+
+    def unwant(self, service: Service) -> None:
+        """Forget a service: it is no longer ours. What the table holds of it stays."""
+        goal = self._goals.pop(key_of(service), None)
+        if goal and goal.retry:
+            goal.retry.cancel()
+        self._due.discard(key_of(service))
+        self._shadow.pop(key_of(service), None)
+
+    def alerts(self) -> tuple[Alert, ...]:
+        """Return one alert for each service of which the table does not hold what is wanted."""
+        return tuple(Alert(goal.name, "ipvs", goal.trouble) for goal in self._goals.values() if goal.trouble)
+
+    def verified(self, name: str) -> bool:
+        """Return whether the table holds what is wanted for this service; false while nothing is wanted."""
+        return any(
+            goal.name == name and not goal.trouble and wanted not in self._due for wanted, goal in self._goals.items()
+        )
+
+    def table(self) -> Table:
+        """Read all that the table holds, what others made included. Raises BackendError."""
+        return self._backend.table()
+
+    def stop(self) -> None:
+        """Write what is pending, then end. The table stays as it is."""
+        if self._flushing:
+            self._flushing.cancel()
+            self._flush()
+        for goal in self._goals.values():
+            if goal.retry:
+                goal.retry.cancel()
+        self._backend.close()
+
+    def _pursue(self, key: ServiceKey) -> None:
+        goal = self._goals[key]
+        if goal.retry and goal.retry.active():
+            goal.retry.cancel()
+        goal.retry = None
+        self._due.add(key)
+        if self._flushing is None:
+            self._flushing = self._clock.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        due = [key for key in self._goals if key in self._due]
+        self._due.clear()
+        try:
+            surprises, unmet = self._converge(due)
+        except BackendError as error:
+            for key in due:  # how far the batch got is not known
+                self._shadow.pop(key, None)
+            surprises, unmet = dict.fromkeys(due, str(error)), due
+        for key in due:
+            self._settle(key, surprises.get(key, ""), met=key not in unmet)
+
+    def _converge(self, keys: Sequence[ServiceKey]) -> tuple[Mapping[ServiceKey, str], Sequence[ServiceKey]]:
+        """Make the table equal to the goals; return by key what went wrong last, and the keys that are not equal yet."""
+        surprises: dict[ServiceKey, str] = {}
+        for _ in range(ROUNDS):
+            for key in keys:
+                if key not in self._shadow:
+                    self._shadow[key] = self._backend.read(key)
+            failures = self._write(
+                {key: self._goals[key].entry for key in keys},
+                {key: held for key in keys if (held := self._shadow[key])},
+            )
+            failed = {failure.op.key for failure in failures}
+            for key in keys:
+                if key in failed:
+                    del self._shadow[key]
+                    surprises[key] = _sentence([failure for failure in failures if failure.op.key == key])
+                else:
+                    self._shadow[key] = self._goals[key].entry
+            keys = [key for key in keys if key in failed]
+            if not keys:
+                break
+        return surprises, keys
+
+    def _write(self, wanted: Table, actual: Table) -> Sequence[Failure]:
+        """Send the difference. What would leave a pool empty if its additions failed waits until they have not."""
+        first, then = split(diff(wanted, actual), wanted, actual)
+        failures = self._apply(first)
+        failed = {failure.op.key for failure in failures}
+        return [*failures, *self._apply([op for op in then if op.key not in failed])]
+
+    def _apply(self, ops: Sequence[Op]) -> Sequence[Failure]:
+        if not ops:
+            return ()
+        by_key: dict[ServiceKey, list[Op]] = {}
+        for op in ops:
+            by_key.setdefault(op.key, []).append(op)
+        for key, own in by_key.items():
+            self._log.debug("{lines()}", lines=partial(_lines, own), system=self._goals[key].name)
+        failures = self._backend.apply(ops)
+        failed = {failure.op for failure in failures}
+        for op in ops:
+            if op.command is Command.ADD_SERVICE and op not in failed:
+                name = self._goals[op.key].name
+                self._log.info("Created LVS service '{name}'", name=name, system=name)
+        return failures
+
+    def _settle(self, key: ServiceKey, surprise: str, *, met: bool) -> None:
+        goal = self._goals[key]
+        if not met:
+            if surprise != goal.trouble:
+                self._log.error("IPVS does not hold what is wanted: {reason}", reason=surprise, system=goal.name)
+            goal.trouble = surprise
+            goal.retry = self._clock.callLater(goal.delay, self._pursue, key)
+            goal.delay = min(2 * goal.delay, LONGEST_DELAY)
+            return
+        if surprise:
+            self._log.warn("IPVS was not as we left it, and is again: {reason}", reason=surprise, system=goal.name)
+        elif goal.trouble:
+            self._log.info("IPVS holds what is wanted again", system=goal.name)
+        goal.trouble = ""
+        goal.delay = FIRST_DELAY
+
+
+def _lines(ops: Sequence[Op]) -> str:
+    return "\n".join(f"ipvsadm {operation(op)}" for op in ops)
+
+
+def _sentence(failures: Sequence[Failure]) -> str:
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return failure(failures[0]) + more

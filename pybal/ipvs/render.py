@@ -1,0 +1,169 @@
+"""IPVS tables and operations in the words of ipvsadm, and tables as JSON.
+
+Pure. :func:`lines` prints a table as ``ipvsadm -Sn`` of version 1.31 does; :func:`operation` an operation as the
+arguments of ipvsadm that would do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+
+from pybal.ipvs.model import (
+    SCHEDULER_FLAGS,
+    SCTP,
+    TCP,
+    UDP,
+    Command,
+    Destination,
+    Encapsulation,
+    Failure,
+    Flags,
+    Forward,
+    Mark,
+    Op,
+    Service,
+    ServiceKey,
+    Table,
+)
+from pybal.model import Address
+
+_PROTOCOLS = {TCP: ("-t", "tcp"), UDP: ("-u", "udp"), SCTP: ("--sctp-service", "sctp")}
+_LETTERS = {
+    Command.ADD_SERVICE: "-A",
+    Command.EDIT_SERVICE: "-E",
+    Command.DELETE_SERVICE: "-D",
+    Command.ADD: "-a",
+    Command.EDIT: "-e",
+    Command.DELETE: "-d",
+}
+_FORWARDS = {
+    Forward.MASQUERADE: "-m",
+    Forward.LOCAL: "-l",
+    Forward.TUNNEL: "-i",
+    Forward.ROUTE: "-g",
+    Forward.BYPASS: "-b",
+}
+_METHODS = {
+    Forward.MASQUERADE: "masquerade",
+    Forward.LOCAL: "local",
+    Forward.TUNNEL: "tunnel",
+    Forward.ROUTE: "route",
+    Forward.BYPASS: "bypass",
+}
+
+
+def lines(table: Table) -> Iterator[str]:
+    """Yield the table as ``ipvsadm -Sn`` prints it, sorted as it sorts."""
+    for key in sorted(table, key=_order):
+        entry = table[key]
+        yield f"-A {_service(entry.service)}"
+        for _, destination in sorted(entry.destinations.items(), key=lambda item: _place(*item[0])):
+            yield f"-a {_key(key)} {_destination(destination)}"
+
+
+def operation(op: Op) -> str:
+    """Return the arguments of ipvsadm for an operation: ``-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10``."""
+    letter = _LETTERS[op.command]
+    if op.command is Command.DELETE_SERVICE:
+        return f"{letter} {_key(op.key)}"
+    if op.destination is None:
+        return f"{letter} {_service(op.service)}"
+    if op.command is Command.DELETE:
+        return f"{letter} {_key(op.key)} -r {_end(op.destination.address, op.destination.port)}"
+    return f"{letter} {_key(op.key)} {_destination(op.destination)}"
+
+
+def failure(failure: Failure) -> str:
+    """Return a sentence: the operation that failed and why."""
+    return f"ipvsadm {operation(failure.op)}: {failure.reason}"
+
+
+def document(table: Table) -> list[dict[str, object]]:
+    """Return the table as JSON can hold it, in the order of :func:`lines`."""
+    return [
+        {
+            **_key_document(key),
+            "scheduler": table[key].service.scheduler,
+            "flags": _scheduler_flags(table[key].service),
+            "one_packet": Flags.ONE_PACKET in table[key].service.flags,
+            "destinations": [
+                {
+                    "address": str(destination.address),
+                    "port": destination.port,
+                    "weight": destination.weight,
+                    "forward": _METHODS[destination.forward],
+                }
+                for _, destination in sorted(table[key].destinations.items(), key=lambda item: _place(*item[0]))
+            ],
+        }
+        for key in sorted(table, key=_order)
+    ]
+
+
+def _key_document(key: ServiceKey) -> dict[str, object]:
+    if isinstance(key, Mark):
+        return {"mark": key.mark, "ipv6": key.ipv6}
+    protocol = _PROTOCOLS[key.protocol][1] if key.protocol in _PROTOCOLS else str(key.protocol)
+    return {"protocol": protocol, "address": str(key.address), "port": key.port}
+
+
+def _order(key: ServiceKey) -> tuple[int, ...]:
+    if isinstance(key, Mark):
+        return key.mark, key.ipv6
+    return 0, key.ipv6, key.protocol, int(key.address), key.port
+
+
+def _place(address: Address, port: int) -> tuple[int, int, int]:
+    return address.version, int(address), port
+
+
+def _end(address: Address, port: int) -> str:
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
+
+
+def _key(key: ServiceKey) -> str:
+    if isinstance(key, Mark):
+        return f"-f {key.mark}" + (" -6" if key.ipv6 else "")
+    option = _PROTOCOLS[key.protocol][0] if key.protocol in _PROTOCOLS else f"--protocol {key.protocol}"
+    return f"{option} {_end(key.address, key.port)}"
+
+
+def _service(service: Service) -> str:
+    words = [_key(service.key), "-s", service.scheduler]
+    if service.persistence:
+        words += ["-p", str(service.persistence.timeout)]
+        words += _netmask(service.key.ipv6, service.persistence.netmask)
+        words += ["--pe", service.persistence.engine] if service.persistence.engine else []
+    if flags := _scheduler_flags(service):
+        words += ["-b", ",".join(flags)]
+    if Flags.ONE_PACKET in service.flags:
+        words.append("-o")
+    return " ".join(words)
+
+
+def _netmask(ipv6: bool, bits: int) -> list[str]:
+    if bits == (128 if ipv6 else 32):
+        return []
+    if ipv6:
+        return ["-M", str(bits)]
+    mask = ((2**32 - 1) << (32 - bits)) & (2**32 - 1)
+    return ["-M", ".".join(str(octet) for octet in mask.to_bytes(4, "big"))]
+
+
+def _scheduler_flags(service: Service) -> list[str]:
+    own = [name for name in SCHEDULER_FLAGS if name.startswith(f"{service.scheduler}-")]
+    names = own or [name for name in SCHEDULER_FLAGS if name.startswith("flag-")]
+    return [name for name in names if SCHEDULER_FLAGS[name] in service.flags]
+
+
+def _destination(destination: Destination) -> str:
+    words = ["-r", _end(destination.address, destination.port), _FORWARDS[destination.forward]]
+    words += ["-w", str(destination.weight)]
+    if destination.upper or destination.lower:
+        words += ["-x", str(destination.upper), "-y", str(destination.lower)]
+    tunnel = destination.tunnel
+    if destination.forward is Forward.TUNNEL and tunnel.encapsulation is not Encapsulation.IPIP:
+        words += ["--tun-type", tunnel.encapsulation.name.lower()]
+        words += ["--tun-port", str(tunnel.port)] if tunnel.port else []
+    return " ".join(words)
