@@ -1,0 +1,41 @@
+# Two commands do everything: `make demo` and `make test`. See README.md.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test quick lint mutants bench setup packages clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml tests/install
+	PYTHON=$(PYTHON) tests/install venv $(VENV)
+	touch $@
+
+# As root: installs the Debian packages that the suites want; else says what is missing and what is skipped.
+packages:
+	tests/install packages
+
+demo: setup
+	$(BIN)/python etc/demo/demo.py
+
+test: packages setup lint
+	$(BIN)/pytest
+
+quick: setup lint
+	$(BIN)/pytest tests/unit tests/property
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+mutants: setup
+	$(BIN)/python -m tests.mutants.run
+
+bench: packages setup
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,104 @@
+"""Runs the daemon, unprivileged, on three local web servers; kills one and starts it again.
+
+``make demo`` runs it. On a terminal the daemon stays until Ctrl-C, so that the endpoints can be looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ENDPOINTS = "http://127.0.0.1:9090"
+HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
+VICTIM = HOSTS[1]
+PATIENCE = 30.0  # seconds
+
+
+def main() -> int:
+    """Return 0 when everything happened as told, 1 otherwise."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybal-demo-")))
+        for name in ("pybal.conf", "web.pool"):
+            text = (HERE / name).read_text()
+            (directory / name).write_text(text.replace("/etc/pybal/demo", str(directory)))
+        (directory / "index.html").write_text("hello\n")
+
+        say("three web servers start on port 8080 of", ", ".join(HOSTS))
+        servers = {host: stack.enter_context(web_server(host, directory)) for host in HOSTS}
+        say("pybal starts; what follows in brackets is its log")
+        daemon = stack.enter_context(process([sys.executable, "-m", "pybal.cli", "-c", str(directory / "pybal.conf")]))
+
+        wait(daemon, "all three servers pooled", lambda: ask("/pools/web").count("/up/pooled") == len(HOSTS))
+        say(f"the crash of {VICTIM}")
+        end(servers[VICTIM])
+        wait(daemon, f"{VICTIM} depooled", lambda: f"{VICTIM}:\tenabled/down/not pooled" in ask("/pools/web"))
+        say(f"the return of {VICTIM}")
+        stack.enter_context(web_server(VICTIM, directory))
+        wait(daemon, f"{VICTIM} repooled", lambda: f"{VICTIM}:\tenabled/up/pooled" in ask("/pools/web"))
+
+        say("endpoints:", *(ENDPOINTS + path for path in ("/", "/alerts", "/pools/web", "/v1/ipvs", "/metrics")))
+        if sys.stdin.isatty():
+            say("Ctrl-C ends the demonstration")
+            with contextlib.suppress(KeyboardInterrupt):
+                daemon.wait()
+        end(daemon)
+        return 0 if daemon.returncode == 0 else 1
+
+
+def say(*words: str) -> None:
+    print("\n==", *words, flush=True)
+
+
+def web_server(host: str, directory: Path) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "http.server", "8080", "--bind", host, "--directory", str(directory)]
+    return process(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def process(command: list[str], **options: int) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command, **options) as running:  # type: ignore[call-overload]  # options are descriptors
+        try:
+            yield running
+        finally:
+            end(running)
+
+
+def end(running: subprocess.Popen[bytes]) -> None:
+    if running.poll() is None:
+        running.terminate()
+        try:
+            running.wait(5)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.wait()
+
+
+def ask(path: str) -> str:
+    try:
+        with urllib.request.urlopen(ENDPOINTS + path, timeout=5) as answer:
+            return str(answer.read(), "utf-8")
+    except OSError:
+        return ""
+
+
+def wait(daemon: subprocess.Popen[bytes], what: str, done: Callable[[], bool]) -> None:
+    began = time.monotonic()
+    while not done():
+        if daemon.poll() is not None:
+            sys.exit(f"pybal has ended with status {daemon.returncode}")
+        if time.monotonic() - began > PATIENCE:
+            sys.exit(f"after {PATIENCE:g} s still not: {what}\n{ask('/pools/web')}")
+        time.sleep(0.02)
+    say(f"{what}, after {time.monotonic() - began:.2f} s")
+    print(ask("/pools/web"), ask("/alerts"), "\n\n", ask("/v1/ipvs"), sep="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
