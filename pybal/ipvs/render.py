@@ -7,7 +7,7 @@ arguments of ipvsadm that would do the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv6Address
+from ipaddress import IPv4Network, IPv6Address
 
 from pybal.ipvs.model import (
     SCHEDULER_FLAGS,
@@ -17,6 +17,7 @@ from pybal.ipvs.model import (
     Command,
     Destination,
     Encapsulation,
+    Endpoint,
     Failure,
     Flags,
     Forward,
@@ -26,7 +27,6 @@ from pybal.ipvs.model import (
     ServiceKey,
     Table,
 )
-from pybal.model import Address
 
 _PROTOCOLS = {TCP: ("-t", "tcp"), UDP: ("-u", "udp"), SCTP: ("--sctp-service", "sctp")}
 _LETTERS = {
@@ -44,13 +44,7 @@ _FORWARDS = {
     Forward.ROUTE: "-g",
     Forward.BYPASS: "-b",
 }
-_METHODS = {
-    Forward.MASQUERADE: "masquerade",
-    Forward.LOCAL: "local",
-    Forward.TUNNEL: "tunnel",
-    Forward.ROUTE: "route",
-    Forward.BYPASS: "bypass",
-}
+_CHECKSUMS = {0: "--tun-nocsum", 1: "--tun-csum", 2: "--tun-remcsum"}
 
 
 def lines(table: Table) -> Iterator[str]:
@@ -58,7 +52,7 @@ def lines(table: Table) -> Iterator[str]:
     for key in sorted(table, key=_order):
         entry = table[key]
         yield f"-A {_service(entry.service)}"
-        for _, destination in sorted(entry.destinations.items(), key=lambda item: _place(*item[0])):
+        for destination in sorted(entry.destinations.values(), key=_place):
             yield f"-a {_key(key)} {_destination(destination)}"
 
 
@@ -70,7 +64,7 @@ def operation(op: Op) -> str:
     if op.destination is None:
         return f"{letter} {_service(op.service)}"
     if op.command is Command.DELETE:
-        return f"{letter} {_key(op.key)} -r {_end(op.destination.address, op.destination.port)}"
+        return f"{letter} {_key(op.key)} -r {_end(op.destination.endpoint)}"
     return f"{letter} {_key(op.key)} {_destination(op.destination)}"
 
 
@@ -92,9 +86,9 @@ def document(table: Table) -> list[dict[str, object]]:
                     "address": str(destination.address),
                     "port": destination.port,
                     "weight": destination.weight,
-                    "forward": _METHODS[destination.forward],
+                    "forward": destination.forward.name.lower(),
                 }
-                for _, destination in sorted(table[key].destinations.items(), key=lambda item: _place(*item[0]))
+                for destination in sorted(table[key].destinations.values(), key=_place)
             ],
         }
         for key in sorted(table, key=_order)
@@ -114,11 +108,12 @@ def _order(key: ServiceKey) -> tuple[int, ...]:
     return 0, key.ipv6, key.protocol, int(key.address), key.port
 
 
-def _place(address: Address, port: int) -> tuple[int, int, int]:
-    return address.version, int(address), port
+def _place(destination: Destination) -> tuple[int, int, int]:
+    return -destination.address.version, int(destination.address), destination.port
 
 
-def _end(address: Address, port: int) -> str:
+def _end(endpoint: Endpoint) -> str:
+    address, port = endpoint
     return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
@@ -126,7 +121,7 @@ def _key(key: ServiceKey) -> str:
     if isinstance(key, Mark):
         return f"-f {key.mark}" + (" -6" if key.ipv6 else "")
     option = _PROTOCOLS[key.protocol][0] if key.protocol in _PROTOCOLS else f"--protocol {key.protocol}"
-    return f"{option} {_end(key.address, key.port)}"
+    return f"{option} {_end((key.address, key.port))}"
 
 
 def _service(service: Service) -> str:
@@ -142,13 +137,10 @@ def _service(service: Service) -> str:
     return " ".join(words)
 
 
-def _netmask(ipv6: bool, bits: int) -> list[str]:
-    if bits == (128 if ipv6 else 32):
+def _netmask(ipv6: bool, length: int) -> list[str]:
+    if length == (128 if ipv6 else 32):
         return []
-    if ipv6:
-        return ["-M", str(bits)]
-    mask = ((2**32 - 1) << (32 - bits)) & (2**32 - 1)
-    return ["-M", ".".join(str(octet) for octet in mask.to_bytes(4, "big"))]
+    return ["-M", str(length) if ipv6 else str(IPv4Network((0, length)).netmask)]
 
 
 def _scheduler_flags(service: Service) -> list[str]:
@@ -158,12 +150,13 @@ def _scheduler_flags(service: Service) -> list[str]:
 
 
 def _destination(destination: Destination) -> str:
-    words = ["-r", _end(destination.address, destination.port), _FORWARDS[destination.forward]]
-    words += ["-w", str(destination.weight)]
-    if destination.upper or destination.lower:
-        words += ["-x", str(destination.upper), "-y", str(destination.lower)]
+    words = f"-r {_end(destination.endpoint)} {_FORWARDS[destination.forward]} -w {destination.weight}"
+    if destination.forward is not Forward.TUNNEL:
+        return words
     tunnel = destination.tunnel
-    if destination.forward is Forward.TUNNEL and tunnel.encapsulation is not Encapsulation.IPIP:
-        words += ["--tun-type", tunnel.encapsulation.name.lower()]
-        words += ["--tun-port", str(tunnel.port)] if tunnel.port else []
-    return " ".join(words)
+    words += f" --tun-type {tunnel.encapsulation.name.lower()}"
+    if tunnel.encapsulation is Encapsulation.GUE:
+        words += f" --tun-port {tunnel.port}"
+    if tunnel.encapsulation is not Encapsulation.IPIP:
+        words += f" {_CHECKSUMS.get(tunnel.flags, '--tun-nocsum')}"
+    return words

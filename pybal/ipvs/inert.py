@@ -1,0 +1,41 @@
+"""The backend of a dry run: says what it would do and does it to a copy of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twisted.logger import Logger
+
+from pybal.ipvs.backend import Backend, BackendError, MemoryBackend
+from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table
+from pybal.ipvs.render import operation
+
+
+class InertBackend:
+    """Starts from what ``source`` holds, or from nothing if that cannot be read, and never writes to it."""
+
+    _log = Logger()
+
+    def __init__(self, source: Backend) -> None:
+        try:
+            table = source.table()
+        except BackendError as error:
+            self._log.info("The dry run starts from an empty IPVS table: {reason}", reason=error)
+            table = {}
+        finally:
+            source.close()
+        self._copy = MemoryBackend(table)
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        return self._copy.read(key)
+
+    def table(self) -> Table:
+        return self._copy.table()
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        for op in ops:
+            self._log.info("would run: ipvsadm {operation}", operation=operation(op))
+        return self._copy.apply(ops)
+
+    def close(self) -> None:
+        pass
