@@ -5,7 +5,7 @@ All durations are float seconds. The defaults are PyBal 1.15's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
@@ -88,11 +88,12 @@ class ServiceSettings:
     """One service section.
 
     ``monitors`` holds the settings of ``service.monitors``, in the same order. ``source`` is the value of ``config``,
-    a URL whose scheme is known. ``line`` is that of the section's header.
+    a URL whose scheme is known; it may hold credentials, so it is not part of the representation. ``line`` is that of
+    the section's header.
     """
 
     service: Service
-    source: str
+    source: str = field(repr=False)
     monitors: tuple[MonitorSettings, ...] = ()
     allow_empty: bool = False
     bgp: bool = True

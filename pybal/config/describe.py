@@ -1,0 +1,54 @@
+"""Settings → text for people: what ``pybal --check-config`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pybal.config.errors import masked
+from pybal.config.settings import ServiceSettings, Settings
+from pybal.model import Address
+
+
+def describe(settings: Settings) -> str:
+    """Return a line of totals, then one line per service; credentials are masked."""
+    return "\n".join([", ".join(_totals(settings)), *(_line(service) for service in settings.services)])
+
+
+def _totals(settings: Settings) -> Iterator[str]:
+    services = settings.services
+    yield _count(len(services), "service")
+    yield _count(len({each.service.vip for each in services}), "VIP")
+    yield _count(len({each.source for each in services}), "pool source")
+    if settings.bgp:
+        yield f"BGP as {settings.bgp.local_asn} to {' '.join(map(str, settings.bgp.peers))}"
+    else:
+        yield "no BGP"
+    if settings.instrumentation:
+        yield "HTTP on " + " ".join(_endpoint(ip, settings.instrumentation.port) for ip in settings.instrumentation.ips)
+    else:
+        yield "no HTTP"
+    yield f"IPVS through {settings.ipvs_backend}"
+    if settings.dry_run:
+        yield "dry run"
+
+
+def _line(settings: ServiceSettings) -> str:
+    service = settings.service
+    parts = [
+        f"{service.protocol} {_endpoint(service.vip, service.port)}",
+        " ".join((service.scheduler, *service.scheduler_flags)),
+        *(["one-packet"] if service.one_packet else []),
+        *(["tunneling"] if service.tunneling else []),
+        f"threshold {service.depool_threshold:g}",
+        " ".join(service.monitors) or "no monitors",
+        masked(settings.source),
+    ]
+    return f"{service.name}: {', '.join(parts)}"
+
+
+def _endpoint(address: Address, port: int) -> str:
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004  the version of IP
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

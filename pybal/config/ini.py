@@ -1,0 +1,196 @@
+"""The text of pybal.conf → located sections, read as Python 2's SafeConfigParser read it.
+
+Unlike ``configparser`` this knows the line of every option, and goes on after a mistake to find all of them.
+
+==================  ====================================================================================
+``[name]``          a section; what follows the bracket is ignored; a repeated one continues the first
+``[DEFAULT]``       options that every section has unless it has its own
+``key = value``     or ``key: value``, from the first column; keys are lower-cased; the last one counts
+indented            continues the value of the last option, as a line of its own, whatever it looks like
+``#`` ``;`` ``rem``  in the first column: a comment
+blank and ``;``     on the line of an option, if that is its first ``;``: the rest is a comment
+``""``              as a whole value: an empty one
+``%%``              a per cent sign
+``%(key)s``         the value of an option of the same section or of DEFAULT; ``__name__`` is the section's
+==================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pybal.config.errors import Problem, Unwanted, shown
+
+DEFAULT = "DEFAULT"
+BLANKS = " \t\r\v\f"
+"""The blanks of a line: ASCII's only. Others are letters to Python 2, and mistakes to us."""
+
+_HEADER = re.compile(r"\[([^]]+)\]")
+_OPTION = re.compile(r"([^:=\s][^:=]*)[:=](.*)", re.ASCII)
+_REM = re.compile(r"rem(?!\S)", re.ASCII | re.IGNORECASE)
+_PERCENT = re.compile(r"%(?:%|\(([^)]+)\)s)?")
+
+_DEEPEST = 10
+_MOST_PIECES = 10_000
+_LONGEST_VALUE = 1_000_000
+
+
+@dataclass(slots=True)
+class Entry:
+    """An option as written, with the line of its key. One that is ``broken`` has had its problem noted."""
+
+    section: str
+    name: str
+    line: int
+    lines: list[str] = field(default_factory=list)
+    broken: bool = False
+
+    @property
+    def text(self) -> str:
+        """The value before interpolation."""
+        return "\n".join(self.lines)
+
+
+@dataclass(slots=True)
+class Section:
+    """A section with the line of its first header."""
+
+    name: str
+    line: int
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Document:
+    """A whole file: its sections in their order, without DEFAULT, which stands apart."""
+
+    defaults: Section
+    sections: dict[str, Section]
+    problems: list[Problem]
+
+
+def read(text: str | bytes, path: str) -> Document:
+    """Read a whole file, which ``path`` names in the problems. Nothing is raised, whatever the text."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    reader = _Reader(path)
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        reader.read(number, line)
+    return reader.document
+
+
+def expand(text: str, value_of: Callable[[str], str | None], used: set[str]) -> str:
+    """Return ``text`` with its references replaced by what ``value_of`` returns for them; raises :class:`Unwanted`.
+
+    The names of all options that were referred to are added to ``used``.
+    """
+    if "%" not in text:
+        return text
+    expansion = _Expansion(value_of, used)
+    expansion.add(text, 1)
+    return "".join(expansion.pieces)
+
+
+class _Reader:
+    """Takes a file line by line."""
+
+    def __init__(self, path: str) -> None:
+        self.document = Document(Section(DEFAULT, 0), {}, [])
+        self._path = path
+        self._section: Section | None = None
+        self._entry: Entry | None = None
+
+    def read(self, number: int, line: str) -> None:
+        stripped = line.strip(BLANKS)
+        if not stripped or line[0] in "#;" or _REM.match(line):
+            return
+        if line[0] in BLANKS and self._entry is not None:
+            self._extend(number, self._entry, stripped)
+        elif header := _HEADER.match(line):
+            self._open(number, header[1])
+        elif self._section is None:
+            self._refuse(number, "", shown(stripped), "a section header before anything else")
+        elif option := _OPTION.match(line):
+            self._add(number, self._section, option[1].rstrip(BLANKS).lower(), option[2])
+        else:
+            self._refuse(number, "", shown(stripped), "[section] or option = value in the first column")
+            # What continues this line belongs to no option.
+            self._entry = Entry(self._section.name, "", number)
+
+    def _open(self, number: int, name: str) -> None:
+        self._entry = None
+        if name == DEFAULT:
+            self._section = self.document.defaults
+        else:
+            self._section = self.document.sections.setdefault(name, Section(name, number))
+        if self._unprintable(name):
+            self._refuse(number, "", f"the section {name!a}", "a name of printable characters")
+
+    def _add(self, number: int, section: Section, name: str, rest: str) -> None:
+        comment = rest.find(";")
+        if comment > 0 and rest[comment - 1] in BLANKS:
+            rest = rest[:comment]
+        value = rest.strip(BLANKS)
+        self._entry = section.entries[name] = Entry(section.name, name, number)
+        if self._unprintable(name):
+            self._refuse(number, "", f"the option {name!a}", "a name of printable characters")
+            self._entry.broken = True
+        self._extend(number, self._entry, "" if value == '""' else value)
+
+    def _extend(self, number: int, entry: Entry, value: str) -> None:
+        entry.lines.append(value)
+        if bad := self._unprintable(value.replace("\t", " ")):
+            entry.broken = True
+            self._refuse(number, entry.name, bad, "printable text in UTF-8")
+
+    def _unprintable(self, text: str) -> str:
+        """Name the first character that has no place in a configuration, if any."""
+        if text.isprintable():
+            return ""
+        bad = next(c for c in text if not c.isprintable())
+        # How the decoder marks a byte that is not UTF-8.
+        return f"the byte 0x{ord(bad) - 0xDC00:02x}" if "\udc80" <= bad <= "\udcff" else f"the character {bad!a}"
+
+    def _refuse(self, number: int, option: str, found: str, wanted: str) -> None:
+        section = self._section.name if self._section else ""
+        self.document.problems.append(Problem(self._path, number, section, option, found, wanted))
+
+
+class _Expansion:
+    """One value in the making. Its size is bounded: ten levels of references can describe any number of bytes."""
+
+    def __init__(self, value_of: Callable[[str], str | None], used: set[str]) -> None:
+        self.pieces: list[str] = []
+        self._value_of = value_of
+        self._used = used
+        self._size = 0
+
+    def add(self, text: str, depth: int) -> None:
+        if depth > _DEEPEST:
+            raise Unwanted(f"references nested over {_DEEPEST} levels deep", "fewer, and no circle")
+        position = 0
+        for match in _PERCENT.finditer(text):
+            self._keep(text[position : match.start()])
+            position = match.end()
+            if match[0] == "%%":
+                self._keep("%")
+            elif match[1]:
+                self._refer(match[1], depth)
+            else:
+                raise Unwanted("a lone '%'", "%% or %(option)s")
+        self._keep(text[position:])
+
+    def _refer(self, name: str, depth: int) -> None:
+        self._used.add(name.lower())
+        value = self._value_of(name.lower())
+        if value is None:
+            raise Unwanted(shown(f"%({name})s"), f"the name of an option of the same section or of [{DEFAULT}]")
+        self.add(value, depth + 1)
+
+    def _keep(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self._size += len(piece)
+        if self._size > _LONGEST_VALUE or len(self.pieces) > _MOST_PIECES:
+            raise Unwanted("references that grow without end", f"a value of at most {_LONGEST_VALUE} characters")

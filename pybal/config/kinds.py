@@ -1,0 +1,98 @@
+"""The options of each kind of monitor, and the table of the kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from pybal.config.convert import (
+    arguments,
+    boolean,
+    check_url,
+    command,
+    hostname,
+    integer,
+    pause,
+    seconds,
+    some,
+)
+from pybal.config.options import Options, asked_by
+from pybal.config.settings import (
+    DNSQuerySettings,
+    IdleConnectionSettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    RunCommandSettings,
+    UDPSettings,
+)
+
+_check_urls = some(check_url, "a URL http://host/path or https://host/path")
+_hostnames = some(hostname, "a host name")
+_status = integer(100, 599, "an HTTP status")
+_count = integer(0, 2**31 - 1)
+# What Linux takes for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
+_probes = integer(1, 127)
+_keepalive_seconds = integer(1, 32767, "whole seconds")
+
+
+def _proxyfetch(options: Options) -> ProxyFetchSettings:
+    return ProxyFetchSettings(
+        urls=options.need("proxyfetch.url", _check_urls, ()),
+        http_status=options.get("proxyfetch.http_status", _status, 200),
+        timeout=options.get("proxyfetch.timeout", seconds, 5.0),
+        interval=options.get("proxyfetch.interval", seconds, 10.0),
+        check_all=options.get("proxyfetch.check_all", boolean, False),
+        max_failures=options.get("proxyfetch.max_failures", _count, 0),
+    )
+
+
+def _idleconnection(options: Options) -> IdleConnectionSettings:
+    return IdleConnectionSettings(
+        timeout_clean_reconnect=options.get("idleconnection.timeout-clean-reconnect", pause, 3.0),
+        max_delay=options.get("idleconnection.max-delay", seconds, 300.0),
+        keepalive=options.get("idleconnection.keepalive", boolean, True),
+        keepalive_retries=options.get("idleconnection.keepalive-retries", _probes, 3),
+        keepalive_idle=options.get("idleconnection.keepalive-idle", _keepalive_seconds, 10),
+        keepalive_interval=options.get("idleconnection.keepalive-interval", _keepalive_seconds, 30),
+    )
+
+
+def _dnsquery(options: Options) -> DNSQuerySettings:
+    return DNSQuerySettings(
+        hostnames=options.need("dnsquery.hostnames", _hostnames, ()),
+        timeout=options.get("dnsquery.timeout", seconds, 5.0),
+        interval=options.get("dnsquery.interval", seconds, 10.0),
+        fail_on_nxdomain=options.get("dnsquery.fail-on-nxdomain", boolean, False),
+    )
+
+
+def _udp(options: Options) -> UDPSettings:
+    return UDPSettings(
+        interval=options.get("udp.interval", seconds, 10.0),
+        icmp_timeout=options.get("udp.icmp-timeout", seconds, 20.0),
+    )
+
+
+def _runcommand(options: Options) -> RunCommandSettings:
+    return RunCommandSettings(
+        command=options.need("runcommand.command", command, ""),
+        arguments=options.get("runcommand.arguments", arguments, ()),
+        timeout=options.get("runcommand.timeout", seconds, 20.0),
+        interval=options.get("runcommand.interval", seconds, 60.0),
+        log_output=options.get("runcommand.log-output", boolean, True),
+    )
+
+
+KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
+    {
+        "ProxyFetch": _proxyfetch,
+        "IdleConnection": _idleconnection,
+        "DNSQuery": _dnsquery,
+        "UDP": _udp,
+        "RunCommand": _runcommand,
+    }
+)
+"""Name, as in pybal.conf → how the settings of that kind are read from a service's section."""
+
+MONITOR_OPTIONS: frozenset[str] = frozenset().union(*map(asked_by, KINDS.values()))
+"""The names of the options of all kinds."""

@@ -1,0 +1,124 @@
+"""Lists written as Python literals, read by a grammar of their own: nothing is evaluated, nothing nests.
+
+::
+
+    list   = "[" items "]" | "(" items ")" | items
+    items  = [ item { "," item } [ "," ] ]
+    item   = text | number | name
+    text   = in single or double quotes, with the escapes of a Python 2 str, perhaps after u or b
+    name   = letters, digits, underscores and dots
+
+Comments are allowed between items: after ``#``, or after a blank and ``;``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from pybal.config.errors import Unwanted, shown
+
+
+class Kind(Enum):
+    """What an item is written as."""
+
+    TEXT = "quoted text"
+    NUMBER = "a number"
+    NAME = "a name"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a list; ``value`` is the text itself, without quotes and escapes, or the number as written."""
+
+    kind: Kind
+    value: str
+
+
+_GAP = re.compile(r"(?:\s++|#[^\n]*+|(?<=\s);[^\n]*+)*+")
+_TOKEN = re.compile(
+    r"""
+      [uUbB]? (?: '(?P<single>(?:[^'\\\n]|\\.)*+)' | "(?P<double>(?:[^"\\\n]|\\.)*+)" )
+    | (?P<number> -?[0-9]++(?:\.[0-9]*+)? ) (?![\w.])
+    | (?P<name> [^\W\d][\w.]*+ )
+    | (?P<mark> [][(),] )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)", re.DOTALL)
+_ESCAPED = {
+    "\\": "\\", "'": "'", '"': '"', "\n": "",
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+}  # fmt: skip
+_CLOSING: dict[Item | str, str] = {"[": "]", "(": ")"}
+
+
+def is_literal(text: str) -> bool:
+    """Tell whether a value is to be read as a literal, rather than as bare text."""
+    return bool(re.match(r"[\[(]|[uUbB]?['\"]", text))
+
+
+def items(text: str) -> tuple[Item, ...]:
+    """Return the items of a list; raises :class:`Unwanted` where it is not one."""
+    tokens = list(_tokens(text))
+    closing = _CLOSING.get(tokens[0], "")
+    position = 1 if closing else 0
+    found: list[Item] = []
+    while (token := tokens[position]) != closing:
+        if not isinstance(token, Item):
+            raise _unexpected(token, "an item")
+        found.append(token)
+        position += 1
+        if tokens[position] == ",":
+            position += 1
+        elif tokens[position] != closing:
+            raise _unexpected(tokens[position], f"a comma or {closing or 'the end'}")
+    if closing and tokens[position + 1] != "":
+        raise _unexpected(tokens[position + 1], f"nothing after the {closing}")
+    return tuple(found)
+
+
+def _tokens(text: str) -> Iterator[Item | str]:
+    """Yield items, marks as text, and the empty text at the end."""
+    position = _end_of_gap(text, 0)
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            raise Unwanted(shown(text[position:]), "a list of texts in quotes, with commas between")
+        yield _item(match)
+        position = _end_of_gap(text, match.end())
+    yield ""
+
+
+def _end_of_gap(text: str, position: int) -> int:
+    gap = _GAP.match(text, position)
+    return gap.end() if gap else position
+
+
+def _item(match: re.Match[str]) -> Item | str:
+    match match.lastgroup:
+        case "mark":
+            return match[0]
+        case "number":
+            return Item(Kind.NUMBER, match[0])
+        case "name":
+            return Item(Kind.NAME, match[0])
+        case quoted:
+            return Item(Kind.TEXT, _ESCAPE.sub(_unescape, match[quoted or 0]))
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0] == "x" and len(code) > 1:
+        return chr(int(code[1:], 16))
+    if code[0] in "01234567":
+        return chr(int(code, 8))
+    return _ESCAPED.get(code, match[0])
+
+
+def _unexpected(token: Item | str, wanted: str) -> Unwanted:
+    if isinstance(token, Item):
+        return Unwanted(shown(token.value), wanted)
+    return Unwanted(shown(token) if token else "the end", wanted)

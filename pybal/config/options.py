@@ -1,0 +1,116 @@
+"""One section as its reader sees it: options asked for by name and converted, with every problem noted on the way."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from pybal.config.convert import Converter, nearest
+from pybal.config.errors import Problem, Unwanted
+from pybal.config.ini import Entry, Section, expand
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+
+class Options:
+    """The options of one section, with those of DEFAULT behind them.
+
+    What cannot be read is noted in ``problems``, and a stand-in returned so that reading goes on: what was read is
+    good for nothing unless ``problems`` is empty. ``asked`` and ``referenced`` are the names of the options that were
+    asked for and those that interpolation used.
+    """
+
+    def __init__(self, path: str, section: Section, defaults: Section) -> None:
+        self.name = section.name
+        self.line = section.line
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.asked: set[str] = set()
+        self.referenced: set[str] = set()
+        self._path = path
+        self._own = section.entries
+        self._entries = ChainMap(section.entries, defaults.entries)
+
+    def get(self, name: str, convert: Converter[T], default: D) -> T | D:
+        """Return the converted value of an option, ``default`` if it is absent or refused."""
+        self.asked.add(name)
+        entry = self._entries.get(name)
+        text = None if entry is None else self._expanded(entry)
+        if text is None:
+            return default
+        try:
+            return convert(text)
+        except Unwanted as error:
+            self.refuse(name, error.found, error.wanted)
+            return default
+
+    def need(self, name: str, convert: Converter[T], stand_in: D) -> T | D:
+        """Return the converted value of an option that must be there, ``stand_in`` if it is absent or refused."""
+        if name not in self._entries:
+            try:
+                convert("")
+            except Unwanted as error:
+                self.refuse(name, "nothing", error.wanted)
+        return self.get(name, convert, stand_in)
+
+    def refuse(self, name: str, found: str, wanted: str) -> None:
+        """Note a problem with an option, where it is written, or with its absence from the section."""
+        self.problems.append(self._problem(name, found, wanted))
+
+    def warn(self, name: str, found: str, wanted: str) -> None:
+        """Note a doubt about an option."""
+        self.warnings.append(self._problem(name, found, wanted))
+
+    def refused(self, name: str) -> bool:
+        """Tell whether a problem was noted with an option."""
+        return any(problem.option == name for problem in self.problems)
+
+    def line_of(self, name: str) -> int:
+        """Return the line of an option, that of the section's header if it is absent."""
+        entry = self._entries.get(name)
+        return self.line if entry is None else entry.line
+
+    def finish(self, known: Iterable[str]) -> None:
+        """Note the options of this section itself that nobody knows, and those with a bad interpolation."""
+        known = frozenset(known)
+        for entry in self._own.values():
+            self._expanded(entry)
+        for name in self._own:
+            if name not in known and name not in self.referenced:
+                self.warn(name, *unknown(name, known))
+
+    def _expanded(self, entry: Entry) -> str | None:
+        if entry.broken:
+            return None
+        try:
+            return expand(entry.text, self._text_of, self.referenced)
+        except Unwanted as error:
+            self.refuse(entry.name, error.found, error.wanted)
+            return None
+
+    def _text_of(self, name: str) -> str | None:
+        if name == "__name__":
+            return self.name
+        entry = self._entries.get(name)
+        return None if entry is None else entry.text
+
+    def _problem(self, name: str, found: str, wanted: str) -> Problem:
+        entry = self._entries.get(name)
+        if entry is None:
+            return Problem(self._path, self.line, self.name, name, found, wanted)
+        return Problem(self._path, entry.line, entry.section, name, found, wanted)
+
+
+def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
+    """Say what is wrong with an option that is not ``known``: what was found and what was wanted."""
+    near = nearest(name, known)
+    return "an unknown option", f"{near}, perhaps" if near else "one of those in the example file"
+
+
+def asked_by(read: Callable[[Options], object]) -> frozenset[str]:
+    """Return the names of all options that a reader of sections asks for."""
+    options = Options("", Section("", 0), Section("", 0))
+    read(options)
+    return frozenset(options.asked)

@@ -1,0 +1,69 @@
+"""The text of pybal.conf → settings, or everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pybal.config import ini
+from pybal.config.conflicts import refuse_conflicts
+from pybal.config.errors import ConfigError, Problem
+from pybal.config.general import GLOBAL_OPTIONS, read_global
+from pybal.config.options import Options, unknown
+from pybal.config.services import SERVICE_OPTIONS, read_service
+from pybal.config.settings import Settings
+
+GLOBAL = "global"
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A configuration without problems, and what is doubtful in it nevertheless."""
+
+    settings: Settings
+    warnings: tuple[Problem, ...] = ()
+
+
+def parse(text: str | bytes, path: str) -> Parsed:
+    """Read the text of a configuration file that ``path`` names; raises :class:`ConfigError` with all its problems."""
+    document = ini.read(text, path)
+    general = Options(path, document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1)), document.defaults)
+    settings = read_global(general)
+    general.finish(GLOBAL_OPTIONS)
+
+    med = settings.bgp.med if settings.bgp else 0
+    places = [Options(path, section, document.defaults) for section in document.sections.values()]
+    services = []
+    for options in places:
+        if options.name.strip().lower() == GLOBAL:
+            options.refuse("", "a service of this name", f"[{GLOBAL}], in small letters and without blanks")
+            continue
+        service = read_service(options, med)
+        options.finish(SERVICE_OPTIONS)
+        if not options.problems:
+            services.append((options, service))
+    if not places:
+        general.problems.append(Problem(path, 1, "", "", "no service section", "one or more"))
+    refuse_conflicts(general, settings, services)
+
+    views = [general, *places]
+    if problems := _in_order([*document.problems, *(problem for view in views for problem in view.problems)]):
+        raise ConfigError(problems)
+    warnings = [warning for view in views for warning in view.warnings]
+    warnings += _unused_defaults(path, document.defaults, views)
+    return Parsed(replace(settings, services=tuple(service for _, service in services)), _in_order(warnings))
+
+
+def _unused_defaults(path: str, defaults: ini.Section, views: Sequence[Options]) -> list[Problem]:
+    known = GLOBAL_OPTIONS | SERVICE_OPTIONS
+    used = known.union(*(view.referenced for view in views))
+    return [
+        Problem(path, entry.line, defaults.name, name, *unknown(name, known))
+        for name, entry in defaults.entries.items()
+        if name not in used
+    ]
+
+
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Sort by line. What DEFAULT has wrong was found once for each section, and is said once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))

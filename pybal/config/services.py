@@ -1,0 +1,91 @@
+"""The options of one service section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from pybal.config.convert import (
+    SCHEDULER_FLAGS,
+    SCHEDULERS,
+    address,
+    boolean,
+    choice,
+    one_of,
+    port,
+    share,
+    source_url,
+    texts,
+    unsigned,
+    words,
+)
+from pybal.config.errors import shown
+from pybal.config.kinds import KINDS, MONITOR_OPTIONS
+from pybal.config.options import Options, asked_by
+from pybal.config.settings import ServiceSettings
+from pybal.model import IPProtocol, Service
+
+_protocol = choice(*IPProtocol)
+_scheduler = choice(*SCHEDULERS)
+_initial_state = choice("up", "unknown")
+
+
+def read_service(options: Options, med: int) -> ServiceSettings:
+    """Return the settings of a service, whose MED is ``med`` unless it has its own."""
+    # With a protocol that is refused, one-packet scheduling is not to be refused on top.
+    protocol = IPProtocol(options.need("protocol", _protocol, "udp"))
+    scheduler = options.need("scheduler", _scheduler, "")
+    monitors = tuple(_monitors(options))
+    return ServiceSettings(
+        service=Service(
+            name=options.name,
+            protocol=protocol,
+            vip=options.need("ip", address, IPv4Address(0)),
+            port=options.need("port", port, 0),
+            scheduler=scheduler,
+            scheduler_flags=tuple(dict.fromkeys(_scheduler_flags(options, scheduler))),
+            one_packet=_one_packet(options, protocol),
+            tunneling=options.get("tunneling", boolean, False),
+            depool_threshold=options.get("depool-threshold", share, 0.5),
+            monitors=monitors,
+            initially_up=options.get("initial-state", _initial_state, "unknown") == "up",
+        ),
+        source=options.need("config", source_url, ""),
+        monitors=tuple(KINDS[name](options) for name in monitors),
+        allow_empty=options.get("allow-empty", boolean, False),
+        bgp=options.get("bgp", boolean, True),
+        bgp_med=options.get("bgp-med", unsigned, med),
+        line=options.line,
+    )
+
+
+def _one_packet(options: Options, protocol: IPProtocol) -> bool:
+    asked_for = options.get("ops", boolean, False)
+    if asked_for and protocol is IPProtocol.TCP:
+        options.refuse("ops", "yes", "no: one-packet scheduling is for udp")
+    return asked_for
+
+
+def _scheduler_flags(options: Options, scheduler: str) -> Iterator[str]:
+    allowed = SCHEDULER_FLAGS.get(scheduler, ())
+    for name in ("scheduler-flag", "scheduler_flag"):
+        for flag in options.get(name, words, ()):
+            if scheduler and flag not in allowed:
+                wanted = one_of(flag, allowed) if allowed else f"none: the scheduler {scheduler} has no flags"
+                options.refuse(name, shown(flag), wanted)
+            yield flag
+
+
+def _monitors(options: Options) -> Iterator[str]:
+    names = options.get("monitors", texts, ())
+    for name in dict.fromkeys(names):
+        if name in KINDS:
+            yield name
+        else:
+            options.refuse("monitors", shown(name), one_of(name, KINDS))
+        if names.count(name) > 1:
+            options.warn("monitors", f"{shown(name)} more than once", "each monitor once")
+
+
+SERVICE_OPTIONS = MONITOR_OPTIONS | asked_by(lambda options: read_service(options, 0))
+"""The names of all options of a service, with those of its monitors."""
