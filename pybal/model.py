@@ -90,7 +90,8 @@ class Server:
 
     ``address`` is ``None`` until the host's name has resolved; ``nowhere`` tells that the name is known to have no
     address, as opposed to not being looked up successfully yet. ``reports`` has a key for each monitor of the
-    service, with ``None`` for those that have said nothing conclusive yet.
+    service, with ``None`` for those that have said nothing conclusive yet. ``health`` follows from them: DOWN if one
+    monitor says so, UNKNOWN while one is silent, else UP; UP without monitors.
     """
 
     member: Member
@@ -98,21 +99,15 @@ class Server:
     address: Address | None = None
     nowhere: bool = False
     placement: Placement = Placement.OUT
+    health: Health = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once for each change of a server, as it is asked of every server of the pool at each of them.
+        object.__setattr__(self, "health", _health(self.reports))
 
     @property
     def host(self) -> str:
         return self.member.host
-
-    @property
-    def health(self) -> Health:
-        """DOWN if one monitor says so, UNKNOWN while one is silent, else UP; UP without monitors."""
-        unknown = False
-        for report in self.reports.values():
-            if report is None:
-                unknown = True
-            elif not report.up:
-                return Health.DOWN
-        return Health.UNKNOWN if unknown else Health.UP
 
     @property
     def ready(self) -> bool:
@@ -151,13 +146,23 @@ class Server:
         return f"{enabled}/{health}/{'pooled' if self.pooled else 'not pooled'}"
 
 
+def _health(reports: Mapping[str, Report | None]) -> Health:
+    unknown = False
+    for report in reports.values():
+        if report is None:
+            unknown = True
+        elif not report.up:
+            return Health.DOWN
+    return Health.UNKNOWN if unknown else Health.UP
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """The servers of one service, by host, in the order of their source.
 
     ``listed`` is false until the source has delivered a first list. ``held`` maps addresses that the kernel held when
-    we started, and that no server has claimed yet, to their weights: while a name awaits its first lookup they
-    may be that server's, so they are not taken away.
+    we started, and that no server has, to their weights. It is empty once the list is there and no name of an enabled
+    member awaits its first lookup: until then they may be that member's, so they are not taken away.
     """
 
     service: Service

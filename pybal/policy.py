@@ -1,16 +1,20 @@
 """Which servers of a pool are in the wanted set: a pure function from a pool and an event to the new pool.
 
-With total = members and serving = servers up and eligible, the floor is ``depool-threshold`` x total, and at least 1
-unless the threshold is 0. On every transition of any kind (result, list, address, configuration):
+With total = members and serving = servers up and eligible, the floor is ``depool-threshold`` x total, rounded up, and
+at least 1 unless the threshold is 0. On every transition of any kind (result, list, address, configuration):
 
 * a server up and eligible is pooled; one not eligible never is;
 * a server that goes down leaves only if the servers still serving reach the floor, else it stays, *forced*;
-* while fewer than the floor are pooled, eligible servers are forced in: those pooled before, then those not known to
-  be down, each in the order of the source;
+* while fewer than the floor are pooled, eligible servers are forced in: those not known to be down first, then those
+  that are, each in the order of the source;
 * once the servers serving reach the floor, forced ones leave;
 * an unknown server that is pooled stays until something conclusive is said of it.
 
 The invariant is ``pooled >= min(floor, eligible)``.
+
+What the kernel held when we started is *held*: the servers found at those addresses are pooled and unknown. While the
+list has not come, or the name of an enabled member awaits its first lookup, every address not yet claimed stays: it
+may be that member's, and for the floor each such member counts with one of them. After that what is left goes at once.
 """
 
 from __future__ import annotations
@@ -19,8 +23,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import Enum, auto
-from itertools import islice
 from math import ceil
+from operator import is_
 from types import MappingProxyType
 
 from pybal.model import Address, Health, Member, Placement, Pool, Report, Server, Service
@@ -67,23 +71,23 @@ Event = Adopted | Listed | Resolved | Reported | Reconfigured
 
 
 def step(pool: Pool, event: Event) -> Pool:
-    """Return the pool after ``event``. Reports and addresses of hosts not in the pool are ignored."""
+    """Return the pool after ``event``: the same object if nothing changed, and so for each of its servers.
+
+    Hosts that are not in the pool and monitors that are not of the service are ignored.
+    """
     match event:
         case Adopted(held):
-            return replace(pool, held=MappingProxyType(dict(held)))
+            facts = replace(pool, held=MappingProxyType(dict(held)))
         case Listed(members):
-            pool = replace(pool, listed=True, servers=_merge(pool, members))
+            facts = replace(pool, listed=True, servers=_merge(pool, members))
         case Resolved(addresses):
-            pool = _locate(pool, addresses)
+            facts = replace(pool, servers=_locate(pool, addresses))
         case Reported(host, monitor, report):
-            server = pool.servers.get(host)
-            if server is None or monitor not in server.reports:
-                return pool
-            server = replace(server, reports=MappingProxyType({**server.reports, monitor: report}))
-            pool = replace(pool, servers=MappingProxyType({**pool.servers, host: server}))
+            facts = replace(pool, servers=_note(pool, host, monitor, report))
         case Reconfigured(service):
-            pool = replace(pool, service=service, servers=_remonitor(pool, service))
-    return _settle(pool)
+            facts = replace(pool, service=service, servers=_remonitor(pool, service))
+    after = _settle(_claim(facts))
+    return pool if _same(pool, after) else after
 
 
 def floor(pool: Pool) -> int:
@@ -102,68 +106,74 @@ def can_depool(pool: Pool) -> bool:
     return serving(pool) >= floor(pool)
 
 
-def arithmetic(pool: Pool) -> str:
-    """Return the numbers behind every decision on the pool: ``serving 7 of 16, floor 8``."""
-    return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}"
-
-
 def too_small(pool: Pool) -> bool:
     """Return whether the threshold forbids that even one server of several is depooled (PyBal 1.15's formula)."""
     total = len(pool.servers)
     return total > 1 and total < total * Decimal(str(pool.service.depool_threshold)) + 1
 
 
+def arithmetic(pool: Pool) -> str:
+    """Return the numbers behind the decisions, for people: ``2 needed, 1 serving of 4, 1 forced``."""
+    forced = sum(server.placement is Placement.FORCED for server in pool.servers.values())
+    return f"{floor(pool)} needed, {serving(pool)} serving of {len(pool.servers)}, {forced} forced"
+
+
 def wanted(pool: Pool) -> Mapping[Address, int]:
     """Return the addresses that the kernel should hold, with their weights.
 
-    Where two hosts share an address the first in the order of the source counts. Addresses adopted from the kernel
-    stay while there are enabled members whose names were never looked up successfully, one for each of these.
+    Where several pooled servers share an address, the weight of the first in the order of the source counts.
     """
     result: dict[Address, int] = {}
     for server in pool.servers.values():
-        if server.address is not None and server.pooled:
+        if server.placement is not Placement.OUT and server.address is not None:
             result.setdefault(server.address, server.member.weight)
-    awaited = sum(s.member.enabled and s.address is None and not s.nowhere for s in pool.servers.values())
-    unclaimed = (item for item in pool.held.items() if item[0] not in result)
-    result.update(islice(unclaimed, awaited))
+    result.update(pool.held)
     return MappingProxyType(result)
 
 
 def _merge(pool: Pool, members: tuple[Member, ...]) -> Mapping[str, Server]:
-    silent = dict.fromkeys(pool.service.monitors)
-    return MappingProxyType(
-        {
-            member.host: replace(known, member=member)
-            if (known := pool.servers.get(member.host))
-            else Server(member, MappingProxyType(silent))
-            for member in members
-        }
-    )
+    silent = MappingProxyType(dict.fromkeys(pool.service.monitors))
+    servers = {}
+    for member in members:
+        known = pool.servers.get(member.host) or Server(member, silent)
+        servers[member.host] = known if known.member == member else replace(known, member=member)
+    return MappingProxyType(servers)
 
 
-def _locate(pool: Pool, addresses: Mapping[str, Address | None]) -> Pool:
-    """Give servers their addresses. Reports on the old address say nothing of the new one; a lost name keeps it."""
+def _locate(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
+    """Give servers their addresses. Reports on the old address say nothing of the new one; a lost name keeps it.
+
+    A server stands where its new address stood, if the pool had that already, else where it stood itself.
+    """
     servers = dict(pool.servers)
-    held = dict(pool.held)
-    for host, address in addresses.items():
-        server = servers.get(host)
-        if server is None or server.address == address is not None:
-            continue
+    # Sorted: where servers share an address, it stands where the pooled one does.
+    stood = {s.address: s.placement for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}
+    for host in addresses.keys() & servers.keys():
+        server, address = servers[host], addresses[host]
         if address is None:
-            servers[host] = replace(server, nowhere=server.address is None)
-            continue
-        claimed = held.pop(address, None) is not None and server.member.enabled
-        servers[host] = replace(
-            server,
-            address=address,
-            nowhere=False,
-            reports=MappingProxyType(dict.fromkeys(server.reports)),
-            placement=Placement.POOLED if claimed else server.placement,
-        )
-    return replace(pool, servers=MappingProxyType(servers), held=MappingProxyType(held))
+            servers[host] = server if server.ready or server.nowhere else replace(server, nowhere=True)
+        elif address != server.address:
+            servers[host] = replace(
+                server,
+                address=address,
+                nowhere=False,
+                reports=MappingProxyType(dict.fromkeys(server.reports)),
+                placement=stood.get(address, server.placement),
+            )
+    return MappingProxyType(servers)
+
+
+def _note(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, Server]:
+    server = pool.servers.get(host)
+    if server is None or monitor not in server.reports or server.reports[monitor] == report:
+        return pool.servers
+    server = replace(server, reports=MappingProxyType({**server.reports, monitor: report}))
+    return MappingProxyType({**pool.servers, host: server})
 
 
 def _remonitor(pool: Pool, service: Service) -> Mapping[str, Server]:
+    if service.monitors == pool.service.monitors:
+        return pool.servers
     return MappingProxyType(
         {
             host: replace(
@@ -174,36 +184,80 @@ def _remonitor(pool: Pool, service: Service) -> Mapping[str, Server]:
     )
 
 
-def _settle(pool: Pool) -> Pool:
-    """Place every server anew, from its health and where it stood before."""
-    placements = {host: _placement(server, pool.service) for host, server in pool.servers.items()}
-    least = floor(pool)
-    if serving(pool) < least:
-        candidates = [s for host, s in pool.servers.items() if s.eligible and placements[host] is Placement.OUT]
-        stay = [s.host for s in candidates if s.pooled]
-        # Stable, so each half keeps the order of the source.
-        enter = [s.host for s in sorted(candidates, key=lambda s: s.health is Health.DOWN) if not s.pooled]
-        placements.update(dict.fromkeys(stay, Placement.FORCED))
-        missing = least - sum(placement is not Placement.OUT for placement in placements.values())
-        placements.update(dict.fromkeys(enter[: max(0, missing)], Placement.FORCED))
+def _claim(pool: Pool) -> Pool:
+    """Pool unknown servers at the addresses held, and let go of what is left once it can be nobody's."""
+    if not pool.held:
+        return pool
     servers = {
-        host: server if server.placement is placements[host] else replace(server, placement=placements[host])
+        host: replace(server, placement=Placement.POOLED)
+        if server.address in pool.held and server.eligible and server.health is Health.UNKNOWN
+        else server
         for host, server in pool.servers.items()
     }
-    return replace(pool, servers=MappingProxyType(servers))
+    claimed = {server.address for server in servers.values()}
+    left = {address: weight for address, weight in pool.held.items() if address not in claimed}
+    if pool.listed and not _awaited(pool):
+        left = {}
+    return replace(pool, servers=MappingProxyType(servers), held=MappingProxyType(left))
 
 
-def _placement(server: Server, service: Service) -> Placement:
-    """Where a server belongs by itself, without regard to the floor."""
-    if not server.eligible:
-        return Placement.OUT
-    match server.health:
-        case Health.UP:
-            return Placement.POOLED
-        case Health.UNKNOWN if server.placement is Placement.POOLED or service.initially_up:
-            return Placement.POOLED
-        case _:
-            return Placement.OUT
+def _awaited(pool: Pool) -> int:
+    """Count the enabled members whose names were never looked up with success."""
+    return sum(s.member.enabled and not s.ready and not s.nowhere for s in pool.servers.values())
+
+
+def _settle(pool: Pool) -> Pool:
+    """Place every server anew, from its health and where it stood before."""
+    placements, serve = _alone(pool)
+    least = floor(pool)
+    if serve < least:
+        placements.update(dict.fromkeys(_forced(pool, placements, least), Placement.FORCED))
+    moved = {
+        host: replace(server, placement=placements[host])
+        for host, server in pool.servers.items()
+        if server.placement is not placements[host]
+    }
+    return replace(pool, servers=MappingProxyType({**pool.servers, **moved})) if moved else pool
+
+
+def _alone(pool: Pool) -> tuple[dict[str, Placement], int]:
+    """Return where each server belongs by itself, without regard to the floor, and how many are serving."""
+    # Looked up once: in Python 3.11 the name of an enumeration's member costs more than all else in the loop.
+    up, unknown, out, pooled = Health.UP, Health.UNKNOWN, Placement.OUT, Placement.POOLED
+    optimistic = pool.service.initially_up
+    placements = {}
+    serve = 0
+    for host, server in pool.servers.items():
+        if not server.eligible:
+            placements[host] = out
+        elif server.health is up:
+            placements[host] = pooled
+            serve += 1
+        elif server.health is unknown and (optimistic or server.placement is pooled):
+            placements[host] = pooled
+        else:
+            placements[host] = out
+    return placements, serve
+
+
+def _forced(pool: Pool, placements: Mapping[str, Placement], least: int) -> list[str]:
+    """Return who is pooled beside ``placements``, as fewer than ``least`` are serving."""
+    candidates = [s for host, s in pool.servers.items() if s.eligible and placements[host] is Placement.OUT]
+    stay = [s.host for s in candidates if s.pooled]
+    # Stable, so each half keeps the order of the source.
+    enter = [s.host for s in sorted(candidates, key=lambda s: s.health is Health.DOWN) if not s.pooled]
+    pooled = sum(placement is not Placement.OUT for placement in placements.values()) + len(stay)
+    missing = least - pooled - min(len(pool.held), _awaited(pool))
+    return stay + enter[: max(0, missing)]
+
+
+def _same(before: Pool, after: Pool) -> bool:
+    """Tell whether two states of a pool are equal, given that servers are only replaced when they change."""
+    return (
+        len(before.servers) == len(after.servers)
+        and all(map(is_, before.servers.values(), after.servers.values()))
+        and (before.service, before.listed, before.held) == (after.service, after.listed, after.held)
+    )
 
 
 class Kind(Enum):
@@ -238,20 +292,25 @@ class Change:
 
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
-    """Yield what happened between two states of a pool, in an order that reads as cause and effect."""
+    """Yield what happened between two states of a pool: first what was learnt, then what was decided."""
     for host, server in before.servers.items():
         if host not in after.servers:
             yield Change(Kind.REMOVED, server)
+    different: list[tuple[Server, Server]] = []
     for host, server in after.servers.items():
         known = before.servers.get(host)
         if known is None:
             yield Change(Kind.NEW, server)
             known = Server(server.member, MappingProxyType(dict.fromkeys(server.reports)))
         if server is not known:
-            yield from _server_changes(known, server)
+            different.append((known, server))
+    for old, new in different:
+        yield from _learnt(old, new)
+    for old, new in different:
+        yield from _decided(old, new)
 
 
-def _server_changes(old: Server, new: Server) -> Iterator[Change]:
+def _learnt(old: Server, new: Server) -> Iterator[Change]:
     if new.member != old.member:
         yield Change(Kind.MERGED, new)
     if old.address is not None and new.address != old.address:
@@ -262,13 +321,11 @@ def _server_changes(old: Server, new: Server) -> Iterator[Change]:
         said = old.reports.get(monitor)
         if report is not None and not report.up and (said is None or said.up or said.reason != report.reason):
             yield Change(Kind.SAID_DOWN, old, monitor, report.reason)
-    came_up = new.health is Health.UP is not old.health
-    if came_up:
+    if new.health is Health.UP is not old.health:
         yield Change(Kind.UP, new)
-    yield from _placement_changes(old, new, came_up=came_up)
 
 
-def _placement_changes(old: Server, new: Server, *, came_up: bool) -> Iterator[Change]:
+def _decided(old: Server, new: Server) -> Iterator[Change]:
     match old.placement, new.placement:
         case Placement.OUT, Placement.POOLED:
             yield Change(Kind.REPOOLED, new)
@@ -276,7 +333,7 @@ def _placement_changes(old: Server, new: Server, *, came_up: bool) -> Iterator[C
             yield Change(Kind.FORCED_IN, new)
         case ((Placement.POOLED | Placement.FORCED), Placement.OUT):
             yield Change(Kind.DEPOOLED, new)
-        case Placement.FORCED, Placement.POOLED if came_up:
+        case Placement.FORCED, Placement.POOLED if new.health is Health.UP:
             yield Change(Kind.LEFT_POOLED, new)
         case _ if new.pooled_down and not old.pooled_down:
             yield Change(Kind.NOT_DEPOOLED, new)
