@@ -1,0 +1,79 @@
+"""Short words for the pools and events that the tests of the policy are made of.
+
+Hosts are single letters, ``a`` has the address 10.0.0.1, ``b`` 10.0.0.2 and so on.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from ipaddress import IPv4Address
+from typing import Any
+
+from pybal.model import Address, IPProtocol, Member, Placement, Pool, Report, Service
+from pybal.policy import Event, Listed, Reported, Resolved, step
+
+M = "ProxyFetch"
+N = "IdleConnection"
+
+
+def service(threshold: float = 0.5, monitors: tuple[str, ...] = (M,), **more: Any) -> Service:
+    return Service(
+        "web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr", (), False, False, threshold, monitors, **more
+    )
+
+
+def ip(number: int) -> Address:
+    return IPv4Address("10.0.0.0") + number
+
+
+def address(host: str) -> Address:
+    return ip(ord(host) - ord("a") + 1)
+
+
+def off(host: str) -> Member:
+    return Member(host, enabled=False)
+
+
+def listed(*members: str | Member) -> Listed:
+    """Return the event of a list: of letters (``"abc"``: enabled, weight 10) and of members."""
+    whole: list[Member] = []
+    for item in members:
+        whole.extend([item] if isinstance(item, Member) else map(Member, item))
+    return Listed(tuple(whole))
+
+
+def resolved(hosts: str) -> Resolved:
+    return Resolved({host: address(host) for host in hosts})
+
+
+def moved(**addresses: int | None) -> Resolved:
+    return Resolved({host: None if number is None else ip(number) for host, number in addresses.items()})
+
+
+def up(host: str, monitor: str = M) -> Reported:
+    return Reported(host, monitor, Report(True))
+
+
+def down(host: str, monitor: str = M, reason: str = "connect: refused") -> Reported:
+    return Reported(host, monitor, Report(False, reason))
+
+
+def after(pool: Pool, *events: Event) -> Pool:
+    return reduce(step, events, pool)
+
+
+def fresh(hosts: str, threshold: float = 0.5, monitors: tuple[str, ...] = (M,), **more: Any) -> Pool:
+    """Return a pool of enabled servers with addresses, of which nothing is known yet."""
+    return after(Pool(service(threshold, monitors, **more)), listed(hosts), resolved(hosts))
+
+
+def healthy(hosts: str, threshold: float = 0.5, monitors: tuple[str, ...] = (M,), **more: Any) -> Pool:
+    """Return a pool of enabled servers, all up."""
+    pool = fresh(hosts, threshold, monitors, **more)
+    return after(pool, *(up(host, monitor) for host in hosts for monitor in monitors))
+
+
+def standing(pool: Pool) -> str:
+    """Return the hosts in the wanted set, in the order of the source: ``a b!`` says that b is forced."""
+    mark = {Placement.POOLED: "", Placement.FORCED: "!"}
+    return " ".join(s.host + mark[s.placement] for s in pool.servers.values() if s.placement in mark)
