@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import resources
+from itertools import chain
+from typing import ParamSpec
+from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.model import Snapshot
 from pybal.monitors.base import Monitor
-from pybal.status import views
-from pybal.status.metrics import Family
+from pybal.status import metrics, v1, views
+from pybal.status.metrics import Exposition, Family
+from pybal.status.page import html
+from pybal.status.process import process_families
 
 TEXT = b"text/plain"
 JSON = b"application/json"
+HTML = b"text/html; charset=utf-8"
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,12 @@ class Answer:
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
     code: int = 200
+
+
+def _page_files() -> dict[str, Answer]:
+    folder = resources.files("pybal.status.page")
+    kinds = {"style.css": b"text/css; charset=utf-8", "page.js": b"text/javascript; charset=utf-8"}
+    return {name: Answer((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +55,80 @@ class Status:
     ipvs_text: Callable[[], str]
     ipvs_json: Callable[[], object]
     families: Callable[[], Iterable[Family]] = tuple
+    _exposition: Exposition = field(default_factory=Exposition, init=False)
+    _files: dict[str, Answer] = field(default_factory=_page_files, init=False)
 
     def answer(self, path: bytes, *, as_json: bool) -> Answer:
         """Return what is said at ``path``, which is still URL-encoded and has no query."""
-        raise NotImplementedError
+        snapshot = self.snapshot()
+        pools = snapshot.pools
+        match _segments(path):
+            case ["alerts"]:
+                return _either(as_json, views.alerts_text, views.alerts_json, snapshot)
+            case ["pools"] | ["pools", ""]:
+                return _either(as_json, views.pools_text, views.pools_json, snapshot)
+            case ["pools", service] | ["pools", service, ""] if service in pools:
+                return _either(as_json, views.pool_text, views.pool_json, pools[service])
+            case ["pools", service, host] if service in pools and host in pools[service].servers:
+                return _either(as_json, views.server_text, views.server_json, pools[service].servers[host])
+            case ["metrics"]:
+                return Answer(self._metrics(snapshot), metrics.CONTENT_TYPE)
+            case ["v1", *further]:
+                return self._v1(further, snapshot, as_json=as_json)
+            case [""]:
+                return Answer(_encode(html.index(snapshot)), HTML)
+            case ["page", "pools", service] if service in pools:
+                return Answer(_encode(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
+            case ["page", name] if name in self._files:
+                return self._files[name]
+        return _not_found(as_json=as_json)
+
+    def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> Answer:
+        pools = snapshot.pools
+        now = self.clock.seconds()
+        match path:
+            case ["ipvs"]:
+                return _either(as_json, self.ipvs_text, self.ipvs_json)
+            case ["alerts"]:
+                return _either(as_json, v1.alerts_text, v1.alerts_json, snapshot)
+            case ["pools"]:
+                return _either(as_json, v1.pools_text, v1.pools_json, snapshot)
+            case ["pools", service] if service in pools:
+                return _either(as_json, v1.pool_text, v1.pool_json, snapshot, pools[service], now)
+            case ["pools", service, host] if service in pools and (server := pools[service].servers.get(host)):
+                return _either(as_json, v1.server_text, v1.server_json, snapshot, pools[service], server, now)
+        return _not_found(as_json=as_json)
+
+    def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
+        families = chain(_CONSTANT, self.families(), process_families())
+        pieces = self._exposition.pieces(snapshot, self.monitors(), families)
+        # The first at once: should it fail, there is still time to say so.
+        first = next(pieces)
+        return (_encode(piece) for piece in chain([first], pieces))
+
+
+#: BGP comes with a later version; the paging rule on it compares with this.
+_CONSTANT = (Family("pybal_bgp_enabled", "gauge", "Whether services are announced by BGP", (((), 0),)),)
+
+
+def _segments(path: bytes) -> list[str]:
+    """Return the decoded names in a path. What is not UTF-8 becomes a name that nothing has."""
+    return [unquote_to_bytes(part).decode("utf-8", "replace") for part in path.removeprefix(b"/").split(b"/")]
+
+
+def _either(
+    as_json: bool, text: Callable[P, str], value: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+) -> Answer:
+    if as_json:
+        return Answer(json.dumps(value(*args, **kwargs)).encode(), JSON)
+    return Answer(_encode(text(*args, **kwargs)))
+
+
+def _not_found(*, as_json: bool) -> Answer:
+    body = json.dumps({"error": views.NOT_FOUND}) if as_json else views.NOT_FOUND
+    return Answer(body.encode(), JSON if as_json else TEXT, 404)
+
+
+def _encode(text: str) -> bytes:
+    # A name that came from a file in another encoding must not take the whole answer with it.
+    return text.encode("utf-8", "backslashreplace")

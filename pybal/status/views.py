@@ -6,15 +6,54 @@ whatever else there is to say has its own paths, below ``/v1``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
-from pybal.model import Alert, Health, Pool, Server, Snapshot
-from pybal.policy import too_small
+from pybal.model import Health, Placement, Pool, Server, Snapshot
+from pybal.policy import can_depool, floor, serving, too_small
 
 NOT_FOUND = "The desired url was not found"
 
 JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """The arithmetic of a pool: how many of its servers are what, and what the threshold makes of it."""
+
+    total: int
+    enabled: int
+    up: int
+    unknown: int
+    serving: int
+    pooled: int
+    forced: int
+    pooled_down: int
+    floor: int
+    can_depool: bool
+    threshold: float
+    could_not_depool: int
+
+
+def tally(pool: Pool, could_not_depool: int = 0) -> Tally:
+    """Count the servers of a pool."""
+    servers = pool.servers.values()
+    health = [server.health for server in servers]
+    placement = [server.placement for server in servers]
+    return Tally(
+        total=len(servers),
+        enabled=sum(server.member.enabled for server in servers),
+        up=health.count(Health.UP),
+        unknown=health.count(Health.UNKNOWN),
+        serving=serving(pool),
+        pooled=len(servers) - placement.count(Placement.OUT),
+        forced=placement.count(Placement.FORCED),
+        pooled_down=len(pooled_down(pool)),
+        floor=floor(pool),
+        can_depool=can_depool(pool),
+        threshold=pool.service.depool_threshold,
+        could_not_depool=could_not_depool,
+    )
 
 
 class Level(StrEnum):
@@ -52,27 +91,33 @@ def alerts_text(snapshot: Snapshot) -> str:
 
 
 def alerts_json(snapshot: Snapshot) -> JSON:
+    """Return ``/alerts`` as JSON, the message without the prefix."""
     state, message = level(snapshot)
     return {"status": str(state), "msg": message}
 
 
 def pools_text(snapshot: Snapshot) -> str:
+    """Return the names of the services, one a line, in the order of the configuration."""
     return "".join(f"{name}\n" for name in snapshot.pools)
 
 
 def pools_json(snapshot: Snapshot) -> JSON:
+    """Return the list of the names of the services."""
     return list(snapshot.pools)
 
 
 def pool_text(pool: Pool) -> str:
+    """Return the three words of each server, in the order of the source."""
     return "".join(f"{host}:\t{server.status}\n" for host, server in pool.servers.items())
 
 
 def pool_json(pool: Pool) -> JSON:
+    """Return the four facts of each server, by host."""
     return {host: server_json(server) for host, server in pool.servers.items()}
 
 
 def server_text(server: Server) -> str:
+    """Return the three words of one server."""
     return f"{server.status}\n"
 
 

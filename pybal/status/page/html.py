@@ -1,0 +1,145 @@
+"""The status page as HTML, from one snapshot. Pure; every name and reason is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from ipaddress import IPv6Address
+from urllib.parse import quote
+
+from pybal.model import Alert, Pool, Report, Server, Snapshot
+from pybal.status.v1 import alerts, level, report_text, why
+from pybal.status.views import Level, Tally, tally
+
+_DOCUMENT = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<link rel="stylesheet" href="/page/style.css">
+<script src="/page/page.js" defer></script>
+</head>
+<body>
+<header>
+<a class="name" href="/">PyBal</a>
+<nav><a href="/v1/ipvs">ipvs</a><a href="/v1/alerts">alerts</a><a href="/metrics">metrics</a></nav>
+<span id="fresh"></span>
+</header>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+def index(snapshot: Snapshot) -> str:
+    """Return the page of all pools: what needs attention, then a row for each service."""
+    told = list(alerts(snapshot))
+    # The worst come first, so the first word on a service is the one that counts.
+    worst = {alert.service: level(alert) for alert in reversed(told)}
+    rows = "\n".join(_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
+    table = _table(
+        ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total"),
+        rows or '<tr><td colspan="7">No services are configured.</td></tr>',
+        "pools",
+    )
+    return _DOCUMENT.format(title="PyBal", body=f"{_alerts(told)}\n{table}")
+
+
+def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
+    """Return the page of one pool: its arithmetic, then a row for each server with what its monitors say."""
+    service = pool.service
+    sums = tally(pool)
+    facts = " · ".join(
+        (
+            f"{service.protocol} {_endpoint(pool)}",
+            service.scheduler,
+            f"threshold {service.depool_threshold:g}",
+            f"serving {sums.serving} of {sums.total}, floor {sums.floor}",
+            f"{sums.pooled} pooled, {sums.forced} of them forced",
+        )
+    )
+    rows = "\n".join(_server_row(pool, server, now) for server in pool.servers.values())
+    empty = "The pool is empty." if pool.listed else "The pool source has not delivered a list yet."
+    table = _table(
+        ("Server", "Address", "Weight", "State", "Why", "Monitors"),
+        rows or f'<tr><td colspan="6">{empty}</td></tr>',
+        "servers",
+    )
+    told = [alert for alert in alerts(snapshot) if alert.service == service.name]
+    return _DOCUMENT.format(
+        title=f"{escape(service.name)} - PyBal",
+        body=f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n{_alerts(told)}\n{table}',
+    )
+
+
+def _alerts(told: Iterable[Alert]) -> str:
+    items = "\n".join(
+        f'<li class="{level(alert)}"><b>{_service_link(alert.service)}</b> {escape(alert.text)}</li>' for alert in told
+    )
+    return f'<ul class="alerts">\n{items or "<li class=ok>All pools are healthy.</li>"}\n</ul>'
+
+
+def _service_link(name: str) -> str:
+    return f'<a href="/page/pools/{quote(name, safe="", errors="replace")}">{escape(name)}</a>' if name else "PyBal"
+
+
+def _pool_row(pool: Pool, worst: Level) -> str:
+    sums = tally(pool)
+    return _row(
+        worst,
+        _service_link(pool.service.name),
+        f"<code>{escape(f'{pool.service.protocol} {_endpoint(pool)}')}</code>",
+        escape(_pool_state(pool, sums)),
+        f"{sums.up}",
+        f"{sums.pooled}",
+        f"{sums.floor}",
+        f"{sums.total}",
+    )
+
+
+def _pool_state(pool: Pool, sums: Tally) -> str:
+    if not pool.listed:
+        return "no list yet"
+    notes = (
+        (sums.pooled_down, "down but pooled"),
+        (sums.total - sums.up - sums.unknown - sums.pooled_down, "down"),
+        (sums.unknown, "unknown"),
+        (sums.total - sums.enabled, "disabled"),
+    )
+    return ", ".join(f"{count} {note}" for count, note in notes if count) or "ok"
+
+
+def _server_row(pool: Pool, server: Server, now: float) -> str:
+    level = Level.CRITICAL if server.pooled_down else Level.OK if server.serving else Level.WARNING
+    reports = "<br>".join(_report(name, report, now) for name, report in server.reports.items())
+    return _row(
+        level,
+        escape(server.host),
+        f"<code>{server.address or 'none'}</code>",
+        f"{server.member.weight}",
+        escape(server.placement.value),
+        escape(why(pool, server)),
+        reports or "none",
+    )
+
+
+def _report(name: str, report: Report | None, now: float) -> str:
+    return f"<b>{escape(name)}</b> {escape(report_text(report, now))}"
+
+
+def _endpoint(pool: Pool) -> str:
+    vip = pool.service.vip
+    return f"[{vip}]:{pool.service.port}" if isinstance(vip, IPv6Address) else f"{vip}:{pool.service.port}"
+
+
+def _row(level: Level, first: str, *cells: str) -> str:
+    return f'<tr class="{level}"><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _table(columns: Iterable[str], rows: str, kind: str) -> str:
+    head = "".join(f'<th scope="col">{column}</th>' for column in columns)
+    return f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>'

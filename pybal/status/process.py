@@ -1,0 +1,47 @@
+"""Metrics of the process itself, by the names every Prometheus library gives them.
+
+prometheus_client's own collector lists all open descriptors: 10 ms of the loop with 20,000 connections held.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+from pybal.status.metrics import Family, Kind
+
+
+def process_families() -> Iterator[Family]:
+    """Yield what is known of this process; without ``/proc`` only the version of Python."""
+    python = dict(zip(("major", "minor", "patchlevel"), platform.python_version_tuple(), strict=True))
+    labels = {"implementation": platform.python_implementation(), **python, "version": platform.python_version()}
+    yield Family("python_info", "gauge", "Python platform information", ((tuple(labels.items()), 1),))
+    try:
+        values = tuple(_from_proc(Path("/proc")))
+    except OSError:
+        return
+    for name, kind, explanation, value in values:
+        yield Family(f"process_{name}", kind, explanation, (((), value),))
+
+
+def _from_proc(proc: Path) -> Iterator[tuple[str, Kind, str, float]]:
+    # proc(5): the name of the program, in brackets, may hold anything; what follows begins with field 3.
+    fields = (proc / "self/stat").read_bytes().rpartition(b")")[2].split()
+    booted = next(line for line in (proc / "stat").read_bytes().splitlines() if line.startswith(b"btime "))
+    ticks = os.sysconf("SC_CLK_TCK")
+    # Since Linux 6.2 the size of the folder is the number of its entries.
+    descriptors = (proc / "self/fd").stat().st_size or sum(1 for _ in (proc / "self/fd").iterdir())
+    yield (
+        "cpu_seconds_total",
+        "counter",
+        "User and system CPU seconds spent",
+        (int(fields[11]) + int(fields[12])) / ticks,
+    )
+    yield "start_time_seconds", "gauge", "Start, in Unix time", int(booted.split()[1]) + int(fields[19]) / ticks
+    yield "virtual_memory_bytes", "gauge", "Virtual memory size", int(fields[20])
+    yield "resident_memory_bytes", "gauge", "Resident memory size", int(fields[21]) * resource.getpagesize()
+    yield "open_fds", "gauge", "Open file descriptors", descriptors
+    yield "max_fds", "gauge", "Most file descriptors that may be open", resource.getrlimit(resource.RLIMIT_NOFILE)[0]

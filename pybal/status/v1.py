@@ -1,0 +1,148 @@
+"""What PyBal 1.15 had no place for: alerts one by one, and *why* each server is where it is. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from pybal.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
+from pybal.policy import arithmetic, too_small
+from pybal.status.views import JSON, Level, pooled_down, tally
+
+POOLED_DOWN = "pooled-down"
+TOO_SMALL = "too-small"
+
+
+def alerts(snapshot: Snapshot) -> Iterator[Alert]:
+    """Yield all there is to be told: what ``/alerts`` says, the worst first, and what else was noticed."""
+    for name, pool in snapshot.pools.items():
+        if hosts := pooled_down(pool):
+            yield Alert(name, POOLED_DOWN, f"Servers {', '.join(hosts)} are marked down but pooled")
+    for name, pool in snapshot.pools.items():
+        if too_small(pool):
+            yield Alert(name, TOO_SMALL, f"Pool {name} is too small to allow depooling")
+    yield from snapshot.alerts
+
+
+def level(alert: Alert) -> Level:
+    """Return how bad an alert is: only what pages people today is critical."""
+    return Level.CRITICAL if alert.kind == POOLED_DOWN else Level.WARNING
+
+
+def alerts_text(snapshot: Snapshot) -> str:
+    """Return a line for each alert; nothing when all is well."""
+    return "".join(f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {a.text}\n" for a in alerts(snapshot))
+
+
+def alerts_json(snapshot: Snapshot) -> JSON:
+    """Return a list of the alerts; ``service`` is empty where they concern no single one."""
+    return [
+        {"level": str(level(alert)), "service": alert.service, "kind": alert.kind, "text": alert.text}
+        for alert in alerts(snapshot)
+    ]
+
+
+def pools_text(snapshot: Snapshot) -> str:
+    """Return the arithmetic of each pool, one a line."""
+    return "".join(_pool_line(pool) for pool in snapshot.pools.values())
+
+
+def pools_json(snapshot: Snapshot) -> JSON:
+    """Return the facts of each pool, by its name."""
+    return {name: _facts(snapshot, pool) for name, pool in snapshot.pools.items()}
+
+
+def pool_text(_snapshot: Snapshot, pool: Pool, now: float) -> str:
+    """Return the arithmetic of a pool and the state of each server, with its reason."""
+    return _pool_line(pool) + "".join(_server_lines(pool, server, now) for server in pool.servers.values())
+
+
+def pool_json(snapshot: Snapshot, pool: Pool, now: float) -> JSON:
+    """Return the facts of a pool and, by host, those of its servers."""
+    servers: JSON = {host: _server(pool, server, now) for host, server in pool.servers.items()}
+    return {**_facts(snapshot, pool), "servers": servers}
+
+
+def server_text(_snapshot: Snapshot, pool: Pool, server: Server, now: float) -> str:
+    """Return the state of one server with its reason, and the arithmetic of its pool."""
+    return _server_lines(pool, server, now) + _pool_line(pool)
+
+
+def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> JSON:
+    """Return the facts of one server, and those of its pool below ``pool``."""
+    return {**_server(pool, server, now), "pool": _facts(snapshot, pool)}
+
+
+def why(pool: Pool, server: Server) -> str:
+    """Return why a server is pooled, forced or not pooled."""
+    match server.placement:
+        case Placement.FORCED:
+            return f"{server.health}, but the threshold needs it: {arithmetic(pool)}"
+        case Placement.OUT if not server.member.enabled:
+            return "disabled by the operator"
+        case Placement.OUT if server.nowhere:
+            return "its name has no address"
+        case Placement.OUT if not server.ready:
+            return "its name has not been looked up yet"
+        case Placement.OUT if server.health is Health.UNKNOWN:
+            return "not checked yet"
+        case Placement.POOLED if server.health is Health.UNKNOWN:
+            return "not checked yet, and pooled before"
+    return str(server.health)
+
+
+def report_text(report: Report | None, now: float) -> str:
+    """Return a monitor's last word, its age and its reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
+    if report is None:
+        return "nothing yet"
+    said = f"{'up' if report.up else 'down'} {_age(report, now):.0f} s ago"
+    return f"{said}: {report.reason}" if report.reason else said
+
+
+def _age(report: Report, now: float) -> float:
+    return round(max(0.0, now - report.at), 3)
+
+
+def _pool_line(pool: Pool) -> str:
+    sums = tally(pool)
+    return (
+        f"{pool.service.name}: {arithmetic(pool)}, pooled {sums.pooled}, forced {sums.forced}, unknown {sums.unknown}\n"
+    )
+
+
+def _server_lines(pool: Pool, server: Server, now: float) -> str:
+    address = server.address or "none"
+    head = f"{server.host}: {server.placement.value} ({why(pool, server)}), weight {server.member.weight}, address {address}\n"
+    return head + "".join(f"  {name}: {report_text(report, now)}\n" for name, report in server.reports.items())
+
+
+def _facts(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
+    service = pool.service
+    return {
+        "service": service.name,
+        "protocol": str(service.protocol),
+        "vip": str(service.vip),
+        "port": service.port,
+        "scheduler": service.scheduler,
+        "listed": pool.listed,
+        **asdict(tally(pool, snapshot.could_not_depool.get(service.name, 0))),
+    }
+
+
+def _server(pool: Pool, server: Server, now: float) -> dict[str, JSON]:
+    reports: JSON = [
+        {"monitor": name, "up": None, "reason": "", "age": None}
+        if report is None
+        else {"monitor": name, "up": report.up, "reason": report.reason, "age": _age(report, now)}
+        for name, report in server.reports.items()
+    ]
+    return {
+        "host": server.host,
+        "address": None if server.address is None else str(server.address),
+        "weight": server.member.weight,
+        "enabled": server.member.enabled,
+        "health": str(server.health),
+        "placement": server.placement.value,
+        "why": why(pool, server),
+        "reports": reports,
+    }
