@@ -54,30 +54,30 @@ def pools_json(snapshot: Snapshot) -> JSON:
 
 def pool_text(_snapshot: Snapshot, pool: Pool, now: float) -> str:
     """Return the arithmetic of a pool and the state of each server, with its reason."""
-    return _pool_line(pool) + "".join(_server_lines(pool, server, now) for server in pool.servers.values())
+    return _pool_line(pool) + "".join(_server_lines(server, now) for server in pool.servers.values())
 
 
 def pool_json(snapshot: Snapshot, pool: Pool, now: float) -> JSON:
     """Return the facts of a pool and, by host, those of its servers."""
-    servers: JSON = {host: _server(pool, server, now) for host, server in pool.servers.items()}
+    servers: JSON = {host: _server(server, now) for host, server in pool.servers.items()}
     return {**_facts(snapshot, pool), "servers": servers}
 
 
 def server_text(_snapshot: Snapshot, pool: Pool, server: Server, now: float) -> str:
     """Return the state of one server with its reason, and the arithmetic of its pool."""
-    return _server_lines(pool, server, now) + _pool_line(pool)
+    return _server_lines(server, now) + _pool_line(pool)
 
 
 def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> JSON:
     """Return the facts of one server, and those of its pool below ``pool``."""
-    return {**_server(pool, server, now), "pool": _facts(snapshot, pool)}
+    return {**_server(server, now), "pool": _facts(snapshot, pool)}
 
 
-def why(pool: Pool, server: Server) -> str:
+def why(server: Server) -> str:
     """Return why a server is pooled, forced or not pooled."""
     match server.placement:
         case Placement.FORCED:
-            return f"{server.health}, but the threshold needs it: {arithmetic(pool)}"
+            return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
             return "disabled by the operator"
         case Placement.OUT if server.nowhere:
@@ -95,7 +95,7 @@ def report_text(report: Report | None, now: float) -> str:
     """Return a monitor's last word, its age and its reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
     if report is None:
         return "nothing yet"
-    said = f"{'up' if report.up else 'down'} {_age(report, now):.0f} s ago"
+    said = f"{'up' if report.up else 'down'} {_roughly(_age(report, now))} ago"
     return f"{said}: {report.reason}" if report.reason else said
 
 
@@ -103,16 +103,23 @@ def _age(report: Report, now: float) -> float:
     return round(max(0.0, now - report.at), 3)
 
 
+def _roughly(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _pool_line(pool: Pool) -> str:
     sums = tally(pool)
-    return (
-        f"{pool.service.name}: {arithmetic(pool)}, pooled {sums.pooled}, forced {sums.forced}, unknown {sums.unknown}\n"
-    )
+    return f"{pool.service.name}: {arithmetic(pool)}, {sums.pooled} pooled, {sums.unknown} unknown\n"
 
 
-def _server_lines(pool: Pool, server: Server, now: float) -> str:
+def _server_lines(server: Server, now: float) -> str:
     address = server.address or "none"
-    head = f"{server.host}: {server.placement.value} ({why(pool, server)}), weight {server.member.weight}, address {address}\n"
+    head = (
+        f"{server.host}: {server.placement.value} ({why(server)}), weight {server.member.weight}, address {address}\n"
+    )
     return head + "".join(f"  {name}: {report_text(report, now)}\n" for name, report in server.reports.items())
 
 
@@ -129,7 +136,7 @@ def _facts(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
     }
 
 
-def _server(pool: Pool, server: Server, now: float) -> dict[str, JSON]:
+def _server(server: Server, now: float) -> dict[str, JSON]:
     reports: JSON = [
         {"monitor": name, "up": None, "reason": "", "age": None}
         if report is None
@@ -143,6 +150,6 @@ def _server(pool: Pool, server: Server, now: float) -> dict[str, JSON]:
         "enabled": server.member.enabled,
         "health": str(server.health),
         "placement": server.placement.value,
-        "why": why(pool, server),
+        "why": why(server),
         "reports": reports,
     }

@@ -8,6 +8,7 @@ from ipaddress import IPv6Address
 from urllib.parse import quote
 
 from pybal.model import Alert, Pool, Report, Server, Snapshot
+from pybal.policy import arithmetic, too_small
 from pybal.status.v1 import alerts, level, report_text, why
 from pybal.status.views import Level, Tally, tally
 
@@ -52,17 +53,15 @@ def index(snapshot: Snapshot) -> str:
 def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
     """Return the page of one pool: its arithmetic, then a row for each server with what its monitors say."""
     service = pool.service
-    sums = tally(pool)
     facts = " · ".join(
         (
             f"{service.protocol} {_endpoint(pool)}",
             service.scheduler,
             f"threshold {service.depool_threshold:g}",
-            f"serving {sums.serving} of {sums.total}, floor {sums.floor}",
-            f"{sums.pooled} pooled, {sums.forced} of them forced",
+            f"{arithmetic(pool)}, {tally(pool).pooled} pooled",
         )
     )
-    rows = "\n".join(_server_row(pool, server, now) for server in pool.servers.values())
+    rows = "\n".join(_server_row(server, now) for server in pool.servers.values())
     empty = "The pool is empty." if pool.listed else "The pool source has not delivered a list yet."
     table = _table(
         ("Server", "Address", "Weight", "State", "Why", "Monitors"),
@@ -110,10 +109,11 @@ def _pool_state(pool: Pool, sums: Tally) -> str:
         (sums.unknown, "unknown"),
         (sums.total - sums.enabled, "disabled"),
     )
-    return ", ".join(f"{count} {note}" for count, note in notes if count) or "ok"
+    said = [f"{count} {note}" for count, note in notes if count]
+    return ", ".join(said + ["too small to depool"] * too_small(pool)) or "ok"
 
 
-def _server_row(pool: Pool, server: Server, now: float) -> str:
+def _server_row(server: Server, now: float) -> str:
     level = Level.CRITICAL if server.pooled_down else Level.OK if server.serving else Level.WARNING
     reports = "<br>".join(_report(name, report, now) for name, report in server.reports.items())
     return _row(
@@ -122,7 +122,7 @@ def _server_row(pool: Pool, server: Server, now: float) -> str:
         f"<code>{server.address or 'none'}</code>",
         f"{server.member.weight}",
         escape(server.placement.value),
-        escape(why(pool, server)),
+        escape(why(server)),
         reports or "none",
     )
 
