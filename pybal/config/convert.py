@@ -155,7 +155,7 @@ def texts(text: str) -> tuple[str, ...]:
     found = items(text)
     for item in found:
         if item.kind is not Kind.TEXT:
-            raise Unwanted(f"{item.value} without quotes", "texts in quotes")
+            raise Unwanted(f"{shown(item.value)} without quotes", "texts in quotes")
     return tuple(item.value for item in found)
 
 
@@ -255,7 +255,7 @@ def arguments(text: str) -> tuple[str | ServerField, ...]:
     for item in items(text):
         if item.kind is Kind.NAME:
             if item.value not in fields:
-                raise Unwanted(item.value, wanted)
+                raise Unwanted(shown(item.value), wanted)
             found.append(fields[item.value])
         elif "\0" in item.value:
             raise Unwanted(shown(item.value), "arguments without a NUL character")

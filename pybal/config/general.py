@@ -19,15 +19,26 @@ from pybal.config.convert import (
     some,
     unsigned,
 )
+from pybal.config.errors import Unwanted
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import BGPSettings, InstrumentationSettings, IPVSBackend, Settings
 from pybal.model import Address
 
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+_A_PEER = "the IPv4 or IPv6 address of a BGP peer"
 _backend = choice(*IPVSBackend)
 _addresses = each(address)
 _listen_addresses = each(listen_address)
-_peers = some(address, "the address of a BGP peer")
+
+
+def _peer(text: str) -> Address:
+    try:
+        return address(text)
+    except Unwanted as error:
+        raise Unwanted(error.found, _A_PEER) from None
+
+
+_peers = some(_peer, _A_PEER)
 
 
 def read_global(options: Options) -> Settings:

@@ -37,6 +37,8 @@ class Item:
     value: str
 
 
+# Not every parenthesis: "(unspecified)" is a text that templates leave behind.
+_LITERAL = re.compile(r"\[|\(?\s*[uUbB]?['\"]|\(\s*\)")
 _GAP = re.compile(r"(?:\s++|#[^\n]*+|(?<=\s);[^\n]*+)*+")
 _TOKEN = re.compile(
     r"""
@@ -57,7 +59,7 @@ _CLOSING: dict[Item | str, str] = {"[": "]", "(": ")"}
 
 def is_literal(text: str) -> bool:
     """Tell whether a value is to be read as a literal, rather than as bare text."""
-    return bool(re.match(r"[\[(]|[uUbB]?['\"]", text))
+    return bool(_LITERAL.match(text))
 
 
 def items(text: str) -> tuple[Item, ...]:
