@@ -1,0 +1,536 @@
+"""From a whole pybal.conf to settings, or to all that is wrong with it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from pybal.config.describe import describe
+from pybal.config.errors import ConfigError
+from pybal.config.parse import parse
+from pybal.config.settings import (
+    BGPSettings,
+    DNSQuerySettings,
+    IdleConnectionSettings,
+    InstrumentationSettings,
+    IPVSBackend,
+    ProxyFetchSettings,
+    RunCommandSettings,
+    ServerField,
+    ServiceSettings,
+    Settings,
+    UDPSettings,
+)
+from pybal.model import IPProtocol, Service
+
+DATA = Path(__file__).parents[1] / "data" / "config"
+
+WEB = """\
+[web]
+protocol = tcp
+ip = 192.0.2.1
+port = 80
+scheduler = wrr
+config = file:///pools/web
+"""
+BGP = """\
+[global]
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-address = 192.0.2.251
+bgp-nexthop-ipv4 = 192.0.2.10
+"""
+
+
+def settings(text: str | bytes) -> Settings:
+    parsed = parse(text, "f")
+    assert parsed.warnings == ()
+    return parsed.settings
+
+
+def service(text: str) -> ServiceSettings:
+    return settings(text).services[0]
+
+
+def problems(text: str | bytes) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "f")
+    assert str(caught.value) == "\n".join(map(str, caught.value.problems))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def warnings(text: str) -> list[str]:
+    return [str(warning) for warning in parse(text, "f").warnings]
+
+
+def test_the_least_of_a_service_has_the_defaults_of_1_15() -> None:
+    assert settings(WEB) == Settings(
+        services=(
+            ServiceSettings(
+                Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr"), "file:///pools/web", line=1
+            ),
+        )
+    )
+
+
+def test_the_defaults_of_the_values_are_those_of_the_contract() -> None:
+    found = service(WEB)
+    assert (found.service.depool_threshold, found.service.monitors, found.service.scheduler_flags) == (0.5, (), ())
+    assert (found.service.one_packet, found.service.tunneling, found.service.initially_up) == (False, False, False)
+    assert (found.bgp, found.bgp_med, found.allow_empty) == (True, 0, False)
+
+
+def test_every_option_of_a_service_is_read() -> None:
+    text = """\
+[dns]
+protocol = udp
+ip = 2001:db8::1
+port = 53
+scheduler = mh
+scheduler-flag = mh-port
+scheduler_flag = ['mh-fallback', 'mh-port']
+ops = yes
+tunneling = on
+config = etcd://h:2379/p
+depool-threshold = 0.66
+initial-state = up
+allow-empty = y
+bgp = no
+bgp-med = 7
+"""
+    assert service(text) == ServiceSettings(
+        Service(
+            "dns",
+            IPProtocol.UDP,
+            IPv6Address("2001:db8::1"),
+            53,
+            "mh",
+            scheduler_flags=("mh-port", "mh-fallback"),
+            one_packet=True,
+            tunneling=True,
+            depool_threshold=0.66,
+            initially_up=True,
+        ),
+        "etcd://h:2379/p",
+        allow_empty=True,
+        bgp=False,
+        bgp_med=7,
+        line=1,
+    )
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh", "fo", "ovf"]
+)
+def test_every_scheduler_of_ipvs_is_known(scheduler: str) -> None:
+    assert service(WEB.replace("wrr", scheduler)).service.scheduler == scheduler
+
+
+def test_every_option_of_bgp_is_read() -> None:
+    text = """\
+[global]
+bgp = yes
+bgp-local-asn = 64600
+bgp-as-path = 64600 64600
+bgp-med = 100
+bgp-nexthop-ipv4 = 192.0.2.10
+bgp-nexthop-ipv6 = 2001:db8::10
+bgp-peer-address = [ '192.0.2.251', "2001:db8::251" ]
+bgp-local-ips = [ '192.0.2.10' ]
+bgp-local-port = 1179
+"""
+    found = settings(text + WEB)
+    assert found.bgp == BGPSettings(
+        local_asn=64600,
+        peers=(IPv4Address("192.0.2.251"), IPv6Address("2001:db8::251")),
+        as_path=(64600, 64600),
+        med=100,
+        nexthop_ipv4=IPv4Address("192.0.2.10"),
+        nexthop_ipv6=IPv6Address("2001:db8::10"),
+        local_ips=(IPv4Address("192.0.2.10"),),
+        local_port=1179,
+    )
+    assert found.services[0].bgp_med == 100
+
+
+def test_the_as_path_is_the_local_as_by_default() -> None:
+    bgp = settings(BGP + WEB).bgp
+    assert bgp == BGPSettings(64600, (IPv4Address("192.0.2.251"),), (64600,), nexthop_ipv4=IPv4Address("192.0.2.10"))
+
+
+def test_instrumentation_is_read_only_if_it_is_on() -> None:
+    options = "instrumentation_ips = ['::']\ninstrumentation_port = 1\nadvertised_instrumentation_ips = 192.0.2.7\n"
+    assert settings(f"[global]\n{options}{WEB}").instrumentation is None
+    assert settings(f"[global]\ninstrumentation = t\n{options}{WEB}").instrumentation == InstrumentationSettings(
+        (IPv6Address("::"),), 1, (IPv4Address("192.0.2.7"),)
+    )
+    assert settings(f"[global]\ninstrumentation = t\n{WEB}").instrumentation == InstrumentationSettings(
+        (IPv4Address("127.0.0.1"), IPv6Address("::1")), 9090
+    )
+
+
+def test_the_rest_of_global_is_read() -> None:
+    found = settings("[global]\nipvs-backend = memory\ndry-run = yes\n" + WEB)
+    assert (found.ipvs_backend, found.dry_run) == (IPVSBackend.MEMORY, True)
+    assert settings(WEB).ipvs_backend is IPVSBackend.NETLINK
+
+
+def test_what_is_there_for_bgp_that_is_off_is_not_looked_at() -> None:
+    assert settings("[global]\nbgp = no\nbgp-peer-address = (unspecified)\nbgp-local-asn =\n" + WEB).bgp is None
+
+
+def test_monitors_have_the_defaults_of_1_15() -> None:
+    text = WEB + "monitors = [ 'IdleConnection', \"ProxyFetch\" ]\nproxyfetch.url = http://h/\n"
+    assert service(text).service.monitors == ("IdleConnection", "ProxyFetch")
+    assert service(text).monitors == (
+        IdleConnectionSettings(
+            3.0, 300.0, keepalive=True, keepalive_retries=3, keepalive_idle=10, keepalive_interval=30
+        ),
+        ProxyFetchSettings(("http://h/",), 200, 5.0, 10.0, check_all=False, max_failures=0),
+    )
+    text = WEB + "monitors = ['DNSQuery','UDP','RunCommand']\ndnsquery.hostnames = h\nruncommand.command = /x\n"
+    assert service(text).monitors == (
+        DNSQuerySettings(("h",), 5.0, 10.0, fail_on_nxdomain=False),
+        UDPSettings(10.0, 20.0),
+        RunCommandSettings("/x", (), 20.0, 60.0, log_output=True),
+    )
+
+
+def test_every_option_of_every_monitor_is_read() -> None:
+    text = """\
+monitors = [ 'ProxyFetch', 'IdleConnection', 'DNSQuery', 'UDP', 'RunCommand' ]
+proxyfetch.url = [ 'http://h/', 'https://h/' ]
+proxyfetch.http_status = 301
+proxyfetch.timeout = 1.5
+proxyfetch.interval = 2
+proxyfetch.check_all = yes
+proxyfetch.max_failures = 1
+idleconnection.timeout-clean-reconnect = 0
+idleconnection.max-delay = 60
+idleconnection.keepalive = no
+idleconnection.keepalive-retries = 4
+idleconnection.keepalive-idle = 5
+idleconnection.keepalive-interval = 6
+dnsquery.hostnames = [ 'a', 'b' ]
+dnsquery.timeout = 1
+dnsquery.interval = 2
+dnsquery.fail-on-nxdomain = yes
+udp.interval = 1
+udp.icmp-timeout = 2
+runcommand.command = /bin/sh
+runcommand.arguments = [ '/x', server.host, 1 ]
+runcommand.timeout = 1
+runcommand.interval = 2
+runcommand.log-output = no
+"""
+    assert service(WEB + text).monitors == (
+        ProxyFetchSettings(("http://h/", "https://h/"), 301, 1.5, 2.0, check_all=True, max_failures=1),
+        IdleConnectionSettings(0.0, 60.0, keepalive=False, keepalive_retries=4, keepalive_idle=5, keepalive_interval=6),
+        DNSQuerySettings(("a", "b"), 1.0, 2.0, fail_on_nxdomain=True),
+        UDPSettings(1.0, 2.0),
+        RunCommandSettings("/bin/sh", ("/x", ServerField.HOST, "1"), 1.0, 2.0, log_output=False),
+    )
+
+
+def test_a_service_without_monitors_is_accepted() -> None:
+    assert service(WEB + "monitors = []\n").monitors == ()
+
+
+def test_options_of_a_monitor_that_is_not_in_use_are_fine() -> None:
+    assert service(WEB + "proxyfetch.url = ['whatever'\nudp.interval = x\n").monitors == ()
+
+
+def test_references_and_defaults_work_as_in_1_15() -> None:
+    text = "[DEFAULT]\nscheduler = sh\nwhere = pools\n" + WEB.replace("/pools/web", "/%(where)s/%(__name__)s").replace(
+        "scheduler = wrr\n", ""
+    )
+    assert service(text).service.scheduler == "sh"
+    assert service(text).source == "file:///pools/web"
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
+    text = """\
+[global]
+bgp = ja
+nonsense
+[text_80]
+protocol = sctp
+ip = text.example.org
+port = http
+scheduler = wr
+tunneling = maybe
+depool-threshold = 50%%
+monitors = [ 'ProxyFetch' ]
+proxyfetch.timeout = 0
+bgp-med = -1
+initial-state = down
+"""
+    assert problems(text) == [
+        "f:2: [global] bgp: found 'ja', wanted yes or no (t true y yes on 1, f false n no off 0)",
+        "f:3: [global] found 'nonsense', wanted [section] or option = value in the first column",
+        (
+            "f:4: [text_80] config: found nothing, wanted a URL: one of file:///path, http://host/path, https://host/path, "
+            "etcd://host:port/path, k8s://token@host"
+        ),
+        (
+            "f:4: [text_80] proxyfetch.url: found nothing, wanted a URL http://host/path or https://host/path, "
+            "or a list of them"
+        ),
+        "f:5: [text_80] protocol: found 'sctp', wanted one of tcp, udp",
+        "f:6: [text_80] ip: found 'text.example.org', wanted an IPv4 or IPv6 address",
+        "f:7: [text_80] port: found 'http', wanted a port number from 1 to 65535",
+        (
+            "f:8: [text_80] scheduler: found 'wr', wanted one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, "
+            "ovf; perhaps wrr"
+        ),
+        "f:9: [text_80] tunneling: found 'maybe', wanted yes or no (t true y yes on 1, f false n no off 0)",
+        "f:10: [text_80] depool-threshold: found '50%', wanted a number from 0 to 1",
+        "f:12: [text_80] proxyfetch.timeout: found '0', wanted seconds, more than 0 and at most 86400",
+        "f:13: [text_80] bgp-med: found '-1', wanted a whole number from 0 to 4294967295",
+        "f:14: [text_80] initial-state: found 'down', wanted one of up, unknown",
+    ]
+
+
+def test_an_unknown_monitor_is_refused_with_its_section_and_the_nearest_name() -> None:
+    monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand"
+    assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP', 'Ping' ]\n") == [
+        f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors}; perhaps ProxyFetch",
+        f"f:7: [web] monitors: found 'Ping', wanted one of {monitors}",
+    ]
+
+
+def test_a_monitor_named_twice_watches_once_and_is_warned_of() -> None:
+    text = WEB + "monitors = [ 'UDP', 'UDP' ]\n"
+    assert parse(text, "f").settings.services[0].service.monitors == ("UDP",)
+    assert warnings(text) == ["f:7: [web] monitors: found 'UDP' more than once, wanted each monitor once"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "[global]\n", "[DEFAULT]\nport = 80\n", b"\xef\xbb\xbf"])
+def test_a_file_without_services_is_refused(text: str | bytes) -> None:
+    assert problems(text) == ["f:1: found no service section, wanted one or more"]
+
+
+def test_a_misspelt_global_is_not_taken_for_a_service() -> None:
+    assert problems("[Global]\nbgp = yes\n" + WEB) == [
+        "f:1: [Global] found a service of this name, wanted [global], in small letters and without blanks"
+    ]
+
+
+def test_one_packet_scheduling_is_refused_with_tcp_only_if_it_is_on() -> None:
+    assert service(WEB + "ops = false\n").service.one_packet is False
+    assert problems(WEB + "ops = true\n") == ["f:7: [web] ops: found yes, wanted no: one-packet scheduling is for udp"]
+
+
+def test_a_flag_that_its_scheduler_does_not_know_is_refused() -> None:
+    assert problems(WEB + "scheduler-flag = mh-port\n") == [
+        "f:7: [web] scheduler-flag: found 'mh-port', wanted none: the scheduler wrr has no flags"
+    ]
+    assert problems(WEB.replace("wrr", "mh") + "scheduler_flag = sh-port\n") == [
+        "f:7: [web] scheduler_flag: found 'sh-port', wanted one of mh-port, mh-fallback, flag-1, flag-2; perhaps mh-port"
+    ]
+
+
+def test_bgp_wants_its_own_as_and_a_peer() -> None:
+    assert problems("[global]\nbgp = yes\nbgp-nexthop-ipv4 = 192.0.2.10\n" + WEB) == [
+        "f:1: [global] bgp-local-asn: found nothing, wanted an AS number from 1 to 4294967295",
+        (
+            "f:1: [global] bgp-peer-address: found nothing, wanted the IPv4 or IPv6 address of a BGP peer, "
+            "or a list of them"
+        ),
+    ]
+
+
+def test_a_peer_left_unspecified_is_refused_clearly() -> None:
+    assert problems(BGP.replace("192.0.2.251", "(unspecified)") + WEB) == [
+        "f:4: [global] bgp-peer-address: found '(unspecified)', wanted the IPv4 or IPv6 address of a BGP peer"
+    ]
+
+
+def test_a_next_hop_is_required_of_each_family_that_is_announced() -> None:
+    v6 = WEB.replace("192.0.2.1", "2001:db8::1")
+    assert problems(BGP + v6) == [
+        (
+            "f:1: [global] bgp-nexthop-ipv6: found nothing, wanted an IPv6 address, "
+            "for 2001:db8::1 of [web] (line 8) is announced"
+        )
+    ]
+    assert settings(BGP + v6 + "bgp = no\n").bgp
+    advertised = "instrumentation = yes\nadvertised_instrumentation_ips = ['2001:db8::9']\n"
+    assert problems(BGP + advertised + WEB) == [
+        (
+            "f:1: [global] bgp-nexthop-ipv6: found nothing, wanted an IPv6 address, "
+            "for 2001:db8::9 of advertised_instrumentation_ips is announced"
+        )
+    ]
+
+
+def test_a_next_hop_that_is_refused_is_not_missed_as_well() -> None:
+    assert problems(BGP.replace("192.0.2.10", "x") + WEB) == [
+        "f:5: [global] bgp-nexthop-ipv4: found 'x', wanted an IPv4 address"
+    ]
+
+
+def test_two_services_cannot_have_the_same_protocol_ip_and_port() -> None:
+    other = WEB.replace("[web]", "[other]")
+    assert problems(WEB + other) == [
+        (
+            "f:10: [other] port: found tcp 192.0.2.1 port 80, which is [web] (line 1), "
+            "wanted a protocol, ip and port of its own"
+        )
+    ]
+    assert len(settings(WEB + other.replace("tcp", "udp")).services) == 2
+    assert len(settings(WEB + other.replace("80", "443")).services) == 2
+
+
+def test_the_same_address_in_another_spelling_is_the_same() -> None:
+    one = WEB.replace("192.0.2.1", "2001:db8::1")
+    other = WEB.replace("192.0.2.1", "2001:DB8:0::1").replace("[web]", "[other]")
+    assert "which is [web] (line 1)" in problems(one + other)[0]
+
+
+def test_services_of_one_ip_must_agree_on_the_med() -> None:
+    other = WEB.replace("[web]", "[other]").replace("80", "443")
+    assert problems(WEB + other + "bgp-med = 100\n") == [
+        "f:13: [other] bgp-med: found 100, wanted 0, as in [web] (line 1) with the same ip"
+    ]
+    assert problems(BGP + WEB + "bgp-med = 1\n" + other) == [
+        "f:13: [other] bgp-med: found 0, wanted 1, as in [web] (line 12) with the same ip"
+    ]
+    assert settings(WEB + other + "bgp-med = 100\nbgp = no\n")
+    assert settings(WEB + other.replace("192.0.2.1", "192.0.2.2") + "bgp-med = 100\n")
+
+
+def test_a_service_with_problems_is_not_in_conflict_with_others() -> None:
+    broken = WEB.replace("[web]", "[other]").replace("wrr", "x")
+    assert len(problems(WEB + broken)) == 1
+
+
+def test_unknown_options_are_warned_of_with_the_nearest_name() -> None:
+    text = "[DEFAULT]\nprot = tcp\nport = 1\n[global]\ninstrumentation-port = 1\n" + WEB
+    assert warnings(text + "depool-treshold = 1\nproxyfetch.ulr = x\nping.interval = 1\nxyzzy = 1\n") == [
+        "f:2: [DEFAULT] prot: found an unknown option, wanted port, perhaps",
+        "f:5: [global] instrumentation-port: found an unknown option, wanted instrumentation_port, perhaps",
+        "f:12: [web] depool-treshold: found an unknown option, wanted depool-threshold, perhaps",
+        "f:13: [web] proxyfetch.ulr: found an unknown option, wanted proxyfetch.url, perhaps",
+        "f:14: [web] ping.interval: found an unknown option, wanted udp.interval, perhaps",
+        "f:15: [web] xyzzy: found an unknown option, wanted one of those in the example file",
+    ]
+
+
+def test_an_option_that_others_refer_to_is_not_unknown() -> None:
+    assert warnings(WEB.replace("/pools/web", "/%(dc)s/web") + "dc = a\n") == []
+
+
+def test_a_bad_reference_is_a_problem_even_where_nobody_asks() -> None:
+    assert problems(WEB + "udp.interval = 5%\nfoo = %(bar)s\n") == [
+        "f:7: [web] udp.interval: found a lone '%', wanted %% or %(option)s",
+        "f:8: [web] foo: found '%(bar)s', wanted the name of an option of the same section or of [DEFAULT]",
+    ]
+
+
+def test_what_default_has_wrong_is_said_once_where_it_is() -> None:
+    assert problems(
+        "[DEFAULT]\nport = x\n"
+        + WEB.replace("port = 80\n", "")
+        + WEB.replace("[web]", "[b]").replace("port = 80\n", "")
+    ) == ["f:2: [DEFAULT] port: found 'x', wanted a port number from 1 to 65535"]
+
+
+def test_an_option_with_bad_bytes_is_one_problem() -> None:
+    assert problems(WEB.encode() + b"depool-threshold = \xff\n") == [
+        "f:7: [web] depool-threshold: found the byte 0xff, wanted printable text in UTF-8"
+    ]
+
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"k8s://{SECRET}@",
+        f"k8s://{SECRET}",
+        f"k8s:{SECRET}@h",
+        f"k8s//{SECRET}@h",
+        f"k8://{SECRET}@h",
+        f"k8s://{SECRET}\n  @h",
+        f"k8s://%{SECRET}@h",
+        f"k8s://%({SECRET}@h",
+        f"k8s://\0{SECRET}@h",
+        f"http://u:{SECRET}@h:x/",
+        f"'k8s://{SECRET}@h'",
+    ],
+)
+def test_a_token_is_never_in_a_problem(value: str) -> None:
+    text = WEB.replace("file:///pools/web", value)
+    assert problems(text)
+    assert SECRET not in "".join(problems(text) + problems("[global]\nfoo\n" + text.replace("config = ", "")))
+
+
+def test_a_token_is_in_no_representation_and_no_description() -> None:
+    found = settings(WEB.replace("file:///pools/web", f"k8s://{SECRET}@h"))
+    assert found.services[0].source == f"k8s://{SECRET}@h"
+    assert SECRET not in repr(found) + describe(found)
+    assert "k8s://***@h" in describe(found)
+
+
+def test_the_description_has_a_line_of_totals_and_one_for_each_service() -> None:
+    found = settings((DATA / "wmf-like.conf").read_text()).services
+    parsed = parse((DATA / "every-monitor.conf").read_bytes(), "f")
+    assert describe(parsed.settings).splitlines() == [
+        "3 services, 3 VIPs, 3 pool sources, no BGP, HTTP on 127.0.0.1:9191 [::1]:9191, IPVS through netlink",
+        "web_80: tcp 10.2.1.1:80, wlc, threshold 0.5, ProxyFetch IdleConnection, file:///etc/pybal/pools/eqiad/web_80",
+        (
+            "dns_53: udp [2001:db8::53]:53, sh sh-port sh-fallback, one-packet, threshold 0.5, DNSQuery UDP, "
+            "https://pools.example.org/dns.json"
+        ),
+        "search_9200: tcp 10.2.1.2:9200, wrr, threshold 0.5, RunCommand, k8s://***@kubernetes.example.org:6443",
+    ]
+    assert len(found) == 5
+    lines = describe(settings("[global]\ndry-run = 1\n" + BGP + WEB + "tunneling = y")).splitlines()
+    assert lines == [
+        "1 service, 1 VIP, 1 pool source, BGP as 64600 to 192.0.2.251, no HTTP, IPVS through netlink, dry run",
+        "web: tcp 192.0.2.1:80, wrr, tunneling, threshold 0.5, no monitors, file:///pools/web",
+    ]
+
+
+def test_a_file_as_the_largest_deployment_writes_it_loads_unchanged() -> None:
+    found = settings((DATA / "wmf-like.conf").read_bytes())
+    upload = next(each for each in found.services if each.service.name == "uploadlb6_443")
+    assert upload.service == Service(
+        "uploadlb6_443",
+        IPProtocol.TCP,
+        IPv6Address("2620:0:861:ed1a::2:b"),
+        443,
+        "mh",
+        tunneling=True,
+        depool_threshold=0.66,
+        monitors=("IdleConnection", "ProxyFetch"),
+    )
+    assert upload.bgp_med == 100
+    assert upload.monitors[1] == ProxyFetchSettings(("https://healthcheck.example.org/varnish-fe",))
+
+
+def test_a_file_full_of_comments_and_spellings_loads_unchanged() -> None:
+    web, dns, search = settings((DATA / "every-monitor.conf").read_bytes()).services
+    assert web.monitors[0] == ProxyFetchSettings(
+        ("http://www.example.org/a%20b", "https://www.example.org:8443/"), timeout=2.5, check_all=True, max_failures=1
+    )
+    assert dns.monitors == (DNSQuerySettings(("www.example.org",), timeout=1.0), UDPSettings(icmp_timeout=30.0))
+    assert search.monitors == (
+        RunCommandSettings(
+            "/bin/sh",
+            ("/etc/pybal/check", ServerField.HOST, ServerField.IP, ServerField.PORT, "5", "it's"),
+            log_output=False,
+        ),
+    )
+
+
+def test_a_file_of_windows_with_latin_1_in_its_comments_loads() -> None:
+    assert service_of("odd.conf").port == 516
+
+
+def service_of(name: str) -> Service:
+    return settings((DATA / name).read_bytes()).services[0].service
