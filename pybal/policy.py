@@ -188,17 +188,17 @@ def _claim(pool: Pool) -> Pool:
     """Pool unknown servers at the addresses held, and let go of what is left once it can be nobody's."""
     if not pool.held:
         return pool
-    servers = {
+    found = {
         host: replace(server, placement=Placement.POOLED)
-        if server.address in pool.held and server.eligible and server.health is Health.UNKNOWN
-        else server
         for host, server in pool.servers.items()
+        if server.address in pool.held and server.eligible and server.health is Health.UNKNOWN
+        if server.placement is not Placement.POOLED
     }
-    claimed = {server.address for server in servers.values()}
+    claimed = {server.address for server in pool.servers.values()}
     left = {address: weight for address, weight in pool.held.items() if address not in claimed}
     if pool.listed and not _awaited(pool):
         left = {}
-    return replace(pool, servers=MappingProxyType(servers), held=MappingProxyType(left))
+    return replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
 
 
 def _awaited(pool: Pool) -> int:

@@ -1,0 +1,228 @@
+"""The laws of the pooling policy, said once more and independently: what must hold of every transition of a pool.
+
+Nothing here asks the policy or the derived properties of a server; facts, health and the floor are counted anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from math import ceil
+
+from pybal.model import Address, Health, Member, Placement, Pool, Report, Server
+from pybal.policy import (
+    Adopted,
+    Event,
+    Kind,
+    Listed,
+    Reconfigured,
+    Reported,
+    Resolved,
+    can_depool,
+    changes,
+    floor,
+    serving,
+    step,
+    wanted,
+)
+
+Facts = tuple[Member, Address | None, bool, list[tuple[str, Report | None]]]
+
+
+def health(server: Server) -> Health:
+    reports = list(server.reports.values())
+    if any(report is not None and not report.up for report in reports):
+        return Health.DOWN
+    return Health.UNKNOWN if None in reports else Health.UP
+
+
+def eligible(server: Server) -> bool:
+    return server.member.enabled and server.address is not None
+
+
+def is_pooled(server: Server) -> bool:
+    return server.placement in {Placement.POOLED, Placement.FORCED}
+
+
+def count_serving(pool: Pool) -> int:
+    return sum(eligible(server) and health(server) is Health.UP for server in pool.servers.values())
+
+
+def least(pool: Pool) -> int:
+    threshold = Fraction(str(pool.service.depool_threshold))
+    return max(1, ceil(threshold * len(pool.servers))) if threshold > 0 else 0
+
+
+def awaited(pool: Pool) -> int:
+    """Count the enabled members whose names nothing is known of."""
+    return sum(s.member.enabled and s.address is None and not s.nowhere for s in pool.servers.values())
+
+
+def check(before: Pool, event: Event, after: Pool) -> None:
+    """Assert every law of the transition from ``before`` to ``after`` by ``event``."""
+    assert step(before, event) == after, "the same facts lead to the same decision"
+    assert {host: facts(server) for host, server in after.servers.items()} == dict(expected_facts(before, event))
+    assert list(after.servers) == [host for host, _ in expected_facts(before, event)]
+    assert after.listed == (before.listed or isinstance(event, Listed))
+    assert after.service == (event.service if isinstance(event, Reconfigured) else before.service)
+    check_held(before, event, after)
+    check_placements(after, {host: stood(before, event, server) for host, server in after.servers.items()})
+    check_wanted(after)
+    check_identity(before, after)
+    check_changes(before, after)
+
+
+def facts(server: Server) -> Facts:
+    return server.member, server.address, server.nowhere, list(server.reports.items())
+
+
+def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
+    """Return what must be known of each server after ``event``, in the order of the source."""
+    silent: list[tuple[str, Report | None]] = [(monitor, None) for monitor in before.service.monitors]
+    if isinstance(event, Listed):
+        known = {server.host: facts(server)[1:] for server in before.servers.values()}
+        lines = {member.host: member for member in event.members}
+        return [(host, (line, *known.get(host, (None, False, silent)))) for host, line in lines.items()]
+    return [(host, expected_fact(facts(server), silent, event)) for host, server in before.servers.items()]
+
+
+def expected_fact(fact: Facts, silent: list[tuple[str, Report | None]], event: Event) -> Facts:
+    member, address, nowhere, reports = fact
+    match event:
+        case Resolved(addresses) if member.host in addresses:
+            found = addresses[member.host]
+            if found is None:
+                return (member, address, nowhere or address is None, reports)
+            return fact if found == address else (member, found, False, silent)
+        case Reported(host, monitor, report) if host == member.host and monitor in dict(silent):
+            return (member, address, nowhere, list({**dict(reports), monitor: report}.items()))
+        case Reconfigured(service):
+            return (member, address, nowhere, [(name, dict(reports).get(name)) for name in service.monitors])
+    return fact
+
+
+def check_held(before: Pool, event: Event, after: Pool) -> None:
+    held = event.held if isinstance(event, Adopted) else before.held
+    taken = {server.address for server in after.servers.values()}
+    left = {address: weight for address, weight in held.items() if address not in taken}
+    assert after.held == ({} if after.listed and not awaited(after) else left)
+
+
+def stood(before: Pool, event: Event, server: Server) -> Placement:
+    """Return where ``server``, as it is after the event, has to be taken to have stood before it."""
+    held = event.held if isinstance(event, Adopted) else before.held
+    if server.address in held and eligible(server) and health(server) is Health.UNKNOWN:
+        return Placement.POOLED
+    old = before.servers.get(server.host)
+    if old is None:
+        return Placement.OUT
+    if old.address != server.address:
+        there = [s for s in before.servers.values() if s.address == server.address and eligible(s)]
+        for neighbour in (*filter(is_pooled, reversed(there)), *there):
+            return neighbour.placement
+    return old.placement
+
+
+def check_placements(pool: Pool, stood: Mapping[str, Placement]) -> None:
+    servers = pool.servers.values()
+    needed, have = least(pool), count_serving(pool)
+    pooled = [server for server in servers if is_pooled(server)]
+    spare = min(len(pool.held), awaited(pool))
+    assert len(pooled) + spare >= min(needed, sum(map(eligible, servers))), "the invariant of the architecture"
+    entered = []
+    for server in servers:
+        if not eligible(server):
+            assert server.placement is Placement.OUT, "not eligible, so not pooled"
+        elif health(server) is Health.UP:
+            assert server.placement is Placement.POOLED, "up and eligible, so pooled"
+        elif health(server) is Health.UNKNOWN:
+            stays = stood[server.host] is Placement.POOLED or pool.service.initially_up
+            assert (server.placement is Placement.POOLED) == stays, "unknown: stays pooled, but does not enter so"
+        else:
+            assert server.placement is not Placement.POOLED, "down: forced or out"
+        if eligible(server) and have < needed and stood[server.host] is not Placement.OUT:
+            assert is_pooled(server), "nobody leaves while fewer than the floor serve"
+        if server.placement is Placement.FORCED:
+            assert have < needed, "nobody is forced once the floor serves"
+            if stood[server.host] is Placement.OUT:
+                entered.append(server)
+    if entered:
+        assert len(pooled) + spare <= needed, "no more enter than the floor needs"
+        order = list(pool.servers)
+        left_out = [server for server in servers if eligible(server) and not is_pooled(server)]
+        ranks = [(health(s) is Health.DOWN, order.index(s.host)) for s in (*entered, *left_out)]
+        assert max(ranks[: len(entered)]) < min([*ranks[len(entered) :], (True, len(order))]), "in order"
+
+
+def check_wanted(pool: Pool) -> None:
+    expected: dict[Address, int] = dict(pool.held)
+    for server in reversed(list(pool.servers.values())):
+        if is_pooled(server):
+            assert server.address is not None
+            expected[server.address] = server.member.weight
+    assert wanted(pool) == expected
+    assert floor(pool) == least(pool)
+    assert serving(pool) == count_serving(pool)
+    assert can_depool(pool) == (count_serving(pool) >= least(pool))
+
+
+def check_identity(before: Pool, after: Pool) -> None:
+    """Whatever is equal is the very same object."""
+    for host, server in after.servers.items():
+        old = before.servers.get(host)
+        assert server is old or server != old
+    same = list(before.servers.items()) == list(after.servers.items()) and before == after
+    assert (after is before) == same
+
+
+def check_changes(before: Pool, after: Pool) -> None:
+    """Every difference is told, once, and nothing else is."""
+    told = list(changes(before, after))
+    assert Counter((c.kind, c.server.host, c.monitor, c.reason) for c in told) == Counter(
+        expected_changes(before, after)
+    )
+    decisions = [Kind.NOT_DEPOOLED, Kind.LEFT_POOLED, Kind.FORCED_IN, Kind.DEPOOLED, Kind.REPOOLED]
+    assert [c.kind in decisions for c in told] == sorted(c.kind in decisions for c in told), (
+        "first facts, then decisions"
+    )
+    for change in told:
+        speaks_of = before if change.kind in {Kind.REMOVED, Kind.SAID_DOWN} else after
+        assert change.server is speaks_of.servers[change.server.host]
+
+
+def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[Kind, str, str, str]]:
+    old, new = before.servers, after.servers
+    for host in old.keys() - new.keys():
+        yield Kind.REMOVED, host, "", ""
+    for host in new.keys() - old.keys():
+        yield Kind.NEW, host, "", ""
+    for host in new.keys() & old.keys():
+        for kind, happened in differences(old[host], new[host]).items():
+            if happened:
+                yield kind, host, "", ""
+        for monitor, report in new[host].reports.items():
+            said = old[host].reports.get(monitor)
+            if (
+                report is not None
+                and not report.up
+                and (said is None or (said.up, said.reason) != (False, report.reason))
+            ):
+                yield Kind.SAID_DOWN, host, monitor, report.reason
+
+
+def differences(old: Server, new: Server) -> dict[Kind, bool]:
+    was, now = is_pooled(old), is_pooled(new)
+    went_down = health(new) is Health.DOWN is not health(old)
+    came_up = health(new) is Health.UP is not health(old)
+    return {
+        Kind.MERGED: old.member != new.member,
+        Kind.MOVED: old.address is not None and old.address != new.address,
+        Kind.NOWHERE: not old.nowhere and new.nowhere,
+        Kind.UP: came_up,
+        Kind.DEPOOLED: was and not now,
+        Kind.REPOOLED: not was and new.placement is Placement.POOLED,
+        Kind.FORCED_IN: not was and new.placement is Placement.FORCED,
+        Kind.LEFT_POOLED: old.placement is Placement.FORCED and now and came_up,
+        Kind.NOT_DEPOOLED: was and now and went_down,
+    }
