@@ -145,21 +145,22 @@ class _Channel(HTTPChannel):
     transport: ITCPTransport
     answering = False
     _idle = False
-    _refused = False
+    _closing = False
 
     def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:
         """Use the clock given: twisted.web's time-outs would take the global reactor."""
         return self.factory.clock.callLater(period, func)
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._refused:
-            super().dataReceived(data)
-
-    def resetTimeout(self) -> None:
-        """Start a deadline at the first byte of a further request, and none at later ones."""
+        if self._closing:
+            return
         if self._idle:
             self._idle = False
             self.setTimeout(HEAD)
+        super().dataReceived(data)
+
+    def resetTimeout(self) -> None:
+        """Grant no more time: twisted.web asks for it whenever there is data, or a line."""
 
     def requestDone(self, request: Request) -> None:
         self.answering = False
@@ -179,11 +180,15 @@ class _Channel(HTTPChannel):
         self._refuse(431)
 
     def _refuse(self, code: int) -> None:
-        self._refused = True
         self.transport.write(
             b"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % (code, _reason(code))
         )
         self.loseConnection()
+
+    def loseConnection(self) -> None:
+        """Close once what was written is taken. twisted.web alone would go on reading requests until then."""
+        self._closing = True
+        super().loseConnection()
 
     def timeoutConnection(self) -> None:
         self.abort()

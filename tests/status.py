@@ -1,0 +1,106 @@
+"""Pools and monitors for the tests of pybal.status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+from types import MappingProxyType
+
+from twisted.internet.interfaces import IReactorTime
+
+from pybal.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
+from pybal.monitors.base import Monitor, Sample
+from pybal.status.site import Status
+
+UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
+OUT, POOLED, FORCED = Placement.OUT, Placement.POOLED, Placement.FORCED
+
+
+def server(
+    host: str,
+    health: Health = UP,
+    placement: Placement = POOLED,
+    *,
+    weight: int = 10,
+    enabled: bool = True,
+    address: str | None = "10.0.0.1",
+    reason: str = "status: HTTP 500, wanted 200",
+) -> Server:
+    """A server watched by ProxyFetch alone, whose last word was at 100.0 seconds."""
+    report = {UP: Report(True, at=100.0), DOWN: Report(False, reason, at=100.0), UNKNOWN: None}[health]
+    return Server(
+        Member(host, weight, enabled),
+        MappingProxyType({"ProxyFetch": report}),
+        None if address is None else ip_address(address),
+        placement=placement,
+    )
+
+
+def pool(name: str, *servers: Server, threshold: float = 0.5, vip: str = "10.2.2.1", port: int = 80) -> Pool:
+    service = Service(
+        name, IPProtocol.TCP, ip_address(vip), port, "wrr", depool_threshold=threshold, monitors=("ProxyFetch",)
+    )
+    return Pool(service, MappingProxyType({s.host: s for s in servers}), listed=True)
+
+
+def snapshot(*pools: Pool, alerts: Iterable[Alert] = (), **could_not_depool: int) -> Snapshot:
+    return Snapshot(
+        MappingProxyType({p.service.name: p for p in pools}), MappingProxyType(could_not_depool), tuple(alerts)
+    )
+
+
+HEALTHY = snapshot(pool("web", server("a"), server("b"), server("c")))
+SMALL = snapshot(
+    pool("web", server("a"), server("b"), threshold=0.66), pool("api", server("c"), server("d"), threshold=1)
+)
+SICK = snapshot(
+    pool("tiny", server("t"), server("u"), threshold=0.9),
+    pool("web", server("a", DOWN, FORCED), server("b", DOWN, FORCED), server("c", DOWN, OUT), server("d", UNKNOWN)),
+    pool("fine", server("e"), server("f"), server("g")),
+    pool("api", server("h", DOWN, FORCED)),
+)
+
+
+class CountingMonitor:
+    """A monitor that watches nothing, with the counters it is given."""
+
+    def __init__(self, name: str, up: bool | None = None, count: int = 0, samples: Iterable[Sample] = ()) -> None:
+        self.name = name
+        self.up = up
+        self.up_results = count
+        self.down_results = count + 1
+        self.up_transitions = count + 2
+        self.down_transitions = count + 3
+        self._samples = tuple(samples)
+
+    def samples(self) -> Iterable[Sample]:
+        return self._samples
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+def status(clock: IReactorTime, shown: Snapshot = HEALTHY, monitors: Iterable[tuple[str, str, Monitor]] = ()) -> Status:
+    return Status(
+        clock=clock,
+        snapshot=lambda: shown,
+        monitors=lambda: monitors,
+        ipvs_text=lambda: "-A -t 10.2.2.1:80 -s wrr\n",
+        ipvs_json=lambda: [{"vip": "10.2.2.1"}],
+    )
+
+
+def large(pools: int = 116, servers: int = 95) -> tuple[Snapshot, list[tuple[str, str, Monitor]]]:
+    """As many servers as the largest public deployment has, and a monitor for each with samples of its own."""
+    shown = snapshot(
+        *(pool(f"svc{p}", *(server(f"cp{p}-{i}.example.org") for i in range(servers))) for p in range(pools))
+    )
+    duration = "pybal_monitor_proxyfetch_request_duration_seconds"
+    labels = (("result", "successful"), ("url", "https://check.example.org/"))
+    monitors: list[tuple[str, str, Monitor]] = [
+        (name, host, CountingMonitor("ProxyFetch", up=True, samples=[Sample(duration, labels, 0.001)]))
+        for name, each in shown.pools.items()
+        for host in each.servers
+    ]
+    return shown, monitors

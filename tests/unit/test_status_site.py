@@ -1,0 +1,125 @@
+"""Paths, content types, names with odd characters, and answers that fail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet.task import Clock
+
+from pybal.status.site import Answer, Status
+from tests.status import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
+
+
+def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer:
+    return (shown or status(Clock())).answer(path.encode(), as_json=as_json)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/alerts", b"OK - All pools are healthy"),
+        ("/pools", b"web\n"),
+        ("/pools/", b"web\n"),
+        ("/pools/web", b"a:\tenabled/up/pooled\nb:\tenabled/up/pooled\nc:\tenabled/up/pooled\n"),
+        ("/pools/web/a", b"enabled/up/pooled\n"),
+        ("/v1/ipvs", b"-A -t 10.2.2.1:80 -s wrr\n"),
+        ("/v1/alerts", b""),
+        ("/v1/pools", b"web: 2 needed, 3 serving of 3, 0 forced, 3 pooled, 0 unknown\n"),
+    ],
+)
+def test_text_is_the_default(path: str, body: bytes) -> None:
+    assert ask(path) == Answer(body, b"text/plain", 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/alerts", b'{"status": "ok", "msg": "All pools are healthy"}'),
+        ("/pools", b'["web"]'),
+        ("/pools/web/a", b'{"pooled": true, "weight": 10, "up": true, "enabled": true}'),
+        ("/v1/ipvs", b'[{"vip": "10.2.2.1"}]'),
+        ("/v1/alerts", b"[]"),
+    ],
+)
+def test_json_when_asked_for(path: str, body: bytes) -> None:
+    assert ask(path, as_json=True) == Answer(body, b"application/json", 200)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/nope", "/alerts/", "/pools/nope", "/pools/web/nope", "/pools/web/a/b", "//pools", "/v1", "/v1/pools/nope"),
+        *("/v1/pools/web/nope", "/v1/nope", "/page", "/page/pools/nope", "/page/html.py", "/page/%2e%2e%2fsite.py"),
+        *("*", "http://localhost/alerts", "/pools/web%ff", "/%61lerts%00"),
+    ],
+)
+def test_anything_else_is_404(path: str) -> None:
+    assert ask(path) == Answer(b"The desired url was not found", b"text/plain", 404)
+    assert ask(path, as_json=True) == Answer(b'{"error": "The desired url was not found"}', b"application/json", 404)
+
+
+def test_names_are_url_decoded_after_the_path_is_split() -> None:
+    shown = status(Clock(), snapshot(pool("a/b c", server("ü?x"))))
+    assert ask("/pools/a%2Fb%20c", shown=shown).body == "ü?x:\tenabled/up/pooled\n".encode()
+    assert ask("/pools/a%2fb%20c/%C3%BC%3Fx", shown=shown).body == b"enabled/up/pooled\n"
+    assert ask("/pools/a%2fb%20c/ü%3Fx", shown=shown).body == b"enabled/up/pooled\n"
+
+
+def test_a_name_that_is_not_utf8_does_not_take_the_others_with_it() -> None:
+    shown = status(Clock(), snapshot(pool("web", server("a\udcff"), server("b"))))
+    assert ask("/pools/web", shown=shown).body == b"a\\udcff:\tenabled/up/pooled\nb:\tenabled/up/pooled\n"
+    assert json.loads(body(ask("/pools/web", as_json=True, shown=shown))).keys() == {"a\udcff", "b"}
+    assert ask("/page/pools/web", shown=shown).code == 200
+
+
+def body(answer: Answer) -> bytes:
+    return answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
+
+
+def test_the_state_is_that_of_the_moment_of_the_question() -> None:
+    states = iter([HEALTHY, SICK])
+    shown = Status(
+        clock=Clock(),
+        snapshot=lambda: next(states),
+        monitors=lambda: (),
+        ipvs_text=lambda: "",
+        ipvs_json=list,
+    )
+    assert body(ask("/alerts", shown=shown)).startswith(b"OK")
+    assert body(ask("/alerts", shown=shown)).startswith(b"CRITICAL")
+
+
+def test_ages_are_those_of_the_clock_given() -> None:
+    clock = Clock()
+    clock.advance(107)
+    answer = ask("/v1/pools/web/a", as_json=True, shown=status(clock))
+    assert json.loads(body(answer))["reports"][0]["age"] == 7.0
+
+
+def test_metrics_are_prometheus_text_and_come_in_pieces() -> None:
+    answer = ask("/metrics", shown=status(Clock(), monitors=[("web", "a", CountingMonitor("ProxyFetch", up=True))]))
+    assert answer.content_type == b"text/plain; version=0.0.4; charset=utf-8"
+    assert isinstance(answer.body, Iterator)
+    text = body(answer).decode()
+    assert 'pybal_monitor_status{host="a",monitor="ProxyFetch",service="web"} 1.0\n' in text
+    assert "pybal_bgp_enabled 0.0\n" in text
+    assert "process_cpu_seconds_total " in text
+
+
+def test_metrics_that_cannot_begin_fail_before_the_answer_does() -> None:
+    def broken() -> Iterator[tuple[str, str, CountingMonitor]]:
+        raise LookupError
+
+    shown = Status(clock=Clock(), snapshot=lambda: HEALTHY, monitors=broken, ipvs_text=lambda: "", ipvs_json=list)
+    with pytest.raises(LookupError):
+        ask("/metrics", shown=shown)
+
+
+def test_the_page_and_its_files_are_served() -> None:
+    assert ask("/").content_type == b"text/html; charset=utf-8"
+    assert b'href="/page/pools/web"' in body(ask("/"))
+    assert b"<h1>web</h1>" in body(ask("/page/pools/web"))
+    assert ask("/page/style.css").content_type == b"text/css; charset=utf-8"
+    assert ask("/page/page.js").content_type == b"text/javascript; charset=utf-8"

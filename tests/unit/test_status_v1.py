@@ -1,0 +1,111 @@
+"""The answers that say why: what nobody could be told at three in the morning."""
+
+from __future__ import annotations
+
+import pytest
+
+from pybal.model import Alert, Report, Server
+from pybal.status import v1
+from tests.status import DOWN, FORCED, OUT, POOLED, SICK, UNKNOWN, UP, pool, server, snapshot
+
+WEB = pool("web", server("a"), server("b", DOWN, FORCED), server("c", DOWN, OUT, address=None), threshold=0.66)
+SHOWN = snapshot(WEB, alerts=[Alert("web", "unresolved", "c has no address"), Alert("", "ipvs", "drift")], web=3)
+
+
+def test_every_alert_is_an_entry_of_its_own_and_warnings_are_not_hidden() -> None:
+    assert v1.alerts_text(SHOWN) == (
+        "CRITICAL web pooled-down: Servers b are marked down but pooled\n"
+        "WARNING web unresolved: c has no address\n"
+        "WARNING pybal ipvs: drift\n"
+    )
+    assert "WARNING tiny too-small: Pool tiny is too small to allow depooling\n" in v1.alerts_text(SICK)
+
+
+def test_alerts_as_json_keep_service_and_kind_apart() -> None:
+    assert v1.alerts_json(snapshot(alerts=[Alert("", "ipvs", "drift")])) == [
+        {"level": "warning", "service": "", "kind": "ipvs", "text": "drift"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("subject", "reason"),
+    [
+        (server("a"), "up"),
+        (server("a", DOWN, OUT), "down"),
+        (server("a", DOWN, FORCED), "down, but needed to reach the floor"),
+        (server("a", UNKNOWN, FORCED), "unknown, but needed to reach the floor"),
+        (server("a", UNKNOWN, OUT), "not checked yet"),
+        (server("a", UNKNOWN, POOLED), "not checked yet, and pooled before"),
+        (server("a", UP, OUT, enabled=False), "disabled by the operator"),
+        (server("a", UP, OUT, address=None), "its name has not been looked up yet"),
+        (Server(server("a").member, nowhere=True), "its name has no address"),
+    ],
+)
+def test_the_reason_of_a_placement_is_never_left_to_guess(subject: Server, reason: str) -> None:
+    assert v1.why(subject) == reason
+
+
+def test_a_server_shows_each_monitor_with_reason_and_age_and_the_arithmetic_of_its_pool() -> None:
+    assert v1.server_text(SHOWN, WEB, WEB.servers["b"], 112.0) == (
+        "b: forced (down, but needed to reach the floor), weight 10, address 10.0.0.1\n"
+        "  ProxyFetch: down 12 s ago: status: HTTP 500, wanted 200\n"
+        "web: 2 needed, 1 serving of 3, 1 forced, 2 pooled, 0 unknown\n"
+    )
+
+
+def test_a_server_as_json() -> None:
+    assert v1.server_json(SHOWN, WEB, WEB.servers["b"], 112.5) == {
+        "host": "b",
+        "address": "10.0.0.1",
+        "weight": 10,
+        "enabled": True,
+        "health": "down",
+        "placement": "forced",
+        "why": "down, but needed to reach the floor",
+        "reports": [{"monitor": "ProxyFetch", "up": False, "reason": "status: HTTP 500, wanted 200", "age": 12.5}],
+        "pool": {
+            "service": "web",
+            "protocol": "tcp",
+            "vip": "10.2.2.1",
+            "port": 80,
+            "scheduler": "wrr",
+            "listed": True,
+            "total": 3,
+            "enabled": 3,
+            "up": 1,
+            "unknown": 0,
+            "serving": 1,
+            "pooled": 2,
+            "forced": 1,
+            "pooled_down": 1,
+            "floor": 2,
+            "can_depool": False,
+            "threshold": 0.66,
+            "could_not_depool": 3,
+        },
+    }
+
+
+def test_a_pool_lists_its_servers_below_its_arithmetic() -> None:
+    text = v1.pool_text(SHOWN, WEB, 112.0)
+    assert text.startswith("web: 2 needed, 1 serving of 3, 1 forced, 2 pooled, 0 unknown\na: pooled (up)")
+    facts = v1.pool_json(SHOWN, WEB, 112.0)
+    assert isinstance(facts, dict)
+    assert isinstance(facts["servers"], dict)
+    assert list(facts["servers"]) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("report", "now", "text"),
+    [
+        (None, 0.0, "nothing yet"),
+        (Report(True, at=10.0), 10.4, "up 0 s ago"),
+        (Report(True, at=0.0), 119.0, "up 119 s ago"),
+        (Report(True, at=0.0), 600.0, "up 10 min ago"),
+        (Report(False, "connect: refused", at=0.0), 9000.0, "down 2 h ago: connect: refused"),
+        (Report(False, "connect: refused", at=0.0), 864000.0, "down 10 d ago: connect: refused"),
+        (Report(True, at=11.0), 10.0, "up 0 s ago"),
+    ],
+)
+def test_an_age_is_told_as_people_say_it(report: Report | None, now: float, text: str) -> None:
+    assert v1.report_text(report, now) == text
