@@ -1,19 +1,301 @@
-"""The check engine: one nested epoll object, a timing ring and deadlines, for all checks of the daemon."""
+"""The check engine: runs all checks of the daemon on one descriptor and one delayed call of the reactor.
+
+A private epoll object is the engine's only reader in the reactor, so a check costs the reactor nothing: its socket is
+registered there once, edge-triggered, and goes by being closed. Any reactor will do. Results are handed out after the
+batch of events in which they came about, never within: a socket opened within it could get the descriptor of an event
+further down the same batch.
+
+The engine also knows when not to be believed. What local resources refuse is counted by the name of the errno, and
+all time by which the loop came too late is added up in ``lost``: a check that failed while much was lost proves
+nothing.
+"""
 
 from __future__ import annotations
 
+import errno
+import select
 import time
+from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
+from typing import Protocol
 
-from twisted.internet.interfaces import IReactorFDSet, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pybal.checks.result import Result
+from pybal.checks.schedule import TICK, Schedule, Seat, Timed
+
+LATE = 0.1
+"""Seconds by which the loop may be late before that counts as lost time."""
+FROZEN = 1.0
+"""Seconds after which missed turns are no longer made up for at once, but spread over a second."""
+HEARTBEAT_TICKS = 50
+"""While checks are in flight the loop is looked at so often, or its lateness would go unnoticed."""
+
+_BATCH = 256
+_TICKS_PER_SECOND = round(1 / TICK)
+_COMPLAIN_SECONDS = 60.0
+_LAG_BUCKETS = 16
 
 
+class Reactor(Protocol):
+    """What the engine needs of a reactor."""
+
+    def addReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
+
+    def removeReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
+
+    def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall: ...  # noqa: N802  # Twisted's name
+
+
+class Watcher(Timed, Protocol):
+    """What the engine tells of events: a check."""
+
+    event: Callable[[int], None]
+    """Takes the event mask of its descriptor."""
+
+    def settle(self, result: Result) -> None:
+        """Tell its owner."""
+
+    def broke(self, error: Exception) -> None:
+        """Deal with what :attr:`event` should have dealt with."""
+
+
+@implementer(IReadDescriptor)
 class Engine:
-    """Runs all checks."""
+    """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has such.
 
-    def __init__(self, reactor: IReactorFDSet | IReactorTime, seconds: Callable[[], float] = time.monotonic) -> None:
-        raise NotImplementedError
+    Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
+    name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
+    """
 
-    def start(self) -> None: ...
+    _log = Logger(namespace="pybal.checks")
 
-    def stop(self) -> None: ...
+    def __init__(self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._reactor = reactor
+        self.seconds = seconds
+        self.now = seconds()
+        self.checks = 0
+        self.inconclusive = 0
+        self.in_flight = 0
+        self.lost = 0.0
+        self.lag_max = 0.0
+        self.local_errors: Counter[str] = Counter()
+        self._lags = [0] * _LAG_BUCKETS
+        self._complained: dict[str, float] = {}
+        self._epoll: select.epoll | None = None
+        self._fileno = -1
+        self._watchers: dict[int, Watcher] = {}
+        self._settled: list[tuple[Watcher, Result]] = []
+        self._paused: list[Watcher] = []
+        self._schedule = Schedule()
+        self._origin = self.now
+        self._tick = 0
+        self._noted = self.now
+        self._call: IDelayedCall | None = None
+        self._call_tick = 0
+        self._waking = False
+
+    def start(self) -> None:
+        """Begin to run checks; seats may be taken before and after."""
+        self._epoll = select.epoll()
+        self._fileno = self._epoll.fileno()
+        self._reactor.addReader(self)
+        self._arrange()
+
+    def stop(self) -> None:
+        """Run nothing any more. Monitors are to be stopped before; what they left is forgotten, not closed."""
+        if self._epoll is None:
+            return
+        self._reactor.removeReader(self)
+        self._epoll.close()
+        self._epoll = None
+        self._watchers.clear()
+        self._settled.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def every(self, seconds: float, call: Callable[[], None]) -> Seat:
+        """Call within a second, and then at that interval, spread among all others. Late calls are never doubled."""
+        seat = Seat(call)
+        self._schedule.every(seconds, seat, self._tick_of(self.seconds()))
+        self._arrange()
+        return seat
+
+    def soon(self, call: Callable[[], None]) -> Seat:
+        """Call once within a second, spread among all others."""
+        seat = Seat(call)
+        self.again(seat)
+        return seat
+
+    def again(self, seat: Seat) -> None:
+        """Call the seat's call once more within a second."""
+        self._schedule.soon(seat, self._tick_of(self.seconds()))
+        self._arrange()
+
+    def leave(self, seat: Seat) -> None:
+        """Call it no more."""
+        self._schedule.leave(seat)
+
+    def lag(self, quantile: float) -> float:
+        """Return by how many seconds at most the loop was late in such a share of all cases, to the next power of 2."""
+        reached = accumulate(self._lags)
+        wanted = quantile * sum(self._lags)
+        return next((1 << bucket for bucket, count in enumerate(reached) if count >= wanted), 0) / 1000
+
+    # -- for checks
+
+    def watch(self, watcher: Watcher, fileno: int) -> None:
+        """Tell the watcher of events, edge-triggered, until its descriptor is forgotten."""
+        if self._epoll is None:
+            raise RuntimeError("a check before the engine was started, or after it was stopped")
+        self._watchers[fileno] = watcher
+        self._epoll.register(fileno, _EVENTS)
+
+    def forget(self, fileno: int) -> None:
+        """Know no more of a descriptor that is about to be closed."""
+        self._watchers.pop(fileno, None)
+
+    def arm(self, timed: Timed, seconds: float) -> None:
+        """Set a deadline, never early. Only from within a turn or an event, when ``now`` is now."""
+        tick = self._tick_of(self.now) + int(seconds * _TICKS_PER_SECOND) + 1
+        self._schedule.arm(timed, tick)
+        self._arrange()
+
+    def pause(self, watcher: Watcher) -> None:
+        """Make it an event of its own at the next tick: there is more to read than is fair in one go."""
+        self._paused.append(watcher)
+        self._arrange()
+
+    def settle(self, watcher: Watcher, result: Result) -> None:
+        """Have the result told after the batch."""
+        self._settled.append((watcher, result))
+
+    def local_error(self, number: int) -> str:
+        """Count an error that says something of us, and log it, but not often. Return its text."""
+        name = errno.errorcode.get(number, str(number))
+        self.local_errors[name] += 1
+        if self.now >= self._complained.get(name, self.now):
+            self._complained[name] = self.now + _COMPLAIN_SECONDS
+            self._log.error("Checks meet local trouble, their results are void: {error}", error=name, system="checks")
+        return name
+
+    # -- time
+
+    def _tick_of(self, now: float) -> int:
+        return int((now - self._origin) * _TICKS_PER_SECOND + 1e-6)
+
+    def _arrange(self) -> None:
+        """See to it that the reactor calls when something is due."""
+        if self._epoll is None or self._waking:
+            return
+        tick = self._tick_of(self.seconds())
+        wanted = self._schedule.following(tick)
+        if self._paused:
+            wanted = tick + 1
+        elif self.in_flight and (wanted is None or wanted > tick + HEARTBEAT_TICKS):
+            wanted = tick + HEARTBEAT_TICKS
+        if wanted is None or (self._call is not None and self._call_tick <= wanted):
+            return
+        if self._call is not None:
+            self._call.cancel()
+        self._call_tick = wanted
+        self._call = self._reactor.callLater(max(0.0, self._origin + wanted * TICK - self.seconds()), self._wake)
+
+    def _wake(self) -> None:
+        self._call = None
+        self._waking = True
+        self.now = self.seconds()
+        late = self._note_lag()
+        if late > LATE:
+            self._poll_all()  # what has arrived meanwhile must count before deadlines do
+        before, self._tick = self._tick, self._tick_of(self.now)
+        due = self._schedule.due(before, self._tick)
+        if late > FROZEN:
+            for seat in due:
+                self._schedule.soon(seat, self._tick)
+            due = []
+        for seat in due + self._schedule.swept(self._tick, self.in_flight):
+            self._guard(seat.call)
+        for timed in self._schedule.expired(self._tick):
+            self._guard(timed.expire)
+        paused, self._paused = self._paused, []
+        for watcher in paused:
+            self._deliver(watcher, select.EPOLLIN)
+        self._hand_out()
+        self._waking = False
+        self._arrange()
+
+    def _note_lag(self) -> float:
+        """Add up how late the loop is against its next call, once."""
+        lag = self.now - max(self._origin + self._call_tick * TICK, self._noted)
+        self._noted = self.now
+        self.lag_max = max(self.lag_max, lag)
+        self._lags[min(int(max(lag, 0.0) * 1000).bit_length(), _LAG_BUCKETS - 1)] += 1
+        if lag > LATE:
+            self.lost += lag
+        return lag
+
+    # -- events
+
+    def fileno(self) -> int:
+        return self._fileno
+
+    def logPrefix(self) -> str:  # noqa: N802  # Twisted's name
+        return "checks"
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802  # Twisted's name
+        """Nothing to do: the reactor is going away."""
+
+    def doRead(self) -> None:  # noqa: N802  # Twisted's name
+        self.now = self.seconds()
+        if self._call is not None and self.now > self._origin + self._call_tick * TICK + LATE:
+            self._note_lag()
+        self._poll()
+        self._hand_out()
+
+    def _poll(self) -> int:
+        if self._epoll is None:
+            return 0
+        events = self._epoll.poll(0, _BATCH)
+        watchers = self._watchers
+        for fileno, mask in events:
+            watcher = watchers.get(fileno)
+            if watcher is not None:
+                self._deliver(watcher, mask)
+        return len(events)
+
+    def _poll_all(self) -> None:
+        while self._poll() == _BATCH:
+            pass
+        self._hand_out()
+
+    def _deliver(self, watcher: Watcher, mask: int) -> None:
+        try:
+            watcher.event(mask)
+        except Exception as error:  # noqa: BLE001  # nothing ends a monitor
+            self._log.failure("Unexpected error in a check", system="checks")
+            watcher.broke(error)
+
+    def _hand_out(self) -> None:
+        while self._settled:
+            settled, self._settled = self._settled, []
+            self.checks += len(settled)
+            for watcher, result in settled:
+                try:
+                    watcher.settle(result)
+                except Exception:  # noqa: BLE001  # one owner's bug is not another's
+                    self._log.failure("Unexpected error in what was told of a check", system="checks")
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:  # noqa: BLE001  # one monitor's bug is not another's
+            self._log.failure("Unexpected error in a check", system="checks")
+
+
+_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET

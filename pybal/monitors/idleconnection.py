@@ -1,14 +1,49 @@
-"""IdleConnection: holds a connection on which nothing is ever sent."""
+"""IdleConnection: holds a connection to a server on which nothing is ever sent; losing it is the quickest alarm.
+
+* A connection that is refused, hangs or is lost means down, at once; then attempts follow, with growing pauses. They
+  begin anew with short ones only after a connection that lasted longer than the pause before it.
+* A server that closes the connection in order is not down: another connection is made, at once if this one lasted,
+  else after a pause that grows. Only if that fails is the server down.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
+from pybal.checks.check import SocketOption, Target
 from pybal.checks.engine import Engine
+from pybal.checks.idle import HeldConnection, keepalive
+from pybal.checks.result import Phase, Result, Verdict
+from pybal.checks.schedule import Seat
 from pybal.config.settings import IdleConnectionSettings
 from pybal.model import Address, Report, Service
-from pybal.monitors.base import Monitor
+from pybal.monitors.backoff import Backoff
+from pybal.monitors.base import Sample
+from pybal.monitors.record import Record
+
+CONNECT_TIMEOUT = 30.0
+"""Seconds that an attempt to connect may hang."""
+FIRST_RETRY = 1.0
+"""Seconds until the first attempt after a failure."""
+QUICKEST_RECONNECT = 1.0
+"""Seconds that ``timeout-clean-reconnect`` counts for at least: without a pause a server could pin a core."""
+LONGEST_CLEAN_PAUSE = 10
+"""Times ``timeout-clean-reconnect``: meanwhile nothing watches the server."""
+
+FAILED = "pybal_monitor_idleconnection_connections_failed_total"
+LOST = "pybal_monitor_idleconnection_connections_lost_total"
+
+_OTHER_FAILURE = "ConnectError"
+_FAILURES = {
+    "refused": "ConnectionRefusedError",
+    "timeout": "TimeoutError",
+    "timed out": "TCPTimedOutError",
+    "network unreachable": "NoRouteError",
+    "": _OTHER_FAILURE,
+}
+"""Twisted's name for each cause of a failed attempt."""
+_CLEAN, _UNCLEAN = "ConnectionDone", "ConnectionLost"
 
 
 class IdleConnectionPlan:
@@ -17,7 +52,81 @@ class IdleConnectionPlan:
     name = "IdleConnection"
 
     def __init__(self, settings: IdleConnectionSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        raise NotImplementedError
+        self.settings = settings
+        self.port = service.port
+        self.engine = engine
+        self.random = random
+        self.lasting = max(settings.timeout_clean_reconnect, QUICKEST_RECONNECT)
+        """Seconds after which a connection was no short one."""
+        self.options: Sequence[SocketOption] = ()
+        if settings.keepalive:
+            self.options = keepalive(settings.keepalive_idle, settings.keepalive_interval, settings.keepalive_retries)
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
-        raise NotImplementedError
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> IdleConnection:
+        """Return a monitor of the server at this address; its host name is of no importance here."""
+        del host
+        return IdleConnection(self, address, report)
+
+
+class IdleConnection(Record):
+    """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
+
+    __slots__ = ("_connection", "_failures", "_losses", "_pauses", "_plan", "_retries", "_seat")
+
+    name = IdleConnectionPlan.name
+
+    def __init__(self, plan: IdleConnectionPlan, address: Address, report: Callable[[Report], None]) -> None:
+        super().__init__(report)
+        self._plan = plan
+        target = Target.of(address, plan.port)
+        self._connection = HeldConnection(plan.engine, target, CONNECT_TIMEOUT, self._done, plan.options)
+        self._retries = Backoff(FIRST_RETRY, plan.settings.max_delay, plan.random)
+        longest = max(plan.lasting, min(plan.lasting * LONGEST_CLEAN_PAUSE, plan.settings.max_delay))
+        self._pauses = Backoff(plan.lasting, longest, plan.random)
+        self._failures = dict.fromkeys(_FAILURES.values(), 0)
+        self._losses = {_CLEAN: 0, _UNCLEAN: 0}
+        self._seat: Seat | None = None
+
+    def samples(self) -> Iterator[Sample]:
+        for name, count in self._failures.items():
+            yield Sample(FAILED, (("reason", name),), count)
+        for name, count in self._losses.items():
+            yield Sample(LOST, (("reason", name),), count)
+
+    def start(self) -> None:
+        self._seat = self._plan.engine.soon(self._connection.start)
+
+    def stop(self) -> None:
+        if self._seat is not None:
+            self._plan.engine.leave(self._seat)
+            self._seat = None
+        self._connection.cancel()
+
+    def _done(self, connection: HeldConnection, result: Result) -> None:
+        if result.verdict is Verdict.PASSED:
+            self._passed(self._plan.engine.now)
+        elif result.verdict is Verdict.INCONCLUSIVE:
+            connection.start_in(self._retries.pause())
+        elif result.phase is Phase.CONNECT:
+            self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1
+            self._down(connection, result)
+        elif result.cause == "closed":
+            self._losses[_CLEAN] += 1
+            self._closed(connection, result.duration)
+        else:
+            self._losses[_UNCLEAN] += 1
+            if result.duration > max(self._plan.lasting, self._retries.following):
+                self._retries.reset()
+            self._down(connection, result)
+
+    def _down(self, connection: HeldConnection, result: Result) -> None:
+        connection.start_in(self._retries.pause())
+        self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
+
+    def _closed(self, connection: HeldConnection, lasted: float) -> None:
+        if lasted < self._plan.lasting:
+            connection.start_in(self._pauses.pause())
+        else:
+            self._pauses.reset()
+            self._retries.reset()
+            connection.start()

@@ -1,0 +1,273 @@
+"""HTTP/1.x as a check needs it: the bytes of a request, and when a response is complete (RFC 9112).
+
+Pure: bytes in, facts out. Nothing of a body is kept, its bytes are counted. Two readers agree on every response:
+
+* :func:`glance` judges a whole ordinary response by a few searches and declines everything else;
+* :class:`Response` takes any response in any pieces: interim responses, chunks, lengths, ends by closing.
+
+Both are lenient where it does not matter to a check (header lines without a colon, bare line feeds, unknown reason
+phrases) and strict where the end of the response is at stake: lengths, chunks, the status line.
+
+    head ── 1xx ──▶ head
+      ├── 101, 204, 304 ─────────────────────────▶ done
+      ├── chunked ──▶ size ⇄ chunk ──▶ trailer ──▶ done
+      ├── content-length ──▶ counted ────────────▶ done
+      └── else ──▶ until closed ─────────────────▶ done
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote, urlsplit
+
+from pybal.checks.result import CheckFailed, Phase
+
+HEAD_LIMIT = 64 * 1024
+"""Bytes of headers and trailers, interim responses included."""
+BODY_LIMIT = 64 * 1024 * 1024
+"""Bytes of body."""
+
+_VERBATIM = "".join(map(chr, range(0x21, 0x7F)))
+_PREFIX = b"HTTP/1."
+_STATUS_LINE = re.compile(rb"HTTP/1\.\d ([1-9]\d\d)(?: .*)?\Z")
+_HEAD_END = re.compile(rb"\n\r?\n")
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+_CHUNK_LINE_LIMIT = 4096
+_SNIFFED = 20
+_LENGTH_DIGITS = 18
+_SWITCHING, _OK, _NO_CONTENT, _NOT_MODIFIED = 101, 200, 204, 304
+
+
+def request(url: str, agent: str = "Twisted PageGetter") -> bytes:
+    """Return the GET request of PyBal 1.15 for ``url``: HTTP/1.0, Host without a port, User-Agent, nothing else."""
+    parts = urlsplit(url)
+    path = quote(parts.path or "/", safe=_VERBATIM)
+    query = f"?{quote(parts.query, safe=_VERBATIM)}" if parts.query else ""
+    host = host_of(url)
+    if ":" in host:
+        host = f"[{host}]"
+    lines = (f"GET {path}{query} HTTP/1.0", f"Host: {host}", f"User-Agent: {agent}", "", "")
+    return "\r\n".join(lines).encode("ascii")
+
+
+def host_of(url: str) -> str:
+    """Return the host of ``url`` in ASCII, lower case, without port and brackets."""
+    host = urlsplit(url).hostname or ""
+    return host if host.isascii() else host.encode("idna").decode("ascii")
+
+
+def glance(data: bytes) -> int:
+    """Return the status of ``data`` if that is, for certain, a complete response with a content-length; else 0."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or end > HEAD_LIMIT - 4 or data.find(b"\n\n", 0, end + 4) >= 0 or data.find(b"\n\r\n", 0, end + 3) >= 0:
+        return 0
+    head = data[:end].lower()
+    if head.count(b"content-length") != 1 or b"transfer-encoding" in head:
+        return 0
+    start = head.find(b"\r\ncontent-length:")
+    stop = head.find(b"\r\n", start + 2)
+    length = head[start + 17 : stop if stop >= 0 else end].strip(b" \t")
+    if start < 0 or not length.isdigit() or len(length) > _LENGTH_DIGITS:
+        return 0
+    size = int(length)
+    status = data[9:12]
+    if size > BODY_LIMIT or len(data) < end + 4 + size or not status.isdigit():
+        return 0
+    if not data.startswith(_PREFIX) or not data[7:8].isdigit() or data[8:9] != b" ":
+        return 0
+    if data[12:13] != b" " and data[12:14] != b"\r\n":
+        return 0
+    code = int(status)
+    return code if code >= _OK and code not in {_NO_CONTENT, _NOT_MODIFIED} else 0
+
+
+class Response:
+    """A response in the making.
+
+    ``status`` is 0 until its headers are complete. ``received`` counts the bytes of the body, ``expected`` is how
+    many there will be, ``None`` if that is not announced. ``arrived`` counts all bytes.
+    """
+
+    __slots__ = ("_buffer", "_chunk", "_heads", "_read", "arrived", "complete", "expected", "received", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.received = 0
+        self.expected: int | None = None
+        self.arrived = 0
+        self.complete = False
+        self._buffer = bytearray()
+        self._heads = 0
+        self._chunk = 0
+        self._read: Callable[[Response], bool] = Response._read_head  # unbound, lest each response be a cycle
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next bytes; tell whether the response is complete. Raise CheckFailed for what is no response."""
+        if not self.complete:
+            self.arrived += len(data)
+            self._buffer += data
+            while self._read(self):
+                pass
+        return self.complete
+
+    def close(self) -> None:
+        """Take the end of the connection as the end of the response, or raise CheckFailed."""
+        if self.complete:
+            return
+        if self._read is Response._read_head:
+            if not self._buffer:
+                raise CheckFailed(Phase.HEADERS, "connection closed before a response")
+            self._sniff(closed=True)
+            raise CheckFailed(Phase.HEADERS, f"connection closed after {self.arrived} bytes", "connection closed")
+        if self._read is not Response._read_rest:
+            raise CheckFailed(Phase.BODY, f"connection closed after {self.progress}", "connection closed")
+        self._finish()
+
+    @property
+    def progress(self) -> str:
+        """How much of the body has come: ``1043 of 2000 bytes``."""
+        if self.expected is None:
+            return f"{self.received} bytes of unknown length"
+        return f"{self.received} of {self.expected} bytes"
+
+    def _finish(self) -> bool:
+        self.complete = True
+        self._buffer.clear()
+        return False
+
+    def _sniff(self, *, closed: bool = False) -> None:
+        """Refuse what is not HTTP as soon as that is sure, the same whatever the pieces it comes in."""
+        first = bytes(self._buffer[:_SNIFFED])
+        line = first.split(b"\n", 1)[0]
+        if (closed or len(first) == _SNIFFED or len(line) < len(first)) and not line.startswith(_PREFIX):
+            shown = line.decode("ascii", "backslashreplace").rstrip("\r")
+            raise CheckFailed(Phase.HEADERS, f"not HTTP/1: {shown!r}", "not HTTP/1")
+
+    def _read_head(self) -> bool:
+        if not self._buffer:
+            return False
+        self._sniff()
+        end = _HEAD_END.search(self._buffer)
+        size = end.end() if end else len(self._buffer)
+        if self._heads + size > HEAD_LIMIT:
+            raise CheckFailed(Phase.HEADERS, f"more than {HEAD_LIMIT} bytes")
+        if not end:
+            return False
+        head = self._take(size)[: end.start()]
+        self._heads += size
+        first, *fields = (line.removesuffix(b"\r") for line in head.split(b"\n"))
+        status_line = _STATUS_LINE.match(first)
+        if not status_line:
+            raise CheckFailed(Phase.HEADERS, f"bad status line {first[:40]!r}", "bad status line")
+        status = int(status_line[1])
+        if status >= _OK or status == _SWITCHING:
+            self._frame(status, fields)
+        return True
+
+    def _frame(self, status: int, fields: list[bytes]) -> None:
+        """Decide how the end of the body will be known (RFC 9112 §6.3)."""
+        self.status = status
+        codings = _values(fields, b"transfer-encoding")
+        lengths = set(_values(fields, b"content-length"))
+        if status in {_SWITCHING, _NO_CONTENT, _NOT_MODIFIED}:
+            self.expected = 0
+            self._read = Response._read_counted
+        elif codings:
+            self._read = Response._read_size if codings[-1].lower() == b"chunked" else Response._read_rest
+        elif lengths:
+            self.expected = _length(lengths)
+            self._read = Response._read_counted
+        else:
+            self._read = Response._read_rest
+
+    def _count(self, size: int) -> None:
+        self.received += size
+        if self.received > BODY_LIMIT:
+            raise CheckFailed(Phase.BODY, f"more than {BODY_LIMIT} bytes")
+
+    def _read_counted(self) -> bool:
+        wanted = (self.expected or 0) - self.received
+        self._count(min(len(self._buffer), wanted))
+        if len(self._buffer) >= wanted:
+            return self._finish()
+        self._buffer.clear()
+        return False
+
+    def _read_rest(self) -> bool:
+        self._count(len(self._buffer))
+        self._buffer.clear()
+        return False
+
+    def _read_size(self) -> bool:
+        line = self._line()
+        if not line:
+            return False
+        size = _CHUNK_SIZE.fullmatch(line)
+        if not size:
+            raise CheckFailed(Phase.BODY, f"bad chunk size {line[:20].rstrip()!r}", "bad chunk size")
+        self._chunk = int(size[1], 16)
+        self._read = Response._read_chunk if self._chunk else Response._read_trailer
+        return True
+
+    def _read_chunk(self) -> bool:
+        size = min(len(self._buffer), self._chunk)
+        self._count(size)
+        self._chunk -= size
+        del self._buffer[:size]
+        if self._chunk:
+            return False
+        self._read = Response._read_chunk_end
+        return True
+
+    def _read_chunk_end(self) -> bool:
+        if bytes(self._buffer[:2]) in {b"", b"\r"}:
+            return False
+        end = self._take(1 if self._buffer.startswith(b"\n") else 2)
+        if end not in {b"\n", b"\r\n"}:
+            raise CheckFailed(Phase.BODY, f"a chunk longer than its size by {end!r}", "bad chunk")
+        self._read = Response._read_size
+        return True
+
+    def _read_trailer(self) -> bool:
+        line = self._line()
+        if not line:
+            return False
+        self._heads += len(line)
+        if self._heads > HEAD_LIMIT:
+            raise CheckFailed(Phase.BODY, f"more than {HEAD_LIMIT} bytes of trailers")
+        return True if line.rstrip(b"\r\n") else self._finish()
+
+    def _line(self) -> bytes:
+        """Take a line off the buffer, empty if it is not complete yet."""
+        end = self._buffer.find(b"\n") + 1
+        if end > _CHUNK_LINE_LIMIT or (not end and len(self._buffer) > _CHUNK_LINE_LIMIT):
+            raise CheckFailed(Phase.BODY, f"a chunk's line longer than {_CHUNK_LINE_LIMIT} bytes")
+        return self._take(end)
+
+    def _take(self, size: int) -> bytes:
+        """Take bytes off the front, which bytearray does without moving the rest."""
+        taken = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return taken
+
+
+def _values(fields: list[bytes], name: bytes) -> list[bytes]:
+    """Return the comma-separated values of all header lines of that name."""
+    return [
+        value.strip(b" \t")
+        for field in fields
+        if field[: len(name)].lower() == name and field[len(name) :].lstrip(b" \t").startswith(b":")
+        for value in field.split(b":", 1)[1].split(b",")
+    ]
+
+
+def _length(lengths: set[bytes]) -> int:
+    if len(lengths) > 1:
+        raise CheckFailed(Phase.HEADERS, "conflicting content-lengths")
+    length = lengths.pop()
+    if not length.isdigit():
+        raise CheckFailed(Phase.HEADERS, f"bad content-length {length[:20]!r}", "bad content-length")
+    if len(length) > _LENGTH_DIGITS or int(length) > BODY_LIMIT:
+        raise CheckFailed(Phase.BODY, f"more than {BODY_LIMIT} bytes")
+    return int(length)

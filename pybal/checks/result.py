@@ -1,0 +1,67 @@
+"""What one check came to: a verdict, and for a failure its phase and reason.
+
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+
+class Verdict(Enum):
+    """What a result says of the server."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    """Nothing: the trouble was ours."""
+
+
+class Phase(StrEnum):
+    """How far a check had come."""
+
+    CONNECT = "connect"
+    TLS = "tls"
+    HEADERS = "headers"
+    BODY = "body"
+    STATUS = "status"
+    IDLE = "idle"
+    """A connection that was open and held."""
+
+
+class Result(NamedTuple):
+    """The outcome of one check.
+
+    ``reason`` may hold measured values; ``cause`` is a fixed word or two for the same thing, so that two failures
+    can be told to be alike (``timeout``, ``refused``, ``HTTP 500``). ``duration`` is in seconds from the start of the
+    check.
+    """
+
+    verdict: Verdict
+    duration: float
+    phase: Phase = Phase.CONNECT
+    reason: str = ""
+    cause: str = ""
+
+    @property
+    def text(self) -> str:
+        """Phase and reason, for people: ``status: HTTP 500, wanted 200``."""
+        return f"{self.phase}: {self.reason}"
+
+
+class CheckFailed(Exception):  # noqa: N818  # the word of conventions.md
+    """The server did not do what the check wants; see :class:`Result` for the attributes."""
+
+    def __init__(self, phase: Phase, reason: str, cause: str = "") -> None:
+        super().__init__(f"{phase}: {reason}")
+        self.phase = phase
+        self.reason = reason
+        self.cause = cause or reason
+
+
+def span(seconds: float) -> str:
+    """Return a duration for people: ``3 ms``, ``4.9 s``, ``5 s``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f}".removesuffix(".0") + " s"

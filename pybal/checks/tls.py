@@ -1,0 +1,82 @@
+"""TLS over a non-blocking socket, with the interface of one: what it cannot do yet raises BlockingIOError."""
+
+from __future__ import annotations
+
+import ssl
+from socket import SocketType
+
+_READ = 65536
+
+
+def context() -> ssl.SSLContext:
+    """Return a context for all checks of a service: any certificate will do, as in PyBal 1.15.
+
+    Versions and ciphers are the system's policy. Sessions are not resumed: through the standard library that costs
+    more than it saves, and a full handshake checks more.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
+def reason_of(error: ssl.SSLError) -> str:
+    """Return what OpenSSL says, in words: ``wrong version number``."""
+    return getattr(error, "verify_message", "") or (error.reason or str(error)).replace("_", " ").lower()
+
+
+class TLSStream:
+    """A TLS client on a connected socket. ``server_name`` is sent as SNI, unless it is an address.
+
+    There is no handshake to be asked for: what is sent waits for it, and ``secured`` tells that it is done.
+    """
+
+    __slots__ = ("_incoming", "_object", "_outgoing", "_plain", "_socket", "_unsent", "secured")
+
+    def __init__(self, sock: SocketType, tls: ssl.SSLContext, server_name: str) -> None:
+        self.secured = False
+        self._socket = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._object = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._plain = b""
+        self._unsent = b""
+
+    def send(self, data: bytes) -> int:
+        """Take all of it, to be sent by :meth:`recv` as soon as that can be."""
+        self._plain += data
+        return len(data)
+
+    def recv(self, size: int) -> bytes:
+        """Send what there is to send, and return what has come: nothing at the end of the connection."""
+        while True:
+            try:
+                if self._plain:
+                    self._object.write(self._plain)
+                    self._plain = b""
+                    self.secured = True
+                self._flush()
+                return self._object.read(size)
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fill()
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                if not self.secured:
+                    raise ssl.SSLEOFError from None
+                return b""
+
+    def _fill(self) -> None:
+        data = self._socket.recv(_READ)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._unsent += self._outgoing.read()
+        if self._unsent:
+            try:
+                sent = self._socket.send(self._unsent)
+            except BlockingIOError:
+                sent = 0
+            self._unsent = self._unsent[sent:]
