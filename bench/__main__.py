@@ -1,0 +1,9 @@
+"""Run all benchmarks: ``make bench``."""
+
+from __future__ import annotations
+
+from bench import checks, detection
+
+if __name__ == "__main__":
+    checks.main()
+    detection.main()

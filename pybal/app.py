@@ -1,0 +1,155 @@
+"""The composition root: builds every part from the settings, wires them, starts and stops them in order.
+
+Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted; then sources, names
+and checks begin. Stop: checks end, the IPVS entries stay as they are, the endpoints close last.
+"""
+
+from __future__ import annotations
+
+import gc
+import socket
+from collections.abc import Iterable, Iterator
+from functools import partial
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+
+from pybal.checks.engine import Engine
+from pybal.config.errors import Problem, shown
+from pybal.config.settings import ServiceSettings, Settings
+from pybal.controller import Controller
+from pybal.ipvs import render
+from pybal.ipvs.backend import Backend
+from pybal.ipvs.reconcile import Reconciler
+from pybal.model import Alert, Snapshot
+from pybal.monitors import kinds as monitors
+from pybal.monitors.base import Monitor
+from pybal.resolve import Lookup, Resolver
+from pybal.sources import kinds as sources
+from pybal.status.listener import StatusFactory, listen
+from pybal.status.site import Status
+from pybal.systemd import Notifier
+
+#: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
+_SETTLED = 30.0
+
+
+def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
+    """Yield what is valid configuration but not in this version: to go on without it would be a wrong decision."""
+    if settings.bgp and not settings.dry_run:
+        yield Problem(file, 0, "global", "bgp", "'yes'", "'no': this version announces nothing yet")
+    for service in settings.services:
+        section = service.service.name
+        scheme = service.source.partition(":")[0]
+        if scheme not in sources.SUPPORTED:
+            known = ", ".join(sorted(sources.SUPPORTED))
+            yield Problem(
+                file, service.line, section, "config", shown(service.source), f"a scheme of this version: {known}"
+            )
+        for monitor in service.monitors:
+            if not monitors.supported(monitor):
+                yield Problem(
+                    file, service.line, section, "monitors", monitors.name_of(monitor), "a monitor of this version"
+                )
+
+
+class App:
+    """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
+        backend: Backend,
+        lookup: Lookup,
+        random: Random,
+        notifier: Notifier,
+    ) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._backend = backend
+        self._random = random
+        self._notifier = notifier
+        self._engine = Engine(reactor)
+        self._resolver = Resolver(lookup, reactor, random)
+        self._reconciler = Reconciler(backend, reactor)
+        self._controllers = {s.service.name: self._controller(s) for s in settings.services}
+        self._ports: list[IListeningPort] = []
+
+    def start(self) -> None:
+        """Start everything. Raises CannotListenError or BackendError; what was started then must still be stopped."""
+        self._listen()
+        held = self._reconciler.adopt(s.service for s in self._settings.services)
+        self._engine.start()
+        for name, controller in self._controllers.items():
+            controller.start(held[name])
+        self._reactor.callLater(_SETTLED, _freeze)
+        self._notifier.ready(f"{len(self._controllers)} services")
+
+    async def stop(self) -> None:
+        """Stop everything in order; the IPVS table stays as it is."""
+        self._notifier.stopping()
+        for controller in self._controllers.values():
+            controller.stop()
+        self._resolver.stop()
+        self._engine.stop()
+        self._reconciler.stop()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of all pools at this moment."""
+        return Snapshot(
+            MappingProxyType({name: controller.pool for name, controller in self._controllers.items()}),
+            MappingProxyType({name: controller.could_not_depool for name, controller in self._controllers.items()}),
+            tuple(self._alerts()),
+        )
+
+    def _controller(self, settings: ServiceSettings) -> Controller:
+        service = settings.service
+        return Controller(
+            service,
+            sources.build(settings.source, clock=self._reactor, random=self._random, allow_empty=settings.allow_empty),
+            self._resolver,
+            [monitors.prepare(m, service, engine=self._engine, random=self._random) for m in settings.monitors],
+            want=partial(self._reconciler.want, service),
+            clock=self._reactor,
+        )
+
+    def _listen(self) -> None:
+        instrumentation = self._settings.instrumentation
+        if instrumentation is None:
+            return
+        status = Status(
+            clock=self._reactor,
+            snapshot=self.snapshot,
+            monitors=self._monitors,
+            ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
+            ipvs_json=lambda: render.document(self._backend.table()),
+        )
+        factory = StatusFactory(status, self._reactor, host_names={socket.gethostname()})
+        for ip in (*instrumentation.ips, *instrumentation.advertised_ips):
+            self._ports.append(listen(self._reactor, factory, ip, instrumentation.port))
+
+    def _monitors(self) -> Iterable[tuple[str, str, Monitor]]:
+        for name, controller in self._controllers.items():
+            for host, monitor in controller.monitors():
+                yield name, host, monitor
+
+    def _alerts(self) -> Iterator[Alert]:
+        for controller in self._controllers.values():
+            yield from controller.alerts()
+        yield from self._reconciler.alerts()
+
+
+def _freeze() -> None:
+    """Take what lives for ever out of the garbage collector's sight: its passes would stall the loop."""
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,147 @@
+"""The command line: arguments, exit codes, signals. The only importer of the reactor.
+
+Exit codes: 0 after an orderly stop, 1 when the daemon could not start or run, 2 for a command line or a configuration
+that is refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger, globalLogBeginner
+
+from pybal.app import App, unsupported
+from pybal.config.describe import describe
+from pybal.config.errors import ConfigError, Problem
+from pybal.config.parse import parse
+from pybal.config.settings import Settings
+from pybal.ipvs.backend import BackendError
+from pybal.ipvs.kinds import backend
+from pybal.journal import observer
+from pybal.resolve import dns_lookup
+from pybal.systemd import Notifier
+
+DEFAULT_FILE = "/etc/pybal/pybal.conf"
+
+OK, FAILED, REFUSED = 0, 1, 2
+
+log = Logger()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the daemon, or check its configuration; return the exit code."""
+    options = _options(arguments)
+    try:
+        settings, warnings = _load(options.config)
+    except (ConfigError, OSError) as refused:
+        print(refused, file=sys.stderr)
+        return REFUSED
+    settings = replace(settings, dry_run=settings.dry_run or options.dryrun)
+    missing = list(unsupported(settings, options.config))
+    for problem in (*warnings, *missing):
+        print("warning:" if options.check_config or problem in warnings else "refused:", problem, file=sys.stderr)
+    if options.check_config:
+        print(describe(settings))
+        return OK
+    return REFUSED if missing else _run(settings, debug=options.debug)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pybal", description="Health checks and pooling for Linux Virtual Server.")
+    parser.add_argument("-c", dest="config", metavar="FILE", default=DEFAULT_FILE, help="configuration (%(default)s)")
+    parser.add_argument(
+        "-n", "--dryrun", action="store_true", help="check servers, print what would be done, do nothing"
+    )
+    parser.add_argument("-d", "--debug", action="store_true", help="log everything")
+    parser.add_argument(
+        "--check-config", action="store_true", help="read the configuration, say what it says, and exit"
+    )
+    parser.add_argument("--version", action="version", version=f"pybal {version('pybal')}")
+    return parser.parse_args(arguments)
+
+
+def _load(file: str) -> tuple[Settings, tuple[Problem, ...]]:
+    parsed = parse(Path(file).read_bytes(), file)
+    return parsed.settings, parsed.warnings
+
+
+def _run(settings: Settings, *, debug: bool) -> int:
+    from twisted.internet import reactor  # noqa: PLC0415, TID251  # installs it: here, once, and nowhere else
+
+    # Before anything is scheduled: with the wall clock, a clock stepped back would stop every periodic call.
+    reactor.seconds = time.monotonic  # type: ignore[attr-defined]  # the module's type stands for the installed one
+    globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
+    _raise_descriptor_limit()
+    return _Run(settings, reactor).result()
+
+
+class _Run:
+    """One run of the daemon, from the start of the reactor to its end."""
+
+    def __init__(self, settings: Settings, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.app
+        self._settings = settings
+        self._reactor = reactor
+        self._code = OK
+
+    def result(self) -> int:
+        """Run until a signal; return the exit code."""
+        self._reactor.callWhenRunning(self._start)
+        self._reactor.run()
+        return self._code
+
+    def _start(self) -> None:
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(_no_reload))
+        try:
+            app = App(
+                self._settings,
+                reactor=self._reactor,
+                backend=backend(self._settings.ipvs_backend, dry_run=self._settings.dry_run),
+                lookup=dns_lookup(self._reactor),
+                random=Random(),  # noqa: S311  # spreads checks, keeps no secret
+                notifier=Notifier(os.environ, self._reactor),
+            )
+            self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
+            log.info("pybal {version} starts", version=version("pybal"))
+            app.start()
+        except (BackendError, CannotListenError) as failed:
+            log.critical("{failed}", failed=failed)
+            self._fail()
+        except Exception:  # noqa: BLE001  # a bug: it gets its traceback, and the process an exit code
+            log.failure("pybal could not start")
+            self._fail()
+
+    def _fail(self) -> None:
+        self._code = FAILED
+        self._reactor.stop()
+
+
+async def _stop(app: App) -> None:
+    await app.stop()
+    log.info("Exiting...")
+
+
+def _no_reload() -> None:
+    log.warn("SIGHUP: reload is not there yet; nothing changed. Restart to apply a new configuration")
+
+
+def _raise_descriptor_limit() -> None:
+    """Take as many descriptors as we may: each check and each idle connection holds one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

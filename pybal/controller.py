@@ -1,0 +1,228 @@
+"""One service: every fact goes through the policy, and three wanted sets come out.
+
+A fact (a list, an address, a report) becomes an event; :func:`pybal.policy.step` gives the new pool. From it follow what
+is logged, which names are followed, which monitors run, and what the kernel should hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+
+from pybal import policy
+from pybal.model import Address, Alert, Member, Pool, Report, Service
+from pybal.monitors.base import Monitor, Plan
+from pybal.policy import Change, Kind
+from pybal.resolve import Following, Resolver
+from pybal.sources.base import Source, SourceError
+
+#: How long a monitor may say nothing conclusive before it is an alert, in seconds: three of PyBal's intervals.
+SILENCE = 30.0
+
+_LISTED_AT_MOST = 10
+
+_LINES = {
+    Kind.REMOVED: (LogLevel.info, "Removing server {host} (no longer found in new configuration)"),
+    Kind.NEW: (LogLevel.info, "New {enabled} server {host}, weight {weight}"),
+    Kind.MERGED: (LogLevel.info, "Merged {enabled} server {host}, weight {weight}"),
+    Kind.MOVED: (LogLevel.info, "Server {host} has a new address: {address}"),
+    Kind.NOWHERE: (LogLevel.error, "Server {host} has no usable address"),
+    Kind.SAID_DOWN: (LogLevel.warn, "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}"),
+    Kind.UP: (LogLevel.info, "Server {host} ({status}) is up"),
+    Kind.NOT_DEPOOLED: (LogLevel.error, "Could not depool server {host} because of too many down!"),
+    Kind.LEFT_POOLED: (LogLevel.info, "Leaving previously pooled server {host} pooled"),
+}
+
+_DECISIONS = {
+    Kind.NOT_DEPOOLED: (LogLevel.warn, "staying, forced"),
+    Kind.FORCED_IN: (LogLevel.warn, "forced in"),
+    Kind.DEPOOLED: (LogLevel.info, "depooled"),
+    Kind.REPOOLED: (LogLevel.info, "pooled"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """The running monitors of a server at one address, since a monotonic time."""
+
+    address: Address
+    monitors: Sequence[Monitor]
+    since: float
+
+
+class Controller:
+    """The pool of one service, and whatever follows from it.
+
+    ``plans`` make the monitors of each server; ``want`` is told the addresses and weights that the kernel should hold, each time these
+    change, but never before the source has delivered a first list.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        service: Service,
+        source: Source,
+        resolver: Resolver,
+        plans: Sequence[Plan],
+        *,
+        want: Callable[[Mapping[Address, int]], None],
+        clock: IReactorTime,
+    ) -> None:
+        self.pool = Pool(service)
+        self.could_not_depool = 0
+        self._source = source
+        self._resolver = resolver
+        self._plans = plans
+        self._want = want
+        self._clock = clock
+        self._wanted: Mapping[Address, int] | None = None
+        self._followed: dict[str, Following] = {}
+        self._watched: dict[str, _Watched] = {}
+        self._found: dict[str, Address | None] = {}
+
+    def start(self, held: Mapping[Address, int]) -> None:
+        """Begin with what the kernel holds for this service: addresses and weights, empty where it holds nothing."""
+        self.pool = policy.step(self.pool, policy.Adopted(held))
+        self._source.start(self._listed, self._failed)
+
+    def stop(self) -> None:
+        """Stop following the source, the names and the servers. What the kernel should hold stays as it was."""
+        self._source.stop()
+        for following in self._followed.values():
+            following.stop()
+        for watched in self._watched.values():
+            _stop(watched)
+        self._followed.clear()
+        self._watched.clear()
+        self._found.clear()
+
+    def monitors(self) -> Iterator[tuple[str, Monitor]]:
+        """Yield the running monitors with the host that each watches."""
+        for host, watched in self._watched.items():
+            for monitor in watched.monitors:
+                yield host, monitor
+
+    def alerts(self) -> Iterator[Alert]:
+        """Yield what an operator should know of this service beside the health of its servers."""
+        alert = partial(Alert, self.pool.service.name)
+        if self._source.problem:
+            yield alert("source", f"{self._source.problem}; the last good list serves on")
+        elif not self.pool.listed:
+            yield alert("source", "no list of servers yet")
+        enabled = sum(server.member.enabled for server in self.pool.servers.values())
+        if enabled < policy.floor(self.pool):
+            yield alert(
+                "disabled", f"{enabled} of {len(self.pool.servers)} servers enabled, {policy.arithmetic(self.pool)}"
+            )
+        for host, following in self._followed.items():
+            if following.problem:
+                yield alert("unresolved", f"{host}: {following.problem}")
+        overdue = self._clock.seconds() - SILENCE
+        for host, watched in self._watched.items():
+            silent = [m.name for m in watched.monitors if m.up is None and watched.since < overdue]
+            if silent:
+                yield alert("unknown", f"{host}: nothing conclusive from {', '.join(silent)} yet")
+
+    def _listed(self, members: tuple[Member, ...]) -> None:
+        self._apply(policy.Listed(members))
+
+    def _failed(self, error: SourceError) -> None:
+        self._say(LogLevel.error, f"{error}; the last good list of {len(self.pool.servers)} servers serves on")
+
+    def _located(self, host: str, address: Address | None) -> None:
+        # The names of a pool are found within a few turns of the loop: one event for all of a turn.
+        if not self._found:
+            self._clock.callLater(0, self._flush_found)
+        service = self.pool.service
+        usable = address is None or service.tunneling or address.version == service.vip.version
+        if not usable:
+            self._say(LogLevel.error, f"Server {host}: {address} cannot serve {service.vip} without tunneling")
+        self._found[host] = address if usable else None
+
+    def _flush_found(self) -> None:
+        found, self._found = self._found, {}
+        if found:
+            self._apply(policy.Resolved(found))
+
+    def _reported(self, host: str, monitor: str, report: Report) -> None:
+        self._apply(policy.Reported(host, monitor, report))
+
+    def _apply(self, event: policy.Event) -> None:
+        before, self.pool = self.pool, policy.step(self.pool, event)
+        if self.pool is before:
+            return
+        self._tell(list(policy.changes(before, self.pool)))
+        if not isinstance(event, policy.Reported):
+            self._follow()
+            self._supervise()
+        wanted = policy.wanted(self.pool)
+        if self.pool.listed and wanted != self._wanted:
+            self._wanted = wanted
+            self._want(wanted)
+
+    def _follow(self) -> None:
+        """Follow the names of the servers there are, and no others."""
+        for host in self._followed.keys() - self.pool.servers.keys():
+            self._followed.pop(host).stop()
+            self._found.pop(host, None)
+        version = self.pool.service.vip.version
+        for host in self.pool.servers:
+            if host not in self._followed:
+                self._followed[host] = self._resolver.follow(host, version, partial(self._located, host))
+
+    def _supervise(self) -> None:
+        """Watch each server that has an address, at that address."""
+        for host, watched in list(self._watched.items()):
+            server = self.pool.servers.get(host)
+            if server is None or server.address != watched.address:
+                _stop(self._watched.pop(host))
+        for host, server in self.pool.servers.items():
+            if server.address is not None and host not in self._watched:
+                monitors = [
+                    plan.monitor(host, server.address, partial(self._reported, host, plan.name)) for plan in self._plans
+                ]
+                self._watched[host] = _Watched(server.address, monitors, self._clock.seconds())
+                for monitor in monitors:
+                    monitor.start()
+
+    def _tell(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.kind in _LINES:
+                level, line = _LINES[change.kind]
+                self._say(level, _fill(line, change))
+        self.could_not_depool += sum(change.kind is Kind.NOT_DEPOOLED for change in changes)
+        for kind, (level, verb) in _DECISIONS.items():
+            hosts = [change.server.host for change in changes if change.kind is kind]
+            if hosts:
+                self._say(level, f"{policy.arithmetic(self.pool)}: {_enumerate(hosts)} {verb}")
+
+    def _say(self, level: LogLevel, text: str) -> None:
+        self.log.emit(level, "{text}", text=text, system=self.pool.service.name)
+
+
+def _fill(line: str, change: Change) -> str:
+    server = change.server
+    return line.format(
+        host=server.host,
+        enabled="enabled" if server.member.enabled else "disabled",
+        weight=server.member.weight,
+        address=server.address,
+        status=server.status,
+        monitor=change.monitor,
+        reason=change.reason,
+    )
+
+
+def _enumerate(hosts: Sequence[str]) -> str:
+    more = len(hosts) - _LISTED_AT_MOST
+    return ", ".join(hosts[:_LISTED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
+
+
+def _stop(watched: _Watched) -> None:
+    for monitor in watched.monitors:
+        monitor.stop()

@@ -1,0 +1,159 @@
+"""The daemon as a process, and small web servers for it to check: for tests that use PyBal as its users do."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+PATIENCE = 30.0
+"""How long anything may take before a test gives up, in seconds: generous, the machine is shared."""
+
+
+class Daemon:
+    """``pybal`` running with a configuration file; its log is in ``directory/log``."""
+
+    def __init__(self, directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoint: str = "") -> None:
+        self.log_file = directory / "log"
+        self.endpoint = endpoint
+        with self.log_file.open("ab") as log:
+            command = [*prefix, sys.executable, "-m", "pybal.cli", "-c", str(directory / "pybal.conf"), *arguments]
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def get(self, path: str, accept: str = "") -> str:
+        """Return the body at ``path``, or an empty text where the daemon does not answer."""
+        request = urllib.request.Request(self.endpoint + path, headers={"Accept": accept} if accept else {})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return str(answer.read(), "utf-8")
+        except OSError:
+            return ""
+
+    def get_json(self, path: str) -> object:
+        return json.loads(self.get(path, "application/json") or "null")
+
+    def wait(self, done: Callable[[], object], what: str) -> None:
+        """Wait until ``done()`` is true; fail with the log when it never is, or the daemon has ended."""
+        wait_for(lambda: self.process.poll() is not None or done(), lambda: f"{what}\n{self.log}")
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended with {self.process.returncode} before: {what}\n{self.log}")
+
+    def wait_for_log(self, text: str) -> None:
+        self.wait(lambda: text in self.log, f"log line {text!r}")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end and return the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
+@contextlib.contextmanager
+def daemon(directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoint: str = "") -> Iterator[Daemon]:
+    """Run the daemon with ``directory/pybal.conf``; it is ended when the block ends."""
+    running = Daemon(directory, *arguments, prefix=prefix, endpoint=endpoint)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.wait()
+
+
+def wait_for(done: Callable[[], object], what: Callable[[], str]) -> None:
+    """Look until ``done()`` is true; TimeoutError with ``what()`` after :data:`PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(what())
+        time.sleep(0.01)
+
+
+class WebServer:
+    """An HTTP server in threads of this process, that can be stopped, started again, and told what to answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self.status = 200
+        self._server: http.server.ThreadingHTTPServer | None = None
+        self._open: set[socket.socket] = set()
+        self.start()
+
+    def start(self) -> None:
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def setup(self) -> None:
+                outer._open.add(self.request)
+                super().setup()
+
+            def finish(self) -> None:
+                outer._open.discard(self.request)
+                with contextlib.suppress(OSError):
+                    super().finish()
+
+            def do_GET(self) -> None:
+                self.send_response(outer.status)
+                self.send_header("Content-Length", "6")
+                self.end_headers()
+                self.wfile.write(b"hello\n")
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the overridden name
+                pass
+
+        class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in outer.host else socket.AF_INET
+            daemon_threads = True
+            block_on_close = False
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                pass
+
+        self._server = Server((self.host, self.port), Handler)
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def stop(self) -> None:
+        """End as a process that dies does: the listener and all connections go at once."""
+        if self._server is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._server = None
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+def free_port(*hosts: str) -> int:
+    """Return a TCP port that is free at this moment on all of these addresses."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            port = 0
+            try:
+                for host in hosts:
+                    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+                    probe = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                    probe.bind((host, port))
+                    port = probe.getsockname()[1]
+            except OSError:
+                continue
+            return port
