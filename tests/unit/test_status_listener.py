@@ -12,8 +12,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
+from zope.interface import provider
 
 from pybal.status.listener import HEAD, IDLE, TAKEN, StatusFactory
 from pybal.status.site import Answer, Status
@@ -303,6 +304,7 @@ def test_with_all_connections_being_answered_a_new_one_is_refused(clock: Clock) 
 def failures() -> Iterator[list[BaseException]]:
     seen: list[BaseException] = []
 
+    @provider(ILogObserver)
     def observe(event: LogEvent) -> None:
         if "log_failure" in event and event["log_namespace"] == "pybal.status.listener":
             seen.append(event["log_failure"].value)

@@ -1,0 +1,229 @@
+"""What we render ourselves means exactly what prometheus_client, and Prometheus, make of the same values."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from pybal.model import Snapshot
+from pybal.monitors.base import Monitor, Sample
+from pybal.status.metrics import PIECE, Exposition, Family
+from pybal.status.process import process_families
+from tests.status import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, large, pool, server, snapshot
+
+Watched = list[tuple[str, str, Monitor]]
+Parsed = dict[str, tuple[str, set[tuple[str, frozenset[tuple[str, str]], float]]]]
+
+DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
+LOST = "pybal_monitor_idleconnection_connections_lost_total"
+
+
+def rendered(shown: Snapshot, monitors: Watched = [], families: Iterable[Family] = ()) -> str:  # noqa: B006  # only read
+    return "".join(Exposition().pieces(shown, monitors, families))
+
+
+def parsed(text: str) -> Parsed:
+    """Families that have series; prometheus_client writes the heads of empty ones too."""
+    return {
+        family.name: (
+            family.type,
+            {(sample.name, frozenset(sample.labels.items()), float(sample.value)) for sample in family.samples},
+        )
+        for family in text_string_to_metric_families(text)
+        if family.samples
+    }
+
+
+class Reference(Collector):
+    """The metrics as prometheus_client's own families, counted as naively as can be."""
+
+    def __init__(self, shown: Snapshot, monitors: Watched) -> None:
+        self.shown = shown
+        self.monitors = monitors
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self.services()
+        for name, attribute in (
+            ("up_transitions", "up_transitions"),
+            ("down_transitions", "down_transitions"),
+            ("up_results", "up_results"),
+            ("down_results", "down_results"),
+        ):
+            counter = CounterMetricFamily(f"pybal_monitor_{name}", "x", labels=["service", "host", "monitor"])
+            for service, host, monitor in self.monitors:
+                counter.add_metric([service, host, monitor.name], getattr(monitor, attribute))
+            yield counter
+        gauge = GaugeMetricFamily("pybal_monitor_status", "x", labels=["service", "host", "monitor"])
+        for service, host, monitor in self.monitors:
+            gauge.add_metric([service, host, monitor.name], 1 if monitor.up else 0)
+        yield gauge
+        yield from self.samples()
+
+    def services(self) -> Iterator[Metric]:
+        counts: dict[str, Any] = {
+            "servers": lambda s: True,
+            "servers_enabled": lambda s: s.member.enabled,
+            "servers_up": lambda s: all(r and r.up for r in s.reports.values()),
+            "servers_unknown": lambda s: None in s.reports.values(),
+            "servers_serving": lambda s: s.serving,
+            "servers_pooled": lambda s: s.placement is not OUT,
+            "servers_forced": lambda s: s.placement is FORCED,
+            "pooled_down_servers": lambda s: s.placement is not OUT and s.health is DOWN,
+        }
+        for name, counted in counts.items():
+            gauge = GaugeMetricFamily(f"pybal_service_{name}", "x", labels=["service"])
+            for service, shown in self.shown.pools.items():
+                gauge.add_metric([service], len([s for s in shown.servers.values() if counted(s)]))
+            yield gauge
+        threshold = GaugeMetricFamily("pybal_service_depool_threshold", "x", labels=["service"])
+        kept = CounterMetricFamily("pybal_service_could_not_depool", "x", labels=["service"])
+        for service, shown in self.shown.pools.items():
+            threshold.add_metric([service], shown.service.depool_threshold)
+            kept.add_metric([service], self.shown.could_not_depool.get(service, 0))
+        yield from (threshold, kept)
+
+    def samples(self) -> Iterator[Metric]:
+        duration = GaugeMetricFamily(DURATION, "x", labels=["service", "host", "monitor", "result", "url"])
+        lost = CounterMetricFamily(LOST, "x", labels=["service", "host", "monitor", "reason"])
+        for service, host, monitor in self.monitors:
+            for sample in monitor.samples():
+                family = lost if sample.metric == LOST else duration
+                family.add_metric([service, host, monitor.name, *(v for _, v in sample.labels)], sample.value)
+        yield from (duration, lost)
+
+
+def reference(shown: Snapshot, monitors: Watched) -> str:
+    registry = CollectorRegistry()
+    registry.register(Reference(shown, monitors))
+    return generate_latest(registry).decode()
+
+
+def without_policy(families: Parsed) -> Parsed:
+    """Leave out what only the policy can say; the unit tests of the tally have it."""
+    return {n: f for n, f in families.items() if n not in {"pybal_service_floor", "pybal_service_can_depool"}}
+
+
+EXAMPLE = snapshot(
+    pool("web", server("a"), server("b", DOWN, FORCED), server("c", UNKNOWN, OUT), threshold=0.66),
+    pool('odd "name" \\ \n', server('h"\\\n')),
+    web=7,
+)
+MONITORS: Watched = [
+    (
+        "web",
+        "a",
+        CountingMonitor("ProxyFetch", True, 3, [Sample(DURATION, (("result", "ok"), ("url", 'http://x/"\\')), 0.25)]),
+    ),
+    ("web", "b", CountingMonitor("IdleConnection", False, 10**7, [Sample(LOST, (("reason", "ConnectionDone"),), 2)])),
+    ('odd "name" \\ \n', 'h"\\\n', CountingMonitor("ProxyFetch")),
+]
+
+
+def test_the_text_parses_equal_to_that_of_prometheus_client() -> None:
+    assert without_policy(parsed(rendered(EXAMPLE, MONITORS))) == parsed(reference(EXAMPLE, MONITORS))
+
+
+def test_series_have_the_labels_of_the_contract() -> None:
+    families = parsed(rendered(EXAMPLE, MONITORS))
+    labels = {name: {k for _, labels, _ in series for k, _ in labels} for name, (_, series) in families.items()}
+    for name in ("servers", "servers_enabled", "servers_up", "servers_pooled", "can_depool", "pooled_down_servers"):
+        assert labels[f"pybal_service_{name}"] == {"service"}
+    assert labels["pybal_service_depool_threshold"] == labels["pybal_service_could_not_depool"] == {"service"}
+    for name in ("status", "up_transitions", "down_transitions", "up_results", "down_results"):
+        assert labels[f"pybal_monitor_{name}"] == {"service", "host", "monitor"}
+    assert labels[DURATION] == {"service", "host", "monitor", "result", "url"}
+    assert labels[LOST.removesuffix("_total")] == {"service", "host", "monitor", "reason"}
+    assert families["pybal_service_could_not_depool"][0] == "counter"
+    assert families["pybal_service_servers"][0] == "gauge"
+
+
+def test_the_paging_rule_on_monitors_finds_the_same_labels_on_both_sides() -> None:
+    families = parsed(rendered(EXAMPLE, MONITORS))
+    status = {labels: value for _, labels, value in families["pybal_monitor_status"][1]}
+    results = {labels: value for _, labels, value in families["pybal_monitor_down_results"][1]}
+    assert status.keys() == results.keys()
+    assert [dict(labels)["host"] for labels, value in status.items() if value == 0 and results[labels] > 1] == ["b"]
+
+
+def test_a_monitor_that_has_said_nothing_has_all_its_series_at_once() -> None:
+    text = rendered(EXAMPLE, [("web", "a", CountingMonitor("ProxyFetch"))])
+    labels = '{host="a",monitor="ProxyFetch",service="web"}'
+    for line in (f"pybal_monitor_status{labels} 0.0", f"pybal_monitor_up_results_total{labels} 0.0"):
+        assert f"\n{line}\n" in text
+
+
+def test_series_go_with_their_monitor() -> None:
+    exposition = Exposition()
+    assert 'host="b"' in "".join(exposition.pieces(EXAMPLE, MONITORS))
+    assert 'host="b"' not in "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
+    assert exposition._labels.keys() == {("web", "a", "ProxyFetch")}
+
+
+def test_a_value_is_written_as_prometheus_client_does() -> None:
+    assert 'pybal_service_servers{service="web"} 3.0\n' in rendered(EXAMPLE)
+    assert "pybal_bgp_enabled 1.0\n" in rendered(EXAMPLE, [], [Family("pybal_bgp_enabled", "gauge", "x", (((), 1),))])
+
+
+def test_no_piece_has_more_than_its_share_of_series() -> None:
+    shown, monitors = large(pools=12)
+    pieces = list(Exposition().pieces(shown, monitors))
+    assert max(piece.count("\n") for piece in pieces) <= PIECE
+    assert "".join(pieces).count("\npybal_monitor_up_results_total{") == len(monitors)
+
+
+def test_the_process_has_the_metrics_that_prometheus_client_has() -> None:
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    theirs = parsed(generate_latest(registry).decode())
+    ours = parsed(rendered(snapshot(), [], process_families()))
+    assert {n: f for n, f in ours.items() if n.startswith(("process_", "python_"))}.keys() == theirs.keys()
+    for name, (kind, series) in theirs.items():
+        assert ours[name][0] == kind
+        assert {labels for _, labels, _ in ours[name][1]} == {labels for _, labels, _ in series}
+    for name in ("process_start_time_seconds", "process_max_fds", "python_info"):
+        assert ours[name] == theirs[name]
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus) is not installed")
+def test_promtool_has_nothing_to_say() -> None:
+    text = rendered(EXAMPLE, MONITORS, process_families())
+    check = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, "", "")
+
+
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+values = st.integers(0, 10**12)
+
+
+@given(
+    st.lists(
+        st.tuples(names, names, values, st.sampled_from([True, False, None])), max_size=5, unique_by=lambda t: t[:2]
+    )
+)
+def test_any_name_is_escaped_as_prometheus_client_does(rows: list[tuple[str, str, int, bool | None]]) -> None:
+    shown = snapshot(*(pool(service, server(host)) for service, host, _, _ in rows))
+    monitors: Watched = [
+        (
+            service,
+            host,
+            CountingMonitor(
+                "ProxyFetch", up, count, [Sample(DURATION, (("result", host), ("url", service)), count / 7)]
+            ),
+        )
+        for service, host, count, up in rows
+    ]
+    assert without_policy(parsed(rendered(shown, monitors))) == parsed(reference(shown, monitors))

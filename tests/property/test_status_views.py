@@ -1,0 +1,145 @@
+"""Views of one snapshot agree with each other, and any name survives them."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from types import MappingProxyType
+from urllib.parse import quote
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+
+from pybal.model import Alert, Member, Placement, Pool, Report, Server, Snapshot
+from pybal.status import v1, views
+from pybal.status.page import html
+from pybal.status.site import Answer
+from tests.status import pool, snapshot, status
+
+names = st.text(min_size=1, max_size=12)
+reports = st.none() | st.builds(Report, st.booleans(), st.text(max_size=20), st.floats(0, 1e6))
+
+
+@st.composite
+def servers(draw: st.DrawFn) -> Server:
+    return Server(
+        draw(st.builds(Member, names, st.integers(0, 65535), st.booleans())),
+        MappingProxyType(draw(st.dictionaries(st.sampled_from(["ProxyFetch", "IdleConnection"]), reports))),
+        draw(st.none() | st.ip_addresses()),
+        draw(st.booleans()),
+        draw(st.sampled_from(Placement)),
+    )
+
+
+@st.composite
+def pools(draw: st.DrawFn, name: st.SearchStrategy[str] = names) -> Pool:
+    return pool(draw(name), *draw(st.lists(servers(), max_size=5)), threshold=draw(st.floats(0, 1)))
+
+
+alerts = st.builds(Alert, names | st.just(""), names, st.text(max_size=30))
+snapshots = st.builds(lambda p, a: snapshot(*p, alerts=a), st.lists(pools(), max_size=4), st.lists(alerts, max_size=3))
+
+
+def body(answer: Answer) -> bytes:
+    assert isinstance(answer.body, bytes)
+    return answer.body
+
+
+@given(snapshots)
+def test_alerts_and_pools_never_contradict_each_other(shown: Snapshot) -> None:
+    """T176388: one said that servers were pooled and down, the other did not, until a restart."""
+    contradicting = [
+        host
+        for shown_pool in shown.pools.values()
+        for host, server in shown_pool.servers.items()
+        # Down as far as anybody has said: /pools has no word for unknown.
+        if server.status.endswith("/pooled") and any(r is not None and not r.up for r in server.reports.values())
+    ]
+    assert (views.level(shown)[0] is views.Level.CRITICAL) == bool(contradicting)
+    assert [h for p in shown.pools.values() for h in views.pooled_down(p)] == contradicting
+
+
+@given(snapshots)
+def test_text_and_json_say_the_same(shown: Snapshot) -> None:
+    said = views.alerts_json(shown)
+    assert isinstance(said, dict)
+    assert views.alerts_text(shown) == f"{str(said['status']).upper()} - {said['msg']}"
+    for shown_pool in shown.pools.values():
+        facts = views.pool_json(shown_pool)
+        assert isinstance(facts, dict)
+        assert list(facts) == list(shown_pool.servers)
+        for host, server in shown_pool.servers.items():
+            words = views.server_text(server).rstrip("\n").split("/")
+            one = views.server_json(server)
+            assert one == facts[host]
+            assert isinstance(one, dict)
+            assert (words[0] == "enabled", words[1] == "up", words[2] == "pooled") == (
+                one["enabled"],
+                one["up"],
+                one["pooled"],
+            )
+
+
+@given(snapshots)
+def test_what_alerts_says_is_among_the_entries_of_v1_alerts(shown: Snapshot) -> None:
+    kinds = {entry.kind for entry in list(v1.alerts(shown))[: -len(shown.alerts) or None]}
+    level, _ = views.level(shown)
+    assert (v1.POOLED_DOWN in kinds) == (level is views.Level.CRITICAL)
+    assert level is not views.Level.WARNING or v1.TOO_SMALL in kinds
+
+
+@given(snapshots)
+def test_every_path_of_every_name_answers_and_json_always_loads(shown: Snapshot) -> None:
+    site = status(Clock(), shown)
+    paths = ["/alerts", "/pools", "/v1/alerts", "/v1/pools"]
+    for name, shown_pool in shown.pools.items():
+        service = quote(name, safe="")
+        paths += [f"/pools/{service}", f"/v1/pools/{service}"]
+        for host in shown_pool.servers:
+            paths += [f"/pools/{service}/{quote(host, safe='')}", f"/v1/pools/{service}/{quote(host, safe='')}"]
+        assert site.answer(f"/page/pools/{service}".encode(), as_json=False).code == 200
+    for path in paths:
+        assert site.answer(path.encode(), as_json=False).code == 200
+        answer = site.answer(path.encode(), as_json=True)
+        assert answer.content_type == b"application/json"
+        json.loads(body(answer))
+
+
+class Reader(HTMLParser):
+    """Reads what a browser would: the elements, and the text between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: set[str] = set()
+        self.text = ""
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.add(tag)
+        self.links += [value for name, value in attrs if name == "href" and value]
+        assert not any(name.startswith("on") or name == "style" for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+ELEMENTS = {"html", "head", "meta", "title", "link", "script", "body", "header", "a", "nav", "span", "main", "ul", "li"}
+ELEMENTS |= {"b", "table", "thead", "tbody", "tr", "th", "td", "code", "h1", "p", "br"}
+hostile = st.text("<>&\"'/= scriptonlad", min_size=1, max_size=30)
+
+
+@given(pools(hostile), hostile, hostile)
+def test_no_name_or_reason_is_ever_taken_for_html(shown: Pool, host: str, reason: str) -> None:
+    watched = Server(Member(host), MappingProxyType({"ProxyFetch": Report(False, reason)}))
+    shown = pool(shown.service.name, *shown.servers.values(), watched)
+    told = snapshot(shown, alerts=[Alert(shown.service.name, "odd", reason)])
+    for page in (html.index(told), html.pool(told, shown, 10.0)):
+        reader = Reader()
+        reader.feed(page)
+        reader.close()
+        assert reader.elements <= ELEMENTS
+        assert shown.service.name in reader.text
+        assert reason in reader.text
+        assert all(link.startswith("/") and not link.startswith("//") for link in reader.links)
+    assert host in reader.text
