@@ -216,12 +216,12 @@ def check_url(text: str) -> str:
 
 def source_url(text: str) -> str:
     """Return the URL of a pool source, unchanged. What is after host and port is its source's to understand."""
-    if text.startswith("file://") and text.strip("/") != "file:":
+    if text.startswith("file://") and text.strip("/") != "file:" and text.isprintable():
         return text
     match = _URL.fullmatch(text)
-    scheme = match["scheme"].lower() if match else ""
+    scheme = text.partition("://")[0].lower()
     wanted = _SOURCES.get(scheme, f"a URL: one of {', '.join(_SOURCES.values())}")
-    if match and scheme in _SOURCES and _is_source(scheme, match["authority"], match["rest"]):
+    if match and _is_source(scheme, match["authority"], match["rest"]):
         return text
     raise Unwanted(shown(text), wanted)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pybal.config.convert import Converter, nearest
-from pybal.config.errors import Problem, Unwanted
+from pybal.config.errors import Problem, Unwanted, masked, shown
 from pybal.config.ini import Entry, Section, expand
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Options:
         try:
             return convert(text)
         except Unwanted as error:
-            self.refuse(name, error.found, error.wanted)
+            self.refuse(name, _told(text, error), error.wanted)
             return default
 
     def need(self, name: str, convert: Converter[T], stand_in: D) -> T | D:
@@ -87,7 +87,7 @@ class Options:
         try:
             return expand(entry.text, self._text_of, self.referenced)
         except Unwanted as error:
-            self.refuse(entry.name, error.found, error.wanted)
+            self.refuse(entry.name, _told(entry.text, error), error.wanted)
             return None
 
     def _text_of(self, name: str) -> str | None:
@@ -101,6 +101,11 @@ class Options:
         if entry is None:
             return Problem(self._path, self.line, self.name, name, found, wanted)
         return Problem(self._path, entry.line, entry.section, name, found, wanted)
+
+
+def _told(text: str, error: Unwanted) -> str:
+    """Say what was found. A part of a value may not show any more that it is one of credentials; the whole does."""
+    return error.found if masked(text) == text else shown(text)
 
 
 def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
@@ -77,13 +78,12 @@ def _scheduler_flags(options: Options, scheduler: str) -> Iterator[str]:
 
 
 def _monitors(options: Options) -> Iterator[str]:
-    names = options.get("monitors", texts, ())
-    for name in dict.fromkeys(names):
+    for name, times in Counter(options.get("monitors", texts, ())).items():
         if name in KINDS:
             yield name
         else:
             options.refuse("monitors", shown(name), one_of(name, KINDS))
-        if names.count(name) > 1:
+        if times > 1:
             options.warn("monitors", f"{shown(name)} more than once", "each monitor once")
 
 

@@ -244,6 +244,7 @@ def test_these_are_pool_sources(text: str) -> None:
     [
         ("file://", "'file://'", "file:///path"),
         ("file:///", "'file:///'", "file:///path"),
+        ("file:///a\nb", r"'file:///a\nb'", "file:///path"),
         ("http:///pool", "'http:///pool'", "http://host/path"),
         ("etcd://h", "'etcd://h'", "etcd://host:port/path"),
         ("etcd:///path", "'etcd:///path'", "etcd://host:port/path"),

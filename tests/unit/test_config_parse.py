@@ -461,12 +461,19 @@ SECRET = "s3cr3t"
         f"k8s://\0{SECRET}@h",
         f"http://u:{SECRET}@h:x/",
         f"'k8s://{SECRET}@h'",
+        f"k8s://%({SECRET})s@h",
     ],
 )
 def test_a_token_is_never_in_a_problem(value: str) -> None:
     text = WEB.replace("file:///pools/web", value)
     assert problems(text)
     assert SECRET not in "".join(problems(text) + problems("[global]\nfoo\n" + text.replace("config = ", "")))
+
+
+def test_a_token_is_not_in_a_problem_of_another_option_that_it_strayed_into() -> None:
+    assert problems(WEB + f"monitors = [ 'UDP' ]\n  k8s://{SECRET}\n") == [
+        "f:7: [web] monitors: found \"[ 'UDP' ]\\nk8s://***\", wanted a list of texts in quotes, with commas between"
+    ]
 
 
 def test_a_token_is_in_no_representation_and_no_description() -> None:

@@ -1,0 +1,158 @@
+"""What is written is what is read: values, and the dialect itself beside the standard library's."""
+
+from __future__ import annotations
+
+import ast
+import string
+from configparser import ConfigParser, InterpolationError
+from ipaddress import IPv4Address, IPv6Address
+
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from pybal.config import convert, ini
+from pybal.config.errors import Unwanted, shown
+
+NAMES = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=6).filter(
+    lambda name: name.lower() != "rem"
+)
+TEXTS = st.text(string.ascii_letters + string.digits + "'\"[](),%=:/#;- ", max_size=20).filter(
+    lambda value: ";" not in value and value.strip() != '""'
+)
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF).filter(str.isprintable), max_size=20)
+
+
+@given(st.integers(1, 65535))
+def test_ports_are_read_back(port: int) -> None:
+    assert convert.port(str(port)) == port
+
+
+@given(st.integers())
+def test_integers_are_read_within_their_range_only(number: int) -> None:
+    converter = convert.integer(-5, 1000)
+    try:
+        assert converter(str(number)) == number
+        assert -5 <= number <= 1000
+    except Unwanted:
+        assert not -5 <= number <= 1000
+
+
+@given(st.decimals(0, 1, places=5))
+def test_shares_are_read_back(number: object) -> None:
+    assert convert.share(str(f"{number:f}")) == float(str(number))
+
+
+@given(st.floats(0.001, 86400).map(lambda value: round(value, 3)))
+def test_seconds_are_read_back(number: float) -> None:
+    assert convert.seconds(f"{number:.3f}") == number
+
+
+@given(st.ip_addresses())
+def test_addresses_are_read_back(ip: IPv4Address | IPv6Address) -> None:
+    assume(not ip.is_multicast)
+    assert convert.listen_address(str(ip)) == ip
+    assert convert.listen_address(ip.exploded) == ip
+
+
+@given(st.lists(st.integers(1, 2**32 - 1)))
+def test_as_paths_are_read_back(path: list[int]) -> None:
+    assert convert.as_path(" ".join(map(str, path))) == tuple(path)
+
+
+@given(st.lists(PRINTABLE))
+def test_lists_are_read_back_as_python_writes_them(texts: list[str]) -> None:
+    assert convert.texts(repr(texts)) == tuple(texts)
+    assert convert.texts(repr(tuple(texts))) == tuple(texts)
+
+
+@given(PRINTABLE)
+def test_quoted_texts_are_read_as_python_reads_them(text: str) -> None:
+    for quote in "'\"":
+        written = quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
+        assert convert.texts(written) == (ast.literal_eval(written),) == (text,)
+
+
+@given(st.text("[]()'\"ab,\\ #;\n1.-", max_size=40))
+@example("('a')")
+@example("['a' # b\n,]")
+def test_a_list_means_what_python_says_or_is_refused(text: str) -> None:
+    try:
+        found = convert.texts("[" + text)
+    except Unwanted:
+        return
+    assume(";" not in text)
+    assert found == tuple(ast.literal_eval("[" + text))
+
+
+@given(st.lists(PRINTABLE | st.integers(0, 10**6)))
+def test_arguments_are_read_back_as_python_writes_them(arguments: list[str | int]) -> None:
+    assert convert.arguments(repr(arguments)) == tuple(map(str, arguments))
+
+
+@given(st.text())
+def test_a_shown_value_is_one_short_line(text: str) -> None:
+    assert shown(text).isprintable()
+    assert len(shown(text)) < 1000
+
+
+@given(st.text() | st.text("[]'\"(),ab1.", max_size=30))
+def test_a_converter_returns_or_refuses(text: str) -> None:
+    for converter in (
+        convert.boolean, convert.port, convert.share, convert.seconds, convert.pause, convert.address,
+        convert.listen_address, convert.nexthop_ipv4, convert.nexthop_ipv6, convert.texts, convert.words,
+        convert.local_addresses, convert.as_path, convert.hostname, convert.check_url, convert.source_url,
+        convert.command, convert.arguments, convert.choice("a", "b"), convert.some(convert.address, "x"),
+    ):  # fmt: skip
+        try:
+            converter(text)
+        except Unwanted as error:
+            refusal = error
+        else:
+            continue
+        assert refusal.found
+        assert refusal.wanted
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "A", "DEFAULT", "b c"]),
+            st.lists(st.tuples(NAMES, st.sampled_from(["=", ":", " = ", ": "]), TEXTS), max_size=4),
+        ),
+        max_size=5,
+    )
+)
+def test_sections_and_options_are_those_of_the_standard_library(
+    sections: list[tuple[str, list[tuple[str, str, str]]]],
+) -> None:
+    text = "".join(
+        f"[{name}]\n" + "".join(f"{key}{delimiter}{value}\n" for key, delimiter, value in options)
+        for name, options in sections
+    )
+    peer = ConfigParser(strict=False, interpolation=None)
+    peer.read_string(text)
+    document = ini.read(text, "f")
+    assert document.problems == []
+    assert {e.name: e.text for e in document.defaults.entries.values()} == dict(peer.defaults())
+    for name, section in document.sections.items():
+        own = {e.name: e.text for e in section.entries.values()}
+        assert {**peer.defaults(), **own} == dict(peer.items(name))
+    assert list(document.sections) == peer.sections()
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.text("ab%()sd ", max_size=12), min_size=1))
+def test_references_are_those_of_the_standard_library(options: dict[str, str]) -> None:
+    peer = ConfigParser()
+    peer.read_dict({})
+    peer._sections["x"] = dict(options)  # type: ignore[attr-defined]  # read_dict would refuse values with a lone %
+    peer._proxies["x"] = None  # type: ignore[attr-defined]
+    for name, text in options.items():
+        try:
+            expected: str | None = peer.get("x", name)
+        except InterpolationError:
+            expected = None
+        try:
+            found: str | None = ini.expand(text, options.get, set())
+        except Unwanted:
+            found = None
+        assert found == expected
