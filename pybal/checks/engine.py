@@ -48,7 +48,11 @@ class Reactor(Protocol):
 
     def removeReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
 
-    def callLater(self, delay: float, call: Callable[[], None]) -> IDelayedCall: ...  # noqa: N802  # Twisted's name
+    def callLater(  # noqa: N802  # Twisted's name
+        self,
+        delay: float,
+        callable: Callable[[], None],  # noqa: A002  # likewise
+    ) -> IDelayedCall: ...
 
 
 class Watcher(Timed, Protocol):

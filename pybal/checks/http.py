@@ -223,7 +223,7 @@ class Response:
     def _read_chunk_end(self) -> bool:
         if bytes(self._buffer[:2]) in {b"", b"\r"}:
             return False
-        end = self._take(1 if self._buffer.startswith(b"\n") else 2)
+        end = self._take(2 if self._buffer.startswith(b"\r") else 1)
         if end not in {b"\n", b"\r\n"}:
             raise CheckFailed(Phase.BODY, f"a chunk longer than its size by {end!r}", "bad chunk")
         self._read = Response._read_size

@@ -1,0 +1,299 @@
+"""Requests to the byte, and responses in any pieces."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pybal.checks import http
+from pybal.checks.http import Response, glance, host_of, request
+from pybal.checks.result import CheckFailed
+
+Outcome = str | tuple[int, int, bool]
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+def outcome(pieces: list[bytes], *, closed: bool = False) -> Outcome:
+    """What became of a response in these pieces: what was wrong, or status, bytes of body, completeness."""
+    response = Response()
+    try:
+        for piece in pieces:
+            response.feed(piece)
+        if closed:
+            response.close()
+    except CheckFailed as failure:
+        return str(failure)
+    return (response.status, response.received, response.complete)
+
+
+def read_to_the_end(data: bytes) -> None:
+    response = Response()
+    response.feed(data)
+    response.close()
+
+
+def split(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+class TestRequest:
+    def test_is_what_pybal_sends_and_not_a_byte_more(self) -> None:
+        assert request("http://en.wikipedia.org/wiki/Main_Page") == (
+            b"GET /wiki/Main_Page HTTP/1.0\r\nHost: en.wikipedia.org\r\nUser-Agent: Twisted PageGetter\r\n\r\n"
+        )
+
+    @pytest.mark.parametrize(
+        ("url", "line", "host"),
+        [
+            ("http://a.example", "GET / HTTP/1.0", "a.example"),
+            ("http://a.example?x=1", "GET /?x=1 HTTP/1.0", "a.example"),
+            ("https://a.example:8443/x/y?q=a%20b&c=d#part", "GET /x/y?q=a%20b&c=d HTTP/1.0", "a.example"),
+            ("http://user:secret@a.example/", "GET / HTTP/1.0", "a.example"),
+            ("http://[2001:db8::1]:80/x", "GET /x HTTP/1.0", "[2001:db8::1]"),
+            ("http://192.0.2.1:8080/x", "GET /x HTTP/1.0", "192.0.2.1"),
+            ("http://a.example/a b\u00e9", "GET /a%20b%C3%A9 HTTP/1.0", "a.example"),
+            ("http://b\u00fccher.example/", "GET / HTTP/1.0", "xn--bcher-kva.example"),
+        ],
+    )
+    def test_names_path_query_and_host_without_a_port(self, url: str, line: str, host: str) -> None:
+        lines = request(url).decode("ascii").split("\r\n")
+        assert lines == [line, f"Host: {host}", "User-Agent: Twisted PageGetter", "", ""]
+
+    @given(st.text())
+    def test_never_holds_more_lines_than_it_should(self, path: str) -> None:
+        assert request("http://a.example/" + path.replace("[", "").replace("]", "")).count(b"\n") == 4
+
+    def test_asks_tls_for_the_host_without_port_and_brackets(self) -> None:
+        assert host_of("https://A.example:443/") == "a.example"
+        assert host_of("https://[2001:db8::1]:443/") == "2001:db8::1"
+
+
+class TestGlance:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            OK,
+            OK + b"more than was announced",
+            b"HTTP/1.0 200\r\ncontent-length:5\r\n\r\nhello",
+            b"HTTP/1.1 200 OK\r\nServer: x\r\nCONTENT-LENGTH:  5 \r\nDate: y\r\n\r\nhello",
+        ],
+    )
+    def test_judges_whole_ordinary_responses(self, data: bytes) -> None:
+        assert glance(data) == 200
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            OK[:-1],
+            OK.replace(b"\r\n\r\n", b"\r\n"),
+            OK.replace(b"HTTP", b"HTCP"),
+            OK.replace(b"200 OK", b"2000 OK"),
+            OK.replace(b"200 OK", b"20"),
+            OK.replace(b"200", b"100"),
+            OK.replace(b"200", b"204"),
+            OK.replace(b"200", b"304"),
+            OK.replace(b": 5", b": +5"),
+            OK.replace(b": 5", b": 5, 5"),
+            OK.replace(b": 5", b": 5\r\nContent-Length: 4"),
+            OK.replace(b": 5", b": 5\r\nTransfer-Encoding: chunked"),
+            OK.replace(b"Content-Length: 5", b"Server: x"),
+            OK.replace(b"OK\r\n", b"OK\n\n"),
+            OK.replace(b"OK\r\n", b"OK\n\r\n"),
+            b"HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n\r\n",
+        ],
+    )
+    def test_declines_everything_else(self, data: bytes) -> None:
+        assert glance(data) == 0
+
+    @given(
+        st.lists(
+            st.sampled_from(
+                [
+                    b"HTTP/1.1 200 OK",
+                    b"HTTP/1.0 404",
+                    b"HTTP/1.1 100 Continue",
+                    b"HTTP/1.1 204 No Content",
+                    b"\r\n",
+                    b"\n",
+                    b"\r",
+                    b"\r\n\r\n",
+                    b"Content-Length: 3",
+                    b"content-length:",
+                    b"Content-Length : 2",
+                    b" 1",
+                    b"Transfer-Encoding: chunked",
+                    b"3\r\nabc\r\n0",
+                    b"abc",
+                ]
+            ),
+            max_size=12,
+        )
+    )
+    @example([b"HTTP/1.1 200 OK", b"\r\n", b"Content-Length: 3", b"\r\n\r\n", b"abc"])
+    def test_never_contradicts_the_complete_reader(self, parts: list[bytes]) -> None:
+        data = b"".join(parts)
+        status = glance(data)
+        if status:
+            response = Response()
+            assert response.feed(data)
+            assert response.status == status
+
+
+RESPONSES: dict[str, tuple[bytes, Outcome]] = {
+    "content-length": (OK, (200, 5, True)),
+    "more than announced": (OK + b"xx", (200, 5, True)),
+    "no body announced": (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (200, 0, True)),
+    "chunked": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+        (200, 13, True),
+    ),
+    "chunked wins over content-length": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nTransfer-Encoding: gzip, chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+        (200, 1, True),
+    ),
+    "interim responses": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + OK, (200, 5, True)),
+    "204": (b"HTTP/1.1 204 No Content\r\nContent-Length: 7\r\n\r\n", (204, 0, True)),
+    "304": (b"HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n", (304, 0, True)),
+    "101": (b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x00\x01", (101, 0, True)),
+    "bare line feeds": (b"HTTP/1.0 200 OK\nContent-Length: 2\n\nok", (200, 2, True)),
+    "the same length twice": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\ncontent-length: 2\r\n\r\nok",
+        (200, 2, True),
+    ),
+    "until closed, still open": (b"HTTP/1.0 200 OK\r\n\r\nhello", (200, 5, False)),
+    "a line without a colon": (b"HTTP/1.1 200 OK\r\nnonsense\r\nContent-Length: 2\r\n\r\nok", (200, 2, True)),
+    "body short": (OK[:-2], (200, 3, False)),
+    "not HTTP": (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "headers: not HTTP/1: 'SSH-2.0-OpenSSH_9.2p'"),
+    "a short line that is not HTTP": (b"+OK\r\n", "headers: not HTTP/1: '+OK'"),
+    "bad status line": (b"HTTP/1.1 2x0 OK\r\n\r\n", "headers: bad status line b'HTTP/1.1 2x0 OK'"),
+    "bad content-length": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\n",
+        "headers: bad content-length b'0x5'",
+    ),
+    "negative content-length": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+        "headers: bad content-length b'-5'",
+    ),
+    "conflicting content-lengths": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        "headers: conflicting content-lengths",
+    ),
+    "more than is read": (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "body: more than 67108864 bytes",
+    ),
+    "bad chunk size": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc",
+        "body: bad chunk size b'xyz'",
+    ),
+    "a chunk longer than its size": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n",
+        "body: a chunk longer than its size by b'c'",
+    ),
+    "headers without end": (
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * http.HEAD_LIMIT,
+        "headers: more than 65536 bytes",
+    ),
+    "interim responses without end": (
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 3000,
+        "headers: more than 65536 bytes",
+    ),
+    "trailers without end": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 11000,
+        "body: more than 65536 bytes of trailers",
+    ),
+    "a chunk's line without end": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 5000,
+        "body: a chunk's line longer than 4096 bytes",
+    ),
+}
+
+
+class TestResponse:
+    @pytest.mark.parametrize("name", RESPONSES)
+    def test_in_one_piece(self, name: str) -> None:
+        data, expected = RESPONSES[name]
+        assert outcome([data]) == expected
+
+    @pytest.mark.parametrize("name", [name for name in RESPONSES if len(RESPONSES[name][0]) < 1000])
+    def test_byte_by_byte(self, name: str) -> None:
+        data, expected = RESPONSES[name]
+        assert outcome([data[i : i + 1] for i in range(len(data))]) == expected
+
+    @given(st.sampled_from(sorted(RESPONSES)), st.lists(st.integers(0, 70000), max_size=6))
+    def test_any_pieces_give_the_same(self, name: str, cuts: list[int]) -> None:
+        data, expected = RESPONSES[name]
+        assert outcome(split(data, cuts)) == expected
+
+    @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4), st.booleans())
+    def test_arbitrary_bytes_are_a_response_or_a_failure(self, data: bytes, cuts: list[int], closed: bool) -> None:
+        assert outcome(split(data, cuts), closed=closed) == outcome([data], closed=closed)
+
+    @given(
+        st.sampled_from(sorted(RESPONSES)),
+        st.lists(st.tuples(st.integers(0, 500), st.binary(max_size=3)), max_size=5),
+        st.lists(st.integers(0, 500), max_size=4),
+        st.booleans(),
+    )
+    def test_spoilt_responses_are_a_response_or_a_failure(
+        self, name: str, changes: list[tuple[int, bytes]], cuts: list[int], closed: bool
+    ) -> None:
+        data = RESPONSES[name][0][:500]
+        for place, new in changes:
+            data = data[:place] + new + data[place + 1 :]
+        assert outcome(split(data, cuts), closed=closed) == outcome([data], closed=closed)
+
+    @pytest.mark.parametrize(
+        ("data", "expected"),
+        [
+            (b"", "headers: connection closed before a response"),
+            (b"HTTP/1.1 100 Continue\r\n\r\n", "headers: connection closed before a response"),
+            (b"HTTP/1.1 200", "headers: connection closed after 12 bytes"),
+            (b"SSH", "headers: not HTTP/1: 'SSH'"),
+            (OK[:-2], "body: connection closed after 3 of 5 bytes"),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+                "body: connection closed after 2 bytes of unknown length",
+            ),
+            (b"HTTP/1.0 200 OK\r\n\r\nhello", (200, 5, True)),
+            (b"HTTP/1.0 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", (200, 5, True)),
+            (OK, (200, 5, True)),
+        ],
+    )
+    def test_the_end_of_the_connection(self, data: bytes, expected: Outcome) -> None:
+        assert outcome([data], closed=True) == expected
+
+    @pytest.mark.parametrize(
+        ("data", "cause"),
+        [
+            (b"SSH-2.0\r\n", "not HTTP/1"),
+            (b"HTTP/1.1 2x0 OK\r\n\r\n", "bad status line"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "bad content-length"),
+            (OK[:-2], "connection closed"),
+            (OK[:12], "connection closed"),
+        ],
+    )
+    def test_the_cause_of_a_failure_holds_nothing_that_varies(self, data: bytes, cause: str) -> None:
+        with pytest.raises(CheckFailed) as raised:
+            read_to_the_end(data)
+        assert raised.value.cause == cause
+
+    def test_a_body_without_end_is_given_up(self) -> None:
+        response = Response()
+        response.feed(b"HTTP/1.0 200 OK\r\n\r\n")
+        piece = bytes(1024 * 1024)
+        for _ in range(64):
+            response.feed(piece)
+        with pytest.raises(CheckFailed, match="body: more than 67108864 bytes"):
+            response.feed(b"x")
+
+    def test_keeps_nothing_of_a_body(self) -> None:
+        response = Response()
+        response.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000)
+        assert (response.received, response.progress, len(response._buffer)) == (70000, "70000 of 100000 bytes", 0)
