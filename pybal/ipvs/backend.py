@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Sequence
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import MappingProxyType
 from typing import Protocol
 
@@ -22,7 +22,9 @@ from pybal.ipvs.model import (
     refusal,
 )
 
-SCHEDULERS = frozenset(["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf", "twos"])
+SCHEDULERS = frozenset(["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "mh", "sed", "nq", "fo", "ovf"])
+
+_THIS_NETWORK, _BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 
 
 class BackendError(Exception):
@@ -120,6 +122,6 @@ def _objection(key: ServiceKey, destination: Destination) -> int:
 
 def _unicast(destination: Destination) -> bool:
     address = destination.address
-    return not (
-        address.is_multicast or address.is_unspecified or (isinstance(address, IPv6Address) and address.is_link_local)
-    )
+    if isinstance(address, IPv6Address):
+        return not address.is_link_local
+    return address not in _THIS_NETWORK and address != _BROADCAST

@@ -48,7 +48,7 @@ _CHECKSUMS = {0: "--tun-nocsum", 1: "--tun-csum", 2: "--tun-remcsum"}
 
 
 def lines(table: Table) -> Iterator[str]:
-    """Yield the table as ``ipvsadm -Sn`` prints it, sorted as it sorts."""
+    """Yield the table as ``ipvsadm -Sn`` prints it; destinations by address, IPv4 first, where ipvsadm has no rule."""
     for key in sorted(table, key=_order):
         entry = table[key]
         yield f"-A {_service(entry.service)}"
@@ -109,7 +109,7 @@ def _order(key: ServiceKey) -> tuple[int, ...]:
 
 
 def _place(destination: Destination) -> tuple[int, int, int]:
-    return -destination.address.version, int(destination.address), destination.port
+    return destination.address.version, int(destination.address), destination.port
 
 
 def _end(endpoint: Endpoint) -> str:
@@ -130,10 +130,10 @@ def _service(service: Service) -> str:
         words += ["-p", str(service.persistence.timeout)]
         words += _netmask(service.key.ipv6, service.persistence.netmask)
         words += ["--pe", service.persistence.engine] if service.persistence.engine else []
-    if flags := _scheduler_flags(service):
-        words += ["-b", ",".join(flags)]
     if Flags.ONE_PACKET in service.flags:
         words.append("-o")
+    if flags := _scheduler_flags(service):
+        words += ["-b", ",".join(flags)]
     return " ".join(words)
 
 

@@ -26,6 +26,9 @@ from typing import IO
 _KERNEL = "linux.uml"
 _MODULES = Path("/usr/lib/uml/modules")
 _INIT = Path(__file__).resolve().parent / "guest-init"
+# The two schedulers are here because they register with each network namespace: to load one on demand, while another
+# namespace is being taken down, is a deadlock in Linux 6.1 (both want the lock of IPVS and that of the namespaces).
+_PRELOADED = ("ip_vs", "ip_vs_lblc", "ip_vs_lblcr", "ipv6")
 _TOOLS = ("modprobe", "ip", "setsid", "stty", "pivot_root")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -49,7 +52,7 @@ def run(
     stderr: IO[bytes],
     cwd: Path,
     env: Mapping[str, str] | None = None,
-    modules: Sequence[str] = ("ip_vs", "ipv6"),
+    modules: Sequence[str] = _PRELOADED,
     memory: int = 1024,
     timeout: float = 120.0,
 ) -> int:

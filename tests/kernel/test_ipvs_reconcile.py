@@ -1,0 +1,166 @@
+"""The reconciler on the kernel's own table."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from random import Random
+
+import pytest
+from twisted.internet.task import Clock
+
+from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.netlink import NetlinkBackend
+from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.render import lines
+from pybal.model import Address, IPProtocol, Service
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh", ("mh-port",))
+SERVICES = (
+    WEB,
+    Service("web6", IPProtocol.TCP, IPv6Address("fd00:2::1"), 80, "wrr"),
+    Service("dns", IPProtocol.UDP, IPv4Address("10.2.1.1"), 53, "rr", one_packet=True),
+    Service("upload", IPProtocol.TCP, IPv4Address("10.2.1.2"), 443, "sh", ("sh-port", "sh-fallback"), tunneling=True),
+)
+SERVERS: Sequence[Address] = [ip_address(f"10.0.0.{n}") for n in range(11, 19)]
+SERVERS6: Sequence[Address] = [ip_address(f"fd00::{n}") for n in range(11, 19)]
+
+
+class Watched:
+    """The kernel's table, with a list of what was done to it."""
+
+    def __init__(self) -> None:
+        self._kernel = NetlinkBackend()
+        self.applied: list[Op] = []
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        return self._kernel.read(key)
+
+    def table(self) -> Table:
+        return self._kernel.table()
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        self.applied += ops
+        return self._kernel.apply(ops)
+
+    def close(self) -> None:
+        self._kernel.close()
+
+
+@pytest.fixture
+def kernel() -> Iterator[Watched]:
+    watched = Watched()
+    yield watched
+    watched.close()
+
+
+def ipvsadm(*arguments: str) -> str:
+    return subprocess.run(["ipvsadm", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_restart_with_an_unchanged_configuration_makes_no_change_at_all(kernel: Watched) -> None:
+    goals = {
+        service: dict(zip(SERVERS6 if service.vip.version == 6 else SERVERS, range(8), strict=True))
+        for service in SERVICES
+    }
+    clock = Clock()
+    first = Reconciler(kernel, clock)
+    first.adopt(SERVICES)
+    for service, weights in goals.items():
+        first.want(service, weights)
+    clock.advance(0)
+    first.stop()
+    before = ipvsadm("-Sn")
+    kernel.applied.clear()
+    second = Reconciler(kernel, clock)
+    assert second.adopt(SERVICES) == {service.name: weights for service, weights in goals.items()}
+    for service, weights in goals.items():
+        second.want(service, weights)
+    clock.advance(0)
+    assert kernel.applied == []
+    assert all(second.verified(service.name) for service in SERVICES)
+    assert ipvsadm("-Sn") == before
+
+
+def test_what_was_made_by_hand_in_another_way_is_edited_in_place(kernel: Watched) -> None:
+    ipvsadm("-A", "-t", "10.2.1.1:80", "-s", "wlc", "-p", "300")
+    ipvsadm("-a", "-t", "10.2.1.1:80", "-r", "10.0.0.11:80", "-i", "-w", "7", "-x", "10", "-y", "3")
+    clock = Clock()
+    reconciler = Reconciler(kernel, clock)
+    assert reconciler.adopt([WEB]) == {"web": {SERVERS[0]: 7}}
+    reconciler.want(WEB, {SERVERS[0]: 7})
+    clock.advance(0)
+    assert [op.command.name for op in kernel.applied] == ["EDIT_SERVICE", "EDIT"]
+    assert ipvsadm("-Sn") == "-A -t 10.2.1.1:80 -s mh -b mh-port\n-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 7\n"
+    assert reconciler.verified("web")
+
+
+def test_a_batch_that_fails_in_part_is_repaired_and_the_rest_of_it_done(kernel: Watched) -> None:
+    clock = Clock()
+    reconciler = Reconciler(kernel, clock)
+    reconciler.want(WEB, dict.fromkeys(SERVERS[:3], 1))
+    clock.advance(0)
+    ipvsadm("-d", "-t", "10.2.1.1:80", "-r", "10.0.0.11:80")
+    ipvsadm("-a", "-t", "10.2.1.1:80", "-r", "10.0.0.14:80", "-i", "-w", "9")
+    reconciler.want(WEB, {SERVERS[1]: 5, SERVERS[3]: 5})
+    clock.advance(0)
+    assert reconciler.verified("web")
+    assert list(lines(kernel.table())) == ipvsadm("-Sn").splitlines()
+    assert kernel.read(key_of(WEB)) == entry(WEB, {SERVERS[1]: 5, SERVERS[3]: 5})
+
+
+def test_a_destination_that_the_kernel_refuses_is_an_alert_and_the_others_are_served(kernel: Watched) -> None:
+    clock = Clock()
+    reconciler = Reconciler(kernel, clock)
+    reconciler.want(WEB, {SERVERS[0]: 1, ip_address("255.255.255.255"): 1})
+    clock.advance(0)
+    (alert,) = reconciler.alerts()
+    assert alert.text == "ipvsadm -a -t 10.2.1.1:80 -r 255.255.255.255:80 -g -w 1: Invalid argument"
+    assert kernel.read(key_of(WEB)) == entry(WEB, {SERVERS[0]: 1})
+    reconciler.want(WEB, {SERVERS[0]: 1})
+    clock.advance(0)
+    assert reconciler.alerts() == ()
+    reconciler.stop()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_walk_of_goals_and_of_meddling_ends_with_what_is_wanted(kernel: Watched, seed: int) -> None:
+    random = Random(seed)
+    clock = Clock()
+    reconciler = Reconciler(kernel, clock)
+    services = {service.name: service for service in SERVICES}
+    reconciler.adopt(SERVICES)
+    goals: dict[str, dict[Address, int]] = {}
+    for step in range(60):
+        for name in random.sample(sorted(services), random.randint(1, 3)):
+            service = services[name]
+            if random.random() < 0.2:
+                services[name] = replace(service, scheduler=random.choice(["wlc", "sed"]), scheduler_flags=())
+            addresses = SERVERS6 if service.vip.version == 6 and not service.tunneling else SERVERS
+            chosen = random.sample(addresses, random.randint(0, len(addresses)))
+            goals[name] = {address: random.randint(0, 3) for address in chosen}
+            reconciler.want(services[name], goals[name])
+        if step % 3 == 0:
+            clock.advance(0)
+            _meddle(kernel, random)
+            reconciler.adopt(SERVICES)
+            for name, weights in goals.items():
+                reconciler.want(services[name], weights)
+        clock.advance(0)
+        assert all(reconciler.verified(name) for name in goals)
+        wanted: Table = {key_of(services[name]): entry(services[name], weights) for name, weights in goals.items()}
+        assert kernel.table() == wanted
+    assert ipvsadm("-Sn").splitlines() == list(lines(wanted))
+    reconciler.stop()
+
+
+def _meddle(kernel: Watched, random: Random) -> None:
+    """Do what somebody with ipvsadm might: remove a service or a destination behind our back."""
+    key, held = random.choice(sorted(kernel.table().items(), key=str))
+    words = list(lines({key: held}))
+    if len(words) == 1 or random.random() < 0.3:
+        ipvsadm("-D", *words[0].split()[1:3])
+    else:
+        ipvsadm("-d", *words[1].split()[1:5])
