@@ -1,0 +1,76 @@
+"""The Debian package: built, unpacked, and run with Debian's own Python and libraries."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import WebServer, free_port, wait_for
+
+REPOSITORY = Path(__file__).parents[2]
+DEBIAN = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+pytestmark = pytest.mark.skipif(
+    not (Path("/usr/bin/pybuild").exists() and Path("/usr/lib/python3/dist-packages/twisted").exists()),
+    reason="wants debhelper, dh-python, pybuild-plugin-pyproject, python3-all, python3-twisted: see tests/install",
+)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of the package, below a folder."""
+    folder = tmp_path_factory.mktemp("package")
+    source = folder / "pybal"
+    left_out = shutil.ignore_patterns(".venv", ".git", ".*_cache", "build", "*.egg-info", "__pycache__", ".hypothesis")
+    shutil.copytree(REPOSITORY, source, ignore=left_out)
+    run("dpkg-buildpackage", "-b", "-us", "-uc", cwd=source)
+    (package,) = folder.glob("*.deb")
+    run("dpkg", "-x", str(package), str(folder / "root"), cwd=folder)
+    return folder / "root"
+
+
+def run(*command: str, cwd: Path, **environment: str) -> str:
+    result = subprocess.run(
+        command, cwd=cwd, env={**DEBIAN, **environment}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+def test_it_has_the_program_the_unit_and_the_folder_that_operators_know(root: Path) -> None:
+    assert os.access(root / "usr/sbin/pybal", os.X_OK)
+    assert (root / "lib/systemd/system/pybal.service").is_file()
+    assert (root / "etc/pybal").is_dir()
+    assert (root / "usr/lib/python3/dist-packages/pybal/status/page/style.css").is_file()
+
+
+def test_the_unit_is_as_the_contract_has_it(root: Path) -> None:
+    unit = (root / "lib/systemd/system/pybal.service").read_text().splitlines()
+    assert {"LimitNOFILE=infinity", "Restart=always", "SyslogIdentifier=pybal"} < set(unit)
+
+
+def test_the_program_runs_on_debians_libraries_and_checks_a_server(root: Path, tmp_path: Path) -> None:
+    port, status_port = free_port("127.0.2.1"), free_port("127.0.0.1")
+    server = WebServer("127.0.2.1", port)
+    (tmp_path / "pool").write_text("{'host': '127.0.2.1'}\n")
+    (tmp_path / "pybal.conf").write_text(
+        f"[global]\nipvs-backend = memory\ninstrumentation = yes\ninstrumentation_port = {status_port}\n"
+        f"instrumentation_ips = ['127.0.0.1']\n[web]\nprotocol = tcp\nip = 192.0.2.1\nport = {port}\nscheduler = wrr\n"
+        f"config = file://{tmp_path}/pool\nmonitors = ['ProxyFetch', 'IdleConnection']\nproxyfetch.url = http://a/\n"
+    )
+    command = ["/usr/bin/python3", str(root / "usr/sbin/pybal"), "-c", str(tmp_path / "pybal.conf")]
+    environment = {**DEBIAN, "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as program:
+        try:
+            wait_for(
+                lambda: program.poll() is not None or "(enabled/up/pooled) is up" in (tmp_path / "log").read_text(),
+                (tmp_path / "log").read_text,
+            )
+        finally:
+            program.terminate()
+    server.stop()
+    assert program.returncode == 0, (tmp_path / "log").read_text()
