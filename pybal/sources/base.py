@@ -19,9 +19,17 @@ class Source(Protocol):
     """Where the members of one service come from.
 
     After :meth:`start` it calls ``listed`` with the whole list whenever it differs from the last one delivered, and
-    ``failed`` when it cannot be read or is refused; then the last good list stays in force. It calls neither after
-    :meth:`stop`, and neither from within :meth:`start`.
+    ``failed`` when it cannot be read or is refused, as a whole or in part, once for each new reason; what was refused
+    stays as it was in the last good list. It calls neither after :meth:`stop`, and neither from within :meth:`start`.
     """
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong now, in the words ``failed`` was told; ``None`` when all is well, or nothing is known yet."""
+
+    @property
+    def last_success(self) -> float | None:
+        """The monotonic time, in seconds, at which the source was last known to be good; ``None`` before the first."""
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None: ...
 
