@@ -1,0 +1,151 @@
+"""Asks one DNS server one question: by UDP, and by TCP where the answer does not fit (RFC 1035 §4.2).
+
+The messages are those of twisted.names. Its client is not used: it writes two lines into the log for each question, is
+not stopped by being cancelled, and takes the SERVFAIL of one server for the answer of all.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.interfaces import IAddress, IConnector, IReadDescriptor
+from twisted.internet.protocol import ClientFactory, connectionDone
+from twisted.names import dns
+from twisted.protocols.basic import Int16StringReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: Room for any datagram: a server may send more than the 512 bytes of RFC 1035.
+_LARGEST = 65535
+
+
+class NoReply(Exception):  # noqa: N818  # a fact about the server, not an error of ours
+    """The server did not answer: silence, refusal, or no way to it."""
+
+
+class Client:
+    """Asks questions; UDP and TCP have ``patience`` seconds each to answer."""
+
+    def __init__(self, reactor: Any, patience: float) -> None:  # noqa: ANN401  # as in pybal.app
+        self._reactor = reactor
+        self._patience = patience
+
+    async def ask(self, server: tuple[str, int], query: dns.Query) -> dns.Message:
+        """Return the message with which ``server``, an address and a port, answers, whatever it says.
+
+        Raises :class:`NoReply`.
+        """
+        # A number and a port that are hard to guess keep forgers out (RFC 5452 §9).
+        question = dns.Message(id=dns.randomSource(), recDes=1)
+        question.queries = [query]
+        try:
+            message = await self._by_udp(server, question)
+            return await self._by_tcp(server, question) if message.trunc else message
+        except defer.TimeoutError:
+            raise NoReply(f"no answer in {self._patience:g} s") from None
+        except OSError as error:
+            raise NoReply(error.strerror or str(error)) from error
+        except (ConnectError, ConnectionClosed) as error:
+            raise NoReply(str(error)) from error
+
+    async def _by_udp(self, server: tuple[str, int], question: dns.Message) -> dns.Message:
+        family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
+            udp.connect(server)
+            udp.send(question.toStr())
+            reader = _Datagrams(udp, question)
+            self._reactor.addReader(reader)
+            try:
+                return await reader.reply.addTimeout(self._patience, self._reactor)
+            finally:
+                self._reactor.removeReader(reader)
+
+    async def _by_tcp(self, server: tuple[str, int], question: dns.Message) -> dns.Message:
+        factory = _StreamFactory(question)
+        connector = self._reactor.connectTCP(*server, factory)
+        try:
+            return await factory.reply.addTimeout(self._patience, self._reactor)
+        finally:
+            if connector.state != "disconnected":
+                connector.disconnect()
+
+
+def _reply(data: bytes, question: dns.Message) -> dns.Message | None:
+    """Return the message if it answers the question."""
+    message = dns.Message()
+    try:
+        message.fromStr(data)
+    except Exception:  # noqa: BLE001  # decoding raises whatever it meets
+        return None
+    answers = message.answer and message.id == question.id and message.queries == question.queries
+    return message if answers else None
+
+
+@implementer(IReadDescriptor)
+class _Datagrams:
+    """Waits for the datagram that answers; others are not looked at."""
+
+    def __init__(self, udp: socket.socket, question: dns.Message) -> None:
+        self.reply: Deferred[dns.Message] = Deferred()
+        self._socket = udp
+        self._question = question
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "dns"
+
+    def doRead(self) -> None:
+        try:
+            message = _reply(self._socket.recv(_LARGEST), self._question)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.reply.errback(error)
+            return
+        if message is not None:
+            self.reply.callback(message)
+
+    def connectionLost(self, reason: Failure) -> None:
+        # An error is pending: nobody listens at the port, or there is no way to it.
+        self.doRead()
+
+
+class _Stream(Int16StringReceiver):
+    """Sends the question and waits for its answer."""
+
+    def __init__(self, question: dns.Message, reply: Deferred[dns.Message]) -> None:
+        self._question = question
+        self._reply = reply
+
+    def connectionMade(self) -> None:
+        self.sendString(self._question.toStr())  # type: ignore[no-untyped-call]  # Twisted's
+
+    def stringReceived(self, string: bytes) -> None:
+        message = _reply(string, self._question)
+        if message is not None and not self._reply.called:
+            self._reply.callback(message)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._reply.called:
+            self._reply.errback(reason)
+
+
+class _StreamFactory(ClientFactory):
+    noisy = False
+
+    def __init__(self, question: dns.Message) -> None:
+        self.reply: Deferred[dns.Message] = Deferred()
+        self._question = question
+
+    def buildProtocol(self, addr: IAddress | None) -> _Stream:
+        return _Stream(self._question, self.reply)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if not self.reply.called:
+            self.reply.errback(reason)
