@@ -92,8 +92,7 @@ class _Pieces:
             return
         # First, because writing may pause us.
         self.resumeProducing()
-        if piece:
-            self._request.write(piece)
+        self._request.write(piece)
 
     def _abort(self) -> None:
         self.stopProducing()

@@ -142,4 +142,5 @@ def test_no_name_or_reason_is_ever_taken_for_html(shown: Pool, host: str, reason
         assert shown.service.name in reader.text
         assert reason in reader.text
         assert all(link.startswith("/") and not link.startswith("//") for link in reader.links)
+        assert f"/page/pools/{quote(shown.service.name, safe='')}" in reader.links
     assert host in reader.text

@@ -110,6 +110,7 @@ def test_metrics_are_prometheus_text_and_come_in_pieces() -> None:
 
 def test_metrics_that_cannot_begin_fail_before_the_answer_does() -> None:
     def broken() -> Iterator[tuple[str, str, CountingMonitor]]:
+        yield from ()
         raise LookupError
 
     shown = Status(clock=Clock(), snapshot=lambda: HEALTHY, monitors=broken, ipvs_text=lambda: "", ipvs_json=list)
