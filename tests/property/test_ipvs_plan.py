@@ -1,0 +1,122 @@
+"""The difference between tables, for any two tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybal.ipvs.backend import MemoryBackend
+from pybal.ipvs.model import (
+    TCP,
+    Command,
+    Destination,
+    Endpoint,
+    Entry,
+    Flags,
+    Forward,
+    Key,
+    Op,
+    Service,
+    ServiceKey,
+    Table,
+)
+from pybal.ipvs.plan import diff, split
+
+# Small domains, so that two tables have much in common.
+KEYS = [Key(TCP, IPv4Address("10.2.1.1"), 80), Key(TCP, IPv6Address("fd00:2::1"), 80)]
+ADDRESSES = [IPv4Address("10.0.0.11") + n for n in range(4)]
+
+
+def entries(key: ServiceKey) -> st.SearchStrategy[Entry]:
+    services = st.builds(
+        Service, st.just(key), st.sampled_from(["wrr", "mh"]), st.sampled_from([Flags(0), Flags.SCHED2])
+    )
+    destination = st.builds(
+        Destination, st.sampled_from(ADDRESSES), st.just(80), st.integers(0, 2), st.just(Forward.TUNNEL)
+    )
+    return st.builds(Entry, services, st.lists(destination, unique_by=lambda d: d.endpoint).map(by_endpoint))
+
+
+def by_endpoint(destinations: list[Destination]) -> Mapping[Endpoint, Destination]:
+    return {destination.endpoint: destination for destination in destinations}
+
+
+TABLES = st.fixed_dictionaries({}, optional={key: entries(key) for key in KEYS})
+
+
+@given(TABLES, TABLES)
+def test_the_difference_applied_to_the_actual_table_is_the_wanted_one(wanted: Table, actual: Table) -> None:
+    backend = MemoryBackend(actual)
+    assert backend.apply(diff(wanted, actual)) == ()
+    assert backend.table() == wanted
+
+
+@given(TABLES, TABLES)
+def test_the_difference_is_empty_if_and_only_if_the_tables_are_equal(wanted: Table, actual: Table) -> None:
+    assert (diff(wanted, actual) == ()) is (wanted == actual)
+    assert diff(wanted, wanted) == ()
+
+
+@given(TABLES, TABLES)
+def test_no_operation_of_the_difference_can_be_left_out(wanted: Table, actual: Table) -> None:
+    ops = diff(wanted, actual)
+    for n in range(len(ops)):
+        backend = MemoryBackend(actual)
+        backend.apply([*ops[:n], *ops[n + 1 :]])
+        assert backend.table() != wanted
+
+
+@given(TABLES, TABLES)
+def test_services_come_first_then_additions_then_edits_and_deletions_come_last(wanted: Table, actual: Table) -> None:
+    order = [
+        {Command.ADD_SERVICE, Command.EDIT_SERVICE},
+        {Command.ADD},
+        {Command.EDIT},
+        {Command.DELETE},
+        {Command.DELETE_SERVICE},
+    ]
+    phases = [next(n for n, phase in enumerate(order) if op.command in phase) for op in diff(wanted, actual)]
+    assert phases == sorted(phases)
+
+
+@given(TABLES, TABLES)
+def test_a_pool_that_serves_before_and_after_serves_in_between(wanted: Table, actual: Table) -> None:
+    backend = MemoryBackend(actual)
+    for op in diff(wanted, actual):
+        backend.apply([op])
+        for key in wanted:
+            if wanted[key].serves and key in actual and actual[key].serves:
+                held = backend.read(key)
+                assert held is not None
+                assert held.serves
+
+
+@given(TABLES, TABLES, st.sets(st.sampled_from(ADDRESSES)))
+def test_whatever_additions_fail_a_pool_that_should_serve_goes_on_serving(
+    wanted: Table, actual: Table, refused: set[IPv4Address]
+) -> None:
+    """As the reconciler does it: the second part only where the first has not failed."""
+
+    def may(op: Op) -> bool:
+        return op.command is not Command.ADD or op.destination is None or op.destination.address not in refused
+
+    backend = MemoryBackend(actual)
+    first, then = split(diff(wanted, actual), wanted, actual)
+    failed = {op.key for op in first if not may(op)}
+    backend.apply([op for op in first if may(op)])
+    backend.apply([op for op in then if op.key not in failed])
+    for key, entry in wanted.items():
+        if entry.serves and key in actual and actual[key].serves:
+            held = backend.read(key)
+            assert held is not None
+            assert held.serves
+
+
+@given(TABLES, TABLES)
+def test_the_two_parts_of_a_difference_are_all_of_it(wanted: Table, actual: Table) -> None:
+    ops = diff(wanted, actual)
+    first, then = split(ops, wanted, actual)
+    assert sorted((*first, *then), key=ops.index) == list(ops)

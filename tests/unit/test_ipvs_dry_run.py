@@ -1,0 +1,63 @@
+"""A dry run says what it would do and does nothing."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from twisted.logger import capturedLogs, formatEvent
+
+from pybal.config.settings import IPVSBackend
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.inert import InertBackend
+from pybal.ipvs.kinds import backend
+from pybal.ipvs.model import Command, Op, Table, entry
+from pybal.ipvs.netlink import NetlinkBackend
+from pybal.ipvs.plan import diff
+from pybal.model import IPProtocol, Service
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
+HELD: Table = {entry(WEB, {}).service.key: entry(WEB, {IPv4Address("10.0.0.11"): 10})}
+WANTED: Table = {entry(WEB, {}).service.key: entry(WEB, {IPv4Address("10.0.0.12"): 5})}
+
+
+class Unreadable(MemoryBackend):
+    def table(self) -> Table:
+        raise BackendError("CAP_NET_ADMIN is missing")
+
+
+def test_a_dry_run_starts_from_what_is_there_says_what_it_would_do_and_leaves_the_source_alone() -> None:
+    source = MemoryBackend(HELD)
+    inert = InertBackend(source)
+    assert inert.table() == HELD
+    with capturedLogs() as events:
+        assert inert.apply(diff(WANTED, HELD)) == ()
+    assert [formatEvent(event) for event in events] == [
+        "would run: ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 5",
+        "would run: ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80",
+    ]
+    assert inert.table() == WANTED
+    assert source.table() == HELD
+
+
+def test_a_dry_run_without_permission_starts_from_an_empty_table() -> None:
+    with capturedLogs() as events:
+        inert = InertBackend(Unreadable(HELD))
+    assert inert.table() == {}
+    assert [formatEvent(event) for event in events] == [
+        "The dry run starts from an empty IPVS table: CAP_NET_ADMIN is missing"
+    ]
+
+
+def test_each_kind_of_backend_can_be_had_and_none_touches_the_kernel_before_it_is_used() -> None:
+    assert isinstance(backend(IPVSBackend.NETLINK), NetlinkBackend)
+    assert isinstance(backend(IPVSBackend.MEMORY), MemoryBackend)
+    assert isinstance(backend(IPVSBackend.MEMORY, dry_run=True), InertBackend)
+
+
+def test_servers_on_the_loopback_network_are_taken_by_the_table_in_memory_only() -> None:
+    (add,) = diff(
+        {key: entry(WEB, {IPv4Address("127.0.0.2"): 1}) for key in HELD}, {key: entry(WEB, {}) for key in HELD}
+    )
+    assert add.command is Command.ADD
+    memory = backend(IPVSBackend.MEMORY)
+    assert memory.apply([Op(Command.ADD_SERVICE, add.service), add]) == ()

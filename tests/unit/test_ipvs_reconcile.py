@@ -1,0 +1,403 @@
+"""The reconciler, on a table in memory that can be made to fail."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.render import lines, operation
+from pybal.model import Address, Alert, IPProtocol, Service
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
+TEXT = Service("text", IPProtocol.TCP, IPv4Address("10.2.1.2"), 443, "mh", ("mh-port",))
+A, B, C = (IPv4Address(f"10.0.0.{n}") for n in (11, 12, 13))
+
+
+class Fallible:
+    """A table in memory that refuses what it is told to refuse, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryBackend()
+        self.batches: list[list[str]] = []
+        self.reads = 0
+        self.refused: set[Address] = set()
+        self.broken = ""
+        self.closed = False
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        self._check()
+        self.reads += 1
+        return self.memory.read(key)
+
+    def table(self) -> Table:
+        self._check()
+        return self.memory.table()
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        self._check()
+        self.batches.append([operation(op) for op in ops])
+        failures = []
+        for op in ops:
+            if op.command is Command.ADD and op.destination and op.destination.address in self.refused:
+                failures.append(Failure(op, errno.ENOMEM, "Cannot allocate memory"))
+            else:
+                failures += self.memory.apply([op])
+        return tuple(failures)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def held(self) -> list[str]:
+        return list(lines(self.memory.table()))
+
+    def meddle(self, *ops: Op) -> None:
+        """Do something behind the reconciler's back."""
+        assert self.memory.apply(ops) == ()
+
+    def _check(self) -> None:
+        if self.broken:
+            raise BackendError(self.broken)
+
+
+def made(service: Service, weights: dict[Address, int]) -> list[Op]:
+    wanted = entry(service, weights)
+    return [
+        Op(Command.ADD_SERVICE, wanted.service),
+        *(Op(Command.ADD, wanted.service, destination) for destination in wanted.destinations.values()),
+    ]
+
+
+def removal(service: Service, address: Address) -> Op:
+    (destination,) = entry(service, {address: 1}).destinations.values()
+    return Op(Command.DELETE, entry(service, {}).service, destination)
+
+
+@pytest.fixture
+def table() -> Fallible:
+    return Fallible()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def reconciler(table: Fallible, clock: Clock) -> Reconciler:
+    return Reconciler(table, clock)
+
+
+def pursue(reconciler: Reconciler, clock: Clock, service: Service, weights: dict[Address, int]) -> None:
+    reconciler.want(service, weights)
+    clock.advance(0)
+
+
+def test_all_goals_of_a_turn_are_one_batch_with_services_first_and_removals_last(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.meddle(*made(WEB, {A: 10, B: 10}))
+    reconciler.adopt([WEB, TEXT])
+    reconciler.want(WEB, {B: 10, C: 10})
+    reconciler.want(TEXT, {A: 1})
+    assert table.batches == []
+    clock.advance(0)
+    assert table.batches == [
+        [
+            "-A -t 10.2.1.2:443 -s mh -b mh-port",
+            "-a -t 10.2.1.1:80 -r 10.0.0.13:80 -g -w 10",
+            "-a -t 10.2.1.2:443 -r 10.0.0.11:443 -g -w 1",
+            "-d -t 10.2.1.1:80 -r 10.0.0.11:80",
+        ]
+    ]
+
+
+def test_of_several_goals_in_a_turn_the_last_counts(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, {A: 10})
+    reconciler.want(WEB, {B: 5})
+    clock.advance(0)
+    assert table.held() == ["-A -t 10.2.1.1:80 -s wrr", "-a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 5"]
+
+
+def test_a_restart_with_an_unchanged_configuration_changes_nothing(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.meddle(*made(WEB, {A: 10, B: 0}))
+    assert reconciler.adopt([WEB, TEXT]) == {"web": {A: 10, B: 0}, "text": {}}
+    pursue(reconciler, clock, WEB, {A: 10, B: 0})
+    assert table.batches == []
+    assert reconciler.verified("web")
+
+
+def test_a_restart_does_not_delete_and_recreate_a_service_that_was_made_in_another_way(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.meddle(*made(replace(WEB, scheduler="sh", tunneling=True), {A: 10}))
+    reconciler.adopt([WEB])
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert table.batches == [["-E -t 10.2.1.1:80 -s wrr", "-e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]]
+
+
+def test_a_goal_without_adoption_reads_the_table_first(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    table.meddle(*made(WEB, {A: 10}))
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert table.batches == []
+
+
+def test_a_change_reads_nothing_and_sends_only_the_difference(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10, C: 10})
+    table.batches.clear()
+    table.reads = 0
+    pursue(reconciler, clock, WEB, {A: 10, B: 3, C: 10})
+    assert table.batches == [["-e -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 3"]]
+    assert table.reads == 0
+
+
+def test_the_same_goal_again_sends_nothing(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.batches.clear()
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert table.batches == []
+
+
+@pytest.mark.parametrize(
+    "meddling",
+    [
+        [removal(WEB, A)],
+        [removal(WEB, B)],
+        [Op(Command.DELETE_SERVICE, entry(WEB, {}).service)],
+        [made(WEB, {C: 7})[1]],
+        [Op(Command.DELETE_SERVICE, entry(WEB, {}).service), *made(WEB, {C: 1})],
+    ],
+    ids=["one gone", "the other gone", "all gone", "one more", "replaced"],
+)
+def test_what_others_did_is_found_by_the_first_failure_and_repaired_at_once(
+    table: Fallible, clock: Clock, reconciler: Reconciler, meddling: list[Op]
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    table.meddle(*meddling)
+    with capturedLogs() as events:
+        pursue(reconciler, clock, WEB, {A: 9, C: 10})
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 9, C: 10})
+    assert reconciler.verified("web")
+    assert reconciler.alerts() == ()
+    (warning,) = [event for event in events if event["log_level"] is LogLevel.warn]
+    assert formatEvent(warning).startswith("IPVS was not as we left it, and is again: ipvsadm -")
+    assert warning["system"] == "web"
+
+
+def test_a_service_that_another_made_first_is_taken_over(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    reconciler.adopt([WEB])
+    table.meddle(*made(WEB, {C: 7}))
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+
+
+def test_after_three_rounds_there_is_an_alert_with_the_operation_and_the_error(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.refused = {A, B}
+    pursue(reconciler, clock, WEB, {A: 10, B: 10, C: 10})
+    assert len(table.batches) == 3
+    assert table.held() == ["-A -t 10.2.1.1:80 -s wrr", "-a -t 10.2.1.1:80 -r 10.0.0.13:80 -g -w 10"]
+    text = "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10: Cannot allocate memory (and 1 more)"
+    assert reconciler.alerts() == (Alert("web", "ipvs", text),)
+    assert not reconciler.verified("web")
+    reconciler.stop()
+
+
+def test_a_failure_is_tried_again_less_and_less_often_and_logged_once(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.broken = "IPVS is gone"
+    with capturedLogs() as events:
+        pursue(reconciler, clock, WEB, {A: 10})
+        waits = []
+        for _ in range(7):
+            (call,) = clock.getDelayedCalls()
+            waits.append(call.getTime() - clock.seconds())
+            clock.advance(waits[-1])
+            clock.advance(0)
+    assert waits == [1, 2, 4, 8, 15, 15, 15]
+    assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.error] == [
+        "IPVS does not hold what is wanted: IPVS is gone"
+    ]
+    reconciler.stop()
+
+
+def test_a_new_goal_is_tried_at_once_and_the_alert_ends(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    table.refused = {A}
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    assert reconciler.alerts()
+    pursue(reconciler, clock, WEB, {B: 10})
+    assert reconciler.alerts() == ()
+    assert reconciler.verified("web")
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_goal_is_not_lost_while_the_table_cannot_be_reached(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.broken = "IPVS is gone"
+    pursue(reconciler, clock, WEB, {B: 10})
+    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone"),)
+    table.broken = ""
+    table.meddle(Op(Command.DELETE_SERVICE, entry(WEB, {}).service))  # a module was loaded anew
+    clock.advance(1)
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {B: 10})
+    assert reconciler.alerts() == ()
+    assert clock.getDelayedCalls() == []
+
+
+def test_goals_that_failed_together_are_tried_again_in_one_batch(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.broken = "IPVS is gone"
+    reconciler.want(WEB, {A: 10})
+    reconciler.want(TEXT, {A: 10})
+    clock.advance(0)
+    table.broken = ""
+    clock.advance(1)
+    clock.advance(0)
+    assert len(table.batches) == 1
+    assert len(table.memory.table()) == 2
+
+
+def test_trouble_with_one_service_does_not_hold_up_another(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.refused = {A}
+    reconciler.want(WEB, {A: 10})
+    reconciler.want(TEXT, {B: 10})
+    clock.advance(0)
+    assert reconciler.verified("text")
+    assert not reconciler.verified("web")
+    reconciler.stop()
+
+
+@pytest.mark.parametrize("weights", [{B: 10}, {A: 0, B: 10}], ids=["removed", "drained"])
+def test_a_refused_addition_never_empties_the_pool(
+    table: Fallible, clock: Clock, reconciler: Reconciler, weights: dict[Address, int]
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.refused = {B}
+    pursue(reconciler, clock, WEB, weights)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+    table.refused = set()
+    clock.advance(1)
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, weights)
+    assert clock.getDelayedCalls() == []
+
+
+def test_a_refused_addition_does_not_keep_a_dead_server_where_another_serves(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, C: 10})
+    table.refused = {B}
+    pursue(reconciler, clock, WEB, {B: 10, C: 10})
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {C: 10})
+    reconciler.stop()
+
+
+def test_a_name_that_resolves_to_this_host_does_not_empty_the_pool(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    pursue(reconciler, clock, WEB, {IPv4Address("127.0.1.1"): 10})
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+    (alert,) = reconciler.alerts()
+    assert alert.text.endswith(": 127.0.1.1 is a loopback address")
+    reconciler.stop()
+
+
+def test_an_empty_goal_empties_the_pool_and_leaves_the_service(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    pursue(reconciler, clock, WEB, {})
+    assert table.held() == ["-A -t 10.2.1.1:80 -s wrr"]
+    assert reconciler.verified("web")
+
+
+def test_a_service_no_longer_ours_stays_as_it_is(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.want(WEB, {B: 10})
+    reconciler.unwant(WEB)
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+    assert not reconciler.verified("web")
+
+
+def test_a_service_no_longer_ours_is_not_tried_again(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    table.refused = {A}
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.unwant(WEB)
+    assert reconciler.alerts() == ()
+    assert clock.getDelayedCalls() == []
+
+
+def test_nothing_is_verified_before_it_is_written(clock: Clock, reconciler: Reconciler) -> None:
+    assert not reconciler.verified("web")
+    reconciler.want(WEB, {A: 10})
+    assert not reconciler.verified("web")
+    clock.advance(0)
+    assert reconciler.verified("web")
+    reconciler.want(WEB, {A: 9})
+    assert not reconciler.verified("web")
+
+
+def test_stop_writes_what_is_pending_and_leaves_no_call_and_an_untouched_table(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.refused = {B}
+    pursue(reconciler, clock, TEXT, {B: 10})
+    reconciler.want(WEB, {A: 10})
+    reconciler.stop()
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
+    assert table.closed
+    assert clock.getDelayedCalls() == []
+
+
+def test_the_table_shown_is_read_and_not_remembered(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    table.meddle(removal(WEB, A))
+    assert list(lines(reconciler.table())) == ["-A -t 10.2.1.1:80 -s wrr"]
+
+
+def test_adoption_and_the_table_say_when_they_cannot_be_read(table: Fallible, reconciler: Reconciler) -> None:
+    table.broken = "IPVS is gone"
+    with pytest.raises(BackendError, match="IPVS is gone"):
+        reconciler.adopt([WEB])
+    with pytest.raises(BackendError, match="IPVS is gone"):
+        reconciler.table()
+
+
+def test_the_log_has_each_operation_in_the_words_of_ipvsadm_and_each_new_service_once(
+    clock: Clock, reconciler: Reconciler
+) -> None:
+    with capturedLogs() as events:
+        pursue(reconciler, clock, WEB, {A: 10})
+        pursue(reconciler, clock, WEB, {B: 10})
+    assert [(event["log_level"], event["system"], formatEvent(event)) for event in events] == [
+        (
+            LogLevel.debug,
+            "web",
+            "ipvsadm -A -t 10.2.1.1:80 -s wrr\nipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10",
+        ),
+        (LogLevel.info, "web", "Created LVS service 'web'"),
+        (LogLevel.debug, "web", "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 10"),
+        (LogLevel.debug, "web", "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80"),
+    ]
