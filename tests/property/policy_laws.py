@@ -19,6 +19,7 @@ from pybal.policy import (
     Reconfigured,
     Reported,
     Resolved,
+    arithmetic,
     can_depool,
     changes,
     floor,
@@ -164,6 +165,9 @@ def check_wanted(pool: Pool) -> None:
     assert wanted(pool) == expected
     assert floor(pool) == least(pool)
     assert serving(pool) == count_serving(pool)
+    forced = [server for server in pool.servers.values() if server.placement is Placement.FORCED]
+    counts = (least(pool), count_serving(pool), len(pool.servers), len(forced))
+    assert arithmetic(pool) == "{} needed, {} serving of {}, {} forced".format(*counts)
     assert can_depool(pool) == (count_serving(pool) >= least(pool))
 
 

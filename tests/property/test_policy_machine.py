@@ -52,6 +52,10 @@ class Policy(RuleBasedStateMachine):
     def edit(self, change: Callable[[Member], Member]) -> None:
         self.happen(Listed(tuple(map(change, self.members()))))
 
+    def say(self, host: str, *, up: bool) -> None:
+        for monitor in self.pool.service.monitors:
+            self.happen(Reported(host, monitor, Report(up, "" if up else "connect: timeout")))
+
     @precondition(lambda self: self.pool.servers and self.pool.service.monitors)
     @rule(host=which, monitor=which, up=st.booleans(), reason=st.sampled_from(REASONS))
     def report(self, host: int, monitor: int, *, up: bool, reason: str) -> None:
@@ -62,8 +66,16 @@ class Policy(RuleBasedStateMachine):
     @rule(order=st.permutations(range(8)), up=st.booleans())
     def report_of_everybody(self, order: Sequence[int], *, up: bool) -> None:
         for host in sorted(self.hosts(), key=shuffled(order, self.hosts())):
-            for monitor in self.pool.service.monitors:
-                self.happen(Reported(host, monitor, Report(up, "" if up else "connect: timeout")))
+            self.say(host, up=up)
+
+    @rule(fates=st.lists(st.sampled_from(("up", "down", "moves", "dies and moves", "stays")), min_size=8, max_size=8))
+    def storm(self, fates: list[str]) -> None:
+        for place, (host, fate) in enumerate(zip(self.hosts(), fates, strict=False)):
+            if fate in {"up", "down", "dies and moves"}:
+                self.say(host, up=fate == "up")
+            if fate in {"moves", "dies and moves"}:
+                here = self.pool.servers[host].address == ip(10 + place)
+                self.happen(Resolved({host: ip(20 + place if here else 10 + place)}))
 
     @rule(host=st.sampled_from(HOSTS), monitor=st.sampled_from((M, N)))
     def report_of_anybody(self, host: str, monitor: str) -> None:
@@ -119,6 +131,22 @@ class Policy(RuleBasedStateMachine):
     def swap(self, one: int, other: int) -> None:
         first, second = (pick(list(self.pool.servers.values()), host) for host in (one, other))
         self.happen(Resolved({first.host: second.address, second.host: first.address}))
+
+    @precondition(lambda self: self.pool.servers)
+    @rule(one=which, others=st.sets(which, min_size=1, max_size=3))
+    def join(self, one: int, others: set[int]) -> None:
+        there = pick(list(self.pool.servers.values()), one).address
+        self.happen(Resolved({pick(self.hosts(), other): there for other in others}))
+
+    @precondition(lambda self: len(self.pool.servers) > 2)
+    @rule(order=st.permutations(range(8)))
+    def crowd(self, order: Sequence[int]) -> None:
+        """A third host comes to where two are, of which one is up and one is down."""
+        up, down, third, *_ = sorted(self.hosts(), key=shuffled(order, self.hosts()))
+        self.happen(Resolved({down: self.pool.servers[up].address}))
+        self.say(down, up=False)
+        self.say(up, up=True)
+        self.happen(Resolved({third: self.pool.servers[up].address}))
 
     @rule(threshold=thresholds)
     def change_the_threshold(self, threshold: float) -> None:
@@ -187,8 +215,8 @@ def shuffled(order: Sequence[int], hosts: list[str]) -> Callable[[str], int]:
 
 TestPolicy = Policy.TestCase
 TestPolicy.settings = settings(
-    max_examples=120,
-    stateful_step_count=40,
+    max_examples=200,
+    stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

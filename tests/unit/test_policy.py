@@ -181,6 +181,10 @@ def test_an_empty_pool_wants_nothing() -> None:
     assert (dict(pool.servers), dict(wanted(pool)), serving(pool)) == ({}, {}, 0)
 
 
+def test_a_first_list_of_nobody_is_a_list() -> None:
+    assert after(Pool(service()), listed()).listed
+
+
 @pytest.mark.parametrize(
     ("threshold", "total", "small"),
     [
@@ -208,8 +212,7 @@ def test_can_depool_says_whether_enough_serve() -> None:
 
 
 def test_serving_counts_those_up_and_enabled_and_with_an_address() -> None:
-    pool = after(healthy("abcd"), down("a"), listed("a", off("b"), "cde"))
-    pool = after(pool, up("e"))
+    pool = after(healthy("abcd"), down("a"), listed("a", off("b"), "cdef"), resolved("f"))
     assert serving(pool) == 2
 
 
@@ -307,6 +310,10 @@ def test_an_event_that_changes_nothing_returns_the_same_pool() -> None:
         Reconfigured(service()),
     ):
         assert step(pool, event) is pool
+
+
+def test_a_reload_that_changes_no_placement_is_a_change() -> None:
+    assert after(healthy("ab"), Reconfigured(service(0.6))).service.depool_threshold == 0.6
 
 
 def test_a_changed_order_of_the_list_is_a_change() -> None:
