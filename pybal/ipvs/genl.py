@@ -14,14 +14,15 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from pybal.ipvs.framing import (
     ACK,
     DONE,
     DUMP,
     ERROR,
-    FramingError,
     Message,
     answer,
     attribute,
@@ -33,42 +34,60 @@ from pybal.ipvs.framing import (
 BATCH = 128
 """Requests per send(): bounds the time of one call, and the answers that can queue up."""
 
+TIMEOUT = 5
+"""Seconds that one exchange may take."""
+
 _GENERIC = 16  # the protocol, and the id of the family that knows the others
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _LARGEST_DATAGRAM = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 
 
-class Family:
-    """A socket that speaks with the family called ``name``. Every call raises OSError or FramingError.
+class Datagrams(Protocol):
+    """What is needed of a socket."""
 
-    After an exception answers may be outstanding: close it and open another one.
+    def send(self, data: bytes, /) -> int: ...
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+def connect() -> socket.socket:
+    """Return a socket for :class:`Family`, in the network namespace of this thread. Raises OSError."""
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _GENERIC)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", TIMEOUT, 0))
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", TIMEOUT, 0))
+    made.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+    made.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
+    made.bind((0, 0))
+    return made
+
+
+class Family:
+    """A conversation with the family called ``name``. Every call raises OSError, or ValueError for nonsense.
+
+    After an exception answers may be outstanding: close it and begin another one.
     """
 
-    def __init__(self, name: str, *, timeout: float = 5.0) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _GENERIC)
+    def __init__(self, datagrams: Datagrams, name: str) -> None:
+        self._datagrams = datagrams
         self._sequence = 0
         self._id = _GENERIC
         try:
-            limit = struct.pack("@ll", int(timeout), int(timeout % 1 * 1e6))
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
-            self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
-            self._socket.bind((0, 0))
             (found,) = self.ask(_GET_FAMILY, attribute(_FAMILY_NAME, name.encode() + b"\0"))
-            (self._id,) = struct.unpack("=H", found[_FAMILY_ID])
+            self._id = int.from_bytes(found[_FAMILY_ID], sys.byteorder)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        self._socket.close()
+        self._datagrams.close()
 
     def ask(self, command: int, body: bytes = b"", *, dump: bool = False) -> list[Mapping[int, bytes]]:
         """Return the attributes of each answer to one request; with ``dump`` there may be any number of them."""
         last = self._next()
-        self._socket.send(request(self._id, DUMP if dump else ACK, last, command, body))
+        self._datagrams.send(request(self._id, DUMP if dump else ACK, last, command, body))
         answers = []
         for message in self._received(last, last):
             if message.kind not in (ERROR, DONE):
@@ -86,7 +105,7 @@ class Family:
             first = self._sequence + 1
             sequences = [self._next() for _ in batch]
             last = sequences[-1]
-            self._socket.send(
+            self._datagrams.send(
                 b"".join(
                     request(self._id, ACK if sequence == last else 0, sequence, command, body)
                     for sequence, (command, body) in zip(sequences, batch, strict=True)
@@ -104,10 +123,7 @@ class Family:
     def _received(self, first: int, last: int) -> Iterator[Message]:
         """Yield the messages that answer the requests from ``first`` to ``last``, up to the end of the last answer."""
         while True:
-            data, _, flags, _ = self._socket.recvmsg(_LARGEST_DATAGRAM)
-            if flags & socket.MSG_TRUNC:
-                raise FramingError("netlink datagram of more than 64 KiB")
-            for message in messages(data):
+            for message in messages(self._datagrams.recv(_LARGEST_DATAGRAM)):
                 if first <= message.sequence <= last:
                     yield message
                     if message.sequence == last and message.kind in (ERROR, DONE):

@@ -12,11 +12,14 @@ from pybal.ipvs.render import operation
 
 
 class InertBackend:
-    """Starts from what ``source`` holds, or from nothing if that cannot be read, and never writes to it."""
+    """Starts from what ``source`` holds, or from nothing if that cannot be read, and never writes to it.
+
+    ``loopback`` is that of :class:`MemoryBackend`.
+    """
 
     _log = Logger()
 
-    def __init__(self, source: Backend) -> None:
+    def __init__(self, source: Backend, *, loopback: bool = False) -> None:
         try:
             table = source.table()
         except BackendError as error:
@@ -24,7 +27,7 @@ class InertBackend:
             table = {}
         finally:
             source.close()
-        self._copy = MemoryBackend(table)
+        self._copy = MemoryBackend(table, loopback=loopback)
 
     def read(self, key: ServiceKey) -> Entry | None:
         return self._copy.read(key)

@@ -13,8 +13,6 @@ def backend(kind: IPVSBackend, *, dry_run: bool = False) -> Backend:
 
     The table in memory takes servers on the loopback network, the kernel's does not.
     """
-    if kind is IPVSBackend.MEMORY:
-        chosen: Backend = MemoryBackend(loopback=True)
-    else:
-        chosen = NetlinkBackend()
-    return InertBackend(chosen) if dry_run else chosen
+    loopback = kind is IPVSBackend.MEMORY
+    chosen: Backend = MemoryBackend(loopback=True) if loopback else NetlinkBackend()
+    return InertBackend(chosen, loopback=loopback) if dry_run else chosen

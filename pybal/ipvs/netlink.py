@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
@@ -17,19 +17,18 @@ from pybal.ipvs.codec import (
     encode,
     encode_key,
 )
-from pybal.ipvs.genl import Family
+from pybal.ipvs.genl import TIMEOUT, Datagrams, Family, connect
 from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table, refusal
 
 
 class NetlinkBackend:
-    """The table of the network namespace that the process is in when the socket is opened: at the first call.
+    """The table of the network namespace that the process is in when the conversation begins: at the first call.
 
-    The socket is given up after every error and opened again by the next call. ``timeout``, in seconds, bounds one
-    exchange with the kernel.
+    It is given up after every error, and the next call begins another one, on what ``connect`` returns.
     """
 
-    def __init__(self, *, timeout: float = 5.0) -> None:
-        self._timeout = timeout
+    def __init__(self, connect: Callable[[], Datagrams] = connect) -> None:
+        self._connect = connect
         self._family: Family | None = None
 
     def read(self, key: ServiceKey) -> Entry | None:
@@ -68,12 +67,12 @@ class NetlinkBackend:
     def _conversation(self) -> Iterator[Family]:
         try:
             if self._family is None:
-                self._family = Family("IPVS", timeout=self._timeout)
+                self._family = Family(self._connect(), "IPVS")
             yield self._family
         except OSError as error:
             missing = self._family is None and error.errno == errno.ENOENT
             self.close()
-            raise BackendError(_words(error, self._timeout, missing=missing)) from error
+            raise BackendError(_words(error, missing=missing)) from error
         except (KeyError, ValueError, struct.error) as error:
             self.close()
             raise BackendError(f"IPVS gave an answer that makes no sense: {error!r}") from error
@@ -85,12 +84,12 @@ def _entry(family: Family, service: Service) -> Entry:
     return Entry(service, MappingProxyType({destination.endpoint: destination for destination in destinations}))
 
 
-def _words(error: OSError, timeout: float, *, missing: bool) -> str:
+def _words(error: OSError, *, missing: bool) -> str:
     if missing:
         return "the kernel has no IPVS: modprobe ip_vs"
     match error.errno:
         case errno.EPERM:
             return "IPVS may not be read or written: CAP_NET_ADMIN is missing"
         case errno.EAGAIN:
-            return f"no answer from IPVS within {timeout:g} s"
+            return f"no answer from IPVS within {TIMEOUT} s"
     return f"IPVS cannot be reached: {error.strerror}"

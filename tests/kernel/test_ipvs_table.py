@@ -145,7 +145,7 @@ def test_a_conversation_that_broke_is_taken_up_again_by_the_next_call(backend: N
     wanted = table(entry(SERVICE, {ip_address("10.0.0.11"): 1}))
     backend.apply(diff(wanted, {}))
     assert backend._family is not None
-    backend._family._socket.close()
+    backend._family.close()
     with pytest.raises(BackendError, match="IPVS cannot be reached: Bad file descriptor"):
         backend.table()
     assert backend.table() == wanted

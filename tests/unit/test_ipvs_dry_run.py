@@ -58,6 +58,7 @@ def test_servers_on_the_loopback_network_are_taken_by_the_table_in_memory_only()
     (add,) = diff(
         {key: entry(WEB, {IPv4Address("127.0.0.2"): 1}) for key in HELD}, {key: entry(WEB, {}) for key in HELD}
     )
-    assert add.command is Command.ADD
-    memory = backend(IPVSBackend.MEMORY)
-    assert memory.apply([Op(Command.ADD_SERVICE, add.service), add]) == ()
+    for memory in (backend(IPVSBackend.MEMORY), backend(IPVSBackend.MEMORY, dry_run=True)):
+        assert memory.apply([Op(Command.ADD_SERVICE, add.service), add]) == ()
+    (failure,) = InertBackend(MemoryBackend(HELD)).apply([add])
+    assert failure.reason == "127.0.0.2 is a loopback address"
