@@ -109,7 +109,7 @@ class App:
         return Snapshot(
             MappingProxyType({name: controller.pool for name, controller in self._controllers.items()}),
             MappingProxyType({name: controller.could_not_depool for name, controller in self._controllers.items()}),
-            tuple(self._alerts()),
+            self._alerts(),
         )
 
     def _controller(self, settings: ServiceSettings) -> Controller:

@@ -82,7 +82,7 @@ def _run(settings: Settings, *, debug: bool) -> int:
     from twisted.internet import reactor  # noqa: PLC0415, TID251  # installs it: here, once, and nowhere else
 
     # Before anything is scheduled: with the wall clock, a clock stepped back would stop every periodic call.
-    reactor.seconds = time.monotonic  # type: ignore[attr-defined]  # the module's type stands for the installed one
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to choose the clock
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
     _raise_descriptor_limit()
     return _Run(settings, reactor).result()

@@ -29,6 +29,9 @@ _LEVELS = {
     LogLevel.critical: ("CRITICAL", 2),
 }
 
+#: Namespaces of Twisted, whose news (ports opened, factories started) are for those who debug.
+_TWISTED = ("twisted", "log_legacy")
+
 
 def format_event(event: LogEvent, *, priority: bool = False) -> str:
     """Return the line of an event, its newline included.
@@ -65,15 +68,17 @@ class Journal:
 
 
 def observer(stream: TextIO, environ: Mapping[str, str], *, debug: bool) -> ILogObserver:
-    """Return the observer of the daemon's log: INFO and above, or everything with ``debug``."""
+    """Return the observer of the daemon's log: everything with ``debug``, else our INFO and Twisted's WARN and above."""
 
     def write(line: str) -> None:
         stream.write(line)
         stream.flush()
 
-    lowest = LogLevel.debug if debug else LogLevel.info
-    journal = Journal(write, priority=_is_journal(stream, environ))
-    return FilteringLogObserver(journal, [LogLevelFilterPredicate(defaultLogLevel=lowest)])
+    levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.debug if debug else LogLevel.info)
+    if not debug:
+        for namespace in _TWISTED:
+            levels.setLogLevelForNamespace(namespace, LogLevel.warn)
+    return FilteringLogObserver(Journal(write, priority=_is_journal(stream, environ)), [levels])
 
 
 def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -7,7 +7,7 @@ one pool with all we know of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -187,9 +187,10 @@ class Alert:
 class Snapshot:
     """All pools at one moment, by the name of their service in the order of the configuration.
 
-    ``could_not_depool`` counts, for each service, the servers that went down and had to stay.
+    ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` is to be gone
+    through at once and only once: finding them takes longer than most questions about a snapshot.
     """
 
     pools: Mapping[str, Pool]
     could_not_depool: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    alerts: tuple[Alert, ...] = ()
+    alerts: Iterable[Alert] = ()

@@ -19,6 +19,7 @@ ENDPOINTS = "http://127.0.0.1:9090"
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 VICTIM = HOSTS[1]
 PATIENCE = 30.0  # seconds
+QUIET = 4.0  # seconds without an event: a connection that lasted shows a crash at once
 
 
 def main() -> int:
@@ -36,6 +37,7 @@ def main() -> int:
         daemon = stack.enter_context(process([sys.executable, "-m", "pybal.cli", "-c", str(directory / "pybal.conf")]))
 
         wait(daemon, "all three servers pooled", lambda: ask("/pools/web").count("/up/pooled") == len(HOSTS))
+        time.sleep(QUIET)
         say(f"the crash of {VICTIM}")
         end(servers[VICTIM])
         wait(daemon, f"{VICTIM} depooled", lambda: f"{VICTIM}:\tenabled/down/not pooled" in ask("/pools/web"))

@@ -89,7 +89,7 @@ def test_a_dead_server_leaves_the_table_and_comes_back(site: Site, running: Daem
     victim = site.servers["127.0.1.2"]
     victim.stop()
     running.wait(lambda: "127.0.1.2:" not in running.get("/v1/ipvs"), "the dead server out of the table")
-    assert "127.0.1.2:\tenabled/down/not pooled\n" in running.get("/pools/web")
+    running.wait(lambda: "127.0.1.2:\tenabled/down/not pooled\n" in running.get("/pools/web"), "both monitors say so")
     assert check_pybal(running.get("/alerts")) == "OK"
     victim.start()
     running.wait(lambda: "127.0.1.2:" in running.get("/v1/ipvs"), "the server back in the table")

@@ -84,3 +84,12 @@ def test_the_journals_own_stream_gets_priorities() -> None:
         observer(stream, environ, debug=False)(event("x"))
     with os.fdopen(reading) as result:
         assert result.read() == "<4>[pybal] WARN: x\n"
+
+
+def test_the_news_of_twisted_are_for_those_who_debug() -> None:
+    for debug, lines in ((False, ""), (True, "[pybal] INFO: Main loop terminated.\n")):
+        stream = io.StringIO()
+        observer(stream, {}, debug=debug)(
+            event("Main loop terminated.", log_level=LogLevel.info, log_namespace="twisted.internet.base")
+        )
+        assert stream.getvalue() == lines
