@@ -19,7 +19,7 @@ from pybal.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.text import Listing, parse, summary
 
-#: Seconds between two looks at the file.
+#: Seconds between two looks at the file, at most.
 INTERVAL = 1.0
 
 #: Seconds for which a file must stay the same before it is read.
@@ -67,7 +67,8 @@ class FileSource:
             self._call = None
 
     def _look(self) -> None:
-        self._call = self._clock.callLater(INTERVAL, self._look)
+        # A little earlier each time: sources that a busy loop has brought into step would stay so.
+        self._call = self._clock.callLater(INTERVAL * self._random.uniform(0.9, 1.0), self._look)
         try:
             listing = self._new_listing()
         except SourceError as error:
@@ -79,6 +80,7 @@ class FileSource:
 
     def _new_listing(self) -> Listing | None:
         """Return what the file says if it is new, ``None`` while it is as it was, or has not settled."""
+        restless_since, self._restless_since = self._restless_since, None
         try:
             identity = _identity(self._path.stat())
             if identity == self._applied:
@@ -90,19 +92,17 @@ class FileSource:
             raise SourceError(f"{self._url}: {getattr(error, 'strerror', error)}") from None
         self._seen = identity
         if data is None:
-            self._look_soon()
+            self._wait_until_settled(restless_since)
             return None
-        self._restless_since = None
         listing = parse(data, self._url, self._members)
         if not listing.members and not self._allow_empty:
             raise SourceError(f"{self._url}: lists no servers")
         self._applied = identity
         return listing
 
-    def _look_soon(self) -> None:
+    def _wait_until_settled(self, since: float | None) -> None:
         now = self._clock.seconds()
-        if self._restless_since is None:
-            self._restless_since = now
+        self._restless_since = now if since is None else since
         if now - self._restless_since > RESTLESS:
             raise SourceError(f"{self._url}: has kept changing for {RESTLESS:g} s")
         if self._call is not None:

@@ -45,12 +45,12 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is said of one host, not looked at yet. ``fields`` is ``None`` where it is not of the form ``wanted``."""
+    """What is said of one host, not looked at yet; ``fields`` is ``None`` where it is ``malformed``."""
 
     place: str
     host: object
     fields: Mapping[str, object] | None
-    wanted: str
+    malformed: str
 
 
 class _Refused(ValueError):  # noqa: N818  # said of an entry, or of all
@@ -77,9 +77,9 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None) -> Listi
             try:
                 member = _member(entry, members)
             except _Refused as refused:
-                problems.append(f"{entry.place}: {refused}")
-                if as_json and entry.host in known:
-                    members.setdefault(str(entry.host), known[str(entry.host)])
+                problems.append(f"{entry.place}{refused}")
+                if as_json and (before := known.get(str(entry.host))):
+                    members.setdefault(before.host, before)
             else:
                 members[member.host] = member
     except _Refused as refused:
@@ -104,7 +104,9 @@ def _line_entries(data: bytes) -> Iterator[_Entry]:
         if text and not text.startswith("#"):
             fields = _dictionary(text)
             host = fields.get("host") if fields else None
-            yield _Entry(f"line {number}", host, fields, "{ 'host': 'HOST', 'weight': INTEGER, 'enabled': True }")
+            yield _Entry(
+                f"line {number}: ", host, fields, "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
+            )
 
 
 def _dictionary(text: str) -> Mapping[str, object] | None:
@@ -131,7 +133,7 @@ def _json_entries(data: bytes) -> Iterator[_Entry]:
         raise _Refused(f"{_shown(document)}, wanted an object with a member for each host")
     for host, fields in document:
         known = dict(fields) if isinstance(fields, tuple) else None
-        yield _Entry(f"host {_shown(host)}", host, known, '{"weight": INTEGER, "enabled": true}')
+        yield _Entry("", host, known, f'host {_shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
 
 
 def _integer(digits: str) -> int | float:
@@ -142,7 +144,7 @@ def _integer(digits: str) -> int | float:
 def _member(entry: _Entry, members: Mapping[str, Member]) -> Member:
     host, fields = entry.host, entry.fields
     if fields is None:
-        raise _Refused(f"wanted {entry.wanted}")
+        raise _Refused(entry.malformed)
     if not isinstance(host, str) or not _HOST.fullmatch(host):
         raise _Refused(f"host {_shown(host)}, wanted a name or an address")
     if host in members:
