@@ -38,7 +38,7 @@ _LINES = {
 }
 
 _DECISIONS = {
-    Kind.NOT_DEPOOLED: (LogLevel.warn, "staying, forced"),
+    Kind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
     Kind.FORCED_IN: (LogLevel.warn, "forced in"),
     Kind.DEPOOLED: (LogLevel.info, "depooled"),
     Kind.REPOOLED: (LogLevel.info, "pooled"),

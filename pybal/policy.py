@@ -113,9 +113,9 @@ def too_small(pool: Pool) -> bool:
 
 
 def arithmetic(pool: Pool) -> str:
-    """Return the numbers behind the decisions, for people: ``2 needed, 1 serving of 4, 1 forced``."""
+    """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``."""
     forced = sum(server.placement is Placement.FORCED for server in pool.servers.values())
-    return f"{floor(pool)} needed, {serving(pool)} serving of {len(pool.servers)}, {forced} forced"
+    return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}, {forced} forced"
 
 
 def wanted(pool: Pool) -> Mapping[Address, int]:

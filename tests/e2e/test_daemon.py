@@ -150,7 +150,7 @@ def test_why_a_server_is_out_is_told(site: Site, running: Daemon) -> None:
     site.servers["127.0.1.3"].status = 503
     running.wait(lambda: "127.0.1.3:\tenabled/partially up/not pooled" in running.get("/pools/web"), "depooled")
     assert "status: HTTP 503, wanted 200" in running.get("/v1/pools/web/127.0.1.3")
-    running.wait_for_log("serving 2 of 3, floor 2: 127.0.1.3 depooled")
+    running.wait_for_log("serving 2 of 3, floor 2, 0 forced: 127.0.1.3 depooled")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

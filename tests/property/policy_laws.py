@@ -166,8 +166,8 @@ def check_wanted(pool: Pool) -> None:
     assert floor(pool) == least(pool)
     assert serving(pool) == count_serving(pool)
     forced = [server for server in pool.servers.values() if server.placement is Placement.FORCED]
-    counts = (least(pool), count_serving(pool), len(pool.servers), len(forced))
-    assert arithmetic(pool) == "{} needed, {} serving of {}, {} forced".format(*counts)
+    counts = (count_serving(pool), len(pool.servers), least(pool), len(forced))
+    assert arithmetic(pool) == "serving {} of {}, floor {}, {} forced".format(*counts)
     assert can_depool(pool) == (count_serving(pool) >= least(pool))
 
 

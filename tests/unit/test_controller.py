@@ -282,7 +282,7 @@ def test_a_pool_with_fewer_enabled_servers_than_its_floor_is_an_alert() -> None:
     rig.starts_with("web1", "web2", "web3", "web4")
     rig.lists(Member("web1"), *(Member(f"web{i}", enabled=False) for i in (2, 3, 4)))
     assert rig.wants[-1] == {"10.0.0.1": 10}
-    assert rig.alerts() == [Alert("text", "disabled", "1 of 4 servers enabled, serving 1 of 4, floor 2")]
+    assert rig.alerts() == [Alert("text", "disabled", "1 of 4 servers enabled, serving 1 of 4, floor 2, 0 forced")]
 
 
 def test_a_monitor_that_stays_silent_is_an_alert_and_no_decision() -> None:
@@ -301,7 +301,7 @@ def test_the_log_tells_cause_and_arithmetic_of_a_depool(lines: list[str]) -> Non
     rig.plan.running["web3"].says(up=False, reason="status: HTTP 500, wanted 200")
     assert lines == [
         "Monitoring instance Played reports server web3 (enabled/up/pooled) down: status: HTTP 500, wanted 200",
-        "serving 3 of 4, floor 2: web3 depooled",
+        "serving 3 of 4, floor 2, 0 forced: web3 depooled",
     ]
 
 
@@ -314,7 +314,7 @@ def test_the_log_tells_cause_and_arithmetic_when_the_threshold_keeps_a_dead_serv
     assert lines == [
         "Monitoring instance Played reports server web2 (enabled/up/pooled) down: connect: refused",
         "Could not depool server web2 because of too many down!",
-        "serving 0 of 2, floor 1: web2 staying, forced",
+        "serving 0 of 2, floor 1, 1 forced: web2 kept",
     ]
     assert rig.controller.could_not_depool == 1
     assert rig.controller.pool.servers["web2"].placement is Placement.FORCED

@@ -218,7 +218,7 @@ def test_serving_counts_those_up_and_enabled_and_with_an_address() -> None:
 
 def test_the_arithmetic_can_be_said() -> None:
     pool = after(healthy("abcd"), down("a"), down("b"), down("c"), down("d"), up("a"))
-    assert arithmetic(pool) == "2 needed, 1 serving of 4, 2 forced"
+    assert arithmetic(pool) == "serving 1 of 4, floor 2, 2 forced"
 
 
 def test_weights_are_those_of_the_members() -> None:

@@ -69,7 +69,7 @@ def test_20230516_the_decision_is_about_the_state_after_the_removal() -> None:
 def test_20210716_disabled_servers_count_for_the_total_and_the_numbers_are_said() -> None:
     pool = after(healthy("abcdefghij", threshold=0.8), listed("abcdefgh", off("i"), off("j")), down("a"), down("b"))
     assert (floor(pool), serving(pool)) == (8, 6)
-    assert arithmetic(pool) == "8 needed, 6 serving of 10, 2 forced"
+    assert arithmetic(pool) == "serving 6 of 10, floor 8, 2 forced"
     assert standing(pool) == "a! b! c d e f g h"
 
 

@@ -26,7 +26,7 @@ def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer
         ("/pools/web/a", b"enabled/up/pooled\n"),
         ("/v1/ipvs", b"-A -t 10.2.2.1:80 -s wrr\n"),
         ("/v1/alerts", b""),
-        ("/v1/pools", b"web: 2 needed, 3 serving of 3, 0 forced, 3 pooled, 0 unknown\n"),
+        ("/v1/pools", b"web: serving 3 of 3, floor 2, 0 forced, 3 pooled, 0 unknown\n"),
     ],
 )
 def test_text_is_the_default(path: str, body: bytes) -> None:

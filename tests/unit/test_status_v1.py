@@ -49,7 +49,7 @@ def test_a_server_shows_each_monitor_with_reason_and_age_and_the_arithmetic_of_i
     assert v1.server_text(SHOWN, WEB, WEB.servers["b"], 112.0) == (
         "b: forced (down, but needed to reach the floor), weight 10, address 10.0.0.1\n"
         "  ProxyFetch: down 12 s ago: status: HTTP 500, wanted 200\n"
-        "web: 2 needed, 1 serving of 3, 1 forced, 2 pooled, 0 unknown\n"
+        "web: serving 1 of 3, floor 2, 1 forced, 2 pooled, 0 unknown\n"
     )
 
 
@@ -88,7 +88,7 @@ def test_a_server_as_json() -> None:
 
 def test_a_pool_lists_its_servers_below_its_arithmetic() -> None:
     text = v1.pool_text(SHOWN, WEB, 112.0)
-    assert text.startswith("web: 2 needed, 1 serving of 3, 1 forced, 2 pooled, 0 unknown\na: pooled (up)")
+    assert text.startswith("web: serving 1 of 3, floor 2, 1 forced, 2 pooled, 0 unknown\na: pooled (up)")
     facts = v1.pool_json(SHOWN, WEB, 112.0)
     assert isinstance(facts, dict)
     assert isinstance(facts["servers"], dict)
