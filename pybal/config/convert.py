@@ -143,7 +143,7 @@ def one_of(text: str, words: Iterable[str]) -> str:
 
 def nearest(text: str, words: Iterable[str]) -> str:
     """Return the word that was probably meant, empty if none is near."""
-    folded = {word.lower().replace("_", "-"): word for word in words}
+    folded = {word.lower().replace("_", "-"): word for word in sorted(words, reverse=True)}
     near = get_close_matches(text.lower().replace("_", "-"), folded, 1)
     return folded[near[0]] if near else ""
 

@@ -36,10 +36,14 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A configuration that is refused, with all of its problems in the order of the file."""
+    """A configuration that is refused, with all of its problems in the order of the file.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    ``warnings`` are what is doubtful in it besides: an option that is missing may be one that is misspelt.
+    """
+
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Problem] = ()) -> None:
         self.problems = tuple(problems)
+        self.warnings = tuple(warnings)
         super().__init__("\n".join(map(str, self.problems)))
 
 

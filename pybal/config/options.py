@@ -37,13 +37,12 @@ class Options:
         """Return the converted value of an option, ``default`` if it is absent or refused."""
         self.asked.add(name)
         entry = self._entries.get(name)
-        text = None if entry is None else self._expanded(entry)
-        if text is None:
+        if entry is None or (text := self._expanded(entry)) is None:
             return default
         try:
             return convert(text)
         except Unwanted as error:
-            self.refuse(name, _told(text, error), error.wanted)
+            self._refuse_value(entry, text, error)
             return default
 
     def need(self, name: str, convert: Converter[T], stand_in: D) -> T | D:
@@ -56,12 +55,12 @@ class Options:
         return self.get(name, convert, stand_in)
 
     def refuse(self, name: str, found: str, wanted: str) -> None:
-        """Note a problem with an option, where it is written, or with its absence from the section."""
-        self.problems.append(self._problem(name, found, wanted))
+        """Note a problem that this section has with an option."""
+        self.problems.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
 
     def warn(self, name: str, found: str, wanted: str) -> None:
-        """Note a doubt about an option."""
-        self.warnings.append(self._problem(name, found, wanted))
+        """Note a doubt that this section raises about an option."""
+        self.warnings.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
 
     def refused(self, name: str) -> bool:
         """Tell whether a problem was noted with an option."""
@@ -87,7 +86,7 @@ class Options:
         try:
             return expand(entry.text, self._text_of, self.referenced)
         except Unwanted as error:
-            self.refuse(entry.name, _told(entry.text, error), error.wanted)
+            self._refuse_value(entry, entry.text, error)
             return None
 
     def _text_of(self, name: str) -> str | None:
@@ -96,16 +95,13 @@ class Options:
         entry = self._entries.get(name)
         return None if entry is None else entry.text
 
-    def _problem(self, name: str, found: str, wanted: str) -> Problem:
-        entry = self._entries.get(name)
-        if entry is None:
-            return Problem(self._path, self.line, self.name, name, found, wanted)
-        return Problem(self._path, entry.line, entry.section, name, found, wanted)
+    def _refuse_value(self, entry: Entry, text: str, error: Unwanted) -> None:
+        """Note a problem with a value where it is written, be it in DEFAULT.
 
-
-def _told(text: str, error: Unwanted) -> str:
-    """Say what was found. A part of a value may not show any more that it is one of credentials; the whole does."""
-    return error.found if masked(text) == text else shown(text)
+        A part of a value may not show any more that it is one of credentials: then the whole is shown, masked.
+        """
+        found = error.found if masked(text) == text else shown(text)
+        self.problems.append(Problem(self._path, entry.line, entry.section, entry.name, found, error.wanted))
 
 
 def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:

@@ -47,11 +47,12 @@ def parse(text: str | bytes, path: str) -> Parsed:
     refuse_conflicts(general, settings, services)
 
     views = [general, *places]
-    if problems := _in_order([*document.problems, *(problem for view in views for problem in view.problems)]):
-        raise ConfigError(problems)
-    warnings = [warning for view in views for warning in view.warnings]
-    warnings += _unused_defaults(path, document.defaults, views)
-    return Parsed(replace(settings, services=tuple(service for _, service in services)), _in_order(warnings))
+    problems = _in_order([*document.problems, *(problem for view in views for problem in view.problems)])
+    unused = _unused_defaults(path, document.defaults, views)
+    warnings = _in_order([*unused, *(warning for view in views for warning in view.warnings)])
+    if problems:
+        raise ConfigError(problems, warnings)
+    return Parsed(replace(settings, services=tuple(service for _, service in services)), warnings)
 
 
 def _unused_defaults(path: str, defaults: ini.Section, views: Sequence[Options]) -> list[Problem]:

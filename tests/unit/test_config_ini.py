@@ -44,7 +44,7 @@ def test_a_repeated_section_continues_the_first_and_the_last_value_of_an_option_
 
 
 def test_a_semicolon_after_a_blank_begins_a_comment() -> None:
-    assert values("[a] ; x\nk = v ; x\nl = v\t;x\nm = v;w\nn = ; x\no =;x\np = a;b ;c") == {
+    assert values("[a] ; x\nk = v ; x\nl = v\t;x\nm = v;w\nn = ; x\no =;x \np = a;b ;c") == {
         "k": "v",
         "l": "v",
         "m": "v;w",

@@ -332,6 +332,30 @@ def test_a_flag_that_its_scheduler_does_not_know_is_refused() -> None:
     ]
 
 
+def test_what_depends_on_an_option_that_is_refused_is_not_refused_as_well() -> None:
+    assert len(problems(WEB.replace("tcp", "sctp") + "ops = yes\n")) == 1
+    assert len(problems(WEB.replace("wrr", "x") + "scheduler-flag = mh-port\n")) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "bad", "wanted"),
+    [
+        ("proxyfetch.http_status", "99", "an HTTP status from 100 to 599"),
+        ("proxyfetch.http_status", "600", "an HTTP status from 100 to 599"),
+        ("proxyfetch.max_failures", "-1", "a whole number from 0 to 2147483647"),
+        ("idleconnection.keepalive-retries", "0", "a whole number from 1 to 127"),
+        ("idleconnection.keepalive-retries", "128", "a whole number from 1 to 127"),
+        ("idleconnection.keepalive-idle", "0", "whole seconds from 1 to 32767"),
+        ("idleconnection.keepalive-idle", "1.5", "whole seconds from 1 to 32767"),
+        ("idleconnection.keepalive-interval", "32768", "whole seconds from 1 to 32767"),
+        ("idleconnection.max-delay", "0", "seconds, more than 0 and at most 86400"),
+    ],
+)
+def test_numbers_of_monitors_are_in_range(option: str, bad: str, wanted: str) -> None:
+    text = WEB + "monitors = [ 'ProxyFetch', 'IdleConnection' ]\nproxyfetch.url = http://h/\n"
+    assert problems(f"{text}{option} = {bad}\n") == [f"f:9: [web] {option}: found '{bad}', wanted {wanted}"]
+
+
 def test_bgp_wants_its_own_as_and_a_peer() -> None:
     assert problems("[global]\nbgp = yes\nbgp-nexthop-ipv4 = 192.0.2.10\n" + WEB) == [
         "f:1: [global] bgp-local-asn: found nothing, wanted an AS number from 1 to 4294967295",
@@ -356,6 +380,7 @@ def test_a_next_hop_is_required_of_each_family_that_is_announced() -> None:
             "for 2001:db8::1 of [web] (line 8) is announced"
         )
     ]
+    assert "2001:db8::1 of [web] (line 8)" in problems(BGP + v6 + v6.replace("[web]", "[b]").replace("80", "81"))[0]
     assert settings(BGP + v6 + "bgp = no\n").bgp
     advertised = "instrumentation = yes\nadvertised_instrumentation_ips = ['2001:db8::9']\n"
     assert problems(BGP + advertised + WEB) == [
@@ -419,6 +444,17 @@ def test_unknown_options_are_warned_of_with_the_nearest_name() -> None:
     ]
 
 
+def test_a_refusal_comes_with_the_warnings_that_may_explain_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(WEB.replace("protocol", "protocl"), "f")
+    assert [str(problem) for problem in caught.value.problems] == [
+        "f:1: [web] protocol: found nothing, wanted one of tcp, udp"
+    ]
+    assert [str(warning) for warning in caught.value.warnings] == [
+        "f:2: [web] protocl: found an unknown option, wanted protocol, perhaps"
+    ]
+
+
 def test_an_option_that_others_refer_to_is_not_unknown() -> None:
     assert warnings(WEB.replace("/pools/web", "/%(dc)s/web") + "dc = a\n") == []
 
@@ -436,6 +472,13 @@ def test_what_default_has_wrong_is_said_once_where_it_is() -> None:
         + WEB.replace("port = 80\n", "")
         + WEB.replace("[web]", "[b]").replace("port = 80\n", "")
     ) == ["f:2: [DEFAULT] port: found 'x', wanted a port number from 1 to 65535"]
+
+
+def test_what_a_service_cannot_do_with_default_is_said_of_the_service() -> None:
+    text = "[DEFAULT]\nops = yes\nport = 53\n" + WEB.replace("port = 80\n", "")
+    assert problems(text) == ["f:2: [web] ops: found yes, wanted no: one-packet scheduling is for udp"]
+    text = text.replace("tcp", "udp")
+    assert problems(text + text.replace("[web]", "[b]"))[0].startswith("f:11: [b] port: found udp 192.0.2.1 port 53, ")
 
 
 def test_an_option_with_bad_bytes_is_one_problem() -> None:
