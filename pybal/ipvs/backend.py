@@ -50,6 +50,13 @@ class Backend(Protocol):
         """Give back what the backend holds open. The table stays."""
 
 
+def reason(op: Op, code: int) -> str:
+    """Return in words why an operation failed with this errno: the system's own words are about files and processes."""
+    if code == errno.ENOENT:
+        return "no such destination" if op.destination else f"the kernel has no scheduler {op.service.scheduler}"
+    return {errno.EEXIST: "exists already", errno.ESRCH: "no such service"}.get(code, os.strerror(code))
+
+
 class MemoryBackend:
     """A table in memory, with the errors of the kernel: for tests, for demonstrations and under a dry run.
 
@@ -75,10 +82,10 @@ class MemoryBackend:
         pass
 
     def _apply(self, op: Op) -> Failure | None:
-        if reason := refusal(op, loopback=self._loopback):
-            return Failure(op, errno.EINVAL, reason)
+        if refused := refusal(op, loopback=self._loopback):
+            return Failure(op, errno.EINVAL, refused)
         code = self._change_service(op) if op.destination is None else self._change(op, op.destination)
-        return Failure(op, code, os.strerror(code)) if code else None
+        return Failure(op, code, reason(op, code)) if code else None
 
     def _change_service(self, op: Op) -> int:
         there = op.key in self._services

@@ -99,7 +99,10 @@ class Family:
         return answers
 
     def tell(self, requests: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, str]]:
-        """Send commands with their bodies, in order; yield index, errno and reason of each that failed."""
+        """Send commands with their bodies, in order; yield index and errno of each that failed, and the kernel's words.
+
+        There are words for few errors only.
+        """
         for start in range(0, len(requests), BATCH):
             batch = requests[start : start + BATCH]
             first = self._sequence + 1
@@ -114,7 +117,7 @@ class Family:
             for message in self._received(first, last):
                 code, text = outcome(message) if message.kind == ERROR else (0, "")
                 if code:
-                    yield start + message.sequence - first, code, text or os.strerror(code)
+                    yield start + message.sequence - first, code, text
 
     def _next(self) -> int:
         self._sequence += 1

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from pybal.ipvs.backend import BackendError
+from pybal.ipvs.backend import BackendError, reason
 from pybal.ipvs.codec import (
     READ_DESTINATIONS,
     READ_SERVICE,
@@ -47,12 +47,12 @@ class NetlinkBackend:
             return MappingProxyType({service.key: _entry(family, service) for service in services})
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
-        refused = [Failure(op, errno.EINVAL, reason) for op in ops if (reason := refusal(op))]
+        refused = [Failure(op, errno.EINVAL, text) for op in ops if (text := refusal(op))]
         sound = [op for op in ops if not refusal(op)]
         with self._conversation() as family:
             failed = [
-                Failure(sound[index], code, reason)
-                for index, code, reason in family.tell([(op.command, encode(op)) for op in sound])
+                Failure(sound[index], code, text or reason(sound[index], code))
+                for index, code, text in family.tell([(op.command, encode(op)) for op in sound])
             ]
             if any(failure.errno == errno.EPERM for failure in failed):
                 raise OSError(errno.EPERM, failed[0].reason)

@@ -75,11 +75,16 @@ class Reconciler:
         self._pursue(key_of(service))
 
     def unwant(self, service: Service) -> None:
-        """Forget a service: it is no longer ours. What the table holds of it stays."""
-        goal = self._goals.pop(key_of(service), None)
-        if goal and goal.retry:
+        """Forget a service: it is no longer ours. What the table holds of it stays.
+
+        Does nothing where another service, of another name, has taken its place in the table.
+        """
+        goal = self._goals.get(key_of(service))
+        if goal is None or goal.name != service.name:
+            return
+        if goal.retry:
             goal.retry.cancel()
-        self._due.discard(key_of(service))
+        del self._goals[key_of(service)]
         self._shadow.pop(key_of(service), None)
 
     def alerts(self) -> tuple[Alert, ...]:

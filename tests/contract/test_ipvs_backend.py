@@ -229,7 +229,12 @@ def test_a_batch_goes_on_after_each_failure(backend: Backend) -> None:
             Op(Command.DELETE, WEB, at("10.0.0.11")),
         ]
     )
-    assert [failure.errno for failure in failures] == [errno.ESRCH, errno.EEXIST, errno.EINVAL, errno.ENOENT]
+    assert [(failure.errno, failure.reason) for failure in failures] == [
+        (errno.ESRCH, "no such service"),
+        (errno.EEXIST, "exists already"),
+        (errno.EINVAL, "Invalid argument"),
+        (errno.ENOENT, "no such destination"),
+    ]
     assert backend.read(WEB.key) == entry(WEB, at("10.0.0.12"))
 
 

@@ -25,9 +25,17 @@ class Unreadable(MemoryBackend):
         raise BackendError("CAP_NET_ADMIN is missing")
 
 
+class Closing(MemoryBackend):
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def test_a_dry_run_starts_from_what_is_there_says_what_it_would_do_and_leaves_the_source_alone() -> None:
-    source = MemoryBackend(HELD)
+    source = Closing(HELD)
     inert = InertBackend(source)
+    assert source.closed
     assert inert.table() == HELD
     with capturedLogs() as events:
         assert inert.apply(diff(WANTED, HELD)) == ()

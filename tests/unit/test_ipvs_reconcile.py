@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.model import Command, Destination, Entry, Failure, Forward, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.reconcile import Reconciler
 from pybal.ipvs.render import lines, operation
 from pybal.model import Address, Alert, IPProtocol, Service
@@ -31,6 +31,7 @@ class Fallible:
         self.reads = 0
         self.refused: set[Address] = set()
         self.broken = ""
+        self.breaks_after: int | None = None
         self.closed = False
 
     def read(self, key: ServiceKey) -> Entry | None:
@@ -46,7 +47,9 @@ class Fallible:
         self._check()
         self.batches.append([operation(op) for op in ops])
         failures = []
-        for op in ops:
+        for n, op in enumerate(ops):
+            if n == self.breaks_after:
+                raise BackendError("IPVS is gone")
             if op.command is Command.ADD and op.destination and op.destination.address in self.refused:
                 failures.append(Failure(op, errno.ENOMEM, "Cannot allocate memory"))
             else:
@@ -261,6 +264,32 @@ def test_a_goal_is_not_lost_while_the_table_cannot_be_reached(
     assert clock.getDelayedCalls() == []
 
 
+def test_what_a_batch_did_before_it_broke_is_not_done_again(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.breaks_after = 2
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    table.breaks_after = None
+    clock.advance(1)
+    clock.advance(0)
+    assert table.batches[1:] == [["-a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 10"]]
+    assert reconciler.verified("web")
+
+
+def test_after_a_repair_the_next_failure_is_tried_again_soon(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.refused = {A}
+    pursue(reconciler, clock, WEB, {A: 10})
+    clock.advance(1)
+    clock.advance(0)
+    pursue(reconciler, clock, WEB, {B: 10})
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    (call,) = clock.getDelayedCalls()
+    assert call.getTime() - clock.seconds() == 1
+    reconciler.stop()
+
+
 def test_goals_that_failed_together_are_tried_again_in_one_batch(
     table: Fallible, clock: Clock, reconciler: Reconciler
 ) -> None:
@@ -349,6 +378,33 @@ def test_a_service_no_longer_ours_is_not_tried_again(table: Fallible, clock: Clo
     assert clock.getDelayedCalls() == []
 
 
+def test_a_service_that_is_ours_again_is_read_anew(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.unwant(WEB)
+    table.meddle(removal(WEB, A))
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert table.batches[1:] == [["-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]]
+
+
+def test_a_service_can_be_renamed_in_either_order(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    renamed = replace(WEB, name="www")
+    pursue(reconciler, clock, WEB, {A: 10})
+    pursue(reconciler, clock, renamed, {A: 10})
+    reconciler.unwant(WEB)
+    assert reconciler.verified("www")
+    reconciler.unwant(renamed)
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert reconciler.verified("web")
+    assert len(table.batches) == 1
+
+
+def test_adoption_knows_the_destinations_on_the_service_s_port_only(table: Fallible, reconciler: Reconciler) -> None:
+    service = entry(WEB, {}).service
+    masqueraded = Destination(B, 8080, 5, Forward.MASQUERADE)
+    table.meddle(*made(WEB, {A: 10}), Op(Command.ADD, service, masqueraded))
+    assert reconciler.adopt([WEB]) == {"web": {A: 10}}
+
+
 def test_nothing_is_verified_before_it_is_written(clock: Clock, reconciler: Reconciler) -> None:
     assert not reconciler.verified("web")
     reconciler.want(WEB, {A: 10})
@@ -383,6 +439,17 @@ def test_adoption_and_the_table_say_when_they_cannot_be_read(table: Fallible, re
         reconciler.adopt([WEB])
     with pytest.raises(BackendError, match="IPVS is gone"):
         reconciler.table()
+
+
+def test_a_service_that_could_not_be_created_is_not_said_to_be(clock: Clock, reconciler: Reconciler) -> None:
+    with capturedLogs() as events:
+        pursue(reconciler, clock, replace(WEB, scheduler="best"), {A: 10})
+    assert [event for event in events if event["log_level"] is LogLevel.info] == []
+    assert (
+        reconciler.alerts()[0].text
+        == "ipvsadm -A -t 10.2.1.1:80 -s best: the kernel has no scheduler best (and 1 more)"
+    )
+    reconciler.stop()
 
 
 def test_the_log_has_each_operation_in_the_words_of_ipvsadm_and_each_new_service_once(

@@ -82,8 +82,8 @@ def test_each_operation_has_its_letter() -> None:
 
 
 def test_a_failure_is_a_sentence_with_the_command_to_try() -> None:
-    failed = Failure(Op(Command.DELETE, WEB, SERVER), errno.ENOENT, "No such file or directory")
-    assert failure(failed) == "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80: No such file or directory"
+    failed = Failure(Op(Command.DELETE, WEB, SERVER), errno.ENOENT, "no such destination")
+    assert failure(failed) == "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80: no such destination"
 
 
 def test_a_table_goes_through_json() -> None:
