@@ -136,6 +136,7 @@ class Resolver:
 
     def stop(self) -> None:
         """Stop all followings and lookups."""
+        self._waiting.clear()
         for name in list(self._names.values()):
             for following in list(name.followings):
                 following.stop()

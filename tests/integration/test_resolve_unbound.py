@@ -1,0 +1,343 @@
+"""Names asked of a real unbound on loopback, that is stopped, started and told other things meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import deferLater
+
+from pybal.model import Address
+from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, lookup
+from tests.reactor import run
+
+UNBOUND = shutil.which("unbound", path="/usr/sbin:/usr/bin")
+PATIENCE = 20.0
+
+pytestmark = pytest.mark.skipif(UNBOUND is None, reason="needs unbound: apt-get install unbound")
+
+CONF = """
+server:
+    interface: 127.0.0.1
+    interface: 127.0.0.3
+    port: {port}
+    chroot: ""
+    username: ""
+    pidfile: ""
+    directory: "{directory}"
+    use-syslog: no
+    logfile: "{directory}/log"
+    verbosity: 0
+    do-ip6: no
+    do-not-query-address: 192.0.2.1
+    local-zone: "test." static
+    local-zone: "refused.example." refuse
+{records}
+forward-zone:
+    name: "broken.example."
+    forward-addr: 192.0.2.1
+remote-control:
+    control-enable: no
+"""
+
+RECORDS = (
+    "web1.test. 300 A 10.0.0.1",
+    "web1.test. 300 AAAA 2001:db8::1",
+    "four.test. 300 A 10.0.0.4",
+    "many.test. 300 A 10.0.0.12",
+    "many.test. 300 A 10.0.0.9",
+    "many.test. 60 A 10.0.0.30",
+    "null.test. 300 A 0.0.0.0",
+    *(f"large.test. 300 A 10.1.{i // 100}.{i % 100}" for i in range(1000)),
+)
+
+
+def free_port() -> int:
+    """Return a port that is free at this moment, for UDP and TCP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                udp.bind(tcp.getsockname())
+                return int(udp.getsockname()[1])
+
+
+class Unbound:
+    """An unbound that answers for ``test.`` at 127.0.0.1 and 127.0.0.3, and for nothing else."""
+
+    def __init__(self, directory: Path) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *records: str) -> None:
+        conf = self._directory / "unbound.conf"
+        lines = "\n".join(f'    local-data: "{record}"' for record in records or RECORDS)
+        conf.write_text(CONF.format(port=self.port, directory=self._directory, records=lines))
+        self._process = subprocess.Popen([UNBOUND or "", "-d", "-c", str(conf)])
+        deadline = time.monotonic() + PATIENCE
+        while not self._listens():
+            assert self._process.poll() is None, "unbound has ended"
+            assert time.monotonic() < deadline, "unbound does not listen"
+            time.sleep(0.02)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def restart(self, *records: str) -> None:
+        self.stop()
+        self.start(*records)
+
+
+@pytest.fixture
+def unbound(tmp_path: Path) -> Iterator[Unbound]:
+    server = Unbound(tmp_path)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "hosts").write_text("10.9.9.9 pinned.test\n")
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+    return tmp_path
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make everything that takes seconds in production take tenths."""
+    monkeypatch.setattr(lookup, "TIMEOUT", 0.5)
+    monkeypatch.setattr(follow, "SHORTEST_LIFE", 0.2)
+    monkeypatch.setattr(follow, "FIRST_RETRY", 0.1)
+    monkeypatch.setattr(follow, "LAST_RETRY", 0.4)
+
+
+def asker(reactor: EPollReactor, files: Path, port: int) -> Lookup:
+    return dns_lookup(reactor, hosts=str(files / "hosts"), resolv_conf=str(files / "resolv.conf"), port=port)
+
+
+def ask(files: Path, port: int, host: str, version: int = 4) -> Answer:
+    return run(lambda reactor: asker(reactor, files, port)(host, version))
+
+
+def refusal(files: Path, port: int, host: str, version: int = 4) -> LookupFailed:
+    with pytest.raises(LookupFailed) as failed:
+        ask(files, port, host, version)
+    return failed.value
+
+
+def addresses(answer: Answer) -> set[str]:
+    return set(map(str, answer.addresses))
+
+
+async def until(reactor: EPollReactor, true: Callable[[], bool]) -> None:
+    while not true():
+        await deferLater(reactor, 0.02, lambda: None)
+
+
+class Followed:
+    """A name that is followed, and what was told of it."""
+
+    def __init__(self, resolver: Resolver, host: str) -> None:
+        self.told: list[Address | None] = []
+        self.following = resolver.follow(host, 4, self.told.append)
+
+
+def following(
+    files: Path, port: int, host: str, story: Callable[[EPollReactor, Followed], Awaitable[None]]
+) -> list[str | None]:
+    """Follow a name while ``story`` goes on; return what was told."""
+
+    async def main(reactor: EPollReactor) -> list[str | None]:
+        resolver = Resolver(asker(reactor, files, port), reactor, Random(1))
+        followed = Followed(resolver, host)
+        try:
+            await story(reactor, followed)
+        finally:
+            resolver.stop()
+        return [None if address is None else str(address) for address in followed.told]
+
+    def begin(reactor: EPollReactor) -> Coroutine[Any, Any, list[str | None]]:
+        return main(reactor)
+
+    return run(begin, timeout=PATIENCE)
+
+
+def test_a_name_has_addresses_of_either_family(unbound: Unbound, files: Path) -> None:
+    unbound.start()
+    four = ask(files, unbound.port, "web1.test")
+    assert four == Answer((ip_address("10.0.0.1"),), 300)
+    assert ask(files, unbound.port, "web1.test", 6) == Answer((ip_address("2001:db8::1"),), 300)
+    assert ask(files, unbound.port, "WEB1.Test.") == four
+
+
+def test_all_addresses_are_there_for_the_shortest_time(unbound: Unbound, files: Path) -> None:
+    unbound.start()
+    answer = ask(files, unbound.port, "many.test")
+    assert addresses(answer) == {"10.0.0.9", "10.0.0.12", "10.0.0.30"}
+    assert answer.ttl in (60, 300)  # unbound gives one time to all
+
+
+def test_an_answer_that_fits_no_datagram_is_fetched_by_tcp(unbound: Unbound, files: Path) -> None:
+    unbound.start()
+    assert len(ask(files, unbound.port, "large.test").addresses) == 1000
+
+
+def test_the_hosts_file_comes_first(unbound: Unbound, files: Path) -> None:
+    unbound.start()
+    assert addresses(ask(files, unbound.port, "pinned.test")) == {"10.9.9.9"}
+
+
+@pytest.mark.parametrize(
+    ("host", "version", "reason"),
+    [
+        ("nobody.test", 4, "no such name (NXDOMAIN)"),
+        ("four.test", 6, "no AAAA record"),
+        ("null.test", 4, "no A record"),
+    ],
+)
+def test_no_address_is_a_definite_answer(unbound: Unbound, files: Path, host: str, version: int, reason: str) -> None:
+    unbound.start()
+    failed = refusal(files, unbound.port, host, version)
+    assert (str(failed), failed.definite) == (reason, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("www.refused.example", "REFUSED from 127.0.0.1"), ("www.broken.example", "SERVFAIL from 127.0.0.1")],
+)
+def test_a_server_that_cannot_tell_is_no_definite_answer(unbound: Unbound, files: Path, host: str, reason: str) -> None:
+    unbound.start()
+    failed = refusal(files, unbound.port, host)
+    assert (str(failed), failed.definite) == (reason, False)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_down_is_no_definite_answer(files: Path) -> None:
+    failed = refusal(files, free_port(), "web1.test")
+    assert str(failed) in ("Connection refused from 127.0.0.1", "no answer in 0.5 s from 127.0.0.1")
+    assert not failed.definite
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_next_server_is_asked_and_then_asked_first(unbound: Unbound, files: Path) -> None:
+    unbound.start()
+    (files / "resolv.conf").write_text("nameserver 127.0.0.2\nnameserver 127.0.0.3\n")
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.2", unbound.port))
+        silent.setblocking(False)
+
+        async def main(reactor: EPollReactor) -> None:
+            ask_twice = asker(reactor, files, unbound.port)
+            for _ in range(2):
+                assert addresses(await ask_twice("web1.test", 4)) == {"10.0.0.1"}
+
+        run(main)
+        assert silent.recv(512)
+        with pytest.raises(BlockingIOError):
+            silent.recv(512)
+
+
+def test_the_servers_of_a_changed_resolv_conf_are_asked(unbound: Unbound, files: Path) -> None:
+    unbound.start()
+    (files / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+
+    async def main(reactor: EPollReactor) -> str:
+        look_up = asker(reactor, files, unbound.port)
+        await look_up("web1.test", 4)
+        (files / "resolv.conf").write_text("# one\nnameserver 127.0.0.3\n")
+        with pytest.raises(LookupFailed) as failed:
+            await look_up("www.refused.example", 4)
+        return str(failed.value)
+
+    assert run(main) == "REFUSED from 127.0.0.3"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_changed_address_is_followed(unbound: Unbound, files: Path) -> None:
+    unbound.start("web1.test. 0 A 10.0.0.1")
+
+    async def story(reactor: EPollReactor, followed: Followed) -> None:
+        await until(reactor, lambda: len(followed.told) == 1)
+        unbound.restart("web1.test. 0 A 10.0.0.2", "web1.test. 0 A 10.0.0.3")
+        await until(reactor, lambda: len(followed.told) == 2)
+
+    assert following(files, unbound.port, "web1.test", story) == ["10.0.0.1", "10.0.0.2"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_is_up_later_than_we_is_no_obstacle(unbound: Unbound, files: Path) -> None:
+    """A server whose name did not resolve at start was never tried again."""
+
+    async def story(reactor: EPollReactor, followed: Followed) -> None:
+        await until(reactor, lambda: followed.following.problem is not None)
+        unbound.start()
+        await until(reactor, lambda: bool(followed.told))
+        assert followed.following.problem is None
+
+    assert following(files, unbound.port, "web1.test", story) == ["10.0.0.1"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_server_that_goes_away_or_forgets_the_name_takes_no_address(unbound: Unbound, files: Path) -> None:
+    unbound.start("web1.test. 0 A 10.0.0.1")
+
+    async def story(reactor: EPollReactor, followed: Followed) -> None:
+        await until(reactor, lambda: bool(followed.told))
+        unbound.stop()
+        await until(reactor, lambda: followed.following.problem is not None)
+        unbound.start("other.test. 0 A 10.0.0.1")
+        await until(reactor, lambda: "NXDOMAIN" in (followed.following.problem or ""))
+        unbound.restart("web1.test. 0 A 10.0.0.1")
+        await until(reactor, lambda: followed.following.problem is None)
+
+    assert following(files, unbound.port, "web1.test", story) == ["10.0.0.1"]
+
+
+def test_many_names_are_found_at_once(unbound: Unbound, files: Path) -> None:
+    names = {f"mw{i}.test": f"10.3.{i // 250}.{i % 250}" for i in range(500)}
+    unbound.start(*(f"{name}. 300 A {address}" for name, address in names.items()))
+
+    async def main(reactor: EPollReactor) -> dict[str, str]:
+        resolver = Resolver(asker(reactor, files, unbound.port), reactor, Random(1))
+        found: dict[str, str] = {}
+
+        def note(name: str, address: Address | None) -> None:
+            found[name] = str(address)
+
+        for name in names:
+            resolver.follow(name, 4, partial(note, name))
+        await until(reactor, lambda: len(found) == len(names))
+        resolver.stop()
+        return found
+
+    assert run(main) == names
+
+
+def test_a_lookup_that_is_cancelled_leaves_nothing_behind(files: Path) -> None:
+    """The runner fails on any call or descriptor that is left."""
+    with socket.socket(type=socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+
+        async def story(reactor: EPollReactor, followed: Followed) -> None:
+            await deferLater(reactor, 0.1, lambda: None)
+
+        assert following(files, silent.getsockname()[1], "web1.test", story) == []
