@@ -88,12 +88,23 @@ def wait_for(done: Callable[[], object], what: Callable[[], str]) -> None:
 
 
 class WebServer:
-    """An HTTP server in threads of this process, that can be stopped, started again, and told what to answer."""
+    """An HTTP server in threads of this process, that can be stopped, started again, and told what to answer.
 
-    def __init__(self, host: str, port: int) -> None:
+    ``within`` is entered while it listens anew: another network namespace, perhaps.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        body: bytes = b"hello\n",
+        within: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
+    ) -> None:
         self.host = host
         self.port = port
+        self.body = body
         self.status = 200
+        self._within = within
         self._server: http.server.ThreadingHTTPServer | None = None
         self._open: set[socket.socket] = set()
         self.start()
@@ -113,9 +124,9 @@ class WebServer:
 
             def do_GET(self) -> None:
                 self.send_response(outer.status)
-                self.send_header("Content-Length", "6")
+                self.send_header("Content-Length", str(len(outer.body)))
                 self.end_headers()
-                self.wfile.write(b"hello\n")
+                self.wfile.write(outer.body)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the overridden name
                 pass
@@ -124,11 +135,13 @@ class WebServer:
             address_family = socket.AF_INET6 if ":" in outer.host else socket.AF_INET
             daemon_threads = True
             block_on_close = False
+            request_queue_size = 256
 
             def handle_error(self, request: object, client_address: object) -> None:
                 pass
 
-        self._server = Server((self.host, self.port), Handler)
+        with self._within():
+            self._server = Server((self.host, self.port), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.kernel import guest
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py")
+SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py", "tests/e2e/lvs")
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no user-mode Linux: {guest.missing()}")

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from socket import AF_INET6, SHUT_RDWR, socket
 from typing import Any
 
 from pybal.model import Address
+from tests.daemon import WebServer
 from tests.kernel import namespace
 
 VIP, VIP6 = IPv4Address("10.2.1.1"), IPv6Address("fd00:2::1")
@@ -76,8 +74,8 @@ class Host:
             Path("/proc/sys", *key.split(".")).write_text(str(value))
 
     def serve(self, port: int = 80) -> WebServer:
-        """Start a web server on all addresses of the host, VIPs included."""
-        server = WebServer(self, port)
+        """Start a web server on all addresses of the host, VIPs included, that answers with the name of the host."""
+        server = WebServer("::", port, self.name.encode(), self.entered)
         self._stack.callback(server.stop)
         return server
 
@@ -158,64 +156,3 @@ def _configure(made: Lab) -> None:
 
 def _routes(director: Host) -> tuple[str, str]:
     return f"route add {VIP}/32 via {director.address}", f"route add {VIP6}/128 via {director.address6}"
-
-
-class _Listener(ThreadingHTTPServer):
-    address_family = AF_INET6  # and IPv4 by mapped addresses
-    request_queue_size = 256
-
-    def __init__(self, port: int, answer: bytes) -> None:
-        self.answer = answer
-        self.connections: set[socket] = set()
-        super().__init__(("::", port), _Answer)
-
-    def get_request(self) -> tuple[socket, Any]:
-        connection, peer = super().get_request()
-        self.connections.add(connection)
-        return connection, peer
-
-    def shutdown_request(self, request: Any) -> None:
-        self.connections.discard(request)
-        super().shutdown_request(request)
-
-
-class _Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Listener
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.answer)))
-        self.end_headers()
-        self.wfile.write(self.server.answer)
-
-    def log_message(self, *arguments: Any) -> None:
-        pass
-
-
-class WebServer:
-    """Answers every GET with the name of its host, in threads of this process."""
-
-    def __init__(self, host: Host, port: int) -> None:
-        self._host = host
-        self._port = port
-        self._listener: _Listener | None = None
-        self.start()
-
-    def start(self) -> None:
-        """Listen, if it does not yet."""
-        if self._listener is None:
-            with self._host.entered():
-                self._listener = _Listener(self._port, self._host.name.encode())
-            threading.Thread(target=self._listener.serve_forever, args=(0.02,), daemon=True).start()
-
-    def stop(self) -> None:
-        """Close the port and every connection, as if the process had been killed."""
-        if self._listener is None:
-            return
-        self._listener.shutdown()
-        self._listener.server_close()
-        for connection in list(self._listener.connections):
-            with suppress(OSError):
-                connection.shutdown(SHUT_RDWR)
-        self._listener = None
