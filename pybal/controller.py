@@ -111,7 +111,7 @@ class Controller:
         """Yield what an operator should know of this service beside the health of its servers."""
         alert = partial(Alert, self.pool.service.name)
         if self._source.problem:
-            yield alert("source", f"{self._source.problem}; the last good list serves on")
+            yield alert("source", f"{self._source.problem}; {self._standing_list}")
         elif not self.pool.listed:
             yield alert("source", "no list of servers yet")
         enabled = sum(server.member.enabled for server in self.pool.servers.values())
@@ -128,11 +128,17 @@ class Controller:
             if silent:
                 yield alert("unknown", f"{host}: nothing conclusive from {', '.join(silent)} yet")
 
+    @property
+    def _standing_list(self) -> str:
+        if not self.pool.listed:
+            return "no list of servers yet"
+        return f"the last good list of {len(self.pool.servers)} servers serves on"
+
     def _listed(self, members: tuple[Member, ...]) -> None:
         self._apply(policy.Listed(members))
 
     def _failed(self, error: SourceError) -> None:
-        self._say(LogLevel.error, f"{error}; the last good list of {len(self.pool.servers)} servers serves on")
+        self._say(LogLevel.error, f"{error}; {self._standing_list}")
 
     def _located(self, host: str, address: Address | None) -> None:
         # The names of a pool are found within a few turns of the loop: one event for all of a turn.

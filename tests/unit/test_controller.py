@@ -273,8 +273,18 @@ def test_a_source_that_fails_keeps_the_list_and_is_an_alert(lines: list[str]) ->
     rig.source.problem = "file:///pool: not there"
     rig.source.failed(SourceError("file:///pool: not there"))
     assert rig.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
-    assert rig.alerts() == [Alert("text", "source", "file:///pool: not there; the last good list serves on")]
+    assert rig.alerts() == [
+        Alert("text", "source", "file:///pool: not there; the last good list of 2 servers serves on")
+    ]
     assert lines[-1] == "file:///pool: not there; the last good list of 2 servers serves on"
+
+
+def test_a_source_that_never_delivered_is_told_apart_from_one_that_fails_later() -> None:
+    rig = Rig()
+    rig.controller.start({})
+    assert rig.alerts() == [Alert("text", "source", "no list of servers yet")]
+    rig.source.problem = "file:///pool: not there"
+    assert rig.alerts() == [Alert("text", "source", "file:///pool: not there; no list of servers yet")]
 
 
 def test_a_pool_with_fewer_enabled_servers_than_its_floor_is_an_alert() -> None:
