@@ -36,6 +36,11 @@ class _Goal:
     delay: float = FIRST_DELAY
     retry: IDelayedCall | None = None
 
+    def cancel_retry(self) -> None:
+        if self.retry and self.retry.active():
+            self.retry.cancel()
+        self.retry = None
+
 
 class Reconciler:
     """Makes the table of ``backend`` hold what is wanted. It owns the backend."""
@@ -82,8 +87,7 @@ class Reconciler:
         goal = self._goals.get(key_of(service))
         if goal is None or goal.name != service.name:
             return
-        if goal.retry:
-            goal.retry.cancel()
+        goal.cancel_retry()
         del self._goals[key_of(service)]
         self._shadow.pop(key_of(service), None)
 
@@ -107,15 +111,11 @@ class Reconciler:
             self._flushing.cancel()
             self._flush()
         for goal in self._goals.values():
-            if goal.retry:
-                goal.retry.cancel()
+            goal.cancel_retry()
         self._backend.close()
 
     def _pursue(self, key: ServiceKey) -> None:
-        goal = self._goals[key]
-        if goal.retry and goal.retry.active():
-            goal.retry.cancel()
-        goal.retry = None
+        self._goals[key].cancel_retry()
         self._due.add(key)
         if self._flushing is None:
             self._flushing = self._clock.callLater(0, self._flush)

@@ -422,6 +422,7 @@ def test_stop_writes_what_is_pending_and_leaves_no_call_and_an_untouched_table(
     pursue(reconciler, clock, TEXT, {B: 10})
     reconciler.want(WEB, {A: 10})
     reconciler.stop()
+    reconciler.stop()
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
     assert table.closed
     assert clock.getDelayedCalls() == []
