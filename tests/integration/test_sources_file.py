@@ -1,0 +1,60 @@
+"""Pool files that another process rewrites, in real time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import deferLater
+
+from pybal.model import Member
+from pybal.sources.base import SourceError
+from pybal.sources.file import FileSource
+from tests.reactor import run
+
+# Each list has a weight of its own and 40 hosts. It is written in place, in pieces that end between lines as well as
+# within, so long that looks at the file fall between them.
+WRITER = """
+import sys, time
+for weight in range(1, 6):
+    text = "".join(f"{{'host': 'web{i}', 'weight': {weight}}}\\n" for i in range(40))
+    with open(sys.argv[1], "w") as file:
+        for start in range(0, len(text), 100):
+            file.write(text[start:start + 100])
+            file.flush()
+            time.sleep(0.06)
+    time.sleep(0.5)
+"""
+
+
+def rewriting(path: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", WRITER, str(path)])
+
+
+def listing(weight: int) -> tuple[Member, ...]:
+    return tuple(Member(f"web{i}", weight) for i in range(40))
+
+
+def test_of_many_rewrites_in_pieces_no_part_of_a_list_is_delivered(tmp_path: Path) -> None:
+    path = tmp_path / "pool"
+    path.write_text("".join(f"{{'host': 'web{i}', 'weight': 0}}\n" for i in range(40)))
+    lists: list[tuple[Member, ...]] = []
+    errors: list[SourceError] = []
+
+    async def main(reactor: EPollReactor) -> None:
+        source = FileSource(f"file://{path}", clock=reactor, random=Random(1), allow_empty=False)
+        source.start(lists.append, errors.append)
+        while not lists:
+            await deferLater(reactor, 0.02, lambda: None)
+        with rewriting(path) as writer:
+            while writer.poll() is None or lists[-1] != listing(5):
+                await deferLater(reactor, 0.02, lambda: None)
+        source.stop()
+
+    run(main, timeout=40)
+    assert lists[0] == listing(0)
+    assert all(members == listing(members[0].weight) for members in lists)
+    assert len(lists) > 2
