@@ -27,7 +27,7 @@ from socket import (
 from typing import NamedTuple, Self
 
 from pybal.checks.engine import FROZEN, Engine
-from pybal.checks.result import CheckFailed, Phase, Result, Verdict, span
+from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result, span
 from pybal.model import Address
 
 BAD = select.EPOLLERR | select.EPOLLHUP
@@ -174,15 +174,15 @@ class Check:
         return CheckFailed(Phase.CONNECT, f"nothing for {span(self.timeout)}", "timeout")
 
     def _passed(self) -> None:
-        self._end(Result(Verdict.PASSED, self._engine.seconds() - self._started_at))
+        self._end(Result(PASSED, self._engine.seconds() - self._started_at))
 
     def _failed(self, failure: CheckFailed) -> None:
         """End with a failure, which proves nothing if the loop came too late for it."""
         engine = self._engine
-        verdict, reason = Verdict.FAILED, failure.reason
+        verdict, reason = FAILED, failure.reason
         lost = engine.lost - self._lost
         if lost > max(FROZEN, self.timeout / 2):
-            verdict, reason = Verdict.INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
+            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
             engine.inconclusive += 1
         self._end(Result(verdict, engine.seconds() - self._started_at, failure.phase, reason, failure.cause))
 
@@ -240,7 +240,7 @@ class Check:
         """End with a result that says nothing of the server."""
         name = self._engine.local_error(error.errno or 0)
         self._engine.inconclusive += 1
-        self._end(Result(Verdict.INCONCLUSIVE, 0.0, self._phase, f"{os.strerror(error.errno or 0)} ({name})", name))
+        self._end(Result(INCONCLUSIVE, 0.0, self._phase, f"{os.strerror(error.errno or 0)} ({name})", name))
 
     def _not_begun(self, error: OSError) -> None:
         """Take what connect() refuses at once for ours, it was never sent; but loopback answers at once."""

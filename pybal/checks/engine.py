@@ -166,9 +166,9 @@ class Engine:
 
     def arm(self, timed: Timed, seconds: float) -> None:
         """Set a deadline, never early. Only from within a turn or an event, when ``now`` is now."""
-        tick = self._tick_of(self.now) + int(seconds * _TICKS_PER_SECOND) + 1
-        self._schedule.arm(timed, tick)
-        self._arrange()
+        self._schedule.arm(timed, int((self.now - self._origin + seconds) * _TICKS_PER_SECOND) + 1)
+        if not self._waking:
+            self._arrange()
 
     def pause(self, watcher: Watcher) -> None:
         """Make it an event of its own at the next tick: there is more to read than is fair in one go."""
@@ -225,6 +225,7 @@ class Engine:
             due = []
         for seat in due + self._schedule.swept(self._tick, self.in_flight):
             self._guard(seat.call)
+        self._poll()  # what has answered already needs no waking up of its own
         for timed in self._schedule.expired(self._tick):
             self._guard(timed.expire)
         paused, self._paused = self._paused, []

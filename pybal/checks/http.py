@@ -31,12 +31,29 @@ BODY_LIMIT = 64 * 1024 * 1024
 _VERBATIM = "".join(map(chr, range(0x21, 0x7F)))
 _PREFIX = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.\d ([1-9]\d\d)(?: .*)?\Z")
+_OTHER_FIELDS = rb"""
+    (?:
+        (?! [Cc][Oo] | [Tt][Rr] ) [^\r\n]++ \r\n    # most: two letters tell
+      | (?! (?i: content-length | transfer-encoding ) ) [^\r\n]++ \r\n
+    )*+
+"""
+_ORDINARY = re.compile(
+    rb"HTTP/1\.\d\ ([2-9]\d\d) (?: \ [^\r\n]*+ )? \r\n"
+    + _OTHER_FIELDS
+    + rb"(?i: content-length ) : [ \t]*+ (\d{1,8}) [ \t]*+ \r\n"
+    + _OTHER_FIELDS
+    + rb"\r\n",
+    re.VERBOSE,
+)
+"""Exactly one content-length, no transfer-encoding, no line end but CRLF. Possessive: it never backtracks far."""
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHUNK_LINE_LIMIT = 4096
 _SNIFFED = 20
 _LENGTH_DIGITS = 18
-_SWITCHING, _OK, _NO_CONTENT, _NOT_MODIFIED = 101, 200, 204, 304
+_OK = 200
+_SWITCHING = 101
+_BODILESS = frozenset((_SWITCHING, 204, 304))
 
 
 def request(url: str, agent: str = "Twisted PageGetter") -> bytes:
@@ -59,27 +76,13 @@ def host_of(url: str) -> str:
 
 def glance(data: bytes) -> int:
     """Return the status of ``data`` if that is, for certain, a complete response with a content-length; else 0."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0 or end > HEAD_LIMIT - 4 or data.find(b"\n\n", 0, end + 4) >= 0 or data.find(b"\n\r\n", 0, end + 3) >= 0:
+    ordinary = _ORDINARY.match(data)
+    if ordinary is None:
         return 0
-    head = data[:end].lower()
-    if head.count(b"content-length") != 1 or b"transfer-encoding" in head:
+    end, size, status = ordinary.end(), int(ordinary[2]), int(ordinary[1])
+    if len(data) - end < size or size > BODY_LIMIT or end > HEAD_LIMIT or status in _BODILESS:
         return 0
-    start = head.find(b"\r\ncontent-length:")
-    stop = head.find(b"\r\n", start + 2)
-    length = head[start + 17 : stop if stop >= 0 else end].strip(b" \t")
-    if start < 0 or not length.isdigit() or len(length) > _LENGTH_DIGITS:
-        return 0
-    size = int(length)
-    status = data[9:12]
-    if size > BODY_LIMIT or len(data) < end + 4 + size or not status.isdigit():
-        return 0
-    if not data.startswith(_PREFIX) or not data[7:8].isdigit() or data[8:9] != b" ":
-        return 0
-    if data[12:13] != b" " and data[12:14] != b"\r\n":
-        return 0
-    code = int(status)
-    return code if code >= _OK and code not in {_NO_CONTENT, _NOT_MODIFIED} else 0
+    return status
 
 
 class Response:
@@ -170,7 +173,7 @@ class Response:
         self.status = status
         codings = _values(fields, b"transfer-encoding")
         lengths = set(_values(fields, b"content-length"))
-        if status in {_SWITCHING, _NO_CONTENT, _NOT_MODIFIED}:
+        if status in _BODILESS:
             self.expected = 0
             self._read = Response._read_counted
         elif codings:

@@ -10,7 +10,7 @@ from typing import Self
 
 from pybal.checks.check import READABLE, Check, SocketOption, Target, cause_of
 from pybal.checks.engine import Engine
-from pybal.checks.result import CheckFailed, Phase, Result, Verdict
+from pybal.checks.result import PASSED, CheckFailed, Phase, Result
 
 _READ = 65536
 _READS_AT_ONCE = 8
@@ -69,7 +69,7 @@ class HeldConnection(Check):
         self._land()
         engine = self._engine
         self._lost = math.inf  # an end is a fact, however late it is seen
-        engine.settle(self, Result(Verdict.PASSED, engine.seconds() - self._started_at))
+        engine.settle(self, Result(PASSED, engine.seconds() - self._started_at))
         self.event = self._idle
         self._idle(events)
 

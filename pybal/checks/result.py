@@ -18,6 +18,9 @@ class Verdict(Enum):
     """Nothing: the trouble was ours."""
 
 
+PASSED, FAILED, INCONCLUSIVE = Verdict
+
+
 class Phase(StrEnum):
     """How far a check had come."""
 

@@ -190,4 +190,4 @@ class Schedule:
 
     def _set_grain(self) -> None:
         rate = sum(ring.count / ring.period for ring in self._rings.values()) / TICK
-        self._grain = max(1, min(_COARSEST, int(_CHECKS_PER_WAKE / rate / TICK))) if rate else _COARSEST
+        self._grain = max(1, min(_COARSEST, round(_CHECKS_PER_WAKE / rate / TICK))) if rate else _COARSEST

@@ -14,7 +14,7 @@ from random import Random
 from pybal.checks.check import SocketOption, Target
 from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection, keepalive
-from pybal.checks.result import Phase, Result, Verdict
+from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.schedule import Seat
 from pybal.config.settings import IdleConnectionSettings
 from pybal.model import Address, Report, Service
@@ -103,9 +103,9 @@ class IdleConnection(Record):
         self._connection.cancel()
 
     def _done(self, connection: HeldConnection, result: Result) -> None:
-        if result.verdict is Verdict.PASSED:
+        if result.verdict is PASSED:
             self._passed(self._plan.engine.now)
-        elif result.verdict is Verdict.INCONCLUSIVE:
+        elif result.verdict is INCONCLUSIVE:
             connection.start_in(self._retries.pause())
         elif result.phase is Phase.CONNECT:
             self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1

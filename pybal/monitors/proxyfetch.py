@@ -15,7 +15,7 @@ from pybal.checks import http, tls
 from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.fetch import Fetch, Request
-from pybal.checks.result import Result, Verdict
+from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.schedule import Seat
 from pybal.config.settings import ProxyFetchSettings
 from pybal.model import Address, Report, Service
@@ -111,28 +111,28 @@ class ProxyFetch(Record):
             self._plan.random.choice(fetches).start()
 
     def _done(self, fetch: Fetch, result: Result) -> None:
-        request = fetch.request
-        if result.verdict is not Verdict.INCONCLUSIVE:
-            self._seconds[2 * request.number + (result.verdict is Verdict.FAILED)] = result.duration
+        request, verdict = fetch.request, result.verdict
+        if verdict is not INCONCLUSIVE:
+            self._seconds[2 * request.number + (verdict is FAILED)] = result.duration
         if len(self._fetches) > 1 and self._plan.settings.check_all:
             self._results.append((request, result))
             if len(self._results) == len(self._fetches):
                 self._judge_all()
-        elif result.verdict is Verdict.PASSED:
+        elif verdict is PASSED:
             self._say_up()
-        elif result.verdict is Verdict.FAILED:
+        elif verdict is FAILED:
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
             self._say_down(result.text + place, f"{result.phase} {result.cause}")
         else:
             self._say_nothing()
 
     def _judge_all(self) -> None:
-        failures = [(request, result) for request, result in self._results if result.verdict is Verdict.FAILED]
+        failures = [(request, result) for request, result in self._results if result.verdict is FAILED]
         if len(failures) > self._plan.settings.max_failures:
             texts = "; ".join(f"{result.text} at {request.url}" for request, result in failures)
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
             self._say_down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes)
-        elif any(result.verdict is Verdict.INCONCLUSIVE for _, result in self._results):
+        elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
             self._say_nothing()
         else:
             self._say_up()
