@@ -46,8 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         settings, warnings = _load(options.config)
-    except (ConfigError, OSError) as refused:
+    except ConfigError as refused:
+        for warning in refused.warnings:
+            print("warning:", warning, file=sys.stderr)
         print(refused, file=sys.stderr)
+        return REFUSED
+    except OSError as error:
+        print(f"{options.config}: {error.strerror}", file=sys.stderr)
         return REFUSED
     settings = replace(settings, dry_run=settings.dry_run or options.dryrun)
     missing = list(unsupported(settings, options.config))

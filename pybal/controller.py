@@ -115,7 +115,7 @@ class Controller:
         elif not self.pool.listed:
             yield alert("source", "no list of servers yet")
         enabled = sum(server.member.enabled for server in self.pool.servers.values())
-        if enabled < policy.floor(self.pool):
+        if self.pool.listed and enabled < policy.floor(self.pool):
             yield alert(
                 "disabled", f"{enabled} of {len(self.pool.servers)} servers enabled, {policy.arithmetic(self.pool)}"
             )
