@@ -76,7 +76,7 @@ class Engine:
     name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
     """
 
-    _log = Logger(namespace="pybal.checks")
+    _log = Logger()
 
     def __init__(self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic) -> None:
         self._reactor = reactor

@@ -1,0 +1,208 @@
+"""Turns are spread, come once each, and never late; first ones come within a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybal.checks.schedule import SWEEP_IN_FLIGHT, SWEEP_TICKS, SWEEP_TRICKLE, Ring, Schedule, Seat
+
+
+class Deadline:
+    def __init__(self) -> None:
+        self.deadline = 0
+
+    def expire(self) -> None:
+        raise AssertionError("the engine does that")
+
+
+def seat() -> Seat:
+    return Seat(lambda: None)
+
+
+def filled(count: int, seconds: float) -> tuple[Schedule, list[Seat]]:
+    """Return a schedule of that many seats, each past its first turn."""
+    schedule = Schedule()
+    seats = [seat() for _ in range(count)]
+    for one in seats:
+        schedule.every(seconds, one, 0)
+    while schedule.swept(SWEEP_TICKS, 0):
+        pass
+    return schedule, seats
+
+
+class TestRing:
+    @pytest.mark.parametrize("count", [1, 7, 100, 1000, 2345])
+    def test_every_seat_has_one_turn_a_period(self, count: int) -> None:
+        ring = Ring(1000)
+        for _ in range(count):
+            ring.add(seat())
+        turns = Counter(one for tick in range(5000, 6000) for one in ring.due(tick, tick + 1))
+        assert (len(turns), set(turns.values())) == (count, {1})
+
+    @pytest.mark.parametrize("count", [10, 100, 1000, 10000])
+    def test_turns_are_spread_evenly(self, count: int) -> None:
+        ring = Ring(1000)
+        for _ in range(count):
+            ring.add(seat())
+        tenths = [len(list(ring.due(tick, tick + 100))) for tick in range(1000, 2000, 100)]
+        assert max(tenths) <= count / 10 + 2
+
+    def test_seats_that_come_and_go_leave_the_others_where_they_are(self) -> None:
+        ring = Ring(100)
+        stays = seat()
+        ring.add(stays)
+        before = [tick for tick in range(100, 300) if stays in ring.due(tick - 1, tick)]
+        others = [seat() for _ in range(500)]
+        for other in others:
+            ring.add(other)
+        for other in others:
+            ring.remove(other)
+        assert [tick for tick in range(100, 300) if stays in ring.due(tick - 1, tick)] == before
+
+    def test_a_long_sleep_gives_each_seat_one_turn(self) -> None:
+        ring = Ring(100)
+        ring.add(seat())
+        assert len(list(ring.due(0, 100_000))) == 1
+
+    @given(st.integers(1, 50), st.integers(1, 200), st.integers(0, 1000))
+    def test_the_following_tick_is_the_first_with_a_turn(self, count: int, period: int, tick: int) -> None:
+        ring = Ring(period)
+        for _ in range(count):
+            ring.add(seat())
+        following = ring.following(tick)
+        assert not list(ring.due(tick, following - 1))
+        assert list(ring.due(following - 1, following))
+
+
+class TestSweep:
+    def test_all_first_turns_come_within_a_second_and_spread(self) -> None:
+        schedule = Schedule()
+        seats = [seat() for _ in range(11_750)]
+        for one in seats:
+            schedule.every(10, one, 0)
+        sizes = [len(schedule.swept(tick, 0)) for tick in range(1, 101)]
+        assert (sum(sizes), max(sizes)) == (11_750, 149)
+
+    def test_a_lone_seat_has_its_first_turn_in_the_next_tick(self) -> None:
+        schedule = Schedule()
+        one = seat()
+        schedule.every(10, one, 500)
+        assert schedule.following(500) == 501
+        assert schedule.swept(501, 0) == [one]
+        assert schedule.swept(502, 0) == []
+
+    def test_it_holds_back_while_much_is_in_flight(self) -> None:
+        schedule = Schedule()
+        for _ in range(60_000):
+            schedule.soon(seat(), 0)
+        assert len(schedule.swept(1, 0)) == SWEEP_IN_FLIGHT
+        assert len(schedule.swept(1, SWEEP_IN_FLIGHT - 100)) == 100
+
+    def test_servers_that_hang_do_not_stop_it(self) -> None:
+        schedule = Schedule()
+        for _ in range(10_000):
+            schedule.soon(seat(), 0)
+        assert len(schedule.swept(1, 2000)) == SWEEP_TRICKLE
+
+    def test_a_turn_of_the_ring_counts_as_the_first(self) -> None:
+        schedule = Schedule()
+        one = seat()
+        schedule.every(1, one, 0)
+        assert schedule.due(99, 199) == [one]
+        assert schedule.swept(200, 0) == []
+
+    def test_who_leaves_has_no_turn(self) -> None:
+        schedule = Schedule()
+        gone, stays = seat(), seat()
+        for one in (gone, stays):
+            schedule.every(1, one, 0)
+        schedule.leave(gone)
+        assert schedule.swept(SWEEP_TICKS, 0) == [stays]
+        assert schedule.due(0, 100) == [stays]
+
+    def test_wanting_a_turn_twice_gives_one(self) -> None:
+        schedule = Schedule()
+        one = seat()
+        schedule.soon(one, 0)
+        schedule.soon(one, 0)
+        assert schedule.swept(SWEEP_TICKS, 0) == [one]
+
+
+class TestDeadlines:
+    def test_come_at_their_tick_and_once(self) -> None:
+        schedule = Schedule()
+        one, two = Deadline(), Deadline()
+        schedule.arm(one, 10)
+        schedule.arm(two, 12)
+        assert schedule.expired(9) == []
+        assert schedule.expired(11) == [one]
+        assert schedule.expired(12) == [two]
+        assert schedule.expired(100) == []
+
+    def test_do_not_come_to_those_that_have_none_any_more(self) -> None:
+        schedule = Schedule()
+        ended, again = Deadline(), Deadline()
+        for one in (ended, again):
+            schedule.arm(one, 10)
+        ended.deadline = 0
+        schedule.arm(again, 20)
+        assert schedule.expired(19) == []
+        assert schedule.expired(20) == [again]
+
+    def test_come_once_to_those_that_set_the_same_one_twice(self) -> None:
+        schedule = Schedule()
+        one = Deadline()
+        schedule.arm(one, 10)
+        schedule.arm(one, 10)
+        assert schedule.expired(10) == [one]
+
+
+class TestWaking:
+    def test_nothing_to_do_needs_no_waking(self) -> None:
+        assert Schedule().following(0) is None
+
+    def test_the_last_to_leave_ends_it(self) -> None:
+        schedule, seats = filled(1, 10)
+        schedule.leave(seats[0])
+        assert schedule.following(0) is None
+
+    @pytest.mark.parametrize(
+        ("count", "wakes"),
+        [
+            (1, 10),  # 0.1 checks a second: each has its own wake-up
+            (1000, 1000),  # 100 a second: every 100 ms
+            (5000, 3333),  # 500 a second: every 30 ms
+            (11_750, 10_000),  # 1,175 a second: every 10 ms
+        ],
+    )
+    def test_in_100_s_comes_no_oftener_than_pays(self, count: int, wakes: int) -> None:
+        schedule, _ = filled(count, 10)
+        tick, woken = 100, 0
+        while tick < 10_100:
+            following = schedule.following(tick)
+            assert following is not None
+            tick = following
+            woken += 1
+        assert abs(woken - wakes) <= 1
+
+    @given(st.integers(1, 300), st.sampled_from([0.5, 1, 2, 10]))
+    def test_no_turn_is_late_by_more_than_100_ms_and_none_is_lost(self, count: int, seconds: float) -> None:
+        schedule, seats = filled(count, seconds)
+        turns: dict[Seat, list[int]] = {one: [] for one in seats}
+        tick = 100
+        while tick < 100 + 3 * seconds * 100:
+            before, following = tick, schedule.following(tick)
+            assert following is not None
+            tick = following
+            for one in schedule.due(before, tick):
+                turns[one].append(tick - (tick - one.slot) % round(seconds * 100))
+                assert tick - turns[one][-1] < 10
+        period = round(seconds * 100)
+        for mine in turns.values():
+            assert len(mine) >= 3
+            assert all(later - earlier == period for earlier, later in pairwise(mine))

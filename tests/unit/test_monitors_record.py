@@ -1,0 +1,78 @@
+"""What is counted, and what is reported: changes, and other causes of being down."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from pybal.model import Report
+from pybal.monitors.backoff import Backoff
+from pybal.monitors.record import Record
+
+
+class TestRecord:
+    def test_the_first_word_is_reported_whatever_it_is(self) -> None:
+        reports: list[Report] = []
+        Record(reports.append)._passed(1.0)
+        Record(reports.append)._failed("connect: refused", "connect refused", 2.0)
+        assert reports == [Report(up=True, at=1.0), Report(up=False, reason="connect: refused", at=2.0)]
+
+    def test_the_same_word_again_is_counted_and_not_reported(self) -> None:
+        reports: list[Report] = []
+        record = Record(reports.append)
+        for at in (1.0, 2.0, 3.0):
+            record._passed(at)
+        for at in (4.0, 5.0):
+            record._failed(f"body: {at} bytes", "body timeout", at)
+        assert reports == [Report(up=True, at=1.0), Report(up=False, reason="body: 4.0 bytes", at=4.0)]
+        assert (record.up_results, record.down_results) == (3, 2)
+        assert (record.up_transitions, record.down_transitions) == (1, 1)
+
+    def test_another_cause_of_being_down_is_reported_and_no_transition(self) -> None:
+        reports: list[Report] = []
+        record = Record(reports.append)
+        record._failed("connect: refused", "connect refused", 1.0)
+        record._failed("status: HTTP 500, wanted 200", "status HTTP 500", 2.0)
+        assert [report.reason for report in reports] == ["connect: refused", "status: HTTP 500, wanted 200"]
+        assert (record.down_results, record.down_transitions) == (2, 1)
+
+    def test_there_and_back_are_transitions(self) -> None:
+        reports: list[Report] = []
+        record = Record(reports.append)
+        record._passed(1.0)
+        record._failed("connect: refused", "connect refused", 2.0)
+        record._passed(3.0)
+        record._failed("connect: refused", "connect refused", 4.0)
+        assert [report.up for report in reports] == [True, False, True, False]
+        assert (record.up, record.up_transitions, record.down_transitions) == (False, 2, 2)
+
+
+class TestBackoff:
+    def test_pauses_grow_by_half_and_end_at_the_most(self) -> None:
+        backoff = Backoff(1.0, 3.0, Random(1))
+        most = []
+        for _ in range(5):
+            most.append(backoff.following)
+            assert 0.75 * most[-1] <= backoff.pause() <= most[-1]
+        assert most == [1.0, 1.5, 2.25, 3.0, 3.0]
+
+    def test_a_reset_begins_anew(self) -> None:
+        backoff = Backoff(1.0, 300.0, Random(1))
+        for _ in range(20):
+            backoff.pause()
+        assert backoff.following == 300.0
+        backoff.reset()
+        assert backoff.following == 1.0
+
+    def test_the_first_is_no_longer_than_the_most(self) -> None:
+        assert Backoff(1.0, 0.5, Random(1)).following == 0.5
+
+    def test_monitors_that_lost_the_same_thing_do_not_come_back_together(self) -> None:
+        random = Random(1)
+        assert len({Backoff(1.0, 300.0, random).pause() for _ in range(100)}) == 100
+
+    @pytest.mark.parametrize("attempts", [10])
+    def test_ten_quick_attempts_take_less_than_two_minutes(self, attempts: int) -> None:
+        backoff = Backoff(1.0, 300.0, Random(1))
+        assert sum(backoff.pause() for _ in range(attempts)) < 120
