@@ -82,7 +82,7 @@ def start_haproxy(directory: Path, hosts: Sequence[str]) -> tuple[subprocess.Pop
         f"  timeout server 5s\n  timeout client 5s\n"
         f"frontend unused\n  bind {directory}/unused\n  default_backend web\nbackend web\n  option httpchk GET /\n{servers}\n"
     )
-    return subprocess.Popen(["/usr/sbin/haproxy", "-db", "-f", str(directory / "haproxy.cfg")]), log
+    return subprocess.Popen(["/usr/sbin/haproxy", "-q", "-db", "-f", str(directory / "haproxy.cfg")]), log
 
 
 def main() -> None:

@@ -242,13 +242,17 @@ def _alone(pool: Pool) -> tuple[dict[str, Placement], int]:
 
 def _forced(pool: Pool, placements: Mapping[str, Placement], least: int) -> list[str]:
     """Return who is pooled beside ``placements``, as fewer than ``least`` are serving."""
-    candidates = [s for host, s in pool.servers.items() if s.eligible and placements[host] is Placement.OUT]
-    stay = [s.host for s in candidates if s.pooled]
-    # Stable, so each half keeps the order of the source.
-    enter = [s.host for s in sorted(candidates, key=lambda s: s.health is Health.DOWN) if not s.pooled]
-    pooled = sum(placement is not Placement.OUT for placement in placements.values()) + len(stay)
-    missing = least - pooled - min(len(pool.held), _awaited(pool))
-    return stay + enter[: max(0, missing)]
+    out, down = Placement.OUT, Health.DOWN
+    stay: list[str] = []
+    first: list[str] = []
+    last: list[str] = []
+    for host, server in pool.servers.items():
+        if server.eligible and placements[host] is out:
+            group = stay if server.placement is not out else last if server.health is down else first
+            group.append(host)
+    pooled = sum(placement is not out for placement in placements.values()) + len(stay)
+    missing = least - pooled - (min(len(pool.held), _awaited(pool)) if pool.held else 0)
+    return stay + (first + last)[: max(0, missing)]
 
 
 def _same(before: Pool, after: Pool) -> bool:

@@ -176,8 +176,8 @@ def test_both_of_two_hosts_at_a_held_address_are_pooled_whichever_comes_first() 
 def test_a_kernel_that_is_read_late_is_adopted_all_the_same() -> None:
     pool = after(fresh("abcdef"), down("e"), up("f"))
     assert standing(pool) == "a! b! c! f"
-    pool = after(pool, Adopted({address("d"): 10, address("e"): 10, ip(9): 10}))
-    assert standing(pool) == "a! b! c! d f"
+    pool = after(pool, Adopted({address("a"): 10, address("d"): 10, address("e"): 10, ip(9): 10}))
+    assert standing(pool) == "a b! c! d f"
     assert not pool.held
 
 

@@ -83,6 +83,7 @@ def test_a_name_without_an_address_is_told_once() -> None:
     assert told(pool, moved(a=None)) == [(Kind.NOWHERE, "a")]
     assert told(step(pool, moved(a=None)), moved(a=None)) == []
     assert told(step(pool, moved(a=None)), moved(b=None)) == [(Kind.NOWHERE, "b")]
+    assert told(step(pool, moved(a=None)), listed(Member("a", 30), "b")) == [(Kind.MERGED, "a")]
 
 
 def test_a_server_said_down_is_told_with_the_state_before_and_the_reason_and_then_depooled() -> None:
@@ -147,6 +148,10 @@ def test_a_pooled_server_that_comes_up_for_the_first_time_is_told_as_up_only() -
 
 def test_a_forced_server_that_comes_up_is_left_pooled() -> None:
     assert told(after(healthy("a"), down("a")), up("a")) == [(Kind.UP, "a"), (Kind.LEFT_POOLED, "a")]
+
+
+def test_a_forced_server_that_is_adopted_is_not_told_as_left_pooled() -> None:
+    assert told(fresh("a"), Adopted({address("a"): 10})) == []
 
 
 def test_forced_servers_that_leave_are_told_after_what_freed_them() -> None:
