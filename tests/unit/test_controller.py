@@ -96,7 +96,7 @@ class Rig:
             monitors=("Played",) if monitored else (),
             tunneling=tunneling,
         )
-        self.resolver = Resolver(self._lookup, self.clock, Random(1))  # noqa: S311
+        self.resolver = Resolver(self._lookup, self.clock, Random(1))
         self.controller = Controller(
             self.service,
             self.source,
