@@ -83,7 +83,7 @@ def test_text_and_json_say_the_same(shown: Snapshot) -> None:
 
 @given(snapshots)
 def test_what_alerts_says_is_among_the_entries_of_v1_alerts(shown: Snapshot) -> None:
-    kinds = {entry.kind for entry in list(v1.alerts(shown))[: -len(shown.alerts) or None]}
+    kinds = {entry.kind for entry in list(v1.alerts(shown))[: -len(list(shown.alerts)) or None]}
     level, _ = views.level(shown)
     assert (v1.POOLED_DOWN in kinds) == (level is views.Level.CRITICAL)
     assert level is not views.Level.WARNING or v1.TOO_SMALL in kinds

@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from pybal.controller import Controller
 from pybal.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
@@ -139,7 +140,8 @@ class Rig:
 def lines() -> Iterator[list[str]]:
     told: list[str] = []
 
-    def observe(event: Mapping[str, object]) -> None:
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
         if event.get("system") == "text":
             told.append(str(event["text"]))
 
