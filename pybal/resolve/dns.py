@@ -70,8 +70,7 @@ class Client:
         try:
             return await factory.reply.addTimeout(self._patience, self._reactor)
         finally:
-            if connector.state != "disconnected":
-                connector.disconnect()
+            connector.disconnect()
 
 
 def _reply(data: bytes, question: dns.Message) -> dns.Message | None:

@@ -88,7 +88,6 @@ class FileSource:
                 return None
             data = _content(self._path, identity) if identity == self._seen else None
         except (OSError, ValueError) as error:
-            self._seen = None
             raise SourceError(f"{self._url}: {getattr(error, 'strerror', error)}") from None
         self._seen = identity
         if data is None:

@@ -78,7 +78,7 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None) -> Listi
                 member = _member(entry, members)
             except _Refused as refused:
                 problems.append(f"{entry.place}{refused}")
-                if as_json and (before := known.get(str(entry.host))):
+                if before := known.get(str(entry.host)):
                     members.setdefault(before.host, before)
             else:
                 members[member.host] = member

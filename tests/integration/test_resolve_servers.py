@@ -6,12 +6,15 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
+from twisted.names import dns
 
 from pybal.resolve import Answer, LookupFailed, dns_lookup, lookup
+from pybal.resolve.dns import _Datagrams
 from tests.reactor import run
 
 RIGHT = "10.0.0.1"
@@ -69,14 +72,18 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lookup, "TIMEOUT", 0.5)
 
 
-def ask(tmp_path: Path, server: Server) -> list[str]:
+def ask(tmp_path: Path, server: Server) -> Answer:
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
     async def main(reactor: EPollReactor) -> Answer:
         hosts, resolv_conf = str(tmp_path / "none"), str(tmp_path / "resolv.conf")
         return await dns_lookup(reactor, hosts=hosts, resolv_conf=resolv_conf, port=server.port)("web1.test", 4)
 
-    return [str(address) for address in run(main).addresses]
+    return run(main)
+
+
+def addresses(tmp_path: Path, server: Server) -> list[str]:
+    return [str(address) for address in ask(tmp_path, server).addresses]
 
 
 def refusal(tmp_path: Path, server: Server) -> str:
@@ -88,7 +95,7 @@ def refusal(tmp_path: Path, server: Server) -> str:
 
 def test_a_slow_answer_is_waited_for(tmp_path: Path, server: Server) -> None:
     server.delay = 0.7
-    assert ask(tmp_path, server) == [RIGHT]
+    assert addresses(tmp_path, server) == [RIGHT]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,7 @@ def test_what_does_not_answer_the_question_is_not_looked_at(
     tmp_path: Path, server: Server, forged: Callable[[bytes], bytes]
 ) -> None:
     server.reply = lambda query: [forged(query), answer(query)]
-    assert ask(tmp_path, server) == [RIGHT]
+    assert addresses(tmp_path, server) == [RIGHT]
 
 
 @pytest.mark.usefixtures("impatient")
@@ -156,4 +163,12 @@ def test_aliases_are_followed_as_the_server_tells_them(tmp_path: Path, server: S
         return head + query[12:] + first + struct.pack("!HHHIH", 0xC000 | target, 1, 1, 300, 4) + b"\x0a\x00\x00\x02"
 
     server.reply = lambda query: [alias(query)]
-    assert ask(tmp_path, server) == ["10.0.0.2"]
+    assert ask(tmp_path, server) == Answer((ip_address("10.0.0.2"),), 7)
+
+
+def test_a_socket_that_has_nothing_to_read_is_no_failure() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
+        udp.bind(("127.0.0.1", 0))
+        reader = _Datagrams(udp, dns.Message())
+        reader.doRead()
+        assert not reader.reply.called

@@ -144,6 +144,7 @@ def test_an_address_is_kept_while_it_is_among_the_answers(rig: Rig) -> None:
     rig.answer(TWO, THREE)
     rig.wait_for_lookup()
     rig.answer(THREE, ONE, TWO)
+    assert told == [TWO]
     rig.wait_for_lookup()
     rig.answer(THREE, ONE)
     assert told == [TWO, ONE]
@@ -222,6 +223,8 @@ def test_a_late_follower_of_a_name_without_address_is_told(rig: Rig) -> None:
     rig.follow()
     rig.turn()
     rig.fail(NXDOMAIN)
+    rig.wait_for_lookup()
+    rig.fail(SERVFAIL)
     _, late = rig.follow()
     rig.turn()
     assert late == [None]
@@ -268,8 +271,8 @@ def test_a_lookup_that_never_ends_is_given_up_and_tried_again(rig: Rig) -> None:
 def test_a_bug_of_the_lookup_does_not_end_the_renewals(rig: Rig, failures: list[str]) -> None:
     following, told = rig.follow()
     rig.turn()
-    rig.open["web1"].errback(ZeroDivisionError("oh"))
-    assert following.problem == "ZeroDivisionError('oh')"
+    rig.open["web1"].errback(AssertionError("oh"))
+    assert following.problem == "AssertionError('oh')"
     assert len(failures) == 1
     rig.wait_for_lookup()
     rig.answer(ONE)

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from pybal.model import Member
 from pybal.sources import kinds
 from pybal.sources.base import SourceError
-from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, FileSource
+from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, FileSource, _content, _identity
 
 RESTLESS_LOOKS = round(RESTLESS / INTERVAL) + 2
 
@@ -187,6 +187,28 @@ def test_a_file_in_place_of_which_there_is_a_fifo_does_not_stop_the_daemon(rig: 
     os.mkfifo(rig.path)
     rig.settle()
     assert rig.errors == [f"file://{rig.path}: not a regular file"]
+
+
+def test_a_fifo_that_takes_the_place_of_a_file_between_look_and_read_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pool")
+    with pytest.raises(ValueError, match="not a regular file"):
+        _content(tmp_path / "pool", (0,))
+
+
+def test_a_file_that_is_not_as_it_was_seen_is_not_read(rig: Rig) -> None:
+    seen = _identity(rig.path.stat())
+    assert _content(rig.path, seen) == A
+    rig.write(B)
+    assert _content(rig.path, seen) is None
+
+
+def test_a_file_with_bad_lines_from_the_start_does_not_go_stale(rig: Rig) -> None:
+    rig.write(A + b"{'host': \n")
+    rig.start()
+    rig.clock.pump([0.5] * 200)
+    assert rig.source.last_success is not None
+    assert rig.clock.seconds() - rig.source.last_success < 2
+    assert len(rig.errors) == 1
 
 
 def test_a_directory_is_refused(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ def test_carriage_returns_and_a_byte_order_mark_do_no_harm() -> None:
 
 
 def test_a_comment_may_hold_any_bytes() -> None:
-    assert parse(b"# M\xfcnchen \x00\n{'host': 'a'} # \xff '}\n", "pool", LAST).members == (Member("a"),)
+    data = "# \0 \f \x1c \x85 \u2028 é\n{'host': 'a'} # \u2028 '}\n".encode() + b"# M\xfcnchen\n"
+    assert parse(data, "pool", LAST).members == (Member("a"),)
 
 
 def test_other_keys_are_not_looked_at() -> None:
@@ -174,6 +175,12 @@ def test_a_bad_entry_of_json_keeps_the_last_good_value_of_its_host() -> None:
     listing = parse(b'{"c": {}, "b": {"weight": "x"}, "d": {"weight": "x"}}', "pool.json", LAST)
     assert listing.members == (Member("c"), Member("b", 2))
     assert len(listing.problems) == 2
+
+
+def test_a_second_entry_of_json_for_a_host_does_not_bring_back_its_last_value() -> None:
+    listing = parse(b'{"b": {"weight": 7}, "b": {"weight": 8}}', "pool.json", LAST)
+    assert listing.members == (Member("b", 7),)
+    assert listing.problems == ("host b is listed already",)
 
 
 @pytest.mark.parametrize("text", [b"[]", b"null", b"7", b'"a"', b"[" * 100000, b'{"a":' * 100000, b"\xff{}", b"{}{}"])
