@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bench import checks, detection
+from bench import checks, detection, scale
 
 if __name__ == "__main__":
     checks.main()
     detection.main()
+    scale.main()
