@@ -267,6 +267,7 @@ class Engine:
         if self._epoll is None:
             return 0
         events = self._epoll.poll(0, _BATCH)
+        self.now = self.seconds()
         watchers = self._watchers
         for fileno, mask in events:
             watcher = watchers.get(fileno)

@@ -162,7 +162,7 @@ class Fetch(Check):
         phase, now = self._phase, self._engine.now
         if phase is Phase.CONNECT:
             return super()._overdue()
-        silence = now - self._spoke_at
+        silence = now - (self._spoke_at or self._connected_at)
         history = f"connected in {span(self._connected_at - self._started_at)}"
         if phase is Phase.TLS:
             reason = f"handshake timeout after {span(now - self._connected_at)}"

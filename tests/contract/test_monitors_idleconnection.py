@@ -1,0 +1,284 @@
+"""IdleConnection: never a byte, down at once when the connection is lost, and patient with servers that close."""
+
+from __future__ import annotations
+
+import socket
+from ipaddress import IPv4Address
+from itertools import pairwise
+from random import Random
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.settings import IdleConnectionSettings
+from pybal.model import IPProtocol, Service
+from pybal.monitors import idleconnection
+from pybal.monitors.base import Monitor
+from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionPlan
+from tests.reactor import run
+from tests.scripted import Peer, World
+
+IDLE = IdleConnectionSettings()
+
+
+@pytest.fixture
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the first pauses short, and short connections shorter."""
+    monkeypatch.setattr(idleconnection, "FIRST_RETRY", 0.05)
+    monkeypatch.setattr(idleconnection, "QUICKEST_RECONNECT", 0.1)
+
+
+HURRY = pytest.mark.usefixtures("_hurry")
+QUICK = IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.2)
+
+
+def counts(monitor: Monitor, metric: str) -> dict[str, float]:
+    """Return what is not 0, by reason."""
+    return {
+        sample.labels[0][1]: sample.value for sample in monitor.samples() if sample.metric == metric and sample.value
+    }
+
+
+def open_socket(monitor: Monitor) -> socket.SocketType:
+    return monitor._connection._socket  # type: ignore[attr-defined, no-any-return]  # nothing else has it
+
+
+def test_it_never_sends_a_byte_and_what_comes_is_thrown_away() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.connected = lambda peer: peer.say(b"220 welcome\r\n" * 300_000)
+            monitor = world.monitor(IDLE)
+            assert (await world.report()).up
+            await world.until(lambda: world.server.peers and not world.server.peers[0].transport.dataBuffer)
+            await world.until(lambda: not world.server.peers[0].transport._tempDataBuffer)
+            monitor.stop()
+            await world.until(lambda: world.server.peers[0].closed)
+            assert world.server.peers[0].received == b""
+            assert len(world.reports) == 1
+
+    run(main)
+
+
+def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            chunk = bytes(1 << 20)
+
+            def talk(peer: Peer) -> None:
+                if not peer.closed:
+                    peer.say(chunk)
+                    reactor.callLater(0, talk, peer)
+
+            world.server.connected = talk
+            monitor = world.monitor(IDLE)
+            await world.report()
+            for _ in range(20):
+                await world.pause(0.001)
+            monitor.stop()
+            await world.until(lambda: world.server.peers[0].closed)
+            await world.pause(0.01)
+
+    run(main)
+
+
+class TestKeepalive:
+    @pytest.mark.parametrize(
+        ("settings", "expected"),
+        [
+            (IDLE, (1, 10, 30, 3)),
+            (IdleConnectionSettings(keepalive_idle=2, keepalive_interval=1, keepalive_retries=5), (1, 2, 1, 5)),
+            (IdleConnectionSettings(keepalive=False), (0, 7200, 75, 9)),
+        ],
+    )
+    def test_t119372_the_options_are_set_so_that_servers_gone_silently_are_noticed(
+        self, settings: IdleConnectionSettings, expected: tuple[int, ...]
+    ) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(settings)
+                await world.report()
+                sock = open_socket(monitor)
+                tcp = socket.IPPROTO_TCP
+                assert expected == (
+                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+                    sock.getsockopt(tcp, socket.TCP_KEEPIDLE),
+                    sock.getsockopt(tcp, socket.TCP_KEEPINTVL),
+                    sock.getsockopt(tcp, socket.TCP_KEEPCNT),
+                )
+
+        run(main)
+
+
+@HURRY
+class TestALostConnection:
+    def test_is_down_at_once_with_a_reason_and_then_tried_again(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(QUICK)
+                assert (await world.report()).up
+                await world.until(lambda: world.server.peers)
+                world.server.peers[0].reset()
+                report = await world.report()
+                assert (report.up, report.reason) == (False, "idle: connection lost: reset")
+                assert (await world.report()).up
+                assert counts(monitor, LOST) == {"ConnectionLost": 1}
+                assert counts(monitor, FAILED) == {}
+
+        run(main)
+
+    def test_of_a_server_that_died_is_tried_again_with_growing_pauses_up_to_max_delay(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(QUICK)
+                assert (await world.report()).up
+                await world.until(lambda: world.server.peers)
+                world.server.peers[0].reset()
+                await world.server.stop()
+                reasons = {(await world.report()).reason, (await world.report()).reason}
+                assert reasons == {"idle: connection lost: reset", "connect: refused"}
+                await world.until(lambda: monitor.down_results >= 7)
+                assert monitor._retries.following == QUICK.max_delay  # type: ignore[attr-defined]
+                assert len(world.reports) == 3
+                assert counts(monitor, FAILED) == {"ConnectionRefusedError": monitor.down_results - 1}
+                world.server.listen(reactor, world.host)
+                assert (await world.report()).up
+
+        run(main)
+
+    def test_again_and_again_as_soon_as_it_is_there_is_tried_ever_more_seldom(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.connected = Peer.reset
+                monitor = world.monitor(QUICK)
+                await world.until(lambda: monitor.down_results >= 6)
+                assert monitor._retries.following == QUICK.max_delay  # type: ignore[attr-defined]
+
+        run(main)
+
+
+@HURRY
+class TestACleanClose:
+    def test_reconnects_without_a_report(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(QUICK)
+                await world.report()
+                await world.until(lambda: world.server.peers)
+                world.server.peers[0].close()
+                await world.until(lambda: len(world.server.peers) == 2)
+                await world.until(lambda: monitor.up_results == 2)
+                assert len(world.reports) == 1
+                assert counts(monitor, LOST) == {"ConnectionDone": 1}
+                assert (monitor.up, monitor.down_results, monitor.up_transitions) == (True, 0, 1)
+
+        run(main)
+
+    def test_of_the_servers_half_is_one_too(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.monitor(QUICK)
+                await world.report()
+                await world.until(lambda: world.server.peers)
+                world.server.peers[0].transport.loseWriteConnection()
+                await world.until(lambda: world.server.peers[0].closed)
+                await world.until(lambda: len(world.server.peers) == 2)
+                assert len(world.reports) == 1
+
+        run(main)
+
+    def test_after_a_long_life_reconnects_at_once(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.monitor(IDLE)  # with pauses of 3 s
+                await world.report()
+                await world.until(lambda: world.server.peers)
+                world.skipped += 3.5
+                world.server.peers[0].close()
+                closed = reactor.seconds()
+                await world.until(lambda: len(world.server.peers) == 2)
+                assert reactor.seconds() - closed < 2
+                assert len(world.reports) == 1
+
+        run(main)
+
+    def test_t337446_again_and_again_pins_no_core(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                times: list[float] = []
+
+                def close(peer: Peer) -> None:
+                    times.append(reactor.seconds())
+                    peer.close()
+
+                world.server.connected = close
+                world.monitor(IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.3))
+                await world.until(lambda: len(times) == 6)
+                pauses = [later - earlier for earlier, later in pairwise(times)]
+                assert min(pauses) >= 0.07
+                assert max(pauses[-2:]) >= 0.2
+                assert len(world.reports) == 1
+
+        run(main)
+
+    def test_is_down_if_the_reconnect_fails(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.monitor(QUICK)
+                await world.report()
+                await world.until(lambda: world.server.peers)
+                world.server.peers[0].close()
+                await world.until(lambda: world.server.peers[0].closed)
+                await world.server.stop()
+                assert (await world.report()).reason == "connect: refused"
+
+        run(main)
+
+
+def test_the_pause_after_clean_closes_is_at_least_a_second_and_at_most_ten_times_the_option() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            service = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 1, "wlc")
+
+            def pauses(settings: IdleConnectionSettings) -> tuple[float, float]:
+                plan = IdleConnectionPlan(settings, service, engine=world.engine, random=Random(1))
+                pauses = plan.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)._pauses
+                first = pauses.following
+                for _ in range(50):
+                    pauses.pause()
+                return first, pauses.following
+
+            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=3)) == (3, 30)
+            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=0)) == (1, 10)
+            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=3, max_delay=5)) == (3, 5)
+
+    run(main)
+
+
+def test_the_series_of_the_usual_reasons_exist_from_the_beginning() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            samples = [(sample.metric, sample.labels) for sample in world.monitor(IDLE).samples()]
+            assert samples == [
+                (FAILED, (("reason", "ConnectionRefusedError"),)),
+                (FAILED, (("reason", "TimeoutError"),)),
+                (FAILED, (("reason", "TCPTimedOutError"),)),
+                (FAILED, (("reason", "NoRouteError"),)),
+                (FAILED, (("reason", "ConnectError"),)),
+                (LOST, (("reason", "ConnectionDone"),)),
+                (LOST, (("reason", "ConnectionLost"),)),
+            ]
+
+    run(main)
+
+
+def test_a_connection_lost_while_the_checker_was_frozen_is_down_all_the_same() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.monitor(IDLE)
+            assert (await world.report()).up
+            await world.until(lambda: world.server.peers)
+            world.skipped += 100
+            world.server.peers[0].reset()
+            assert (await world.report()).reason == "idle: connection lost: reset"
+
+    run(main)

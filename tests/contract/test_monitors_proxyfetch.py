@@ -1,0 +1,470 @@
+"""ProxyFetch: to the byte on the wire, and whatever a server answers has a phase and a reason."""
+
+from __future__ import annotations
+
+import errno
+import re
+import resource
+import socket
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.checks import check as check_module
+from pybal.config.settings import ProxyFetchSettings
+from pybal.monitors.proxyfetch import DURATION
+from tests.reactor import run
+from tests.scripted import Peer, World
+
+OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def settings(
+    *urls: str,
+    http_status: int = 200,
+    timeout: float = 0.4,
+    interval: float = 0.05,
+    check_all: bool = False,
+    max_failures: int = 0,
+) -> ProxyFetchSettings:
+    return ProxyFetchSettings(urls or ("http://www.example/",), http_status, timeout, interval, check_all, max_failures)
+
+
+def saying(*pieces: bytes) -> Callable[[Peer], None]:
+    def answer(peer: Peer) -> None:
+        for piece in pieces:
+            peer.say(piece)
+
+    return answer
+
+
+def closing_after(data: bytes) -> Callable[[Peer], None]:
+    def answer(peer: Peer) -> None:
+        peer.say(data)
+        peer.close()
+
+    return answer
+
+
+def first_report(
+    answer: Callable[[Peer], object], options: ProxyFetchSettings | None = None, *, on_connection: bool = False
+) -> tuple[bool, str]:
+    """Return what is reported first of a server that answers so."""
+
+    async def main(reactor: EPollReactor) -> tuple[bool, str]:
+        async with World(reactor) as world:
+            if on_connection:
+                world.server.connected = answer
+            else:
+                world.server.asked = answer
+            world.monitor(options or settings())
+            report = await world.report()
+            return report.up, report.reason
+
+    return run(main)
+
+
+class TestTheWire:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    def test_the_request_is_pybals_and_not_a_byte_more(self, host: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor, host) as world:
+                world.server.asked = saying(OK)
+                world.monitor(settings("http://en.wikipedia.org:8080/wiki/Main_Page?action=raw&x=%20"))
+                assert (await world.report()).up
+                assert world.server.peers[0].received == (
+                    b"GET /wiki/Main_Page?action=raw&x=%20 HTTP/1.0\r\n"
+                    b"Host: en.wikipedia.org\r\n"
+                    b"User-Agent: Twisted PageGetter\r\n"
+                    b"\r\n"
+                )
+
+        run(main)
+
+    def test_the_connection_goes_to_address_and_port_of_the_server_whatever_the_url_says(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                world.monitor(settings("http://203.0.113.1:1/"))
+                assert (await world.report()).up
+                assert world.server.peers[0].transport.getPeer().host == "127.0.0.1"
+
+        run(main)
+
+    def test_t82747_an_ipv6_server_is_not_checked_over_ipv4(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor, "::1") as world:
+                world.server.asked = saying(OK)
+                world.monitor(settings("http://127.0.0.1/"))
+                assert (await world.report()).up
+                assert world.server.peers[0].transport.getPeer().host == "::1"
+
+        run(main)
+
+
+class TestAServerIsUp:
+    @pytest.mark.parametrize(
+        "pieces",
+        [
+            (OK,),
+            tuple(OK[i : i + 1] for i in range(len(OK))),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",),
+            (b"HTTP/1.1 100 Continue\r\n\r\n", OK),
+            (b"HTTP/1.0 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(3000000)),
+        ],
+        ids=["at once", "byte by byte", "chunked", "100 first", "3 MB"],
+    )
+    def test_2013_parsoid_a_full_answer_on_a_connection_that_is_never_closed_is_up(
+        self, pieces: tuple[bytes, ...]
+    ) -> None:
+        assert first_report(saying(*pieces), settings(timeout=10)) == (True, "")
+
+    def test_an_answer_that_ends_by_closing_is_up(self) -> None:
+        assert first_report(closing_after(b"HTTP/1.0 200 OK\r\n\r\nhello")) == (True, "")
+
+    def test_a_server_that_closes_its_half_after_the_answer_is_up(self) -> None:
+        def answer(peer: Peer) -> None:
+            peer.say(b"HTTP/1.0 200 OK\r\n\r\nhello")
+            peer.transport.loseWriteConnection()
+
+        assert first_report(answer) == (True, "")
+
+    @pytest.mark.parametrize("wanted", [301, 302, 303])
+    @pytest.mark.parametrize("status", [301, 302, 303])
+    def test_any_redirect_will_do_where_one_is_wanted_and_is_not_followed(self, wanted: int, status: int) -> None:
+        answer = saying(b"HTTP/1.0 %d Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % status)
+        assert first_report(answer, settings(http_status=wanted)) == (True, "")
+
+    def test_any_other_status_that_is_wanted_will_do(self) -> None:
+        answer = saying(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        assert first_report(answer, settings(http_status=404)) == (True, "")
+
+
+class TestAServerIsDown:
+    @pytest.mark.parametrize(
+        ("status", "wanted"), [(500, 200), (301, 200), (204, 200), (200, 301), (200, 302), (304, 303)]
+    )
+    def test_with_another_status(self, status: int, wanted: int) -> None:
+        answer = saying(b"HTTP/1.0 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
+        expected = (False, f"status: HTTP {status}, wanted {wanted}")
+        assert first_report(answer, settings(http_status=wanted)) == expected
+
+    def test_with_another_status_before_its_body_is_there(self) -> None:
+        answer = saying(b"HTTP/1.0 500 Oops\r\nContent-Length: 1000\r\n\r\nx")
+        assert first_report(answer) == (False, "status: HTTP 500, wanted 200")
+
+    @pytest.mark.parametrize(
+        ("data", "reason"),
+        [
+            (b"", "headers: connection closed before a response"),
+            (b"HTTP/1.0 200 OK\r\n", "headers: connection closed after 17 bytes"),
+            (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab", "body: connection closed after 2 of 9 bytes"),
+            (b"220 mail.example ESMTP ready\r\n", "headers: not HTTP/1: '220 mail.example ESM'"),
+            (b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n", "headers: bad content-length b'x'"),
+        ],
+    )
+    def test_that_closes_or_talks_nonsense(self, data: bytes, reason: str) -> None:
+        assert first_report(closing_after(data)) == (False, reason)
+
+    def test_that_closes_before_it_is_asked(self) -> None:
+        up, reason = first_report(Peer.close, on_connection=True)
+        assert not up
+        assert reason in {"headers: connection closed before a response", "headers: reset before a response"}
+
+    def test_that_resets_the_connection_when_asked(self) -> None:
+        assert first_report(Peer.reset) == (False, "headers: reset before a response")
+
+    def test_that_resets_the_connection_within_its_answer(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
+                monitor = world.monitor(settings(timeout=10))
+                await world.until(lambda: world.server.peers and world.server.peers[0].received)
+                await world.until(lambda: monitor._fetches[0]._response is not None)  # type: ignore[attr-defined]
+                world.server.peers[0].reset()
+                assert (await world.report()).reason == "body: reset after 2 of 9 bytes"
+
+        run(main)
+
+
+class TestATimeoutSaysWhatHadArrived:
+    @pytest.mark.parametrize(
+        ("data", "pattern"),
+        [
+            (b"", r"headers: 0\.[45] s without a byte \(connected in \d+ ms\)"),
+            (b"HTTP/1.0 200 OK\r\n", r"headers: 17 bytes, then nothing for \d+ ms \(connected in \d+ ms\)"),
+            (
+                b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1043,
+                r"body: 1043 of 2000 bytes, then nothing for \d+ ms \(connected in \d+ ms, HTTP 200 in \d+ ms\)",
+            ),
+            (
+                b"HTTP/1.0 200 OK\r\n\r\nhello",
+                r"body: 5 bytes of unknown length, then nothing for \d+ ms \(connected in \d+ ms, HTTP 200 in \d+ ms\)",
+            ),
+        ],
+    )
+    def test_and_for_how_long_nothing_came(self, data: bytes, pattern: str) -> None:
+        up, reason = first_report(saying(data))
+        assert not up
+        assert re.fullmatch(pattern, reason), reason
+
+    def test_a_slow_drip_ends_at_the_time_limit_of_the_whole_check(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                world.monitor(settings(timeout=0.5))
+                while not world.reports:
+                    for peer in world.server.peers:
+                        if peer.received:
+                            peer.say(b"x")
+                    await world.pause(0.02)
+                reason = world.reports[0].reason
+                assert re.match(r"body: \d+ of 100000 bytes in \d+ ms, and slowly more \(connected", reason), reason
+
+        run(main)
+
+    def test_the_same_trouble_again_is_reported_once(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\nx")
+                monitor = world.monitor(settings(timeout=0.05))
+                await world.until(lambda: monitor.down_results >= 3)
+                assert len(world.reports) == 1
+                world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                await world.until(lambda: len(world.reports) > 1)
+                assert world.reports[1].reason == "status: HTTP 500, wanted 200"
+                assert monitor.down_transitions == 1
+
+        run(main)
+
+
+class TestSeveralUrls:
+    URLS = ("http://a.example/1", "http://b.example/2", "http://c.example/3")
+
+    def test_one_of_them_at_random_each_time(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(settings(*self.URLS, interval=0.01))
+                await world.until(lambda: monitor.up_results >= 40)
+                paths = Counter(peer.received.split()[1] for peer in world.server.peers)
+                assert set(paths) == {b"/1", b"/2", b"/3"}
+                assert len(world.server.peers) <= monitor.up_results + 2
+
+        run(main)
+
+    def test_which_of_them_failed_is_said(self) -> None:
+        answer = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+        up, reason = first_report(answer, settings("http://a.example/", "http://a.example/"))
+        assert (up, reason) == (False, "status: HTTP 500, wanted 200 at http://a.example/")
+
+    @pytest.mark.parametrize(
+        ("failing", "max_failures", "up"), [(0, 0, True), (1, 0, False), (1, 1, True), (2, 1, False), (3, 3, True)]
+    )
+    def test_all_are_asked_each_time_and_so_many_may_fail(self, failing: int, max_failures: int, up: bool) -> None:
+        def answer(peer: Peer) -> None:
+            number = int(peer.received.split()[1][1:])
+            peer.say(b"HTTP/1.0 500 Oops\r\n\r\n" if number <= failing else OK)
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = answer
+                monitor = world.monitor(settings(*self.URLS, check_all=True, max_failures=max_failures))
+                report = await world.report()
+                assert report.up == up
+                if not up:
+                    assert report.reason.startswith(
+                        f"{failing} of 3 URLs failed: status: HTTP 500, wanted 200 at http://a.example/1"
+                    )
+                assert {peer.received.split()[1] for peer in world.server.peers} == {b"/1", b"/2", b"/3"}
+                assert monitor.up_results + monitor.down_results == 1
+
+        run(main)
+
+
+class TestSamples:
+    def test_the_duration_of_the_last_request_by_result_and_url(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
+                before = [(sample.metric, sample.labels, sample.value) for sample in monitor.samples()]
+                assert before == [
+                    (DURATION, (("result", result), ("url", url)), 0)
+                    for url in ("http://a.example/", "http://b.example/")
+                    for result in ("successful", "failed")
+                ]
+                await world.report()
+                values = [sample.value for sample in monitor.samples()]
+                assert [value > 0 for value in values] == [True, False, True, False]
+                assert max(values) < 20
+
+        run(main)
+
+    def test_a_url_listed_twice_has_one_series(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(settings("http://a.example/", "http://a.example/"))
+                assert len(list(monitor.samples())) == 2
+
+        run(main)
+
+
+class TestOurOwnTrouble:
+    def test_a_checker_out_of_descriptors_declares_nobody_dead(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(settings())
+                assert (await world.report()).up
+                soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+                spare = socket.socket()
+                lowest = spare.fileno()
+                spare.close()
+                await world.until(lambda: not world.engine.in_flight)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+                try:
+                    await world.until(lambda: world.engine.local_errors["EMFILE"] >= 3)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                up_results = monitor.up_results
+                await world.until(lambda: monitor.up_results > up_results)
+                assert (monitor.up, monitor.down_results) == (True, 0)
+                assert world.engine.inconclusive >= 3
+                assert len(world.reports) == 1
+
+        run(main)
+
+    @pytest.mark.parametrize(
+        "number", [errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EPERM, errno.EACCES, errno.EHOSTUNREACH, errno.ENOBUFS]
+    )
+    def test_what_connect_refuses_at_once_says_nothing_of_the_server(
+        self, number: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Refused(socket.SocketType):
+            def connect_ex(self, _address: object) -> int:
+                return number
+
+        monkeypatch.setattr(check_module, "SocketType", Refused)
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(settings())
+                await world.until(lambda: world.engine.local_errors[errno.errorcode[number]] >= 2)
+                assert (monitor.up, world.reports) == (None, [])
+
+        run(main)
+
+    def test_a_frozen_checker_declares_nobody_dead_and_checks_again_at_once(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(settings(timeout=5, interval=60))
+                assert (await world.report()).up
+                world.server.asked = saying()
+                world.engine.again(monitor._seat)  # type: ignore[attr-defined]  # instead of waiting for a minute
+                await world.until(lambda: world.engine.in_flight)
+                world.skipped += 20
+                await world.until(lambda: world.engine.inconclusive)
+                world.server.asked = saying(OK)
+                for peer in world.server.peers:
+                    if not peer.closed:
+                        peer.say(OK)
+                await world.until(lambda: monitor.up_results >= 2)
+                assert (monitor.down_results, len(world.reports)) == (0, 1)
+
+        run(main)
+
+    def test_an_answer_that_came_while_the_checker_was_frozen_counts(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+
+                def freeze(_peer: Peer) -> None:
+                    world.skipped += 20
+                    saying(OK)(_peer)
+
+                world.server.asked = freeze
+                monitor = world.monitor(settings(timeout=5, interval=60))
+                assert (await world.report()).up
+                assert monitor.down_results == 0
+
+        run(main)
+
+    def test_a_step_of_the_wall_clock_neither_stops_nor_storms_the_checks(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(settings(interval=0.1))
+                await world.until(lambda: monitor.up_results >= 2)
+                for stepped in (1.6e9, 1.8e9):
+                    clock = iter([stepped] * 1_000_000)
+                    monkeypatch.setattr("time.time", clock.__next__)
+                    began, wanted = reactor.seconds(), monitor.up_results + 3
+                    while monitor.up_results < wanted:
+                        await world.pause(0.002)
+                    assert reactor.seconds() - began >= 0.15
+                assert monitor.down_results == 0
+
+        run(main)
+
+
+def test_2020_05_25_an_error_nobody_thought_of_is_a_failed_check_and_ends_no_monitor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(OK)
+
+            def surprise(_data: bytes) -> int:
+                raise LookupError("never heard of it")
+
+            with monkeypatch.context() as patched:
+                patched.setattr("pybal.checks.http.glance", surprise)
+                monitor = world.monitor(settings())
+                assert (await world.report()).reason == "headers: LookupError: never heard of it"
+            assert (await world.report()).up
+            assert monitor.up
+
+    run(main)
+
+
+def test_a_check_that_takes_longer_than_the_interval_does_not_overlap_itself() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            open_at_once: list[int] = []
+
+            def count(_peer: Peer) -> None:
+                open_at_once.append(sum(not peer.closed for peer in world.server.peers))
+
+            world.server.asked = count
+            monitor = world.monitor(settings(interval=0.02, timeout=0.2))
+            await world.until(lambda: monitor.down_results >= 3)
+            assert max(open_at_once) == 1
+
+    run(main)
+
+
+def test_t111899_first_checks_are_spread_and_come_within_a_second() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            times: list[float] = []
+
+            def answer(peer: Peer) -> None:
+                times.append(reactor.seconds())
+                peer.say(OK)
+
+            world.server.asked = answer
+            began = reactor.seconds()
+            for _ in range(200):
+                world.monitor(settings(interval=60, timeout=10))
+            await world.until(lambda: len(world.reports) == 200)
+            assert len(times) <= 210  # a few have their turn of the minute in the same second
+            turns = len({round((time - began) * 100) for time in times})
+            assert turns >= 10
+
+    run(main)

@@ -1,0 +1,156 @@
+"""TCP servers that do as a test says, in the test's own reactor, and what monitors say of them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from ipaddress import ip_address
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.internet.tcp import Port
+from twisted.internet.tcp import Server as Transport
+from twisted.python.failure import Failure
+
+from pybal.checks.engine import Engine
+from pybal.config.settings import MonitorSettings
+from pybal.model import IPProtocol, Report, Service
+from pybal.monitors.base import Monitor
+from pybal.monitors.kinds import prepare
+
+
+class Peer(Protocol):
+    """One connection at the server's side."""
+
+    transport: Transport
+    server: Server
+    received = b""
+    closed: Failure | None = None
+
+    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+        self.server.peers.append(self)
+        self.server.connected(self)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        self.received += data
+        if self.received.endswith(b"\r\n\r\n"):
+            self.server.asked(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+        self.closed = reason
+
+    def say(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def close(self) -> None:
+        """Close in order."""
+        self.transport.loseConnection()
+
+    def reset(self) -> None:
+        """Close by a reset."""
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abortConnection()
+
+
+class Server:
+    """Calls ``connected`` with each new connection, ``asked`` when a request is complete."""
+
+    def __init__(self) -> None:
+        self.peers: list[Peer] = []
+        self.connected: Callable[[Peer], object] = lambda _peer: None
+        self.asked: Callable[[Peer], object] = lambda _peer: None
+        self.port = 0
+        self._listening: Port | None = None
+
+    def listen(self, reactor: EPollReactor, host: str) -> None:
+        server = self
+
+        class Connections(Factory):
+            noisy = False
+
+            def buildProtocol(self, _address: object) -> Peer:  # noqa: N802  # Twisted's name
+                peer = Peer()
+                peer.server = server
+                return peer
+
+        self._listening = Port(self.port, Connections(), interface=host, reactor=reactor)
+        self._listening.startListening()
+        self.port = self._listening.getHost().port
+
+    async def stop(self) -> None:
+        for peer in self.peers:
+            if peer.transport.connected:
+                peer.transport.abortConnection()
+        if self._listening is not None:
+            stopped = self._listening.stopListening()
+            assert stopped is not None
+            await stopped
+            self._listening = None
+
+
+class World:
+    """An engine, a server, and monitors of it: ``async with World(reactor) as world``."""
+
+    def __init__(self, reactor: EPollReactor, host: str = "127.0.0.1") -> None:
+        self.reactor = reactor
+        self.host = host
+        self.server = Server()
+        self.skipped = 0.0
+        """Seconds for which the engine's loop was frozen."""
+        self.engine = Engine(reactor, seconds=lambda: reactor.seconds() + self.skipped)
+        self.reports: list[Report] = []
+        self.monitors: list[Monitor] = []
+        self.reported: Callable[[], object] = lambda: None
+        """Called with each report."""
+        self._news: DeferredQueue[Report] = DeferredQueue()
+
+    async def __aenter__(self) -> Self:
+        self.server.listen(self.reactor, self.host)
+        self.engine.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop_monitors()
+        assert (self.engine.in_flight, len(self.engine._watchers)) == (0, 0), "left in the engine"
+        self.engine.stop()
+        await self.server.stop()
+        await self.pause(0.01)  # for the servers' ends of connections to notice
+
+    def monitor(self, settings: MonitorSettings, *, port: int | None = None) -> Monitor:
+        """Start a monitor of the server."""
+        vip = ip_address("192.0.2.1" if ":" not in self.host else "2001:db8::1")
+        service = Service("svc", IPProtocol.TCP, vip, self.server.port if port is None else port, "wlc")
+        plan = prepare(settings, service, engine=self.engine, random=Random(1))
+        monitor = plan.monitor("server.example", ip_address(self.host), self._report)
+        monitor.start()
+        self.monitors.append(monitor)
+        return monitor
+
+    def stop_monitors(self) -> None:
+        for monitor in self.monitors:
+            monitor.stop()
+
+    def _report(self, report: Report) -> None:
+        self.reports.append(report)
+        self._news.put(report)
+        self.reported()
+
+    async def report(self) -> Report:
+        """Return the next report."""
+        return await self._news.get()
+
+    def pause(self, seconds: float) -> Deferred[None]:
+        return deferLater(self.reactor, seconds, lambda: None)
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Wait until it is true; the deadline is the test's."""
+        while not true():
+            await self.pause(0.002)
