@@ -5,8 +5,8 @@ at least 1 unless the threshold is 0. On every transition of any kind (result, l
 
 * a server up and eligible is pooled; one not eligible never is;
 * a server that goes down leaves only if the servers still serving reach the floor, else it stays, *forced*;
-* while fewer than the floor are pooled, eligible servers are forced in: those not known to be down first, then those
-  that are, each in the order of the source;
+* while fewer than the floor are pooled, eligible servers enter: unknown ones first, then those that are down, which are
+  *forced*, each in the order of the source;
 * once the servers serving reach the floor, forced ones leave;
 * an unknown server that is pooled stays until something conclusive is said of it.
 
@@ -15,6 +15,8 @@ The invariant is ``pooled >= min(floor, eligible)``.
 What the kernel held when we started is *held*: the servers found at those addresses are pooled and unknown. While the
 list has not come, or the name of an enabled member awaits its first lookup, every address not yet claimed stays: it
 may be that member's, and for the floor each such member counts with one of them. After that what is left goes at once.
+A list that leaves no eligible server holds those that it removes in the same way, or a resolver that is down would
+empty the pool.
 """
 
 from __future__ import annotations
@@ -79,7 +81,8 @@ def step(pool: Pool, event: Event) -> Pool:
         case Adopted(held):
             facts = replace(pool, held=MappingProxyType(dict(held)))
         case Listed(members):
-            facts = replace(pool, listed=True, servers=_merge(pool, members))
+            servers = _merge(pool, members)
+            facts = replace(pool, listed=True, servers=servers, held=_bridge(pool, servers))
         case Resolved(addresses):
             facts = replace(pool, servers=_locate(pool, addresses))
         case Reported(host, monitor, report):
@@ -138,6 +141,14 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Mapping[str, Server]:
         known = pool.servers.get(member.host) or Server(member, silent)
         servers[member.host] = known if known.member == member else replace(known, member=member)
     return MappingProxyType(servers)
+
+
+def _bridge(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address, int]:
+    """Return what is held when a list leaves no eligible server: those that leave with it serve until names resolve."""
+    if any(server.eligible for server in servers.values()):
+        return pool.held
+    leaving = (server for host, server in pool.servers.items() if server.pooled and host not in servers)
+    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in leaving if s.address is not None}})
 
 
 def _locate(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
@@ -211,7 +222,7 @@ def _settle(pool: Pool) -> Pool:
     placements, serve = _alone(pool)
     least = floor(pool)
     if serve < least:
-        placements.update(dict.fromkeys(_forced(pool, placements, least), Placement.FORCED))
+        placements.update((server.host, _needed(server)) for server in _lacking(pool, placements, least))
     moved = {
         host: replace(server, placement=placements[host])
         for host, server in pool.servers.items()
@@ -240,16 +251,21 @@ def _alone(pool: Pool) -> tuple[dict[str, Placement], int]:
     return placements, serve
 
 
-def _forced(pool: Pool, placements: Mapping[str, Placement], least: int) -> list[str]:
+def _needed(server: Server) -> Placement:
+    """Return how a server is pooled for the sake of the floor: what is unknown then stays like any unknown server."""
+    return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED
+
+
+def _lacking(pool: Pool, placements: Mapping[str, Placement], least: int) -> list[Server]:
     """Return who is pooled beside ``placements``, as fewer than ``least`` are serving."""
     out, down = Placement.OUT, Health.DOWN
-    stay: list[str] = []
-    first: list[str] = []
-    last: list[str] = []
+    stay: list[Server] = []
+    first: list[Server] = []
+    last: list[Server] = []
     for host, server in pool.servers.items():
         if server.eligible and placements[host] is out:
             group = stay if server.placement is not out else last if server.health is down else first
-            group.append(host)
+            group.append(server)
     pooled = sum(placement is not out for placement in placements.values()) + len(stay)
     missing = least - pooled - (min(len(pool.held), _awaited(pool)) if pool.held else 0)
     return stay + (first + last)[: max(0, missing)]

@@ -217,14 +217,32 @@ MUTANTS = (
     Mutant("the decision is on the state before", "    serve = 0\n", "    serve = 1\n"),
     Mutant(
         "servers that enter for the floor do not count",
-        "_forced(pool, placements, least)",
-        "_forced(pool, placements, least + 1)",
+        "_lacking(pool, placements, least)",
+        "_lacking(pool, placements, least + 1)",
     ),
     Mutant(
         "forced is taken for pooled",
-        "_forced(pool, placements, least), Placement.FORCED)",
-        "_forced(pool, placements, least), Placement.POOLED)",
+        "return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED",
+        "return Placement.POOLED",
     ),
+    Mutant(
+        "unknown servers are forced",
+        "return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED",
+        "return Placement.FORCED",
+    ),
+    Mutant(
+        "a list of names not yet known empties the pool",
+        "    leaving = (server for host",
+        "    return pool.held\n    leaving = (server for host",
+    ),
+    Mutant(
+        "those who leave are held though others serve",
+        "if any(server.eligible for server in servers.values()):",
+        "if False:",
+    ),
+    Mutant("those who were out are held", "if server.pooled and host not in servers)", "if host not in servers)"),
+    Mutant("those who stay on the list are held", "if server.pooled and host not in servers)", "if server.pooled)"),
+    Mutant("what was held is forgotten by such a list", "{**pool.held, **{s.address", "{**{s.address"),
     Mutant("disabled servers are pooled", "if not server.eligible:", "if server.address is None:"),
     Mutant("servers without an address are pooled", "if not server.eligible:", "if not server.member.enabled:"),
     Mutant(

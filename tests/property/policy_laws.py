@@ -104,7 +104,11 @@ def expected_fact(fact: Facts, silent: list[tuple[str, Report | None]], event: E
 
 
 def check_held(before: Pool, event: Event, after: Pool) -> None:
-    held = event.held if isinstance(event, Adopted) else before.held
+    held = dict(event.held if isinstance(event, Adopted) else before.held)
+    if isinstance(event, Listed) and not any(map(eligible, after.servers.values())):
+        for host, old in before.servers.items():
+            if host not in after.servers and is_pooled(old) and old.address:
+                held[old.address] = old.member.weight
     taken = {server.address for server in after.servers.values()}
     left = {address: weight for address, weight in held.items() if address not in taken}
     assert after.held == ({} if after.listed and not awaited(after) else left)
@@ -131,29 +135,38 @@ def check_placements(pool: Pool, stood: Mapping[str, Placement]) -> None:
     pooled = [server for server in servers if is_pooled(server)]
     spare = min(len(pool.held), awaited(pool))
     assert len(pooled) + spare >= min(needed, sum(map(eligible, servers))), "the invariant of the architecture"
-    entered = []
     for server in servers:
-        if not eligible(server):
-            assert server.placement is Placement.OUT, "not eligible, so not pooled"
-        elif health(server) is Health.UP:
-            assert server.placement is Placement.POOLED, "up and eligible, so pooled"
-        elif health(server) is Health.UNKNOWN:
-            stays = stood[server.host] is Placement.POOLED or pool.service.initially_up
-            assert (server.placement is Placement.POOLED) == stays, "unknown: stays pooled, but does not enter so"
-        else:
-            assert server.placement is not Placement.POOLED, "down: forced or out"
-        if eligible(server) and have < needed and stood[server.host] is not Placement.OUT:
-            assert is_pooled(server), "nobody leaves while fewer than the floor serve"
-        if server.placement is Placement.FORCED:
-            assert have < needed, "nobody is forced once the floor serves"
-            if stood[server.host] is Placement.OUT:
-                entered.append(server)
+        check_placement(pool, server, stood[server.host], lacking=have < needed)
+    entered = [
+        server
+        for server in servers
+        if is_pooled(server) and stood[server.host] is Placement.OUT and health(server) is not Health.UP
+        if not pool.service.initially_up or health(server) is Health.DOWN
+    ]
     if entered:
         assert len(pooled) + spare <= needed, "no more enter than the floor needs"
         order = list(pool.servers)
         left_out = [server for server in servers if eligible(server) and not is_pooled(server)]
         ranks = [(health(s) is Health.DOWN, order.index(s.host)) for s in (*entered, *left_out)]
         assert max(ranks[: len(entered)]) < min([*ranks[len(entered) :], (True, len(order))]), "in order"
+
+
+def check_placement(pool: Pool, server: Server, stood: Placement, *, lacking: bool) -> None:
+    """Assert the laws on one server; ``lacking`` says that fewer than the floor serve."""
+    if not eligible(server):
+        assert server.placement is Placement.OUT, "not eligible, so not pooled"
+    elif health(server) is Health.UP:
+        assert server.placement is Placement.POOLED, "up and eligible, so pooled"
+    elif health(server) is Health.DOWN:
+        assert server.placement is not Placement.POOLED, "down: forced or out"
+        assert lacking or server.placement is Placement.OUT, "nobody is forced once the floor serves"
+    else:
+        assert server.placement is not Placement.FORCED, "unknown, so not forced"
+        stays = stood is Placement.POOLED or pool.service.initially_up
+        assert is_pooled(server) or not stays, "unknown: stays pooled"
+        assert lacking or stays or not is_pooled(server), "unknown: enters only where the floor needs it"
+    if eligible(server) and lacking and stood is not Placement.OUT:
+        assert is_pooled(server), "nobody leaves while fewer than the floor serve"
 
 
 def check_wanted(pool: Pool) -> None:

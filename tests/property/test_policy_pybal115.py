@@ -113,7 +113,7 @@ REAL: tuple[tuple[set[Difference], tuple[Event, ...]], ...] = (
     ({Difference.LOOKED_UP_AGAIN}, (*KNOWN, listed("abc"), moved(c=None), moved(c=3), up("c"))),
     ({Difference.ADDRESS_FOLLOWED}, (*KNOWN, moved(a=7))),
     ({Difference.WEIGHT_ZERO}, (*KNOWN, listed("a", Member("b", 0)))),
-    ({Difference.ANOTHER_ONE_STAYS, Difference.FORCED_IN}, (down("a"), down("b"))),
+    ({Difference.ANOTHER_ONE_STAYS, Difference.SERVING_COUNTS}, (down("a"), down("b"))),
 )
 
 

@@ -25,8 +25,8 @@ def test_a_name_found_is_told_only_by_what_follows_from_it() -> None:
     assert told(after(Pool(service(monitors=())), listed("a")), resolved("a")) == [(Kind.REPOOLED, "a")]
 
 
-def test_a_new_server_forced_in_is_told() -> None:
-    assert told(after(Pool(service()), listed("a")), resolved("a")) == [(Kind.FORCED_IN, "a")]
+def test_an_unknown_server_that_enters_for_the_floor_is_told_as_pooled() -> None:
+    assert told(after(Pool(service()), listed("a")), resolved("a")) == [(Kind.REPOOLED, "a")]
 
 
 def test_an_adopted_server_is_told_as_pooled() -> None:

@@ -16,7 +16,7 @@ from pybal.policy import (
     too_small,
     wanted,
 )
-from tests.pools import M, N, after, down, healthy, ip, listed, moved, off, resolved, service, standing, up
+from tests.pools import M, N, address, after, down, healthy, ip, listed, moved, off, resolved, service, standing, up
 
 
 def test_20150613_an_edit_of_a_pool_that_is_all_down_does_not_empty_it() -> None:
@@ -35,7 +35,7 @@ def test_20150613_a_new_pool_whose_servers_are_all_down_is_not_empty() -> None:
 
 def test_20150613_no_reload_empties_a_pool_that_is_all_down() -> None:
     pool = after(healthy("abcd"), *(down(host) for host in "abcd"))
-    assert standing(after(pool, Reconfigured(service(monitors=(N,))))) == "c! d!"
+    assert standing(after(pool, Reconfigured(service(monitors=(N,))))) == "c d"
     assert standing(after(pool, Reconfigured(service(0.75)))) == "a! c! d!"
     assert standing(after(pool, Reconfigured(service(0.2)))) == "c! d!"
 
@@ -119,10 +119,23 @@ def test_t176388_the_reason_of_each_monitor_is_kept() -> None:
     assert standing(pool) == "b c"
 
 
-def test_a_pool_replaced_wholesale_is_not_empty_once_the_new_names_are_known() -> None:
-    pool = after(healthy("abcd"), listed("efgh"), resolved("efgh"))
-    assert standing(pool) == "e! f!"
-    assert standing(after(pool, up("g"), up("h"))) == "g h"
+def test_a_pool_replaced_wholesale_is_never_empty_not_even_while_the_resolver_is_down() -> None:
+    pool = after(healthy("abcd"), listed("efgh"))
+    assert wanted(pool) == wanted(healthy("abcd"))
+    pool = after(pool, resolved("g"), up("g"))
+    assert set(wanted(pool)) == {*wanted(healthy("abcd")), address("g")}
+    pool = after(pool, resolved("efh"))
+    assert standing(pool) == "e g"
+    assert len(wanted(pool)) == 2
+
+
+def test_a_pool_replaced_by_nobody_or_by_names_without_an_address_is_empty() -> None:
+    assert wanted(after(healthy("ab"), Listed(()))) == {}
+    assert wanted(after(healthy("ab"), listed("cd"), moved(c=None, d=None))) == {}
+
+
+def test_a_disabled_server_leaves_at_once_whatever_else_is_on_the_list() -> None:
+    assert wanted(after(healthy("ab"), listed(off("a"), "c"))) == {address("b"): 10}
 
 
 def test_a_list_delivered_again_by_a_restarted_source_changes_nothing() -> None:
