@@ -1,0 +1,213 @@
+"""ProxyFetch and IdleConnection against a real nginx: statuses, redirects, chunks, connections left open, TLS."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.checks import tls
+from pybal.checks.check import Target
+from pybal.checks.fetch import Fetch, Request
+from pybal.checks.result import PASSED, Result
+from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
+from pybal.model import Report
+from tests.reactor import run
+from tests.scripted import Peer, World
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
+pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx-light")
+
+CONFIG = """
+daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log {directory}/access.log; root {directory}; client_header_timeout 1s;
+    client_body_temp_path {directory}; proxy_temp_path {directory};
+    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
+    ssl_certificate {directory}/cert.pem; ssl_certificate_key {directory}/key.pem;
+    server {{
+        listen 127.0.0.1:{http}; listen [::1]:{http};
+        location /ok {{ return 200 "ok"; }}
+        location /500 {{ return 500; }}
+        location /503 {{ return 503; }}
+        location /204 {{ return 204; }}
+        location /moved {{ return 301 /ok; }}
+        location /found {{ return 302 /ok; }}
+        location /see {{ return 303 /ok; }}
+        location /page.shtml {{ ssi on; }}
+    }}
+    server {{ listen 127.0.0.1:{https} ssl default_server; ssl_reject_handshake on; }}
+    server {{ listen 127.0.0.1:{https} ssl; server_name a.example; location / {{ return 200 "$ssl_server_name"; }} }}
+    server {{
+        listen 127.0.0.1:{https} ssl; server_name b.example;
+        location / {{ return 503; }}
+        location /big {{ }}
+    }}
+}}
+"""
+
+
+class Nginx:
+    """Where it listens."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+            self.http, self.https = one.getsockname()[1], two.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    directory = tmp_path_factory.mktemp("nginx")
+    directory.chmod(0o755)
+    one = Nginx(directory)
+    subject = ["-subj", "/CN=a.example", "-days", "2"]
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+            *subject,
+        ],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
+    (directory / "page.shtml").write_text("<p>hello</p>" * 5000)
+    (directory / "big").write_bytes(bytes(3_000_000))
+    config = directory / "nginx.conf"
+    config.write_text(CONFIG.format(directory=directory, http=one.http, https=one.https))
+    process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(config), "-g", "user root;"])
+    try:
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", one.https)).close()
+                break
+            except OSError:
+                time.sleep(0.01)
+        yield one
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def first_report(port: int, url: str, http_status: int = 200, host: str = "127.0.0.1") -> tuple[bool, str]:
+    async def main(reactor: EPollReactor) -> Report:
+        async with World(reactor, host) as world:
+            world.monitor(ProxyFetchSettings((url,), http_status=http_status, timeout=10), port=port)
+            return await world.report()
+
+    report = run(main)
+    return report.up, report.reason
+
+
+class TestHTTP:
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+    def test_200_is_up(self, nginx: Nginx, host: str) -> None:
+        assert first_report(nginx.http, "http://www.example/ok", host=host) == (True, "")
+
+    @pytest.mark.parametrize(("path", "status"), [("500", 500), ("503", 503), ("204", 204), ("nowhere", 404)])
+    def test_other_statuses_are_down_unless_wanted(self, nginx: Nginx, path: str, status: int) -> None:
+        url = f"http://www.example/{path}"
+        assert first_report(nginx.http, url) == (False, f"status: HTTP {status}, wanted 200")
+        assert first_report(nginx.http, url, http_status=status) == (True, "")
+
+    @pytest.mark.parametrize(("path", "status"), [("moved", 301), ("found", 302), ("see", 303)])
+    def test_redirects_are_not_followed(self, nginx: Nginx, path: str, status: int) -> None:
+        url = f"http://www.example/{path}"
+        assert first_report(nginx.http, url) == (False, f"status: HTTP {status}, wanted 200")
+        assert first_report(nginx.http, url, http_status=301) == (True, "")
+
+    def test_the_server_sees_pybals_request(self, nginx: Nginx) -> None:
+        assert first_report(nginx.http, "http://www.example/ok?seen=1")[0]
+        lines = (nginx.directory / "access.log").read_text().splitlines()
+        assert [line for line in lines if '"GET /ok?seen=1 HTTP/1.0" 200 2 "-" "Twisted PageGetter"' in line]
+
+    @pytest.mark.parametrize("path", ["ok", "page.shtml"], ids=["content-length", "chunked"])
+    def test_a_response_on_a_connection_that_nginx_keeps_open_ends_the_check(self, nginx: Nginx, path: str) -> None:
+        data = f"GET /{path} HTTP/1.1\r\nHost: www.example\r\n\r\n".encode()
+        result = fetch(nginx.http, Request("", 0, data, 200, frozenset((200,))))
+        assert (result.verdict, result.duration < 20) == (PASSED, True)
+
+
+class TestHTTPS:
+    def test_the_name_is_sent_so_the_right_server_answers(self, nginx: Nginx) -> None:
+        assert first_report(nginx.https, "https://a.example/") == (True, "")
+        assert first_report(nginx.https, "https://b.example/") == (False, "status: HTTP 503, wanted 200")
+
+    def test_what_openssl_says_is_the_reason(self, nginx: Nginx) -> None:
+        assert first_report(nginx.https, "https://c.example/") == (False, "tls: tlsv1 unrecognized name")
+        assert first_report(nginx.https, "https://127.0.0.1/") == (False, "tls: tlsv1 unrecognized name")
+
+    def test_a_server_that_speaks_plain_http_is_down(self, nginx: Nginx) -> None:
+        assert first_report(nginx.http, "https://a.example/ok") == (False, "tls: wrong version number")
+
+    def test_a_plain_request_to_a_tls_port_is_answered_by_400(self, nginx: Nginx) -> None:
+        assert first_report(nginx.https, "http://a.example/") == (False, "status: HTTP 400, wanted 200")
+
+    def test_a_large_body_arrives_through_many_records(self, nginx: Nginx) -> None:
+        assert first_report(nginx.https, "https://b.example/big") == (True, "")
+
+    def test_a_response_on_a_connection_that_is_kept_open_ends_the_check(self, nginx: Nginx) -> None:
+        data = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+        request = Request("", 0, data, 200, frozenset((200,)), tls.context(), "a.example")
+        assert fetch(nginx.https, request).verdict is PASSED
+
+    @pytest.mark.parametrize(
+        ("act", "reason"),
+        [
+            (Peer.close, "tls: connection closed during the handshake"),
+            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number"),
+            (lambda _peer: None, "tls: handshake timeout after "),
+        ],
+    )
+    def test_a_server_that_does_not_speak_tls_is_down(self, act: object, reason: str) -> None:
+        async def main(reactor: EPollReactor) -> Report:
+            async with World(reactor) as world:
+                world.server.connected = act  # type: ignore[assignment]  # one of the above
+                world.monitor(ProxyFetchSettings(("https://a.example/",), timeout=0.5))
+                return await world.report()
+
+        report = run(main)
+        assert not report.up
+        assert report.reason.startswith(reason)
+
+
+def test_a_server_that_closes_idle_connections_stays_up(nginx: Nginx) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            monitor = world.monitor(IdleConnectionSettings(timeout_clean_reconnect=0.5), port=nginx.http)
+            await world.until(lambda: monitor.up_results >= 3)
+            assert (monitor.up, monitor.down_results, len(world.reports)) == (True, 0, 1)
+
+    run(main)
+
+
+def fetch(port: int, request: Request) -> Result:
+    """Return the result of one check."""
+
+    async def main(reactor: EPollReactor) -> Result:
+        async with World(reactor) as world:
+            told: Deferred[Result] = Deferred()
+            target = Target.of(ip_address("127.0.0.1"), port)
+            check = Fetch(world.engine, target, 10.0, lambda _check, result: told.callback(result), request)
+            world.engine.soon(check.start)
+            return await told
+
+    return run(main)

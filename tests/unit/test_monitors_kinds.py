@@ -1,0 +1,77 @@
+"""The table of kinds, and what the monitors of one service share."""
+
+from __future__ import annotations
+
+import ssl
+from ipaddress import IPv4Address, IPv6Address
+from random import Random
+from socket import AF_INET, AF_INET6
+
+import pytest
+from twisted.internet.task import Clock
+
+from pybal.checks.check import Target
+from pybal.checks.engine import Engine
+from pybal.config.settings import (
+    DNSQuerySettings,
+    IdleConnectionSettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    RunCommandSettings,
+    UDPSettings,
+)
+from pybal.model import IPProtocol, Service
+from pybal.monitors.kinds import name_of, prepare, supported
+from pybal.monitors.proxyfetch import ProxyFetchPlan
+
+SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
+LATER = pytest.mark.parametrize(
+    "settings", [DNSQuerySettings(("a.example",)), UDPSettings(), RunCommandSettings("/bin/true")]
+)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine(Clock())  # type: ignore[arg-type]  # never started
+
+
+def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
+    return ProxyFetchPlan(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+
+
+@pytest.mark.parametrize("settings", [ProxyFetchSettings(("http://a.example/",)), IdleConnectionSettings()])
+def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
+    assert supported(settings)
+    one = prepare(settings, SERVICE, engine=engine, random=Random(1))
+    monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
+    assert one.name == monitor.name == name_of(settings)
+
+
+@LATER
+def test_kinds_of_later_releases_are_refused_before_anything_starts(engine: Engine, settings: MonitorSettings) -> None:
+    assert not supported(settings)
+    with pytest.raises(NotImplementedError, match=name_of(settings)):
+        prepare(settings, SERVICE, engine=engine, random=Random(1))
+
+
+def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificate(engine: Engine) -> None:
+    requests = plan(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
+    contexts = [request.context for request in requests]
+    assert contexts[0] is contexts[1]
+    assert isinstance(contexts[0], ssl.SSLContext)
+    assert (contexts[0].verify_mode, contexts[0].check_hostname) == (ssl.CERT_NONE, False)
+    assert contexts[2] is None
+    assert [request.server_name for request in requests] == ["a.example", "b.example", ""]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "statuses"), [(200, {200}), (404, {404}), (301, {301, 302, 303}), (303, {301, 302, 303}), (304, {304})]
+)
+def test_any_of_three_redirects_is_wanted_where_one_is(engine: Engine, wanted: int, statuses: set[int]) -> None:
+    request = plan(engine, "http://a.example/", http_status=wanted).requests[0]
+    assert (set(request.statuses), request.wanted) == (statuses, wanted)
+
+
+def test_the_family_of_the_address_decides() -> None:
+    assert Target.of(IPv4Address("192.0.2.1"), 80) == (AF_INET, ("192.0.2.1", 80))
+    assert Target.of(IPv6Address("2001:db8::1"), 80) == (AF_INET6, ("2001:db8::1", 80))
