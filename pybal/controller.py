@@ -114,11 +114,7 @@ class Controller:
             yield alert("source", f"{self._source.problem}; {self._standing_list}")
         elif not self.pool.listed:
             yield alert("source", "no list of servers yet")
-        enabled = sum(server.member.enabled for server in self.pool.servers.values())
-        if self.pool.listed and enabled < policy.floor(self.pool):
-            yield alert(
-                "disabled", f"{enabled} of {len(self.pool.servers)} servers enabled, {policy.arithmetic(self.pool)}"
-            )
+        yield from _alerts_of(self.pool)
         for host, following in self._followed.items():
             if following.problem:
                 yield alert("unresolved", f"{host}: {following.problem}")
@@ -209,6 +205,21 @@ class Controller:
 
     def _say(self, level: LogLevel, text: str) -> None:
         self.log.emit(level, "{text}", text=text, system=self.pool.service.name)
+
+
+def _alerts_of(pool: Pool) -> Iterator[Alert]:
+    """Yield what is odd about a list, though it is obeyed."""
+    enabled = sum(server.member.enabled for server in pool.servers.values())
+    if pool.listed and enabled < policy.floor(pool):
+        text = f"{enabled} of {len(pool.servers)} servers enabled, {policy.arithmetic(pool)}"
+        yield Alert(pool.service.name, "disabled", text)
+    hosts: dict[Address | None, list[str]] = {}
+    for server in pool.servers.values():
+        hosts.setdefault(server.address, []).append(server.host)
+    for address, sharing in hosts.items():
+        if address is not None and len(sharing) > 1:
+            text = f"{', '.join(sharing)} share the address {address}: one destination"
+            yield Alert(pool.service.name, "duplicate", text)
 
 
 def _fill(line: str, change: Change) -> str:

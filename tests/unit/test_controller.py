@@ -297,6 +297,14 @@ def test_a_pool_with_fewer_enabled_servers_than_its_floor_is_an_alert() -> None:
     assert rig.alerts() == [Alert("text", "disabled", "1 of 4 servers enabled, serving 1 of 4, floor 2, 0 forced")]
 
 
+def test_two_hosts_at_one_address_are_an_alert() -> None:
+    rig = Rig()
+    rig.names["web2"] = ADDRESSES["web1"]
+    rig.starts_with("web1", "web2")
+    assert rig.wants[-1] == {"10.0.0.1": 10}
+    assert rig.alerts() == [Alert("text", "duplicate", "web1, web2 share the address 10.0.0.1: one destination")]
+
+
 def test_a_monitor_that_stays_silent_is_an_alert_and_no_decision() -> None:
     rig = Rig()
     rig.controller.start({ADDRESSES["web1"]: 10})
