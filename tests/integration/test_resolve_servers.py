@@ -30,6 +30,20 @@ def answer(query: bytes, address: str = RIGHT, *, flags: int = 0x8180, number: i
     return head + query[12:] + b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 300, 4) + socket.inet_aton(address)
 
 
+def sockets() -> tuple[socket.socket, socket.socket]:
+    """Return a UDP and a TCP socket with the same port; the latter refuses connections until it is told to listen."""
+    while True:
+        udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+        udp.bind(("127.0.0.1", 0))
+        try:
+            tcp.bind(udp.getsockname())
+        except OSError:
+            udp.close()
+            tcp.close()
+        else:
+            return udp, tcp
+
+
 class Server:
     """Answers each question with what ``reply`` makes of it, each after ``delay`` seconds."""
 
@@ -37,8 +51,7 @@ class Server:
         self.reply: Reply = lambda query: [answer(query)]
         self.delay = 0.0
         self._stop = threading.Event()
-        self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._socket.bind(("127.0.0.1", 0))
+        self._socket, self.tcp = sockets()
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -58,6 +71,7 @@ class Server:
             waker.sendto(b"", ("127.0.0.1", self.port))
         self._thread.join()
         self._socket.close()
+        self.tcp.close()
 
 
 @pytest.fixture
@@ -137,21 +151,21 @@ def test_an_answer_cut_short_by_a_server_without_tcp_is_no_definite_answer(tmp_p
 @pytest.mark.usefixtures("impatient")
 def test_silence_by_tcp_is_no_definite_answer(tmp_path: Path, server: Server) -> None:
     server.reply = lambda query: [answer(query, flags=0x8380)]
-    with socket.create_server(("127.0.0.1", server.port)):
-        assert refusal(tmp_path, server) == "no answer in 0.5 s from 127.0.0.1"
+    server.tcp.listen()
+    assert refusal(tmp_path, server) == "no answer in 0.5 s from 127.0.0.1"
 
 
 def test_a_tcp_connection_closed_at_once_is_no_definite_answer(tmp_path: Path, server: Server) -> None:
     server.reply = lambda query: [answer(query, flags=0x8380)]
-    with socket.create_server(("127.0.0.1", server.port)) as listener:
+    server.tcp.listen()
 
-        def close_at_once() -> None:
-            listener.accept()[0].close()
+    def close_at_once() -> None:
+        server.tcp.accept()[0].close()
 
-        closer = threading.Thread(target=close_at_once)
-        closer.start()
-        assert "from 127.0.0.1" in refusal(tmp_path, server)
-        closer.join()
+    closer = threading.Thread(target=close_at_once)
+    closer.start()
+    assert "from 127.0.0.1" in refusal(tmp_path, server)
+    closer.join()
 
 
 def test_aliases_are_followed_as_the_server_tells_them(tmp_path: Path, server: Server) -> None:
