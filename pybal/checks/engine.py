@@ -35,6 +35,8 @@ FROZEN = 1.0
 HEARTBEAT_TICKS = 50
 """While checks are in flight the loop is looked at so often, or its lateness would go unnoticed."""
 
+EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
+
 _BATCH = 256
 _TICKS_PER_SECOND = round(1 / TICK)
 _COMPLAIN_SECONDS = 60.0
@@ -153,12 +155,12 @@ class Engine:
 
     # -- for checks
 
-    def watch(self, watcher: Watcher, fileno: int) -> None:
+    def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:
         """Tell the watcher of events, edge-triggered, until its descriptor is forgotten."""
         if self._epoll is None:
             raise RuntimeError("a check before the engine was started, or after it was stopped")
         self._watchers[fileno] = watcher
-        self._epoll.register(fileno, _EVENTS)
+        self._epoll.register(fileno, events | select.EPOLLET)
 
     def forget(self, fileno: int) -> None:
         """Know no more of a descriptor that is about to be closed."""
@@ -302,6 +304,3 @@ class Engine:
             call()
         except Exception:  # noqa: BLE001  # one monitor's bug is not another's
             self._log.failure("Unexpected error in a check", system="checks")
-
-
-_EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET

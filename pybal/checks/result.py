@@ -31,6 +31,11 @@ class Phase(StrEnum):
     STATUS = "status"
     IDLE = "idle"
     """A connection that was open and held."""
+    QUERY = "query"
+    """A question that was asked."""
+    ANSWER = "answer"
+    ICMP = "icmp"
+    """Datagrams that were sent."""
 
 
 class Result(NamedTuple):

@@ -22,8 +22,10 @@ from pybal.config.settings import (
 )
 from pybal.model import Service
 from pybal.monitors.base import Plan
+from pybal.monitors.dnsquery import DNSQueryPlan
 from pybal.monitors.idleconnection import IdleConnectionPlan
 from pybal.monitors.proxyfetch import ProxyFetchPlan
+from pybal.monitors.udp import UDPPlan
 
 NAMES: dict[type[MonitorSettings], str] = {
     ProxyFetchSettings: "ProxyFetch",
@@ -42,7 +44,7 @@ def name_of(settings: MonitorSettings) -> str:
 
 def supported(settings: MonitorSettings) -> bool:
     """Tell whether this release can run monitors of this kind; what it cannot run must not be started with."""
-    return isinstance(settings, ProxyFetchSettings | IdleConnectionSettings)
+    return isinstance(settings, ProxyFetchSettings | IdleConnectionSettings | DNSQuerySettings | UDPSettings)
 
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
@@ -52,5 +54,9 @@ def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, rand
             return ProxyFetchPlan(settings, service, engine=engine, random=random)
         case IdleConnectionSettings():
             return IdleConnectionPlan(settings, service, engine=engine, random=random)
+        case DNSQuerySettings():
+            return DNSQueryPlan(settings, service, engine=engine, random=random)
+        case UDPSettings():
+            return UDPPlan(settings, service, engine=engine, random=random)
         case _:
             raise NotImplementedError(f"monitors of kind {name_of(settings)}")

@@ -1,0 +1,208 @@
+"""The DNS check: one question by UDP, and by TCP if the answer does not fit (RFC 1035 §4.2), in one time for both.
+
+It passes with the first answer to this very question whose code is NOERROR, with or without records, or NXDOMAIN. What
+answers another question, or comes with another number, is not believed and not held against the server: the check
+goes on waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Self
+
+from pybal.checks import dnswire
+from pybal.checks.check import READABLE, WRITABLE, Check, Target
+from pybal.checks.datagram import DatagramCheck
+from pybal.checks.dnswire import NOERROR, NXDOMAIN, Malformed, Question, Reply
+from pybal.checks.engine import Engine
+from pybal.checks.result import CheckFailed, Phase, Result, span
+
+_READ = 65536
+_READS_AT_ONCE = 8
+_LENGTH = 2
+"""Bytes before each message over TCP."""
+
+
+class DNSCheck(DatagramCheck):
+    """A check of one server. ``question`` is what it asks next, and not to be changed while it runs."""
+
+    __slots__ = ("_fail_on_nxdomain", "_number", "_random", "_strays", "_stream", "question")
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        timeout: float,
+        done: Callable[[Self, Result], None],
+        *,
+        question: Question,
+        random: Random,
+        fail_on_nxdomain: bool,
+    ) -> None:
+        super().__init__(engine, target, timeout, done)
+        self.question = question
+        self._fail_on_nxdomain = fail_on_nxdomain
+        self._random = random
+        self._number = b""
+        self._strays = 0
+        self._stream: _Stream | None = None
+
+    def _datagram(self) -> bytes:
+        self._number = self._random.getrandbits(16).to_bytes(2, "big")
+        self._strays = 0
+        return self._number + self.question.data
+
+    def _heard(self, data: bytes) -> bool:
+        if not self._in_flight or self._stream is not None:
+            return False
+        try:
+            reply = self._judged(data)
+        except CheckFailed as failure:
+            self._failed(failure)
+            return True
+        if reply is None:
+            return False
+        if reply.truncated:
+            self._ask_by_tcp()
+        else:
+            self._passed()
+        return True
+
+    def _judged(self, message: bytes) -> Reply | None:
+        """Return the reply if it is one to the question, and what is wanted; raise CheckFailed if it is not wanted."""
+        asked = self.question
+        try:
+            reply = dnswire.reply(message, self._number, asked)
+        except Malformed as error:
+            raise CheckFailed(Phase.ANSWER, f"malformed for {asked.text}: {error}", "malformed") from None
+        if reply is None:
+            self._strays += 1
+        elif reply.code != NOERROR and (reply.code != NXDOMAIN or self._fail_on_nxdomain):
+            name = dnswire.code_name(reply.code)
+            raise CheckFailed(Phase.ANSWER, f"{name} for {asked.text}", name)
+        return reply
+
+    def _ask_by_tcp(self) -> None:
+        self.deadline = 0  # from now on the stream's
+        self._stream = _Stream(
+            self._engine,
+            self._target,
+            self._by_tcp,
+            query=self._number + self.question.data,
+            judged=self._judged,
+            until=self._started_at + self.timeout,
+            lost=self._lost,
+        )
+
+    def _by_tcp(self, stream: _Stream, result: Result) -> None:
+        del stream
+        self._stream = None
+        self._end(result._replace(duration=self._engine.seconds() - self._started_at))
+
+    def _refused(self, error: OSError) -> None:
+        if not self._in_flight:
+            self._close()
+        elif self._stream is None:
+            self._errored(error)
+
+    @property
+    def _phase(self) -> Phase:
+        return Phase.QUERY
+
+    def _overdue(self) -> CheckFailed:
+        others = f" ({self._strays} that answered something else)" if self._strays else ""
+        return CheckFailed(
+            Phase.QUERY, f"{self._engine.now - self._started_at:.1f} s without an answer{others}", "timeout"
+        )
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
+        super()._close()
+
+
+class _Stream(Check):
+    """The same question over TCP, on behalf of a check and in what is left of its time."""
+
+    __slots__ = ("_buffer", "_judged", "_unsent", "_until", "_was_lost")
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        done: Callable[[_Stream, Result], None],
+        *,
+        query: bytes,
+        judged: Callable[[bytes], Reply | None],
+        until: float,
+        lost: float,
+    ) -> None:
+        super().__init__(engine, target, 0.0, done)
+        self._until = until
+        self._was_lost = lost
+        self._judged = judged
+        self._unsent = len(query).to_bytes(_LENGTH, "big") + query
+        self._buffer = b""
+        # At the next tick: a socket opened now, among events, could get the descriptor of one of them.
+        self.event = self._begin
+        engine.pause(self)
+
+    def _begin(self, events: int) -> None:
+        del events
+        if self._done is not None:
+            self.timeout = max(0.0, self._until - self._engine.now)
+            self.start()
+            self._lost = self._was_lost
+
+    def _opened(self, events: int) -> None:
+        self.event = self._exchange
+        self._exchange(events)
+
+    def _exchange(self, events: int) -> None:
+        try:
+            if self._unsent and events & WRITABLE:
+                self._unsent = self._unsent[self._socket.send(self._unsent) :]
+            if not events & READABLE:
+                return
+            for _ in range(_READS_AT_ONCE):
+                if self._take(self._socket.recv(_READ)):
+                    self._passed()
+                    return
+            self._engine.pause(self)
+        except BlockingIOError:
+            return
+        except CheckFailed as failure:
+            self._failed(failure)
+        except OSError as error:
+            self._errored(error)
+
+    def _take(self, data: bytes) -> bool:
+        """Take what has come; tell whether the answer is complete."""
+        if not data:
+            raise CheckFailed(Phase.QUERY, self._error_text("connection closed"), "connection closed")
+        self._buffer += data
+        while len(self._buffer) >= _LENGTH:
+            end = _LENGTH + int.from_bytes(self._buffer[:_LENGTH], "big")
+            if len(self._buffer) < end:
+                break
+            message, self._buffer = self._buffer[_LENGTH:end], self._buffer[end:]
+            if self._judged(message) is not None:
+                return True
+        return False
+
+    def _end(self, result: Result) -> None:
+        self._close()
+        if self._done is not None:
+            self._done(self, result)
+
+    @property
+    def _phase(self) -> Phase:
+        return Phase.QUERY if self._connected_at else Phase.CONNECT
+
+    def _error_text(self, cause: str) -> str:
+        return f"{cause}, over TCP after a truncated answer"
+
+    def _overdue(self) -> CheckFailed:
+        return CheckFailed(self._phase, self._error_text(f"nothing for {span(self.timeout)}"), "timeout")

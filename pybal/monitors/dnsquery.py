@@ -1,0 +1,108 @@
+"""DNSQuery: asks a server for the addresses of a host at intervals, and judges the code of the answer.
+
+The host is a random one of those configured, the addresses are those of the server's own family: A of an IPv4 server,
+AAAA of an IPv6 one. An answer without records is an answer. A check that came to nothing by our own fault is made once
+more at once, and then waits for its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from pybal.checks.check import Target
+from pybal.checks.dns import DNSCheck
+from pybal.checks.dnswire import RecordType, question
+from pybal.checks.engine import Engine
+from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
+from pybal.checks.schedule import Seat
+from pybal.config.settings import DNSQuerySettings
+from pybal.model import Address, Report, Service
+from pybal.monitors.base import Sample
+from pybal.monitors.record import Record
+
+DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
+
+
+class DNSQueryPlan:
+    """The questions of one service."""
+
+    name = "DNSQuery"
+
+    def __init__(self, settings: DNSQuerySettings, service: Service, *, engine: Engine, random: Random) -> None:
+        self.settings = settings
+        self.port = service.port
+        self.engine = engine
+        self.random = random
+        self.questions = {
+            version: tuple(question(name, kind) for name in settings.hostnames)
+            for version, kind in ((4, RecordType.A), (6, RecordType.AAAA))
+        }
+        """By the version of IP of the server."""
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> DNSQuery:
+        """Return a monitor of the server at this address; its host name is of no importance here."""
+        del host
+        return DNSQuery(self, address, report)
+
+
+class DNSQuery(Record):
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
+
+    __slots__ = ("_check", "_plan", "_questions", "_repeated", "_seat", "_seconds")
+
+    name = DNSQueryPlan.name
+
+    def __init__(self, plan: DNSQueryPlan, address: Address, report: Callable[[Report], None]) -> None:
+        super().__init__(report)
+        settings = plan.settings
+        self._plan = plan
+        self._questions = plan.questions[address.version]
+        self._check = DNSCheck(
+            plan.engine,
+            Target.of(address, plan.port),
+            settings.timeout,
+            self._done,
+            question=self._questions[0],
+            random=plan.random,
+            fail_on_nxdomain=settings.fail_on_nxdomain,
+        )
+        self._seconds = [0.0, 0.0]
+        self._seat: Seat | None = None
+        self._repeated = False
+
+    def samples(self) -> Iterator[Sample]:
+        yield Sample(DURATION, (("result", "successful"),), self._seconds[0])
+        yield Sample(DURATION, (("result", "failed"),), self._seconds[1])
+
+    def start(self) -> None:
+        self._seat = self._plan.engine.every(self._plan.settings.interval, self._turn)
+
+    def stop(self) -> None:
+        if self._seat is not None:
+            self._plan.engine.leave(self._seat)
+            self._seat = None
+        self._check.cancel()
+
+    def _turn(self) -> None:
+        check = self._check
+        if check.running:
+            return
+        if len(self._questions) > 1:
+            check.question = self._plan.random.choice(self._questions)
+        check.start()
+
+    def _done(self, check: DNSCheck, result: Result) -> None:
+        del check
+        verdict, plan = result.verdict, self._plan
+        if verdict is INCONCLUSIVE:
+            if self._seat is not None and not self._repeated:
+                self._repeated = True
+                plan.engine.again(self._seat)
+            return
+        self._repeated = False
+        self._seconds[verdict is FAILED] = result.duration
+        if verdict is PASSED:
+            self._passed(plan.engine.now)
+        else:
+            self._failed(result.text, f"{result.phase} {result.cause}", plan.engine.now)
