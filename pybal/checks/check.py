@@ -118,7 +118,6 @@ class Check:
     def start(self) -> None:
         """Begin; not while running. To be called in a turn of the engine or from ``done``."""
         engine = self._engine
-        self.running = True
         self._started_at = engine.seconds()
         self._lost = engine.lost
         sock = None
@@ -138,7 +137,7 @@ class Check:
             return
         self._socket, self._fileno = sock, fileno
         self.event = self._connecting
-        self._in_flight = True
+        self.running = self._in_flight = True
         engine.in_flight += 1
         engine.arm(self, self.timeout)
 

@@ -106,7 +106,7 @@ class IdleConnection(Record):
         if result.verdict is PASSED:
             self._passed(self._plan.engine.now)
         elif result.verdict is INCONCLUSIVE:
-            connection.start_in(self._retries.pause())
+            connection.start_in(FIRST_RETRY * (1 + self._plan.random.random()))  # no reason to give it ever more time
         elif result.phase is Phase.CONNECT:
             self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1
             self._down(connection, result)

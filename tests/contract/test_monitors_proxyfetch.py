@@ -433,6 +433,19 @@ def test_2020_05_25_an_error_nobody_thought_of_is_a_failed_check_and_ends_no_mon
     run(main)
 
 
+def test_nothing_of_an_answer_is_kept_until_the_next_check() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(OK[:-1], OK[-1:])
+            monitor = world.monitor(settings())
+            assert (await world.report()).up
+            fetch = monitor._fetches[0]  # type: ignore[attr-defined]
+            await world.until(lambda: not fetch.running)
+            assert (fetch._stream, fetch._response) == (None, None)
+
+    run(main)
+
+
 def test_a_check_that_takes_longer_than_the_interval_does_not_overlap_itself() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:

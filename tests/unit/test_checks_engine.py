@@ -201,6 +201,30 @@ class TestLateness:
         assert engine.lag(0.5) == 0.001
         assert engine.lag(1.0) >= 4
 
+    def test_what_arrived_while_the_loop_was_late_counts_before_deadlines_do(
+        self, reactor: Reactor, engine: Engine
+    ) -> None:
+        def answered(_mask: int) -> None:
+            descriptor.deadline = 0
+
+        descriptor = Descriptor(engine, answered)
+        engine.soon(lambda: engine.arm(descriptor, 5.0))
+        reactor.pass_time(1)
+        descriptor.speak()
+        reactor.advance(10)
+        descriptor.close()
+        assert descriptor.expired == 0
+
+    def test_time_lost_between_two_distant_turns_is_noticed_while_checks_are_in_flight(
+        self, reactor: Reactor, engine: Engine
+    ) -> None:
+        engine.in_flight += 1
+        engine.every(60, lambda: None)
+        reactor.pass_time(10)
+        reactor.advance(5)
+        reactor.pass_time(10)
+        assert engine.lost == pytest.approx(5, abs=0.6)
+
     def test_turns_missed_while_frozen_are_made_up_for_once_and_spread(self, reactor: Reactor, engine: Engine) -> None:
         turns: list[float] = []
         for _ in range(1000):
