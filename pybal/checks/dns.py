@@ -112,9 +112,7 @@ class DNSCheck(DatagramCheck):
 
     def _overdue(self) -> CheckFailed:
         others = f" ({self._strays} that answered something else)" if self._strays else ""
-        return CheckFailed(
-            Phase.QUERY, f"{self._engine.now - self._started_at:.1f} s without an answer{others}", "timeout"
-        )
+        return CheckFailed(Phase.QUERY, f"{span(self.timeout)} without an answer{others}", "timeout")
 
     def _close(self) -> None:
         if self._stream is not None:

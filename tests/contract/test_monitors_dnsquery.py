@@ -1,0 +1,375 @@
+"""DNSQuery on real sockets: servers that answer, refuse, hang, lie, and answer too much for a datagram."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.names import dns
+
+from pybal.config.settings import DNSQuerySettings
+from pybal.model import Report
+from pybal.monitors.base import Monitor
+from tests.nameserver import NameServer, Stream, answer, decoded, framed
+from tests.reactor import run
+from tests.scripted import World
+
+SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+
+Answers = Callable[[bytes], list[bytes]]
+
+
+def first_report(
+    answers: Answers, settings: DNSQuerySettings = SETTINGS, host: str = "127.0.0.1"
+) -> tuple[Report, NameServer]:
+    """Return what a monitor says first of a server that answers so."""
+
+    async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
+        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+            server.answers = answers
+            world.monitor(settings, port=server.port)
+            return await world.report(), server
+
+    return run(main)
+
+
+def by_tcp(asked: Callable[[Stream, bytes], object] | None, host: str = "127.0.0.1") -> tuple[Report, NameServer]:
+    """Return what a monitor says first of a server whose datagrams are truncated; without TCP if that is None."""
+
+    async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
+        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+            server.answers = lambda query: [answer(query, truncated=True)]
+            if asked is None:
+                await server.stop_tcp()
+            else:
+                server.asked_by_tcp = asked
+            world.monitor(SETTINGS, port=server.port)
+            return await world.report(), server
+
+    return run(main)
+
+
+def durations(monitor: Monitor) -> dict[str, float]:
+    return {dict(sample.labels)["result"]: sample.value for sample in monitor.samples()}
+
+
+async def passed(world: World, monitor: Monitor) -> None:
+    """Wait for the next check to pass."""
+    before = monitor.up_results
+    await world.until(lambda: monitor.up_results > before)
+
+
+class TestAQuestion:
+    @pytest.mark.parametrize(("host", "kind"), [("127.0.0.1", dns.A), ("::1", dns.AAAA)])
+    def test_is_for_addresses_of_the_family_of_the_server(self, host: str, kind: int) -> None:
+        report, server = first_report(lambda query: [answer(query)], host=host)
+        assert report.up
+        asked = decoded(server.queries[0])
+        assert asked.queries == [dns.Query("www.example", kind, dns.IN)]
+        assert (asked.recDes, asked.answer, asked.opCode, asked.answers) == (1, 0, 0, [])
+
+    def test_is_about_any_of_the_names_under_any_number_from_a_socket_that_is_kept(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                world.monitor(replace(SETTINGS, hostnames=("a.example", "b.example"), interval=0.02), port=server.port)
+                await world.until(lambda: len(server.queries) > 16)
+                assert {str(decoded(query).queries[0].name) for query in server.queries} == {"a.example", "b.example"}
+                assert len({decoded(query).id for query in server.queries}) > 10
+                assert len(set(server.clients)) == 1
+
+        run(main)
+
+
+class TestAnAnswer:
+    @HOSTS
+    def test_with_records_is_up(self, host: str) -> None:
+        report, _ = first_report(lambda query: [answer(query)], host=host)
+        assert (report.up, report.reason) == (True, "")
+
+    def test_without_records_is_up(self) -> None:
+        report, _ = first_report(lambda query: [answer(query, records=())])
+        assert report.up
+
+    def test_in_other_letters_is_up(self) -> None:
+        report, _ = first_report(
+            lambda query: [answer(query, questions=[dns.Query("WWW.Example", dns.A, dns.IN)])],
+        )
+        assert report.up
+
+    def test_that_no_such_name_exists_is_up(self) -> None:
+        report, _ = first_report(lambda query: [answer(query, dns.ENAME)])
+        assert report.up
+
+    def test_that_no_such_name_exists_is_down_if_told_so(self) -> None:
+        report, _ = first_report(lambda query: [answer(query, dns.ENAME)], replace(SETTINGS, fail_on_nxdomain=True))
+        assert (report.up, report.reason) == (False, "answer: NXDOMAIN for www.example A")
+
+    @HOSTS
+    @pytest.mark.parametrize(
+        ("code", "name"),
+        [(1, "FORMERR"), (2, "SERVFAIL"), (4, "NOTIMP"), (5, "REFUSED"), (9, "NOTAUTH"), (12, "RCODE 12")],
+    )
+    def test_of_an_error_is_down(self, code: int, name: str, host: str) -> None:
+        report, _ = first_report(lambda query: [answer(query, code)], host=host)
+        kind = "A" if host == "127.0.0.1" else "AAAA"
+        assert (report.up, report.reason) == (False, f"answer: {name} for www.example {kind}")
+
+    def test_of_an_error_is_down_even_if_it_does_not_repeat_the_question(self) -> None:
+        report, _ = first_report(lambda query: [answer(query, dns.ESERVER, questions=[])])
+        assert (report.up, report.reason) == (False, "answer: SERVFAIL for www.example A")
+
+    def test_that_is_cut_short_is_down(self) -> None:
+        report, _ = first_report(lambda query: [answer(query)[:-3]])
+        assert report.reason == "answer: malformed for www.example A: record 3 of 3 is cut short"
+
+
+class TestNotBelieved:
+    @pytest.mark.parametrize(
+        "stray",
+        [
+            lambda query: answer(query, dns.ESERVER, number=decoded(query).id ^ 1),
+            lambda query: answer(query, dns.ESERVER, questions=[dns.Query("web.example", dns.A, dns.IN)]),
+            lambda query: answer(query, dns.ESERVER, questions=[dns.Query("www.example", dns.AAAA, dns.IN)]),
+            lambda query: answer(query, dns.ENAME, questions=[]),
+            lambda query: query,
+            lambda _query: b"",
+            lambda query: query[:2],
+            lambda _query: b"garbage" * 100,
+        ],
+        ids=["other id", "other name", "other type", "no question", "echo", "nothing", "two bytes", "garbage"],
+    )
+    def test_what_is_no_answer_to_the_question_is_neither_good_nor_bad(self, stray: Callable[[bytes], bytes]) -> None:
+        report, _ = first_report(lambda query: [stray(query), answer(query)])
+        assert report.up
+        report, _ = first_report(lambda query: [stray(query)])
+        assert (report.up, report.reason) == (False, "query: 300 ms without an answer (1 that answered something else)")
+
+    def test_a_flood_of_it_does_not_hide_the_answer(self) -> None:
+        report, _ = first_report(lambda query: [b"garbage"] * 100 + [answer(query)], replace(SETTINGS, timeout=5.0))
+        assert report.up
+
+    def test_an_answer_that_comes_too_late_is_none_to_the_next_question(self) -> None:
+        late: list[bytes] = []
+
+        def answers(query: bytes) -> list[bytes]:
+            late.append(answer(query, dns.ESERVER))
+            return late[-2:-1]
+
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                server.answers = answers
+                monitor = world.monitor(replace(SETTINGS, timeout=0.1), port=server.port)
+                await world.until(lambda: monitor.down_results > 3)
+                assert {report.reason.partition(" (")[0] for report in world.reports} == {
+                    "query: 100 ms without an answer"
+                }
+
+        run(main)
+
+    def test_a_second_answer_to_a_question_is_not_a_second_result(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                server.answers = lambda query: [answer(query), answer(query, dns.ESERVER), b"", answer(query)]
+                monitor = world.monitor(SETTINGS, port=server.port)
+                await world.until(lambda: len(server.queries) > 5)
+                assert monitor.down_results == 0
+                assert monitor.up_results <= len(server.queries)
+
+        run(main)
+
+
+class TestNoAnswer:
+    @HOSTS
+    def test_a_server_that_hangs_is_down_when_time_is_up(self, host: str) -> None:
+        report, _ = first_report(lambda _query: [], host=host)
+        assert (report.up, report.reason) == (False, "query: 300 ms without an answer")
+
+    @HOSTS
+    def test_a_port_where_nobody_listens_is_down_at_once(self, host: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor, host) as server, World(reactor, host) as world:
+                await server.stop()
+                monitor = world.monitor(replace(SETTINGS, timeout=3600.0), port=server.port)
+                report = await world.report()
+                assert (report.up, report.reason) == (False, "query: refused")
+                assert 0 < durations(monitor)["failed"] < 10
+                await world.until(lambda: monitor.down_results > 3)
+                assert len(world.reports) == 1
+
+        run(main)
+
+    @HOSTS
+    def test_a_server_that_was_restarted_is_up_with_the_next_check(self, host: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor, host) as server, World(reactor, host) as world:
+                monitor = world.monitor(SETTINGS, port=server.port)
+                assert (await world.report()).up
+                await server.stop()
+                assert (await world.report()).reason == "query: refused"
+                failures = monitor.down_results
+                server.listen()
+                assert (await world.report()).up
+                assert monitor.down_results <= failures + 1
+
+        run(main)
+
+    def test_a_restart_between_two_checks_goes_unnoticed(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                monitor = world.monitor(SETTINGS, port=server.port)
+                for _ in range(3):
+                    await passed(world, monitor)
+                    await server.stop()
+                    server.listen()
+                assert monitor.down_results == 0
+
+        run(main)
+
+
+class TestATruncatedAnswer:
+    @HOSTS
+    def test_is_asked_for_once_more_by_tcp(self, host: str) -> None:
+        asked: list[bytes] = []
+
+        def by(stream: Stream, query: bytes) -> None:
+            asked.append(query)
+            stream.say(answer(query))
+
+        report, server = by_tcp(by, host)
+        assert report.up
+        assert asked[0] == server.queries[0]
+
+    def test_may_be_truncated_in_tcp_too(self) -> None:
+        report, _ = by_tcp(lambda stream, query: stream.say(answer(query, truncated=True)))
+        assert report.up
+
+    def test_of_an_error_is_asked_for_no_more(self) -> None:
+        report, server = first_report(lambda query: [answer(query, dns.EREFUSED, truncated=True)])
+        assert report.reason == "answer: REFUSED for www.example A"
+        assert server.streams == []
+
+    def test_is_judged_by_what_tcp_says(self) -> None:
+        report, _ = by_tcp(lambda stream, query: stream.say(answer(query, dns.ESERVER)))
+        assert (report.up, report.reason) == (False, "answer: SERVFAIL for www.example A")
+
+    def test_may_come_in_pieces(self) -> None:
+        def by(stream: Stream, query: bytes) -> None:
+            for number, octet in enumerate(framed(answer(query))):
+                stream.server.reactor.callLater(number / 1000, stream.transport.write, bytes([octet]))
+
+        report, _ = by_tcp(by)
+        assert report.up
+
+    def test_is_not_taken_from_another_question(self) -> None:
+        def by(stream: Stream, query: bytes) -> None:
+            stream.say(answer(query, dns.ESERVER, number=decoded(query).id ^ 1))
+            stream.say(b"")
+            stream.say(answer(query))
+
+        report, _ = by_tcp(by)
+        assert report.up
+
+    @HOSTS
+    def test_and_no_tcp_is_down(self, host: str) -> None:
+        report, _ = by_tcp(None, host)
+        assert (report.up, report.reason) == (False, "connect: refused, over TCP after a truncated answer")
+
+    def test_and_tcp_that_hangs_is_down_in_the_time_of_one_check(self) -> None:
+        report, _ = by_tcp(lambda _stream, _query: None)
+        assert not report.up
+        assert report.reason.startswith("query: nothing for ")
+        assert report.reason.endswith(" ms, over TCP after a truncated answer")
+        assert 100 < int(report.reason.split()[3]) <= 300
+
+    def test_and_tcp_that_is_closed_is_down(self) -> None:
+        report, _ = by_tcp(lambda stream, _query: stream.transport.loseConnection())
+        assert (report.up, report.reason) == (False, "query: connection closed, over TCP after a truncated answer")
+
+    def test_and_tcp_that_is_reset_is_down(self) -> None:
+        report, _ = by_tcp(lambda stream, _query: stream.transport.abortConnection())
+        assert (report.up, report.reason) == (False, "query: reset, over TCP after a truncated answer")
+
+    def test_and_tcp_that_is_garbage_is_down(self) -> None:
+        report, _ = by_tcp(lambda stream, _query: stream.transport.write(b"HTTP/1.0 400 Bad Request\r\n\r\n"))
+        assert not report.up
+        assert report.reason.endswith(" ms, over TCP after a truncated answer")
+
+    @pytest.mark.parametrize("when", ["asked", "truncated", "asked by TCP"])
+    def test_leaves_nothing_when_stopped_in_the_middle(self, when: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                server.answers = lambda query: [answer(query, truncated=True)]
+                server.asked_by_tcp = lambda _stream, _query: None
+                monitor = world.monitor(SETTINGS, port=server.port)
+                if when == "truncated":
+                    await world.until(lambda: world.engine._paused)
+                else:
+                    await world.until(lambda: server.streams if when == "asked by TCP" else server.queries)
+                monitor.stop()
+                await world.pause(0.05)
+                assert world.reports == []
+
+        run(main)
+
+
+def test_durations_are_there_from_the_start_and_say_how_long_each_outcome_took() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            monitor = world.monitor(SETTINGS, port=server.port)
+            assert {sample.metric for sample in monitor.samples()} == {
+                "pybal_monitor_dnsquery_request_duration_seconds"
+            }
+            assert durations(monitor) == {"successful": 0, "failed": 0}
+            await world.report()
+            assert 0 < durations(monitor)["successful"] < 0.3
+            assert durations(monitor)["failed"] == 0
+            server.answers = lambda _query: []
+            await world.report()
+            assert 0.3 <= durations(monitor)["failed"] < 5
+
+    run(main)
+
+
+def test_checks_of_one_server_never_overlap() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            server.answers = lambda _query: []
+            monitor = world.monitor(replace(SETTINGS, interval=0.02, timeout=0.2), port=server.port)
+            await world.until(lambda: monitor.down_results >= 3)
+            assert len(server.queries) <= 4
+
+    run(main)
+
+
+def test_a_frozen_loop_proves_nothing() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            server.answers = lambda _query: []
+            monitor = world.monitor(replace(SETTINGS, interval=3600, timeout=5.0), port=server.port)
+            await world.until(lambda: server.queries)
+            world.skipped = 10.0
+            await world.until(lambda: world.engine.inconclusive)
+            assert (monitor.up, monitor.down_results, world.reports) == (None, 0, [])
+            server.answers = lambda query: [answer(query)]
+            assert (await world.report()).up  # it is made once more at once
+
+    run(main)
+
+
+def test_an_answer_counts_however_late_the_loop_sees_it() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+
+            def answers(query: bytes) -> list[bytes]:
+                world.skipped += 10.0
+                return [answer(query)]
+
+            server.answers = answers
+            monitor = world.monitor(replace(SETTINGS, interval=3600, timeout=5.0), port=server.port)
+            assert (await world.report()).up
+            assert monitor.down_results == world.engine.inconclusive == 0
+
+    run(main)
