@@ -147,8 +147,8 @@ def _bridge(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address, int]:
     """Return what is held when a list leaves no eligible server: those that leave with it serve until names resolve."""
     if any(server.eligible for server in servers.values()):
         return pool.held
-    leaving = (server for host, server in pool.servers.items() if server.pooled and host not in servers)
-    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in leaving if s.address is not None}})
+    pooled = (server for server in pool.servers.values() if server.pooled)
+    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in pooled if s.address is not None}})
 
 
 def _locate(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
@@ -203,7 +203,7 @@ def _claim(pool: Pool) -> Pool:
         host: replace(server, placement=Placement.POOLED)
         for host, server in pool.servers.items()
         if server.address in pool.held and server.eligible and server.health is Health.UNKNOWN
-        if server.placement is not Placement.POOLED
+        if not server.pooled
     }
     claimed = {server.address for server in pool.servers.values()}
     left = {address: weight for address, weight in pool.held.items() if address not in claimed}
@@ -244,7 +244,7 @@ def _alone(pool: Pool) -> tuple[dict[str, Placement], int]:
         elif server.health is up:
             placements[host] = pooled
             serve += 1
-        elif server.health is unknown and (optimistic or server.placement is pooled):
+        elif server.health is unknown and (optimistic or server.placement is not out):
             placements[host] = pooled
         else:
             placements[host] = out

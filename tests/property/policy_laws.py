@@ -162,7 +162,7 @@ def check_placement(pool: Pool, server: Server, stood: Placement, *, lacking: bo
         assert lacking or server.placement is Placement.OUT, "nobody is forced once the floor serves"
     else:
         assert server.placement is not Placement.FORCED, "unknown, so not forced"
-        stays = stood is Placement.POOLED or pool.service.initially_up
+        stays = stood is not Placement.OUT or pool.service.initially_up
         assert is_pooled(server) or not stays, "unknown: stays pooled"
         assert lacking or stays or not is_pooled(server), "unknown: enters only where the floor needs it"
     if eligible(server) and lacking and stood is not Placement.OUT:
