@@ -10,6 +10,9 @@ from random import Random
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
+from pybal.checks.check import Target
+from pybal.checks.idle import HeldConnection
+from pybal.checks.result import Phase
 from pybal.config.settings import IdleConnectionSettings
 from pybal.model import IPProtocol, Service
 from pybal.monitors import idleconnection
@@ -66,7 +69,8 @@ def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
 
             def talk(peer: Peer) -> None:
                 if not peer.closed:
-                    peer.say(chunk)
+                    if len(peer.transport.dataBuffer) < len(chunk):
+                        peer.say(chunk)
                     reactor.callLater(0, talk, peer)
 
             world.server.connected = talk
@@ -77,6 +81,33 @@ def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
             monitor.stop()
             await world.until(lambda: world.server.peers[0].closed)
             await world.pause(0.01)
+
+    run(main)
+
+
+@pytest.mark.parametrize("said", [b"", bytes(20_000)], ids=["at once", "behind more than is read in one go"])
+def test_a_close_that_comes_together_with_the_connection_is_noticed(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pybal.checks.idle._READ", 1000)
+
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            results: list[tuple[Phase, str]] = []
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                target = Target.of(IPv4Address("127.0.0.1"), listening.getsockname()[1])
+                held = HeldConnection(
+                    world.engine, target, 5.0, lambda _held, result: results.append((result.phase, result.cause)), ()
+                )
+
+                def turn() -> None:
+                    held.start()
+                    with listening.accept()[0] as peer:
+                        peer.sendall(said)
+
+                world.engine.soon(turn)
+                await world.until(lambda: len(results) == 2)
+            assert results == [(Phase.CONNECT, ""), (Phase.IDLE, "closed")]
 
     run(main)
 
@@ -142,6 +173,23 @@ class TestALostConnection:
                 assert counts(monitor, FAILED) == {"ConnectionRefusedError": monitor.down_results - 1}
                 world.server.listen(reactor, world.host)
                 assert (await world.report()).up
+
+        run(main)
+
+    def test_that_had_lasted_is_tried_again_quickly_whatever_went_before(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.connected = Peer.reset
+                monitor = world.monitor(QUICK)
+                await world.until(lambda: monitor.down_results >= 6)
+                world.server.connected = lambda _peer: None
+                up_results, connections = monitor.up_results, len(world.server.peers)
+                await world.until(lambda: monitor.up_results > up_results and len(world.server.peers) > connections)
+                world.skipped += 10
+                down_results = monitor.down_results
+                world.server.peers[-1].reset()
+                await world.until(lambda: monitor.down_results > down_results)
+                assert monitor._retries.following < QUICK.max_delay  # type: ignore[attr-defined]
 
         run(main)
 

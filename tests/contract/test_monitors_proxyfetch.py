@@ -357,6 +357,24 @@ class TestOurOwnTrouble:
 
         run(main)
 
+    def test_while_it_lasts_checks_are_repeated_once_at_once_and_then_have_their_turns(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Refused(socket.SocketType):
+            def connect_ex(self, _address: object) -> int:
+                return errno.ENETUNREACH
+
+        monkeypatch.setattr(check_module, "SocketType", Refused)
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.monitor(settings(interval=60))
+                await world.until(lambda: world.engine.checks >= 2)
+                await world.pause(0.3)
+                assert world.engine.checks <= 3
+
+        run(main)
+
     def test_a_frozen_checker_declares_nobody_dead_and_checks_again_at_once(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
