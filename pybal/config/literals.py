@@ -39,12 +39,13 @@ class Item:
 
 # Not every parenthesis: "(unspecified)" is a text that templates leave behind.
 _LITERAL = re.compile(r"\[|\(?\s*[uUbB]?['\"]|\(\s*\)")
-_GAP = re.compile(r"(?:\s++|#[^\n]*+|(?<=\s);[^\n]*+)*+")
+# No possessive quantifier anywhere: Debian 12's Python 3.11.2 hangs in them (cpython#101955).
+_GAP = re.compile(r"(?:\s|#[^\n]*|(?<=\s);[^\n]*)*")
 _TOKEN = re.compile(
     r"""
-      [uUbB]? (?: '(?P<single>(?:[^'\\\n]|\\.)*+)' | "(?P<double>(?:[^"\\\n]|\\.)*+)" )
-    | (?P<number> -?[0-9]++(?:\.[0-9]*+)? )
-    | (?P<name> [^\W\d][\w.]*+ )
+      [uUbB]? (?: '(?P<single>[^'\\\n]*(?:\\.[^'\\\n]*)*)' | "(?P<double>[^"\\\n]*(?:\\.[^"\\\n]*)*)" )
+    | (?P<number> -?[0-9]+(?:\.[0-9]*)? )
+    | (?P<name> [^\W\d][\w.]* )
     | (?P<mark> [][(),] )
     """,
     re.VERBOSE | re.DOTALL,
