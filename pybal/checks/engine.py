@@ -25,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pybal.checks.places import Places
 from pybal.checks.result import Result
 from pybal.checks.schedule import TICK, Schedule, Seat, Timed
 
@@ -36,6 +37,9 @@ HEARTBEAT_TICKS = 50
 """While checks are in flight the loop is looked at so often, or its lateness would go unnoticed."""
 
 EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
+
+PROCESSES = 32
+"""How many commands may run at once."""
 
 _BATCH = 256
 _TICKS_PER_SECOND = round(1 / TICK)
@@ -76,6 +80,7 @@ class Engine:
 
     Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
     name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
+    ``processes`` are the places for commands, shared by all services.
     """
 
     _log = Logger()
@@ -90,6 +95,7 @@ class Engine:
         self.lost = 0.0
         self.lag_max = 0.0
         self.local_errors: Counter[str] = Counter()
+        self.processes = Places(PROCESSES)
         self._lags = [0] * _LAG_BUCKETS
         self._complained: dict[str, float] = {}
         self._epoll: select.epoll | None = None

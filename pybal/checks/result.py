@@ -24,6 +24,9 @@ PASSED, FAILED, INCONCLUSIVE = Verdict
 class Phase(StrEnum):
     """How far a check had come."""
 
+    START = "start"
+    """A command that was not begun."""
+    EXIT = "exit"
     CONNECT = "connect"
     TLS = "tls"
     HEADERS = "headers"

@@ -25,6 +25,7 @@ from pybal.monitors.base import Plan
 from pybal.monitors.dnsquery import DNSQueryPlan
 from pybal.monitors.idleconnection import IdleConnectionPlan
 from pybal.monitors.proxyfetch import ProxyFetchPlan
+from pybal.monitors.runcommand import RunCommandPlan
 from pybal.monitors.udp import UDPPlan
 
 NAMES: dict[type[MonitorSettings], str] = {
@@ -44,7 +45,9 @@ def name_of(settings: MonitorSettings) -> str:
 
 def supported(settings: MonitorSettings) -> bool:
     """Tell whether this release can run monitors of this kind; what it cannot run must not be started with."""
-    return isinstance(settings, ProxyFetchSettings | IdleConnectionSettings | DNSQuerySettings | UDPSettings)
+    return isinstance(
+        settings, ProxyFetchSettings | IdleConnectionSettings | DNSQuerySettings | UDPSettings | RunCommandSettings
+    )
 
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
@@ -58,5 +61,7 @@ def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, rand
             return DNSQueryPlan(settings, service, engine=engine, random=random)
         case UDPSettings():
             return UDPPlan(settings, service, engine=engine, random=random)
+        case RunCommandSettings():
+            return RunCommandPlan(settings, service, engine=engine, random=random)
         case _:
             raise NotImplementedError(f"monitors of kind {name_of(settings)}")

@@ -1,0 +1,95 @@
+"""What a command says: read as it comes, the end of it kept, and made fit for people to read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import IO
+
+from pybal.checks.engine import Engine
+from pybal.checks.result import Result
+
+KEPT = 4096
+"""Bytes that are kept: the last, where commands say what they came to."""
+LONGEST_LINE = 200
+"""Characters of a line within a reason."""
+
+_READ = 65536
+"""As much as a pipe holds."""
+_BURST = 1 << 20
+"""Bytes that are read as fast as they come …"""
+_REST = 0.1
+"""… before this many seconds of rest: who floods is not to keep us busy, and waits."""
+
+
+class Output:
+    """Reads ``pipe``, the end of one command's, until :meth:`close`, which does not close it."""
+
+    __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "_pipe", "deadline", "event", "kept", "size")
+
+    def __init__(self, engine: Engine, pipe: IO[bytes], broke: Callable[[Exception], None]) -> None:
+        self.kept = b""
+        self.size = 0
+        self.deadline = 0
+        self.event: Callable[[int], None] = self._hear
+        self._engine = engine
+        self._pipe = pipe
+        self._fileno = pipe.fileno()
+        self._broke = broke
+        self._burst_end = _BURST
+        os.set_blocking(self._fileno, False)
+        engine.watch(self, self._fileno)
+
+    def close(self) -> None:
+        """Read what there is, and then no more."""
+        self._read()
+        self._engine.forget(self._fileno)
+        self._fileno = -1
+        self.deadline = 0
+
+    # -- for the engine
+
+    def expire(self) -> None:
+        self._burst_end = self.size + _BURST
+        self._read()
+
+    def settle(self, result: Result) -> None:
+        """Nothing to tell: it is the command that has a result."""
+
+    def broke(self, error: Exception) -> None:
+        self._broke(error)
+
+    # -- own
+
+    def _hear(self, events: int) -> None:
+        del events
+        if not self.deadline:
+            self._read()
+            if self.size >= self._burst_end:
+                self._engine.arm(self, _REST)
+
+    def _read(self) -> None:
+        if self._fileno < 0:
+            return
+        data = self._pipe.read(_READ)
+        if data:
+            self.size += len(data)
+            self.kept = (self.kept + data)[-KEPT:]
+
+
+def lines(output: bytes) -> list[str]:
+    """Return the lines that have something in them, with all that is not printable escaped."""
+    return [_legible(line.rstrip()) for line in output.splitlines() if line.strip()]
+
+
+def last_line(output: bytes) -> str:
+    """Return the last line that has something in it, shortened; empty if there is none."""
+    found = lines(output)
+    if not found:
+        return ""
+    return found[-1] if len(found[-1]) <= LONGEST_LINE else found[-1][: LONGEST_LINE - 1] + "…"
+
+
+def _legible(line: bytes) -> str:
+    text = line.decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,136 @@
+"""RunCommand: runs a command for a server at intervals; exit status 0 means up, anything else down.
+
+A command that cannot be run says nothing of the server: that is an error in the log, and the server stays what it was,
+or unknown. What the trouble of the moment prevented (descriptors, processes, memory) is tried once more at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+
+from twisted.logger import Logger, LogLevel
+
+from pybal.checks.command import UNRUNNABLE, Command
+from pybal.checks.engine import Engine
+from pybal.checks.output import lines
+from pybal.checks.result import INCONCLUSIVE, PASSED, Result
+from pybal.checks.schedule import Seat
+from pybal.config.settings import RunCommandSettings, ServerField
+from pybal.model import Address, Report, Service
+from pybal.monitors.base import Sample
+from pybal.monitors.record import Record
+
+DURATION = "pybal_monitor_runcommand_run_duration_seconds"
+
+_COMPLAIN_SECONDS = 600.0
+
+
+class RunCommandPlan:
+    """The command of one service."""
+
+    name = "RunCommand"
+
+    _log = Logger()
+
+    def __init__(self, settings: RunCommandSettings, service: Service, *, engine: Engine, random: Random) -> None:
+        del random
+        self.settings = settings
+        self.engine = engine
+        self._port = service.port
+        self._system = f"{service.name} {self.name}"
+        self.trouble = ""
+        """Why the command cannot be run, as far as it was logged."""
+        self._crowded_until = 0.0
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> RunCommand:
+        """Return a monitor of this server."""
+        return RunCommand(self, host, address, report)
+
+    def argv(self, host: str, address: Address) -> Sequence[str]:
+        """Return the command and its arguments for one server."""
+        facts = {ServerField.HOST: host, ServerField.IP: str(address), ServerField.PORT: str(self._port)}
+        arguments = (facts[item] if isinstance(item, ServerField) else item for item in self.settings.arguments)
+        return (self.settings.command, *arguments)
+
+    def ran(self, host: str, result: Result, output: bytes) -> None:
+        """Log what a command said, if it is to be logged."""
+        said = lines(output) if self.settings.log_output else []
+        if said:
+            level = LogLevel.info if result.verdict is PASSED else LogLevel.warn
+            text = "\n".join((f"{host}: {result.cause or 'status 0'}, output:", *said))
+            self._log.emit(level, "{text}", text=text, system=self._system)
+
+    def unrunnable(self, reason: str) -> None:
+        """Log why the command cannot be run, once until it could be, or another reason comes up."""
+        if self.trouble != reason:
+            self.trouble = reason
+            text = f"cannot run {self.settings.command}: {reason}; its servers stay as they are"
+            self._log.error("{text}", text=text, system=self._system)
+
+    def crowded(self) -> None:
+        """Log, but not often, that a command still waits for a place when its next turn has come."""
+        if self.engine.now >= self._crowded_until:
+            self._crowded_until = self.engine.now + _COMPLAIN_SECONDS
+            text = f"commands come late: more than {self.engine.processes.most} want to run at once"
+            self._log.warn("{text}", text=text, system=self._system)
+
+
+class RunCommand(Record):
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
+
+    __slots__ = ("_command", "_host", "_plan", "_repeated", "_seat", "_seconds")
+
+    name = RunCommandPlan.name
+
+    def __init__(self, plan: RunCommandPlan, host: str, address: Address, report: Callable[[Report], None]) -> None:
+        super().__init__(report)
+        self._plan = plan
+        self._host = host
+        self._command = Command(plan.engine, plan.argv(host, address), plan.settings.timeout, self._done)
+        self._seat: Seat | None = None
+        self._seconds = {0: 0.0}
+        self._repeated = False
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the duration of the last run that ended in each way; a signal counts as a negative exit code."""
+        for exitcode, seconds in self._seconds.items():
+            result = "failed" if exitcode else "successful"
+            yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), seconds)
+
+    def start(self) -> None:
+        self._seat = self._plan.engine.every(self._plan.settings.interval, self._turn)
+
+    def stop(self) -> None:
+        if self._seat is not None:
+            self._plan.engine.leave(self._seat)
+            self._seat = None
+        self._command.cancel()
+
+    def _turn(self) -> None:
+        if not self._command.running:
+            self._command.start()
+        elif self._command.waiting:
+            self._plan.crowded()
+
+    def _done(self, command: Command, result: Result) -> None:
+        if result.verdict is INCONCLUSIVE:
+            self._say_nothing(result)
+            return
+        self._repeated = False
+        self._plan.trouble = ""
+        self._seconds[command.exitcode] = result.duration
+        passed = result.verdict is PASSED
+        if not (passed and self.up):
+            self._plan.ran(self._host, result, command.output)
+        if passed:
+            self._passed(self._plan.engine.now)
+        else:
+            self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
+
+    def _say_nothing(self, result: Result) -> None:
+        if result.cause == UNRUNNABLE:
+            self._plan.unrunnable(result.reason)
+        elif self._seat is not None and not self._repeated:
+            self._repeated = True
+            self._plan.engine.again(self._seat)
