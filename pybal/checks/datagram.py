@@ -31,7 +31,6 @@ class DatagramCheck(Check):
 
     def start(self) -> None:
         engine = self._engine
-        self.running = True
         self._started_at = engine.seconds()
         self._lost = engine.lost
         try:
@@ -39,7 +38,7 @@ class DatagramCheck(Check):
         except OSError as error:
             self._void(error)  # it never left
             return
-        self._in_flight = True
+        self.running = self._in_flight = True
         engine.in_flight += 1
         engine.arm(self, self.timeout)
 

@@ -84,16 +84,8 @@ class DNSCheck(DatagramCheck):
         return reply
 
     def _ask_by_tcp(self) -> None:
-        self.deadline = 0  # from now on the stream's
-        self._stream = _Stream(
-            self._engine,
-            self._target,
-            self._by_tcp,
-            query=self._number + self.question.data,
-            judged=self._judged,
-            until=self._started_at + self.timeout,
-            lost=self._lost,
-        )
+        query = self._number + self.question.data
+        self._stream = _Stream(self._engine, self._target, self.timeout, self._by_tcp, query=query, judged=self._judged)
 
     def _by_tcp(self, stream: _Stream, result: Result) -> None:
         del stream
@@ -111,6 +103,8 @@ class DNSCheck(DatagramCheck):
         return Phase.QUERY
 
     def _overdue(self) -> CheckFailed:
+        if self._stream is not None:
+            return self._stream.overdue()
         others = f" ({self._strays} that answered something else)" if self._strays else ""
         return CheckFailed(Phase.QUERY, f"{span(self.timeout)} without an answer{others}", "timeout")
 
@@ -122,24 +116,22 @@ class DNSCheck(DatagramCheck):
 
 
 class _Stream(Check):
-    """The same question over TCP, on behalf of a check and in what is left of its time."""
+    """The same question over TCP, on behalf of a check whose deadline is that of both."""
 
-    __slots__ = ("_buffer", "_judged", "_unsent", "_until", "_was_lost")
+    __slots__ = ("_buffer", "_judged", "_unsent")
 
     def __init__(
         self,
         engine: Engine,
         target: Target,
+        timeout: float,
         done: Callable[[_Stream, Result], None],
         *,
         query: bytes,
         judged: Callable[[bytes], Reply | None],
-        until: float,
-        lost: float,
     ) -> None:
-        super().__init__(engine, target, 0.0, done)
-        self._until = until
-        self._was_lost = lost
+        super().__init__(engine, target, timeout, done)
+        self._started_at = engine.now
         self._judged = judged
         self._unsent = len(query).to_bytes(_LENGTH, "big") + query
         self._buffer = b""
@@ -147,12 +139,17 @@ class _Stream(Check):
         self.event = self._begin
         engine.pause(self)
 
+    def overdue(self) -> CheckFailed:
+        """Say how far it had come when time was up."""
+        arrived = f"{len(self._buffer)} bytes" if self._buffer else "nothing"
+        reason = f"{arrived} in {span(self._engine.now - self._started_at)}"
+        return CheckFailed(self._phase, self._error_text(reason), "timeout")
+
     def _begin(self, events: int) -> None:
         del events
         if self._done is not None:
-            self.timeout = max(0.0, self._until - self._engine.now)
             self.start()
-            self._lost = self._was_lost
+            self.deadline = 0
 
     def _opened(self, events: int) -> None:
         self.event = self._exchange
@@ -201,6 +198,3 @@ class _Stream(Check):
 
     def _error_text(self, cause: str) -> str:
         return f"{cause}, over TCP after a truncated answer"
-
-    def _overdue(self) -> CheckFailed:
-        return CheckFailed(self._phase, self._error_text(f"nothing for {span(self.timeout)}"), "timeout")
