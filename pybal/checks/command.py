@@ -9,6 +9,8 @@ There is no shell, no signal handler and no thread: a pidfd, watched by the engi
 * The group is killed before the process is waited for; until then nobody else can have its number.
 * At most so many run at once (:attr:`Engine.processes`). The place of a command that was killed is free when the
   process is gone, which for one that hangs in the kernel may be never.
+* A start holds up the loop until the command is executed (1 ms with 10,000 descriptors open): its file must not be on
+  a file system that may hang.
 """
 
 from __future__ import annotations

@@ -25,9 +25,6 @@ from pybal.monitors.kinds import name_of, prepare, supported
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
-LATER = pytest.mark.parametrize(
-    "settings", [DNSQuerySettings(("a.example",)), UDPSettings(), RunCommandSettings("/bin/true")]
-)
 
 
 @pytest.fixture
@@ -39,19 +36,21 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
     return ProxyFetchPlan(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
 
 
-@pytest.mark.parametrize("settings", [ProxyFetchSettings(("http://a.example/",)), IdleConnectionSettings()])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ProxyFetchSettings(("http://a.example/",)),
+        IdleConnectionSettings(),
+        DNSQuerySettings(("a.example",)),
+        UDPSettings(),
+        RunCommandSettings("/bin/true"),
+    ],
+)
 def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
     assert supported(settings)
     one = prepare(settings, SERVICE, engine=engine, random=Random(1))
     monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
     assert one.name == monitor.name == name_of(settings)
-
-
-@LATER
-def test_kinds_of_later_releases_are_refused_before_anything_starts(engine: Engine, settings: MonitorSettings) -> None:
-    assert not supported(settings)
-    with pytest.raises(NotImplementedError, match=name_of(settings)):
-        prepare(settings, SERVICE, engine=engine, random=Random(1))
 
 
 def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificate(engine: Engine) -> None:
