@@ -28,10 +28,11 @@ _MOST_DIGITS = 18
 _DEFAULT = Member("")
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
-_TEXT = r"""[uU]?(?:'[^'\\]*+'|"[^"\\]*+")"""
-_NUMBER = r"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]*+)?"
-_PAIR = re.compile(rf"\s*+({_TEXT})\s*+:\s*+({_TEXT}|{_NUMBER}|True|False|None)\s*+")
-_LINE = re.compile(rf"\{{(?:{_PAIR.pattern}(?:,{_PAIR.pattern})*+,?)?\s*+\}}\s*+(?:#.*)?")
+_TEXT = r"""[uU]?(?:'[^'\\]*'|"[^"\\]*")"""
+_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?"
+_PAIR = re.compile(rf"({_TEXT})\s*:\s*({_TEXT}|{_NUMBER}|True|False|None)\s*")
+# Each part ends in its blanks, so that a line can be read in one way only and a bad one is refused soon.
+_LINE = re.compile(rf"\{{\s*(?:{_PAIR.pattern}(?:,\s*{_PAIR.pattern})*(?:,\s*)?)?\}}\s*(?:#.*)?")
 _NAMES = {"True": True, "False": False, "None": None}
 
 

@@ -297,3 +297,13 @@ class TestResponse:
         response = Response()
         response.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000)
         assert (response.received, response.progress, len(response._buffer)) == (70000, "70000 of 100000 bytes", 0)
+
+
+@pytest.mark.parametrize(
+    "line", [b"Cache: x\r\n", b"Content-Type: x\r\n", b"Trailer: x\r\n", b"A:" + b" " * 60 + b"\r\n"]
+)
+def test_many_fields_that_lead_nowhere_do_not_keep_the_loop(line: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + line * 500
+    assert http.glance(head) == 0
+    assert http.glance(head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok") == 0
+    assert http.glance(head + b"Content-Length: 2\r\n\r\nok") == 200
