@@ -340,3 +340,9 @@ def test_a_pool_cannot_be_changed_in_place() -> None:
     with pytest.raises(TypeError):
         pool.servers["a"] = pool.servers["b"]  # type: ignore[index]  # that it cannot be assigned to is the point
     assert replace(pool.servers["a"], placement=Placement.OUT) is not pool.servers["a"]
+
+
+def test_a_forced_server_whose_accuser_goes_is_unknown_and_stays() -> None:
+    pool = after(fresh("abc", monitors=(M, N)), up("a", M), up("a", N), down("b", M), down("c", M), up("c", N))
+    assert standing(pool) == "a b!"
+    assert standing(after(pool, Reconfigured(service(monitors=(N,))))) == "a b c"
