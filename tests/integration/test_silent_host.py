@@ -1,0 +1,62 @@
+"""A host that is gone answers neither ARP nor neighbour discovery, and UDP and DNSQuery hear of it from the kernel.
+
+In a network of its own: two ends of a virtual cable, of which one has an address and the other says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.settings import DNSQuerySettings, UDPSettings
+from tests.reactor import run
+from tests.scripted import World
+
+NETWORK = (
+    "ip link set lo up",
+    "ip link add dev near type veth peer name far",
+    "ip addr add 10.77.0.1/24 dev near",
+    "ip addr add fd77::1/64 dev near nodad",
+    "ip link set dev near up",
+    "ip link set dev far up",
+)
+HOSTS = ("10.77.0.2", "fd77::2")
+
+
+def _unshared(*command: str) -> subprocess.CompletedProcess[str]:
+    unshare = ("unshare", "--net", "--user", "--map-root-user")
+    return subprocess.run((*unshare, *command), capture_output=True, text=True, timeout=60, check=False)
+
+
+def _has_networks() -> bool:
+    return bool(shutil.which("unshare")) and _unshared("sh", "-ec", NETWORK[1]).returncode == 0
+
+
+@pytest.mark.skipif(not _has_networks(), reason="may not make a network of its own: needs root or user namespaces")
+def test_a_host_that_is_gone_is_down_and_was_never_up() -> None:
+    result = _unshared(
+        "sh", "-ec", "\n".join((*NETWORK, f"exec {sys.executable} -m tests.integration.test_silent_host"))
+    )
+    assert json.loads(result.stdout or "{}") == [
+        [False, reason, 0] for reason in ("icmp: host unreachable", "query: host unreachable") for _ in HOSTS
+    ], result.stderr
+
+
+async def _watch(reactor: EPollReactor) -> None:
+    """Print what the monitors of the hosts report first, and how often any of them was up."""
+    async with World(reactor) as world:
+        for world.host in HOSTS:
+            for settings in (UDPSettings(), DNSQuerySettings(("www.example",))):
+                world.monitor(settings, port=53)
+        reports = [await world.report() for _ in world.monitors]
+        ups = sum(monitor.up_results for monitor in world.monitors)
+    print(json.dumps(sorted((report.up, report.reason, ups) for report in reports)))  # noqa: T201  # for the test
+
+
+if __name__ == "__main__":
+    run(_watch, timeout=50.0)
