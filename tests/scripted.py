@@ -154,3 +154,13 @@ class World:
         """Wait until it is true; the deadline is the test's."""
         while not true():
             await self.pause(0.002)
+
+
+def saying(*pieces: bytes) -> Callable[[Peer], None]:
+    """Return what says these pieces and leaves the connection open."""
+
+    def answer(peer: Peer) -> None:
+        for piece in pieces:
+            peer.say(piece)
+
+    return answer

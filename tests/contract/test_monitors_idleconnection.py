@@ -237,8 +237,9 @@ class TestACleanClose:
     def test_after_a_long_life_reconnects_at_once(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                world.monitor(IDLE)  # with pauses of 3 s
+                monitor = world.monitor(IDLE)  # with pauses of 3 s
                 await world.report()
+                monitor._pauses.pause()  # type: ignore[attr-defined]  # as if it had been closed quickly before
                 await world.until(lambda: world.server.peers)
                 world.skipped += 3.5
                 world.server.peers[0].close()
@@ -246,6 +247,7 @@ class TestACleanClose:
                 await world.until(lambda: len(world.server.peers) == 2)
                 assert reactor.seconds() - closed < 2
                 assert len(world.reports) == 1
+                assert monitor._pauses.following == 3  # type: ignore[attr-defined]
 
         run(main)
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import re
-import resource
-import socket
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks import check as check_module
 from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.proxyfetch import DURATION
 from tests.reactor import run
-from tests.scripted import Peer, World
+from tests.scripted import Peer, World, saying
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -30,14 +26,6 @@ def settings(
     max_failures: int = 0,
 ) -> ProxyFetchSettings:
     return ProxyFetchSettings(urls or ("http://www.example/",), http_status, timeout, interval, check_all, max_failures)
-
-
-def saying(*pieces: bytes) -> Callable[[Peer], None]:
-    def answer(peer: Peer) -> None:
-        for piece in pieces:
-            peer.say(piece)
-
-    return answer
 
 
 def closing_after(data: bytes) -> Callable[[Peer], None]:
@@ -308,125 +296,6 @@ class TestSamples:
             async with World(reactor) as world:
                 monitor = world.monitor(settings("http://a.example/", "http://a.example/"))
                 assert len(list(monitor.samples())) == 2
-
-        run(main)
-
-
-class TestOurOwnTrouble:
-    def test_a_checker_out_of_descriptors_declares_nobody_dead(self) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings())
-                assert (await world.report()).up
-                soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-                spare = socket.socket()
-                lowest = spare.fileno()
-                spare.close()
-                await world.until(lambda: not world.engine.in_flight)
-                resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-                try:
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] >= 3)
-                finally:
-                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-                up_results = monitor.up_results
-                await world.until(lambda: monitor.up_results > up_results)
-                assert (monitor.up, monitor.down_results) == (True, 0)
-                assert world.engine.inconclusive >= 3
-                assert len(world.reports) == 1
-
-        run(main)
-
-    @pytest.mark.parametrize(
-        "number", [errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EPERM, errno.EACCES, errno.EHOSTUNREACH, errno.ENOBUFS]
-    )
-    def test_what_connect_refuses_at_once_says_nothing_of_the_server(
-        self, number: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        class Refused(socket.SocketType):
-            def connect_ex(self, _address: object) -> int:
-                return number
-
-        monkeypatch.setattr(check_module, "SocketType", Refused)
-
-        async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings())
-                await world.until(lambda: world.engine.local_errors[errno.errorcode[number]] >= 2)
-                assert (monitor.up, world.reports) == (None, [])
-
-        run(main)
-
-    def test_while_it_lasts_checks_are_repeated_once_at_once_and_then_have_their_turns(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        class Refused(socket.SocketType):
-            def connect_ex(self, _address: object) -> int:
-                return errno.ENETUNREACH
-
-        monkeypatch.setattr(check_module, "SocketType", Refused)
-
-        async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(settings(interval=60))
-                await world.until(lambda: world.engine.checks >= 2)
-                await world.pause(0.3)
-                assert world.engine.checks <= 3
-
-        run(main)
-
-    def test_a_frozen_checker_declares_nobody_dead_and_checks_again_at_once(self) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings(timeout=5, interval=60))
-                assert (await world.report()).up
-                world.server.asked = saying()
-                world.engine.again(monitor._seat)  # type: ignore[attr-defined]  # instead of waiting for a minute
-                await world.until(lambda: world.engine.in_flight)
-                world.skipped += 20
-                await world.until(lambda: world.engine.inconclusive)
-                world.server.asked = saying(OK)
-                for peer in world.server.peers:
-                    if not peer.closed:
-                        peer.say(OK)
-                await world.until(lambda: monitor.up_results >= 2)
-                assert (monitor.down_results, len(world.reports)) == (0, 1)
-
-        run(main)
-
-    def test_an_answer_that_came_while_the_checker_was_frozen_counts(self) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-
-                def freeze(_peer: Peer) -> None:
-                    world.skipped += 20
-                    saying(OK)(_peer)
-
-                world.server.asked = freeze
-                monitor = world.monitor(settings(timeout=5, interval=60))
-                assert (await world.report()).up
-                assert monitor.down_results == 0
-
-        run(main)
-
-    def test_a_step_of_the_wall_clock_neither_stops_nor_storms_the_checks(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings(interval=0.1))
-                await world.until(lambda: monitor.up_results >= 2)
-                for stepped in (1.6e9, 1.8e9):
-                    clock = iter([stepped] * 1_000_000)
-                    monkeypatch.setattr("time.time", clock.__next__)
-                    began, wanted = reactor.seconds(), monitor.up_results + 3
-                    while monitor.up_results < wanted:
-                        await world.pause(0.002)
-                    assert reactor.seconds() - began >= 0.15
-                assert monitor.down_results == 0
 
         run(main)
 
