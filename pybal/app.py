@@ -31,6 +31,7 @@ from pybal.monitors.base import Monitor
 from pybal.resolve import Lookup, Resolver
 from pybal.sources import kinds as sources
 from pybal.status.listener import StatusFactory, listen
+from pybal.status.metrics import Family
 from pybal.status.site import Status
 from pybal.systemd import Notifier
 
@@ -133,6 +134,7 @@ class App:
             monitors=self._monitors,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
+            families=self._families,
         )
         factory = StatusFactory(status, self._reactor, host_names={socket.gethostname()})
         for ip in (*instrumentation.ips, *instrumentation.advertised_ips):
@@ -142,6 +144,18 @@ class App:
         for name, controller in self._controllers.items():
             for host, monitor in controller.monitors():
                 yield name, host, monitor
+
+    def _families(self) -> Iterator[Family]:
+        """Yield the metrics of the daemon itself."""
+        engine = self._engine
+        yield Family("pybal_checks_total", "counter", "Checks made", (((), engine.checks),))
+        void = "Checks whose result said nothing of the server"
+        yield Family("pybal_checks_inconclusive_total", "counter", void, (((), engine.inconclusive),))
+        errors = [((("error", name),), count) for name, count in engine.local_errors.items()]
+        yield Family("pybal_checks_local_errors_total", "counter", "What local resources refused", errors)
+        yield Family("pybal_loop_lost_seconds_total", "counter", "How late the loop came in all", (((), engine.lost),))
+        verified = [((("service", name),), self._reconciler.verified(name)) for name in self._controllers]
+        yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
 
     def _alerts(self) -> Iterator[Alert]:
         for controller in self._controllers.values():

@@ -124,6 +124,14 @@ def test_check_pybal_reads_all_three_states_of_alerts(site: Site, running: Daemo
         assert check_pybal(again.get("/alerts")) == "WARNING"
 
 
+def test_the_daemon_tells_of_itself_in_metrics(running: Daemon) -> None:
+    metrics = running.get("/metrics").splitlines()
+    assert 'pybal_ipvs_verified{service="web"} 1.0' in metrics
+    assert "pybal_checks_inconclusive_total 0.0" in metrics
+    (checks,) = (line for line in metrics if line.startswith("pybal_checks_total "))
+    assert float(checks.rpartition(" ")[2]) >= 3
+
+
 def test_the_pool_file_is_followed(site: Site, running: Daemon) -> None:
     site.pool(*HOSTS, weight=25)
     running.wait(lambda: f"-r 127.0.1.1:{site.port} -g -w 25" in running.get("/v1/ipvs"), "the new weight")
