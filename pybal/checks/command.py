@@ -98,8 +98,6 @@ class Command:
     # -- for the engine
 
     def expire(self) -> None:
-        if self._process is None:
-            return
         self._kill()
         self.exitcode = -signal.SIGKILL
         said = last_line(self.output)
@@ -141,7 +139,7 @@ class Command:
             engine.watch(self, self._fileno)
         except OSError as error:
             self._kill()
-            self._not_begun(error)
+            self._local(error.errno or 0)
             return
         engine.arm(self, self._started_at - engine.now + self.timeout)
 
@@ -205,10 +203,13 @@ class Command:
         """End with a result that says nothing of the server, for the command never ran."""
         number = getattr(error, "errno", None) or 0
         if number in _LOCAL:
-            name = self._engine.local_error(number)
-            self._void(f"{os.strerror(number)} ({name})", name)
+            self._local(number)
         else:
             self._void(os.strerror(number) if number else str(error), UNRUNNABLE)
+
+    def _local(self, number: int) -> None:
+        name = self._engine.local_error(number)
+        self._void(f"{os.strerror(number)} ({name})", name)
 
     def _void(self, reason: str, cause: str) -> None:
         self._engine.inconclusive += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -15,6 +16,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
+from pybal.checks.engine import Watcher
 from pybal.checks.places import Places
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.monitors.base import Monitor
@@ -230,6 +232,17 @@ class TestCannotBeRun:
         run(main)
         assert texts(logged) == []
 
+    def test_what_the_trouble_of_the_moment_prevented_is_tried_once_more_at_once(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                with descriptors_left(0):
+                    world.monitor(settings("/bin/true", interval=1000))
+                    await world.until(lambda: world.engine.local_errors["EMFILE"] == 2)
+                    await world.pause(0.3)
+                assert world.engine.local_errors["EMFILE"] == 2
+
+        run(main)
+
     @pytest.mark.parametrize("count", range(1, 10))
     def test_running_out_of_descriptors_half_way_leaves_nothing_behind(self, count: int) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -241,6 +254,33 @@ class TestCannotBeRun:
                 monitor.stop()
                 assert world.engine.local_errors or monitor.up
                 await world.until(lambda: world.engine.processes.taken == 0)
+                assert descriptors() <= before
+
+        run(main)
+
+    @pytest.mark.parametrize("full_after", [0, 1])
+    def test_a_process_that_cannot_be_watched_is_killed_and_says_nothing(
+        self, tmp_path: Path, full_after: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                watch, watched = world.engine.watch, []
+
+                def full(watcher: Watcher, fileno: int) -> None:
+                    watched.append(fileno)
+                    if len(watched) > full_after:
+                        raise OSError(errno.ENOSPC, "as if /proc/sys/fs/epoll/max_user_watches were reached")
+                    watch(watcher, fileno)
+
+                monkeypatch.setattr(world.engine, "watch", full)
+                before = descriptors()
+                file = tmp_path / "pids"
+                script = 'echo $$ > "$1"; exec sleep 1000'
+                monitor = world.monitor(sh(script, str(file), timeout=1000))
+                await world.until(lambda: world.engine.local_errors["ENOSPC"])
+                monitor.stop()
+                await world.until(lambda: world.engine.processes.taken == 0)
+                assert (monitor.up, world.reports) == (None, [])
                 assert descriptors() <= before
 
         run(main)
@@ -289,14 +329,15 @@ class TestTimeout:
 
         run(main)
 
-    def test_an_end_that_came_while_the_loop_was_frozen_counts_before_the_timeout(self) -> None:
+    def test_an_end_that_came_while_the_loop_was_frozen_counts_before_the_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/cat", "/proc/self/stat", timeout=5.0))
-                await world.until(lambda: world.engine.in_flight)
+                file = tmp_path / "pids"
+                world.monitor(sh('echo $$ >> "$1"; sleep 0.2', str(file), timeout=5.0))
+                await world.until(lambda: pids(file, 1))
+                os.waitid(os.P_PID, pids(file, 1)[0], os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  # the loop is to be frozen
                 world.skipped += 30
                 assert (await world.report()).up
-                assert monitor.up
 
         run(main)
 
@@ -375,18 +416,21 @@ class TestStop:
 
         run(main)
 
-    def test_stopping_what_waits_gives_its_turn_to_the_next(self) -> None:
+    def test_stopping_what_waits_gives_its_turn_to_the_next(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.engine.processes = Places(1)
                 first = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
                 await world.until(lambda: world.engine.in_flight)
-                second, third = world.monitor(settings("/bin/true")), world.monitor(settings("/bin/true"))
+                file = tmp_path / "second"
+                second = world.monitor(settings("/usr/bin/touch", str(file)))
+                third = world.monitor(settings("/bin/true"))
                 await world.until(lambda: len(world.engine.processes._waiting) == 2)
                 second.stop()
                 first.stop()
                 assert (await world.report()).up
                 assert (first.up, second.up, third.up) == (None, None, True)
+                assert not file.exists()
 
         run(main)
 
