@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -365,6 +366,54 @@ def test_checks_of_one_server_never_overlap() -> None:
             monitor = world.monitor(replace(SETTINGS, interval=0.02, timeout=0.2), port=server.port)
             await world.until(lambda: monitor.down_results >= 3)
             assert len(server.queries) <= 4
+
+    run(main)
+
+
+def test_local_trouble_says_nothing_of_the_server_and_is_tried_again_once_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            with monkeypatch.context() as patch:
+                patch.setattr("pybal.checks.datagram.SocketType", full)
+                monitor = world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+                await world.until(lambda: world.engine.inconclusive == 2)
+                await world.pause(0.2)
+            assert world.engine.inconclusive == 2
+            assert (monitor.up, world.reports, durations(monitor)["failed"]) == (None, [], 0)
+            assert world.engine.local_errors == {"EMFILE": 2}
+
+    run(main)
+
+
+def test_after_a_failure_the_next_question_comes_from_another_socket() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            server.answers = lambda _query: []
+            monitor = world.monitor(replace(SETTINGS, timeout=0.05), port=server.port)
+            await world.until(lambda: monitor.down_results >= 3)
+            assert len(set(server.clients)) >= 3
+
+    run(main)
+
+
+def test_an_error_between_two_checks_is_not_held_against_the_next() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            monitor = world.monitor(SETTINGS, port=server.port)
+            for noticed in (True, False):
+                await passed(world, monitor)
+                await server.stop()
+                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+                server.listen()
+                if not noticed:
+                    monitor._turn()  # type: ignore[attr-defined]  # likewise
+                await passed(world, monitor)
+            assert monitor.down_results == 0
 
     run(main)
 
