@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.daemon import PATIENCE, Daemon, WebServer, daemon, free_port
+from tests.daemon import PATIENCE, Daemon, WebServer, daemon, free_port, wait_for
 
 HOSTS = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 
@@ -159,6 +161,31 @@ def test_why_a_server_is_out_is_told(site: Site, running: Daemon) -> None:
     running.wait(lambda: "127.0.1.3:\tenabled/partially up/not pooled" in running.get("/pools/web"), "depooled")
     assert "status: HTTP 503, wanted 200" in running.get("/v1/pools/web/127.0.1.3")
     running.wait_for_log("serving 2 of 3, floor 2, 0 forced: 127.0.1.3 depooled")
+
+
+def test_a_daemon_that_was_frozen_blames_no_server_and_still_finds_the_dead_one(site: Site, running: Daemon) -> None:
+    running.process.send_signal(signal.SIGSTOP)
+    site.servers["127.0.1.3"].stop()
+    frozen = time.monotonic()
+    wait_for(lambda: time.monotonic() > frozen + 10, lambda: "ten seconds")
+    running.process.send_signal(signal.SIGCONT)
+    running.wait(lambda: "127.0.1.3:\tenabled/down/not pooled" in running.get("/pools/web"), "the dead server found")
+    assert running.get("/pools/web").count("/up/pooled") == 2
+    assert "reports server 127.0.1.1" not in running.log
+    assert "reports server 127.0.1.2" not in running.log
+
+
+def test_a_daemon_without_descriptors_blames_no_server(running: Daemon) -> None:
+    pid = running.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, limits[1]))  # what is open stays open
+    running.wait_for_log("EMFILE")
+    exhausted = time.monotonic()
+    wait_for(lambda: time.monotonic() > exhausted + 2, lambda: "several intervals")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    running.wait(lambda: 'local_errors_total{error="EMFILE"}' in running.get("/metrics"), "the metric")
+    assert running.get("/pools/web").count("/up/pooled") == 3
+    assert "reports server" not in running.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
