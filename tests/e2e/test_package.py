@@ -27,7 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "pybal"
     left_out = shutil.ignore_patterns(".venv", ".git", ".*_cache", "build", "*.egg-info", "__pycache__", ".hypothesis")
     shutil.copytree(REPOSITORY, source, ignore=left_out)
-    run("dpkg-buildpackage", "-b", "-us", "-uc", cwd=source)
+    run("dpkg-buildpackage", "-b", "-d", "-us", "-uc", cwd=source)  # -d: nothing is compiled, so no build-essential
     (package,) = folder.glob("*.deb")
     run("dpkg", "-x", str(package), str(folder / "root"), cwd=folder)
     return folder / "root"
