@@ -236,10 +236,15 @@ class TestCannotBeRun:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 with descriptors_left(0):
-                    world.monitor(settings("/bin/true", interval=1000))
+                    monitor = world.monitor(settings("/bin/true", interval=1000))
                     await world.until(lambda: world.engine.local_errors["EMFILE"] == 2)
                     await world.pause(0.3)
                 assert world.engine.local_errors["EMFILE"] == 2
+                world.engine.soon(monitor._turn)  # type: ignore[attr-defined]  # in 1000 s' time
+                assert (await world.report()).up
+                with descriptors_left(0):
+                    world.engine.soon(monitor._turn)  # type: ignore[attr-defined]  # likewise
+                    await world.until(lambda: world.engine.local_errors["EMFILE"] == 4)
 
         run(main)
 
@@ -260,7 +265,7 @@ class TestCannotBeRun:
 
     @pytest.mark.parametrize("full_after", [0, 1])
     def test_a_process_that_cannot_be_watched_is_killed_and_says_nothing(
-        self, tmp_path: Path, full_after: int, monkeypatch: pytest.MonkeyPatch
+        self, full_after: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
@@ -274,11 +279,8 @@ class TestCannotBeRun:
 
                 monkeypatch.setattr(world.engine, "watch", full)
                 before = descriptors()
-                file = tmp_path / "pids"
-                script = 'echo $$ > "$1"; exec sleep 1000'
-                monitor = world.monitor(sh(script, str(file), timeout=1000))
-                await world.until(lambda: world.engine.local_errors["ENOSPC"])
-                monitor.stop()
+                monitor = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await world.until(lambda: world.engine.local_errors["ENOSPC"] == 2)
                 await world.until(lambda: world.engine.processes.taken == 0)
                 assert (monitor.up, world.reports) == (None, [])
                 assert descriptors() <= before
