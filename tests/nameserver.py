@@ -121,6 +121,11 @@ class NameServer:
         await self.stop()
         await self.stop_tcp()
 
+    def say(self, message: bytes) -> None:
+        """Send a datagram to who was the last to ask."""
+        assert self._datagrams is not None
+        self._datagrams.write(message, self.clients[-1])
+
     def listen(self) -> None:
         """Listen to UDP, at the first time also to TCP at the same port."""
         while True:

@@ -71,15 +71,11 @@ class DatagramCheck(Check):
 
     def _open(self) -> None:
         family = self._target.family
-        sock = SocketType(family, _TYPE)
-        try:
-            sock.setsockopt(*(_HEAR_IPV4 if family == AF_INET else _HEAR_IPV6))
-            sock.connect(self._target.sockaddr)
-            self._engine.watch(self, sock.fileno(), _EVENTS)
-        except OSError:
-            sock.close()
-            raise
-        self._socket, self._fileno = sock, sock.fileno()
+        self._socket = sock = SocketType(family, _TYPE)
+        self._fileno = sock.fileno()
+        sock.setsockopt(*(_HEAR_IPV4 if family == AF_INET else _HEAR_IPV6))
+        sock.connect(self._target.sockaddr)
+        self._engine.watch(self, self._fileno, _EVENTS)
         self.event = self._read
 
     def _read(self, events: int) -> None:

@@ -116,7 +116,7 @@ class DNSCheck(DatagramCheck):
 
 
 class _Stream(Check):
-    """The same question over TCP, on behalf of a check whose deadline is that of both."""
+    """The same question over TCP, on behalf of a check whose deadline, always the sooner one, is that of both."""
 
     __slots__ = ("_buffer", "_judged", "_unsent")
 
@@ -149,7 +149,6 @@ class _Stream(Check):
         del events
         if self._done is not None:
             self.start()
-            self.deadline = 0
 
     def _opened(self, events: int) -> None:
         self.event = self._exchange
