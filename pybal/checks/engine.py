@@ -165,8 +165,8 @@ class Engine:
         """Tell the watcher of events, edge-triggered, until its descriptor is forgotten."""
         if self._epoll is None:
             raise RuntimeError("a check before the engine was started, or after it was stopped")
-        self._watchers[fileno] = watcher
         self._epoll.register(fileno, events | select.EPOLLET)
+        self._watchers[fileno] = watcher
 
     def forget(self, fileno: int) -> None:
         """Know no more of a descriptor that is about to be closed."""
