@@ -278,6 +278,24 @@ class TestATruncatedAnswer:
         assert report.up
         assert len(server.streams) == 1
 
+    def test_was_an_answer_whatever_icmp_says_later(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                waiting: list[tuple[Stream, bytes]] = []
+                server.answers = lambda query: [answer(query, truncated=True)]
+                server.asked_by_tcp = lambda stream, query: waiting.append((stream, query))
+                monitor = world.monitor(replace(SETTINGS, interval=3600.0, timeout=10.0), port=server.port)
+                await world.until(lambda: waiting)
+                await server.stop()
+                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+                await world.pause(0.05)
+                for stream, query in waiting:
+                    stream.say(answer(query))
+                assert (await world.report()).up
+                assert 0.05 <= durations(monitor)["successful"] < 10
+
+        run(main)
+
     def test_may_come_in_pieces(self) -> None:
         def by(stream: Stream, query: bytes) -> None:
             for number, octet in enumerate(framed(answer(query))):
