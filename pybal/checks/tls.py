@@ -26,9 +26,9 @@ def reason_of(error: ssl.SSLError) -> str:
 
 
 class TLSStream:
-    """A TLS client on a connected socket. ``server_name`` is sent as SNI, unless it is an address.
+    """A TLS client on a connected socket. ``server_name`` is sent as SNI, unless it is an address or empty.
 
-    There is no handshake to be asked for: what is sent waits for it, and ``secured`` tells that it is done.
+    What is sent waits for the handshake, and ``secured`` tells that it is done.
     """
 
     __slots__ = ("_incoming", "_object", "_outgoing", "_plain", "_socket", "_unsent", "secured")
@@ -37,9 +37,23 @@ class TLSStream:
         self.secured = False
         self._socket = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
+        self._object = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
         self._plain = b""
         self._unsent = b""
+
+    def handshake(self) -> None:
+        """Bring the handshake to its end without anything to send; BlockingIOError until it is."""
+        while not self.secured:
+            try:
+                self._object.do_handshake()
+                self.secured = True
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fill()
+            except ssl.SSLError:
+                self._flush()  # the alert tells the server why
+                raise
+        self._flush()
 
     def send(self, data: bytes) -> int:
         """Take all of it, to be sent by :meth:`recv` as soon as that can be."""

@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
 from pybal.config.errors import Unwanted, shown
-from pybal.config.literals import Kind, is_literal, items
+from pybal.config.literals import Kind, is_literal, items, unescaped
 from pybal.config.settings import ServerField
 from pybal.model import Address
 
@@ -69,6 +69,7 @@ def integer(low: int, high: int, what: str = "a whole number") -> Converter[int]
 
 
 port = integer(1, _HIGHEST_PORT, "a port number")
+port_or_services = integer(0, _HIGHEST_PORT, "a port number, or 0 for that of the service,")
 asn = integer(1, 2**32 - 1, "an AS number")
 unsigned = integer(0, 2**32 - 1)
 
@@ -262,6 +263,17 @@ def arguments(text: str) -> tuple[str | ServerField, ...]:
         else:
             found.append(item.value)
     return tuple(found)
+
+
+def octets(text: str) -> bytes:
+    """Return the bytes of a text, in quotes or bare, with what its escapes stand for."""
+    raw = text.encode().decode("latin-1")  # a character for each byte, as an escape is
+    if not is_literal(raw):
+        return unescaped(raw).encode("latin-1")
+    found = items(raw)
+    if len(found) == 1 and found[0].kind is Kind.TEXT:
+        return found[0].value.encode("latin-1")
+    raise Unwanted(shown(text), "one text, best in quotes")
 
 
 def _of_family(text: str, family: type[A]) -> A:

@@ -12,7 +12,9 @@ from pybal.config.convert import (
     command,
     hostname,
     integer,
+    octets,
     pause,
+    port_or_services,
     seconds,
     some,
 )
@@ -23,6 +25,7 @@ from pybal.config.settings import (
     MonitorSettings,
     ProxyFetchSettings,
     RunCommandSettings,
+    TCPConnectSettings,
     UDPSettings,
 )
 
@@ -83,6 +86,16 @@ def _runcommand(options: Options) -> RunCommandSettings:
     )
 
 
+def _tcpconnect(options: Options) -> TCPConnectSettings:
+    return TCPConnectSettings(
+        send=options.get("tcpconnect.send", octets, b""),
+        expect=options.get("tcpconnect.expect", octets, b""),
+        port=options.get("tcpconnect.port", port_or_services, 0),
+        timeout=options.get("tcpconnect.timeout", seconds, 5.0),
+        interval=options.get("tcpconnect.interval", seconds, 10.0),
+    )
+
+
 KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
     {
         "ProxyFetch": _proxyfetch,
@@ -90,6 +103,7 @@ KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
         "DNSQuery": _dnsquery,
         "UDP": _udp,
         "RunCommand": _runcommand,
+        "TCPConnect": _tcpconnect,
     }
 )
 """Name, as in pybal.conf → how the settings of that kind are read from a service's section."""

@@ -83,6 +83,11 @@ def items(text: str) -> tuple[Item, ...]:
     return tuple(found)
 
 
+def unescaped(text: str) -> str:
+    """Return a text with what its escapes stand for."""
+    return _ESCAPE.sub(_unescape, text)
+
+
 def _tokens(text: str) -> Iterator[Item | str]:
     """Yield items, marks as text, and the empty text at the end."""
     position = _end_of_gap(text, 0)
@@ -109,7 +114,7 @@ def _item(match: re.Match[str]) -> Item | str:
         case "name":
             return Item(Kind.NAME, match[0])
         case quoted:
-            return Item(Kind.TEXT, _ESCAPE.sub(_unescape, match[quoted or 0]))
+            return Item(Kind.TEXT, unescaped(match[quoted or 0]))
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -117,7 +122,7 @@ def _unescape(match: re.Match[str]) -> str:
     if code[0] == "x" and len(code) > 1:
         return chr(int(code[1:], 16))
     if code[0] in "01234567":
-        return chr(int(code, 8))
+        return chr(int(code, 8) & 0xFF)  # as Python 2 has it
     return _ESCAPED.get(code, match[0])
 
 

@@ -80,7 +80,25 @@ class RunCommandSettings:
     log_output: bool = True
 
 
-MonitorSettings = ProxyFetchSettings | IdleConnectionSettings | DNSQuerySettings | UDPSettings | RunCommandSettings
+@dataclass(frozen=True, slots=True)
+class TCPConnectSettings:
+    """Options of TCPConnect. ``port`` 0 is the service's; without ``expect``, if something is sent, any answer will do."""
+
+    send: bytes = b""
+    expect: bytes = b""
+    port: int = 0
+    timeout: float = 5.0
+    interval: float = 10.0
+
+
+MonitorSettings = (
+    ProxyFetchSettings
+    | IdleConnectionSettings
+    | DNSQuerySettings
+    | UDPSettings
+    | RunCommandSettings
+    | TCPConnectSettings
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pybal.config.settings import (
     MonitorSettings,
     ProxyFetchSettings,
     RunCommandSettings,
+    TCPConnectSettings,
     UDPSettings,
 )
 from pybal.model import Service
@@ -26,6 +27,7 @@ from pybal.monitors.dnsquery import DNSQueryPlan
 from pybal.monitors.idleconnection import IdleConnectionPlan
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 from pybal.monitors.runcommand import RunCommandPlan
+from pybal.monitors.tcpconnect import TCPConnectPlan
 from pybal.monitors.udp import UDPPlan
 
 NAMES: dict[type[MonitorSettings], str] = {
@@ -34,6 +36,7 @@ NAMES: dict[type[MonitorSettings], str] = {
     DNSQuerySettings: "DNSQuery",
     UDPSettings: "UDP",
     RunCommandSettings: "RunCommand",
+    TCPConnectSettings: "TCPConnect",
 }
 """The name of each kind, as in pybal.conf."""
 
@@ -45,9 +48,7 @@ def name_of(settings: MonitorSettings) -> str:
 
 def supported(settings: MonitorSettings) -> bool:
     """Tell whether this release can run monitors of this kind; what it cannot run must not be started with."""
-    return isinstance(
-        settings, ProxyFetchSettings | IdleConnectionSettings | DNSQuerySettings | UDPSettings | RunCommandSettings
-    )
+    return type(settings) in NAMES
 
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
@@ -63,5 +64,7 @@ def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, rand
             return UDPPlan(settings, service, engine=engine, random=random)
         case RunCommandSettings():
             return RunCommandPlan(settings, service, engine=engine, random=random)
+        case TCPConnectSettings():
+            return TCPConnectPlan(settings, service, engine=engine, random=random)
         case _:
             raise NotImplementedError(f"monitors of kind {name_of(settings)}")

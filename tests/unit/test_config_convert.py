@@ -309,6 +309,30 @@ def test_arguments_are_nothing_else(text: str) -> None:
     refusal(convert.arguments, text)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", b""),
+        ('""', b""),
+        ("PING", b"PING"),
+        (r"PING\r\n", b"PING\r\n"),
+        (r"'PING\r\n'", b"PING\r\n"),
+        (r'"it\'s \"x\" \\ \0\x00\xff\377\777"', b'it\'s "x" \\ \0\0\xff\xff\xff'),
+        ("'\u00e9\u20ac'", b"\xc3\xa9\xe2\x82\xac"),
+        ("\u00e9", b"\xc3\xa9"),
+        (r"['\r\n']", b"\r\n"),
+        ("it's", b"it's"),
+    ],
+)
+def test_octets_are_a_text_with_escapes(text: str, expected: bytes) -> None:
+    assert convert.octets(text) == expected
+
+
+@pytest.mark.parametrize("text", ["'a', 'b'", "[]", "[1]", "'a"])
+def test_octets_are_one_text(text: str) -> None:
+    refusal(convert.octets, text)
+
+
 def test_a_shown_value_is_short_and_on_one_line() -> None:
     assert shown("a\nb\0") == r"'a\nb\x00'"
     assert len(shown("x" * 1000)) == 82

@@ -18,6 +18,7 @@ from pybal.config.settings import (
     MonitorSettings,
     ProxyFetchSettings,
     RunCommandSettings,
+    TCPConnectSettings,
     UDPSettings,
 )
 from pybal.model import IPProtocol, Service
@@ -44,6 +45,8 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
         DNSQuerySettings(("a.example",)),
         UDPSettings(),
         RunCommandSettings("/bin/true"),
+        TCPConnectSettings(),
+        TCPConnectSettings(expect=b"220"),
     ],
 )
 def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:

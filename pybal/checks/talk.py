@@ -1,0 +1,167 @@
+"""A check that talks over a connection, plain or with TLS, until what has come is enough.
+
+A kind says what it says first (:attr:`Talk.unsaid`), and takes what comes (:meth:`Talk._take`).
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Self
+
+from pybal.checks.check import READABLE, Check, Target
+from pybal.checks.engine import Engine
+from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.tls import TLSStream, reason_of
+
+_READ = 65536
+_READS_AT_ONCE = 8
+
+
+class Talk(Check):
+    """A check of one target; with a ``context`` it talks TLS, and asks for ``server_name`` if there is one."""
+
+    __slots__ = ("_arrived", "_context", "_server_name", "_spoke_at", "_tls", "_unsaid")
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        timeout: float,
+        done: Callable[[Self, Result], None],
+        *,
+        context: ssl.SSLContext | None = None,
+        server_name: str = "",
+    ) -> None:
+        super().__init__(engine, target, timeout, done)
+        self._context = context
+        self._server_name = server_name
+        self._tls: TLSStream | None = None
+        self._unsaid = b""
+        self._arrived = 0
+        self._spoke_at = 0.0
+
+    # -- for the kinds
+
+    def _begin(self) -> None:
+        """Begin to talk: the connection is there, nothing was said."""
+
+    def _secured(self, stream: TLSStream) -> bool:
+        """Look at TLS that is there; tell whether that is all there is to wait for."""
+        del stream
+        return False
+
+    def _take(self, data: bytes) -> bool:
+        """Take what has come, nothing at the end of the connection; tell whether that is all there is to wait for."""
+        raise NotImplementedError
+
+    def _say(self, data: bytes) -> None:
+        self._unsaid += data
+
+    @property
+    def _progress(self) -> str:
+        """What had arrived, empty for nothing."""
+        return f"{self._arrived} bytes" if self._arrived else ""
+
+    def _closed(self) -> CheckFailed:
+        """Return what to raise when the connection ends too early."""
+        return CheckFailed(self._phase, self._error_text("connection closed"), "connection closed")
+
+    # -- what happens, in order
+
+    def _opened(self, events: int) -> None:
+        self._unsaid = b""
+        self._arrived = 0
+        self._spoke_at = 0.0
+        if self._context is not None:
+            self._tls = TLSStream(self._socket, self._context, self._server_name)
+        self._begin()
+        self.event = self._exchange
+        self._exchange(events)
+
+    def _exchange(self, events: int) -> None:
+        try:
+            if self._done_after(events):
+                self._passed()
+        except BlockingIOError:
+            return
+        except CheckFailed as failure:
+            self._failed(failure)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            self._failed(self._closed())
+        except ssl.SSLError as error:
+            self._failed(CheckFailed(self._phase, reason_of(error)))
+        except OSError as error:
+            self._errored(error)
+
+    def _done_after(self, events: int) -> bool:
+        """Go as far as can be gone without waiting; tell whether that was all."""
+        tls = self._tls
+        if tls is not None and not tls.secured:
+            tls.handshake()
+            if self._secured(tls):
+                return True
+        self._send()
+        if tls is None and not events & READABLE:
+            return False
+        stream = tls or self._socket
+        for _ in range(_READS_AT_ONCE):
+            data = stream.recv(_READ)
+            if data:
+                self._arrived += len(data)
+                self._spoke_at = self._engine.now
+            if self._take(data):
+                return True
+            self._send()
+        self._engine.pause(self)
+        return False
+
+    def _send(self) -> None:
+        if self._unsaid:
+            try:
+                sent = (self._tls or self._socket).send(self._unsaid)
+            except BlockingIOError:
+                sent = 0
+            self._unsaid = self._unsaid[sent:]
+
+    def _close(self) -> None:
+        super()._close()
+        self._tls = None
+
+    # -- what to say of a failure
+
+    @property
+    def _phase(self) -> Phase:
+        if self.event != self._exchange:
+            return Phase.CONNECT
+        if self._tls is not None and not self._tls.secured:
+            return Phase.TLS
+        return self._talking
+
+    @property
+    def _talking(self) -> Phase:
+        """Where it is when there is nothing to do but to talk."""
+        return Phase.ANSWER
+
+    def _error_text(self, cause: str) -> str:
+        phase = self._phase
+        if phase is Phase.TLS:
+            return f"{cause} during the handshake"
+        if phase is Phase.CONNECT:
+            return cause
+        return f"{cause} after {self._progress}" if self._progress else f"{cause} before an answer"
+
+    def _overdue(self) -> CheckFailed:
+        phase, now = self._phase, self._engine.now
+        if phase is Phase.CONNECT:
+            return super()._overdue()
+        silence = now - (self._spoke_at or self._connected_at)
+        if phase is Phase.TLS:
+            reason = f"handshake timeout after {span(now - self._connected_at)}"
+        elif not self._progress:
+            reason = f"{silence:.1f} s without a byte"
+        elif silence > self.timeout / 2:
+            reason = f"{self._progress}, then nothing for {span(silence)}"
+        else:
+            reason = f"{self._progress} in {span(now - self._connected_at)}, and slowly more"
+        return CheckFailed(phase, f"{reason} (connected in {span(self._connected_at - self._started_at)})", "timeout")

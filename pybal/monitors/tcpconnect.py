@@ -1,0 +1,39 @@
+"""TCPConnect: connects to a server at intervals; where wanted it says something, and waits for something said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from pybal.checks.check import Target, TCPCheck
+from pybal.checks.engine import Engine
+from pybal.checks.result import Result
+from pybal.checks.tcpconnect import ExpectCheck
+from pybal.config.settings import TCPConnectSettings
+from pybal.model import Address, Report, Service
+from pybal.monitors.periodic import Periodic
+
+
+class TCPConnectPlan:
+    """The options of one service."""
+
+    name = "TCPConnect"
+
+    def __init__(self, settings: TCPConnectSettings, service: Service, *, engine: Engine, random: Random) -> None:
+        del random
+        self._settings = settings
+        self._port = settings.port or service.port
+        self._engine = engine
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
+        """Return a monitor of the server at this address; its host name is of no importance here."""
+        del host
+        target = Target.of(address, self._port)
+
+        def check(done: Callable[[object, Result], None]) -> TCPCheck | ExpectCheck:
+            settings = self._settings
+            if not settings.send and not settings.expect:
+                return TCPCheck(self._engine, target, settings.timeout, done)
+            return ExpectCheck(self._engine, target, settings.timeout, done, send=settings.send, expect=settings.expect)
+
+        return Periodic(self.name, self._engine, self._settings.interval, check, report)

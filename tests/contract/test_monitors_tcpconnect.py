@@ -1,0 +1,227 @@
+"""TCPConnect on real sockets: the connection alone, and what is said on it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.settings import TCPConnectSettings
+from tests.reactor import run
+from tests.scripted import Peer, World, saying
+
+PLAIN = TCPConnectSettings(interval=0.05, timeout=0.4)
+BANNER = TCPConnectSettings(expect=b"220 ", interval=0.05, timeout=0.4)
+PING = TCPConnectSettings(send=b"PING\r\n\r\n", expect=b"PONG", interval=0.05, timeout=0.4)
+ANY = TCPConnectSettings(send=b"PING\r\n\r\n", interval=0.05, timeout=0.4)
+KINDS = pytest.mark.parametrize("settings", [PLAIN, BANNER, PING], ids=["connect", "expect", "send"])
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+SENDS = "pybal_monitor_tcpconnect_request_duration_seconds"
+
+Act = Callable[[Peer], object]
+
+
+def half_close(peer: Peer) -> None:
+    peer.transport.loseWriteConnection()
+
+
+def after(seconds: float, peer: Peer, act: Act) -> None:
+    reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+    reactor.callLater(seconds, act, peer)
+
+
+def drip(peer: Peer) -> None:
+    """Say a byte every 20 ms, for ever."""
+    if not peer.closed:
+        peer.say(b".")
+        after(0.02, peer, drip)
+
+
+def first(
+    settings: TCPConnectSettings,
+    connected: Act = lambda _peer: None,
+    asked: Act = lambda _peer: None,
+    host: str = "127.0.0.1",
+) -> tuple[bool, str]:
+    """Return what the first report says of a server that does so."""
+
+    async def main(reactor: EPollReactor) -> tuple[bool, str]:
+        async with World(reactor, host) as world:
+            world.server.connected, world.server.asked = connected, asked
+            world.monitor(settings)
+            report = await world.report()
+            world.stop_monitors()
+            await world.until(lambda: all(peer.closed for peer in world.server.peers))
+            await world.pause(0.03)
+            return report.up, report.reason
+
+    return run(main)
+
+
+class TestUp:
+    @HOSTS
+    def test_a_connection_is_enough_and_nothing_is_said_on_it(self, host: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor, host) as world:
+                monitor = world.monitor(PLAIN)
+                await world.until(lambda: monitor.up_results >= 3)
+                assert (monitor.up, monitor.name, monitor.down_results) == (True, "TCPConnect", 0)
+                assert not any(peer.received for peer in world.server.peers)
+                seconds = {sample.labels[0][1]: sample.value for sample in monitor.samples()}
+                assert seconds["successful"] > seconds["failed"] == 0
+                assert {sample.metric for sample in monitor.samples()} == {SENDS}
+
+        run(main)
+
+    @HOSTS
+    def test_what_is_expected_may_come_unasked(self, host: str) -> None:
+        assert first(BANNER, saying(b"220 mail.example ESMTP\r\n"), host=host) == (True, "")
+
+    @HOSTS
+    def test_what_is_expected_may_come_after_something_was_said(self, host: str) -> None:
+        assert first(PING, asked=saying(b"+PONG\r\n"), host=host) == (True, "")
+
+    def test_what_is_expected_may_come_in_pieces_after_other_things(self) -> None:
+        def pieces(peer: Peer) -> None:
+            for delay, piece in enumerate((b"-LOADING\r\nPO", b"PO", b"N", b"G")):
+                after(delay / 50, peer, saying(piece))
+
+        assert first(PING, asked=pieces) == (True, "")
+
+    def test_what_is_expected_may_come_with_the_end_of_the_connection(self) -> None:
+        def answer(peer: Peer) -> None:
+            peer.say(b"PONG")
+            peer.close()
+
+        assert first(PING, asked=answer) == (True, "")
+
+    def test_any_answer_will_do_where_none_is_named(self) -> None:
+        assert first(ANY, asked=saying(b"-ERR\r\n")) == (True, "")
+
+    def test_all_of_a_long_text_is_said(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            text = bytes(range(256)) * 20_000 + b"\r\n\r\n"
+            async with World(reactor) as world:
+                world.server.asked = saying(b"PONG")
+                world.monitor(TCPConnectSettings(send=text, expect=b"PONG", timeout=15))
+                assert (await world.report()).up
+                assert world.server.peers[0].received == text
+
+        run(main)
+
+    def test_the_port_may_be_another_than_the_services(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.monitor(TCPConnectSettings(port=world.server.port), port=1)
+                assert (await world.report()).up
+
+        run(main)
+
+
+class TestDown:
+    @KINDS
+    @HOSTS
+    def test_refused(self, settings: TCPConnectSettings, host: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor, host) as world:
+                await world.server.stop()
+                world.monitor(settings)
+                report = await world.report()
+                assert (report.up, report.reason) == (False, "connect: refused")
+
+        run(main)
+
+    @KINDS
+    def test_a_connection_that_hangs(self, settings: TCPConnectSettings) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
+                    taken.connect(full.getsockname())
+                    world.monitor(settings, port=full.getsockname()[1])
+                    report = await world.report()
+                    assert (report.up, report.reason) == (False, "connect: nothing for 400 ms")
+                    world.stop_monitors()
+
+        run(main)
+
+    @HOSTS
+    def test_silence(self, host: str) -> None:
+        up, reason = first(PING, host=host)
+        assert not up
+        assert re.match(r"answer: 0\.\d s without a byte \(connected in ", reason)
+
+    @HOSTS
+    def test_a_slow_drip_ends_when_the_time_is_up(self, host: str) -> None:
+        up, reason = first(PING, drip, host=host)
+        assert not up
+        assert reason.startswith("answer: ")
+        assert " bytes without 'PONG' in " in reason
+        assert ", and slowly more (connected in " in reason
+
+    @HOSTS
+    def test_garbage(self, host: str) -> None:
+        up, reason = first(PING, asked=saying(b"-ERR unknown command\r\n"), host=host)
+        assert not up
+        assert reason.startswith("answer: 22 bytes without 'PONG', then nothing for ")
+
+    @HOSTS
+    def test_endless_garbage_ends_after_64_kib(self, host: str) -> None:
+        outcome = first(PING, asked=saying(b"PON" * 100_000), host=host)
+        assert outcome == (False, "answer: 65536 bytes without 'PONG'")
+
+    def test_what_is_expected_beyond_the_first_64_kib_is_not_seen(self) -> None:
+        at_the_end = b"." * 65532 + b"PONG"
+        assert first(PING, asked=saying(at_the_end)) == (True, "")
+        assert first(PING, asked=saying(b"." + at_the_end)) == (False, "answer: 65536 bytes without 'PONG'")
+
+    @pytest.mark.parametrize("end", [half_close, Peer.close])
+    @HOSTS
+    def test_a_close_before_the_answer(self, end: Act, host: str) -> None:
+        assert first(PING, asked=end, host=host) == (False, "answer: connection closed before an answer")
+
+    @pytest.mark.parametrize("end", [half_close, Peer.close])
+    def test_a_close_within_the_answer(self, end: Act) -> None:
+        def act(peer: Peer) -> None:
+            peer.say(b"PON")
+            end(peer)
+
+        assert first(PING, asked=act) == (False, "answer: connection closed after 3 bytes without 'PONG'")
+
+    @HOSTS
+    def test_a_reset(self, host: str) -> None:
+        assert first(PING, asked=Peer.reset, host=host) == (False, "answer: reset before an answer")
+
+    def test_a_server_that_goes_and_comes_back(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(PLAIN)
+                assert (await world.report()).up
+                await world.server.stop()
+                assert not (await world.report()).up
+                world.server.listen(reactor, world.host)
+                assert (await world.report()).up
+                assert (monitor.up_transitions, monitor.down_transitions) == (2, 1)
+
+        run(main)
+
+
+def test_a_half_closed_connection_is_a_connection() -> None:
+    assert first(PLAIN, half_close) == (True, "")
+
+
+def test_a_frozen_loop_says_nothing_of_a_silent_server() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            monitor = world.monitor(TCPConnectSettings(expect=b"220", timeout=5, interval=60))
+            await world.until(lambda: world.server.peers)
+            world.skipped += 20
+            await world.until(lambda: world.engine.inconclusive)
+            assert (monitor.up, world.reports) == (None, [])
+            world.server.connected = saying(b"220 again, at once\r\n")
+            assert (await world.report()).up
+
+    run(main)
