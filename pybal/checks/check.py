@@ -87,6 +87,7 @@ class Check:
         "_in_flight",
         "_lost",
         "_options",
+        "_received",
         "_socket",
         "_started_at",
         "_target",
@@ -113,6 +114,7 @@ class Check:
         self._done: Callable[..., None] | None = done
         self._options: Sequence[SocketOption] = QUICK
         self._fileno = -1
+        self._received = 0
         self._started_at = self._connected_at = self._lost = 0.0
 
     def start(self) -> None:
@@ -173,7 +175,8 @@ class Check:
         return CheckFailed(Phase.CONNECT, f"nothing for {span(self.timeout)}", "timeout")
 
     def _passed(self) -> None:
-        self._end(Result(PASSED, self._engine.seconds() - self._started_at))
+        duration = self._engine.seconds() - self._started_at
+        self._end(Result(PASSED, duration, self._phase, "", "", self._steps(), self._received))
 
     def _failed(self, failure: CheckFailed) -> None:
         """End with a failure, which proves nothing if the loop came too late for it."""
@@ -183,7 +186,8 @@ class Check:
         if lost > max(FROZEN, self.timeout / 2):
             verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
             engine.inconclusive += 1
-        self._end(Result(verdict, engine.seconds() - self._started_at, failure.phase, reason, failure.cause))
+        duration = engine.seconds() - self._started_at
+        self._end(Result(verdict, duration, failure.phase, reason, failure.cause, self._steps(), self._received))
 
     def _errored(self, error: OSError) -> None:
         """End with what the kernel says of the connection."""
@@ -192,6 +196,10 @@ class Check:
         else:
             cause = cause_of(error)
             self._failed(CheckFailed(self._phase, self._error_text(cause), cause))
+
+    def _steps(self) -> Sequence[float]:
+        """Return when it had done what, as in :class:`Result`."""
+        return ()
 
     @property
     def _phase(self) -> Phase:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from pybal.checks import http
 from pybal.checks.check import READABLE, WRITABLE, Check, Target
 from pybal.checks.engine import Engine
-from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span
 from pybal.checks.tls import TLSStream, reason_of
 
 _READ = 65536
@@ -45,7 +45,7 @@ class _Stream(Protocol):
 class Fetch(Check):
     """A check that passes when a wanted status comes with a complete response."""
 
-    __slots__ = ("_answered_at", "_response", "_spoke_at", "_stream", "_unsent", "request")
+    __slots__ = ("_answered_at", "_first_at", "_response", "_secured_at", "_spoke_at", "_stream", "_unsent", "request")
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Fetch(Check):
         self._stream: _Stream | None = None
         self._response: http.Response | None = None
         self._unsent = b""
-        self._answered_at = self._spoke_at = 0.0
+        self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
 
     # -- what happens, in order
 
@@ -89,7 +89,8 @@ class Fetch(Check):
                     return
             self._engine.pause(self)
         except BlockingIOError:
-            return
+            if not self._secured_at and isinstance(stream, TLSStream) and stream.secured:
+                self._secured_at = self._engine.now
         except (CheckFailed, OSError) as error:
             self._stopped_by(error)
 
@@ -99,6 +100,8 @@ class Fetch(Check):
         if response is None:
             status = http.glance(data)
             if status:
+                self._first_at = self._answered_at = self._engine.now
+                self._received = len(data)
                 self._judge(status)
                 return True
             response = self._response = http.Response()
@@ -106,6 +109,8 @@ class Fetch(Check):
             response.close()
         else:
             self._spoke_at = self._engine.now
+            self._first_at = self._first_at or self._spoke_at
+            self._received += len(data)
             response.feed(data)
         if response.status and not self._answered_at:
             self._answered_at = self._spoke_at
@@ -120,7 +125,8 @@ class Fetch(Check):
         super()._close()
         self._stream = None
         self._response = None
-        self._answered_at = self._spoke_at = 0.0
+        self._received = 0
+        self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
 
     # -- what to say of a failure
 
@@ -133,6 +139,21 @@ class Fetch(Check):
             self._failed(CheckFailed(self._phase, reason_of(error)))
         else:
             self._errored(error)
+
+    def _steps(self) -> Sequence[float]:
+        stream = self._stream
+        if stream is None:
+            return ()
+        began, answered = self._started_at, self._answered_at
+        secured = NEVER
+        if isinstance(stream, TLSStream) and stream.secured:
+            secured = (self._secured_at or self._first_at or self._engine.now) - began
+        return (
+            self._connected_at - began,
+            secured,
+            self._first_at - began if self._first_at else NEVER,
+            answered - began if answered else NEVER,
+        )
 
     @property
     def _phase(self) -> Phase:

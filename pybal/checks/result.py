@@ -5,6 +5,7 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
@@ -41,12 +42,18 @@ class Phase(StrEnum):
     """Datagrams that were sent."""
 
 
+STEPS = ("connect", "tls", "first byte", "headers")
+"""What a check may wait for before a body, in order; ``first byte`` begins with the request."""
+NEVER = -1.0
+
+
 class Result(NamedTuple):
     """The outcome of one check.
 
     ``reason`` may hold measured values; ``cause`` is a fixed word or two for the same thing, so that two failures
     can be told to be alike (``timeout``, ``refused``, ``HTTP 500``). ``duration`` is in seconds from the start of the
-    check.
+    check, and so are ``steps``: the moments at which each of :data:`STEPS` was over, :data:`NEVER` for those that it
+    did not come to; empty for a check that has no such steps. ``received`` counts the bytes of the answer.
     """
 
     verdict: Verdict
@@ -54,6 +61,22 @@ class Result(NamedTuple):
     phase: Phase = Phase.CONNECT
     reason: str = ""
     cause: str = ""
+    steps: Sequence[float] = ()
+    received: int = 0
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """How long each phase took, in seconds and in order; the check ended in the last one."""
+        found: dict[str, float] = {}
+        reached = 0.0
+        for name, moment in zip(STEPS, self.steps, strict=False):
+            if moment != NEVER:
+                found[name] = moment - reached
+                reached = moment
+        if self.phase is not Phase.STATUS:  # which is judged at the moment the headers are there
+            waited = self.steps and self.phase is Phase.HEADERS and "first byte" not in found
+            found["first byte" if waited else str(self.phase)] = max(0.0, self.duration - reached)
+        return found
 
     @property
     def text(self) -> str:
