@@ -9,7 +9,7 @@ from types import MappingProxyType
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
-from pybal.monitors.base import Monitor, Sample
+from pybal.monitors.base import Monitor, Past, Sample
 from pybal.status.site import Status
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
@@ -72,9 +72,13 @@ class CountingMonitor:
         self.up_transitions = count + 2
         self.down_transitions = count + 3
         self._samples = tuple(samples)
+        self.past: list[Past] = []
 
     def samples(self) -> Iterable[Sample]:
         return self._samples
+
+    def history(self) -> Iterable[Past]:
+        return self.past
 
     def start(self) -> None: ...
 

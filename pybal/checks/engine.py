@@ -40,6 +40,8 @@ EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 
 PROCESSES = 32
 """How many commands may run at once."""
+FOLLOW_UPS = 4
+"""How many servers may be looked into at once, to learn more of why they failed."""
 
 _BATCH = 256
 _TICKS_PER_SECOND = round(1 / TICK)
@@ -80,7 +82,7 @@ class Engine:
 
     Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
     name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
-    ``processes`` are the places for commands, shared by all services.
+    ``processes`` are the places for commands and ``follow_ups`` those for diagnoses, shared by all services.
     """
 
     _log = Logger()
@@ -96,6 +98,7 @@ class Engine:
         self.lag_max = 0.0
         self.local_errors: Counter[str] = Counter()
         self.processes = Places(PROCESSES)
+        self.follow_ups = Places(FOLLOW_UPS)
         self._lags = [0] * _LAG_BUCKETS
         self._complained: dict[str, float] = {}
         self._epoll: select.epoll | None = None

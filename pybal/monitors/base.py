@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from pybal.checks.result import Result
 from pybal.model import Address, Report
 
 
@@ -20,6 +21,20 @@ class Sample:
     metric: str
     labels: tuple[tuple[str, str], ...]
     value: float
+
+
+class Past(NamedTuple):
+    """A result of the past.
+
+    ``at`` is the monotonic time, in seconds, at which it came. ``subject`` is what was asked, where that differs: a URL.
+    A ``follow_up`` is a check that was made to learn more of a failure and counts for nothing. The cause of the result
+    is not kept.
+    """
+
+    at: float
+    result: Result
+    subject: str = ""
+    follow_up: bool = False
 
 
 class Monitor(Protocol):
@@ -51,6 +66,9 @@ class Monitor(Protocol):
 
     def samples(self) -> Iterable[Sample]:
         """Return the metrics of its kind, 0 where nothing has been measured yet."""
+
+    def history(self) -> Iterable[Past]:
+        """Return its last results, the oldest first, inconclusive ones and follow-ups included."""
 
     def start(self) -> None: ...
 

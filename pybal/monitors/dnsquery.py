@@ -93,8 +93,8 @@ class DNSQuery(Record):
         check.start()
 
     def _done(self, check: DNSCheck, result: Result) -> None:
-        del check
         verdict, plan = result.verdict, self._plan
+        self._note(plan.engine.now, result, check.question.text)
         if verdict is INCONCLUSIVE:
             if self._seat is not None and not self._repeated:
                 self._repeated = True

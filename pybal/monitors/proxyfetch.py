@@ -3,16 +3,19 @@
 The host of the URL is only a name to ask for: the connection goes to the server's address and the service's port.
 Redirects are not followed. A check that came to nothing by our own fault is made once more at once, and then waits
 for its turn.
+
+The first failure after a success is looked into: the connection alone, the other URLs, and HTTP/1.1 in place of 1.0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from urllib.parse import urlsplit
 
 from pybal.checks import http, tls
-from pybal.checks.check import Target
+from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
@@ -20,9 +23,13 @@ from pybal.checks.schedule import Seat
 from pybal.config.settings import ProxyFetchSettings
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
+from pybal.monitors.diagnosis import Diagnosis
 from pybal.monitors.record import Record
 
 DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
+
+OTHER_URLS = 3
+"""How many of the other URLs are asked for to learn more of a failure."""
 
 _REDIRECTS = frozenset((301, 302, 303))
 
@@ -66,16 +73,28 @@ class ProxyFetchPlan:
 class ProxyFetch(Record):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_fetches", "_plan", "_repeated", "_results", "_seat", "_seconds")
+    __slots__ = (
+        "_diagnosis",
+        "_fetches",
+        "_plan",
+        "_repeated",
+        "_results",
+        "_seat",
+        "_seconds",
+        "_succeeded",
+        "_target",
+    )
 
     name = ProxyFetchPlan.name
 
     def __init__(self, plan: ProxyFetchPlan, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(report)
-        target = Target.of(address, plan.port)
+        self._target = target = Target.of(address, plan.port)
         timeout = plan.settings.timeout
         self._plan = plan
         self._fetches = tuple(Fetch(plan.engine, target, timeout, self._done, request) for request in plan.requests)
+        self._diagnosis: Diagnosis | None = None
+        self._succeeded = False
         self._results: list[tuple[Request, Result]] = []
         self._seconds = [0.0] * (2 * len(plan.urls))
         self._seat: Seat | None = None
@@ -95,6 +114,8 @@ class ProxyFetch(Record):
             self._seat = None
         for fetch in self._fetches:
             fetch.cancel()
+        if self._diagnosis is not None:
+            self._diagnosis.stop()
 
     def _turn(self) -> None:
         fetches = self._fetches
@@ -112,6 +133,7 @@ class ProxyFetch(Record):
 
     def _done(self, fetch: Fetch, result: Result) -> None:
         request, verdict = fetch.request, result.verdict
+        self._note(self._plan.engine.now, result, request.url)
         if verdict is not INCONCLUSIVE:
             self._seconds[2 * request.number + (verdict is FAILED)] = result.duration
         if len(self._fetches) > 1 and self._plan.settings.check_all:
@@ -122,7 +144,7 @@ class ProxyFetch(Record):
             self._say_up()
         elif verdict is FAILED:
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
-            self._say_down(result.text + place, f"{result.phase} {result.cause}")
+            self._say_down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
             self._say_nothing()
 
@@ -131,7 +153,7 @@ class ProxyFetch(Record):
         if len(failures) > self._plan.settings.max_failures:
             texts = "; ".join(f"{result.text} at {request.url}" for request, result in failures)
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
-            self._say_down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes)
+            self._say_down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
         elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
             self._say_nothing()
         else:
@@ -139,13 +161,41 @@ class ProxyFetch(Record):
 
     def _say_up(self) -> None:
         self._repeated = False
+        self._succeeded = True
         self._passed(self._plan.engine.now)
 
-    def _say_down(self, reason: str, cause: str) -> None:
+    def _say_down(self, reason: str, cause: str, failed: Request) -> None:
         self._repeated = False
+        if self._succeeded:
+            self._succeeded = False
+            self._look_into(failed)
         self._failed(reason, cause, self._plan.engine.now)
 
     def _say_nothing(self) -> None:
         if self._seat is not None and not self._repeated:
             self._repeated = True
             self._plan.engine.again(self._seat)
+
+    def _look_into(self, failed: Request) -> None:
+        """Try what else can be tried, unless that is still going on from before."""
+        plan = self._plan
+        if self._diagnosis is not None and self._diagnosis.running:
+            return
+        diagnosis = self._diagnosis = Diagnosis(plan.engine.follow_ups, self._follow_up)
+        timeout = plan.settings.timeout
+        diagnosis.add("TCP only", TCPCheck(plan.engine, self._target, timeout, diagnosis.told))
+        others = [] if plan.settings.check_all else [one for one in plan.requests if one.url != failed.url][:OTHER_URLS]
+        for request in (*others, _newer(failed)):
+            if request is not None:
+                name = request.url if request in others else f"HTTP/1.1 {request.url}"
+                diagnosis.add(name, Fetch(plan.engine, self._target, timeout, diagnosis.told, request))
+        diagnosis.start()
+
+    def _follow_up(self, name: str, result: Result) -> None:
+        self._note(self._plan.engine.now, result, name, follow_up=True)
+
+
+def _newer(request: Request) -> Request | None:
+    """Return the request in HTTP/1.1, ``None`` if it is that already."""
+    data = request.data.replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\nConnection: close\r\n", 1)
+    return None if data == request.data else replace(request, data=data)

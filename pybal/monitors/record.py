@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from pybal.checks.result import Result
 from pybal.model import Report
+from pybal.monitors.base import Past
+from pybal.monitors.recent import Recent
 
 
 class Record:
@@ -14,13 +17,30 @@ class Record:
     reason are not.
     """
 
-    __slots__ = ("_cause", "_report", "down_results", "down_transitions", "up", "up_results", "up_transitions")
+    __slots__ = (
+        "_cause",
+        "_recent",
+        "_report",
+        "down_results",
+        "down_transitions",
+        "up",
+        "up_results",
+        "up_transitions",
+    )
 
     def __init__(self, report: Callable[[Report], None]) -> None:
         self.up: bool | None = None
         self.up_results = self.down_results = self.up_transitions = self.down_transitions = 0
         self._report = report
         self._cause = ""
+        self._recent = Recent()
+
+    def history(self) -> Iterable[Past]:
+        return self._recent
+
+    def _note(self, at: float, result: Result, subject: str = "", *, follow_up: bool = False) -> None:
+        """Remember what any check came to, whether it counts or not."""
+        self._recent.add(at, result, subject, follow_up=follow_up)
 
     def _passed(self, at: float) -> None:
         self.up_results += 1

@@ -114,6 +114,7 @@ class RunCommand(Record):
             self._plan.crowded()
 
     def _done(self, command: Command, result: Result) -> None:
+        self._note(self._plan.engine.now, result)
         if result.verdict is INCONCLUSIVE:
             self._say_nothing(result)
             return

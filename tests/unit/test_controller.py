@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from pybal.controller import Controller
 from pybal.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
-from pybal.monitors.base import Monitor, Sample
+from pybal.monitors.base import Monitor, Past, Sample
 from pybal.resolve import Answer, LookupFailed, Resolver
 from pybal.sources.base import SourceError
 
@@ -51,6 +51,9 @@ class PlayedMonitor:
         self.running = False
 
     def samples(self) -> Iterable[Sample]:
+        return ()
+
+    def history(self) -> Iterable[Past]:
         return ()
 
     def start(self) -> None:
