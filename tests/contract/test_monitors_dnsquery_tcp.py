@@ -1,0 +1,174 @@
+"""DNSQuery on real sockets: answers that do not fit into a datagram, and are asked for once more by TCP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.names import dns
+
+from pybal.config.settings import DNSQuerySettings
+from pybal.model import Report
+from pybal.monitors.base import Monitor
+from tests.nameserver import NameServer, Stream, answer, decoded, framed
+from tests.reactor import run
+from tests.scripted import World
+
+SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+
+
+def by_tcp(asked: Callable[[Stream, bytes], object] | None, host: str = "127.0.0.1") -> tuple[Report, NameServer]:
+    """Return what a monitor says first of a server whose datagrams are truncated; without TCP if that is None."""
+
+    async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
+        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+            server.answers = lambda query: [answer(query, truncated=True)]
+            if asked is None:
+                await server.stop_tcp()
+            else:
+                server.asked_by_tcp = asked
+            world.monitor(SETTINGS, port=server.port)
+            return await world.report(), server
+
+    return run(main)
+
+
+def durations(monitor: Monitor) -> dict[str, float]:
+    return {dict(sample.labels)["result"]: sample.value for sample in monitor.samples()}
+
+
+class TestATruncatedAnswer:
+    @HOSTS
+    def test_is_asked_for_once_more_by_tcp(self, host: str) -> None:
+        asked: list[bytes] = []
+
+        def by(stream: Stream, query: bytes) -> None:
+            asked.append(query)
+            stream.say(answer(query))
+
+        report, server = by_tcp(by, host)
+        assert report.up
+        assert asked[0] == server.queries[0]
+
+    def test_may_be_truncated_in_tcp_too(self) -> None:
+        report, _ = by_tcp(lambda stream, query: stream.say(answer(query, truncated=True)))
+        assert report.up
+
+    def test_is_judged_by_what_tcp_says(self) -> None:
+        report, _ = by_tcp(lambda stream, query: stream.say(answer(query, dns.ESERVER)))
+        assert (report.up, report.reason) == (False, "answer: SERVFAIL for www.example A")
+
+    def test_may_come_twice_without_being_asked_for_twice(self) -> None:
+        def by(stream: Stream, query: bytes) -> None:
+            stream.server.say(answer(query, truncated=True))
+            stream.server.say(answer(query, dns.ESERVER))
+            stream.server.reactor.callLater(0.05, stream.say, answer(query))
+
+        report, server = by_tcp(by)
+        assert report.up
+        assert len(server.streams) == 1
+
+    def test_was_an_answer_whatever_icmp_says_later(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                waiting: list[tuple[Stream, bytes]] = []
+                server.answers = lambda query: [answer(query, truncated=True)]
+                server.asked_by_tcp = lambda stream, query: waiting.append((stream, query))
+                monitor = world.monitor(replace(SETTINGS, interval=3600.0, timeout=10.0), port=server.port)
+                await world.until(lambda: waiting)
+                await server.stop()
+                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+                await world.pause(0.05)
+                for stream, query in waiting:
+                    stream.say(answer(query))
+                assert (await world.report()).up
+                assert 0.05 <= durations(monitor)["successful"] < 10
+
+        run(main)
+
+    def test_may_come_in_pieces(self) -> None:
+        def by(stream: Stream, query: bytes) -> None:
+            for number, octet in enumerate(framed(answer(query))):
+                stream.server.reactor.callLater(number / 1000, stream.transport.write, bytes([octet]))
+
+        report, _ = by_tcp(by)
+        assert report.up
+
+    def test_is_not_taken_from_another_question(self) -> None:
+        def by(stream: Stream, query: bytes) -> None:
+            stream.say(answer(query, dns.ESERVER, number=decoded(query).id ^ 1))
+            stream.say(b"")
+            stream.say(answer(query))
+
+        report, _ = by_tcp(by)
+        assert report.up
+
+    @HOSTS
+    def test_and_no_tcp_is_down(self, host: str) -> None:
+        report, _ = by_tcp(None, host)
+        assert (report.up, report.reason) == (False, "connect: refused, over TCP after a truncated answer")
+
+    def test_and_tcp_that_hangs_is_down_in_the_time_of_one_check(self) -> None:
+        report, _ = by_tcp(lambda _stream, _query: None)
+        assert not report.up
+        assert report.reason.startswith("query: nothing in ")
+        assert report.reason.endswith(" ms, over TCP after a truncated answer")
+        assert int(report.reason.split()[3]) > 100
+
+    def test_and_tcp_that_drips_is_down_in_the_time_of_one_check(self) -> None:
+        def by(stream: Stream, query: bytes) -> None:
+            for number, octet in enumerate(framed(answer(query))):
+                stream.server.reactor.callLater(number / 20, drip, stream, octet)
+
+        def drip(stream: Stream, octet: int) -> None:
+            if stream.transport.connected:
+                stream.transport.write(bytes([octet]))
+
+        async def main(reactor: EPollReactor) -> Report:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                server.answers = lambda query: [answer(query, truncated=True)]
+                server.asked_by_tcp = by
+                world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+                report = await world.report()
+                for call in reactor.getDelayedCalls():
+                    if getattr(call, "func", None) is drip:
+                        call.cancel()
+                return report
+
+        report = run(main)
+        assert not report.up
+        assert " bytes in " in report.reason
+        assert report.reason.endswith(" ms, over TCP after a truncated answer")
+
+    def test_and_tcp_that_is_closed_is_down(self) -> None:
+        report, _ = by_tcp(lambda stream, _query: stream.transport.loseConnection())
+        assert (report.up, report.reason) == (False, "query: connection closed, over TCP after a truncated answer")
+
+    def test_and_tcp_that_is_reset_is_down(self) -> None:
+        report, _ = by_tcp(lambda stream, _query: stream.transport.abortConnection())
+        assert (report.up, report.reason) == (False, "query: reset, over TCP after a truncated answer")
+
+    def test_and_tcp_that_is_garbage_is_down(self) -> None:
+        report, _ = by_tcp(lambda stream, _query: stream.transport.write(b"HTTP/1.0 400 Bad Request\r\n\r\n"))
+        assert not report.up
+        assert report.reason.endswith(" ms, over TCP after a truncated answer")
+
+    @pytest.mark.parametrize("when", ["asked", "truncated", "asked by TCP"])
+    def test_leaves_nothing_when_stopped_in_the_middle(self, when: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                server.answers = lambda query: [answer(query, truncated=True)]
+                server.asked_by_tcp = lambda _stream, _query: None
+                monitor = world.monitor(SETTINGS, port=server.port)
+                if when == "truncated":
+                    await world.until(lambda: world.engine._paused)
+                else:
+                    await world.until(lambda: server.streams if when == "asked by TCP" else server.queries)
+                monitor.stop()
+                await world.pause(0.05)
+                assert world.reports == []
+
+        run(main)
