@@ -31,6 +31,15 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+class SuspectCheck(StrEnum):
+    """What is done when many servers begin to fail a check alike at the same time."""
+
+    HOLD = "hold"
+    """They stay pooled, or return, until they fail for another cause or are up."""
+    ALERT = "alert"
+    OFF = "off"
+
+
 class Placement(Enum):
     """Where a server stands with respect to the wanted set of its pool."""
 
@@ -46,7 +55,8 @@ class Service:
 
     ``depool_threshold`` is the share (0 to 1) of the pool's members that is never depooled. ``monitors`` are the
     names of the kinds of monitor that watch each server, in the order of the configuration; without any, servers
-    count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did.
+    count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did. ``interval`` is the
+    longest one of its monitors, in seconds: failures that begin within it, and alike, make the check the suspect.
     """
 
     name: str
@@ -60,6 +70,8 @@ class Service:
     depool_threshold: float = 0.5
     monitors: tuple[str, ...] = ()
     initially_up: bool = False
+    suspect_check: SuspectCheck = SuspectCheck.ALERT
+    interval: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +88,14 @@ class Report:
     """A conclusive word of one monitor on one server.
 
     ``reason`` is empty when up, else the phase and the fact (``status: HTTP 500, wanted 200``). ``at`` is the
-    monotonic time, in seconds, at which the monitor came to it.
+    monotonic time, in seconds, at which the monitor came to it. ``cause`` is the reason without its numbers: servers
+    that fail alike have it in common.
     """
 
     up: bool
     reason: str = ""
     at: float = 0.0
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +105,8 @@ class Server:
     ``address`` is ``None`` until the host's name has resolved; ``nowhere`` tells that the name is known to have no
     address, as opposed to not being looked up successfully yet. ``reports`` has a key for each monitor of the
     service, with ``None`` for those that have said nothing conclusive yet. ``health`` follows from them: DOWN if one
-    monitor says so, UNKNOWN while one is silent, else UP; UP without monitors.
+    monitor says so, UNKNOWN while one is silent, else UP; UP without monitors. ``excused`` are the monitors, each with
+    the cause, whose failure is held to be the check's own.
     """
 
     member: Member
@@ -99,6 +114,7 @@ class Server:
     address: Address | None = None
     nowhere: bool = False
     placement: Placement = Placement.OUT
+    excused: frozenset[tuple[str, str]] = frozenset()
     health: Health = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -127,6 +143,14 @@ class Server:
     @property
     def pooled(self) -> bool:
         return self.placement is not Placement.OUT
+
+    @property
+    def held_up(self) -> bool:
+        """Known to be down, but only by checks that are the suspects themselves."""
+        return bool(self.excused) and all(
+            report is None or report.up or (monitor, report.cause) in self.excused
+            for monitor, report in self.reports.items()
+        )
 
     @property
     def pooled_down(self) -> bool:

@@ -8,7 +8,9 @@ at least 1 unless the threshold is 0. On every transition of any kind (result, l
 * while fewer than the floor are pooled, eligible servers enter: unknown ones first, then those that are down, which are
   *forced*, each in the order of the source;
 * once the servers serving reach the floor, forced ones leave;
-* an unknown server that is pooled stays until something conclusive is said of it.
+* an unknown server that is pooled stays until something conclusive is said of it;
+* with ``suspect-check = hold``, servers that begin to fail a check alike and together are pooled as long as nothing else
+  is said against them (:mod:`pybal.suspicion`).
 
 The invariant is ``pooled >= min(floor, eligible)``.
 
@@ -29,7 +31,8 @@ from math import ceil
 from operator import is_
 from types import MappingProxyType
 
-from pybal.model import Address, Health, Member, Placement, Pool, Report, Server, Service
+from pybal.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
+from pybal.suspicion import suspicions
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def step(pool: Pool, event: Event) -> Pool:
             facts = replace(pool, servers=_note(pool, host, monitor, report))
         case Reconfigured(service):
             facts = replace(pool, service=service, servers=_remonitor(pool, service))
-    after = _settle(_claim(facts))
+    after = _settle(_excuse(_claim(facts)))
     return pool if _same(pool, after) else after
 
 
@@ -217,6 +220,23 @@ def _awaited(pool: Pool) -> int:
     return sum(s.member.enabled and not s.ready and not s.nowhere for s in pool.servers.values())
 
 
+def _excuse(pool: Pool) -> Pool:
+    """With ``suspect-check = hold``: take failures that began together for the check's own, as long as they last."""
+    if pool.service.suspect_check is not SuspectCheck.HOLD:
+        return pool
+    together: dict[str, set[tuple[str, str]]] = {}
+    for suspicion in suspicions(pool.servers.values(), pool.service.interval):
+        for host in suspicion.hosts:
+            together.setdefault(host, set()).add((suspicion.monitor, suspicion.cause))
+    changed = {}
+    for host, server in pool.servers.items():
+        failing = {(monitor, report.cause) for monitor, report in server.reports.items() if report and not report.up}
+        excused = failing & (server.excused | together.get(host, set()))
+        if excused != server.excused:
+            changed[host] = replace(server, excused=frozenset(excused))
+    return replace(pool, servers=MappingProxyType({**pool.servers, **changed})) if changed else pool
+
+
 def _settle(pool: Pool) -> Pool:
     """Place every server anew, from its health and where it stood before."""
     placements, serve = _alone(pool)
@@ -241,6 +261,8 @@ def _alone(pool: Pool) -> tuple[dict[str, Placement], int]:
     for host, server in pool.servers.items():
         if not server.eligible:
             placements[host] = out
+        elif server.excused and server.held_up:
+            placements[host] = pooled
         elif server.health is up:
             placements[host] = pooled
             serve += 1

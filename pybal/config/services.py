@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from pybal.config.convert import (
@@ -24,11 +25,12 @@ from pybal.config.errors import shown
 from pybal.config.kinds import KINDS, MONITOR_OPTIONS
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import ServiceSettings
-from pybal.model import IPProtocol, Service
+from pybal.model import IPProtocol, Service, SuspectCheck
 
 _protocol = choice(*IPProtocol)
 _scheduler = choice(*SCHEDULERS)
 _initial_state = choice("up", "unknown")
+_suspect_check = choice(*SuspectCheck)
 
 
 def read_service(options: Options, med: int) -> ServiceSettings:
@@ -37,7 +39,7 @@ def read_service(options: Options, med: int) -> ServiceSettings:
     protocol = IPProtocol(options.need("protocol", _protocol, "udp"))
     scheduler = options.need("scheduler", _scheduler, "")
     monitors = tuple(_monitors(options))
-    return ServiceSettings(
+    settings = ServiceSettings(
         service=Service(
             name=options.name,
             protocol=protocol,
@@ -50,6 +52,7 @@ def read_service(options: Options, med: int) -> ServiceSettings:
             depool_threshold=options.get("depool-threshold", share, 0.5),
             monitors=monitors,
             initially_up=options.get("initial-state", _initial_state, "unknown") == "up",
+            suspect_check=SuspectCheck(options.get("suspect-check", _suspect_check, SuspectCheck.ALERT)),
         ),
         source=options.need("config", source_url, ""),
         monitors=tuple(KINDS[name](options) for name in monitors),
@@ -58,6 +61,8 @@ def read_service(options: Options, med: int) -> ServiceSettings:
         bgp_med=options.get("bgp-med", unsigned, med),
         line=options.line,
     )
+    interval = max((getattr(monitor, "interval", 0.0) for monitor in settings.monitors), default=0.0)
+    return replace(settings, service=replace(settings.service, interval=interval)) if interval else settings
 
 
 def _one_packet(options: Options, protocol: IPProtocol) -> bool:

@@ -57,4 +57,4 @@ class Record:
             self.up = False
             self.down_transitions += 1
         self._cause = cause
-        self._report(Report(up=False, reason=reason, at=at))
+        self._report(Report(up=False, reason=reason, at=at, cause=cause))

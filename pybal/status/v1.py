@@ -76,6 +76,8 @@ def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> J
 def why(server: Server) -> str:
     """Return why a server is pooled, forced or not pooled."""
     match server.placement:
+        case Placement.POOLED if server.held_up:
+            return "down, but so are many at once: the check is the suspect"
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
