@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import socket
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from types import MappingProxyType
@@ -134,6 +135,9 @@ class App:
             monitors=self._monitors,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
+            decisions=lambda service: self._controllers[service].decisions,
+            monitors_of=lambda service, host: self._controllers[service].monitors_of(host),
+            wall=partial(datetime.now, UTC),
             families=self._families,
         )
         factory = StatusFactory(status, self._reactor, host_names={socket.gethostname()})

@@ -6,6 +6,7 @@ is logged, which names are followed, which monitors run, and what the kernel sho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,8 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from pybal import policy
+from pybal import history, policy
+from pybal.history import Decision
 from pybal.model import Address, Alert, Member, Pool, Report, Service
 from pybal.monitors.base import Monitor, Plan
 from pybal.policy import Change, Kind
@@ -22,8 +24,6 @@ from pybal.sources.base import Source, SourceError
 
 #: How long a monitor may say nothing conclusive before it is an alert, in seconds: three of PyBal's intervals.
 SILENCE = 30.0
-
-_LISTED_AT_MOST = 10
 
 _LINES = {
     Kind.REMOVED: (LogLevel.info, "Removing server {host} (no longer found in new configuration)"),
@@ -75,6 +75,8 @@ class Controller:
     ) -> None:
         self.pool = Pool(service)
         self.could_not_depool = 0
+        self.decisions: deque[Decision] = deque(maxlen=history.KEPT)
+        """The last ones, the oldest first."""
         self._source = source
         self._resolver = resolver
         self._plans = plans
@@ -106,6 +108,11 @@ class Controller:
         for host, watched in self._watched.items():
             for monitor in watched.monitors:
                 yield host, monitor
+
+    def monitors_of(self, host: str) -> Sequence[Monitor]:
+        """Return the running monitors of one server, none for one without an address."""
+        watched = self._watched.get(host)
+        return () if watched is None else watched.monitors
 
     def alerts(self) -> Iterator[Alert]:
         """Yield what an operator should know of this service beside the health of its servers."""
@@ -201,7 +208,9 @@ class Controller:
         for kind, (level, verb) in _DECISIONS.items():
             hosts = [change.server.host for change in changes if change.kind is kind]
             if hosts:
-                self._say(level, f"{policy.arithmetic(self.pool)}: {_enumerate(hosts)} {verb}")
+                decision = Decision.of(self._clock.seconds(), verb, hosts, policy.arithmetic(self.pool))
+                self.decisions.append(decision)
+                self._say(level, decision.text)
 
     def _say(self, level: LogLevel, text: str) -> None:
         self.log.emit(level, "{text}", text=text, system=self.pool.service.name)
@@ -233,11 +242,6 @@ def _fill(line: str, change: Change) -> str:
         monitor=change.monitor,
         reason=change.reason,
     )
-
-
-def _enumerate(hosts: Sequence[str]) -> str:
-    more = len(hosts) - _LISTED_AT_MOST
-    return ", ".join(hosts[:_LISTED_AT_MOST]) + (f" and {more} more" if more > 0 else "")
 
 
 def _stop(watched: _Watched) -> None:

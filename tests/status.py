@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from types import MappingProxyType
 
 from twisted.internet.interfaces import IReactorTime
 
+from pybal.history import Decision
 from pybal.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.monitors.base import Monitor, Past, Sample
 from pybal.status.site import Status
@@ -85,13 +87,24 @@ class CountingMonitor:
     def stop(self) -> None: ...
 
 
-def status(clock: IReactorTime, shown: Snapshot = HEALTHY, monitors: Iterable[tuple[str, str, Monitor]] = ()) -> Status:
+WALL = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def status(
+    clock: IReactorTime,
+    shown: Snapshot = HEALTHY,
+    monitors: Iterable[tuple[str, str, Monitor]] = (),
+    decisions: Iterable[Decision] = (),
+) -> Status:
     return Status(
         clock=clock,
         snapshot=lambda: shown,
         monitors=lambda: monitors,
         ipvs_text=lambda: "-A -t 10.2.2.1:80 -s wrr\n",
         ipvs_json=lambda: [{"vip": "10.2.2.1"}],
+        decisions=lambda _service: decisions,
+        monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],
+        wall=lambda: WALL,
     )
 
 

@@ -72,6 +72,7 @@ class Periodic(Record):
     def _done(self, check: object, result: Result) -> None:
         del check
         verdict, now = result.verdict, self._engine.now
+        self._note(now, result)
         if verdict is INCONCLUSIVE:
             if self._seat is not None and not self._repeated:
                 self._repeated = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib import resources
 from itertools import chain
 from typing import ParamSpec
@@ -12,9 +13,10 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 
+from pybal.history import Clocks, Decision
 from pybal.model import Snapshot
 from pybal.monitors.base import Monitor
-from pybal.status import metrics, v1, views
+from pybal.status import metrics, past, v1, views
 from pybal.status.metrics import Exposition, Family
 from pybal.status.page import html
 from pybal.status.process import process_families
@@ -46,7 +48,8 @@ class Status:
     """Everything that may be asked of the daemon.
 
     ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
-    tell what the IPVS backend holds. ``families`` gives metrics that are known elsewhere.
+    tell what the IPVS backend holds. ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors
+    of a service's host; ``wall`` is the clock on the wall, for display. ``families`` gives metrics that are known elsewhere.
     """
 
     clock: IReactorTime
@@ -54,6 +57,9 @@ class Status:
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
     ipvs_text: Callable[[], str]
     ipvs_json: Callable[[], object]
+    decisions: Callable[[str], Iterable[Decision]]
+    monitors_of: Callable[[str, str], Iterable[Monitor]]
+    wall: Callable[[], datetime]
     families: Callable[[], Iterable[Family]] = tuple
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, Answer] = field(default_factory=_page_files, init=False)
@@ -97,6 +103,14 @@ class Status:
                 return _either(as_json, v1.pool_text, v1.pool_json, snapshot, pools[service], now)
             case ["pools", service, host] if service in pools and (server := pools[service].servers.get(host)):
                 return _either(as_json, v1.server_text, v1.server_json, snapshot, pools[service], server, now)
+            case ["pools", service, host, "history"] if service in pools and (
+                server := pools[service].servers.get(host)
+            ):
+                monitors, clocks = self.monitors_of(service, host), Clocks(now, self.wall())
+                return _either(as_json, past.results_text, past.results_json, server, monitors, clocks)
+            case ["pools", service, "history"] if service in pools:
+                decisions, clocks = self.decisions(service), Clocks(now, self.wall())
+                return _either(as_json, past.decisions_text, past.decisions_json, pools[service], decisions, clocks)
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:

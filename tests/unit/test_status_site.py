@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.checks.result import PASSED, Result
+from pybal.history import Decision
+from pybal.monitors.base import Past
 from pybal.status.site import Answer, Status
 from tests.status import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
 
@@ -80,13 +84,7 @@ def body(answer: Answer) -> bytes:
 
 def test_the_state_is_that_of_the_moment_of_the_question() -> None:
     states = iter([HEALTHY, SICK])
-    shown = Status(
-        clock=Clock(),
-        snapshot=lambda: next(states),
-        monitors=lambda: (),
-        ipvs_text=lambda: "",
-        ipvs_json=list,
-    )
+    shown = replace(status(Clock()), snapshot=lambda: next(states))
     assert body(ask("/alerts", shown=shown)).startswith(b"OK")
     assert body(ask("/alerts", shown=shown)).startswith(b"CRITICAL")
 
@@ -96,6 +94,32 @@ def test_ages_are_those_of_the_clock_given() -> None:
     clock.advance(107)
     answer = ask("/v1/pools/web/a", as_json=True, shown=status(clock))
     assert json.loads(body(answer))["reports"][0]["age"] == 7.0
+
+
+def test_the_past_of_a_server_and_of_a_pool_is_told_with_the_time_on_the_wall() -> None:
+    clock = Clock()
+    clock.advance(107)
+    monitor = CountingMonitor("ProxyFetch", up=True)
+    monitor.past = [Past(105.0, Result(PASSED, 0.5))]
+    decisions = [Decision.of(95.5, "depooled", ["c"], "serving 2 of 3, floor 2, 0 forced")]
+    shown = status(clock, monitors=[("web", "a", monitor)], decisions=decisions)
+    told = json.loads(body(ask("/v1/pools/web/a/history", as_json=True, shown=shown)))
+    assert [result["time"] for result in told["monitors"][0]["results"]] == ["2026-11-20T11:59:58.000Z"]
+    assert body(ask("/v1/pools/web/a/history", shown=shown)).startswith(b"a: address 10.0.0.1\nProxyFetch\n  2026-")
+    told = json.loads(body(ask("/v1/pools/web/history", as_json=True, shown=shown)))
+    assert [decision["time"] for decision in told["decisions"]] == ["2026-11-20T11:59:48.500Z"]
+    assert body(ask("/v1/pools/web/history", shown=shown)).endswith(b"serving 2 of 3, floor 2, 0 forced: c depooled\n")
+
+
+@pytest.mark.parametrize("path", ["/v1/pools/web/nobody/history", "/v1/pools/none/a/history", "/v1/pools/none/history"])
+def test_nobody_has_no_past(path: str) -> None:
+    assert ask(path).code == 404
+
+
+def test_a_host_named_history_hides_behind_nothing() -> None:
+    shown = status(Clock(), snapshot(pool("web", server("history"))))
+    assert body(ask("/v1/pools/web/history", shown=shown)).startswith(b"history: pooled")
+    assert body(ask("/v1/pools/web/history/history", shown=shown)).startswith(b"history: address")
 
 
 def test_metrics_are_prometheus_text_and_come_in_pieces() -> None:
@@ -113,7 +137,7 @@ def test_metrics_that_cannot_begin_fail_before_the_answer_does() -> None:
         yield from ()
         raise LookupError
 
-    shown = Status(clock=Clock(), snapshot=lambda: HEALTHY, monitors=broken, ipvs_text=lambda: "", ipvs_json=list)
+    shown = replace(status(Clock()), monitors=broken)
     with pytest.raises(LookupError):
         ask("/metrics", shown=shown)
 

@@ -1,0 +1,90 @@
+"""The past for people and tools: the last results of a server's monitors, the last decisions of a pool. Pure.
+
+Both are told the oldest first, as a log would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pybal.checks.result import PASSED, span
+from pybal.history import Clocks, Decision
+from pybal.model import Pool, Server
+from pybal.monitors.base import Monitor, Past
+from pybal.status.views import JSON
+
+NOTHING = "  nothing yet\n"
+
+
+def decisions_text(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) -> str:
+    """Return a line for each decision, with the arithmetic that led to it."""
+    lines = "".join(f"  {_shown(clocks.time_of(one.at))} {one.text}\n" for one in decisions)
+    return f"{pool.service.name}\n{lines or NOTHING}"
+
+
+def decisions_json(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) -> JSON:
+    """Return the decisions; ``others`` is how many servers there were beside those that are named."""
+    told: JSON = [
+        {
+            **_when(one.at, clocks),
+            "decision": one.verb,
+            "hosts": list(one.hosts),
+            "others": one.others,
+            "arithmetic": one.arithmetic,
+        }
+        for one in decisions
+    ]
+    return {"service": pool.service.name, "decisions": told}
+
+
+def results_text(server: Server, monitors: Iterable[Monitor], clocks: Clocks) -> str:
+    """Return a line for each result, with the time that each phase took."""
+    return f"{server.host}: address {server.address or 'none'}\n" + "".join(
+        f"{monitor.name}\n{''.join(_line(past, clocks) for past in monitor.history()) or NOTHING}"
+        for monitor in monitors
+    )
+
+
+def results_json(server: Server, monitors: Iterable[Monitor], clocks: Clocks) -> JSON:
+    """Return the results by monitor; times in seconds, ``phases`` in the order they came."""
+    told: JSON = [
+        {"monitor": monitor.name, "results": [_result(past, clocks) for past in monitor.history()]}
+        for monitor in monitors
+    ]
+    address = None if server.address is None else str(server.address)
+    return {"host": server.host, "address": address, "monitors": told}
+
+
+def _line(past: Past, clocks: Clocks) -> str:
+    result = past.result
+    verdict = f"follow-up {result.verdict.value}" if past.follow_up else result.verdict.value
+    reason = "" if result.verdict is PASSED else f": {result.text}"
+    facts = [f"{name} {span(seconds)}" for name, seconds in result.phases.items()]
+    if result.received:
+        facts.append(f"{result.received} bytes")
+    subject = f" {past.subject}" if past.subject else ""
+    return f"  {_shown(clocks.time_of(past.at))} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
+
+
+def _result(past: Past, clocks: Clocks) -> JSON:
+    result = past.result
+    return {
+        **_when(past.at, clocks),
+        "subject": past.subject,
+        "follow_up": past.follow_up,
+        "result": result.verdict.value,
+        "phase": str(result.phase),
+        "reason": result.reason,
+        "duration": round(result.duration, 6),
+        "phases": {name: round(seconds, 6) for name, seconds in result.phases.items()},
+        "bytes": result.received,
+    }
+
+
+def _when(at: float, clocks: Clocks) -> dict[str, JSON]:
+    return {"time": _shown(clocks.time_of(at)), "age": round(max(0.0, clocks.monotonic - at), 3)}
+
+
+def _shown(time: datetime) -> str:
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,100 @@
+"""What is told of the past, and how."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Result
+from pybal.history import Clocks, Decision
+from pybal.monitors.base import Past
+from pybal.status import past
+from tests.status import CountingMonitor, pool, server
+
+CLOCKS = Clocks(1000.0, datetime(2026, 11, 20, 12, tzinfo=UTC))
+URL = "http://www.example/"
+DECISIONS = [
+    Decision.of(990.0, "depooled", ["a"], "serving 3 of 4, floor 2, 0 forced"),
+    Decision.of(995.25, "kept", [f"w{i}" for i in range(40)], "serving 1 of 40, floor 20, 19 forced"),
+]
+
+
+def proxyfetch() -> CountingMonitor:
+    monitor = CountingMonitor("ProxyFetch")
+    halted = Result(
+        FAILED,
+        5.0,
+        Phase.BODY,
+        "1043 of 2000 bytes, then nothing for 5 s",
+        "timeout",
+        (0.001, NEVER, 0.003, 0.003),
+        1100,
+    )
+    monitor.past = [
+        Past(980.0, Result(PASSED, 0.004, Phase.BODY, steps=(0.001, NEVER, 0.003, 0.003), received=2057), URL),
+        Past(990.0, halted, URL),
+        Past(990.5, Result(PASSED, 0.001), "TCP only", follow_up=True),
+        Past(998.0, Result(INCONCLUSIVE, 0.0, Phase.CONNECT, "Too many open files (EMFILE)", "EMFILE"), URL),
+    ]
+    return monitor
+
+
+def test_a_line_for_each_result_says_when_what_why_and_how_long_each_phase_took() -> None:
+    assert past.results_text(server("a"), [proxyfetch(), CountingMonitor("IdleConnection")], CLOCKS) == (
+        "a: address 10.0.0.1\n"
+        "ProxyFetch\n"
+        "  2026-11-20T11:59:40.000Z passed http://www.example/"
+        " [connect 1 ms, first byte 2 ms, headers 0 ms, body 1 ms, 2057 bytes]\n"
+        "  2026-11-20T11:59:50.000Z failed http://www.example/: body: 1043 of 2000 bytes, then nothing for 5 s"
+        " [connect 1 ms, first byte 2 ms, headers 0 ms, body 5 s, 1100 bytes]\n"
+        "  2026-11-20T11:59:50.500Z follow-up passed TCP only [connect 1 ms]\n"
+        "  2026-11-20T11:59:58.000Z inconclusive http://www.example/: connect: Too many open files (EMFILE)"
+        " [connect 0 ms]\n"
+        "IdleConnection\n"
+        "  nothing yet\n"
+    )
+
+
+def test_results_as_json() -> None:
+    told = json.loads(json.dumps(past.results_json(server("a"), [proxyfetch()], CLOCKS)))
+    assert (told["host"], told["address"]) == ("a", "10.0.0.1")
+    [monitor] = told["monitors"]
+    assert monitor["monitor"] == "ProxyFetch"
+    assert monitor["results"][1] == {
+        "time": "2026-11-20T11:59:50.000Z",
+        "age": 10.0,
+        "subject": URL,
+        "follow_up": False,
+        "result": "failed",
+        "phase": "body",
+        "reason": "1043 of 2000 bytes, then nothing for 5 s",
+        "duration": 5.0,
+        "phases": {"connect": 0.001, "first byte": 0.002, "headers": 0.0, "body": 4.997},
+        "bytes": 1100,
+    }
+
+
+def test_decisions_are_told_with_their_arithmetic_and_at_most_ten_names() -> None:
+    assert past.decisions_text(pool("web"), DECISIONS, CLOCKS) == (
+        "web\n"
+        "  2026-11-20T11:59:50.000Z serving 3 of 4, floor 2, 0 forced: a depooled\n"
+        "  2026-11-20T11:59:55.250Z serving 1 of 40, floor 20, 19 forced:"
+        " w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 and 30 more kept\n"
+    )
+    assert past.decisions_text(pool("web"), [], CLOCKS) == "web\n  nothing yet\n"
+
+
+def test_decisions_as_json() -> None:
+    assert past.decisions_json(pool("web"), DECISIONS[:1], CLOCKS) == {
+        "service": "web",
+        "decisions": [
+            {
+                "time": "2026-11-20T11:59:50.000Z",
+                "age": 10.0,
+                "decision": "depooled",
+                "hosts": ["a"],
+                "others": 0,
+                "arithmetic": "serving 3 of 4, floor 2, 0 forced",
+            }
+        ],
+    }
