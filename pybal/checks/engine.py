@@ -152,6 +152,11 @@ class Engine:
         self._schedule.soon(seat, self._tick_of(self.seconds()))
         self._arrange()
 
+    def pace(self, seat: Seat, seconds: float) -> None:
+        """Call it at another interval, for the first time when one has passed. Nothing happens if it is the same."""
+        self._schedule.pace(seat, seconds, self._tick_of(self.seconds()))
+        self._arrange()
+
     def leave(self, seat: Seat) -> None:
         """Call it no more."""
         self._schedule.leave(seat)

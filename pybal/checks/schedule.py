@@ -4,6 +4,8 @@ Pure: a tick is a number that the engine says has come.
 
 * A periodic seat keeps its slot of its ring for life. Phases follow the golden ratio, which spreads any number of
   seats evenly over the period, whenever they came.
+* A seat whose period changes has its next turn a whole new period from then, so a wave of changes stays spread as it
+  came.
 * The sweep spreads what should be done soon over less than a second, and holds back while much is in flight.
 * A deadline is one list append and is never taken out: a check that ended has another deadline, or none.
 * The fewer checks there are, the coarser the ticks that matter: waking up costs more than a check.
@@ -68,7 +70,12 @@ class Ring:
         self._occupied: list[int] = []
 
     def add(self, seat: Seat) -> None:
-        seat.ring, seat.slot = self, int(self._added * _GOLDEN % 1.0 * self.period)
+        """Give the seat a slot away from those of the seats before it."""
+        self.place(seat, int(self._added * _GOLDEN % 1.0 * self.period))
+
+    def place(self, seat: Seat, tick: int) -> None:
+        """Give the seat the slot of this tick."""
+        seat.ring, seat.slot = self, tick % self.period
         self._slots.setdefault(seat.slot, []).append(seat)
         self._added += 1
         self.count += 1
@@ -99,11 +106,16 @@ class Ring:
         return (turn + 1) * self.period + self._occupied[0]
 
 
+def _period(seconds: float) -> int:
+    return max(1, round(seconds / TICK))
+
+
 class Schedule:
     """What is due when. All ticks given to it only ever grow."""
 
     def __init__(self) -> None:
         self._rings: dict[int, Ring] = {}
+        self._moving: dict[Seat, tuple[int, int]] = {}
         self._sweep: deque[Seat] = deque()
         self._sweep_end = 0
         self._deadlines: dict[int, list[Timed]] = {}
@@ -112,10 +124,17 @@ class Schedule:
 
     def every(self, seconds: float, seat: Seat, tick: int) -> None:
         """Give the seat a turn soon, and one every so many seconds."""
-        period = max(1, round(seconds / TICK))
-        self._rings.setdefault(period, Ring(period)).add(seat)
+        self._ring(_period(seconds)).add(seat)
         self._set_grain()
         self.soon(seat, tick)
+
+    def pace(self, seat: Seat, seconds: float, tick: int) -> None:
+        """Give a seat of a ring a turn every so many seconds, from now on."""
+        period = _period(seconds)
+        if seat.ring is None or seat.ring.period != period:
+            self._remove(seat)
+            # Not placed yet: turns up to this tick may still have to come, and it had its own.
+            self._moving[seat] = (period, tick)
 
     def soon(self, seat: Seat, tick: int) -> None:
         """Give the seat one turn within a second, spread among all that want one."""
@@ -129,18 +148,16 @@ class Schedule:
     def leave(self, seat: Seat) -> None:
         """Give the seat no more turns."""
         seat.swept = False
-        if seat.ring is not None:
-            ring = seat.ring
-            ring.remove(seat)
-            if not ring.count:
-                del self._rings[ring.period]
-            self._set_grain()
+        self._moving.pop(seat, None)
+        self._remove(seat)
 
     def due(self, after: int, until: int) -> list[Seat]:
         """Return the ring seats of the ticks in ``(after, until]``."""
         seats = list(chain.from_iterable(ring.due(after, until) for ring in self._rings.values()))
         for seat in seats:
             seat.swept = False
+        if self._moving:
+            self._place()
         return seats
 
     def swept(self, tick: int, in_flight: int) -> list[Seat]:
@@ -179,7 +196,7 @@ class Schedule:
 
     def following(self, tick: int) -> int | None:
         """Return the first tick after this one at which something may be due, ``None`` if nothing will ever be."""
-        if self._sweep:
+        if self._sweep or self._moving:
             return tick + 1
         ticks = [ring.following(tick) for ring in self._rings.values()]
         if self._deadline_ticks:
@@ -187,6 +204,23 @@ class Schedule:
         if not ticks:
             return None
         return -(-max(min(ticks), tick + 1) // self._grain) * self._grain
+
+    def _ring(self, period: int) -> Ring:
+        return self._rings.setdefault(period, Ring(period))
+
+    def _place(self) -> None:
+        for seat, (period, tick) in self._moving.items():
+            self._ring(period).place(seat, tick)
+        self._moving.clear()
+        self._set_grain()
+
+    def _remove(self, seat: Seat) -> None:
+        if seat.ring is not None:
+            ring = seat.ring
+            ring.remove(seat)
+            if not ring.count:
+                del self._rings[ring.period]
+            self._set_grain()
 
     def _set_grain(self) -> None:
         rate = sum(ring.count / ring.period for ring in self._rings.values()) / TICK

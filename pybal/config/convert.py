@@ -74,11 +74,18 @@ asn = integer(1, 2**32 - 1, "an AS number")
 unsigned = integer(0, 2**32 - 1)
 
 
-def share(text: str) -> float:
-    """Return a share: a number from 0 to 1."""
-    if _DECIMAL.fullmatch(text) and 0 <= (number := float(text)) <= 1:
-        return number
-    raise Unwanted(shown(text), "a number from 0 to 1")
+def part(most: float) -> Converter[float]:
+    """Return a converter to shares: numbers from 0 to ``most``."""
+
+    def convert(text: str) -> float:
+        if _DECIMAL.fullmatch(text) and 0 <= (number := float(text)) <= most:
+            return number
+        raise Unwanted(shown(text), f"a number from 0 to {most:g}")
+
+    return convert
+
+
+share = part(1)
 
 
 def seconds(text: str) -> float:

@@ -13,6 +13,7 @@ from pybal.config.convert import (
     hostname,
     integer,
     octets,
+    part,
     pause,
     port_or_services,
     seconds,
@@ -24,6 +25,7 @@ from pybal.config.settings import (
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,
+    Rhythm,
     RunCommandSettings,
     TCPConnectSettings,
     UDPSettings,
@@ -33,19 +35,36 @@ _check_urls = some(check_url, "a URL http://host/path or https://host/path")
 _hostnames = some(hostname, "a host name")
 _status = integer(100, 599, "an HTTP status")
 _count = integer(0, 2**31 - 1)
+_times = integer(1, 1000)
+_jitter = part(0.5)
 # What Linux takes for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
 _probes = integer(1, 127)
 _keepalive_seconds = integer(1, 32767, "whole seconds")
 
 
+def rhythm(options: Options, kind: str, interval: float) -> Rhythm:
+    """Return what a monitor that checks in turns has beside its interval; ``kind`` is the prefix of its options."""
+    fast = options.get(f"{kind}.fast-interval", seconds, interval)
+    down = options.get(f"{kind}.down-interval", seconds, interval)
+    return Rhythm(
+        rise=options.get(f"{kind}.rise", _times, 1),
+        fall=options.get(f"{kind}.fall", _times, 1),
+        fast_interval=None if fast == interval else fast,
+        down_interval=None if down == interval else down,
+        jitter=options.get(f"{kind}.jitter", _jitter, 0.0),
+    )
+
+
 def _proxyfetch(options: Options) -> ProxyFetchSettings:
+    interval = options.get("proxyfetch.interval", seconds, 10.0)
     return ProxyFetchSettings(
         urls=options.need("proxyfetch.url", _check_urls, ()),
         http_status=options.get("proxyfetch.http_status", _status, 200),
         timeout=options.get("proxyfetch.timeout", seconds, 5.0),
-        interval=options.get("proxyfetch.interval", seconds, 10.0),
+        interval=interval,
         check_all=options.get("proxyfetch.check_all", boolean, False),
         max_failures=options.get("proxyfetch.max_failures", _count, 0),
+        rhythm=rhythm(options, "proxyfetch", interval),
     )
 
 
@@ -57,32 +76,41 @@ def _idleconnection(options: Options) -> IdleConnectionSettings:
         keepalive_retries=options.get("idleconnection.keepalive-retries", _probes, 3),
         keepalive_idle=options.get("idleconnection.keepalive-idle", _keepalive_seconds, 10),
         keepalive_interval=options.get("idleconnection.keepalive-interval", _keepalive_seconds, 30),
+        timeout=options.get("idleconnection.timeout", seconds, 30.0),
+        fall=options.get("idleconnection.fall", _times, 1),
     )
 
 
 def _dnsquery(options: Options) -> DNSQuerySettings:
+    interval = options.get("dnsquery.interval", seconds, 10.0)
     return DNSQuerySettings(
         hostnames=options.need("dnsquery.hostnames", _hostnames, ()),
         timeout=options.get("dnsquery.timeout", seconds, 5.0),
-        interval=options.get("dnsquery.interval", seconds, 10.0),
+        interval=interval,
         fail_on_nxdomain=options.get("dnsquery.fail-on-nxdomain", boolean, False),
+        rhythm=rhythm(options, "dnsquery", interval),
     )
 
 
 def _udp(options: Options) -> UDPSettings:
+    interval = options.get("udp.interval", seconds, 10.0)
     return UDPSettings(
-        interval=options.get("udp.interval", seconds, 10.0),
+        interval=interval,
         icmp_timeout=options.get("udp.icmp-timeout", seconds, 20.0),
+        timeout=options.get("udp.timeout", seconds, 3.5),
+        rhythm=rhythm(options, "udp", interval),
     )
 
 
 def _runcommand(options: Options) -> RunCommandSettings:
+    interval = options.get("runcommand.interval", seconds, 60.0)
     return RunCommandSettings(
         command=options.need("runcommand.command", command, ""),
         arguments=options.get("runcommand.arguments", arguments, ()),
         timeout=options.get("runcommand.timeout", seconds, 20.0),
-        interval=options.get("runcommand.interval", seconds, 60.0),
+        interval=interval,
         log_output=options.get("runcommand.log-output", boolean, True),
+        rhythm=rhythm(options, "runcommand", interval),
     )
 
 

@@ -28,6 +28,22 @@ class ServerField(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Rhythm:
+    """What every kind of monitor that checks in turns has beside its interval.
+
+    So many successes or failures in a row make a transition; the first success of all is enough. ``fast_interval``
+    applies while there are too few for one, ``down_interval`` while the server is down; ``None`` stands for the interval.
+    ``jitter`` is the share of the interval by which a turn may be late at random.
+    """
+
+    rise: int = 1
+    fall: int = 1
+    fast_interval: float | None = None
+    down_interval: float | None = None
+    jitter: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyFetchSettings:
     """Options of ProxyFetch: HTTP and HTTPS checks. ``urls`` has at least one."""
 
@@ -37,11 +53,15 @@ class ProxyFetchSettings:
     interval: float = 10.0
     check_all: bool = False
     max_failures: int = 0
+    rhythm: Rhythm = Rhythm()
 
 
 @dataclass(frozen=True, slots=True)
 class IdleConnectionSettings:
-    """Options of IdleConnection: a held TCP connection on which nothing is ever sent."""
+    """Options of IdleConnection: a held TCP connection on which nothing is ever sent.
+
+    ``timeout`` is that of an attempt to connect. ``fall`` counts the loss of a connection and attempts that failed.
+    """
 
     timeout_clean_reconnect: float = 3.0
     max_delay: float = 300.0
@@ -49,6 +69,8 @@ class IdleConnectionSettings:
     keepalive_retries: int = 3
     keepalive_idle: int = 10
     keepalive_interval: int = 30
+    timeout: float = 30.0
+    fall: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +81,17 @@ class DNSQuerySettings:
     timeout: float = 5.0
     interval: float = 10.0
     fail_on_nxdomain: bool = False
+    rhythm: Rhythm = Rhythm()
 
 
 @dataclass(frozen=True, slots=True)
 class UDPSettings:
-    """Options of UDP: an empty datagram, and the ICMP errors that answer it."""
+    """Options of UDP: an empty datagram, and the ICMP errors that answer it within ``timeout``."""
 
     interval: float = 10.0
     icmp_timeout: float = 20.0
+    timeout: float = 3.5
+    rhythm: Rhythm = Rhythm()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +103,7 @@ class RunCommandSettings:
     timeout: float = 20.0
     interval: float = 60.0
     log_output: bool = True
+    rhythm: Rhythm = Rhythm()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,10 @@ from pybal.checks.dns import DNSCheck
 from pybal.checks.dnswire import RecordType, question
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
-from pybal.checks.schedule import Seat
 from pybal.config.settings import DNSQuerySettings
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.record import Record
+from pybal.monitors.turns import InTurns
 
 DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
 
@@ -46,16 +45,16 @@ class DNSQueryPlan:
         return DNSQuery(self, address, report)
 
 
-class DNSQuery(Record):
+class DNSQuery(InTurns):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_check", "_plan", "_questions", "_repeated", "_seat", "_seconds")
+    __slots__ = ("_check", "_plan", "_questions", "_seconds")
 
     name = DNSQueryPlan.name
 
     def __init__(self, plan: DNSQueryPlan, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report)
         settings = plan.settings
+        super().__init__(plan.engine, plan.random, settings, report)
         self._plan = plan
         self._questions = plan.questions[address.version]
         self._check = DNSCheck(
@@ -68,20 +67,13 @@ class DNSQuery(Record):
             fail_on_nxdomain=settings.fail_on_nxdomain,
         )
         self._seconds = [0.0, 0.0]
-        self._seat: Seat | None = None
-        self._repeated = False
 
     def samples(self) -> Iterator[Sample]:
         yield Sample(DURATION, (("result", "successful"),), self._seconds[0])
         yield Sample(DURATION, (("result", "failed"),), self._seconds[1])
 
-    def start(self) -> None:
-        self._seat = self._plan.engine.every(self._plan.settings.interval, self._turn)
-
     def stop(self) -> None:
-        if self._seat is not None:
-            self._plan.engine.leave(self._seat)
-            self._seat = None
+        super().stop()
         self._check.cancel()
 
     def _turn(self) -> None:
@@ -96,9 +88,7 @@ class DNSQuery(Record):
         verdict, plan = result.verdict, self._plan
         self._note(plan.engine.now, result, check.question.text)
         if verdict is INCONCLUSIVE:
-            if self._seat is not None and not self._repeated:
-                self._repeated = True
-                plan.engine.again(self._seat)
+            self._make_up()
             return
         self._repeated = False
         self._seconds[verdict is FAILED] = result.duration

@@ -22,8 +22,6 @@ from pybal.monitors.backoff import Backoff
 from pybal.monitors.base import Sample
 from pybal.monitors.record import Record
 
-CONNECT_TIMEOUT = 30.0
-"""Seconds that an attempt to connect may hang."""
 FIRST_RETRY = 1.0
 """Seconds until the first attempt after a failure."""
 QUICKEST_RECONNECT = 1.0
@@ -76,10 +74,10 @@ class IdleConnection(Record):
     name = IdleConnectionPlan.name
 
     def __init__(self, plan: IdleConnectionPlan, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report)
+        super().__init__(report, fall=plan.settings.fall)
         self._plan = plan
         target = Target.of(address, plan.port)
-        self._connection = HeldConnection(plan.engine, target, CONNECT_TIMEOUT, self._done, plan.options)
+        self._connection = HeldConnection(plan.engine, target, plan.settings.timeout, self._done, plan.options)
         self._retries = Backoff(FIRST_RETRY, plan.settings.max_delay, plan.random)
         longest = max(plan.lasting, min(plan.lasting * LONGEST_CLEAN_PAUSE, plan.settings.max_delay))
         self._pauses = Backoff(plan.lasting, longest, plan.random)

@@ -19,12 +19,11 @@ from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
-from pybal.checks.schedule import Seat
 from pybal.config.settings import ProxyFetchSettings
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis
-from pybal.monitors.record import Record
+from pybal.monitors.turns import InTurns
 
 DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
 
@@ -70,25 +69,15 @@ class ProxyFetchPlan:
         return ProxyFetch(self, address, report)
 
 
-class ProxyFetch(Record):
+class ProxyFetch(InTurns):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = (
-        "_diagnosis",
-        "_fetches",
-        "_plan",
-        "_repeated",
-        "_results",
-        "_seat",
-        "_seconds",
-        "_succeeded",
-        "_target",
-    )
+    __slots__ = ("_diagnosis", "_fetches", "_plan", "_results", "_seconds", "_succeeded", "_target")
 
     name = ProxyFetchPlan.name
 
     def __init__(self, plan: ProxyFetchPlan, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report)
+        super().__init__(plan.engine, plan.random, plan.settings, report)
         self._target = target = Target.of(address, plan.port)
         timeout = plan.settings.timeout
         self._plan = plan
@@ -97,21 +86,14 @@ class ProxyFetch(Record):
         self._succeeded = False
         self._results: list[tuple[Request, Result]] = []
         self._seconds = [0.0] * (2 * len(plan.urls))
-        self._seat: Seat | None = None
-        self._repeated = False
 
     def samples(self) -> Iterator[Sample]:
         for number, url in enumerate(self._plan.urls):
             yield Sample(DURATION, (("result", "successful"), ("url", url)), self._seconds[2 * number])
             yield Sample(DURATION, (("result", "failed"), ("url", url)), self._seconds[2 * number + 1])
 
-    def start(self) -> None:
-        self._seat = self._plan.engine.every(self._plan.settings.interval, self._turn)
-
     def stop(self) -> None:
-        if self._seat is not None:
-            self._plan.engine.leave(self._seat)
-            self._seat = None
+        super().stop()
         for fetch in self._fetches:
             fetch.cancel()
         if self._diagnosis is not None:
@@ -146,7 +128,7 @@ class ProxyFetch(Record):
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
             self._say_down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
-            self._say_nothing()
+            self._make_up()
 
     def _judge_all(self) -> None:
         failures = [(request, result) for request, result in self._results if result.verdict is FAILED]
@@ -155,7 +137,7 @@ class ProxyFetch(Record):
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
             self._say_down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
         elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
-            self._say_nothing()
+            self._make_up()
         else:
             self._say_up()
 
@@ -170,11 +152,6 @@ class ProxyFetch(Record):
             self._succeeded = False
             self._look_into(failed)
         self._failed(reason, cause, self._plan.engine.now)
-
-    def _say_nothing(self) -> None:
-        if self._seat is not None and not self._repeated:
-            self._repeated = True
-            self._plan.engine.again(self._seat)
 
     def _look_into(self, failed: Request) -> None:
         """Try what else can be tried, unless that is still going on from before."""

@@ -13,14 +13,18 @@ from pybal.monitors.recent import Recent
 class Record:
     """The part that all monitors have: results go in, reports of changes go out.
 
-    The first result is a transition. While a server is down, another ``cause`` is reported, other numbers in the
-    reason are not.
+    ``fall`` failures in a row make a server down, and ``rise`` successes make one that is down up; of a server of which
+    nothing is known yet the first success is enough. While a server is down, another ``cause`` is reported, other
+    numbers in the reason are not.
     """
 
     __slots__ = (
+        "_against",
         "_cause",
+        "_fall",
         "_recent",
         "_report",
+        "_rise",
         "down_results",
         "down_transitions",
         "up",
@@ -28,10 +32,14 @@ class Record:
         "up_transitions",
     )
 
-    def __init__(self, report: Callable[[Report], None]) -> None:
+    def __init__(self, report: Callable[[Report], None], rise: int = 1, fall: int = 1) -> None:
         self.up: bool | None = None
         self.up_results = self.down_results = self.up_transitions = self.down_transitions = 0
         self._report = report
+        self._rise = rise
+        self._fall = fall
+        self._against = 0
+        """How many results in a row spoke against what is believed."""
         self._cause = ""
         self._recent = Recent()
 
@@ -42,19 +50,51 @@ class Record:
         """Remember what any check came to, whether it counts or not."""
         self._recent.add(at, result, subject, follow_up=follow_up)
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether what came last speaks against what is believed, but not often enough."""
+        return self._against > 0
+
     def _passed(self, at: float) -> None:
         self.up_results += 1
-        if not self.up:
-            self.up = True
-            self.up_transitions += 1
-            self._report(Report(up=True, at=at))
+        if self.up:
+            if self._against:
+                self._believe()
+            return
+        if self.up is False and self._doubt(self._rise):
+            return
+        self.up = True
+        self.up_transitions += 1
+        self._believe()
+        self._report(Report(up=True, at=at))
 
     def _failed(self, reason: str, cause: str, at: float) -> None:
         self.down_results += 1
-        if self.up is False and self._cause == cause:
+        if self.up is False:
+            if self._against:
+                self._believe()
+            if self._cause == cause:
+                return
+        elif self._doubt(self._fall):
             return
-        if self.up is not False:
+        else:
             self.up = False
             self.down_transitions += 1
+            self._believe()
         self._cause = cause
         self._report(Report(up=False, reason=reason, at=at, cause=cause))
+
+    def _doubt(self, needed: int) -> bool:
+        """Take a result against what is believed; tell whether more are needed."""
+        if self._against + 1 >= needed:
+            return False
+        self._against += 1
+        self._moved()
+        return True
+
+    def _believe(self) -> None:
+        self._against = 0
+        self._moved()
+
+    def _moved(self) -> None:
+        """Take note that the server is up, down or in doubt as it was not before."""

@@ -15,11 +15,10 @@ from pybal.checks.command import UNRUNNABLE, Command
 from pybal.checks.engine import Engine
 from pybal.checks.output import lines
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
-from pybal.checks.schedule import Seat
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.record import Record
+from pybal.monitors.turns import InTurns
 
 DURATION = "pybal_monitor_runcommand_run_duration_seconds"
 
@@ -34,9 +33,9 @@ class RunCommandPlan:
     _log = Logger()
 
     def __init__(self, settings: RunCommandSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        del random
         self.settings = settings
         self.engine = engine
+        self.random = random
         self._port = service.port
         self._system = f"{service.name} {self.name}"
         self.trouble = ""
@@ -76,21 +75,19 @@ class RunCommandPlan:
             self._log.warn("{text}", text=text, system=self._system)
 
 
-class RunCommand(Record):
+class RunCommand(InTurns):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_command", "_host", "_plan", "_repeated", "_seat", "_seconds")
+    __slots__ = ("_command", "_host", "_plan", "_seconds")
 
     name = RunCommandPlan.name
 
     def __init__(self, plan: RunCommandPlan, host: str, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report)
+        super().__init__(plan.engine, plan.random, plan.settings, report)
         self._plan = plan
         self._host = host
         self._command = Command(plan.engine, plan.argv(host, address), plan.settings.timeout, self._done)
-        self._seat: Seat | None = None
         self._seconds = {0: 0.0}
-        self._repeated = False
 
     def samples(self) -> Iterator[Sample]:
         """Yield the duration of the last run that ended in each way; a signal counts as a negative exit code."""
@@ -98,13 +95,8 @@ class RunCommand(Record):
             result = "failed" if exitcode else "successful"
             yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), seconds)
 
-    def start(self) -> None:
-        self._seat = self._plan.engine.every(self._plan.settings.interval, self._turn)
-
     def stop(self) -> None:
-        if self._seat is not None:
-            self._plan.engine.leave(self._seat)
-            self._seat = None
+        super().stop()
         self._command.cancel()
 
     def _turn(self) -> None:
@@ -132,6 +124,5 @@ class RunCommand(Record):
     def _say_nothing(self, result: Result) -> None:
         if result.cause == UNRUNNABLE:
             self._plan.unrunnable(result.reason)
-        elif self._seat is not None and not self._repeated:
-            self._repeated = True
-            self._plan.engine.again(self._seat)
+        else:
+            self._make_up()

@@ -8,14 +8,13 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings
-from pybal.monitors import idleconnection
 from tests.reactor import run
 from tests.scripted import Peer, World
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 PROXYFETCH = ProxyFetchSettings(("http://www.example/",), interval=0.05, timeout=0.3)
-IDLE = IdleConnectionSettings()
+IDLE = IdleConnectionSettings(timeout=0.3)
 KINDS = pytest.mark.parametrize("settings", [PROXYFETCH, IDLE], ids=["ProxyFetch", "IdleConnection"])
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 
@@ -57,11 +56,7 @@ def test_a_server_that_refuses_is_down_with_phase_and_reason(settings: MonitorSe
 
 
 @KINDS
-def test_a_connection_that_hangs_is_down_in_bounded_time(
-    settings: MonitorSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(idleconnection, "CONNECT_TIMEOUT", 0.3)
-
+def test_a_connection_that_hangs_is_down_in_bounded_time(settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:

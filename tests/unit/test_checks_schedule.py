@@ -133,6 +133,38 @@ class TestSweep:
         assert schedule.swept(SWEEP_TICKS, 0) == [one]
 
 
+class TestPace:
+    def test_the_next_turn_comes_when_a_new_period_has_passed_and_not_at_once(self) -> None:
+        schedule, seats = filled(1, 10)
+        schedule.pace(seats[0], 1, 105)
+        assert schedule.following(105) == 106
+        assert schedule.due(100, 110) == []
+        assert schedule.due(110, 204) == []
+        assert schedule.due(204, 205) == seats
+        assert schedule.due(205, 305) == seats
+
+    def test_the_same_period_again_changes_nothing(self) -> None:
+        schedule, seats = filled(1, 10)
+        schedule.pace(seats[0], 10, 105)
+        assert schedule.due(105, 1105) == seats
+
+    def test_who_leaves_meanwhile_has_no_turn(self) -> None:
+        schedule, seats = filled(1, 10)
+        schedule.pace(seats[0], 1, 105)
+        schedule.leave(seats[0])
+        assert schedule.due(105, 5000) == []
+        assert schedule.following(5000) is None
+
+    def test_a_wave_of_changes_stays_spread(self) -> None:
+        schedule, seats = filled(1000, 10)
+        for tick in range(1000, 2000):
+            for one in schedule.due(tick - 1, tick):
+                schedule.pace(one, 5, tick)
+        sizes = [len(schedule.due(tick - 1, tick)) for tick in range(2000, 2500)]
+        assert (sum(sizes), len(seats)) == (1000, 1000)
+        assert max(sizes) <= 4
+
+
 class TestDeadlines:
     def test_come_at_their_tick_and_once(self) -> None:
         schedule = Schedule()

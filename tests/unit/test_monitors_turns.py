@@ -1,0 +1,206 @@
+"""Rise and fall, and turns that come oftener while in doubt, seldomer while down, and late by jitter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+
+import pytest
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.task import Clock
+
+from pybal.checks.engine import Engine
+from pybal.config.settings import Rhythm
+from pybal.model import Report
+from pybal.monitors.record import Record
+from pybal.monitors.turns import InTurns
+
+
+def words(results: str, rise: int = 1, fall: int = 1) -> tuple[str, bool | None]:
+    """Return what was reported of results (``+`` and ``-``), ``.`` for those without a report, and what is believed."""
+    reports: list[Report] = []
+    record = Record(reports.append, rise, fall)
+    said = ""
+    for number, result in enumerate(results):
+        before = len(reports)
+        if result == "+":
+            record._passed(float(number))
+        else:
+            record._failed("connect: refused", "connect refused", float(number))
+        said += ("+" if reports[-1].up else "-") if len(reports) > before else "."
+    assert record.up_results + record.down_results == len(results)
+    assert record.up_transitions + record.down_transitions == len(reports)
+    return said, record.up
+
+
+class TestRiseAndFall:
+    @pytest.mark.parametrize(
+        ("results", "rise", "fall", "said", "up"),
+        [
+            ("+-+", 1, 1, "+-+", True),
+            ("+--", 1, 2, "+.-", False),
+            ("+-+-+-+", 1, 2, "+......", True),
+            ("+---", 1, 3, "+..-", False),
+            ("-", 1, 2, ".", None),
+            ("--", 1, 2, ".-", False),
+            ("-+", 3, 2, ".+", True),
+            ("+", 3, 1, "+", True),
+            ("-++", 3, 1, "-..", False),
+            ("-+++", 3, 1, "-..+", True),
+            ("-++-++-", 3, 1, "-......", False),
+            ("+-+++--", 2, 2, "+.....-", False),
+        ],
+    )
+    def test_count_results_in_a_row(self, results: str, rise: int, fall: int, said: str, up: bool | None) -> None:
+        assert words(results, rise, fall) == (said, up)
+
+    def test_the_reason_is_that_of_the_last_failure(self) -> None:
+        reports: list[Report] = []
+        record = Record(reports.append, fall=2)
+        record._failed("connect: refused", "connect refused", 1.0)
+        record._failed("status: HTTP 500, wanted 200", "status HTTP 500", 2.0)
+        assert reports == [Report(up=False, reason="status: HTTP 500, wanted 200", at=2.0, cause="status HTTP 500")]
+
+
+@dataclass
+class Settings:
+    interval: float
+    rhythm: Rhythm
+
+
+class Reactor(Clock):
+    """A clock that also takes readers, and forgets them."""
+
+    def addReader(self, reader: IReadDescriptor) -> None:  # noqa: N802  # Twisted's name
+        pass
+
+    def removeReader(self, reader: IReadDescriptor) -> None:  # noqa: N802  # Twisted's name
+        pass
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass without a call coming late."""
+        end = self.seconds() + seconds
+        while self.calls and self.calls[0].getTime() <= end:
+            self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
+        self.advance(max(0.0, end - self.seconds()))
+
+
+class Monitor(InTurns):
+    """Has its results from a list, those of the turn in which they are due; the last one again and again."""
+
+    def __init__(self, engine: Engine, results: str, interval: float, rhythm: Rhythm) -> None:
+        super().__init__(engine, Random(1), Settings(interval, rhythm), lambda _report: None)
+        self.turns: list[float] = []
+        self.results = list(results)
+
+    def _turn(self) -> None:
+        now = self._engine.now
+        self.turns.append(now)
+        result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
+        if result == "+":
+            self._passed(now)
+        elif result == "-":
+            self._failed("connect: refused", "connect refused", now)
+        else:
+            self._make_up()
+
+    @property
+    def gaps(self) -> list[float]:
+        """The seconds from turn to turn, from the second one: the first is prompt, wherever its slot may be."""
+        return [round(later - earlier, 1) for earlier, later in pairwise(self.turns[1:])]
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+@pytest.fixture
+def engine(reactor: Reactor) -> Iterator[Engine]:
+    engine = Engine(reactor, seconds=reactor.seconds)
+    engine.start()
+    yield engine
+    engine.stop()
+    assert reactor.calls == []
+
+
+def ran(reactor: Reactor, engine: Engine, results: str, rhythm: Rhythm, seconds: float = 100.0) -> Monitor:
+    monitor = Monitor(engine, results, 10.0, rhythm)
+    monitor.start()
+    reactor.pass_time(seconds)
+    monitor.stop()
+    assert (engine._schedule._rings, engine._schedule._moving) == ({}, {})
+    return monitor
+
+
+class TestTurns:
+    def test_come_at_the_interval_whatever_is_found_if_nothing_else_is_wanted(
+        self, reactor: Reactor, engine: Engine
+    ) -> None:
+        assert set(ran(reactor, engine, "+-+-+--++", Rhythm()).gaps) == {10.0}
+
+    def test_are_quick_while_a_failure_is_in_doubt(self, reactor: Reactor, engine: Engine) -> None:
+        monitor = ran(reactor, engine, "++---+++", Rhythm(fall=3, fast_interval=1.0))
+        assert monitor.gaps[:7] == [10.0, 1.0, 1.0, 10.0, 10.0, 10.0, 10.0]
+
+    def test_are_quick_while_a_success_is_in_doubt(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "--+++", Rhythm(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
+
+    def test_are_quick_for_a_new_server_that_failed_once(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "---", Rhythm(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
+
+    def test_have_an_interval_of_their_own_while_the_server_is_down(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "++--+", Rhythm(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
+
+    def test_that_were_quick_do_not_come_twice(self, reactor: Reactor, engine: Engine) -> None:
+        monitors = [Monitor(engine, "+-+", 1.0, Rhythm(fall=2, fast_interval=0.2)) for _ in range(50)]
+        for monitor in monitors:
+            monitor.start()
+        reactor.pass_time(10.0)
+        for monitor in monitors:
+            monitor.stop()
+            assert min(later - earlier for earlier, later in pairwise(monitor.turns[1:])) >= 0.15
+
+    def test_go_on_for_the_others_when_one_leaves_while_it_changes(self, reactor: Reactor, engine: Engine) -> None:
+        stays = Monitor(engine, "+", 1.0, Rhythm())
+        stays.start()
+        leaves = Monitor(engine, "-", 1.0, Rhythm(down_interval=5.0))
+        leaves._report = lambda _report: leaves.stop()
+        leaves.start()
+        reactor.pass_time(10.0)
+        assert len(leaves.turns) == 1
+        assert len(stays.turns) in {10, 11}
+        stays.stop()
+
+    def test_make_up_for_a_check_that_came_to_nothing_once(self, reactor: Reactor, engine: Engine) -> None:
+        turns = ran(reactor, engine, "??+", Rhythm(jitter=0.5), 9.0).turns
+        assert len([at for at in turns if at < 1.0]) >= 2
+
+
+class TestJitter:
+    def test_makes_each_turn_late_by_up_to_its_share_of_the_interval(self, reactor: Reactor, engine: Engine) -> None:
+        gaps = ran(reactor, engine, "+", Rhythm(jitter=0.5), 10_000.0).gaps
+        assert 980 <= len(gaps) <= 1000
+        assert min(gaps) >= 4.9
+        assert max(gaps) <= 15.2
+        assert len(set(gaps)) > 50
+        assert abs(sum(gaps) / len(gaps) - 10.0) < 0.1
+
+    def test_leaves_the_first_turn_prompt(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "+", Rhythm(jitter=0.5), 20.0).turns[0] <= 1.0
+
+    def test_is_of_the_interval_of_the_moment(self, reactor: Reactor, engine: Engine) -> None:
+        gaps = ran(reactor, engine, "-", Rhythm(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
+        assert min(gaps) >= 0.7
+        assert max(gaps) <= 1.3
+
+    def test_ends_with_the_monitor(self, reactor: Reactor, engine: Engine) -> None:
+        monitor = Monitor(engine, "+", 1.0, Rhythm(jitter=0.5))
+        monitor.start()
+        reactor.pass_time(5.3)
+        monitor.stop()
+        before = len(monitor.turns)
+        reactor.pass_time(5.0)
+        assert len(monitor.turns) == before
