@@ -1,0 +1,228 @@
+"""What monitors remember of their checks, and what they try when a server fails after a success; on real sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.checks.engine import FOLLOW_UPS
+from pybal.checks.result import FAILED, PASSED
+from pybal.config.settings import (
+    DNSQuerySettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    RunCommandSettings,
+    UDPSettings,
+)
+from pybal.monitors.base import Monitor, Past
+from pybal.monitors.kinds import NAMES
+from tests.reactor import run
+from tests.scripted import Peer, World
+
+OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HALF = b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1043
+URL, OTHER = "http://www.example/1", "http://other.example/2"
+
+SETTINGS: dict[type[MonitorSettings], MonitorSettings] = {
+    ProxyFetchSettings: ProxyFetchSettings((URL,), interval=0.1, timeout=0.3),
+    DNSQuerySettings: DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
+    UDPSettings: UDPSettings(interval=0.1),
+    RunCommandSettings: RunCommandSettings("/bin/false", (), timeout=10.0, interval=0.1),
+}
+"""For the kinds whose defaults are not there or too slow."""
+
+
+def proxyfetch(*urls: str, timeout: float = 0.3, interval: float = 0.05, check_all: bool = False) -> ProxyFetchSettings:
+    return ProxyFetchSettings(urls or (URL,), interval=interval, timeout=timeout, check_all=check_all)
+
+
+def saying(data: bytes) -> Callable[[Peer], None]:
+    return lambda peer: peer.say(data)
+
+
+def only_to_11(peer: Peer) -> None:
+    peer.say(OK if b" HTTP/1.1\r\n" in peer.received and b"Connection: close" in peer.received else HALF)
+
+
+def counted(monitor: Monitor) -> int:
+    return monitor.up_results + monitor.down_results
+
+
+def follow_ups(monitor: Monitor) -> list[Past]:
+    return [past for past in monitor.history() if past.follow_up]
+
+
+def told(monitor: Monitor) -> list[tuple[str, str]]:
+    return [(past.subject, past.result.verdict.value) for past in follow_ups(monitor)]
+
+
+@pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
+def test_every_kind_remembers_each_result_with_its_time(kind: type[MonitorSettings]) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            with socket.socket() as bound:
+                bound.bind(("127.0.0.1", 0))  # and does not listen
+                monitor = world.monitor(SETTINGS.get(kind) or cast("Any", kind)(), port=bound.getsockname()[1])
+                assert list(monitor.history()) == []
+                await world.until(lambda: counted(monitor))
+            history = list(monitor.history())
+            assert len(history) == counted(monitor)
+            assert abs(history[-1].at - reactor.seconds()) < 20
+            verdict = PASSED if monitor.up else FAILED
+            assert [(past.result.verdict, past.follow_up) for past in history] == [(verdict, False)] * len(history)
+            assert all(past.result.phases and (monitor.up or past.result.reason) for past in history)
+
+    run(main)
+
+
+def test_a_pass_has_its_phases_bytes_and_url() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(OK)
+            monitor = world.monitor(proxyfetch())
+            await world.report()
+            past = next(iter(monitor.history()))
+            assert (past.subject, past.result.verdict, past.result.received) == (URL, PASSED, len(OK))
+            assert list(past.result.phases) == ["connect", "first byte", "headers", "body"]
+            assert sum(past.result.phases.values()) == pytest.approx(past.result.duration, abs=1e-4)
+
+    run(main)
+
+
+def test_2013_parsoid_a_half_answer_shows_in_which_phase_the_time_went() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(HALF)
+            monitor = world.monitor(proxyfetch())
+            await world.report()
+            past = next(iter(monitor.history()))
+            assert past.result.received == len(HALF)
+            assert list(past.result.phases) == ["connect", "first byte", "headers", "body"]
+            assert past.result.phases["body"] > 0.15
+            assert past.result.text.startswith("body: 1043 of 2000 bytes, then nothing for ")
+
+    run(main)
+
+
+class TestTheFirstFailureAfterASuccess:
+    def test_is_followed_up_by_tcp_only_the_other_urls_and_http_11(self) -> None:
+        def sick(peer: Peer) -> None:
+            if b" /2 " in peer.received:
+                peer.say(OK)
+            else:
+                only_to_11(peer)
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(proxyfetch(URL, OTHER))
+                await world.report()
+                world.server.asked = sick
+                await world.report()
+                await world.until(lambda: len(follow_ups(monitor)) == 3)
+                assert told(monitor) == [("TCP only", "passed"), (OTHER, "passed"), (f"HTTP/1.1 {URL}", "passed")]
+                assert world.engine.follow_ups.taken == 0
+
+        run(main)
+
+    def test_counts_only_the_checks_themselves(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(proxyfetch())
+                await world.report()
+                world.server.asked = only_to_11
+                await world.report()
+                await world.until(lambda: len(follow_ups(monitor)) == 2 and monitor.down_results >= 3)
+                assert told(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "passed")]
+                history = [past for past in monitor.history() if not past.follow_up]
+                assert counted(monitor) == len(history)
+                assert [report.up for report in world.reports] == [True, False]
+                assert (monitor.up, monitor.up_transitions, monitor.down_transitions) == (False, 1, 1)
+
+        run(main)
+
+    def test_is_followed_up_again_after_the_next_success(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(proxyfetch())
+                for wanted in (2, 4):
+                    world.server.asked = saying(OK)
+                    while not (await world.report()).up:
+                        pass
+                    world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                    await world.report()
+                    while len(follow_ups(monitor)) < wanted:
+                        await world.pause(0.02)
+                assert told(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "failed")] * 2
+
+        run(main)
+
+    def test_leaves_out_the_other_urls_where_all_of_them_were_just_asked_for(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                world.server.asked = saying(OK)
+                monitor = world.monitor(proxyfetch(URL, OTHER, check_all=True))
+                await world.report()
+                world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                await world.report()
+                await world.until(lambda: len(follow_ups(monitor)) == 2)
+                assert [subject for subject, _ in told(monitor)] == ["TCP only", f"HTTP/1.1 {URL}"]
+
+        run(main)
+
+
+def test_a_server_that_never_passed_is_not_looked_into() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+            monitor = world.monitor(proxyfetch())
+            await world.until(lambda: monitor.down_results >= 3)
+            assert follow_ups(monitor) == []
+
+    run(main)
+
+
+def test_a_mass_failure_costs_no_more_than_a_few_follow_ups() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(OK)
+            monitors = [world.monitor(proxyfetch(timeout=2.0, interval=0.2)) for _ in range(40)]
+            await world.until(lambda: all(monitor.up for monitor in monitors))
+            await world.server.stop()  # and whatever is asked for takes its time, for there is one who hangs
+            with socket.create_server(("127.0.0.1", world.server.port), backlog=0) as full, socket.socket() as taken:
+                taken.connect(full.getsockname())
+                await world.until(lambda: all(monitor.up is False for monitor in monitors))
+                assert world.engine.follow_ups.taken == FOLLOW_UPS
+                looked_into = [monitor for monitor in monitors if monitor._diagnosis.running]  # type: ignore[attr-defined]
+                assert len(looked_into) == FOLLOW_UPS
+                world.stop_monitors()
+                assert world.engine.follow_ups.taken == 0
+
+    run(main)
+
+
+def test_a_monitor_that_is_stopped_follows_up_nothing_more() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            world.server.asked = saying(OK)
+            monitor = world.monitor(proxyfetch(timeout=5.0))
+            await world.report()
+            world.server.asked = lambda peer: peer.say(b"HTTP/1.0 500 Oops\r\n\r\n") if _first(peer) else None
+            await world.report()
+            await world.until(lambda: len(follow_ups(monitor)) == 1)  # the next one hangs
+            monitor.stop()
+            assert world.engine.follow_ups.taken == 0
+            await world.pause(0.2)
+            assert len(follow_ups(monitor)) == 1
+
+    run(main)
+
+
+def _first(peer: Peer) -> bool:
+    """Tell whether it asks in HTTP/1.0."""
+    return b" HTTP/1.0\r\n" in peer.received
