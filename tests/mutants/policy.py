@@ -21,19 +21,19 @@ MUTANTS = (
     Mutant("a list does not count as one", "replace(pool, listed=True, servers=", "replace(pool, servers="),
     Mutant("a reload keeps the old service", "replace(pool, service=service, servers=", "replace(pool, servers="),
     Mutant("a reload keeps the old monitors", "servers=_remonitor(pool, service)", "servers=pool.servers"),
-    Mutant("nobody claims what is held", "_settle(_claim(facts))", "_settle(facts)"),
+    Mutant("nobody claims what is held", "_settle(_excuse(_claim(facts)))", "_settle(_excuse(facts))"),
     Mutant(
         "a list is applied without the threshold",
-        "    after = _settle(_claim(facts))\n",
-        "    after = _settle(_claim(facts))\n"
+        "    after = _settle(_excuse(_claim(facts)))\n",
+        "    after = _settle(_excuse(_claim(facts)))\n"
         "    if isinstance(event, Listed):\n"
         "        after = replace(after, servers=MappingProxyType({h: replace(s, placement=Placement.OUT)\n"
         "            if s.placement is Placement.FORCED else s for h, s in after.servers.items()}))\n",
     ),
     Mutant(
         "only reports are decided upon",
-        "    after = _settle(_claim(facts))\n",
-        "    after = _settle(_claim(facts)) if isinstance(event, Reported) else _claim(facts)\n",
+        "    after = _settle(_excuse(_claim(facts)))\n",
+        "    after = _settle(_excuse(_claim(facts))) if isinstance(event, Reported) else _excuse(_claim(facts))\n",
     ),
     Mutant(
         "an event that changes nothing makes a new pool", "return pool if _same(pool, after) else after", "return after"
@@ -237,6 +237,16 @@ MUTANTS = (
     ),
     Mutant("those who were out are held", "pool.servers.values() if server.pooled)", "pool.servers.values())"),
     Mutant("what was held is forgotten by such a list", "{**pool.held, **{s.address", "{**{s.address"),
+    # The check as the suspect
+    Mutant(
+        "servers are held though that was not asked for",
+        "if pool.service.suspect_check is not SuspectCheck.HOLD:",
+        "if False:",
+    ),
+    Mutant("nobody is held", "if pool.service.suspect_check is not SuspectCheck.HOLD:", "if True:"),
+    Mutant("an excuse outlives the failure", "excused = failing & (server", "excused = (server"),
+    Mutant("an excuse is forgotten", "(server.excused | together.get(host, set()))", "together.get(host, set())"),
+    Mutant("one excuse excuses everything", "if server.excused and server.held_up:", "if server.excused:"),
     Mutant("disabled servers are pooled", "if not server.eligible:", "if server.address is None:"),
     Mutant("servers without an address are pooled", "if not server.eligible:", "if not server.member.enabled:"),
     Mutant(
