@@ -16,11 +16,12 @@ from twisted.logger import Logger, LogLevel
 
 from pybal import history, policy
 from pybal.history import Decision
-from pybal.model import Address, Alert, Member, Pool, Report, Service
+from pybal.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
 from pybal.monitors.base import Monitor, Plan
 from pybal.policy import Change, Kind
 from pybal.resolve import Following, Resolver
 from pybal.sources.base import Source, SourceError
+from pybal.suspicion import Suspicion, suspicions
 
 #: How long a monitor may say nothing conclusive before it is an alert, in seconds: three of PyBal's intervals.
 SILENCE = 30.0
@@ -86,6 +87,7 @@ class Controller:
         self._followed: dict[str, Following] = {}
         self._watched: dict[str, _Watched] = {}
         self._found: dict[str, Address | None] = {}
+        self._suspected: frozenset[tuple[str, str]] = frozenset()
 
     def start(self, held: Mapping[Address, int]) -> None:
         """Begin with what the kernel holds for this service: addresses and weights, empty where it holds nothing."""
@@ -122,6 +124,8 @@ class Controller:
         elif not self.pool.listed:
             yield alert("source", "no list of servers yet")
         yield from _alerts_of(self.pool)
+        for suspicion in self._suspicions():
+            yield alert("suspect-check", str(suspicion))
         for host, following in self._followed.items():
             if following.problem:
                 yield alert("unresolved", f"{host}: {following.problem}")
@@ -166,6 +170,8 @@ class Controller:
         if self.pool is before:
             return
         self._tell(list(policy.changes(before, self.pool)))
+        if isinstance(event, policy.Reported) and (self._suspected or not event.report.up):
+            self._suspect()
         if not isinstance(event, policy.Reported):
             self._follow()
             self._supervise()
@@ -211,6 +217,19 @@ class Controller:
                 decision = Decision.of(self._clock.seconds(), verb, hosts, policy.arithmetic(self.pool))
                 self.decisions.append(decision)
                 self._say(level, decision.text)
+
+    def _suspect(self) -> None:
+        """Say once that a check is the suspect: when it becomes so, with the numbers of that moment."""
+        suspected = {(suspicion.monitor, suspicion.cause): suspicion for suspicion in self._suspicions()}
+        for key in suspected.keys() - self._suspected:
+            held = "; they are held" if self.pool.service.suspect_check is SuspectCheck.HOLD else ""
+            self._say(LogLevel.error, f"{suspected[key]}{held}")
+        self._suspected = frozenset(suspected)
+
+    def _suspicions(self) -> Iterator[Suspicion]:
+        service = self.pool.service
+        if service.suspect_check is not SuspectCheck.OFF:
+            yield from suspicions(self.pool.servers.values(), service.interval)
 
     def _say(self, level: LogLevel, text: str) -> None:
         self.log.emit(level, "{text}", text=text, system=self.pool.service.name)

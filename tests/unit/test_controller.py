@@ -62,9 +62,9 @@ class PlayedMonitor:
     def stop(self) -> None:
         self.running = False
 
-    def says(self, *, up: bool, reason: str = "") -> None:
+    def says(self, *, up: bool, reason: str = "", at: float = 0.0) -> None:
         self.up = up
-        self.report(Report(up, reason))
+        self.report(Report(up, reason, at, reason))
 
 
 class PlayedPlan:
@@ -351,6 +351,21 @@ def test_the_log_tells_of_lists_in_the_words_that_tools_search_for(lines: list[s
     rig.lists(Member("web1", 5, enabled=False))
     assert "Merged disabled server web1, weight 5" in lines
     assert "Removing server web2 (no longer found in new configuration)" in lines
+
+
+def test_20150613_a_check_that_many_servers_begin_to_fail_alike_is_said_to_be_the_suspect(lines: list[str]) -> None:
+    rig = Rig()
+    rig.starts_with("web1", "web2", "web3", "web4", "web5", "web6")
+    for number in (1, 2, 3):
+        rig.plan.running[f"web{number}"].says(up=False, reason="status: HTTP 301, wanted 200", at=2.0 * number)
+    told = '3 of 6 servers began to fail Played with "status: HTTP 301, wanted 200" within 4 s'
+    assert lines[-1] == told
+    assert rig.alerts() == [Alert("text", "suspect-check", told)]
+    rig.plan.running["web4"].says(up=False, reason="status: HTTP 301, wanted 200", at=8.0)
+    assert sum("began to fail" in line for line in lines) == 1
+    rig.plan.running["web1"].says(up=True, at=12.0)
+    rig.plan.running["web2"].says(up=True, at=12.0)
+    assert rig.alerts() == []
 
 
 def test_many_decisions_of_one_kind_are_one_line(lines: list[str]) -> None:
