@@ -36,6 +36,9 @@ from pybal.status.metrics import Family
 from pybal.status.site import Status
 from pybal.systemd import Notifier
 
+#: How long trouble of the checker itself stays an alert, in seconds.
+_RECENT = 60.0
+
 #: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
 _SETTLED = 30.0
 
@@ -165,6 +168,10 @@ class App:
         for controller in self._controllers.values():
             yield from controller.alerts()
         yield from self._reconciler.alerts()
+        for trouble, at in self._engine.sick.items():
+            age = self._engine.seconds() - at
+            if age < _RECENT:
+                yield Alert("", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers")
 
 
 def _freeze() -> None:

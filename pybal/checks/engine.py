@@ -82,7 +82,7 @@ class Engine:
 
     Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
     name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
-    ``processes`` are the places for commands and ``follow_ups`` those for diagnoses, shared by all services.
+    ``sick`` tells when each trouble of our own was last met: results obtained in it are inconclusive. ``processes`` are the places for commands and ``follow_ups`` those for diagnoses, shared by all services.
     """
 
     _log = Logger()
@@ -97,6 +97,7 @@ class Engine:
         self.lost = 0.0
         self.lag_max = 0.0
         self.local_errors: Counter[str] = Counter()
+        self.sick: dict[str, float] = {}
         self.processes = Places(PROCESSES)
         self.follow_ups = Places(FOLLOW_UPS)
         self._lags = [0] * _LAG_BUCKETS
@@ -199,6 +200,7 @@ class Engine:
         """Count an error that says something of us, and log it, but not often. Return its text."""
         name = errno.errorcode.get(number, str(number))
         self.local_errors[name] += 1
+        self.sick[name] = self.now
         if self.now >= self._complained.get(name, self.now):
             self._complained[name] = self.now + _COMPLAIN_SECONDS
             self._log.error("Checks meet local trouble, their results are void: {error}", error=name, system="checks")
@@ -259,6 +261,8 @@ class Engine:
         self._lags[min(int(max(lag, 0.0) * 1000).bit_length(), _LAG_BUCKETS - 1)] += 1
         if lag > LATE:
             self.lost += lag
+        if lag > FROZEN:
+            self.sick["a frozen loop"] = self.now
         return lag
 
     # -- events

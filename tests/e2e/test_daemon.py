@@ -170,6 +170,7 @@ def test_a_daemon_that_was_frozen_blames_no_server_and_still_finds_the_dead_one(
     wait_for(lambda: time.monotonic() > frozen + 10, lambda: "ten seconds")
     running.process.send_signal(signal.SIGCONT)
     running.wait(lambda: "127.0.1.3:\tenabled/down/not pooled" in running.get("/pools/web"), "the dead server found")
+    assert "WARNING pybal checker: a frozen loop, " in running.get("/v1/alerts")
     assert running.get("/pools/web").count("/up/pooled") == 2
     assert "reports server 127.0.1.1" not in running.log
     assert "reports server 127.0.1.2" not in running.log
@@ -184,6 +185,7 @@ def test_a_daemon_without_descriptors_blames_no_server(running: Daemon) -> None:
     wait_for(lambda: time.monotonic() > exhausted + 2, lambda: "several intervals")
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     running.wait(lambda: 'local_errors_total{error="EMFILE"}' in running.get("/metrics"), "the metric")
+    assert "WARNING pybal checker: EMFILE, " in running.get("/v1/alerts")
     assert running.get("/pools/web").count("/up/pooled") == 3
     assert "reports server" not in running.log
 
