@@ -44,7 +44,7 @@ _SETTLED = 30.0
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
-    """Yield what is valid configuration but not in this version: to go on without it would be a wrong decision."""
+    """Yield what is valid configuration but not to be had in this version or on this machine: to go on without it would be a wrong decision."""
     if settings.bgp and not settings.dry_run:
         yield Problem(file, 0, "global", "bgp", "'yes'", "'no': this version announces nothing yet")
     for service in settings.services:
@@ -56,10 +56,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
                 file, service.line, section, "config", shown(service.source), f"a scheme of this version: {known}"
             )
         for monitor in service.monitors:
-            if not monitors.supported(monitor):
-                yield Problem(
-                    file, service.line, section, "monitors", monitors.name_of(monitor), "a monitor of this version"
-                )
+            if refusal := monitors.refusal(monitor):
+                yield Problem(file, service.line, section, *refusal)
 
 
 class App:
@@ -171,7 +169,9 @@ class App:
         for trouble, at in self._engine.sick.items():
             age = self._engine.seconds() - at
             if age < _RECENT:
-                yield Alert("", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers")
+                yield Alert(
+                    "", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers"
+                )
 
 
 def _freeze() -> None:

@@ -6,12 +6,12 @@ A kind says what it says first (:attr:`Talk.unsaid`), and takes what comes (:met
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Self
 
 from pybal.checks.check import READABLE, Check, Target
 from pybal.checks.engine import Engine
-from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span
 from pybal.checks.tls import TLSStream, reason_of
 
 _READ = 65536
@@ -21,7 +21,7 @@ _READS_AT_ONCE = 8
 class Talk(Check):
     """A check of one target; with a ``context`` it talks TLS, and asks for ``server_name`` if there is one."""
 
-    __slots__ = ("_arrived", "_context", "_server_name", "_spoke_at", "_tls", "_unsaid")
+    __slots__ = ("_context", "_first_at", "_secured_at", "_server_name", "_spoke_at", "_tls", "_unsaid")
 
     def __init__(
         self,
@@ -38,8 +38,7 @@ class Talk(Check):
         self._server_name = server_name
         self._tls: TLSStream | None = None
         self._unsaid = b""
-        self._arrived = 0
-        self._spoke_at = 0.0
+        self._secured_at = self._first_at = self._spoke_at = 0.0
 
     # -- for the kinds
 
@@ -61,7 +60,7 @@ class Talk(Check):
     @property
     def _progress(self) -> str:
         """What had arrived, empty for nothing."""
-        return f"{self._arrived} bytes" if self._arrived else ""
+        return f"{self._received} bytes" if self._received else ""
 
     def _closed(self) -> CheckFailed:
         """Return what to raise when the connection ends too early."""
@@ -71,8 +70,8 @@ class Talk(Check):
 
     def _opened(self, events: int) -> None:
         self._unsaid = b""
-        self._arrived = 0
-        self._spoke_at = 0.0
+        self._received = 0
+        self._secured_at = self._first_at = self._spoke_at = 0.0
         if self._context is not None:
             self._tls = TLSStream(self._socket, self._context, self._server_name)
         self._begin()
@@ -99,6 +98,7 @@ class Talk(Check):
         tls = self._tls
         if tls is not None and not tls.secured:
             tls.handshake()
+            self._secured_at = self._engine.now
             if self._secured(tls):
                 return True
         self._send()
@@ -108,8 +108,9 @@ class Talk(Check):
         for _ in range(_READS_AT_ONCE):
             data = stream.recv(_READ)
             if data:
-                self._arrived += len(data)
+                self._received += len(data)
                 self._spoke_at = self._engine.now
+                self._first_at = self._first_at or self._spoke_at
             if self._take(data):
                 return True
             self._send()
@@ -128,11 +129,27 @@ class Talk(Check):
         super()._close()
         self._tls = None
 
-    # -- what to say of a failure
+    # -- what to say of it
+
+    def _steps(self) -> Sequence[float]:
+        if not self._talks:
+            return ()
+        began = self._started_at
+        return (
+            self._connected_at - began,
+            self._secured_at - began if self._secured_at else NEVER,
+            self._first_at - began if self._first_at else NEVER,
+            NEVER,
+        )
+
+    @property
+    def _talks(self) -> bool:
+        """Whether there is a connection."""
+        return self.event == self._exchange
 
     @property
     def _phase(self) -> Phase:
-        if self.event != self._exchange:
+        if not self._talks:
             return Phase.CONNECT
         if self._tls is not None and not self._tls.secured:
             return Phase.TLS

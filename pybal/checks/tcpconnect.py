@@ -54,7 +54,7 @@ class ExpectCheck(Talk):
 
     @property
     def _progress(self) -> str:
-        return f"{self._arrived} bytes without {self._wanted}" if self._arrived else ""
+        return f"{self._received} bytes without {self._wanted}" if self._received else ""
 
     @property
     def _wanted(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from socket import SocketType
 
 _READ = 65536
@@ -18,6 +19,19 @@ def context() -> ssl.SSLContext:
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     return made
+
+
+def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
+    """Have a context verify chains, up to an authority in the file ``ca`` or else to one of the system's, and names.
+
+    Raises OSError if the file cannot be read or holds no certificate.
+    """
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.check_hostname = name
+    if ca:
+        context.load_verify_locations(cafile=ca)
+    else:
+        context.load_default_certs()
 
 
 def reason_of(error: ssl.SSLError) -> str:
@@ -51,9 +65,20 @@ class TLSStream:
                 self._flush()
                 self._fill()
             except ssl.SSLError:
-                self._flush()  # the alert tells the server why
+                with suppress(OSError):
+                    self._flush()  # the alert tells the server why
                 raise
         self._flush()
+
+    @property
+    def certificate(self) -> bytes:
+        """The server's, in DER form, after the handshake."""
+        return self._object.getpeercert(binary_form=True) or b""
+
+    @property
+    def protocol(self) -> str:
+        """What the server chose by ALPN, empty if nothing, after the handshake."""
+        return self._object.selected_alpn_protocol() or ""
 
     def send(self, data: bytes) -> int:
         """Take all of it, to be sent by :meth:`recv` as soon as that can be."""

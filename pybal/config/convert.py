@@ -247,6 +247,20 @@ def _is_source(scheme: str, authority: str, rest: str) -> bool:
             return False
 
 
+def optional_hostname(text: str) -> str:
+    """Return a name that can be asked of DNS, or the empty text, bare or in quotes."""
+    bare = optional_text(text)
+    return hostname(bare) if bare else ""
+
+
+def optional_text(text: str) -> str:
+    """Return one text on one line, bare or in quotes, perhaps an empty one."""
+    found = texts(text)
+    if len(found) > 1 or not "".join(found).isprintable():
+        raise Unwanted(shown(text), "one text")
+    return "".join(found)
+
+
 def command(text: str) -> str:
     """Return the name of a program, bare or in quotes."""
     found = texts(text)

@@ -13,12 +13,15 @@ from pybal.config.convert import (
     hostname,
     integer,
     octets,
+    optional_hostname,
+    optional_text,
     part,
     pause,
     port_or_services,
     seconds,
     some,
 )
+from pybal.config.errors import shown
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import (
     DNSQuerySettings,
@@ -28,12 +31,14 @@ from pybal.config.settings import (
     Rhythm,
     RunCommandSettings,
     TCPConnectSettings,
+    TLSSettings,
     UDPSettings,
 )
 
 _check_urls = some(check_url, "a URL http://host/path or https://host/path")
 _hostnames = some(hostname, "a host name")
 _status = integer(100, 599, "an HTTP status")
+_days = integer(0, 3650, "whole days")
 _count = integer(0, 2**31 - 1)
 _times = integer(1, 1000)
 _jitter = part(0.5)
@@ -115,12 +120,33 @@ def _runcommand(options: Options) -> RunCommandSettings:
 
 
 def _tcpconnect(options: Options) -> TCPConnectSettings:
+    interval = options.get("tcpconnect.interval", seconds, 10.0)
     return TCPConnectSettings(
         send=options.get("tcpconnect.send", octets, b""),
         expect=options.get("tcpconnect.expect", octets, b""),
         port=options.get("tcpconnect.port", port_or_services, 0),
         timeout=options.get("tcpconnect.timeout", seconds, 5.0),
-        interval=options.get("tcpconnect.interval", seconds, 10.0),
+        interval=interval,
+        rhythm=rhythm(options, "tcpconnect", interval),
+    )
+
+
+def _tls(options: Options) -> TLSSettings:
+    interval = options.get("tls.interval", seconds, 10.0)
+    verify = options.get("tls.verify", boolean, False)
+    ca = options.get("tls.ca", optional_text, "")
+    if ca and not verify:
+        options.refuse("tls.ca", shown(ca), "tls.verify = yes beside it")
+    return TLSSettings(
+        name=options.get("tls.name", optional_hostname, ""),
+        verify=verify,
+        ca=ca,
+        warn_days=options.get("tls.warn-days", _days, 14),
+        fail_days=options.get("tls.fail-days", _days, 0),
+        port=options.get("tls.port", port_or_services, 0),
+        timeout=options.get("tls.timeout", seconds, 5.0),
+        interval=interval,
+        rhythm=rhythm(options, "tls", interval),
     )
 
 
@@ -132,6 +158,7 @@ KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
         "UDP": _udp,
         "RunCommand": _runcommand,
         "TCPConnect": _tcpconnect,
+        "TLS": _tls,
     }
 )
 """Name, as in pybal.conf → how the settings of that kind are read from a service's section."""

@@ -115,6 +115,22 @@ class TCPConnectSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
+    rhythm: Rhythm = Rhythm()
+
+
+@dataclass(frozen=True, slots=True)
+class TLSSettings:
+    """Options of TLS. ``name`` is asked for, and verified with ``verify``; ``ca`` is a file. Days of 0 are no limit."""
+
+    name: str = ""
+    verify: bool = False
+    ca: str = ""
+    warn_days: int = 14
+    fail_days: int = 0
+    port: int = 0
+    timeout: float = 5.0
+    interval: float = 10.0
+    rhythm: Rhythm = Rhythm()
 
 
 MonitorSettings = (
@@ -124,6 +140,7 @@ MonitorSettings = (
     | UDPSettings
     | RunCommandSettings
     | TCPConnectSettings
+    | TLSSettings
 )
 
 

@@ -10,7 +10,9 @@ The controller makes one plan for each monitor of its service, once, and asks it
 from __future__ import annotations
 
 from random import Random
+from typing import NamedTuple
 
+from pybal.checks import tls
 from pybal.checks.engine import Engine
 from pybal.config.settings import (
     DNSQuerySettings,
@@ -19,6 +21,7 @@ from pybal.config.settings import (
     ProxyFetchSettings,
     RunCommandSettings,
     TCPConnectSettings,
+    TLSSettings,
     UDPSettings,
 )
 from pybal.model import Service
@@ -28,6 +31,7 @@ from pybal.monitors.idleconnection import IdleConnectionPlan
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 from pybal.monitors.runcommand import RunCommandPlan
 from pybal.monitors.tcpconnect import TCPConnectPlan
+from pybal.monitors.tls import TLSPlan
 from pybal.monitors.udp import UDPPlan
 
 NAMES: dict[type[MonitorSettings], str] = {
@@ -37,8 +41,17 @@ NAMES: dict[type[MonitorSettings], str] = {
     UDPSettings: "UDP",
     RunCommandSettings: "RunCommand",
     TCPConnectSettings: "TCPConnect",
+    TLSSettings: "TLS",
 }
 """The name of each kind, as in pybal.conf."""
+
+
+class Refusal(NamedTuple):
+    """What is wrong with an option."""
+
+    option: str
+    found: str
+    wanted: str
 
 
 def name_of(settings: MonitorSettings) -> str:
@@ -46,13 +59,18 @@ def name_of(settings: MonitorSettings) -> str:
     return NAMES[type(settings)]
 
 
-def supported(settings: MonitorSettings) -> bool:
-    """Tell whether this release can run monitors of this kind; what it cannot run must not be started with."""
-    return type(settings) in NAMES
+def refusal(settings: MonitorSettings) -> Refusal | None:
+    """Return why this machine cannot run such a monitor, ``None`` if it can; what cannot run must not be started with."""
+    if isinstance(settings, TLSSettings) and settings.verify:
+        try:
+            tls.verify(tls.context(), settings.ca, name=False)
+        except OSError as error:
+            return Refusal("tls.ca", f"{settings.ca} ({error.strerror or error})", "a file of certificates in PEM form")
+    return None
 
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
-    """Return what all monitors of this kind and service share; NotImplementedError unless :func:`supported`."""
+    """Return what all monitors of this kind and service share; not to be called with what is refused."""
     match settings:
         case ProxyFetchSettings():
             return ProxyFetchPlan(settings, service, engine=engine, random=random)
@@ -66,5 +84,7 @@ def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, rand
             return RunCommandPlan(settings, service, engine=engine, random=random)
         case TCPConnectSettings():
             return TCPConnectPlan(settings, service, engine=engine, random=random)
+        case TLSSettings():
+            return TLSPlan(settings, service, engine=engine, random=random)
         case _:
             raise NotImplementedError(f"monitors of kind {name_of(settings)}")

@@ -20,10 +20,10 @@ class TCPConnectPlan:
     name = "TCPConnect"
 
     def __init__(self, settings: TCPConnectSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        del random
         self._settings = settings
         self._port = settings.port or service.port
         self._engine = engine
+        self._random = random
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
         """Return a monitor of the server at this address; its host name is of no importance here."""
@@ -36,4 +36,4 @@ class TCPConnectPlan:
                 return TCPCheck(self._engine, target, settings.timeout, done)
             return ExpectCheck(self._engine, target, settings.timeout, done, send=settings.send, expect=settings.expect)
 
-        return Periodic(self.name, self._engine, self._settings.interval, check, report)
+        return Periodic(self.name, self._settings, check, report, engine=self._engine, random=self._random)

@@ -1,0 +1,268 @@
+"""TLS against a real nginx with certificates of all kinds, and against servers that do not speak it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import provider
+
+from pybal.config.settings import TLSSettings
+from pybal.monitors.kinds import refusal
+from pybal.monitors.tls import DAYS
+from tests.certificates import Authority, self_signed
+from tests.reactor import run
+from tests.scripted import Peer, World
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
+pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx-light")
+
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+HEAD = """
+daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log off; client_body_temp_path {directory}; proxy_temp_path {directory};
+    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
+"""
+SERVER = """
+    server {{
+        listen 127.0.0.1:{port} ssl; listen [::1]:{port} ssl; ssl_certificate {file}; ssl_certificate_key {file};
+        server_name {name}; ssl_protocols {protocols};
+    }}
+"""
+
+
+class Site:
+    """The ports of the servers, by the kind of their certificate, and the files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.authority = Authority(directory)
+        self.stranger = Authority(directory, "stranger")
+        files = {
+            "valid": self.authority.issue("valid"),
+            "old-protocol": self.authority.issue("old-protocol"),
+            "expiring": self.authority.issue("expiring", days=5),
+            "expired": self.authority.issue("expired", days=-3),
+            "wrong-name": self.authority.issue("wrong-name", host="b.example"),
+            "unknown-ca": self.stranger.issue("unknown-ca"),
+            "self-signed": self_signed(directory),
+        }
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in files]
+        self.ports = {kind: sock.getsockname()[1] for kind, sock in zip(files, sockets, strict=True)}
+        for sock in sockets:
+            sock.close()
+        self.own = directory / "own.crt"
+        text = HEAD.format(directory=directory)
+        for kind, file in files.items():
+            protocols = "TLSv1.2" if kind == "old-protocol" else "TLSv1.3"
+            text += SERVER.format(port=self.ports[kind], file=file, name="_", protocols=protocols)
+        text += SERVER.format(port=self.ports["wrong-name"], file=files["valid"], name="a.example", protocols="TLSv1.3")
+        self.config = directory / "nginx.conf"
+        self.config.write_text(text + "}\n")
+
+    def settings(self, **options: Any) -> TLSSettings:
+        return TLSSettings(**{"name": "a.example", "verify": True, "ca": str(self.authority.file), **options})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("tls")
+    directory.chmod(0o755)
+    site = Site(directory)
+    process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(site.config), "-g", "user root;"])
+    try:
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", site.ports["valid"])).close()
+                break
+            except OSError:
+                time.sleep(0.01)
+        yield site
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bool, str, list[float]]:
+    """Return what the first report says, and the days to expiry as the metric has them."""
+
+    async def main(reactor: EPollReactor) -> tuple[bool, str, list[float]]:
+        async with World(reactor, host) as world:
+            monitor = world.monitor(settings, port=port)
+            report = await world.report()
+            days = [sample.value for sample in monitor.samples() if sample.metric == DAYS]
+            return report.up, report.reason, days
+
+    return run(main)
+
+
+class TestCertificates:
+    @HOSTS
+    @pytest.mark.parametrize("kind", ["valid", "old-protocol"])
+    def test_a_valid_one_is_up_and_its_days_are_told(self, site: Site, kind: str, host: str) -> None:
+        up, reason, days = first(site.settings(), site.ports[kind], host)
+        assert (up, reason) == (True, "")
+        assert 89 < days[0] < 90
+
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            ("expired", "tls: certificate has expired"),
+            ("unknown-ca", "tls: unable to get local issuer certificate"),
+            ("self-signed", "tls: self-signed certificate"),
+        ],
+    )
+    def test_what_is_wrong_with_one_is_told_if_it_is_verified(self, site: Site, kind: str, reason: str) -> None:
+        assert first(site.settings(), site.ports[kind]) == (False, reason, [])
+        assert first(site.settings(name=""), site.ports[kind]) == (False, reason, [])
+
+    @pytest.mark.parametrize("kind", ["expired", "unknown-ca", "self-signed", "wrong-name"])
+    def test_any_one_will_do_if_it_is_not_verified(self, site: Site, kind: str) -> None:
+        up, reason, days = first(site.settings(verify=False, ca="", name="c.example"), site.ports[kind])
+        assert (up, reason) == (True, "")
+        assert (days[0] > 0) == (kind != "expired")
+
+    def test_the_name_is_verified_if_there_is_one(self, site: Site) -> None:
+        up, reason, _ = first(site.settings(name="c.example"), site.ports["valid"])
+        assert not up
+        assert reason.startswith("tls: Hostname mismatch, certificate is not valid for 'c.example'")
+        assert first(site.settings(name=""), site.ports["valid"])[0]
+
+    def test_the_name_is_asked_for_so_the_right_certificate_comes(self, site: Site) -> None:
+        assert first(site.settings(name="a.example"), site.ports["wrong-name"])[0]
+        assert first(site.settings(name="b.example"), site.ports["wrong-name"])[0]
+        assert not first(site.settings(name="c.example"), site.ports["wrong-name"])[0]
+
+    def test_the_systems_authorities_do_not_know_ours(self, site: Site) -> None:
+        up, reason, _ = first(site.settings(ca=""), site.ports["valid"])
+        assert (up, reason) == (False, "tls: unable to get local issuer certificate")
+
+    def test_a_self_signed_one_can_be_trusted(self, site: Site) -> None:
+        assert first(site.settings(ca=str(site.own)), site.ports["self-signed"])[0]
+
+    @pytest.mark.parametrize(("limit", "up"), [(0, True), (4, True), (6, False)])
+    def test_the_end_may_come_too_near(self, site: Site, limit: int, up: bool) -> None:
+        is_up, reason, days = first(site.settings(fail_days=limit), site.ports["expiring"])
+        assert is_up == up
+        assert reason == ("" if up else "tls: the certificate expires in 5.0 days, wanted 6")
+        assert 4.9 < days[0] < 5
+
+    def test_an_end_that_has_come_is_told(self, site: Site) -> None:
+        settings = site.settings(verify=False, ca="", fail_days=1)
+        up, reason, days = first(settings, site.ports["expired"])
+        assert (up, reason) == (False, "tls: the certificate expired 3.0 days ago, wanted 1")
+        assert days[0] < -3
+
+    @pytest.mark.parametrize(("limit", "count"), [(0, 0), (4, 0), (14, 1)])
+    def test_there_is_one_warning_that_the_end_comes_near(self, site: Site, limit: int, count: int) -> None:
+        said: list[str] = []
+
+        @provider(ILogObserver)
+        def observe(event: Any) -> None:
+            said.extend([event["text"]] * (event.get("log_system") == "svc TLS" or event.get("system") == "svc TLS"))
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(site.settings(warn_days=limit, interval=0.05), port=site.ports["expiring"])
+                await world.until(lambda: monitor.up_results >= 3)
+
+        globalLogPublisher.addObserver(observe)
+        try:
+            run(main)
+        finally:
+            globalLogPublisher.removeObserver(observe)
+        assert said == ["server.example: the certificate expires in 5.0 days"] * count
+
+    def test_the_history_says_how_long_the_handshake_took(self, site: Site) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(site.settings(), port=site.ports["valid"])
+                await world.report()
+                (past,) = monitor.history()
+                assert list(past.result.phases) == ["connect", "tls"]
+                assert past.result.phases["tls"] > 0
+
+        run(main)
+
+
+def test_an_authority_that_cannot_be_read_is_refused_before_the_start(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "garbage").write_text("no certificate")
+    assert refusal(site.settings()) is None
+    for name, why in (("nowhere", "No such file or directory"), ("garbage", "[X509: NO_CERTIFICATE_OR_CRL_FOUND]")):
+        found = refusal(site.settings(ca=str(tmp_path / name)))
+        assert found is not None
+        assert found.option == "tls.ca"
+        assert found.found.startswith(f"{tmp_path / name} ({why}")
+    assert refusal(TLSSettings(ca=str(tmp_path / "nowhere"))) is None
+
+
+def half_close(peer: Peer) -> None:
+    peer.transport.loseWriteConnection()
+
+
+def drip(peer: Peer, rest: bytes = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 1000) -> None:
+    """Say the beginning of a record that is long, a byte every 20 ms."""
+    if not peer.closed:
+        peer.say(rest[:1])
+        reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+        reactor.callLater(0.02, drip, peer, rest[1:])
+
+
+class TestOthers:
+    @HOSTS
+    @pytest.mark.parametrize(
+        ("act", "reason"),
+        [
+            (Peer.close, "tls: connection closed during the handshake"),
+            (half_close, "tls: connection closed during the handshake"),
+            (Peer.reset, "tls: reset during the handshake"),
+            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number"),
+            (lambda peer: peer.say(b"\x16\x03\x03\x00\x05garbage"), "tls: "),
+            (lambda _peer: None, "tls: handshake timeout after "),
+            (drip, "tls: handshake timeout after "),
+        ],
+        ids=["close", "half close", "reset", "plain text", "garbage", "silence", "drip"],
+    )
+    def test_a_server_that_does_not_speak_tls_is_down(
+        self, act: Callable[[Peer], object], reason: str, host: str
+    ) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor, host) as world:
+                world.server.connected = act
+                world.monitor(TLSSettings(timeout=0.4))
+                report = await world.report()
+                assert not report.up
+                assert report.reason.startswith(reason)
+                world.stop_monitors()
+                await world.pause(0.03)
+
+        run(main)
+
+    def test_a_refused_connection_is_down(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                await world.server.stop()
+                world.monitor(TLSSettings(timeout=0.4))
+                assert (await world.report()).reason == "connect: refused"
+
+        run(main)
+
+    def test_a_connection_that_hangs_is_down(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
+                    taken.connect(full.getsockname())
+                    world.monitor(TLSSettings(timeout=0.4), port=full.getsockname()[1])
+                    assert (await world.report()).reason == "connect: nothing for 400 ms"
+                    world.stop_monitors()
+
+        run(main)
