@@ -1,0 +1,132 @@
+"""Expressions that take bounded time find what Python's find, in any pieces."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from pybal.config.expression import PatternError
+from pybal.config.pattern import MOST_POSITIONS, Pattern
+
+ATOMS = [
+    "a",
+    "b",
+    "c",
+    ".",
+    r"\n",
+    "\n",
+    "[ab]",
+    "[^a]",
+    "[a-c]",
+    r"\d",
+    r"\W",
+    r"\s",
+    r"\.",
+    "1",
+    r"\x61",
+    "{",
+    "[]a]",
+    "[a-]",
+]
+ATOM = st.sampled_from(ATOMS)
+QUANTIFIER = st.sampled_from(["", "*", "+", "?", "{2}", "{1,}", "{0,2}", "{1,3}", "{0}", "*?", "+?"])
+
+
+def grown(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    several = st.lists(parts, min_size=1, max_size=3)
+    return st.one_of(
+        several.map("".join),
+        st.tuples(several.map("|".join), QUANTIFIER).map(lambda both: f"({both[0]}){both[1]}"),
+        st.tuples(ATOM, QUANTIFIER).map("".join),
+    )
+
+
+EXPRESSION = st.tuples(
+    st.sampled_from(["", "", "^", "(?i)"]), st.recursive(ATOM, grown, max_leaves=8), st.sampled_from(["", "", "$"])
+).map("".join)
+BODY = st.lists(st.sampled_from([b"a", b"b", b"c", b"A", b"\n", b"1", b".", b"{", b"\xff", b" "]), max_size=12)
+
+
+def found(text: str, pieces: list[bytes]) -> bool:
+    search = Pattern(text).search()
+    for piece in pieces:
+        search.feed(piece)
+    return search.end()
+
+
+@given(EXPRESSION, BODY)
+@example("^$", [])
+@example("^$", [b"a"])
+@example("a*$", [b"b"])
+@example("a$", [b"a", b"\n"])
+@example("a$", [b"a", b"\n", b"\n"])
+@example("(a|b{2,3})+c", [b"b", b"b", b"c"])
+@example("(?i)[^a]", [b"A"])
+@example("", [])
+@example("(|a)b", [b"b"])
+@example(r"a\$$", [b"a$"])
+def test_what_python_finds_is_found(text: str, pieces: list[bytes]) -> None:
+    assert found(text, pieces) == bool(re.search(text.encode(), b"".join(pieces)))
+
+
+@pytest.mark.parametrize(
+    ("text", "body"),
+    [
+        ("(a+)+$", b"a" * 50_000 + b"b"),
+        ("(a|a)*b", b"a" * 50_000),
+        ("(.*)(.*)(.*)(.*)x", b"a" * 50_000),
+        ("(a?){100}a{100}b", b"a" * 50_000),
+    ],
+)
+def test_what_makes_python_hang_is_done_at_once(text: str, body: bytes) -> None:
+    assert not found(text, [body])
+
+
+@given(st.text(alphabet=st.sampled_from("ab.*+?()[]{}|^$\\-,12x:i<=!#\n\u00e9"), max_size=12))
+def test_any_text_is_an_expression_or_refused(text: str) -> None:
+    try:
+        pattern = Pattern(text)
+    except PatternError:
+        return
+    pattern.search().feed(b"ab12")
+    re.compile(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("a++", "a possessive quantifier"),
+        ("a*+b", "a possessive quantifier"),
+        ("(?>a)", "(?>: no groups but ( ) and (?: )"),
+        ("(?=a)", "(?=: no groups but ( ) and (?: )"),
+        (r"(a)\1", r"\1"),
+        (r"\bok", r"\b"),
+        ("(a", "a ( without a )"),
+        ("a)", "a ) without a ("),
+        ("[a", "an end too early"),
+        ("a\\", "an end too early"),
+        ("*a", "a * after nothing"),
+        ("a**", "a quantifier after a quantifier"),
+        ("a{3,2}", "{3,2}, fewer at most than at least"),
+        ("[b-a]", "a bad range in [ ]"),
+        ("a^b", "^ in the middle"),
+        ("^a|b", "^ or $ beside a | without parentheses"),
+        ("\u00e9", "'\u00e9': write bytes beyond ASCII as \\xff"),
+        (r"\xg0", r"\x without two hexadecimal digits"),
+        ("((a{100}){100}){100}", f"more than {MOST_POSITIONS} characters, repeated ones counted"),
+        ("(" * 60, "too many parentheses"),
+    ],
+)
+def test_what_is_refused_is_told(text: str, wrong: str) -> None:
+    with pytest.raises(PatternError) as refused:
+        Pattern(text)
+    assert str(refused.value) == wrong
+
+
+def test_patterns_are_their_texts() -> None:
+    assert Pattern("ok") == Pattern("ok") != Pattern("no")
+    assert len({Pattern("ok"), Pattern("ok")}) == 1
+    assert repr(Pattern("ok")) == "Pattern('ok')"
