@@ -90,7 +90,7 @@ class Fetch(Check):
             self._engine.pause(self)
         except BlockingIOError:
             if not self._secured_at and isinstance(stream, TLSStream) and stream.secured:
-                self._secured_at = self._engine.now
+                self._secured_at = self._engine.seconds()
         except (CheckFailed, OSError) as error:
             self._stopped_by(error)
 
@@ -100,7 +100,7 @@ class Fetch(Check):
         if response is None:
             status = http.glance(data)
             if status:
-                self._first_at = self._answered_at = self._engine.now
+                self._first_at = self._answered_at = self._engine.seconds()  # a handshake may have gone before
                 self._received = len(data)
                 self._judge(status)
                 return True
@@ -108,7 +108,7 @@ class Fetch(Check):
         if not data:
             response.close()
         else:
-            self._spoke_at = self._engine.now
+            self._spoke_at = self._engine.seconds()
             self._first_at = self._first_at or self._spoke_at
             self._received += len(data)
             response.feed(data)
@@ -147,7 +147,7 @@ class Fetch(Check):
         began, answered = self._started_at, self._answered_at
         secured = NEVER
         if isinstance(stream, TLSStream) and stream.secured:
-            secured = (self._secured_at or self._first_at or self._engine.now) - began
+            secured = (self._secured_at or self._first_at or self._engine.seconds()) - began
         return (
             self._connected_at - began,
             secured,

@@ -169,6 +169,14 @@ class TestHTTPS:
         request = Request("", 0, data, 200, frozenset((200,)), tls.context(), "a.example")
         assert fetch(nginx.https, request).verdict is PASSED
 
+    def test_the_time_of_the_handshake_is_told_apart_from_that_of_the_answer(self, nginx: Nginx) -> None:
+        data = b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n"
+        result = fetch(nginx.https, Request("", 0, data, 200, frozenset((200,)), tls.context(), "a.example"))
+        assert list(result.phases) == ["connect", "tls", "first byte", "headers", "body"]
+        assert result.phases["tls"] > 0
+        assert min(result.phases.values()) >= 0
+        assert sum(result.phases.values()) == pytest.approx(result.duration)
+
     @pytest.mark.parametrize(
         ("act", "reason"),
         [

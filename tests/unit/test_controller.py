@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
+from pybal import history
 from pybal.controller import Controller
 from pybal.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
 from pybal.monitors.base import Monitor, Past, Sample
@@ -366,6 +367,36 @@ def test_20150613_a_check_that_many_servers_begin_to_fail_alike_is_said_to_be_th
     rig.plan.running["web1"].says(up=True, at=12.0)
     rig.plan.running["web2"].says(up=True, at=12.0)
     assert rig.alerts() == []
+
+
+def test_the_last_decisions_are_kept_as_they_were_logged(lines: list[str]) -> None:
+    rig = Rig()
+    rig.starts_with("web1", "web2")
+    rig.clock.advance(5)
+    before = rig.clock.seconds()
+    rig.plan.running["web1"].says(up=False, reason="connect: refused")
+    rig.plan.running["web2"].says(up=False, reason="connect: refused")
+    depooled, kept = list(rig.controller.decisions)[-2:]
+    assert (depooled.verb, depooled.hosts, depooled.at) == ("depooled", ("web1",), before)
+    assert (kept.verb, kept.arithmetic) == ("kept", "serving 0 of 2, floor 1, 1 forced")
+    assert {depooled.text, kept.text} <= set(lines)
+    for _ in range(history.KEPT):
+        rig.plan.running["web1"].says(up=True)
+        rig.plan.running["web1"].says(up=False, reason="connect: refused")
+    assert len(rig.controller.decisions) == history.KEPT
+
+
+def test_the_past_of_a_server_goes_with_it_and_another_address_begins_anew() -> None:
+    rig = Rig()
+    rig.starts_with("web1", "web2")
+    assert list(rig.controller.monitors_of("web1")) == [rig.plan.running["web1"]]
+    before = rig.controller.monitors_of("web2")
+    rig.names["web2"] = ip_address("10.0.1.1")
+    rig.clock.advance(120)
+    rig.lists(Member("web2"))
+    assert rig.controller.monitors_of("web1") == ()
+    assert rig.controller.monitors_of("web2") != before
+    assert list(rig.controller.monitors_of("web2")) == [rig.plan.running["web2"]]
 
 
 def test_many_decisions_of_one_kind_are_one_line(lines: list[str]) -> None:
