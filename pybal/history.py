@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 KEPT = 50
-"""Decisions of a pool."""
+"""Decisions of a pool: some 15 KB."""
 LISTED_AT_MOST = 10
 """Hosts that a decision names."""
 

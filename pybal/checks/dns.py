@@ -50,12 +50,13 @@ class DNSCheck(DatagramCheck):
 
     def _datagram(self) -> bytes:
         self._number = self._random.getrandbits(16).to_bytes(2, "big")
-        self._strays = 0
+        self._strays = self._received = 0
         return self._number + self.question.data
 
     def _heard(self, data: bytes) -> bool:
         if not self._in_flight or self._stream is not None:
             return False
+        self._received += len(data)
         try:
             reply = self._judged(data)
         except CheckFailed as failure:
@@ -177,6 +178,7 @@ class _Stream(Check):
         if not data:
             raise CheckFailed(Phase.QUERY, self._error_text("connection closed"), "connection closed")
         self._buffer += data
+        self._received += len(data)
         while len(self._buffer) >= _LENGTH:
             end = _LENGTH + int.from_bytes(self._buffer[:_LENGTH], "big")
             if len(self._buffer) < end:

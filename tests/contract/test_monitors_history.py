@@ -20,6 +20,7 @@ from pybal.config.settings import (
 )
 from pybal.monitors.base import Monitor, Past
 from pybal.monitors.kinds import NAMES
+from tests.nameserver import NameServer, answer
 from tests.reactor import run
 from tests.scripted import Peer, World
 
@@ -89,6 +90,22 @@ def test_a_pass_has_its_phases_bytes_and_url() -> None:
             assert (past.subject, past.result.verdict, past.result.received) == (URL, PASSED, len(OK))
             assert list(past.result.phases) == ["connect", "first byte", "headers", "body"]
             assert sum(past.result.phases.values()) == pytest.approx(past.result.duration, abs=1e-4)
+
+    run(main)
+
+
+def test_an_answer_of_dns_has_its_size_and_question_over_udp_and_tcp() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, World(reactor) as world:
+            monitor = world.monitor(SETTINGS[DNSQuerySettings], port=server.port)
+            await world.report()
+            past = next(iter(monitor.history()))
+            size = len(answer(server.queries[0]))
+            assert (past.subject, past.result.received) == ("www.example A", size)
+            assert list(past.result.phases) == ["query"]
+            server.answers = lambda query: [answer(query, truncated=True)]
+            await world.until(lambda: monitor.up_results >= 3)
+            assert list(monitor.history())[-1].result.received == 2 + size
 
     run(main)
 
