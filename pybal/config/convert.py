@@ -261,6 +261,14 @@ def optional_text(text: str) -> str:
     return "".join(found)
 
 
+def authority(text: str) -> str:
+    """Return a host, by name or by address, and perhaps a port; or the empty text, bare or in quotes."""
+    bare = optional_text(text)
+    if bare and not _is_authority(bare):
+        raise Unwanted(shown(text), "a host, and perhaps a colon and a port")
+    return bare
+
+
 def command(text: str) -> str:
     """Return the name of a program, bare or in quotes."""
     found = texts(text)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from pybal.config.convert import (
     arguments,
+    authority,
     boolean,
     check_url,
     command,
@@ -25,6 +26,7 @@ from pybal.config.errors import shown
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import (
     DNSQuerySettings,
+    GRPCSettings,
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,
@@ -150,6 +152,19 @@ def _tls(options: Options) -> TLSSettings:
     )
 
 
+def _grpc(options: Options) -> GRPCSettings:
+    interval = options.get("grpc.interval", seconds, 10.0)
+    return GRPCSettings(
+        service=options.get("grpc.service", optional_text, ""),
+        tls=options.get("grpc.tls", boolean, False),
+        authority=options.get("grpc.authority", authority, ""),
+        port=options.get("grpc.port", port_or_services, 0),
+        timeout=options.get("grpc.timeout", seconds, 5.0),
+        interval=interval,
+        rhythm=rhythm(options, "grpc", interval),
+    )
+
+
 KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
     {
         "ProxyFetch": _proxyfetch,
@@ -159,6 +174,7 @@ KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
         "RunCommand": _runcommand,
         "TCPConnect": _tcpconnect,
         "TLS": _tls,
+        "gRPC": _grpc,
     }
 )
 """Name, as in pybal.conf → how the settings of that kind are read from a service's section."""

@@ -133,6 +133,19 @@ class TLSSettings:
     rhythm: Rhythm = Rhythm()
 
 
+@dataclass(frozen=True, slots=True)
+class GRPCSettings:
+    """Options of gRPC: the health of ``service``. Without an ``authority`` a server is asked for by its own name."""
+
+    service: str = ""
+    tls: bool = False
+    authority: str = ""
+    port: int = 0
+    timeout: float = 5.0
+    interval: float = 10.0
+    rhythm: Rhythm = Rhythm()
+
+
 MonitorSettings = (
     ProxyFetchSettings
     | IdleConnectionSettings
@@ -141,6 +154,7 @@ MonitorSettings = (
     | RunCommandSettings
     | TCPConnectSettings
     | TLSSettings
+    | GRPCSettings
 )
 
 

@@ -16,6 +16,7 @@ from pybal.checks import tls
 from pybal.checks.engine import Engine
 from pybal.config.settings import (
     DNSQuerySettings,
+    GRPCSettings,
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,
@@ -27,6 +28,7 @@ from pybal.config.settings import (
 from pybal.model import Service
 from pybal.monitors.base import Plan
 from pybal.monitors.dnsquery import DNSQueryPlan
+from pybal.monitors.grpc import GRPCPlan
 from pybal.monitors.idleconnection import IdleConnectionPlan
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 from pybal.monitors.runcommand import RunCommandPlan
@@ -42,6 +44,7 @@ NAMES: dict[type[MonitorSettings], str] = {
     RunCommandSettings: "RunCommand",
     TCPConnectSettings: "TCPConnect",
     TLSSettings: "TLS",
+    GRPCSettings: "gRPC",
 }
 """The name of each kind, as in pybal.conf."""
 
@@ -86,5 +89,7 @@ def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, rand
             return TCPConnectPlan(settings, service, engine=engine, random=random)
         case TLSSettings():
             return TLSPlan(settings, service, engine=engine, random=random)
+        case GRPCSettings():
+            return GRPCPlan(settings, service, engine=engine, random=random)
         case _:
             raise NotImplementedError(f"monitors of kind {name_of(settings)}")

@@ -333,6 +333,22 @@ def test_octets_are_one_text(text: str) -> None:
     refusal(convert.octets, text)
 
 
+@pytest.mark.parametrize("text", ["", '""', "''", "[]"])
+def test_a_name_and_an_authority_may_be_none(text: str) -> None:
+    assert (convert.optional_hostname(text), convert.authority(text), convert.optional_text(text)) == ("", "", "")
+
+
+def test_a_name_and_an_authority_are_bare_or_in_quotes() -> None:
+    assert convert.optional_hostname("a.example") == convert.optional_hostname("'a.example'") == "a.example"
+    for text in ("a.example", "a.example:443", "192.0.2.1"):
+        assert convert.authority(text) == convert.authority(f"'{text}'") == text
+    assert convert.authority("'[2001:db8::1]:443'") == "[2001:db8::1]:443"
+    for text in ("a b", "a.example:0", "http://a.example", "2001:db8::1", "user@a.example", "'a', 'b'"):
+        refusal(convert.authority, text)
+    for text in ("a b", "a..example", "'a', 'b'"):
+        refusal(convert.optional_hostname, text)
+
+
 def test_a_shown_value_is_short_and_on_one_line() -> None:
     assert shown("a\nb\0") == r"'a\nb\x00'"
     assert len(shown("x" * 1000)) == 82

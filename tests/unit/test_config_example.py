@@ -54,6 +54,7 @@ def test_the_example_loads_without_a_warning_and_uses_every_monitor() -> None:
         "RunCommand",
         "TCPConnect",
         "TLS",
+        "gRPC",
     }
 
 

@@ -294,7 +294,7 @@ initial-state = down
 
 
 def test_an_unknown_monitor_is_refused_with_its_section_and_the_nearest_name() -> None:
-    monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand, TCPConnect, TLS"
+    monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand, TCPConnect, TLS, gRPC"
     assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP', 'Ping' ]\n") == [
         f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors}; perhaps ProxyFetch",
         f"f:7: [web] monitors: found 'Ping', wanted one of {monitors}",
@@ -584,3 +584,9 @@ def test_a_file_of_windows_with_latin_1_in_its_comments_loads() -> None:
 
 def service_of(name: str) -> Service:
     return settings((DATA / name).read_bytes()).services[0].service
+
+
+def test_an_authority_without_verification_is_refused() -> None:
+    web = WEB + "monitors = [ 'TLS' ]\ntls.ca = /etc/ca.pem\n"
+    assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem', wanted tls.verify = yes beside it"]
+    assert warnings(web + "tls.verify = yes\n") == []

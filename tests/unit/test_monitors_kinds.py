@@ -14,6 +14,7 @@ from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.config.settings import (
     DNSQuerySettings,
+    GRPCSettings,
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,
@@ -47,6 +48,7 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
         UDPSettings(),
         RunCommandSettings("/bin/true"),
         TCPConnectSettings(),
+        GRPCSettings(tls=True),
         TLSSettings(name="a.example", verify=True),
         TCPConnectSettings(expect=b"220"),
     ],

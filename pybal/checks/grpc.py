@@ -1,0 +1,175 @@
+"""The gRPC check: one call of grpc.health.v1.Health/Check over HTTP/2, plain or with TLS."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Self
+from urllib.parse import unquote
+
+from h2 import events as h2
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import ProtocolError
+
+from pybal.checks import grpchealth
+from pybal.checks.check import Target
+from pybal.checks.engine import Engine
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result
+from pybal.checks.talk import Talk
+from pybal.checks.tls import TLSStream
+
+PROTOCOL = "h2"
+"""The name of HTTP/2 in ALPN."""
+ANSWER_LIMIT = 64 * 1024
+"""Bytes of all that the server says."""
+
+_STREAM = 1
+_FRAME_HEADER = 9
+_SETTINGS = 4
+"""The type of frame that a server's words begin with (RFC 9113 §3.4)."""
+_MESSAGE_SHOWN = 200
+
+
+class GRPCCheck(Talk):
+    """A check that passes when the server says SERVING of a service, of itself if that is empty."""
+
+    __slots__ = ("_answered_at", "_authority", "_beginning", "_connection", "_facts", "_message", "_service")
+
+    _connection: H2Connection
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        timeout: float,
+        done: Callable[[Self, Result], None],
+        *,
+        service: str,
+        authority: str,
+        context: ssl.SSLContext | None,
+        server_name: str,
+    ) -> None:
+        super().__init__(engine, target, timeout, done, context=context, server_name=server_name)
+        self._service = service
+        self._authority = authority
+        self._beginning = self._message = b""
+        self._facts: dict[str, str] = {}
+        self._answered_at = 0.0
+
+    def _begin(self) -> None:
+        self._beginning, self._message, self._answered_at = b"", b"", 0.0
+        self._facts = {}
+        connection = self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
+        connection.initiate_connection()
+        connection.send_headers(
+            _STREAM,
+            [
+                (":method", "POST"),
+                (":scheme", "http" if self._context is None else "https"),
+                (":path", "/grpc.health.v1.Health/Check"),
+                (":authority", self._authority),
+                ("te", "trailers"),
+                ("content-type", "application/grpc"),
+                ("user-agent", "PyBal"),
+                ("grpc-timeout", f"{max(1, round(self.timeout * 1000))}m"),
+            ],
+        )
+        connection.send_data(_STREAM, grpchealth.request(self._service), end_stream=True)
+        self._say(connection.data_to_send())
+
+    def _secured(self, stream: TLSStream) -> bool:
+        if stream.protocol != PROTOCOL:
+            raise CheckFailed(Phase.TLS, "the server does not choose HTTP/2 by ALPN", "no HTTP/2")
+        return False
+
+    def _take(self, data: bytes) -> bool:
+        if not data:
+            raise self._closed()
+        if self._received > ANSWER_LIMIT:
+            raise CheckFailed(self._phase, f"more than {ANSWER_LIMIT} bytes", "too long")
+        self._look_at_the_beginning(data)
+        try:
+            events = self._connection.receive_data(data)
+        except ProtocolError as error:
+            raise CheckFailed(self._phase, f"not HTTP/2: {error}"[:_MESSAGE_SHOWN], "not HTTP/2") from None
+        if any(self._heard(event) for event in events):
+            return True
+        self._say(self._connection.data_to_send())
+        return False
+
+    def _look_at_the_beginning(self, data: bytes) -> None:
+        """Fail if it is not a frame of settings: h2 would wait for as many bytes as garbage announces."""
+        missing = _FRAME_HEADER - len(self._beginning)
+        if missing:
+            self._beginning += data[:missing]
+            if len(self._beginning) == _FRAME_HEADER and self._beginning[3] != _SETTINGS:
+                begins = repr(self._beginning)[1:]
+                raise CheckFailed(Phase.HEADERS, f"an answer that begins with {begins}, wanted HTTP/2", "not HTTP/2")
+
+    def _heard(self, event: h2.Event) -> bool:
+        """Take an event; tell whether the answer is complete, and what is wanted."""
+        match event:
+            case h2.ResponseReceived(headers=headers):
+                self._answered_at = self._engine.now
+                self._facts = _texts(headers)
+                _judge_head(self._facts)
+            case h2.DataReceived(data=data):
+                self._message += data
+            case h2.TrailersReceived(headers=headers):
+                self._facts.update(_texts(headers))
+            case h2.StreamReset(error_code=code):
+                raise CheckFailed(self._phase, f"the server cancelled the call: {_error_name(code)}", "cancelled")
+            case h2.ConnectionTerminated(error_code=code):
+                raise CheckFailed(self._phase, f"the server is going away: {_error_name(code)}", "going away")
+            case h2.StreamEnded():
+                _judge(self._facts, self._message)
+                return True
+        return False
+
+    # -- what to say of it
+
+    @property
+    def _talking(self) -> Phase:
+        return Phase.BODY if self._answered_at else Phase.HEADERS
+
+    def _steps(self) -> Sequence[float]:
+        steps = super()._steps()
+        return (*steps[:3], self._answered_at - self._started_at if self._answered_at else NEVER) if steps else ()
+
+
+def _judge_head(facts: dict[str, str]) -> None:
+    status, kind = facts.get(":status", ""), facts.get("content-type", "")
+    if status != "200":
+        raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted 200", f"HTTP {status}")
+    if not kind.startswith("application/grpc"):
+        raise CheckFailed(Phase.STATUS, f"content-type {kind[:40]!r}, wanted application/grpc", "not gRPC")
+
+
+def _judge(facts: dict[str, str], message: bytes) -> None:
+    code = facts.get("grpc-status")
+    if code is None:
+        raise CheckFailed(Phase.STATUS, "an answer without a grpc-status", "no grpc-status")
+    if code != "0":
+        name = grpchealth.code_name(code)
+        said = repr(unquote(facts.get("grpc-message", ""))[:_MESSAGE_SHOWN])
+        raise CheckFailed(Phase.STATUS, f"{name} {said}, wanted OK", name)
+    try:
+        status = grpchealth.status(message)
+    except ValueError as error:
+        raise CheckFailed(Phase.STATUS, f"malformed: {error}", "malformed") from None
+    if status != "SERVING":
+        raise CheckFailed(Phase.STATUS, f"{status}, wanted SERVING", status)
+
+
+def _texts(headers: Sequence[tuple[bytes | str, bytes | str]]) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in headers}
+
+
+def _text(value: bytes | str) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
+
+
+def _error_name(code: int | ErrorCodes | None) -> str:
+    return code.name if isinstance(code, ErrorCodes) else f"error {code}"

@@ -1,0 +1,55 @@
+"""gRPC: asks a server at intervals for the health of a service (grpc.health.v1); SERVING means up.
+
+With TLS any certificate will do; to watch it is for the monitor TLS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from urllib.parse import urlsplit
+
+from pybal.checks import tls
+from pybal.checks.check import Target
+from pybal.checks.engine import Engine
+from pybal.checks.grpc import PROTOCOL, GRPCCheck
+from pybal.checks.result import Result
+from pybal.config.settings import GRPCSettings
+from pybal.model import Address, Report, Service
+from pybal.monitors.periodic import Periodic
+
+
+class GRPCPlan:
+    """The options of one service, and its one TLS context."""
+
+    name = "gRPC"
+
+    def __init__(self, settings: GRPCSettings, service: Service, *, engine: Engine, random: Random) -> None:
+        self._settings = settings
+        self._port = settings.port or service.port
+        self._engine = engine
+        self._random = random
+        self._context = None
+        if settings.tls:
+            self._context = tls.context()
+            self._context.set_alpn_protocols([PROTOCOL])
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
+        """Return a monitor of this server, which is asked for by its own name unless there is an authority."""
+        settings = self._settings
+        named = f"[{host}]" if ":" in host else host
+        authority = settings.authority or f"{named}:{self._port}"
+
+        def check(done: Callable[[object, Result], None]) -> GRPCCheck:
+            return GRPCCheck(
+                self._engine,
+                Target.of(address, self._port),
+                settings.timeout,
+                done,
+                service=settings.service,
+                authority=authority,
+                context=self._context,
+                server_name=urlsplit(f"//{authority}").hostname or "",
+            )
+
+        return Periodic(self.name, settings, check, report, engine=self._engine, random=self._random)
