@@ -16,7 +16,7 @@ class TestRecord:
         reports: list[Report] = []
         Record(reports.append)._passed(1.0)
         Record(reports.append)._failed("connect: refused", "connect refused", 2.0)
-        assert reports == [Report(up=True, at=1.0), Report(up=False, reason="connect: refused", at=2.0)]
+        assert reports == [Report(up=True, at=1.0), Report(False, "connect: refused", 2.0, "connect refused")]
 
     def test_the_same_word_again_is_counted_and_not_reported(self) -> None:
         reports: list[Report] = []
@@ -25,7 +25,7 @@ class TestRecord:
             record._passed(at)
         for at in (4.0, 5.0):
             record._failed(f"body: {at} bytes", "body timeout", at)
-        assert reports == [Report(up=True, at=1.0), Report(up=False, reason="body: 4.0 bytes", at=4.0)]
+        assert reports == [Report(up=True, at=1.0), Report(False, "body: 4.0 bytes", 4.0, "body timeout")]
         assert (record.up_results, record.down_results) == (3, 2)
         assert (record.up_transitions, record.down_transitions) == (1, 1)
 
