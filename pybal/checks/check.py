@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from socket import (
     AF_INET,
     AF_INET6,
+    IPPROTO_IP,
     IPPROTO_TCP,
     SO_ERROR,
     SO_LINGER,
@@ -51,19 +52,24 @@ _RESET = (SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
 
 SocketOption = tuple[int, int, int]
 
+_PORT_WHEN_CONNECTED: SocketOption = (IPPROTO_IP, 24, 1)
+"""IP_BIND_ADDRESS_NO_PORT of linux/in.h, for IPv6 as well: a port that is taken is free for another server."""
+
 QUICK: Sequence[SocketOption] = ((IPPROTO_TCP, TCP_QUICKACK, 0),)
 """The request, or the reset, carries the last acknowledgement of the handshake: a packet less."""
 
 
 class Target(NamedTuple):
-    """Where to connect to."""
+    """Where to connect to, and from which of our addresses if not from any."""
 
     family: int
     sockaddr: tuple[str, int]
+    source: tuple[str, int] | None = None
 
     @classmethod
-    def of(cls, address: Address, port: int) -> Target:
-        return cls(AF_INET if address.version == 4 else AF_INET6, (str(address), port))  # noqa: PLR2004  # IPv4
+    def of(cls, address: Address, port: int, source: Address | None = None) -> Target:
+        family = AF_INET if address.version == 4 else AF_INET6  # noqa: PLR2004  # IPv4
+        return cls(family, (str(address), port), None if source is None else (str(source), 0))
 
 
 def cause_of(error: OSError) -> str:
@@ -127,6 +133,9 @@ class Check:
             sock = SocketType(self._target.family, _TYPE)
             for option in self._options:
                 sock.setsockopt(*option)
+            if self._target.source is not None:
+                sock.setsockopt(*_PORT_WHEN_CONNECTED)
+                sock.bind(self._target.source)
             number = sock.connect_ex(self._target.sockaddr)
             if number and number != errno.EINPROGRESS:
                 raise OSError(number, os.strerror(number))  # noqa: TRY301  # one place for all local trouble

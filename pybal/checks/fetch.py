@@ -12,6 +12,8 @@ from pybal.checks.check import READABLE, WRITABLE, Check, Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span
 from pybal.checks.tls import TLSStream, reason_of
+from pybal.config.errors import shown
+from pybal.config.pattern import Pattern, Search
 
 _READ = 65536
 _READS_AT_ONCE = 8
@@ -22,16 +24,25 @@ class Request:
     """What is asked for and what is wanted, shared by all checks of a service.
 
     ``number`` is its place among those of its service. ``data`` goes over the wire. ``statuses`` are those that pass,
-    ``wanted`` the one that failures name. With a ``context`` it is HTTPS, and ``server_name`` the name asked for.
+    ``wanted`` what failures say of them. With a ``context`` it is HTTPS, and ``server_name`` the name asked for. The
+    ``pattern`` must be found in the body, which has at most ``max_body`` bytes, and none at all if ``bodiless``.
     """
 
     url: str
     number: int
     data: bytes
-    wanted: int
+    wanted: int | str
     statuses: frozenset[int]
     context: ssl.SSLContext | None = None
     server_name: str = ""
+    bodiless: bool = False
+    max_body: int = http.BODY_LIMIT
+    pattern: Pattern | None = None
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether all that is wanted of a response is its status, and that it is complete."""
+        return not self.bodiless and self.pattern is None and self.max_body == http.BODY_LIMIT
 
 
 class _Stream(Protocol):
@@ -45,7 +56,18 @@ class _Stream(Protocol):
 class Fetch(Check):
     """A check that passes when a wanted status comes with a complete response."""
 
-    __slots__ = ("_answered_at", "_first_at", "_response", "_secured_at", "_spoke_at", "_stream", "_unsent", "request")
+    __slots__ = (
+        "_answered_at",
+        "_first_at",
+        "_ordinary",
+        "_response",
+        "_search",
+        "_secured_at",
+        "_spoke_at",
+        "_stream",
+        "_unsent",
+        "request",
+    )
 
     def __init__(
         self,
@@ -57,6 +79,8 @@ class Fetch(Check):
     ) -> None:
         super().__init__(engine, target, timeout, done)
         self.request = request
+        self._ordinary = request.ordinary
+        self._search: Search | None = None
         self._stream: _Stream | None = None
         self._response: http.Response | None = None
         self._unsent = b""
@@ -98,13 +122,13 @@ class Fetch(Check):
         """Take what has come; tell whether the response is complete."""
         response = self._response
         if response is None:
-            status = http.glance(data)
+            status = http.glance(data) if self._ordinary else 0
             if status:
                 self._first_at = self._answered_at = self._engine.seconds()  # a handshake may have gone before
                 self._received = len(data)
                 self._judge(status)
                 return True
-            response = self._response = http.Response()
+            response = self._response = self._begin()
         if not data:
             response.close()
         else:
@@ -115,7 +139,17 @@ class Fetch(Check):
         if response.status and not self._answered_at:
             self._answered_at = self._spoke_at
             self._judge(response.status)
+        if response.complete and self._search is not None and not self._search.end():
+            wanted = shown(self._search.pattern.text)
+            raise CheckFailed(Phase.BODY, f"no match for {wanted} in {response.received} bytes", "no match")
         return response.complete
+
+    def _begin(self) -> http.Response:
+        request = self.request
+        if request.pattern is None:
+            return http.Response(request.max_body, bodiless=request.bodiless)
+        self._search = request.pattern.search()
+        return http.Response(request.max_body, bodiless=request.bodiless, body=self._search.feed)
 
     def _judge(self, status: int) -> None:
         if status not in self.request.statuses:
@@ -124,7 +158,7 @@ class Fetch(Check):
     def _close(self) -> None:
         super()._close()
         self._stream = None
-        self._response = None
+        self._response = self._search = None
         self._received = 0
         self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
 

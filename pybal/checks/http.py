@@ -1,6 +1,6 @@
 """HTTP/1.x as a check needs it: the bytes of a request, and when a response is complete (RFC 9112).
 
-Pure: bytes in, facts out. Nothing of a body is kept, its bytes are counted. Two readers agree on every response:
+Pure: bytes in, facts out. Nothing of a body is kept, its bytes are counted and given on. Two readers agree on every response:
 
 * :func:`glance` judges a whole ordinary response by a few searches and declines everything else;
 * :class:`Response` takes any response in any pieces: interim responses, chunks, lengths, ends by closing.
@@ -18,14 +18,15 @@ phrases) and strict where the end of the response is at stake: lengths, chunks, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlsplit
 
 from pybal.checks.result import CheckFailed, Phase
+from pybal.config.settings import MOST_BODY
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of headers and trailers, interim responses included."""
-BODY_LIMIT = 64 * 1024 * 1024
+BODY_LIMIT = MOST_BODY
 """Bytes of body."""
 
 _VERBATIM = "".join(map(chr, range(0x21, 0x7F)))
@@ -55,21 +56,40 @@ _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHUNK_LINE_LIMIT = 4096
 _SNIFFED = 20
 _LENGTH_DIGITS = 18
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 _OK = 200
 _SWITCHING = 101
 _BODILESS = frozenset((_SWITCHING, 204, 304))
 
 
-def request(url: str, agent: str = "Twisted PageGetter") -> bytes:
-    """Return the GET request of PyBal 1.15 for ``url``: HTTP/1.0, Host without a port, User-Agent, nothing else."""
+def request(
+    url: str,
+    agent: str = "Twisted PageGetter",
+    *,
+    method: str = "GET",
+    version: str = "1.0",
+    host: str = "",
+    headers: Sequence[tuple[str, str]] = (),
+) -> bytes:
+    """Return the GET request of PyBal 1.15 for ``url``: HTTP/1.0, Host without a port, User-Agent, nothing else.
+
+    Or what differs from it: a Host other than the URL's, headers besides, and with version 1.1 the wish to close.
+    """
     parts = urlsplit(url)
     path = quote(parts.path or "/", safe=_VERBATIM)
     query = f"?{quote(parts.query, safe=_VERBATIM)}" if parts.query else ""
-    host = host_of(url)
-    if ":" in host:
-        host = f"[{host}]"
-    lines = (f"GET {path}{query} HTTP/1.0", f"Host: {host}", f"User-Agent: {agent}", "", "")
-    return "\r\n".join(lines).encode("ascii")
+    if not host:
+        host = host_of(url)
+        host = f"[{host}]" if ":" in host else host
+    lines = [f"{method} {path}{query} HTTP/{version}", f"Host: {host}"]
+    if not any(name.lower() == "user-agent" for name, _ in headers):
+        lines.append(f"User-Agent: {agent}")
+    lines += [f"{name}: {value}" for name, value in headers]
+    if method in _WITH_BODY:
+        lines.append("Content-Length: 0")
+    if version != "1.0":
+        lines.append("Connection: close")
+    return "\r\n".join((*lines, "", "")).encode("ascii")
 
 
 def host_of(url: str) -> str:
@@ -92,13 +112,34 @@ def glance(data: bytes) -> int:
 class Response:
     """A response in the making.
 
+    A body of more bytes than ``limit`` is refused; none is waited for if ``bodiless``, as after HEAD. ``body`` is given
+    the bytes of the body.
+
     ``status`` is 0 until its headers are complete. ``received`` counts the bytes of the body, ``expected`` is how
     many there will be, ``None`` if that is not announced. ``arrived`` counts all bytes.
     """
 
-    __slots__ = ("_buffer", "_chunk", "_heads", "_read", "arrived", "complete", "expected", "received", "status")
+    __slots__ = (
+        "_bodiless",
+        "_body",
+        "_buffer",
+        "_chunk",
+        "_heads",
+        "_limit",
+        "_read",
+        "arrived",
+        "complete",
+        "expected",
+        "received",
+        "status",
+    )
 
-    def __init__(self) -> None:
+    def __init__(
+        self, limit: int = BODY_LIMIT, *, bodiless: bool = False, body: Callable[[bytes], None] | None = None
+    ) -> None:
+        self._limit = limit
+        self._bodiless = bodiless
+        self._body = body
         self.status = 0
         self.received = 0
         self.expected: int | None = None
@@ -177,21 +218,23 @@ class Response:
         self.status = status
         codings = _values(fields, b"transfer-encoding")
         lengths = set(_values(fields, b"content-length"))
-        if status in _BODILESS:
+        if self._bodiless or status in _BODILESS:
             self.expected = 0
             self._read = Response._read_counted
         elif codings:
             self._read = Response._read_size if codings[-1].lower() == b"chunked" else Response._read_rest
         elif lengths:
-            self.expected = _length(lengths)
+            self.expected = _length(lengths, self._limit)
             self._read = Response._read_counted
         else:
             self._read = Response._read_rest
 
     def _count(self, size: int) -> None:
         self.received += size
-        if self.received > BODY_LIMIT:
-            raise CheckFailed(Phase.BODY, f"more than {BODY_LIMIT} bytes")
+        if self.received > self._limit:
+            raise CheckFailed(Phase.BODY, f"more than {self._limit} bytes")
+        if self._body is not None:
+            self._body(bytes(self._buffer[:size]))
 
     def _read_counted(self) -> bool:
         wanted = (self.expected or 0) - self.received
@@ -269,12 +312,12 @@ def _values(fields: list[bytes], name: bytes) -> list[bytes]:
     ]
 
 
-def _length(lengths: set[bytes]) -> int:
+def _length(lengths: set[bytes], limit: int) -> int:
     if len(lengths) > 1:
         raise CheckFailed(Phase.HEADERS, "conflicting content-lengths")
     length = lengths.pop()
     if not length.isdigit():
         raise CheckFailed(Phase.HEADERS, f"bad content-length {length[:20]!r}", "bad content-length")
-    if len(length) > _LENGTH_DIGITS or int(length) > BODY_LIMIT:
-        raise CheckFailed(Phase.BODY, f"more than {BODY_LIMIT} bytes")
+    if len(length) > _LENGTH_DIGITS or int(length) > limit:
+        raise CheckFailed(Phase.BODY, f"more than {limit} bytes")
     return int(length)

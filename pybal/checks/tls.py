@@ -36,7 +36,10 @@ def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
 
 def reason_of(error: ssl.SSLError) -> str:
     """Return what OpenSSL says, in words: ``wrong version number``."""
-    return getattr(error, "verify_message", "") or (error.reason or str(error)).replace("_", " ").lower()
+    said = getattr(error, "verify_message", "")
+    if said:
+        return f"{said[:1].lower()}{said[1:]}".removesuffix(".")
+    return (error.reason or str(error)).replace("_", " ").lower()
 
 
 class TLSStream:

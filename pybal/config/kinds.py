@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from pybal.config import web
 from pybal.config.convert import (
     arguments,
     authority,
     boolean,
     check_url,
+    choice,
     command,
+    each,
     hostname,
     integer,
     octets,
@@ -25,6 +28,7 @@ from pybal.config.convert import (
 from pybal.config.errors import shown
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import (
+    MOST_BODY,
     DNSQuerySettings,
     GRPCSettings,
     IdleConnectionSettings,
@@ -64,14 +68,33 @@ def rhythm(options: Options, kind: str, interval: float) -> Rhythm:
 
 def _proxyfetch(options: Options) -> ProxyFetchSettings:
     interval = options.get("proxyfetch.interval", seconds, 10.0)
+    urls = options.need("proxyfetch.url", _check_urls, ())
+    verify = options.get("proxyfetch.verify", boolean, False)
+    ca = options.get("proxyfetch.ca", optional_text, "")
+    if ca and not verify:
+        options.refuse("proxyfetch.ca", shown(ca), "proxyfetch.verify = yes beside it")
+    if verify and urls and not any(url.lower().startswith("https:") for url in urls):
+        options.refuse("proxyfetch.verify", "yes", "a URL https://host/path beside it")
     return ProxyFetchSettings(
-        urls=options.need("proxyfetch.url", _check_urls, ()),
+        urls=urls,
         http_status=options.get("proxyfetch.http_status", _status, 200),
         timeout=options.get("proxyfetch.timeout", seconds, 5.0),
         interval=interval,
         check_all=options.get("proxyfetch.check_all", boolean, False),
         max_failures=options.get("proxyfetch.max_failures", _count, 0),
         rhythm=rhythm(options, "proxyfetch", interval),
+        method=options.get("proxyfetch.method", web.method, "GET"),
+        headers=options.get("proxyfetch.headers", each(web.header), ()),
+        host=options.get("proxyfetch.host", web.host, ""),
+        http_version=options.get("proxyfetch.http-version", choice("1.0", "1.1"), "1.0"),
+        statuses=options.get("proxyfetch.statuses", web.statuses, ()),
+        body_regex=options.get("proxyfetch.body-regex", web.pattern, None),
+        max_body=options.get("proxyfetch.max-body", integer(1, MOST_BODY, "a number of bytes"), MOST_BODY),
+        verify=verify,
+        ca=ca,
+        sni=options.get("proxyfetch.sni", web.server_name, ""),
+        port=options.get("proxyfetch.port", port_or_services, 0),
+        source=options.get("proxyfetch.source", web.source, None),
     )
 
 

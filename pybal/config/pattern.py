@@ -157,17 +157,17 @@ class Pattern:
 class Search:
     """A search in bytes that come in pieces; ``found`` as soon as there is a match whatever else may come."""
 
-    __slots__ = ("_pattern", "_state", "found")
+    __slots__ = ("_state", "found", "pattern")
 
     def __init__(self, pattern: Pattern) -> None:
         self.found = pattern.matches_nothing()
-        self._pattern = pattern
+        self.pattern = pattern
         self._state = pattern.start
 
     def feed(self, data: bytes) -> None:
         if self.found:
             return
-        pattern, state = self._pattern, self._state
+        pattern, state = self.pattern, self._state
         row = pattern.row(state)
         for byte in data:
             following = row[byte]
@@ -183,4 +183,4 @@ class Search:
 
     def end(self) -> bool:
         """Take it that nothing more comes; tell whether there was a match."""
-        return self.found or self._pattern.matches_at_end(self._state)
+        return self.found or self.pattern.matches_at_end(self._state)

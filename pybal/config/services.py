@@ -24,7 +24,7 @@ from pybal.config.convert import (
 from pybal.config.errors import shown
 from pybal.config.kinds import KINDS, MONITOR_OPTIONS
 from pybal.config.options import Options, asked_by
-from pybal.config.settings import ServiceSettings
+from pybal.config.settings import ProxyFetchSettings, ServiceSettings
 from pybal.model import IPProtocol, Service, SuspectCheck
 
 _protocol = choice(*IPProtocol)
@@ -61,8 +61,18 @@ def read_service(options: Options, med: int) -> ServiceSettings:
         bgp_med=options.get("bgp-med", unsigned, med),
         line=options.line,
     )
+    _refuse_foreign_sources(options, settings)
     interval = max((getattr(monitor, "interval", 0.0) for monitor in settings.monitors), default=0.0)
     return replace(settings, service=replace(settings.service, interval=interval)) if interval else settings
+
+
+def _refuse_foreign_sources(options: Options, settings: ServiceSettings) -> None:
+    vip = settings.service.vip
+    for monitor in settings.monitors:
+        source = monitor.source if isinstance(monitor, ProxyFetchSettings) else None
+        if source and source.version != vip.version and not options.refused("ip"):
+            wanted = f"an IPv{vip.version} address, as ip is one and the servers have them"
+            options.refuse("proxyfetch.source", shown(str(source)), wanted)
 
 
 def _one_packet(options: Options, protocol: IPProtocol) -> bool:

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 
+from pybal.config.pattern import Pattern
 from pybal.model import Address, Service
+
+MOST_BODY = 64 * 1024 * 1024
+"""Bytes of an HTTP response's body beyond which no server is believed."""
 
 
 class IPVSBackend(StrEnum):
@@ -45,7 +49,11 @@ class Rhythm:
 
 @dataclass(frozen=True, slots=True)
 class ProxyFetchSettings:
-    """Options of ProxyFetch: HTTP and HTTPS checks. ``urls`` has at least one."""
+    """Options of ProxyFetch: HTTP and HTTPS checks. ``urls`` has at least one.
+
+    ``statuses`` are ranges, both ends included, in place of ``http_status``. Empty texts, a ``port`` of 0 and no
+    ``source`` leave the matter to the URL, the service and the kernel.
+    """
 
     urls: tuple[str, ...]
     http_status: int = 200
@@ -54,6 +62,18 @@ class ProxyFetchSettings:
     check_all: bool = False
     max_failures: int = 0
     rhythm: Rhythm = Rhythm()
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    host: str = ""
+    http_version: str = "1.0"
+    statuses: tuple[tuple[int, int], ...] = ()
+    body_regex: Pattern | None = None
+    max_body: int = MOST_BODY
+    verify: bool = False
+    ca: str = ""
+    sni: str = ""
+    port: int = 0
+    source: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

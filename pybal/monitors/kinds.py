@@ -64,11 +64,15 @@ def name_of(settings: MonitorSettings) -> str:
 
 def refusal(settings: MonitorSettings) -> Refusal | None:
     """Return why this machine cannot run such a monitor, ``None`` if it can; what cannot run must not be started with."""
-    if isinstance(settings, TLSSettings) and settings.verify:
+    if isinstance(settings, TLSSettings | ProxyFetchSettings) and settings.verify:
         try:
             tls.verify(tls.context(), settings.ca, name=False)
         except OSError as error:
-            return Refusal("tls.ca", f"{settings.ca} ({error.strerror or error})", "a file of certificates in PEM form")
+            return Refusal(
+                f"{name_of(settings).lower()}.ca",
+                f"{settings.ca} ({error.strerror or error})",
+                "a file of certificates in PEM form",
+            )
     return None
 
 

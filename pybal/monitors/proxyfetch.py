@@ -40,33 +40,49 @@ class ProxyFetchPlan:
 
     def __init__(self, settings: ProxyFetchSettings, service: Service, *, engine: Engine, random: Random) -> None:
         self.settings = settings
-        self.port = service.port
+        self.port = settings.port or service.port
         self.engine = engine
         self.random = random
-        wanted = settings.http_status
-        statuses = _REDIRECTS if wanted in _REDIRECTS else frozenset((wanted,))
+        wanted, statuses = _wanted(settings)
         self._context = None
         if any(urlsplit(url).scheme == "https" for url in settings.urls):
             self._context = tls.context()
+            if settings.verify:
+                tls.verify(self._context, settings.ca, name=True)
         self.urls = tuple(dict.fromkeys(settings.urls))
         self.requests = tuple(self._request(url, wanted, statuses) for url in settings.urls)
 
-    def _request(self, url: str, wanted: int, statuses: frozenset[int]) -> Request:
+    def _request(self, url: str, wanted: int | str, statuses: frozenset[int]) -> Request:
+        settings = self.settings
         secure = urlsplit(url).scheme == "https"
         return Request(
             url=url,
             number=self.urls.index(url),
-            data=http.request(url),
+            data=http.request(
+                url, method=settings.method, version=settings.http_version, host=settings.host, headers=settings.headers
+            ),
             wanted=wanted,
             statuses=statuses,
             context=self._context if secure else None,
-            server_name=http.host_of(url) if secure else "",
+            server_name=(settings.sni or http.host_of(url)) if secure else "",
+            bodiless=settings.method == "HEAD",
+            max_body=settings.max_body,
+            pattern=settings.body_regex,
         )
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> ProxyFetch:
         """Return a monitor of the server at this address; its host name is of no importance here."""
         del host
         return ProxyFetch(self, address, report)
+
+
+def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
+    """Return what failures say was wanted, and all that is meant by it."""
+    one, ranges = settings.http_status, settings.statuses
+    if not ranges:
+        return one, _REDIRECTS if one in _REDIRECTS else frozenset((one,))
+    text = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
+    return text, frozenset(status for low, high in ranges for status in range(low, high + 1))
 
 
 class ProxyFetch(InTurns):
@@ -78,7 +94,7 @@ class ProxyFetch(InTurns):
 
     def __init__(self, plan: ProxyFetchPlan, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._target = target = Target.of(address, plan.port)
+        self._target = target = Target.of(address, plan.port, plan.settings.source)
         timeout = plan.settings.timeout
         self._plan = plan
         self._fetches = tuple(Fetch(plan.engine, target, timeout, self._done, request) for request in plan.requests)

@@ -73,7 +73,7 @@ class InTurns(Record):
         if self._prompt:
             self._prompt = False
             self._turn()
-        else:
+        elif not self.deadline:  # with a turn that is late already, another one would put it off for ever
             self._engine.arm(self, self._random.random() * self._settings.rhythm.jitter * self._interval)
 
     @property

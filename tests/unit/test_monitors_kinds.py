@@ -79,5 +79,5 @@ def test_any_of_three_redirects_is_wanted_where_one_is(engine: Engine, wanted: i
 
 
 def test_the_family_of_the_address_decides() -> None:
-    assert Target.of(IPv4Address("192.0.2.1"), 80) == (AF_INET, ("192.0.2.1", 80))
-    assert Target.of(IPv6Address("2001:db8::1"), 80) == (AF_INET6, ("2001:db8::1", 80))
+    assert Target.of(IPv4Address("192.0.2.1"), 80) == (AF_INET, ("192.0.2.1", 80), None)
+    assert Target.of(IPv6Address("2001:db8::1"), 80) == (AF_INET6, ("2001:db8::1", 80), None)

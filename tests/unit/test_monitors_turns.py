@@ -196,6 +196,15 @@ class TestJitter:
         assert min(gaps) >= 0.7
         assert max(gaps) <= 1.3
 
+    def test_does_not_put_off_for_ever_what_comes_oftener_than_the_loop_wakes(
+        self, reactor: Reactor, engine: Engine
+    ) -> None:
+        monitor = Monitor(engine, "+", 0.02, Rhythm(jitter=0.5))
+        monitor.start()
+        reactor.pass_time(5.0)
+        monitor.stop()
+        assert len(monitor.turns) > 20
+
     def test_ends_with_the_monitor(self, reactor: Reactor, engine: Engine) -> None:
         monitor = Monitor(engine, "+", 1.0, Rhythm(jitter=0.5))
         monitor.start()

@@ -1,0 +1,179 @@
+"""ProxyFetch with options against a real nginx: verified certificates, names, HTTP/1.1, chunks, bodies, sources."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.pattern import Pattern
+from pybal.config.settings import ProxyFetchSettings
+from pybal.monitors.kinds import refusal
+from tests.certificates import Authority, self_signed
+from tests.reactor import run
+from tests.scripted import World
+
+NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
+pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx-light")
+
+CONFIG = """
+daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log off; root {directory}; client_body_temp_path {directory}; proxy_temp_path {directory};
+    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
+    server {{
+        listen 127.0.0.1:{plain}; listen [::1]:{plain};
+        location /from {{ return 200 "$remote_addr $server_protocol $request_method $http_host $http_x_a"; }}
+        location /page.shtml {{ ssi on; }}
+        location /204 {{ return 204; }}
+    }}
+    {servers}
+}}
+"""
+SERVER = """
+    server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {file}; ssl_certificate_key {file};
+              location / {{ return 200 "$ssl_server_name"; }} }}
+"""
+KINDS = ("good", "expired", "other", "stranger", "own")
+
+
+class Nginx:
+    """Where it listens, and the authority that signed the good certificate."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(1 + len(KINDS))]
+        self.plain, *ports = (one.getsockname()[1] for one in sockets)
+        for one in sockets:
+            one.close()
+        self.ports = dict(zip(KINDS, ports, strict=True))
+        authority = Authority(directory)
+        self.ca = str(authority.file)
+        self.files = {
+            "good": authority.issue("good"),
+            "expired": authority.issue("expired", days=-1),
+            "other": authority.issue("other", host="b.example"),
+            "stranger": Authority(directory, "unknown").issue("stranger"),
+            "own": self_signed(directory),
+        }
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    directory = tmp_path_factory.mktemp("nginx")
+    one = Nginx(directory)
+    (directory / "page.shtml").write_text("<p>hello</p>" * 5000 + "<p>bye</p>")
+    servers = "".join(SERVER.format(port=port, file=one.files[kind]) for kind, port in one.ports.items())
+    config = directory / "nginx.conf"
+    config.write_text(CONFIG.format(directory=directory, plain=one.plain, servers=servers))
+    process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(config), "-g", "user root;"])
+    try:
+        while process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", one.plain)).close()
+                break
+            except OSError:
+                time.sleep(0.01)
+        yield one
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def said(settings: ProxyFetchSettings, port: int, host: str = "127.0.0.1") -> str:
+    """Return the reason that is reported first, empty for up."""
+
+    async def main(reactor: EPollReactor) -> str:
+        async with World(reactor, host) as world:
+            world.monitor(replace(settings, timeout=10.0), port=port)
+            report = await world.report()
+            assert report.up == (not report.reason)
+            return report.reason
+
+    return run(main)
+
+
+class TestVerified:
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            ("good", ""),
+            ("expired", "tls: certificate has expired"),
+            ("other", "tls: hostname mismatch, certificate is not valid for 'a.example'"),
+            ("stranger", "tls: unable to get local issuer certificate"),
+            ("own", "tls: self-signed certificate"),
+        ],
+    )
+    def test_says_why_a_certificate_will_not_do(self, nginx: Nginx, kind: str, reason: str) -> None:
+        settings = ProxyFetchSettings(("https://a.example/",), verify=True, ca=nginx.ca)
+        assert said(settings, nginx.ports[kind]) == reason
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_is_none_unless_wanted(self, nginx: Nginx, kind: str) -> None:
+        assert said(ProxyFetchSettings(("https://a.example/",)), nginx.ports[kind]) == ""
+
+    def test_is_the_name_that_is_asked_for_in_place_of_the_urls(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(
+            ("https://a.example/",), verify=True, ca=nginx.ca, sni="b.example", body_regex=Pattern("^b.example$")
+        )
+        assert said(settings, nginx.ports["other"]) == ""
+
+    def test_is_by_the_systems_authorities_without_a_file(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(("https://a.example/",), verify=True)
+        assert said(settings, nginx.ports["good"]) == "tls: unable to get local issuer certificate"
+
+    def test_needs_a_file_that_is_there(self, nginx: Nginx) -> None:
+        missing = ProxyFetchSettings(("https://a.example/",), verify=True, ca=str(nginx.directory / "none"))
+        found = refusal(missing)
+        assert found is not None
+        assert (found.option, found.found.endswith("(No such file or directory)")) == ("proxyfetch.ca", True)
+        assert refusal(replace(missing, ca=nginx.ca)) is None
+        assert refusal(replace(missing, ca=str(nginx.directory / "page.shtml"))) is not None
+
+
+class TestAsked:
+    def test_with_all_that_can_be_said(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(
+            ("http://a.example/from",),
+            method="POST",
+            http_version="1.1",
+            host="c.example:8080",
+            headers=(("X-A", "b"),),
+            source=ip_address("127.0.0.9"),
+            body_regex=Pattern(r"^127\.0\.0\.9 HTTP/1\.1 POST c\.example:8080 b$"),
+        )
+        assert said(settings, nginx.plain) == ""
+
+    def test_from_an_ipv6_address(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(
+            ("http://a.example/from",), source=ip_address("::1"), body_regex=Pattern("^::1 HTTP/1.0 GET a.example $")
+        )
+        assert said(settings, nginx.plain, "::1") == ""
+
+    def test_for_chunks_by_http_1_1(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(
+            ("http://a.example/page.shtml",), http_version="1.1", body_regex=Pattern("(?i)</P><p>BYE</p>$")
+        )
+        assert said(settings, nginx.plain) == ""
+        settings = replace(settings, body_regex=Pattern("farewell"))
+        assert said(settings, nginx.plain) == "body: no match for 'farewell' in 60010 bytes"
+        assert said(replace(settings, max_body=60_009), nginx.plain) == "body: more than 60009 bytes"
+
+    def test_for_headers_only(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(("http://a.example/page.shtml",), method="HEAD", http_version="1.1")
+        assert said(settings, nginx.plain) == ""
+
+    def test_for_any_of_some_statuses(self, nginx: Nginx) -> None:
+        settings = ProxyFetchSettings(("http://a.example/204",), statuses=((200, 299),))
+        assert said(settings, nginx.plain) == ""
+        settings = replace(settings, urls=("http://a.example/none",))
+        assert said(settings, nginx.plain) == "status: HTTP 404, wanted 200-299"
