@@ -58,9 +58,8 @@ class Unwanted(ValueError):  # noqa: N818  what is wrong is a value, and says so
 
 def masked(text: str) -> str:
     """Return a URL without credentials: ``***`` for all before the last ``@``, or after ``k8s://`` without one."""
-    if "@" in text:
-        return _BEFORE_AT.sub(r"\1***@", text)
-    return _TOKEN_WITHOUT_HOST.sub(r"\1***", text)
+    before, at, after = text.rpartition("@")
+    return _BEFORE_AT.sub(r"\1***@", before + at) + _TOKEN_WITHOUT_HOST.sub(r"\1***", after)
 
 
 def shown(text: str) -> str:
