@@ -217,7 +217,7 @@ def check_url(text: str) -> str:
         raise Unwanted(shown(text), wanted)
     if "@" in match["authority"]:
         raise Unwanted(shown(text), f"{wanted}, without user and password")
-    if not is_authority(match["authority"]):
+    if not _is_authority(match["authority"]):
         raise Unwanted(shown(text), f"{wanted}, with a host and perhaps a port from 1 to {_HIGHEST_PORT}")
     return text
 
@@ -238,11 +238,11 @@ def _is_source(scheme: str, authority: str, rest: str) -> bool:
     credentials, _, hosts = authority.rpartition("@")
     match scheme:
         case "http" | "https":
-            return is_authority(hosts)
+            return _is_authority(hosts)
         case "etcd":
-            return all(map(is_authority, hosts.split(","))) and len(rest) > 1
+            return all(map(_is_authority, hosts.split(","))) and len(rest) > 1
         case "k8s":
-            return bool(credentials) and is_authority(hosts)
+            return bool(credentials) and _is_authority(hosts)
         case _:
             return False
 
@@ -315,7 +315,7 @@ def _of_family(text: str, family: type[A]) -> A:
     raise Unwanted(shown(text), f"an IPv{'4' if family is IPv4Address else '6'} address") from None
 
 
-def is_authority(text: str) -> bool:
+def _is_authority(text: str) -> bool:
     """Tell whether a text is a host, by name or by address, and perhaps a port."""
     match = _AUTHORITY.fullmatch(text)
     if not match or (match[3] and not 0 < int(match[3]) <= _HIGHEST_PORT):
