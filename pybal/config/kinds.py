@@ -85,7 +85,7 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         rhythm=rhythm(options, "proxyfetch", interval),
         method=options.get("proxyfetch.method", web.method, "GET"),
         headers=options.get("proxyfetch.headers", each(web.header), ()),
-        host=options.get("proxyfetch.host", web.host, ""),
+        host=options.get("proxyfetch.host", authority, ""),
         http_version=options.get("proxyfetch.http-version", choice("1.0", "1.1"), "1.0"),
         statuses=options.get("proxyfetch.statuses", web.statuses, ()),
         body_regex=options.get("proxyfetch.body-regex", web.pattern, None),

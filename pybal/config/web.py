@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pybal.config.convert import address, hostname, is_authority, optional_text, texts, words
+from pybal.config.convert import address, hostname, optional_text, texts, words
 from pybal.config.errors import Unwanted, shown
 from pybal.config.expression import PatternError
 from pybal.config.pattern import Pattern
@@ -32,14 +32,6 @@ def header(text: str) -> tuple[str, str]:
     if match[1].lower() in _OURS:
         raise Unwanted(shown(text), f"a header other than {match[1]}, which is PyBal's to set")
     return match[1], match[2].rstrip(" \t")
-
-
-def host(text: str) -> str:
-    """Return what is to stand in the header Host, empty for what the URL says."""
-    bare = optional_text(text)
-    if not bare or is_authority(bare):
-        return bare
-    raise Unwanted(shown(text), "a host, and perhaps a port after a colon")
 
 
 def server_name(text: str) -> str:

@@ -86,7 +86,7 @@ def test_all_options_of_proxyfetch() -> None:
         ("headers = ['host: b.example']", "'host: b.example'", "a header other than host, which is PyBal's to set"),
         ("headers = Content-Length: 5", "'Content-Length: 5'", "a header other than Content-Length"),
         (r"host = 'a\r\nX: b'", r'''"'a\\r\\nX: b'"''', "one text"),
-        ("host = a b", "'a b'", "a host, and perhaps a port after a colon"),
+        ("host = a b", "'a b'", "a host, and perhaps a colon and a port"),
         ("http-version = 2", "'2'", "one of 1.0, 1.1"),
         ("statuses = 299-200", "'299-200'", "HTTP statuses such as 200, or ranges of them such as 200-299"),
         ("statuses = 2xx", "'2xx'", "HTTP statuses such as 200"),
