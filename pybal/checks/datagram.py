@@ -56,6 +56,10 @@ class DatagramCheck(Check):
         """Take what the kernel heard of a datagram."""
         raise NotImplementedError
 
+    def _new_socket(self) -> SocketType:
+        """Return a socket that is not connected yet."""
+        return SocketType(self._target.family, _TYPE)
+
     # -- own
 
     def _send(self, data: bytes) -> None:
@@ -71,7 +75,7 @@ class DatagramCheck(Check):
 
     def _open(self) -> None:
         family = self._target.family
-        self._socket = sock = SocketType(family, _TYPE)
+        self._socket = sock = self._new_socket()
         self._fileno = sock.fileno()
         sock.setsockopt(*(_HEAR_IPV4 if family == AF_INET else _HEAR_IPV6))
         sock.connect(self._target.sockaddr)

@@ -31,6 +31,7 @@ from pybal.config.settings import (
     MOST_BODY,
     DNSQuerySettings,
     GRPCSettings,
+    ICMPSettings,
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,
@@ -188,6 +189,15 @@ def _grpc(options: Options) -> GRPCSettings:
     )
 
 
+def _icmp(options: Options) -> ICMPSettings:
+    interval = options.get("icmp.interval", seconds, 10.0)
+    return ICMPSettings(
+        timeout=options.get("icmp.timeout", seconds, 5.0),
+        interval=interval,
+        rhythm=rhythm(options, "icmp", interval),
+    )
+
+
 KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
     {
         "ProxyFetch": _proxyfetch,
@@ -198,6 +208,7 @@ KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
         "TCPConnect": _tcpconnect,
         "TLS": _tls,
         "gRPC": _grpc,
+        "ICMP": _icmp,
     }
 )
 """Name, as in pybal.conf → how the settings of that kind are read from a service's section."""

@@ -166,6 +166,15 @@ class GRPCSettings:
     rhythm: Rhythm = Rhythm()
 
 
+@dataclass(frozen=True, slots=True)
+class ICMPSettings:
+    """Options of ICMP: an echo request and its reply."""
+
+    timeout: float = 5.0
+    interval: float = 10.0
+    rhythm: Rhythm = Rhythm()
+
+
 MonitorSettings = (
     ProxyFetchSettings
     | IdleConnectionSettings
@@ -175,6 +184,7 @@ MonitorSettings = (
     | TCPConnectSettings
     | TLSSettings
     | GRPCSettings
+    | ICMPSettings
 )
 
 

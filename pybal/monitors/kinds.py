@@ -10,13 +10,16 @@ The controller makes one plan for each monitor of its service, once, and asks it
 from __future__ import annotations
 
 from random import Random
+from socket import AF_INET
 from typing import NamedTuple
 
 from pybal.checks import tls
 from pybal.checks.engine import Engine
+from pybal.checks.icmp import echo_socket
 from pybal.config.settings import (
     DNSQuerySettings,
     GRPCSettings,
+    ICMPSettings,
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,
@@ -29,6 +32,7 @@ from pybal.model import Service
 from pybal.monitors.base import Plan
 from pybal.monitors.dnsquery import DNSQueryPlan
 from pybal.monitors.grpc import GRPCPlan
+from pybal.monitors.icmp import ICMPPlan
 from pybal.monitors.idleconnection import IdleConnectionPlan
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 from pybal.monitors.runcommand import RunCommandPlan
@@ -45,6 +49,7 @@ NAMES: dict[type[MonitorSettings], str] = {
     TCPConnectSettings: "TCPConnect",
     TLSSettings: "TLS",
     GRPCSettings: "gRPC",
+    ICMPSettings: "ICMP",
 }
 """The name of each kind, as in pybal.conf."""
 
@@ -73,6 +78,12 @@ def refusal(settings: MonitorSettings) -> Refusal | None:
                 f"{settings.ca} ({error.strerror or error})",
                 "a file of certificates in PEM form",
             )
+    if isinstance(settings, ICMPSettings):
+        try:
+            echo_socket(AF_INET).close()
+        except OSError as error:
+            wanted = "CAP_NET_RAW, or our group in the sysctl net.ipv4.ping_group_range"
+            return Refusal("monitors", f"ICMP ({error.strerror})", wanted)
     return None
 
 
@@ -95,5 +106,7 @@ def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, rand
             return TLSPlan(settings, service, engine=engine, random=random)
         case GRPCSettings():
             return GRPCPlan(settings, service, engine=engine, random=random)
+        case ICMPSettings():
+            return ICMPPlan(settings, service, engine=engine, random=random)
         case _:
             raise NotImplementedError(f"monitors of kind {name_of(settings)}")

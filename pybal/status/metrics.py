@@ -67,6 +67,7 @@ _SAMPLE_HELP: Mapping[str, str] = {
     "pybal_monitor_tls_request_duration_seconds": "Time the last handshake took, by its result",
     "pybal_monitor_tls_days_to_expiry": "Days until the last certificate seen expires",
     "pybal_monitor_grpc_request_duration_seconds": "Time the last call took, by its result",
+    "pybal_monitor_icmp_request_duration_seconds": "Time the last echo took, by its result",
     "pybal_monitor_idleconnection_connections_failed_total": "Connections that could not be made, by error",
     "pybal_monitor_idleconnection_connections_lost_total": "Connections that were lost, by error",
 }

@@ -55,6 +55,7 @@ def test_the_example_loads_without_a_warning_and_uses_every_monitor() -> None:
         "TCPConnect",
         "TLS",
         "gRPC",
+        "ICMP",
     }
 
 

@@ -294,7 +294,7 @@ initial-state = down
 
 
 def test_an_unknown_monitor_is_refused_with_its_section_and_the_nearest_name() -> None:
-    monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand, TCPConnect, TLS, gRPC"
+    monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand, TCPConnect, TLS, gRPC, ICMP"
     assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP', 'Ping' ]\n") == [
         f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors}; perhaps ProxyFetch",
         f"f:7: [web] monitors: found 'Ping', wanted one of {monitors}",

@@ -15,6 +15,7 @@ from pybal.checks.engine import Engine
 from pybal.config.settings import (
     DNSQuerySettings,
     GRPCSettings,
+    ICMPSettings,
     IdleConnectionSettings,
     MonitorSettings,
     ProxyFetchSettings,

@@ -1,0 +1,123 @@
+"""The ICMP check: an echo request, and its reply (RFC 792, RFC 4443 §4).
+
+::
+
+    type (8 or 128; of a reply 0 or 129) + code (0) + checksum (2) + identifier (2) + sequence number (2) + data
+
+The socket is one for pings if net.ipv4.ping_group_range allows us those, else a raw one, which needs CAP_NET_RAW. On
+one for pings the kernel sets the identifier and gives us our replies only; a raw one hears all that the server sends,
+and with IPv4 the header of IP as well. Our random data tells our reply from all others.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from random import Random
+from socket import (
+    AF_INET,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    SOCK_CLOEXEC,
+    SOCK_DGRAM,
+    SOCK_NONBLOCK,
+    SOCK_RAW,
+    SocketType,
+)
+from typing import Self
+
+from pybal.checks.check import Target
+from pybal.checks.datagram import DatagramCheck
+from pybal.checks.engine import Engine
+from pybal.checks.result import CheckFailed, Phase, Result, span
+
+_FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC
+_HEADER = struct.Struct("!BBHHH")
+_NONCE = 16
+_IPV4_UNIT = 4
+_ONLY_REPLIES_IPV4 = (255, 1, struct.pack("I", ~1 & 0xFFFFFFFF))
+"""SOL_RAW and ICMP_FILTER of linux/icmp.h: a bit for each type that is not to be heard."""
+_ALL = 0xFFFFFFFF
+_ONLY_REPLIES_IPV6 = (IPPROTO_ICMPV6, 1, struct.pack("8I", _ALL, _ALL, _ALL, _ALL, _ALL & ~(1 << 1), _ALL, _ALL, _ALL))
+"""ICMPV6_FILTER of linux/icmpv6.h, likewise; a reply has type 129 = 4 * 32 + 1."""
+
+
+def echo_socket(family: int) -> SocketType:
+    """Return a socket for echo requests, one for pings or a raw one; raises PermissionError if we may have neither."""
+    protocol = IPPROTO_ICMP if family == AF_INET else IPPROTO_ICMPV6
+    try:
+        return SocketType(family, SOCK_DGRAM | _FLAGS, protocol)
+    except PermissionError:
+        raw = SocketType(family, SOCK_RAW | _FLAGS, protocol)
+    raw.setsockopt(*(_ONLY_REPLIES_IPV4 if family == AF_INET else _ONLY_REPLIES_IPV6))
+    return raw
+
+
+class ICMPCheck(DatagramCheck):
+    """A check of one server, at port 0."""
+
+    __slots__ = ("_nonce", "_random", "_skipped", "_strays")
+
+    def __init__(
+        self,
+        engine: Engine,
+        target: Target,
+        timeout: float,
+        done: Callable[[Self, Result], None],
+        *,
+        random: Random,
+    ) -> None:
+        super().__init__(engine, target, timeout, done)
+        self._random = random
+        self._nonce = b""
+        self._strays = 0
+        self._skipped = False
+        """Whether what is heard begins with a header of IPv4."""
+
+    def _new_socket(self) -> SocketType:
+        sock = echo_socket(self._target.family)
+        self._skipped = sock.type == SOCK_RAW and self._target.family == AF_INET
+        return sock
+
+    def _datagram(self) -> bytes:
+        self._strays = 0
+        self._nonce = self._random.getrandbits(8 * _NONCE).to_bytes(_NONCE, "big")
+        if self._target.family != AF_INET:
+            return _HEADER.pack(128, 0, 0, 0, 1) + self._nonce  # the checksum is the kernel's business
+        identifier = self._random.getrandbits(16)
+        checksum = _checksum(_HEADER.pack(8, 0, 0, identifier, 1) + self._nonce)
+        return _HEADER.pack(8, 0, checksum, identifier, 1) + self._nonce
+
+    def _heard(self, data: bytes) -> bool:
+        if not self._in_flight:
+            return False
+        if self._skipped:
+            data = data[(data[:1] or b"\0")[0] % 16 * _IPV4_UNIT :]
+        reply = 0 if self._target.family == AF_INET else 129
+        if data[:1] == bytes((reply,)) and data[_HEADER.size :] == self._nonce:
+            self._passed()
+            return True
+        self._strays += 1
+        return False
+
+    def _refused(self, error: OSError) -> None:
+        if self._in_flight:
+            self._errored(error)
+        else:
+            self._close()
+
+    @property
+    def _phase(self) -> Phase:
+        return Phase.ICMP
+
+    def _overdue(self) -> CheckFailed:
+        others = f" ({self._strays} replies to others)" if self._strays else ""
+        return CheckFailed(Phase.ICMP, f"{span(self.timeout)} without an echo reply{others}", "timeout")
+
+
+def _checksum(data: bytes) -> int:
+    """Return the checksum of RFC 1071 over an even number of bytes."""
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

@@ -1,0 +1,36 @@
+"""ICMP: sends a server an echo request at intervals; a reply means up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from pybal.checks.check import Target
+from pybal.checks.engine import Engine
+from pybal.checks.icmp import ICMPCheck
+from pybal.checks.result import Result
+from pybal.config.settings import ICMPSettings
+from pybal.model import Address, Report, Service
+from pybal.monitors.periodic import Periodic
+
+
+class ICMPPlan:
+    """The options of one service."""
+
+    name = "ICMP"
+
+    def __init__(self, settings: ICMPSettings, service: Service, *, engine: Engine, random: Random) -> None:
+        del service
+        self._settings = settings
+        self._engine = engine
+        self._random = random
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
+        """Return a monitor of the server at this address; its host name is of no importance here."""
+        del host
+        target = Target.of(address, 0)
+
+        def check(done: Callable[[object, Result], None]) -> ICMPCheck:
+            return ICMPCheck(self._engine, target, self._settings.timeout, done, random=self._random)
+
+        return Periodic(self.name, self._settings, check, report, engine=self._engine, random=self._random)

@@ -1,0 +1,192 @@
+"""ICMP against the kernel's own replies, in networks of our own, on sockets for pings and on raw ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.checks.icmp import _checksum, echo_socket
+from pybal.config.settings import ICMPSettings
+from pybal.monitors.kinds import refusal
+from tests.kernel.namespace import fresh
+from tests.reactor import run
+from tests.scripted import World
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for networks of our own and raw sockets")
+
+SETTINGS = ICMPSettings(timeout=0.4, interval=0.05)
+HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+SOCKETS = pytest.mark.parametrize("pings", [True, False], ids=["ping", "raw"])
+IGNORE = {"127.0.0.1": "ipv4/icmp_echo_ignore_all", "::1": "ipv6/icmp/echo_ignore_all"}
+
+
+def sysctl(name: str, value: str) -> None:
+    Path("/proc/sys/net", name).write_text(value)
+
+
+@contextmanager
+def network(*, pings: bool) -> Iterator[None]:
+    """Have a network of our own, in which sockets for pings are allowed or not."""
+    with fresh():
+        sysctl("ipv4/ping_group_range", "0 0" if pings else "1 0")
+        one = echo_socket(socket.AF_INET)
+        assert (one.type == socket.SOCK_DGRAM) == pings
+        one.close()
+        yield
+
+
+@SOCKETS
+@HOSTS
+def test_a_host_that_replies_is_up(pings: bool, host: str) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor, host) as world:
+            monitor = world.monitor(SETTINGS)
+            assert (await world.report()).up
+            await world.until(lambda: monitor.up_results >= 3)
+            assert (monitor.name, monitor.down_results) == ("ICMP", 0)
+            assert list(next(iter(monitor.history())).result.phases) == ["icmp"]
+
+    with network(pings=pings):
+        run(main)
+
+
+@SOCKETS
+@HOSTS
+def test_a_host_that_is_silent_is_down_until_it_replies(pings: bool, host: str) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor, host) as world:
+            sysctl(IGNORE[host], "1")
+            monitor = world.monitor(SETTINGS)
+            report = await world.report()
+            assert (report.up, report.reason) == (False, "icmp: 400 ms without an echo reply")
+            sysctl(IGNORE[host], "0")
+            assert (await world.report()).up
+            assert (monitor.up_transitions, monitor.down_transitions) == (1, 1)
+
+    with network(pings=pings):
+        run(main)
+
+
+@HOSTS
+def test_many_monitors_of_one_host_take_nobody_elses_reply_for_theirs(host: str) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor, host) as world:
+            monitors = [world.monitor(SETTINGS) for _ in range(10)]
+            await world.until(lambda: all(monitor.up_results >= 3 for monitor in monitors))
+            assert sum(monitor.down_results for monitor in monitors) == 0
+
+    with network(pings=False):
+        run(main)
+
+
+@HOSTS
+def test_replies_to_something_else_are_none(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if ":" in host else socket.IPPROTO_ICMP
+    kind = 129 if ":" in host else 0
+
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor, host) as world:
+            sysctl(IGNORE[host], "1")
+            monitor = world.monitor(SETTINGS)
+            with socket.socket(family, socket.SOCK_RAW, protocol) as forger:
+                while monitor.down_results == 0:
+                    for data in (b"", b"x" * 16, b"x" * 1000):
+                        packet = struct.pack("!BBHHH", kind, 0, 0, 1, 1) + data
+                        packet = packet[:2] + _checksum(packet).to_bytes(2, "big") + packet[4:]
+                        forger.sendto(packet, (host, 0))
+                    await world.pause(0.02)
+            report = await world.report()
+            assert report.reason.startswith("icmp: 400 ms without an echo reply (")
+            assert report.reason.endswith(" replies to others)")
+
+    with network(pings=False):
+        run(main)
+
+
+def test_an_ipv4_request_on_a_raw_socket_has_a_checksum_that_is_right() -> None:
+    packet = struct.pack("!BBHHH", 8, 0, 0, 0x1234, 1) + b"abcdefgh"
+    checksum = _checksum(packet)
+    assert _checksum(packet[:2] + checksum.to_bytes(2, "big") + packet[4:]) == 0
+    assert checksum == 0x5435
+
+
+def test_a_host_that_the_network_says_is_unreachable_is_down_at_once() -> None:
+    script = "\n".join(
+        (
+            "ip link set lo up",
+            "ip link add near type veth peer name far",
+            "ip addr add 10.77.0.1/24 dev near",
+            "ip addr add fd77::1/64 dev near nodad",
+            "ip link set near up",
+            "ip link set far up",
+            f"exec {sys.executable} -m tests.integration.test_monitors_icmp",
+        )
+    )
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-ec", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert json.loads(done.stdout or "[]") == [[False, "icmp: host unreachable"]] * 2, done.stderr
+
+
+def test_a_machine_that_forbids_both_kinds_of_socket_is_told_so_before_the_start() -> None:
+    code = (
+        "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
+        "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(*refusal(ICMPSettings()), sep='; ')"
+    )
+    with network(pings=False):
+        assert refusal(ICMPSettings()) is None
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == (
+        "monitors; ICMP (Operation not permitted); CAP_NET_RAW, or our group in the sysctl net.ipv4.ping_group_range\n"
+    ), done.stderr
+
+
+def test_without_privileges_a_group_that_may_ping_is_enough() -> None:
+    code = (
+        "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
+        "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(refusal(ICMPSettings()))"
+    )
+    with fresh():
+        sysctl("ipv4/ping_group_range", "65534 65534")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "None\n", done.stderr
+
+
+def test_the_loss_of_the_permission_says_nothing_of_the_server() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            os.seteuid(65534)
+            try:
+                monitor = world.monitor(SETTINGS)
+                await world.until(lambda: world.engine.inconclusive >= 2)
+                assert (monitor.up, world.reports) == (None, [])
+            finally:
+                os.seteuid(0)
+            assert (await world.report()).up
+
+    with network(pings=False):
+        run(main)
+
+
+async def _watch(reactor: EPollReactor) -> None:
+    """Print what is first said of hosts that are not there."""
+    async with World(reactor) as world:
+        for world.host in ("10.77.0.2", "fd77::2"):
+            world.monitor(ICMPSettings(timeout=15))
+        reports = [await world.report() for _ in world.monitors]
+    print(json.dumps([(report.up, report.reason) for report in reports]))  # noqa: T201  # for the test
+
+
+if __name__ == "__main__":
+    run(_watch, timeout=40)
