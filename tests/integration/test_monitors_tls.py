@@ -134,7 +134,7 @@ class TestCertificates:
     def test_the_name_is_verified_if_there_is_one(self, site: Site) -> None:
         up, reason, _ = first(site.settings(name="c.example"), site.ports["valid"])
         assert not up
-        assert reason.startswith("tls: Hostname mismatch, certificate is not valid for 'c.example'")
+        assert reason.startswith("tls: hostname mismatch, certificate is not valid for 'c.example'")
         assert first(site.settings(name=""), site.ports["valid"])[0]
 
     def test_the_name_is_asked_for_so_the_right_certificate_comes(self, site: Site) -> None:

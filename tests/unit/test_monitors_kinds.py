@@ -25,7 +25,7 @@ from pybal.config.settings import (
     UDPSettings,
 )
 from pybal.model import IPProtocol, Service
-from pybal.monitors.kinds import name_of, prepare, refusal
+from pybal.monitors.kinds import name_of, prepare
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
@@ -50,12 +50,12 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
         RunCommandSettings("/bin/true"),
         TCPConnectSettings(),
         GRPCSettings(tls=True),
+        ICMPSettings(),
         TLSSettings(name="a.example", verify=True),
         TCPConnectSettings(expect=b"220"),
     ],
 )
 def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
-    assert refusal(settings) is None
     one = prepare(settings, SERVICE, engine=engine, random=Random(1))
     monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
     assert one.name == monitor.name == name_of(settings)
