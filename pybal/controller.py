@@ -23,7 +23,7 @@ from pybal.resolve import Following, Resolver
 from pybal.sources.base import Source, SourceError
 from pybal.suspicion import Suspicion, suspicions
 
-#: How long a monitor may say nothing conclusive before it is an alert, in seconds: three of PyBal's intervals.
+#: How long a monitor may say nothing conclusive before it is an alert, in seconds: three intervals, but at least this.
 SILENCE = 30.0
 
 _LINES = {
@@ -129,7 +129,7 @@ class Controller:
         for host, following in self._followed.items():
             if following.problem:
                 yield alert("unresolved", f"{host}: {following.problem}")
-        overdue = self._clock.seconds() - SILENCE
+        overdue = self._clock.seconds() - max(SILENCE, 3 * self.pool.service.interval)
         for host, watched in self._watched.items():
             silent = [m.name for m in watched.monitors if m.up is None and watched.since < overdue]
             if silent:

@@ -6,6 +6,7 @@ In a network of its own: two ends of a virtual cable, of which one has an addres
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ HOSTS = ("10.77.0.2", "fd77::2")
 
 
 def _unshared(*command: str) -> subprocess.CompletedProcess[str]:
-    unshare = ("unshare", "--net", "--user", "--map-root-user")
+    unshare = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--net", "--user", "--map-root-user")
     return subprocess.run((*unshare, *command), capture_output=True, text=True, timeout=60, check=False)
 
 
