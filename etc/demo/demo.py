@@ -40,7 +40,7 @@ def main() -> int:
         time.sleep(QUIET)
         say(f"the crash of {VICTIM}")
         end(servers[VICTIM])
-        wait(daemon, f"{VICTIM} depooled", lambda: f"{VICTIM}:\tenabled/down/not pooled" in ask("/pools/web"))
+        wait(daemon, f"{VICTIM} depooled", lambda: "/not pooled" in ask("/pools/web"))
         say(f"the return of {VICTIM}")
         stack.enter_context(web_server(VICTIM, directory))
         wait(daemon, f"{VICTIM} repooled", lambda: f"{VICTIM}:\tenabled/up/pooled" in ask("/pools/web"))
