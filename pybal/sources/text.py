@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from pybal.model import Member
 from pybal.sources.base import SourceError
@@ -26,6 +27,7 @@ _LONGEST_SHOWN = 60
 _MOST_SHOWN = 5
 _MOST_DIGITS = 18
 _DEFAULT = Member("")
+_KEYS = frozenset(("host", "weight", "enabled"))
 
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 _TEXT = r"""[uU]?(?:'[^'\\]*'|"[^"\\]*")"""
@@ -150,6 +152,10 @@ def _member(entry: _Entry, members: Mapping[str, Member]) -> Member:
         raise _Refused(f"host {_shown(host)}, wanted a name or an address")
     if host in members:
         raise _Refused(f"host {host} is listed already")
+    for key in fields.keys() - _KEYS:
+        # Other keys are other tools' business; but a server that was to be disabled must not serve for a slip.
+        if meant := get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.8):
+            raise _Refused(f"{_shown(key)} of host {host}, wanted {meant[0]!r}")
     weight = fields.get("weight", _DEFAULT.weight)
     # A bool is an int for isinstance.
     if type(weight) is not int or not 0 <= weight <= HIGHEST_WEIGHT:

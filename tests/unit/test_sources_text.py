@@ -57,7 +57,7 @@ def test_a_comment_may_hold_any_bytes() -> None:
 
 
 def test_other_keys_are_not_looked_at() -> None:
-    assert parse(b"{'host': 'a', 'rack': 'B7', 'height': 3.5, 'owner': None}\n", "pool", LAST).members == (Member("a"),)
+    assert parse(b"{'host': 'a', 'rack': 'B7', 'units': 3.5, 'owner': None}\n", "pool", LAST).members == (Member("a"),)
     assert parse(b'{"a": {"rack": ["B", {"7": null}]}}', "pool.json", LAST).members == (Member("a"),)
 
 
@@ -195,3 +195,11 @@ def test_a_file_with_bad_entries_only_is_refused() -> None:
 
 def test_many_problems_are_counted_not_listed() -> None:
     assert summary([f"line {i}" for i in range(1, 9)]) == "line 1; line 2; line 3; line 4; line 5; and 3 more"
+
+
+@pytest.mark.parametrize("slip", ["enable", "Enabled", "enbaled"])
+def test_a_slip_in_a_key_does_not_leave_a_server_enabled_that_was_to_be_disabled(slip: str) -> None:
+    good = b"{'host': 'web1'}\n"
+    listing = parse(good + f"{{'host': 'web2', '{slip}': False}}\n".encode(), "pool")
+    assert [member.host for member in listing.members] == ["web1"]
+    assert listing.problems == (f"line 2: '{slip}' of host web2, wanted 'enabled'",)
