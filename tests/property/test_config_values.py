@@ -75,13 +75,15 @@ def test_quoted_texts_are_read_as_python_reads_them(text: str) -> None:
 @given(st.text("[]()'\"ac,\\ #;\n1.-", max_size=40))
 @example("('a')")
 @example("['a' # b\n,]")
+@example("]\n ")
 def test_a_list_means_what_python_says_or_is_refused(text: str) -> None:
     try:
         found = convert.texts("[" + text)
     except Unwanted:
         return
     assume(";" not in text)
-    assert found == tuple(ast.literal_eval("[" + text))
+    # Stripped: to Python, blanks on a line after the list are an indentation.
+    assert found == tuple(ast.literal_eval(f"[{text}".strip()))
 
 
 @given(st.lists(PRINTABLE | st.integers(0, 10**6)))
