@@ -20,6 +20,8 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
+from pybal.config.errors import printable
+
 # Names as PyBal 1.15 wrote them, priorities as syslog(3) numbers them.
 _LEVELS = {
     LogLevel.debug: ("DEBUG", 7),
@@ -41,15 +43,9 @@ def format_event(event: LogEvent, *, priority: bool = False) -> str:
     """
     level, number = _LEVELS[event.get("log_level", LogLevel.info)]
     text = eventAsText(event, includeTimestamp=False, includeSystem=False).rstrip("\n")
-    lines = "\n\t".join(_printable(line) for line in text.split("\n"))
+    lines = "\n\t".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
     prefix = f"<{number}>" if priority else ""
     return f"{prefix}[{event.get('system', 'pybal')}] {level}: {lines}\n"
-
-
-def _printable(line: str) -> str:
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in line)
 
 
 @implementer(ILogObserver)

@@ -8,6 +8,7 @@ from typing import IO
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import Result
+from pybal.config.errors import printable
 
 KEPT = 4096
 """Bytes that are kept: the last, where commands say what they came to."""
@@ -79,7 +80,7 @@ class Output:
 
 def lines(output: bytes) -> list[str]:
     """Return the lines that have something in them, with all that is not printable escaped."""
-    return [_legible(line.rstrip()) for line in output.splitlines() if line.strip()]
+    return [printable(line.rstrip().decode(errors="backslashreplace")) for line in output.splitlines() if line.strip()]
 
 
 def last_line(output: bytes) -> str:
@@ -88,8 +89,3 @@ def last_line(output: bytes) -> str:
     if not found:
         return ""
     return found[-1] if len(found[-1]) <= LONGEST_LINE else found[-1][: LONGEST_LINE - 1] + "…"
-
-
-def _legible(line: bytes) -> str:
-    text = line.decode(errors="backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -32,7 +32,7 @@ class Problem:
             place += f" [{self.section}]"
         if self.option:
             place += f" {self.option}:"
-        return _printable(f"{place} found {self.found}, wanted {self.wanted}")
+        return printable(f"{place} found {self.found}, wanted {self.wanted}")
 
 
 class ConfigError(Exception):
@@ -68,7 +68,8 @@ def shown(text: str) -> str:
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}...")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text whose unprintable characters are escaped: it may come from anywhere and go to a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
