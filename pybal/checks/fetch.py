@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from pybal.checks import http
 from pybal.checks.check import READABLE, WRITABLE, Check, Target
 from pybal.checks.engine import Engine
-from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span, too_slow
 from pybal.checks.tls import TLSStream, reason_of
 from pybal.config.errors import shown
 from pybal.config.pattern import Pattern, Search
@@ -221,12 +221,8 @@ class Fetch(Check):
         history = f"connected in {span(self._connected_at - self._started_at)}"
         if phase is Phase.TLS:
             reason = f"handshake timeout after {span(now - self._connected_at)}"
-        elif not self._progress:
-            reason = f"{silence:.1f} s without a byte"
-        elif silence > self.timeout / 2:
-            reason = f"{self._progress}, then nothing for {span(silence)}"
         else:
-            reason = f"{self._progress} in {span(now - self._connected_at)}, and slowly more"
+            reason = too_slow(self._progress, silence, now - self._connected_at, self.timeout)
         if phase is Phase.BODY and self._response is not None:
             history += f", HTTP {self._response.status} in {span(self._answered_at - self._started_at)}"
         return CheckFailed(phase, f"{reason} ({history})", "timeout")

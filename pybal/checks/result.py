@@ -99,3 +99,12 @@ def span(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f}".removesuffix(".0") + " s"
+
+
+def too_slow(progress: str, silence: float, connected: float, timeout: float) -> str:
+    """Say how an answer ran out of time: ``progress`` is what had come, empty for nothing; the rest are seconds."""
+    if not progress:
+        return f"{silence:.1f} s without a byte"
+    if silence > timeout / 2:
+        return f"{progress}, then nothing for {span(silence)}"
+    return f"{progress} in {span(connected)}, and slowly more"

@@ -11,7 +11,7 @@ from typing import Self
 
 from pybal.checks.check import READABLE, Check, Target
 from pybal.checks.engine import Engine
-from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span, too_slow
 from pybal.checks.tls import TLSStream, reason_of
 
 _READ = 65536
@@ -175,10 +175,6 @@ class Talk(Check):
         silence = now - (self._spoke_at or self._connected_at)
         if phase is Phase.TLS:
             reason = f"handshake timeout after {span(now - self._connected_at)}"
-        elif not self._progress:
-            reason = f"{silence:.1f} s without a byte"
-        elif silence > self.timeout / 2:
-            reason = f"{self._progress}, then nothing for {span(silence)}"
         else:
-            reason = f"{self._progress} in {span(now - self._connected_at)}, and slowly more"
+            reason = too_slow(self._progress, silence, now - self._connected_at, self.timeout)
         return CheckFailed(phase, f"{reason} (connected in {span(self._connected_at - self._started_at)})", "timeout")
