@@ -9,6 +9,7 @@ The controller makes one plan for each monitor of its service, once, and asks it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from socket import AF_INET
 from typing import NamedTuple
@@ -53,6 +54,18 @@ NAMES: dict[type[MonitorSettings], str] = {
 }
 """The name of each kind, as in pybal.conf."""
 
+_PLANS: dict[type[MonitorSettings], Callable[..., Plan]] = {
+    ProxyFetchSettings: ProxyFetchPlan,
+    IdleConnectionSettings: IdleConnectionPlan,
+    DNSQuerySettings: DNSQueryPlan,
+    UDPSettings: UDPPlan,
+    RunCommandSettings: RunCommandPlan,
+    TCPConnectSettings: TCPConnectPlan,
+    TLSSettings: TLSPlan,
+    GRPCSettings: GRPCPlan,
+    ICMPSettings: ICMPPlan,
+}
+
 
 class Refusal(NamedTuple):
     """What is wrong with an option."""
@@ -89,24 +102,4 @@ def refusal(settings: MonitorSettings) -> Refusal | None:
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
     """Return what all monitors of this kind and service share; not to be called with what is refused."""
-    match settings:
-        case ProxyFetchSettings():
-            return ProxyFetchPlan(settings, service, engine=engine, random=random)
-        case IdleConnectionSettings():
-            return IdleConnectionPlan(settings, service, engine=engine, random=random)
-        case DNSQuerySettings():
-            return DNSQueryPlan(settings, service, engine=engine, random=random)
-        case UDPSettings():
-            return UDPPlan(settings, service, engine=engine, random=random)
-        case RunCommandSettings():
-            return RunCommandPlan(settings, service, engine=engine, random=random)
-        case TCPConnectSettings():
-            return TCPConnectPlan(settings, service, engine=engine, random=random)
-        case TLSSettings():
-            return TLSPlan(settings, service, engine=engine, random=random)
-        case GRPCSettings():
-            return GRPCPlan(settings, service, engine=engine, random=random)
-        case ICMPSettings():
-            return ICMPPlan(settings, service, engine=engine, random=random)
-        case _:
-            raise NotImplementedError(f"monitors of kind {name_of(settings)}")
+    return _PLANS[type(settings)](settings, service, engine=engine, random=random)
