@@ -44,7 +44,7 @@ _SETTLED = 30.0
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
-    """Yield what is valid configuration but not to be had in this version or on this machine: to go on without it would be a wrong decision."""
+    """Yield what is valid, but not to be had in this version or on this machine: to go on without it would be wrong."""
     if settings.bgp and not settings.dry_run:
         yield Problem(file, 0, "global", "bgp", "'yes'", "'no': this version announces nothing yet")
     for service in settings.services:

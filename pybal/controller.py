@@ -170,11 +170,11 @@ class Controller:
         if self.pool is before:
             return
         self._tell(list(policy.changes(before, self.pool)))
-        if isinstance(event, policy.Reported) and (self._suspected or not event.report.up):
-            self._suspect()
         if not isinstance(event, policy.Reported):
             self._follow()
             self._supervise()
+        elif self._suspected or not event.report.up:
+            self._suspect()
         wanted = policy.wanted(self.pool)
         if self.pool.listed and wanted != self._wanted:
             self._wanted = wanted
