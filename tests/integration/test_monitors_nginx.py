@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,11 +18,11 @@ from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import PASSED, Result
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from pybal.model import Report
+from tests.nginx import running, wanted
 from tests.reactor import run
 from tests.scripted import Peer, World
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
-pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx-light")
+pytestmark = wanted
 
 CONFIG = """
 daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
@@ -93,18 +91,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     (directory / "big").write_bytes(bytes(3_000_000))
     config = directory / "nginx.conf"
     config.write_text(CONFIG.format(directory=directory, http=one.http, https=one.https))
-    process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(config), "-g", "user root;"])
-    try:
-        while process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", one.https)).close()
-                break
-            except OSError:
-                time.sleep(0.01)
+    with running(config, one.https):
         yield one
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def first_report(port: int, url: str, http_status: int = 200, host: str = "127.0.0.1") -> tuple[bool, str]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,11 @@ from pybal.config.settings import TLSSettings
 from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS
 from tests.certificates import Authority, self_signed
+from tests.nginx import running, wanted
 from tests.reactor import run
 from tests.scripted import Peer, World
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
-pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx-light")
+pytestmark = wanted
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 HEAD = """
@@ -78,18 +75,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("tls")
     directory.chmod(0o755)
     site = Site(directory)
-    process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(site.config), "-g", "user root;"])
-    try:
-        while process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", site.ports["valid"])).close()
-                break
-            except OSError:
-                time.sleep(0.01)
+    with running(site.config, site.ports["valid"]):
         yield site
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bool, str, list[float]]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -18,11 +15,11 @@ from pybal.config.pattern import Pattern
 from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.kinds import refusal
 from tests.certificates import Authority, self_signed
+from tests.nginx import running, wanted
 from tests.reactor import run
 from tests.scripted import World
 
-NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin") or ""
-pytestmark = pytest.mark.skipif(not NGINX, reason="nginx is not installed: apt-get install nginx-light")
+pytestmark = wanted
 
 CONFIG = """
 daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
@@ -75,18 +72,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     servers = "".join(SERVER.format(port=port, file=one.files[kind]) for kind, port in one.ports.items())
     config = directory / "nginx.conf"
     config.write_text(CONFIG.format(directory=directory, plain=one.plain, servers=servers))
-    process = subprocess.Popen([NGINX, "-p", str(directory), "-c", str(config), "-g", "user root;"])
-    try:
-        while process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", one.plain)).close()
-                break
-            except OSError:
-                time.sleep(0.01)
+    with running(config, one.plain):
         yield one
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def said(settings: ProxyFetchSettings, port: int, host: str = "127.0.0.1") -> str:
