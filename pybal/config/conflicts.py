@@ -44,9 +44,12 @@ def _require_nexthops(options: Options, settings: Settings, services: Sequence[P
     if settings.bgp is None:
         return
     announced = dict(reversed(list(_announced(settings, services))))
-    for version, nexthop in ((4, settings.bgp.nexthop_ipv4), (6, settings.bgp.nexthop_ipv6)):
+    for version, missing in (
+        (4, any(peer.nexthop_ipv4 is None for peer in settings.bgp.peers)),
+        (6, any(peer.nexthop_ipv6 is None for peer in settings.bgp.peers)),
+    ):
         name = f"bgp-nexthop-ipv{version}"
-        if version in announced and nexthop is None and not options.refused(name):
+        if version in announced and missing and not options.refused(name):
             options.refuse(name, "nothing", f"an IPv{version} address, for {announced[version]} is announced")
 
 

@@ -20,7 +20,7 @@ def _totals(settings: Settings) -> Iterator[str]:
     yield _count(len({each.service.vip for each in services}), "VIP")
     yield _count(len({each.source for each in services}), "pool source")
     if settings.bgp:
-        yield f"BGP as {settings.bgp.local_asn} to {' '.join(map(str, settings.bgp.peers))}"
+        yield "BGP " + ", ".join(f"as {peer.local_asn} to {peer.address}" for peer in settings.bgp.peers)
     else:
         yield "no BGP"
     if settings.instrumentation:

@@ -21,7 +21,7 @@ from pybal.config.convert import (
 )
 from pybal.config.errors import Unwanted
 from pybal.config.options import Options, asked_by
-from pybal.config.settings import BGPSettings, InstrumentationSettings, IPVSBackend, Settings
+from pybal.config.settings import BGPSettings, InstrumentationSettings, IPVSBackend, PeerSettings, Settings
 from pybal.model import Address
 
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -54,13 +54,12 @@ def read_global(options: Options) -> Settings:
 
 def _bgp(options: Options) -> BGPSettings:
     local_asn = options.need("bgp-local-asn", asn, 0)
+    as_path_ = options.get("bgp-as-path", as_path, (local_asn,))
+    nexthops = options.get("bgp-nexthop-ipv4", nexthop_ipv4, None), options.get("bgp-nexthop-ipv6", nexthop_ipv6, None)
+    addresses = options.need("bgp-peer-address", _peers, ())
     return BGPSettings(
-        local_asn=local_asn,
-        peers=options.need("bgp-peer-address", _peers, ()),
-        as_path=options.get("bgp-as-path", as_path, (local_asn,)),
+        peers=tuple(PeerSettings(each, local_asn, None, as_path_, *nexthops) for each in addresses),
         med=options.get("bgp-med", unsigned, 0),
-        nexthop_ipv4=options.get("bgp-nexthop-ipv4", nexthop_ipv4, None),
-        nexthop_ipv6=options.get("bgp-nexthop-ipv6", nexthop_ipv6, None),
         local_ips=options.get("bgp-local-ips", local_addresses, ()),
         local_port=options.get("bgp-local-port", port, 179),
     )

@@ -207,15 +207,37 @@ class ServiceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """One BGP peer: the options of [global], where a section [bgp NAME] does not override them.
+
+    A ``peer_asn`` of ``None`` takes whatever number the peer says it has. ``multihop`` is the TTL of what is sent,
+    0 for a peer on the same link; ``ttl_security`` sends and demands 255 (RFC 5082). ``hold_time`` is in seconds. The
+    MD5 password (RFC 2385) is the first line of ``md5_password_file``; it is read when the sessions begin. Communities are
+    as ExaBGP takes them: ``64600:1``, ``64600:1:2``. Without a ``local_address`` the kernel chooses.
+    """
+
+    address: Address
+    local_asn: int
+    peer_asn: int | None = None
+    as_path: tuple[int, ...] = ()
+    nexthop_ipv4: IPv4Address | None = None
+    nexthop_ipv6: IPv6Address | None = None
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    local_address: Address | None = None
+    router_id: IPv4Address | None = None
+    hold_time: int = 9
+    md5_password_file: str = ""
+    ttl_security: bool = False
+    multihop: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class BGPSettings:
     """The global BGP options; present only with ``bgp = yes``."""
 
-    local_asn: int
-    peers: tuple[Address, ...]
-    as_path: tuple[int, ...]
+    peers: tuple[PeerSettings, ...]
     med: int = 0
-    nexthop_ipv4: IPv4Address | None = None
-    nexthop_ipv6: IPv6Address | None = None
     local_ips: tuple[Address, ...] = ()
     local_port: int = 179
 

@@ -16,6 +16,7 @@ from pybal.config.settings import (
     IdleConnectionSettings,
     InstrumentationSettings,
     IPVSBackend,
+    PeerSettings,
     ProxyFetchSettings,
     RunCommandSettings,
     ServerField,
@@ -142,13 +143,13 @@ bgp-local-ips = [ '192.0.2.10' ]
 bgp-local-port = 1179
 """
     found = settings(text + WEB)
+    nexthops = IPv4Address("192.0.2.10"), IPv6Address("2001:db8::10")
     assert found.bgp == BGPSettings(
-        local_asn=64600,
-        peers=(IPv4Address("192.0.2.251"), IPv6Address("2001:db8::251")),
-        as_path=(64600, 64600),
+        peers=(
+            PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600, 64600), *nexthops),
+            PeerSettings(IPv6Address("2001:db8::251"), 64600, None, (64600, 64600), *nexthops),
+        ),
         med=100,
-        nexthop_ipv4=IPv4Address("192.0.2.10"),
-        nexthop_ipv6=IPv6Address("2001:db8::10"),
         local_ips=(IPv4Address("192.0.2.10"),),
         local_port=1179,
     )
@@ -157,7 +158,8 @@ bgp-local-port = 1179
 
 def test_the_as_path_is_the_local_as_by_default() -> None:
     bgp = settings(BGP + WEB).bgp
-    assert bgp == BGPSettings(64600, (IPv4Address("192.0.2.251"),), (64600,), nexthop_ipv4=IPv4Address("192.0.2.10"))
+    nexthop = IPv4Address("192.0.2.10")
+    assert bgp == BGPSettings((PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600,), nexthop),))
 
 
 def test_instrumentation_is_read_only_if_it_is_on() -> None:
