@@ -23,7 +23,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import LoopingCall
 
 from pybal.app import App
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings
+from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings, SourceSettings
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
 from pybal.model import IPProtocol, Service
@@ -131,7 +131,7 @@ def measure(
     reactor.seconds = time.monotonic
     backend = Recorder()
     app = App(
-        Settings((ServiceSettings(service, f"file://{pool}", monitors),)),
+        Settings((ServiceSettings(service, SourceSettings(f"file://{pool}"), monitors),)),
         reactor=reactor,
         backend=backend,
         lookup=dns_lookup(reactor),

@@ -49,11 +49,10 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
         yield Problem(file, 0, "global", "bgp", "'yes'", "'no': this version announces nothing yet")
     for service in settings.services:
         section = service.service.name
-        scheme = service.source.partition(":")[0]
-        if scheme not in sources.SUPPORTED:
+        if service.source.scheme not in sources.SUPPORTED:
             known = ", ".join(sorted(sources.SUPPORTED))
             yield Problem(
-                file, service.line, section, "config", shown(service.source), f"a scheme of this version: {known}"
+                file, service.line, section, "config", shown(service.source.url), f"a scheme of this version: {known}"
             )
         for monitor in service.monitors:
             if refusal := monitors.refusal(monitor):
@@ -119,7 +118,7 @@ class App:
         service = settings.service
         return Controller(
             service,
-            sources.build(settings.source, clock=self._reactor, random=self._random, allow_empty=settings.allow_empty),
+            sources.build(settings.source, reactor=self._reactor, random=self._random),
             self._resolver,
             [monitors.prepare(m, service, engine=self._engine, random=self._random) for m in settings.monitors],
             want=partial(self._reconciler.want, service),

@@ -18,7 +18,7 @@ def _totals(settings: Settings) -> Iterator[str]:
     services = settings.services
     yield _count(len(services), "service")
     yield _count(len({each.service.vip for each in services}), "VIP")
-    yield _count(len({each.source for each in services}), "pool source")
+    yield _count(len({each.source.url for each in services}), "pool source")
     if settings.bgp:
         yield "BGP " + ", ".join(f"as {peer.local_asn} to {peer.address}" for peer in settings.bgp.peers)
     else:
@@ -41,7 +41,7 @@ def _line(settings: ServiceSettings) -> str:
         *(["tunneling"] if service.tunneling else []),
         f"threshold {service.depool_threshold:g}",
         " ".join(service.monitors) or "no monitors",
-        masked(settings.source),
+        masked(settings.source.url),
     ]
     return f"{service.name}: {', '.join(parts)}"
 

@@ -24,7 +24,7 @@ from pybal.config.convert import (
 from pybal.config.errors import shown
 from pybal.config.kinds import KINDS, MONITOR_OPTIONS
 from pybal.config.options import Options, asked_by
-from pybal.config.settings import ProxyFetchSettings, ServiceSettings
+from pybal.config.settings import ProxyFetchSettings, ServiceSettings, SourceSettings
 from pybal.model import IPProtocol, Service, SuspectCheck
 
 _protocol = choice(*IPProtocol)
@@ -54,9 +54,10 @@ def read_service(options: Options, med: int) -> ServiceSettings:
             initially_up=options.get("initial-state", _initial_state, "unknown") == "up",
             suspect_check=SuspectCheck(options.get("suspect-check", _suspect_check, SuspectCheck.ALERT)),
         ),
-        source=options.need("config", source_url, ""),
+        source=SourceSettings(
+            options.need("config", source_url, ""), allow_empty=options.get("allow-empty", boolean, False)
+        ),
         monitors=tuple(KINDS[name](options) for name in monitors),
-        allow_empty=options.get("allow-empty", boolean, False),
         bgp=options.get("bgp", boolean, True),
         bgp_med=options.get("bgp-med", unsigned, med),
         line=options.line,

@@ -189,18 +189,57 @@ MonitorSettings = (
 
 
 @dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """How the server of a pool source is reached, and who we are to it.
+
+    ``endpoints`` are ``host:port`` in place of those of the URL; ``discovery`` is the domain whose SRV records name them.
+    With ``tls`` the server's certificate is verified, up to an authority in the file ``ca``, or else to one of the
+    system's. ``certificate`` and ``key`` are ours. The first line of ``password_file`` or ``token_file`` is read anew
+    whenever it is needed. Empty texts stand for nothing.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    discovery: str = ""
+    tls: bool = True
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    user: str = ""
+    password_file: str = ""
+    token_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where the members of a service come from, and what is believed of it.
+
+    ``url`` is the value of ``config``, a URL whose scheme is known; it may hold credentials, so it is not part of the
+    representation. With ``allow_empty`` a list of nobody is believed. ``max_step`` is the share of a list, from 0 to 1,
+    that may leave it in one step. A source not known to be good for ``max_age`` seconds is an alert.
+    """
+
+    url: str = field(repr=False)
+    access: AccessSettings = AccessSettings()
+    allow_empty: bool = False
+    max_step: float = 0.5
+    max_age: float = 300.0
+
+    @property
+    def scheme(self) -> str:
+        """What the URL begins with, in small letters."""
+        return self.url.partition(":")[0].lower()
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """One service section.
 
-    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``source`` is the value of ``config``,
-    a URL whose scheme is known; it may hold credentials, so it is not part of the representation. ``line`` is that of
-    the section's header.
+    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``line`` is that of the section's header.
     """
 
     service: Service
-    source: str = field(repr=False)
+    source: SourceSettings
     monitors: tuple[MonitorSettings, ...] = ()
-    allow_empty: bool = False
     bgp: bool = True
     bgp_med: int = 0
     line: int = 0

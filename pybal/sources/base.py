@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Protocol
 
 from pybal.model import Member
+
+
+class Trouble(StrEnum):
+    """What kind of trouble there is with a source: the label of a metric."""
+
+    UNREACHABLE = "unreachable"
+    """No connection, no such name, no such file, no TLS."""
+    SILENT = "silent"
+    """It is there but does not answer in time, or not in full."""
+    DENIED = "denied"
+    """It does not let us read."""
+    FAILED = "failed"
+    """It says itself that it cannot."""
+    MALFORMED = "malformed"
+    """It says something that is no list, or there are entries in it that are none."""
+    EMPTY = "empty"
+    SHRUNK = "shrunk"
+    """Too much of the list is gone at once."""
 
 
 class SourceError(Exception):
@@ -13,6 +32,10 @@ class SourceError(Exception):
 
     The text names the source and, where there is one, the line or key and the host.
     """
+
+    def __init__(self, text: str, trouble: Trouble = Trouble.MALFORMED) -> None:
+        super().__init__(text)
+        self.trouble = trouble
 
 
 class Source(Protocol):
@@ -30,6 +53,10 @@ class Source(Protocol):
     @property
     def last_success(self) -> float | None:
         """The monotonic time, in seconds, at which the source was last known to be good; ``None`` before the first."""
+
+    @property
+    def differences(self) -> int:
+        """How many entries a full read has found to be other than the changes before it had said; 0 where all is read."""
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None: ...
 

@@ -15,8 +15,9 @@ from random import Random
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from pybal.config.settings import SourceSettings
 from pybal.model import Member
-from pybal.sources.base import SourceError
+from pybal.sources.base import SourceError, Trouble
 from pybal.sources.text import Listing, parse, summary
 
 #: Seconds between two looks at the file, at most.
@@ -37,17 +38,19 @@ _Identity = tuple[int, ...]
 class FileSource:
     """The source of ``file://PATH``. Renamed files and symbolic links are followed, and files that appear later are found.
 
-    ``random`` spreads the looks of many sources over time. With ``allow_empty`` a list of nobody is believed.
+    ``reactor`` is asked for the time only; ``random`` spreads the looks of many sources over time.
     """
 
-    def __init__(self, url: str, *, clock: IReactorTime, random: Random, allow_empty: bool) -> None:
+    differences = 0
+
+    def __init__(self, settings: SourceSettings, *, reactor: IReactorTime, random: Random) -> None:
         self.problem: str | None = None
         self.last_success: float | None = None
-        self._url = url
-        self._path = Path(url.removeprefix("file://"))
-        self._clock = clock
+        self._url = settings.url
+        self._path = Path(settings.url.removeprefix("file://"))
+        self._clock = reactor
         self._random = random
-        self._allow_empty = allow_empty
+        self._allow_empty = settings.allow_empty
         self._members: tuple[Member, ...] | None = None
         self._seen: _Identity | None = None
         self._applied: _Identity | None = None
@@ -73,7 +76,7 @@ class FileSource:
             listing = self._new_listing()
         except SourceError as error:
             self._applied = None
-            self._tell(str(error))
+            self._tell(error)
         else:
             if listing is not None:
                 self._deliver(listing)
@@ -88,14 +91,14 @@ class FileSource:
                 return None
             data = _content(self._path, identity) if identity == self._seen else None
         except (OSError, ValueError) as error:
-            raise SourceError(f"{self._url}: {getattr(error, 'strerror', error)}") from None
+            raise SourceError(f"{self._url}: {getattr(error, 'strerror', error)}", Trouble.UNREACHABLE) from None
         self._seen = identity
         if data is None:
             self._wait_until_settled(restless_since)
             return None
         listing = parse(data, self._url, self._members)
         if not listing.members and not self._allow_empty:
-            raise SourceError(f"{self._url}: lists no servers")
+            raise SourceError(f"{self._url}: lists no servers", Trouble.EMPTY)
         self._applied = identity
         return listing
 
@@ -109,19 +112,18 @@ class FileSource:
 
     def _deliver(self, listing: Listing) -> None:
         self.last_success = self._clock.seconds()
-        problem = f"{self._url}: {summary(listing.problems)}" if listing.problems else None
-        if problem is None:
+        if not listing.problems:
             self.problem = None
         if listing.members != self._members:
             self._members = listing.members
             self._listed(listing.members)
-        if problem is not None:
-            self._tell(problem)
+        if listing.problems:
+            self._tell(SourceError(f"{self._url}: {summary(listing.problems)}"))
 
-    def _tell(self, problem: str) -> None:
-        if problem != self.problem and self._call is not None:
-            self.problem = problem
-            self._failed(SourceError(problem))
+    def _tell(self, error: SourceError) -> None:
+        if str(error) != self.problem and self._call is not None:
+            self.problem = str(error)
+            self._failed(error)
 
 
 def _identity(found: os.stat_result) -> _Identity:

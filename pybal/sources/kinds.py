@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
+from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
-
+from pybal.config.settings import SourceSettings
 from pybal.sources.base import Source
 from pybal.sources.file import FileSource
 
@@ -15,10 +15,14 @@ from pybal.sources.file import FileSource
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileSource})
 
 
-def build(url: str, *, clock: IReactorTime, random: Random, allow_empty: bool) -> Source:
-    """Return the source at ``url``, not started yet; its scheme must be one of :data:`SUPPORTED`.
+def build(
+    settings: SourceSettings,
+    *,
+    reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
+    random: Random,
+) -> Source:
+    """Return the source that ``settings`` are of, not started yet; the scheme must be one of :data:`SUPPORTED`.
 
-    ``random`` spreads polls over time. With ``allow_empty`` a list of nobody is believed.
+    ``random`` spreads polls over time.
     """
-    scheme = url.partition(":")[0]
-    return SUPPORTED[scheme](url, clock=clock, random=random, allow_empty=allow_empty)
+    return SUPPORTED[settings.scheme](settings, reactor=reactor, random=random)

@@ -13,6 +13,7 @@ from typing import Protocol
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.config.settings import SourceSettings
 from pybal.model import Member
 from pybal.sources.base import Source, SourceError
 from pybal.sources.kinds import build
@@ -55,7 +56,8 @@ class _Pool:
         self._times = itertools.count(10**18, 10**9)
 
     def source(self, *, allow_empty: bool) -> Source:
-        return build(f"file://{self._path}", clock=self.clock, random=Random(1), allow_empty=allow_empty)
+        settings = SourceSettings(f"file://{self._path}", allow_empty=allow_empty)
+        return build(settings, reactor=self.clock, random=Random(1))
 
     def garble(self) -> None:
         self._put("<html>502 Bad Gateway</html>\n")

@@ -10,6 +10,7 @@ from random import Random
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
+from pybal.config.settings import SourceSettings
 from pybal.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.file import FileSource
@@ -45,7 +46,7 @@ def test_of_many_rewrites_in_pieces_no_part_of_a_list_is_delivered(tmp_path: Pat
     errors: list[SourceError] = []
 
     async def main(reactor: EPollReactor) -> None:
-        source = FileSource(f"file://{path}", clock=reactor, random=Random(1), allow_empty=False)
+        source = FileSource(SourceSettings(f"file://{path}"), reactor=reactor, random=Random(1))
         source.start(lists.append, errors.append)
         while not lists:
             await deferLater(reactor, 0.02, lambda: None)

@@ -22,6 +22,7 @@ from pybal.config.settings import (
     ServerField,
     ServiceSettings,
     Settings,
+    SourceSettings,
     UDPSettings,
 )
 from pybal.model import IPProtocol, Service
@@ -70,7 +71,9 @@ def test_the_least_of_a_service_has_the_defaults_of_1_15() -> None:
     assert settings(WEB) == Settings(
         services=(
             ServiceSettings(
-                Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr"), "file:///pools/web", line=1
+                Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr"),
+                SourceSettings("file:///pools/web"),
+                line=1,
             ),
         )
     )
@@ -80,7 +83,7 @@ def test_the_defaults_of_the_values_are_those_of_the_contract() -> None:
     found = service(WEB)
     assert (found.service.depool_threshold, found.service.monitors, found.service.scheduler_flags) == (0.5, (), ())
     assert (found.service.one_packet, found.service.tunneling, found.service.initially_up) == (False, False, False)
-    assert (found.bgp, found.bgp_med, found.allow_empty) == (True, 0, False)
+    assert (found.bgp, found.bgp_med, found.source.allow_empty) == (True, 0, False)
 
 
 def test_every_option_of_a_service_is_read() -> None:
@@ -114,8 +117,7 @@ bgp-med = 7
             depool_threshold=0.66,
             initially_up=True,
         ),
-        "etcd://h:2379/p",
-        allow_empty=True,
+        SourceSettings("etcd://h:2379/p", allow_empty=True),
         bgp=False,
         bgp_med=7,
         line=1,
@@ -249,7 +251,7 @@ def test_references_and_defaults_work_as_in_1_15() -> None:
         "scheduler = wrr\n", ""
     )
     assert service(text).service.scheduler == "sh"
-    assert service(text).source == "file:///pools/web"
+    assert service(text).source.url == "file:///pools/web"
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
@@ -523,7 +525,7 @@ def test_a_token_is_not_in_a_problem_of_another_option_that_it_strayed_into() ->
 
 def test_a_token_is_in_no_representation_and_no_description() -> None:
     found = settings(WEB.replace("file:///pools/web", f"k8s://{SECRET}@h"))
-    assert found.services[0].source == f"k8s://{SECRET}@h"
+    assert found.services[0].source.url == f"k8s://{SECRET}@h"
     assert SECRET not in repr(found) + describe(found)
     assert "k8s://***@h" in describe(found)
 

@@ -25,6 +25,8 @@ ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
 class PlayedSource:
     """A pool source whose lists come from the test."""
 
+    differences = 0
+
     def __init__(self) -> None:
         self.problem: str | None = None
         self.last_success: float | None = None

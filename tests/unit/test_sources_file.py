@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.config.settings import SourceSettings
 from pybal.model import Member
 from pybal.sources import kinds
 from pybal.sources.base import SourceError
@@ -29,7 +30,7 @@ class Rig:
         self.clock = Clock()
         self.hosts: list[str] = []
         self.errors: list[str] = []
-        self.source = FileSource(f"file://{path}", clock=self.clock, random=Random(1), allow_empty=False)
+        self.source = FileSource(SourceSettings(f"file://{path}"), reactor=self.clock, random=Random(1))
         self._times = itertools.count(10**18, 10**9)
 
     def start(self) -> None:
@@ -258,7 +259,7 @@ def test_the_looks_of_many_sources_are_spread(tmp_path: Path) -> None:
     random = Random(1)
     clock = Clock()
     for _ in range(116):
-        source = FileSource(f"file://{tmp_path}/pool", clock=clock, random=random, allow_empty=False)
+        source = FileSource(SourceSettings(f"file://{tmp_path}/pool"), reactor=clock, random=random)
         source.start(lambda _: None, lambda _: None)
     clock.pump([0.05] * 200)
     times = sorted(call.getTime() for call in clock.getDelayedCalls())
@@ -267,7 +268,7 @@ def test_the_looks_of_many_sources_are_spread(tmp_path: Path) -> None:
 
 
 def test_the_scheme_of_the_url_chooses_the_kind_of_source() -> None:
-    source = kinds.build("file:///pool", clock=Clock(), random=Random(1), allow_empty=False)
+    source = kinds.build(SourceSettings("file:///pool"), reactor=Clock(), random=Random(1))
     assert isinstance(source, FileSource)
     assert "file" in kinds.SUPPORTED
     assert "etcd" not in kinds.SUPPORTED
