@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from types import MappingProxyType
 
 from pybal.config.settings import PeerSettings
 from pybal.model import Address
@@ -55,7 +54,7 @@ class Session:
     peer: PeerSettings
     state: SessionState = SessionState.IDLE
     since: float = 0.0
-    entered: Mapping[SessionState, int] = MappingProxyType({})
+    entered: Mapping[SessionState, int] = field(default_factory=dict)
     last_error: str = ""
     on_wire: tuple[Announcement, ...] = ()
     wanted: int = 0
