@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pybal.config.options import Options
-from pybal.config.settings import ServiceSettings, Settings
+from pybal.config.peers import peer_places
+from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.model import Address, IPProtocol
 
 Place = tuple[Options, ServiceSettings]
 """A service, and where it is written."""
 
 
-def refuse_conflicts(options: Options, settings: Settings, services: Sequence[Place]) -> None:
-    """Note what is wrong between ``services``, each good by itself, or between them and [global] (``options``)."""
+def refuse_conflicts(
+    options: Options, settings: Settings, services: Sequence[Place], peers: Sequence[Options] = ()
+) -> None:
+    """Note what is wrong between ``services``, each good by itself, or between them and [global] or the ``peers``."""
     _refuse_twins(services)
-    _refuse_different_meds(services)
-    _require_nexthops(options, settings, services)
+    _refuse_disagreement(services)
+    if settings.bgp:
+        _require_nexthops(settings.bgp, peer_places(options, peers), _announced(settings, services))
+        _doubt_floors_without_gate(settings.bgp, services)
 
 
 def _refuse_twins(services: Sequence[Place]) -> None:
@@ -29,28 +34,39 @@ def _refuse_twins(services: Sequence[Place]) -> None:
             options.refuse("port", found, "a protocol, ip and port of its own")
 
 
-def _refuse_different_meds(services: Sequence[Place]) -> None:
+def _refuse_disagreement(services: Sequence[Place]) -> None:
     first: dict[Address, Place] = {}
     for options, settings in services:
         if not settings.bgp:
             continue
         other, others = first.setdefault(settings.service.vip, (options, settings))
-        if settings.bgp_med != others.bgp_med:
-            place = f"[{other.name}] (line {other.line_of('bgp-med')}) with the same ip"
-            options.refuse("bgp-med", str(settings.bgp_med), f"{others.bgp_med}, as in {place}")
+        for name, found, wanted in (
+            ("bgp-med", settings.bgp_med, others.bgp_med),
+            ("bgp-vip-policy", settings.bgp_vip_policy, others.bgp_vip_policy),
+        ):
+            if found != wanted:
+                place = f"[{other.name}] (line {other.line_of(name)}) with the same ip"
+                options.refuse(name, str(found), f"{wanted}, as in {place}")
 
 
-def _require_nexthops(options: Options, settings: Settings, services: Sequence[Place]) -> None:
-    if settings.bgp is None:
-        return
-    announced = dict(reversed(list(_announced(settings, services))))
-    for version, missing in (
-        (4, any(peer.nexthop_ipv4 is None for peer in settings.bgp.peers)),
-        (6, any(peer.nexthop_ipv6 is None for peer in settings.bgp.peers)),
-    ):
-        name = f"bgp-nexthop-ipv{version}"
-        if version in announced and missing and not options.refused(name):
-            options.refuse(name, "nothing", f"an IPv{version} address, for {announced[version]} is announced")
+def _require_nexthops(
+    bgp: BGPSettings, places: Mapping[Address, Options], announced: Iterable[tuple[int, str]]
+) -> None:
+    first = dict(reversed(list(announced)))
+    for peer in bgp.peers:
+        options = places[peer.address]
+        for version, nexthop in ((4, peer.nexthop_ipv4), (6, peer.nexthop_ipv6)):
+            name = f"bgp-nexthop-ipv{version}"
+            if version in first and nexthop is None and not options.refused(name):
+                options.refuse(name, "nothing", f"an IPv{version} address, for {first[version]} is announced")
+
+
+def _doubt_floors_without_gate(bgp: BGPSettings, services: Sequence[Place]) -> None:
+    for options, settings in services:
+        if settings.bgp and settings.bgp_withdraw_below and not bgp.gate:
+            options.warn(
+                "bgp-withdraw-below", "a limit", "off, or bgp-announce-gate = on: without it VIPs stay announced"
+            )
 
 
 def _announced(settings: Settings, services: Sequence[Place]) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pybal.config.errors import Unwanted, shown
 from pybal.config.literals import Kind, is_literal, items, unescaped
-from pybal.config.settings import ServerField
+from pybal.config.settings import Least, ServerField
 from pybal.model import Address
 
 T = TypeVar("T")
@@ -45,6 +45,8 @@ _HIGHEST_PORT = 65535
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
 _DAY = 86400.0
+_WHOLE_PERCENT = 100
+_MOST_SERVERS = 1_000_000
 
 
 def boolean(text: str) -> bool:
@@ -86,6 +88,18 @@ def part(most: float) -> Converter[float]:
 
 
 share = part(1)
+
+
+def least(text: str) -> Least | None:
+    """Return a number of servers or a share of them in per cent, ``None`` for ``off``."""
+    number = text.removesuffix("%").rstrip()
+    if text == "off":
+        return None
+    if text.endswith("%") and _DECIMAL.fullmatch(number) and 0 < float(number) <= _WHOLE_PERCENT:
+        return Least(percent=float(number))
+    if _WHOLE.fullmatch(text) and 0 < int(text) <= _MOST_SERVERS:
+        return Least(int(text))
+    raise Unwanted(shown(text), "a number of servers from 1, a share of them up to 100%, or off")
 
 
 def seconds(text: str) -> float:

@@ -10,6 +10,7 @@ from pybal.config.conflicts import refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_global
 from pybal.config.options import Options, unknown
+from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
 from pybal.config.services import SERVICE_OPTIONS, read_service
 from pybal.config.settings import Settings
 
@@ -27,32 +28,47 @@ class Parsed:
 def parse(text: str | bytes, path: str) -> Parsed:
     """Read the text of a configuration file that ``path`` names; raises :class:`ConfigError` with all its problems."""
     document = ini.read(text, path)
-    general = Options(path, document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1)), document.defaults)
-    settings = read_global(general)
+    section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
+    general = Options(path, section, document.defaults)
+    peers = _peers(path, document, section)
+    settings = read_global(general, peers)
     general.finish(GLOBAL_OPTIONS)
+    for peer in peers:
+        peer.finish(PEER_OPTIONS)
 
-    med = settings.bgp.med if settings.bgp else 0
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
     services = []
     for options in places:
         if options.name.strip().lower() == GLOBAL:
             options.refuse("", "a service of this name", f"[{GLOBAL}], in small letters and without blanks")
             continue
-        service = read_service(options, med)
+        service = read_service(options, settings.bgp)
         options.finish(SERVICE_OPTIONS)
         if not options.problems:
             services.append((options, service))
     if not places:
         general.problems.append(Problem(path, 1, "", "", "no service section", "one or more"))
-    refuse_conflicts(general, settings, services)
+    refuse_conflicts(general, settings, services, peers)
 
-    views = [general, *places]
+    views = [general, *peers, *places]
     problems = _in_order([*document.problems, *(problem for view in views for problem in view.problems)])
     unused = _unused_defaults(path, document.defaults, views)
     warnings = _in_order([*unused, *(warning for view in views for warning in view.warnings)])
     if problems:
         raise ConfigError(problems, warnings)
     return Parsed(replace(settings, services=tuple(service for _, service in services)), warnings)
+
+
+def _peers(path: str, document: ini.Document, general: ini.Section) -> list[Options]:
+    """Take the sections about peers out of the document. Behind their options are those of [global]."""
+    inherited = ini.Section(ini.DEFAULT, 0, {**document.defaults.entries, **general.entries})
+    inherited.entries.pop(ADDRESS, None)
+    names = [name for name in document.sections if is_peer_section(name)]
+    peers = [Options(path, document.sections.pop(name), inherited) for name in names]
+    for peer in peers:
+        if not peer.name.startswith("bgp "):
+            peer.refuse("", "a section of this name", "[bgp NAME], in small letters and with a blank")
+    return peers
 
 
 def _unused_defaults(path: str, defaults: ini.Section, views: Sequence[Options]) -> list[Problem]:

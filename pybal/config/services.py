@@ -13,6 +13,7 @@ from pybal.config.convert import (
     address,
     boolean,
     choice,
+    least,
     one_of,
     port,
     share,
@@ -22,9 +23,10 @@ from pybal.config.convert import (
     words,
 )
 from pybal.config.errors import shown
+from pybal.config.general import vip_policy
 from pybal.config.kinds import KINDS, MONITOR_OPTIONS
 from pybal.config.options import Options, asked_by
-from pybal.config.settings import ProxyFetchSettings, ServiceSettings, SourceSettings
+from pybal.config.settings import BGPSettings, ProxyFetchSettings, ServiceSettings, SourceSettings, VIPPolicy
 from pybal.model import IPProtocol, Service, SuspectCheck
 
 _protocol = choice(*IPProtocol)
@@ -33,8 +35,8 @@ _initial_state = choice("up", "unknown")
 _suspect_check = choice(*SuspectCheck)
 
 
-def read_service(options: Options, med: int) -> ServiceSettings:
-    """Return the settings of a service, whose MED is ``med`` unless it has its own."""
+def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
+    """Return the settings of a service, which is announced as ``bgp`` says unless it has options of its own."""
     # With a protocol that is refused, one-packet scheduling is not to be refused on top.
     protocol = IPProtocol(options.need("protocol", _protocol, "udp"))
     scheduler = options.need("scheduler", _scheduler, "")
@@ -59,7 +61,9 @@ def read_service(options: Options, med: int) -> ServiceSettings:
         ),
         monitors=tuple(KINDS[name](options) for name in monitors),
         bgp=options.get("bgp", boolean, True),
-        bgp_med=options.get("bgp-med", unsigned, med),
+        bgp_med=options.get("bgp-med", unsigned, bgp.med if bgp else 0),
+        bgp_withdraw_below=options.get("bgp-withdraw-below", least, None),
+        bgp_vip_policy=VIPPolicy(options.get("bgp-vip-policy", vip_policy, bgp.vip_policy if bgp else VIPPolicy.ANY)),
         line=options.line,
     )
     _refuse_foreign_sources(options, settings)
@@ -103,5 +107,5 @@ def _monitors(options: Options) -> Iterator[str]:
             options.warn("monitors", f"{shown(name)} more than once", "each monitor once")
 
 
-SERVICE_OPTIONS = MONITOR_OPTIONS | asked_by(lambda options: read_service(options, 0))
+SERVICE_OPTIONS = MONITOR_OPTIONS | asked_by(lambda options: read_service(options, None))
 """The names of all options of a service, with those of its monitors."""

@@ -6,8 +6,10 @@ All durations are float seconds. The defaults are PyBal 1.15's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from math import ceil
 
 from pybal.config.pattern import Pattern
 from pybal.model import Address, Service
@@ -21,6 +23,13 @@ class IPVSBackend(StrEnum):
 
     NETLINK = "netlink"
     MEMORY = "memory"
+
+
+class VIPPolicy(StrEnum):
+    """How many of the services of a VIP must be fit for it to stay announced."""
+
+    ANY = "any"
+    ALL = "all"
 
 
 class ServerField(StrEnum):
@@ -231,10 +240,23 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Least:
+    """So many servers, or such a share of them in per cent: whichever of the two is not 0."""
+
+    servers: int = 0
+    percent: float = 0.0
+
+    def of(self, total: int) -> int:
+        """Return how many servers of ``total`` that is, rounded up."""
+        return self.servers or ceil(Decimal(str(self.percent)) * total / 100)
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """One service section.
 
     ``monitors`` holds the settings of ``service.monitors``, in the same order. ``line`` is that of the section's header.
+    With fewer servers serving than ``bgp_withdraw_below`` its VIP is not fit to be announced.
     """
 
     service: Service
@@ -242,6 +264,8 @@ class ServiceSettings:
     monitors: tuple[MonitorSettings, ...] = ()
     bgp: bool = True
     bgp_med: int = 0
+    bgp_withdraw_below: Least | None = None
+    bgp_vip_policy: VIPPolicy = VIPPolicy.ANY
     line: int = 0
 
 
@@ -272,13 +296,30 @@ class PeerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """How a VIP is drained: with a MED of at least ``med``, perhaps with GRACEFUL_SHUTDOWN, withdrawn after ``wait`` seconds."""
+
+    med: int = 2**32 - 2
+    graceful_shutdown: bool = False
+    wait: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class BGPSettings:
-    """The global BGP options; present only with ``bgp = yes``."""
+    """The global BGP options; present only with ``bgp = yes``.
+
+    Without the ``gate`` VIPs are announced whatever is known of their services, as PyBal 1.15 did. ``wait`` is how long
+    first checks, and lists that do not come, can hold back an announcement, in seconds.
+    """
 
     peers: tuple[PeerSettings, ...]
     med: int = 0
     local_ips: tuple[Address, ...] = ()
     local_port: int = 179
+    gate: bool = True
+    wait: float = 30.0
+    vip_policy: VIPPolicy = VIPPolicy.ANY
+    drain: DrainSettings = DrainSettings()
 
 
 @dataclass(frozen=True, slots=True)

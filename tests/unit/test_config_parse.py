@@ -148,8 +148,8 @@ bgp-local-port = 1179
     nexthops = IPv4Address("192.0.2.10"), IPv6Address("2001:db8::10")
     assert found.bgp == BGPSettings(
         peers=(
-            PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600, 64600), *nexthops),
-            PeerSettings(IPv6Address("2001:db8::251"), 64600, None, (64600, 64600), *nexthops),
+            PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600, 64600), *nexthops, router_id=nexthops[0]),
+            PeerSettings(IPv6Address("2001:db8::251"), 64600, None, (64600, 64600), *nexthops, router_id=nexthops[0]),
         ),
         med=100,
         local_ips=(IPv4Address("192.0.2.10"),),
@@ -161,7 +161,8 @@ bgp-local-port = 1179
 def test_the_as_path_is_the_local_as_by_default() -> None:
     bgp = settings(BGP + WEB).bgp
     nexthop = IPv4Address("192.0.2.10")
-    assert bgp == BGPSettings((PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600,), nexthop),))
+    peer = PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600,), nexthop, router_id=nexthop)
+    assert bgp == BGPSettings((peer,))
 
 
 def test_instrumentation_is_read_only_if_it_is_on() -> None:

@@ -1,0 +1,301 @@
+"""BGP peers: what [global] says of all, what a section [bgp NAME] says of one, and what cannot be."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+
+from pybal.config.errors import ConfigError
+from pybal.config.parse import parse
+from pybal.config.settings import BGPSettings, DrainSettings, Least, PeerSettings, Settings, VIPPolicy
+
+WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
+BGP = """\
+[global]
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-address = 192.0.2.251
+bgp-nexthop-ipv4 = 192.0.2.10
+"""
+OWN = IPv4Address("192.0.2.10")
+ROUTER = IPv4Address("192.0.2.251")
+DEFAULT = PeerSettings(ROUTER, 64600, None, (64600,), OWN, router_id=OWN)
+
+
+def settings(text: str) -> Settings:
+    parsed = parse(text + WEB, "f")
+    assert parsed.warnings == ()
+    return parsed.settings
+
+
+def bgp(text: str) -> BGPSettings:
+    found = settings(text).bgp
+    assert found
+    return found
+
+
+def peers(text: str) -> tuple[PeerSettings, ...]:
+    return bgp(text).peers
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text + WEB, "f")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_option_of_a_peer_is_read_from_global() -> None:
+    text = (
+        BGP
+        + """\
+bgp-peer-asn = 64601
+bgp-as-path = 64600 64600
+bgp-nexthop-ipv6 = 2001:db8::10
+bgp-communities = 64600:1, no-export
+bgp-large-communities = [ '64600:1:4294967295' ]
+bgp-local-address = 192.0.2.9
+bgp-router-id = 192.0.2.8
+bgp-hold-time = 3
+bgp-md5-password-file = "/etc/pybal/bgp-password"
+bgp-ttl-security = yes
+"""
+    )
+    assert peers(text) == (
+        PeerSettings(
+            ROUTER,
+            64600,
+            64601,
+            (64600, 64600),
+            OWN,
+            IPv6Address("2001:db8::10"),
+            ("64600:1", "65535:65281"),
+            ("64600:1:4294967295",),
+            IPv4Address("192.0.2.9"),
+            IPv4Address("192.0.2.8"),
+            3,
+            "/etc/pybal/bgp-password",
+            True,
+            0,
+        ),
+    )
+    assert peers(BGP + "bgp-multihop = 5\n")[0].multihop == 5
+
+
+def test_the_options_of_what_is_announced_are_read() -> None:
+    assert bgp(BGP) == BGPSettings((DEFAULT,))
+    text = """\
+bgp-announce-gate = off
+bgp-announce-wait = 0
+bgp-vip-policy = all
+bgp-drain-med = 500
+bgp-drain-community = yes
+bgp-drain-wait = 5.5
+"""
+    assert bgp(BGP + text) == BGPSettings(
+        (DEFAULT,), gate=False, wait=0.0, vip_policy=VIPPolicy.ALL, drain=DrainSettings(500, True, 5.5)
+    )
+
+
+def test_a_section_overrides_global_for_a_peer_of_the_list_and_adds_one_that_is_not() -> None:
+    listed = BGP.replace("192.0.2.251", "[ '192.0.2.251', '192.0.2.252' ]") + "bgp-communities = 64600:1\n"
+    found = peers(
+        listed
+        + "[bgp two]\nbgp-peer-address = 192.0.2.252\nbgp-peer-asn = 64700\nbgp-communities =\n"
+        + "[bgp three]\nbgp-peer-address = 2001:db8::3\nbgp-local-asn = 64777\n"
+    )
+    assert [str(peer.address) for peer in found] == ["192.0.2.251", "192.0.2.252", "2001:db8::3"]
+    assert [peer.peer_asn for peer in found] == [None, 64700, None]
+    assert [peer.communities for peer in found] == [("64600:1",), (), ("64600:1",)]
+    assert [(peer.local_asn, peer.as_path) for peer in found] == [(64600, (64600,))] * 2 + [(64777, (64777,))]
+    assert all(peer.nexthop_ipv4 == OWN for peer in found)
+
+
+def test_with_sections_the_list_may_be_absent() -> None:
+    text = BGP.replace("bgp-peer-address = 192.0.2.251\n", "") + "[bgp one]\nbgp-peer-address = 192.0.2.251\n"
+    assert peers(text) == (DEFAULT,)
+
+
+def test_a_section_is_only_about_one_peer_which_must_be_named() -> None:
+    assert problems(BGP + "[bgp one]\nbgp-hold-time = 30\n") == [
+        "f:6: [bgp one] bgp-peer-address: found nothing, wanted the IPv4 or IPv6 address of a BGP peer"
+    ]
+    assert problems(BGP + "[bgp one]\nbgp-peer-address = [ '192.0.2.1', '192.0.2.2' ]\n")[0].startswith(
+        "f:7: [bgp one] bgp-peer-address: found "
+    )
+
+
+def test_a_peer_has_one_section() -> None:
+    section = "[bgp one]\nbgp-peer-address = 192.0.2.252\n"
+    assert problems(BGP + section + section.replace("one", "two")) == [
+        (
+            "f:9: [bgp two] bgp-peer-address: found 192.0.2.252, which is that of [bgp one] (line 6), "
+            "wanted another peer in each section"
+        )
+    ]
+
+
+def test_a_section_whose_name_is_in_capitals_is_not_taken_for_a_service() -> None:
+    assert problems(BGP + "[BGP one]\nbgp-peer-address = 192.0.2.251\n") == [
+        "f:6: [BGP one] found a section of this name, wanted [bgp NAME], in small letters and with a blank"
+    ]
+
+
+def test_an_unknown_option_of_a_section_is_warned_of() -> None:
+    parsed = parse(BGP + "[bgp one]\nbgp-peer-address = 192.0.2.251\nbgp-hold-tiem = 5\n" + WEB, "f")
+    assert [str(warning) for warning in parsed.warnings] == [
+        "f:8: [bgp one] bgp-hold-tiem: found an unknown option, wanted bgp-hold-time, perhaps"
+    ]
+
+
+def test_what_global_has_wrong_is_said_once_whatever_inherits_it() -> None:
+    sections = "[bgp one]\nbgp-peer-address = 192.0.2.251\n[bgp two]\nbgp-peer-address = 192.0.2.252\n"
+    assert problems(BGP + "bgp-hold-time = 0\n" + sections) == [
+        "f:6: [global] bgp-hold-time: found '0', wanted whole seconds from 3 to 65535"
+    ]
+
+
+def test_without_bgp_a_section_is_not_looked_at() -> None:
+    assert settings("[global]\nbgp = no\n[bgp one]\nbgp-peer-address = (unspecified)\n").bgp is None
+
+
+@pytest.mark.parametrize(
+    ("option", "bad", "wanted"),
+    [
+        ("bgp-hold-time", "2", "whole seconds from 3 to 65535"),
+        ("bgp-multihop", "256", "a TTL from 0 to 255"),
+        ("bgp-peer-asn", "0", "an AS number from 1 to 4294967295"),
+        ("bgp-md5-password-file", "bgp-password", "a path that begins with /"),
+        ("bgp-router-id", "2001:db8::1", "an IPv4 address"),
+        ("bgp-large-communities", "64600:1", "3 numbers from 0 to 4294967295, such as 64600:1:1"),
+        ("bgp-large-communities", "1:2:4294967296", "3 numbers from 0 to 4294967295, such as 64600:1:1"),
+        ("bgp-announce-wait", "-1", "seconds, at most 86400"),
+        ("bgp-vip-policy", "most", "one of any, all"),
+    ],
+)
+def test_values_are_in_range(option: str, bad: str, wanted: str) -> None:
+    assert problems(BGP + f"{option} = {bad}\n") == [f"f:6: [global] {option}: found '{bad}', wanted {wanted}"]
+
+
+@pytest.mark.parametrize("bad", ["64600", "65536:1", "64600:1:1", "64600:", "no-exports", "64600:1;"])
+def test_a_community_is_two_numbers_or_a_name(bad: str) -> None:
+    names = "graceful-shutdown, no-export, no-advertise, no-export-subconfed, no-peer"
+    assert problems(BGP + f"bgp-communities = {bad}\n") == [
+        (
+            f"f:6: [global] bgp-communities: found '{bad}', wanted 2 numbers from 0 to 65535, such as 64600:1, "
+            f"or one of {names}"
+        )
+    ]
+
+
+def test_communities_are_written_as_exabgp_writes_them_and_fit_in_a_message() -> None:
+    assert peers(BGP + "bgp-communities = 00064600:0001 64600:1\n")[0].communities == ("64600:1",)
+    many = " ".join(f"64600:{number}" for number in range(65))
+    assert problems(BGP + f"bgp-communities = {many}\n") == [
+        "f:6: [global] bgp-communities: found 65 communities, wanted at most 64"
+    ]
+
+
+def test_to_a_peer_in_our_own_as_the_path_is_empty_and_never_has_our_own_number() -> None:
+    assert peers(BGP + "bgp-peer-asn = 64600\n")[0].as_path == ()
+    assert peers(BGP + "bgp-peer-asn = 64600\nbgp-as-path = 65000\n")[0].as_path == (65000,)
+    assert problems(BGP + "bgp-peer-asn = 64600\nbgp-as-path = 64601 64600\n") == [
+        (
+            "f:7: [global] bgp-as-path: found '64601 64600', wanted a path without 64600, or none: "
+            "to the peer 192.0.2.251 of the same AS it is a loop"
+        )
+    ]
+
+
+def test_to_a_peer_in_another_as_the_path_begins_with_our_own() -> None:
+    wanted = "a path that begins with 64600, our own AS: routers refuse others"
+    path = "bgp-as-path = 64601 64600\n"
+    assert problems(BGP + "bgp-peer-asn = 64700\n" + path) == [
+        f"f:7: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
+    ]
+    parsed = parse(BGP + path + WEB, "f")
+    assert [str(warning) for warning in parsed.warnings] == [
+        f"f:6: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
+    ]
+
+
+def test_a_local_address_is_of_the_family_of_the_peer_and_not_its_own() -> None:
+    assert problems(BGP + "bgp-local-address = 2001:db8::10\n") == [
+        (
+            "f:6: [global] bgp-local-address: found '2001:db8::10', wanted an IPv4 address, "
+            "as that of the peer 192.0.2.251 is one"
+        )
+    ]
+    assert problems(BGP + "bgp-local-address = 192.0.2.251\n") == [
+        "f:6: [global] bgp-local-address: found '192.0.2.251', wanted an address of our own: this is the peer's"
+    ]
+
+
+def test_a_peer_on_the_same_link_is_not_several_hops_away() -> None:
+    assert problems(BGP + "bgp-multihop = 2\n[bgp r]\nbgp-peer-address = 192.0.2.251\nbgp-ttl-security = on\n") == [
+        (
+            "f:9: [bgp r] bgp-ttl-security: found yes with bgp-multihop = 2, "
+            "wanted no, or bgp-multihop = 0: it is for peers on the same link"
+        )
+    ]
+
+
+def test_a_router_id_is_the_ipv4_next_hop_else_the_local_address_else_required() -> None:
+    v6 = BGP.replace("bgp-nexthop-ipv4 = 192.0.2.10", "bgp-nexthop-ipv6 = 2001:db8::10")
+    only_v6 = WEB.replace("192.0.2.1", "2001:db8::1")
+    local = parse(v6 + "bgp-local-address = 192.0.2.9\n" + only_v6, "f").settings.bgp
+    assert local
+    assert local.peers[0].router_id == IPv4Address("192.0.2.9")
+    with pytest.raises(ConfigError) as caught:
+        parse(v6 + only_v6, "f")
+    assert str(caught.value) == (
+        "f:1: [global] bgp-router-id: found nothing, wanted an IPv4 address to be known by: "
+        "neither bgp-nexthop-ipv4 nor bgp-local-address is one"
+    )
+
+
+def test_a_next_hop_is_wanted_of_each_peer() -> None:
+    text = BGP + "[bgp r]\nbgp-peer-address = 192.0.2.252\nbgp-nexthop-ipv4 =\nbgp-router-id = 192.0.2.9\n"
+    assert problems(text) == [
+        (
+            "f:8: [bgp r] bgp-nexthop-ipv4: found nothing, wanted an IPv4 address, "
+            "for 192.0.2.1 of [web] (line 12) is announced"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("off", None), ("3", Least(3)), ("25%", Least(percent=25)), ("12.5 %", Least(percent=12.5))],
+)
+def test_a_service_may_want_a_least_number_of_servers(text: str, found: Least | None) -> None:
+    read = parse(BGP + WEB + f"bgp-withdraw-below = {text.replace('%', '%%')}\n", "f").settings.services[0]
+    assert read.bgp_withdraw_below == found
+
+
+@pytest.mark.parametrize("bad", ["0", "0%", "101%", "-1", "half", "%", "1e3"])
+def test_a_least_number_of_servers_is_more_than_none_and_no_more_than_all(bad: str) -> None:
+    with pytest.raises(ConfigError, match="wanted a number of servers from 1, a share of them up to 100%, or off"):
+        parse(BGP + WEB + f"bgp-withdraw-below = {bad.replace('%', '%%')}\n", "f")
+
+
+def test_a_share_of_servers_is_rounded_up_exactly() -> None:
+    assert [Least(percent=7).of(total) for total in (0, 1, 14, 100, 101)] == [0, 1, 1, 7, 8]
+    assert Least(3).of(1) == 3
+
+
+def test_services_of_one_ip_agree_on_the_policy_of_the_vip() -> None:
+    other = WEB.replace("[web]", "[other]").replace("port = 80", "port = 443")
+    assert problems(BGP + other + "bgp-vip-policy = all\n") == [
+        "f:13: [web] bgp-vip-policy: found any, wanted all, as in [other] (line 12) with the same ip"
+    ]
+
+
+def test_a_least_number_of_servers_without_the_gate_is_doubted() -> None:
+    parsed = parse(BGP + "bgp-announce-gate = off\n" + WEB + "bgp-withdraw-below = 2\n", "f")
+    assert [str(warning) for warning in parsed.warnings] == [
+        (
+            "f:13: [web] bgp-withdraw-below: found a limit, "
+            "wanted off, or bgp-announce-gate = on: without it VIPs stay announced"
+        )
+    ]
