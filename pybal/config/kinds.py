@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import TypedDict
 
 from pybal.config import web
 from pybal.config.convert import (
@@ -54,21 +55,33 @@ _probes = integer(1, 127)
 _keepalive_seconds = integer(1, 32767, "whole seconds")
 
 
-def rhythm(options: Options, kind: str, interval: float) -> Rhythm:
-    """Return what a monitor that checks in turns has beside its interval; ``kind`` is the prefix of its options."""
+class _Turns(TypedDict):
+    """What the settings of every kind have that checks in turns."""
+
+    timeout: float
+    interval: float
+    rhythm: Rhythm
+
+
+def _turns(options: Options, kind: str, *, timeout: float = 5.0, interval: float = 10.0) -> _Turns:
+    """Return when a monitor checks, and how long it waits; ``kind`` is the prefix of its options, the rest are defaults."""
+    interval = options.get(f"{kind}.interval", seconds, interval)
     fast = options.get(f"{kind}.fast-interval", seconds, interval)
     down = options.get(f"{kind}.down-interval", seconds, interval)
-    return Rhythm(
-        rise=options.get(f"{kind}.rise", _times, 1),
-        fall=options.get(f"{kind}.fall", _times, 1),
-        fast_interval=None if fast == interval else fast,
-        down_interval=None if down == interval else down,
-        jitter=options.get(f"{kind}.jitter", _jitter, 0.0),
+    return _Turns(
+        timeout=options.get(f"{kind}.timeout", seconds, timeout),
+        interval=interval,
+        rhythm=Rhythm(
+            rise=options.get(f"{kind}.rise", _times, 1),
+            fall=options.get(f"{kind}.fall", _times, 1),
+            fast_interval=None if fast == interval else fast,
+            down_interval=None if down == interval else down,
+            jitter=options.get(f"{kind}.jitter", _jitter, 0.0),
+        ),
     )
 
 
 def _proxyfetch(options: Options) -> ProxyFetchSettings:
-    interval = options.get("proxyfetch.interval", seconds, 10.0)
     urls = options.need("proxyfetch.url", _check_urls, ())
     verify = options.get("proxyfetch.verify", boolean, False)
     ca = options.get("proxyfetch.ca", optional_text, "")
@@ -79,11 +92,8 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
     return ProxyFetchSettings(
         urls=urls,
         http_status=options.get("proxyfetch.http_status", _status, 200),
-        timeout=options.get("proxyfetch.timeout", seconds, 5.0),
-        interval=interval,
         check_all=options.get("proxyfetch.check_all", boolean, False),
         max_failures=options.get("proxyfetch.max_failures", _count, 0),
-        rhythm=rhythm(options, "proxyfetch", interval),
         method=options.get("proxyfetch.method", web.method, "GET"),
         headers=options.get("proxyfetch.headers", each(web.header), ()),
         host=options.get("proxyfetch.host", authority, ""),
@@ -96,6 +106,7 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         sni=options.get("proxyfetch.sni", web.server_name, ""),
         port=options.get("proxyfetch.port", port_or_services, 0),
         source=options.get("proxyfetch.source", web.source, None),
+        **_turns(options, "proxyfetch"),
     )
 
 
@@ -113,52 +124,39 @@ def _idleconnection(options: Options) -> IdleConnectionSettings:
 
 
 def _dnsquery(options: Options) -> DNSQuerySettings:
-    interval = options.get("dnsquery.interval", seconds, 10.0)
     return DNSQuerySettings(
         hostnames=options.need("dnsquery.hostnames", _hostnames, ()),
-        timeout=options.get("dnsquery.timeout", seconds, 5.0),
-        interval=interval,
         fail_on_nxdomain=options.get("dnsquery.fail-on-nxdomain", boolean, False),
-        rhythm=rhythm(options, "dnsquery", interval),
+        **_turns(options, "dnsquery"),
     )
 
 
 def _udp(options: Options) -> UDPSettings:
-    interval = options.get("udp.interval", seconds, 10.0)
     return UDPSettings(
-        interval=interval,
         icmp_timeout=options.get("udp.icmp-timeout", seconds, 20.0),
-        timeout=options.get("udp.timeout", seconds, 3.5),
-        rhythm=rhythm(options, "udp", interval),
+        **_turns(options, "udp", timeout=3.5),
     )
 
 
 def _runcommand(options: Options) -> RunCommandSettings:
-    interval = options.get("runcommand.interval", seconds, 60.0)
     return RunCommandSettings(
         command=options.need("runcommand.command", command, ""),
         arguments=options.get("runcommand.arguments", arguments, ()),
-        timeout=options.get("runcommand.timeout", seconds, 20.0),
-        interval=interval,
         log_output=options.get("runcommand.log-output", boolean, True),
-        rhythm=rhythm(options, "runcommand", interval),
+        **_turns(options, "runcommand", timeout=20.0, interval=60.0),
     )
 
 
 def _tcpconnect(options: Options) -> TCPConnectSettings:
-    interval = options.get("tcpconnect.interval", seconds, 10.0)
     return TCPConnectSettings(
         send=options.get("tcpconnect.send", octets, b""),
         expect=options.get("tcpconnect.expect", octets, b""),
         port=options.get("tcpconnect.port", port_or_services, 0),
-        timeout=options.get("tcpconnect.timeout", seconds, 5.0),
-        interval=interval,
-        rhythm=rhythm(options, "tcpconnect", interval),
+        **_turns(options, "tcpconnect"),
     )
 
 
 def _tls(options: Options) -> TLSSettings:
-    interval = options.get("tls.interval", seconds, 10.0)
     verify = options.get("tls.verify", boolean, False)
     ca = options.get("tls.ca", optional_text, "")
     if ca and not verify:
@@ -170,32 +168,22 @@ def _tls(options: Options) -> TLSSettings:
         warn_days=options.get("tls.warn-days", _days, 14),
         fail_days=options.get("tls.fail-days", _days, 0),
         port=options.get("tls.port", port_or_services, 0),
-        timeout=options.get("tls.timeout", seconds, 5.0),
-        interval=interval,
-        rhythm=rhythm(options, "tls", interval),
+        **_turns(options, "tls"),
     )
 
 
 def _grpc(options: Options) -> GRPCSettings:
-    interval = options.get("grpc.interval", seconds, 10.0)
     return GRPCSettings(
         service=options.get("grpc.service", optional_text, ""),
         tls=options.get("grpc.tls", boolean, False),
         authority=options.get("grpc.authority", authority, ""),
         port=options.get("grpc.port", port_or_services, 0),
-        timeout=options.get("grpc.timeout", seconds, 5.0),
-        interval=interval,
-        rhythm=rhythm(options, "grpc", interval),
+        **_turns(options, "grpc"),
     )
 
 
 def _icmp(options: Options) -> ICMPSettings:
-    interval = options.get("icmp.interval", seconds, 10.0)
-    return ICMPSettings(
-        timeout=options.get("icmp.timeout", seconds, 5.0),
-        interval=interval,
-        rhythm=rhythm(options, "icmp", interval),
-    )
+    return ICMPSettings(**_turns(options, "icmp"))
 
 
 KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(

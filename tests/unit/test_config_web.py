@@ -7,6 +7,8 @@ from ipaddress import IPv4Address
 import pytest
 
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
+from pybal.config.options import asked_by
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
 from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings, Rhythm, UDPSettings
@@ -123,6 +125,12 @@ def test_nothing_is_the_default(text: str) -> None:
 def test_the_intervals_of_a_rhythm_are_the_interval_unless_said_otherwise() -> None:
     assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").rhythm == Rhythm()
     assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").rhythm == Rhythm(fast_interval=10.0)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"IdleConnection"}))
+def test_every_kind_that_checks_in_turns_has_the_same_options_for_it(kind: str) -> None:
+    options = {name.partition(".")[2] for name in asked_by(KINDS[kind])}
+    assert options >= {"interval", "timeout", "rise", "fall", "fast-interval", "down-interval", "jitter"}
 
 
 def test_every_kind_has_its_own_rhythm() -> None:
