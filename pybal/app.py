@@ -21,14 +21,15 @@ from twisted.logger import Logger
 
 from pybal.checks.engine import Engine
 from pybal.config.errors import Problem, shown
-from pybal.config.settings import ServiceSettings, Settings
+from pybal.config.settings import MonitorSettings, ServiceSettings, Settings
 from pybal.controller import Controller
 from pybal.ipvs import render
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Alert, Snapshot
+from pybal.model import Alert, Service, Snapshot
 from pybal.monitors import kinds as monitors
-from pybal.monitors.base import Monitor
+from pybal.monitors.base import Monitor, Plan
+from pybal.monitors.shared import Sharing
 from pybal.resolve import Lookup, Resolver
 from pybal.sources import kinds as sources
 from pybal.status.listener import StatusFactory, listen
@@ -80,6 +81,7 @@ class App:
         self._random = random
         self._notifier = notifier
         self._engine = Engine(reactor)
+        self._sharing = Sharing(self._plan, self._engine)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(backend, reactor)
         self._controllers = {s.service.name: self._controller(s) for s in settings.services}
@@ -116,14 +118,18 @@ class App:
 
     def _controller(self, settings: ServiceSettings) -> Controller:
         service = settings.service
+        plan = self._sharing.plan if settings.share_checks else self._plan
         return Controller(
             service,
             sources.build(settings.source, reactor=self._reactor, random=self._random),
             self._resolver,
-            [monitors.prepare(m, service, engine=self._engine, random=self._random) for m in settings.monitors],
+            [plan(monitor, service) for monitor in settings.monitors],
             want=partial(self._reconciler.want, service),
             clock=self._reactor,
         )
+
+    def _plan(self, settings: MonitorSettings, service: Service) -> Plan:
+        return monitors.prepare(settings, service, engine=self._engine, random=self._random)
 
     def _listen(self) -> None:
         instrumentation = self._settings.instrumentation

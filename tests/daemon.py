@@ -104,6 +104,7 @@ class WebServer:
         self.port = port
         self.body = body
         self.status = 200
+        self.requests = 0
         self._within = within
         self._server: http.server.ThreadingHTTPServer | None = None
         self._open: set[socket.socket] = set()
@@ -123,6 +124,7 @@ class WebServer:
                     super().finish()
 
             def do_GET(self) -> None:
+                outer.requests += 1
                 self.send_response(outer.status)
                 self.send_header("Content-Length", str(len(outer.body)))
                 self.end_headers()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.epollreactor import EPollReactor
@@ -19,10 +20,19 @@ from twisted.internet.tcp import Server as Transport
 from twisted.python.failure import Failure
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import MonitorSettings
+from pybal.config.settings import (
+    DNSQuerySettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    RunCommandSettings,
+    UDPSettings,
+)
 from pybal.model import IPProtocol, Report, Service
-from pybal.monitors.base import Monitor
+from pybal.monitors.base import Monitor, Plan
 from pybal.monitors.kinds import prepare
+from pybal.monitors.shared import Sharing
+
+HOST_NAME = "server.example"
 
 
 class Peer(Protocol):
@@ -126,13 +136,22 @@ class World:
 
     def monitor(self, settings: MonitorSettings, *, port: int | None = None) -> Monitor:
         """Start a monitor of the server."""
-        vip = ip_address("192.0.2.1" if ":" not in self.host else "2001:db8::1")
-        service = Service("svc", IPProtocol.TCP, vip, self.server.port if port is None else port, "wlc")
-        plan = prepare(settings, service, engine=self.engine, random=Random(1))
-        monitor = plan.monitor("server.example", ip_address(self.host), self._report)
+        monitor = self.made(settings, self.service(port))
         monitor.start()
         self.monitors.append(monitor)
         return monitor
+
+    def made(self, settings: MonitorSettings, service: Service) -> Monitor:
+        """Return a monitor, not started yet, whose reports are the world's."""
+        return self.plan(settings, service).monitor(HOST_NAME, ip_address(self.host), self._report)
+
+    def service(self, port: int | None = None, name: str = "svc") -> Service:
+        """Return a service of the server, at another port if wanted."""
+        vip = ip_address("192.0.2.1" if ":" not in self.host else "2001:db8::1")
+        return Service(name, IPProtocol.TCP, vip, self.server.port if port is None else port, "wlc")
+
+    def plan(self, settings: MonitorSettings, service: Service) -> Plan:
+        return prepare(settings, service, engine=self.engine, random=Random(1))
 
     def stop_monitors(self) -> None:
         for monitor in self.monitors:
@@ -156,6 +175,21 @@ class World:
             await self.pause(0.002)
 
 
+class SharedWorld(World):
+    """A world in which each monitor was shared with another service, which has left again."""
+
+    def made(self, settings: MonitorSettings, service: Service) -> Monitor:
+        sharing, address = Sharing(self.plan, self.engine), ip_address(self.host)
+        other = sharing.plan(settings, replace(service, name="other")).monitor(HOST_NAME, address, self._unwanted)
+        monitor = sharing.plan(settings, service).monitor(HOST_NAME, address, self._report)
+        other.start()
+        other.stop()
+        return monitor
+
+    def _unwanted(self, report: Report) -> None:
+        raise AssertionError(f"a report after stop: {report}")
+
+
 def saying(*pieces: bytes) -> Callable[[Peer], None]:
     """Return what says these pieces and leaves the connection open."""
 
@@ -164,3 +198,16 @@ def saying(*pieces: bytes) -> Callable[[Peer], None]:
             peer.say(piece)
 
     return answer
+
+
+_FREQUENT: dict[type[MonitorSettings], MonitorSettings] = {
+    ProxyFetchSettings: ProxyFetchSettings(("http://www.example/1",), interval=0.1, timeout=0.3),
+    DNSQuerySettings: DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
+    UDPSettings: UDPSettings(interval=0.1),
+    RunCommandSettings: RunCommandSettings("/bin/false", (), timeout=10.0, interval=0.1),
+}
+
+
+def frequent(kind: type[MonitorSettings]) -> MonitorSettings:
+    """Return settings of this kind: with results soon, where the defaults have none or come too slowly."""
+    return _FREQUENT.get(kind) or cast("Any", kind)()

@@ -75,6 +75,7 @@ class CountingMonitor:
         self.down_transitions = count + 3
         self._samples = tuple(samples)
         self.past: list[Past] = []
+        self.shared_by: list[str] = []
 
     def samples(self) -> Iterable[Sample]:
         return self._samples

@@ -41,6 +41,7 @@ def _line(settings: ServiceSettings) -> str:
         *(["tunneling"] if service.tunneling else []),
         f"threshold {service.depool_threshold:g}",
         " ".join(service.monitors) or "no monitors",
+        *(["shared checks"] if settings.share_checks else []),
         masked(settings.source.url),
     ]
     return f"{service.name}: {', '.join(parts)}"

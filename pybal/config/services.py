@@ -64,6 +64,7 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
         bgp_med=options.get("bgp-med", unsigned, bgp.med if bgp else 0),
         bgp_withdraw_below=options.get("bgp-withdraw-below", least, None),
         bgp_vip_policy=VIPPolicy(options.get("bgp-vip-policy", vip_policy, bgp.vip_policy if bgp else VIPPolicy.ANY)),
+        share_checks=options.get("share-checks", boolean, False),
         line=options.line,
     )
     _refuse_foreign_sources(options, settings)

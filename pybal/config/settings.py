@@ -255,7 +255,8 @@ class Least:
 class ServiceSettings:
     """One service section.
 
-    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``line`` is that of the section's header.
+    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``share_checks`` is whether checks are
+    shared with other services of which it is true. ``line`` is that of the section's header.
     With fewer servers serving than ``bgp_withdraw_below`` its VIP is not fit to be announced.
     """
 
@@ -266,6 +267,7 @@ class ServiceSettings:
     bgp_med: int = 0
     bgp_withdraw_below: Least | None = None
     bgp_vip_policy: VIPPolicy = VIPPolicy.ANY
+    share_checks: bool = False
     line: int = 0
 
 

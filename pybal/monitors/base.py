@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -47,6 +47,10 @@ class Monitor(Protocol):
     @property
     def name(self) -> str:
         """The name of its kind, as in pybal.conf: ``ProxyFetch``."""
+
+    @property
+    def shared_by(self) -> Sequence[str]:
+        """The names of the services that have this monitor between them, none where it is one service's own."""
 
     @property
     def up(self) -> bool | None:

@@ -100,6 +100,15 @@ def refusal(settings: MonitorSettings) -> Refusal | None:
     return None
 
 
+def port_of(settings: MonitorSettings, service: Service) -> int:
+    """Return the port that the checks of a service go to, 0 if they go to none."""
+    return 0 if isinstance(settings, ICMPSettings) else getattr(settings, "port", 0) or service.port
+
+
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
-    """Return what all monitors of this kind and service share; not to be called with what is refused."""
+    """Return what all monitors of this kind and service share; not to be called with what is refused.
+
+    Of the service a plan uses its port (:func:`port_of`) and, for the log, its name: what else would differ between
+    services that share their checks (:mod:`pybal.monitors.shared`) belongs in the settings.
+    """
     return _PLANS[type(settings)](settings, service, engine=engine, random=random)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pybal.checks.result import Result
 from pybal.model import Report
@@ -31,6 +31,8 @@ class Record:
         "up_results",
         "up_transitions",
     )
+
+    shared_by: Sequence[str] = ()
 
     def __init__(self, report: Callable[[Report], None], rise: int = 1, fall: int = 1) -> None:
         self.up: bool | None = None

@@ -41,19 +41,31 @@ def decisions_json(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) ->
 def results_text(server: Server, monitors: Iterable[Monitor], clocks: Clocks) -> str:
     """Return a line for each result, with the time that each phase took."""
     return f"{server.host}: address {server.address or 'none'}\n" + "".join(
-        f"{monitor.name}\n{''.join(_line(past, clocks) for past in monitor.history()) or NOTHING}"
+        f"{_headline(monitor)}\n{''.join(_line(past, clocks) for past in monitor.history()) or NOTHING}"
         for monitor in monitors
     )
 
 
 def results_json(server: Server, monitors: Iterable[Monitor], clocks: Clocks) -> JSON:
-    """Return the results by monitor; times in seconds, ``phases`` in the order they came."""
+    """Return the results by monitor; times in seconds, ``phases`` in the order they came.
+
+    ``shared_by`` are the services that the checks are made for, empty where they are made for this one alone.
+    """
     told: JSON = [
-        {"monitor": monitor.name, "results": [_result(past, clocks) for past in monitor.history()]}
+        {
+            "monitor": monitor.name,
+            "shared_by": list(monitor.shared_by),
+            "results": [_result(past, clocks) for past in monitor.history()],
+        }
         for monitor in monitors
     ]
     address = None if server.address is None else str(server.address)
     return {"host": server.host, "address": address, "monitors": told}
+
+
+def _headline(monitor: Monitor) -> str:
+    sharers = monitor.shared_by
+    return f"{monitor.name}, checked once for {', '.join(sharers)}" if sharers else monitor.name
 
 
 def _line(past: Past, clocks: Clocks) -> str:

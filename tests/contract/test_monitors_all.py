@@ -1,4 +1,4 @@
-"""What every kind of monitor promises, on real sockets."""
+"""What every kind of monitor promises, on real sockets, be it one service's own or shared."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings
 from tests.reactor import run
-from tests.scripted import Peer, World
+from tests.scripted import Peer, SharedWorld, World
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 PROXYFETCH = ProxyFetchSettings(("http://www.example/",), interval=0.05, timeout=0.3)
 IDLE = IdleConnectionSettings(timeout=0.3)
 KINDS = pytest.mark.parametrize("settings", [PROXYFETCH, IDLE], ids=["ProxyFetch", "IdleConnection"])
+WORLDS = pytest.mark.parametrize("world_of", [World, SharedWorld], ids=["own", "shared"])
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 
 
@@ -24,10 +25,11 @@ def answer(peer: Peer) -> None:
 
 
 @KINDS
+@WORLDS
 @HOSTS
-def test_a_server_that_answers_is_up(settings: MonitorSettings, host: str) -> None:
+def test_a_server_that_answers_is_up(world_of: type[World], settings: MonitorSettings, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
+        async with world_of(reactor, host) as world:
             world.server.asked = answer
             monitor = world.monitor(settings)
             assert [monitor.up] == [None]
@@ -41,10 +43,13 @@ def test_a_server_that_answers_is_up(settings: MonitorSettings, host: str) -> No
 
 
 @KINDS
+@WORLDS
 @HOSTS
-def test_a_server_that_refuses_is_down_with_phase_and_reason(settings: MonitorSettings, host: str) -> None:
+def test_a_server_that_refuses_is_down_with_phase_and_reason(
+    world_of: type[World], settings: MonitorSettings, host: str
+) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
+        async with world_of(reactor, host) as world:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as bound:
                 bound.bind((host, 0))  # and does not listen
                 monitor = world.monitor(settings, port=bound.getsockname()[1])
@@ -56,9 +61,10 @@ def test_a_server_that_refuses_is_down_with_phase_and_reason(settings: MonitorSe
 
 
 @KINDS
-def test_a_connection_that_hangs_is_down_in_bounded_time(settings: MonitorSettings) -> None:
+@WORLDS
+def test_a_connection_that_hangs_is_down_in_bounded_time(world_of: type[World], settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                 taken.connect(full.getsockname())
                 world.monitor(settings, port=full.getsockname()[1])
@@ -70,9 +76,12 @@ def test_a_connection_that_hangs_is_down_in_bounded_time(settings: MonitorSettin
 
 
 @KINDS
-def test_its_counters_and_samples_are_there_at_0_before_anything_happened(settings: MonitorSettings) -> None:
+@WORLDS
+def test_its_counters_and_samples_are_there_at_0_before_anything_happened(
+    world_of: type[World], settings: MonitorSettings
+) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             monitor = world.monitor(settings)
             assert (monitor.up_results, monitor.down_results) == (0, 0)
             assert (monitor.up_transitions, monitor.down_transitions) == (0, 0)
@@ -85,9 +94,10 @@ def test_its_counters_and_samples_are_there_at_0_before_anything_happened(settin
 
 
 @KINDS
-def test_it_is_named_as_in_pybal_conf(settings: MonitorSettings) -> None:
+@WORLDS
+def test_it_is_named_as_in_pybal_conf(world_of: type[World], settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             expected = "ProxyFetch" if isinstance(settings, ProxyFetchSettings) else "IdleConnection"
             assert world.monitor(settings).name == expected
 
@@ -95,9 +105,10 @@ def test_it_is_named_as_in_pybal_conf(settings: MonitorSettings) -> None:
 
 
 @KINDS
-def test_nothing_is_reported_from_within_start(settings: MonitorSettings) -> None:
+@WORLDS
+def test_nothing_is_reported_from_within_start(world_of: type[World], settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             with socket.socket() as bound:
                 bound.bind(("127.0.0.1", 0))
                 world.monitor(settings, port=bound.getsockname()[1])
@@ -107,9 +118,10 @@ def test_nothing_is_reported_from_within_start(settings: MonitorSettings) -> Non
 
 
 @KINDS
-def test_nothing_is_reported_after_stop(settings: MonitorSettings) -> None:
+@WORLDS
+def test_nothing_is_reported_after_stop(world_of: type[World], settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             monitor = world.monitor(settings)
             await world.until(lambda: world.server.peers)
             monitor.stop()
@@ -122,9 +134,12 @@ def test_nothing_is_reported_after_stop(settings: MonitorSettings) -> None:
 
 
 @KINDS
-def test_stopping_a_monitor_in_the_report_of_another_silences_it(settings: MonitorSettings) -> None:
+@WORLDS
+def test_stopping_a_monitor_in_the_report_of_another_silences_it(
+    world_of: type[World], settings: MonitorSettings
+) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             world.server.asked = answer
             world.reported = world.stop_monitors
             for _ in range(20):
@@ -139,9 +154,10 @@ def test_stopping_a_monitor_in_the_report_of_another_silences_it(settings: Monit
 
 
 @KINDS
-def test_stopping_closes_the_connection(settings: MonitorSettings) -> None:
+@WORLDS
+def test_stopping_closes_the_connection(world_of: type[World], settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             monitor = world.monitor(settings)
             await world.until(lambda: world.server.peers)
             monitor.stop()
@@ -151,9 +167,10 @@ def test_stopping_closes_the_connection(settings: MonitorSettings) -> None:
 
 
 @KINDS
-def test_a_server_that_comes_back_is_up_again(settings: MonitorSettings) -> None:
+@WORLDS
+def test_a_server_that_comes_back_is_up_again(world_of: type[World], settings: MonitorSettings) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with world_of(reactor) as world:
             world.server.asked = answer
             monitor = world.monitor(settings)
             assert (await world.report()).up

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any, cast
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
@@ -15,26 +14,16 @@ from pybal.config.settings import (
     DNSQuerySettings,
     MonitorSettings,
     ProxyFetchSettings,
-    RunCommandSettings,
-    UDPSettings,
 )
 from pybal.monitors.base import Monitor, Past
 from pybal.monitors.kinds import NAMES
 from tests.nameserver import NameServer, answer
 from tests.reactor import run
-from tests.scripted import Peer, World
+from tests.scripted import Peer, World, frequent
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HALF = b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1043
 URL, OTHER = "http://www.example/1", "http://other.example/2"
-
-SETTINGS: dict[type[MonitorSettings], MonitorSettings] = {
-    ProxyFetchSettings: ProxyFetchSettings((URL,), interval=0.1, timeout=0.3),
-    DNSQuerySettings: DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
-    UDPSettings: UDPSettings(interval=0.1),
-    RunCommandSettings: RunCommandSettings("/bin/false", (), timeout=10.0, interval=0.1),
-}
-"""For the kinds whose defaults are not there or too slow."""
 
 
 def proxyfetch(*urls: str, timeout: float = 0.3, interval: float = 0.05, check_all: bool = False) -> ProxyFetchSettings:
@@ -67,7 +56,7 @@ def test_every_kind_remembers_each_result_with_its_time(kind: type[MonitorSettin
         async with World(reactor) as world:
             with socket.socket() as bound:
                 bound.bind(("127.0.0.1", 0))  # and does not listen
-                monitor = world.monitor(SETTINGS.get(kind) or cast("Any", kind)(), port=bound.getsockname()[1])
+                monitor = world.monitor(frequent(kind), port=bound.getsockname()[1])
                 assert list(monitor.history()) == []
                 await world.until(lambda: counted(monitor))
             history = list(monitor.history())
@@ -97,7 +86,7 @@ def test_a_pass_has_its_phases_bytes_and_url() -> None:
 def test_an_answer_of_dns_has_its_size_and_question_over_udp_and_tcp() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
-            monitor = world.monitor(SETTINGS[DNSQuerySettings], port=server.port)
+            monitor = world.monitor(frequent(DNSQuerySettings), port=server.port)
             await world.report()
             past = next(iter(monitor.history()))
             size = len(answer(server.queries[0]))

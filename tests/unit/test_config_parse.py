@@ -103,6 +103,7 @@ initial-state = up
 allow-empty = y
 bgp = no
 bgp-med = 7
+share-checks = yes
 """
     assert service(text) == ServiceSettings(
         Service(
@@ -120,6 +121,7 @@ bgp-med = 7
         SourceSettings("etcd://h:2379/p", allow_empty=True),
         bgp=False,
         bgp_med=7,
+        share_checks=True,
         line=1,
     )
 
@@ -129,6 +131,15 @@ bgp-med = 7
 )
 def test_every_scheduler_of_ipvs_is_known(scheduler: str) -> None:
     assert service(WEB.replace("wrr", scheduler)).service.scheduler == scheduler
+
+
+def test_sharing_checks_is_asked_for_by_one_service_or_by_all_in_default() -> None:
+    other = WEB.replace("[web]", "[api]").replace("192.0.2.1", "192.0.2.2")
+    assert [one.share_checks for one in settings(f"{WEB}share-checks = yes\n{other}").services] == [True, False]
+    all_but_one = f"[DEFAULT]\nshare-checks = yes\n{WEB}{other}share-checks = no\n"
+    assert [one.share_checks for one in settings(all_but_one).services] == [True, False]
+    described = describe(settings(all_but_one)).splitlines()[1:]
+    assert [", shared checks, " in line for line in described] == [True, False]
 
 
 def test_every_option_of_bgp_is_read() -> None:

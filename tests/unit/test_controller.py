@@ -45,6 +45,7 @@ class PlayedMonitor:
 
     name = "Played"
     up_results = down_results = up_transitions = down_transitions = 0
+    shared_by = ()
 
     def __init__(self, host: str, address: Address, report: Callable[[Report], None]) -> None:
         self.host = host

@@ -6,6 +6,7 @@ import ssl
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from socket import AF_INET, AF_INET6
+from typing import Any, NamedTuple, cast
 
 import pytest
 from twisted.internet.task import Clock
@@ -25,7 +26,7 @@ from pybal.config.settings import (
     UDPSettings,
 )
 from pybal.model import IPProtocol, Service
-from pybal.monitors.kinds import name_of, prepare
+from pybal.monitors.kinds import NAMES, name_of, port_of, prepare
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
@@ -34,6 +35,18 @@ SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
 @pytest.fixture
 def engine() -> Engine:
     return Engine(Clock())  # type: ignore[arg-type]  # never started
+
+
+class NameAndPort(NamedTuple):
+    name: str = "svc"
+    port: int = 8080
+
+
+REQUIRED: dict[type[MonitorSettings], tuple[object, ...]] = {
+    ProxyFetchSettings: (("http://a.example/",),),
+    DNSQuerySettings: (("a.example",),),
+    RunCommandSettings: ("/bin/true",),
+}
 
 
 def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
@@ -59,6 +72,20 @@ def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, setti
     one = prepare(settings, SERVICE, engine=engine, random=Random(1))
     monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
     assert one.name == monitor.name == name_of(settings)
+
+
+@pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
+def test_of_a_service_a_plan_uses_its_name_and_its_port_and_nothing_else(
+    engine: Engine, kind: type[MonitorSettings]
+) -> None:
+    settings = cast("Any", kind)(*REQUIRED.get(kind, ()))
+    narrow = cast("Service", NameAndPort())
+    assert prepare(settings, narrow, engine=engine, random=Random(1)).name == NAMES[kind]
+    assert port_of(settings, narrow) == (0 if kind is ICMPSettings else 8080)
+
+
+def test_a_port_among_the_options_goes_before_that_of_the_service() -> None:
+    assert port_of(TLSSettings(port=636), SERVICE) == 636
 
 
 def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificate(engine: Engine) -> None:

@@ -59,7 +59,7 @@ def test_results_as_json() -> None:
     told = json.loads(json.dumps(past.results_json(server("a"), [proxyfetch()], CLOCKS)))
     assert (told["host"], told["address"]) == ("a", "10.0.0.1")
     [monitor] = told["monitors"]
-    assert monitor["monitor"] == "ProxyFetch"
+    assert (monitor["monitor"], monitor["shared_by"]) == ("ProxyFetch", [])
     assert monitor["results"][1] == {
         "time": "2026-11-20T11:59:50.000Z",
         "age": 10.0,
@@ -71,6 +71,19 @@ def test_results_as_json() -> None:
         "duration": 5.0,
         "phases": {"connect": 0.001, "first byte": 0.002, "headers": 0.0, "body": 4.997},
         "bytes": 1100,
+    }
+
+
+def test_checks_that_are_shared_are_told_with_the_services_they_are_made_for() -> None:
+    monitor = CountingMonitor("IdleConnection")
+    monitor.shared_by = ["text_80", "api_80"]
+    assert past.results_text(server("a"), [monitor], CLOCKS) == (
+        "a: address 10.0.0.1\nIdleConnection, checked once for text_80, api_80\n  nothing yet\n"
+    )
+    assert past.results_json(server("a"), [monitor], CLOCKS) == {
+        "host": "a",
+        "address": "10.0.0.1",
+        "monitors": [{"monitor": "IdleConnection", "shared_by": ["text_80", "api_80"], "results": []}],
     }
 
 

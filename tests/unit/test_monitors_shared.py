@@ -1,0 +1,275 @@
+"""Checks that several services share: which are, who hears of them, and when they end."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from ipaddress import ip_address
+
+import pytest
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import capturedLogs
+
+from pybal.checks.engine import Engine
+from pybal.checks.result import PASSED, Result
+from pybal.config.settings import ICMPSettings, MonitorSettings, ProxyFetchSettings, Rhythm
+from pybal.model import Address, IPProtocol, Report, Service
+from pybal.monitors.base import Monitor, Past, Sample
+from pybal.monitors.shared import Sharing
+
+FETCH = ProxyFetchSettings(("http://www.example/",))
+HOST, ADDRESS = "web1", ip_address("10.0.0.1")
+UP, DOWN = Report(up=True, at=1.0), Report(up=False, reason="connect: refused", at=2.0, cause="connect refused")
+
+
+def service(name: str, port: int = 80) -> Service:
+    return Service(name, IPProtocol.TCP, ip_address("10.2.1.1"), port, "wrr")
+
+
+class Played:
+    """A monitor that says what the test has it say."""
+
+    name = "Played"
+    up: bool | None = None
+    up_results, down_results, up_transitions, down_transitions = 5, 6, 7, 8
+    shared_by = ()
+
+    def __init__(self, host: str, address: Address, say: Callable[[Report], None]) -> None:
+        self.server = (host, address)
+        self.say = say
+        self.lived: list[str] = []
+
+    def samples(self) -> Iterable[Sample]:
+        return (Sample("pybal_monitor_played", (), 1.0),)
+
+    def history(self) -> Iterable[Past]:
+        return (Past(1.0, Result(PASSED, 0.1)),)
+
+    def start(self) -> None:
+        self.lived.append("start")
+
+    def stop(self) -> None:
+        self.lived.append("stop")
+
+
+class PlayedPlan:
+    name = "Played"
+
+    def __init__(self, made: list[Played]) -> None:
+        self.made = made
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
+        self.made.append(Played(host, address, report))
+        return self.made[-1]
+
+
+class Rig:
+    """Services that share, and the monitors that are really made for them."""
+
+    def __init__(self) -> None:
+        self.reactor = MemoryReactorClock()
+        self.engine = Engine(self.reactor, seconds=self.reactor.seconds)
+        self.prepared: list[tuple[MonitorSettings, Service]] = []
+        self.made: list[Played] = []
+        self.heard: list[tuple[str, Report]] = []
+        self.reported: Callable[[str], object] = lambda _name: None
+        self.sharing = Sharing(self._prepare, self.engine)
+
+    def _prepare(self, settings: MonitorSettings, of: Service) -> PlayedPlan:
+        self.prepared.append((settings, of))
+        return PlayedPlan(self.made)
+
+    def monitor(
+        self, of: Service, settings: MonitorSettings = FETCH, host: str = HOST, address: Address = ADDRESS
+    ) -> Monitor:
+        def report(report: Report) -> None:
+            self.heard.append((of.name, report))
+            self.reported(of.name)
+
+        return self.sharing.plan(settings, of).monitor(host, address, report)
+
+    def start(self, name: str) -> Monitor:
+        monitor = self.monitor(service(name))
+        monitor.start()
+        return monitor
+
+    def pass_time(self) -> None:
+        """Let a second pass."""
+        for _ in range(100):
+            self.reactor.advance(0.01)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    rig = Rig()
+    rig.engine.start()
+    yield rig
+    rig.engine.stop()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((service("a"), FETCH), (service("b"), FETCH)),
+        ((service("a"), replace(FETCH, port=8080)), (service("b", 443), replace(FETCH, port=8080))),
+        ((service("a"), ICMPSettings()), (service("b", 443), ICMPSettings())),
+        ((service("a"), FETCH), (replace(service("b"), vip=ip_address("10.2.1.2"), scheduler="mh"), replace(FETCH))),
+    ],
+)
+def test_checks_are_shared_that_do_the_same(
+    rig: Rig, one: tuple[Service, MonitorSettings], other: tuple[Service, MonitorSettings]
+) -> None:
+    first, second = rig.monitor(*one), rig.monitor(*other)
+    first.start()
+    second.start()
+    assert rig.prepared == [(one[1], one[0])]
+    assert [(made.server, made.lived) for made in rig.made] == [((HOST, ADDRESS), ["start"])]
+    assert (list(first.shared_by), list(second.shared_by)) == (["a", "b"], ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("port", "settings", "host", "address"),
+    [
+        (81, FETCH, HOST, ADDRESS),
+        (80, replace(FETCH, port=81), HOST, ADDRESS),
+        (80, replace(FETCH, interval=11.0), HOST, ADDRESS),
+        (80, replace(FETCH, rhythm=Rhythm(fall=2)), HOST, ADDRESS),
+        (80, replace(FETCH, host="other.example"), HOST, ADDRESS),
+        (80, FETCH, "web1.example", ADDRESS),
+        (80, FETCH, HOST, ip_address("10.0.0.2")),
+        (80, ICMPSettings(), HOST, ADDRESS),
+    ],
+)
+def test_checks_are_not_shared_that_differ_in_anything(
+    rig: Rig, port: int, settings: MonitorSettings, host: str, address: Address
+) -> None:
+    own = rig.monitor(service("a"))
+    other = rig.monitor(service("b", port), settings, host, address)
+    assert len(rig.made) == 2
+    assert (list(own.shared_by), list(other.shared_by)) == ([], [])
+
+
+def test_every_service_hears_in_order_of_their_coming(rig: Rig) -> None:
+    for name in "abc":
+        rig.start(name)
+    rig.made[0].say(DOWN)
+    assert rig.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
+
+
+def test_one_made_but_not_started_hears_nothing(rig: Rig) -> None:
+    rig.start("a")
+    rig.monitor(service("b"))
+    rig.made[0].say(UP)
+    assert rig.heard == [("a", UP)]
+
+
+class TestALateOne:
+    def test_hears_what_stands_within_a_second_but_not_from_within_start(self, rig: Rig) -> None:
+        rig.start("a")
+        rig.made[0].say(UP)
+        rig.made[0].say(DOWN)
+        rig.heard.clear()
+        rig.start("b")
+        assert rig.heard == []
+        rig.pass_time()
+        assert rig.heard == [("b", DOWN)]
+        rig.pass_time()
+        assert rig.heard == [("b", DOWN)]
+
+    def test_hears_of_nothing_where_nothing_was_said_yet(self, rig: Rig) -> None:
+        rig.start("a")
+        rig.start("b")
+        rig.pass_time()
+        assert rig.heard == []
+
+    def test_hears_the_news_alone_where_they_come_before_its_turn(self, rig: Rig) -> None:
+        rig.start("a")
+        rig.made[0].say(UP)
+        rig.start("b")
+        rig.made[0].say(DOWN)
+        rig.pass_time()
+        assert rig.heard == [("a", UP), ("a", DOWN), ("b", DOWN)]
+
+    def test_hears_nothing_once_it_is_stopped(self, rig: Rig) -> None:
+        rig.start("a")
+        rig.made[0].say(UP)
+        rig.start("b").stop()
+        rig.pass_time()
+        assert rig.heard == [("a", UP)]
+
+    def test_hears_once_when_it_comes_in_the_report_to_another(self, rig: Rig) -> None:
+        rig.reported = lambda name: rig.start("b") if name == "a" else None
+        rig.start("a")
+        rig.made[0].say(UP)
+        rig.pass_time()
+        assert rig.heard == [("a", UP), ("b", UP)]
+
+
+class TestTheSharedOne:
+    def test_goes_on_until_the_last_is_stopped(self, rig: Rig) -> None:
+        a, b = rig.start("a"), rig.start("b")
+        a.stop()
+        assert list(b.shared_by) == []
+        rig.made[0].say(UP)
+        assert (rig.made[0].lived, rig.heard) == (["start"], [("b", UP)])
+        b.stop()
+        b.stop()
+        assert rig.made[0].lived == ["start", "stop"]
+
+    def test_begins_anew_after_the_last_was_stopped(self, rig: Rig) -> None:
+        a = rig.start("a")
+        rig.made[0].say(DOWN)
+        a.stop()
+        rig.heard.clear()
+        rig.start("b")
+        rig.pass_time()
+        assert [made.lived for made in rig.made] == [["start", "stop"], ["start"]]
+        assert rig.heard == []
+
+    def test_is_kept_for_one_that_is_made_but_not_started_yet(self, rig: Rig) -> None:
+        a, b = rig.start("a"), rig.monitor(service("b"))
+        a.stop()
+        b.start()
+        assert [made.lived for made in rig.made] == [["start"]]
+
+    def test_is_stopped_with_one_that_was_never_started(self, rig: Rig) -> None:
+        rig.monitor(service("a")).stop()
+        assert [made.lived for made in rig.made] == [["stop"]]
+
+    def test_may_be_stopped_by_its_own_report(self, rig: Rig) -> None:
+        monitors = [rig.start(name) for name in "abc"]
+
+        def stop_all(_name: str) -> None:
+            for monitor in monitors:
+                monitor.stop()
+
+        rig.reported = stop_all
+        rig.made[0].say(DOWN)
+        assert (rig.heard, rig.made[0].lived) == ([("a", DOWN)], ["start", "stop"])
+
+    def test_tells_the_others_in_spite_of_the_bug_of_one(self, rig: Rig) -> None:
+        for name in "abc":
+            rig.start(name)
+        rig.reported = lambda name: 1 / 0 if name == "a" else None
+        with capturedLogs() as logged:
+            rig.made[0].say(DOWN)
+        assert rig.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
+        assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
+
+    def test_has_the_counters_samples_and_history_that_every_service_shows(self, rig: Rig) -> None:
+        a, b = rig.start("a"), rig.start("b")
+        rig.made[0].up = True
+        for one in (a, b):
+            assert (one.name, one.up, one.up_results, one.down_results) == ("Played", True, 5, 6)
+            assert (one.up_transitions, one.down_transitions) == (7, 8)
+            assert [sample.metric for sample in one.samples()] == ["pybal_monitor_played"]
+            assert [past.at for past in one.history()] == [1.0]
+
+
+def test_a_plan_that_no_service_has_any_more_is_forgotten(rig: Rig) -> None:
+    rig.start("a").stop()
+    rig.made.clear()
+    gc.collect()
+    rig.start("b")
+    assert [of.name for _, of in rig.prepared] == ["a", "b"]
