@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,22 +16,17 @@ from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import PASSED, Result
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from pybal.model import Report
-from tests.nginx import running, wanted
+from tests.certificates import self_signed
 from tests.reactor import run
 from tests.scripted import Peer, World
-
-pytestmark = wanted
+from tests.servers.nginx import listening, nginx
+from tests.servers.process import free_ports
 
 CONFIG = """
-daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log {directory}/access.log; root {directory}; client_header_timeout 1s;
-    client_body_temp_path {directory}; proxy_temp_path {directory};
-    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
-    ssl_certificate {directory}/cert.pem; ssl_certificate_key {directory}/key.pem;
+    client_header_timeout 1s;
+    ssl_certificate {directory}/own.crt; ssl_certificate_key {directory}/own.key;
     server {{
-        listen 127.0.0.1:{http}; listen [::1]:{http};
+        {listen}
         location /ok {{ return 200 "ok"; }}
         location /500 {{ return 500; }}
         location /503 {{ return 503; }}
@@ -50,7 +43,6 @@ http {{
         location / {{ return 503; }}
         location /big {{ }}
     }}
-}}
 """
 
 
@@ -59,39 +51,18 @@ class Nginx:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-            self.http, self.https = one.getsockname()[1], two.getsockname()[1]
+        self.http, self.https = free_ports(2)
 
 
-@pytest.fixture(scope="module")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+@pytest.fixture(scope="module", name="nginx")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     directory = tmp_path_factory.mktemp("nginx")
-    directory.chmod(0o755)
     one = Nginx(directory)
-    subject = ["-subj", "/CN=a.example", "-days", "2"]
-    subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "rsa:2048",
-            "-nodes",
-            "-keyout",
-            "key.pem",
-            "-out",
-            "cert.pem",
-            *subject,
-        ],
-        cwd=directory,
-        check=True,
-        capture_output=True,
-    )
+    self_signed(directory)
     (directory / "page.shtml").write_text("<p>hello</p>" * 5000)
     (directory / "big").write_bytes(bytes(3_000_000))
-    config = directory / "nginx.conf"
-    config.write_text(CONFIG.format(directory=directory, http=one.http, https=one.https))
-    with running(config, one.https):
+    config = CONFIG.format(directory=directory, listen=listening(one.http), https=one.https)
+    with nginx(directory, config, one.https):
         yield one
 
 

@@ -16,23 +16,15 @@ from pybal.config.settings import TLSSettings
 from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS
 from tests.certificates import Authority, self_signed
-from tests.nginx import running, wanted
 from tests.reactor import run
 from tests.scripted import Peer, World
-
-pytestmark = wanted
+from tests.servers.nginx import listening, nginx
+from tests.servers.process import free_ports
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-HEAD = """
-daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log off; client_body_temp_path {directory}; proxy_temp_path {directory};
-    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
-"""
 SERVER = """
     server {{
-        listen 127.0.0.1:{port} ssl; listen [::1]:{port} ssl; ssl_certificate {file}; ssl_certificate_key {file};
+        {listen} ssl_certificate {file}; ssl_certificate_key {file};
         server_name {name}; ssl_protocols {protocols};
     }}
 """
@@ -53,18 +45,16 @@ class Site:
             "unknown-ca": self.stranger.issue("unknown-ca"),
             "self-signed": self_signed(directory),
         }
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in files]
-        self.ports = {kind: sock.getsockname()[1] for kind, sock in zip(files, sockets, strict=True)}
-        for sock in sockets:
-            sock.close()
+        self.ports = dict(zip(files, free_ports(len(files)), strict=True))
         self.own = directory / "own.crt"
-        text = HEAD.format(directory=directory)
+        self.config = ""
         for kind, file in files.items():
-            protocols = "TLSv1.2" if kind == "old-protocol" else "TLSv1.3"
-            text += SERVER.format(port=self.ports[kind], file=file, name="_", protocols=protocols)
-        text += SERVER.format(port=self.ports["wrong-name"], file=files["valid"], name="a.example", protocols="TLSv1.3")
-        self.config = directory / "nginx.conf"
-        self.config.write_text(text + "}\n")
+            self.add(kind, file, "_", "TLSv1.2" if kind == "old-protocol" else "TLSv1.3")
+        self.add("wrong-name", files["valid"], "a.example", "TLSv1.3")
+
+    def add(self, kind: str, file: Path, name: str, protocols: str) -> None:
+        listen = listening(self.ports[kind], "ssl")
+        self.config += SERVER.format(listen=listen, file=file, name=name, protocols=protocols)
 
     def settings(self, **options: Any) -> TLSSettings:
         return TLSSettings(**{"name": "a.example", "verify": True, "ca": str(self.authority.file), **options})
@@ -73,9 +63,8 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     directory = tmp_path_factory.mktemp("tls")
-    directory.chmod(0o755)
     site = Site(directory)
-    with running(site.config, site.ports["valid"]):
+    with nginx(directory, site.config, site.ports["valid"]):
         yield site
 
 

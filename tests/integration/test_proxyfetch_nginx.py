@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -15,26 +14,19 @@ from pybal.config.pattern import Pattern
 from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.kinds import refusal
 from tests.certificates import Authority, self_signed
-from tests.nginx import running, wanted
 from tests.reactor import run
 from tests.scripted import World
-
-pytestmark = wanted
+from tests.servers.nginx import listening, nginx
+from tests.servers.process import free_ports
 
 CONFIG = """
-daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
-events {{ worker_connections 256; }}
-http {{
-    access_log off; root {directory}; client_body_temp_path {directory}; proxy_temp_path {directory};
-    fastcgi_temp_path {directory}; uwsgi_temp_path {directory}; scgi_temp_path {directory};
     server {{
-        listen 127.0.0.1:{plain}; listen [::1]:{plain};
+        {listen}
         location /from {{ return 200 "$remote_addr $server_protocol $request_method $http_host $http_x_a"; }}
         location /page.shtml {{ ssi on; }}
         location /204 {{ return 204; }}
     }}
     {servers}
-}}
 """
 SERVER = """
     server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {file}; ssl_certificate_key {file};
@@ -48,10 +40,7 @@ class Nginx:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(1 + len(KINDS))]
-        self.plain, *ports = (one.getsockname()[1] for one in sockets)
-        for one in sockets:
-            one.close()
+        self.plain, *ports = free_ports(1 + len(KINDS))
         self.ports = dict(zip(KINDS, ports, strict=True))
         authority = Authority(directory)
         self.ca = str(authority.file)
@@ -64,15 +53,13 @@ class Nginx:
         }
 
 
-@pytest.fixture(scope="module")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+@pytest.fixture(scope="module", name="nginx")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     directory = tmp_path_factory.mktemp("nginx")
     one = Nginx(directory)
     (directory / "page.shtml").write_text("<p>hello</p>" * 5000 + "<p>bye</p>")
     servers = "".join(SERVER.format(port=port, file=one.files[kind]) for kind, port in one.ports.items())
-    config = directory / "nginx.conf"
-    config.write_text(CONFIG.format(directory=directory, plain=one.plain, servers=servers))
-    with running(config, one.plain):
+    with nginx(directory, CONFIG.format(listen=listening(one.plain), servers=servers), one.plain):
         yield one
 
 

@@ -1,0 +1,149 @@
+"""A real server as a process of a test: started, paused, killed, and ended with the test.
+
+Each other module of this folder knows one program. All listen on 127.0.0.1 and ::1, at ports that were free a moment
+before, keep their files in a folder of the test and need no privileges.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Self
+
+import pytest
+
+PATIENCE = 30.0
+LOOPBACK = ("127.0.0.1", "::1")
+_PORTS = (10_000, 32_000)
+"""Below those that the kernel gives to connections: none of these can take one before its server does."""
+
+
+def program(name: str, package: str) -> str:
+    """Return where it is, or skip the test."""
+    found = shutil.which(name, path="/usr/sbin:/usr/bin")
+    if found is None:
+        pytest.skip(f"{name} is not installed: apt-get install {package}")
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free at this moment, at both addresses, for TCP and UDP."""
+    found: list[int] = []
+    random = Random()
+    while len(found) < count:
+        port = random.randrange(*_PORTS)
+        if port not in found and _free(port):
+            found.append(port)
+    return found
+
+
+def _free(port: int) -> bool:
+    for host in LOOPBACK:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            with socket.socket(family(host), kind) as probe:
+                try:
+                    probe.bind((host, port))
+                except OSError:
+                    return False
+    return True
+
+
+def family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether there is somebody to connect to."""
+    with socket.socket(family(host)) as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+class Server:
+    """A program that runs in the foreground, and is ready when ``ready`` says so: ``with Server(...) as server``.
+
+    What it prints is kept in the file ``output``. Signals go to all of its processes.
+    """
+
+    def __init__(self, command: Sequence[str], directory: Path, ready: Callable[[], bool]) -> None:
+        self.output = directory / "output"
+        self._command = command
+        self._directory = directory
+        self._ready = ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with self.output.open("ab") as output:
+            process = self._process = subprocess.Popen(
+                self._command,
+                cwd=self._directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + PATIENCE
+        try:
+            while not self._ready():
+                assert process.poll() is None, f"{self._command[0]} has ended: {self.output.read_text()}"
+                assert time.monotonic() < deadline, f"{self._command[0]} is not ready: {self.output.read_text()}"
+                time.sleep(0.02)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once: from then on its ports refuse."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Have it hang: the kernel goes on accepting connections for it."""
+        self._tell(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._tell(signal.SIGCONT)
+
+    def reload(self, number: int = signal.SIGHUP) -> None:
+        """Have its first process read its configuration again."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _tell(self, number: int) -> None:
+        assert self._process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _end(self, number: int) -> None:
+        process = self._process
+        if process is None:
+            return
+        process.send_signal(number)
+        self._tell(signal.SIGCONT)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            self._tell(signal.SIGKILL)  # also what it left behind
+            process.wait()
+            self._process = None
