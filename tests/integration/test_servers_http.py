@@ -1,0 +1,381 @@
+"""Every monitor that speaks TCP, against nginx, lighttpd, and nginx behind haproxy and varnish: healthy and broken."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.pattern import Pattern
+from pybal.config.settings import (
+    IdleConnectionSettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    TCPConnectSettings,
+    TLSSettings,
+)
+from pybal.monitors.base import Monitor
+from tests.certificates import Authority
+from tests.reactor import run
+from tests.scripted import World
+from tests.servers.haproxy import bound, haproxy
+from tests.servers.lighttpd import lighttpd
+from tests.servers.nginx import listening, nginx
+from tests.servers.process import LOOPBACK, Server, free_ports
+from tests.servers.varnish import varnish
+
+VERSIONS = ("1.0", "1.1")
+METHODS = ("GET", "HEAD")
+IDLE = IdleConnectionSettings(timeout_clean_reconnect=0.2, max_delay=0.5)
+RELOADS = {"nginx": signal.SIGHUP, "haproxy": signal.SIGUSR2, "lighttpd": signal.SIGUSR1}
+KINDS = ("good", "expired", "other")
+STATUSES = (500, 503)
+
+NGINX = """
+    gzip on; gzip_min_length 1; gzip_http_version 1.0; gzip_proxied any; gzip_types *;
+    client_header_timeout 1s;
+    server {{
+        {listen}
+        location /ok {{ return 200 ok; }}
+        location /500.sh {{ return 500; }}
+        location /503.sh {{ return 503; }}
+        location /moved {{ return 301 /ok; }}
+        location /204 {{ return 204; }}
+        location /chunked.sh {{ ssi on; ssi_types *; try_files /page =404; }}
+    }}
+"""
+NGINX_TLS = (
+    "server {{ {listen} ssl_certificate {file}; ssl_certificate_key {file}; location / {{ return 200 ok; }} }}\n"
+)
+FRONTEND = """
+frontend {name}
+{bind}
+    timeout client 1s
+    default_backend origin
+"""
+HAPROXY = """
+frontend tcp
+{bind}
+    mode tcp
+    timeout client 1s
+    default_backend tcp
+backend tcp
+    mode tcp
+    server origin 127.0.0.1:{origin}
+backend origin
+    timeout server 300ms
+    server origin 127.0.0.1:{origin}
+"""
+LIGHTTPD = """
+url.redirect = ( "^/moved$" => "/ok" )
+"""
+LIGHTTPD_TLS = """
+$SERVER["socket"] == "{host}:{port}" {{ ssl.engine = "enable" ssl.pemfile = "{file}" }}
+"""
+PAGE = "<p>hello</p>" * 5000 + "<p>bye</p>"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A server with its port, its ports for TLS by the kind of certificate, and what else is needed for it."""
+
+    name: str
+    server: Server
+    port: int
+    secure: dict[str, int]
+    authority: str = ""
+    origin: Server | None = None
+    tcp_port: int = 0
+
+
+class Certificates:
+    """The files of good and bad certificates."""
+
+    def __init__(self, directory: Path) -> None:
+        authority = Authority(directory)
+        self.authority = str(authority.file)
+        self.files = {
+            "good": authority.issue("good"),
+            "expired": authority.issue("expired", days=-3),
+            "other": authority.issue("other", host="b.example"),
+        }
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+def origin(directory: Path, port: int, certificates: Certificates | None = None, *, master: bool = False) -> Site:
+    """Return an nginx with all pages."""
+    (directory / "page").write_text(PAGE)
+    secure = dict(zip(KINDS, free_ports(len(KINDS)), strict=True)) if certificates else {}
+    http = NGINX.format(listen=listening(port))
+    for kind, number in secure.items():
+        assert certificates is not None
+        http += NGINX_TLS.format(listen=listening(number, "ssl"), file=certificates.files[kind])
+    server = nginx(directory, http, port, master=master)
+    return Site("nginx", server, port, secure, certificates.authority if certificates else "")
+
+
+def behind_haproxy(directory: Path, certificates: Certificates) -> Site:
+    port, behind, tcp_port, *secure = free_ports(3 + len(KINDS))
+    (directory / "origin").mkdir()
+    text = FRONTEND.format(name="plain", bind=bound(port))
+    for kind, number in zip(KINDS, secure, strict=True):
+        text += FRONTEND.format(name=kind, bind=bound(number, "ssl", "crt", str(certificates.files[kind])))
+    text += HAPROXY.format(bind=bound(tcp_port), origin=behind)
+    one = origin(directory / "origin", behind).server
+    ports = dict(zip(KINDS, secure, strict=True))
+    return Site("haproxy", haproxy(directory, text, port), port, ports, certificates.authority, one, tcp_port)
+
+
+def behind_varnish(directory: Path, certificates: Certificates) -> Site:
+    del certificates  # it has no TLS
+    port, behind = free_ports(2)
+    (directory / "origin").mkdir()
+    return Site("varnish", varnish(directory, port, behind), port, {}, "", origin(directory / "origin", behind).server)
+
+
+def lighttpd_site(directory: Path, certificates: Certificates) -> Site:
+    port, *secure = free_ports(1 + len(KINDS))
+    (directory / "ok").write_text("ok")
+    (directory / "chunked.sh").write_text(f"echo Status: 200; echo; echo '{PAGE}'\n")
+    for status in STATUSES:
+        (directory / f"{status}.sh").write_text(f"echo Status: {status}; echo; echo no\n")
+    (directory / "204").write_text("")
+    text = LIGHTTPD
+    for kind, number in zip(KINDS, secure, strict=True):
+        for host in ("127.0.0.1", "[::1]"):
+            text += LIGHTTPD_TLS.format(host=host, port=number, file=certificates.files[kind])
+    ports = dict(zip(KINDS, secure, strict=True))
+    return Site("lighttpd", lighttpd(directory, text, port), port, ports, certificates.authority)
+
+
+def nginx_site(directory: Path, certificates: Certificates) -> Site:
+    return origin(directory, free_ports(1)[0], certificates, master=True)
+
+
+Make = Callable[[Path, Certificates], Site]
+SITES: dict[str, Make] = {
+    "nginx": nginx_site,
+    "haproxy": behind_haproxy,
+    "varnish": behind_varnish,
+    "lighttpd": lighttpd_site,
+}
+
+
+@pytest.fixture(scope="module", params=SITES)
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
+) -> Iterator[Site]:
+    made = SITES[request.param](tmp_path_factory.mktemp(request.param), certificates)
+    with ExitStack() as stack:
+        if made.origin is not None:
+            stack.enter_context(made.origin)
+        stack.enter_context(made.server)
+        yield made
+
+
+def of(*names: str) -> pytest.MarkDecorator:
+    """Have a test run for these servers only."""
+    return pytest.mark.parametrize("site", names, indirect=True, scope="module")
+
+
+def fetching(path: str, **options: object) -> ProxyFetchSettings:
+    settings = ProxyFetchSettings((f"http://a.example/{path}",), interval=0.05, timeout=5.0)
+    return replace(settings, **options)  # type: ignore[arg-type]  # by name
+
+
+def https(**options: object) -> ProxyFetchSettings:
+    return fetching("", urls=("https://a.example/ok",), **options)
+
+
+def watch(world: World, port: int, *settings: MonitorSettings) -> list[Monitor]:
+    """Start monitors of a server at both its addresses, all at once and not within a second."""
+    monitors = []
+    for world.host in LOOPBACK:
+        monitors += [world.monitor(one, port=port) for one in settings]
+    world.engine._schedule._sweep_end = 0
+    return monitors
+
+
+def last(monitor: Monitor) -> str:
+    """Return what its last result says, empty for up."""
+    result = list(monitor.history())[-1].result
+    return result.text if result.reason else ""
+
+
+def said(port: int, *settings: MonitorSettings) -> list[str]:
+    """Return what the first result of each monitor of a server says, the same at both its addresses but for times."""
+
+    async def main(reactor: EPollReactor) -> list[str]:
+        async with World(reactor) as world:
+            monitors = watch(world, port, *settings)
+            await world.until(lambda: all(monitor.up is not None for monitor in monitors))
+            world.stop_monitors()
+            return [last(monitor) for monitor in monitors]
+
+    reasons = [re.sub(r"\b\d+(\.\d+)? m?s\b", "TIME", reason) for reason in run(main)]
+    reasons = [re.sub(r"after \d+ bytes", "after SOME bytes", reason) for reason in reasons]
+    four, six = reasons[: len(settings)], reasons[len(settings) :]
+    assert four == six
+    return four
+
+
+GET = b"GET /ok HTTP/1.0\r\nHost: a.example\r\n\r\n"
+EXPECT = TCPConnectSettings(send=GET, expect=b" 200 OK\r\n", interval=0.05, timeout=0.4)
+KEEP_ALIVE = (("Connection", "keep-alive"),)
+
+
+class TestHealthy:
+    @pytest.mark.parametrize("path", ["ok", "chunked.sh"])
+    def test_a_page_is_up_by_either_version_and_method_on_connections_that_stay_open_or_not(
+        self, site: Site, path: str
+    ) -> None:
+        settings = [
+            fetching(path, method=method, http_version=version, headers=headers)
+            for method in ("GET", "HEAD")
+            for version in VERSIONS
+            for headers in ((), KEEP_ALIVE)
+        ]
+        assert said(site.port, *settings) == [""] * 8
+
+    def test_what_is_in_a_page_is_found(self, site: Site) -> None:
+        page = [fetching("chunked.sh", http_version=v, body_regex=Pattern("<p>bye</p>$")) for v in VERSIONS]
+        assert said(site.port, *page) == [""] * 2
+        page = [replace(settings, body_regex=Pattern("farewell")) for settings in page]
+        size = 60_011 if site.name == "lighttpd" else 60_010
+        assert said(site.port, *page) == [f"body: no match for 'farewell' in {size} bytes"] * 2
+
+    @pytest.mark.parametrize(("path", "status"), [("500.sh", 500), ("503.sh", 503), ("none", 404), ("moved", 301)])
+    def test_another_status_is_down_unless_wanted(self, site: Site, path: str, status: int) -> None:
+        asked = [fetching(path, http_version=version, method=method) for version in VERSIONS for method in METHODS]
+        assert said(site.port, *asked) == [f"status: HTTP {status}, wanted 200"] * 4
+        asked = [replace(settings, http_status=status) for settings in asked]
+        assert said(site.port, *asked) == [""] * 4
+        asked = [replace(settings, http_status=200, statuses=((300, 599),)) for settings in asked]
+        assert said(site.port, *asked) == [""] * 4
+
+    def test_a_connection_is_up_and_so_is_what_is_expected_on_it(self, site: Site) -> None:
+        first, second, third = said(site.port, TCPConnectSettings(), EXPECT, replace(EXPECT, expect=b"ready"))
+        assert (first, second, third) == ("", "", "answer: connection closed after SOME bytes without 'ready'")
+
+    def test_one_that_closes_idle_connections_stays_up(self, site: Site) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                ports = [site.port, *site.secure.values(), *([site.tcp_port] if site.tcp_port else [])]
+                monitors = [monitor for port in ports for monitor in watch(world, port, IDLE)]
+                await world.until(lambda: all(monitor.up_results >= 2 for monitor in monitors))
+                assert [monitor.down_results for monitor in monitors] == [0] * len(monitors)
+
+        run(main)
+
+
+class TestTLS:
+    @of("nginx", "haproxy", "lighttpd")
+    @pytest.mark.parametrize(
+        ("kind", "reason"),
+        [
+            ("good", ""),
+            ("expired", "tls: certificate has expired"),
+            ("other", "tls: hostname mismatch, certificate is not valid for 'a.example'"),
+        ],
+    )
+    def test_the_certificate_is_judged_where_that_is_wanted(self, site: Site, kind: str, reason: str) -> None:
+        verified = [https(http_version=version, verify=True, ca=site.authority) for version in VERSIONS]
+        tls = TLSSettings("a.example", verify=True, ca=site.authority)
+        assert said(site.secure[kind], *verified, tls) == [reason] * 3
+        assert said(site.secure[kind], https(), TLSSettings()) == ["", ""]
+
+    def test_a_port_without_tls_is_down(self, site: Site) -> None:
+        silent = site.name == "varnish"
+        reason = "tls: connection closed during the handshake" if silent else "tls: wrong version number"
+        assert said(site.port, https(), TLSSettings()) == [reason] * 2
+
+
+class TestBroken:
+    """In each of these the server is left as it was found."""
+
+    def test_one_that_hangs_has_connections_but_says_nothing(self, site: Site) -> None:
+        secured = []
+        site.server.pause()
+        try:
+            plain = said(site.port, fetching("ok", timeout=0.4), EXPECT, TCPConnectSettings(), IDLE)
+            if site.secure:
+                secured = said(site.secure["good"], https(timeout=0.4), TLSSettings(timeout=0.4))
+        finally:
+            site.server.resume()
+        assert plain == [
+            "headers: TIME without a byte (connected in TIME)",
+            "answer: TIME without a byte (connected in TIME)",
+            "",  # the kernel speaks for it
+            "",
+        ]
+        assert secured == ["tls: handshake timeout after TIME (connected in TIME)"] * len(secured)
+        assert said(site.port, fetching("ok"), EXPECT) == ["", ""]
+
+    def test_one_that_dies_refuses_and_is_up_when_it_is_back(self, site: Site) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitors = watch(world, site.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE)
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+                site.server.kill()
+                try:
+                    await world.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                    assert not any(monitor.up for monitor in monitors)
+                finally:
+                    site.server.start()
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+
+        run(main, timeout=60.0)
+
+    @of("haproxy", "varnish")
+    def test_one_whose_origin_is_dead_or_hangs_says_so(self, site: Site) -> None:
+        assert site.origin is not None
+        site.origin.pause()
+        try:
+            hanging = said(site.port, fetching("ok"), TCPConnectSettings())
+        finally:
+            site.origin.resume()
+        site.origin.kill()
+        try:
+            dead = said(site.port, fetching("ok"), TCPConnectSettings())
+        finally:
+            site.origin.start()
+        timeout = 504 if site.name == "haproxy" else 503
+        assert hanging == [f"status: HTTP {timeout}, wanted 200", ""]
+        assert dead == ["status: HTTP 503, wanted 200", ""]
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitors = watch(world, site.port, fetching("ok"))
+                await world.until(lambda: all(m.up for m in monitors))  # varnish asks nobody who refused for 250 ms
+
+        run(main)
+
+    @of(*RELOADS)
+    def test_one_that_reads_its_configuration_again_stays_up(self, site: Site) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                patient = replace(EXPECT, timeout=5.0)  # lighttpd answers nobody until those who were there are gone
+                often = {"interval": 0.01}
+                fetched = watch(world, site.port, fetching("ok", **often), fetching("chunked.sh", **often), patient)
+                idle = watch(world, site.port, IDLE)
+                await world.until(lambda: all(monitor.up for monitor in fetched + idle))
+                before = [monitor.up_results for monitor in idle]
+                site.server.reload(RELOADS[site.name])
+                # An idle connection is closed, in order, and there is another.
+                await world.until(lambda: all(m.up_results > n for m, n in zip(idle, before, strict=True)))
+                enough = [monitor.up_results + 10 for monitor in fetched]
+                await world.until(lambda: all(m.up_results >= n for m, n in zip(fetched, enough, strict=True)))
+                assert [monitor.down_results for monitor in fetched + idle] == [0] * 8
+                assert len(world.reports) == 8
+
+        run(main)
