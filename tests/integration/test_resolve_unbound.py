@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import socket
-import subprocess
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
 from ipaddress import ip_address
@@ -21,35 +17,10 @@ from twisted.internet.task import deferLater
 from pybal.model import Address
 from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, lookup
 from tests.reactor import run
+from tests.servers.process import Server, accepts, free_ports
+from tests.servers.unbound import unbound_with
 
-UNBOUND = shutil.which("unbound", path="/usr/sbin:/usr/bin")
 PATIENCE = 20.0
-
-pytestmark = pytest.mark.skipif(UNBOUND is None, reason="needs unbound: apt-get install unbound")
-
-CONF = """
-server:
-    interface: 127.0.0.1
-    interface: 127.0.0.3
-    port: {port}
-    chroot: ""
-    username: ""
-    pidfile: ""
-    directory: "{directory}"
-    use-syslog: no
-    logfile: "{directory}/log"
-    verbosity: 0
-    do-ip6: no
-    do-not-query-address: 192.0.2.1
-    local-zone: "test." static
-    local-zone: "refused.example." refuse
-{records}
-forward-zone:
-    name: "broken.example."
-    forward-addr: 192.0.2.1
-remote-control:
-    control-enable: no
-"""
 
 RECORDS = (
     "web1.test. 300 A 10.0.0.1",
@@ -63,44 +34,23 @@ RECORDS = (
 )
 
 
-def free_port() -> int:
-    """Return a port that is free at this moment, for UDP and TCP."""
-    while True:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                udp.bind(tcp.getsockname())
-                return int(udp.getsockname()[1])
-
-
 class Unbound:
     """An unbound that answers for ``test.`` at 127.0.0.1 and 127.0.0.3, and for nothing else."""
 
     def __init__(self, directory: Path) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
+        self._server: Server | None = None
 
     def start(self, *records: str) -> None:
-        conf = self._directory / "unbound.conf"
-        lines = "\n".join(f'    local-data: "{record}"' for record in records or RECORDS)
-        conf.write_text(CONF.format(port=self.port, directory=self._directory, records=lines))
-        self._process = subprocess.Popen([UNBOUND or "", "-d", "-c", str(conf)])
-        deadline = time.monotonic() + PATIENCE
-        while not self._listens():
-            assert self._process.poll() is None, "unbound has ended"
-            assert time.monotonic() < deadline, "unbound does not listen"
-            time.sleep(0.02)
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        addresses = ("127.0.0.1", "127.0.0.3")
+        ready = partial(accepts, self.port)
+        self._server = unbound_with(self._directory, self.port, records or RECORDS, addresses, ready)
+        self._server.start()
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
-            self._process.wait(PATIENCE)
-            self._process = None
+        if self._server is not None:
+            self._server.stop()
 
     def restart(self, *records: str) -> None:
         self.stop()
@@ -232,7 +182,7 @@ def test_a_server_that_cannot_tell_is_no_definite_answer(unbound: Unbound, files
 
 @pytest.mark.usefixtures("impatient")
 def test_a_server_that_is_down_is_no_definite_answer(files: Path) -> None:
-    failed = refusal(files, free_port(), "web1.test")
+    failed = refusal(files, free_ports(1)[0], "web1.test")
     assert str(failed) in ("Connection refused from 127.0.0.1", "no answer in 0.5 s from 127.0.0.1")
     assert not failed.definite
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -15,20 +14,19 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.pattern import Pattern
 from pybal.config.settings import (
     IdleConnectionSettings,
-    MonitorSettings,
     ProxyFetchSettings,
     TCPConnectSettings,
     TLSSettings,
 )
-from pybal.monitors.base import Monitor
 from tests.certificates import Authority
 from tests.reactor import run
 from tests.scripted import World
 from tests.servers.haproxy import bound, haproxy
 from tests.servers.lighttpd import lighttpd
 from tests.servers.nginx import listening, nginx
-from tests.servers.process import LOOPBACK, Server, free_ports
+from tests.servers.process import Server, free_ports
 from tests.servers.varnish import varnish
+from tests.servers.watching import last, said, watch
 
 VERSIONS = ("1.0", "1.1")
 METHODS = ("GET", "HEAD")
@@ -195,38 +193,6 @@ def fetching(path: str, **options: object) -> ProxyFetchSettings:
 
 def https(**options: object) -> ProxyFetchSettings:
     return fetching("", urls=("https://a.example/ok",), **options)
-
-
-def watch(world: World, port: int, *settings: MonitorSettings) -> list[Monitor]:
-    """Start monitors of a server at both its addresses, all at once and not within a second."""
-    monitors = []
-    for world.host in LOOPBACK:
-        monitors += [world.monitor(one, port=port) for one in settings]
-    world.engine._schedule._sweep_end = 0
-    return monitors
-
-
-def last(monitor: Monitor) -> str:
-    """Return what its last result says, empty for up."""
-    result = list(monitor.history())[-1].result
-    return result.text if result.reason else ""
-
-
-def said(port: int, *settings: MonitorSettings) -> list[str]:
-    """Return what the first result of each monitor of a server says, the same at both its addresses but for times."""
-
-    async def main(reactor: EPollReactor) -> list[str]:
-        async with World(reactor) as world:
-            monitors = watch(world, port, *settings)
-            await world.until(lambda: all(monitor.up is not None for monitor in monitors))
-            world.stop_monitors()
-            return [last(monitor) for monitor in monitors]
-
-    reasons = [re.sub(r"\b\d+(\.\d+)? m?s\b", "TIME", reason) for reason in run(main)]
-    reasons = [re.sub(r"after \d+ bytes", "after SOME bytes", reason) for reason in reasons]
-    four, six = reasons[: len(settings)], reasons[len(settings) :]
-    assert four == six
-    return four
 
 
 GET = b"GET /ok HTTP/1.0\r\nHost: a.example\r\n\r\n"

@@ -1,0 +1,110 @@
+"""DNSQuery and UDP against unbound, BIND, NSD and dnsmasq: healthy, hanging, dead and while reading their files again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.settings import DNSQuerySettings, TCPConnectSettings, UDPSettings
+from tests.reactor import run
+from tests.scripted import World
+from tests.servers.bind import bind
+from tests.servers.dnsmasq import dnsmasq
+from tests.servers.nsd import nsd
+from tests.servers.process import Server, free_ports
+from tests.servers.unbound import unbound
+from tests.servers.watching import last, said, watch
+
+WWW = DNSQuerySettings(("www.test",), interval=0.05, timeout=5.0)
+UDP = UDPSettings(interval=0.05, timeout=0.1, icmp_timeout=0.1)
+
+
+@dataclass(frozen=True, slots=True)
+class NameServer:
+    server: Server
+    port: int
+
+
+@pytest.fixture(scope="module", params=[unbound, bind, nsd, dnsmasq], ids=["unbound", "BIND", "NSD", "dnsmasq"])
+def names(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NameServer]:
+    make: Callable[[Path, int], Server] = request.param
+    (port,) = free_ports(1)
+    with make(tmp_path_factory.mktemp("names"), port) as server:
+        yield NameServer(server, port)
+
+
+def asking(*hostnames: str, fail_on_nxdomain: bool = False) -> DNSQuerySettings:
+    return replace(WWW, hostnames=hostnames, fail_on_nxdomain=fail_on_nxdomain)
+
+
+class TestHealthy:
+    def test_it_is_up_with_records_without_and_with_more_than_a_datagram_holds(self, names: NameServer) -> None:
+        assert said(names.port, asking("www.test"), asking("four.test"), asking("large.test")) == [""] * 3
+
+    def test_more_than_a_datagram_holds_came_over_tcp(self, names: NameServer) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitors = watch(world, names.port, asking("large.test"))
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+                assert all(next(iter(monitor.history())).result.received > 1000 for monitor in monitors)
+
+        run(main)
+
+    def test_a_name_that_does_not_exist_is_up_unless_told_otherwise(self, names: NameServer) -> None:
+        strict = asking("no.test", fail_on_nxdomain=True)
+        assert said(names.port, asking("no.test"), strict) == ["", "answer: NXDOMAIN for no.test A"]
+
+    def test_its_ports_are_open(self, names: NameServer) -> None:
+        assert said(names.port, UDP, TCPConnectSettings()) == ["", ""]
+
+
+class TestBroken:
+    def test_one_that_refuses_to_answer_says_so(self, names: NameServer) -> None:
+        assert said(names.port, asking("refused.example")) == ["answer: REFUSED for refused.example A"]
+
+    @pytest.mark.parametrize("names", [unbound, bind, nsd], indirect=True, ids=["unbound", "BIND", "NSD"])
+    def test_one_that_fails_says_so(self, names: NameServer) -> None:
+        assert said(names.port, asking("broken.example")) == ["answer: SERVFAIL for broken.example A"]
+
+    def test_one_that_hangs_is_down_but_its_ports_are_open(self, names: NameServer) -> None:
+        names.server.pause()
+        try:
+            reasons = said(names.port, replace(WWW, timeout=0.4), UDP, TCPConnectSettings())
+        finally:
+            names.server.resume()
+        assert reasons == ["query: TIME without an answer", "", ""]
+        assert said(names.port, WWW) == [""]
+
+    def test_one_that_dies_refuses_and_is_up_with_the_next_check_when_it_is_back(self, names: NameServer) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitors = watch(world, names.port, WWW, UDP)
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+                names.server.kill()
+                try:
+                    await world.until(lambda: not any(monitor.up for monitor in monitors))
+                    assert [last(monitor) for monitor in monitors] == ["query: refused", "icmp: refused"] * 2
+                finally:
+                    names.server.start()
+                failures = [monitor.down_results for monitor in monitors]
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+                assert all(m.down_results <= n + 1 for m, n in zip(monitors, failures, strict=True))
+
+        run(main, timeout=60.0)
+
+    def test_one_that_reads_its_files_again_stays_up(self, names: NameServer) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                often = replace(WWW, interval=0.01)
+                monitors = watch(world, names.port, often, replace(often, hostnames=("large.test",)))
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+                enough = [monitor.up_results + 50 for monitor in monitors]
+                names.server.reload()
+                await world.until(lambda: all(m.up_results >= n for m, n in zip(monitors, enough, strict=True)))
+                assert [monitor.down_results for monitor in monitors] == [0] * 4
+
+        run(main)
