@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 from urllib.parse import unquote
 
@@ -29,13 +29,15 @@ _STREAM = 1
 _FRAME_HEADER = 9
 _SETTINGS = 4
 """The type of frame that a server's words begin with (RFC 9113 §3.4)."""
+_GOAWAY = 7
+_LAST_STREAM = 0x7FFFFFFF
 _MESSAGE_SHOWN = 200
 
 
 class GRPCCheck(Talk):
     """A check that passes when the server says SERVING of a service, of itself if that is empty."""
 
-    __slots__ = ("_answered_at", "_authority", "_beginning", "_connection", "_facts", "_message", "_service")
+    __slots__ = ("_answered_at", "_authority", "_beginning", "_connection", "_facts", "_frames", "_message", "_service")
 
     _connection: H2Connection
 
@@ -54,12 +56,13 @@ class GRPCCheck(Talk):
         super().__init__(engine, target, timeout, done, context=context, server_name=server_name)
         self._service = service
         self._authority = authority
-        self._beginning = self._message = b""
+        self._beginning = self._frames = self._message = b""
         self._facts: dict[str, str] = {}
         self._answered_at = 0.0
 
     def _begin(self) -> None:
-        self._beginning, self._message, self._answered_at = b"", b"", 0.0
+        self._beginning = self._frames = self._message = b""
+        self._answered_at = 0.0
         self._facts = {}
         connection = self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         connection.initiate_connection()
@@ -90,17 +93,30 @@ class GRPCCheck(Talk):
         if self._received > ANSWER_LIMIT:
             raise CheckFailed(self._phase, f"more than {ANSWER_LIMIT} bytes", "too long")
         self._look_at_the_beginning(data)
-        try:
-            events = self._connection.receive_data(data)
-        except ProtocolError as error:
-            raise CheckFailed(self._phase, f"not HTTP/2: {error}"[:_MESSAGE_SHOWN], "not HTTP/2") from None
-        if any(self._heard(event) for event in events):
-            return True
+        for frame in self._whole(data):
+            if _answers_first(frame):
+                continue  # h2 would hear no more
+            try:
+                events = self._connection.receive_data(frame)
+            except ProtocolError as error:
+                raise CheckFailed(self._phase, f"not HTTP/2: {error}"[:_MESSAGE_SHOWN], "not HTTP/2") from None
+            if any(self._heard(event) for event in events):
+                return True
         self._say(self._connection.data_to_send())
         return False
 
+    def _whole(self, data: bytes) -> Iterator[bytes]:
+        """Take frames off what has come, each as soon as it is whole."""
+        self._frames += data
+        while len(self._frames) >= _FRAME_HEADER:
+            end = _FRAME_HEADER + int.from_bytes(self._frames[:3], "big")
+            if len(self._frames) < end:
+                return
+            frame, self._frames = self._frames[:end], self._frames[end:]
+            yield frame
+
     def _look_at_the_beginning(self, data: bytes) -> None:
-        """Fail if it is not a frame of settings: h2 would wait for as many bytes as garbage announces."""
+        """Fail if it is not a frame of settings, rather than wait for as many bytes as garbage announces."""
         missing = _FRAME_HEADER - len(self._beginning)
         if missing:
             self._beginning += data[:missing]
@@ -137,6 +153,12 @@ class GRPCCheck(Talk):
     def _steps(self) -> Sequence[float]:
         steps = super()._steps()
         return (*steps[:3], self._answered_at - self._started_at if self._answered_at else NEVER) if steps else ()
+
+
+def _answers_first(frame: bytes) -> bool:
+    """Tell whether it says that the server goes away in order, after the answer to our call (RFC 9113 §6.8)."""
+    last, error = frame[_FRAME_HEADER : _FRAME_HEADER + 4], frame[_FRAME_HEADER + 4 : _FRAME_HEADER + 8]
+    return frame[3] == _GOAWAY and error == bytes(4) and int.from_bytes(last, "big") & _LAST_STREAM >= _STREAM
 
 
 def _judge_head(facts: dict[str, str]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,88 +18,61 @@ from pybal.config.settings import GRPCSettings
 from tests.certificates import self_signed
 from tests.reactor import run
 from tests.scripted import Peer, World, saying
+from tests.servers.grpc import grpc
+from tests.servers.haproxy import bound, haproxy
+from tests.servers.nginx import listening, nginx
+from tests.servers.process import Server, free_ports
+from tests.servers.watching import last, said, watch
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-GRPC = pytest.mark.skipif(
-    not importlib.util.find_spec("grpc_health"), reason="no gRPC server: pip install grpcio grpcio-health-checking"
-)
-SERVER = """
-import sys
-from concurrent.futures import ThreadPoolExecutor
-import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-pem = open(sys.argv[1], "rb").read()
-servicer = health.HealthServicer()
-servers = [grpc.server(ThreadPoolExecutor(4)) for _ in range(3)]
-for server in servers[:2]:
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-for name, status in (("", "SERVING"), ("good.Service", "SERVING"), ("bad.Service", "NOT_SERVING"), ("odd", "UNKNOWN")):
-    servicer.set(name, health_pb2.HealthCheckResponse.ServingStatus.Value(status))
-credentials = grpc.ssl_server_credentials([(pem, pem)])
-ports = [
-    servers[0].add_insecure_port("[::]:0"),
-    servers[1].add_secure_port("[::]:0", credentials),
-    servers[2].add_insecure_port("[::]:0"),
-]
-for server in servers:
-    server.start()
-print(*ports, flush=True)
-for line in sys.stdin:
-    name, status = line.split()
-    servicer.set("" if name == "-" else name, health_pb2.HealthCheckResponse.ServingStatus.Value(status))
-    print("done", flush=True)
-for server in servers:
-    server.stop(0)
+HAPROXY = """
+frontend grpc
+{bind}
+    default_backend grpc
+backend grpc
+    server one 127.0.0.1:{plain} proto h2
+"""
+NGINX = """
+    keepalive_requests 1;
+    server {{ {listen} location / {{ grpc_pass grpc://127.0.0.1:{plain}; }} }}
 """
 
 
-class GRPCServer:
-    """Its ports: plain, with TLS, and one without a health service."""
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A gRPC server with its ports: plain, with TLS, and one without a health service."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        self._in, self._out = process.stdin, process.stdout
-        self.plain, self.secure, self.bare = map(int, self._out.readline().split())
-
-    def set(self, name: str, status: str) -> None:
-        self._in.write(f"{name} {status}\n")
-        self._in.flush()
-        assert self._out.readline() == "done\n"
+    server: Server
+    plain: int
+    secure: int
+    bare: int
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRPCServer]:
-    pem = self_signed(tmp_path_factory.mktemp("grpc"))
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(pem)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield GRPCServer(process)
-    finally:
-        process.terminate()
-        process.communicate()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory = tmp_path_factory.mktemp("grpc")
+    ports = free_ports(3)
+    with grpc(directory, self_signed(directory), *ports) as server:
+        yield Site(server, *ports)
 
 
-def first(settings: GRPCSettings, port: int, host: str = "127.0.0.1") -> tuple[bool, str]:
-    async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor, host) as world:
-            world.monitor(settings, port=port)
-            report = await world.report()
-            return report.up, report.reason
+@contextmanager
+def behind(site: Site, directory: Path, kind: str) -> Iterator[int]:
+    """Have a proxy in front of the gRPC server; give its port."""
+    (port,) = free_ports(1)
+    if kind == "haproxy":
+        proxy = haproxy(directory, HAPROXY.format(bind=bound(port, "proto", "h2"), plain=site.plain), port)
+    else:
+        proxy = nginx(directory, NGINX.format(listen=listening(port, "http2"), plain=site.plain), port)
+    with proxy:
+        yield port
 
-    return run(main)
 
-
-@GRPC
 class TestRealServer:
-    @HOSTS
     @pytest.mark.parametrize("service", ["", "good.Service"])
-    @pytest.mark.parametrize("tls", [False, True])
-    def test_a_service_that_serves_is_up(self, server: GRPCServer, service: str, tls: bool, host: str) -> None:
-        port = server.secure if tls else server.plain
-        assert first(GRPCSettings(service, tls), port, host) == (True, "")
+    def test_a_service_that_serves_is_up(self, site: Site, service: str) -> None:
+        assert said(site.plain, GRPCSettings(service)) == [""]
+        assert said(site.secure, GRPCSettings(service, tls=True)) == [""]
 
     @pytest.mark.parametrize(
         ("service", "reason"),
@@ -109,33 +82,66 @@ class TestRealServer:
             ("no.Service", "status: NOT_FOUND '', wanted OK"),
         ],
     )
-    def test_any_other_status_is_down(self, server: GRPCServer, service: str, reason: str) -> None:
-        assert first(GRPCSettings(service), server.plain) == (False, reason)
-        assert first(GRPCSettings(service, tls=True), server.secure) == (False, reason)
+    def test_any_other_status_is_down(self, site: Site, service: str, reason: str) -> None:
+        assert said(site.plain, GRPCSettings(service)) == [reason]
+        assert said(site.secure, GRPCSettings(service, tls=True)) == [reason]
 
-    def test_a_server_without_a_health_service_is_down(self, server: GRPCServer) -> None:
-        assert first(GRPCSettings(), server.bare) == (False, "status: UNIMPLEMENTED 'Method not found!', wanted OK")
+    def test_a_server_without_a_health_service_is_down(self, site: Site) -> None:
+        assert said(site.bare, GRPCSettings()) == ["status: UNIMPLEMENTED 'Method not found!', wanted OK"]
 
-    def test_plain_and_tls_do_not_mix(self, server: GRPCServer) -> None:
-        assert first(GRPCSettings(tls=True), server.plain) == (False, "tls: wrong version number")
-        up, reason = first(GRPCSettings(timeout=1.0), server.secure)
-        assert not up
+    def test_plain_and_tls_do_not_mix(self, site: Site) -> None:
+        assert said(site.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
+        (reason,) = said(site.secure, GRPCSettings(timeout=1.0))
         assert reason.startswith("headers: ")
 
-    def test_a_server_that_stops_serving_and_serves_again(self, server: GRPCServer) -> None:
+    def test_a_server_that_stops_serving_and_serves_again(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                monitor = world.monitor(GRPCSettings("turns", interval=0.05), port=server.plain)
+                monitor = world.monitor(GRPCSettings("turns", interval=0.05), port=site.plain)
                 assert (await world.report()).up
-                server.set("turns", "NOT_SERVING")
+                site.server.say("turns NOT_SERVING")
                 assert (await world.report()).reason == "status: NOT_SERVING, wanted SERVING"
-                server.set("turns", "SERVING")
+                site.server.say("turns SERVING")
                 assert (await world.report()).up
                 assert (monitor.name, monitor.up_transitions, monitor.down_transitions) == ("gRPC", 2, 1)
                 assert list(list(monitor.history())[-1].result.phases)[:3] == ["connect", "first byte", "headers"]
 
-        server.set("turns", "SERVING")
         run(main)
+
+    def test_one_that_hangs_has_connections_but_says_nothing(self, site: Site) -> None:
+        site.server.pause()
+        try:
+            plain = said(site.plain, GRPCSettings(timeout=0.4))
+            secure = said(site.secure, GRPCSettings(tls=True, timeout=0.4))
+        finally:
+            site.server.resume()
+        assert plain == ["headers: TIME without a byte (connected in TIME)"]
+        assert secure == ["tls: handshake timeout after TIME (connected in TIME)"]
+
+    def test_one_that_dies_refuses_and_is_up_when_it_is_back(self, site: Site) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitors = watch(world, site.plain, GRPCSettings(interval=0.05))
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+                site.server.kill()
+                try:
+                    await world.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                finally:
+                    site.server.start()
+                await world.until(lambda: all(monitor.up for monitor in monitors))
+
+        run(main, timeout=60.0)
+
+    @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
+    def test_one_behind_a_proxy_is_up_until_it_dies(self, site: Site, proxy: str, status: int, tmp_path: Path) -> None:
+        with behind(site, tmp_path, proxy) as port:
+            asked = said(port, GRPCSettings(), GRPCSettings("bad.Service"))
+            assert asked == ["", "status: NOT_SERVING, wanted SERVING"]
+            site.server.kill()
+            try:
+                assert said(port, GRPCSettings()) == [f"status: HTTP {status}, wanted 200"]
+            finally:
+                site.server.start()
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -205,6 +211,24 @@ class TestScripted:
     @HOSTS
     def test_serving_is_up(self, host: str) -> None:
         assert scripted(saying(answer()), host) == (True, "")
+
+    @pytest.mark.parametrize("stream", [b"\x7f\xff\xff\xff", b"\0\0\0\1"], ids=["any", "ours"])
+    def test_a_server_that_goes_away_after_its_answer_is_up(self, stream: bytes) -> None:
+        goaway = frame(7, 0, 0, stream + bytes(4))
+        assert scripted(saying(SETTINGS + goaway + answer()[9:])) == (True, "")
+        assert scripted(saying(answer()[:-21] + goaway + answer()[-21:])) == (True, "")
+
+    @pytest.mark.parametrize(
+        ("payload", "reason"),
+        [
+            (b"\0\0\0\1" + bytes(3) + b"\x0b", "headers: the server is going away: ENHANCE_YOUR_CALM"),
+            (bytes(8), "headers: the server is going away: NO_ERROR"),
+            (b"\0\0\0\1", "headers: not HTTP/2: "),
+        ],
+    )
+    def test_a_server_that_goes_away_at_once_is_down(self, payload: bytes, reason: str) -> None:
+        up, text = scripted(saying(SETTINGS + frame(7, 0, 0, payload)))
+        assert (up, text.startswith(reason)) == (False, True), text
 
     def test_it_may_come_byte_by_byte_if_in_time(self) -> None:
         async def main(reactor: EPollReactor) -> None:

@@ -95,7 +95,8 @@ class Server:
             process = self._process = subprocess.Popen(
                 self._command,
                 cwd=self._directory,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
+                bufsize=0,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -130,6 +131,12 @@ class Server:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def say(self, line: str) -> None:
+        """Have it read a line."""
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
     def _tell(self, number: int) -> None:
         assert self._process is not None
         with suppress(ProcessLookupError):
@@ -145,5 +152,5 @@ class Server:
             process.wait(PATIENCE)
         finally:
             self._tell(signal.SIGKILL)  # also what it left behind
-            process.wait()
+            process.communicate()
             self._process = None
