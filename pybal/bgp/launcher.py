@@ -1,0 +1,29 @@
+"""Becomes another program whose life is tied to that of the daemon: killed by the kernel when the daemon's thread ends.
+
+``launcher.py PID PROGRAM ARGUMENT...``, where PID is the daemon's. Standard library only, run with -I -S.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Tie, make sure that there still is somebody to be tied to, and execute."""
+    daemon, program = int(sys.argv[1]), sys.argv[2:]
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
+        sys.exit(f"prctl(PR_SET_PDEATHSIG): {os.strerror(ctypes.get_errno())}")
+    if os.getppid() != daemon:
+        sys.exit("the daemon ended before its child began")
+    try:
+        os.execv(program[0], program)  # noqa: S606  # that there is no shell is the point
+    except OSError as error:
+        sys.exit(f"{program[0]}: {error.strerror}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Our settings in ExaBGP's words: its configuration file, its environment, its commands. Pure.
+
+Written for the grammar that 4.2.21 to 5.0 have in common. There is no quoting in it, so what it cannot carry is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from pybal.bgp.model import Announcement
+from pybal.config.settings import BGPSettings, PeerSettings
+from pybal.model import Address
+
+PROCESS = "pybal"
+GRACEFUL_SHUTDOWN = "65535:0"
+"""RFC 8326."""
+
+_API = (
+    f"api {{ processes [ {PROCESS} ]; neighbor-changes; fsm; "
+    "send { parsed; update; notification; } receive { parsed; notification; open; } }"
+)
+_WORD = re.compile(r"[^\s;{}\"'\[\]\\#]+")
+_PASSWORD = re.compile(r"[\x21\x23-\x3a\x3c-\x5b\x5d-\x7a\x7c\x7e]{1,80}")
+_COMMUNITY = re.compile(r"[0-9]+(:[0-9]+){1,2}")
+
+
+class UnfitError(ValueError):
+    """ExaBGP's configuration cannot say this; never holds a password."""
+
+
+def configuration(
+    settings: BGPSettings,
+    run: Sequence[str],
+    passwords: Mapping[Address, str],
+    asns: Mapping[Address, int],
+) -> str:
+    """Return exabgp.conf. ``run`` is the relay's command; raises :class:`UnfitError`.
+
+    ``asns`` are the numbers to take for peers whose settings name none: without one the peer's word is taken (``auto``),
+    which ExaBGP 4 cannot do.
+    """
+    for word in run:
+        if not _WORD.fullmatch(word):
+            raise UnfitError(
+                f"a path that exabgp cannot run: {word!r}, wanted one without blanks, quotes and ; {{ }} [ ] # \\"
+            )
+    parts = [f"process {PROCESS} {{\n    run {' '.join(run)};\n    encoder json;\n}}\n"]
+    for peer in settings.peers:
+        options = _neighbor(peer, settings, passwords.get(peer.address, ""), asns.get(peer.address))
+        parts.append(f"neighbor {peer.address} {{\n" + "".join(f"    {option}\n" for option in options) + "}\n")
+    return "\n".join(parts)
+
+
+def _neighbor(peer: PeerSettings, settings: BGPSettings, password: str, asn: int | None) -> list[str]:
+    for value in (*peer.communities, *peer.large_communities):
+        if not _COMMUNITY.fullmatch(value):
+            raise UnfitError(f"community {value!r} of peer {peer.address}, wanted numbers joined by colons")
+    local = local_address(peer, settings)
+    options = [
+        f"router-id {_router_id(peer, settings)};",
+        # The unspecified address leaves the choice to the kernel, in 4.2 as in 5.0; "auto" works in neither with MD5.
+        f"local-address {local or ('0.0.0.0' if peer.address.version == 4 else '::')};",  # noqa: S104, PLR2004  # connects from there
+        f"local-as {peer.local_asn};",
+        f"peer-as {peer.peer_asn or asn or 'auto'};",
+        f"hold-time {peer.hold_time};",
+        "adj-rib-in false;",
+        "group-updates true;",
+    ]
+    if local is not None and local in settings.local_ips:
+        # The socket is shared with tcp.bind; this is what gives it the peer's MD5 key.
+        options.append(f"listen {settings.local_port};")
+    if password:
+        if not _PASSWORD.fullmatch(password):
+            raise UnfitError(
+                f"the MD5 password of peer {peer.address} is empty, longer than 80 characters, or has one that "
+                'exabgp cannot carry, wanted printable ASCII without blanks and " ; { } \\'
+            )
+        options.append(f'md5-password "{password}";')
+    if peer.ttl_security:
+        options += ["outgoing-ttl 255;", "incoming-ttl 255;"]
+    elif peer.multihop:
+        options.append(f"outgoing-ttl {peer.multihop};")
+    return [
+        *options,
+        # With graceful restart the peers would keep the routes of a dead balancer.
+        "capability { asn4 enable; route-refresh enable; graceful-restart disable; }",
+        "family { ipv4 unicast; ipv6 unicast; }",
+        _API,
+    ]
+
+
+def local_address(peer: PeerSettings, settings: BGPSettings) -> Address | None:
+    """Return the address we connect from, or ``None`` for the kernel's choice.
+
+    Where we listen on one address of the family it is that one: ExaBGP takes a peer's connection only for a session with the
+    address that it came to.
+    """
+    listening = [ip for ip in settings.local_ips if ip.version == peer.address.version]
+    return peer.local_address or (listening[0] if len(listening) == 1 else None)
+
+
+def _router_id(peer: PeerSettings, settings: BGPSettings) -> Address:
+    for address in (peer.router_id, peer.local_address, *settings.local_ips, peer.nexthop_ipv4):
+        if address is not None and address.version == 4:  # noqa: PLR2004  # a router's name is an IPv4 address
+            return address
+    raise UnfitError(
+        f"no router ID for peer {peer.address}: wanted bgp-router-id, or an IPv4 local address or next hop"
+    )
+
+
+def environment(settings: BGPSettings, user: str) -> dict[str, str]:
+    """Return the whole environment of ExaBGP: nothing of ours may reach it, and no file may change what it does."""
+    options = {
+        # Privileges are not dropped: to change them clears what ties its life to ours (prctl(2), PR_SET_PDEATHSIG).
+        "daemon.user": user,
+        "daemon.drop": "false",
+        "daemon.daemonize": "false",
+        "daemon.pid": "",
+        "daemon.umask": "0o077",
+        "log.enable": "true",
+        "log.destination": "stdout",
+        "log.level": "WARNING",
+        "log.short": "true",
+        "api.cli": "false",
+        "api.ack": "true",
+        "api.respawn": "false",
+        "api.terminate": "true",
+        "api.encoder": "json",
+        "tcp.bind": " ".join(map(str, settings.local_ips)),
+        "tcp.port": str(settings.local_port),
+        "tcp.once": "false",
+        "tcp.delay": "0",
+        "reactor.speed": "10",
+    }
+    return {
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "EXABGP_ENVFILE": "/nonexistent",
+        **{f"exabgp.{name}": value for name, value in options.items()},
+    }
+
+
+def next_hop(peer: PeerSettings, announcement: Announcement) -> Address | None:
+    """Return where a peer is to send packets for a VIP; ``None`` if it is not told of VIPs of that family."""
+    return peer.nexthop_ipv4 if announcement.vip.version == 4 else peer.nexthop_ipv6  # noqa: PLR2004
+
+
+def announce(peer: PeerSettings, announcement: Announcement) -> bytes:
+    """Return the command that announces to one peer."""
+    words = [_route(peer, "announce", announcement)]
+    # With no path ExaBGP does what the kind of session wants: our own number to others, nothing within our system.
+    if peer.as_path and peer.as_path != (peer.local_asn,):
+        words.append(f"as-path [ {' '.join(map(str, peer.as_path))} ]")
+    communities = dict.fromkeys([*peer.communities, *([GRACEFUL_SHUTDOWN] if announcement.graceful_shutdown else [])])
+    for name, values in ("community", communities), ("large-community", peer.large_communities):
+        if values:
+            words.append(f"{name} [ {' '.join(values)} ]")
+    return " ".join(words).encode("ascii")
+
+
+def withdraw(peer: PeerSettings, announcement: Announcement) -> bytes:
+    """Return the command that withdraws from one peer what it was told."""
+    return _route(peer, "withdraw", announcement).encode("ascii")
+
+
+def _route(peer: PeerSettings, verb: str, announcement: Announcement) -> str:
+    hop = next_hop(peer, announcement)
+    return f"neighbor {peer.address} {verb} route {announcement.prefix} next-hop {hop} med {announcement.med}"
