@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,8 @@ from pybal.monitors.base import Monitor, Plan
 from pybal.monitors.shared import Sharing
 from pybal.resolve import Lookup, Resolver
 from pybal.sources import kinds as sources
+from pybal.sources.guarded import GuardedSource
+from pybal.sources.kept import Kept
 from pybal.status.listener import StatusFactory, listen
 from pybal.status.metrics import Family
 from pybal.status.site import Status
@@ -61,7 +64,10 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
 
 
 class App:
-    """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names."""
+    """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names.
+
+    ``state`` is a directory for what is to outlive it, if there is one.
+    """
 
     log = Logger()
 
@@ -74,8 +80,10 @@ class App:
         lookup: Lookup,
         random: Random,
         notifier: Notifier,
+        state: Path | None = None,
     ) -> None:
         self._settings = settings
+        self._state = state
         self._reactor = reactor
         self._backend = backend
         self._random = random
@@ -84,6 +92,7 @@ class App:
         self._sharing = Sharing(self._plan, self._engine)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(backend, reactor)
+        self._sources = {s.service.name: self._source(s) for s in settings.services}
         self._controllers = {s.service.name: self._controller(s) for s in settings.services}
         self._ports: list[IListeningPort] = []
 
@@ -116,12 +125,17 @@ class App:
             self._alerts(),
         )
 
+    def _source(self, settings: ServiceSettings) -> GuardedSource:
+        name, source = settings.service.name, settings.source
+        kept = None if self._state is None else Kept(self._state, name, source.url)
+        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall)
+
     def _controller(self, settings: ServiceSettings) -> Controller:
         service = settings.service
         plan = self._sharing.plan if settings.share_checks else self._plan
         return Controller(
             service,
-            sources.build(settings.source, reactor=self._reactor, random=self._random),
+            self._sources[service.name],
             self._resolver,
             [plan(monitor, service) for monitor in settings.monitors],
             want=partial(self._reconciler.want, service),
@@ -143,7 +157,8 @@ class App:
             ipvs_json=lambda: render.document(self._backend.table()),
             decisions=lambda service: self._controllers[service].decisions,
             monitors_of=lambda service, host: self._controllers[service].monitors_of(host),
-            wall=partial(datetime.now, UTC),
+            wall=_wall,
+            sources=self._sources.items,
             families=self._families,
         )
         factory = StatusFactory(status, self._reactor, host_names={socket.gethostname()})
@@ -177,6 +192,10 @@ class App:
                 yield Alert(
                     "", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers"
                 )
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
 
 
 def _freeze() -> None:

@@ -117,6 +117,7 @@ class _Run:
                 lookup=dns_lookup(self._reactor),
                 random=Random(),  # noqa: S311  # spreads checks, keeps no secret
                 notifier=Notifier(os.environ, self._reactor),
+                state=_state_directory(),
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=version("pybal"))
@@ -136,6 +137,12 @@ class _Run:
 async def _stop(app: App) -> None:
     await app.stop()
     log.info("Exiting...")
+
+
+def _state_directory() -> Path | None:
+    """Return where systemd lets us keep things, ``None`` without it."""
+    directories = os.environ.get("STATE_DIRECTORY", "")
+    return Path(directories.partition(":")[0]) if directories else None
 
 
 def _no_reload() -> None:

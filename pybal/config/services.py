@@ -16,6 +16,7 @@ from pybal.config.convert import (
     least,
     one_of,
     port,
+    seconds,
     share,
     source_url,
     texts,
@@ -56,9 +57,7 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
             initially_up=options.get("initial-state", _initial_state, "unknown") == "up",
             suspect_check=SuspectCheck(options.get("suspect-check", _suspect_check, SuspectCheck.ALERT)),
         ),
-        source=SourceSettings(
-            options.need("config", source_url, ""), allow_empty=options.get("allow-empty", boolean, False)
-        ),
+        source=_source(options),
         monitors=tuple(KINDS[name](options) for name in monitors),
         bgp=options.get("bgp", boolean, True),
         bgp_med=options.get("bgp-med", unsigned, bgp.med if bgp else 0),
@@ -70,6 +69,16 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
     _refuse_foreign_sources(options, settings)
     interval = max((getattr(monitor, "interval", 0.0) for monitor in settings.monitors), default=0.0)
     return replace(settings, service=replace(settings.service, interval=interval)) if interval else settings
+
+
+def _source(options: Options) -> SourceSettings:
+    return SourceSettings(
+        url=options.need("config", source_url, ""),
+        allow_empty=options.get("allow-empty", boolean, False),
+        max_step=options.get("max-depool-step", share, 0.5),
+        admin_floor=options.get("admin-floor", unsigned, 0),
+        max_age=options.get("source-max-age", seconds, 300.0),
+    )
 
 
 def _refuse_foreign_sources(options: Options, settings: ServiceSettings) -> None:

@@ -25,6 +25,10 @@ class Trouble(StrEnum):
     EMPTY = "empty"
     SHRUNK = "shrunk"
     """Too much of the list is gone at once."""
+    FLOOR = "floor"
+    """It disables more servers than it may."""
+    STALE = "stale"
+    """It says nothing, and a list of the past serves."""
 
 
 class SourceError(Exception):
@@ -43,7 +47,8 @@ class Source(Protocol):
 
     After :meth:`start` it calls ``listed`` with the whole list whenever it differs from the last one delivered, and
     ``failed`` when it cannot be read or is refused, as a whole or in part, once for each new reason; what was refused
-    stays as it was in the last good list. It calls neither after :meth:`stop`, and neither from within :meth:`start`.
+    stays as it was in the last good list. ``listed`` raises :class:`SourceError` for a list that is refused: that is then
+    a failure like any other. It calls neither after :meth:`stop`, and neither from within :meth:`start`.
     """
 
     @property

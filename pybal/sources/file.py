@@ -50,7 +50,6 @@ class FileSource:
         self._path = Path(settings.url.removeprefix("file://"))
         self._clock = reactor
         self._random = random
-        self._allow_empty = settings.allow_empty
         self._members: tuple[Member, ...] | None = None
         self._seen: _Identity | None = None
         self._applied: _Identity | None = None
@@ -74,12 +73,11 @@ class FileSource:
         self._call = self._clock.callLater(INTERVAL * self._random.uniform(0.9, 1.0), self._look)
         try:
             listing = self._new_listing()
+            if listing is not None:
+                self._deliver(listing)
         except SourceError as error:
             self._applied = None
             self._tell(error)
-        else:
-            if listing is not None:
-                self._deliver(listing)
 
     def _new_listing(self) -> Listing | None:
         """Return what the file says if it is new, ``None`` while it is as it was, or has not settled."""
@@ -97,8 +95,6 @@ class FileSource:
             self._wait_until_settled(restless_since)
             return None
         listing = parse(data, self._url, self._members)
-        if not listing.members and not self._allow_empty:
-            raise SourceError(f"{self._url}: lists no servers", Trouble.EMPTY)
         self._applied = identity
         return listing
 
@@ -111,12 +107,12 @@ class FileSource:
             self._call.reset(SETTLED)
 
     def _deliver(self, listing: Listing) -> None:
+        if listing.members != self._members:
+            self._listed(listing.members)
+            self._members = listing.members
         self.last_success = self._clock.seconds()
         if not listing.problems:
             self.problem = None
-        if listing.members != self._members:
-            self._members = listing.members
-            self._listed(listing.members)
         if listing.problems:
             self._tell(SourceError(f"{self._url}: {summary(listing.problems)}"))
 

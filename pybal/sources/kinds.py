@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from random import Random
 from types import MappingProxyType
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from pybal.config.settings import SourceSettings
 from pybal.sources.base import Source
 from pybal.sources.file import FileSource
+from pybal.sources.guarded import GuardedSource
+from pybal.sources.kept import Kept
 
 #: What makes a source of each scheme.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileSource})
@@ -17,12 +20,15 @@ SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileS
 
 def build(
     settings: SourceSettings,
+    kept: Kept | None = None,
     *,
     reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
     random: Random,
-) -> Source:
-    """Return the source that ``settings`` are of, not started yet; the scheme must be one of :data:`SUPPORTED`.
+    wall: Callable[[], datetime],
+) -> GuardedSource:
+    """Return the source that ``settings`` are of, under guard and not started yet; see :class:`GuardedSource`.
 
-    ``random`` spreads polls over time.
+    Its scheme must be one of :data:`SUPPORTED`. ``random`` spreads polls over time.
     """
-    return SUPPORTED[settings.scheme](settings, reactor=reactor, random=random)
+    source = SUPPORTED[settings.scheme](settings, reactor=reactor, random=random)
+    return GuardedSource(source, settings, kept, clock=reactor, wall=wall)

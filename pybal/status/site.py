@@ -17,6 +17,7 @@ from pybal.history import Clocks, Decision
 from pybal.model import Snapshot
 from pybal.monitors.base import Monitor
 from pybal.status import metrics, past, v1, views
+from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
 from pybal.status.page import html
 from pybal.status.process import process_families
@@ -49,7 +50,8 @@ class Status:
 
     ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
     tell what the IPVS backend holds. ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors
-    of a service's host; ``wall`` is the clock on the wall, for display. ``families`` gives metrics that are known elsewhere.
+    of a service's host; ``wall`` is the clock on the wall, for display. ``sources`` gives the pool sources by service,
+    ``families`` metrics that are known elsewhere.
     """
 
     clock: IReactorTime
@@ -60,6 +62,7 @@ class Status:
     decisions: Callable[[str], Iterable[Decision]]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     wall: Callable[[], datetime]
+    sources: Callable[[], origins.Sources] = tuple
     families: Callable[[], Iterable[Family]] = tuple
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, Answer] = field(default_factory=_page_files, init=False)
@@ -92,6 +95,7 @@ class Status:
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> Answer:
         pools = snapshot.pools
         now = self.clock.seconds()
+        clocks = Clocks(now, self.wall())
         match path:
             case ["ipvs"]:
                 return _either(as_json, self.ipvs_text, self.ipvs_json)
@@ -106,15 +110,18 @@ class Status:
             case ["pools", service, host, "history"] if service in pools and (
                 server := pools[service].servers.get(host)
             ):
-                monitors, clocks = self.monitors_of(service, host), Clocks(now, self.wall())
+                monitors = self.monitors_of(service, host)
                 return _either(as_json, past.results_text, past.results_json, server, monitors, clocks)
             case ["pools", service, "history"] if service in pools:
-                decisions, clocks = self.decisions(service), Clocks(now, self.wall())
+                decisions = self.decisions(service)
                 return _either(as_json, past.decisions_text, past.decisions_json, pools[service], decisions, clocks)
+            case ["sources"]:
+                return _either(as_json, origins.sources_text, origins.sources_json, self.sources(), clocks)
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
-        families = chain(_CONSTANT, self.families(), process_families())
+        sources = origins.families(self.sources(), Clocks(self.clock.seconds(), self.wall()))
+        families = chain(_CONSTANT, self.families(), sources, process_families())
         pieces = self._exposition.pieces(snapshot, self.monitors(), families)
         # The first at once: should it fail, there is still time to say so.
         first = next(pieces)

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Protocol
@@ -57,7 +59,7 @@ class _Pool:
 
     def source(self, *, allow_empty: bool) -> Source:
         settings = SourceSettings(f"file://{self._path}", allow_empty=allow_empty)
-        return build(settings, reactor=self.clock, random=Random(1))
+        return build(settings, reactor=self.clock, random=Random(1), wall=partial(datetime.now, UTC))
 
     def garble(self) -> None:
         self._put("<html>502 Bad Gateway</html>\n")

@@ -156,6 +156,33 @@ def test_a_broken_pool_file_changes_nothing_and_is_an_alert(site: Site, running:
     running.wait(lambda: "web.pool" not in running.get("/v1/alerts"), "the alert gone")
 
 
+def test_a_file_that_lost_most_of_its_servers_is_refused(site: Site, running: Daemon) -> None:
+    site.pool(*HOSTS, "127.0.1.4")
+    running.wait(lambda: "127.0.1.4" in running.get("/pools/web"), "four servers")
+    site.pool("127.0.1.1")
+    running.wait(lambda: "lists 1 servers where there were 4" in running.get("/v1/sources"), "the refusal")
+    assert "127.0.1.3" in running.get("/pools/web")
+    assert 'pybal_source_errors_total{service="web",kind="shrunk"} 1.0' in running.get("/metrics").splitlines()
+
+
+def test_a_start_without_the_pool_file_serves_the_list_of_last_time(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    with daemon(site.directory, endpoint=site.endpoint) as first:
+        first.wait(lambda: first.get("/pools/web").count("/up/pooled") == 3, "three servers pooled")
+        first.stop()
+    (site.directory / "web.pool").unlink()
+    with daemon(site.directory, endpoint=site.endpoint) as again:
+        again.wait(lambda: again.get("/pools/web").count("/up/pooled") == 3, "three servers pooled again")
+        assert "the list kept on disk serves" in again.get("/v1/alerts")
+        site.pool(*HOSTS[:2])
+        again.wait(lambda: "127.0.1.3" not in again.get("/pools/web"), "the file itself again")
+        assert "web source" not in again.get("/v1/alerts")
+
+
 def test_why_a_server_is_out_is_told(site: Site, running: Daemon) -> None:
     site.servers["127.0.1.3"].status = 503
     running.wait(lambda: "127.0.1.3:\tenabled/partially up/not pooled" in running.get("/pools/web"), "depooled")

@@ -1,0 +1,75 @@
+"""Where each pool's list comes from, how fresh it is and what is wrong with it, for people, tools and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pybal.history import Clocks
+from pybal.sources.guarded import GuardedSource
+from pybal.status.metrics import Family
+from pybal.status.views import JSON
+
+Sources = Iterable[tuple[str, GuardedSource]]
+"""The sources by the name of their service."""
+
+
+def sources_text(sources: Sources, clocks: Clocks) -> str:
+    """Return a line for each source."""
+    return "".join(f"{service}: {_line(source, clocks)}\n" for service, source in sources)
+
+
+def sources_json(sources: Sources, clocks: Clocks) -> JSON:
+    """Return the facts of each source by the name of its service; ages in seconds."""
+    return {
+        service: {
+            "source": source.name,
+            "problem": source.problem,
+            "stale": source.stale,
+            "last_success": _time(source.last_success, clocks),
+            "last_change": _time(source.last_change, clocks),
+            "age": round(source.age, 3),
+            "errors": {str(trouble): count for trouble, count in source.errors.items()},
+            "differences": source.differences,
+        }
+        for service, source in sources
+    }
+
+
+def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
+    """Yield the metrics of the sources. A time stamp is 0 where there is no time yet."""
+    labelled = [((("service", service),), source) for service, source in sources]
+    good = [(labels, source.problem is None) for labels, source in labelled]
+    yield Family("pybal_source_up", "gauge", "Whether all is well with a pool source", good)
+    success = [(labels, _stamp(source.last_success, clocks)) for labels, source in labelled]
+    yield Family("pybal_source_last_success_timestamp_seconds", "gauge", "When it was last known to be good", success)
+    change = [(labels, _stamp(source.last_change, clocks)) for labels, source in labelled]
+    yield Family("pybal_source_last_change_timestamp_seconds", "gauge", "When its list last changed", change)
+    stale = [(labels, source.stale) for labels, source in labelled]
+    yield Family("pybal_source_stale", "gauge", "Whether the copy of its list on disk serves", stale)
+    errors = [
+        ((*labels, ("kind", str(trouble))), count)
+        for labels, source in labelled
+        for trouble, count in source.errors.items()
+    ]
+    yield Family("pybal_source_errors_total", "counter", "What went wrong, once for each new reason", errors)
+    differences = [(labels, source.differences) for labels, source in labelled]
+    yield Family(
+        "pybal_source_differences_total", "counter", "Entries that a full read found other than watched", differences
+    )
+
+
+def _line(source: GuardedSource, clocks: Clocks) -> str:
+    success, change = _time(source.last_success, clocks), _time(source.last_change, clocks)
+    facts = [f"good {success}" if success else "not good yet", f"changed {change}" if change else "no list yet"]
+    # What is wrong with it names the source itself.
+    return f"{source.problem or source.name}: {', '.join(facts)}"
+
+
+def _time(at: float | None, clocks: Clocks) -> str | None:
+    if at is None:
+        return None
+    return clocks.time_of(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _stamp(at: float | None, clocks: Clocks) -> float:
+    return 0 if at is None else clocks.time_of(at).timestamp()
