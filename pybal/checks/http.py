@@ -189,8 +189,8 @@ class Response:
         first = bytes(self._buffer[:_SNIFFED])
         line = first.split(b"\n", 1)[0]
         if (closed or len(first) == _SNIFFED or len(line) < len(first)) and not line.startswith(_PREFIX):
-            shown = line.decode("ascii", "backslashreplace").rstrip("\r")
-            raise CheckFailed(Phase.HEADERS, f"not HTTP/1: {shown!r}", "not HTTP/1")
+            shown = _shown(line.rstrip(b"\r"))
+            raise CheckFailed(Phase.HEADERS, f"not HTTP/1: {shown}", "not HTTP/1")
 
     def _read_head(self) -> bool:
         if not self._buffer:
@@ -207,7 +207,7 @@ class Response:
         first, *fields = (line.removesuffix(b"\r") for line in head.split(b"\n"))
         status_line = _STATUS_LINE.match(first)
         if not status_line:
-            raise CheckFailed(Phase.HEADERS, f"bad status line {first[:40]!r}", "bad status line")
+            raise CheckFailed(Phase.HEADERS, f"bad status line {_shown(first[:40])}", "bad status line")
         status = int(status_line[1])
         if status >= _OK or status == _SWITCHING:
             self._frame(status, fields)
@@ -255,7 +255,7 @@ class Response:
             return False
         size = _CHUNK_SIZE.fullmatch(line)
         if not size:
-            raise CheckFailed(Phase.BODY, f"bad chunk size {line[:20].rstrip()!r}", "bad chunk size")
+            raise CheckFailed(Phase.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
         self._chunk = int(size[1], 16)
         self._read = Response._read_chunk if self._chunk else Response._read_trailer
         return True
@@ -275,7 +275,7 @@ class Response:
             return False
         end = self._take(2 if self._buffer.startswith(b"\r") else 1)
         if end not in {b"\n", b"\r\n"}:
-            raise CheckFailed(Phase.BODY, f"a chunk longer than its size by {end!r}", "bad chunk")
+            raise CheckFailed(Phase.BODY, f"a chunk longer than its size by {_shown(end)}", "bad chunk")
         self._read = Response._read_size
         return True
 
@@ -302,6 +302,11 @@ class Response:
         return taken
 
 
+def _shown(data: bytes) -> str:
+    """Return bytes as they may stand in a message: quoted, and escaped where they are not ASCII."""
+    return repr(data)[1:]
+
+
 def _values(fields: list[bytes], name: bytes) -> list[bytes]:
     """Return the comma-separated values of all header lines of that name."""
     return [
@@ -317,7 +322,7 @@ def _length(lengths: set[bytes], limit: int) -> int:
         raise CheckFailed(Phase.HEADERS, "conflicting content-lengths")
     length = lengths.pop()
     if not length.isdigit():
-        raise CheckFailed(Phase.HEADERS, f"bad content-length {length[:20]!r}", "bad content-length")
+        raise CheckFailed(Phase.HEADERS, f"bad content-length {_shown(length[:20])}", "bad content-length")
     if len(length) > _LENGTH_DIGITS or int(length) > limit:
         raise CheckFailed(Phase.BODY, f"more than {limit} bytes")
     return int(length)

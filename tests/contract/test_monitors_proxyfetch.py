@@ -150,7 +150,7 @@ class TestAServerIsDown:
             (b"HTTP/1.0 200 OK\r\n", "headers: connection closed after 17 bytes"),
             (b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab", "body: connection closed after 2 of 9 bytes"),
             (b"220 mail.example ESMTP ready\r\n", "headers: not HTTP/1: '220 mail.example ESM'"),
-            (b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n", "headers: bad content-length b'x'"),
+            (b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n", "headers: bad content-length 'x'"),
         ],
     )
     def test_that_closes_or_talks_nonsense(self, data: bytes, reason: str) -> None:

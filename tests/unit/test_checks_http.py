@@ -171,14 +171,14 @@ RESPONSES: dict[str, tuple[bytes, Outcome]] = {
     "body short": (OK[:-2], (200, 3, False)),
     "not HTTP": (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "headers: not HTTP/1: 'SSH-2.0-OpenSSH_9.2p'"),
     "a short line that is not HTTP": (b"+OK\r\n", "headers: not HTTP/1: '+OK'"),
-    "bad status line": (b"HTTP/1.1 2x0 OK\r\n\r\n", "headers: bad status line b'HTTP/1.1 2x0 OK'"),
+    "bad status line": (b"HTTP/1.1 2x0 OK\r\n\r\n", "headers: bad status line 'HTTP/1.1 2x0 OK'"),
     "bad content-length": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 0x5\r\n\r\n",
-        "headers: bad content-length b'0x5'",
+        "headers: bad content-length '0x5'",
     ),
     "negative content-length": (
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
-        "headers: bad content-length b'-5'",
+        "headers: bad content-length '-5'",
     ),
     "conflicting content-lengths": (
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
@@ -190,11 +190,11 @@ RESPONSES: dict[str, tuple[bytes, Outcome]] = {
     ),
     "bad chunk size": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc",
-        "body: bad chunk size b'xyz'",
+        "body: bad chunk size 'xyz'",
     ),
     "a chunk longer than its size": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n",
-        "body: a chunk longer than its size by b'c'",
+        "body: a chunk longer than its size by 'c'",
     ),
     "headers without end": (
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * http.HEAD_LIMIT,
