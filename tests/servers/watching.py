@@ -41,13 +41,13 @@ def said(port: int, *settings: MonitorSettings) -> list[str]:
             world.stop_monitors()
             return [last(monitor) for monitor in monitors]
 
-    reasons = [_fixed(reason) for reason in run(main)]
+    reasons = [unmeasured(reason) for reason in run(main)]
     four, six = reasons[: len(settings)], reasons[len(settings) :]
     assert four == [re.sub(r" AAAA$", " A", reason) for reason in six]
     return four
 
 
-def _fixed(reason: str) -> str:
+def unmeasured(reason: str) -> str:
     """Return a reason without what is measured."""
     reason = re.sub(r"\b\d+(\.\d+)? m?s\b", "TIME", reason)
     return re.sub(r"after \d+ bytes", "after SOME bytes", reason)

@@ -1,0 +1,245 @@
+"""Every monitor that speaks TCP, and each way in which a server can be broken: what it says of it, IPv4 and IPv6."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from twisted.internet.epollreactor import EPollReactor
+
+from pybal.config.settings import (
+    GRPCSettings,
+    IdleConnectionSettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    TCPConnectSettings,
+    TLSSettings,
+)
+from pybal.monitors.base import Monitor
+from tests.reactor import run
+from tests.scripted import Peer, Server, World
+from tests.servers.process import LOOPBACK, family
+
+TLS_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 1000
+NO_SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+HTTP = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\nhello"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A monitor, and how a good answer begins that never ends."""
+
+    settings: MonitorSettings
+    beginning: bytes
+
+
+KINDS = {
+    "ProxyFetch": Kind(ProxyFetchSettings(("http://a.example/",), timeout=0.6), HTTP),
+    "ProxyFetch, https": Kind(ProxyFetchSettings(("https://a.example/",), timeout=0.6), TLS_RECORD[:50]),
+    "TCPConnect": Kind(TCPConnectSettings(expect=b"READY", timeout=0.6), b"not yet "),
+    "TLS": Kind(TLSSettings(timeout=0.6), TLS_RECORD[:50]),
+    "gRPC": Kind(GRPCSettings(timeout=0.6), NO_SETTINGS * 5),
+    "gRPC, TLS": Kind(GRPCSettings(tls=True, timeout=0.6), TLS_RECORD[:50]),
+    "IdleConnection": Kind(IdleConnectionSettings(timeout=0.6, timeout_clean_reconnect=0.1), b"x"),
+}
+HANDSHAKES = ("ProxyFetch, https", "TLS", "gRPC, TLS")
+HOSTS = pytest.mark.parametrize("host", LOOPBACK)
+
+Way = Callable[[Peer, bytes], object]
+
+
+def after(seconds: float, peer: Peer, act: Callable[..., object], *arguments: object) -> None:
+    reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+    reactor.callLater(seconds, lambda: peer.closed or act(peer, *arguments))
+
+
+def half_close(peer: Peer) -> None:
+    peer.transport.loseWriteConnection()
+
+
+def silence(peer: Peer, beginning: bytes) -> None:
+    """Say nothing."""
+
+
+def stall(peer: Peer, beginning: bytes) -> None:
+    peer.say(beginning)
+
+
+def drip(peer: Peer, rest: bytes) -> None:
+    """Say a byte every 20 ms, again and again."""
+    peer.say(rest[:1])
+    after(0.02, peer, drip, rest[1:] or b".")
+
+
+def garbage(peer: Peer, beginning: bytes) -> None:
+    peer.say(bytes(range(255, 0, -1)) * 300)
+
+
+def at_once(act: Callable[[Peer], object]) -> Way:
+    return lambda peer, beginning: after(0.05, peer, act)
+
+
+def after_beginning(act: Callable[[Peer], object]) -> Way:
+    def way(peer: Peer, beginning: bytes) -> None:
+        peer.say(beginning)
+        after(0.05, peer, act)
+
+    return way
+
+
+def verdict(monitor: Monitor) -> str | None:
+    """Return what its first failure that counts says; empty if it held a connection and did not find it lost."""
+    for past in monitor.history():
+        if monitor.down_results and past.result.reason:
+            return past.result.text
+    return "" if monitor.name == "IdleConnection" and monitor.up_results else None
+
+
+def unmeasured(reason: str | None) -> str | None:
+    """Return a reason without the times that were measured, and without what came in such a time."""
+    reason = reason and re.sub(r"\b\d+(\.\d+)? m?s\b", "TIME", reason)
+    return reason and re.sub(r"\d+ bytes( without 'READY')? in TIME", r"SOME bytes\1 in TIME", reason)
+
+
+def watch(ports: dict[str, int], host: str, world: World) -> dict[str, Monitor]:
+    world.host = host
+    monitors = {name: world.monitor(KINDS[name].settings, port=port) for name, port in ports.items()}
+    world.engine._schedule._sweep_end = 0
+    return monitors
+
+
+def said(way: Way, host: str) -> dict[str, str | None]:
+    """Return what each kind of monitor says of a server that behaves in such a way."""
+
+    async def main(reactor: EPollReactor) -> dict[str, str | None]:
+        async with World(reactor, host) as world:
+            servers = {name: Server() for name in KINDS}
+            for name, server in servers.items():
+                server.connected = lambda peer, name=name: way(peer, KINDS[name].beginning)  # type: ignore[misc]
+                server.listen(reactor, host)
+            monitors = watch({name: server.port for name, server in servers.items()}, host, world)
+            await world.until(lambda: all(verdict(monitor) is not None for monitor in monitors.values()))
+            await world.pause(0.1)  # an idle connection may yet be lost
+            reasons = {name: unmeasured(verdict(monitor)) for name, monitor in monitors.items()}
+            world.stop_monitors()
+            for server in servers.values():
+                await server.stop()
+            await world.pause(0.06)
+            return reasons
+
+    return run(main)
+
+
+@contextmanager
+def unanswered(host: str) -> Iterator[int]:
+    """Give a port to which connections hang: nobody accepts, and there is no room for more."""
+    with ExitStack() as stack:
+        full = stack.enter_context(socket.socket(family(host)))
+        full.bind((host, 0))
+        full.listen(0)
+        stack.enter_context(socket.socket(family(host))).connect(full.getsockname())
+        yield full.getsockname()[1]
+
+
+def connecting(host: str, port: int) -> set[str | None]:
+    """Return what all kinds of monitors say of a port."""
+
+    async def main(reactor: EPollReactor) -> set[str | None]:
+        async with World(reactor, host) as world:
+            monitors = watch(dict.fromkeys(KINDS, port), host, world).values()
+            await world.until(lambda: all(verdict(monitor) is not None for monitor in monitors))
+            return {verdict(monitor) for monitor in monitors}
+
+    return run(main)
+
+
+@HOSTS
+def test_refused(host: str) -> None:
+    with socket.socket(family(host)) as bound:
+        bound.bind((host, 0))  # and does not listen
+        assert connecting(host, bound.getsockname()[1]) == {"connect: refused"}
+
+
+@HOSTS
+def test_a_connection_that_hangs(host: str) -> None:
+    with unanswered(host) as port:
+        assert connecting(host, port) == {"connect: nothing for 600 ms"}
+
+
+SILENT = "TIME without a byte (connected in TIME)"
+TIMEOUT = "tls: handshake timeout after TIME (connected in TIME)"
+
+
+def expected(http: str, tcpconnect: str, grpc: str, handshake: str, idle: str = "") -> dict[str, str]:
+    made = dict.fromkeys(HANDSHAKES, handshake)
+    return {**made, "ProxyFetch": http, "TCPConnect": tcpconnect, "gRPC": grpc, "IdleConnection": idle}
+
+
+@HOSTS
+def test_silence(host: str) -> None:
+    assert said(silence, host) == expected(f"headers: {SILENT}", f"answer: {SILENT}", f"headers: {SILENT}", TIMEOUT)
+
+
+@HOSTS
+def test_a_good_beginning_and_then_nothing(host: str) -> None:
+    assert said(stall, host) == expected(
+        "body: 5 of 1000 bytes, then nothing for TIME (connected in TIME, HTTP 200 in TIME)",
+        "answer: 8 bytes without 'READY', then nothing for TIME (connected in TIME)",
+        "headers: 45 bytes, then nothing for TIME (connected in TIME)",
+        TIMEOUT,
+    )
+
+
+@HOSTS
+def test_a_slow_drip(host: str) -> None:
+    assert said(drip, host) == expected(
+        "headers: SOME bytes in TIME, and slowly more (connected in TIME)",
+        "answer: SOME bytes without 'READY' in TIME, and slowly more (connected in TIME)",
+        "headers: SOME bytes in TIME, and slowly more (connected in TIME)",
+        TIMEOUT,
+    )
+
+
+@HOSTS
+def test_garbage(host: str) -> None:
+    assert said(garbage, host) == expected(
+        r"headers: not HTTP/1: '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0\xef\xee\xed\xec'",
+        "answer: 65536 bytes without 'READY'",
+        r"headers: an answer that begins with '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7', wanted HTTP/2",
+        "tls: wrong version number",
+    )
+
+
+@HOSTS
+@pytest.mark.parametrize(
+    ("act", "end", "idle"),
+    [
+        (Peer.close, "connection closed", ""),
+        (half_close, "connection closed", ""),
+        (Peer.reset, "reset", "idle: connection lost: reset"),
+    ],
+    ids=["close", "half close", "reset"],
+)
+class TestAnEnd:
+    def test_before_a_word(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+        assert said(at_once(act), host) == expected(
+            f"headers: {end} before a response",
+            f"answer: {end} before an answer",
+            f"headers: {end} before an answer",
+            f"tls: {end} during the handshake",
+            idle,
+        )
+
+    def test_after_a_good_beginning(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+        assert said(after_beginning(act), host) == expected(
+            f"body: {end} after 5 of 1000 bytes",
+            f"answer: {end} after 8 bytes without 'READY'",
+            f"headers: {end} after 45 bytes",
+            f"tls: {end} during the handshake",
+            idle,
+        )
