@@ -1,0 +1,256 @@
+"""What is announced, under anything that can happen to services, in any order: the laws, said once more and independently."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from pybal.bgp.announce import Decided, Drain, Memory, Standing, Verdict, Why, decide
+from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
+from pybal.model import Address, Health, Pool, Server
+from pybal.policy import Event, step, wanted
+from tests.pools import after, down, fresh, healthy, listed, moved, off, resolved, service, up
+
+VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))
+EXTRA = ip_address("192.0.2.9")
+NAMES = {"web": VIPS[0], "tls": VIPS[0], "dns": VIPS[1]}
+LIMITS = (None, None, Least(1), Least(2), Least(percent=50), Least(9))
+UNKNOWN = {Why.NO_CONFIG, Why.FIRST_CHECKS, Why.KERNEL_NOT_VERIFIED}
+
+names = st.sampled_from(tuple(NAMES))
+hosts = st.sampled_from("abcd")
+events = st.one_of(
+    st.builds(up, hosts),
+    st.builds(down, hosts),
+    st.builds(lambda members: listed(*members), st.lists(hosts, unique=True)),
+    st.builds(lambda members: listed(*map(off, members)), st.lists(hosts, unique=True)),
+    st.builds(lambda members: resolved("".join(members)), st.lists(hosts, min_size=1, unique=True)),
+    st.builds(lambda host: moved(**{host: None}), hosts),
+)
+targets = st.sampled_from((*VIPS, EXTRA, None))
+
+
+def possible(server: Server) -> bool:
+    return server.member.enabled and not server.nowhere and server.health is not Health.DOWN
+
+
+def serving(server: Server) -> bool:
+    return server.member.enabled and server.address is not None and server.health is Health.UP
+
+
+class Announcing(RuleBasedStateMachine):
+    """Three services of two VIPs, an address for the endpoints, and the drains."""
+
+    @initialize(
+        gate=st.sampled_from((True, True, True, False)),
+        wait=st.sampled_from((0.0, 30.0)),
+        policies=st.tuples(st.sampled_from(VIPPolicy), st.sampled_from(VIPPolicy)),
+        limits=st.tuples(*[st.sampled_from(LIMITS)] * 3),
+    )
+    def begin(
+        self, wait: float, policies: tuple[VIPPolicy, VIPPolicy], limits: tuple[Least | None, ...], *, gate: bool
+    ) -> None:
+        self.settings = BGPSettings((), gate=gate, wait=wait, drain=DrainSettings(1000, False, 20.0))
+        self.policies = dict(zip(VIPS, policies, strict=True))
+        self.limits = dict(zip(NAMES, limits, strict=True))
+        self.pools = {name: self._pool(name, Pool(service())) for name in NAMES}
+        self.verified = dict.fromkeys(NAMES, False)
+        self.frozen = dict.fromkeys(NAMES, False)
+        self.present = dict.fromkeys(NAMES, True)
+        self.listed: dict[str, float] = {}
+        self.enough: dict[str, float] = {}
+        self.low: set[str] = set()
+        self.seen: dict[Address, float] = {}
+        self.drains: dict[Address | None, Drain] = {}
+        self.memory = Memory()
+        self.now = 1000.0
+        self.last: dict[Address, Verdict] = {}
+        self.wake: float | None = None
+        self.look()
+
+    def _pool(self, name: str, pool: Pool) -> Pool:
+        return replace(pool, service=replace(pool.service, name=name, vip=NAMES[name]))
+
+    @rule(name=names, event=events)
+    def happen(self, name: str, event: Event) -> None:
+        self.pools[name] = step(self.pools[name], event)
+        self.look()
+
+    @rule(name=names, good=st.booleans())
+    def begin_well(self, name: str, *, good: bool) -> None:
+        self.pools[name] = self._pool(name, healthy("abcd") if good else after(fresh("abcd"), up("a")))
+        self.verified[name] = good
+        self.look()
+
+    @rule(name=names, kernel=st.booleans())
+    def kernel(self, name: str, *, kernel: bool) -> None:
+        self.verified[name] = kernel
+        self.look()
+
+    @rule(name=names, frozen=st.booleans())
+    def freeze(self, name: str, *, frozen: bool) -> None:
+        self.frozen[name] = frozen
+        self.look()
+
+    @rule(name=names, present=st.booleans())
+    def reload(self, name: str, *, present: bool) -> None:
+        self.present[name] = present
+        if not present:
+            self.listed.pop(name, None)
+            self.enough.pop(name, None)
+            self.low.discard(name)
+        self.look()
+
+    @rule(vip=targets)
+    def drain(self, vip: Address | None) -> None:
+        self.drains.setdefault(vip, Drain(vip, self.now, "root", "x"))
+        self.look()
+
+    @rule(vip=targets)
+    def undrain(self, vip: Address | None) -> None:
+        self.drains.pop(vip, None)
+        self.look()
+
+    @rule(seconds=st.sampled_from((0.0, 0.1, 10.0, 20.0, 30.0, 100.0)))
+    def wait(self, seconds: float) -> None:
+        self._quiet_until(self.now + seconds)
+        self.now += seconds
+        self.look()
+
+    @rule()
+    def wait_for_the_wake(self) -> None:
+        if self.wake is not None:
+            self._quiet_until(self.wake)
+            self.now = self.wake
+            self.look()
+
+    def _quiet_until(self, end: float) -> None:
+        """Nothing changes by itself before the time at which we want to be woken."""
+        last = end - 0.01 if self.wake is None else min(end, self.wake - 0.01)
+        if last > self.now:
+            decided = self._decide(last)
+            assert [(v.announcement, v.why, v.since) for v in decided.verdicts] == [
+                (v.announcement, v.why, v.since) for v in self.last.values()
+            ]
+
+    def standings(self) -> list[Standing]:
+        return [
+            Standing(
+                self.pools[name],
+                self.verified[name],
+                med=7,
+                least=self.limits[name],
+                policy=self.policies[vip],
+                frozen=self.frozen[name],
+            )
+            for name, vip in NAMES.items()
+            if self.present[name]
+        ]
+
+    def _decide(self, now: float) -> Decided:
+        return decide(
+            self.standings(), [EXTRA], drains=self.drains, settings=self.settings, memory=self.memory, now=now
+        )
+
+    def look(self) -> None:
+        standings = self.standings()
+        for standing in standings:
+            self._recount(standing)
+        decided = self._decide(self.now)
+        before, self.last = self.last, {verdict.vip: verdict for verdict in decided.verdicts}
+        assert len(self.last) == len(decided.verdicts), "one verdict for each VIP"
+        assert set(self.last) == {standing.pool.service.vip for standing in standings} | {EXTRA}
+        self.seen = {vip: self.seen.get(vip, self.now) for vip in self.last}
+        for vip, verdict in self.last.items():
+            own = [standing for standing in standings if standing.pool.service.vip == vip]
+            self._check(verdict, before.get(vip), own)
+        self.memory, self.wake = decided.memory, decided.wake
+        assert self.wake is None or self.wake > self.now
+        again = self._decide(self.now)
+        assert (again.verdicts, again.memory) == (decided.verdicts, decided.memory), "nothing changes by being asked"
+
+    def _recount(self, standing: Standing) -> None:
+        """Keep account of the lists, and of too few servers, in our own way."""
+        name, pool = standing.name, standing.pool
+        if not pool.listed:
+            return
+        self.listed.setdefault(name, self.now)
+        least = self.limits[name]
+        if least is None:
+            return
+        limit = least.of(len(pool.servers))
+        if sum(map(serving, pool.servers.values())) < limit:
+            self.enough.pop(name, None)
+        else:
+            self.enough.setdefault(name, self.now)
+        if sum(map(possible, pool.servers.values())) < limit:
+            self.low.add(name)
+        elif name in self.enough and self.now >= self.enough[name] + 30.0:
+            self.low.discard(name)
+
+    def _known_against(self, standing: Standing) -> bool:
+        return self.pools[standing.name].listed and (not wanted(standing.pool) or standing.name in self.low)
+
+    def _fit_to_begin(self, standing: Standing) -> bool:
+        pool, least = standing.pool, self.limits[standing.name]
+        waited = pool.listed and self.now >= self.listed[standing.name] + self.settings.wait
+        conclusive = all(
+            server.nowhere or not server.member.enabled or (server.address and server.health is not Health.UNKNOWN)
+            for server in pool.servers.values()
+        )
+        return (
+            pool.listed
+            and standing.verified
+            and bool(wanted(pool))
+            and (conclusive or waited)
+            and standing.name not in self.low
+            and sum(map(serving, pool.servers.values())) >= (least.of(len(pool.servers)) if least else 0)
+        )
+
+    def _check(self, verdict: Verdict, before: Verdict | None, own: list[Standing]) -> None:
+        made = before is not None and before.announcement is not None
+        announced = verdict.announcement is not None
+        assert announced == (verdict.why is None), "each no has a reason and each yes has none"
+        drains = [drain for drain in self.drains.values() if drain.vip in {None, verdict.vip}]
+        if drains:
+            over = self.now >= min(drain.at for drain in drains) + 20.0
+            assert not (announced and (over or not made)), "a drain makes nothing and ends"
+            assert not announced or verdict.announcement.med == 1000  # type: ignore[union-attr]
+            return
+        assert not announced or verdict.announcement.med == (7 if own else 0)  # type: ignore[union-attr]
+        assert verdict.why is not Why.DRAINED
+        if not own or not self.settings.gate:
+            assert announced
+        elif any(standing.frozen for standing in own):
+            assert announced == made, "what is frozen stays as it is"
+        elif made:
+            self._check_stays(verdict, own, announced=announced)
+        else:
+            self._check_begins(verdict, own, announced=announced)
+
+    def _check_stays(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
+        against = [standing for standing in own if self._known_against(standing)]
+        others = [standing for standing in own if standing.pool.listed and standing not in against]
+        enough = not against or (self.policies[verdict.vip] is VIPPolicy.ANY and others)
+        assert announced == bool(enough), "only what is known takes an announcement back"
+        assert verdict.why not in UNKNOWN
+
+    def _check_begins(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
+        fit = [standing for standing in own if self._fit_to_begin(standing)]
+        waited = self.now >= self.seen[verdict.vip] + self.settings.wait
+        if self.policies[verdict.vip] is VIPPolicy.ALL:
+            assert announced == (fit == own)
+        elif not fit:
+            assert not announced, "nothing is announced without a service that is fit"
+        elif waited or fit == own:
+            assert announced, "once it has waited, one fit service is enough"
+        else:
+            assert announced or verdict.why in UNKNOWN, "only what is not known yet is waited for"
+
+
+TestAnnouncing = Announcing.TestCase
+TestAnnouncing.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
