@@ -8,7 +8,7 @@ alert, and tried again later, first after a second and then less and less often;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -43,14 +43,19 @@ class _Goal:
 
 
 class Reconciler:
-    """Makes the table of ``backend`` hold what is wanted. It owns the backend."""
+    """Makes the table of ``backend`` hold what is wanted. It owns the backend.
+
+    ``settled`` is called each time after the table was written, or could not be.
+    """
 
     _log = Logger()
 
-    def __init__(self, backend: Backend, clock: IReactorTime) -> None:
+    def __init__(self, backend: Backend, clock: IReactorTime, *, settled: Callable[[], None] = lambda: None) -> None:
         self._backend = backend
         self._clock = clock
+        self._settled = settled
         self._goals: dict[ServiceKey, _Goal] = {}
+        self._named: dict[str, ServiceKey] = {}
         self._due: set[ServiceKey] = set()
         self._shadow: dict[ServiceKey, Entry | None] = {}  # a key that is missing must be read first
         self._flushing: IDelayedCall | None = None
@@ -77,6 +82,7 @@ class Reconciler:
         known = self._goals.setdefault(key_of(service), _Goal(service.name, goal))
         known.name = service.name
         known.entry = goal
+        self._named[service.name] = key_of(service)
         self._pursue(key_of(service))
 
     def unwant(self, service: Service) -> None:
@@ -84,6 +90,8 @@ class Reconciler:
 
         Does nothing where another service, of another name, has taken its place in the table.
         """
+        if self._named.get(service.name) == key_of(service):
+            del self._named[service.name]
         goal = self._goals.get(key_of(service))
         if goal is None or goal.name != service.name:
             return
@@ -97,9 +105,9 @@ class Reconciler:
 
     def verified(self, name: str) -> bool:
         """Return whether the table holds what is wanted for this service; false while nothing is wanted."""
-        return any(
-            goal.name == name and not goal.trouble and wanted not in self._due for wanted, goal in self._goals.items()
-        )
+        key = self._named.get(name)
+        goal = self._goals.get(key) if key else None
+        return goal is not None and goal.name == name and not goal.trouble and key not in self._due
 
     def table(self) -> Table:
         """Read all that the table holds, what others made included. Raises BackendError."""
@@ -132,6 +140,7 @@ class Reconciler:
             surprises, unmet = dict.fromkeys(due, str(error)), due
         for key in due:
             self._settle(key, surprises.get(key, ""), met=key not in unmet)
+        self._settled()
 
     def _converge(self, keys: Sequence[ServiceKey]) -> tuple[Mapping[ServiceKey, str], Sequence[ServiceKey]]:
         """Make the table equal to the goals; return by key what went wrong last, and the keys that are not equal yet."""

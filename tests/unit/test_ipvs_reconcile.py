@@ -469,3 +469,30 @@ def test_the_log_has_each_operation_in_the_words_of_ipvsadm_and_each_new_service
         (LogLevel.debug, "web", "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 10"),
         (LogLevel.debug, "web", "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80"),
     ]
+
+
+def test_a_service_that_moves_to_another_port_is_verified_there(clock: Clock, reconciler: Reconciler) -> None:
+    moved = replace(WEB, port=8080)
+    reconciler.want(WEB, {A: 1})
+    clock.advance(0)
+    reconciler.want(moved, {A: 1})
+    reconciler.unwant(WEB)
+    assert not reconciler.verified("web")
+    clock.advance(0)
+    assert reconciler.verified("web")
+
+
+def test_who_asks_is_told_once_whenever_the_table_was_written_or_could_not_be(clock: Clock, table: Fallible) -> None:
+    told: list[bool] = []
+    writer: Reconciler = Reconciler(table, clock, settled=lambda: told.append(writer.verified("web")))
+    writer.want(WEB, {A: 1})
+    writer.want(TEXT, {B: 1})
+    clock.advance(0)
+    assert told == [True]
+    table.broken = "IPVS is gone"
+    writer.want(WEB, {B: 1})
+    clock.advance(0)
+    assert told == [True, False]
+    table.broken = ""
+    clock.advance(1)
+    assert told == [True, False, True]
