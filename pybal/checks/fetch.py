@@ -141,7 +141,8 @@ class Fetch(Check):
             self._judge(response.status)
         if response.complete and self._search is not None and not self._search.end():
             wanted = shown(self._search.pattern.text)
-            raise CheckFailed(Phase.BODY, f"no match for {wanted} in {response.received} bytes", "no match")
+            compressed = f", content-encoding {response.encoding}" if response.encoding else ""
+            raise CheckFailed(Phase.BODY, f"no match for {wanted} in {response.received} bytes{compressed}", "no match")
         return response.complete
 
     def _begin(self) -> http.Response:

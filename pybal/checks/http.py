@@ -116,7 +116,8 @@ class Response:
     the bytes of the body.
 
     ``status`` is 0 until its headers are complete. ``received`` counts the bytes of the body, ``expected`` is how
-    many there will be, ``None`` if that is not announced. ``arrived`` counts all bytes.
+    many there will be, ``None`` if that is not announced. ``arrived`` counts all bytes. ``encoding`` is how a body that
+    is given to ``body`` is compressed, as it may stand in a message: ``'gzip'``, empty if it is not.
     """
 
     __slots__ = (
@@ -129,6 +130,7 @@ class Response:
         "_read",
         "arrived",
         "complete",
+        "encoding",
         "expected",
         "received",
         "status",
@@ -145,6 +147,7 @@ class Response:
         self.expected: int | None = None
         self.arrived = 0
         self.complete = False
+        self.encoding = ""
         self._buffer = bytearray()
         self._heads = 0
         self._chunk = 0
@@ -218,6 +221,9 @@ class Response:
         self.status = status
         codings = _values(fields, b"transfer-encoding")
         lengths = set(_values(fields, b"content-length"))
+        compressions = _values(fields, b"content-encoding") if self._body is not None else []
+        if compressions:
+            self.encoding = _shown(b", ".join(compressions)[:_SNIFFED])
         if self._bodiless or status in _BODILESS:
             self.expected = 0
             self._read = Response._read_counted

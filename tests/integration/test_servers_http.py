@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -219,6 +220,13 @@ class TestHealthy:
         page = [replace(settings, body_regex=Pattern("farewell")) for settings in page]
         size = 60_011 if site.name == "lighttpd" else 60_010
         assert said(site.port, *page) == [f"body: no match for 'farewell' in {size} bytes"] * 2
+
+    @of("nginx", "haproxy", "varnish")
+    def test_a_page_that_is_compressed_is_up_but_nothing_is_found_in_it_and_why_is_said(self, site: Site) -> None:
+        page = fetching("chunked.sh", headers=(("Accept-Encoding", "gzip"),))
+        fetched, searched = said(site.port, page, replace(page, body_regex=Pattern("bye")))
+        assert fetched == ""
+        assert re.fullmatch(r"body: no match for 'bye' in \d+ bytes, content-encoding 'gzip'", searched)
 
     @pytest.mark.parametrize(("path", "status"), [("500.sh", 500), ("503.sh", 503), ("none", 404), ("moved", 301)])
     def test_another_status_is_down_unless_wanted(self, site: Site, path: str, status: int) -> None:
