@@ -13,10 +13,11 @@ nothing.
 from __future__ import annotations
 
 import errno
+import math
 import select
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Protocol
 
@@ -167,6 +168,11 @@ class Engine:
         reached = accumulate(self._lags)
         wanted = quantile * sum(self._lags)
         return next((1 << bucket for bucket, count in enumerate(reached) if count >= wanted), 0) / 1000
+
+    def lags(self) -> Iterator[tuple[float, int]]:
+        """Yield how often the loop was late by less than so many seconds, and not by less than the number before."""
+        for bucket, count in enumerate(self._lags):
+            yield (1 << bucket) / 1000 if bucket < _LAG_BUCKETS - 1 else math.inf, count
 
     # -- for checks
 

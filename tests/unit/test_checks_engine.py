@@ -201,6 +201,14 @@ class TestLateness:
         assert engine.lag(0.5) == 0.001
         assert engine.lag(1.0) >= 4
 
+    def test_how_late_it_came_how_often_is_told(self, reactor: Reactor, engine: Engine) -> None:
+        engine.every(1, lambda: None)
+        reactor.pass_time(5)
+        prompt = dict(engine.lags())[0.001]
+        reactor.advance(5)
+        assert prompt > 0
+        assert {late: count for late, count in engine.lags() if count} == {0.001: prompt, 4.096: 1}
+
     def test_what_arrived_while_the_loop_was_late_counts_before_deadlines_do(
         self, reactor: Reactor, engine: Engine
     ) -> None:
