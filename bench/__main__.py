@@ -1,11 +1,22 @@
-"""Run all benchmarks: ``make bench``."""
+"""Run benchmarks: all of them (``make bench``), or ``python -m bench PART [OPTION …]``."""
 
 from __future__ import annotations
 
-from bench import checks, detection, dns, scale
+import sys
+from collections.abc import Callable, Sequence
+
+from bench import detection, scale
+from bench.checks.__main__ import main as checks
+
+PARTS: dict[str, Callable[[Sequence[str]], None]] = {
+    "checks": checks,
+    "detection": lambda _: detection.main(),
+    "scale": lambda _: scale.main(),
+}
 
 if __name__ == "__main__":
-    checks.main()
-    dns.main()
-    detection.main()
-    scale.main()
+    part, *options = sys.argv[1:] or [""]
+    if part and part not in PARTS:
+        sys.exit(f"no such benchmark: {part}; there are {', '.join(PARTS)}")
+    for name in (part,) if part else ("checks", "detection", "scale"):
+        PARTS[name](options)

@@ -1,0 +1,59 @@
+"""Compares the cost of checks: in a network namespace of its own, and beside keepalived, which wants IPVS, in a guest.
+
+``python -m bench.checks --only http --beside haproxy`` takes a minute and a half, everything a quarter of an hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.checks.load import KINDS
+from bench.checks.peers import PEERS
+from bench.checks.targets import GUEST, HIGHEST, NORMAL
+from tests.kernel import guest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+IN_GUEST = "keepalived"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, and print ratios beside their targets."""
+    parser = argparse.ArgumentParser(prog="python -m bench.checks", description=__doc__)
+    parser.add_argument("--only", metavar="KIND,…", default=",".join((*KINDS, "idle")), help="default: %(default)s")
+    parser.add_argument("--beside", metavar="PEER,…", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    beside = options.beside.split(",")
+    for name in beside:
+        if not PEERS[name].path:
+            print(f"checks: {PEERS[name].program} is not installed")
+    command = [sys.executable, "-m", "bench.checks.run", f"--only={options.only}", f"--rounds={options.rounds}"]
+    if others := [name for name in beside if name != IN_GUEST]:
+        in_namespace([*command, f"--beside={','.join(others)}", f"--rates={NORMAL},{HIGHEST}"])
+    if IN_GUEST in beside and PEERS[IN_GUEST].path:
+        in_guest([*command, f"--beside={IN_GUEST}", f"--rates={GUEST}"])
+
+
+def in_namespace(command: Sequence[str]) -> None:
+    """Run a command where no connections but its own are counted."""
+    user = () if os.geteuid() == 0 else ("--map-root-user",)
+    script = 'ip link set lo up && exec "$@"'
+    subprocess.run(["unshare", *user, "--net", "sh", "-c", script, "sh", *command], cwd=ROOT, check=False)
+
+
+def in_guest(command: Sequence[str]) -> None:
+    if reason := guest.missing():
+        print(f"checks beside {IN_GUEST}: {reason}")
+        return
+    sys.stdout.flush()
+    limited = ["sh", "-c", 'ulimit -n 20000; exec "$@"', "sh", *command]
+    guest.run(limited, stdout=sys.stdout.buffer, stderr=sys.stderr.buffer, cwd=ROOT, timeout=3600.0, memory=2048)
+
+
+if __name__ == "__main__":
+    main()

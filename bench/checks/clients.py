@@ -1,0 +1,100 @@
+"""Clients of Twisted, called for every check, as a process: treq for HTTP and HTTPS, twisted.names for DNS.
+
+``python -m bench.checks.clients KIND SERVERS SECONDS PORT``
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from itertools import cycle
+
+import treq
+from OpenSSL import SSL
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.main import installReactor
+from twisted.internet.task import LoopingCall
+from twisted.names.client import Resolver
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IPolicyForHTTPS
+from zope.interface import implementer
+
+from bench.checks.load import HOST, NAME, Load
+
+BATCHES = 100
+"""A second, at most, as the engine does."""
+
+Ask = Callable[[], Deferred[object]]
+
+
+@implementer(IPolicyForHTTPS, IOpenSSLClientConnectionCreator)
+class AnyCertificate:
+    """Verifies nothing, as all others here; one context for all connections."""
+
+    def __init__(self) -> None:
+        self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+
+    def creatorForNetloc(self, hostname: bytes, port: int) -> AnyCertificate:  # noqa: N802  # Twisted's name
+        del hostname, port
+        return self
+
+    def clientConnectionForTLS(self, protocol: object) -> SSL.Connection:  # noqa: N802  # Twisted's name
+        del protocol
+        connection = SSL.Connection(self._context, None)
+        connection.set_tlsext_host_name(HOST.encode())
+        return connection
+
+
+def fetching(load: Load, reactor: EPollReactor) -> Ask:
+    """Return a call that fetches from the next server."""
+    agent = Agent(reactor, AnyCertificate(), connectTimeout=5.0, pool=HTTPConnectionPool(reactor, persistent=False))
+    client = HTTPClient(agent)
+    urls = cycle([f"{load.kind}://{address}:{load.port}/check" for address in load.addresses])
+
+    async def fetch() -> None:
+        response = await client.get(next(urls), headers=Headers({"Host": [HOST]}), allow_redirects=False)
+        await treq.content(response)
+        if response.code != 200:
+            raise RuntimeError(f"HTTP {response.code}, wanted 200")
+
+    return lambda: Deferred.fromCoroutine(fetch())
+
+
+def asking(load: Load, reactor: EPollReactor) -> Ask:
+    """Return a call that asks the next server: each has its resolver, for one alone would ask once for many."""
+    resolvers = cycle([Resolver(servers=[(str(address), load.port)], reactor=reactor) for address in load.addresses])
+    return lambda: next(resolvers).lookupAddress(NAME, (5,))
+
+
+def main() -> None:
+    load = Load.of(sys.argv[1:])
+    reactor = EPollReactor()
+    reactor.seconds = time.monotonic
+    installReactor(reactor)  # Twisted's TLS takes the clock of the one that is installed
+    ask = (asking if load.kind == "dns" else fetching)(load, reactor)
+    due = 0.0
+
+    def failed(failure: Failure) -> None:
+        print(f"client: {failure.getErrorMessage()}", file=sys.stderr)
+
+    def turn(times: int) -> None:
+        nonlocal due
+        due = min(due + times * load.servers / load.interval / BATCHES, load.servers)
+        while due >= 1:
+            due -= 1
+            ask().addErrback(failed)
+
+    turns = LoopingCall.withCount(turn)
+    turns.clock = reactor
+    turns.start(1 / BATCHES)
+    reactor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The engine and its monitors as a process that only checks: ``python -m bench.checks.engine KIND SERVERS SECONDS PORT``."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+import time
+from ipaddress import IPv4Address
+from random import Random
+
+from twisted.internet.epollreactor import EPollReactor
+
+from bench.checks.load import HOST, NAME, Load
+from pybal.checks.engine import Engine
+from pybal.config.settings import (
+    DNSQuerySettings,
+    IdleConnectionSettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    TCPConnectSettings,
+)
+from pybal.model import IPProtocol, Report, Service
+from pybal.monitors.kinds import prepare
+
+
+def settings(load: Load) -> MonitorSettings:
+    interval = load.interval
+    table: dict[str, MonitorSettings] = {
+        "tcp": TCPConnectSettings(interval=interval),
+        "http": ProxyFetchSettings((f"http://{HOST}/check",), interval=interval),
+        "https": ProxyFetchSettings((f"https://{HOST}/check",), interval=interval),
+        "dns": DNSQuerySettings((NAME,), interval=interval),
+        "idle": IdleConnectionSettings(),
+    }
+    return table[load.kind]
+
+
+def main() -> None:
+    load = Load.of(sys.argv[1:])
+    reactor = EPollReactor()
+    reactor.seconds = time.monotonic
+    engine = Engine(reactor)
+    engine.start()
+    service = Service("bench", IPProtocol.TCP, IPv4Address("192.0.2.1"), load.port, "rr")
+    plan = prepare(settings(load), service, engine=engine, random=Random(1))
+
+    def report(report: Report) -> None:
+        if not report.up:
+            print(f"engine: {report.reason}", file=sys.stderr)
+
+    for address in load.addresses:
+        plan.monitor(str(address), address, report).start()
+    gc.collect()
+    gc.freeze()
+    signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
+    reactor.run(installSignalHandlers=False)
+    print(f"lag {engine.lag(0.99)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Measures and prints, in whatever network and kernel it is started: see :mod:`bench.checks.__main__`."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.checks import measure, servers, targets
+from bench.checks.load import KINDS, Load
+from bench.checks.measure import Use
+from bench.checks.peers import PEERS, Peer, engine
+from bench.checks.targets import GUEST, HIGHEST, NORMAL, PYBAL_1_15, met
+
+US = Peer("this engine", "true", (*KINDS, "idle"), engine)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many servers, each every so many seconds; ``measured`` for some seconds after the first ones."""
+
+    servers: int
+    interval: float
+    warm_up: float
+    measured: float
+
+
+RATES = {
+    **{(kind, NORMAL): Rate(10_000, 10.0, 3.0, 6.0) for kind in KINDS},
+    # The first of all handshakes, done at once, take a while.
+    ("https", NORMAL): Rate(10_000, 10.0, 14.0, 6.0),
+    # More than one core can do, with few checks in flight at a time; of DNS, what unbound still answers all of.
+    ("tcp", HIGHEST): Rate(1000, 0.02, 2.0, 3.0),
+    ("http", HIGHEST): Rate(1000, 0.04, 2.0, 3.0),
+    ("https", HIGHEST): Rate(200, 0.04, 2.0, 3.0),
+    ("dns", HIGHEST): Rate(1000, 0.1, 2.0, 3.0),
+    # The clock of a guest is too coarse for who does not use all the time that there is.
+    **{(kind, GUEST): Rate(500, 0.1, 6.0, 15.0) for kind in KINDS},
+}
+TITLES = {
+    NORMAL: "{servers:,} servers every {interval:g} s",
+    HIGHEST: "{rate:,.0f} checks/s wanted",
+    GUEST: "in a guest, at its highest rate (only the ratio counts)",
+}
+FULL = Rate(2000, 0.4, 25.0, 0.1)
+"""After the first seconds every history has its 50 results."""
+
+
+def main() -> None:
+    """Measure what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", required=True)
+    parser.add_argument("--beside", required=True)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rates", required=True)
+    options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        with servers.running(directory):
+            beside, rates = options.beside.split(","), options.rates.split(",")
+            for kind in options.only.split(","):
+                for how in rates:
+                    if (kind, how) in RATES:
+                        compare(kind, how, beside, options.rounds, directory)
+                if NORMAL in rates:
+                    only_here(kind, beside, directory)
+
+
+def compare(kind: str, how: str, beside: Sequence[str], rounds: int, directory: Path) -> None:
+    """Measure one kind of check at one rate, all by turns, and print what it costs each."""
+    rate = RATES[kind, how]
+    peers = {"": US} | {name: PEERS[name] for name in beside if kind in PEERS[name].kinds and PEERS[name].path}
+    uses: dict[str, list[Use]] = {name: [] for name in peers}
+    for _ in range(rounds):
+        for name, peer in peers.items():
+            uses[name].append(use(peer, kind, rate, directory))
+    own = measure.median(uses[""])
+    heading = TITLES[how].format(servers=rate.servers, interval=rate.interval, rate=rate.servers / rate.interval)
+    print(f"\n{kind.upper()}, {heading}; medians of {rounds} rounds")
+    print(f"  {'':28}{'µs/check':>9}{'of them':>16}{'checks/s':>10}{'KB/monitor':>12}{'ours ÷ it':>11}   target")
+    targeted = targets.COST.get((kind, how), {})
+    for name, peer in peers.items():
+        one = measure.median(uses[name])
+        costs = [each.micros for each in uses[name]]
+        memory = f"{per_monitor(peer, kind, rate, one, directory):12.1f}" if how == NORMAL else " " * 12
+        ratio = f"{own.micros / one.micros:11.2f}   {met(own.micros / one.micros, targeted.get(name))}" if name else ""
+        spread = f"{min(costs):.0f}-{max(costs):.0f}"
+        print(f"  {peer.title:28}{one.micros:9.1f}{spread:>16}{one.rate:10.0f}{memory}{ratio}")
+    if quoted := PYBAL_1_15.get((kind, how)):
+        ratio = f"{own.micros / quoted:11.2f}   {met(own.micros / quoted, targeted.get('pybal'))}"
+        print(f"  {'PyBal 1.15 (quoted)':28}{quoted:9.1f}{'':38}{ratio}")
+    if own.lag is not None:
+        print(f"  this engine's checks began at most {own.lag * 1000:.0f} ms late (p99)", flush=True)
+
+
+def only_here(kind: str, beside: Sequence[str], directory: Path) -> None:
+    """Measure and print what is of interest for one kind only."""
+    if kind == "http":
+        for name in ("", *beside):
+            peer = PEERS.get(name, US)
+            if kind in peer.kinds and peer.path:
+                syscalls(peer, directory, targets.SYSCALLS if peer is US else None)
+        full = per_monitor(US, kind, FULL, use(US, kind, FULL, directory), directory)
+        print(f"  KB/monitor with a full history: {full:.1f}   {met(full, targets.MEMORY_FULL)}", flush=True)
+    elif kind == "idle":
+        print("\nIDLE, 10,000 connections held")
+        rate = Rate(10_000, 1.0, 4.0, 6.0)
+        for peer, target in (US, targets.MEMORY_IDLE), *((PEERS[name], None) for name in beside if name == "c"):
+            one = use(peer, kind, rate, directory)
+            memory = per_monitor(peer, kind, rate, one, directory)
+            share = one.cpu / one.seconds
+            print(
+                f"  {peer.title:28}{memory:6.1f} KB/monitor {share:8.2%} of a core   {met(memory, target)}", flush=True
+            )
+
+
+def syscalls(peer: Peer, directory: Path, target: float | None) -> None:
+    rate = RATES["http", NORMAL]
+    command = peer.command(load("http", rate.servers, rate.interval, directory))
+    count = servers.counter("http")
+    calls = measure.syscalls(command, count, directory, warm_up=rate.warm_up, measured=rate.measured)
+    print(f"  syscalls per check, {peer.title}: {calls:.1f}   {met(calls, target)}", flush=True)
+
+
+def use(peer: Peer, kind: str, rate: Rate, directory: Path) -> Use:
+    command = peer.command(load(kind, rate.servers, rate.interval, directory))
+    return measure.use(command, servers.counter(kind), warm_up=rate.warm_up, measured=rate.measured)
+
+
+def per_monitor(peer: Peer, kind: str, rate: Rate, used: Use, directory: Path) -> float:
+    """Return the KB that one monitor more takes: what was used, less what the process needs with one alone."""
+    command = peer.command(load(kind, 1, rate.interval, directory))
+    alone = measure.use(command, servers.counter(kind), warm_up=2.0, measured=0.1)
+    return (used.memory - alone.memory) / (rate.servers - 1) / 1024
+
+
+def load(kind: str, number: int, interval: float, directory: Path) -> Load:
+    return Load(kind, number, interval, servers.PORTS[kind], directory)
+
+
+if __name__ == "__main__":
+    main()
