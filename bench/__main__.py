@@ -1,17 +1,18 @@
-"""Run benchmarks: all of them (``make bench``), or ``python -m bench PART [OPTION …]``."""
+"""Run benchmarks: all of them (``make bench``), or ``python -m bench PART [OPTION …]``. The soak runs by name only."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import detection, scale
+from bench import detection, scale, soak
 from bench.checks.__main__ import main as checks
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
     "checks": checks,
     "detection": lambda _: detection.main(),
     "scale": lambda _: scale.main(),
+    "soak": soak.main,
 }
 
 if __name__ == "__main__":

@@ -42,33 +42,37 @@ def main() -> None:
     if not shutil.which("nginx", path="/usr/sbin"):
         print("scale: nginx is not installed")
         return
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        directory = Path(name)
-        directory.chmod(0o755)
-        configure(directory)
-        stack.enter_context(process("/usr/sbin/nginx", "-p", name, "-c", f"{name}/nginx.conf"))
-        began = time.monotonic()
-        daemon = stack.enter_context(process(sys.executable, "-m", "pybal.cli", "-c", f"{name}/pybal.conf"))
-        up = 0
-        while up < SERVICES * SERVERS and time.monotonic() - began < 120:
-            time.sleep(0.2)
-            up = count_up()
-        print(
-            f"  {up} of {SERVICES * SERVERS} servers up after {time.monotonic() - began:.1f} s, start of Python included (target 5)"
-        )
+    with tempfile.TemporaryDirectory() as name, daemon(Path(name)) as pid:
         time.sleep(5.0)
-        before, asked, scraped = cpu(daemon.pid), [], []
+        before, asked, scraped = cpu(pid), [], []
         began = time.monotonic()
         while time.monotonic() - began < STEADY:
             asked.append(timed("/pools/s7/127.1.7.7"))
             if len(asked) % 75 == 0:
                 scraped.append(timed("/metrics"))
             time.sleep(0.1)
-        share = (cpu(daemon.pid) - before) / (time.monotonic() - began)
-        print(f"  {share:.1%} of a core with a scrape every 8 s (target 15%), {memory(daemon.pid):.0f} MB (target 150)")
+        share = (cpu(pid) - before) / (time.monotonic() - began)
+        print(f"  {share:.1%} of a core with a scrape every 8 s (target 15%), {memory(pid):.0f} MB (target 150)")
         slowest = statistics.quantiles(asked, n=100)[98]
         print(f"  /pools/X/H: median {statistics.median(asked) * 1000:.1f} ms, p99 {slowest * 1000:.1f} ms (target 10)")
         print(f"  /metrics: median {statistics.median(scraped) * 1000:.0f} ms")
+
+
+@contextlib.contextmanager
+def daemon(directory: Path) -> Iterator[int]:
+    """Run servers and daemon; print how long it took until all was up, and yield the daemon's process id."""
+    directory.chmod(0o755)
+    configure(directory)
+    nginx = process("/usr/sbin/nginx", "-p", str(directory), "-c", f"{directory}/nginx.conf")
+    with nginx, process(sys.executable, "-m", "pybal.cli", "-c", f"{directory}/pybal.conf") as running:
+        began = time.monotonic()
+        up, wanted = 0, SERVICES * SERVERS
+        while up < wanted and time.monotonic() - began < 120:
+            time.sleep(0.2)
+            up = count_up()
+        took = time.monotonic() - began
+        print(f"  {up} of {wanted} servers up after {took:.1f} s, start of Python included (target 5)", flush=True)
+        yield running.pid
 
 
 def configure(directory: Path) -> None:
