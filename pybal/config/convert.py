@@ -40,7 +40,9 @@ _SOURCES = {
     "https": "https://host/path",
     "etcd": "etcd://host:port/path",
     "k8s": "k8s://token@host",
+    "dns+srv": "dns+srv://_service._protocol.domain",
 }
+_SRV = re.compile(r"_[A-Za-z0-9-]{1,62}\._[A-Za-z0-9-]{1,62}(?:\.[A-Za-z0-9_-]{1,63})+\.?")
 _HIGHEST_PORT = 65535
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
@@ -257,6 +259,8 @@ def _is_source(scheme: str, authority: str, rest: str) -> bool:
             return all(map(_is_authority, hosts.split(","))) and len(rest) > 1
         case "k8s":
             return bool(credentials) and _is_authority(hosts)
+        case "dns+srv":
+            return _SRV.fullmatch(authority) is not None and rest in ("", "/")
         case _:
             return False
 
@@ -278,9 +282,14 @@ def optional_text(text: str) -> str:
 def authority(text: str) -> str:
     """Return a host, by name or by address, and perhaps a port; or the empty text, bare or in quotes."""
     bare = optional_text(text)
-    if bare and not _is_authority(bare):
+    return endpoint(bare) if bare else ""
+
+
+def endpoint(text: str) -> str:
+    """Return a host, by name or by address, and perhaps a port."""
+    if not _is_authority(text):
         raise Unwanted(shown(text), "a host, and perhaps a colon and a port")
-    return bare
+    return text
 
 
 def command(text: str) -> str:

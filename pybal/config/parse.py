@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pybal.config import ini
+from pybal.config.access import Accesses, is_access_section
 from pybal.config.conflicts import refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_global
@@ -35,6 +36,8 @@ def parse(text: str | bytes, path: str) -> Parsed:
     general.finish(GLOBAL_OPTIONS)
     for peer in peers:
         peer.finish(PEER_OPTIONS)
+    servers = _take(path, document, is_access_section, document.defaults)
+    accesses = Accesses(servers)
 
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
     services = []
@@ -44,13 +47,15 @@ def parse(text: str | bytes, path: str) -> Parsed:
             continue
         service = read_service(options, settings.bgp)
         options.finish(SERVICE_OPTIONS)
+        service = replace(service, source=accesses.of(service.source))
         if not options.problems:
             services.append((options, service))
     if not places:
         general.problems.append(Problem(path, 1, "", "", "no service section", "one or more"))
+    accesses.finish()
     refuse_conflicts(general, settings, services, peers)
 
-    views = [general, *peers, *places]
+    views = [general, *peers, *servers, *places]
     problems = _in_order([*document.problems, *(problem for view in views for problem in view.problems)])
     unused = _unused_defaults(path, document.defaults, views)
     warnings = _in_order([*unused, *(warning for view in views for warning in view.warnings)])
@@ -63,12 +68,17 @@ def _peers(path: str, document: ini.Document, general: ini.Section) -> list[Opti
     """Take the sections about peers out of the document. Behind their options are those of [global]."""
     inherited = ini.Section(ini.DEFAULT, 0, {**document.defaults.entries, **general.entries})
     inherited.entries.pop(ADDRESS, None)
-    names = [name for name in document.sections if is_peer_section(name)]
-    peers = [Options(path, document.sections.pop(name), inherited) for name in names]
+    peers = _take(path, document, is_peer_section, inherited)
     for peer in peers:
         if not peer.name.startswith("bgp "):
             peer.refuse("", "a section of this name", "[bgp NAME], in small letters and with a blank")
     return peers
+
+
+def _take(path: str, document: ini.Document, wanted: Callable[[str], bool], behind: ini.Section) -> list[Options]:
+    """Take the sections out of the document whose names are ``wanted``."""
+    names = [name for name in document.sections if wanted(name)]
+    return [Options(path, document.sections.pop(name), behind) for name in names]
 
 
 def _unused_defaults(path: str, defaults: ini.Section, views: Sequence[Options]) -> list[Problem]:

@@ -233,6 +233,7 @@ def test_these_cannot_be_checked(text: str, wanted: str) -> None:
         "etcd://h:2379/conftool/v1/?api=3",
         "etcd://a:2379,[2001:db8::1]:2379/conftool/",
         "k8s://token@h:443",
+        "dns+srv://_http._tcp.example.org",
     ],
 )
 def test_these_are_pool_sources(text: str) -> None:
@@ -253,6 +254,8 @@ def test_these_are_pool_sources(text: str) -> None:
         ("k8s://s3cr3t@", "'k8s://***@'", "k8s://token@host"),
         ("k8s:/s3cr3t@h", "'k8s:/***@h'", "any"),
         ("k8s //s3cr3t@h", "'***@h'", "any"),
+        ("dns+srv://example.org", "'dns+srv://example.org'", "dns+srv://_service._protocol.domain"),
+        ("dns+srv://_http._tcp", "'dns+srv://_http._tcp'", "dns+srv://_service._protocol.domain"),
         ("zookeeper://h/", "'zookeeper://h/'", "any"),
         ("/etc/pybal/pools/a", "'/etc/pybal/pools/a'", "any"),
         ("", "''", "any"),
@@ -261,7 +264,8 @@ def test_these_are_pool_sources(text: str) -> None:
 def test_these_are_no_pool_sources_and_tokens_are_not_told(text: str, found: str, wanted: str) -> None:
     if wanted == "any":
         wanted = (
-            "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, k8s://token@host"
+            "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, k8s://token@host, "
+            "dns+srv://_service._protocol.domain"
         )
     assert refusal(convert.source_url, text) == f"found {found}, wanted {wanted}"
 
