@@ -6,55 +6,73 @@ for in the whole daemon; one that fails while all are taken goes without, so tha
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from pybal.checks.check import Check
-from pybal.checks.places import Places
+from pybal.checks.check import Check, Target, TCPCheck
+from pybal.checks.engine import Engine
 from pybal.checks.result import Result
+
+FollowUps = Iterator[tuple[str, Check]]
+"""Checks with names, each made when its turn comes."""
+Told = Callable[[Check, Result], None]
 
 
 class Diagnosis:
-    """Checks to be made in turn. ``noted`` is told the name and the result of each.
+    """Looks into the first failure after each success of one monitor, which sets ``succeeded``.
 
-    Each is made with :meth:`told` for its ``done``, added with a name, and owned from then on.
+    ``note`` is the monitor's way to remember a result.
     """
 
-    __slots__ = ("_checks", "_noted", "_places", "running")
+    __slots__ = ("_check", "_engine", "_follow_ups", "_name", "_note", "running", "succeeded")
 
-    def __init__(self, places: Places, noted: Callable[[str, Result], None]) -> None:
+    _follow_ups: FollowUps
+
+    def __init__(self, engine: Engine, note: Callable[..., None]) -> None:
+        self.succeeded = False
         self.running = False
-        self._checks: deque[tuple[str, Check]] = deque()
-        self._noted = noted
-        self._places = places
+        self._engine = engine
+        self._note = note
+        self._name = ""
+        self._check: Check | None = None
 
-    def add(self, name: str, check: Check) -> None:
-        """Append a check, before :meth:`start`."""
-        self._checks.append((name, check))
+    def failed(self, follow_ups: FollowUps) -> None:
+        """Take a failure, in the ``done`` of a check.
 
-    def start(self) -> None:
-        """Begin if there is a place. To be called from the ``done`` of a check."""
-        if self._places.taken < self._places.most:
+        It is looked into if it is the first, the one before it is looked into no more, and there is a place; else no
+        follow-up is made. They have :meth:`told` for their ``done``.
+        """
+        first, self.succeeded = self.succeeded, False
+        places = self._engine.follow_ups
+        if first and not self.running and places.taken < places.most:
             self.running = True
-            self._places.enter(self._proceed)
+            self._follow_ups = follow_ups
+            places.enter(self._proceed)
 
     def stop(self) -> None:
         """End for good, wherever it is."""
-        if self.running:
-            self._checks[0][1].cancel()
-            self._checks.clear()
-            self._proceed()
+        if self._check is not None:
+            self._check.cancel()
+            self._leave()
 
     def told(self, check: Check, result: Result) -> None:
         """Take what the check in turn came to, and go on to the next."""
         del check
-        name, _ = self._checks.popleft()
-        self._noted(name, result)
+        self._note(self._engine.now, result, self._name, follow_up=True)
         self._proceed()
 
     def _proceed(self) -> None:
-        if self._checks:
-            self._checks[0][1].start()
+        self._name, self._check = next(self._follow_ups, ("", None))
+        if self._check is None:
+            self._leave()
         else:
-            self.running = False
-            self._places.leave()
+            self._check.start()
+
+    def _leave(self) -> None:
+        self.running = False
+        self._check = None
+        self._engine.follow_ups.leave()
+
+
+def tcp_only(engine: Engine, target: Target, timeout: float, told: Told) -> FollowUps:
+    """Yield a connection alone."""
+    yield "TCP only", TCPCheck(engine, target, timeout, told)

@@ -15,14 +15,14 @@ from random import Random
 from urllib.parse import urlsplit
 
 from pybal.checks import http, tls
-from pybal.checks.check import Target, TCPCheck
+from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import ProxyFetchSettings
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.diagnosis import Diagnosis
+from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
 from pybal.monitors.turns import InTurns
 
 DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
@@ -88,7 +88,7 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
 class ProxyFetch(InTurns):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_diagnosis", "_fetches", "_plan", "_results", "_seconds", "_succeeded", "_target")
+    __slots__ = ("_diagnosis", "_fetches", "_plan", "_results", "_seconds", "_target")
 
     name = ProxyFetchPlan.name
 
@@ -98,8 +98,7 @@ class ProxyFetch(InTurns):
         timeout = plan.settings.timeout
         self._plan = plan
         self._fetches = tuple(Fetch(plan.engine, target, timeout, self._done, request) for request in plan.requests)
-        self._diagnosis: Diagnosis | None = None
-        self._succeeded = False
+        self._diagnosis = Diagnosis(plan.engine, self._note)
         self._results: list[tuple[Request, Result]] = []
         self._seconds = [0.0] * (2 * len(plan.urls))
 
@@ -112,8 +111,7 @@ class ProxyFetch(InTurns):
         super().stop()
         for fetch in self._fetches:
             fetch.cancel()
-        if self._diagnosis is not None:
-            self._diagnosis.stop()
+        self._diagnosis.stop()
 
     def _turn(self) -> None:
         fetches = self._fetches
@@ -159,33 +157,24 @@ class ProxyFetch(InTurns):
 
     def _say_up(self) -> None:
         self._repeated = False
-        self._succeeded = True
+        self._diagnosis.succeeded = True
         self._passed(self._plan.engine.now)
 
     def _say_down(self, reason: str, cause: str, failed: Request) -> None:
         self._repeated = False
-        if self._succeeded:
-            self._succeeded = False
-            self._look_into(failed)
+        self._diagnosis.failed(self._follow_ups(failed))
         self._failed(reason, cause, self._plan.engine.now)
 
-    def _look_into(self, failed: Request) -> None:
-        """Try what else can be tried, unless that is still going on from before."""
-        plan = self._plan
-        if self._diagnosis is not None and self._diagnosis.running:
-            return
-        diagnosis = self._diagnosis = Diagnosis(plan.engine.follow_ups, self._follow_up)
+    def _follow_ups(self, failed: Request) -> FollowUps:
+        plan, told = self._plan, self._diagnosis.told
         timeout = plan.settings.timeout
-        diagnosis.add("TCP only", TCPCheck(plan.engine, self._target, timeout, diagnosis.told))
+        yield from tcp_only(plan.engine, self._target, timeout, told)
         others = [] if plan.settings.check_all else [one for one in plan.requests if one.url != failed.url][:OTHER_URLS]
-        for request in (*others, _newer(failed)):
-            if request is not None:
-                name = request.url if request in others else f"HTTP/1.1 {request.url}"
-                diagnosis.add(name, Fetch(plan.engine, self._target, timeout, diagnosis.told, request))
-        diagnosis.start()
-
-    def _follow_up(self, name: str, result: Result) -> None:
-        self._note(self._plan.engine.now, result, name, follow_up=True)
+        for request in others:
+            yield request.url, Fetch(plan.engine, self._target, timeout, told, request)
+        newer = _newer(failed)
+        if newer is not None:
+            yield f"HTTP/1.1 {newer.url}", Fetch(plan.engine, self._target, timeout, told, newer)
 
 
 def _newer(request: Request) -> Request | None:
