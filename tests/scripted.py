@@ -190,6 +190,11 @@ class SharedWorld(World):
         raise AssertionError(f"a report after stop: {report}")
 
 
+def follow_ups(monitor: Monitor) -> list[tuple[str, str]]:
+    """Return what was tried after failures, and what that came to."""
+    return [(past.subject, past.result.verdict.value) for past in monitor.history() if past.follow_up]
+
+
 def saying(*pieces: bytes) -> Callable[[Peer], None]:
     """Return what says these pieces and leaves the connection open."""
 

@@ -1,11 +1,13 @@
 """gRPC: asks a server at intervals for the health of a service (grpc.health.v1); SERVING means up.
 
-With TLS any certificate will do; to watch it is for the monitor TLS.
+With TLS any certificate will do; to watch it is for the monitor TLS. The first failure after a success is looked into:
+the connection alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from pybal.checks.grpc import PROTOCOL, GRPCCheck
 from pybal.checks.result import Result
 from pybal.config.settings import GRPCSettings
 from pybal.model import Address, Report, Service
+from pybal.monitors.diagnosis import tcp_only
 from pybal.monitors.periodic import Periodic
 
 
@@ -39,11 +42,12 @@ class GRPCPlan:
         settings = self._settings
         named = f"[{host}]" if ":" in host else host
         authority = settings.authority or f"{named}:{self._port}"
+        target = Target.of(address, self._port)
 
         def check(done: Callable[[object, Result], None]) -> GRPCCheck:
             return GRPCCheck(
                 self._engine,
-                Target.of(address, self._port),
+                target,
                 settings.timeout,
                 done,
                 service=settings.service,
@@ -52,4 +56,7 @@ class GRPCPlan:
                 server_name=urlsplit(f"//{authority}").hostname or "",
             )
 
-        return Periodic(self.name, settings, check, report, engine=self._engine, random=self._random)
+        follow_ups = partial(tcp_only, self._engine, target, settings.timeout)
+        return Periodic(
+            self.name, settings, check, report, engine=self._engine, random=self._random, follow_ups=follow_ups
+        )

@@ -1,6 +1,7 @@
 """What monitors share that make one check in each turn and judge by nothing but its result.
 
-A check that came to nothing by our own fault is made once more at once, and then waits for its turn.
+A check that came to nothing by our own fault is made once more at once, and then waits for its turn. The first failure
+after a success is looked into by those kinds that have follow-ups.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.model import Report
 from pybal.monitors.base import Sample
+from pybal.monitors.diagnosis import Diagnosis, FollowUps, Told
 from pybal.monitors.turns import InTurns, Paced
 
 
@@ -26,13 +28,19 @@ class PeriodicCheck(Protocol):
     def cancel(self) -> None: ...
 
 
+def _nothing(told: Told) -> FollowUps:
+    del told
+    return iter(())
+
+
 class Periodic(InTurns):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`.
 
-    ``check`` is called once, with what is to be told of results, and returns the check.
+    ``check`` is called once, with what is to be told of results, and returns the check. ``follow_ups`` is called with what
+    is to be told of theirs.
     """
 
-    __slots__ = ("_check", "_duration", "_seconds", "name")
+    __slots__ = ("_check", "_diagnosis", "_duration", "_follow_ups", "_seconds", "name")
 
     def __init__(
         self,
@@ -43,10 +51,13 @@ class Periodic(InTurns):
         *,
         engine: Engine,
         random: Random,
+        follow_ups: Callable[[Told], FollowUps] = _nothing,
     ) -> None:
         super().__init__(engine, random, settings, report)
         self.name = name
         self._check = check(self._done)
+        self._diagnosis = Diagnosis(engine, self._note)
+        self._follow_ups = follow_ups
         self._duration = f"pybal_monitor_{name.lower()}_request_duration_seconds"
         self._seconds = [0.0, 0.0]
 
@@ -57,6 +68,7 @@ class Periodic(InTurns):
     def stop(self) -> None:
         super().stop()
         self._check.cancel()
+        self._diagnosis.stop()
 
     def _turn(self) -> None:
         if not self._check.running:
@@ -72,6 +84,8 @@ class Periodic(InTurns):
         self._repeated = False
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
+            self._diagnosis.succeeded = True
             self._passed(now)
         else:
+            self._diagnosis.failed(self._follow_ups(self._diagnosis.told))
             self._failed(result.text, f"{result.phase} {result.cause}", now)

@@ -1,6 +1,7 @@
 """TLS: makes a TLS handshake with a server at intervals, and watches when the certificate ends.
 
-With ``tls.verify`` the chain is verified, and the name if ``tls.name`` is one; without, any certificate will do.
+With ``tls.verify`` the chain is verified, and the name if ``tls.name`` is one; without, any certificate will do. The
+first failure after a success is looked into: the connection alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pybal.checks.tlshandshake import TLSCheck
 from pybal.config.settings import TLSSettings
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
+from pybal.monitors.diagnosis import tcp_only
 from pybal.monitors.periodic import Periodic
 
 DAYS = "pybal_monitor_tls_days_to_expiry"
@@ -76,7 +78,13 @@ class TLS(Periodic):
         self._warned = False
         self._tls = plan.check(address, self._handshaken)
         super().__init__(
-            plan.name, plan.settings, lambda _done: self._tls, report, engine=plan.engine, random=plan.random
+            plan.name,
+            plan.settings,
+            lambda _done: self._tls,
+            report,
+            engine=plan.engine,
+            random=plan.random,
+            follow_ups=partial(tcp_only, plan.engine, Target.of(address, plan.port), plan.settings.timeout),
         )
 
     def samples(self) -> Iterator[Sample]:

@@ -15,11 +15,11 @@ from pybal.config.settings import (
     MonitorSettings,
     ProxyFetchSettings,
 )
-from pybal.monitors.base import Monitor, Past
+from pybal.monitors.base import Monitor
 from pybal.monitors.kinds import NAMES
 from tests.nameserver import NameServer, answer
 from tests.reactor import run
-from tests.scripted import Peer, World, frequent
+from tests.scripted import Peer, World, follow_ups, frequent
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HALF = b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1043
@@ -40,14 +40,6 @@ def only_to_11(peer: Peer) -> None:
 
 def counted(monitor: Monitor) -> int:
     return monitor.up_results + monitor.down_results
-
-
-def follow_ups(monitor: Monitor) -> list[Past]:
-    return [past for past in monitor.history() if past.follow_up]
-
-
-def told(monitor: Monitor) -> list[tuple[str, str]]:
-    return [(past.subject, past.result.verdict.value) for past in follow_ups(monitor)]
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
@@ -130,7 +122,7 @@ class TestTheFirstFailureAfterASuccess:
                 world.server.asked = sick
                 await world.report()
                 await world.until(lambda: len(follow_ups(monitor)) == 3)
-                assert told(monitor) == [("TCP only", "passed"), (OTHER, "passed"), (f"HTTP/1.1 {URL}", "passed")]
+                assert follow_ups(monitor) == [("TCP only", "passed"), (OTHER, "passed"), (f"HTTP/1.1 {URL}", "passed")]
                 assert world.engine.follow_ups.taken == 0
 
         run(main)
@@ -144,7 +136,7 @@ class TestTheFirstFailureAfterASuccess:
                 world.server.asked = only_to_11
                 await world.report()
                 await world.until(lambda: len(follow_ups(monitor)) == 2 and monitor.down_results >= 3)
-                assert told(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "passed")]
+                assert follow_ups(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "passed")]
                 history = [past for past in monitor.history() if not past.follow_up]
                 assert counted(monitor) == len(history)
                 assert [report.up for report in world.reports] == [True, False]
@@ -164,7 +156,7 @@ class TestTheFirstFailureAfterASuccess:
                     await world.report()
                     while len(follow_ups(monitor)) < wanted:
                         await world.pause(0.02)
-                assert told(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "failed")] * 2
+                assert follow_ups(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "failed")] * 2
 
         run(main)
 
@@ -177,7 +169,7 @@ class TestTheFirstFailureAfterASuccess:
                 world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
                 await world.report()
                 await world.until(lambda: len(follow_ups(monitor)) == 2)
-                assert [subject for subject, _ in told(monitor)] == ["TCP only", f"HTTP/1.1 {URL}"]
+                assert [subject for subject, _ in follow_ups(monitor)] == ["TCP only", f"HTTP/1.1 {URL}"]
 
         run(main)
 

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.settings import GRPCSettings
 from tests.certificates import self_signed
 from tests.reactor import run
-from tests.scripted import Peer, World, saying
+from tests.scripted import Peer, World, follow_ups, saying
 from tests.servers.grpc import grpc
 from tests.servers.haproxy import bound, haproxy
 from tests.servers.nginx import listening, nginx
@@ -101,6 +101,7 @@ class TestRealServer:
                 assert (await world.report()).up
                 site.server.say("turns NOT_SERVING")
                 assert (await world.report()).reason == "status: NOT_SERVING, wanted SERVING"
+                await world.until(lambda: follow_ups(monitor) == [("TCP only", "passed")])
                 site.server.say("turns SERVING")
                 assert (await world.report()).up
                 assert (monitor.name, monitor.up_transitions, monitor.down_transitions) == ("gRPC", 2, 1)

@@ -17,7 +17,7 @@ from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS
 from tests.certificates import Authority, self_signed
 from tests.reactor import run
-from tests.scripted import Peer, World
+from tests.scripted import Peer, World, follow_ups
 from tests.servers.nginx import listening, nginx
 from tests.servers.process import free_ports
 
@@ -242,3 +242,27 @@ class TestOthers:
                     world.stop_monitors()
 
         run(main)
+
+
+def test_the_first_failure_after_a_success_is_followed_up_by_a_connection_alone(tmp_path: Path) -> None:
+    [port] = free_ports(1)
+    listen, file = listening(port, "ssl"), self_signed(tmp_path)
+    config = SERVER.format(listen=listen, file=file, name="_", protocols="TLSv1.3")
+
+    async def main(reactor: EPollReactor) -> None:
+        async with World(reactor) as world:
+            await world.server.stop()
+            with nginx(tmp_path, config, port):
+                monitor = world.monitor(TLSSettings(interval=0.05, timeout=5.0), port=port)
+                assert (await world.report()).up
+            # The loop stood still until nginx had ended, so that nothing was refused.
+            world.server.port = port
+            world.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
+            world.server.listen(reactor, world.host)
+            assert (await world.report()).reason == "tls: wrong version number"
+            await world.until(lambda: follow_ups(monitor))
+            await world.until(lambda: monitor.down_results >= 3)
+            assert follow_ups(monitor) == [("TCP only", "passed")]
+            assert world.engine.follow_ups.taken == 0
+
+    run(main)
