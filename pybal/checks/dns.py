@@ -29,6 +29,8 @@ class DNSCheck(DatagramCheck):
 
     __slots__ = ("_fail_on_nxdomain", "_number", "_random", "_strays", "_stream", "question")
 
+    _way = "over TCP after a truncated answer"
+
     def __init__(
         self,
         engine: Engine,
@@ -86,7 +88,9 @@ class DNSCheck(DatagramCheck):
 
     def _ask_by_tcp(self) -> None:
         query = self._number + self.question.data
-        self._stream = _Stream(self._engine, self._target, self.timeout, self._by_tcp, query=query, judged=self._judged)
+        self._stream = _Stream(
+            self._engine, self._target, self.timeout, self._by_tcp, query=query, way=self._way, judged=self._judged
+        )
 
     def _by_tcp(self, stream: _Stream, result: Result) -> None:
         del stream
@@ -116,10 +120,26 @@ class DNSCheck(DatagramCheck):
         super()._close()
 
 
+class DNSCheckByTCP(DNSCheck):
+    """The same by TCP alone."""
+
+    __slots__ = ()
+
+    _way = "over TCP"
+
+    def _send(self, data: bytes) -> None:
+        del data
+        self._ask_by_tcp()
+
+    def _close(self) -> None:
+        self._land()  # there is no socket of its own to close
+        super()._close()
+
+
 class _Stream(Check):
     """The same question over TCP, on behalf of a check whose deadline, always the sooner one, is that of both."""
 
-    __slots__ = ("_buffer", "_judged", "_unsent")
+    __slots__ = ("_buffer", "_judged", "_unsent", "_way")
 
     def __init__(
         self,
@@ -129,10 +149,12 @@ class _Stream(Check):
         done: Callable[[_Stream, Result], None],
         *,
         query: bytes,
+        way: str,
         judged: Callable[[bytes], Reply | None],
     ) -> None:
         super().__init__(engine, target, timeout, done)
         self._started_at = engine.now
+        self._way = way
         self._judged = judged
         self._unsent = len(query).to_bytes(_LENGTH, "big") + query
         self._buffer = b""
@@ -198,4 +220,4 @@ class _Stream(Check):
         return Phase.QUERY if self._connected_at else Phase.CONNECT
 
     def _error_text(self, cause: str) -> str:
-        return f"{cause}, over TCP after a truncated answer"
+        return f"{cause}, {self._way}"

@@ -2,7 +2,7 @@
 
 The host is a random one of those configured, the addresses are those of the server's own family: A of an IPv4 server,
 AAAA of an IPv6 one. An answer without records is an answer. A check that came to nothing by our own fault is made once
-more at once, and then waits for its turn.
+more at once, and then waits for its turn. The first failure after a success is looked into: the same question by TCP.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from pybal.checks.check import Target
-from pybal.checks.dns import DNSCheck
-from pybal.checks.dnswire import RecordType, question
+from pybal.checks.dns import DNSCheck, DNSCheckByTCP
+from pybal.checks.dnswire import Question, RecordType, question
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import DNSQuerySettings
 from pybal.model import Address, Report, Service
 from pybal.monitors.base import Sample
+from pybal.monitors.diagnosis import Diagnosis, FollowUps
 from pybal.monitors.turns import InTurns
 
 DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
@@ -44,28 +45,35 @@ class DNSQueryPlan:
         del host
         return DNSQuery(self, address, report)
 
+    def check(
+        self, kind: type[DNSCheck], target: Target, question: Question, done: Callable[[DNSCheck, Result], None]
+    ) -> DNSCheck:
+        """Return a check of a server."""
+        return kind(
+            self.engine,
+            target,
+            self.settings.timeout,
+            done,
+            question=question,
+            random=self.random,
+            fail_on_nxdomain=self.settings.fail_on_nxdomain,
+        )
+
 
 class DNSQuery(InTurns):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_check", "_plan", "_questions", "_seconds")
+    __slots__ = ("_check", "_diagnosis", "_plan", "_questions", "_seconds", "_target")
 
     name = DNSQueryPlan.name
 
     def __init__(self, plan: DNSQueryPlan, address: Address, report: Callable[[Report], None]) -> None:
-        settings = plan.settings
-        super().__init__(plan.engine, plan.random, settings, report)
+        super().__init__(plan.engine, plan.random, plan.settings, report)
         self._plan = plan
         self._questions = plan.questions[address.version]
-        self._check = DNSCheck(
-            plan.engine,
-            Target.of(address, plan.port),
-            settings.timeout,
-            self._done,
-            question=self._questions[0],
-            random=plan.random,
-            fail_on_nxdomain=settings.fail_on_nxdomain,
-        )
+        self._target = Target.of(address, plan.port)
+        self._check = plan.check(DNSCheck, self._target, self._questions[0], self._done)
+        self._diagnosis = Diagnosis(plan.engine, self._note)
         self._seconds = [0.0, 0.0]
 
     def samples(self) -> Iterator[Sample]:
@@ -75,6 +83,7 @@ class DNSQuery(InTurns):
     def stop(self) -> None:
         super().stop()
         self._check.cancel()
+        self._diagnosis.stop()
 
     def _turn(self) -> None:
         check = self._check
@@ -93,6 +102,12 @@ class DNSQuery(InTurns):
         self._repeated = False
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
+            self._diagnosis.succeeded = True
             self._passed(plan.engine.now)
         else:
+            self._diagnosis.failed(self._by_tcp(check.question))
             self._failed(result.text, f"{result.phase} {result.cause}", plan.engine.now)
+
+    def _by_tcp(self, question: Question) -> FollowUps:
+        check = self._plan.check(DNSCheckByTCP, self._target, question, self._diagnosis.told)
+        yield f"by TCP {question.text}", check

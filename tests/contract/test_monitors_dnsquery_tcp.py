@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from pybal.model import Report
 from pybal.monitors.base import Monitor
 from tests.nameserver import NameServer, Stream, answer, decoded, framed
 from tests.reactor import run
-from tests.scripted import World
+from tests.scripted import World, follow_ups
 
 SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -170,5 +171,71 @@ class TestATruncatedAnswer:
                 monitor.stop()
                 await world.pause(0.05)
                 assert world.reports == []
+
+        run(main)
+
+
+class TestTheFirstFailureAfterASuccess:
+    def test_is_followed_up_by_the_same_question_over_tcp(self) -> None:
+        asked: list[str] = []
+
+        def by(stream: Stream, query: bytes) -> None:
+            asked.append(str(decoded(query).queries[0].name))
+            stream.say(answer(query))
+
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                server.asked_by_tcp = by
+                monitor = world.monitor(SETTINGS, port=server.port)
+                assert (await world.report()).up
+                server.answers = lambda _query: []
+                assert (await world.report()).reason == "query: 300 ms without an answer"
+                await world.until(lambda: follow_ups(monitor))
+                await world.until(lambda: monitor.down_results >= 3)
+                assert follow_ups(monitor) == [("by TCP www.example A", "passed")]
+                assert (asked, monitor.up_results + monitor.down_results) == (
+                    ["www.example"],
+                    sum(not past.follow_up for past in monitor.history()),
+                )
+                assert world.engine.follow_ups.taken == 0
+
+        run(main)
+
+    @pytest.mark.parametrize(
+        ("by", "reason"),
+        [
+            (None, "connect: refused, over TCP"),
+            (lambda stream, _query: stream.transport.loseConnection(), "query: connection closed, over TCP"),
+            (lambda stream, query: stream.say(answer(query, dns.ESERVER)), "answer: SERVFAIL for www.example A"),
+            (lambda _stream, _query: None, "query: nothing in all its time, over TCP"),
+        ],
+    )
+    def test_says_what_was_wrong_with_tcp_too(self, by: Callable[[Stream, bytes], object] | None, reason: str) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                monitor = world.monitor(SETTINGS, port=server.port)
+                assert (await world.report()).up
+                server.answers = lambda _query: []
+                if by is None:
+                    await server.stop_tcp()
+                else:
+                    server.asked_by_tcp = by
+                await world.until(lambda: follow_ups(monitor))
+                [result] = [past.result for past in monitor.history() if past.follow_up]
+                assert re.sub(r"in \d.* m?s,", "in all its time,", result.text) == reason
+
+        run(main)
+
+    def test_is_followed_up_no_more_once_the_monitor_is_stopped(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with NameServer(reactor) as server, World(reactor) as world:
+                monitor = world.monitor(replace(SETTINGS, timeout=5.0), port=server.port)
+                assert (await world.report()).up
+                server.answers = lambda query: [answer(query, dns.ESERVER)]
+                server.asked_by_tcp = lambda _stream, _query: monitor.stop()
+                await world.until(lambda: monitor.up is False)
+                await world.until(lambda: not world.engine.follow_ups.taken)
+                await world.until(lambda: not server.streams[0].transport.connected)
+                assert follow_ups(monitor) == []
 
         run(main)
