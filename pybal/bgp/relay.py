@@ -15,7 +15,6 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from typing import NoReturn
 
 MOST = 16 * 1024 * 1024
 """Bytes that may wait for either side before we give up on it."""
@@ -39,6 +38,7 @@ class Relay:
         self.daemon = daemon
         self.timeout = timeout
         self.exabgp = os.getppid()
+        self.exabgp_ended = False
         self.to_daemon = bytearray(b"!hello %d\n" % os.getpid())
         self.to_exabgp = bytearray()
         self.unfinished = bytearray()
@@ -49,12 +49,23 @@ class Relay:
         daemon.setblocking(False)
         self.selector.register(STDIN, selectors.EVENT_READ)
         self.selector.register(daemon, selectors.EVENT_READ)
+        # A handler could run between a write and its note of how much was written: it only wakes the loop.
+        self.signalled, woken = os.pipe()
+        for file in (self.signalled, woken):
+            os.set_blocking(file, False)
+        self.selector.register(self.signalled, selectors.EVENT_READ)
+        signal.set_wakeup_fd(woken)
+        signal.signal(signal.SIGTERM, lambda *_: None)
 
     def run(self) -> None:
-        """Return when ExaBGP has ended; raises :class:`GaveUp`."""
+        """Return when ExaBGP has ended, or ended us; raises :class:`GaveUp`."""
         while True:
             self._wait()
-            if not self._hear_exabgp():
+            ending = self._signalled()
+            while self._hear_exabgp() and ending:
+                pass  # what it said before it ended us is in the pipe
+            if self.exabgp_ended or ending:
+                self.write()
                 return
             self._hear_daemon()
             self.write()
@@ -73,12 +84,19 @@ class Relay:
             self.selector.unregister(STDOUT)
         self.selector.select(max(0.0, self.heard + self.timeout - time.monotonic()) + 0.01)
 
+    def _signalled(self) -> bool:
+        with suppress(BlockingIOError):
+            return bool(os.read(self.signalled, _READ))
+        return False
+
     def _hear_exabgp(self) -> bool:
+        """Return whether there may be more."""
         with suppress(BlockingIOError):
             said = os.read(STDIN, _READ)
             self.to_daemon += said
+            self.exabgp_ended = not said
             return bool(said)
-        return True
+        return False
 
     def _hear_daemon(self) -> None:
         try:
@@ -120,14 +138,6 @@ class Relay:
         if os.getppid() == self.exabgp:
             os.kill(self.exabgp, signal.SIGKILL)
 
-    def leave(self, *_: object) -> NoReturn:
-        """ExaBGP ends us: what it said before that is in the pipe."""
-        with suppress(OSError):
-            while said := os.read(STDIN, _READ):
-                self.to_daemon += said
-        self.write()
-        os._exit(0)
-
 
 def main() -> int:
     """Run until the end of either side; return the exit status."""
@@ -139,7 +149,6 @@ def main() -> int:
     except OSError as error:
         sys.exit(f"relay: {sys.argv[1]}: {error.strerror}")
     relay = Relay(daemon, float(sys.argv[2]))
-    signal.signal(signal.SIGTERM, relay.leave)
     try:
         relay.run()
     except GaveUp as reason:
