@@ -165,6 +165,8 @@ class Adj:
         late = [prefix for prefix, flight in self._flight.items() if flight.deadline <= now]
         for prefix in late:
             self._overdue(prefix)
+        for prefix in [p for p in self.attempts if p not in self._flight and self.wire.get(p) == self.goal.get(p)]:
+            del self.attempts[prefix]  # it was the goal that gave way
         # What nobody is at, all the same: the goal is compared as a whole, so that no lost event stays unnoticed.
         for prefix in {**self.goal, **self.wire}:
             if self.wire.get(prefix) != self.goal.get(prefix) and prefix not in self._flight:

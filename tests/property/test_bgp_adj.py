@@ -1,0 +1,225 @@
+"""However ExaBGP orders what it is told, and whatever ends or is lost, the router comes to hold what is wanted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from pybal.bgp.adj import Adj, Change
+from pybal.bgp.model import Announcement, Prefix
+from tests.fakebgp import Rib, Update, hear
+
+PREFIXES = 3
+ENOUGH = 200
+"""Rounds of half a second within which everything is as wanted."""
+
+goals = st.dictionaries(
+    st.integers(1, PREFIXES), st.tuples(st.sampled_from((10, 20)), st.booleans()), max_size=PREFIXES
+).map(
+    lambda chosen: {
+        announcement.prefix: announcement
+        for announcement in (Announcement(ip_address(f"10.0.0.{n}"), *about) for n, about in chosen.items())
+    }
+)
+
+
+class Machine(RuleBasedStateMachine):
+    """The daemon's side (``adj``), the pipes both ways, and ExaBGP with its router."""
+
+    adjacent: type[Adj] = Adj
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.adj = self.adjacent()
+        self.rib = Rib()
+        self.now = 0.0
+        self.commands: deque[Change] = deque()
+        self.events: deque[Update | str | Change] = deque()
+
+    @rule(goal=goals)
+    def want(self, goal: dict[Prefix, Announcement]) -> None:
+        self.adj.want(goal)
+
+    @rule(room=st.integers(0, 4))
+    def tell(self, room: int) -> None:
+        changes = list(self.adj.due(self.now, room))
+        assert len(changes) <= room
+        assert self.adj.established or not changes
+        self.commands.extend(changes)
+
+    @precondition(lambda self: self.commands)
+    @rule(accept=st.integers(0, 9).map(bool))
+    def take(self, accept: bool) -> None:
+        change = self.commands.popleft()
+        if accept:
+            self.rib.take(change)
+        else:
+            self.events.append(change)
+
+    @rule(data=st.data())
+    def send(self, data: st.DataObject) -> None:
+        self.events.extend(self.rib.send(lambda pending: data.draw(st.permutations(pending), "order")))
+
+    @rule()
+    def run(self) -> None:
+        """All pipes are emptied: what is left waits in ExaBGP to be sent."""
+        while self.events:
+            self.hear(1)
+        self.tell(100)
+        while self.commands:
+            self.take(accept=True)
+
+    @precondition(lambda self: self.events)
+    @rule(count=st.integers(1, 6))
+    def hear(self, count: int) -> None:
+        for _ in range(min(count, len(self.events))):
+            event = self.events.popleft()
+            if isinstance(event, Update):
+                hear(self.adj, event)
+            elif isinstance(event, Change):
+                self.adj.refuse(event)
+            elif event == "up":
+                self.adj.up(self.now)
+            else:
+                self.adj.down()
+
+    @rule()
+    def send_unheard(self) -> None:
+        """Lines are lost. Not of two changes of one prefix: of the second alone there would be no trace at all."""
+        self.run()
+        if len({update.prefix for update in self.rib.pending}) == len(self.rib.pending):
+            self.rib.send(lambda pending: pending)
+
+    @precondition(lambda self: not self.rib.up)
+    @rule()
+    def begin_a_session(self) -> None:
+        self.rib.begin()
+        self.events.append("up")
+
+    @precondition(lambda self: self.rib.up)
+    @rule()
+    def end_a_session(self) -> None:
+        self.rib.fall()
+        self.events.append("down")
+
+    @rule()
+    def restart_exabgp(self) -> None:
+        self.rib = Rib()
+        self.commands.clear()
+        self.events.clear()
+        self.adj.forgotten()
+
+    @rule(beats=st.integers(1, 6))
+    def beat(self, beats: int) -> None:
+        self.now += 0.5 * beats
+        self.adj.verify(self.now)
+
+    @invariant()
+    def nothing_is_known_of_a_session_that_is_down(self) -> None:
+        assert self.adj.established or not self.adj.wire
+
+    def teardown(self) -> None:
+        """However it came to this: left alone, all becomes as wanted."""
+        for _ in range(ENOUGH):
+            if not self.rib.up:
+                self.begin_a_session()
+            while self.events:
+                self.hear(1)
+            self.beat(1)
+            if self.adj.hopeless:
+                self.restart_exabgp()
+            for change in self.adj.due(self.now, 100):
+                self.commands.append(change)
+            while self.commands:
+                self.rib.take(self.commands.popleft())
+            self.events.extend(self.rib.send(lambda pending: pending[::-1]))
+        refused = self.adj.refused
+        wanted = {p: a for p, a in self.adj.goal.items() if p not in refused}
+        assert {p: a for p, a in self.rib.router.items() if p not in refused} == wanted
+        assert self.adj.wire == self.rib.router
+        assert not self.adj.attempts
+
+
+Machine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+TestAdj = Machine.TestCase
+
+
+class Trusting(Adj):
+    """The obvious way: what was told, and answered with ``done``, is taken to be on the wire."""
+
+    def due(self, now: float, room: int) -> Iterator[Change]:
+        for change in super().due(now, room):
+            yield change
+            if change.new is None:
+                super().withdrawn(change.prefix)
+            else:
+                super().announced(change.new)
+
+    def announced(self, announcement: Announcement) -> None:
+        pass
+
+    def withdrawn(self, prefix: Prefix) -> None:
+        pass
+
+
+class Unverified(Adj):
+    """Believes that what was told will be sent, and that what was sent will be heard of."""
+
+    def verify(self, now: float) -> list[Prefix]:
+        return []
+
+
+class Repeating(Adj):
+    """Announces again what did not get there, without withdrawing it first."""
+
+    def _change(self, prefix: Prefix) -> Change | None:
+        change = super()._change(prefix)
+        want = self.goal.get(prefix)
+        return Change(prefix, want) if change is not None and want is not None else change
+
+
+@pytest.mark.parametrize("adjacent", [Trusting, Unverified, Repeating])
+def test_what_leaves_out_a_part_of_it_leaves_the_router_wrong(adjacent: type[Adj]) -> None:
+    class Mutant(Machine):
+        pass
+
+    Mutant.adjacent = adjacent
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(
+            Mutant,
+            settings=settings(
+                max_examples=500, stateful_step_count=30, derandomize=True, database=None, phases=[Phase.generate]
+            ),
+        )
+
+
+def test_changes_told_together_leave_a_med_that_nobody_wants() -> None:
+    vip = ip_address("10.0.0.1")
+    low, high = Announcement(vip, 10), Announcement(vip, 20)
+    rib = Rib(up=True)
+    for announcement in (low, high, low):
+        rib.take(Change(low.prefix, announcement))
+    rib.send(lambda pending: [pending[0], pending[2], pending[1]])
+    assert rib.router == {low.prefix: high}
+
+
+def test_trouble_with_what_is_not_wanted_any_more_is_none() -> None:
+    vip = Announcement(ip_address("10.0.0.1"), 10)
+    adj = Adj()
+    adj.up(0.0)
+    adj.want({vip.prefix: vip})
+    assert list(adj.due(0.0, 1)) == [Change(vip.prefix, vip)]
+    assert adj.verify(2.0) == [vip.prefix]
+    assert list(adj.due(2.0, 1)) == [Change(vip.prefix, None, vip)]
+    adj.want({})
+    assert adj.attempts == {vip.prefix: 1}
+    assert adj.verify(6.0) == [vip.prefix]
+    assert list(adj.due(6.0, 1)) == []
+    adj.verify(6.5)
+    assert adj.attempts == {}
