@@ -1,6 +1,7 @@
 """Compares the cost of checks: in a network namespace of its own, and beside keepalived, which wants IPVS, in a guest.
 
-``python -m bench.checks --only http --beside haproxy`` takes a minute and a half, everything a quarter of an hour.
+``python -m bench.checks --only http --beside haproxy`` takes two minutes, everything twenty-five.
+What others do on the machine disturbs most in the guest: look at the range of the rounds before believing a ratio.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import gc
 import signal
 import sys
 import time
+from collections import Counter
 from ipaddress import IPv4Address
 from random import Random
 
@@ -45,9 +46,11 @@ def main() -> None:
     service = Service("bench", IPProtocol.TCP, IPv4Address("192.0.2.1"), load.port, "rr")
     plan = prepare(settings(load), service, engine=engine, random=Random(1))
 
+    down: Counter[str] = Counter()
+
     def report(report: Report) -> None:
         if not report.up:
-            print(f"engine: {report.reason}", file=sys.stderr)
+            down[report.reason] += 1
 
     for address in load.addresses:
         plan.monitor(str(address), address, report).start()
@@ -55,6 +58,8 @@ def main() -> None:
     gc.freeze()
     signal.signal(signal.SIGTERM, lambda *_: reactor.callFromThread(reactor.stop))
     reactor.run(installSignalHandlers=False)
+    for reason, times in down.most_common(3):
+        print(f"engine: went down {times} times: {reason}", file=sys.stderr)
     print(f"lag {engine.lag(0.99)}")
 
 

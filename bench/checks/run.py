@@ -39,6 +39,7 @@ RATES = {
     ("dns", HIGHEST): Rate(1000, 0.1, 2.0, 3.0),
     # The clock of a guest is too coarse for who does not use all the time that there is.
     **{(kind, GUEST): Rate(500, 0.1, 6.0, 15.0) for kind in KINDS},
+    ("dns", GUEST): Rate(500, 0.3, 6.0, 15.0),
 }
 TITLES = {
     NORMAL: "{servers:,} servers every {interval:g} s",
