@@ -137,6 +137,7 @@ def measure(
         lookup=dns_lookup(reactor),
         random=Random(1),
         notifier=Notifier({}, reactor),
+        runtime=directory,
     )
     killed: dict[str, float] = {}
     theirs: dict[str, float] = {}

@@ -1,12 +1,14 @@
 """The composition root: builds every part from the settings, wires them, starts and stops them in order.
 
-Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted; then sources, names
-and checks begin. Stop: checks end, the IPVS entries stay as they are, the endpoints close last.
+Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted; the BGP sessions
+begin, with nothing to say before services are checked and the kernel is verified; then sources, names and checks begin.
+Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the endpoints close last.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 import socket
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -20,9 +22,10 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
+from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.errors import Problem, shown
-from pybal.config.settings import MonitorSettings, ServiceSettings, Settings
+from pybal.config.settings import BGPSettings, MonitorSettings, ServiceSettings, Settings
 from pybal.controller import Controller
 from pybal.ipvs import render
 from pybal.ipvs.backend import Backend
@@ -35,6 +38,7 @@ from pybal.resolve import Lookup, Resolver
 from pybal.sources import kinds as sources
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kept import Kept
+from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory, listen
 from pybal.status.metrics import Family
 from pybal.status.site import Status
@@ -49,8 +53,10 @@ _SETTLED = 30.0
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
     """Yield what is valid, but not to be had in this version or on this machine: to go on without it would be wrong."""
-    if settings.bgp and not settings.dry_run:
-        yield Problem(file, 0, "global", "bgp", "'yes'", "'no': this version announces nothing yet")
+    for peer in settings.bgp.peers if settings.bgp else ():
+        if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
+            found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
+            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a file that can be read")
     for service in settings.services:
         section = service.service.name
         if service.source.scheme not in sources.SUPPORTED:
@@ -66,7 +72,7 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
 class App:
     """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names.
 
-    ``state`` is a directory for what is to outlive it, if there is one.
+    ``runtime`` is a directory for as long as it runs, ``state`` one for what is to outlive it, if there is one.
     """
 
     log = Logger()
@@ -80,6 +86,7 @@ class App:
         lookup: Lookup,
         random: Random,
         notifier: Notifier,
+        runtime: Path,
         state: Path | None = None,
     ) -> None:
         self._settings = settings
@@ -91,15 +98,21 @@ class App:
         self._engine = Engine(reactor)
         self._sharing = Sharing(self._plan, self._engine)
         self._resolver = Resolver(lookup, reactor, random)
-        self._reconciler = Reconciler(backend, reactor)
+        self._reconciler = Reconciler(backend, reactor, settled=self._changed)
+        self._announcing = self._bgp(settings.bgp, runtime) if settings.bgp else None
         self._sources = {s.service.name: self._source(s) for s in settings.services}
         self._controllers = {s.service.name: self._controller(s) for s in settings.services}
         self._ports: list[IListeningPort] = []
 
     def start(self) -> None:
-        """Start everything. Raises CannotListenError or BackendError; what was started then must still be stopped."""
+        """Start everything. What was started must still be stopped after any failure.
+
+        Raises CannotListenError, BackendError, SpeakerError or DrainError.
+        """
         self._listen()
         held = self._reconciler.adopt(s.service for s in self._settings.services)
+        if self._announcing:
+            self._announcing.start()
         self._engine.start()
         for name, controller in self._controllers.items():
             controller.start(held[name])
@@ -107,8 +120,10 @@ class App:
         self._notifier.ready(f"{len(self._controllers)} services")
 
     async def stop(self) -> None:
-        """Stop everything in order; the IPVS table stays as it is."""
+        """Stop everything in order: the routers first, for what they send is served on; the IPVS table stays as it is."""
         self._notifier.stopping()
+        if self._announcing:
+            await self._announcing.stop()
         for controller in self._controllers.values():
             controller.stop()
         self._resolver.stop()
@@ -140,7 +155,31 @@ class App:
             [plan(monitor, service) for monitor in settings.monitors],
             want=partial(self._reconciler.want, service),
             clock=self._reactor,
+            changed=self._changed,
         )
+
+    def _bgp(self, bgp: BGPSettings, runtime: Path) -> Announcing:
+        return Announcing(
+            self._settings,
+            bgp,
+            pool=lambda name: self._controllers[name].pool,
+            verified=self._reconciler.verified,
+            reactor=self._reactor,
+            runtime=runtime,
+            state=self._state,
+            random=self._random,
+        )
+
+    def _changed(self) -> None:
+        if self._announcing:
+            self._announcing.changed()
+
+    def _announced(self) -> BGP:
+        announcing = self._announcing
+        if announcing is None:
+            return BGP()
+        sessions = tuple(announcing.sessions())
+        return BGP(not self._settings.dry_run, announcing.verdicts, sessions, announcing.restarts)
 
     def _plan(self, settings: MonitorSettings, service: Service) -> Plan:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random)
@@ -160,6 +199,7 @@ class App:
             wall=_wall,
             sources=self._sources.items,
             families=self._families,
+            bgp=self._announced,
         )
         factory = StatusFactory(status, self._reactor, host_names={socket.gethostname()})
         for ip in (*instrumentation.ips, *instrumentation.advertised_ips):
@@ -191,6 +231,8 @@ class App:
         for controller in self._controllers.values():
             yield from controller.alerts()
         yield from self._reconciler.alerts()
+        if self._announcing:
+            yield from self._announcing.alerts()
         for trouble, at in self._engine.sick.items():
             age = self._engine.seconds() - at
             if age < _RECENT:

@@ -24,6 +24,8 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
 from pybal.app import App, unsupported
+from pybal.bgp.drain import DrainError
+from pybal.bgp.speaker import SpeakerError
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.parse import parse
@@ -117,12 +119,13 @@ class _Run:
                 lookup=dns_lookup(self._reactor),
                 random=Random(),  # noqa: S311  # spreads checks, keeps no secret
                 notifier=Notifier(os.environ, self._reactor),
+                runtime=_runtime_directory(),
                 state=_state_directory(),
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=version("pybal"))
             app.start()
-        except (BackendError, CannotListenError) as failed:
+        except (BackendError, CannotListenError, SpeakerError, DrainError) as failed:
             log.critical("{failed}", failed=failed)
             self._fail()
         except Exception:  # noqa: BLE001  # a bug: it gets its traceback, and the process an exit code
@@ -137,6 +140,11 @@ class _Run:
 async def _stop(app: App) -> None:
     await app.stop()
     log.info("Exiting...")
+
+
+def _runtime_directory() -> Path:
+    """Return where systemd lets us keep what we need while we run; where it would be, without it."""
+    return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/pybal").partition(":")[0])
 
 
 def _state_directory() -> Path | None:

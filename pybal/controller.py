@@ -59,7 +59,7 @@ class Controller:
     """The pool of one service, and whatever follows from it.
 
     ``plans`` make the monitors of each server; ``want`` is told the addresses and weights that the kernel should hold, each time these
-    change, but never before the source has delivered a first list.
+    change, but never before the source has delivered a first list. ``changed`` is called after each change of the pool.
     """
 
     log = Logger()
@@ -73,6 +73,7 @@ class Controller:
         *,
         want: Callable[[Mapping[Address, int]], None],
         clock: IReactorTime,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.pool = Pool(service)
         self.could_not_depool = 0
@@ -83,6 +84,7 @@ class Controller:
         self._plans = plans
         self._want = want
         self._clock = clock
+        self._changed = changed
         self._wanted: Mapping[Address, int] | None = None
         self._followed: dict[str, Following] = {}
         self._watched: dict[str, _Watched] = {}
@@ -179,6 +181,7 @@ class Controller:
         if self.pool.listed and wanted != self._wanted:
             self._wanted = wanted
             self._want(wanted)
+        self._changed()
 
     def _follow(self) -> None:
         """Follow the names of the servers there are, and no others."""

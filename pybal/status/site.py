@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.history import Clocks, Decision
 from pybal.model import Snapshot
 from pybal.monitors.base import Monitor
+from pybal.status import bgp as announcing
 from pybal.status import metrics, past, v1, views
 from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
@@ -49,7 +50,7 @@ class Status:
     """Everything that may be asked of the daemon.
 
     ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
-    tell what the IPVS backend holds. ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors
+    tell what the IPVS backend holds, ``bgp`` what is announced. ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors
     of a service's host; ``wall`` is the clock on the wall, for display. ``sources`` gives the pool sources by service,
     ``families`` metrics that are known elsewhere.
     """
@@ -63,6 +64,7 @@ class Status:
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     wall: Callable[[], datetime]
     sources: Callable[[], origins.Sources] = tuple
+    bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family]] = tuple
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, Answer] = field(default_factory=_page_files, init=False)
@@ -85,7 +87,7 @@ class Status:
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
-                return Answer(_encode(html.index(snapshot)), HTML)
+                return Answer(_encode(html.index(snapshot, self.bgp(), self.clock.seconds())), HTML)
             case ["page", "pools", service] if service in pools:
                 return Answer(_encode(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
             case ["page", name] if name in self._files:
@@ -115,21 +117,20 @@ class Status:
             case ["pools", service, "history"] if service in pools:
                 decisions = self.decisions(service)
                 return _either(as_json, past.decisions_text, past.decisions_json, pools[service], decisions, clocks)
+            case ["bgp"]:
+                return _either(as_json, announcing.text, announcing.json, self.bgp(), now)
             case ["sources"]:
                 return _either(as_json, origins.sources_text, origins.sources_json, self.sources(), clocks)
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         sources = origins.families(self.sources(), Clocks(self.clock.seconds(), self.wall()))
-        families = chain(_CONSTANT, self.families(), sources, process_families())
+        told = announcing.families(self.bgp(), self.clock.seconds())
+        families = chain(told, self.families(), sources, process_families())
         pieces = self._exposition.pieces(snapshot, self.monitors(), families)
         # The first at once: should it fail, there is still time to say so.
         first = next(pieces)
         return (_encode(piece) for piece in chain([first], pieces))
-
-
-#: BGP comes with a later version; the paging rule on it compares with this.
-_CONSTANT = (Family("pybal_bgp_enabled", "gauge", "Whether services are announced by BGP", (((), 0),)),)
 
 
 def _segments(path: bytes) -> list[str]:

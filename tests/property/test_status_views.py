@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from pybal.model import Alert, Member, Placement, Pool, Report, Server, Snapshot
 from pybal.status import v1, views
+from pybal.status.bgp import BGP
 from pybal.status.page import html
 from pybal.status.site import Answer
 from tests.status import pool, snapshot, status
@@ -134,7 +135,7 @@ def test_no_name_or_reason_is_ever_taken_for_html(shown: Pool, host: str, reason
     watched = Server(Member(host), MappingProxyType({"ProxyFetch": Report(False, reason)}))
     shown = pool(shown.service.name, *shown.servers.values(), watched)
     told = snapshot(shown, alerts=[Alert(shown.service.name, "odd", reason)])
-    for page in (html.index(told), html.pool(told, shown, 10.0)):
+    for page in (html.index(told, BGP(), 10.0), html.pool(told, shown, 10.0)):
         reader = Reader()
         reader.feed(page)
         reader.close()

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pybal.model import Alert, Pool, Report, Server, Snapshot
 from pybal.policy import arithmetic, too_small
+from pybal.status.bgp import BGP
 from pybal.status.v1 import alerts, level, report_text, why
 from pybal.status.views import Level, Tally, tally
 
@@ -25,7 +26,7 @@ _DOCUMENT = """<!DOCTYPE html>
 <body>
 <header>
 <a class="name" href="/">PyBal</a>
-<nav><a href="/v1/ipvs">ipvs</a><a href="/v1/alerts">alerts</a><a href="/metrics">metrics</a></nav>
+<nav><a href="/v1/ipvs">ipvs</a><a href="/v1/bgp">bgp</a><a href="/v1/alerts">alerts</a><a href="/metrics">metrics</a></nav>
 <span id="fresh"></span>
 </header>
 <main>
@@ -36,8 +37,8 @@ _DOCUMENT = """<!DOCTYPE html>
 """
 
 
-def index(snapshot: Snapshot) -> str:
-    """Return the page of all pools: what needs attention, then a row for each service."""
+def index(snapshot: Snapshot, bgp: BGP, now: float) -> str:
+    """Return the page of all pools: what needs attention, a row for each service, one for each VIP and for each peer."""
     told = list(alerts(snapshot))
     # The worst come first, so the first word on a service is the one that counts.
     worst = {alert.service: level(alert) for alert in reversed(told)}
@@ -47,7 +48,7 @@ def index(snapshot: Snapshot) -> str:
         rows or '<tr><td colspan="7">No services are configured.</td></tr>',
         "pools",
     )
-    return _DOCUMENT.format(title="PyBal", body=f"{_alerts(told)}\n{table}")
+    return _DOCUMENT.format(title="PyBal", body=f"{_alerts(told)}\n{table}\n{_bgp(bgp, now)}")
 
 
 def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
@@ -72,6 +73,38 @@ def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
     return _DOCUMENT.format(
         title=f"{escape(service.name)} - PyBal",
         body=f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n{_alerts(told)}\n{table}',
+    )
+
+
+def _bgp(bgp: BGP, now: float) -> str:
+    """Return a table of the VIPs and one of the peers; nothing without BGP."""
+    if not bgp.verdicts and not bgp.sessions:
+        return ""
+    vips = "\n".join(
+        _row(
+            Level.OK if verdict.announcement else Level.WARNING,
+            f"<code>{verdict.vip}</code>",
+            "announced" if verdict.announcement else f"not announced: {verdict.why}",
+            escape(verdict.detail),
+            f"{verdict.announcement.med}" if verdict.announcement else "",
+        )
+        for verdict in bgp.verdicts
+    )
+    peers = "\n".join(
+        _row(
+            Level.OK if session.established else Level.WARNING,
+            f"<code>{session.peer.address}</code>",
+            f"{session.state} for {max(0.0, now - session.since):.0f} s",
+            f"{len(session.on_wire)} of {session.wanted}",
+            escape(session.last_error),
+        )
+        for session in bgp.sessions
+    )
+    return "\n".join(
+        (
+            _table(("VIP", "State", "Why", "MED"), vips, "vips"),
+            _table(("Peer", "Session", "Sent", "Last error"), peers, "peers") if peers else "",
+        )
     )
 
 

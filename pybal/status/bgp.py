@@ -1,0 +1,163 @@
+"""What is announced by BGP and why, and how it stands with the peers: text, JSON, metrics and HTML rows. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pybal.bgp.announce import Verdict, Why
+from pybal.bgp.model import Announcement, Session, SessionState
+from pybal.status.metrics import Family, Labels
+from pybal.status.views import JSON
+
+Series: TypeAlias = list[tuple[Labels, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class BGP:
+    """Everything about BGP at one moment; ``enabled`` is false without it and in a dry run."""
+
+    enabled: bool = False
+    verdicts: Sequence[Verdict] = ()
+    sessions: Sequence[Session] = ()
+    restarts: int = 0
+
+
+def text(bgp: BGP, now: float) -> str:
+    """Return a line for each VIP and for each peer."""
+    if not bgp.enabled and not bgp.verdicts:
+        return "no BGP\n"
+    return "".join(f"{vip_line(v, now)}\n" for v in bgp.verdicts) + "".join(
+        f"{peer_line(s, now)}\n" for s in bgp.sessions
+    )
+
+
+def json(bgp: BGP, now: float) -> JSON:
+    """Return the facts; ``age`` is that of the last change, in seconds."""
+    return {
+        "enabled": bgp.enabled,
+        "restarts": bgp.restarts,
+        "vips": [_vip(verdict, now) for verdict in bgp.verdicts],
+        "peers": [_peer(session, now) for session in bgp.sessions],
+    }
+
+
+def vip_line(verdict: Verdict, now: float) -> str:
+    """Return e.g. ``192.0.2.1/32 not announced for 12 s: first-checks (web: 3 of 16 servers unknown)``."""
+    prefix, age = f"{verdict.vip}/{verdict.vip.max_prefixlen}", f"for {_age(verdict.since, now):.0f} s"
+    if verdict.announcement is None:
+        return f"{prefix} not announced {age}: {verdict.why} ({verdict.detail})"
+    return f"{prefix} announced {age}, {_attributes(verdict.announcement)}: {verdict.detail}"
+
+
+def peer_line(session: Session, now: float) -> str:
+    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, with what went wrong last."""
+    told = f"{len(session.on_wire)} of {session.wanted} sent"
+    refused = f", {session.refused} refused" if session.refused else ""
+    error = f"; last error: {session.last_error}" if session.last_error else ""
+    return f"peer {session.peer.address} {session.state} for {_age(session.since, now):.0f} s: {told}{refused}{error}"
+
+
+def families(bgp: BGP, now: float) -> Iterator[Family]:
+    """Yield the metrics. The names of PyBal 1.15, then new ones."""
+    yield Family("pybal_bgp_enabled", "gauge", "Whether services are announced by BGP", [((), bgp.enabled)])
+    if bgp.enabled or bgp.verdicts:
+        yield from _session_families(bgp.sessions, now)
+        yield Family("pybal_bgp_restarts_total", "counter", "Times ExaBGP was begun again", [((), bgp.restarts)])
+        yield from _vip_families(bgp.verdicts, now)
+
+
+def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Family]:
+    labels: list[Labels] = [
+        (("local_asn", str(session.peer.local_asn)), ("peer", str(session.peer.address))) for session in sessions
+    ]
+
+    def series(values: Iterator[float]) -> Series:
+        return list(zip(labels, values, strict=True))
+
+    established = series(float(session.established) for session in sessions)
+    yield Family("pybal_bgp_session_established", "gauge", "Whether the session with the peer is up", established)
+    states = [
+        (_state_labels(session, state), float(session.entered.get(state, 0)))
+        for session in sessions
+        for state in SessionState
+    ]
+    yield Family("pybal_bgp_session_state_count", "counter", "Times the session entered the state", states)
+    ages = series(_age(session.since, now) for session in sessions)
+    yield Family("pybal_bgp_session_state_age_seconds", "gauge", "Time since the session last changed its state", ages)
+    sent = series(float(len(session.on_wire)) for session in sessions)
+    yield Family("pybal_bgp_session_announced", "gauge", "VIPs that were sent to the peer and not withdrawn", sent)
+    wanted = series(float(session.wanted) for session in sessions)
+    yield Family("pybal_bgp_session_wanted", "gauge", "VIPs that the peer should hold", wanted)
+    refused = series(float(session.refused) for session in sessions)
+    yield Family("pybal_bgp_session_refused", "gauge", "VIPs of which ExaBGP refused to tell the peer", refused)
+    repairs = series(float(session.repairs) for session in sessions)
+    yield Family("pybal_bgp_session_repairs_total", "counter", "VIPs told again, as they had not been sent", repairs)
+
+
+def _state_labels(session: Session, state: SessionState) -> Labels:
+    peer = session.peer
+    return (
+        ("local_asn", str(peer.local_asn)),
+        ("local_ip", str(peer.local_address or "")),
+        ("remote_ip", str(peer.address)),
+        ("side", "active"),
+        ("state", str(state)),
+    )
+
+
+def _vip_families(verdicts: Sequence[Verdict], now: float) -> Iterator[Family]:
+    labels: list[Labels] = [(("vip", str(verdict.vip)),) for verdict in verdicts]
+    announced = [float(verdict.announcement is not None) for verdict in verdicts]
+    yield Family(
+        "pybal_bgp_vip_announced", "gauge", "Whether the VIP is announced", list(zip(labels, announced, strict=True))
+    )
+    ages = [_age(verdict.since, now) for verdict in verdicts]
+    help_ = "Time since the VIP was announced or withheld, or for another reason"
+    yield Family("pybal_bgp_vip_age_seconds", "gauge", help_, list(zip(labels, ages, strict=True)))
+    reasons = Counter(verdict.why for verdict in verdicts)
+    withheld: Series = [((("why", str(why)),), float(reasons[why])) for why in Why]
+    yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs that are not announced, by reason", withheld)
+
+
+def _vip(verdict: Verdict, now: float) -> JSON:
+    announcement = verdict.announcement
+    return {
+        "vip": str(verdict.vip),
+        "announced": announcement is not None,
+        "why": None if verdict.why is None else str(verdict.why),
+        "detail": verdict.detail,
+        "med": announcement.med if announcement else None,
+        "graceful_shutdown": bool(announcement and announcement.graceful_shutdown),
+        "age": _age(verdict.since, now),
+    }
+
+
+def _peer(session: Session, now: float) -> JSON:
+    peer = session.peer
+    return {
+        "peer": str(peer.address),
+        "local_asn": peer.local_asn,
+        "peer_asn": peer.peer_asn,
+        "state": str(session.state),
+        "age": _age(session.since, now),
+        "last_error": session.last_error,
+        "announced": [
+            {"vip": str(each.vip), "med": each.med, "graceful_shutdown": each.graceful_shutdown}
+            for each in session.on_wire
+        ],
+        "wanted": session.wanted,
+        "refused": session.refused,
+        "repairs": session.repairs,
+    }
+
+
+def _attributes(announcement: Announcement) -> str:
+    shutdown = ", graceful shutdown" if announcement.graceful_shutdown else ""
+    return f"MED {announcement.med}{shutdown}"
+
+
+def _age(since: float, now: float) -> float:
+    return round(max(0.0, now - since), 3)

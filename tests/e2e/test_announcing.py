@@ -1,0 +1,196 @@
+"""The daemon announces a VIP to a router, bird, when its servers are checked, and withdraws it in order.
+
+Both are in a network namespace of their own; ExaBGP connects to port 179.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import PATIENCE, Daemon, WebServer, daemon, wait_for
+from tests.kernel import namespace
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("bird") or subprocess.run(["unshare", "--net", "true"], check=False).returncode != 0,
+    reason="needs bird, and root for a network namespace",
+)
+
+BIRD = """\
+router id 10.9.0.2;
+protocol device {{}}
+protocol bgp balancer {{
+    local 127.0.0.2 as 64601;
+    neighbor 127.0.0.1 as 64600;
+    multihop;
+    passive yes;
+    ipv4 {{ import all; export none; }};
+}}
+"""
+CONF = """\
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+ipvs-backend = memory
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-asn = 64601
+bgp-peer-address = 127.0.0.2
+bgp-local-address = 127.0.0.1
+bgp-nexthop-ipv4 = 10.9.0.1
+bgp-router-id = 10.9.0.1
+bgp-multihop = 5
+bgp-med = 100
+bgp-announce-wait = {wait}
+
+[web]
+protocol = tcp
+ip = 192.0.2.1
+port = 8080
+scheduler = wrr
+config = file://{directory}/web.pool
+monitors = ['ProxyFetch']
+proxyfetch.url = ['http://www.example.org/']
+proxyfetch.interval = 0.3
+"""
+HOSTS = ("127.0.1.1", "127.0.1.2")
+ENDPOINT = "http://127.0.0.1:9090"
+ESTABLISHED = 'pybal_bgp_session_established{local_asn="64600",peer="127.0.0.2"} 1.0'
+
+
+@pytest.fixture
+def here() -> Iterator[None]:
+    with namespace.fresh():
+        yield
+
+
+@pytest.fixture
+def router(tmp_path: Path, here: None) -> Iterator[Path]:
+    """The control socket of a bird."""
+    conf, control = tmp_path / "bird.conf", tmp_path / "bird.ctl"
+    conf.write_text(BIRD.format())
+    bird = subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)], stderr=subprocess.PIPE)
+    try:
+        wait_for(control.exists, lambda: "bird")
+        yield control
+    finally:
+        bird.terminate()
+        bird.communicate(timeout=PATIENCE)
+
+
+def routes(control: Path) -> str:
+    """Return what the router has learnt."""
+    command = ["birdc", "-s", str(control), "show", "route", "all"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def balancer(directory: Path, *arguments: str, pool: Mapping[str, bool], wait: float = 60) -> Iterator[Daemon]:
+    (directory / "pybal.conf").write_text(CONF.format(directory=directory, wait=wait))
+    write_pool(directory, pool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUNTIME_DIRECTORY", str(directory / "run"))
+        patch.setenv("STATE_DIRECTORY", str(directory))
+        (directory / "run").mkdir(exist_ok=True)
+        with daemon(directory, *arguments, endpoint=ENDPOINT) as running:
+            yield running
+
+
+def write_pool(directory: Path, pool: Mapping[str, bool]) -> None:
+    lines = [f"{{'host': '{host}', 'enabled': {enabled}}}\n" for host, enabled in pool.items()]
+    (directory / "web.pool").write_text("".join(lines))
+
+
+@pytest.fixture
+def servers(here: None) -> Iterator[dict[str, WebServer]]:
+    served = {host: WebServer(host, 8080) for host in HOSTS}
+    yield served
+    for server in served.values():
+        server.stop()
+
+
+def vip(running: Daemon) -> Mapping[str, object]:
+    (found,) = json.loads(running.get("/v1/bgp", "application/json"))["vips"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_vip_is_announced_when_its_servers_are_checked_and_withdrawn_when_none_is_left_or_at_the_end(
+    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+) -> None:
+    with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
+        running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router")
+        assert "BGP.med: 100" in routes(router)
+        assert "BGP.next_hop: 10.9.0.1" in routes(router)
+        text = "[bgp] INFO: Announcing 192.0.2.1/32, MED 100: 1 service verified, 2 of 2 servers pooled"
+        assert text in running.log
+        assert "Starting BGP session with peer 127.0.0.2" in running.log
+        assert "State is now: ESTABLISHED" in running.log
+        metrics = running.get("/metrics")
+        assert ESTABLISHED in metrics
+        assert "pybal_bgp_enabled 1.0" in metrics
+        assert vip(running)["announced"] is True
+        assert "<code>192.0.2.1</code></th><td>announced</td>" in running.get("/")
+        write_pool(tmp_path, dict.fromkeys(HOSTS, False))
+        running.wait(lambda: "192.0.2.1/32" not in routes(router), "no VIP in the router")
+        assert "[bgp] WARN: Not announcing 192.0.2.1/32: empty (web: 0 of 2 servers pooled)" in running.log
+        assert "192.0.2.1/32: empty (web: 0 of 2 servers pooled)" in running.get("/v1/alerts")
+        write_pool(tmp_path, dict.fromkeys(HOSTS, True))
+        running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router again")
+        assert running.stop() == 0
+        assert "192.0.2.1/32" not in routes(router)
+
+
+def test_a_crash_withdraws_the_vip_and_leaves_no_process(
+    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+) -> None:
+    with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
+        running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router")
+        running.stop(signal.SIGKILL)
+        wait_for(lambda: "192.0.2.1/32" not in routes(router), lambda: routes(router))
+        own = str(tmp_path / "run")
+        command = ["pgrep", "-f", own]
+        wait_for(lambda: subprocess.run(command, capture_output=True, check=False).returncode, lambda: own)
+
+
+def test_servers_that_do_not_answer_hold_the_vip_back_until_the_wait_is_over(tmp_path: Path, router: Path) -> None:
+    # It takes connections and says nothing: a check takes its whole time, which is 5 seconds.
+    with socket.create_server((HOSTS[0], 8080)), balancer(tmp_path, pool={HOSTS[0]: True}, wait=2) as running:
+        running.wait_for_log("Not announcing 192.0.2.1/32: first-checks (web: 1 of 1 server unknown)")
+        assert "192.0.2.1/32" not in routes(router)
+        running.wait_for_log("Announcing 192.0.2.1/32")
+
+
+def test_a_dry_run_has_no_session_and_says_what_it_would_announce(
+    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+) -> None:
+    with balancer(tmp_path, "-n", pool=dict.fromkeys(HOSTS, True)) as running:
+        running.wait_for_log("Would announce 192.0.2.1/32, MED 100: 1 service verified, 2 of 2 servers pooled")
+        assert "pybal_bgp_enabled 0.0" in running.get("/metrics")
+        assert running.stop() == 0
+        assert not list((tmp_path / "run").iterdir())
+        assert "192.0.2.1/32" not in routes(router)
+
+
+def test_a_drain_that_was_kept_holds_after_a_restart_and_half_a_file_is_refused(
+    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+) -> None:
+    drains = tmp_path / "drains.json"
+    drains.write_text('{"version": 1, "drains": [{"vip": null, "by": "alice", "reason": "new kernel"}]}')
+    with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
+        running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 2, "two servers pooled")
+        assert vip(running)["why"] == "drained"
+        assert vip(running)["detail"] == "by alice: new kernel"
+        assert running.stop() == 0
+    drains.write_text('{"version": 1')
+    with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
+        assert running.process.wait(PATIENCE) == 1
+        assert f"{drains}: Expecting" in running.log

@@ -1,0 +1,138 @@
+"""What is said of BGP: text, JSON, metrics and the status page."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import ip_address
+
+import pytest
+from twisted.internet.task import Clock
+
+from pybal.bgp.announce import Verdict, Why
+from pybal.bgp.model import Announcement, Session, SessionState
+from pybal.config.settings import PeerSettings
+from pybal.status import bgp
+from pybal.status.bgp import BGP
+from pybal.status.metrics import Exposition
+from pybal.status.page import html
+from tests.status import HEALTHY, status
+
+VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
+ANNOUNCED = Announcement(VIP, 100, graceful_shutdown=True)
+PEER = PeerSettings(ip_address("192.0.2.251"), 64600, 64601, local_address=ip_address("192.0.2.10"))
+STATE = BGP(
+    True,
+    (
+        Verdict(VIP, ANNOUNCED, None, "1 service verified, 7 of 16 servers pooled", 40.0),
+        Verdict(OTHER, None, Why.FIRST_CHECKS, "web: 3 of 16 servers <unknown>", 98.0),
+    ),
+    (
+        Session(
+            PEER, SessionState.ESTABLISHED, 50.0, {SessionState.ESTABLISHED: 2}, "hold timer expired", (ANNOUNCED,), 1
+        ),
+    ),
+    3,
+)
+
+
+def test_the_text_has_a_line_for_each_vip_and_each_peer() -> None:
+    assert bgp.text(STATE, 100.0) == (
+        "192.0.2.1/32 announced for 60 s, MED 100, graceful shutdown: 1 service verified, 7 of 16 servers pooled\n"
+        "2001:db8::1/128 not announced for 2 s: first-checks (web: 3 of 16 servers <unknown>)\n"
+        "peer 192.0.2.251 ESTABLISHED for 50 s: 1 of 1 sent; last error: hold timer expired\n"
+    )
+    assert bgp.text(BGP(), 100.0) == "no BGP\n"
+
+
+def test_the_json_has_the_facts() -> None:
+    assert bgp.json(STATE, 100.0) == {
+        "enabled": True,
+        "restarts": 3,
+        "vips": [
+            {
+                "vip": "192.0.2.1",
+                "announced": True,
+                "why": None,
+                "detail": "1 service verified, 7 of 16 servers pooled",
+                "med": 100,
+                "graceful_shutdown": True,
+                "age": 60.0,
+            },
+            {
+                "vip": "2001:db8::1",
+                "announced": False,
+                "why": "first-checks",
+                "detail": "web: 3 of 16 servers <unknown>",
+                "med": None,
+                "graceful_shutdown": False,
+                "age": 2.0,
+            },
+        ],
+        "peers": [
+            {
+                "peer": "192.0.2.251",
+                "local_asn": 64600,
+                "peer_asn": 64601,
+                "state": "ESTABLISHED",
+                "age": 50.0,
+                "last_error": "hold timer expired",
+                "announced": [{"vip": "192.0.2.1", "med": 100, "graceful_shutdown": True}],
+                "wanted": 1,
+                "refused": 0,
+                "repairs": 0,
+            }
+        ],
+    }
+
+
+def metrics(state: BGP) -> list[str]:
+    text = "".join(Exposition().pieces(HEALTHY, (), bgp.families(state, 100.0)))
+    return [line for line in text.splitlines() if line.startswith("pybal_bgp_")]
+
+
+COUNT = 'pybal_bgp_session_state_count{local_asn="64600",local_ip="192.0.2.10",remote_ip="192.0.2.251",side="active"'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pybal_bgp_enabled 1.0",
+        'pybal_bgp_session_established{local_asn="64600",peer="192.0.2.251"} 1.0',
+        COUNT + ',state="ESTABLISHED"} 2.0',
+        COUNT + ',state="IDLE"} 0.0',
+        'pybal_bgp_session_announced{local_asn="64600",peer="192.0.2.251"} 1.0',
+        'pybal_bgp_session_repairs_total{local_asn="64600",peer="192.0.2.251"} 0.0',
+        "pybal_bgp_restarts_total 3.0",
+        'pybal_bgp_vip_announced{vip="192.0.2.1"} 1.0',
+        'pybal_bgp_vip_announced{vip="2001:db8::1"} 0.0',
+        'pybal_bgp_vip_age_seconds{vip="2001:db8::1"} 2.0',
+        'pybal_bgp_vips_withheld{why="first-checks"} 1.0',
+        'pybal_bgp_vips_withheld{why="empty"} 0.0',
+    ],
+)
+def test_the_metrics_have_the_names_of_1_15_and_new_ones(line: str) -> None:
+    assert line in metrics(STATE)
+
+
+def test_without_bgp_there_is_one_metric_that_says_so() -> None:
+    assert metrics(BGP()) == ["pybal_bgp_enabled 0.0"]
+
+
+def test_a_session_that_is_down_is_a_zero_from_the_start() -> None:
+    down = BGP(enabled=True, sessions=(Session(PEER),))
+    assert 'pybal_bgp_session_established{local_asn="64600",peer="192.0.2.251"} 0.0' in metrics(down)
+
+
+def test_it_has_a_path_of_its_own() -> None:
+    body = status(Clock()).answer(b"/v1/bgp", as_json=True).body
+    assert isinstance(body, bytes)
+    assert json.loads(body) == {"enabled": False, "restarts": 0, "vips": [], "peers": []}
+    assert status(Clock()).answer(b"/v1/bgp", as_json=False).body == b"no BGP\n"
+
+
+def test_the_status_page_shows_vips_and_peers() -> None:
+    page = html.index(HEALTHY, STATE, 100.0)
+    assert "<code>192.0.2.1</code></th><td>announced</td>" in page
+    assert "not announced: first-checks</td><td>web: 3 of 16 servers &lt;unknown&gt;</td>" in page
+    assert "<td>ESTABLISHED for 50 s</td><td>1 of 1</td><td>hold timer expired</td>" in page
+    assert "192.0.2.251" not in html.index(HEALTHY, BGP(), 100.0)
