@@ -128,6 +128,7 @@ class Check:
         engine = self._engine
         self._started_at = engine.seconds()
         self._lost = engine.lost
+        self._connected_at = 0.0
         sock = None
         try:
             sock = SocketType(self._target.family, _TYPE)

@@ -16,7 +16,7 @@ from h2.exceptions import ProtocolError
 from pybal.checks import grpchealth
 from pybal.checks.check import Target
 from pybal.checks.engine import Engine
-from pybal.checks.result import NEVER, CheckFailed, Phase, Result
+from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.talk import Talk
 from pybal.checks.tls import TLSStream
 
@@ -37,7 +37,10 @@ _MESSAGE_SHOWN = 200
 class GRPCCheck(Talk):
     """A check that passes when the server says SERVING of a service, of itself if that is empty."""
 
-    __slots__ = ("_answered_at", "_authority", "_beginning", "_connection", "_facts", "_frames", "_message", "_service")
+    __slots__ = ("_authority", "_beginning", "_connection", "_facts", "_frames", "_message", "_service")
+
+    _waiting = Phase.HEADERS
+    _answered = Phase.BODY
 
     _connection: H2Connection
 
@@ -58,11 +61,9 @@ class GRPCCheck(Talk):
         self._authority = authority
         self._beginning = self._frames = self._message = b""
         self._facts: dict[str, str] = {}
-        self._answered_at = 0.0
 
     def _begin(self) -> None:
         self._beginning = self._frames = self._message = b""
-        self._answered_at = 0.0
         self._facts = {}
         connection = self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         connection.initiate_connection()
@@ -80,7 +81,7 @@ class GRPCCheck(Talk):
             ],
         )
         connection.send_data(_STREAM, grpchealth.request(self._service), end_stream=True)
-        self._say(connection.data_to_send())
+        self._unsaid = connection.data_to_send()
 
     def _secured(self, stream: TLSStream) -> bool:
         if stream.protocol != PROTOCOL:
@@ -102,7 +103,7 @@ class GRPCCheck(Talk):
                 raise CheckFailed(self._phase, f"not HTTP/2: {error}"[:_MESSAGE_SHOWN], "not HTTP/2") from None
             if any(self._heard(event) for event in events):
                 return True
-        self._say(self._connection.data_to_send())
+        self._unsaid += self._connection.data_to_send()
         return False
 
     def _whole(self, data: bytes) -> Iterator[bytes]:
@@ -128,7 +129,7 @@ class GRPCCheck(Talk):
         """Take an event; tell whether the answer is complete, and what is wanted."""
         match event:
             case h2.ResponseReceived(headers=headers):
-                self._answered_at = self._engine.now
+                self._answered_at = self._spoke_at
                 self._facts = _texts(headers)
                 _judge_head(self._facts)
             case h2.DataReceived(data=data):
@@ -143,16 +144,6 @@ class GRPCCheck(Talk):
                 _judge(self._facts, self._message)
                 return True
         return False
-
-    # -- what to say of it
-
-    @property
-    def _talking(self) -> Phase:
-        return Phase.BODY if self._answered_at else Phase.HEADERS
-
-    def _steps(self) -> Sequence[float]:
-        steps = super()._steps()
-        return (*steps[:3], self._answered_at - self._started_at if self._answered_at else NEVER) if steps else ()
 
 
 def _answers_first(frame: bytes) -> bool:

@@ -1,6 +1,6 @@
 """A check that talks over a connection, plain or with TLS, until what has come is enough.
 
-A kind says what it says first (:attr:`Talk.unsaid`), and takes what comes (:meth:`Talk._take`).
+A kind says something first (:meth:`Talk._begin`), and takes what comes (:meth:`Talk._take`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ _READS_AT_ONCE = 8
 class Talk(Check):
     """A check of one target; with a ``context`` it talks TLS, and asks for ``server_name`` if there is one."""
 
-    __slots__ = ("_context", "_first_at", "_secured_at", "_server_name", "_spoke_at", "_tls", "_unsaid")
+    __slots__ = ("_answered_at", "_context", "_first_at", "_secured_at", "_server_name", "_spoke_at", "_tls", "_unsaid")
+
+    _waiting = Phase.ANSWER
+    """Where it is when there is nothing to do but to talk …"""
+    _answered = Phase.ANSWER
+    """… and where when it is known what the answer is, and the rest is to come (``_answered_at``)."""
+    _wanted_first = "an answer"
+    """What did not come when nothing came."""
 
     def __init__(
         self,
@@ -38,7 +45,7 @@ class Talk(Check):
         self._server_name = server_name
         self._tls: TLSStream | None = None
         self._unsaid = b""
-        self._secured_at = self._first_at = self._spoke_at = 0.0
+        self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
 
     # -- for the kinds
 
@@ -54,13 +61,15 @@ class Talk(Check):
         """Take what has come, nothing at the end of the connection; tell whether that is all there is to wait for."""
         raise NotImplementedError
 
-    def _say(self, data: bytes) -> None:
-        self._unsaid += data
-
     @property
     def _progress(self) -> str:
         """What had arrived, empty for nothing."""
         return f"{self._received} bytes" if self._received else ""
+
+    @property
+    def _history(self) -> str:
+        """How it came where it is."""
+        return f"connected in {span(self._connected_at - self._started_at)}"
 
     def _closed(self) -> CheckFailed:
         """Return what to raise when the connection ends too early."""
@@ -69,9 +78,9 @@ class Talk(Check):
     # -- what happens, in order
 
     def _opened(self, events: int) -> None:
-        self._unsaid = b""
         self._received = 0
-        self._secured_at = self._first_at = self._spoke_at = 0.0
+        self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
+        self._unsaid = b""
         if self._context is not None:
             self._tls = TLSStream(self._socket, self._context, self._server_name)
         self._begin()
@@ -79,51 +88,45 @@ class Talk(Check):
         self._exchange(events)
 
     def _exchange(self, events: int) -> None:
+        """Go as far as can be gone without waiting."""
         try:
-            if self._done_after(events):
+            tls = self._tls
+            if tls is not None and not tls.secured and self._done_when_secured(tls):
                 self._passed()
+                return
+            if self._unsaid:
+                self._send()
+            if tls is None and not events & READABLE:
+                return
+            stream = tls or self._socket
+            for _ in range(_READS_AT_ONCE):
+                data = stream.recv(_READ)
+                if data:
+                    self._received += len(data)
+                    self._spoke_at = self._engine.seconds()  # a handshake may have gone before
+                    self._first_at = self._first_at or self._spoke_at
+                if self._take(data):
+                    self._passed()
+                    return
+                if self._unsaid:
+                    self._send()
+            self._engine.pause(self)
         except BlockingIOError:
             return
-        except CheckFailed as failure:
-            self._failed(failure)
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            self._failed(self._closed())
-        except ssl.SSLError as error:
-            self._failed(CheckFailed(self._phase, reason_of(error)))
-        except OSError as error:
-            self._errored(error)
+        except (CheckFailed, OSError) as error:
+            self._stopped_by(error)
 
-    def _done_after(self, events: int) -> bool:
-        """Go as far as can be gone without waiting; tell whether that was all."""
-        tls = self._tls
-        if tls is not None and not tls.secured:
-            tls.handshake()
-            self._secured_at = self._engine.now
-            if self._secured(tls):
-                return True
-        self._send()
-        if tls is None and not events & READABLE:
-            return False
-        stream = tls or self._socket
-        for _ in range(_READS_AT_ONCE):
-            data = stream.recv(_READ)
-            if data:
-                self._received += len(data)
-                self._spoke_at = self._engine.now
-                self._first_at = self._first_at or self._spoke_at
-            if self._take(data):
-                return True
-            self._send()
-        self._engine.pause(self)
-        return False
+    def _done_when_secured(self, tls: TLSStream) -> bool:
+        tls.handshake()
+        self._secured_at = self._engine.seconds()
+        return self._secured(tls)
 
     def _send(self) -> None:
-        if self._unsaid:
-            try:
-                sent = (self._tls or self._socket).send(self._unsaid)
-            except BlockingIOError:
-                sent = 0
-            self._unsaid = self._unsaid[sent:]
+        try:
+            sent = (self._tls or self._socket).send(self._unsaid)
+        except BlockingIOError:
+            sent = 0
+        self._unsaid = self._unsaid[sent:]
 
     def _close(self) -> None:
         super()._close()
@@ -131,42 +134,42 @@ class Talk(Check):
 
     # -- what to say of it
 
+    def _stopped_by(self, error: CheckFailed | OSError) -> None:
+        if isinstance(error, CheckFailed):
+            self._failed(error)
+        elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            self._failed(self._closed())
+        elif isinstance(error, ssl.SSLError):
+            self._failed(CheckFailed(self._phase, reason_of(error)))
+        else:
+            self._errored(error)
+
     def _steps(self) -> Sequence[float]:
-        if not self._talks:
+        if not self._connected_at:
             return ()
         began = self._started_at
         return (
             self._connected_at - began,
             self._secured_at - began if self._secured_at else NEVER,
             self._first_at - began if self._first_at else NEVER,
-            NEVER,
+            self._answered_at - began if self._answered_at else NEVER,
         )
 
     @property
-    def _talks(self) -> bool:
-        """Whether there is a connection."""
-        return self.event == self._exchange
-
-    @property
     def _phase(self) -> Phase:
-        if not self._talks:
+        if not self._connected_at:
             return Phase.CONNECT
         if self._tls is not None and not self._tls.secured:
             return Phase.TLS
-        return self._talking
-
-    @property
-    def _talking(self) -> Phase:
-        """Where it is when there is nothing to do but to talk."""
-        return Phase.ANSWER
+        return self._answered if self._answered_at else self._waiting
 
     def _error_text(self, cause: str) -> str:
         phase = self._phase
-        if phase is Phase.TLS:
-            return f"{cause} during the handshake"
         if phase is Phase.CONNECT:
             return cause
-        return f"{cause} after {self._progress}" if self._progress else f"{cause} before an answer"
+        if self._tls is not None and not self._tls.secured:
+            return f"{cause} during the handshake"
+        return f"{cause} after {self._progress}" if self._progress else f"{cause} before {self._wanted_first}"
 
     def _overdue(self) -> CheckFailed:
         phase, now = self._phase, self._engine.now
@@ -177,4 +180,4 @@ class Talk(Check):
             reason = f"handshake timeout after {span(now - self._connected_at)}"
         else:
             reason = too_slow(self._progress, silence, now - self._connected_at, self.timeout)
-        return CheckFailed(phase, f"{reason} (connected in {span(self._connected_at - self._started_at)})", "timeout")
+        return CheckFailed(phase, f"{reason} ({self._history})", "timeout")

@@ -37,7 +37,7 @@ class ExpectCheck(Talk):
 
     def _begin(self) -> None:
         self._heard = b""
-        self._say(self._greeting)
+        self._unsaid = self._greeting
 
     def _take(self, data: bytes) -> bool:
         if not data:

@@ -45,7 +45,7 @@ def reason_of(error: ssl.SSLError) -> str:
 class TLSStream:
     """A TLS client on a connected socket. ``server_name`` is sent as SNI, unless it is an address or empty.
 
-    What is sent waits for the handshake, and ``secured`` tells that it is done.
+    First comes :meth:`handshake`, until ``secured`` tells that it is done.
     """
 
     __slots__ = ("_incoming", "_object", "_outgoing", "_plain", "_socket", "_unsent", "secured")
@@ -59,19 +59,18 @@ class TLSStream:
         self._unsent = b""
 
     def handshake(self) -> None:
-        """Bring the handshake to its end without anything to send; BlockingIOError until it is."""
+        """Bring the handshake to its end, BlockingIOError until it is. Our last word of it goes with the first data."""
         while not self.secured:
             try:
                 self._object.do_handshake()
                 self.secured = True
             except ssl.SSLWantReadError:
-                self._flush()
+                self.flush()
                 self._fill()
             except ssl.SSLError:
                 with suppress(OSError):
-                    self._flush()  # the alert tells the server why
+                    self.flush()  # the alert tells the server why
                 raise
-        self._flush()
 
     @property
     def certificate(self) -> bytes:
@@ -95,25 +94,16 @@ class TLSStream:
                 if self._plain:
                     self._object.write(self._plain)
                     self._plain = b""
-                    self.secured = True
-                self._flush()
+                self.flush()
                 return self._object.read(size)
             except ssl.SSLWantReadError:
-                self._flush()
+                self.flush()
                 self._fill()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-                if not self.secured:
-                    raise ssl.SSLEOFError from None
                 return b""
 
-    def _fill(self) -> None:
-        data = self._socket.recv(_READ)
-        if data:
-            self._incoming.write(data)
-        else:
-            self._incoming.write_eof()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Send what is to be sent now, as far as can be."""
         if self._outgoing.pending:
             self._unsent += self._outgoing.read()
         if self._unsent:
@@ -122,3 +112,10 @@ class TLSStream:
             except BlockingIOError:
                 sent = 0
             self._unsent = self._unsent[sent:]
+
+    def _fill(self) -> None:
+        data = self._socket.recv(_READ)
+        if data:
+            self._incoming.write(data)
+        else:
+            self._incoming.write_eof()

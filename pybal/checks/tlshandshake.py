@@ -26,6 +26,8 @@ class TLSCheck(Talk):
 
     __slots__ = ("_fail_days", "_now", "expires")
 
+    _waiting = Phase.TLS
+
     def __init__(
         self,
         engine: Engine,
@@ -44,6 +46,7 @@ class TLSCheck(Talk):
         self.expires: datetime | None = None
 
     def _secured(self, stream: TLSStream) -> bool:
+        stream.flush()  # the server is not to take it for a handshake that was broken off
         try:
             self.expires = not_after(stream.certificate)
         except ValueError:
@@ -63,10 +66,6 @@ class TLSCheck(Talk):
     def _steps(self) -> Sequence[float]:
         steps = super()._steps()
         return (*steps[:1], NEVER, NEVER, NEVER) if steps else ()  # what is not the connection is the handshake
-
-    @property
-    def _talking(self) -> Phase:
-        return Phase.TLS
 
     @property
     def days(self) -> float | None:

@@ -328,7 +328,7 @@ def test_nothing_of_an_answer_is_kept_until_the_next_check() -> None:
             assert (await world.report()).up
             fetch = monitor._fetches[0]  # type: ignore[attr-defined]
             await world.until(lambda: not fetch.running)
-            assert (fetch._stream, fetch._response) == (None, None)
+            assert (fetch._tls, fetch._response) == (None, None)
 
     run(main)
 
