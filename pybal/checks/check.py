@@ -48,7 +48,7 @@ _CAUSES = {
     errno.ENETUNREACH: "network unreachable",
 }
 _TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-_RESET = (SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+_RESET = struct.pack("ii", 1, 0)
 
 SocketOption = tuple[int, int, int]
 
@@ -126,18 +126,19 @@ class Check:
     def start(self) -> None:
         """Begin; not while running. To be called in a turn of the engine or from ``done``."""
         engine = self._engine
+        family, sockaddr, source = self._target
         self._started_at = engine.seconds()
         self._lost = engine.lost
         self._connected_at = 0.0
         sock = None
         try:
-            sock = SocketType(self._target.family, _TYPE)
+            sock = SocketType(family, _TYPE)
             for option in self._options:
                 sock.setsockopt(*option)
-            if self._target.source is not None:
+            if source is not None:
                 sock.setsockopt(*_PORT_WHEN_CONNECTED)
-                sock.bind(self._target.source)
-            number = sock.connect_ex(self._target.sockaddr)
+                sock.bind(source)
+            number = sock.connect_ex(sockaddr)
             if number and number != errno.EINPROGRESS:
                 raise OSError(number, os.strerror(number))  # noqa: TRY301  # one place for all local trouble
             fileno = sock.fileno()
@@ -183,6 +184,9 @@ class Check:
     def _overdue(self) -> CheckFailed:
         """Say how far the check had come when its time was up."""
         return CheckFailed(Phase.CONNECT, f"nothing for {span(self.timeout)}", "timeout")
+
+    def _let_go(self) -> None:
+        """Drop what belonged to the connection, which is closed."""
 
     def _passed(self) -> None:
         duration = self._engine.seconds() - self._started_at
@@ -240,9 +244,11 @@ class Check:
         self._fileno = -1
         self._land()
         self.event = _ignore
+        sock = self._socket
         if self.resets:
-            self._socket.setsockopt(*_RESET)
-        self._socket.close()
+            sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
+        sock.close()
+        self._let_go()
 
     # -- own
 

@@ -17,7 +17,7 @@ import math
 import select
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Protocol
 
@@ -45,6 +45,8 @@ FOLLOW_UPS = 4
 """How many servers may be looked into at once, to learn more of why they failed."""
 
 _BATCH = 256
+_ROUNDS = 4
+"""How often more events are asked for before the reactor has its turn: it costs more than many of them."""
 _TICKS_PER_SECOND = round(1 / TICK)
 _COMPLAIN_SECONDS = 60.0
 _LAG_BUCKETS = 16
@@ -247,17 +249,21 @@ class Engine:
             for seat in due:
                 self._schedule.soon(seat, self._tick)
             due = []
-        for seat in due + self._schedule.swept(self._tick, self.in_flight):
-            self._guard(seat.call)
+        self._call_each([seat.call for seat in due + self._schedule.swept(self._tick, self.in_flight)])
         self._poll()  # what has answered already needs no waking up of its own
-        for timed in self._schedule.expired(self._tick):
-            self._guard(timed.expire)
+        self._call_each([timed.expire for timed in self._schedule.expired(self._tick)])
         paused, self._paused = self._paused, []
-        for watcher in paused:
-            self._deliver(watcher, select.EPOLLIN)
-        self._hand_out()
+        self._deliver((watcher, select.EPOLLIN) for watcher in paused)
+        self._attend()
         self._waking = False
         self._arrange()
+
+    def _call_each(self, calls: Iterable[Callable[[], None]]) -> None:
+        for call in calls:
+            try:
+                call()
+            except Exception:  # noqa: BLE001  # one monitor's bug is not another's
+                self._log.failure("Unexpected error in a check", system="checks")
 
     def _note_lag(self) -> float:
         """Add up how late the loop is against its next call, once."""
@@ -286,19 +292,23 @@ class Engine:
         self.now = self.seconds()
         if self._call is not None and self.now > self._origin + self._call_tick * TICK + LATE:
             self._note_lag()
-        self._poll()
-        self._hand_out()
+        self._attend()
+
+    def _attend(self) -> None:
+        """Deal with what has happened, and with what happens meanwhile."""
+        for _ in range(_ROUNDS):
+            found = self._poll()
+            self._hand_out()
+            if not found:
+                return
 
     def _poll(self) -> int:
         if self._epoll is None:
             return 0
         events = self._epoll.poll(0, _BATCH)
         self.now = self.seconds()
-        watchers = self._watchers
-        for fileno, mask in events:
-            watcher = watchers.get(fileno)
-            if watcher is not None:
-                self._deliver(watcher, mask)
+        watcher_of = self._watchers.get
+        self._deliver((watcher_of(fileno), mask) for fileno, mask in events)
         return len(events)
 
     def _poll_all(self) -> None:
@@ -306,12 +316,14 @@ class Engine:
             pass
         self._hand_out()
 
-    def _deliver(self, watcher: Watcher, mask: int) -> None:
-        try:
-            watcher.event(mask)
-        except Exception as error:  # noqa: BLE001  # nothing ends a monitor
-            self._log.failure("Unexpected error in a check", system="checks")
-            watcher.broke(error)
+    def _deliver(self, events: Iterable[tuple[Watcher | None, int]]) -> None:
+        for watcher, mask in events:
+            if watcher is not None:
+                try:
+                    watcher.event(mask)
+                except Exception as error:  # noqa: BLE001  # nothing ends a monitor
+                    self._log.failure("Unexpected error in a check", system="checks")
+                    watcher.broke(error)
 
     def _hand_out(self) -> None:
         while self._settled:
@@ -322,9 +334,3 @@ class Engine:
                     watcher.settle(result)
                 except Exception:  # noqa: BLE001  # one owner's bug is not another's
                     self._log.failure("Unexpected error in what was told of a check", system="checks")
-
-    def _guard(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception:  # noqa: BLE001  # one monitor's bug is not another's
-            self._log.failure("Unexpected error in a check", system="checks")

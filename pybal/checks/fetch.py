@@ -73,7 +73,6 @@ class Fetch(Talk):
         if response is None:
             status = http.glance(data) if self._ordinary else 0
             if status:
-                self._answered_at = self._spoke_at
                 self._judge(status)
                 return True
             response = self._response = self._new_response()
@@ -82,7 +81,6 @@ class Fetch(Talk):
         else:
             response.close()
         if response.status and not self._answered_at:
-            self._answered_at = self._spoke_at
             self._judge(response.status)
         if response.complete and self._search is not None and not self._search.end():
             wanted = shown(self._search.pattern.text)
@@ -98,12 +96,12 @@ class Fetch(Talk):
         return http.Response(request.max_body, bodiless=request.bodiless, body=self._search.feed)
 
     def _judge(self, status: int) -> None:
+        self._answered_at = self._spoke_at
         if status not in self.request.statuses:
             raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted {self.request.wanted}", f"HTTP {status}")
 
-    def _close(self) -> None:
-        super()._close()
-        self._response = self._search = None
+    def _let_go(self) -> None:
+        self._tls = self._response = self._search = None
 
     # -- what to say of a failure
 

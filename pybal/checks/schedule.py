@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from heapq import heappop, heappush
-from itertools import chain
 from typing import Protocol
 
 TICK = 0.01
@@ -90,10 +89,12 @@ class Ring:
         self.count -= 1
         self._occupied = []
 
-    def due(self, after: int, until: int) -> Iterator[Seat]:
-        """Yield the seats of the ticks in ``(after, until]``, each once however long that is."""
+    def due(self, after: int, until: int) -> list[Seat]:
+        """Return the seats of the ticks in ``(after, until]``, each once however long that is."""
+        seats: list[Seat] = []
         for tick in range(max(after, until - self.period) + 1, until + 1):
-            yield from self._slots.get(tick % self.period, ())
+            seats += self._slots.get(tick % self.period, ())
+        return seats
 
     def following(self, tick: int) -> int:
         """Return the first tick after this one that has a seat."""
@@ -153,7 +154,7 @@ class Schedule:
 
     def due(self, after: int, until: int) -> list[Seat]:
         """Return the ring seats of the ticks in ``(after, until]``."""
-        seats = list(chain.from_iterable(ring.due(after, until) for ring in self._rings.values()))
+        seats = [seat for ring in self._rings.values() for seat in ring.due(after, until)]
         for seat in seats:
             seat.swept = False
         if self._moving:

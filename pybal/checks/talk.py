@@ -128,8 +128,7 @@ class Talk(Check):
             sent = 0
         self._unsaid = self._unsaid[sent:]
 
-    def _close(self) -> None:
-        super()._close()
+    def _let_go(self) -> None:
         self._tls = None
 
     # -- what to say of it

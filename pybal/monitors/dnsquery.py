@@ -73,7 +73,7 @@ class DNSQuery(InTurns):
         self._questions = plan.questions[address.version]
         self._target = Target.of(address, plan.port)
         self._check = plan.check(DNSCheck, self._target, self._questions[0], self._done)
-        self._diagnosis = Diagnosis(plan.engine, self._note)
+        self._diagnosis = Diagnosis(plan.engine, self._recent.add)
         self._seconds = [0.0, 0.0]
 
     def samples(self) -> Iterator[Sample]:
@@ -95,7 +95,7 @@ class DNSQuery(InTurns):
 
     def _done(self, check: DNSCheck, result: Result) -> None:
         verdict, plan = result.verdict, self._plan
-        self._note(plan.engine.now, result, check.question.text)
+        self._recent.add(plan.engine.now, result, check.question.text)
         if verdict is INCONCLUSIVE:
             self._make_up()
             return

@@ -101,7 +101,7 @@ class IdleConnection(Record):
         self._connection.cancel()
 
     def _done(self, connection: HeldConnection, result: Result) -> None:
-        self._note(self._plan.engine.now, result)
+        self._recent.add(self._plan.engine.now, result)
         if result.verdict is PASSED:
             self._passed(self._plan.engine.now)
         elif result.verdict is INCONCLUSIVE:

@@ -56,7 +56,7 @@ class Periodic(InTurns):
         super().__init__(engine, random, settings, report)
         self.name = name
         self._check = check(self._done)
-        self._diagnosis = Diagnosis(engine, self._note)
+        self._diagnosis = Diagnosis(engine, self._recent.add)
         self._follow_ups = follow_ups
         self._duration = f"pybal_monitor_{name.lower()}_request_duration_seconds"
         self._seconds = [0.0, 0.0]
@@ -77,7 +77,7 @@ class Periodic(InTurns):
     def _done(self, check: object, result: Result) -> None:
         del check
         verdict, now = result.verdict, self._engine.now
-        self._note(now, result)
+        self._recent.add(now, result)
         if verdict is INCONCLUSIVE:
             self._make_up()
             return

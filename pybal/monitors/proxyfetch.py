@@ -98,7 +98,7 @@ class ProxyFetch(InTurns):
         timeout = plan.settings.timeout
         self._plan = plan
         self._fetches = tuple(Fetch(plan.engine, target, timeout, self._done, request) for request in plan.requests)
-        self._diagnosis = Diagnosis(plan.engine, self._note)
+        self._diagnosis = Diagnosis(plan.engine, self._recent.add)
         self._results: list[tuple[Request, Result]] = []
         self._seconds = [0.0] * (2 * len(plan.urls))
 
@@ -129,7 +129,7 @@ class ProxyFetch(InTurns):
 
     def _done(self, fetch: Fetch, result: Result) -> None:
         request, verdict = fetch.request, result.verdict
-        self._note(self._plan.engine.now, result, request.url)
+        self._recent.add(self._engine.now, result, request.url)
         if verdict is not INCONCLUSIVE:
             self._seconds[2 * request.number + (verdict is FAILED)] = result.duration
         if len(self._fetches) > 1 and self._plan.settings.check_all:
@@ -158,12 +158,12 @@ class ProxyFetch(InTurns):
     def _say_up(self) -> None:
         self._repeated = False
         self._diagnosis.succeeded = True
-        self._passed(self._plan.engine.now)
+        self._passed(self._engine.now)
 
     def _say_down(self, reason: str, cause: str, failed: Request) -> None:
         self._repeated = False
         self._diagnosis.failed(self._follow_ups(failed))
-        self._failed(reason, cause, self._plan.engine.now)
+        self._failed(reason, cause, self._engine.now)
 
     def _follow_ups(self, failed: Request) -> FollowUps:
         plan, told = self._plan, self._diagnosis.told

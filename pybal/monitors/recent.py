@@ -49,10 +49,10 @@ class Recent:
         self._reasons: list[str] = []
         self._subjects: list[str] = []
 
-    def add(self, at: float, result: Result, subject: str, *, follow_up: bool) -> None:
+    def add(self, at: float, result: Result, subject: str = "", *, follow_up: bool = False) -> None:
         """Remember a result, in the place of the oldest if need be."""
+        verdict, duration, phase, reason, _, steps, received = result
         place, reasons = self._next, self._reasons
-        reason = result.reason
         if reason:
             reason = _short(reason)
             if reasons and reasons[place - 1] == reason:
@@ -68,12 +68,12 @@ class Recent:
             self._packed,
             place * _SIZE,
             at,
-            _VERDICT_NUMBERS[result.verdict._value_],
-            _PHASE_NUMBERS[result.phase],
+            _VERDICT_NUMBERS[verdict._value_],
+            _PHASE_NUMBERS[phase],
             follow_up,
-            min(result.received, _MOST_BYTES),
-            *(result.steps or _UNSTEPPED),
-            result.duration,
+            min(_MOST_BYTES, received),
+            *(steps or _UNSTEPPED),
+            duration,
         )
         self._next = (place + 1) % KEPT
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pybal.checks.result import Result
 from pybal.model import Report
 from pybal.monitors.base import Past
 from pybal.monitors.recent import Recent
@@ -44,13 +43,10 @@ class Record:
         """How many results in a row spoke against what is believed."""
         self._cause = ""
         self._recent = Recent()
+        """Takes what any check came to, whether it counts or not."""
 
     def history(self) -> Iterable[Past]:
         return self._recent
-
-    def _note(self, at: float, result: Result, subject: str = "", *, follow_up: bool = False) -> None:
-        """Remember what any check came to, whether it counts or not."""
-        self._recent.add(at, result, subject, follow_up=follow_up)
 
     @property
     def in_doubt(self) -> bool:

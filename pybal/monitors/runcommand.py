@@ -106,7 +106,7 @@ class RunCommand(InTurns):
             self._plan.crowded()
 
     def _done(self, command: Command, result: Result) -> None:
-        self._note(self._plan.engine.now, result)
+        self._recent.add(self._plan.engine.now, result)
         if result.verdict is INCONCLUSIVE:
             self._say_nothing(result)
             return

@@ -67,7 +67,7 @@ class UDP(InTurns):
     def _done(self, check: UDPCheck, result: Result) -> None:
         del check
         now = self._plan.engine.now
-        self._note(now, result)
+        self._recent.add(now, result)
         if result.verdict is FAILED:
             self._erred_at = now
             self._failed(result.text, f"{result.phase} {result.cause}", now)
