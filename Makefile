@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXABGP42 := .venv-exabgp42
 
 .PHONY: demo test quick lint mutants bench setup packages clean
 
@@ -12,6 +13,11 @@ $(VENV)/.installed: pyproject.toml tests/install
 	PYTHON=$(PYTHON) tests/install venv $(VENV)
 	touch $@
 
+# Debian 12's version of ExaBGP, for the tests of BGP.
+$(EXABGP42)/.installed: tests/install
+	PYTHON=$(PYTHON) tests/install exabgp $(EXABGP42) 4.2.21
+	touch $@
+
 # As root: installs the Debian packages that the suites want; else says what is missing and what is skipped.
 packages:
 	tests/install packages
@@ -19,7 +25,7 @@ packages:
 demo: setup
 	$(BIN)/python etc/demo/demo.py
 
-test: packages setup lint
+test: packages setup $(EXABGP42)/.installed lint
 	$(BIN)/pytest
 
 quick: setup lint
@@ -38,4 +44,4 @@ bench: packages setup
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(EXABGP42) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -78,9 +78,9 @@ def daemon(directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoin
             running.process.wait()
 
 
-def wait_for(done: Callable[[], object], what: Callable[[], str]) -> None:
-    """Look until ``done()`` is true; TimeoutError with ``what()`` after :data:`PATIENCE` seconds."""
-    deadline = time.monotonic() + PATIENCE
+def wait_for(done: Callable[[], object], what: Callable[[], str], within: float = PATIENCE) -> None:
+    """Look until ``done()`` is true; TimeoutError with ``what()`` after ``within`` seconds."""
+    deadline = time.monotonic() + within
     while not done():
         if time.monotonic() > deadline:
             raise TimeoutError(what())

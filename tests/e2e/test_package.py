@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of the package, below a folder."""
     folder = tmp_path_factory.mktemp("package")
     source = folder / "pybal"
-    left_out = shutil.ignore_patterns(".venv", ".git", ".*_cache", "build", "*.egg-info", "__pycache__", ".hypothesis")
+    left_out = shutil.ignore_patterns(".venv*", ".git", ".*_cache", "build", "*.egg-info", "__pycache__", ".hypothesis")
     shutil.copytree(REPOSITORY, source, ignore=left_out)
     run("dpkg-buildpackage", "-b", "-d", "-us", "-uc", cwd=source)  # -d: nothing is compiled, so no build-essential
     (package,) = folder.glob("*.deb")
