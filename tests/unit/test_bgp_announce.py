@@ -281,3 +281,29 @@ def test_a_vip_that_was_removed_begins_anew() -> None:
     history.verdict(0.0, fit())
     assert history.decide(1.0).verdicts == []
     assert history.verdict(100.0, unchecked()).why == "first-checks"
+
+
+def test_an_address_is_waited_for_even_where_nothing_is_checked() -> None:
+    pool = after(Pool(service(monitors=())), listed("ab"), resolved("a"))
+    assert History().told(0.0, Standing(pool, True)) == "first-checks (web: 1 of 2 servers unknown)"
+
+
+def test_a_service_that_had_too_few_servers_does_not_return_by_not_being_checked() -> None:
+    history, least = History(), Least(3)
+    history.verdict(0.0, fit(least=least))
+    assert (
+        history.verdict(1.0, Standing(after(healthy("abcd"), down("a"), down("b")), True, least=least)).why == "below"
+    )
+    assert history.verdict(99.0, unchecked(least=least)).why == "below"
+
+
+def test_an_announced_vip_without_a_pooled_server_does_not_wait_for_checks() -> None:
+    history = History()
+    history.verdict(0.0, fit())
+    assert history.verdict(1.0, Standing(fresh("ab", threshold=0), True)).why == "empty"
+
+
+def test_it_is_woken_when_a_vip_has_waited_for_lists_though_one_came_late() -> None:
+    history = History()
+    history.decide(0.0, unlisted("web"), unlisted("tls"))
+    assert history.decide(10.0, fit("web"), unlisted("tls")).wake == 30.0
