@@ -35,17 +35,22 @@ from pybal.monitors import kinds as monitors
 from pybal.monitors.base import Monitor, Plan
 from pybal.monitors.shared import Sharing
 from pybal.resolve import Lookup, Resolver
+from pybal.silence import Answer, CutOff
 from pybal.sources import kinds as sources
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kept import Kept
 from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory, listen
 from pybal.status.metrics import Family
+from pybal.status.process import descriptors
 from pybal.status.site import Status
 from pybal.systemd import Notifier
 
 #: How long trouble of the checker itself stays an alert, in seconds.
 _RECENT = 60.0
+
+#: The share of the descriptors that may be in use before it is an alert.
+_MANY_DESCRIPTORS = 0.9
 
 #: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
 _SETTLED = 30.0
@@ -97,6 +102,7 @@ class App:
         self._notifier = notifier
         self._engine = Engine(reactor)
         self._sharing = Sharing(self._plan, self._engine)
+        self._engine.cut_off = CutOff(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(backend, reactor, settled=self._changed)
         self._announcing = self._bgp(settings.bgp, runtime) if settings.bgp else None
@@ -210,6 +216,13 @@ class App:
             for host, monitor in controller.monitors():
                 yield name, host, monitor
 
+    def _answers(self) -> Iterator[Answer]:
+        for name, host, monitor in self._monitors():
+            yield Answer(name, host, monitor.passed_at)
+
+    def _say_of_checks(self, text: str) -> None:
+        self.log.error("{text}", text=text, system="checks")
+
     def _families(self) -> Iterator[Family]:
         """Yield the metrics of the daemon itself."""
         engine = self._engine
@@ -224,6 +237,9 @@ class App:
             "Times the loop came to its checks, by how many seconds late: less than this, not less than the one before"
         )
         yield Family("pybal_loop_wakes_total", "counter", late, wakes)
+        cut_off = self._engine.cut_off
+        yield Family("pybal_cut_off", "gauge", "Whether nobody at all is heard", (((), cut_off.silence is not None),))
+        yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), cut_off.times),))
         verified = [((("service", name),), self._reconciler.verified(name)) for name in self._controllers]
         yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
 
@@ -233,6 +249,12 @@ class App:
         yield from self._reconciler.alerts()
         if self._announcing:
             yield from self._announcing.alerts()
+        silence = self._engine.cut_off.silence
+        if silence is not None:
+            yield Alert("", "checker", f"{silence.text(self._engine.seconds())}: we may be cut off")
+        used, most = descriptors()
+        if used > _MANY_DESCRIPTORS * most:
+            yield Alert("", "checker", f"{used} of {most} descriptors in use")
         for trouble, at in self._engine.sick.items():
             age = self._engine.seconds() - at
             if age < _RECENT:

@@ -40,6 +40,15 @@ class SuspectCheck(StrEnum):
     OFF = "off"
 
 
+class SuspectSelf(StrEnum):
+    """What is done when nobody at all is heard any more, in any service."""
+
+    HOLD = "hold"
+    """Checks that fail so say nothing, for a bounded time."""
+    ALERT = "alert"
+    OFF = "off"
+
+
 class Placement(Enum):
     """Where a server stands with respect to the wanted set of its pool."""
 

@@ -77,6 +77,8 @@ class CountingMonitor:
         self.past: list[Past] = []
         self.shared_by: list[str] = []
 
+    passed_at = 0.0
+
     def samples(self) -> Iterable[Sample]:
         return self._samples
 

@@ -48,6 +48,9 @@ _CAUSES = {
     errno.ENETUNREACH: "network unreachable",
 }
 _TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+_NOTHING_HEARD = frozenset(
+    ("timeout", "timed out", "host unreachable", "network unreachable", "no answer to keepalive")
+)
 _RESET = struct.pack("ii", 1, 0)
 
 SocketOption = tuple[int, int, int]
@@ -162,6 +165,11 @@ class Check:
 
     # -- for the engine
 
+    @property
+    def connected_at(self) -> float:
+        """When the last connection came about: monotonic, in seconds."""
+        return self._connected_at
+
     def expire(self) -> None:
         self._failed(self._overdue())
 
@@ -200,6 +208,12 @@ class Check:
         if lost > max(FROZEN, self.timeout / 2):
             verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
             engine.inconclusive += 1
+        elif failure.cause in _NOTHING_HEARD:
+            if engine.excused(self._silent_since):
+                verdict, reason = INCONCLUSIVE, f"{reason} (nobody at all was heard)"
+                engine.inconclusive += 1
+            else:
+                engine.unheard += 1
         duration = engine.seconds() - self._started_at
         self._end(Result(verdict, duration, failure.phase, reason, failure.cause, self._steps(), self._received))
 
@@ -218,6 +232,11 @@ class Check:
     @property
     def _phase(self) -> Phase:
         return Phase.CONNECT
+
+    @property
+    def _silent_since(self) -> float:
+        """The monotonic time from which on the server was to be heard."""
+        return self._started_at
 
     def _error_text(self, cause: str) -> str:
         return cause

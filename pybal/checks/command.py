@@ -151,6 +151,7 @@ class Command:
         self._close(process)
         self.exitcode = process.wait()
         if self.exitcode == 0:
+            self._engine.unheard += 1  # nobody knows whom it asked
             self._engine.settle(self, Result(PASSED, self._engine.seconds() - self._started_at, Phase.EXIT))
         else:
             self._failed(*_verdict(self.exitcode, last_line(self.output)))
@@ -197,6 +198,11 @@ class Command:
         if lost > max(FROZEN, self.timeout / 2):
             verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
             engine.inconclusive += 1
+        elif engine.excused(self._started_at):
+            verdict, reason = INCONCLUSIVE, f"{reason} (nobody at all was heard)"
+            engine.inconclusive += 1
+        else:
+            engine.unheard += 1
         engine.settle(self, Result(verdict, engine.seconds() - self._started_at, Phase.EXIT, reason, cause))
 
     def _not_begun(self, error: OSError | ValueError) -> None:

@@ -7,7 +7,7 @@ further down the same batch.
 
 The engine also knows when not to be believed. What local resources refuse is counted by the name of the errno, and
 all time by which the loop came too late is added up in ``lost``: a check that failed while much was lost proves
-nothing.
+nothing. Nor does one that heard nothing while nobody at all was heard: see :mod:`pybal.silence`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from zope.interface import implementer
 from pybal.checks.places import Places
 from pybal.checks.result import Result
 from pybal.checks.schedule import TICK, Schedule, Seat, Timed
+from pybal.model import SuspectSelf
+from pybal.silence import SHORTEST, CutOff
 
 LATE = 0.1
 """Seconds by which the loop may be late before that counts as lost time."""
@@ -85,6 +87,7 @@ class Engine:
 
     Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
     name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
+    ``unheard`` are results in which nothing came from a server; ``heard_at`` is when something last did.
     ``sick`` tells when each trouble of our own was last met: results obtained in it are inconclusive. ``processes`` are the places for commands and ``follow_ups`` those for diagnoses, shared by all services.
     """
 
@@ -96,6 +99,9 @@ class Engine:
         self.now = seconds()
         self.checks = 0
         self.inconclusive = 0
+        self.unheard = 0
+        self.heard_at = -math.inf
+        self.cut_off = CutOff(tuple, SuspectSelf.OFF, lambda _text: None)
         self.in_flight = 0
         self.lost = 0.0
         self.lag_max = 0.0
@@ -103,6 +109,8 @@ class Engine:
         self.sick: dict[str, float] = {}
         self.processes = Places(PROCESSES)
         self.follow_ups = Places(FOLLOW_UPS)
+        self._answers = 0
+        self._listener: Seat | None = None
         self._lags = [0] * _LAG_BUCKETS
         self._complained: dict[str, float] = {}
         self._epoll: select.epoll | None = None
@@ -214,6 +222,29 @@ class Engine:
             self._log.error("Checks meet local trouble, their results are void: {error}", error=name, system="checks")
         return name
 
+    def excused(self, began: float) -> bool:
+        """Return whether a check that began then, and heard nothing, proves nothing: nobody at all is heard."""
+        cut_off = self.cut_off
+        excused = cut_off.excuses(began, self.heard_at, self.now, self._heard_at)
+        if cut_off.silence is not None and self._listener is None:
+            self._listener = self.every(1.0, self._listen)
+        return excused
+
+    def _listen(self) -> None:
+        self.cut_off.listen(self._heard_at(), self.now)
+        if self.cut_off.silence is None and self._listener is not None:
+            self.leave(self._listener)
+            self._listener = None
+
+    def _heard_at(self) -> float:
+        """Return when anybody was heard last; a connection that came about late in a silence is something heard."""
+        quiet = self.now - self.heard_at
+        if quiet >= SHORTEST:
+            connected = max((getattr(one, "connected_at", 0.0) for one in self._watchers.values()), default=0.0)
+            if connected > self.heard_at + quiet / 2:
+                self.heard_at = connected
+        return self.heard_at
+
     # -- time
 
     def _tick_of(self, now: float) -> int:
@@ -273,6 +304,7 @@ class Engine:
         self._lags[min(int(max(lag, 0.0) * 1000).bit_length(), _LAG_BUCKETS - 1)] += 1
         if lag > LATE:
             self.lost += lag
+            self.heard_at += lag  # nobody was to be heard meanwhile
         if lag > FROZEN:
             self.sick["a frozen loop"] = self.now
         return lag
@@ -329,6 +361,11 @@ class Engine:
         while self._settled:
             settled, self._settled = self._settled, []
             self.checks += len(settled)
+            answers = self.checks - self.inconclusive - self.unheard
+            if answers > self._answers:
+                self._answers, before, self.heard_at = answers, self.heard_at, self.now
+                if self.now - before >= SHORTEST:
+                    self.cut_off.heard(before, self.now)
             for watcher, result in settled:
                 try:
                     watcher.settle(result)

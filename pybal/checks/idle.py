@@ -65,6 +65,11 @@ class HeldConnection(Check):
     def _phase(self) -> Phase:
         return Phase.CONNECT if self._in_flight or self._fileno < 0 else Phase.IDLE
 
+    @property
+    def _silent_since(self) -> float:
+        """Not long ago for a connection that was held: how long there was no answer only the kernel knows."""
+        return self._started_at if self._phase is Phase.CONNECT else self._engine.now
+
     def _opened(self, events: int) -> None:
         self._land()
         engine = self._engine

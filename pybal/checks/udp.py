@@ -17,6 +17,7 @@ class UDPCheck(DatagramCheck):
     __slots__ = ()
 
     def expire(self) -> None:
+        self._engine.unheard += 1
         self._passed()
 
     def _datagram(self) -> bytes:

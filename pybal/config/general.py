@@ -26,11 +26,12 @@ from pybal.config.settings import (
     Settings,
     VIPPolicy,
 )
-from pybal.model import Address
+from pybal.model import Address, SuspectSelf
 
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _backend = choice(*IPVSBackend)
 vip_policy = choice(*VIPPolicy)
+_suspect_self = choice(*SuspectSelf)
 _addresses = each(address)
 _listen_addresses = each(listen_address)
 
@@ -46,6 +47,7 @@ def read_global(options: Options, peers: Sequence[Options] = ()) -> Settings:
         instrumentation=_instrumentation(options) if options.get("instrumentation", boolean, False) else None,
         ipvs_backend=IPVSBackend(options.get("ipvs-backend", _backend, IPVSBackend.NETLINK)),
         dry_run=options.get("dry-run", boolean, False),
+        suspect_self=SuspectSelf(options.get("suspect-self", _suspect_self, SuspectSelf.HOLD)),
     )
 
 

@@ -68,6 +68,10 @@ class Monitor(Protocol):
     @property
     def down_transitions(self) -> int: ...
 
+    @property
+    def passed_at(self) -> float:
+        """When its last check passed: monotonic, in seconds; ``-inf`` if none did, or one has failed since."""
+
     def samples(self) -> Iterable[Sample]:
         """Return the metrics of its kind, 0 where nothing has been measured yet."""
 

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from math import inf
 
-from pybal.checks.result import NEVER, STEPS, Phase, Result, Verdict
+from pybal.checks.result import INCONCLUSIVE, NEVER, PASSED, STEPS, Phase, Result, Verdict
 from pybal.monitors.base import Past
 
 KEPT = 50
@@ -29,6 +30,7 @@ LONGEST_REASON = 95
 """Characters, of ASCII, for a str of one byte each: it takes 144 bytes then."""
 
 _ENTRY = struct.Struct("<dBB?xI5f")
+_ENTRY_HEAD = struct.Struct("<dBB?")
 _SIZE = _ENTRY.size
 _MOST_BYTES = 2**32 - 1
 _UNSTEPPED = (NEVER,) * len(STEPS)
@@ -76,6 +78,16 @@ class Recent:
             duration,
         )
         self._next = (place + 1) % KEPT
+
+    @property
+    def passed_at(self) -> float:
+        """When the last result that says anything passed: monotonic, in seconds; ``-inf`` if there is none or it failed."""
+        count = len(self._reasons)
+        for back in range(1, count + 1):
+            at, verdict, _, follow_up = _ENTRY_HEAD.unpack_from(self._packed, (self._next - back) % count * _SIZE)
+            if _VERDICTS[verdict] is not INCONCLUSIVE and not follow_up:
+                return float(at) if _VERDICTS[verdict] is PASSED else -inf
+        return -inf
 
     def __iter__(self) -> Iterator[Past]:
         """Yield what is remembered, the oldest first."""

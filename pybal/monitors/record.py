@@ -45,6 +45,10 @@ class Record:
         self._recent = Recent()
         """Takes what any check came to, whether it counts or not."""
 
+    @property
+    def passed_at(self) -> float:
+        return self._recent.passed_at
+
     def history(self) -> Iterable[Past]:
         return self._recent
 

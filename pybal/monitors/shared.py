@@ -126,6 +126,10 @@ class SharedMonitor:
     def down_transitions(self) -> int:
         return self._watch.monitor.down_transitions
 
+    @property
+    def passed_at(self) -> float:
+        return self._watch.monitor.passed_at
+
     def samples(self) -> Iterable[Sample]:
         return self._watch.monitor.samples()
 

@@ -27,13 +27,23 @@ def process_families() -> Iterator[Family]:
         yield Family(f"process_{name}", kind, explanation, (((), value),))
 
 
+def descriptors(proc: Path = Path("/proc")) -> tuple[int, int]:
+    """Return how many descriptors are open, 0 without ``/proc``, and how many may be."""
+    folder = proc / "self/fd"
+    try:
+        # Since Linux 6.2 the size of the folder is the number of its entries.
+        used = folder.stat().st_size or sum(1 for _ in folder.iterdir())
+    except OSError:
+        used = 0
+    return used, resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def _from_proc(proc: Path) -> Iterator[tuple[str, Kind, str, float]]:
     # proc(5): the name of the program, in brackets, may hold anything; what follows begins with field 3.
     fields = (proc / "self/stat").read_bytes().rpartition(b")")[2].split()
     booted = next(line for line in (proc / "stat").read_bytes().splitlines() if line.startswith(b"btime "))
     ticks = os.sysconf("SC_CLK_TCK")
-    # Since Linux 6.2 the size of the folder is the number of its entries.
-    descriptors = (proc / "self/fd").stat().st_size or sum(1 for _ in (proc / "self/fd").iterdir())
+    used, most = descriptors(proc)
     yield (
         "cpu_seconds_total",
         "counter",
@@ -43,5 +53,5 @@ def _from_proc(proc: Path) -> Iterator[tuple[str, Kind, str, float]]:
     yield "start_time_seconds", "gauge", "Start, in Unix time", int(booted.split()[1]) + int(fields[19]) / ticks
     yield "virtual_memory_bytes", "gauge", "Virtual memory size", int(fields[20])
     yield "resident_memory_bytes", "gauge", "Resident memory size", int(fields[21]) * resource.getpagesize()
-    yield "open_fds", "gauge", "Open file descriptors", descriptors
-    yield "max_fds", "gauge", "Most file descriptors that may be open", resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield "open_fds", "gauge", "Open file descriptors", used
+    yield "max_fds", "gauge", "Most file descriptors that may be open", most

@@ -203,6 +203,10 @@ def test_a_daemon_that_was_frozen_blames_no_server_and_still_finds_the_dead_one(
     assert "reports server 127.0.1.2" not in running.log
 
 
+def used_of(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
 def test_a_daemon_without_descriptors_blames_no_server(running: Daemon) -> None:
     pid = running.process.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
@@ -213,6 +217,10 @@ def test_a_daemon_without_descriptors_blames_no_server(running: Daemon) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     running.wait(lambda: 'local_errors_total{error="EMFILE"}' in running.get("/metrics"), "the metric")
     assert "WARNING pybal checker: EMFILE, " in running.get("/v1/alerts")
+    assert "descriptors in use" not in running.get("/v1/alerts")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used_of(pid) + 2, limits[1]))
+    assert re.search(r"WARNING pybal checker: \d+ of \d+ descriptors in use\n", running.get("/v1/alerts"))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     assert running.get("/pools/web").count("/up/pooled") == 3
     assert "reports server" not in running.log
 

@@ -16,6 +16,8 @@ from twisted.logger import LogEvent, capturedLogs
 from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
+from pybal.model import SuspectSelf
+from pybal.silence import Answer, CutOff
 
 
 class Reactor(Clock):
@@ -115,6 +117,51 @@ def test_a_seat_taken_before_the_start_is_honoured(reactor: Reactor) -> None:
     reactor.pass_time(1)
     engine.stop()
     assert len(turns) == 1
+
+
+def hears_of_eight(engine: Engine, said: list[str]) -> list[Answer]:
+    heard = [Answer(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
+    engine.cut_off = CutOff(lambda: heard, SuspectSelf.HOLD, said.append)
+    return heard
+
+
+def test_a_silence_is_listened_to_until_somebody_answers(reactor: Reactor, engine: Engine) -> None:
+    said: list[str] = []
+    hears_of_eight(engine, said)
+    engine.heard_at = 0.0
+    engine.every(0.5, lambda: None)
+    reactor.pass_time(3)
+    assert engine.excused(0.1)
+    reactor.pass_time(3)
+    assert len(said) == 1
+    engine.heard_at = reactor.seconds()
+    reactor.pass_time(1)
+    assert said[1:] == ["somebody answers again after 6.0 s: new checks are believed"]
+    assert engine._listener is None
+
+
+def test_a_silence_nobody_listens_to_any_more_ends_all_the_same(reactor: Reactor, engine: Engine) -> None:
+    said: list[str] = []
+    hears_of_eight(engine, said)
+    engine.heard_at = 0.0
+    engine.every(0.5, lambda: None)
+    reactor.pass_time(3)
+    assert engine.excused(0.1)
+    reactor.pass_time(60)
+    assert len(said) == 2
+    assert not engine.excused(reactor.seconds() - 3)
+
+
+def test_a_frozen_loop_is_no_silence(reactor: Reactor, engine: Engine) -> None:
+    said: list[str] = []
+    hears_of_eight(engine, said)
+    engine.heard_at = 0.0
+    engine.every(0.5, lambda: None)
+    reactor.pass_time(0.9)
+    reactor.advance(10.0)
+    assert engine.heard_at == pytest.approx(10, abs=0.7)
+    assert not engine.excused(0.5)
+    assert said == []
 
 
 def test_who_left_is_called_no_more(reactor: Reactor, engine: Engine) -> None:

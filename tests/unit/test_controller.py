@@ -44,6 +44,7 @@ class PlayedMonitor:
     """A monitor whose reports come from the test."""
 
     name = "Played"
+    passed_at = 0.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
 

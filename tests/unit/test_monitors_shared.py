@@ -31,6 +31,7 @@ class Played:
     """A monitor that says what the test has it say."""
 
     name = "Played"
+    passed_at = 0.0
     up: bool | None = None
     up_results, down_results, up_transitions, down_transitions = 5, 6, 7, 8
     shared_by = ()
