@@ -218,8 +218,12 @@ def test_a_daemon_without_descriptors_blames_no_server(running: Daemon) -> None:
     running.wait(lambda: 'local_errors_total{error="EMFILE"}' in running.get("/metrics"), "the metric")
     assert "WARNING pybal checker: EMFILE, " in running.get("/v1/alerts")
     assert "descriptors in use" not in running.get("/v1/alerts")
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used_of(pid) + 2, limits[1]))
-    assert re.search(r"WARNING pybal checker: \d+ of \d+ descriptors in use\n", running.get("/v1/alerts"))
+
+    def is_told() -> object:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used_of(pid) + 2, limits[1]))
+        return re.search(r"WARNING pybal checker: \d+ of \d+ descriptors in use\n", running.get("/v1/alerts"))
+
+    running.wait(is_told, "an alert that tells of few descriptors left")
     resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     assert running.get("/pools/web").count("/up/pooled") == 3
     assert "reports server" not in running.log
