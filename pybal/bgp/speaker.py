@@ -121,8 +121,8 @@ class Speaker:
             adj = peer.adj
             if not peer.established:
                 age = self._reactor.seconds() - peer.since
-                why = f": {peer.last_error}" if peer.last_error else ""
-                yield Alert("", "bgp", f"session with peer {address} is {peer.state}, for {age:.0f} s{why}")
+                why = peer.last_error or "it has taken no connection yet"  # of refusals ExaBGP says nothing
+                yield Alert("", "bgp", f"session with peer {address} is {peer.state}, for {age:.0f} s: {why}")
             if adj.refused:
                 yield Alert("", "bgp", f"exabgp refused {_some(adj.refused)} for peer {address}")
             if adj.attempts:
