@@ -57,7 +57,7 @@ class Bird:
 
 def _section(asn: int, neighbour: Neighbour) -> str:
     options = [
-        f"local {neighbour.local} as {asn};",
+        f"local {neighbour.local} port {179 if neighbour.passive else 1790} as {asn};",
         f"neighbor {neighbour.address} as {neighbour.asn};",
         f"hold time {neighbour.hold_time};",
         "error wait time 1, 2;",

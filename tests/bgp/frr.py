@@ -40,7 +40,10 @@ class Frr:
             lines.append(" exit-address-family")
         lines.append("route-map nothing deny 1")
         (place / "conf").write_text("\n".join(lines) + "\n")
+        port = "179" if any(neighbour.passive for neighbour in neighbours) else "0"
         options = (
+            "-p",
+            port,
             "-Z",
             "-S",
             "-P",

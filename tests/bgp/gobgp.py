@@ -20,9 +20,10 @@ class Gobgp:
     programs: ClassVar[Sequence[str]] = ("/usr/bin/gobgpd", "/usr/bin/gobgp")
 
     def configure(self, place: Path, asn: int, neighbours: Sequence[Neighbour]) -> Sequence[str]:
+        listens = any(neighbour.passive for neighbour in neighbours)
         configuration = {
             "global": {
-                "config": {"as": asn, "router-id": "192.0.2.3"},
+                "config": {"as": asn, "router-id": "192.0.2.3", "port": 179 if listens else -1},
                 "apply-policy": {"config": {"default-export-policy": "reject-route"}},
             },
             "neighbors": [_neighbour(neighbour) for neighbour in neighbours],

@@ -17,7 +17,8 @@ from tests.kernel import namespace
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One session as the router is configured for it. With ``passive`` it waits for the balancer to connect."""
+    """One session as the router is configured for it. With ``passive`` it waits for the balancer to connect,
+    without it does not listen, but connects."""
 
     address: Address
     local: Address

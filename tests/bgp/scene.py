@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
+from typing import Any
 
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, PeerSettings
@@ -79,15 +80,18 @@ def contact(
 
 
 class Scene:
-    """The routers started for their contacts, and a balancer that speaks to all of them."""
+    """The routers started for their contacts, and a balancer that speaks to all of them.
 
-    def __init__(self, lab: Lab, directory: Path, python: str, contacts: Iterable[Contact]) -> None:
+    ``options`` are those of BGPSettings.
+    """
+
+    def __init__(self, lab: Lab, directory: Path, python: str, contacts: Iterable[Contact], **options: Any) -> None:
         self.lab = lab
         self.contacts = tuple(contacts)
         for kind in KINDS:
             lab.routers[kind].stop()
             self.start(kind)
-        settings = BGPSettings(peers=tuple(contact.peer for contact in self.contacts))
+        settings = BGPSettings(tuple(contact.peer for contact in self.contacts), **options)
         self.balancer = Balancer(lab.balancer, directory / "balancer", settings, python)
 
     def close(self) -> None:
