@@ -40,7 +40,8 @@ class Gobgp:
         for family in ("ipv4", "ipv6"):
             learnt = _ask(place, "neighbor", str(neighbour.address), "adj-in", "-a", family) or {}
             for prefix, paths in learnt.items():
-                found[ip_network(prefix)] = _route(paths[0]["attrs"])
+                if paths:  # a prefix that goes has none for a moment
+                    found[ip_network(prefix)] = _route(paths[0]["attrs"])
         return found
 
     def established(self, place: Path, neighbour: Neighbour) -> bool:
