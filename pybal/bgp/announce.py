@@ -278,9 +278,11 @@ class _Judge:
         one_is_enough = self.services[0].policy is VIPPolicy.ANY and None in troubles
         if self.past.made:
             return None if one_is_enough or not known else known[0]
-        if one_is_enough and (not unknown or self.now >= self.past.seen + self.settings.wait):
-            return None
-        return next(iter(unknown + known), None)
+        if one_is_enough:
+            waited = not unknown or self.now >= self.past.seen + self.settings.wait
+            return None if waited else unknown[0]
+        # What is known first: it is also why an announcement was taken back.
+        return next(iter(known + unknown), None)
 
     def _trouble_of(self, standing: Standing) -> _Trouble | None:
         """Return what speaks against one service."""
