@@ -70,6 +70,10 @@ class Balancer:
     def announce(self, announcements: Iterable[Announcement]) -> None:
         self._call("announce", tuple(announcements))
 
+    def announce_in_turn(self, goals: Iterable[Iterable[Announcement]]) -> None:
+        """Announce one after the other, with nothing between them."""
+        self._call("announce_in_turn", [tuple(goal) for goal in goals])
+
     def sessions(self) -> dict[Address, Session]:
         """Return the sessions by the peer's address."""
         return {session.peer.address: session for session in self._call("sessions")}
@@ -144,6 +148,10 @@ class _Requests:
             self._ended.callback(None)
         elif method == "hang":
             time.sleep(*arguments)
+        elif method == "announce_in_turn":
+            for goal in arguments[0]:
+                self._speaker.announce(goal)
+            self._connection.send(None)
         else:
             answer = getattr(self._speaker, method)(*arguments)
             self._connection.send(None if answer is None else [*map(_plain, answer)])

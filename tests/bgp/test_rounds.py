@@ -24,18 +24,19 @@ def test_whatever_order_things_change_in_the_routers_end_with_what_is_wanted(sce
     choice = random.Random(seed)
     falls = {12: "bird", 24: "frr", 36: "exabgp", 48: "gobgp"}
     for number in range(ROUNDS):
-        goal: list[Announcement] = []
         if number in falls:
             _fall(scene, falls[number])
-        for _ in range(choice.randint(1, 12)):
-            # Few values, so that what goes comes back: that is what ExaBGP mixes up.
-            goal = [
+        # Few values, so that what goes comes back: that is what ExaBGP mixes up.
+        goals = [
+            [
                 Announcement(vip, choice.choice([10, 20]), graceful_shutdown=choice.random() < 0.1)
                 for vip in VIPS
                 if choice.random() < 0.7
             ]
-            scene.announce(*goal)
-        scene.held(*goal)
+            for _ in range(choice.randint(1, 12))
+        ]
+        scene.balancer.announce_in_turn(goals)
+        scene.held(*goals[-1])
     assert [session.repairs for session in scene.balancer.sessions().values()] == [0, 0, 0]
 
 
