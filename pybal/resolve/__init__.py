@@ -1,8 +1,8 @@
 """From a host name to one address of the VIP's family, renewed for as long as it is wanted.
 
 :mod:`~pybal.resolve.follow` decides when a name is asked for and what an answer changes; it needs nothing but a
-:data:`Lookup` and a clock. :mod:`~pybal.resolve.lookup` is the lookup of this host, by its hosts file and its DNS servers, and
-:mod:`~pybal.resolve.dns` asks one server.
+:data:`Lookup` and a clock. :mod:`~pybal.resolve.lookup` is the lookup of this host, by its hosts file and its DNS servers;
+:mod:`~pybal.resolve.servers` asks these in turn, and :mod:`~pybal.resolve.dns` one of them.
 """
 
 from pybal.resolve.follow import Answer, Following, Lookup, LookupFailed, Resolver

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
-from pybal.resolve import Answer, LookupFailed, dns_lookup, lookup
+from pybal.resolve import Answer, LookupFailed, dns_lookup, servers
 from pybal.resolve.dns import _Datagrams
 from tests.reactor import run
 
@@ -83,7 +83,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup, "TIMEOUT", 0.5)
+    monkeypatch.setattr(servers, "TIMEOUT", 0.5)
 
 
 def ask(tmp_path: Path, server: Server) -> Answer:

@@ -15,7 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
 from pybal.model import Address
-from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, lookup
+from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, servers
 from tests.reactor import run
 from tests.servers.process import Server, accepts, free_ports
 from tests.servers.unbound import unbound_with
@@ -74,7 +74,7 @@ def files(tmp_path: Path) -> Path:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make everything that takes seconds in production take tenths."""
-    monkeypatch.setattr(lookup, "TIMEOUT", 0.5)
+    monkeypatch.setattr(servers, "TIMEOUT", 0.5)
     monkeypatch.setattr(follow, "SHORTEST_LIFE", 0.2)
     monkeypatch.setattr(follow, "FIRST_RETRY", 0.1)
     monkeypatch.setattr(follow, "LAST_RETRY", 0.4)

@@ -10,7 +10,8 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pybal.resolve import Answer, LookupFailed, dns_lookup
-from pybal.resolve.lookup import HOSTS_TTL, _nameservers
+from pybal.resolve.lookup import HOSTS_TTL
+from pybal.resolve.servers import _nameservers
 
 HOSTS = """
 127.0.0.1   localhost
