@@ -90,6 +90,7 @@ class Controller:
         self._watched: dict[str, _Watched] = {}
         self._found: dict[str, Address | None] = {}
         self._suspected: frozenset[tuple[str, str]] = frozenset()
+        self._hurried = False
 
     def start(self, held: Mapping[Address, int]) -> None:
         """Begin with what the kernel holds for this service: addresses and weights, empty where it holds nothing."""
@@ -177,6 +178,7 @@ class Controller:
             self._supervise()
         elif self._suspected or not event.report.up:
             self._suspect()
+        self._hurry()
         wanted = policy.wanted(self.pool)
         if self.pool.listed and wanted != self._wanted:
             self._wanted = wanted
@@ -206,7 +208,16 @@ class Controller:
                 ]
                 self._watched[host] = _Watched(server.address, monitors, self._clock.seconds())
                 for monitor in monitors:
+                    monitor.hurry(self._hurried)
                     monitor.start()
+
+    def _hurry(self) -> None:
+        """At the floor, each server that is back lets a dead one leave: have the monitors look oftener."""
+        wanted = policy.serving(self.pool) <= policy.floor(self.pool)
+        if wanted != self._hurried:
+            self._hurried = wanted
+            for _, monitor in self.monitors():
+                monitor.hurry(wanted)
 
     def _tell(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -89,6 +89,8 @@ class CountingMonitor:
 
     def stop(self) -> None: ...
 
+    def hurry(self, wanted: bool) -> None: ...
+
 
 WALL = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -203,6 +203,14 @@ class Engine:
         if not self._waking:
             self._arrange()
 
+    def hasten(self, timed: Timed, seconds: float) -> None:
+        """Bring a deadline forward if it is further away. May be called at any time."""
+        tick = self._tick_of(self.seconds() + seconds) + 1
+        if timed.deadline > tick:
+            self._schedule.arm(timed, tick)
+            if not self._waking:
+                self._arrange()
+
     def pause(self, watcher: Watcher) -> None:
         """Make it an event of its own at the next tick: there is more to read than is fair in one go."""
         self._paused.append(watcher)

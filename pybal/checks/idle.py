@@ -54,6 +54,11 @@ class HeldConnection(Check):
         self._resting = True
         self._engine.arm(self, seconds)
 
+    def hasten(self, seconds: float) -> None:
+        """Start within so many seconds if it is at rest for longer. May be called at any time."""
+        if self._resting:
+            self._engine.hasten(self, seconds)
+
     def expire(self) -> None:
         if self._resting:
             self._resting = False

@@ -26,6 +26,10 @@ class Backoff:
     def pause(self) -> float:
         """Return the next pause, in seconds."""
         pause, self._next = self._next, min(self._next * _FACTOR, self._most)
+        return self.jittered(pause)
+
+    def jittered(self, pause: float) -> float:
+        """Return a pause less up to a quarter of it."""
         return pause * (1 - _JITTER * self._random.random())
 
     def reset(self) -> None:

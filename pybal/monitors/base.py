@@ -82,6 +82,9 @@ class Monitor(Protocol):
 
     def stop(self) -> None: ...
 
+    def hurry(self, wanted: bool) -> None:
+        """Say whether the pool is at its floor: a server that is back must then be noticed soon."""
+
 
 class Plan(Protocol):
     """What all monitors of one kind share within one service: made once per service, never per server."""

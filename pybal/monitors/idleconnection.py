@@ -1,7 +1,8 @@
 """IdleConnection: holds a connection to a server on which nothing is ever sent; losing it is the quickest alarm.
 
 * A connection that is refused, hangs or is lost means down, at once; then attempts follow, with growing pauses. They
-  begin anew with short ones only after a connection that lasted longer than the pause before it.
+  begin anew with short ones only after a connection that lasted longer than the pause before it. While the pool is at
+  its floor the pauses are short as well.
 * A server that closes the connection in order is not down: another connection is made, at once if this one lasted,
   else after a pause that grows. Only if that fails is the server down.
 """
@@ -26,6 +27,8 @@ FIRST_RETRY = 1.0
 """Seconds until the first attempt after a failure."""
 QUICKEST_RECONNECT = 1.0
 """Seconds that ``timeout-clean-reconnect`` counts for at least: without a pause a server could pin a core."""
+LONGEST_HURRIED = 10.0
+"""Seconds between attempts at most while the pool is at its floor: each server that is back lets a dead one leave."""
 LONGEST_CLEAN_PAUSE = 10
 """Times ``timeout-clean-reconnect``: meanwhile nothing watches the server."""
 
@@ -100,6 +103,11 @@ class IdleConnection(Record):
             self._seat = None
         self._connection.cancel()
 
+    def hurry(self, wanted: bool) -> None:
+        super().hurry(wanted)
+        if wanted and self.up is False:
+            self._connection.hasten(self._retries.jittered(LONGEST_HURRIED))
+
     def _done(self, connection: HeldConnection, result: Result) -> None:
         self._recent.add(self._plan.engine.now, result)
         if result.verdict is PASSED:
@@ -119,7 +127,8 @@ class IdleConnection(Record):
             self._down(connection, result)
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
-        connection.start_in(self._retries.pause())
+        pause = self._retries.pause()
+        connection.start_in(min(pause, self._retries.jittered(LONGEST_HURRIED)) if self._hurried else pause)
         self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:

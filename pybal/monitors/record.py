@@ -21,6 +21,7 @@ class Record:
         "_against",
         "_cause",
         "_fall",
+        "_hurried",
         "_recent",
         "_report",
         "_rise",
@@ -42,6 +43,7 @@ class Record:
         self._against = 0
         """How many results in a row spoke against what is believed."""
         self._cause = ""
+        self._hurried = False
         self._recent = Recent()
         """Takes what any check came to, whether it counts or not."""
 
@@ -51,6 +53,11 @@ class Record:
 
     def history(self) -> Iterable[Past]:
         return self._recent
+
+    def hurry(self, wanted: bool) -> None:
+        self._hurried = wanted
+        if self.up is False:
+            self._moved()
 
     @property
     def in_doubt(self) -> bool:

@@ -60,7 +60,7 @@ class SharedMonitor:
     Counters, samples and history are those of the shared one since it began, perhaps long before this service came.
     """
 
-    __slots__ = ("_report", "_seat", "_started", "_watch", "service")
+    __slots__ = ("_report", "_seat", "_started", "_watch", "hurried", "service")
 
     def __init__(self, watch: _Watch, service: str, report: Callable[[Report], None]) -> None:
         self.service = service
@@ -68,6 +68,7 @@ class SharedMonitor:
         self._watch = watch
         self._seat: Seat | None = None
         self._started = False
+        self.hurried = False
         watch.sharers.append(self)
 
     def start(self) -> None:
@@ -80,6 +81,10 @@ class SharedMonitor:
         self._started = False
         self._stop_waiting()
         self._watch.leave(self)
+
+    def hurry(self, wanted: bool) -> None:
+        self.hurried = wanted
+        self._watch.hurry()
 
     def hear(self, report: Report) -> None:
         """Pass on what the shared one says, as long as this one runs."""
@@ -183,6 +188,12 @@ class _Watch:
             if not self.sharers:
                 self._forget()
                 self.monitor.stop()
+            elif sharer.hurried:
+                self.hurry()
+
+    def hurry(self) -> None:
+        """Hurry as long as one of the services wants it."""
+        self.monitor.hurry(any(sharer.hurried for sharer in self.sharers))
 
     def tell(self, report: Report) -> None:
         """Tell all services."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Protocol
@@ -83,5 +84,6 @@ class InTurns(Record):
         if self.in_doubt:
             return rhythm.fast_interval or interval
         if self.up is False:
-            return rhythm.down_interval or interval
+            longest = interval if self._hurried else math.inf
+            return min(rhythm.down_interval or interval, longest)
         return interval

@@ -176,6 +176,28 @@ class TestALostConnection:
 
         run(main)
 
+    @pytest.mark.parametrize("first", ["pause", "hurry"])
+    def test_is_noticed_soon_when_the_server_is_back_and_the_pool_at_its_floor(
+        self, first: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(idleconnection, "FIRST_RETRY", 200.0)
+        monkeypatch.setattr(idleconnection, "LONGEST_HURRIED", 0.2)
+
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                await world.server.stop()
+                monitor = world.monitor(IDLE)
+                if first == "hurry":
+                    monitor.hurry(True)
+                assert not (await world.report()).up
+                if first == "pause":
+                    monitor.hurry(True)
+                await world.until(lambda: monitor.down_results >= 3)
+                world.server.listen(reactor, world.host)
+                assert (await world.report()).up
+
+        run(main)
+
     def test_that_had_lasted_is_tried_again_quickly_whatever_went_before(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:

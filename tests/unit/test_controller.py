@@ -47,6 +47,7 @@ class PlayedMonitor:
     passed_at = 0.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
+    hurried = False
 
     def __init__(self, host: str, address: Address, report: Callable[[Report], None]) -> None:
         self.host = host
@@ -54,6 +55,9 @@ class PlayedMonitor:
         self.report = report
         self.up: bool | None = None
         self.running = False
+
+    def hurry(self, wanted: bool) -> None:
+        self.hurried = wanted
 
     def samples(self) -> Iterable[Sample]:
         return ()
@@ -424,3 +428,15 @@ def test_after_stop_nothing_runs_and_nothing_is_taken_from_the_kernel() -> None:
     assert rig.plan.running == {}
     assert rig.wants == before
     assert rig.clock.getDelayedCalls() == []
+
+
+def test_the_monitors_hurry_while_the_pool_is_at_its_floor() -> None:
+    rig = Rig()
+    rig.controller.start({})
+    rig.lists(Member("web1"), Member("web2"), Member("web3"))
+    assert [monitor.hurried for monitor in rig.plan.made] == [True, True, True]
+    for monitor in rig.plan.made:
+        monitor.says(up=True)
+    assert [monitor.hurried for monitor in rig.plan.made] == [False, False, False]
+    rig.plan.running["web1"].says(up=False)
+    assert [monitor.hurried for monitor in rig.plan.made] == [True, True, True]

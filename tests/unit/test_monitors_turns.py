@@ -154,6 +154,19 @@ class TestTurns:
     def test_have_an_interval_of_their_own_while_the_server_is_down(self, reactor: Reactor, engine: Engine) -> None:
         assert ran(reactor, engine, "++--+", Rhythm(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
 
+    def test_of_a_server_that_is_down_are_no_rarer_than_the_others_while_the_pool_is_at_its_floor(
+        self, reactor: Reactor, engine: Engine
+    ) -> None:
+        monitor = Monitor(engine, "-", 10.0, Rhythm(down_interval=60.0))
+        monitor.start()
+        reactor.pass_time(30.0)
+        monitor.hurry(True)
+        reactor.pass_time(50.0)
+        monitor.hurry(False)
+        reactor.pass_time(130.0)
+        monitor.stop()
+        assert [len([t for t in monitor.turns if low < t <= low + 50]) for low in (30, 80)] == [5, 0]
+
     def test_that_were_quick_do_not_come_twice(self, reactor: Reactor, engine: Engine) -> None:
         monitors = [Monitor(engine, "+-+", 1.0, Rhythm(fall=2, fast_interval=0.2)) for _ in range(50)]
         for monitor in monitors:
