@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pybal.model import Member
 from pybal.sources.base import SourceError
-from pybal.sources.text import HIGHEST_WEIGHT, Listing, parse
+from pybal.sources.entry import HIGHEST_WEIGHT
+from pybal.sources.text import Listing, parse
 
 HOSTS = st.from_regex(r"[A-Za-z0-9._:-]{1,20}", fullmatch=True)
 MEMBERS = st.lists(
