@@ -1,9 +1,10 @@
-"""Pool files: bytes to members, in the two formats of PyBal 1.15.
+"""Pool files: bytes to members, in the two formats of PyBal 1.15 and in YAML.
 
 ::
 
     lines   { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }    # a comment
     JSON    { "HOST": { "weight": INTEGER, "enabled": true }, ... }
+    YAML    the same as JSON, or a list of such mappings with a host in each; see :mod:`pybal.sources.yamltext`
 
 Without ``weight`` it is 10, without ``enabled`` it is true; other keys are not looked at. A line is a Python dictionary
 of texts without escapes, numbers, True, False and None, read by a grammar of its own: nothing is evaluated.
@@ -15,8 +16,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from pybal.model import Member
+from pybal.sources import yamltext
 from pybal.sources.base import SourceError
 from pybal.sources.entry import Entry, Refused, integer, member, shown
 
@@ -30,6 +33,17 @@ _LINE = re.compile(rf"\{{\s*(?:{_PAIR.pattern}(?:,\s*{_PAIR.pattern})*(?:,\s*)?)
 _NAMES = {"True": True, "False": False, "None": None}
 
 
+class Format(Enum):
+    """How a list is written."""
+
+    LINES = "lines"
+    JSON = "JSON"
+    YAML = "YAML"
+
+
+_FORMATS = {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """What a pool file says: its members, in its order, and what is wrong with the entries that are left out."""
@@ -38,23 +52,28 @@ class Listing:
     problems: tuple[str, ...] = ()
 
 
-def parse(data: bytes, name: str, last: Sequence[Member] | None = None) -> Listing:
-    """Return what ``data`` says: JSON if ``name`` ends in ``.json``, else lines.
+def format_of(name: str) -> Format:
+    """Return the format of a file by the end of its name: lines unless it is ``.json``, ``.yaml`` or ``.yml``."""
+    return next((form for end, form in _FORMATS.items() if name.endswith(end)), Format.LINES)
+
+
+def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None) -> Listing:
+    """Return what ``data`` says, in a format that is that of ``name`` unless it is given.
 
     ``last`` is the last good list, ``None`` at the start. An entry that is wrong is left out and the others count, with
-    two differences once there is a last good list. In JSON, which is whole or nothing, a wrong entry leaves its host
-    as it was in the last list. Lines are refused all together for one that is wrong or has no newline at its end, as half a file
-    looks no different. Of two entries for a host the first counts.
+    two differences once there is a last good list. In JSON and YAML a wrong entry leaves its host as it was in the last
+    list. Lines are refused all together for one that is wrong. Lines, and YAML but for what ends in a bracket, are refused
+    without a newline at their end, as half a file looks no different. Of two entries for a host the first counts.
 
     Raises :class:`SourceError`, naming ``name``, where all is refused: also when there are entries and all are wrong.
     No entries at all are an empty list.
     """
-    as_json = name.endswith(".json")
+    form = format_of(name) if form is None else form
     known = {before.host: before for before in last or ()}
     members: dict[str, Member] = {}
     problems: list[str] = []
     try:
-        for entry in _json_entries(data) if as_json else _line_entries(data):
+        for entry in _ENTRIES[form](data):
             try:
                 found = member(entry, members)
             except Refused as refused:
@@ -65,11 +84,19 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None) -> Listi
                 members[found.host] = found
     except Refused as refused:
         raise SourceError(f"{name}: {refused}") from None
-    if not as_json and data and not data.endswith(b"\n"):
+    fatal = form is Format.LINES and bool(problems)
+    if _may_be_cut_off(data, form):
         problems.append("no newline at the end of the last line: perhaps it is cut off")
-    if problems and (not members or (not as_json and last is not None)):
+        fatal = True
+    if problems and (not members or (fatal and last is not None)):
         raise SourceError(f"{name}: {summary(problems)}")
     return Listing(tuple(members.values()), tuple(problems))
+
+
+def _may_be_cut_off(data: bytes, form: Format) -> bool:
+    if not data or data.endswith(b"\n") or form is Format.JSON:
+        return False
+    return form is Format.LINES or not yamltext.is_delimited(data)
 
 
 def summary(problems: Sequence[str]) -> str:
@@ -115,3 +142,6 @@ def _json_entries(data: bytes) -> Iterator[Entry]:
     for host, fields in document:
         known = dict(fields) if isinstance(fields, tuple) else None
         yield Entry("", host, known, f'host {shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
+
+
+_ENTRIES = {Format.LINES: _line_entries, Format.JSON: _json_entries, Format.YAML: yamltext.entries}

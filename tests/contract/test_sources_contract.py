@@ -102,7 +102,21 @@ class JSONFile(_Pool):
         self._put(json.dumps({m.host: {"weight": "many" if m.host == host else m.weight} for m in members}))
 
 
-HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile)
+class YAMLFile(_Pool):
+    name = "pool.yaml"
+
+    def write(self, members: Sequence[Member]) -> None:
+        self._put(self._mapping(members) or "{}\n")
+
+    def write_with_a_bad_entry(self, members: Sequence[Member], host: str) -> None:
+        self._put(self._mapping(members).replace(f"{host}:\n  weight: ", f"{host}:\n  weight: many "))
+
+    @staticmethod
+    def _mapping(members: Sequence[Member]) -> str:
+        return "".join(f"{m.host}:\n  weight: {m.weight}\n  enabled: {str(m.enabled).lower()}\n" for m in members)
+
+
+HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile)
 
 
 class Rig:

@@ -1,4 +1,4 @@
-"""Both formats of pool files, good and bad."""
+"""The formats of PyBal 1.15's pool files, good and bad; for YAML see test_sources_yaml."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refusal(data: bytes, name: str, last: tuple[Member, ...] | None = None) -> s
     return str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["appservers", "appservers.json"])
+@pytest.mark.parametrize("name", ["appservers", "appservers.json", "appservers.yaml"])
 def test_a_good_file_gives_its_servers_in_order(name: str) -> None:
     listing = parse((POOLS / name).read_bytes(), name)
     assert listing.members == APPSERVERS
