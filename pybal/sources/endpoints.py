@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.names import dns
@@ -142,9 +143,8 @@ class Endpoints:
             except Exception as error:  # noqa: BLE001  # whatever asks has its own, and says why
                 why = str(error)
                 continue
-            records = [answer.payload for answer in message.answers]
-            services = [record for record in records if isinstance(record, dns.Record_SRV) and str(record.target)]
-            found = [Endpoint(str(record.target), record.port) for record in services]
+            records: list[Any] = [answer.payload for answer in message.answers if answer.type == dns.SRV]
+            found = [Endpoint(str(record.target), record.port) for record in records if str(record.target)]
             if found:
                 return sorted(found, key=str)
         names = " or ".join(f"{service}.{self._domain}" for service in self._services)
