@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import re
-import sys
-import tempfile
-from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import GuestRun
 from tests.kernel import guest
-
-ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py", "tests/e2e/lvs")
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no user-mode Linux: {guest.missing()}")
-def test_the_kernel_suite_passes_in_a_guest_and_skips_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *SUITES]
-    with tempfile.TemporaryFile() as output:
-        status = guest.run(
-            command,
-            stdout=output,
-            stderr=output,
-            cwd=ROOT,
-            env={"PYTHONDONTWRITEBYTECODE": "1"},
-            timeout=600,
-        )
-        output.seek(0)
-        text = output.read().decode(errors="replace")
+def test_the_kernel_suite_passes_in_a_guest_and_skips_nothing(
+    guest_run: GuestRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, text = guest_run.result()
     summary = text.strip().rpartition("\n")[2]
     with capsys.disabled():
         print(f"\nin the guest: {summary}")  # noqa: T201  # the one place where its count is seen
