@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
 
+from pybal.backoff import Backoff
 from pybal.checks.check import SocketOption, Target
 from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection, keepalive
@@ -19,7 +20,6 @@ from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.schedule import Seat
 from pybal.config.settings import IdleConnectionSettings
 from pybal.model import Address, Report, Service
-from pybal.monitors.backoff import Backoff
 from pybal.monitors.base import Sample
 from pybal.monitors.record import Record
 

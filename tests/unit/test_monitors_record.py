@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from pybal.backoff import Backoff
 from pybal.model import Report
-from pybal.monitors.backoff import Backoff
 from pybal.monitors.record import Record
 
 
