@@ -13,6 +13,24 @@ from twisted.python.failure import Failure
 T = TypeVar("T")
 
 
+class SteppedReactor(EPollReactor):
+    """A reactor with real sockets whose time goes by only as a test says: ``advance`` it like a Clock."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+
+    def seconds(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float, step: float = 0.05) -> None:
+        """Let time go by in steps; after each one what the sockets have is taken."""
+        end = self._now + seconds
+        while self._now < end:
+            self._now = min(self._now + step, end)
+            self.iterate(0)
+
+
 def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 20.0) -> T:
     """Return what ``main(reactor)`` returns; raise what it raises, or TimeoutError after ``timeout`` seconds.
 

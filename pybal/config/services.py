@@ -41,13 +41,14 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
     # With a protocol that is refused, one-packet scheduling is not to be refused on top.
     protocol = IPProtocol(options.need("protocol", _protocol, "udp"))
     scheduler = options.need("scheduler", _scheduler, "")
+    number = options.need("port", port, 0)
     monitors = tuple(_monitors(options))
     settings = ServiceSettings(
         service=Service(
             name=options.name,
             protocol=protocol,
             vip=options.need("ip", address, IPv4Address(0)),
-            port=options.need("port", port, 0),
+            port=number,
             scheduler=scheduler,
             scheduler_flags=tuple(dict.fromkeys(_scheduler_flags(options, scheduler))),
             one_packet=_one_packet(options, protocol),
@@ -57,7 +58,7 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
             initially_up=options.get("initial-state", _initial_state, "unknown") == "up",
             suspect_check=SuspectCheck(options.get("suspect-check", _suspect_check, SuspectCheck.ALERT)),
         ),
-        source=_source(options),
+        source=_source(options, number),
         monitors=tuple(KINDS[name](options) for name in monitors),
         bgp=options.get("bgp", boolean, True),
         bgp_med=options.get("bgp-med", unsigned, bgp.med if bgp else 0),
@@ -71,13 +72,14 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
     return replace(settings, service=replace(settings.service, interval=interval)) if interval else settings
 
 
-def _source(options: Options) -> SourceSettings:
+def _source(options: Options, number: int) -> SourceSettings:
     return SourceSettings(
         url=options.need("config", source_url, ""),
         allow_empty=options.get("allow-empty", boolean, False),
         max_step=options.get("max-depool-step", share, 0.5),
         admin_floor=options.get("admin-floor", unsigned, 0),
         max_age=options.get("source-max-age", seconds, 300.0),
+        port=number,
     )
 
 

@@ -13,9 +13,10 @@ from pybal.sources.base import Source
 from pybal.sources.file import FileSource
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kept import Kept
+from pybal.sources.srv import SRVSource
 
 #: What makes a source of each scheme.
-SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileSource})
+SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileSource, "dns+srv": SRVSource})
 
 
 def build(

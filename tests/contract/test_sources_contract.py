@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,19 @@ from random import Random
 from typing import Protocol
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.names import dns
 
 from pybal.config.settings import SourceSettings
 from pybal.model import Member
+from pybal.resolve.servers import TIMEOUT
 from pybal.sources.base import Source, SourceError
+from pybal.sources.guarded import GuardedSource
 from pybal.sources.kinds import build
+from pybal.sources.srv import LAST_RETRY, SRVSource
+from tests.nameserver import NameServer, answer
+from tests.reactor import SteppedReactor
 
 ONE = (Member("a", 1), Member("b", 2, enabled=False), Member("c", 3))
 OTHER = (Member("c", 3), Member("a", 5), Member("d", 4))
@@ -27,7 +34,11 @@ OTHER = (Member("c", 3), Member("a", 5), Member("d", 4))
 class Harness(Protocol):
     """Whatever a source of one kind reads from, played by the test."""
 
-    clock: Clock
+    @property
+    def clock(self) -> Clock | SteppedReactor: ...
+
+    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+        """Return what is heard when it says that these are the members: order, weight, enabled may be its own."""
 
     def source(self, *, allow_empty: bool) -> Source: ...
 
@@ -46,6 +57,9 @@ class Harness(Protocol):
     def settle(self) -> None:
         """Let time go by until whatever has been said must have been heard."""
 
+    def close(self) -> None:
+        """Leave nothing behind."""
+
 
 class _Pool:
     """A pool file, in a directory of its own."""
@@ -56,6 +70,9 @@ class _Pool:
         self.clock = Clock()
         self._path = directory / self.name
         self._times = itertools.count(10**18, 10**9)
+
+    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+        return tuple(members)
 
     def source(self, *, allow_empty: bool) -> Source:
         settings = SourceSettings(f"file://{self._path}", allow_empty=allow_empty)
@@ -69,6 +86,8 @@ class _Pool:
 
     def settle(self) -> None:
         self.clock.pump([0.05] * 60)
+
+    def close(self) -> None: ...
 
     def _put(self, text: str) -> None:
         self._path.write_text(text)
@@ -116,7 +135,60 @@ class YAMLFile(_Pool):
         return "".join(f"{m.host}:\n  weight: {m.weight}\n  enabled: {str(m.enabled).lower()}\n" for m in members)
 
 
-HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile)
+class SRV:
+    """A name server with the records of one name."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = SteppedReactor()
+        self._server = NameServer(self.clock)
+        self._server.listen()
+        self._resolv_conf = directory / "resolv.conf"
+        self._resolv_conf.write_text("nameserver 127.0.0.1\n")
+        self.vanish()
+
+    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+        return tuple(sorted((Member(m.host, m.weight) for m in members), key=lambda member: member.host))
+
+    def source(self, *, allow_empty: bool) -> Source:
+        settings = SourceSettings("dns+srv://_web._tcp.example", allow_empty=allow_empty, port=80)
+        source = SRVSource(
+            settings,
+            reactor=self.clock,
+            random=Random(1),
+            resolv_conf=str(self._resolv_conf),
+            port=self._server.port,
+        )
+        return GuardedSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+
+    def write(self, members: Sequence[Member]) -> None:
+        self._say([(m.host, m.weight) for m in members] or [("", 0)])
+
+    def write_with_a_bad_entry(self, members: Sequence[Member], host: str) -> None:
+        self._say([*((m.host, m.weight) for m in members), (host, 1000)])
+
+    def garble(self) -> None:
+        self._server.answers = lambda query: [answer(query, dns.ENAME)]
+
+    def vanish(self) -> None:
+        self._server.answers = lambda _: []
+
+    def settle(self) -> None:
+        self.clock.advance(LAST_RETRY + TIMEOUT + 1)
+
+    def close(self) -> None:
+        for closing in (self._server.stop(), self._server.stop_tcp()):
+            Deferred.fromCoroutine(closing)
+        self.clock.advance(1)
+
+    def _say(self, records: Sequence[tuple[str, int]]) -> None:
+        found = tuple(
+            dns.RRHeader("_web._tcp.example", dns.SRV, ttl=1, payload=dns.Record_SRV(10, weight, 80, host))
+            for host, weight in records
+        )
+        self._server.answers = lambda query: [answer(query, records=found)]
+
+
+HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV)
 
 
 class Rig:
@@ -124,6 +196,8 @@ class Rig:
 
     def __init__(self, harness: Harness) -> None:
         self.harness = harness
+        self.one = harness.heard(ONE)
+        self.other = harness.heard(OTHER)
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
 
@@ -145,14 +219,16 @@ class Rig:
 
 
 @pytest.fixture(params=HARNESSES, ids=lambda kind: kind.__name__)
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
-    return Rig(request.param(tmp_path))
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(request.param(tmp_path))
+    yield rig
+    rig.harness.close()
 
 
 def test_a_good_list_is_delivered_once_in_its_order(rig: Rig) -> None:
     rig.starts_with(ONE)
     rig.harness.settle()
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
     assert rig.errors == []
     assert rig.source.problem is None
 
@@ -169,14 +245,14 @@ def test_nothing_is_told_from_within_start(rig: Rig) -> None:
 def test_changes_additions_and_removals_come_as_a_whole_list(rig: Rig) -> None:
     rig.starts_with(ONE)
     rig.write(OTHER)
-    assert rig.lists == [ONE, OTHER]
+    assert rig.lists == [rig.one, rig.other]
     assert rig.errors == []
 
 
 def test_a_list_that_says_the_same_is_not_delivered_again(rig: Rig) -> None:
     rig.starts_with(ONE)
     rig.write(ONE)
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
 
 
 def test_garbage_keeps_the_list_and_is_told_once(rig: Rig) -> None:
@@ -184,7 +260,7 @@ def test_garbage_keeps_the_list_and_is_told_once(rig: Rig) -> None:
     rig.harness.garble()
     rig.harness.settle()
     rig.harness.settle()
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
     assert len(rig.errors) == 1
     assert rig.source.problem == rig.errors[0]
 
@@ -195,7 +271,7 @@ def test_what_was_broken_is_read_again_once_it_is_repaired(rig: Rig) -> None:
     rig.harness.garble()
     rig.harness.settle()
     rig.write(OTHER)
-    assert rig.lists == [ONE, OTHER]
+    assert rig.lists == [rig.one, rig.other]
     assert rig.source.problem is None
 
 
@@ -204,14 +280,14 @@ def test_the_same_list_after_garbage_ends_the_problem_and_is_no_news(rig: Rig) -
     rig.harness.garble()
     rig.harness.settle()
     rig.write(ONE)
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
     assert rig.source.problem is None
 
 
 def test_an_empty_list_does_not_empty_the_pool(rig: Rig) -> None:
     rig.starts_with(ONE)
     rig.write(())
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
     assert rig.errors == [rig.source.problem]
     assert "lists no servers" in rig.errors[0]
 
@@ -226,7 +302,7 @@ def test_an_empty_list_is_believed_where_the_operator_allows_it(rig: Rig) -> Non
     rig.starts_with((), allow_empty=True)
     rig.write(ONE)
     rig.write(())
-    assert rig.lists == [(), ONE, ()]
+    assert rig.lists == [(), rig.one, ()]
     assert rig.errors == []
 
 
@@ -234,7 +310,7 @@ def test_a_source_that_vanishes_does_not_empty_the_pool(rig: Rig) -> None:
     rig.starts_with(ONE, allow_empty=True)
     rig.harness.vanish()
     rig.harness.settle()
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
     assert rig.errors == [rig.source.problem]
 
 
@@ -245,7 +321,7 @@ def test_a_source_that_comes_back_is_followed_again(rig: Rig) -> None:
     rig.write(ONE)
     assert rig.source.problem is None
     rig.write(OTHER)
-    assert rig.lists == [ONE, OTHER]
+    assert rig.lists == [rig.one, rig.other]
 
 
 def test_a_source_that_is_not_there_at_the_start_is_found_later(rig: Rig) -> None:
@@ -254,7 +330,7 @@ def test_a_source_that_is_not_there_at_the_start_is_found_later(rig: Rig) -> Non
     assert (rig.lists, len(rig.errors)) == ([], 1)
     assert rig.source.last_success is None
     rig.write(ONE)
-    assert rig.lists == [ONE]
+    assert rig.lists == [rig.one]
     assert rig.source.problem is None
 
 
@@ -286,10 +362,10 @@ def test_one_bad_entry_in_a_change_drops_nobody(rig: Rig) -> None:
     rig.harness.write_with_a_bad_entry(ONE, "a")
     rig.harness.settle()
     assert {member.host for member in rig.lists[-1]} == {"a", "b", "c"}
-    assert ONE[0] in rig.lists[-1]
+    assert rig.one[0] in rig.lists[-1]
     assert len(rig.errors) == 1
     rig.write(OTHER)
-    assert rig.lists[-1] == OTHER
+    assert rig.lists[-1] == rig.other
     assert rig.source.problem is None
 
 
@@ -313,7 +389,7 @@ def test_after_stop_nothing_is_told_and_nothing_is_left(rig: Rig) -> None:
     rig.write(OTHER)
     rig.harness.vanish()
     rig.harness.settle()
-    assert (rig.lists, rig.errors) == ([ONE], [])
+    assert (rig.lists, rig.errors) == ([rig.one], [])
 
 
 def test_a_source_stopped_before_its_first_look_tells_nothing(rig: Rig) -> None:

@@ -16,6 +16,11 @@ RECORDS = (
     ("four", "A", "192.0.2.4"),
     *(("large", "A", f"10.1.0.{number}") for number in range(1, LARGE + 1)),
     *(("large", "AAAA", f"2001:db8::{number}") for number in range(1, LARGE + 1)),
+    ("_web._tcp", "SRV", "10 5 80 www.test."),
+    ("_web._tcp", "SRV", "10 0 80 four.test."),
+    ("_web._tcp", "SRV", "20 9 80 backup.test."),
+    ("_none._tcp", "SRV", "0 0 0 ."),
+    *(("_large._tcp", "SRV", f"10 1 80 web{number}.test.") for number in range(1, LARGE + 1)),
 )
 """Names in the zone ``test``; servers refuse ``refused.example`` and fail over ``broken.example``."""
 ZONE = "$TTL 300\n@ SOA ns.test. root.test. 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\n" + "".join(

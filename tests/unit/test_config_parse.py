@@ -72,7 +72,7 @@ def test_the_least_of_a_service_has_the_defaults_of_1_15() -> None:
         services=(
             ServiceSettings(
                 Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr"),
-                SourceSettings("file:///pools/web"),
+                SourceSettings("file:///pools/web", port=80),
                 line=1,
             ),
         )
@@ -118,7 +118,7 @@ share-checks = yes
             depool_threshold=0.66,
             initially_up=True,
         ),
-        SourceSettings("etcd://h:2379/p", allow_empty=True),
+        SourceSettings("etcd://h:2379/p", allow_empty=True, port=53),
         bgp=False,
         bgp_med=7,
         share_checks=True,
