@@ -17,6 +17,7 @@ from pybal.ipvs.model import (
     Failure,
     Forward,
     Op,
+    Service,
     ServiceKey,
     Table,
     refusal,
@@ -36,6 +37,9 @@ class Backend(Protocol):
 
     def read(self, key: ServiceKey) -> Entry | None:
         """Return the service with its destinations, ``None`` where there is none."""
+
+    def services(self) -> tuple[Service, ...]:
+        """Return all services, what others made included, without their destinations."""
 
     def table(self) -> Table:
         """Return all of it, what others made included."""
@@ -71,6 +75,9 @@ class MemoryBackend:
     def read(self, key: ServiceKey) -> Entry | None:
         service = self._services.get(key)
         return None if service is None else Entry(service, MappingProxyType(dict(self._destinations[key])))
+
+    def services(self) -> tuple[Service, ...]:
+        return tuple(self._services.values())
 
     def table(self) -> Table:
         return MappingProxyType({key: entry for key in self._services if (entry := self.read(key))})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twisted.logger import Logger
 
 from pybal.ipvs.backend import Backend, BackendError, MemoryBackend
-from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table
+from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table
 from pybal.ipvs.render import operation
 
 
@@ -31,6 +31,9 @@ class InertBackend:
 
     def read(self, key: ServiceKey) -> Entry | None:
         return self._copy.read(key)
+
+    def services(self) -> tuple[Service, ...]:
+        return self._copy.services()
 
     def table(self) -> Table:
         return self._copy.table()

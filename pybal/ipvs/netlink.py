@@ -41,10 +41,13 @@ class NetlinkBackend:
                 raise
             return _entry(family, decode_service(answer))
 
+    def services(self) -> tuple[Service, ...]:
+        with self._conversation() as family:
+            return _services(family)
+
     def table(self) -> Table:
         with self._conversation() as family:
-            services = [decode_service(answer) for answer in family.ask(READ_SERVICE, dump=True)]
-            return MappingProxyType({service.key: _entry(family, service) for service in services})
+            return MappingProxyType({service.key: _entry(family, service) for service in _services(family)})
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         refused = [Failure(op, errno.EINVAL, text) for op in ops if (text := refusal(op))]
@@ -76,6 +79,10 @@ class NetlinkBackend:
         except (KeyError, ValueError, struct.error) as error:
             self.close()
             raise BackendError(f"IPVS gave an answer that makes no sense: {error!r}") from error
+
+
+def _services(family: Family) -> tuple[Service, ...]:
+    return tuple(decode_service(answer) for answer in family.ask(READ_SERVICE, dump=True))
 
 
 def _entry(family: Family, service: Service) -> Entry:

@@ -258,6 +258,7 @@ def test_the_table_holds_services_that_differ_in_one_part_of_their_key(backend: 
     ]
     backend.apply([Op(Command.ADD_SERVICE, service) for service in services])
     assert backend.table() == {service.key: entry(service) for service in services}
+    assert set(backend.services()) == set(services)
 
 
 def test_a_service_goes_with_its_destinations(backend: Backend) -> None:

@@ -11,6 +11,7 @@ from random import Random
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.ipvs import model as ipvs
 from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconcile import Reconciler
@@ -40,6 +41,9 @@ class Watched:
 
     def table(self) -> Table:
         return self._kernel.table()
+
+    def services(self) -> tuple[ipvs.Service, ...]:
+        return self._kernel.services()
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         self.applied += ops

@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from pybal.ipvs import model as ipvs
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Entry, Failure, Forward, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.reconcile import Reconciler
@@ -42,6 +43,10 @@ class Fallible:
     def table(self) -> Table:
         self._check()
         return self.memory.table()
+
+    def services(self) -> tuple[ipvs.Service, ...]:
+        self._check()
+        return self.memory.services()
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         self._check()
