@@ -25,9 +25,10 @@ from twisted.logger import Logger
 from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.errors import Problem, shown
-from pybal.config.settings import BGPSettings, MonitorSettings, ServiceSettings, Settings
+from pybal.config.settings import BGPSettings, DriftPolicy, MonitorSettings, ServiceSettings, Settings
 from pybal.controller import Controller
 from pybal.ipvs import render
+from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconcile import Reconciler
 from pybal.model import Alert, Service, Snapshot
@@ -39,6 +40,7 @@ from pybal.silence import Answer, CutOff
 from pybal.sources import kinds as sources
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kept import Kept
+from pybal.status import ipvs as kernel
 from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory, listen
 from pybal.status.metrics import Family
@@ -105,6 +107,13 @@ class App:
         self._engine.cut_off = CutOff(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(backend, reactor, settled=self._changed)
+        self._audit = Audit(
+            self._reconciler,
+            backend,
+            reactor,
+            interval=settings.ipvs.audit_interval,
+            repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
+        )
         self._announcing = self._bgp(settings.bgp, runtime) if settings.bgp else None
         self._sources = {s.service.name: self._source(s) for s in settings.services}
         self._controllers = {s.service.name: self._controller(s) for s in settings.services}
@@ -122,6 +131,7 @@ class App:
         self._engine.start()
         for name, controller in self._controllers.items():
             controller.start(held[name])
+        self._audit.start()
         self._reactor.callLater(_SETTLED, _freeze)
         self._notifier.ready(f"{len(self._controllers)} services")
 
@@ -134,6 +144,7 @@ class App:
             controller.stop()
         self._resolver.stop()
         self._engine.stop()
+        self._audit.stop()
         self._reconciler.stop()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
@@ -200,6 +211,7 @@ class App:
             monitors=self._monitors,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
+            audit=self._audit.findings,
             decisions=lambda service: self._controllers[service].decisions,
             monitors_of=lambda service, host: self._controllers[service].monitors_of(host),
             wall=_wall,
@@ -242,11 +254,13 @@ class App:
         yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), cut_off.times),))
         verified = [((("service", name),), self._reconciler.verified(name)) for name in self._controllers]
         yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
+        yield from kernel.families(self._audit.findings())
 
     def _alerts(self) -> Iterator[Alert]:
         for controller in self._controllers.values():
             yield from controller.alerts()
         yield from self._reconciler.alerts()
+        yield from self._audit.alerts()
         if self._announcing:
             yield from self._announcing.alerts()
         silence = self._engine.cut_off.silence

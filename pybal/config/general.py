@@ -14,6 +14,7 @@ from pybal.config.convert import (
     local_addresses,
     pause,
     port,
+    seconds,
     unsigned,
 )
 from pybal.config.options import Options, asked_by
@@ -21,8 +22,10 @@ from pybal.config.peers import read_peers
 from pybal.config.settings import (
     BGPSettings,
     DrainSettings,
+    DriftPolicy,
     InstrumentationSettings,
     IPVSBackend,
+    IPVSSettings,
     Settings,
     VIPPolicy,
 )
@@ -30,6 +33,7 @@ from pybal.model import Address, SuspectSelf
 
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _backend = choice(*IPVSBackend)
+_drift = choice(*DriftPolicy)
 vip_policy = choice(*VIPPolicy)
 _suspect_self = choice(*SuspectSelf)
 _addresses = each(address)
@@ -46,6 +50,7 @@ def read_global(options: Options, peers: Sequence[Options] = ()) -> Settings:
         bgp=_bgp(options, peers) if options.get("bgp", boolean, False) else None,
         instrumentation=_instrumentation(options) if options.get("instrumentation", boolean, False) else None,
         ipvs_backend=IPVSBackend(options.get("ipvs-backend", _backend, IPVSBackend.NETLINK)),
+        ipvs=_ipvs(options),
         dry_run=options.get("dry-run", boolean, False),
         suspect_self=SuspectSelf(options.get("suspect-self", _suspect_self, SuspectSelf.HOLD)),
     )
@@ -65,6 +70,13 @@ def _bgp(options: Options, peers: Sequence[Options] = ()) -> BGPSettings:
             graceful_shutdown=options.get("bgp-drain-community", boolean, False),
             wait=options.get("bgp-drain-wait", pause, 30.0),
         ),
+    )
+
+
+def _ipvs(options: Options) -> IPVSSettings:
+    return IPVSSettings(
+        audit_interval=options.get("ipvs-audit-interval", seconds, 15.0),
+        drift=DriftPolicy(options.get("ipvs-drift", _drift, DriftPolicy.REPAIR)),
     )
 
 

@@ -25,6 +25,13 @@ class IPVSBackend(StrEnum):
     MEMORY = "memory"
 
 
+class DriftPolicy(StrEnum):
+    """What is done about services of ours that others changed in the IPVS table."""
+
+    REPAIR = "repair"
+    REPORT = "report"
+
+
 class VIPPolicy(StrEnum):
     """How many of the services of a VIP must be fit for it to stay announced."""
 
@@ -337,6 +344,14 @@ class InstrumentationSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class IPVSSettings:
+    """How the IPVS table is kept: audited every ``audit_interval`` seconds."""
+
+    audit_interval: float = 15.0
+    drift: DriftPolicy = DriftPolicy.REPAIR
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole pybal.conf without problems. ``services`` are in the order of the file."""
 
@@ -344,5 +359,6 @@ class Settings:
     bgp: BGPSettings | None = None
     instrumentation: InstrumentationSettings | None = None
     ipvs_backend: IPVSBackend = IPVSBackend.NETLINK
+    ipvs: IPVSSettings = IPVSSettings()
     dry_run: bool = False
     suspect_self: SuspectSelf = SuspectSelf.HOLD

@@ -28,18 +28,43 @@ LONGEST_DELAY = 15.0
 
 @dataclass(slots=True)
 class _Goal:
-    """What is wanted for a service. ``trouble`` says why the table does not hold it, and ``retry`` is then pending."""
+    """What is wanted for a service. ``trouble`` says why the table does not hold it, and ``retry`` is then pending.
 
-    name: str
+    ``strayed`` tells that others changed it since, as the last comparison found.
+    """
+
+    service: Service
     entry: Entry
     trouble: str = ""
+    strayed: bool = False
     delay: float = FIRST_DELAY
     retry: IDelayedCall | None = None
+
+    @property
+    def name(self) -> str:
+        return self.service.name
 
     def cancel_retry(self) -> None:
         if self.retry and self.retry.active():
             self.retry.cancel()
         self.retry = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A service as it was read, and the operations that would undo what others did to it."""
+
+    held: Entry | None
+    drift: tuple[Op, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted for a service; ``verified`` is whether the table holds it, as far as is known."""
+
+    service: Service
+    entry: Entry
+    verified: bool
 
 
 class Reconciler:
@@ -56,6 +81,7 @@ class Reconciler:
         self._settled = settled
         self._goals: dict[ServiceKey, _Goal] = {}
         self._named: dict[str, ServiceKey] = {}
+        self._adopted: set[ServiceKey] = set()
         self._due: set[ServiceKey] = set()
         self._shadow: dict[ServiceKey, Entry | None] = {}  # a key that is missing must be read first
         self._flushing: IDelayedCall | None = None
@@ -69,6 +95,7 @@ class Reconciler:
         for service in services:
             found = self._backend.read(key_of(service))
             self._shadow[key_of(service)] = found
+            self._adopted.add(key_of(service))
             destinations = found.destinations.values() if found else ()
             held[service.name] = {d.address: d.weight for d in destinations if d.port == service.port}
         return held
@@ -79,8 +106,8 @@ class Reconciler:
         Raises ValueError for a flag that no scheduler has.
         """
         goal = entry(service, destinations)
-        known = self._goals.setdefault(key_of(service), _Goal(service.name, goal))
-        known.name = service.name
+        known = self._goals.setdefault(key_of(service), _Goal(service, goal))
+        known.service = service
         known.entry = goal
         self._named[service.name] = key_of(service)
         self._pursue(key_of(service))
@@ -92,6 +119,7 @@ class Reconciler:
         """
         if self._named.get(service.name) == key_of(service):
             del self._named[service.name]
+        self._adopted.discard(key_of(service))
         goal = self._goals.get(key_of(service))
         if goal is None or goal.name != service.name:
             return
@@ -107,7 +135,39 @@ class Reconciler:
         """Return whether the table holds what is wanted for this service; false while nothing is wanted."""
         key = self._named.get(name)
         goal = self._goals.get(key) if key else None
-        return goal is not None and goal.name == name and not goal.trouble and key not in self._due
+        return goal is not None and goal.name == name and self._verified(goal, key)
+
+    def intents(self) -> Mapping[ServiceKey, Intent]:
+        """Return what is wanted for each service for which something is."""
+        return {key: intent for key in self._goals if (intent := self.intent(key))}
+
+    def intent(self, key: ServiceKey) -> Intent | None:
+        """Return what is wanted for a service, ``None`` if nothing is."""
+        goal = self._goals.get(key)
+        return None if goal is None else Intent(goal.service, goal.entry, self._verified(goal, key))
+
+    def owns(self, key: ServiceKey) -> bool:
+        """Return whether a service is in the configuration, or was made by us."""
+        return key in self._goals or key in self._adopted
+
+    def compare(self, key: ServiceKey) -> Comparison | None:
+        """Read a service that something is wanted for, and compare it with what we left there.
+
+        ``None`` while that is not known, because an attempt to write it failed. Raises BackendError.
+        """
+        if key not in self._goals or key not in self._shadow:
+            return None
+        left, held = self._shadow[key], self._backend.read(key)
+        if held == left:
+            held = left  # one copy is enough
+        ops = diff({key: left} if left else {}, {key: held} if held else {})
+        self._goals[key].strayed = bool(ops)
+        return Comparison(held, ops)
+
+    def repair(self, key: ServiceKey) -> None:
+        """Read a service anew and make it as wanted, at the end of this turn."""
+        self._shadow.pop(key, None)
+        self._pursue(key)
 
     def table(self) -> Table:
         """Read all that the table holds, what others made included. Raises BackendError."""
@@ -121,6 +181,9 @@ class Reconciler:
         for goal in self._goals.values():
             goal.cancel_retry()
         self._backend.close()
+
+    def _verified(self, goal: _Goal, key: ServiceKey | None) -> bool:
+        return not goal.trouble and not goal.strayed and key not in self._due
 
     def _pursue(self, key: ServiceKey) -> None:
         self._goals[key].cancel_retry()
@@ -149,6 +212,7 @@ class Reconciler:
             for key in keys:
                 if key not in self._shadow:
                     self._shadow[key] = self._backend.read(key)
+                    self._goals[key].strayed = False
             failures = self._write(
                 {key: self._goals[key].entry for key in keys},
                 {key: held for key in keys if (held := self._shadow[key])},

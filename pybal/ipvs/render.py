@@ -68,6 +68,14 @@ def operation(op: Op) -> str:
     return f"{letter} {_key(op.key)} {_destination(op.destination)}"
 
 
+def place(key: ServiceKey) -> str:
+    """Return what identifies a service in words: ``tcp 10.2.1.1:80``, ``mark 7``, ``mark 7 ipv6``."""
+    if isinstance(key, Mark):
+        return f"mark {key.mark}" + (" ipv6" if key.ipv6 else "")
+    protocol = _PROTOCOLS[key.protocol][1] if key.protocol in _PROTOCOLS else f"protocol {key.protocol}"
+    return f"{protocol} {_end((key.address, key.port))}"
+
+
 def failure(failure: Failure) -> str:
     """Return a sentence: the operation that failed and why."""
     return f"ipvsadm {operation(failure.op)}: {failure.reason}"

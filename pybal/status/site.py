@@ -14,9 +14,11 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.history import Clocks, Decision
-from pybal.model import Snapshot
+from pybal.ipvs.audit import Findings
+from pybal.model import Pool, Snapshot
 from pybal.monitors.base import Monitor
 from pybal.status import bgp as announcing
+from pybal.status import ipvs as kernel
 from pybal.status import metrics, past, v1, views
 from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
@@ -50,9 +52,10 @@ class Status:
     """Everything that may be asked of the daemon.
 
     ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
-    tell what the IPVS backend holds, ``bgp`` what is announced. ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors
-    of a service's host; ``wall`` is the clock on the wall, for display. ``sources`` gives the pool sources by service,
-    ``families`` metrics that are known elsewhere.
+    tell what the IPVS backend holds, ``audit`` how that compares with what is wanted, ``bgp`` what is announced.
+    ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors of a service's host; ``wall`` is
+    the clock on the wall, for display. ``sources`` gives the pool sources by service, ``families`` metrics that are known
+    elsewhere.
     """
 
     clock: IReactorTime
@@ -60,6 +63,7 @@ class Status:
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
     ipvs_text: Callable[[], str]
     ipvs_json: Callable[[], object]
+    audit: Callable[[], Findings]
     decisions: Callable[[str], Iterable[Decision]]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     wall: Callable[[], datetime]
@@ -95,32 +99,39 @@ class Status:
         return _not_found(as_json=as_json)
 
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> Answer:
-        pools = snapshot.pools
         now = self.clock.seconds()
-        clocks = Clocks(now, self.wall())
         match path:
             case ["ipvs"]:
                 return _either(as_json, self.ipvs_text, self.ipvs_json)
+            case ["ipvs", "services"]:
+                return _either(as_json, kernel.services_text, kernel.services_json, self.audit(), now)
             case ["alerts"]:
                 return _either(as_json, v1.alerts_text, v1.alerts_json, snapshot)
             case ["pools"]:
                 return _either(as_json, v1.pools_text, v1.pools_json, snapshot)
-            case ["pools", service] if service in pools:
-                return _either(as_json, v1.pool_text, v1.pool_json, snapshot, pools[service], now)
-            case ["pools", service, host] if service in pools and (server := pools[service].servers.get(host)):
-                return _either(as_json, v1.server_text, v1.server_json, snapshot, pools[service], server, now)
-            case ["pools", service, host, "history"] if service in pools and (
-                server := pools[service].servers.get(host)
-            ):
-                monitors = self.monitors_of(service, host)
-                return _either(as_json, past.results_text, past.results_json, server, monitors, clocks)
-            case ["pools", service, "history"] if service in pools:
-                decisions = self.decisions(service)
-                return _either(as_json, past.decisions_text, past.decisions_json, pools[service], decisions, clocks)
+            case ["pools", service, *further] if service in snapshot.pools:
+                return self._v1_pool(snapshot, snapshot.pools[service], further, as_json=as_json)
             case ["bgp"]:
                 return _either(as_json, announcing.text, announcing.json, self.bgp(), now)
             case ["sources"]:
+                clocks = Clocks(now, self.wall())
                 return _either(as_json, origins.sources_text, origins.sources_json, self.sources(), clocks)
+        return _not_found(as_json=as_json)
+
+    def _v1_pool(self, snapshot: Snapshot, pool: Pool, path: list[str], *, as_json: bool) -> Answer:
+        now = self.clock.seconds()
+        clocks = Clocks(now, self.wall())
+        match path:
+            case []:
+                return _either(as_json, v1.pool_text, v1.pool_json, snapshot, pool, now)
+            case [host] if server := pool.servers.get(host):
+                return _either(as_json, v1.server_text, v1.server_json, snapshot, pool, server, now)
+            case [host, "history"] if server := pool.servers.get(host):
+                monitors = self.monitors_of(pool.service.name, host)
+                return _either(as_json, past.results_text, past.results_json, server, monitors, clocks)
+            case ["history"]:
+                decisions = self.decisions(pool.service.name)
+                return _either(as_json, past.decisions_text, past.decisions_json, pool, decisions, clocks)
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:

@@ -13,9 +13,11 @@ from pybal.config.parse import parse
 from pybal.config.settings import (
     BGPSettings,
     DNSQuerySettings,
+    DriftPolicy,
     IdleConnectionSettings,
     InstrumentationSettings,
     IPVSBackend,
+    IPVSSettings,
     PeerSettings,
     ProxyFetchSettings,
     RunCommandSettings,
@@ -191,6 +193,12 @@ def test_the_rest_of_global_is_read() -> None:
     found = settings("[global]\nipvs-backend = memory\ndry-run = yes\n" + WEB)
     assert (found.ipvs_backend, found.dry_run) == (IPVSBackend.MEMORY, True)
     assert settings(WEB).ipvs_backend is IPVSBackend.NETLINK
+
+
+def test_the_audit_of_the_table_can_be_slower_and_only_report() -> None:
+    found = settings("[global]\nipvs-audit-interval = 60\nipvs-drift = report\n" + WEB)
+    assert found.ipvs == IPVSSettings(60.0, DriftPolicy.REPORT)
+    assert settings(WEB).ipvs == IPVSSettings(15.0, DriftPolicy.REPAIR)
 
 
 def test_what_is_there_for_bgp_that_is_off_is_not_looked_at() -> None:

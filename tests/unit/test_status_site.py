@@ -29,6 +29,7 @@ def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer
         ("/pools/web", b"a:\tenabled/up/pooled\nb:\tenabled/up/pooled\nc:\tenabled/up/pooled\n"),
         ("/pools/web/a", b"enabled/up/pooled\n"),
         ("/v1/ipvs", b"-A -t 10.2.2.1:80 -s wrr\n"),
+        ("/v1/ipvs/services", b"audited 3 s ago\n"),
         ("/v1/alerts", b""),
         ("/v1/pools", b"web: serving 3 of 3, floor 2, 0 forced, 3 pooled, 0 unknown\n"),
     ],

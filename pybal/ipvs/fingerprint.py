@@ -1,0 +1,49 @@
+"""Short names for states of a service, by which two balancers can be compared at a glance. Pure.
+
+Equal states have equal fingerprints, on any machine and with any version of Python: they are the first 12 hexadecimal
+digits of a SHA-256 over a text of ours.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from types import MappingProxyType
+
+from pybal.ipvs.model import Entry
+from pybal.ipvs.render import lines
+from pybal.model import Service
+
+LENGTH = 12
+
+
+def of_service(service: Service) -> str:
+    """Return the fingerprint of a service's section: what is balanced and by which rules, but not its servers."""
+    return _hash(
+        service.name,
+        service.protocol.value,
+        service.vip,
+        service.port,
+        service.scheduler,
+        ",".join(service.scheduler_flags),
+        service.one_packet,
+        service.tunneling,
+        service.depool_threshold,
+        ",".join(service.monitors),
+    )
+
+
+def of_entry(entry: Entry | None) -> str:
+    """Return the fingerprint of what the table holds, or should hold; empty for nothing."""
+    if entry is None:
+        return ""
+    unseen = [
+        f"{d.address} {d.port} {d.upper} {d.lower} {d.tunnel.flags}"
+        for d in entry.destinations.values()
+        if d.upper or d.lower or d.tunnel.flags
+    ]
+    table = MappingProxyType({entry.service.key: entry})
+    return _hash(*lines(table), int(entry.service.flags), *sorted(unseen))
+
+
+def _hash(*facts: object) -> str:
+    return sha256("\n".join(map(str, facts)).encode()).hexdigest()[:LENGTH]

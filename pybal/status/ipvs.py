@@ -1,0 +1,80 @@
+"""How what is wanted of IPVS, and what it was last found to hold, compare: text, JSON and metrics. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from pybal.ipvs import fingerprint
+from pybal.ipvs.audit import Findings, Sight
+from pybal.ipvs.model import ServiceKey
+from pybal.ipvs.reconcile import Intent
+from pybal.ipvs.render import operation, place
+from pybal.status.metrics import Family
+from pybal.status.views import JSON
+
+
+def services_text(findings: Findings, now: float) -> str:
+    """Return a line for each service, one for the services of others, and one for the audit."""
+    lines = [_line(key, intent, findings.sights.get(key), now) for key, intent in findings.intents.items()]
+    lines += [f"not ours: {place(key)}" for key in findings.foreign]
+    problem = f": {findings.problem}" if findings.problem else ""
+    return "".join(f"{line}\n" for line in (*lines, f"audited {findings.age:.0f} s ago{problem}"))
+
+
+def services_json(findings: Findings, now: float) -> JSON:
+    """Return the facts by name of service; ages in seconds, fingerprints empty for what is not there or not known."""
+    return {
+        "services": {
+            intent.service.name: _service(key, intent, findings.sights.get(key), findings, now)
+            for key, intent in findings.intents.items()
+        },
+        "foreign": [place(key) for key in findings.foreign],
+        "audit": {
+            "age": round(findings.age, 3),
+            "interval": findings.interval,
+            "repairs": findings.repairs,
+            "problem": findings.problem or None,
+        },
+    }
+
+
+def families(findings: Findings) -> Iterator[Family]:
+    """Yield the metrics of the audit."""
+    counted: Counter[tuple[str, str]] = Counter({(name, str(kind)): n for (name, kind), n in findings.drift.items()})
+    drift = [((("kind", kind), ("service", name)), n) for (name, kind), n in sorted(counted.items())]
+    yield Family("pybal_ipvs_drift_total", "counter", "What others changed of our services, as it was found", drift)
+    standing = [
+        ((("service", intent.service.name),), len(sight.drift) if (sight := findings.sights.get(key)) else 0)
+        for key, intent in findings.intents.items()
+    ]
+    yield Family("pybal_ipvs_drift", "gauge", "What the last audit found changed by others", standing)
+    yield Family("pybal_ipvs_foreign_services", "gauge", "Services of others", [((), len(findings.foreign))])
+    yield Family("pybal_ipvs_audit_age_seconds", "gauge", "Age of the last whole audit", [((), findings.age)])
+    yield Family("pybal_ipvs_audit_up", "gauge", "Whether IPVS can be audited", [((), not findings.problem)])
+
+
+def _line(key: ServiceKey, intent: Intent, sight: Sight | None, now: float) -> str:
+    name, kernel = intent.service.name, "not read yet"
+    if sight:
+        kernel = f"kernel {fingerprint.of_entry(sight.held) or 'nothing'} {now - sight.at:.0f} s ago"
+        kernel += f", {len(sight.drift)} changed by others" if sight.drift else ""
+    verified = "verified" if intent.verified else "not verified"
+    configuration, wanted = fingerprint.of_service(intent.service), fingerprint.of_entry(intent.entry)
+    return f"{name} ({place(key)}): {verified}, configuration {configuration}, intent {wanted}, {kernel}"
+
+
+def _service(key: ServiceKey, intent: Intent, sight: Sight | None, findings: Findings, now: float) -> JSON:
+    drift: dict[str, JSON] = {
+        str(kind): n for (name, kind), n in sorted(findings.drift.items()) if name == intent.service.name
+    }
+    return {
+        "key": place(key),
+        "configuration": fingerprint.of_service(intent.service),
+        "intent": fingerprint.of_entry(intent.entry),
+        "kernel": fingerprint.of_entry(sight.held) if sight else "",
+        "verified": intent.verified,
+        "audit_age": round(now - sight.at, 3) if sight else None,
+        "drift": [f"ipvsadm {operation(op)}" for op in sight.drift] if sight else [],
+        "drift_total": drift,
+    }

@@ -1,0 +1,289 @@
+"""The audit of the table: what others changed is found, counted, and repaired or reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+
+from pybal.ipvs.audit import Audit
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.model import Command, Destination, Entry, Op, ServiceKey, entry, key_of
+from pybal.ipvs.reconcile import Reconciler
+from pybal.model import Alert, IPProtocol, Service
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
+TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))
+A, B, C = (IPv4Address(f"10.0.0.{n}") for n in (11, 12, 13))
+
+
+class Table(MemoryBackend):
+    """A table in memory that counts what is read, and can be gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[ServiceKey] = []
+        self.gone = False
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        if self.gone:
+            raise BackendError("IPVS is gone")
+        self.reads.append(key)
+        return super().read(key)
+
+    def meddle(self, *ops: Op) -> None:
+        assert self.apply(ops) == ()
+
+
+def destination(address: IPv4Address, weight: int = 10) -> Destination:
+    return Destination(address, 80, weight)
+
+
+def op(command: Command, service: Service, *of: Destination) -> Op:
+    return Op(command, entry(service, {}).service, *of)
+
+
+class Scene:
+    """Two services as they are wanted, each with two servers, and the audit of them."""
+
+    def __init__(self, *, repairs: bool = True) -> None:
+        self.table = Table()
+        self.clock = Clock()
+        self.reconciler = Reconciler(self.table, self.clock)
+        self.audit = Audit(self.reconciler, self.table, self.clock, interval=15.0, repairs=repairs)
+        self.reconciler.want(WEB, {A: 10, B: 10})
+        self.reconciler.want(TEXT, {A: 10, B: 10})
+        self.clock.advance(0)
+        self.audit.start()
+        self.wanted = self.table.table()
+
+    def round(self) -> None:
+        """Let a whole round pass, with what follows from it."""
+        self.clock.advance(15)
+        self.clock.pump([0.0] * 5)
+
+    def drift(self) -> dict[tuple[str, str], int]:
+        return {(name, str(kind)): count for (name, kind), count in self.audit.findings().drift.items()}
+
+    def end(self) -> None:
+        self.audit.stop()
+        self.reconciler.stop()
+        assert self.clock.getDelayedCalls() == []
+
+
+@pytest.mark.parametrize(
+    ("meddling", "counted"),
+    [
+        ([op(Command.DELETE, WEB, destination(A))], {("web", "destination-missing"): 1}),
+        ([op(Command.ADD, WEB, destination(C))], {("web", "destination-extra"): 1}),
+        ([op(Command.EDIT, WEB, destination(A, 1))], {("web", "destination-changed"): 1}),
+        (
+            [op(Command.DELETE_SERVICE, WEB)],
+            {("web", "service-missing"): 1, ("web", "destination-missing"): 2},
+        ),
+        ([op(Command.EDIT_SERVICE, replace(WEB, scheduler="sh"))], {("web", "service-changed"): 1}),
+        (
+            [op(Command.DELETE_SERVICE, WEB), op(Command.DELETE_SERVICE, TEXT)],
+            {
+                ("web", "service-missing"): 1,
+                ("web", "destination-missing"): 2,
+                ("text", "service-missing"): 1,
+                ("text", "destination-missing"): 2,
+            },
+        ),
+    ],
+    ids=["missing", "extra", "changed", "service missing", "service changed", "all gone"],
+)
+def test_what_others_changed_is_counted_by_service_and_kind_and_repaired(
+    meddling: Sequence[Op], counted: dict[tuple[str, str], int]
+) -> None:
+    scene = Scene()
+    scene.table.meddle(*meddling)
+    scene.round()
+    assert scene.drift() == counted
+    assert scene.table.table() == scene.wanted
+    assert scene.reconciler.verified("web")
+    scene.round()
+    assert scene.drift() == counted
+    assert list(scene.audit.alerts()) == []
+    scene.end()
+
+
+def test_the_log_says_once_what_was_found_and_what_undoes_it() -> None:
+    scene = Scene()
+    scene.table.meddle(op(Command.DELETE, WEB, destination(A)), op(Command.DELETE, WEB, destination(B)))
+    with capturedLogs() as events:
+        scene.round()
+        scene.round()
+    (warning,) = [event for event in events if event["log_level"] is LogLevel.warn]
+    assert warning["system"] == "web"
+    assert formatEvent(warning) == (
+        "IPVS was changed by others: 2 destination-missing"
+        " (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); it is made as wanted"
+    )
+    scene.end()
+
+
+def test_with_report_what_others_changed_is_counted_once_and_stays() -> None:
+    scene = Scene(repairs=False)
+    scene.table.meddle(op(Command.EDIT, WEB, destination(A, 0)))
+    changed = scene.table.table()
+    for _ in range(3):
+        scene.round()
+    assert scene.table.table() == changed
+    assert scene.drift() == {("web", "destination-changed"): 1}
+    assert list(scene.audit.alerts()) == [
+        Alert(
+            "web",
+            "ipvs-drift",
+            "IPVS was changed by others: 1 destination-changed"
+            " (undone by ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)",
+        )
+    ]
+    assert not scene.reconciler.verified("web")
+    scene.table.meddle(op(Command.EDIT, WEB, destination(A, 10)))
+    scene.round()
+    assert list(scene.audit.alerts()) == []
+    assert scene.reconciler.verified("web")
+    scene.end()
+
+
+def test_with_report_a_change_of_ours_sends_its_own_difference_only() -> None:
+    scene = Scene(repairs=False)
+    scene.table.meddle(op(Command.EDIT, WEB, destination(A, 0)))
+    scene.round()
+    scene.reconciler.want(WEB, {A: 10, B: 10, C: 10})
+    scene.clock.advance(0)
+    held = scene.table.read(key_of(WEB))
+    assert held is not None
+    assert {d.address: d.weight for d in held.destinations.values()} == {A: 0, B: 10, C: 10}
+    assert not scene.reconciler.verified("web")
+    scene.end()
+
+
+def test_a_round_reads_one_service_per_turn_of_the_loop() -> None:
+    scene = Scene()
+    scene.table.reads.clear()
+    read_by_turn: list[int] = []
+
+    def turn() -> None:
+        read_by_turn.append(len(scene.table.reads))
+        if len(read_by_turn) < 4:
+            scene.clock.callLater(0, turn)
+
+    scene.clock.callLater(15, turn)
+    scene.clock.advance(15)
+    assert read_by_turn == [0, 1, 2, 2]
+    assert scene.table.reads == [key_of(WEB), key_of(TEXT)]
+    scene.end()
+
+
+def test_a_goal_of_the_same_turn_is_not_taken_for_drift() -> None:
+    scene = Scene()
+    scene.reconciler.want(WEB, {B: 10, C: 10})
+    comparison = scene.reconciler.compare(key_of(WEB))
+    assert comparison is not None
+    assert comparison.drift == ()
+    scene.round()
+    assert scene.drift() == {}
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {B: 10, C: 10})
+    scene.end()
+
+
+def test_what_is_repaired_three_times_in_five_minutes_tells_of_another_writer_and_is_forgotten() -> None:
+    scene = Scene()
+    with capturedLogs() as events:
+        for _ in range(2):
+            scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
+            scene.round()
+        assert list(scene.audit.alerts()) == []
+        for _ in range(2):
+            scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
+            scene.round()
+    text = "10.0.0.11 repaired 3 times within 5 min: another writer changes IPVS"
+    assert list(scene.audit.alerts()) == [Alert("web", "ipvs-writer", text)]
+    assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.error] == [text]
+    for _ in range(21):
+        scene.round()
+    assert list(scene.audit.alerts()) == []
+    scene.end()
+
+
+def test_repairs_of_different_things_tell_of_no_other_writer() -> None:
+    scene = Scene()
+    for address in (A, B, A, B):
+        scene.table.meddle(op(Command.DELETE, WEB, destination(address)))
+        scene.round()
+    assert list(scene.audit.alerts()) == []
+    scene.end()
+
+
+def test_services_of_others_are_named_and_not_touched() -> None:
+    scene = Scene()
+    foreign = replace(WEB, name="", vip=IPv4Address("10.9.9.9"))
+    scene.table.meddle(op(Command.ADD_SERVICE, foreign), op(Command.ADD, foreign, destination(C)))
+    before = scene.table.table()
+    with capturedLogs() as events:
+        scene.round()
+        scene.round()
+    assert scene.table.table() == before
+    assert list(scene.audit.alerts()) == [Alert("", "ipvs-foreign", "IPVS holds services of others: tcp 10.9.9.9:80")]
+    assert scene.drift() == {("", "service-extra"): 1}
+    assert [formatEvent(event) for event in events] == [
+        "IPVS holds services of others: tcp 10.9.9.9:80; they are left alone"
+    ]
+    scene.end()
+
+
+def test_a_service_of_the_configuration_without_a_list_of_servers_is_not_foreign() -> None:
+    scene = Scene()
+    waiting = replace(WEB, name="waiting", vip=IPv4Address("10.2.1.3"))
+    scene.table.meddle(op(Command.ADD_SERVICE, waiting))
+    scene.reconciler.adopt([waiting])
+    scene.round()
+    assert scene.audit.findings().foreign == ()
+    scene.end()
+
+
+def test_an_audit_that_cannot_be_made_is_said_once_and_an_alert_when_it_is_overdue() -> None:
+    scene = Scene()
+    scene.table.gone = True
+    with capturedLogs() as events:
+        for _ in range(3):
+            scene.round()
+        assert list(scene.audit.alerts()) == []
+        scene.clock.advance(1)
+        assert list(scene.audit.alerts()) == [Alert("", "ipvs-audit", "IPVS was last audited 46 s ago: IPVS is gone")]
+        scene.table.gone = False
+        scene.round()
+    assert list(scene.audit.alerts()) == []
+    assert scene.audit.findings().problem == ""
+    assert [formatEvent(event) for event in events] == [
+        "IPVS cannot be audited: IPVS is gone",
+        "IPVS can be audited again",
+    ]
+    scene.end()
+
+
+def test_a_service_in_trouble_is_left_to_its_next_attempt() -> None:
+    scene = Scene()
+    scene.reconciler.want(replace(WEB, scheduler="best"), {A: 10})
+    scene.clock.advance(0)
+    scene.clock.advance(0.5)
+    assert scene.reconciler.compare(key_of(WEB)) is None
+    assert not scene.reconciler.verified("web")
+    scene.end()
+
+
+def test_a_service_that_is_no_longer_ours_is_forgotten() -> None:
+    scene = Scene()
+    scene.round()
+    assert scene.audit.findings().sights.keys() == {key_of(WEB), key_of(TEXT)}
+    scene.reconciler.unwant(TEXT)
+    scene.round()
+    assert scene.audit.findings().sights.keys() == {key_of(WEB)}
+    scene.end()

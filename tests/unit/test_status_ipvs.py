@@ -1,0 +1,137 @@
+"""How what is wanted of IPVS and what it holds is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+
+from pybal.ipvs import fingerprint
+from pybal.ipvs.audit import Drift, Findings, Sight
+from pybal.ipvs.model import Command, Entry, Key, Op, ServiceKey, Tunnel, entry, key_of
+from pybal.ipvs.reconcile import Intent
+from pybal.model import IPProtocol, Service
+from pybal.status import ipvs
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr", monitors=("ProxyFetch",))
+A, B = IPv4Address("10.0.0.11"), IPv4Address("10.0.0.12")
+WANTED = entry(WEB, {A: 10})
+EXTRA = entry(WEB, {A: 10, B: 10})
+FOREIGN = Key(17, IPv4Address("10.9.9.9"), 53)
+
+of_web, of_wanted, of_extra = "c1fcae4be8f0", "1bf7965c6cc9", "4e2a292c5239"
+
+
+def findings(held: Entry | None = WANTED, *drift: Op, foreign: tuple[ServiceKey, ...] = ()) -> Findings:
+    return Findings(
+        interval=15.0,
+        repairs=True,
+        age=3.0,
+        problem="",
+        drift=Counter({("web", Drift.EXTRA): 1}) if drift else {},
+        intents={key_of(WEB): Intent(WEB, WANTED, verified=not drift)},
+        sights={key_of(WEB): Sight(held, 98.0, drift)},
+        foreign=foreign,
+    )
+
+
+DRIFTED = findings(EXTRA, Op(Command.DELETE, WANTED.service, EXTRA.destinations[B, 80]), foreign=(FOREIGN,))
+
+
+def test_a_line_says_whether_a_service_is_verified_and_its_three_fingerprints() -> None:
+    assert ipvs.services_text(findings(), 100.0) == (
+        f"web (tcp 10.2.1.1:80): verified, configuration {of_web}, intent {of_wanted}, kernel {of_wanted} 2 s ago\n"
+        "audited 3 s ago\n"
+    )
+
+
+def test_a_line_says_what_others_changed_and_made() -> None:
+    assert ipvs.services_text(DRIFTED, 100.0) == (
+        f"web (tcp 10.2.1.1:80): not verified, configuration {of_web}, intent {of_wanted},"
+        f" kernel {of_extra} 2 s ago, 1 changed by others\n"
+        "not ours: udp 10.9.9.9:53\n"
+        "audited 3 s ago\n"
+    )
+
+
+def test_a_service_that_is_gone_or_was_not_read_has_no_fingerprint_of_the_kernel() -> None:
+    assert ", kernel nothing 2 s ago\n" in ipvs.services_text(findings(None), 100.0)
+    unread = replace(findings(), sights={}, problem="IPVS is gone")
+    assert ipvs.services_text(unread, 100.0).endswith(", not read yet\naudited 3 s ago: IPVS is gone\n")
+
+
+def test_the_facts_as_json() -> None:
+    assert ipvs.services_json(DRIFTED, 100.0) == {
+        "services": {
+            "web": {
+                "key": "tcp 10.2.1.1:80",
+                "configuration": of_web,
+                "intent": of_wanted,
+                "kernel": of_extra,
+                "verified": False,
+                "audit_age": 2.0,
+                "drift": ["ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.12:80"],
+                "drift_total": {"destination-extra": 1},
+            }
+        },
+        "foreign": ["udp 10.9.9.9:53"],
+        "audit": {"age": 3.0, "interval": 15.0, "repairs": True, "problem": None},
+    }
+
+
+def test_the_metrics() -> None:
+    series = {family.name: list(family.series) for family in ipvs.families(DRIFTED)}
+    assert series == {
+        "pybal_ipvs_drift_total": [((("kind", "destination-extra"), ("service", "web")), 1)],
+        "pybal_ipvs_drift": [((("service", "web"),), 1)],
+        "pybal_ipvs_foreign_services": [((), 1)],
+        "pybal_ipvs_audit_age_seconds": [((), 3.0)],
+        "pybal_ipvs_audit_up": [((), True)],
+    }
+
+
+def test_equal_tables_have_equal_fingerprints_in_whatever_order_they_were_made() -> None:
+    assert fingerprint.of_entry(entry(WEB, {A: 10, B: 5})) == fingerprint.of_entry(entry(WEB, {B: 5, A: 10}))
+    assert fingerprint.of_entry(WANTED) == of_wanted
+    assert fingerprint.of_entry(None) == ""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        entry(WEB, {A: 9}),
+        entry(WEB, {B: 10}),
+        entry(WEB, {}),
+        entry(replace(WEB, scheduler="sh"), {A: 10}),
+        entry(replace(WEB, scheduler_flags=("flag-1",)), {A: 10}),
+        entry(replace(WEB, tunneling=True), {A: 10}),
+        entry(replace(WEB, one_packet=True), {A: 10}),
+        Entry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], upper=7)}),
+        Entry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], upper=7, lower=3)}),
+        Entry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], tunnel=Tunnel(flags=4))}),
+    ],
+)
+def test_every_difference_of_the_table_shows_in_the_fingerprint(changed: Entry) -> None:
+    assert fingerprint.of_entry(changed) != of_wanted
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(WEB, name="www"),
+        replace(WEB, scheduler="sh"),
+        replace(WEB, scheduler_flags=("sh-port",)),
+        replace(WEB, depool_threshold=0.6),
+        replace(WEB, monitors=()),
+        replace(WEB, one_packet=True),
+        replace(WEB, tunneling=True),
+        replace(WEB, port=81),
+        replace(WEB, vip=IPv4Address("10.2.1.2")),
+        replace(WEB, protocol=IPProtocol.UDP),
+    ],
+)
+def test_every_difference_of_the_section_shows_in_the_fingerprint(changed: Service) -> None:
+    assert fingerprint.of_service(WEB) == of_web
+    assert fingerprint.of_service(changed) != of_web
