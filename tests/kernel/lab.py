@@ -98,6 +98,15 @@ class Lab:
     client: Host
     director: Host
     servers: tuple[Host, ...]
+    _switch: Host = field(repr=False)
+
+    def add(self, name: str, number: int) -> Host:
+        """Put another machine on the switch: 10.0.0.``number``, with nothing but that address."""
+        host = _host(self._switch._stack, name, number)
+        self._switch.ip(*_cable(host))
+        host.sysctl("net.ipv6.conf.all.accept_dad", 0)
+        host.ip("link set lo up", "link set eth0 up", f"addr add {host.address}/24 dev eth0")
+        return host
 
 
 @contextmanager
@@ -108,7 +117,7 @@ def lab(servers: int = 2) -> Iterator[Lab]:
         switch = _host(stack, "switch", 254)
         switch.ip("link add br0 type bridge", "link set br0 up")
         director, client = _host(stack, "director", 1), _host(stack, "client", 2)
-        made = Lab(client, director, tuple(_host(stack, f"server{n}", 10 + n) for n in range(1, servers + 1)))
+        made = Lab(client, director, tuple(_host(stack, f"server{n}", 10 + n) for n in range(1, servers + 1)), switch)
         hosts = (director, client, *made.servers)
         switch.ip(*(line for host in hosts for line in _cable(host)))
         _configure(made)
