@@ -16,8 +16,9 @@ def test_the_kernel_suite_passes_in_a_guest_and_skips_nothing(
 ) -> None:
     status, text = guest_run.result()
     summary = text.strip().rpartition("\n")[2]
+    measured = re.findall(r"^measured: .*", text, re.MULTILINE)
     with capsys.disabled():
-        print(f"\nin the guest: {summary}")  # noqa: T201  # the one place where its count is seen
+        print("\nin the guest:", *measured, summary, sep="\n  ")  # noqa: T201  # the one place where they are seen
     assert status == 0, text
     assert re.search(r"\b[1-9]\d* passed\b", summary), text
     assert "skipped" not in summary, text
