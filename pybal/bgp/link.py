@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.bgp import events
-
-_CREDENTIALS = struct.Struct("3i")
+from pybal.credentials import credentials
 
 
 class Link(Protocol):
@@ -33,15 +30,12 @@ class Link(Protocol):
         self.lost: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
-        handle = self.transport.getHandle()  # type: ignore[union-attr]  # a connection has one
-        process, user, _ = _CREDENTIALS.unpack(
-            handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        )
-        if user != os.geteuid() or not self._trusted(process):
+        peer = credentials(self.transport.getHandle())  # type: ignore[union-attr]  # a connection has one
+        if peer.user != os.geteuid() or not self._trusted(peer.process):
             self._log.warn(
                 "refused a connection to the socket of exabgp from process {process} of user {user}",
-                process=process,
-                user=user,
+                process=peer.process,
+                user=peer.user,
                 system="bgp",
             )
             self.transport.abortConnection()  # type: ignore[union-attr]  # likewise
