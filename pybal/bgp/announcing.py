@@ -52,7 +52,8 @@ class Mute:
 class Announcing:
     """Announces the VIPs of ``settings`` as ``bgp`` says.
 
-    ``pool`` and ``verified`` tell how it stands with a service; :meth:`changed` is to be called when either does so anew.
+    ``pool`` and ``verified`` tell how it stands with a service, ``frozen`` whether announcements stay as they are;
+    :meth:`changed` is to be called when one of them does so anew.
     ``runtime`` is a directory for as long as we run, ``state`` one for what outlives us, if there is one.
     """
 
@@ -67,10 +68,12 @@ class Announcing:
         runtime: Path,
         state: Path | None,
         random: Random,
+        frozen: Callable[[], bool] = lambda: False,
     ) -> None:
         self._services = [each for each in settings.services if each.bgp]
         self._pool = pool
         self._verified = verified
+        self._frozen = frozen
         self._reactor = reactor
         self._kept = state / "drains.json" if state else None
         self._standings: dict[str, Standing] = {}
@@ -151,11 +154,11 @@ class Announcing:
     def _standing(self, settings: ServiceSettings) -> Standing:
         """Return how it stands with a service: the same value as before while nothing has changed."""
         name = settings.service.name
-        pool, verified = self._pool(name), self._verified(name)
+        pool, verified, frozen = self._pool(name), self._verified(name), self._frozen()
         before = self._standings.get(name)
-        if before and before.pool is pool and before.verified is verified:
+        if before and before.pool is pool and (before.verified, before.frozen) == (verified, frozen):
             return before
         self._standings[name] = Standing(
-            pool, verified, settings.bgp_med, settings.bgp_withdraw_below, settings.bgp_vip_policy
+            pool, verified, settings.bgp_med, settings.bgp_withdraw_below, settings.bgp_vip_policy, frozen
         )
         return self._standings[name]

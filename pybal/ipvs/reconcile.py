@@ -4,6 +4,8 @@ Changes are computed against a *shadow*, what we believe the table holds, so tha
 set in one turn of the reactor become one batch at its end. Where an operation fails the world is not what we
 believed: that service is read back and the difference tried again, at most three rounds. What still differs then is an
 alert, and tried again later, first after a second and then less and less often; a new goal is tried at once.
+
+While it is frozen it writes nothing: goals are remembered, and pursued all at once when it thaws.
 """
 
 from __future__ import annotations
@@ -85,6 +87,25 @@ class Reconciler:
         self._due: set[ServiceKey] = set()
         self._shadow: dict[ServiceKey, Entry | None] = {}  # a key that is missing must be read first
         self._flushing: IDelayedCall | None = None
+        self._frozen = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether nothing may be written now."""
+        return self._frozen
+
+    def freeze(self) -> None:
+        """Write nothing from now on, not even what is pending."""
+        self._frozen = True
+        if self._flushing:
+            self._flushing.cancel()
+            self._flushing = None
+
+    def thaw(self) -> None:
+        """Pursue what was wanted meanwhile at the end of this turn."""
+        self._frozen = False
+        if self._due and self._flushing is None:
+            self._flushing = self._clock.callLater(0, self._flush)
 
     def adopt(self, services: Iterable[Service]) -> Mapping[str, Mapping[Address, int]]:
         """Read what the table holds; by name of service its addresses and weights, empty where the service is absent.
@@ -174,7 +195,7 @@ class Reconciler:
         return self._backend.table()
 
     def stop(self) -> None:
-        """Write what is pending, then end. The table stays as it is."""
+        """Write what is pending, unless frozen, then end. The table stays as it is."""
         if self._flushing:
             self._flushing.cancel()
             self._flush()
@@ -188,7 +209,7 @@ class Reconciler:
     def _pursue(self, key: ServiceKey) -> None:
         self._goals[key].cancel_retry()
         self._due.add(key)
-        if self._flushing is None:
+        if self._flushing is None and not self._frozen:
             self._flushing = self._clock.callLater(0, self._flush)
 
     def _flush(self) -> None:

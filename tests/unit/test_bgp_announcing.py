@@ -22,7 +22,7 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.model import Pool
-from tests.pools import healthy, service
+from tests.pools import after, healthy, listed, off, service
 
 VIP, EXTRA = ip_address("192.0.2.1"), ip_address("192.0.2.9")
 WEB = ServiceSettings(service(), SourceSettings("file:///pools/web"), bgp_med=5)
@@ -32,6 +32,7 @@ HIDDEN = replace(WEB, service=replace(service(), name="hidden", vip=ip_address("
 class Rig:
     def __init__(self, state: Path | None = None) -> None:
         self.clock = Clock()
+        self.frozen = False
         self.pools: dict[str, Pool] = {"web": Pool(service())}
         bgp = BGPSettings(())
         advertised = InstrumentationSettings((), advertised_ips=(EXTRA,))
@@ -44,10 +45,17 @@ class Rig:
             runtime=Path("/nonexistent"),
             state=state,
             random=Random(1),
+            frozen=lambda: self.frozen,
         )
 
     def start(self) -> None:
         self.announcing.start()
+        self.clock.advance(0)
+
+    def change(self, *, frozen: bool, **pools: Pool) -> None:
+        self.frozen = frozen
+        self.pools.update(pools)
+        self.announcing.changed()
         self.clock.advance(0)
 
     def said(self) -> dict[str, str | None]:
@@ -91,3 +99,17 @@ def test_with_a_file_of_drains_that_is_not_understood_it_does_not_start_and_can_
     stopped = Deferred.fromCoroutine(rig.announcing.stop())
     assert stopped.called
     assert rig.clock.getDelayedCalls() == []
+
+
+def test_frozen_what_is_announced_stays_and_what_is_not_stays_out_until_it_thaws() -> None:
+    rig = Rig()
+    rig.start()
+    rig.change(frozen=False, web=healthy("ab"))
+    rig.change(frozen=True, web=after(healthy("ab"), listed(off("a"), off("b"))))
+    assert rig.said()["192.0.2.1"] is None
+    rig.change(frozen=False)
+    assert rig.said()["192.0.2.1"] == "empty"
+    rig.change(frozen=True, web=healthy("ab"))
+    assert rig.said()["192.0.2.1"] == "frozen"
+    rig.change(frozen=False)
+    assert rig.said()["192.0.2.1"] is None

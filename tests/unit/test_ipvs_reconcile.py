@@ -501,3 +501,65 @@ def test_who_asks_is_told_once_whenever_the_table_was_written_or_could_not_be(cl
     table.broken = ""
     clock.advance(1)
     assert told == [True, False, True]
+
+
+def test_frozen_it_writes_nothing_and_thawed_it_does_all_that_was_wanted_meanwhile_at_once(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    reconciler.freeze()
+    assert reconciler.frozen
+    pursue(reconciler, clock, WEB, {A: 10})
+    pursue(reconciler, clock, WEB, {A: 10, C: 10})
+    pursue(reconciler, clock, TEXT, {B: 10})
+    clock.advance(60)
+    assert len(table.batches) == 1
+    assert not reconciler.verified("web")
+    reconciler.thaw()
+    clock.advance(0)
+    assert table.batches[1:] == [
+        [
+            "-A -t 10.2.1.2:443 -s mh -b mh-port",
+            "-a -t 10.2.1.1:80 -r 10.0.0.13:80 -g -w 10",
+            "-a -t 10.2.1.2:443 -r 10.0.0.12:443 -g -w 10",
+            "-d -t 10.2.1.1:80 -r 10.0.0.12:80",
+        ]
+    ]
+    assert reconciler.verified("web")
+
+
+def test_what_is_pending_when_it_is_frozen_waits_too_and_is_not_written_at_the_end(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    reconciler.want(WEB, {A: 10})
+    reconciler.freeze()
+    clock.advance(60)
+    reconciler.stop()
+    assert table.batches == []
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_could_not_be_written_is_not_tried_again_while_it_is_frozen(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    table.refused = {A}
+    pursue(reconciler, clock, WEB, {A: 10})
+    tried = len(table.batches)
+    reconciler.freeze()
+    clock.advance(60)
+    assert len(table.batches) == tried
+    table.refused = set()
+    reconciler.thaw()
+    clock.advance(0)
+    assert table.held()[1:] == ["-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]
+
+
+def test_a_thaw_with_nothing_wanted_anew_does_nothing(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.freeze()
+    pursue(reconciler, clock, WEB, {B: 10})
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.thaw()
+    clock.advance(0)
+    assert len(table.batches) == 1
+    assert clock.getDelayedCalls() == []
