@@ -13,6 +13,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from grp import getgrnam
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -26,7 +27,11 @@ from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.errors import Problem, shown
 from pybal.config.settings import BGPSettings, DriftPolicy, MonitorSettings, ServiceSettings, Settings
+from pybal.control import commands
+from pybal.control.commands import Controls
+from pybal.control.listener import ControlSocket
 from pybal.controller import Controller
+from pybal.freeze import Freezer
 from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
@@ -64,6 +69,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
         if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
             found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
             yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a file that can be read")
+    if settings.control_group and not _is_group(settings.control_group):
+        yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "a group of this machine")
     for service in settings.services:
         section = service.service.name
         if service.source.scheme not in sources.SUPPORTED:
@@ -79,7 +86,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
 class App:
     """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names.
 
-    ``runtime`` is a directory for as long as it runs, ``state`` one for what is to outlive it, if there is one.
+    ``runtime`` is a directory for as long as it runs, ``state`` one for what is to outlive it, if there is one. ``control``
+    is the path of the socket for commands, if there is to be one.
     """
 
     log = Logger()
@@ -95,6 +103,7 @@ class App:
         notifier: Notifier,
         runtime: Path,
         state: Path | None = None,
+        control: Path | None = None,
     ) -> None:
         self._settings = settings
         self._state = state
@@ -114,16 +123,20 @@ class App:
             interval=settings.ipvs.audit_interval,
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
         )
+        self._freezer = Freezer(reactor, self._frozen)
         self._announcing = self._bgp(settings.bgp, runtime) if settings.bgp else None
         self._sources = {s.service.name: self._source(s) for s in settings.services}
         self._controllers = {s.service.name: self._controller(s) for s in settings.services}
         self._ports: list[IListeningPort] = []
+        self._control = self._control_socket(control) if control else None
 
     def start(self) -> None:
         """Start everything. What was started must still be stopped after any failure.
 
-        Raises CannotListenError, BackendError, SpeakerError or DrainError.
+        Raises ControlError, CannotListenError, BackendError, SpeakerError or DrainError.
         """
+        if self._control:
+            self._control.start()
         self._listen()
         held = self._reconciler.adopt(s.service for s in self._settings.services)
         if self._announcing:
@@ -138,6 +151,9 @@ class App:
     async def stop(self) -> None:
         """Stop everything in order: the routers first, for what they send is served on; the IPVS table stays as it is."""
         self._notifier.stopping()
+        if self._control:
+            await self._control.stop()
+        self._freezer.stop()
         if self._announcing:
             await self._announcing.stop()
         for controller in self._controllers.values():
@@ -185,7 +201,35 @@ class App:
             runtime=runtime,
             state=self._state,
             random=self._random,
+            frozen=lambda: self._freezer.frozen is not None,
         )
+
+    def _control_socket(self, path: Path) -> ControlSocket:
+        controls = Controls(
+            clock=self._reactor,
+            started=self._reactor.seconds(),
+            dry_run=self._settings.dry_run,
+            snapshot=self.snapshot,
+            bgp=self._announced,
+            monitors=self._monitors,
+            freezer=self._freezer,
+            announcing=self._announcing,
+        )
+        group = self._settings.control_group
+        return ControlSocket(
+            path, partial(commands.run, controls), self._reactor, getgrnam(group).gr_gid if group else None
+        )
+
+    def _frozen(self) -> None:
+        frozen = self._freezer.frozen
+        if frozen:
+            now = self._reactor.seconds()
+            self.log.warn("{text}; nothing is acted on", text=frozen.text(now), system="control")
+            self._reconciler.freeze()
+        else:
+            self.log.warn("thawed: what was wanted meanwhile is done now", system="control")
+            self._reconciler.thaw()
+        self._changed()
 
     def _changed(self) -> None:
         if self._announcing:
@@ -252,11 +296,18 @@ class App:
         cut_off = self._engine.cut_off
         yield Family("pybal_cut_off", "gauge", "Whether nobody at all is heard", (((), cut_off.silence is not None),))
         yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), cut_off.times),))
+        frozen = self._freezer.frozen
+        yield Family("pybal_frozen", "gauge", "Whether nothing is acted on", (((), frozen is not None),))
+        left = max(0.0, frozen.until - self._reactor.seconds()) if frozen else 0.0
+        yield Family("pybal_frozen_left_seconds", "gauge", "Time until the freeze ends by itself", (((), left),))
         verified = [((("service", name),), self._reconciler.verified(name)) for name in self._controllers]
         yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
         yield from kernel.families(self._audit.findings())
 
     def _alerts(self) -> Iterator[Alert]:
+        if self._freezer.frozen:
+            text = f"{self._freezer.frozen.text(self._reactor.seconds())}; IPVS and BGP stay as they are"
+            yield Alert("", "frozen", text)
         for controller in self._controllers.values():
             yield from controller.alerts()
         yield from self._reconciler.alerts()
@@ -275,6 +326,14 @@ class App:
                 yield Alert(
                     "", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers"
                 )
+
+
+def _is_group(name: str) -> bool:
+    try:
+        getgrnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _wall() -> datetime:

@@ -1,12 +1,11 @@
-"""The command line: arguments, exit codes, signals. The only importer of the reactor.
+"""The command line: the daemon, its signals and exit codes; or a command to it. The only importer of the reactor.
 
-Exit codes: 0 after an orderly stop, 1 when the daemon could not start or run, 2 for a command line or a configuration
-that is refused.
+Exit codes of the daemon: 0 after an orderly stop, 1 when it could not start or run, 2 for a command line or a
+configuration that is refused. Exit codes of commands: 0 when done, 1 when it could not be, 2 when there is a difference.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import signal
@@ -30,13 +29,14 @@ from pybal.config.describe import describe
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
+from pybal.control.arguments import read_arguments
+from pybal.control.commandline import command, socket_of_daemon
+from pybal.control.listener import ControlError
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
 from pybal.journal import observer
 from pybal.resolve import dns_lookup
 from pybal.systemd import Notifier
-
-DEFAULT_FILE = "/etc/pybal/pybal.conf"
 
 OK, FAILED, REFUSED = 0, 1, 2
 
@@ -44,8 +44,10 @@ log = Logger()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the daemon, or check its configuration; return the exit code."""
-    options = _options(arguments)
+    """Run the daemon, check its configuration, or give a command to it; return the exit code."""
+    options = read_arguments(arguments)
+    if options.command:
+        return command(options, os.environ)
     try:
         settings, warnings = _load(options.config)
     except ConfigError as refused:
@@ -64,20 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(describe(settings))
         return OK
     return REFUSED if missing else _run(settings, debug=options.debug)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pybal", description="Health checks and pooling for Linux Virtual Server.")
-    parser.add_argument("-c", dest="config", metavar="FILE", default=DEFAULT_FILE, help="configuration (%(default)s)")
-    parser.add_argument(
-        "-n", "--dryrun", action="store_true", help="check servers, print what would be done, do nothing"
-    )
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything")
-    parser.add_argument(
-        "--check-config", action="store_true", help="read the configuration, say what it says, and exit"
-    )
-    parser.add_argument("--version", action="version", version=f"pybal {version('pybal')}")
-    return parser.parse_args(arguments)
 
 
 def _load(file: str) -> tuple[Settings, tuple[Problem, ...]]:
@@ -121,11 +109,12 @@ class _Run:
                 notifier=Notifier(os.environ, self._reactor),
                 runtime=_runtime_directory(),
                 state=_state_directory(),
+                control=socket_of_daemon(self._settings.control_socket, os.environ),
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=version("pybal"))
             app.start()
-        except (BackendError, CannotListenError, SpeakerError, DrainError) as failed:
+        except (ControlError, BackendError, CannotListenError, SpeakerError, DrainError) as failed:
             log.critical("{failed}", failed=failed)
             self._fail()
         except Exception:  # noqa: BLE001  # a bug: it gets its traceback, and the process an exit code

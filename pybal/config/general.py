@@ -12,11 +12,13 @@ from pybal.config.convert import (
     each,
     listen_address,
     local_addresses,
+    optional_text,
     pause,
     port,
     seconds,
     unsigned,
 )
+from pybal.config.errors import Unwanted, shown
 from pybal.config.options import Options, asked_by
 from pybal.config.peers import read_peers
 from pybal.config.settings import (
@@ -31,6 +33,7 @@ from pybal.config.settings import (
 )
 from pybal.model import Address, SuspectSelf
 
+_LONGEST_SOCKET_PATH = 107  # unix(7): sun_path, with the NUL at its end
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 _backend = choice(*IPVSBackend)
 _drift = choice(*DriftPolicy)
@@ -53,7 +56,22 @@ def read_global(options: Options, peers: Sequence[Options] = ()) -> Settings:
         ipvs=_ipvs(options),
         dry_run=options.get("dry-run", boolean, False),
         suspect_self=SuspectSelf(options.get("suspect-self", _suspect_self, SuspectSelf.HOLD)),
+        control_socket=read_control_socket(options),
+        control_group=options.get("control-group", optional_text, ""),
     )
+
+
+def read_control_socket(options: Options) -> str:
+    """Return the path of the socket for commands, an empty text for that of the service manager."""
+    return options.get("control-socket", _socket_path, "")
+
+
+def _socket_path(text: str) -> str:
+    """Return the absolute path of a unix socket, or the empty text, bare or in quotes."""
+    bare = optional_text(text)
+    if bare and not (bare.startswith("/") and len(bare.encode()) <= _LONGEST_SOCKET_PATH):
+        raise Unwanted(shown(text), f"an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
+    return bare
 
 
 def _bgp(options: Options, peers: Sequence[Options] = ()) -> BGPSettings:

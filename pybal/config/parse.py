@@ -9,7 +9,7 @@ from pybal.config import ini
 from pybal.config.access import Accesses, is_access_section
 from pybal.config.conflicts import refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
-from pybal.config.general import GLOBAL_OPTIONS, read_global
+from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
 from pybal.config.options import Options, unknown
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
 from pybal.config.services import SERVICE_OPTIONS, read_service
@@ -62,6 +62,13 @@ def parse(text: str | bytes, path: str) -> Parsed:
     if problems:
         raise ConfigError(problems, warnings)
     return Parsed(replace(settings, services=tuple(service for _, service in services)), warnings)
+
+
+def control_socket(text: str | bytes, path: str) -> str:
+    """Return the option ``control-socket`` alone, whatever else is wrong with the file; empty where it is not there."""
+    document = ini.read(text, path)
+    section = document.sections.get(GLOBAL, ini.Section(GLOBAL, 1))
+    return read_control_socket(Options(path, section, document.defaults))
 
 
 def _peers(path: str, document: ini.Document, general: ini.Section) -> list[Options]:

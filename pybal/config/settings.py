@@ -353,7 +353,11 @@ class IPVSSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A whole pybal.conf without problems. ``services`` are in the order of the file."""
+    """A whole pybal.conf without problems. ``services`` are in the order of the file.
+
+    ``control_socket`` is the path of the socket for commands, empty for that of the service manager; besides root
+    and our own user the members of ``control_group`` may give them, if it names one.
+    """
 
     services: tuple[ServiceSettings, ...]
     bgp: BGPSettings | None = None
@@ -362,3 +366,5 @@ class Settings:
     ipvs: IPVSSettings = IPVSSettings()
     dry_run: bool = False
     suspect_self: SuspectSelf = SuspectSelf.HOLD
+    control_socket: str = ""
+    control_group: str = ""

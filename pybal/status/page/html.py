@@ -69,7 +69,7 @@ def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
         rows or f'<tr><td colspan="6">{empty}</td></tr>',
         "servers",
     )
-    told = [alert for alert in alerts(snapshot) if alert.service == service.name]
+    told = [alert for alert in alerts(snapshot) if alert.service == service.name or alert.kind == "frozen"]
     return _DOCUMENT.format(
         title=f"{escape(service.name)} - PyBal",
         body=f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n{_alerts(told)}\n{table}',

@@ -1,0 +1,1 @@
+"""Commands to the running daemon: over a unix socket, a JSON object on a line each way."""

@@ -1,0 +1,118 @@
+"""What each command does. Every one that changes something is logged, with who gave it and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+
+from pybal.bgp.announcing import Announcing
+from pybal.control.listener import Caller
+from pybal.control.overview import Overview, frozen_document
+from pybal.control.wire import DONE, Answer, Request, RequestError
+from pybal.freeze import DEFAULT, LONGEST, Freezer
+from pybal.model import Snapshot
+from pybal.status.bgp import BGP
+
+_LONGEST_SHOWN = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What commands may ask and do.
+
+    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` gives those that run. ``announcing`` is
+    ``None`` without BGP.
+    """
+
+    clock: IReactorTime
+    started: float
+    dry_run: bool
+    snapshot: Callable[[], Snapshot]
+    bgp: Callable[[], BGP]
+    monitors: Callable[[], Iterable[object]]
+    freezer: Freezer
+    announcing: Announcing | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """``arguments`` are those it takes. One that ``acts`` changes something, and is logged for everybody to see."""
+
+    run: Callable[[Controls, Request, Caller], Awaitable[Answer]]
+    arguments: frozenset[str] = frozenset()
+    acts: bool = True
+    wants_reason: bool = False
+
+
+_log = Logger()
+
+
+async def run(controls: Controls, request: Request, caller: Caller) -> Answer:
+    """Return what a command came to. Raises RequestError."""
+    command = _COMMANDS.get(request.command)
+    if command is None:
+        raise RequestError(f"command {request.command!r:.80}, wanted one of {', '.join(_COMMANDS)}")
+    if unknown := request.arguments.keys() - command.arguments:
+        raise RequestError(f"{request.command} takes no argument {min(unknown)!r:.80}")
+    if command.wants_reason and not request.reason:
+        raise RequestError(f"{request.command} wants a reason")
+    _log.emit(
+        LogLevel.info if command.acts else LogLevel.debug,
+        "{command} by {caller}{reason}",
+        command=" ".join((request.command, *_shown(request.arguments))),
+        caller=caller,
+        reason=f": {request.reason}" if request.reason else "",
+        system="control",
+    )
+    return await command.run(controls, request, caller)
+
+
+async def _status(controls: Controls, _request: Request, _caller: Caller) -> Answer:
+    overview = Overview(
+        version=version("pybal"),
+        process=os.getpid(),
+        started=controls.started,
+        now=controls.clock.seconds(),
+        dry_run=controls.dry_run,
+        frozen=controls.freezer.frozen,
+        drains=tuple(controls.announcing.drains()) if controls.announcing else (),
+        monitors=sum(1 for _ in controls.monitors()),
+        snapshot=controls.snapshot(),
+        bgp=controls.bgp(),
+    )
+    # The alerts of a snapshot can be gone through once only.
+    overview = replace(overview, snapshot=replace(overview.snapshot, alerts=tuple(overview.snapshot.alerts)))
+    return Answer(DONE, overview.text(), overview.document())
+
+
+async def _freeze(controls: Controls, request: Request, caller: Caller) -> Answer:
+    duration = request.seconds("duration", DEFAULT, LONGEST)
+    frozen = controls.freezer.freeze(caller.name, request.reason, duration)
+    now = controls.clock.seconds()
+    return Answer(DONE, f"{frozen.text(now)}\n", {"frozen": frozen_document(frozen, now)})
+
+
+async def _thaw(controls: Controls, _request: Request, _caller: Caller) -> Answer:
+    text = "thawed\n" if controls.freezer.frozen else "was not frozen\n"
+    controls.freezer.thaw()
+    return Answer(DONE, text, {"frozen": None})
+
+
+_COMMANDS: Mapping[str, _Command] = {
+    "status": _Command(_status, acts=False),
+    "freeze": _Command(_freeze, frozenset(("duration",)), wants_reason=True),
+    "thaw": _Command(_thaw),
+}
+
+
+def _shown(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the log says of the arguments; a whole configuration is too long for it."""
+    for name, value in arguments.items():
+        text = str(value)
+        yield f"{name}={text if len(text) <= _LONGEST_SHOWN else '...'}"

@@ -1,0 +1,144 @@
+"""The state of the daemon at a glance: what ``pybal status`` says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pybal.bgp.announce import Drain, Verdict
+from pybal.freeze import Frozen
+from pybal.model import Address, Alert, Pool, Snapshot
+from pybal.status.bgp import BGP
+from pybal.status.v1 import alerts, level
+from pybal.status.views import JSON, Tally, tally
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What there is to say. ``now`` and ``started`` are monotonic times, in seconds; ``drains`` those that hold."""
+
+    version: str
+    process: int
+    started: float
+    now: float
+    dry_run: bool
+    frozen: Frozen | None
+    drains: Sequence[Drain]
+    monitors: int
+    snapshot: Snapshot
+    bgp: BGP
+
+    def text(self) -> str:
+        """Return a line on the daemon, one for what people did to it, one for each service and each alert."""
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def document(self) -> JSON:
+        """Return the same facts for machines."""
+        return {
+            "version": self.version,
+            "process": self.process,
+            "uptime": round(self.now - self.started, 3),
+            "dry_run": self.dry_run,
+            "frozen": frozen_document(self.frozen, self.now),
+            "drains": [drain_document(drain, self.now) for drain in self.drains],
+            "monitors": self.monitors,
+            "services": [self._service(pool) for pool in self.snapshot.pools.values()],
+            "alerts": [
+                {"level": str(level(alert)), "service": alert.service, "kind": alert.kind, "text": alert.text}
+                for alert in alerts(self.snapshot)
+            ],
+        }
+
+    def _lines(self) -> Iterator[str]:
+        pools = self.snapshot.pools.values()
+        dry = ", dry run" if self.dry_run else ""
+        up = f"up {self.now - self.started:.0f} s"
+        yield f"pybal {self.version}, process {self.process}, {up}: {_count(len(pools), 'service')}, {_count(self.monitors, 'monitor')}{dry}"
+        if self.frozen:
+            yield self.frozen.text(self.now)
+        for drain in self.drains:
+            yield f"drained: {drain_text(drain)}"
+        rows = [_HEAD, *(self._row(pool) for pool in pools)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        yield from map(_alert, alerts(self.snapshot))
+
+    def _row(self, pool: Pool) -> tuple[str, ...]:
+        sums: Tally = tally(pool)
+        verdict = self._verdict(pool)
+        announced = "-" if verdict is None else "yes" if verdict.announcement else f"no: {verdict.why}"
+        return (
+            pool.service.name,
+            f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
+            f"{sums.serving} of {sums.total}",
+            f"{sums.pooled}",
+            f"{sums.forced}",
+            f"{sums.floor}",
+            announced,
+        )
+
+    def _service(self, pool: Pool) -> JSON:
+        sums, verdict = tally(pool), self._verdict(pool)
+        return {
+            "service": pool.service.name,
+            "protocol": str(pool.service.protocol),
+            "vip": str(pool.service.vip),
+            "port": pool.service.port,
+            "total": sums.total,
+            "serving": sums.serving,
+            "pooled": sums.pooled,
+            "forced": sums.forced,
+            "floor": sums.floor,
+            "announced": None if verdict is None else verdict.announcement is not None,
+            "why": None if verdict is None or verdict.why is None else str(verdict.why),
+        }
+
+    def _verdict(self, pool: Pool) -> Verdict | None:
+        return next((verdict for verdict in self.bgp.verdicts if verdict.vip == pool.service.vip), None)
+
+
+_HEAD = ("SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "ANNOUNCED")
+
+
+def frozen_document(frozen: Frozen | None, now: float) -> JSON:
+    """Return a freeze for machines, with the seconds that are left of it; ``None`` where there is none."""
+    if frozen is None:
+        return None
+    left = round(max(0.0, frozen.until - now), 3)
+    return {"by": frozen.by, "reason": frozen.reason, "age": round(now - frozen.since, 3), "left": left}
+
+
+def drain_document(drain: Drain, now: float) -> JSON:
+    """Return a drain for machines; ``vip`` is null for all."""
+    vip = None if drain.vip is None else str(drain.vip)
+    age = round(max(0.0, now - drain.at), 3)
+    return {"vip": vip, "by": drain.by, "reason": drain.reason, "kept": drain.kept, "age": age}
+
+
+def drain_text(drain: Drain) -> str:
+    """Return e.g. ``192.0.2.1/32 by alice: new kernel``."""
+    kept = ", kept over a restart" if drain.kept else ""
+    return f"{prefix(drain.vip)} by {drain.by}{kept}: {drain.reason}"
+
+
+def prefix(vip: Address | None) -> str:
+    """Return a VIP as it is announced; ``None`` stands for all of them."""
+    return "all VIPs" if vip is None else f"{vip}/{vip.max_prefixlen}"
+
+
+def services_of(pools: Iterable[Pool], vip: Address | None) -> list[str]:
+    """Return the names of the services of a VIP."""
+    return [pool.service.name for pool in pools if vip in (None, pool.service.vip)]
+
+
+def _alert(alert: Alert) -> str:
+    return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {alert.text}"
+
+
+def _endpoint(address: Address, port: int) -> str:
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004  the version of IP
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,203 @@
+"""Commands to the daemon, with both as processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import PATIENCE, Daemon, WebServer, daemon, free_port
+
+HOSTS = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
+CONF = """
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+instrumentation_port = {status_port}
+ipvs-backend = memory
+control-socket = {directory}/control.sock
+bgp = {bgp}
+bgp-local-asn = 64600
+bgp-peer-address = 127.0.0.2
+bgp-nexthop-ipv4 = 10.9.0.1
+
+[web]
+protocol = tcp
+ip = 192.0.2.1
+port = {port}
+scheduler = wrr
+config = file://{directory}/web.pool
+monitors = ['ProxyFetch']
+proxyfetch.url = ['http://www.example.org/']
+proxyfetch.interval = 0.3
+"""
+
+
+class Site:
+    """A directory with pybal.conf and a pool file, the web servers of that pool, and the command line."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.conf = directory / "pybal.conf"
+        self.port = free_port(*HOSTS)
+        self.status_port = free_port("127.0.0.1")
+        self.endpoint = f"http://127.0.0.1:{self.status_port}"
+        self.servers = {host: WebServer(host, self.port) for host in HOSTS}
+        self.configure()
+        self.pool(*HOSTS)
+
+    def configure(self, text: str = CONF, *, bgp: str = "no") -> None:
+        facts = {"directory": self.directory, "port": self.port, "status_port": self.status_port, "bgp": bgp}
+        self.conf.write_text(text.format(**facts))
+
+    def pool(self, *hosts: str) -> None:
+        (self.directory / "web.pool").write_text("".join(f"{{'host': '{host}'}}\n" for host in hosts))
+
+    def pybal(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        said = [sys.executable, "-m", "pybal.cli", command, "-c", str(self.conf), *arguments]
+        return subprocess.run(said, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    def document(self, command: str, *arguments: str) -> Any:
+        return json.loads(self.pybal(command, "--json", *arguments).stdout)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+    yield site
+    for server in site.servers.values():
+        server.stop()
+
+
+@pytest.fixture
+def running(site: Site) -> Iterator[Daemon]:
+    with daemon(site.directory, endpoint=site.endpoint) as running:
+        running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 3, "three servers pooled")
+        yield running
+
+
+def test_status_shows_services_and_alerts_at_a_glance(site: Site, running: Daemon) -> None:
+    said = site.pybal("status")
+    assert (said.returncode, said.stderr) == (0, "")
+    head, *rows = said.stdout.splitlines()
+    assert head.startswith(f"pybal 2.0.0, process {running.process.pid}, up ")
+    assert head.endswith(" s: 1 service, 3 monitors")
+    assert [row.split() for row in rows] == [
+        ["SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "ANNOUNCED"],
+        ["web", "tcp", f"192.0.2.1:{site.port}", "3", "of", "3", "3", "0", "2", "-"],
+    ]
+    for server in site.servers.values():
+        server.stop()
+    running.wait(lambda: "CRITICAL web pooled-down: Servers " in site.pybal("status").stdout, "the alert")
+    document = site.document("status")
+    (web,) = document["services"]
+    assert (web["service"], web["serving"], web["pooled"], web["forced"]) == ("web", 0, 2, 2)
+    assert document["alerts"][0]["kind"] == "pooled-down"
+
+
+def test_frozen_the_table_stays_as_it_is_while_checks_go_on_and_thawed_it_is_made_right(
+    site: Site, running: Daemon
+) -> None:
+    table = running.get("/v1/ipvs")
+    said = site.pybal("freeze", "--for", "10m", "--reason", "new switch")
+    assert said.returncode == 0
+    assert said.stdout.startswith("frozen for another 600 s by ")
+    site.servers[HOSTS[0]].stop()
+    running.wait(lambda: f"{HOSTS[0]}:\tenabled/down/not pooled" in running.get("/pools/web"), "the dead server found")
+    site.pool(*HOSTS[:2])
+    running.wait(lambda: HOSTS[2] not in running.get("/pools/web"), "the new list")
+    assert running.get("/v1/ipvs") == table
+    assert "new switch; IPVS and BGP stay as they are" in running.get("/v1/alerts")
+    assert "new switch; IPVS and BGP stay as they are" in running.get("/")
+    assert "pybal_frozen 1.0" in running.get("/metrics").splitlines()
+    assert site.document("status")["frozen"]["reason"] == "new switch"
+    said = site.pybal("thaw", "--reason", "it is there")
+    assert (said.returncode, said.stdout) == (0, "thawed\n")
+    running.wait(lambda: running.get("/v1/ipvs").count("\n-a") == 1, "one server in the table")
+    assert "pybal_frozen 0.0" in running.get("/metrics").splitlines()
+    assert site.document("status")["frozen"] is None
+    user = f"(user {os.geteuid()}, process "
+    assert "[control] INFO: freeze duration=600.0 by " in running.log
+    assert user in running.log
+    assert "): new switch\n" in running.log
+    assert "): it is there\n" in running.log
+    assert site.pybal("thaw").stdout == "was not frozen\n"
+
+
+def test_a_freeze_ends_by_itself_in_time(site: Site, running: Daemon) -> None:
+    site.pybal("freeze", "--for", "2s", "--reason", "a moment")
+    site.servers[HOSTS[0]].stop()
+    running.wait_for_log("thawed: what was wanted meanwhile is done now")
+    running.wait(lambda: HOSTS[0] not in running.get("/v1/ipvs"), "the dead server out of the table")
+
+
+def test_a_daemon_that_is_stopped_while_frozen_leaves_the_table_and_no_file(site: Site, running: Daemon) -> None:
+    site.pybal("freeze", "--reason", "the end")
+    assert running.stop() == 0
+    assert not (site.directory / "control.sock").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["freeze"], "the following arguments are required: --reason"),
+        (["freeze", "--reason", "x", "--for", "5h"], "'5h', wanted a duration such as 90, 10m or 1h, at most 4h"),
+        (["freeze", "--reason", "x\ny"], "wanted one line of at most 500 characters"),
+    ],
+)
+def test_a_command_that_makes_no_sense_exits_with_1(
+    site: Site, running: Daemon, arguments: list[str], why: str
+) -> None:
+    said = site.pybal(*arguments)
+    assert said.returncode == 1
+    assert why in said.stderr
+    assert "Traceback" not in said.stderr + running.log
+
+
+def test_without_a_daemon_a_command_says_so_and_exits_with_1(site: Site) -> None:
+    said = site.pybal("status")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == f"pybal: pybal does not run: nobody listens at {site.directory}/control.sock\n"
+    said = site.pybal("status", "--json")
+    assert (said.returncode, said.stderr) == (1, "")
+    assert json.loads(said.stdout) == {"error": f"pybal does not run: nobody listens at {site.directory}/control.sock"}
+
+
+def test_a_configuration_that_is_broken_does_not_stand_between_operator_and_daemon(site: Site, running: Daemon) -> None:
+    site.configure(CONF.replace("protocol = tcp", "protocol = tpc") + "no sense\n")
+    assert site.pybal("status").returncode == 0
+
+
+def test_a_second_daemon_is_refused_by_the_socket_of_the_first_before_it_does_anything(
+    site: Site, running: Daemon
+) -> None:
+    said = site.pybal("-n")
+    assert said.returncode == 1
+    wanted = f"control.sock: another pybal listens there, process {running.process.pid} of user {os.geteuid()}"
+    assert wanted in said.stderr
+    assert "would run" not in said.stderr
+    assert site.pybal("status").returncode == 0
+
+
+def test_a_socket_that_a_killed_daemon_left_is_replaced(site: Site) -> None:
+    with daemon(site.directory, endpoint=site.endpoint) as first:
+        first.wait(lambda: site.pybal("status").returncode == 0, "the first")
+        first.process.kill()
+        first.process.wait()
+    assert (site.directory / "control.sock").exists()
+    with daemon(site.directory, "-n", endpoint=site.endpoint) as again:
+        again.wait(lambda: site.pybal("status").returncode == 0, "the second")
+        assert "dry run" in site.pybal("status").stdout
+
+
+def test_a_group_that_is_not_there_is_refused_at_the_start(site: Site) -> None:
+    site.configure(CONF.replace("bgp = {bgp}", "control-group = nobody-has-this"))
+    said = site.pybal("-n")
+    assert said.returncode == 2
+    assert "control-group: found 'nobody-has-this', wanted a group of this machine" in said.stderr
