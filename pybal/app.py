@@ -229,6 +229,7 @@ class App:
         else:
             self.log.warn("thawed: what was wanted meanwhile is done now", system="control")
             self._reconciler.thaw()
+            self._audit.thaw()
         self._changed()
 
     def _changed(self) -> None:

@@ -72,7 +72,7 @@ class Findings:
 class Audit:
     """Compares what ``backend`` holds with what ``reconciler`` left there; with ``repairs`` has it made so again.
 
-    Services of others are named in an alert and not touched.
+    Services of others are named in an alert and not touched. While the reconciler is frozen drift is only reported.
     """
 
     _log = Logger()
@@ -104,6 +104,12 @@ class Audit:
         if self._call and self._call.active():
             self._call.cancel()
 
+    def thaw(self) -> None:
+        """Have repaired what was only reported during a freeze."""
+        for key, sight in self._sights.items():
+            if sight.drift and self._mends and self._reconciler.intent(key):
+                self._reconciler.repair(key)
+
     def findings(self) -> Findings:
         """Return what is known at this moment."""
         return Findings(
@@ -126,7 +132,7 @@ class Audit:
             if dispute := self._disputes.text(key, self._clock.seconds()):
                 yield Alert(intent.service.name, "ipvs-writer", dispute)
             sight = self._sights.get(key)
-            if sight and sight.drift and not self._repairs:
+            if sight and sight.drift and not self._mends and not intent.verified:
                 yield Alert(intent.service.name, "ipvs-drift", f"IPVS was changed by others: {_sum(sight.drift)}")
         if self._foreign:
             names = ", ".join(place(key) for key in self._foreign[:5])
@@ -136,6 +142,10 @@ class Audit:
     @property
     def _age(self) -> float:
         return self._clock.seconds() - self._completed
+
+    @property
+    def _mends(self) -> bool:
+        return self._repairs and not self._reconciler.frozen
 
     def _round(self) -> None:
         self._began = self._clock.seconds()
@@ -180,14 +190,14 @@ class Audit:
         if intent is None or comparison is None:
             return
         before = self._sights.get(key)
-        known = () if before is None or self._repairs else before.drift
+        known = () if before is None or self._mends else before.drift
         self._sights[key] = Sight(comparison.held, self._clock.seconds(), comparison.drift)
         if new := [op for op in comparison.drift if op not in known]:
             name = intent.service.name
             self._drift.update((name, _UNDONE_BY[op.command]) for op in new)
-            outcome = "it is made as wanted" if self._repairs else "it is left so"
+            outcome = "it is made as wanted" if self._mends else "it is left so"
             self._log.warn("IPVS was changed by others: {what}; {o}", what=_sum(new), o=outcome, system=name)
-            if self._repairs:
+            if self._mends:
                 self._mend(key, name, new)
 
     def _mend(self, key: ServiceKey, name: str, ops: Sequence[Op]) -> None:

@@ -165,6 +165,42 @@ def test_with_report_a_change_of_ours_sends_its_own_difference_only() -> None:
     scene.end()
 
 
+def test_frozen_it_reports_only_and_what_it_found_is_repaired_at_the_thaw() -> None:
+    scene = Scene()
+    scene.reconciler.freeze()
+    scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
+    changed = scene.table.table()
+    with capturedLogs() as events:
+        scene.round()
+        scene.round()
+    assert scene.table.table() == changed
+    assert scene.drift() == {("web", "destination-missing"): 1}
+    undone = "1 destination-missing (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)"
+    assert [formatEvent(event) for event in events] == [f"IPVS was changed by others: {undone}; it is left so"]
+    assert list(scene.audit.alerts()) == [Alert("web", "ipvs-drift", f"IPVS was changed by others: {undone}")]
+    scene.reconciler.thaw()
+    scene.audit.thaw()
+    scene.clock.advance(0)
+    assert scene.table.table() == scene.wanted
+    scene.round()
+    assert scene.drift() == {("web", "destination-missing"): 1}
+    assert list(scene.audit.alerts()) == []
+    scene.end()
+
+
+def test_with_report_a_thaw_repairs_nothing() -> None:
+    scene = Scene(repairs=False)
+    scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
+    changed = scene.table.table()
+    scene.reconciler.freeze()
+    scene.round()
+    scene.reconciler.thaw()
+    scene.audit.thaw()
+    scene.round()
+    assert scene.table.table() == changed
+    scene.end()
+
+
 def test_a_round_reads_one_service_per_turn_of_the_loop() -> None:
     scene = Scene()
     scene.table.reads.clear()
