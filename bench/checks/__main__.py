@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--beside", metavar="PEER,…", default=",".join(PEERS), help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so all that was started ends
     beside = options.beside.split(",")
     for name in beside:
         if not PEERS[name].path:
@@ -41,10 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def in_namespace(command: Sequence[str]) -> None:
-    """Run a command where no connections but its own are counted."""
+    """Run a command where no connections but its own are counted, and whose processes all end with it, however it ends."""
     user = () if os.geteuid() == 0 else ("--map-root-user",)
-    script = 'ip link set lo up && exec "$@"'
-    subprocess.run(["unshare", *user, "--net", "sh", "-c", script, "sh", *command], cwd=ROOT, check=False)
+    alone = ("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+    script = 'ip link set lo up && "$@"'  # the shell stays and reaps what loses its parent
+    subprocess.run(["unshare", *user, *alone, "sh", "-c", script, "sh", *command], cwd=ROOT, check=False)
 
 
 def in_guest(command: Sequence[str]) -> None:

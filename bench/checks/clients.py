@@ -30,6 +30,9 @@ from bench.checks.load import HOST, NAME, Load
 BATCHES = 100
 """A second, at most, as the engine does."""
 
+IN_FLIGHT = 512
+"""Checks at a time, at most, as the engine does: more than it can serve would all be late."""
+
 Ask = Callable[[], Deferred[object]]
 
 
@@ -78,17 +81,23 @@ def main() -> None:
     reactor.seconds = time.monotonic
     installReactor(reactor)  # Twisted's TLS takes the clock of the one that is installed
     ask = (asking if load.kind == "dns" else fetching)(load, reactor)
-    due = 0.0
+    due, in_flight = 0.0, 0
+    failures: set[str] = set()
 
-    def failed(failure: Failure) -> None:
-        print(f"client: {failure.getErrorMessage()}", file=sys.stderr)
+    def answered(result: object) -> None:
+        nonlocal in_flight
+        in_flight -= 1
+        if isinstance(result, Failure) and (why := result.type.__name__) not in failures:
+            failures.add(why)
+            print(f"client: some checks fail: {result.getErrorMessage()}", file=sys.stderr)
 
     def turn(times: int) -> None:
-        nonlocal due
+        nonlocal due, in_flight
         due = min(due + times * load.servers / load.interval / BATCHES, load.servers)
-        while due >= 1:
+        while due >= 1 and in_flight < IN_FLIGHT:
             due -= 1
-            ask().addErrback(failed)
+            in_flight += 1
+            ask().addBoth(answered)
 
     turns = LoopingCall.withCount(turn)
     turns.clock = reactor
