@@ -87,7 +87,7 @@ def main() -> None:
     def answered(result: object) -> None:
         nonlocal in_flight
         in_flight -= 1
-        if isinstance(result, Failure) and (why := result.type.__name__) not in failures:
+        if isinstance(result, Failure) and (why := type(result.value).__name__) not in failures:
             failures.add(why)
             print(f"client: some checks fail: {result.getErrorMessage()}", file=sys.stderr)
 
