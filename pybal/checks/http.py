@@ -117,7 +117,8 @@ class Response:
 
     ``status`` is 0 until its headers are complete. ``received`` counts the bytes of the body, ``expected`` is how
     many there will be, ``None`` if that is not announced. ``arrived`` counts all bytes. ``encoding`` is how a body that
-    is given to ``body`` is compressed, as it may stand in a message: ``'gzip'``, empty if it is not.
+    is given to ``body`` is compressed, as it may stand in a message: ``'gzip'``, empty if it is not. ``surplus`` counts
+    the bytes that came with the end of the response and are none of it.
     """
 
     __slots__ = (
@@ -125,6 +126,7 @@ class Response:
         "_body",
         "_buffer",
         "_chunk",
+        "_head",
         "_heads",
         "_limit",
         "_read",
@@ -134,6 +136,7 @@ class Response:
         "expected",
         "received",
         "status",
+        "surplus",
     )
 
     def __init__(
@@ -148,7 +151,9 @@ class Response:
         self.arrived = 0
         self.complete = False
         self.encoding = ""
+        self.surplus = 0
         self._buffer = bytearray()
+        self._head: list[bytes] = []
         self._heads = 0
         self._chunk = 0
         self._read: Callable[[Response], bool] = Response._read_head  # unbound, lest each response be a cycle
@@ -182,8 +187,20 @@ class Response:
             return f"{self.received} bytes of unknown length"
         return f"{self.received} of {self.expected} bytes"
 
-    def _finish(self) -> bool:
+    def field(self, name: str) -> str:
+        """Return the values of all header lines of a name, in small letters, with commas between; empty if there are none."""
+        return b", ".join(_lines(self._head, name.encode())).decode("latin-1")
+
+    @property
+    def persists(self) -> bool:
+        """Whether the connection is good for another request (RFC 9112 §9.3); no, where HTTP/1.0 would have to say so."""
+        newer = self._head[0].startswith(b"HTTP/1.1") if self._head else False
+        delimited = self.complete and self._read is not Response._read_rest and not self.surplus
+        return newer and delimited and b"close" not in map(bytes.lower, _values(self._head, b"connection"))
+
+    def _finish(self, surplus: int = 0) -> bool:
         self.complete = True
+        self.surplus = surplus
         self._buffer.clear()
         return False
 
@@ -213,6 +230,7 @@ class Response:
             raise CheckFailed(Phase.HEADERS, f"bad status line {_shown(first[:40])}", "bad status line")
         status = int(status_line[1])
         if status >= _OK or status == _SWITCHING:
+            self._head = [first, *fields]
             self._frame(status, fields)
         return True
 
@@ -246,7 +264,7 @@ class Response:
         wanted = (self.expected or 0) - self.received
         self._count(min(len(self._buffer), wanted))
         if len(self._buffer) >= wanted:
-            return self._finish()
+            return self._finish(len(self._buffer) - wanted)
         self._buffer.clear()
         return False
 
@@ -292,7 +310,7 @@ class Response:
         self._heads += len(line)
         if self._heads > HEAD_LIMIT:
             raise CheckFailed(Phase.BODY, f"more than {HEAD_LIMIT} bytes of trailers")
-        return True if line.rstrip(b"\r\n") else self._finish()
+        return True if line.rstrip(b"\r\n") else self._finish(len(self._buffer))
 
     def _line(self) -> bytes:
         """Take a line off the buffer, empty if it is not complete yet."""
@@ -315,11 +333,15 @@ def _shown(data: bytes) -> str:
 
 def _values(fields: list[bytes], name: bytes) -> list[bytes]:
     """Return the comma-separated values of all header lines of that name."""
+    return [value.strip(b" \t") for line in _lines(fields, name) for value in line.split(b",")]
+
+
+def _lines(fields: list[bytes], name: bytes) -> list[bytes]:
+    """Return what all header lines of that name say."""
     return [
-        value.strip(b" \t")
+        field.split(b":", 1)[1].strip(b" \t")
         for field in fields
         if field[: len(name)].lower() == name and field[len(name) :].lstrip(b" \t").startswith(b":")
-        for value in field.split(b":", 1)[1].split(b",")
     ]
 
 

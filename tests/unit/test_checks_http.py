@@ -298,6 +298,36 @@ class TestResponse:
         response.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000)
         assert (response.received, response.progress, len(response._buffer)) == (70000, "70000 of 100000 bytes", 0)
 
+    def test_its_header_lines_are_found_by_name(self) -> None:
+        response = Response()
+        response.feed(
+            b'HTTP/1.1 103 Early\r\nETag: no\r\n\r\nHTTP/1.1 200 OK\r\nETAG :  "a" \r\nVary: a\r\nvary: \xe9\r\n\r\n'
+        )
+        assert (response.field("etag"), response.field("vary"), response.field("var")) == ('"a"', "a, \xe9", "")
+
+    def test_has_no_header_lines_before_they_are_there(self) -> None:
+        assert (Response().field("etag"), Response().persists) == ("", False)
+
+    @pytest.mark.parametrize(
+        ("data", "persists", "surplus"),
+        [
+            (OK, True, 0),
+            (OK[:-1], False, 0),
+            (OK + b"HT", False, 2),
+            (OK.replace(b"1.1", b"1.0"), False, 0),
+            (OK.replace(b"OK\r\n", b"OK\r\nConnection: x, Close\r\n"), False, 0),
+            (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", True, 0),
+            (b"HTTP/1.1 304 Not Modified\r\n\r\nhello", False, 5),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", True, 0),
+            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nxyz", False, 3),
+            (b"HTTP/1.1 200 OK\r\n\r\nhello", False, 0),
+        ],
+    )
+    def test_tells_whether_its_connection_is_good_for_another(self, data: bytes, persists: bool, surplus: int) -> None:
+        response = Response()
+        response.feed(data)
+        assert (response.persists, response.surplus) == (persists, surplus)
+
 
 @pytest.mark.parametrize(
     "line", [b"Cache: x\r\n", b"Content-Type: x\r\n", b"Trailer: x\r\n", b"A:" + b" " * 60 + b"\r\n"]
