@@ -71,6 +71,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
             yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a file that can be read")
     if settings.control_group and not _is_group(settings.control_group):
         yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "a group of this machine")
+    for refusal in sources.refusals(service.source for service in settings.services):
+        yield Problem(file, 0, *refusal)
     for service in settings.services:
         section = service.service.name
         if service.source.scheme not in sources.SUPPORTED:
@@ -79,8 +81,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
                 file, service.line, section, "config", shown(service.source.url), f"a scheme of this version: {known}"
             )
         for monitor in service.monitors:
-            if refusal := monitors.refusal(monitor):
-                yield Problem(file, service.line, section, *refusal)
+            if unable := monitors.refusal(monitor):
+                yield Problem(file, service.line, section, *unable)
 
 
 class App:

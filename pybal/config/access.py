@@ -41,7 +41,7 @@ class Accesses:
 
     def of(self, source: SourceSettings) -> SourceSettings:
         """Return the settings of a source with what is said of its server, if anything is."""
-        key = _key_of(source.url)
+        key = server_of(source.url)
         if key not in self._places:
             return source
         self._unused.discard(self._sections.index(self._places[key]))
@@ -57,8 +57,8 @@ class Accesses:
                 )
 
 
-def _key_of(url: str) -> tuple[str, str]:
-    """Return the kind and the name of the server of a pool source."""
+def server_of(url: str) -> tuple[str, str]:
+    """Return the kind and the name of the server of a pool source, as they may stand in the name of a section."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     server = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
-from pybal.config.settings import SourceSettings
+from pybal.config.access import server_of
+from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.sources import credentials, trust
 from pybal.sources.base import Source
 from pybal.sources.file import FileSource
 from pybal.sources.guarded import GuardedSource
@@ -17,6 +19,24 @@ from pybal.sources.srv import SRVSource
 
 #: What makes a source of each scheme.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileSource, "dns+srv": SRVSource})
+
+
+class Refusal(NamedTuple):
+    """What is wrong with an option, and in which section that is."""
+
+    section: str
+    option: str
+    found: str
+    wanted: str
+
+
+def refusals(settings: Iterable[SourceSettings]) -> Iterator[Refusal]:
+    """Yield why this machine cannot read some of these sources, once for each server: they must not be started with."""
+    servers = {server_of(source.url): source.access for source in settings}
+    for server, access in servers.items():
+        unusable = access != AccessSettings() and (trust.refusal(access) or credentials.refusal(access))
+        if unusable:
+            yield Refusal(" ".join(server), unusable.option, unusable.found, unusable.wanted)
 
 
 def build(

@@ -1,0 +1,104 @@
+"""Who we are to the servers of pool sources, and that no secret shows in what is said of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.sources.base import Trouble
+from pybal.sources.credentials import authorization, refusal, secret
+from pybal.sources.kinds import refusals
+from pybal.sources.trust import Unusable
+
+URL = "http://conf.example/pool"
+
+
+def written(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return str(path)
+
+
+def authorized(url: str = URL, access: AccessSettings | None = None) -> list[str]:
+    return list(authorization(url, access or AccessSettings()))
+
+
+def test_nobody_is_named_where_nobody_is_given() -> None:
+    assert authorized() == []
+
+
+def test_a_user_has_the_password_in_the_first_line_of_a_file(tmp_path: Path) -> None:
+    file = written(tmp_path / "password", b"open sesame\r\nmore\n")
+    access = AccessSettings(user="Aladdin", password_file=file)
+    assert authorized(access=access) == ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]  # RFC 7617 §2
+
+
+def test_user_and_password_of_the_url_are_unquoted() -> None:
+    assert authorized("http://Aladdin:open%20sesame@conf.example/pool") == ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="]
+    assert authorized("http://Aladdin@conf.example/pool") == ["Basic QWxhZGRpbjo="]
+
+
+def test_names_that_are_not_ascii_go_as_utf_8() -> None:
+    assert authorized("http://t%C3%A9st:123%C2%A3@conf.example/pool") == ["Basic dMOpc3Q6MTIzwqM="]
+
+
+def test_a_token_is_read_anew_as_it_rotates_and_goes_before_the_url(tmp_path: Path) -> None:
+    file = written(tmp_path / "token", b"abc.def\n")
+    access = AccessSettings(token_file=file)
+    assert authorized("http://a:b@conf.example/pool", access) == ["Bearer abc.def"]
+    written(tmp_path / "token", b"ghi")
+    assert authorized(access=access) == ["Bearer ghi"]
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (b"", "no secret in the first line of {}, wanted printable characters"),
+        (b"\nsecret\n", "no secret in the first line of {}, wanted printable characters"),
+        (b"sec\0ret\n", "no secret in the first line of {}, wanted printable characters"),
+        (b"secret\rX-Evil: yes\n", "no secret in the first line of {}, wanted printable characters"),
+        (b"s\xe9cret\n", "{} (not UTF-8), wanted a file of text"),
+    ],
+)
+def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes, found: str) -> None:
+    file = written(tmp_path / "password", data)
+    with pytest.raises(Unusable) as raised:
+        secret("password-file", file)
+    assert str(raised.value) == f"password-file: {found.format(file)}"
+    assert raised.value.__context__ is None or raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("data", [b"a token\n", "tök\n".encode()])
+def test_a_token_is_one_word(tmp_path: Path, data: bytes) -> None:
+    file = written(tmp_path / "token", data)
+    with pytest.raises(Unusable, match=r"no token in the first line of .*, wanted one word of ASCII"):
+        secret("token-file", file)
+
+
+def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
+    unusable = refusal(AccessSettings(token_file=f"{tmp_path}/none"))
+    assert unusable is not None
+    assert str(unusable) == f"token-file: {tmp_path}/none (No such file or directory), wanted a file that can be read"
+    assert unusable.trouble is Trouble.UNREACHABLE
+
+
+def test_good_files_are_not_refused(tmp_path: Path) -> None:
+    file = written(tmp_path / "secret", b"secret")
+    assert refusal(AccessSettings()) is None
+    assert refusal(AccessSettings(user="u", password_file=file)) is None
+
+
+def test_each_section_about_a_server_is_refused_once_for_all_its_sources(tmp_path: Path) -> None:
+    bad = AccessSettings(token_file=f"{tmp_path}/none")
+    ca = AccessSettings(ca=f"{tmp_path}/ca")
+    sources = [
+        SourceSettings("https://conf.example/a", access=bad),
+        SourceSettings("http://u:p@Conf.example/b", access=bad),
+        SourceSettings("etcd://e:2379/c", access=ca),
+        SourceSettings("file:///pools/web"),
+    ]
+    assert [tuple(refused)[:2] for refused in refusals(sources)] == [
+        ("http conf.example", "token-file"),
+        ("etcd e:2379", "ca"),
+    ]
