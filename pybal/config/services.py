@@ -79,6 +79,7 @@ def _source(options: Options, number: int) -> SourceSettings:
         max_step=options.get("max-depool-step", share, 0.5),
         admin_floor=options.get("admin-floor", unsigned, 0),
         max_age=options.get("source-max-age", seconds, 300.0),
+        interval=options.get("source-interval", seconds, 1.0),
         port=number,
     )
 

@@ -232,7 +232,8 @@ class SourceSettings:
     ``url`` is the value of ``config``, a URL whose scheme is known; it may hold credentials, so it is not part of the
     representation. With ``allow_empty`` a list of nobody is believed. ``max_step`` is the share of a list, from 0 to 1,
     that may leave it in one step. So many servers as ``admin_floor`` stay enabled whatever it says. A source not known to be
-    good for ``max_age`` seconds is an alert. ``port`` is that of the service, 0 if it is not known.
+    good for ``max_age`` seconds is an alert. One that must be asked is asked every ``interval`` seconds. ``port`` is that
+    of the service, 0 if it is not known.
     """
 
     url: str = field(repr=False)
@@ -241,6 +242,7 @@ class SourceSettings:
     max_step: float = 0.5
     admin_floor: int = 0
     max_age: float = 300.0
+    interval: float = 1.0
     port: int = 0
 
     @property

@@ -103,6 +103,7 @@ config = etcd://h:2379/p
 depool-threshold = 0.66
 initial-state = up
 allow-empty = y
+source-interval = .5
 bgp = no
 bgp-med = 7
 share-checks = yes
@@ -120,7 +121,7 @@ share-checks = yes
             depool_threshold=0.66,
             initially_up=True,
         ),
-        SourceSettings("etcd://h:2379/p", allow_empty=True, port=53),
+        SourceSettings("etcd://h:2379/p", allow_empty=True, interval=0.5, port=53),
         bgp=False,
         bgp_med=7,
         share_checks=True,
