@@ -124,7 +124,8 @@ def environment(settings: BGPSettings, user: str) -> dict[str, str]:
         "log.short": "true",
         "api.cli": "false",
         "api.ack": "true",
-        "api.respawn": "false",
+        # A relay that was killed while our loop hangs: the next one finds nobody who beats, and ends the sessions.
+        "api.respawn": "true",
         "api.terminate": "true",
         "api.encoder": "json",
         "tcp.bind": " ".join(map(str, settings.local_ips)),

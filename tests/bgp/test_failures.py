@@ -95,6 +95,15 @@ def test_routes_of_a_killed_exabgp_go_while_nobody_looks_after_it(scene: Scene, 
     measured.add("exabgp killed: gone", scene.held(within=2), "0.06")
 
 
+def test_routes_go_when_the_relay_is_killed_while_nobody_looks_after_it(scene: Scene, measured: Measured) -> None:
+    _, relay = _below(scene)
+    scene.balancer.suspend()
+    os.kill(relay, signal.SIGKILL)
+    measured.add("daemon suspended, relay killed: gone", scene.held(within=8), "2.5, the next relay's deadline")
+    scene.balancer.resume()
+    scene.held(VIP, VIP6)
+
+
 @newer
 def test_a_suspended_exabgp_is_replaced(scene: Scene, measured: Measured) -> None:
     processes = _below(scene)
