@@ -28,11 +28,15 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One command. ``old`` is what is withdrawn, ``new`` what is announced; one of them is there."""
+    """One command. ``old`` is what is withdrawn, ``new`` what is announced; one of them is there.
+
+    It is a ``repair`` when ExaBGP was told so before, and the peer holds something else.
+    """
 
     prefix: Prefix
     new: Announcement | None
     old: Announcement | None = None
+    repair: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class Adj:
             del self._dirty[prefix]
             if change := self._change(prefix):
                 self._tell(change, now)
+                self.repairs += change.repair
                 room -= 1
                 yield change
 
@@ -114,7 +119,7 @@ class Adj:
             return None
         if want is None or want == told:
             # Told and not so: only after a withdrawal ExaBGP sends it again.
-            return Change(prefix, None, told or wire)
+            return Change(prefix, None, told or wire, repair=want == told)
         return Change(prefix, want)
 
     def _tell(self, change: Change, now: float) -> None:
@@ -158,12 +163,11 @@ class Adj:
             self._stuck.add(change.prefix)
         self._dirty[change.prefix] = None
 
-    def verify(self, now: float) -> list[Prefix]:
-        """Compare the wire with the goal; return the prefixes to be repaired, which are due then."""
+    def verify(self, now: float) -> None:
+        """Compare the wire with the goal: what is to be repaired is due then."""
         if not self.established:
-            return []
-        late = [prefix for prefix, flight in self._flight.items() if flight.deadline <= now]
-        for prefix in late:
+            return
+        for prefix in [prefix for prefix, flight in self._flight.items() if flight.deadline <= now]:
             self._overdue(prefix)
         for prefix in [p for p in self.attempts if p not in self._flight and self.wire.get(p) == self.goal.get(p)]:
             del self.attempts[prefix]  # it was the goal that gave way
@@ -171,11 +175,9 @@ class Adj:
         for prefix in {**self.goal, **self.wire}:
             if self.wire.get(prefix) != self.goal.get(prefix) and prefix not in self._flight:
                 self._dirty[prefix] = None
-        return late
 
     def _overdue(self, prefix: Prefix) -> None:
         flight = self._flight.pop(prefix)
-        self.repairs += 1
         self._dirty[prefix] = None
         if self.wire.get(prefix) == self.goal.get(prefix):
             self.attempts.pop(prefix, None)

@@ -166,13 +166,7 @@ class Speaker:
         """Look after what is late."""
         seconds = self._reactor.seconds()
         for peer in self._peers.values():
-            if late := peer.adj.verify(self._exabgp.now):
-                self._log.warn(
-                    "Peer {peer} was not sent what is wanted of {late}; telling exabgp again",
-                    peer=peer.settings.address,
-                    late=_some(late),
-                    system="bgp",
-                )
+            peer.adj.verify(self._exabgp.now)
             if peer.adj.hopeless:
                 self._exabgp.restart(f"it does not withdraw what peer {peer.settings.address} must not hold")
         if any(peer.established for peer in self._peers.values()):
@@ -209,8 +203,17 @@ class Speaker:
         self._exabgp.restart(f"peer {peer.address} is of AS {asn}", soon=True)
 
     def _tell(self, peer: Peer) -> None:
+        repaired = []
         for change in peer.adj.due(self._exabgp.now, self._exabgp.spare):
             self._exabgp.command(_command(peer.settings, change), partial(self._refused, peer, change))
+            repaired += [change.prefix] if change.repair else []
+        if repaired:
+            self._log.warn(
+                "Peer {peer} was not sent what is wanted of {repaired}; telling exabgp again",
+                peer=peer.settings.address,
+                repaired=_some(repaired),
+                system="bgp",
+            )
 
     def _refused(self, peer: Peer, change: Change) -> None:
         self._log.error(

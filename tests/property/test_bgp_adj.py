@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -171,8 +171,8 @@ class Trusting(Adj):
 class Unverified(Adj):
     """Believes that what was told will be sent, and that what was sent will be heard of."""
 
-    def verify(self, now: float) -> list[Prefix]:
-        return []
+    def verify(self, now: float) -> None:
+        pass
 
 
 class Repeating(Adj):
@@ -215,11 +215,52 @@ def test_trouble_with_what_is_not_wanted_any_more_is_none() -> None:
     adj.up(0.0)
     adj.want({vip.prefix: vip})
     assert list(adj.due(0.0, 1)) == [Change(vip.prefix, vip)]
-    assert adj.verify(2.0) == [vip.prefix]
-    assert list(adj.due(2.0, 1)) == [Change(vip.prefix, None, vip)]
+    adj.verify(2.0)
+    assert list(adj.due(2.0, 1)) == [Change(vip.prefix, None, vip, repair=True)]
     adj.want({})
     assert adj.attempts == {vip.prefix: 1}
-    assert adj.verify(6.0) == [vip.prefix]
+    adj.verify(6.0)
     assert list(adj.due(6.0, 1)) == []
     adj.verify(6.5)
     assert adj.attempts == {}
+
+
+class Piling(Adj):
+    """Tells the next change of a prefix while the one before may still wait in ExaBGP."""
+
+    def due(self, now: float, room: int) -> Iterator[Change]:
+        self._flight.clear()
+        yield from super().due(now, room)
+
+
+def nothing_is_repaired(adjacent: type[Adj], data: st.DataObject) -> None:
+    """Nothing is lost, refused or late; ExaBGP sends what waits in it in any order."""
+    adj, rib = adjacent(), Rib(up=True)
+    adj.up(0.0)
+    for goal in data.draw(st.lists(goals, min_size=1, max_size=8), "goals"):
+        adj.want(goal)
+        for change in adj.due(0.0, data.draw(st.integers(0, 4), "room")):
+            rib.take(change)
+        if data.draw(st.booleans(), "sent"):
+            for update in rib.send(lambda pending: data.draw(st.permutations(pending), "order")):
+                hear(adj, update)
+    for _ in range(3):  # what is in flight, what comes after it, what repairs that
+        for change in adj.due(0.0, PREFIXES):
+            rib.take(change)
+        for update in rib.send(lambda pending: pending):
+            hear(adj, update)
+    assert rib.router == adj.goal
+    assert adj.repairs == 0
+
+
+@given(st.data())
+def test_nothing_is_repaired_while_nothing_goes_wrong(data: st.DataObject) -> None:
+    nothing_is_repaired(Adj, data)
+
+
+def test_two_changes_of_a_prefix_at_a_time_would_have_to_be_repaired() -> None:
+    broken = settings(derandomize=True, database=None, phases=[Phase.generate])(
+        given(st.data())(lambda data: nothing_is_repaired(Piling, data))
+    )
+    with pytest.raises(AssertionError):
+        broken()
