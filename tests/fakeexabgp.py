@@ -116,7 +116,8 @@ class Child:
         """Answer all commands, and with ``sent`` have their updates sent; return them."""
         commands = self.commands()
         for command in commands:
-            self.say(b"exabgp 5.0.15\ndone" if command == "version" else b"done" if taken else b"error")
+            version = b"exabgp %s\ndone" % self.world.version.encode()
+            self.say(version if command == "version" else b"done" if taken else b"error")
             if sent and taken and command.startswith("neighbor"):
                 self.sent(command)
         return commands
@@ -149,6 +150,7 @@ class World:
     def __init__(self, settings: BGPSettings, directory: Path) -> None:
         self.reactor = Reactor()
         self.children: list[Child] = []
+        self.version = "5.0.15"
         self.changes = 0
         self.log: list[str] = []
         self.speaker = Speaker(

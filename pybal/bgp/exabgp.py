@@ -66,6 +66,9 @@ class Client(Protocol):
     def happened(self, event: Event) -> None:
         """Take an event of a session."""
 
+    def versioned(self) -> None:
+        """Take note that its version is known, or is another than the last one's."""
+
     def beat(self) -> None:
         """Do what is to be done at every heartbeat while there is an ExaBGP."""
 
@@ -300,7 +303,9 @@ class ExaBGP:
         elif isinstance(event, Beaten):
             self._echoed = self._beats
         elif isinstance(event, Versioned):
-            self.version = event.version
+            if event.version != self.version:
+                self.version = event.version
+                self._client.versioned()
         elif isinstance(event, Strange):
             self._log.info("exabgp said what makes no sense: {line}", line=repr(event.line), system="bgp")
         elif not isinstance(event, Greeted):

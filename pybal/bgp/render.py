@@ -25,6 +25,10 @@ _PASSWORD = re.compile(r"[\x21\x23-\x3a\x3c-\x5b\x5d-\x7a\x7c\x7e]{1,80}")
 _COMMUNITY = re.compile(r"[0-9]+(:[0-9]+){1,2}")
 
 
+_TTL_SINCE = (5, 0, 14)
+"""The version that began to look at the TTL of what comes in."""
+
+
 class UnfitError(ValueError):
     """ExaBGP's configuration cannot say this; never holds a password."""
 
@@ -106,6 +110,18 @@ def _router_id(peer: PeerSettings, settings: BGPSettings) -> Address:
             return address
     raise UnfitError(
         f"no router ID for peer {peer.address}: wanted bgp-router-id, or an IPv4 local address or next hop"
+    )
+
+
+def unheeded(settings: BGPSettings, version: str) -> str:
+    """Return what this version of ExaBGP does not do of what its file says, in words; empty if it does all."""
+    peers = [str(peer.address) for peer in settings.peers if peer.ttl_security]
+    number = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if not peers or not number or tuple(map(int, number.groups())) >= _TTL_SINCE:
+        return ""
+    return (
+        f"exabgp {version} does not look at the TTL of what it receives, wanted {'.'.join(map(str, _TTL_SINCE))} or later: "
+        f"bgp-ttl-security protects only the other end with peer {', '.join(peers)}"
     )
 
 

@@ -117,6 +117,8 @@ class Speaker:
         """Yield what an operator should know."""
         if self._exabgp.reason:
             yield Alert("", "bgp", f"exabgp does not run: {self._exabgp.reason}")
+        if unheeded := render.unheeded(self._settings, self.version):
+            yield Alert("", "bgp", unheeded)
         for address, peer in self._peers.items():
             adj = peer.adj
             if not peer.established:
@@ -161,6 +163,11 @@ class Speaker:
             return
         self._tell(peer)
         self._changed()
+
+    def versioned(self) -> None:
+        """Say what this version leaves out."""
+        if unheeded := render.unheeded(self._settings, self.version):
+            self._log.warn("{text}", text=unheeded, system="bgp")
 
     def beat(self) -> None:
         """Look after what is late."""

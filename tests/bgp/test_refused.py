@@ -18,17 +18,19 @@ from tests.daemon import wait_for
 NO_ANSWER = ("it has taken no connection yet",)
 # A router that listens for others, too, may accept the connection, and hear nothing in it.
 NO_WORD = (*NO_ANSWER, "hold timer expired")
+LATE_TO_LOOK = "TTL security that we lack"
+"""FRR demands the TTL of a connection that it has accepted already: what came until then may have been enough."""
 REASONS = {
     "another MD5 key": NO_ANSWER,
     "an MD5 key that the router lacks": NO_ANSWER,
     "an MD5 key that we lack": NO_ANSWER,
     "TTL security that the router lacks": NO_ANSWER,
-    "TTL security that we lack": NO_WORD,
+    LATE_TO_LOOK: NO_WORD,
     "another AS than the router is of": ("bad peer AS",),
     "another AS than the router expects": ("bad peer AS",),
 }
 ONE_SIDED = "TTL security that the router lacks"
-"""ExaBGP 4.2 does not look at the TTL in a connection that it has opened itself."""
+"""ExaBGP does not look at the TTL before 5.0.14."""
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,14 @@ def test_ttl_security_that_the_router_lacks_is_missed(scene: Scene, kind: str) -
     _refused(scene, kind, ONE_SIDED)
 
 
+@pytest.mark.parametrize("python", ["exabgp42"], indirect=True, scope="module")
+def test_an_exabgp_that_does_not_look_at_the_ttl_is_an_alert(scene: Scene) -> None:
+    wait_for(
+        lambda: any("exabgp 4.2.21 does not look at the TTL" in text for text in scene.balancer.alerts()),
+        lambda: scene.balancer.log,
+    )
+
+
 def _refused(scene: Scene, kind: str, mistake: str) -> None:
     mine = [each for each in scene.contacts if each.kind == kind][1 + list(REASONS).index(mistake)]
     address = str(mine.peer.address)
@@ -90,6 +100,9 @@ def _refused(scene: Scene, kind: str, mistake: str) -> None:
         return tried and any(reason in text for text in alerts() for reason in REASONS[mistake])
 
     wait_for(said, lambda: f"{alerts()}, wanted {REASONS[mistake]}\n{scene.balancer.log}")
+    if mistake == LATE_TO_LOOK:
+        wait_for(lambda: scene.routes(mine) == {}, lambda: f"{scene.routes(mine)}, wanted none")
+        return
     assert SessionState.ESTABLISHED not in scene.balancer.sessions()[mine.peer.address].entered
     assert scene.routes(mine) == {}
 

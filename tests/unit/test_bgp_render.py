@@ -64,6 +64,16 @@ def test_ttl_security_sends_and_demands_255() -> None:
     assert "outgoing-ttl 255;\n    incoming-ttl 255;" in secured
 
 
+@pytest.mark.parametrize(
+    ("version", "heeded"),
+    [("4.2.21", False), ("5.0.13", False), ("5.0.14", True), ("5.0.15-dirty", True), ("5.1.0", True), ("main", True)],
+)
+def test_old_versions_do_not_look_at_the_ttl(version: str, *, heeded: bool) -> None:
+    secured = BGPSettings((replace(PEER, ttl_security=True),))
+    assert bool(render.unheeded(secured, version)) is not heeded
+    assert not render.unheeded(BGPSettings((PEER,)), version)
+
+
 def test_multihop_is_a_ttl_of_what_is_sent() -> None:
     assert "outgoing-ttl 4;" in text(replace(PEER, multihop=4))
     assert "incoming-ttl" not in text(replace(PEER, multihop=4))

@@ -320,6 +320,24 @@ def test_the_number_of_a_peer_that_exabgp_4_must_be_told_is_learned(tmp_path: Pa
     assert_stopped(world)
 
 
+def test_a_version_that_does_not_check_the_ttl_is_an_alert_and_logged_once(tmp_path: Path) -> None:
+    secured = BGPSettings((replace(SETTINGS.peers[0], ttl_security=True), SETTINGS.peers[1]))
+    world = World(secured, tmp_path / "run")
+    text = (
+        "exabgp 4.2.21 does not look at the TTL of what it receives, wanted 5.0.14 or later: "
+        "bgp-ttl-security protects only the other end with peer 192.0.2.1"
+    )
+    world.version = "4.2.21"
+    with world.logged():
+        started(world).run(5.0)
+        assert text in [alert.text for alert in world.speaker.alerts()]
+        assert world.log.count(f"[bgp] WARN: {text}") == 1
+        world.version = "5.0.14"
+        world.run(5.0)
+        assert not [alert.text for alert in world.speaker.alerts() if "TTL" in alert.text]
+    assert_stopped(world)
+
+
 def with_password(tmp_path: Path, content: bytes | None) -> World:
     file = tmp_path / "password"
     if content is not None:
