@@ -115,7 +115,8 @@ class Server:
     address, as opposed to not being looked up successfully yet. ``reports`` has a key for each monitor of the
     service, with ``None`` for those that have said nothing conclusive yet. ``health`` follows from them: DOWN if one
     monitor says so, UNKNOWN while one is silent, else UP; UP without monitors. ``excused`` are the monitors, each with
-    the cause, whose failure is held to be the check's own.
+    the cause, whose failure is held to be the check's own. ``awaited`` are the monitors that a server which was up got
+    from a new configuration: until their first report they count for nothing.
     """
 
     member: Member
@@ -124,11 +125,12 @@ class Server:
     nowhere: bool = False
     placement: Placement = Placement.OUT
     excused: frozenset[tuple[str, str]] = frozenset()
+    awaited: frozenset[str] = frozenset()
     health: Health = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Once for each change of a server, as it is asked of every server of the pool at each of them.
-        object.__setattr__(self, "health", _health(self.reports))
+        object.__setattr__(self, "health", _health(self.reports, self.awaited))
 
     @property
     def host(self) -> str:
@@ -179,11 +181,11 @@ class Server:
         return f"{enabled}/{health}/{'pooled' if self.pooled else 'not pooled'}"
 
 
-def _health(reports: Mapping[str, Report | None]) -> Health:
+def _health(reports: Mapping[str, Report | None], awaited: frozenset[str]) -> Health:
     unknown = False
-    for report in reports.values():
+    for monitor, report in reports.items():
         if report is None:
-            unknown = True
+            unknown = unknown or monitor not in awaited
         elif not report.up:
             return Health.DOWN
     return Health.UNKNOWN if unknown else Health.UP

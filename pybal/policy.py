@@ -9,6 +9,7 @@ at least 1 unless the threshold is 0. On every transition of any kind (result, l
   *forced*, each in the order of the source;
 * once the servers serving reach the floor, forced ones leave;
 * an unknown server that is pooled stays until something conclusive is said of it;
+* a server that is up stays up when a new configuration has more watch it, until those say otherwise;
 * with ``suspect-check = hold``, servers that begin to fail a check alike and together are pooled as long as nothing else
   is said against them (:mod:`pybal.suspicion`).
 
@@ -172,6 +173,7 @@ def _locate(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str,
                 address=address,
                 nowhere=False,
                 reports=MappingProxyType(dict.fromkeys(server.reports)),
+                awaited=frozenset(),
                 placement=stood.get(address, server.placement),
             )
     return MappingProxyType(servers)
@@ -181,21 +183,22 @@ def _note(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, S
     server = pool.servers.get(host)
     if server is None or monitor not in server.reports or server.reports[monitor] == report:
         return pool.servers
-    server = replace(server, reports=MappingProxyType({**server.reports, monitor: report}))
+    reports = MappingProxyType({**server.reports, monitor: report})
+    server = replace(server, reports=reports, awaited=server.awaited - {monitor} if server.awaited else server.awaited)
     return MappingProxyType({**pool.servers, host: server})
 
 
 def _remonitor(pool: Pool, service: Service) -> Mapping[str, Server]:
     if service.monitors == pool.service.monitors:
         return pool.servers
-    return MappingProxyType(
-        {
-            host: replace(
-                server, reports=MappingProxyType({name: server.reports.get(name) for name in service.monitors})
-            )
-            for host, server in pool.servers.items()
-        }
-    )
+    return MappingProxyType({host: _watched(server, service.monitors) for host, server in pool.servers.items()})
+
+
+def _watched(server: Server, monitors: tuple[str, ...]) -> Server:
+    reports = {name: server.reports.get(name) for name in monitors}
+    silent = frozenset(name for name, report in reports.items() if report is None)
+    awaited = silent if server.health is Health.UP else silent & server.awaited
+    return replace(server, reports=MappingProxyType(reports), awaited=awaited)
 
 
 def _claim(pool: Pool) -> Pool:

@@ -28,14 +28,15 @@ from pybal.policy import (
     wanted,
 )
 
-Facts = tuple[Member, Address | None, bool, list[tuple[str, Report | None]]]
+Facts = tuple[Member, Address | None, bool, list[tuple[str, Report | None]], set[str]]
 
 
 def health(server: Server) -> Health:
     reports = list(server.reports.values())
     if any(report is not None and not report.up for report in reports):
         return Health.DOWN
-    return Health.UNKNOWN if None in reports else Health.UP
+    silent = {monitor for monitor, report in server.reports.items() if report is None}
+    return Health.UNKNOWN if silent - server.awaited else Health.UP
 
 
 def eligible(server: Server) -> bool:
@@ -75,7 +76,7 @@ def check(before: Pool, event: Event, after: Pool) -> None:
 
 
 def facts(server: Server) -> Facts:
-    return server.member, server.address, server.nowhere, list(server.reports.items())
+    return server.member, server.address, server.nowhere, list(server.reports.items()), set(server.awaited)
 
 
 def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
@@ -84,22 +85,27 @@ def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
     if isinstance(event, Listed):
         known = {server.host: facts(server)[1:] for server in before.servers.values()}
         lines = {member.host: member for member in event.members}
-        return [(host, (line, *known.get(host, (None, False, silent)))) for host, line in lines.items()]
+        return [(host, (line, *known.get(host, (None, False, silent, set())))) for host, line in lines.items()]
     return [(host, expected_fact(facts(server), silent, event)) for host, server in before.servers.items()]
 
 
 def expected_fact(fact: Facts, silent: list[tuple[str, Report | None]], event: Event) -> Facts:
-    member, address, nowhere, reports = fact
+    member, address, nowhere, reports, awaited = fact
     match event:
         case Resolved(addresses) if member.host in addresses:
-            found = addresses[member.host]
-            if found is None:
-                return (member, address, nowhere or address is None, reports)
-            return fact if found == address else (member, found, False, silent)
+            there = addresses[member.host]
+            if there is None:
+                return (member, address, nowhere or address is None, reports, awaited)
+            return fact if there == address else (member, there, False, silent, set())
         case Reported(host, monitor, report) if host == member.host and monitor in dict(silent):
-            return (member, address, nowhere, list({**dict(reports), monitor: report}.items()))
+            return (member, address, nowhere, list({**dict(reports), monitor: report}.items()), awaited - {monitor})
         case Reconfigured(service):
-            return (member, address, nowhere, [(name, dict(reports).get(name)) for name in service.monitors])
+            found = [(name, dict(reports).get(name)) for name in service.monitors]
+            new = {name for name, report in found if report is None}
+            words = [report for name, report in reports if name not in awaited or report]
+            # Who was up stays up until what is new says otherwise.
+            up = all(report is not None and report.up for report in words)
+            return (member, address, nowhere, found, new if up else new & awaited)
     return fact
 
 

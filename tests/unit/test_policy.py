@@ -281,11 +281,30 @@ def test_an_unknown_server_does_not_count_as_serving_even_with_initially_up() ->
     assert standing(after(fresh("ab", initially_up=True), down("a"))) == "a! b"
 
 
-def test_a_monitor_more_leaves_pooled_servers_where_they_are() -> None:
+def test_a_monitor_more_leaves_servers_as_they_are_until_it_says_otherwise() -> None:
     pool = after(healthy("abcd"), down("a"), Reconfigured(service(monitors=(M, N))))
     assert standing(pool) == "b c d"
-    assert pool.servers["b"].health is Health.UNKNOWN
+    assert [str(pool.servers[host].health) for host in "ab"] == ["down", "up"]
     assert standing(after(pool, up("b", N), down("c", N), up("d", N))) == "b d"
+    assert standing(after(pool, up("a"))) == "b c d", "of a server that was down the new monitor must speak first"
+
+
+def test_another_monitor_neither_removes_who_was_up_nor_returns_who_was_down() -> None:
+    pool = after(healthy("abcd"), down("a"), Reconfigured(service(monitors=(N,))))
+    assert standing(pool) == "b c d"
+    assert [str(pool.servers[host].health) for host in "ab"] == ["unknown", "up"]
+    assert standing(after(pool, up("a", N), down("b", N))) == "a c d"
+
+
+def test_a_server_that_stayed_up_without_a_report_is_unknown_at_another_address() -> None:
+    pool = after(healthy("ab"), Reconfigured(service(monitors=(N,))), moved(a=9))
+    assert [str(pool.servers[host].health) for host in "ab"] == ["unknown", "up"]
+    assert pool.servers["a"].awaited == frozenset()
+
+
+def test_what_is_awaited_by_one_configuration_is_awaited_by_the_next_one_too() -> None:
+    pool = after(healthy("ab"), Reconfigured(service(monitors=(N,))), Reconfigured(service(0.75, (N,))))
+    assert [str(pool.servers[host].health) for host in "ab"] == ["up", "up"]
 
 
 def test_a_monitor_less_forgets_what_it_said() -> None:
