@@ -8,9 +8,8 @@ Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they 
 from __future__ import annotations
 
 import gc
-import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from grp import getgrnam
@@ -19,70 +18,35 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
+from pybal import checker
 from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
-from pybal.config.errors import Problem, shown
-from pybal.config.settings import BGPSettings, DriftPolicy, MonitorSettings, ServiceSettings, Settings
+from pybal.config.settings import DriftPolicy, Settings
 from pybal.control import commands
 from pybal.control.commands import Controls
 from pybal.control.listener import ControlSocket
-from pybal.controller import Controller
 from pybal.freeze import Freezer
 from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Alert, Service, Snapshot
-from pybal.monitors import kinds as monitors
-from pybal.monitors.base import Monitor, Plan
-from pybal.monitors.shared import Sharing
+from pybal.model import Alert, Snapshot
+from pybal.parts import Parts
 from pybal.resolve import Lookup, Resolver
+from pybal.services import Services
 from pybal.silence import Answer, CutOff
-from pybal.sources import kinds as sources
-from pybal.sources.guarded import GuardedSource
-from pybal.sources.kept import Kept
 from pybal.status import ipvs as kernel
 from pybal.status.bgp import BGP
-from pybal.status.listener import StatusFactory, listen
+from pybal.status.listener import StatusFactory
+from pybal.status.listening import Listening
 from pybal.status.metrics import Family
-from pybal.status.process import descriptors
 from pybal.status.site import Status
 from pybal.systemd import Notifier
 
-#: How long trouble of the checker itself stays an alert, in seconds.
-_RECENT = 60.0
-
-#: The share of the descriptors that may be in use before it is an alert.
-_MANY_DESCRIPTORS = 0.9
-
 #: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
 _SETTLED = 30.0
-
-
-def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
-    """Yield what is valid, but not to be had in this version or on this machine: to go on without it would be wrong."""
-    for peer in settings.bgp.peers if settings.bgp else ():
-        if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
-            found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
-            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a file that can be read")
-    if settings.control_group and not _is_group(settings.control_group):
-        yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "a group of this machine")
-    for refusal in sources.refusals(service.source for service in settings.services):
-        yield Problem(file, 0, *refusal)
-    for service in settings.services:
-        section = service.service.name
-        if service.source.scheme not in sources.SUPPORTED:
-            known = ", ".join(sorted(sources.SUPPORTED))
-            yield Problem(
-                file, service.line, section, "config", shown(service.source.url), f"a scheme of this version: {known}"
-            )
-        for monitor in service.monitors:
-            if unable := monitors.refusal(monitor):
-                yield Problem(file, service.line, section, *unable)
 
 
 class App:
@@ -108,13 +72,10 @@ class App:
         control: Path | None = None,
     ) -> None:
         self._settings = settings
-        self._state = state
         self._reactor = reactor
         self._backend = backend
-        self._random = random
         self._notifier = notifier
         self._engine = Engine(reactor)
-        self._sharing = Sharing(self._plan, self._engine)
         self._engine.cut_off = CutOff(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(backend, reactor, settled=self._changed)
@@ -126,10 +87,29 @@ class App:
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
         )
         self._freezer = Freezer(reactor, self._frozen)
-        self._announcing = self._bgp(settings.bgp, runtime) if settings.bgp else None
-        self._sources = {s.service.name: self._source(s) for s in settings.services}
-        self._controllers = {s.service.name: self._controller(s) for s in settings.services}
-        self._ports: list[IListeningPort] = []
+        self._announcing: Announcing | None = None
+        self._services = Services(
+            settings.services,
+            Parts(self._engine, reactor, random, state),
+            resolver=self._resolver,
+            reconciler=self._reconciler,
+            clock=reactor,
+            changed=self._changed,
+        )
+        if settings.bgp:
+            self._announcing = Announcing(
+                settings,
+                settings.bgp,
+                pool=lambda name: self._services[name].controller.pool,
+                verified=self._reconciler.verified,
+                reactor=reactor,
+                runtime=runtime,
+                state=state,
+                random=random,
+                frozen=lambda: self._freezer.frozen is not None,
+            )
+        factory = StatusFactory(self._status(), reactor, host_names={socket.gethostname()})
+        self._listening = Listening(reactor, factory)
         self._control = self._control_socket(control) if control else None
 
     def start(self) -> None:
@@ -139,16 +119,15 @@ class App:
         """
         if self._control:
             self._control.start()
-        self._listen()
-        held = self._reconciler.adopt(s.service for s in self._settings.services)
+        self._listening.open(self._settings.instrumentation)
+        held = self._services.adopt()
         if self._announcing:
             self._announcing.start()
         self._engine.start()
-        for name, controller in self._controllers.items():
-            controller.start(held[name])
+        self._services.start(held)
         self._audit.start()
         self._reactor.callLater(_SETTLED, _freeze)
-        self._notifier.ready(f"{len(self._controllers)} services")
+        self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
         """Stop everything in order: the routers first, for what they send is served on; the IPVS table stays as it is."""
@@ -158,52 +137,20 @@ class App:
         self._freezer.stop()
         if self._announcing:
             await self._announcing.stop()
-        for controller in self._controllers.values():
-            controller.stop()
+        self._services.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
-        for port in self._ports:
-            await maybeDeferred(port.stopListening)
+        await self._listening.close()
 
     def snapshot(self) -> Snapshot:
         """Return the state of all pools at this moment."""
+        controllers = {running.settings.service.name: running.controller for running in self._services}
         return Snapshot(
-            MappingProxyType({name: controller.pool for name, controller in self._controllers.items()}),
-            MappingProxyType({name: controller.could_not_depool for name, controller in self._controllers.items()}),
+            self._services.pools(),
+            MappingProxyType({name: controller.could_not_depool for name, controller in controllers.items()}),
             self._alerts(),
-        )
-
-    def _source(self, settings: ServiceSettings) -> GuardedSource:
-        name, source = settings.service.name, settings.source
-        kept = None if self._state is None else Kept(self._state, name, source.url)
-        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall)
-
-    def _controller(self, settings: ServiceSettings) -> Controller:
-        service = settings.service
-        plan = self._sharing.plan if settings.share_checks else self._plan
-        return Controller(
-            service,
-            self._sources[service.name],
-            self._resolver,
-            [plan(monitor, service) for monitor in settings.monitors],
-            want=partial(self._reconciler.want, service),
-            clock=self._reactor,
-            changed=self._changed,
-        )
-
-    def _bgp(self, bgp: BGPSettings, runtime: Path) -> Announcing:
-        return Announcing(
-            self._settings,
-            bgp,
-            pool=lambda name: self._controllers[name].pool,
-            verified=self._reconciler.verified,
-            reactor=self._reactor,
-            runtime=runtime,
-            state=self._state,
-            random=self._random,
-            frozen=lambda: self._freezer.frozen is not None,
         )
 
     def _control_socket(self, path: Path) -> ControlSocket:
@@ -213,7 +160,7 @@ class App:
             dry_run=self._settings.dry_run,
             snapshot=self.snapshot,
             bgp=self._announced,
-            monitors=self._monitors,
+            monitors=self._services.monitors,
             freezer=self._freezer,
             announcing=self._announcing,
         )
@@ -245,38 +192,24 @@ class App:
         sessions = tuple(announcing.sessions())
         return BGP(not self._settings.dry_run, announcing.verdicts, sessions, announcing.restarts)
 
-    def _plan(self, settings: MonitorSettings, service: Service) -> Plan:
-        return monitors.prepare(settings, service, engine=self._engine, random=self._random)
-
-    def _listen(self) -> None:
-        instrumentation = self._settings.instrumentation
-        if instrumentation is None:
-            return
-        status = Status(
+    def _status(self) -> Status:
+        return Status(
             clock=self._reactor,
             snapshot=self.snapshot,
-            monitors=self._monitors,
+            monitors=self._services.monitors,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
             audit=self._audit.findings,
-            decisions=lambda service: self._controllers[service].decisions,
-            monitors_of=lambda service, host: self._controllers[service].monitors_of(host),
+            decisions=lambda service: self._services[service].controller.decisions,
+            monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
             wall=_wall,
-            sources=self._sources.items,
+            sources=self._services.sources,
             families=self._families,
             bgp=self._announced,
         )
-        factory = StatusFactory(status, self._reactor, host_names={socket.gethostname()})
-        for ip in (*instrumentation.ips, *instrumentation.advertised_ips):
-            self._ports.append(listen(self._reactor, factory, ip, instrumentation.port))
-
-    def _monitors(self) -> Iterable[tuple[str, str, Monitor]]:
-        for name, controller in self._controllers.items():
-            for host, monitor in controller.monitors():
-                yield name, host, monitor
 
     def _answers(self) -> Iterator[Answer]:
-        for name, host, monitor in self._monitors():
+        for name, host, monitor in self._services.monitors():
             yield Answer(name, host, monitor.passed_at)
 
     def _say_of_checks(self, text: str) -> None:
@@ -284,26 +217,13 @@ class App:
 
     def _families(self) -> Iterator[Family]:
         """Yield the metrics of the daemon itself."""
-        engine = self._engine
-        yield Family("pybal_checks_total", "counter", "Checks made", (((), engine.checks),))
-        void = "Checks whose result said nothing of the server"
-        yield Family("pybal_checks_inconclusive_total", "counter", void, (((), engine.inconclusive),))
-        errors = [((("error", name),), count) for name, count in engine.local_errors.items()]
-        yield Family("pybal_checks_local_errors_total", "counter", "What local resources refused", errors)
-        yield Family("pybal_loop_lost_seconds_total", "counter", "How late the loop came in all", (((), engine.lost),))
-        wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lags()]
-        late = (
-            "Times the loop came to its checks, by how many seconds late: less than this, not less than the one before"
-        )
-        yield Family("pybal_loop_wakes_total", "counter", late, wakes)
-        cut_off = self._engine.cut_off
-        yield Family("pybal_cut_off", "gauge", "Whether nobody at all is heard", (((), cut_off.silence is not None),))
-        yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), cut_off.times),))
+        yield from checker.families(self._engine)
         frozen = self._freezer.frozen
         yield Family("pybal_frozen", "gauge", "Whether nothing is acted on", (((), frozen is not None),))
         left = max(0.0, frozen.until - self._reactor.seconds()) if frozen else 0.0
         yield Family("pybal_frozen_left_seconds", "gauge", "Time until the freeze ends by itself", (((), left),))
-        verified = [((("service", name),), self._reconciler.verified(name)) for name in self._controllers]
+        names = [running.settings.service.name for running in self._services]
+        verified = [((("service", name),), self._reconciler.verified(name)) for name in names]
         yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
         yield from kernel.families(self._audit.findings())
 
@@ -311,32 +231,13 @@ class App:
         if self._freezer.frozen:
             text = f"{self._freezer.frozen.text(self._reactor.seconds())}; IPVS and BGP stay as they are"
             yield Alert("", "frozen", text)
-        for controller in self._controllers.values():
-            yield from controller.alerts()
+        for running in self._services:
+            yield from running.controller.alerts()
         yield from self._reconciler.alerts()
         yield from self._audit.alerts()
         if self._announcing:
             yield from self._announcing.alerts()
-        silence = self._engine.cut_off.silence
-        if silence is not None:
-            yield Alert("", "checker", f"{silence.text(self._engine.seconds())}: we may be cut off")
-        used, most = descriptors()
-        if used > _MANY_DESCRIPTORS * most:
-            yield Alert("", "checker", f"{used} of {most} descriptors in use")
-        for trouble, at in self._engine.sick.items():
-            age = self._engine.seconds() - at
-            if age < _RECENT:
-                yield Alert(
-                    "", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers"
-                )
-
-
-def _is_group(name: str) -> bool:
-    try:
-        getgrnam(name)
-    except KeyError:
-        return False
-    return True
+        yield from checker.alerts(self._engine)
 
 
 def _wall() -> datetime:

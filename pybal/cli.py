@@ -22,13 +22,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
-from pybal.app import App, unsupported
+from pybal.app import App
 from pybal.bgp.drain import DrainError
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.describe import describe
-from pybal.config.errors import ConfigError, Problem
-from pybal.config.parse import parse
+from pybal.config.errors import ConfigError
 from pybal.config.settings import Settings
+from pybal.configuration import ConfigurationFile, unsupported
 from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
@@ -48,8 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_arguments(arguments)
     if options.command:
         return command(options, os.environ)
+    file = ConfigurationFile(
+        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun)
+    )
     try:
-        settings, warnings = _load(options.config)
+        loaded = file.read()
     except ConfigError as refused:
         for warning in refused.warnings:
             print("warning:", warning, file=sys.stderr)
@@ -58,19 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{options.config}: {error.strerror}", file=sys.stderr)
         return REFUSED
-    settings = replace(settings, dry_run=settings.dry_run or options.dryrun)
-    missing = list(unsupported(settings, options.config))
-    for problem in (*warnings, *missing):
-        print("warning:" if options.check_config or problem in warnings else "refused:", problem, file=sys.stderr)
+    missing = list(unsupported(loaded.settings, options.config))
+    for problem in (*loaded.warnings, *missing):
+        level = "warning:" if options.check_config or problem in loaded.warnings else "refused:"
+        print(level, problem, file=sys.stderr)
     if options.check_config:
-        print(describe(settings))
+        print(describe(loaded.settings))
         return OK
-    return REFUSED if missing else _run(settings, debug=options.debug)
-
-
-def _load(file: str) -> tuple[Settings, tuple[Problem, ...]]:
-    parsed = parse(Path(file).read_bytes(), file)
-    return parsed.settings, parsed.warnings
+    return REFUSED if missing else _run(loaded.settings, debug=options.debug)
 
 
 def _run(settings: Settings, *, debug: bool) -> int:
@@ -98,18 +96,19 @@ class _Run:
         return self._code
 
     def _start(self) -> None:
+        settings = self._settings
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(_no_reload))
         try:
             app = App(
-                self._settings,
+                settings,
                 reactor=self._reactor,
-                backend=backend(self._settings.ipvs_backend, dry_run=self._settings.dry_run),
+                backend=backend(settings.ipvs_backend, dry_run=settings.dry_run),
                 lookup=dns_lookup(self._reactor),
                 random=Random(),  # noqa: S311  # spreads checks, keeps no secret
                 notifier=Notifier(os.environ, self._reactor),
                 runtime=_runtime_directory(),
                 state=_state_directory(),
-                control=socket_of_daemon(self._settings.control_socket, os.environ),
+                control=socket_of_daemon(settings.control_socket, os.environ),
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=version("pybal"))

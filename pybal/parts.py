@@ -1,0 +1,50 @@
+"""Makes the pool sources and the monitors of services from their settings, with what all services have in common."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pybal.checks.engine import Engine
+from pybal.config.settings import MonitorSettings, ServiceSettings
+from pybal.model import Service
+from pybal.monitors import kinds as monitors
+from pybal.monitors.base import Plan
+from pybal.monitors.shared import Sharing
+from pybal.sources import kinds as sources
+from pybal.sources.guarded import GuardedSource
+from pybal.sources.kept import Kept
+
+
+class Parts:
+    """Makes the parts of services; see :class:`pybal.services.Parts`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        random: Random,
+        state: Path | None,
+    ) -> None:
+        self._engine = engine
+        self._reactor = reactor
+        self._random = random
+        self._state = state
+        self._sharing = Sharing(self._prepared, engine)
+
+    def source(self, settings: ServiceSettings) -> GuardedSource:
+        name, source = settings.service.name, settings.source
+        kept = None if self._state is None else Kept(self._state, name, source.url)
+        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall)
+
+    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> Plan:
+        return self._sharing.plan(monitor, service) if shared else self._prepared(monitor, service)
+
+    def _prepared(self, settings: MonitorSettings, service: Service) -> Plan:
+        return monitors.prepare(settings, service, engine=self._engine, random=self._random)
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)
