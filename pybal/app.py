@@ -25,7 +25,7 @@ from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, Settings
 from pybal.control import commands
-from pybal.control.commands import Controls
+from pybal.control.controls import Controls
 from pybal.control.listener import ControlSocket
 from pybal.freeze import Freezer
 from pybal.ipvs import render

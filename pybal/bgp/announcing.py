@@ -103,6 +103,11 @@ class Announcing:
         """How often ExaBGP was begun again."""
         return self._speaker.restarts
 
+    @property
+    def keeps(self) -> bool:
+        """Whether a drain can outlive the daemon."""
+        return self._kept is not None
+
     def start(self) -> None:
         """Begin the sessions, and decide. Raises SpeakerError or DrainError; it must be stopped even then."""
         if self._kept:

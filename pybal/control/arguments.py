@@ -70,6 +70,13 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     freeze.add_argument("--reason", metavar="TEXT", required=True, help="why, for the log and the alert")
     thaw = add("thaw", "end a freeze, and do at once what is wanted")
     thaw.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
+    drain = add("drain", "announce a VIP less, and after bgp-drain-wait no more")
+    drain.add_argument("vip", metavar="VIP", help="its address, the name of one of its services, or all")
+    drain.add_argument("--keep", action="store_true", help="also over a restart of the daemon")
+    drain.add_argument("--reason", metavar="TEXT", required=True, help="why, for the log and the alert")
+    undrain = add("undrain", "announce a VIP as before")
+    undrain.add_argument("vip", metavar="VIP", help="what was given to drain: an address, a service, or all")
+    undrain.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
 
 
 def _add_file(parser: argparse.ArgumentParser, default: str) -> None:

@@ -13,7 +13,7 @@ from pybal.control.client import NoAnswerError, ask
 from pybal.control.wire import FAILED, Request
 
 _SOCKET = "control.sock"
-_ARGUMENTS = ("duration",)
+_ARGUMENTS = ("duration", "vip", "keep")
 """The options of the command line that are arguments of a request."""
 
 

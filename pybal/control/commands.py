@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from pybal.bgp.announcing import Announcing
+from pybal.control.controls import Controls
+from pybal.control.drains import drain, undrain
 from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
 from pybal.control.wire import DONE, Answer, Request, RequestError
-from pybal.freeze import DEFAULT, LONGEST, Freezer
-from pybal.model import Snapshot
-from pybal.status.bgp import BGP
+from pybal.freeze import DEFAULT, LONGEST
 
 _LONGEST_SHOWN = 80
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Controls:
-    """What commands may ask and do.
-
-    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` gives those that run. ``announcing`` is
-    ``None`` without BGP.
-    """
-
-    clock: IReactorTime
-    started: float
-    dry_run: bool
-    snapshot: Callable[[], Snapshot]
-    bgp: Callable[[], BGP]
-    monitors: Callable[[], Iterable[object]]
-    freezer: Freezer
-    announcing: Announcing | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +88,8 @@ _COMMANDS: Mapping[str, _Command] = {
     "status": _Command(_status, acts=False),
     "freeze": _Command(_freeze, frozenset(("duration",)), wants_reason=True),
     "thaw": _Command(_thaw),
+    "drain": _Command(drain, frozenset(("vip", "keep")), wants_reason=True),
+    "undrain": _Command(undrain, frozenset(("vip",))),
 }
 
 

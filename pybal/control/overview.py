@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pybal.bgp.announce import Drain, Verdict
@@ -125,11 +125,6 @@ def drain_text(drain: Drain) -> str:
 def prefix(vip: Address | None) -> str:
     """Return a VIP as it is announced; ``None`` stands for all of them."""
     return "all VIPs" if vip is None else f"{vip}/{vip.max_prefixlen}"
-
-
-def services_of(pools: Iterable[Pool], vip: Address | None) -> list[str]:
-    """Return the names of the services of a VIP."""
-    return [pool.service.name for pool in pools if vip in (None, pool.service.vip)]
 
 
 def _alert(alert: Alert) -> str:

@@ -39,7 +39,7 @@ def json(bgp: BGP, now: float) -> JSON:
     return {
         "enabled": bgp.enabled,
         "restarts": bgp.restarts,
-        "vips": [_vip(verdict, now) for verdict in bgp.verdicts],
+        "vips": [vip_json(verdict, now) for verdict in bgp.verdicts],
         "peers": [_peer(session, now) for session in bgp.sessions],
     }
 
@@ -122,7 +122,8 @@ def _vip_families(verdicts: Sequence[Verdict], now: float) -> Iterator[Family]:
     yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs that are not announced, by reason", withheld)
 
 
-def _vip(verdict: Verdict, now: float) -> JSON:
+def vip_json(verdict: Verdict, now: float) -> JSON:
+    """Return the facts of one VIP; ``age`` is that of the last change, in seconds."""
     announcement = verdict.announcement
     return {
         "vip": str(verdict.vip),

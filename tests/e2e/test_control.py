@@ -143,6 +143,66 @@ def test_a_daemon_that_is_stopped_while_frozen_leaves_the_table_and_no_file(site
     assert not (site.directory / "control.sock").exists()
 
 
+@pytest.mark.parametrize("vip", ["192.0.2.1", "web", "all"])
+def test_a_drain_raises_the_med_and_withdraws_in_time_and_is_undone(site: Site, vip: str) -> None:
+    site.configure(CONF.replace("[web]", "bgp-drain-wait = 2\n[web]"), bgp="yes")
+    with daemon(site.directory, "-n", endpoint=site.endpoint) as running:
+        running.wait(lambda: "192.0.2.1/32 announced " in running.get("/v1/bgp"), "the announcement")
+        said = site.pybal("drain", vip, "--reason", "new kernel")
+        assert (said.returncode, said.stderr) == (0, "")
+        assert ", MED 4294967294: draining, " in said.stdout
+        running.wait(lambda: site.document("status")["services"][0]["why"] == "drained", "the withdrawal")
+        assert ": new kernel\n" in site.pybal("status").stdout
+        assert "drained (by " in running.get("/v1/alerts")
+        (drain,) = site.document("status")["drains"]
+        assert (drain["vip"], drain["reason"]) == (None if vip == "all" else "192.0.2.1", "new kernel")
+        said = site.pybal("undrain", vip, "--json")
+        (document,) = json.loads(said.stdout)["vips"]
+        assert (said.returncode, document["announced"], document["med"]) == (0, True, 0)
+        assert site.document("status")["drains"] == []
+        said = site.pybal("undrain", vip)
+        assert said.stdout.startswith("there was no drain of ")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_drain_survives_a_restart_only_if_asked_to(site: Site, keep: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(site.directory))
+    site.configure(bgp="yes")
+    for restarted in (False, True):
+        with daemon(site.directory, "-n", endpoint=site.endpoint) as running:
+            running.wait(lambda: "192.0.2.1/32" in running.get("/v1/bgp"), "the VIP known")
+            if not restarted:
+                site.pybal("drain", "web", "--reason", "new kernel", *(["--keep"] if keep else []))
+            drains = [drain["kept"] for drain in site.document("status")["drains"]]
+            assert drains == ([keep] if keep or not restarted else [])
+            assert running.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("bgp", "arguments", "why"),
+    [
+        ("no", ["web"], "nothing is announced: bgp is off in the configuration"),
+        ("yes", ["wbe"], "'wbe', wanted the address of a VIP, the name of a service, or all"),
+        (
+            "yes",
+            ["192.0.2.9"],
+            "192.0.2.9 is not announced by this configuration, wanted all or one of: 192.0.2.1",
+        ),
+        ("yes", ["web", "--keep"], "no state directory to keep a drain in: StateDirectory= of systemd gives one"),
+    ],
+)
+def test_a_drain_that_cannot_be_is_refused(
+    site: Site, bgp: str, arguments: list[str], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    site.configure(bgp=bgp)
+    with daemon(site.directory, "-n", endpoint=site.endpoint) as running:
+        running.wait(lambda: site.pybal("status").returncode == 0, "the daemon")
+        said = site.pybal("drain", *arguments, "--reason", "new kernel")
+        assert (said.returncode, said.stdout, said.stderr) == (1, "", f"pybal: {why}\n")
+        assert site.document("status")["drains"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
