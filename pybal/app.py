@@ -163,6 +163,8 @@ class App:
             monitors=self._services.monitors,
             freezer=self._freezer,
             announcing=self._announcing,
+            reconciler=self._reconciler,
+            ipvs=self._backend,
         )
         group = self._settings.control_group
         return ControlSocket(

@@ -77,6 +77,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     undrain = add("undrain", "announce a VIP as before")
     undrain.add_argument("vip", metavar="VIP", help="what was given to drain: an address, a service, or all")
     undrain.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
+    add("diff", "compare what IPVS holds with what is wanted of it now")
 
 
 def _add_file(parser: argparse.ArgumentParser, default: str) -> None:

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from pybal.control.controls import Controls
 from pybal.control.drains import drain, undrain
+from pybal.control.kernel import Compared, Difference
 from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
-from pybal.control.wire import DONE, Answer, Request, RequestError
+from pybal.control.wire import DIFFERENT, DONE, Answer, Request, RequestError
 from pybal.freeze import DEFAULT, LONGEST
+from pybal.ipvs.backend import BackendError
 
 _LONGEST_SHOWN = 80
 
@@ -84,12 +87,34 @@ async def _thaw(controls: Controls, _request: Request, _caller: Caller) -> Answe
     return Answer(DONE, text, {"frozen": None})
 
 
+async def _diff(controls: Controls, _request: Request, _caller: Caller) -> Answer:
+    reconciler = controls.reconciler
+    troubles = {alert.service: alert.text for alert in reconciler.alerts()}
+    unknown = "frozen" if reconciler.frozen else ""
+    compared = []
+    try:
+        foreign = [service.key for service in controls.ipvs.services() if not reconciler.owns(service.key)]
+        for key in reconciler.intents():
+            # One in a turn of the loop, which a whole table would hold up.
+            await deferLater(controls.clock, 0)
+            if intent := reconciler.intent(key):
+                name, held = intent.service.name, controls.ipvs.read(key)
+                compared.append(Compared(name, intent.entry, held, troubles.get(name, unknown)))
+    except BackendError as error:
+        raise RequestError(f"IPVS cannot be read: {error}") from error
+    known = {service.name for service in compared}
+    waiting = [name for name in controls.snapshot().pools if name not in known]
+    difference = Difference(compared, waiting, foreign)
+    return Answer(DIFFERENT if difference else DONE, difference.text(), difference.document())
+
+
 _COMMANDS: Mapping[str, _Command] = {
     "status": _Command(_status, acts=False),
     "freeze": _Command(_freeze, frozenset(("duration",)), wants_reason=True),
     "thaw": _Command(_thaw),
     "drain": _Command(drain, frozenset(("vip", "keep")), wants_reason=True),
     "undrain": _Command(undrain, frozenset(("vip",))),
+    "diff": _Command(_diff, acts=False),
 }
 
 

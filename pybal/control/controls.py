@@ -9,6 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.bgp.announcing import Announcing
 from pybal.freeze import Freezer
+from pybal.ipvs.backend import Backend
+from pybal.ipvs.reconcile import Reconciler
 from pybal.model import Snapshot
 from pybal.status.bgp import BGP
 
@@ -18,7 +20,7 @@ class Controls:
     """What commands may ask and do.
 
     ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` gives those that run. ``announcing`` is
-    ``None`` without BGP.
+    ``None`` without BGP. ``ipvs`` is where the table lives that ``reconciler`` writes.
     """
 
     clock: IReactorTime
@@ -29,3 +31,5 @@ class Controls:
     monitors: Callable[[], Iterable[object]]
     freezer: Freezer
     announcing: Announcing | None
+    reconciler: Reconciler
+    ipvs: Backend

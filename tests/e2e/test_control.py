@@ -143,6 +143,24 @@ def test_a_daemon_that_is_stopped_while_frozen_leaves_the_table_and_no_file(site
     assert not (site.directory / "control.sock").exists()
 
 
+def test_diff_says_what_is_wanted_and_not_there_and_exits_with_2(site: Site, running: Daemon) -> None:
+    said = site.pybal("diff")
+    assert (said.returncode, said.stdout, said.stderr) == (0, "1 of 1 services as wanted\n", "")
+    site.pybal("freeze", "--reason", "new switch")
+    site.servers[HOSTS[0]].stop()
+    running.wait(lambda: site.pybal("diff").returncode == 2, "a difference")
+    assert site.pybal("diff").stdout.splitlines() == [
+        "~ service web: frozen",
+        f"    ipvsadm -d -t 192.0.2.1:{site.port} -r {HOSTS[0]}:{site.port}",
+        "0 of 1 services as wanted",
+    ]
+    (web,) = site.document("diff")["services"]
+    assert web["ipvsadm"] == [f"-d -t 192.0.2.1:{site.port} -r {HOSTS[0]}:{site.port}"]
+    assert web["intent"] != web["kernel"]
+    site.pybal("thaw")
+    running.wait(lambda: site.pybal("diff").returncode == 0, "no difference")
+
+
 @pytest.mark.parametrize("vip", ["192.0.2.1", "web", "all"])
 def test_a_drain_raises_the_med_and_withdraws_in_time_and_is_undone(site: Site, vip: str) -> None:
     site.configure(CONF.replace("[web]", "bgp-drain-wait = 2\n[web]"), bgp="yes")
