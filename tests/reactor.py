@@ -14,19 +14,29 @@ T = TypeVar("T")
 
 
 class SteppedReactor(EPollReactor):
-    """A reactor with real sockets whose time goes by only as a test says: ``advance`` it like a Clock."""
+    """A reactor with real sockets whose time goes by only as a test says: ``advance`` it like a Clock.
 
-    def __init__(self) -> None:
+    Time stands still for as long as ``busy`` says that a server has still to answer.
+    """
+
+    def __init__(self, busy: Callable[[], bool] = lambda: False) -> None:
         self._now = 0.0
+        self._busy = busy
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
 
     def seconds(self) -> float:
         return self._now
 
     def advance(self, seconds: float, step: float = 0.05) -> None:
-        """Let time go by in steps; after each one what the sockets have is taken."""
+        """Let time go by in steps; after each one what the sockets have is taken. TimeoutError after 20 busy seconds."""
         end = self._now + seconds
+        limit = time.monotonic() + 20.0
+        self.iterate(0)
         while self._now < end:
+            while self._busy():
+                self.iterate(0.001)
+                if time.monotonic() > limit:
+                    raise TimeoutError("still no answer")
             self._now = min(self._now + step, end)
             self.iterate(0)
 
