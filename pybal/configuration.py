@@ -48,7 +48,7 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
         yield Problem(file, 0, *refusal)
     for service in settings.services:
         section = service.service.name
-        if service.source.scheme not in sources.SUPPORTED:
+        if sources.kind_of(service.source) not in sources.SUPPORTED:
             known = ", ".join(sorted(sources.SUPPORTED))
             yield Problem(
                 file, service.line, section, "config", shown(service.source.url), f"a scheme of this version: {known}"

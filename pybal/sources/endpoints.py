@@ -99,7 +99,7 @@ class Endpoints:
 
     async def current(self) -> Endpoint:
         """Return the member whose turn it is. Raises :class:`SourceError` while DNS names none."""
-        if self._domain and self._exhausted:
+        if self._domain and self.exhausted:
             try:
                 found = await self._discovered()
             except SourceError:
@@ -119,13 +119,13 @@ class Endpoints:
         """Give the turn to the next; return how many seconds to wait before."""
         self._turn += 1
         self._failures += 1
-        if not self._exhausted:
+        if not self.exhausted:
             return SOON * self._random.random()
         pause, self._pause = self._pause, min(self._pause * _FACTOR, LONGEST_PAUSE)
         return pause * (1 - _JITTER * self._random.random())
 
     @property
-    def _exhausted(self) -> bool:
+    def exhausted(self) -> bool:
         """Whether all members have failed since one was good, or none is known."""
         return not self._known or (self._failures > 0 and self._failures % len(self._known) == 0)
 

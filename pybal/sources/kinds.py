@@ -1,4 +1,4 @@
-"""The kinds of pool source, by the scheme of the URL in ``config``."""
+"""The kinds of pool source, by the URL in ``config``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from pybal.config.access import server_of
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.sources import credentials, trust
 from pybal.sources.base import Source
+from pybal.sources.etcd3 import Etcd3Source
 from pybal.sources.file import FileSource
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kept import Kept
 from pybal.sources.srv import SRVSource
 
-#: What makes a source of each scheme.
-SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType({"file": FileSource, "dns+srv": SRVSource})
+#: What makes a source of each kind.
+SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
+    {"file": FileSource, "dns+srv": SRVSource, "etcd?api=3": Etcd3Source}
+)
 
 
 class Refusal(NamedTuple):
@@ -39,6 +42,12 @@ def refusals(settings: Iterable[SourceSettings]) -> Iterator[Refusal]:
             yield Refusal(" ".join(server), unusable.option, unusable.found, unusable.wanted)
 
 
+def kind_of(settings: SourceSettings) -> str:
+    """Return the key in :data:`SUPPORTED`, if it is there: the scheme, and for etcd the options after the path."""
+    query = settings.url.partition("?")[2] if settings.scheme == "etcd" else ""
+    return f"{settings.scheme}?{query}" if query else settings.scheme
+
+
 def build(
     settings: SourceSettings,
     kept: Kept | None = None,
@@ -49,7 +58,7 @@ def build(
 ) -> GuardedSource:
     """Return the source that ``settings`` are of, under guard and not started yet; see :class:`GuardedSource`.
 
-    Its scheme must be one of :data:`SUPPORTED`. ``random`` spreads polls over time.
+    Its kind must be one of :data:`SUPPORTED`. ``random`` spreads polls over time.
     """
-    source = SUPPORTED[settings.scheme](settings, reactor=reactor, random=random)
+    source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random)
     return GuardedSource(source, settings, kept, clock=reactor, wall=wall)

@@ -1,0 +1,27 @@
+"""Which kind of pool source a URL stands for, and what of it is not to be had."""
+
+from __future__ import annotations
+
+import pytest
+
+from pybal.config.settings import SourceSettings
+from pybal.sources.kinds import SUPPORTED, kind_of
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("file:///etc/pybal/pool?api=3", "file"),
+        ("dns+srv://_web._tcp.example", "dns+srv"),
+        ("etcd://conf1:2379/pools/web", "etcd"),
+        ("ETCD://conf1:2379/pools/web?api=3", "etcd?api=3"),
+        ("etcd://conf1:2379/pools/web?api=4", "etcd?api=4"),
+    ],
+)
+def test_the_kind_is_the_scheme_and_for_etcd_the_version(url: str, kind: str) -> None:
+    assert kind_of(SourceSettings(url)) == kind
+
+
+def test_a_version_of_etcd_that_nobody_knows_is_none_of_those_that_there_are() -> None:
+    assert "etcd?api=3" in SUPPORTED
+    assert "etcd?api=4" not in SUPPORTED
