@@ -76,7 +76,8 @@ def test_every_session_is_established_once_and_nothing_is_amiss(scene: Scene) ->
     sessions = scene.balancer.sessions().values()
     assert [s for s in sessions if s.entered[SessionState.ESTABLISHED] != 1 or s.refused or s.repairs] == []
     assert [s for s in sessions if set(s.on_wire) != set(ALL) or s.wanted != len(ALL)] == []
-    assert scene.balancer.alerts() == []
+    # 4.2 does not look at the TTL, and that is said of all peers together.
+    assert [text for text in scene.balancer.alerts() if "TTL" not in text] == []
 
 
 def test_a_change_and_a_withdrawal_reach_every_router(scene: Scene) -> None:
