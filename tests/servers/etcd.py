@@ -22,6 +22,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.servers.process import PATIENCE, Server, accepts, free_ports, program
+from tests.servers.relay import Relay
 
 PASSWORD = "s3cr3t"  # of users that the tests make
 
@@ -68,6 +69,11 @@ class Etcd:
             form = "application/x-www-form-urlencoded"
             return self._call(path, method, urllib.parse.urlencode(fields).encode(), form)
         return self._call(f"{path}?{urllib.parse.urlencode(fields)}", method)
+
+    def index(self) -> int:
+        """Return the number of the last change by version 2."""
+        with urllib.request.urlopen(f"{self.url}/v2/keys/", timeout=PATIENCE) as answer:
+            return int(answer.headers["X-Etcd-Index"])
 
     def v3(self, call: str, **body: object) -> Any:
         """Call the gateway of version 3: ``v3("kv/put", key=b"/a", value=b"1")``; bytes go as base64."""
@@ -142,24 +148,27 @@ def etcd(
 
 
 class Cluster:
-    """Three members on loopback: ``with Cluster(directory) as cluster``."""
+    """Three members on loopback, which reach each other over relays: ``with Cluster(directory) as cluster``."""
 
     def __init__(self, directory: Path, *, path: str = "", options: Sequence[str] = ()) -> None:
         ports = free_ports(6)
         names = ("a", "b", "c")
         peers = dict(zip(names, ports[3:], strict=True))
-        whole = ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in peers.items())
-        self.members = []
+        self._relays = {name: Relay(port) for name, port in peers.items()}
+        whole = ",".join(f"{name}=http://127.0.0.1:{relay.port}" for name, relay in self._relays.items())
+        self.members: list[Etcd] = []
         for name, port in zip(names, ports, strict=False):
             home = directory / name
             home.mkdir()
-            command = _command(path or debian(), home, whole, name, peers[name])
+            command = _command(path or debian(), home, whole, name, peers[name], advertised=self._relays[name].port)
             server = Server((*command, *_listen("http", port), *options), home, partial(accepts, port))
             self.members.append(Etcd(server, port, name))
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         try:
+            for relay in self._relays.values():
+                self._stack.enter_context(relay)
             for member in self.members:
                 self._stack.enter_context(member.server)
             self.wait()
@@ -171,6 +180,9 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for member in self.members:
+            # In order the last ones would wait for each other.
+            member.server.kill()
         self._stack.close()
 
     def wait(self, members: Sequence[Etcd] = ()) -> None:
@@ -180,6 +192,16 @@ class Cluster:
             assert time.monotonic() < deadline, "no leader"
             time.sleep(0.02)
 
+    def isolate(self, member: Etcd) -> None:
+        """Lose whatever it and the others say to each other, without a word."""
+        identity = member.v3("maintenance/status")["header"]["member_id"]
+        sender = b"X-Server-From: %x\r\n" % int(identity)
+        for name, relay in self._relays.items():
+            if name == member.name:
+                relay.hang()
+            else:
+                relay.loses = lambda head: sender in head
+
     def leader(self) -> Etcd:
         """Return the member that leads."""
         status = {member.name: member.v3("maintenance/status") for member in self.members}
@@ -187,14 +209,14 @@ class Cluster:
         return by_id[status[self.members[0].name]["leader"]]
 
 
-def _command(path: str, directory: Path, cluster: str, name: str, peer: int) -> Sequence[str]:
+def _command(path: str, directory: Path, cluster: str, name: str, peer: int, *, advertised: int = 0) -> Sequence[str]:
     return (
         path,
         "--enable-v2",
         f"--name={name}",
         f"--data-dir={directory}/data",
         f"--listen-peer-urls=http://127.0.0.1:{peer}",
-        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{advertised or peer}",
         f"--initial-cluster={cluster}",
         # Shorter than the default: the tests wait for elections.
         "--heartbeat-interval=50",
