@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from twisted.internet.ssl import (
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from pybal.checks import tls
 from pybal.config.settings import AccessSettings
 from pybal.sources.base import SourceError, Trouble
 
@@ -64,6 +66,19 @@ class Trust:
         if host not in self._made:
             self._made[host] = _creator(host, access)
         return self._made[host]
+
+
+def context(access: AccessSettings) -> ssl.SSLContext:
+    """Return what makes the connections of a library that uses Python's own TLS. Raises :class:`SourceError`."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        tls.verify(made, access.ca, name=True)
+        if access.certificate:
+            # With a password that is wrong: without any, OpenSSL would ask the terminal for it.
+            made.load_cert_chain(access.certificate, access.key, "")
+    except OSError as error:
+        raise refusal(access) or SourceError(f"TLS: {error}", Trouble.UNREACHABLE) from None
+    return made
 
 
 def refusal(access: AccessSettings) -> Unusable | None:
