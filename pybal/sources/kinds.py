@@ -12,6 +12,7 @@ from pybal.config.access import server_of
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.sources import credentials, trust
 from pybal.sources.base import Source
+from pybal.sources.etcd2 import Etcd2Source
 from pybal.sources.etcd3 import Etcd3Source
 from pybal.sources.file import FileSource
 from pybal.sources.guarded import GuardedSource
@@ -20,7 +21,13 @@ from pybal.sources.srv import SRVSource
 
 #: What makes a source of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
-    {"file": FileSource, "dns+srv": SRVSource, "etcd?api=3": Etcd3Source}
+    {
+        "file": FileSource,
+        "dns+srv": SRVSource,
+        "etcd": Etcd2Source,
+        "etcd?api=2": Etcd2Source,
+        "etcd?api=3": Etcd3Source,
+    }
 )
 
 

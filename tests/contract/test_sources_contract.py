@@ -24,6 +24,7 @@ from pybal.sources.base import Source, SourceError
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kinds import build
 from pybal.sources.srv import LAST_RETRY, SRVSource
+from tests.contract.sources_etcd2 import Etcd2
 from tests.contract.sources_etcd3 import Etcd3
 from tests.nameserver import NameServer, answer
 from tests.reactor import SteppedReactor
@@ -189,7 +190,7 @@ class SRV:
         self._server.answers = lambda query: [answer(query, records=found)]
 
 
-HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, Etcd3)
+HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, Etcd2, Etcd3)
 
 
 class Rig:
