@@ -1,0 +1,123 @@
+"""Which services of the table are ours: a file in the runtime directory, which lives as long as the kernel's table does.
+
+A service is entered before it is first written to the table, and struck out once it is gone from it: after a crash at any
+point there may be an entry without a service, but never a service of ours without an entry. The file is replaced as a
+whole and believed only when all of it is understood::
+
+    {"version": 1, "services": [{"name": "web", "protocol": 6, "address": "10.2.1.1", "port": 80},
+                                {"name": "mark 7", "mark": 7, "ipv6": false}]}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeGuard
+
+from twisted.logger import Logger
+
+from pybal.ipvs.model import MAX_U32, Key, Mark, ServiceKey
+
+VERSION = 1
+
+
+class Ledger:
+    """The names of our services by key, as ``file`` holds them; with ``None`` they are kept in memory only.
+
+    What is wrong with the file is never fatal. If it cannot be understood, nothing but what is entered from now on is
+    ours. ``dry_run`` reads it and does not write it.
+    """
+
+    _log = Logger()
+
+    def __init__(self, file: Path | None = None, *, dry_run: bool = False) -> None:
+        self.problem = ""
+        """Why the file does not hold what it should; empty if it does."""
+        self._file = file
+        self._dry_run = dry_run
+        self._names: dict[ServiceKey, str] = {}
+        if file is not None:
+            self._read(file)
+
+    @property
+    def names(self) -> Mapping[ServiceKey, str]:
+        """The names that our services had in the configuration."""
+        return MappingProxyType(self._names)
+
+    def enter(self, names: Mapping[ServiceKey, str]) -> None:
+        """Enter services that are going to be written, before they are."""
+        self._change(lambda: self._names.update(names))
+
+    def strike(self, keys: Iterable[ServiceKey]) -> None:
+        """Strike out services that are gone from the table."""
+        gone = set(keys)
+        self._change(lambda: [self._names.pop(key, None) for key in gone])
+
+    def _change(self, change: Callable[[], object]) -> None:
+        before = dict(self._names)
+        change()
+        if self._file is not None and not self._dry_run and (before != self._names or self.problem):
+            self._write(self._file)
+
+    def _read(self, file: Path) -> None:
+        try:
+            self._names = dict(map(_decoded, _entries(json.loads(file.read_bytes()))))
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            reason = error.strerror if isinstance(error, OSError) else f"not what was written there: {error}"
+            self.problem = f"{file}: {reason}"
+            text = "It is not known which services of IPVS are ours beside those of the configuration: {reason}"
+            self._log.error(text, reason=self.problem)
+
+    def _write(self, file: Path) -> None:
+        document = {"version": VERSION, "services": [{"name": n, **_encoded(k)} for k, n in self._names.items()]}
+        beside = file.with_name(f"{file.name}.new")
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            beside.write_text(json.dumps(document), encoding="utf-8")
+            beside.replace(file)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                beside.unlink()
+            problem = f"{file}: {error.strerror}"
+            if problem != self.problem:
+                self._log.error("It cannot be written down which services of IPVS are ours: {reason}", reason=problem)
+            self.problem = problem
+        else:
+            self.problem = ""
+
+
+def _encoded(key: ServiceKey) -> dict[str, object]:
+    if isinstance(key, Mark):
+        return {"mark": key.mark, "ipv6": key.ipv6}
+    return {"protocol": key.protocol, "address": str(key.address), "port": key.port}
+
+
+def _entries(document: object) -> list[object]:
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise ValueError(f"no ledger of version {VERSION}")
+    entries = document["services"]
+    if not isinstance(entries, list):
+        raise TypeError("services are not a list")
+    return entries
+
+
+def _decoded(entry: object) -> tuple[ServiceKey, str]:
+    match entry:
+        case {"name": str(name), "protocol": protocol, "address": str(address), "port": port, **rest}:
+            if not rest and _below(256, protocol) and _below(65536, port):
+                return Key(protocol, ip_address(address), port), name
+        case {"name": str(name), "mark": mark, "ipv6": bool(ipv6), **rest}:
+            if not rest and _below(MAX_U32 + 1, mark):
+                return Mark(mark, ipv6), name
+    raise ValueError(f"service {entry!r}")
+
+
+def _below(limit: int, number: object) -> TypeGuard[int]:
+    # A bool is an int, too.
+    return type(number) is int and 0 <= number < limit

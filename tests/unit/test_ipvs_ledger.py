@@ -1,0 +1,160 @@
+"""The ledger of our services: what it keeps, and what it makes of garbage and of a directory that fails it."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.logger import capturedLogs, formatEvent
+
+from pybal.ipvs.ledger import Ledger
+from pybal.ipvs.model import SCTP, TCP, Key, Mark, ServiceKey
+
+WEB = Key(TCP, IPv4Address("10.2.1.1"), 80)
+NAMES: dict[ServiceKey, str] = {
+    WEB: "web",
+    Key(TCP, IPv6Address("fd00:2::1"), 80): "web six",
+    Key(SCTP, IPv4Address("10.2.1.1"), 80): "sctp 10.2.1.1:80",
+    Mark(7): "mark 7",
+    Mark(7, ipv6=True): "",
+}
+
+
+GOOD = '{"name": "web", "protocol": 6, "address": "10.2.1.1", "port": 80}'
+
+
+def in_a_ledger(service: object) -> str:
+    """Return a file with this service beside a good one."""
+    return f'{{"version": 1, "services": [{GOOD}, {json.dumps(service)}]}}'
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "ipvs-services.json"
+
+
+def test_what_is_entered_is_known_to_the_next_process(file: Path) -> None:
+    Ledger(file).enter(NAMES)
+    assert Ledger(file).names == NAMES
+    assert [path.name for path in file.parent.iterdir()] == ["ipvs-services.json"]
+
+
+def test_what_is_struck_out_is_not(file: Path) -> None:
+    ledger = Ledger(file)
+    ledger.enter(NAMES)
+    ledger.strike([WEB, Key(TCP, IPv4Address("10.2.1.9"), 80)])
+    assert Ledger(file).names == {key: name for key, name in NAMES.items() if key != WEB}
+
+
+def test_the_file_is_replaced_as_a_whole(file: Path) -> None:
+    ledger = Ledger(file)
+    ledger.enter(NAMES)
+    before = file.read_text()
+    with file.open() as old:
+        ledger.strike([WEB])
+        assert old.read() == before
+    assert file.read_text() != before
+
+
+def test_the_directory_is_made_for_us_alone(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "pybal" / "ipvs-services.json"
+    assert Ledger(file).names == {}
+    Ledger(file).enter(NAMES)
+    assert Ledger(file).names == NAMES
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_is_known_already_is_not_written_again(file: Path) -> None:
+    ledger = Ledger(file)
+    ledger.enter(NAMES)
+    file.unlink()
+    ledger.enter({WEB: "web"})
+    ledger.strike([])
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "Expecting value: line 1 column 1 (char 0)"),
+        ("[]", "no ledger of version 1"),
+        (f'{{"version": 2, "services": [{GOOD}]}}', "no ledger of version 1"),
+        ('{"version": 1}', "'services'"),
+        (f'{{"version": 1, "services": {GOOD}}}', "services are not a list"),
+        (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1.1"}), "service {'name': 'web', "),
+        (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1", "port": 80}), "'10.2.1' does not appear"),
+        (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1.1", "port": 65536}), "service {'name': 'web', "),
+        (in_a_ledger({"name": "web", "protocol": 256, "address": "10.2.1.1", "port": 80}), "service {'name': 'web', "),
+        (in_a_ledger({"name": "", "mark": True, "ipv6": False}), "service {'name': '', 'mark': True, "),
+        (in_a_ledger({"name": "", "mark": 7, "ipv6": 0}), "service {'name': '', 'mark': 7, "),
+        (in_a_ledger({"name": "", "mark": 7, "ipv6": False, "port": 80}), "service {'name': '', 'mark': 7, "),
+    ],
+)
+def test_of_a_file_that_is_not_understood_nothing_is_believed_and_it_is_said(
+    file: Path, text: str, reason: str
+) -> None:
+    file.write_text(text)
+    with capturedLogs() as events:
+        ledger = Ledger(file)
+    assert ledger.names == {}
+    assert ledger.problem.startswith(f"{file}: not what was written there: {reason}")
+    assert [formatEvent(event) for event in events] == [
+        f"It is not known which services of IPVS are ours beside those of the configuration: {ledger.problem}"
+    ]
+    ledger.enter({WEB: "web"})
+    assert ledger.problem == ""
+    assert Ledger(file).names == {WEB: "web"}
+
+
+@given(st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode))
+def test_no_garbage_is_fatal(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
+    file = tmp_path_factory.getbasetemp() / "garbage.json"
+    file.write_bytes(garbage)
+    ledger = Ledger(file)
+    assert (ledger.names, bool(ledger.problem)) == ({}, True)
+
+
+def test_a_nesting_too_deep_for_the_parser_is_garbage(file: Path) -> None:
+    file.write_text("[" * 100_000)
+    assert Ledger(file).problem.startswith(f"{file}: not what was written there: ")
+
+
+def test_a_ledger_that_cannot_be_read_is_a_problem(file: Path) -> None:
+    file.mkdir()
+    assert Ledger(file).problem == f"{file}: Is a directory"
+
+
+def test_a_write_that_fails_is_said_once_and_tried_again_with_each_change(file: Path) -> None:
+    ledger = Ledger(file)
+    file.mkdir()
+    with capturedLogs() as events:
+        ledger.enter({WEB: "web"})
+        ledger.enter({WEB: "web"})
+    assert [formatEvent(event) for event in events] == [
+        f"It cannot be written down which services of IPVS are ours: {file}: Is a directory"
+    ]
+    assert ledger.problem == f"{file}: Is a directory"
+    assert ledger.names == {WEB: "web"}
+    assert [path.name for path in file.parent.iterdir()] == ["ipvs-services.json"]
+    file.rmdir()
+    ledger.enter({})
+    assert ledger.problem == ""
+    assert Ledger(file).names == {WEB: "web"}
+
+
+def test_a_dry_run_reads_and_does_not_write(file: Path) -> None:
+    Ledger(file).enter(NAMES)
+    dry = Ledger(file, dry_run=True)
+    dry.strike([WEB])
+    assert WEB not in dry.names
+    assert Ledger(file).names == NAMES
+
+
+def test_without_a_file_it_is_kept_in_memory() -> None:
+    ledger = Ledger()
+    ledger.enter(NAMES)
+    assert (ledger.names, ledger.problem) == (NAMES, "")
