@@ -1,7 +1,8 @@
 """The composition root: builds every part from the settings, wires them, starts and stops them in order.
 
-Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted; the BGP sessions
-begin, with nothing to say before services are checked and the kernel is verified; then sources, names and checks begin.
+Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted, and what is ours
+there but no longer in the configuration is retired; the BGP sessions begin, with nothing to say before services are
+checked and the kernel is verified; then sources, names and checks begin.
 Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the endpoints close last.
 """
 
@@ -23,7 +24,7 @@ from twisted.logger import Logger
 from pybal import checker
 from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
-from pybal.config.settings import DriftPolicy, Settings
+from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
 from pybal.control import commands
 from pybal.control.controls import Controls
 from pybal.control.listener import ControlSocket
@@ -31,6 +32,7 @@ from pybal.freeze import Freezer
 from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
+from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.reconcile import Reconciler
 from pybal.model import Alert, Snapshot
 from pybal.parts import Parts
@@ -78,13 +80,20 @@ class App:
         self._engine = Engine(reactor)
         self._engine.cut_off = CutOff(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
-        self._reconciler = Reconciler(backend, reactor, settled=self._changed)
+        self._reconciler = Reconciler(
+            backend,
+            reactor,
+            ledger=_ledger(settings, runtime),
+            grace=settings.ipvs.remove_grace,
+            settled=self._changed,
+        )
         self._audit = Audit(
             self._reconciler,
             backend,
             reactor,
             interval=settings.ipvs.audit_interval,
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
+            exclusive=settings.ipvs.exclusive,
         )
         self._freezer = Freezer(reactor, self._frozen)
         self._announcing: Announcing | None = None
@@ -121,6 +130,7 @@ class App:
             self._control.start()
         self._listening.open(self._settings.instrumentation)
         held = self._services.adopt()
+        self._reconciler.retire_leftovers()
         if self._announcing:
             self._announcing.start()
         self._engine.start()
@@ -240,6 +250,12 @@ class App:
         if self._announcing:
             yield from self._announcing.alerts()
         yield from checker.alerts(self._engine)
+
+
+def _ledger(settings: Settings, runtime: Path) -> Ledger:
+    """Return the ledger of the kernel's table; a table in memory ends with us, and so does its ledger."""
+    kept = settings.ipvs_backend is not IPVSBackend.MEMORY
+    return Ledger(runtime / "ipvs-services.json" if kept else None, dry_run=settings.dry_run)
 
 
 def _wall() -> datetime:

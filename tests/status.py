@@ -108,7 +108,7 @@ def status(
         monitors=lambda: monitors,
         ipvs_text=lambda: "-A -t 10.2.2.1:80 -s wrr\n",
         ipvs_json=lambda: [{"vip": "10.2.2.1"}],
-        audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, ()),
+        audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, (), {}),
         decisions=lambda _service: decisions,
         monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],
         wall=lambda: WALL,

@@ -95,6 +95,8 @@ def _ipvs(options: Options) -> IPVSSettings:
     return IPVSSettings(
         audit_interval=options.get("ipvs-audit-interval", seconds, 15.0),
         drift=DriftPolicy(options.get("ipvs-drift", _drift, DriftPolicy.REPAIR)),
+        remove_grace=options.get("ipvs-remove-grace", pause, 30.0),
+        exclusive=options.get("ipvs-exclusive", boolean, False),
     )
 
 

@@ -347,10 +347,16 @@ class InstrumentationSettings:
 
 @dataclass(frozen=True, slots=True)
 class IPVSSettings:
-    """How the IPVS table is kept: audited every ``audit_interval`` seconds."""
+    """How the IPVS table is kept: audited every ``audit_interval`` seconds.
+
+    A service that leaves is drained for ``remove_grace`` seconds, then deleted. ``exclusive`` says that all that is in
+    the table is ours, and what we do not want leaves.
+    """
 
     audit_interval: float = 15.0
     drift: DriftPolicy = DriftPolicy.REPAIR
+    remove_grace: float = 30.0
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)

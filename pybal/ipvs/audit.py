@@ -16,8 +16,9 @@ from twisted.logger import Logger
 
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.disputes import Disputes
+from pybal.ipvs.goal import Intent, Retired
 from pybal.ipvs.model import Command, Entry, Op, ServiceKey
-from pybal.ipvs.reconcile import Intent, Reconciler
+from pybal.ipvs.reconcile import Reconciler
 from pybal.ipvs.render import operation, place
 from pybal.model import Alert
 
@@ -67,24 +68,34 @@ class Findings:
     intents: Mapping[ServiceKey, Intent]
     sights: Mapping[ServiceKey, Sight]
     foreign: Collection[ServiceKey]
+    retired: Mapping[ServiceKey, Retired]
 
 
 class Audit:
     """Compares what ``backend`` holds with what ``reconciler`` left there; with ``repairs`` has it made so again.
 
-    Services of others are named in an alert and not touched. While the reconciler is frozen drift is only reported.
+    Services of others are named in an alert and not touched; if we are ``exclusive``, they are retired.
+    While the reconciler is frozen drift is only reported.
     """
 
     _log = Logger()
 
     def __init__(
-        self, reconciler: Reconciler, backend: Backend, clock: IReactorTime, *, interval: float, repairs: bool
+        self,
+        reconciler: Reconciler,
+        backend: Backend,
+        clock: IReactorTime,
+        *,
+        interval: float,
+        repairs: bool,
+        exclusive: bool = False,
     ) -> None:
         self._reconciler = reconciler
         self._backend = backend
         self._clock = clock
         self._interval = interval
         self._repairs = repairs
+        self._exclusive = exclusive
         self._drift: Counter[tuple[str, Drift]] = Counter()
         self._sights: dict[ServiceKey, Sight] = {}
         self._foreign: tuple[ServiceKey, ...] = ()
@@ -121,6 +132,7 @@ class Audit:
             self._reconciler.intents(),
             self._sights,
             self._foreign,
+            self._reconciler.retired(),
         )
 
     def alerts(self) -> Iterator[Alert]:
@@ -216,11 +228,15 @@ class Audit:
 
     def _see_foreign(self, keys: Sequence[ServiceKey]) -> None:
         new = [key for key in keys if key not in self._foreign]
-        self._foreign = tuple(keys)
+        self._foreign = () if self._exclusive else tuple(keys)
         if new:
             self._drift["", Drift.SERVICE_EXTRA] += len(new)
             names = ", ".join(map(place, new[:5])) + (" …" if len(new) > 5 else "")  # noqa: PLR2004  as in the alert
-            self._log.warn("IPVS holds services of others: {names}; they are left alone", names=names)
+            fate = "retired (ipvs-exclusive)" if self._exclusive else "left alone"
+            self._log.warn("IPVS holds services of others: {names}; they are {fate}", names=names, fate=fate)
+        if self._exclusive:
+            for key in keys:
+                self._reconciler.retire(key, place(key))
 
 
 def _sum(ops: Sequence[Op]) -> str:

@@ -78,7 +78,7 @@ class Ledger:
         document = {"version": VERSION, "services": [{"name": n, **_encoded(k)} for k, n in self._names.items()]}
         beside = file.with_name(f"{file.name}.new")
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             beside.write_text(json.dumps(document), encoding="utf-8")
             beside.replace(file)
         except OSError as error:

@@ -7,7 +7,7 @@ for a server. :func:`entry` makes both from what :mod:`pybal.model` calls a serv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address
 from types import MappingProxyType
@@ -209,6 +209,12 @@ def entry(service: Configured, weights: Mapping[Address, int]) -> Entry:
         Service(key_of(service), service.scheduler, flags),
         MappingProxyType({destination.endpoint: destination for destination in destinations}),
     )
+
+
+def drained(entry: Entry) -> Entry:
+    """Return the same service with all weights 0: it takes no new connections."""
+    quiet = {endpoint: replace(each, weight=0) for endpoint, each in entry.destinations.items()}
+    return Entry(entry.service, MappingProxyType(quiet))
 
 
 def refusal(op: Op, *, loopback: bool = False) -> str | None:

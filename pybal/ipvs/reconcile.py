@@ -5,6 +5,9 @@ set in one turn of the reactor become one batch at its end. Where an operation f
 believed: that service is read back and the difference tried again, at most three rounds. What still differs then is an
 alert, and tried again later, first after a second and then less and less often; a new goal is tried at once.
 
+What is written is entered in a ledger first. A service that leaves the configuration is *retired*: all its weights
+become 0, so that its connections end in their own time, then it is deleted, and struck out of the ledger.
+
 While it is frozen it writes nothing: goals are remembered, and pursued all at once when it thaws.
 """
 
@@ -13,43 +16,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pybal.ipvs.backend import Backend, BackendError
+from pybal.ipvs.goal import FIRST_DELAY, Goal, Intent, Retired
+from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.plan import diff, split
-from pybal.ipvs.render import failure, operation
+from pybal.ipvs.render import failure, operation, place
 from pybal.model import Address, Alert, Service
 
 ROUNDS = 3
-FIRST_DELAY = 1.0
 LONGEST_DELAY = 15.0
 
-
-@dataclass(slots=True)
-class _Goal:
-    """What is wanted for a service. ``trouble`` says why the table does not hold it, and ``retry`` is then pending.
-
-    ``strayed`` tells that others changed it since, as the last comparison found.
-    """
-
-    service: Service
-    entry: Entry
-    trouble: str = ""
-    strayed: bool = False
-    delay: float = FIRST_DELAY
-    retry: IDelayedCall | None = None
-
-    @property
-    def name(self) -> str:
-        return self.service.name
-
-    def cancel_retry(self) -> None:
-        if self.retry and self.retry.active():
-            self.retry.cancel()
-        self.retry = None
+_LINES = {
+    Command.ADD_SERVICE: "Created LVS service '{name}'",
+    Command.DELETE_SERVICE: "Deleted LVS service '{name}'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +46,30 @@ class Comparison:
     drift: tuple[Op, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What is wanted for a service; ``verified`` is whether the table holds it, as far as is known."""
-
-    service: Service
-    entry: Entry
-    verified: bool
-
-
 class Reconciler:
-    """Makes the table of ``backend`` hold what is wanted. It owns the backend.
+    """Makes the table of ``backend`` hold what is wanted. It owns the backend, and the ledger.
 
-    ``settled`` is called each time after the table was written, or could not be.
+    A retired service is drained for ``grace`` seconds. ``settled`` is called each time after the table was written, or
+    could not be.
     """
 
     _log = Logger()
 
-    def __init__(self, backend: Backend, clock: IReactorTime, *, settled: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        clock: IReactorTime,
+        *,
+        ledger: Ledger | None = None,
+        grace: float = 0.0,
+        settled: Callable[[], None] = lambda: None,
+    ) -> None:
         self._backend = backend
         self._clock = clock
+        self._ledger = ledger or Ledger()
+        self._grace = grace
         self._settled = settled
-        self._goals: dict[ServiceKey, _Goal] = {}
+        self._goals: dict[ServiceKey, Goal] = {}
         self._named: dict[str, ServiceKey] = {}
         self._adopted: set[ServiceKey] = set()
         self._due: set[ServiceKey] = set()
@@ -127,36 +115,48 @@ class Reconciler:
         Raises ValueError for a flag that no scheduler has.
         """
         goal = entry(service, destinations)
-        known = self._goals.setdefault(key_of(service), _Goal(service, goal))
-        known.service = service
-        known.entry = goal
+        self._set(key_of(service), service.name, (service, goal))
         self._named[service.name] = key_of(service)
-        self._pursue(key_of(service))
 
-    def unwant(self, service: Service) -> None:
-        """Forget a service: it is no longer ours. What the table holds of it stays.
+    def retire(self, key: ServiceKey, name: str) -> None:
+        """Drain a service and then delete it, whoever made it: at the end of this turn, and after the grace.
 
-        Does nothing where another service, of another name, has taken its place in the table.
+        Does nothing where it is retired already, or where a service of another name has taken its place. To want it
+        again ends its retirement.
         """
-        if self._named.get(service.name) == key_of(service):
-            del self._named[service.name]
-        self._adopted.discard(key_of(service))
-        goal = self._goals.get(key_of(service))
-        if goal is None or goal.name != service.name:
+        known = self._goals.get(key)
+        if known and (known.wanted is None or known.name != name):
             return
-        goal.cancel_retry()
-        del self._goals[key_of(service)]
-        self._shadow.pop(key_of(service), None)
+        self._adopted.discard(key)
+        self._set(key, name, None)
+        self._goals[key].drained_at = inf if self._grace else 0.0
+
+    def retire_leftovers(self) -> None:
+        """Retire what the ledger has and was not adopted: it left the configuration while nobody was here."""
+        for key, name in self._ledger.names.items():
+            if key not in self._adopted:
+                self.retire(key, name)
+
+    def _set(self, key: ServiceKey, name: str, wanted: tuple[Service, Entry] | None) -> None:
+        goal = self._goals.setdefault(key, Goal(name, wanted))
+        if self._named.get(goal.name) == key:
+            del self._named[goal.name]
+        goal.name = name
+        goal.wanted = wanted
+        self._pursue(key)
 
     def alerts(self) -> tuple[Alert, ...]:
-        """Return one alert for each service of which the table does not hold what is wanted."""
-        return tuple(Alert(goal.name, "ipvs", goal.trouble) for goal in self._goals.values() if goal.trouble)
+        """Return one alert for each service of which the table does not hold what is wanted, and one for the ledger."""
+        alerts = [Alert(goal.name, "ipvs", goal.trouble) for goal in self._goals.values() if goal.trouble]
+        if problem := self._ledger.problem:
+            alerts.append(Alert("", "ipvs-ledger", f"which services of IPVS are ours is not written down: {problem}"))
+        return tuple(alerts)
 
     def verified(self, name: str) -> bool:
         """Return whether the table holds what is wanted for this service; false while nothing is wanted."""
         key = self._named.get(name)
         goal = self._goals.get(key) if key else None
-        return goal is not None and goal.name == name and self._verified(goal, key)
+        return goal is not None and self._verified(goal, key)
 
     def intents(self) -> Mapping[ServiceKey, Intent]:
         """Return what is wanted for each service for which something is."""
@@ -165,10 +165,19 @@ class Reconciler:
     def intent(self, key: ServiceKey) -> Intent | None:
         """Return what is wanted for a service, ``None`` if nothing is."""
         goal = self._goals.get(key)
-        return None if goal is None else Intent(goal.service, goal.entry, self._verified(goal, key))
+        return None if goal is None or goal.wanted is None else Intent(*goal.wanted, self._verified(goal, key))
+
+    def retired(self) -> Mapping[ServiceKey, Retired]:
+        """Return the services that are going."""
+        now = self._clock.seconds()
+        return {
+            key: Retired(goal.name, min(self._grace, max(0.0, goal.drained_at - now)))
+            for key, goal in self._goals.items()
+            if goal.wanted is None
+        }
 
     def owns(self, key: ServiceKey) -> bool:
-        """Return whether a service is in the configuration, or was made by us."""
+        """Return whether a service is in the configuration, or on its way out of it."""
         return key in self._goals or key in self._adopted
 
     def compare(self, key: ServiceKey) -> Comparison | None:
@@ -176,7 +185,7 @@ class Reconciler:
 
         ``None`` while that is not known, because an attempt to write it failed. Raises BackendError.
         """
-        if key not in self._goals or key not in self._shadow:
+        if key not in self._shadow or self.intent(key) is None:
             return None
         left, held = self._shadow[key], self._backend.read(key)
         if held == left:
@@ -200,14 +209,14 @@ class Reconciler:
             self._flushing.cancel()
             self._flush()
         for goal in self._goals.values():
-            goal.cancel_retry()
+            goal.cancel()
         self._backend.close()
 
-    def _verified(self, goal: _Goal, key: ServiceKey | None) -> bool:
+    def _verified(self, goal: Goal, key: ServiceKey | None) -> bool:
         return not goal.trouble and not goal.strayed and key not in self._due
 
     def _pursue(self, key: ServiceKey) -> None:
-        self._goals[key].cancel_retry()
+        self._goals[key].cancel()
         self._due.add(key)
         if self._flushing is None and not self._frozen:
             self._flushing = self._clock.callLater(0, self._flush)
@@ -216,6 +225,7 @@ class Reconciler:
         self._flushing = None
         due = [key for key in self._goals if key in self._due]
         self._due.clear()
+        self._ledger.enter({key: self._goals[key].name for key in due})
         try:
             surprises, unmet = self._converge(due)
         except BackendError as error:
@@ -224,6 +234,7 @@ class Reconciler:
             surprises, unmet = dict.fromkeys(due, str(error)), due
         for key in due:
             self._settle(key, surprises.get(key, ""), met=key not in unmet)
+        self._let_go([key for key in due if key not in unmet and self._goals[key].wanted is None])
         self._settled()
 
     def _converge(self, keys: Sequence[ServiceKey]) -> tuple[Mapping[ServiceKey, str], Sequence[ServiceKey]]:
@@ -234,8 +245,10 @@ class Reconciler:
                 if key not in self._shadow:
                     self._shadow[key] = self._backend.read(key)
                     self._goals[key].strayed = False
+            now = self._clock.seconds()
+            aims = {key: self._goals[key].aim(self._shadow[key], now) for key in keys}
             failures = self._write(
-                {key: self._goals[key].entry for key in keys},
+                {key: aim for key, aim in aims.items() if aim},
                 {key: held for key in keys if (held := self._shadow[key])},
             )
             failed = {failure.op.key for failure in failures}
@@ -244,7 +257,7 @@ class Reconciler:
                     del self._shadow[key]
                     surprises[key] = _sentence([failure for failure in failures if failure.op.key == key])
                 else:
-                    self._shadow[key] = self._goals[key].entry
+                    self._shadow[key] = aims[key]
             keys = [key for key in keys if key in failed]
             if not keys:
                 break
@@ -268,9 +281,10 @@ class Reconciler:
         failures = self._backend.apply(ops)
         failed = {failure.op for failure in failures}
         for op in ops:
-            if op.command is Command.ADD_SERVICE and op not in failed:
+            line = _LINES.get(op.command)
+            if line and op not in failed:
                 name = self._goals[op.key].name
-                self._log.info("Created LVS service '{name}'", name=name, system=name)
+                self._log.info(line, name=name, system=name)
         return failures
 
     def _settle(self, key: ServiceKey, surprise: str, *, met: bool) -> None:
@@ -279,7 +293,7 @@ class Reconciler:
             if surprise != goal.trouble:
                 self._log.error("IPVS does not hold what is wanted: {reason}", reason=surprise, system=goal.name)
             goal.trouble = surprise
-            goal.retry = self._clock.callLater(goal.delay, self._pursue, key)
+            goal.next = self._clock.callLater(goal.delay, self._pursue, key)
             goal.delay = min(2 * goal.delay, LONGEST_DELAY)
             return
         if surprise:
@@ -288,6 +302,21 @@ class Reconciler:
             self._log.info("IPVS holds what is wanted again", system=goal.name)
         goal.trouble = ""
         goal.delay = FIRST_DELAY
+
+    def _let_go(self, keys: Sequence[ServiceKey]) -> None:
+        """Forget the retired services that are gone, and wait for the end of the drain of the others."""
+        for key in keys:
+            goal = self._goals[key]
+            if self._shadow[key] is None:
+                del self._goals[key], self._shadow[key]
+            else:
+                now = self._clock.seconds()
+                goal.drained_at = min(goal.drained_at, now + self._grace)
+                remaining = max(0.0, goal.drained_at - now)
+                text = "{place} is no longer wanted: no new connections, deleted in {seconds:.0f} s"
+                self._log.info(text, place=place(key), seconds=remaining, system=goal.name)
+                goal.next = self._clock.callLater(remaining, self._pursue, key)
+        self._ledger.strike(key for key in keys if key not in self._goals)
 
 
 def _lines(ops: Sequence[Op]) -> str:

@@ -7,16 +7,20 @@ from collections.abc import Iterator
 
 from pybal.ipvs import fingerprint
 from pybal.ipvs.audit import Findings, Sight
+from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import ServiceKey
-from pybal.ipvs.reconcile import Intent
 from pybal.ipvs.render import operation, place
 from pybal.status.metrics import Family
 from pybal.status.views import JSON
 
 
 def services_text(findings: Findings, now: float) -> str:
-    """Return a line for each service, one for the services of others, and one for the audit."""
+    """Return a line for each service, also for those that leave and those of others, and one for the audit."""
     lines = [_line(key, intent, findings.sights.get(key), now) for key, intent in findings.intents.items()]
+    lines += [
+        f"{gone.name} ({place(key)}): retired, deleted in {gone.remaining:.0f} s"
+        for key, gone in findings.retired.items()
+    ]
     lines += [f"not ours: {place(key)}" for key in findings.foreign]
     problem = f": {findings.problem}" if findings.problem else ""
     return "".join(f"{line}\n" for line in (*lines, f"audited {findings.age:.0f} s ago{problem}"))
@@ -29,6 +33,10 @@ def services_json(findings: Findings, now: float) -> JSON:
             intent.service.name: _service(key, intent, findings.sights.get(key), findings, now)
             for key, intent in findings.intents.items()
         },
+        "retired": [
+            {"service": gone.name, "key": place(key), "deleted_in": round(gone.remaining, 3)}
+            for key, gone in findings.retired.items()
+        ],
         "foreign": [place(key) for key in findings.foreign],
         "audit": {
             "age": round(findings.age, 3),

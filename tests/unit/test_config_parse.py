@@ -196,10 +196,10 @@ def test_the_rest_of_global_is_read() -> None:
     assert settings(WEB).ipvs_backend is IPVSBackend.NETLINK
 
 
-def test_the_audit_of_the_table_can_be_slower_and_only_report() -> None:
-    found = settings("[global]\nipvs-audit-interval = 60\nipvs-drift = report\n" + WEB)
-    assert found.ipvs == IPVSSettings(60.0, DriftPolicy.REPORT)
-    assert settings(WEB).ipvs == IPVSSettings(15.0, DriftPolicy.REPAIR)
+def test_the_audit_can_be_slower_and_only_report_and_what_leaves_can_go_at_once() -> None:
+    lines = "ipvs-audit-interval = 60\nipvs-drift = report\nipvs-remove-grace = 0\nipvs-exclusive = yes\n"
+    assert settings("[global]\n" + lines + WEB).ipvs == IPVSSettings(60.0, DriftPolicy.REPORT, 0.0, exclusive=True)
+    assert settings(WEB).ipvs == IPVSSettings(15.0, DriftPolicy.REPAIR, 30.0, exclusive=False)
 
 
 def test_what_is_there_for_bgp_that_is_off_is_not_looked_at() -> None:

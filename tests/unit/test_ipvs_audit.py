@@ -319,7 +319,7 @@ def test_a_service_that_is_no_longer_ours_is_forgotten() -> None:
     scene = Scene()
     scene.round()
     assert scene.audit.findings().sights.keys() == {key_of(WEB), key_of(TEXT)}
-    scene.reconciler.unwant(TEXT)
+    scene.reconciler.retire(key_of(TEXT), "text")
     scene.round()
     assert scene.audit.findings().sights.keys() == {key_of(WEB)}
     scene.end()

@@ -366,38 +366,15 @@ def test_an_empty_goal_empties_the_pool_and_leaves_the_service(
     assert reconciler.verified("web")
 
 
-def test_a_service_no_longer_ours_stays_as_it_is(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
-    pursue(reconciler, clock, WEB, {A: 10})
-    reconciler.want(WEB, {B: 10})
-    reconciler.unwant(WEB)
-    clock.advance(0)
-    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
-    assert not reconciler.verified("web")
-
-
-def test_a_service_no_longer_ours_is_not_tried_again(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
-    table.refused = {A}
-    pursue(reconciler, clock, WEB, {A: 10})
-    reconciler.unwant(WEB)
-    assert reconciler.alerts() == ()
-    assert clock.getDelayedCalls() == []
-
-
-def test_a_service_that_is_ours_again_is_read_anew(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
-    pursue(reconciler, clock, WEB, {A: 10})
-    reconciler.unwant(WEB)
-    table.meddle(removal(WEB, A))
-    pursue(reconciler, clock, WEB, {A: 10})
-    assert table.batches[1:] == [["-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]]
-
-
 def test_a_service_can_be_renamed_in_either_order(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
     renamed = replace(WEB, name="www")
     pursue(reconciler, clock, WEB, {A: 10})
     pursue(reconciler, clock, renamed, {A: 10})
-    reconciler.unwant(WEB)
+    reconciler.retire(key_of(WEB), "web")
+    clock.advance(0)
     assert reconciler.verified("www")
-    reconciler.unwant(renamed)
+    assert not reconciler.verified("web")
+    reconciler.retire(key_of(WEB), "www")
     pursue(reconciler, clock, WEB, {A: 10})
     assert reconciler.verified("web")
     assert len(table.batches) == 1
@@ -481,7 +458,7 @@ def test_a_service_that_moves_to_another_port_is_verified_there(clock: Clock, re
     reconciler.want(WEB, {A: 1})
     clock.advance(0)
     reconciler.want(moved, {A: 1})
-    reconciler.unwant(WEB)
+    reconciler.retire(key_of(WEB), "web")
     assert not reconciler.verified("web")
     clock.advance(0)
     assert reconciler.verified("web")

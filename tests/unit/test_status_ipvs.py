@@ -10,8 +10,8 @@ import pytest
 
 from pybal.ipvs import fingerprint
 from pybal.ipvs.audit import Drift, Findings, Sight
+from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import Command, Entry, Key, Op, ServiceKey, Tunnel, entry, key_of
-from pybal.ipvs.reconcile import Intent
 from pybal.model import IPProtocol, Service
 from pybal.status import ipvs
 
@@ -34,6 +34,7 @@ def findings(held: Entry | None = WANTED, *drift: Op, foreign: tuple[ServiceKey,
         intents={key_of(WEB): Intent(WEB, WANTED, verified=not drift)},
         sights={key_of(WEB): Sight(held, 98.0, drift)},
         foreign=foreign,
+        retired={},
     )
 
 
@@ -76,6 +77,7 @@ def test_the_facts_as_json() -> None:
                 "drift_total": {"destination-extra": 1},
             }
         },
+        "retired": [],
         "foreign": ["udp 10.9.9.9:53"],
         "audit": {"age": 3.0, "interval": 15.0, "repairs": True, "problem": None},
     }

@@ -1,0 +1,342 @@
+"""Services that leave: drained, deleted, struck out of the ledger; and those that are not ours to delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+
+from pybal.ipvs.audit import Audit
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.ledger import Ledger
+from pybal.ipvs.model import Command, Destination, Failure, Key, Mark, Op, ServiceKey, entry, key_of
+from pybal.ipvs.model import Service as Virtual
+from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.render import lines
+from pybal.model import Alert, IPProtocol, Service
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
+TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))
+KEY = key_of(WEB)
+FOREIGN = Virtual(Key(17, IPv4Address("10.9.9.9"), 53), "rr")
+A, B = IPv4Address("10.0.0.11"), IPv4Address("10.0.0.12")
+
+GRACE = 30.0
+
+
+class Scene:
+    """A table with a service of others, and a daemon that comes and goes."""
+
+    def __init__(self, directory: Path, *, grace: float = GRACE, exclusive: bool = False) -> None:
+        self.table = MemoryBackend()
+        self.foreign = [Op(Command.ADD_SERVICE, FOREIGN), Op(Command.ADD, FOREIGN, Destination(A, 53))]
+        assert self.table.apply(self.foreign) == ()
+        self.file = directory / "ipvs-services.json"
+        self.grace, self.exclusive = grace, exclusive
+        self.clock = Clock()
+        self.restart()
+
+    def restart(self, *services: Service) -> None:
+        """Have another process take over the table; of the former one there is only the ledger."""
+        self.clock = Clock()
+        self.ledger = Ledger(self.file)
+        self.reconciler = Reconciler(self.table, self.clock, ledger=self.ledger, grace=self.grace)
+        self.audit = Audit(
+            self.reconciler, self.table, self.clock, interval=15.0, repairs=True, exclusive=self.exclusive
+        )
+        self.reconciler.adopt(services)
+        self.reconciler.retire_leftovers()
+        self.audit.start()
+        for service in services:
+            self.reconciler.want(service, {A: 10, B: 5})
+        self.turn()
+
+    def turn(self) -> None:
+        self.clock.pump([0.0] * 5)
+
+    def held(self) -> list[str]:
+        return list(lines({key: held for key, held in self.table.table().items() if key != FOREIGN.key}))
+
+    def end(self) -> None:
+        self.audit.stop()
+        self.reconciler.stop()
+        assert self.clock.getDelayedCalls() == []
+        assert FOREIGN.key in self.table.table() or self.exclusive
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+DRAINED = [
+    "-A -t 10.2.1.1:80 -s wrr",
+    "-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 0",
+    "-a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 0",
+]
+
+
+def test_a_retired_service_takes_no_new_connections_and_is_deleted_after_the_grace(scene: Scene) -> None:
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    assert scene.held() == DRAINED
+    scene.clock.advance(29.9)
+    assert scene.held() == DRAINED
+    scene.clock.advance(0.05)
+    ((key, retired),) = scene.reconciler.retired().items()
+    assert (key, retired.name, round(retired.remaining, 3)) == (KEY, "web", 0.05)
+    scene.clock.advance(0.1)
+    assert scene.held() == []
+    assert scene.reconciler.retired() == {}
+    assert scene.ledger.names == {}
+    scene.end()
+
+
+def test_without_a_grace_it_is_deleted_at_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, grace=0.0)
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    assert scene.held() == []
+    assert scene.ledger.names == {}
+    scene.end()
+
+
+def test_the_log_tells_when_it_is_drained_and_when_it_is_deleted(scene: Scene) -> None:
+    scene.restart(WEB)
+    with capturedLogs() as events:
+        scene.reconciler.retire(KEY, "web")
+        scene.turn()
+        scene.clock.advance(GRACE)
+    assert [(event["system"], formatEvent(event)) for event in events if event["log_level"] is LogLevel.info] == [
+        ("web", "tcp 10.2.1.1:80 is no longer wanted: no new connections, deleted in 30 s"),
+        ("web", "Deleted LVS service 'web'"),
+    ]
+    scene.end()
+
+
+def test_what_left_the_configuration_while_nobody_was_here_is_retired_at_the_start(scene: Scene) -> None:
+    scene.restart(WEB, TEXT)
+    scene.restart(TEXT)
+    assert scene.held()[:3] == DRAINED
+    scene.clock.advance(GRACE)
+    assert scene.held() == list(lines({key_of(TEXT): entry(TEXT, {A: 10, B: 5})}))
+    assert scene.ledger.names == {key_of(TEXT): "text"}
+    scene.end()
+
+
+def test_a_drain_that_was_cut_off_begins_anew(scene: Scene) -> None:
+    scene.restart(WEB)
+    scene.restart()
+    scene.clock.advance(20)
+    scene.restart()
+    scene.clock.advance(20)
+    assert scene.held() == DRAINED
+    scene.clock.advance(10)
+    assert scene.held() == []
+    scene.end()
+
+
+def test_a_service_that_is_wanted_again_stays(scene: Scene) -> None:
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.clock.advance(10)
+    scene.reconciler.adopt([WEB])
+    scene.reconciler.want(WEB, {A: 10})
+    scene.clock.advance(GRACE)
+    scene.turn()
+    assert scene.held() == ["-A -t 10.2.1.1:80 -s wrr", "-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]
+    assert scene.reconciler.verified("web")
+    scene.end()
+
+
+def test_a_service_whose_place_another_has_taken_stays(scene: Scene) -> None:
+    scene.restart(replace(WEB, name="www"))
+    scene.reconciler.retire(KEY, "web")
+    scene.clock.advance(GRACE)
+    assert scene.reconciler.verified("www")
+    scene.end()
+
+
+def test_to_retire_it_twice_does_not_lengthen_the_grace(scene: Scene) -> None:
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    scene.clock.advance(20)
+    scene.reconciler.retire(KEY, "web")
+    scene.clock.advance(10)
+    assert scene.held() == []
+    scene.end()
+
+
+def test_the_grace_begins_when_the_drain_is_written(scene: Scene) -> None:
+    scene.restart(WEB)
+    scene.reconciler.freeze()
+    scene.reconciler.retire(KEY, "web")
+    scene.clock.advance(2 * GRACE)
+    ((key, retired),) = scene.reconciler.retired().items()
+    assert (key, retired.remaining) == (KEY, GRACE)
+    scene.reconciler.thaw()
+    scene.turn()
+    assert scene.held() == DRAINED
+    scene.clock.advance(GRACE)
+    assert scene.held() == []
+    scene.end()
+
+
+def test_what_others_delete_of_a_retired_service_is_not_made_again(scene: Scene) -> None:
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    virtual = entry(WEB, {}).service
+    assert scene.table.apply([Op(Command.DELETE, virtual, Destination(A, 80))]) == ()
+    scene.clock.advance(16)
+    assert scene.held() == [DRAINED[0], DRAINED[2]]
+    assert scene.table.apply([Op(Command.DELETE_SERVICE, virtual)]) == ()
+    scene.clock.advance(14)
+    scene.turn()
+    assert scene.held() == []
+    assert scene.ledger.names == {}
+    assert scene.reconciler.alerts() == ()
+    scene.end()
+
+
+def test_what_others_make_in_the_place_of_a_service_that_is_gone_is_theirs(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, grace=0.0)
+    scene.restart(WEB)
+    scene.reconciler.retire(KEY, "web")
+    scene.turn()
+    assert scene.table.apply([Op(Command.ADD_SERVICE, entry(WEB, {}).service)]) == ()
+    scene.clock.advance(15)
+    scene.turn()
+    assert scene.audit.findings().foreign == (FOREIGN.key, KEY)
+    with capturedLogs() as events:
+        scene.reconciler.want(WEB, {A: 10})
+        scene.turn()
+    assert scene.held() == ["-A -t 10.2.1.1:80 -s wrr", "-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]
+    assert [formatEvent(event) for event in events if event["log_level"] is not LogLevel.debug] == []
+    scene.end()
+
+
+def test_an_entry_without_a_service_is_struck_out(scene: Scene) -> None:
+    scene.ledger.enter({KEY: "web"})
+    scene.restart()
+    assert scene.ledger.names == {}
+    assert scene.reconciler.retired() == {}
+    scene.end()
+
+
+def test_a_service_that_never_had_a_list_of_servers_is_retired_too(scene: Scene) -> None:
+    assert scene.table.apply([Op(Command.ADD_SERVICE, entry(WEB, {}).service)]) == ()
+    scene.reconciler.adopt([WEB])
+    scene.reconciler.retire(KEY, "web")
+    scene.clock.advance(0)
+    scene.clock.advance(GRACE)
+    assert scene.held() == []
+    scene.end()
+
+
+class Stubborn(MemoryBackend):
+    """A table that does not let go of a service."""
+
+    stubborn = True
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        if self.stubborn and any(op.command is Command.DELETE_SERVICE for op in ops):
+            raise BackendError("IPVS is gone")
+        return super().apply(ops)
+
+
+def test_a_service_that_cannot_be_deleted_is_an_alert_and_tried_again(tmp_path: Path) -> None:
+    table, clock, ledger = Stubborn(), Clock(), Ledger(tmp_path / "ledger")
+    reconciler = Reconciler(table, clock, ledger=ledger)
+    reconciler.want(WEB, {A: 10})
+    clock.advance(0)
+    reconciler.retire(KEY, "web")
+    clock.advance(0)
+    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone"),)
+    assert ledger.names == {KEY: "web"}
+    table.stubborn = False
+    clock.advance(1)
+    assert reconciler.alerts() == ()
+    assert (table.table(), ledger.names) == ({}, {})
+    assert clock.getDelayedCalls() == []
+
+
+def test_the_ledger_has_a_service_before_the_table_has_it(tmp_path: Path) -> None:
+    file = tmp_path / "ledger"
+    entered: list[bool] = []
+
+    class Watched(MemoryBackend):
+        def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+            entered.append(KEY in Ledger(file).names)
+            return super().apply(ops)
+
+    clock = Clock()
+    reconciler = Reconciler(Watched(), clock, ledger=Ledger(file))
+    reconciler.want(WEB, {A: 10})
+    clock.advance(0)
+    assert entered == [True]
+
+
+def test_a_ledger_that_cannot_be_written_is_an_alert_and_stops_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "ledger"
+    clock = Clock()
+    reconciler = Reconciler(MemoryBackend(), clock, ledger=Ledger(file))
+    file.mkdir()
+    reconciler.want(WEB, {A: 10})
+    clock.advance(0)
+    assert reconciler.verified("web")
+    assert reconciler.alerts() == (
+        Alert("", "ipvs-ledger", f"which services of IPVS are ours is not written down: {file}: Is a directory"),
+    )
+    file.rmdir()
+    reconciler.want(WEB, {B: 10})
+    clock.advance(0)
+    assert reconciler.alerts() == ()
+
+
+def test_with_exclusive_the_services_of_others_are_retired(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, exclusive=True)
+    marked = Virtual(Mark(7), "rr")
+    scene.table.apply([Op(Command.ADD_SERVICE, marked)])
+    with capturedLogs() as events:
+        scene.restart(WEB)
+        scene.clock.advance(15)
+        scene.turn()
+    assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn] == [
+        "IPVS holds services of others: udp 10.9.9.9:53, mark 7; they are retired (ipvs-exclusive)"
+    ]
+    quiet = scene.table.read(FOREIGN.key)
+    assert quiet is not None
+    assert not quiet.serves
+    assert list(scene.audit.alerts()) == []
+    scene.clock.advance(GRACE)
+    assert set(scene.table.table()) == {KEY}
+    assert scene.ledger.names == {KEY: "web"}
+    scene.end()
+
+
+def keys(scene: Scene) -> set[ServiceKey]:
+    return set(scene.table.table())
+
+
+def test_after_garbage_in_the_ledger_nothing_is_deleted_that_might_be_others(scene: Scene) -> None:
+    scene.restart(WEB, TEXT)
+    scene.file.write_text("garbage")
+    scene.restart(TEXT)
+    scene.clock.advance(GRACE)
+    scene.turn()
+    assert keys(scene) == {KEY, key_of(TEXT), FOREIGN.key}
+    scene.clock.advance(15)
+    scene.turn()
+    assert list(scene.audit.alerts()) == [
+        Alert("", "ipvs-foreign", "IPVS holds services of others: udp 10.9.9.9:53, tcp 10.2.1.1:80")
+    ]
+    scene.end()
