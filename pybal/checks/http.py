@@ -75,13 +75,10 @@ def request(
 
     Or what differs from it: a Host other than the URL's, headers besides, and with version 1.1 the wish to close.
     """
-    parts = urlsplit(url)
-    path = quote(parts.path or "/", safe=_VERBATIM)
-    query = f"?{quote(parts.query, safe=_VERBATIM)}" if parts.query else ""
     if not host:
         host = host_of(url)
         host = f"[{host}]" if ":" in host else host
-    lines = [f"{method} {path}{query} HTTP/{version}", f"Host: {host}"]
+    lines = [f"{method} {target_of(url)} HTTP/{version}", f"Host: {host}"]
     if not any(name.lower() == "user-agent" for name, _ in headers):
         lines.append(f"User-Agent: {agent}")
     lines += [f"{name}: {value}" for name, value in headers]
@@ -90,6 +87,13 @@ def request(
     if version != "1.0":
         lines.append("Connection: close")
     return "\r\n".join((*lines, "", "")).encode("ascii")
+
+
+def target_of(url: str) -> str:
+    """Return path and query of ``url`` as they stand in a request: quoted where they must be, nothing else changed."""
+    parts = urlsplit(url)
+    query = f"?{quote(parts.query, safe=_VERBATIM)}" if parts.query else ""
+    return quote(parts.path or "/", safe=_VERBATIM) + query
 
 
 def host_of(url: str) -> str:
