@@ -18,8 +18,8 @@ from typing import Any
 
 from twisted.internet import error as internet
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from pybal.model import Address
@@ -167,14 +167,11 @@ class Client:
             for _ in addresses:
                 address = addresses[self._turn % len(addresses)]
                 try:
-                    made = await self._endpoint(address, share).connect(self._factory)
+                    return await self._connect(address, share)
                 except internet.TimeoutError:
                     why = f"no connection within {share:g} s"
                 except internet.ConnectError as error:
                     why = _why(error)
-                else:
-                    assert isinstance(made, Connection)  # noqa: S101  # the factory makes no others
-                    return made
                 self._turn += 1
         except (CancelledError, internet.ConnectingCancelledError):
             raise CancelledError("no connection", Trouble.UNREACHABLE) from None
@@ -195,12 +192,18 @@ class Client:
             raise SourceError(f"address of {self._host}: {why}", Trouble.UNREACHABLE)
         return found
 
-    def _endpoint(self, address: Address, timeout: float) -> IStreamClientEndpoint:
-        plain: IStreamClientEndpoint = _ENDPOINTS[address.version](self._reactor, str(address), self._port, timeout)
+    async def _connect(self, address: Address, within: float) -> Connection:
+        endpoint = _ENDPOINTS[address.version](self._reactor, str(address), self._port, within)
         if self._trust is None:
-            return plain
-        creator = self._trust.creatorForNetloc(self._host.encode("ascii"), self._port)
-        return wrapClientTLS(creator, plain)
+            made = await endpoint.connect(self._factory)
+        else:
+            creator = self._trust.creatorForNetloc(self._host.encode("ascii"), self._port)
+            secured = TLSMemoryBIOFactory(creator, isClient=True, wrappedFactory=self._factory)
+            # The default waits with small writes for a turn of the process's reactor, which need not be ours.
+            secured.protocol = TLSMemoryBIOProtocol
+            made = (await endpoint.connect(secured)).wrappedProtocol
+        assert isinstance(made, Connection)  # noqa: S101  # the factory makes no others
+        return made
 
     def _bytes(self, request: Request) -> bytes:
         lines = [f"{request.method} {request.path} HTTP/1.1", f"Host: {self._authority}", "User-Agent: PyBal"]
