@@ -16,6 +16,7 @@ from pybal.sources.etcd2 import Etcd2Source
 from pybal.sources.etcd3 import Etcd3Source
 from pybal.sources.file import FileSource
 from pybal.sources.guarded import GuardedSource
+from pybal.sources.http import HTTPSource
 from pybal.sources.kept import Kept
 from pybal.sources.srv import SRVSource
 
@@ -23,6 +24,8 @@ from pybal.sources.srv import SRVSource
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
     {
         "file": FileSource,
+        "http": HTTPSource,
+        "https": HTTPSource,
         "dns+srv": SRVSource,
         "etcd": Etcd2Source,
         "etcd?api=2": Etcd2Source,

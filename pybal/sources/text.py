@@ -52,13 +52,13 @@ class Listing:
     problems: tuple[str, ...] = ()
 
 
-def format_of(name: str) -> Format:
-    """Return the format of a file by the end of its name: lines unless it is ``.json``, ``.yaml`` or ``.yml``."""
-    return next((form for end, form in _FORMATS.items() if name.endswith(end)), Format.LINES)
+def format_of(name: str) -> Format | None:
+    """Return the format that the end of a name says, ``None`` if it says nothing."""
+    return next((form for end, form in _FORMATS.items() if name.endswith(end)), None)
 
 
 def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None) -> Listing:
-    """Return what ``data`` says, in a format that is that of ``name`` unless it is given.
+    """Return what ``data`` says, in a format that is that of ``name`` unless it is given: lines if it says nothing.
 
     ``last`` is the last good list, ``None`` at the start. An entry that is wrong is left out and the others count, with
     two differences once there is a last good list. In JSON and YAML a wrong entry leaves its host as it was in the last
@@ -68,7 +68,7 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Fo
     Raises :class:`SourceError`, naming ``name``, where all is refused: also when there are entries and all are wrong.
     No entries at all are an empty list.
     """
-    form = format_of(name) if form is None else form
+    form = form or format_of(name) or Format.LINES
     known = {before.host: before for before in last or ()}
     members: dict[str, Member] = {}
     problems: list[str] = []

@@ -26,6 +26,7 @@ from pybal.sources.kinds import build
 from pybal.sources.srv import LAST_RETRY, SRVSource
 from tests.contract.sources_etcd2 import Etcd2
 from tests.contract.sources_etcd3 import Etcd3
+from tests.contract.sources_http import HTTP
 from tests.nameserver import NameServer, answer
 from tests.reactor import SteppedReactor
 
@@ -61,6 +62,20 @@ class Harness(Protocol):
 
     def close(self) -> None:
         """Leave nothing behind."""
+
+
+class Served(Harness, Protocol):
+    """One with a server of its own."""
+
+    def kill(self) -> None:
+        """End the server; ``start`` begins it anew."""
+
+    def start(self) -> None: ...
+
+    def hang(self) -> None:
+        """Have the server say nothing, over connections that stay; ``resume`` ends that."""
+
+    def resume(self) -> None: ...
 
 
 class _Pool:
@@ -190,7 +205,8 @@ class SRV:
         self._server.answers = lambda query: [answer(query, records=found)]
 
 
-HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, Etcd2, Etcd3)
+HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, HTTP, Etcd2, Etcd3)
+SERVED: Sequence[Callable[[Path], Served]] = (HTTP,)
 
 
 class Rig:
@@ -202,10 +218,18 @@ class Rig:
         self.other = harness.heard(OTHER)
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
+        self._started: list[Source] = []
 
     def start(self, *, allow_empty: bool = False) -> None:
         self.source = self.harness.source(allow_empty=allow_empty)
+        self._started.append(self.source)
         self.source.start(self.lists.append, self._failed)
+
+    def close(self) -> None:
+        for source in self._started:
+            source.stop()
+        self.harness.clock.advance(0)
+        self.harness.close()
 
     def _failed(self, error: SourceError) -> None:
         self.errors.append(str(error))
@@ -224,7 +248,7 @@ class Rig:
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
     rig = Rig(request.param(tmp_path))
     yield rig
-    rig.harness.close()
+    rig.close()
 
 
 def test_a_good_list_is_delivered_once_in_its_order(rig: Rig) -> None:
@@ -412,3 +436,39 @@ def test_a_listener_may_stop_the_source(rig: Rig) -> None:
     rig.harness.settle()
     assert rig.errors == []
     assert rig.harness.clock.getDelayedCalls() == []
+
+
+@pytest.fixture(params=SERVED, ids=lambda kind: kind.__name__)
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Rig, Served]]:
+    harness = request.param(tmp_path)
+    rig = Rig(harness)
+    rig.starts_with(ONE)
+    yield rig, harness
+    rig.close()
+
+
+def test_a_server_that_was_restarted_is_followed_on(served: tuple[Rig, Served]) -> None:
+    """T134893, T169765: no reconnect after a restart of the server."""
+    rig, server = served
+    server.kill()
+    server.start()
+    rig.write(OTHER)
+    assert rig.lists == [rig.one, rig.other]
+    assert rig.source.problem is None
+
+
+@pytest.mark.parametrize("end", ["killed", "hung"])
+def test_a_server_that_says_nothing_keeps_the_list_until_it_is_back(served: tuple[Rig, Served], end: str) -> None:
+    rig, server = served
+    (server.kill if end == "killed" else server.hang)()
+    server.settle()
+    before = rig.source.last_success
+    server.settle()
+    assert rig.lists == [rig.one]
+    assert rig.errors == [rig.source.problem]
+    assert rig.source.last_success == before
+    (server.start if end == "killed" else server.resume)()
+    server.settle()
+    assert (rig.lists, rig.source.problem) == ([rig.one], None)
+    rig.write(OTHER)
+    assert rig.lists == [rig.one, rig.other]
