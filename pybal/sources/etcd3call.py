@@ -12,9 +12,10 @@ from pybal.sources import gateway
 from pybal.sources.base import SourceError
 from pybal.sources.credentials import secret
 from pybal.sources.endpoints import Endpoint
-from pybal.sources.gateway import Lines, Reading, TokenInvalid, Watched
+from pybal.sources.gateway import Reading, TokenInvalid, Watched
 from pybal.sources.httpclient import Client, Request
 from pybal.sources.httpconnection import Answer, Listener
+from pybal.sources.lines import Lines
 from pybal.sources.trust import Trust
 
 #: An answer, or a message of a watch, of more bytes is none.

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -168,28 +168,6 @@ def missed(known: Keys, found: Reading) -> int:
         return len(late)
     there = {key for key, _ in values(known)}
     return len(late) + abs(len(there.union(late)) - found.count)
-
-
-class Lines:
-    """Cuts what comes in pieces into lines, each shorter than ``longest`` bytes."""
-
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def feed(self, data: bytes) -> Iterable[bytes]:
-        """Yield the lines that are complete now. Raises :class:`SourceError` for one that is too long."""
-        *complete, rest = data.split(b"\n")
-        for end in complete:
-            line = b"".join((*self._pieces, end))
-            self._pieces, self._size = [], 0
-            if line.strip():
-                yield line
-        self._pieces.append(rest)
-        self._size += len(rest)
-        if self._size > self._longest:
-            raise SourceError(f"a message of more than {self._longest} bytes", Trouble.MALFORMED)
 
 
 def _range(prefix: bytes) -> dict[str, object]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 from hypothesis import assume, example, given
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from pybal.sources import gateway
 from pybal.sources.base import SourceError
-from pybal.sources.gateway import Keys, Lines, Reading, Written
+from pybal.sources.gateway import Keys, Reading, Written
 
 NUMBERS = st.one_of(st.integers(), st.text(max_size=25), st.integers().map(str), st.none(), st.booleans())
 TEXTS = st.one_of(st.text(max_size=8), st.binary(max_size=8).map(lambda data: b64encode(data).decode()), NUMBERS)
@@ -72,16 +71,6 @@ def test_what_etcd_says_is_read_back(kept: dict[bytes, bytes], revision: int) ->
 def test_a_range_holds_what_begins_with_its_prefix(prefix: bytes, key: bytes) -> None:
     end = gateway.range_end(prefix)
     assert (prefix <= key and (key < end or end == b"\0")) == key.startswith(prefix)
-
-
-@given(lines=st.lists(st.binary(min_size=1, max_size=9)), cuts=st.lists(st.integers(0, 60)))
-def test_lines_are_the_same_in_whatever_pieces_they_come(lines: list[bytes], cuts: list[int]) -> None:
-    whole = [line for line in lines if b"\n" not in line and line.strip()]
-    data = b"".join(line + b"\n" for line in whole)
-    places = [0, *sorted(cuts), len(data)]
-    cutter = Lines(10)
-    found = [line for start, end in pairwise(places) for line in cutter.feed(data[start:end])]
-    assert found == whole
 
 
 Changes = list[tuple[bytes, bool]]

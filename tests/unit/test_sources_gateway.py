@@ -8,7 +8,7 @@ import pytest
 
 from pybal.sources import gateway
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.gateway import Lines, Reading, TokenInvalid, Watched, Written
+from pybal.sources.gateway import Reading, TokenInvalid, Watched, Written
 
 HEADER = (
     b'"header":{"cluster_id":"10144879847569953045","member_id":"12428976124636271536","revision":"4","raft_term":"2"}'
@@ -175,20 +175,6 @@ def test_a_token_is_one_that_can_stand_in_a_header_and_is_never_shown() -> None:
         with pytest.raises(SourceError) as caught:
             gateway.token(body)
         assert "s3cr3t" not in str(caught.value)
-
-
-def test_lines_come_in_any_pieces() -> None:
-    lines = Lines(100)
-    assert list(lines.feed(b"a")) == []
-    assert list(lines.feed(b"b\n\ncd\ne")) == [b"ab", b"cd"]
-    assert list(lines.feed(b"\n")) == [b"e"]
-
-
-def test_a_line_without_an_end_is_refused() -> None:
-    lines = Lines(10)
-    assert list(lines.feed(b"12345")) == []
-    with pytest.raises(SourceError, match="a message of more than 10 bytes"):
-        list(lines.feed(b"123456"))
 
 
 KNOWN = {b"a": Written(2, b"1"), b"b": Written(3, b"1"), b"gone": Written(4, None)}
