@@ -39,10 +39,11 @@ _SOURCES = {
     "http": "http://host/path",
     "https": "https://host/path",
     "etcd": "etcd://host:port/path",
-    "k8s": "k8s://token@host",
+    "k8s": "k8s://token@host/?labelSelector=name=value",
     "dns+srv": "dns+srv://_service._protocol.domain",
 }
 _SRV = re.compile(r"_[A-Za-z0-9-]{1,62}\._[A-Za-z0-9-]{1,62}(?:\.[A-Za-z0-9_-]{1,63})+\.?")
+_NODES = re.compile(r"/?(?:\?labelSelector=[^&#]+)?")
 _HIGHEST_PORT = 65535
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
@@ -258,7 +259,7 @@ def _is_source(scheme: str, authority: str, rest: str) -> bool:
         case "etcd":
             return all(map(_is_authority, hosts.split(","))) and len(rest) > 1
         case "k8s":
-            return bool(credentials) and _is_authority(hosts)
+            return bool(credentials) and _is_authority(hosts) and _NODES.fullmatch(rest) is not None
         case "dns+srv":
             return _SRV.fullmatch(authority) is not None and rest in ("", "/")
         case _:

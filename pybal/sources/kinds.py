@@ -18,6 +18,7 @@ from pybal.sources.file import FileSource
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.http import HTTPSource
 from pybal.sources.kept import Kept
+from pybal.sources.kubernetes import KubernetesSource
 from pybal.sources.srv import SRVSource
 
 #: What makes a source of each kind.
@@ -26,6 +27,7 @@ SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
         "file": FileSource,
         "http": HTTPSource,
         "https": HTTPSource,
+        "k8s": KubernetesSource,
         "dns+srv": SRVSource,
         "etcd": Etcd2Source,
         "etcd?api=2": Etcd2Source,

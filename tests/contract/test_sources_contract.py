@@ -27,6 +27,7 @@ from pybal.sources.srv import LAST_RETRY, SRVSource
 from tests.contract.sources_etcd2 import Etcd2
 from tests.contract.sources_etcd3 import Etcd3
 from tests.contract.sources_http import HTTP
+from tests.contract.sources_kubernetes import Kubernetes
 from tests.nameserver import NameServer, answer
 from tests.reactor import SteppedReactor
 
@@ -205,8 +206,8 @@ class SRV:
         self._server.answers = lambda query: [answer(query, records=found)]
 
 
-HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, HTTP, Etcd2, Etcd3)
-SERVED: Sequence[Callable[[Path], Served]] = (HTTP,)
+HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, HTTP, Etcd2, Etcd3, Kubernetes)
+SERVED: Sequence[Callable[[Path], Served]] = (HTTP, Kubernetes)
 
 
 class Rig:

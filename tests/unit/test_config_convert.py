@@ -233,6 +233,9 @@ def test_these_cannot_be_checked(text: str, wanted: str) -> None:
         "etcd://h:2379/conftool/v1/?api=3",
         "etcd://a:2379,[2001:db8::1]:2379/conftool/",
         "k8s://token@h:443",
+        "k8s://token@h/",
+        "k8s://token@[2001:db8::1]:6443/?labelSelector=role%20in%20(lvs,edge)",
+        "k8s://token@h?labelSelector=role=lvs,!spare",
         "dns+srv://_http._tcp.example.org",
     ],
 )
@@ -249,9 +252,20 @@ def test_these_are_pool_sources(text: str) -> None:
         ("http:///pool", "'http:///pool'", "http://host/path"),
         ("etcd://h", "'etcd://h'", "etcd://host:port/path"),
         ("etcd:///path", "'etcd:///path'", "etcd://host:port/path"),
-        ("k8s://s3cr3t", "'k8s://***'", "k8s://token@host"),
-        ("k8s://@h", "'k8s://***@h'", "k8s://token@host"),
-        ("k8s://s3cr3t@", "'k8s://***@'", "k8s://token@host"),
+        ("k8s://s3cr3t", "'k8s://***'", "k8s://token@host/?labelSelector=name=value"),
+        ("k8s://@h", "'k8s://***@h'", "k8s://token@host/?labelSelector=name=value"),
+        ("k8s://s3cr3t@", "'k8s://***@'", "k8s://token@host/?labelSelector=name=value"),
+        ("k8s://s3cr3t@h/api", "'k8s://***@h/api'", "k8s://token@host/?labelSelector=name=value"),
+        (
+            "k8s://s3cr3t@h/?fieldSelector=a=b",
+            "'k8s://***@h/?fieldSelector=a=b'",
+            "k8s://token@host/?labelSelector=name=value",
+        ),
+        (
+            "k8s://s3cr3t@h/?labelSelector=",
+            "'k8s://***@h/?labelSelector='",
+            "k8s://token@host/?labelSelector=name=value",
+        ),
         ("k8s:/s3cr3t@h", "'k8s:/***@h'", "any"),
         ("k8s //s3cr3t@h", "'***@h'", "any"),
         ("dns+srv://example.org", "'dns+srv://example.org'", "dns+srv://_service._protocol.domain"),
@@ -264,8 +278,8 @@ def test_these_are_pool_sources(text: str) -> None:
 def test_these_are_no_pool_sources_and_tokens_are_not_told(text: str, found: str, wanted: str) -> None:
     if wanted == "any":
         wanted = (
-            "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, k8s://token@host, "
-            "dns+srv://_service._protocol.domain"
+            "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, "
+            "k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
         )
     assert refusal(convert.source_url, text) == f"found {found}, wanted {wanted}"
 

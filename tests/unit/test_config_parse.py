@@ -297,7 +297,7 @@ initial-state = down
         "f:3: [global] found 'nonsense', wanted [section] or option = value in the first column",
         (
             "f:4: [text_80] config: found nothing, wanted a URL: one of file:///path, http://host/path, https://host/path, "
-            "etcd://host:port/path, k8s://token@host, dns+srv://_service._protocol.domain"
+            "etcd://host:port/path, k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
         ),
         (
             "f:4: [text_80] proxyfetch.url: found nothing, wanted a URL http://host/path or https://host/path, "

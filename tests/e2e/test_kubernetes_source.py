@@ -1,0 +1,98 @@
+"""A pool whose members are the nodes of a cluster: the daemon as a process, and an API server over TLS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon, daemon, free_port
+from tests.servers.kubernetes import TOKEN, APIServer, Running, node, running
+from tests.servers.kubernetes_wire import certified
+
+CONF = """
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+instrumentation_port = {port}
+ipvs-backend = memory
+
+[k8s localhost:{api}]
+ca = {ca}
+token-file = {directory}/token
+
+[web]
+protocol = tcp
+ip = 192.0.2.1
+port = 30080
+scheduler = wrr
+config = k8s://token@localhost:{api}/?labelSelector=pybal=yes
+"""
+NODES = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
+
+
+@pytest.fixture
+def api() -> Iterator[Running]:
+    with running(certified("localhost")[1]) as api:
+        for name in NODES:
+            api.do(partial(APIServer.put, document=node(name)))
+        yield api
+
+
+@pytest.fixture
+def pybal(api: Running, tmp_path: Path) -> Iterator[Daemon]:
+    port = free_port("127.0.0.1")
+    ca, _ = certified("localhost")
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    conf = CONF.format(port=port, api=api.server.port, ca=ca, directory=tmp_path)
+    (tmp_path / "pybal.conf").write_text(conf)
+    with daemon(tmp_path, endpoint=f"http://127.0.0.1:{port}") as pybal:
+        pybal.wait(lambda: table(pybal) == set(NODES), "all nodes in the table")
+        yield pybal
+
+
+def table(pybal: Daemon) -> set[str]:
+    """Return the addresses in the table of IPVS."""
+    lines = pybal.get("/v1/ipvs").splitlines()
+    return {line.split(" -r ")[1].partition(":")[0] for line in lines if line.startswith("-a ")}
+
+
+def _has(pybal: Daemon, wanted: set[str]) -> bool:
+    return table(pybal) == wanted
+
+
+def test_a_cordon_is_in_the_table_in_well_under_a_second(pybal: Daemon, api: Running) -> None:
+    """T264362: changes waited for a second. How long it took is printed."""
+    took = []
+    for round_ in range(20):
+        unschedulable = round_ % 2 == 0
+        wanted = set(NODES[:2] if unschedulable else NODES)
+        began = time.monotonic()
+        api.do(partial(APIServer.cordon, name=NODES[2], unschedulable=unschedulable))
+        pybal.wait(partial(_has, pybal, wanted), f"{wanted} in the table")
+        took.append(time.monotonic() - began)
+    took.sort()
+    print(f"from a cordon to the table: median {took[10] * 1e3:.0f} ms, longest {took[-1] * 1e3:.0f} ms")  # noqa: T201  # a measurement
+
+
+def test_a_pool_outlives_the_api_server_and_follows_it_when_it_is_back(pybal: Daemon, api: Running) -> None:
+    api.do(APIServer.stop)
+    refused = f"k8s://***@localhost:{api.server.port}/?labelSelector=pybal=yes: connection refused"
+    pybal.wait(lambda: refused in pybal.get("/v1/sources"), "the trouble with the source")
+    pybal.wait(lambda: refused in pybal.get("/v1/alerts"), "the alert")
+    assert table(pybal) == set(NODES)
+    api.do(lambda server: server.delete(NODES[0]))
+    api.do(APIServer.listen)
+    pybal.wait(lambda: table(pybal) == set(NODES[1:]), "the node that went meanwhile gone")
+    pybal.wait(lambda: refused not in pybal.get("/v1/sources"), "the end of the trouble")
+    assert TOKEN not in pybal.log
+    assert TOKEN not in pybal.get("/v1/sources")
+
+
+def test_a_node_that_is_not_ready_is_disabled(pybal: Daemon, api: Running) -> None:
+    api.do(lambda server: server.put(node(NODES[1], "False")))
+    pybal.wait(lambda: table(pybal) == {NODES[0], NODES[2]}, "one node less in the table")
+    assert f"{NODES[1]}:\tdisabled/up/not pooled\n" in pybal.get("/pools/web")

@@ -1,0 +1,75 @@
+"""A source of nodes that is read, in stepped time, and all that it tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.model import Member
+from pybal.sources import kubernetes
+from pybal.sources.base import SourceError
+from pybal.sources.kubernetes import KubernetesSource
+from tests.reactor import SteppedReactor
+from tests.servers.kubernetes import SELECTOR, TOKEN, APIServer, node
+from tests.servers.kubernetes_wire import Asked, certified, lookup
+
+ABC = tuple(Member(name, 1) for name in "abc")
+NAME = "k8s://***@api.example:{}/?labelSelector=pybal=yes"
+SILENCE = kubernetes.WATCH + kubernetes.GRACE + 5
+
+
+class Reading:
+    """A source, its server, and all that it has told."""
+
+    def __init__(self, directory: Path) -> None:
+        self.ca, certificate = certified()
+        self.reactor = SteppedReactor()
+        self.server = APIServer(self.reactor, certificate)
+        self.server.listen()
+        self.lists: list[tuple[Member, ...]] = []
+        self.errors: list[SourceError] = []
+        self.token_file = directory / "token"
+        self.token_file.write_text(f"{TOKEN}\n")
+        for name in "abc":
+            self.server.put(node(name))
+
+    def start(self, ca: str | None = None, token_file: str | None = None) -> None:
+        ca = str(self.ca) if ca is None else ca
+        token_file = str(self.token_file) if token_file is None else token_file
+        url = f"k8s://unused@api.example:{self.server.port}/?labelSelector={SELECTOR}"
+        settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file))
+        self.source = KubernetesSource(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
+        self.source.start(self.lists.append, self.errors.append)
+
+    def advance(self, seconds: float) -> None:
+        end = self.reactor.seconds() + seconds
+        # However short the time, what is said takes some turns of the reactor.
+        step = 0.05 if seconds >= 1 else seconds / 20
+        while self.reactor.seconds() < end:
+            self.reactor.advance(step, step)
+            self.server.tick()
+
+    def started(self) -> Reading:
+        """Begin and hear the first list."""
+        self.start()
+        self.advance(2)
+        assert self.lists == [ABC]
+        assert self.errors == []
+        return self
+
+    def close(self) -> None:
+        """End, and leave nothing behind."""
+        self.source.stop()
+        self.advance(0.1)
+        assert self.reactor.getDelayedCalls() == []
+        self.server.stop()
+        self.advance(0.5)
+        assert self.server.connections == []
+
+    @property
+    def texts(self) -> list[str]:
+        return [str(error).removeprefix(f"{NAME.format(self.server.port)}: ") for error in self.errors]
+
+    def asked(self, verb: str) -> list[Asked]:
+        return [asked for asked in self.server.requests if asked.verb == verb]
