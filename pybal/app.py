@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from grp import getgrnam
@@ -28,6 +28,10 @@ from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
 from pybal.control import commands
 from pybal.control.controls import Controls
 from pybal.control.listener import ControlSocket
+from pybal.doctor import judge
+from pybal.doctor.examination import Examination
+from pybal.doctor.finding import Finding
+from pybal.doctor.gather import gather
 from pybal.freeze import Freezer
 from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
@@ -96,6 +100,7 @@ class App:
             exclusive=settings.ipvs.exclusive,
         )
         self._freezer = Freezer(reactor, self._frozen)
+        self._examination = Examination(self._examine, reactor)
         self._announcing: Announcing | None = None
         self._services = Services(
             settings.services,
@@ -131,6 +136,7 @@ class App:
         self._listening.open(self._settings.instrumentation)
         held = self._services.adopt()
         self._reconciler.retire_leftovers()
+        self._examination.start()
         if self._announcing:
             self._announcing.start()
         self._engine.start()
@@ -145,6 +151,7 @@ class App:
         if self._control:
             await self._control.stop()
         self._freezer.stop()
+        self._examination.stop()
         if self._announcing:
             await self._announcing.stop()
         self._services.stop()
@@ -192,6 +199,10 @@ class App:
             self._reconciler.thaw()
             self._audit.thaw()
         self._changed()
+
+    def _examine(self) -> Sequence[Finding]:
+        host = gather(judge.modules(self._settings), judge.SYSCTLS)
+        return judge.judge(host, self._settings, len(tuple(self._services.monitors())) or None)
 
     def _changed(self) -> None:
         if self._announcing:
@@ -246,6 +257,7 @@ class App:
         for running in self._services:
             yield from running.controller.alerts()
         yield from self._reconciler.alerts()
+        yield from self._examination.alerts()
         yield from self._audit.alerts()
         if self._announcing:
             yield from self._announcing.alerts()

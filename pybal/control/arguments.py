@@ -78,6 +78,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     undrain.add_argument("vip", metavar="VIP", help="what was given to drain: an address, a service, or all")
     undrain.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
     add("diff", "compare what IPVS holds with what is wanted of it now")
+    add("doctor", "look at the host: what is not as the configuration needs it, and how to mend it")
 
 
 def _add_file(parser: argparse.ArgumentParser, default: str) -> None:

@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from pybal.config.parse import control_socket
 from pybal.control.client import NoAnswerError, ask
+from pybal.control.doctor import doctor
 from pybal.control.wire import FAILED, Request
 
 _SOCKET = "control.sock"
@@ -18,7 +20,10 @@ _ARGUMENTS = ("duration", "vip", "keep")
 
 
 def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    """Give a command to the daemon; return the exit status."""
+    """Give a command to the daemon, or look at the host; return the exit status."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream has it
+    if options.command == "doctor":
+        return doctor(options, _where(options, environ), partial(fail, as_json=options.json))
     said = vars(options)
     arguments = {name: said[name] for name in _ARGUMENTS if said.get(name) is not None}
     try:
@@ -27,7 +32,6 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return fail(str(error), as_json=options.json)
     if answer.exit == FAILED:
         return fail(answer.text, as_json=options.json)
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream has it
     print(json.dumps(answer.document, indent=1) if options.json else answer.text.removesuffix("\n"))
     return answer.exit
 

@@ -238,6 +238,25 @@ def test_a_command_that_makes_no_sense_exits_with_1(
     assert "Traceback" not in said.stderr + running.log
 
 
+def test_the_doctor_looks_at_the_daemon_and_is_not_kept_from_it_by_there_being_none(site: Site) -> None:
+    with daemon(site.directory, endpoint=site.endpoint) as running:
+        running.wait(lambda: site.pybal("status").returncode == 0, "the daemon")
+        document = site.document("doctor")
+        assert document["process"] == running.process.pid
+        limits = [each for each in document["findings"] if each["about"] == "file descriptors"]
+        assert [each["grade"] for each in limits] == ["ok"]
+    said = site.pybal("doctor")
+    assert said.returncode == 0
+    assert said.stdout.startswith("looks at this process in place of a daemon: pybal does not run: ")
+
+
+def test_the_doctor_needs_a_configuration_that_is_right(site: Site) -> None:
+    site.configure(CONF.replace("protocol = tcp", "protocol = tpc"))
+    said = site.pybal("doctor")
+    assert (said.returncode, said.stdout) == (1, "")
+    assert "[web] protocol: found 'tpc'" in said.stderr
+
+
 def test_without_a_daemon_a_command_says_so_and_exits_with_1(site: Site) -> None:
     said = site.pybal("status")
     assert (said.returncode, said.stdout) == (1, "")

@@ -1,0 +1,96 @@
+"""Looks at the host: files below ``/proc``, ``/sys`` and ``/lib/modules``, and what the kernel takes for its own addresses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pybal.doctor.host import Host, Local, Module, Process
+from pybal.doctor.routes import read_local
+
+_PACKAGES = ("twisted", "exabgp")
+_LOOPBACK, _NO_ARP = 0x8, 0x80
+_EVERY_USER = 2**32 - 1
+
+
+def gather(
+    modules: Iterable[str],
+    sysctls: Iterable[str],
+    *,
+    process: int | None = None,
+    root: Path = Path("/"),
+    read_local: Callable[[], tuple[Local, ...]] = read_local,
+) -> Host:
+    """Return what is there of these modules and sysctls, and of this process, ours by default."""
+    proc = root / "proc"
+    release = _text(proc / "sys/kernel/osrelease").strip() or "unknown"
+    local = None
+    with suppress(OSError, ValueError):
+        local = read_local()
+    return Host(
+        release=release,
+        modules=dict(_modules(modules, proc, root / "lib/modules" / release)),
+        sysctls=dict(_sysctls(sysctls, proc / "sys")),
+        lasting=frozenset(_lasting(root / "sys/class/net")),
+        local=local,
+        process=_process(proc, os.getpid() if process is None else process),
+        versions=dict(_versions()),
+    )
+
+
+def _modules(names: Iterable[str], proc: Path, installed: Path) -> Iterator[tuple[str, Module]]:
+    loaded = {line.partition(" ")[0] for line in _text(proc / "modules").splitlines()}
+    loaded |= {"ip_vs"} if (proc / "net/ip_vs").exists() else set()
+    built_in, loadable = _text(installed / "modules.builtin"), _text(installed / "modules.dep")
+    for name in names:
+        if name in loaded or f"/{name}.ko" in built_in:
+            yield name, Module.LOADED
+        elif f"/{name}.ko" in loadable:
+            yield name, Module.LOADABLE
+        else:
+            yield name, Module.ABSENT if loadable else Module.UNKNOWN
+
+
+def _sysctls(names: Iterable[str], sys: Path) -> Iterator[tuple[str, int]]:
+    for name in names:
+        with suppress(ValueError):
+            yield name, int(_text(sys / name.replace(".", "/")))
+
+
+def _lasting(devices: Path) -> Iterator[str]:
+    """Yield the devices that are loopback or do without ARP, as dummies do."""
+    with suppress(OSError):
+        for device in devices.iterdir():
+            with suppress(ValueError):
+                if int(_text(device / "flags"), 16) & (_LOOPBACK | _NO_ARP):
+                    yield device.name
+
+
+def _process(proc: Path, number: int) -> Process:
+    folder = proc / str(number)
+    status = dict(line.split(":", 1) for line in _text(folder / "status").splitlines() if ":" in line)
+    ids = _text(folder / "uid_map").split()
+    hard = [line.split()[4] for line in _text(folder / "limits").splitlines() if line.startswith("Max open files ")]
+    return Process(
+        number,
+        int(status["CapEff"], 16) if "CapEff" in status else None,
+        int(hard[0]) if hard and hard[0].isdigit() else None,
+        ids != ["0", "0", str(_EVERY_USER)] if ids else None,
+    )
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield package, version(package)
+
+
+def _text(file: Path) -> str:
+    """Return what a file says, nothing where it cannot be read."""
+    try:
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""

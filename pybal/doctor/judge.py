@@ -1,0 +1,187 @@
+"""What should be, and what is not: a pure function from the host and the configuration to findings.
+
+The sysctls are those with an effect on what we do; persistence, which has one more, is not in pybal.conf. What concerns
+IPVS is left out where the table is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pybal.config.settings import IPVSBackend, Settings
+from pybal.doctor.finding import Finding, Grade
+from pybal.doctor.host import Host, Local, Module
+from pybal.model import Address, IPProtocol
+
+EXPIRE, REUSE = "net.ipv4.vs.expire_nodest_conn", "net.ipv4.vs.conn_reuse_mode"
+SLOPPY, TRACK = "net.ipv4.vs.sloppy_tcp", "net.ipv4.vs.conntrack"
+LOOSE = "net.netfilter.nf_conntrack_tcp_loose"
+COUNT, MOST = "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"
+LOWEST_PORT = "net.ipv4.ip_unprivileged_port_start"
+SYSCTLS = (EXPIRE, REUSE, SLOPPY, TRACK, LOOSE, COUNT, MOST, LOWEST_PORT)
+
+_HASHING = frozenset(("sh", "mh"))
+_CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12}
+_FULL = 0.9
+_SPARE, _UNTOLD = 256, 4096
+"""Descriptors beside those of checks; and those wanted where the number of monitors is not known."""
+_OLDEST = {"twisted": (22, 4), "exabgp": (4, 2)}
+_DEBIAN = {"twisted": "python3-twisted", "exabgp": "exabgp"}
+
+
+def modules(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the kernel's modules that are needed."""
+    return ("ip_vs", *dict.fromkeys(f"ip_vs_{each.service.scheduler}" for each in settings.services))
+
+
+def judge(host: Host, settings: Settings, monitors: int | None = None) -> tuple[Finding, ...]:
+    """Return what there is to say, good or bad; ``monitors`` is how many run, if that is known."""
+    findings = [*_versions(host, settings), _descriptors(host, monitors), *_capabilities(host, settings)]
+    if settings.ipvs_backend is not IPVSBackend.MEMORY:
+        findings += [*_modules(host, settings), *_vips(host, settings), *_sysctls(host, settings), *_conntrack(host)]
+    return tuple(findings)
+
+
+def _versions(host: Host, settings: Settings) -> Iterator[Finding]:
+    yield Finding("Linux", Grade.OK, host.release)
+    for package, oldest in _OLDEST.items():
+        if package == "exabgp" and settings.bgp is None:
+            continue
+        found, wanted = host.versions.get(package, "not installed"), f"{'.'.join(map(str, oldest))} or later"
+        numbers = tuple(int(part) for part in found.split(".")[:2] if part.isdigit())
+        if numbers >= oldest:
+            yield Finding(package, Grade.OK, found)
+        else:
+            why = "nothing older was tested with this version of pybal"
+            yield Finding(package, Grade.FAIL, found, wanted, why, f"apt install {_DEBIAN[package]}")
+
+
+def _descriptors(host: Host, monitors: int | None) -> Finding:
+    found, about = host.process.descriptors, "file descriptors"
+    if found is None:
+        return Finding(about, Grade.UNKNOWN, f"the limit of process {host.process.number} cannot be read")
+    wanted = _UNTOLD if monitors is None else 2 * monitors + _SPARE
+    if found >= wanted:
+        return Finding(about, Grade.OK, f"at most {found}")
+    return Finding(
+        about,
+        Grade.FAIL,
+        f"at most {found}",
+        f"{wanted} or more",
+        "each check holds one, or two; without any left checks say nothing",
+        f"prlimit --pid {host.process.number} --nofile={wanted}:{wanted} (and LimitNOFILE= in the unit)",
+    )
+
+
+def _capabilities(host: Host, settings: Settings) -> Iterator[Finding]:
+    process = host.process
+    for name, why in _needed(host, settings).items():
+        if process.capabilities is None:
+            yield Finding(name, Grade.UNKNOWN, f"process {process.number} cannot be looked at")
+        elif not process.capabilities >> _CAPABILITIES[name] & 1:
+            mend = f"systemctl edit pybal, with [Service] AmbientCapabilities={name}; or run it as root"
+            yield Finding(name, Grade.FAIL, f"process {process.number} does not have it", "that it has it", why, mend)
+        elif name == "CAP_NET_ADMIN" and process.contained:
+            where = "in a user namespace"
+            mend = "run it in a container without user namespace, or in none"
+            yield Finding(name, Grade.FAIL, where, "in the first one", "IPVS believes no other one's", mend)
+        else:
+            yield Finding(name, Grade.OK, f"process {process.number} has it")
+
+
+def _needed(host: Host, settings: Settings) -> dict[str, str]:
+    needed = {}
+    if settings.ipvs_backend is not IPVSBackend.MEMORY:
+        needed["CAP_NET_ADMIN"] = "IPVS can neither be read nor written without it"
+    ports = [settings.instrumentation.port] if settings.instrumentation else []
+    ports += [settings.bgp.local_port] if settings.bgp and settings.bgp.local_ips else []
+    if low := [port for port in ports if 0 < port < host.sysctls.get(LOWEST_PORT, 1024)]:
+        needed["CAP_NET_BIND_SERVICE"] = f"nobody else may listen on port {min(low)}"
+    return needed
+
+
+def _modules(host: Host, settings: Settings) -> Iterator[Finding]:
+    for name in modules(settings):
+        state = host.modules.get(name, Module.UNKNOWN)
+        on_demand = name != "ip_vs" and state is Module.LOADABLE
+        if state is Module.LOADED or on_demand:
+            yield Finding(f"module {name}", Grade.OK, f"{state}, it will be when it is used" if on_demand else state)
+        elif name != "ip_vs" and state is Module.UNKNOWN:
+            yield Finding(f"module {name}", Grade.UNKNOWN, state)
+        else:
+            mend = f"modprobe {name} && echo {name} >> /etc/modules-load.d/pybal.conf"
+            if state is Module.ABSENT:
+                mend = f"apt install linux-image-$(dpkg --print-architecture), then boot it: it has {name}"
+            why = "there is no IPVS" if name == "ip_vs" else "services with this scheduler cannot be made"
+            yield Finding(f"module {name}", Grade.FAIL, state, "loaded", f"without it {why}", mend)
+
+
+def _vips(host: Host, settings: Settings) -> Iterator[Finding]:
+    announced = [each.service.vip for each in settings.services if each.bgp and settings.bgp]
+    vips = dict.fromkeys(each.service.vip for each in settings.services)
+    if settings.bgp and settings.instrumentation:
+        announced += settings.instrumentation.advertised_ips
+        vips.update(dict.fromkeys(settings.instrumentation.advertised_ips))
+    if host.local is None:
+        yield Finding("VIPs", Grade.UNKNOWN, "the kernel did not tell its own addresses")
+        return
+    bad = [finding for vip in vips if (finding := _vip(vip, host, host.local, announced=vip in announced))]
+    yield from bad
+    if count := len(vips) - len(bad):
+        yield Finding("VIPs", Grade.OK, f"{count} of {len(vips)} where they should be")
+
+
+def _vip(vip: Address, host: Host, local: Sequence[Local], *, announced: bool) -> Finding | None:
+    devices = sorted({each.device for each in local if vip in each.prefix})
+    if devices and (not announced or host.lasting.intersection(devices)):
+        return None
+    mend = f"ip addr add {vip}/{vip.max_prefixlen} dev lo"
+    wanted = "on lo or a dummy device"
+    if not devices:
+        why = "the kernel does not give to IPVS what comes for it"
+        return Finding(f"VIP {vip}", Grade.FAIL, "on no device", wanted, why, mend)
+    why = f"it goes when {devices[0]} goes down, and goes on being announced"
+    return Finding(f"VIP {vip}", Grade.WARN, f"on {', '.join(devices)}", wanted, why, mend)
+
+
+def _sysctls(host: Host, settings: Settings) -> Iterator[Finding]:
+    yield _sysctl(host, EXPIRE, 1, Grade.WARN, "the clients of a server that is removed hang; with 1 they are reset")
+    why = "with 0 a client that uses a port again gets its former server, depooled or not"
+    yield _sysctl(host, REUSE, 1, Grade.FAIL, why)
+    schedulers = {each.service.scheduler for each in settings.services if each.service.protocol is IPProtocol.TCP}
+    hashing, others = (", ".join(sorted(names)) for names in (schedulers & _HASHING, schedulers - _HASHING))
+    if settings.bgp and hashing and not others:
+        why = f"a connection that another balancer began ends here, though {hashing} would choose the same server"
+        yield _sysctl(host, SLOPPY, 1, Grade.WARN, why)
+    elif others and not hashing:
+        why = f"a packet of no known connection begins one, to whatever server {others} chooses, and is reset there"
+        yield _sysctl(host, SLOPPY, 0, Grade.WARN, why)
+
+
+def _sysctl(host: Host, name: str, wanted: int, grade: Grade, why: str) -> Finding:
+    found = host.sysctls.get(name)
+    if found is None:
+        return Finding(name, Grade.UNKNOWN, "not there", str(wanted), "there is none before ip_vs is loaded")
+    if found == wanted or (name == REUSE and found > 0):
+        return Finding(name, Grade.OK, str(found))
+    return Finding(name, grade, str(found), str(wanted), why, f"sysctl -w {name}={wanted}")
+
+
+def _conntrack(host: Host) -> Iterator[Finding]:
+    count, most = host.sysctls.get(COUNT), host.sysctls.get(MOST)
+    if count is None or most is None:
+        yield Finding("conntrack", Grade.OK, "not there")
+        return
+    found = f"{count} of {most} connections"
+    if count >= _FULL * most:
+        why = "with a full table the kernel drops new connections, those of checks too"
+        wanted = f"less than {_FULL:.0%} of them"
+        yield Finding("conntrack", Grade.FAIL, found, wanted, why, f"sysctl -w {MOST}={2 * most}")
+    else:
+        yield Finding("conntrack", Grade.OK, found)
+    if host.sysctls.get(LOOSE) == 0 and host.sysctls.get(TRACK) == 0:
+        why = (
+            f"with {TRACK} = 0 no balanced connection is kept in conntrack, and with this the packets after its first "
+            "are INVALID: a firewall rule that drops those cuts every one"
+        )
+        yield Finding(LOOSE, Grade.WARN, "0", "1", why, f"sysctl -w {LOOSE}=1")

@@ -1,0 +1,48 @@
+"""A kernel without IPVS: the guest of the other tests has it from the start."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.kernel import guest
+
+CONF = """[web]
+protocol = tcp
+ip = 127.0.0.1
+port = 80
+scheduler = wrr
+config = file:///pools/web
+"""
+MEND = "modprobe ip_vs && echo ip_vs >> /etc/modules-load.d/pybal.conf"
+
+
+@pytest.mark.skipif(guest.missing() is not None, reason=f"no guest: {guest.missing()}")
+def test_without_ipvs_the_doctor_says_how_to_get_it_and_is_content_then(tmp_path: Path) -> None:
+    (tmp_path / "pybal.conf").write_text(CONF)
+    look = f"{shlex.quote(sys.executable)} -B -m pybal.cli doctor -c {shlex.quote(str(tmp_path))}/pybal.conf"
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
+        status = guest.run(
+            ["sh", "-c", f"{look}; {MEND} && {look}"],
+            stdout=said,
+            stderr=errors,
+            cwd=Path(__file__).resolve().parents[2],
+            modules=(),
+        )
+        said.seek(0)
+        errors.seek(0)
+        text = said.read().decode()
+        assert errors.read() == b""
+    before, after = text.split("looks at this process")[1:]
+    assert (
+        f"fail     module ip_vs: not loaded, wanted loaded\n         why: without it there is no IPVS\n         mend: {MEND}\n"
+        in before
+    )
+    assert "ok       module ip_vs: loaded\n" in after
+    assert re.search(r"^0 fail, ", after, re.MULTILINE)
+    assert status == 2

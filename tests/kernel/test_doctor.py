@@ -1,0 +1,85 @@
+"""The host's health, on a kernel that lacks things: the doctor finds each, and its commands mend them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.daemon import daemon
+
+CONF = """[global]
+ipvs-backend = netlink
+control-socket = {directory}/control.sock
+
+[web]
+protocol = tcp
+ip = 10.2.1.1
+port = 80
+scheduler = wrr
+config = file://{directory}/pool
+monitors = []
+
+[web6]
+protocol = tcp
+ip = fd00:2::1
+port = 80
+scheduler = sed
+config = file://{directory}/pool
+monitors = []
+"""
+
+
+def doctor(directory: Path, *arguments: str) -> tuple[int, str]:
+    said = [sys.executable, "-m", "pybal.cli", "doctor", "-c", str(directory / "pybal.conf"), *arguments]
+    done = subprocess.run(said, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def to_mend(directory: Path) -> dict[str, dict[str, Any]]:
+    """Return what fails or is warned of, by what it is about."""
+    status, said = doctor(directory, "--json")
+    found = {each["about"]: each for each in json.loads(said)["findings"] if each["grade"] in ("fail", "warn")}
+    assert status == (2 if found else 0)
+    return found
+
+
+def test_what_the_guest_lacks_is_found_and_mended_by_the_commands_that_are_named(tmp_path: Path) -> None:
+    (tmp_path / "pybal.conf").write_text(CONF.format(directory=tmp_path))
+    (tmp_path / "pool").write_text("{'host': '10.0.0.11'}\n")
+    Path("/proc/sys/net/ipv4/vs/conn_reuse_mode").write_text("0")
+    Path("/proc/sys/net/ipv4/vs/sloppy_tcp").write_text("1")
+    with daemon(tmp_path) as running:
+        running.wait((tmp_path / "control.sock").exists, "the daemon")
+        subprocess.run(["prlimit", "--pid", str(running.process.pid), "--nofile=100:100"], check=True)
+        found = to_mend(tmp_path)
+        assert {about: each["grade"] for about, each in found.items()} == {
+            "file descriptors": "fail",
+            "VIP 10.2.1.1": "fail",
+            "VIP fd00:2::1": "fail",
+            "net.ipv4.vs.expire_nodest_conn": "warn",
+            "net.ipv4.vs.conn_reuse_mode": "fail",
+            "net.ipv4.vs.sloppy_tcp": "warn",
+        }
+        running.wait_for_log("VIP 10.2.1.1: on no device, wanted on lo or a dummy device")
+        for each in found.values():
+            command = each["mend"].partition(" (")[0]
+            subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
+        assert to_mend(tmp_path) == {}
+        status, said = doctor(tmp_path)
+        assert said.startswith(f"looks at the daemon, process {running.process.pid}\n")
+        assert (status, said.splitlines()[-1].startswith("0 fail, 0 warn, ")) == (0, True)
+
+
+def test_a_scheduler_that_is_not_loaded_yet_is_in_order_and_without_a_daemon_we_look_at_ourselves(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pybal.conf").write_text(CONF.format(directory=tmp_path).replace("sed", "mh"))
+    subprocess.run(["modprobe", "-r", "ip_vs_mh"], check=True)
+    status, said = doctor(tmp_path)
+    assert status == 2
+    assert "ok       module ip_vs_mh: not loaded, it will be when it is used\n" in said
+    assert "looks at this process in place of a daemon: pybal does not run" in said

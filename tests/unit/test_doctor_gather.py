@@ -1,0 +1,101 @@
+"""What is found in a tree of files that looks like that of a host."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from pybal.doctor.gather import gather
+from pybal.doctor.host import Local, Module, Process
+from pybal.doctor.routes import local
+
+FILES = {
+    "proc/sys/kernel/osrelease": "6.1.0-25-amd64\n",
+    "proc/sys/net/ipv4/vs/expire_nodest_conn": "0\n",
+    "proc/sys/net/ipv4/vs/sync_ports": "text\n",
+    "proc/modules": "ip_vs_wrr 16384 2 - Live 0x0000\nip_vs 221184 4 ip_vs_wrr, Live 0x0000\n",
+    "lib/modules/6.1.0-25-amd64/modules.builtin": "kernel/net/netfilter/ipvs/ip_vs_rr.ko\n",
+    "lib/modules/6.1.0-25-amd64/modules.dep": "kernel/net/netfilter/ipvs/ip_vs_mh.ko.xz: kernel/lib/libcrc32c.ko.xz\n",
+    "sys/class/net/lo/flags": "0x9\n",
+    "sys/class/net/dummy0/flags": "0xc3\n",
+    "sys/class/net/eth0/flags": "0x1003\n",
+    "proc/42/status": "Name:\tpybal\nPid:\t42\nCapEff:\t0000000000001400\n",
+    "proc/42/uid_map": "         0          0 4294967295\n",
+    "proc/42/limits": "Limit  Soft Limit  Hard Limit  Units\nMax open files            1024                 524288               files\n",
+}
+VIP = (Local(ip_network("192.0.2.1/32"), "lo"),)
+SCHEDULERS = ("ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_mh", "ip_vs_sh")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_a_host_is_read_from_its_files(root: Path) -> None:
+    sysctls = ("net.ipv4.vs.expire_nodest_conn", "net.ipv4.vs.sync_ports", "net.ipv4.vs.conntrack")
+    host = gather(SCHEDULERS, sysctls, process=42, root=root, read_local=lambda: VIP)
+    assert host.release == "6.1.0-25-amd64"
+    assert host.modules == {
+        "ip_vs": Module.LOADED,
+        "ip_vs_rr": Module.LOADED,
+        "ip_vs_wrr": Module.LOADED,
+        "ip_vs_mh": Module.LOADABLE,
+        "ip_vs_sh": Module.ABSENT,
+    }
+    assert host.sysctls == {"net.ipv4.vs.expire_nodest_conn": 0}
+    assert host.lasting == {"lo", "dummy0"}
+    assert host.local == VIP
+    assert host.process == Process(42, 0x1400, 524288, contained=False)
+
+
+def test_without_the_folder_of_modules_it_is_not_known_what_could_be_loaded(root: Path) -> None:
+    (root / "lib/modules/6.1.0-25-amd64/modules.dep").unlink()
+    host = gather(("ip_vs_rr", "ip_vs_mh"), (), root=root, read_local=lambda: ())
+    assert host.modules == {"ip_vs_rr": Module.LOADED, "ip_vs_mh": Module.UNKNOWN}
+
+
+def test_a_user_namespace_is_told_from_the_first_one(root: Path) -> None:
+    (root / "proc/42/uid_map").write_text("0 100000 65536\n")
+    assert gather((), (), process=42, root=root, read_local=lambda: ()).process.contained is True
+
+
+def test_of_an_empty_tree_nothing_is_known_and_nothing_is_raised(tmp_path: Path) -> None:
+    def refuse() -> tuple[Local, ...]:
+        raise PermissionError
+
+    host = gather(("ip_vs",), ("net.ipv4.vs.conntrack",), process=42, root=tmp_path, read_local=refuse)
+    assert (host.release, host.modules) == ("unknown", {"ip_vs": Module.UNKNOWN})
+    assert (dict(host.sysctls), host.lasting, host.local) == ({}, frozenset(), None)
+    assert host.process == Process(42)
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(payload), kind) + payload
+
+
+@pytest.mark.parametrize(
+    ("family", "bits", "destination", "found"),
+    [
+        (2, 24, bytes([192, 0, 2, 0]), Local(ip_network("192.0.2.0/24"), "7")),
+        (10, 128, bytes.fromhex("20010db8000000000000000000000001"), Local(ip_network("2001:db8::1/128"), "7")),
+        (2, 0, None, Local(ip_network("0.0.0.0/0"), "7")),
+    ],
+)
+def test_a_local_route_is_understood(family: int, bits: int, destination: bytes | None, found: Local) -> None:
+    said = attribute(1, destination) if destination else b""
+    for kind, expected in ((2, found), (1, None)):
+        header = struct.pack("=8BI", family, bits, 0, 0, 255, 2, 254, kind, 0)
+        assert local(header + said + attribute(4, struct.pack("=I", 7))) == expected
+
+
+def test_this_machine_is_local_to_itself() -> None:
+    found = gather((), ()).local
+    assert found is not None
+    assert Local(ip_network("127.0.0.0/8"), "lo") in found
