@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
@@ -109,16 +109,23 @@ class Scene:
     def announce(self, *announcements: Announcement) -> None:
         self.balancer.announce(announcements)
 
-    def held(self, *announcements: Announcement, within: float = 30.0) -> Mapping[str, float]:
+    def held(
+        self, *announcements: Announcement, within: float = 30.0, kinds: Sequence[str] = KINDS
+    ) -> Mapping[str, float]:
         """Wait until every router holds just these from every contact; return after how many seconds each did."""
         return self.times(
             lambda contact: self.routes(contact) == contact.holds(announcements),
             lambda contact: f"{contact.kind}: {self.routes(contact)}, wanted {contact.holds(announcements)}",
             within,
+            kinds,
         )
 
     def times(
-        self, done: Callable[[Contact], bool], what: Callable[[Contact], str], within: float = 30.0
+        self,
+        done: Callable[[Contact], bool],
+        what: Callable[[Contact], str],
+        within: float = 30.0,
+        kinds: Sequence[str] = KINDS,
     ) -> Mapping[str, float]:
         """Return after how many seconds it was done for all contacts of each kind of router.
 
@@ -137,4 +144,4 @@ class Scene:
             return time.monotonic() - begin
 
         with ThreadPoolExecutor() as threads:
-            return dict(zip(KINDS, threads.map(look, KINDS), strict=True))
+            return dict(zip(kinds, threads.map(look, kinds), strict=True))
