@@ -20,23 +20,13 @@ from typing import Self
 import pytest
 
 from tests.daemon import Daemon, daemon, wait_for
+from tests.e2e.lvs.router import HOLD_TIME, Router
 from tests.kernel.lab import VIP, Host, Lab, lab
 
 ENDPOINT = "http://127.0.0.1:9090"
-HOLD_TIME = 3
 AT_MOST = 3.0
 """Seconds that clients may be without an answer: three times what is promised, for the guest is slow."""
 
-BIRD = """\
-router id 10.0.0.3;
-protocol device {{ scan time 1; }}
-protocol kernel {{ ipv4 {{ export all; }}; }}
-protocol bgp balancer1 {{ {common} neighbor 10.0.0.1 as 64600; }}
-protocol bgp balancer2 {{ {common} neighbor 10.0.0.4 as 64600; }}
-"""
-COMMON = """\
-local 10.0.0.3 as 64601; direct; passive; hold time {hold_time}; error wait time 1, 2; ipv4 {{ import all; export none; }};
-"""
 CONF = """\
 [global]
 instrumentation = yes
@@ -98,30 +88,17 @@ class Site:
 
     def __init__(self, made: Lab, directory: Path) -> None:
         self.client = made.client
-        self.router = made.add("router", 3)
         second = made.add("balancer2", 4)
         second.ip(f"addr add {VIP}/32 dev lo")
         for server in made.servers:
             server.serve()
         self.first = Balancer(made.director, directory / "balancer1", 0, made.servers)
         self.second = Balancer(second, directory / "balancer2", 100, made.servers)
-        self.router.sysctl("net.ipv4.ip_forward", 1)
-        for device in ("all", "eth0"):  # it sends packets out where they came in, and that is to remain so
-            self.router.sysctl(f"net.ipv4.conf.{device}.send_redirects", 0)
-        self.client.ip(f"route replace {VIP}/32 via {self.router.address}")
-        conf = directory / "bird.conf"
-        conf.write_text(BIRD.format(common=COMMON.format(hold_time=HOLD_TIME)))
-        control = directory / "bird.ctl"
-        self.router.popen(["bird", "-f", "-c", str(conf), "-s", str(control)])
-        wait_for(control.exists, lambda: "bird")
-
-    def way(self) -> str:
-        """Return where the router sends packets for the VIP, empty if nowhere."""
-        words = self.router.run("ip", "-4", "route", "show", f"{VIP}/32").split()
-        return words[words.index("via") + 1] if "via" in words else ""
+        self.router = Router(made.add("router", 3), directory, (made.director, second))
+        self.client.ip(f"route replace {VIP}/32 via {self.router.host.address}")
 
     def ways(self, balancer: Balancer) -> bool:
-        return self.way() == str(balancer.host.address)
+        return self.router.way() == str(balancer.host.address)
 
 
 class Clients:
@@ -208,7 +185,7 @@ def test_the_first_takes_over_without_a_loss_and_when_it_ends_the_second_serves(
         clients.more()
         assert second.connections == forwarded
         end(first, process)
-        wait_for(lambda: site.ways(second), site.way)
+        wait_for(lambda: site.ways(second), site.router.way)
         forwarded = first.connections
         clients.more()
         assert first.connections == forwarded
