@@ -29,6 +29,7 @@ class GuardedSource:
     ``kept`` is the copy of the last good list, ``None`` where there is no place for one; ``wall`` is the clock on the
     wall, for display. ``errors`` counts what went wrong, once for each new reason, by :class:`Trouble`. ``stale`` tells
     that the kept copy serves; ``last_change`` is the monotonic time, in seconds, of the last list that was delivered.
+    ``before`` is the last list that was believed. ``former`` serves until this one delivers, as no kept copy then does; of the same place, its last list is the one before.
     """
 
     log = Logger()
@@ -41,19 +42,24 @@ class GuardedSource:
         *,
         clock: IReactorTime,
         wall: Callable[[], datetime],
+        former: GuardedSource | None = None,
     ) -> None:
         self.name = masked(settings.url)
         self.stale = False
         self.errors = Counter[Trouble](dict.fromkeys(Trouble, 0))
         self.last_change: float | None = None
         self._source = source
-        self._settings = settings
+        self.settings = settings
         self._kept = kept
         self._clock = clock
         self._wall = wall
         self._started = clock.seconds()
         self._objection: str | None = None
         self._members: tuple[Member, ...] | None = None
+        self.before: tuple[Member, ...] | None = None
+        self._patience = PATIENCE if former is None else None
+        if former is not None and former.settings.url == settings.url:
+            self.before = former.before
         self._kept_members: tuple[Member, ...] | None = None
         self._call: IDelayedCall | None = None
 
@@ -74,8 +80,8 @@ class GuardedSource:
     @property
     def problem(self) -> str | None:
         problem = self._source.problem or self._objection
-        if problem is None and self.age > self._settings.max_age:
-            wanted = self._settings.max_age
+        if problem is None and self.age > self.settings.max_age:
+            wanted = self.settings.max_age
             problem = f"{self.name}: not known to be good for {self.age:.0f} s, wanted at most {wanted:g}"
         if self.stale:
             return f"{problem or f'{self.name}: no list yet'}; the list kept on disk serves"
@@ -85,8 +91,8 @@ class GuardedSource:
         self._deliver = listed
         self._failed = failed
         self._started = self._clock.seconds()
-        if self._kept:
-            self._call = self._clock.callLater(PATIENCE, self._remember)
+        if self._kept and self._patience is not None:
+            self._call = self._clock.callLater(self._patience, self._remember)
         self._source.start(self._listed, self._fail)
 
     def stop(self) -> None:
@@ -97,7 +103,7 @@ class GuardedSource:
 
     def _listed(self, members: tuple[Member, ...]) -> None:
         try:
-            believed = guarded(self._members, members, self._settings)
+            believed = guarded(self.before, members, self.settings)
         except SourceError as error:
             raise SourceError(f"{self.name}: {error}", error.trouble) from None
         self.stale = False
@@ -116,7 +122,7 @@ class GuardedSource:
 
     def _take(self, members: tuple[Member, ...]) -> None:
         if members != self._members:
-            self._members = members
+            self._members = self.before = members
             self.last_change = self._clock.seconds()
             self._deliver(members)
 

@@ -67,10 +67,11 @@ def build(
     reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
     random: Random,
     wall: Callable[[], datetime],
+    former: GuardedSource | None = None,
 ) -> GuardedSource:
     """Return the source that ``settings`` are of, under guard and not started yet; see :class:`GuardedSource`.
 
     Its kind must be one of :data:`SUPPORTED`. ``random`` spreads polls over time.
     """
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random)
-    return GuardedSource(source, settings, kept, clock=reactor, wall=wall)
+    return GuardedSource(source, settings, kept, clock=reactor, wall=wall, former=former)

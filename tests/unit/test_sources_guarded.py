@@ -213,3 +213,46 @@ def test_a_burst_of_changes_is_written_once_it_is_over(rig: Rig) -> None:
     assert rig.kept.read() is None
     rig.clock.advance(SETTLED)
     assert rig.kept.read() == Memory((A, B), NOON)
+
+
+class TestFormer:
+    """A source that follows another one, which serves until it delivers."""
+
+    def test_of_the_same_place_it_goes_on_from_the_last_list(self, rig: Rig) -> None:
+        rig.played.listed(FOUR)
+        next_one = follower(rig, URL)
+        with pytest.raises(SourceError, match="lists 1 servers where there were 4"):
+            next_one.played.listed(FOUR[:1])
+        next_one.played.listed(FOUR)
+        assert next_one.lists == [FOUR], "what it lists first is delivered, even if it is the same"
+
+    def test_of_another_place_it_begins_with_nothing(self, rig: Rig) -> None:
+        rig.played.listed(FOUR)
+        next_one = follower(rig, "etcd://conf/pools/other")
+        next_one.played.listed(FOUR[:1])
+        assert next_one.lists == [FOUR[:1]]
+
+    def test_one_that_never_spoke_hands_on_what_it_was_handed(self, rig: Rig) -> None:
+        rig.played.listed(FOUR)
+        silent = follower(rig, URL)
+        with pytest.raises(SourceError, match="lists 1 servers where there were 4"):
+            follower(silent, URL).played.listed(FOUR[:1])
+
+    def test_no_kept_copy_serves_in_its_place(self, rig: Rig) -> None:
+        rig.played.listed(FOUR)
+        rig.clock.advance(SETTLED)
+        next_one = follower(rig, URL)
+        next_one.clock.advance(10 * PATIENCE)
+        assert (next_one.lists, next_one.source.stale) == ([], False)
+
+
+def follower(rig: Rig, url: str) -> Rig:
+    made = Rig.__new__(Rig)
+    made.clock, made.kept, made.played = Clock(), rig.kept, Played()
+    settings = SourceSettings(url)
+    made.source = GuardedSource(
+        made.played, settings, made.kept, clock=made.clock, wall=lambda: NOON, former=rig.source
+    )
+    made.lists, made.errors = [], []
+    made.source.start(made.lists.append, lambda error: made.errors.append(str(error)))
+    return made
