@@ -110,6 +110,13 @@ class Audit:
         self._began = self._completed = self._clock.seconds()
         self._call = self._clock.callLater(self._interval, self._round)
 
+    def reconfigure(self, *, interval: float, repairs: bool, exclusive: bool) -> None:
+        """Go on so from now on."""
+        self._interval, self._repairs, self._exclusive = interval, repairs, exclusive
+        if self._call and self._call.active() and not self._left:
+            self._call.cancel()
+            self._again()
+
     def stop(self) -> None:
         """Read no more."""
         if self._call and self._call.active():

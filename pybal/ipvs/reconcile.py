@@ -67,7 +67,7 @@ class Reconciler:
         self._backend = backend
         self._clock = clock
         self._ledger = ledger or Ledger()
-        self._grace = grace
+        self.grace = grace
         self._settled = settled
         self._goals: dict[ServiceKey, Goal] = {}
         self._named: dict[str, ServiceKey] = {}
@@ -129,7 +129,7 @@ class Reconciler:
             return
         self._adopted.discard(key)
         self._set(key, name, None)
-        self._goals[key].drained_at = inf if self._grace else 0.0
+        self._goals[key].drained_at = inf if self.grace else 0.0
 
     def retire_leftovers(self) -> None:
         """Retire what the ledger has and was not adopted: it left the configuration while nobody was here."""
@@ -144,6 +144,11 @@ class Reconciler:
         goal.name = name
         goal.wanted = wanted
         self._pursue(key)
+
+    def held(self, service: Service) -> Entry | None:
+        """Return what the table is believed to hold of a service; it is read where that is not known. Raises BackendError."""
+        key = key_of(service)
+        return self._shadow[key] if key in self._goals and key in self._shadow else self._backend.read(key)
 
     def alerts(self) -> tuple[Alert, ...]:
         """Return one alert for each service of which the table does not hold what is wanted, and one for the ledger."""
@@ -171,7 +176,7 @@ class Reconciler:
         """Return the services that are going."""
         now = self._clock.seconds()
         return {
-            key: Retired(goal.name, min(self._grace, max(0.0, goal.drained_at - now)))
+            key: Retired(goal.name, min(self.grace, max(0.0, goal.drained_at - now)))
             for key, goal in self._goals.items()
             if goal.wanted is None
         }
@@ -311,7 +316,7 @@ class Reconciler:
                 del self._goals[key], self._shadow[key]
             else:
                 now = self._clock.seconds()
-                goal.drained_at = min(goal.drained_at, now + self._grace)
+                goal.drained_at = min(goal.drained_at, now + self.grace)
                 remaining = max(0.0, goal.drained_at - now)
                 text = "{place} is no longer wanted: no new connections, deleted in {seconds:.0f} s"
                 self._log.info(text, place=place(key), seconds=remaining, system=goal.name)

@@ -323,3 +323,15 @@ def test_a_service_that_is_no_longer_ours_is_forgotten() -> None:
     scene.round()
     assert scene.audit.findings().sights.keys() == {key_of(WEB)}
     scene.end()
+
+
+def test_another_interval_counts_from_the_last_round_on_and_repair_may_be_left_from_then_on() -> None:
+    scene = Scene()
+    scene.clock.advance(3)
+    scene.audit.reconfigure(interval=5, repairs=False, exclusive=False)
+    scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
+    scene.clock.advance(2)
+    scene.clock.pump([0.0] * 5)
+    assert scene.drift() == {("web", "destination-missing"): 1}
+    assert scene.table.table() != scene.wanted
+    scene.end()

@@ -540,3 +540,15 @@ def test_a_thaw_with_nothing_wanted_anew_does_nothing(table: Fallible, clock: Cl
     clock.advance(0)
     assert len(table.batches) == 1
     assert clock.getDelayedCalls() == []
+
+
+def test_what_is_held_is_read_where_nothing_is_wanted_yet(
+    table: Fallible, clock: Clock, reconciler: Reconciler
+) -> None:
+    assert reconciler.held(WEB) is None
+    table.meddle(*made(WEB, {A: 10}))
+    assert reconciler.held(WEB) == entry(WEB, {A: 10})
+    reads = table.reads
+    pursue(reconciler, clock, WEB, {B: 10})
+    assert reconciler.held(WEB) == entry(WEB, {B: 10})
+    assert table.reads == reads + 1, "what was written is known"
