@@ -13,10 +13,11 @@ class Notifier:
     """Sends states to the service manager; does nothing where there is none.
 
     ``environ`` is read once: ``NOTIFY_SOCKET`` for the address, ``WATCHDOG_USEC`` for the interval, in microseconds, in
-    which the manager wants a sign of life.
+    which the manager wants a sign of life. ``clock`` is monotonic.
     """
 
     def __init__(self, environ: Mapping[str, str], clock: IReactorTime) -> None:
+        self._clock = clock
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         microseconds = environ.get("WATCHDOG_USEC", "")
@@ -29,6 +30,10 @@ class Notifier:
         self.notify(f"READY=1\nSTATUS={status}")
         if self._watchdog and not self._beat.running:
             self._beat.start(self._watchdog / 2)
+
+    def reloading(self) -> None:
+        """Say that the configuration is being read anew, from this moment on; :meth:`ready` ends that."""
+        self.notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.seconds() * 1e6:.0f}")
 
     def stopping(self) -> None:
         """Say that the daemon is on its way out."""

@@ -63,3 +63,12 @@ def test_an_abstract_address_is_understood() -> None:
         listener.bind("\0pybal-test-notify")
         Notifier({"NOTIFY_SOCKET": "@pybal-test-notify"}, Clock()).notify("READY=1")
         assert listener.recv(100) == b"READY=1"
+
+
+def test_a_reload_is_said_with_the_time_at_which_it_began(manager: socket.socket) -> None:
+    clock = Clock()
+    clock.advance(1.5)
+    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()}, clock)
+    notifier.reloading()
+    notifier.ready("3 services")
+    assert heard(manager) == [b"RELOADING=1\nMONOTONIC_USEC=1500000", b"READY=1\nSTATUS=3 services"]
