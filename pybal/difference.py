@@ -1,0 +1,172 @@
+"""What differs between two configurations, in the words of pybal.conf, with the values where these are short and no secret.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv6Address
+
+from pybal.bgp.announce import Verdict
+from pybal.config.errors import masked
+from pybal.config.settings import (
+    AccessSettings,
+    BGPSettings,
+    DrainSettings,
+    InstrumentationSettings,
+    IPVSSettings,
+    PeerSettings,
+    ProxyFetchSettings,
+    ServiceSettings,
+    Settings,
+    SourceSettings,
+)
+from pybal.model import Service
+from pybal.monitors.kinds import name_of
+
+_PREFIXES: Mapping[type, str] = {
+    BGPSettings: "bgp-",
+    DrainSettings: "bgp-drain-",
+    IPVSSettings: "ipvs-",
+    InstrumentationSettings: "instrumentation_",
+    PeerSettings: "bgp-",
+}
+
+_NAMES: Mapping[tuple[type, str], str] = {
+    (Service, "scheduler_flags"): "scheduler-flag",
+    (Service, "one_packet"): "ops",
+    (Service, "initially_up"): "initial-state = up",
+    (SourceSettings, "url"): "config",
+    (SourceSettings, "max_step"): "max-depool-step",
+    (SourceSettings, "max_age"): "source-max-age",
+    (SourceSettings, "interval"): "source-interval",
+    (ProxyFetchSettings, "urls"): "url",
+    (ProxyFetchSettings, "http_status"): "http_status",
+    (ProxyFetchSettings, "check_all"): "check_all",
+    (ProxyFetchSettings, "max_failures"): "max_failures",
+    (AccessSettings, "discovery"): "discovery-srv",
+    (BGPSettings, "gate"): "announce-gate",
+    (BGPSettings, "wait"): "announce-wait",
+    (DrainSettings, "graceful_shutdown"): "community",
+    (InstrumentationSettings, "advertised_ips"): "advertised_ips",
+}
+"""The options whose names are not those of the fields with hyphens."""
+
+_FIXED = {"dry_run", "ipvs_backend", "control_socket", "control_group"}
+"""What of the settings as a whole stays as it is while the daemon runs."""
+
+_LONGEST = 80
+_APART = {"service", "source", "monitors", "line"}
+_KEY = {"protocol", "vip", "port", "monitors", "interval"}
+
+
+def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]:
+    """Yield what differs between two settings of one service; nothing if and only if they mean the same."""
+    if old.service.name != new.service.name:
+        yield f"was [{old.service.name}]"
+    yield from _reasons(old.service, new.service, {*_KEY, "name"})
+    yield from _monitor_reasons(old, new)
+    yield from _reasons(old.source, new.source, set())
+    yield from _reasons(old, new, _APART)
+
+
+def restart_reasons(old: Settings, new: Settings) -> Iterator[str]:
+    """Yield what cannot be changed while running."""
+    changes = list(_reasons(old, new, {field.name for field in fields(Settings)} - _FIXED))
+    if (old.bgp is None) is not (new.bgp is None):
+        changes.append(f"bgp {_shown(old.bgp is not None)} -> {_shown(new.bgp is not None)}")
+    yield from (f"{change} needs a restart" for change in changes)
+
+
+def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
+    """Yield what differs and concerns no single service."""
+    if old.instrumentation and new.instrumentation:
+        yield from _reasons(old.instrumentation, new.instrumentation, set())
+    elif old.instrumentation or new.instrumentation:
+        yield f"instrumentation {_shown(old.instrumentation is not None)} -> {_shown(new.instrumentation is not None)}"
+    if old.bgp and new.bgp:
+        yield from _reasons(old.bgp, new.bgp, {"peers"})
+    yield from _reasons(old.ipvs, new.ipvs, set())
+    yield from _reasons(old, new, {"services", "bgp", "instrumentation", "ipvs"} | _FIXED)
+
+
+def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
+    """Yield which BGP peers come, go or are another way."""
+    before = {peer.address: peer for peer in (old.bgp.peers if old.bgp else ())}
+    after = {peer.address: peer for peer in (new.bgp.peers if new.bgp else ())}
+    for address, peer in after.items():
+        if address not in before:
+            yield f"+ peer {address}"
+        elif peer != before[address]:
+            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set()))}; its session begins anew"
+    yield from (f"- peer {address}" for address in before if address not in after)
+
+
+def announcement_reasons(before: Sequence[Verdict], after: Sequence[Verdict]) -> Iterator[str]:
+    """Yield which announcements come, go or change, when one decision on the VIPs follows another."""
+    old = {verdict.vip: verdict for verdict in before}
+    new = {verdict.vip: verdict for verdict in after}
+    for vip, verdict in new.items():
+        was, now = old[vip].announcement if vip in old else None, verdict.announcement
+        prefix = f"{vip}/{vip.max_prefixlen}"
+        if vip not in old and now is None:
+            yield f"+ announcement {prefix}, when it is fit: {verdict.why} ({verdict.detail})"
+        elif was is None and now is not None:
+            yield f"+ announcement {prefix}, MED {now.med}: {verdict.detail}"
+        elif was is not None and now is None:
+            yield f"- announcement {prefix}: {verdict.why} ({verdict.detail})"
+        elif was is not None and now is not None and was.med != now.med:
+            yield f"~ announcement {prefix}: MED {was.med} -> {now.med}"
+    for vip, verdict in old.items():
+        if vip not in new and verdict.announcement:
+            yield f"- announcement {vip}/{vip.max_prefixlen}: no longer configured"
+
+
+def _monitor_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]:
+    before = {name_of(monitor): monitor for monitor in old.monitors}
+    after = {name_of(monitor): monitor for monitor in new.monitors}
+    yield from (f"monitors - {name}" for name in before if name not in after)
+    for name, monitor in after.items():
+        if name not in before:
+            yield f"monitors + {name}"
+        else:
+            yield from _reasons(before[name], monitor, set(), f"{name.lower()}.")
+    if list(before) != list(after) and set(before) == set(after):
+        yield f"monitors {', '.join(before)} -> {', '.join(after)}"
+
+
+def _reasons(old: object, new: object, apart: set[str], prefix: str = "") -> Iterator[str]:
+    for field in fields(old) if is_dataclass(old) else ():
+        before, after = getattr(old, field.name), getattr(new, field.name)
+        if before == after or field.name in apart:
+            continue
+        if is_dataclass(before) and type(before) is type(after):
+            yield from _reasons(before, after, set(), prefix)
+            continue
+        option = _NAMES.get((type(old), field.name), field.name.replace("_", "-"))
+        name = _PREFIXES.get(type(old), prefix) + option
+        short = [_shown(value) for value in (before, after)]
+        yield f"{name} {short[0]} -> {short[1]}" if all(short) else f"{name} is another"
+
+
+def _shown(value: object) -> str:
+    """Return a value as it may be shown, empty where it may not or is too long for a line."""
+    match value:
+        case None | "":
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case Enum():
+            return str(value.value)
+        case int() | float():
+            return f"{value:g}" if isinstance(value, float) else str(value)
+        case IPv4Address() | IPv6Address():
+            return str(value)
+        case str() if len(value) <= _LONGEST:
+            return masked(value)
+        case tuple() if all(isinstance(each, IPv4Address | IPv6Address) for each in value):
+            return " ".join(map(str, value)) or "none"
+    return ""
