@@ -24,6 +24,7 @@ from twisted.internet.task import LoopingCall
 
 from pybal.app import App
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings, SourceSettings
+from pybal.configuration import ConfigurationFile, Loaded
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
 from pybal.model import IPProtocol, Service
@@ -131,7 +132,8 @@ def measure(
     reactor.seconds = time.monotonic
     backend = Recorder()
     app = App(
-        Settings((ServiceSettings(service, SourceSettings(f"file://{pool}"), monitors),)),
+        Loaded(Settings((ServiceSettings(service, SourceSettings(f"file://{pool}"), monitors),)), (), ""),
+        file=ConfigurationFile("/nonexistent"),
         reactor=reactor,
         backend=backend,
         lookup=dns_lookup(reactor),

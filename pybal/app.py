@@ -3,7 +3,8 @@
 Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted, and what is ours
 there but no longer in the configuration is retired; the BGP sessions begin, with nothing to say before services are
 checked and the kernel is verified; then sources, names and checks begin.
-Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the endpoints close last.
+Reload: see :mod:`pybal.reload`. Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the
+endpoints close last.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from random import Random
 from types import MappingProxyType
 from typing import Any
 
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pybal import checker
+from pybal import plan as planning
 from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
+from pybal.configuration import Loaded
 from pybal.control import commands
 from pybal.control.controls import Controls
 from pybal.control.listener import ControlSocket
@@ -37,9 +41,11 @@ from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
+from pybal.ipvs.model import key_of
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Alert, Snapshot
+from pybal.model import Alert, Service, Snapshot
 from pybal.parts import Parts
+from pybal.reload import File, Reload, Running
 from pybal.resolve import Lookup, Resolver
 from pybal.services import Services
 from pybal.silence import Answer, CutOff
@@ -48,6 +54,7 @@ from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.metrics import Family
+from pybal.status.reload import alerts
 from pybal.status.site import Status
 from pybal.systemd import Notifier
 
@@ -58,16 +65,17 @@ _SETTLED = 30.0
 class App:
     """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names.
 
-    ``runtime`` is a directory for as long as it runs, ``state`` one for what is to outlive it, if there is one. ``control``
-    is the path of the socket for commands, if there is to be one.
+    ``file`` is where ``loaded`` was read, and will be again. ``runtime`` is a directory for as long as it runs, ``state`` one
+    for what is to outlive it, if there is one. ``control`` is the path of the socket for commands, if there is to be one.
     """
 
     log = Logger()
 
     def __init__(
         self,
-        settings: Settings,
+        loaded: Loaded,
         *,
+        file: File,
         reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
         backend: Backend,
         lookup: Lookup,
@@ -77,7 +85,7 @@ class App:
         state: Path | None = None,
         control: Path | None = None,
     ) -> None:
-        self._settings = settings
+        settings = loaded.settings
         self._reactor = reactor
         self._backend = backend
         self._notifier = notifier
@@ -102,6 +110,7 @@ class App:
         self._freezer = Freezer(reactor, self._frozen)
         self._examination = Examination(self._examine, reactor)
         self._announcing: Announcing | None = None
+        self._freezing: IDelayedCall | None = None
         self._services = Services(
             settings.services,
             Parts(self._engine, reactor, random, state),
@@ -115,7 +124,7 @@ class App:
                 settings,
                 settings.bgp,
                 pool=lambda name: self._services[name].controller.pool,
-                verified=self._reconciler.verified,
+                verified=self._verified,
                 reactor=reactor,
                 runtime=runtime,
                 state=state,
@@ -124,7 +133,18 @@ class App:
             )
         factory = StatusFactory(self._status(), reactor, host_names={socket.gethostname()})
         self._listening = Listening(reactor, factory)
-        self._control = self._control_socket(control) if control else None
+        parts = Running(
+            self._services,
+            self._reconciler,
+            self._announcing,
+            self._listening,
+            notifier,
+            reactor,
+            self._settled,
+            self._why_no_reload,
+        )
+        self._reload = Reload(file, loaded, parts)
+        self._control = self._control_socket(control, settings) if control else None
 
     def start(self) -> None:
         """Start everything. What was started must still be stopped after any failure.
@@ -133,7 +153,7 @@ class App:
         """
         if self._control:
             self._control.start()
-        self._listening.open(self._settings.instrumentation)
+        self._listening.open(self._reload.settings.instrumentation)
         held = self._services.adopt()
         self._reconciler.retire_leftovers()
         self._examination.start()
@@ -142,7 +162,7 @@ class App:
         self._engine.start()
         self._services.start(held)
         self._audit.start()
-        self._reactor.callLater(_SETTLED, _freeze)
+        self._freeze_later()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
@@ -152,6 +172,7 @@ class App:
             await self._control.stop()
         self._freezer.stop()
         self._examination.stop()
+        self._reload.stop()
         if self._announcing:
             await self._announcing.stop()
         self._services.stop()
@@ -160,6 +181,18 @@ class App:
         self._audit.stop()
         self._reconciler.stop()
         await self._listening.close()
+
+    def plan(self, settings: Settings) -> planning.Plan:
+        """Return what a reload with these settings would do. Raises BackendError."""
+        return self._reload.plan(settings)
+
+    async def reload(self, *, force: bool = False) -> planning.Outcome:
+        """Read the configuration file and do what it says, or refuse it; see :meth:`pybal.reload.Reload.reload`."""
+        return await self._reload.reload(force=force)
+
+    def ask_for_reload(self) -> None:
+        """Have a reload, soon: however often this is called before it begins, one."""
+        self._reload.ask()
 
     def snapshot(self) -> Snapshot:
         """Return the state of all pools at this moment."""
@@ -170,11 +203,28 @@ class App:
             self._alerts(),
         )
 
-    def _control_socket(self, path: Path) -> ControlSocket:
+    def _settled(self, settings: Settings) -> None:
+        """Take what a reload has brought into force beside the services."""
+        self._engine.cut_off.suspect_self = settings.suspect_self
+        ipvs = settings.ipvs
+        self._reconciler.grace = ipvs.remove_grace
+        repairs = ipvs.drift is DriftPolicy.REPAIR
+        self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
+        self._freeze_later()
+
+    def _why_no_reload(self) -> str:
+        return self._freezer.frozen.text(self._reactor.seconds()) if self._freezer.frozen else ""
+
+    def _freeze_later(self) -> None:
+        if self._freezing and self._freezing.active():
+            self._freezing.cancel()
+        self._freezing = self._reactor.callLater(_SETTLED, _freeze)
+
+    def _control_socket(self, path: Path, settings: Settings) -> ControlSocket:
         controls = Controls(
             clock=self._reactor,
             started=self._reactor.seconds(),
-            dry_run=self._settings.dry_run,
+            dry_run=settings.dry_run,
             snapshot=self.snapshot,
             bgp=self._announced,
             monitors=self._services.monitors,
@@ -183,7 +233,7 @@ class App:
             reconciler=self._reconciler,
             ipvs=self._backend,
         )
-        group = self._settings.control_group
+        group = settings.control_group
         return ControlSocket(
             path, partial(commands.run, controls), self._reactor, getgrnam(group).gr_gid if group else None
         )
@@ -201,8 +251,12 @@ class App:
         self._changed()
 
     def _examine(self) -> Sequence[Finding]:
-        host = gather(judge.modules(self._settings), judge.SYSCTLS)
-        return judge.judge(host, self._settings, len(tuple(self._services.monitors())) or None)
+        host = gather(judge.modules(self._reload.settings), judge.SYSCTLS)
+        return judge.judge(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
+
+    def _verified(self, service: Service) -> bool:
+        intent = self._reconciler.intent(key_of(service))
+        return intent is not None and intent.verified
 
     def _changed(self) -> None:
         if self._announcing:
@@ -213,7 +267,7 @@ class App:
         if announcing is None:
             return BGP()
         sessions = tuple(announcing.sessions())
-        return BGP(not self._settings.dry_run, announcing.verdicts, sessions, announcing.restarts)
+        return BGP(not self._reload.settings.dry_run, announcing.verdicts, sessions, announcing.restarts)
 
     def _status(self) -> Status:
         return Status(
@@ -227,6 +281,7 @@ class App:
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
             wall=_wall,
             sources=self._services.sources,
+            configuration=lambda: self._reload.configuration,
             families=self._families,
             bgp=self._announced,
         )
@@ -245,8 +300,8 @@ class App:
         yield Family("pybal_frozen", "gauge", "Whether nothing is acted on", (((), frozen is not None),))
         left = max(0.0, frozen.until - self._reactor.seconds()) if frozen else 0.0
         yield Family("pybal_frozen_left_seconds", "gauge", "Time until the freeze ends by itself", (((), left),))
-        names = [running.settings.service.name for running in self._services]
-        verified = [((("service", name),), self._reconciler.verified(name)) for name in names]
+        services = [running.settings.service for running in self._services]
+        verified = [((("service", service.name),), self._verified(service)) for service in services]
         yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
         yield from kernel.families(self._audit.findings())
 
@@ -261,6 +316,7 @@ class App:
         yield from self._audit.alerts()
         if self._announcing:
             yield from self._announcing.alerts()
+        yield from alerts(self._reload.configuration)
         yield from checker.alerts(self._engine)
 
 
@@ -275,6 +331,10 @@ def _wall() -> datetime:
 
 
 def _freeze() -> None:
-    """Take what lives for ever out of the garbage collector's sight: its passes would stall the loop."""
+    """Take what lives long out of the garbage collector's sight: its passes would stall the loop.
+
+    What has lived long enough, and went with a reload, is found now.
+    """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -27,8 +27,7 @@ from pybal.bgp.drain import DrainError
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
-from pybal.config.settings import Settings
-from pybal.configuration import ConfigurationFile, unsupported
+from pybal.configuration import ConfigurationFile, Loaded, unsupported
 from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
@@ -68,25 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check_config:
         print(describe(loaded.settings))
         return OK
-    return REFUSED if missing else _run(loaded.settings, debug=options.debug)
+    return REFUSED if missing else _run(file, loaded, debug=options.debug)
 
 
-def _run(settings: Settings, *, debug: bool) -> int:
+def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
     from twisted.internet import reactor  # noqa: PLC0415, TID251  # installs it: here, once, and nowhere else
 
     # Before anything is scheduled: with the wall clock, a clock stepped back would stop every periodic call.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to choose the clock
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
     _raise_descriptor_limit()
-    return _Run(settings, reactor).result()
+    return _Run(file, loaded, reactor).result()
 
 
 class _Run:
     """One run of the daemon, from the start of the reactor to its end."""
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.app
-        self._settings = settings
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.app
+        self._file = file
+        self._loaded = loaded
         self._reactor = reactor
+        self._app: App | None = None
         self._code = OK
 
     def result(self) -> int:
@@ -96,11 +97,12 @@ class _Run:
         return self._code
 
     def _start(self) -> None:
-        settings = self._settings
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(_no_reload))
+        settings = self._loaded.settings
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hung_up))
         try:
             app = App(
-                settings,
+                self._loaded,
+                file=self._file,
                 reactor=self._reactor,
                 backend=backend(settings.ipvs_backend, dry_run=settings.dry_run),
                 lookup=dns_lookup(self._reactor),
@@ -113,12 +115,17 @@ class _Run:
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=version("pybal"))
             app.start()
+            self._app = app
         except (ControlError, BackendError, CannotListenError, SpeakerError, DrainError) as failed:
             log.critical("{failed}", failed=failed)
             self._fail()
         except Exception:  # noqa: BLE001  # a bug: it gets its traceback, and the process an exit code
             log.failure("pybal could not start")
             self._fail()
+
+    def _hung_up(self) -> None:
+        if self._app:
+            self._app.ask_for_reload()
 
     def _fail(self) -> None:
         self._code = FAILED
@@ -139,10 +146,6 @@ def _state_directory() -> Path | None:
     """Return where systemd lets us keep things, ``None`` without it."""
     directories = os.environ.get("STATE_DIRECTORY", "")
     return Path(directories.partition(":")[0]) if directories else None
-
-
-def _no_reload() -> None:
-    log.warn("SIGHUP: reload is not there yet; nothing changed. Restart to apply a new configuration")
 
 
 def _raise_descriptor_limit() -> None:

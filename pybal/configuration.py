@@ -1,7 +1,8 @@
-"""The configuration file: read and checked as a whole."""
+"""The configuration file: read and checked as a whole, with what tells whether it is still the one that is loaded."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from pybal.sources import kinds as sources
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a configuration file says, and what is doubtful in it."""
+    """What a configuration file says, what is doubtful in it, and the SHA-256 of its text in hexadecimal digits."""
 
     settings: Settings
     warnings: tuple[Problem, ...]
+    digest: str
 
 
 class ConfigurationFile:
@@ -29,11 +31,26 @@ class ConfigurationFile:
     def __init__(self, path: str, adjust: Callable[[Settings], Settings] = lambda settings: settings) -> None:
         self.path = path
         self._adjust = adjust
+        self._seen: tuple[int, ...] | None = None
+        self._digest = ""
 
     def read(self) -> Loaded:
         """Return what the file says. Raises ConfigError or OSError."""
-        parsed = parse(Path(self.path).read_bytes(), self.path)
-        return Loaded(self._adjust(parsed.settings), parsed.warnings)
+        text = Path(self.path).read_bytes()
+        parsed = parse(text, self.path)
+        return Loaded(self._adjust(parsed.settings), parsed.warnings, _digest(text))
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what the file says now, empty if it cannot be read; it is read where its status is another."""
+        try:
+            status = Path(self.path).stat()
+            seen = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
+            if seen != self._seen:
+                self._digest = _digest(Path(self.path).read_bytes())
+                self._seen = seen
+        except OSError:
+            self._seen, self._digest = None, ""
+        return self._digest
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
@@ -64,3 +81,7 @@ def _is_group(name: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _digest(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()

@@ -48,7 +48,7 @@ _DECISIONS = {
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
-    """The running monitors of a server at one address, since a monotonic time."""
+    """The running monitors of a server at one address, in the order of the plans, since a monotonic time."""
 
     address: Address
     monitors: Sequence[Monitor]
@@ -58,8 +58,8 @@ class _Watched:
 class Controller:
     """The pool of one service, and whatever follows from it.
 
-    ``plans`` make the monitors of each server; ``want`` is told the addresses and weights that the kernel should hold, each time these
-    change, but never before the source has delivered a first list. ``changed`` is called after each change of the pool.
+    ``plans`` make the monitors of each server; ``want`` is told the service with the addresses and weights that the kernel should
+    hold, each time one of these changes, but never before the source has delivered a first list. ``changed`` is called after each change of the pool.
     """
 
     log = Logger()
@@ -71,7 +71,7 @@ class Controller:
         resolver: Resolver,
         plans: Sequence[Plan],
         *,
-        want: Callable[[Mapping[Address, int]], None],
+        want: Callable[[Service, Mapping[Address, int]], None],
         clock: IReactorTime,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
@@ -80,6 +80,7 @@ class Controller:
         self.decisions: deque[Decision] = deque(maxlen=history.KEPT)
         """The last ones, the oldest first."""
         self._source = source
+        self._successor: Source | None = None
         self._resolver = resolver
         self._plans = plans
         self._want = want
@@ -95,11 +96,36 @@ class Controller:
     def start(self, held: Mapping[Address, int]) -> None:
         """Begin with what the kernel holds for this service: addresses and weights, empty where it holds nothing."""
         self.pool = policy.step(self.pool, policy.Adopted(held))
-        self._source.start(self._listed, self._failed)
+        self._source.start(partial(self._delivered, self._source), self._failed)
+
+    def change(self, service: Service, plans: Sequence[Plan], source: Source | None = None) -> None:
+        """Become ``service``, whose key must be the same; what is the same goes on.
+
+        Monitors go on whose plan is there still, the very object; what those said that are made anew stands until the
+        new ones speak. A new ``source`` takes over with its first list: until then the old one serves.
+        """
+        before, self._plans = self._plans, plans
+        elsewhere = service.tunneling != self.pool.service.tunneling
+        if service != self.pool.service:
+            self._wanted = None
+        self._apply(policy.Reconfigured(service))
+        self._watched = {host: self._rewatched(host, watched, before) for host, watched in self._watched.items()}
+        if elsewhere:  # which addresses are of use depends on it
+            for following in self._followed.values():
+                following.stop()
+            self._followed.clear()
+            self._follow()
+        if source is not None:
+            if self._successor is not None:
+                self._successor.stop()
+            self._successor = source
+            source.start(partial(self._delivered, source), self._failed)
 
     def stop(self) -> None:
         """Stop following the source, the names and the servers. What the kernel should hold stays as it was."""
         self._source.stop()
+        if self._successor is not None:
+            self._successor.stop()
         for following in self._followed.values():
             following.stop()
         for watched in self._watched.values():
@@ -126,6 +152,8 @@ class Controller:
             yield alert("source", f"{self._source.problem}; {self._standing_list}")
         elif not self.pool.listed:
             yield alert("source", "no list of servers yet")
+        if self._successor is not None and self._successor.problem:
+            yield alert("source", f"{self._successor.problem}; the source before it serves on")
         yield from _alerts_of(self.pool)
         for suspicion in self._suspicions():
             yield alert("suspect-check", str(suspicion))
@@ -144,7 +172,10 @@ class Controller:
             return "no list of servers yet"
         return f"the last good list of {len(self.pool.servers)} servers serves on"
 
-    def _listed(self, members: tuple[Member, ...]) -> None:
+    def _delivered(self, source: Source, members: tuple[Member, ...]) -> None:
+        if source is self._successor:
+            self._source.stop()
+            self._source, self._successor = source, None
         self._apply(policy.Listed(members))
 
     def _failed(self, error: SourceError) -> None:
@@ -182,7 +213,7 @@ class Controller:
         wanted = policy.wanted(self.pool)
         if self.pool.listed and wanted != self._wanted:
             self._wanted = wanted
-            self._want(wanted)
+            self._want(self.pool.service, wanted)
         self._changed()
 
     def _follow(self) -> None:
@@ -203,9 +234,7 @@ class Controller:
                 _stop(self._watched.pop(host))
         for host, server in self.pool.servers.items():
             if server.address is not None and host not in self._watched:
-                monitors = [
-                    plan.monitor(host, server.address, partial(self._reported, host, plan.name)) for plan in self._plans
-                ]
+                monitors = [self._monitor(plan, host, server.address) for plan in self._plans]
                 self._watched[host] = _Watched(server.address, monitors, self._clock.seconds())
                 for monitor in monitors:
                     monitor.hurry(self._hurried)
@@ -218,6 +247,26 @@ class Controller:
             self._hurried = wanted
             for _, monitor in self.monitors():
                 monitor.hurry(wanted)
+
+    def _monitor(self, plan: Plan, host: str, address: Address) -> Monitor:
+        return plan.monitor(host, address, partial(self._reported, host, plan.name))
+
+    def _rewatched(self, host: str, watched: _Watched, before: Sequence[Plan]) -> _Watched:
+        """Return the monitors of a server after a change: those that stay, new ones that have begun; the others have ended."""
+        if list(map(id, before)) == list(map(id, self._plans)):
+            return watched
+        old = {id(plan): monitor for plan, monitor in zip(before, watched.monitors, strict=True)}
+        monitors = [
+            old.pop(id(plan)) if id(plan) in old else self._monitor(plan, host, watched.address) for plan in self._plans
+        ]
+        # The new ones first: what is shared ends with the last who shares it.
+        for monitor in monitors:
+            if monitor not in watched.monitors:
+                monitor.hurry(self._hurried)
+                monitor.start()
+        for monitor in old.values():
+            monitor.stop()
+        return _Watched(watched.address, monitors, self._clock.seconds())
 
     def _tell(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -34,10 +34,10 @@ class Parts:
         self._state = state
         self._sharing = Sharing(self._prepared, engine)
 
-    def source(self, settings: ServiceSettings) -> GuardedSource:
+    def source(self, settings: ServiceSettings, former: GuardedSource | None) -> GuardedSource:
         name, source = settings.service.name, settings.source
         kept = None if self._state is None else Kept(self._state, name, source.url)
-        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall)
+        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall, former=former)
 
     def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> Plan:
         return self._sharing.plan(monitor, service) if shared else self._prepared(monitor, service)

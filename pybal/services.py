@@ -1,10 +1,9 @@
-"""The services that run: for each a controller, its source and the plans of its monitors."""
+"""The services that run: for each a controller, its source and the plans of its monitors; they come, change and go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Protocol
 
@@ -12,9 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.config.settings import MonitorSettings, ServiceSettings
 from pybal.controller import Controller
+from pybal.ipvs.model import key_of
 from pybal.ipvs.reconcile import Reconciler
 from pybal.model import Address, Pool, Service
 from pybal.monitors.base import Monitor, Plan
+from pybal.plan import Step, anew
 from pybal.resolve import Resolver
 from pybal.sources.guarded import GuardedSource
 
@@ -22,8 +23,8 @@ from pybal.sources.guarded import GuardedSource
 class Parts(Protocol):
     """Makes what services are made of."""
 
-    def source(self, settings: ServiceSettings) -> GuardedSource:
-        """Return the source of a service, not started."""
+    def source(self, settings: ServiceSettings, former: GuardedSource | None) -> GuardedSource:
+        """Return the source of a service, not started; ``former`` is the one that it follows, if any."""
 
     def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> Plan:
         """Return the plan of one kind of monitor of a service."""
@@ -31,12 +32,16 @@ class Parts(Protocol):
 
 @dataclass(slots=True)
 class Running:
-    """One service."""
+    """One service. ``source`` is the newest one, which may not have delivered yet."""
 
     settings: ServiceSettings
     source: GuardedSource
     plans: Sequence[Plan]
     controller: Controller
+
+
+Prepared = Callable[[], None]
+"""What a step needs has been made; to call this is to take it."""
 
 
 class Services:
@@ -57,7 +62,9 @@ class Services:
         self._reconciler = reconciler
         self._clock = clock
         self._changed = changed
-        self._named = {settings.service.name: self._made(settings) for settings in services}
+        self._running = {key_of(settings.service): self._made(settings) for settings in services}
+        self._named: dict[str, Running] = {}
+        self._name()
 
     def adopt(self) -> Mapping[str, Mapping[Address, int]]:
         """Return what the kernel holds, by name: addresses and weights. Raises BackendError."""
@@ -70,7 +77,7 @@ class Services:
 
     def stop(self) -> None:
         """Stop sources, checks and names; the kernel keeps what it has."""
-        for running in self._named.values():
+        for running in self._running.values():
             running.controller.stop()
 
     def __getitem__(self, name: str) -> Running:
@@ -97,15 +104,37 @@ class Services:
             for host, monitor in running.controller.monitors():
                 yield name, host, monitor
 
+    def prepare(self, step: Step) -> Prepared:
+        """Make what a step needs, so that nothing can fail once it is taken. Raises BackendError.
+
+        The steps that remove are to be taken first, and after all of them :meth:`arrange` is to be called.
+        """
+        match step.before, step.after:
+            case None, ServiceSettings() as after:
+                return self._addition(after)
+            case ServiceSettings() as before, None:
+                return self._running[key_of(before.service)].controller.stop
+            case ServiceSettings() as before, ServiceSettings() as after:
+                return self._change(self._running[key_of(before.service)], after)
+        raise AssertionError("a step of no service")
+
+    def arrange(self, services: Iterable[ServiceSettings]) -> None:
+        """Have the services of these settings, in this order; all steps to get there have been taken."""
+        self._running = {key_of(settings.service): self._running[key_of(settings.service)] for settings in services}
+        self._name()
+
+    def _name(self) -> None:
+        self._named = {running.settings.service.name: running for running in self._running.values()}
+
     def _made(self, settings: ServiceSettings) -> Running:
-        source = self._parts.source(settings)
+        source = self._parts.source(settings, None)
         plans = [self._plan(settings, monitor) for monitor in settings.monitors]
         controller = Controller(
             settings.service,
             source,
             self._resolver,
             plans,
-            want=partial(self._reconciler.want, settings.service),
+            want=self._reconciler.want,
             clock=self._clock,
             changed=self._changed,
         )
@@ -113,3 +142,31 @@ class Services:
 
     def _plan(self, settings: ServiceSettings, monitor: MonitorSettings) -> Plan:
         return self._parts.plan(monitor, settings.service, shared=settings.share_checks)
+
+    def _addition(self, settings: ServiceSettings) -> Prepared:
+        running = self._made(settings)
+        held = self._reconciler.adopt([settings.service])[settings.service.name]
+
+        def add() -> None:
+            self._running[key_of(settings.service)] = running
+            running.controller.start(held)
+
+        return add
+
+    def _change(self, running: Running, settings: ServiceSettings) -> Prepared:
+        before = running.settings
+        _, come = anew(before, settings)
+        same = dict(zip(before.service.monitors, running.plans, strict=True))
+        plans = [
+            self._plan(settings, monitor) if name in come else same[name]
+            for name, monitor in zip(settings.service.monitors, settings.monitors, strict=True)
+        ]
+        renamed = before.service.name != settings.service.name
+        another = self._parts.source(settings, running.source) if before.source != settings.source or renamed else None
+
+        def change() -> None:
+            running.settings = settings
+            running.plans, running.source = plans, another or running.source
+            running.controller.change(settings.service, plans, another)
+
+        return change

@@ -87,7 +87,7 @@ class CutOff:
         self.times = 0
         """How often it began."""
         self._answers = answers
-        self._suspect_self = suspect_self
+        self.suspect_self = suspect_self
         self._say = say
         self._silence: Silence | None = None
         self._over = -math.inf
@@ -106,14 +106,14 @@ class CutOff:
 
         ``heard_at`` is when anybody answered last; ``ask`` returns when anybody was heard, which takes longer to find.
         """
-        if self._suspect_self is SuspectSelf.OFF:
+        if self.suspect_self is SuspectSelf.OFF:
             return False
         if self._silence is not None:
             self.listen(heard_at, now)
         elif now >= self._look_at and now - heard_at >= max(SHORTEST, _NEARLY_ALL * (now - began)):
             self._look_at = now + _PATIENCE
             self._begin(silence(self._answers(), ask(), now), now)
-        return self._suspect_self is SuspectSelf.HOLD and (self._silence is not None or began < self._over)
+        return self.suspect_self is SuspectSelf.HOLD and (self._silence is not None or began < self._over)
 
     def heard(self, since: float, now: float) -> None:
         """Take note of an answer, the first since :data:`SHORTEST` seconds ago or longer.
@@ -122,7 +122,7 @@ class CutOff:
         """
         if since == -math.inf:
             return
-        if self._suspect_self is not SuspectSelf.OFF and self._silence is None:
+        if self.suspect_self is not SuspectSelf.OFF and self._silence is None:
             self._begin(silence(self._answers(), since, now), now)
         self.listen(now, now)
         forgotten = now - self._lull_at > MEMORY
@@ -149,5 +149,5 @@ class CutOff:
             return
         self._silence = silence
         self.times += 1
-        held = "what fails so says nothing" if self._suspect_self is SuspectSelf.HOLD else "servers are blamed for it"
+        held = "what fails so says nothing" if self.suspect_self is SuspectSelf.HOLD else "servers are blamed for it"
         self._say(f"{silence.text(now)}: we may be cut off, {held}")

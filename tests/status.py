@@ -13,6 +13,7 @@ from pybal.history import Decision
 from pybal.ipvs.audit import Findings
 from pybal.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.monitors.base import Monitor, Past, Sample
+from pybal.status.reload import Configuration
 from pybal.status.site import Status
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
@@ -112,6 +113,7 @@ def status(
         decisions=lambda _service: decisions,
         monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],
         wall=lambda: WALL,
+        configuration=lambda: Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 50.0),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -69,6 +71,23 @@ class Announcer:
         """Decide again at the end of this turn of the loop, however often this is called in it."""
         if self._running and self._due is None:
             self._due = self._clock.callLater(0, self._decide)
+
+    def reconfigure(self, settings: BGPSettings, advertised: Iterable[Address], new: Collection[str]) -> None:
+        """Go on by other settings; services called ``new`` are others than those of that name before."""
+        self._settings, self._advertised = settings, tuple(advertised)
+        self._memory = self._without(new)
+        self.changed()
+
+    def foresee(
+        self, settings: BGPSettings, standings: Iterable[Standing], advertised: Iterable[Address], new: Collection[str]
+    ) -> Sequence[Verdict]:
+        """Return what would be decided now by other settings."""
+        memory, now = self._without(new), self._clock.seconds()
+        return decide(standings, advertised, drains=self.drains, settings=settings, memory=memory, now=now).verdicts
+
+    def _without(self, names: Collection[str]) -> Memory:
+        services = {name: past for name, past in self._memory.services.items() if name not in names}
+        return replace(self._memory, services=MappingProxyType(services))
 
     def drain(self, vip: Address | None, by: str, reason: str, *, kept: bool = False) -> None:
         """Announce a VIP, or with ``None`` all of them, less and then no more. One that goes on keeps its time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from pybal.bgp.announcer import Announcer, Speaks
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
-from pybal.model import Address, Alert, Pool
+from pybal.model import Address, Alert, Pool, Service
 
 
 class Sessions(Speaks, Protocol):
@@ -25,6 +25,10 @@ class Sessions(Speaks, Protocol):
     def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def check(self, settings: BGPSettings) -> None: ...
+
+    def reconfigure(self, settings: BGPSettings) -> None: ...
 
     def sessions(self) -> Iterable[Session]: ...
 
@@ -40,6 +44,10 @@ class Mute:
 
     async def stop(self) -> None: ...
 
+    def check(self, settings: BGPSettings) -> None: ...
+
+    def reconfigure(self, settings: BGPSettings) -> None: ...
+
     def announce(self, announcements: Iterable[Announcement]) -> None: ...
 
     def sessions(self) -> Iterable[Session]:
@@ -52,8 +60,7 @@ class Mute:
 class Announcing:
     """Announces the VIPs of ``settings`` as ``bgp`` says.
 
-    ``pool`` and ``verified`` tell how it stands with a service, ``frozen`` whether announcements stay as they are;
-    :meth:`changed` is to be called when one of them does so anew.
+    ``pool`` and ``verified`` tell how it stands with a service; :meth:`changed` is to be called when either does so anew.
     ``runtime`` is a directory for as long as we run, ``state`` one for what outlives us, if there is one.
     """
 
@@ -63,14 +70,14 @@ class Announcing:
         bgp: BGPSettings,
         *,
         pool: Callable[[str], Pool],
-        verified: Callable[[str], bool],
+        verified: Callable[[Service], bool],
         reactor: Any,  # noqa: ANN401  # as in pybal.app
         runtime: Path,
         state: Path | None,
         random: Random,
         frozen: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._services = [each for each in settings.services if each.bgp]
+        self._services = _announced(settings)
         self._pool = pool
         self._verified = verified
         self._frozen = frozen
@@ -88,7 +95,7 @@ class Announcing:
             self._speaker,
             self._gather,
             clock=reactor,
-            advertised=settings.instrumentation.advertised_ips if settings.instrumentation else (),
+            advertised=_advertised(settings),
             dry_run=settings.dry_run,
         )
         self.changed = self._announcer.changed
@@ -121,6 +128,31 @@ class Announcing:
         self._announcer.stop()
         if self._speaking:
             await self._speaker.stop()
+
+    def check(self, settings: Settings) -> None:
+        """Raise SpeakerError unless :meth:`reconfigure` can be done."""
+        if settings.bgp:
+            self._speaker.check(settings.bgp)
+
+    def reconfigure(self, settings: Settings, new: Collection[str]) -> None:
+        """Go on by settings that have BGP, too; services called ``new`` are others than those of that name before."""
+        assert settings.bgp  # noqa: S101  # to end it takes a restart
+        self._services = _announced(settings)
+        self._standings.clear()
+        self._speaker.reconfigure(settings.bgp)
+        self._announcer.reconfigure(settings.bgp, _advertised(settings), new)
+
+    def foresee(self, settings: Settings, pools: Mapping[str, Pool], new: Collection[str]) -> Sequence[Verdict]:
+        """Return what :meth:`reconfigure` would have decided on each VIP, with pools as they would be."""
+        assert settings.bgp  # noqa: S101
+        standings = [self._standing_of(each, pools[each.service.name]) for each in _announced(settings)]
+        return self._announcer.foresee(settings.bgp, standings, _advertised(settings), new)
+
+    def holds(self, vip: Address) -> bool:
+        """Return whether a VIP is announced, or on its way to any peer or from it."""
+        return any(verdict.vip == vip for verdict in self.verdicts) or any(
+            announcement.vip == vip for session in self.sessions() for announcement in session.on_wire
+        )
 
     def drain(self, vip: Address | None, by: str, reason: str, *, kept: bool = False) -> None:
         """Drain a VIP, or with ``None`` all of them. Raises DrainError, and drains all the same, if it cannot be kept."""
@@ -159,11 +191,26 @@ class Announcing:
     def _standing(self, settings: ServiceSettings) -> Standing:
         """Return how it stands with a service: the same value as before while nothing has changed."""
         name = settings.service.name
-        pool, verified, frozen = self._pool(name), self._verified(name), self._frozen()
-        before = self._standings.get(name)
-        if before and before.pool is pool and (before.verified, before.frozen) == (verified, frozen):
+        before, now = self._standings.get(name), self._standing_of(settings, self._pool(name))
+        if before and before.pool is now.pool and (before.verified, before.frozen) == (now.verified, now.frozen):
             return before
-        self._standings[name] = Standing(
-            pool, verified, settings.bgp_med, settings.bgp_withdraw_below, settings.bgp_vip_policy, frozen
+        self._standings[name] = now
+        return now
+
+    def _standing_of(self, settings: ServiceSettings, pool: Pool) -> Standing:
+        return Standing(
+            pool,
+            self._verified(settings.service),
+            settings.bgp_med,
+            settings.bgp_withdraw_below,
+            settings.bgp_vip_policy,
+            self._frozen(),
         )
-        return self._standings[name]
+
+
+def _announced(settings: Settings) -> Sequence[ServiceSettings]:
+    return [each for each in settings.services if each.bgp]
+
+
+def _advertised(settings: Settings) -> Sequence[Address]:
+    return settings.instrumentation.advertised_ips if settings.instrumentation else ()

@@ -62,6 +62,7 @@ class Speaker:
         self._reactor = reactor
         self._changed = changed
         self._exabgp = ExaBGP(self, reactor=reactor, directory=directory, random=random, python=python, spawn=spawn)
+        self._goal: tuple[Announcement, ...] = ()
         self._peers = {peer.address: Peer(peer, reactor.seconds()) for peer in settings.peers}
         self._passwords: dict[Address, str] = {}
         self._asns: dict[Address, int] = {}
@@ -85,8 +86,7 @@ class Speaker:
             self._user = user()
         except KeyError:
             raise SpeakerError(f"exabgp wants a user with a name, and user {os.geteuid()} has none") from None
-        self._passwords = {peer.address: _password(peer) for peer in self._settings.peers if peer.md5_password_file}
-        self._exabgp.secrets = tuple(self._passwords.values())
+        self._keep_secret(_passwords(self._settings))
         for ip in self._settings.local_ips:
             _listenable(ip, self._settings.local_port)
         try:
@@ -103,10 +103,40 @@ class Speaker:
 
     def announce(self, announcements: Iterable[Announcement]) -> None:
         """Set the goal, which replaces the former: the VIPs that the peers are to hold."""
-        goal = tuple(announcements)
+        self._goal = tuple(announcements)
         for peer in self._peers.values():
-            peer.want(goal)
+            peer.want(self._goal)
         self.room()
+
+    def check(self, settings: BGPSettings) -> None:
+        """Raise :class:`SpeakerError` unless :meth:`reconfigure` can be done."""
+        for ip, port in _listening(settings) - _listening(self._settings):
+            _listenable(ip, port)
+        try:
+            render.configuration(settings, self._exabgp.relay, _passwords(settings), self._asns)
+        except render.UnfitError as error:
+            raise SpeakerError(f"cannot prepare exabgp: {error}") from error
+
+    def reconfigure(self, settings: BGPSettings) -> None:
+        """Have the sessions of other settings. If a peer comes, goes or changes, or where we listen, all begin anew."""
+        passwords = _passwords(settings)
+        same = (settings.peers, passwords, _listening(settings)) == (
+            self._settings.peers,
+            self._passwords,
+            _listening(self._settings),
+        )
+        self._settings = settings
+        if same:
+            return
+        self._keep_secret(passwords)
+        before, self._peers = self._peers, {}
+        for each in settings.peers:
+            known = before.get(each.address)
+            peer = known if known and known.settings == each else Peer(each, self._reactor.seconds())
+            peer.want(self._goal)
+            self._peers[each.address] = peer
+        self._asns = {address: asn for address, asn in self._asns.items() if address in self._peers}
+        self._exabgp.restart("its peers have changed", soon=True)
 
     def sessions(self) -> Iterator[Session]:
         """Yield how it stands with each peer, in the order of the settings."""
@@ -139,6 +169,10 @@ class Speaker:
         for address in self._peers:
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
         return self._text(), render.environment(self._settings, self._user)
+
+    def _keep_secret(self, passwords: dict[Address, str]) -> None:
+        self._passwords = passwords
+        self._exabgp.secrets = tuple(passwords.values())
 
     def _text(self) -> str:
         return render.configuration(self._settings, self._exabgp.relay, self._passwords, self._asns)
@@ -239,6 +273,14 @@ def _command(peer: PeerSettings, change: Change) -> bytes:
         return render.announce(peer, change.new)
     assert change.old is not None  # noqa: S101  # one of them is there
     return render.withdraw(peer, change.old)
+
+
+def _listening(settings: BGPSettings) -> set[tuple[Address, int]]:
+    return {(ip, settings.local_port) for ip in settings.local_ips}
+
+
+def _passwords(settings: BGPSettings) -> dict[Address, str]:
+    return {peer.address: _password(peer) for peer in settings.peers if peer.md5_password_file}
 
 
 def _password(peer: PeerSettings) -> str:

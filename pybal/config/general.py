@@ -16,6 +16,7 @@ from pybal.config.convert import (
     pause,
     port,
     seconds,
+    share,
     unsigned,
 )
 from pybal.config.errors import Unwanted, shown
@@ -58,6 +59,7 @@ def read_global(options: Options, peers: Sequence[Options] = ()) -> Settings:
         suspect_self=SuspectSelf(options.get("suspect-self", _suspect_self, SuspectSelf.HOLD)),
         control_socket=read_control_socket(options),
         control_group=options.get("control-group", optional_text, ""),
+        max_blast_radius=options.get("max-blast-radius", share, 0.5),
     )
 
 

@@ -365,6 +365,7 @@ class Settings:
 
     ``control_socket`` is the path of the socket for commands, empty for that of the service manager; besides root
     and our own user the members of ``control_group`` may give them, if it names one.
+    A reload that removes more than the share ``max_blast_radius`` of the services or of the pooled servers is refused.
     """
 
     services: tuple[ServiceSettings, ...]
@@ -376,3 +377,4 @@ class Settings:
     suspect_self: SuspectSelf = SuspectSelf.HOLD
     control_socket: str = ""
     control_group: str = ""
+    max_blast_radius: float = 0.5

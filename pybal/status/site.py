@@ -19,7 +19,7 @@ from pybal.model import Pool, Snapshot
 from pybal.monitors.base import Monitor
 from pybal.status import bgp as announcing
 from pybal.status import ipvs as kernel
-from pybal.status import metrics, past, v1, views
+from pybal.status import metrics, past, reload, v1, views
 from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
 from pybal.status.page import html
@@ -54,8 +54,8 @@ class Status:
     ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
     tell what the IPVS backend holds, ``audit`` how that compares with what is wanted, ``bgp`` what is announced.
     ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors of a service's host; ``wall`` is
-    the clock on the wall, for display. ``sources`` gives the pool sources by service, ``families`` metrics that are known
-    elsewhere.
+    the clock on the wall, for display. ``configuration`` is what is loaded, ``sources`` gives the pool sources by
+    service, ``families`` metrics that are known elsewhere.
     """
 
     clock: IReactorTime
@@ -67,6 +67,7 @@ class Status:
     decisions: Callable[[str], Iterable[Decision]]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     wall: Callable[[], datetime]
+    configuration: Callable[[], reload.Configuration]
     sources: Callable[[], origins.Sources] = tuple
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family]] = tuple
@@ -99,22 +100,23 @@ class Status:
         return _not_found(as_json=as_json)
 
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> Answer:
-        now = self.clock.seconds()
+        clocks = Clocks(self.clock.seconds(), self.wall())
         match path:
-            case ["ipvs"]:
-                return _either(as_json, self.ipvs_text, self.ipvs_json)
-            case ["ipvs", "services"]:
-                return _either(as_json, kernel.services_text, kernel.services_json, self.audit(), now)
             case ["alerts"]:
                 return _either(as_json, v1.alerts_text, v1.alerts_json, snapshot)
             case ["pools"]:
                 return _either(as_json, v1.pools_text, v1.pools_json, snapshot)
             case ["pools", service, *further] if service in snapshot.pools:
                 return self._v1_pool(snapshot, snapshot.pools[service], further, as_json=as_json)
+            case ["ipvs"]:
+                return _either(as_json, self.ipvs_text, self.ipvs_json)
+            case ["ipvs", "services"]:
+                return _either(as_json, kernel.services_text, kernel.services_json, self.audit(), clocks.monotonic)
             case ["bgp"]:
-                return _either(as_json, announcing.text, announcing.json, self.bgp(), now)
+                return _either(as_json, announcing.text, announcing.json, self.bgp(), clocks.monotonic)
+            case ["config"]:
+                return _either(as_json, reload.text, reload.json, self.configuration(), clocks)
             case ["sources"]:
-                clocks = Clocks(now, self.wall())
                 return _either(as_json, origins.sources_text, origins.sources_json, self.sources(), clocks)
         return _not_found(as_json=as_json)
 
@@ -135,9 +137,11 @@ class Status:
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
-        sources = origins.families(self.sources(), Clocks(self.clock.seconds(), self.wall()))
+        clocks = Clocks(self.clock.seconds(), self.wall())
+        sources = origins.families(self.sources(), clocks)
         told = announcing.families(self.bgp(), self.clock.seconds())
-        families = chain(told, self.families(), sources, process_families())
+        loaded = reload.families(self.configuration(), clocks)
+        families = chain(told, self.families(), loaded, sources, process_families())
         pieces = self._exposition.pieces(snapshot, self.monitors(), families)
         # The first at once: should it fail, there is still time to say so.
         first = next(pieces)

@@ -137,3 +137,32 @@ def test_nothing_is_decided_before_it_is_started() -> None:
     rig.announcer.changed()
     rig.clock.advance(100)
     assert rig.gathered == 0
+
+
+def test_by_other_settings_it_decides_at_once_and_what_was_announced_stays() -> None:
+    rig = Rig(FIT)
+    rig.start()
+    rig.announcer.reconfigure(BGPSettings(()), [V6], frozenset())
+    rig.standings = (replace(FIT, med=7),)
+    rig.clock.advance(0)
+    assert rig.goals == [(Announcement(VIP),), (Announcement(VIP, 7), Announcement(V6))]
+
+
+def test_a_service_of_a_name_that_another_had_has_no_past() -> None:
+    rig = Rig(FIT)
+    rig.start()
+    elsewhere = replace(UNCHECKED.pool, service=replace(UNCHECKED.pool.service, vip=ip_address("192.0.2.8")))
+    rig.announcer.reconfigure(BGPSettings(()), [], {"web"})
+    assert rig.becomes(Standing(elsewhere, verified=True)) == [
+        "Not announcing 192.0.2.8/32: first-checks (web: 3 of 4 servers unknown)",
+        "Not announcing 192.0.2.1/32: no longer configured",
+    ]
+
+
+def test_what_would_be_decided_by_other_settings_changes_nothing() -> None:
+    rig = Rig(FIT)
+    rig.start()
+    foreseen = rig.announcer.foresee(BGPSettings(()), [EMPTY], [V6], frozenset())
+    assert [(str(verdict.vip), verdict.why) for verdict in foreseen] == [("192.0.2.1", "empty"), ("2001:db8::1", None)]
+    assert rig.becomes(FIT) == []
+    assert rig.goals == [(Announcement(VIP),)]

@@ -113,3 +113,23 @@ def test_frozen_what_is_announced_stays_and_what_is_not_stays_out_until_it_thaws
     assert rig.said()["192.0.2.1"] == "frozen"
     rig.change(frozen=False)
     assert rig.said()["192.0.2.1"] is None
+
+
+def test_after_a_reload_the_services_and_addresses_of_the_new_settings_are_decided_on() -> None:
+    rig = Rig()
+    rig.pools["web"] = healthy("ab")
+    rig.start()
+    assert rig.said() == {"192.0.2.1": None, "192.0.2.9": None}
+    assert rig.announcing.holds(VIP)
+    shown = replace(HIDDEN, bgp=True)
+    pools = {"web": healthy("ab"), "hidden": Pool(shown.service)}
+    after = Settings((shown,), BGPSettings(()), dry_run=True)
+    assert {str(verdict.vip): verdict.why for verdict in rig.announcing.foresee(after, pools, {"hidden"})} == {
+        "192.0.2.7": "no-config"
+    }
+    rig.pools.update(pools)
+    rig.announcing.check(after)
+    rig.announcing.reconfigure(after, {"hidden"})
+    rig.clock.advance(0)
+    assert rig.said() == {"192.0.2.7": "no-config"}
+    assert not rig.announcing.holds(VIP)

@@ -125,7 +125,7 @@ class Rig:
             raise answer
         return Answer((answer,), 60.0)
 
-    def _want(self, destinations: Mapping[Address, int]) -> None:
+    def _want(self, _service: Service, destinations: Mapping[Address, int]) -> None:
         self.wants.append({str(address): weight for address, weight in destinations.items()})
 
     def turn(self) -> None:

@@ -31,6 +31,7 @@ def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer
         ("/v1/ipvs", b"-A -t 10.2.2.1:80 -s wrr\n"),
         ("/v1/ipvs/services", b"audited 3 s ago\n"),
         ("/v1/alerts", b""),
+        ("/v1/config", b"/etc/pybal/pybal.conf: sha256 5ca1e, loaded 2026-11-20T12:00:50.000Z\n"),
         ("/v1/pools", b"web: serving 3 of 3, floor 2, 0 forced, 3 pooled, 0 unknown\n"),
     ],
 )

@@ -1,0 +1,166 @@
+"""The configuration as loaded, what a reload would do and what came of the last one: text, JSON, metrics, alerts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from pybal.history import Clocks
+from pybal.ipvs.model import Op
+from pybal.ipvs.render import operation
+from pybal.model import Alert
+from pybal.plan import Outcome, Plan, Step, Verb
+from pybal.status.metrics import Family
+from pybal.status.views import JSON
+
+_SIGNS = {Verb.ADD: "+", Verb.REMOVE: "-", Verb.CHANGE: "~"}
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The configuration at one moment.
+
+    ``digest`` is the SHA-256 of the file as it was loaded, ``on_disk`` of the file as it is, empty if it cannot be read.
+    ``loaded_at`` is the monotonic time in seconds. ``last`` is what came of the last reload, if there was one;
+    ``accepted`` and ``refused`` count them.
+    """
+
+    file: str
+    digest: str
+    on_disk: str
+    loaded_at: float
+    last: Outcome | None = None
+    accepted: int = 0
+    refused: int = 0
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file is not what is loaded."""
+        return self.digest != self.on_disk
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """Yield a line for each thing that would be done and why, in ipvsadm's words; none for an empty plan."""
+    yield from (f"refused: {problem}" for problem in (*plan.restart, *([plan.radius] if plan.radius else [])))
+    for line in plan.general:
+        yield f"~ {line}"
+    for step in plan.steps:
+        if step.verb is not Verb.KEEP:
+            reasons = "; ".join(step.reasons)
+            yield f"{_SIGNS[step.verb]} service {step.name}" + (f": {reasons}" if reasons else "")
+            yield from (f"    {detail}" for detail in _details(step))
+    yield from plan.announcements
+
+
+def plan_text(plan: Plan) -> str:
+    """Return the lines of a plan, ``nothing to do`` for an empty one, and how many services are kept."""
+    kept = sum(step.verb is Verb.KEEP for step in plan.steps)
+    body = "".join(f"{line}\n" for line in plan_lines(plan)) or "nothing to do\n"
+    return f"{body}{kept} of {len(plan.steps)} services kept as they are\n"
+
+
+def plan_json(plan: Plan) -> JSON:
+    """Return the facts of a plan."""
+    return {
+        "empty": plan.empty,
+        "refused": [*plan.restart, *([plan.radius] if plan.radius else [])],
+        "general": list(plan.general),
+        "services": [_step(step) for step in plan.steps],
+        "announcements": list(plan.announcements),
+    }
+
+
+def text(configuration: Configuration, clocks: Clocks) -> str:
+    """Return what is loaded and since when, and what came of the last reload."""
+    lines = [f"{configuration.file}: sha256 {configuration.digest}, loaded {_time(configuration.loaded_at, clocks)}"]
+    lines += [stale] if (stale := _stale(configuration)) else []
+    if last := configuration.last:
+        lines.append(f"last reload {_time(last.at, clocks)}: {'accepted' if last.accepted else 'refused'}")
+        lines += [f"  {problem}" for problem in last.problems]
+        lines += [f"  warning: {warning}" for warning in last.warnings]
+        lines += [f"  {line}" for line in plan_lines(last.plan)] if last.accepted and last.plan else []
+    return "".join(f"{line}\n" for line in lines)
+
+
+def json(configuration: Configuration, clocks: Clocks) -> JSON:
+    """Return the same facts; ``last_reload`` is null before the first."""
+    last = configuration.last
+    return {
+        "file": configuration.file,
+        "sha256": configuration.digest,
+        "loaded": _time(configuration.loaded_at, clocks),
+        "changed": configuration.changed,
+        "last_reload": _outcome(last, clocks) if last else None,
+    }
+
+
+def families(configuration: Configuration, clocks: Clocks) -> Iterator[Family]:
+    """Yield the metrics."""
+    hashed = ((("sha256", configuration.digest),), 1.0)
+    yield Family("pybal_config_info", "gauge", "The configuration that is loaded", [hashed])
+    loaded = clocks.time_of(configuration.loaded_at).timestamp()
+    yield Family("pybal_config_loaded_timestamp_seconds", "gauge", "When it was loaded", [((), loaded)])
+    yield Family("pybal_config_changed", "gauge", "Whether the file has changed since", [((), configuration.changed)])
+    good = configuration.last is None or configuration.last.accepted
+    yield Family("pybal_config_last_reload_successful", "gauge", "Whether the last reload was accepted", [((), good)])
+    results = [
+        ((("result", "accepted"),), float(configuration.accepted)),
+        ((("result", "refused"),), float(configuration.refused)),
+    ]
+    yield Family("pybal_config_reloads_total", "counter", "Reloads by what came of them", results)
+
+
+def alerts(configuration: Configuration) -> Iterator[Alert]:
+    """Yield that the file is not what is loaded."""
+    if stale := _stale(configuration):
+        yield Alert("", "config", stale)
+
+
+def _stale(configuration: Configuration) -> str:
+    if not configuration.changed:
+        return ""
+    if not configuration.on_disk:
+        return f"{configuration.file} cannot be read; what was loaded before serves on"
+    if (last := configuration.last) and not last.accepted:
+        return f"{configuration.file} is not what is loaded; the last reload was refused: {last.problems[0]}"
+    return f"{configuration.file} is not what is loaded; a reload would apply it"
+
+
+def _details(step: Step) -> Iterator[str]:
+    yield from map(operation, step.ops)
+    yield from (f"{operation(op)} {step.until}" for op in step.later)
+    for verb, monitors in ("starts", step.started), ("stops", step.stopped):
+        for kind in dict.fromkeys(kind for _, kind in monitors):
+            count = sum(other == kind for _, other in monitors)
+            yield f"{verb} {kind} of {count} server{'' if count == 1 else 's'}"
+
+
+def _outcome(outcome: Outcome, clocks: Clocks) -> JSON:
+    return {
+        "time": _time(outcome.at, clocks),
+        "accepted": outcome.accepted,
+        "problems": list(outcome.problems),
+        "warnings": list(outcome.warnings),
+        "plan": plan_json(outcome.plan) if outcome.plan else None,
+    }
+
+
+def _step(step: Step) -> JSON:
+    return {
+        "service": step.name,
+        "step": str(step.verb),
+        "reasons": list(step.reasons),
+        "ipvsadm": _operations(step.ops),
+        "later": _operations(step.later),
+        "until": step.until,
+        "started": [{"host": host, "monitor": kind} for host, kind in step.started],
+        "stopped": [{"host": host, "monitor": kind} for host, kind in step.stopped],
+    }
+
+
+def _operations(ops: Sequence[Op]) -> JSON:
+    return [operation(op) for op in ops]
+
+
+def _time(at: float, clocks: Clocks) -> str:
+    return clocks.time_of(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")

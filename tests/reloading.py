@@ -1,0 +1,249 @@
+"""Services that run on Twisted's Clock with sources and monitors that the test plays, and a configuration to reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from random import Random
+from types import MappingProxyType
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from pybal.config.errors import ConfigError
+from pybal.config.settings import (
+    IdleConnectionSettings,
+    MonitorSettings,
+    ProxyFetchSettings,
+    ServiceSettings,
+    Settings,
+    SourceSettings,
+)
+from pybal.configuration import Loaded
+from pybal.ipvs.backend import MemoryBackend
+from pybal.ipvs.model import Failure, Op, ServiceKey
+from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.render import operation
+from pybal.model import Address, IPProtocol, Member, Report, Service
+from pybal.monitors.base import Monitor, Past, Plan, Sample
+from pybal.monitors.kinds import name_of
+from pybal.plan import Outcome
+from pybal.reload import Reload, Running
+from pybal.resolve import Answer, Resolver
+from pybal.services import Services
+from pybal.sources.base import SourceError
+from pybal.sources.guarded import GuardedSource
+from pybal.status.listening import Listening
+from pybal.systemd import Notifier
+
+FETCH = ProxyFetchSettings(("http://www.example.org/",))
+IDLE = IdleConnectionSettings()
+ONE, TWO = "file:///pools/one", "file:///pools/two"
+LISTS: Mapping[str, tuple[Member, ...]] = MappingProxyType(
+    {
+        ONE: tuple(Member(f"10.0.0.{n}") for n in (1, 2, 3, 4)),
+        TWO: tuple(Member(f"10.0.0.{n}", 20) for n in (3, 4, 5)),
+    }
+)
+
+
+def web(
+    name: str = "web",
+    vip: str = "192.0.2.1",
+    monitors: Sequence[MonitorSettings] = (FETCH,),
+    source: str = ONE,
+    **service: Any,
+) -> ServiceSettings:
+    """Return a service; what is not a part of the settings by itself is of its service."""
+    own = {key: service.pop(key) for key in ("share_checks", "line", "bgp_med", "bgp") if key in service}
+    names = tuple(map(name_of, monitors))
+    made = Service(name, IPProtocol.TCP, ip_address(vip), 80, service.pop("scheduler", "wrr"), monitors=names)
+    return ServiceSettings(replace(made, **service), SourceSettings(source), tuple(monitors), **own)
+
+
+class PlayedSource:
+    """A pool source whose lists come from the test."""
+
+    problem: str | None = None
+    last_success: float | None = None
+    differences = 0
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.running = False
+
+    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
+        self.listed, self.failed, self.running = listed, failed, True
+
+    def stop(self) -> None:
+        self.running = False
+
+
+class PlayedMonitor:
+    """A monitor whose reports come from the test, and that says when it starts and stops."""
+
+    passed_at = 0.0
+    up_results = down_results = up_transitions = down_transitions = 0
+    shared_by = ()
+
+    def __init__(
+        self, name: str, host: str, report: Callable[[Report], None], say: Callable[[str, str, str], None]
+    ) -> None:
+        self.name, self.host, self.report, self._say = name, host, report, say
+        self.up: bool | None = None
+
+    def start(self) -> None:
+        self._say("start", self.host, self.name)
+
+    def stop(self) -> None:
+        self._say("stop", self.host, self.name)
+
+    def hurry(self, wanted: bool) -> None: ...
+
+    def samples(self) -> Iterable[Sample]:
+        return ()
+
+    def history(self) -> Iterable[Past]:
+        return ()
+
+    def says(self, *, up: bool) -> None:
+        self.up = up
+        self.report(Report(up, "" if up else "connect: refused"))
+
+
+class PlayedPlan:
+    """What makes played monitors of one kind."""
+
+    def __init__(self, name: str, say: Callable[[str, str, str], None]) -> None:
+        self.name = name
+        self._say = say
+
+    def monitor(self, host: str, _address: Address, report: Callable[[Report], None]) -> Monitor:
+        return PlayedMonitor(self.name, host, report, self._say)
+
+
+class Recorder(MemoryBackend):
+    """A table in memory that remembers each operation, all of which must succeed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ops: list[Op] = []
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        self.ops += ops
+        failures = super().apply(ops)
+        assert failures == ()
+        return failures
+
+
+class World:
+    """A daemon without its edges. ``settings`` is what its configuration file says, or an error."""
+
+    path = "/etc/pybal/pybal.conf"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings: Settings | ConfigError = settings
+        self.clock = Clock()
+        self.backend = Recorder()
+        self.sources: list[PlayedSource] = []
+        self.events: list[tuple[str, str, str]] = []
+        """What monitors did: ``start`` or ``stop``, host and kind."""
+        self.hindrance = ""
+        self.unreadable: OSError | None = None
+        self.broken: Exception | None = None
+        self.reconciler = Reconciler(self.backend, self.clock, grace=settings.ipvs.remove_grace)
+        self.services = Services(
+            settings.services,
+            self,
+            resolver=Resolver(_no_lookup, self.clock, Random(1)),
+            reconciler=self.reconciler,
+            clock=self.clock,
+            changed=lambda: None,
+        )
+        listening = Listening(None, cast("Any", None))  # no port is ever opened
+        running = Running(
+            self.services,
+            self.reconciler,
+            None,
+            listening,
+            Notifier({}, self.clock),
+            self.clock,
+            self._settled,
+            lambda: self.hindrance,
+        )
+        self.reloading = Reload(self, self.read(), running)
+        self.services.start(self.services.adopt())
+
+    def read(self) -> Loaded:
+        if self.unreadable:
+            raise self.unreadable
+        if isinstance(self.settings, ConfigError):
+            raise self.settings
+        return Loaded(self.settings, (), self.digest())
+
+    def digest(self) -> str:
+        return str(hash(repr(self.settings)))
+
+    def source(self, settings: ServiceSettings, former: GuardedSource | None) -> GuardedSource:
+        if self.broken:
+            raise self.broken
+        played = PlayedSource(settings.source.url)
+        self.sources.append(played)
+        wall = datetime(2026, 11, 21, 12, tzinfo=UTC)
+        return GuardedSource(played, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
+
+    def plan(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> Plan:
+        assert isinstance(shared, bool)
+        return PlayedPlan(name_of(monitor), lambda *event: self.events.append(event))
+
+    def _settled(self, settings: Settings) -> None:
+        self.reconciler.grace = settings.ipvs.remove_grace
+
+    def turn(self) -> None:
+        """Let the loop go round until nothing more is due."""
+        for _ in range(6):
+            self.clock.advance(0)
+
+    def list_all(self, *urls: str) -> None:
+        """Have the running sources of these places deliver their lists."""
+        for source in self.sources:
+            if source.running and source.url in urls:
+                source.listed(LISTS[source.url])
+        self.turn()
+
+    def say(self, *down: str) -> None:
+        """Have each monitor say that its server is up, but for these hosts."""
+        for _, host, monitor in list(self.services.monitors()):
+            cast("PlayedMonitor", monitor).says(up=host not in down)
+        self.turn()
+
+    def reload(self, settings: Settings | ConfigError, *, force: bool = False) -> Outcome:
+        """Reload with other settings, to the end, and return what came of it."""
+        self.settings = settings
+        self.backend.ops.clear()
+        self.events.clear()
+        outcomes: list[Outcome] = []
+        deferred = Deferred.fromCoroutine(self.reloading.reload(force=force))
+        deferred.addCallback(outcomes.append)
+        for _ in range(1000):
+            if outcomes:
+                break
+            self.clock.advance(0.01)
+        self.turn()
+        (outcome,) = outcomes
+        return outcome
+
+    @property
+    def told(self) -> list[str]:
+        """What the kernel was told since the reload began, in ipvsadm's words."""
+        return [operation(op) for op in self.backend.ops]
+
+    def told_of(self, key: ServiceKey) -> list[str]:
+        return [operation(op) for op in self.backend.ops if op.key == key]
+
+
+async def _no_lookup(host: str, version: int) -> Answer:
+    raise AssertionError(f"{host} is looked up in IPv{version}")

@@ -1,0 +1,234 @@
+"""What differs between two configurations, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from ipaddress import IPv4Address, ip_address
+from typing import Any
+
+import pytest
+
+from pybal.bgp.announce import Verdict, Why
+from pybal.bgp.model import Announcement
+from pybal.config.access import _OPTIONS
+from pybal.config.general import GLOBAL_OPTIONS
+from pybal.config.services import SERVICE_OPTIONS
+from pybal.config.settings import (
+    AccessSettings,
+    BGPSettings,
+    DNSQuerySettings,
+    DrainSettings,
+    DriftPolicy,
+    GRPCSettings,
+    ICMPSettings,
+    InstrumentationSettings,
+    IPVSSettings,
+    Least,
+    MonitorSettings,
+    PeerSettings,
+    RunCommandSettings,
+    ServiceSettings,
+    Settings,
+    SourceSettings,
+    TCPConnectSettings,
+    TLSSettings,
+    UDPSettings,
+)
+from pybal.difference import announcement_reasons, general_reasons, peer_reasons, restart_reasons, service_reasons
+from pybal.monitors.kinds import NAMES, name_of
+from tests.reloading import FETCH, IDLE, ONE, web
+
+ALL: list[MonitorSettings] = [
+    FETCH,
+    IDLE,
+    DNSQuerySettings(("www.example.org",)),
+    UDPSettings(),
+    RunCommandSettings("/bin/true"),
+    TCPConnectSettings(),
+    TLSSettings(),
+    GRPCSettings(),
+    ICMPSettings(),
+]
+PEER = PeerSettings(IPv4Address("192.0.2.254"), 64600)
+
+
+def variants(value: Any) -> Iterator[Any]:
+    """Yield a value with one field changed at a time, for each field at any depth."""
+    for field in fields(value):
+        now = getattr(value, field.name)
+        if is_dataclass(now):
+            yield from (replace(value, **{field.name: one}) for one in variants(now))
+        else:
+            yield replace(value, **{field.name: another(now)})
+
+
+def another(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case bytes():
+            return value + b"x"
+        case tuple():
+            return (*value, "x")
+        case _:
+            return Least(3)
+
+
+@pytest.mark.parametrize("monitor", ALL, ids=name_of)
+def test_each_option_of_a_monitor_is_told_by_its_name(monitor: MonitorSettings) -> None:
+    assert {*map(type, ALL)} == {*NAMES}
+    old = web(monitors=(monitor,))
+    for changed in variants(monitor):
+        (reason,) = service_reasons(old, replace(old, monitors=(changed,)))
+        assert reason.split()[0] in SERVICE_OPTIONS
+
+
+def test_each_option_of_a_service_is_told_by_its_name() -> None:
+    old = web()
+    source: Any = old.source
+    for changed in variants(replace(source, access=None)):
+        if (changed.access, changed.port) == (None, old.source.port):
+            (reason,) = service_reasons(old, replace(old, source=replace(changed, access=old.source.access)))
+            assert reason.split()[0] in SERVICE_OPTIONS
+    own = {"bgp", "bgp_med", "bgp_withdraw_below", "bgp_vip_policy", "share_checks"}
+    assert own | {"service", "source", "monitors", "line"} == {field.name for field in fields(ServiceSettings)}
+    for name in own:
+        (reason,) = service_reasons(old, replace(old, **{name: another(getattr(old, name))}))
+        assert reason.split()[0] in SERVICE_OPTIONS
+
+
+def test_each_option_about_a_server_of_sources_is_told_by_its_name() -> None:
+    old = web()
+    for changed in variants(old.source.access):
+        (reason,) = service_reasons(old, replace(old, source=replace(old.source, access=changed)))
+        assert reason.split()[0] in {option for known in _OPTIONS.values() for option in known}
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        (web("www"), "was [web]"),
+        (web(scheduler="mh"), "scheduler wrr -> mh"),
+        (web(scheduler_flags=("mh-port",)), "scheduler-flag is another"),
+        (web(one_packet=True), "ops no -> yes"),
+        (web(tunneling=True), "tunneling no -> yes"),
+        (web(depool_threshold=0.75), "depool-threshold 0.5 -> 0.75"),
+        (web(source="http://user:secret@conf/web"), f"config {ONE} -> http://***@conf/web"),
+        (web(source="file:///" + "x" * 80), "config is another"),
+        (web(monitors=()), "monitors - ProxyFetch"),
+        (web(monitors=(FETCH, IDLE)), "monitors + IdleConnection"),
+        (web(monitors=(replace(FETCH, http_status=404),)), "proxyfetch.http_status 200 -> 404"),
+        (web(monitors=(replace(FETCH, headers=(("Authorization", "x"),)),)), "proxyfetch.headers is another"),
+        (web(bgp_med=100), "bgp-med 0 -> 100"),
+        (web(share_checks=True), "share-checks no -> yes"),
+    ],
+)
+def test_a_change_of_a_service_is_told_with_both_values_where_these_are_short_and_no_secret(
+    changed: ServiceSettings, reason: str
+) -> None:
+    assert list(service_reasons(web(), changed)) == [reason]
+
+
+def test_the_order_of_monitors_is_a_reason_and_the_line_is_none() -> None:
+    old = web(monitors=(FETCH, IDLE))
+    assert list(service_reasons(old, web(monitors=(IDLE, FETCH)))) == [
+        "monitors ProxyFetch, IdleConnection -> IdleConnection, ProxyFetch"
+    ]
+    assert list(service_reasons(old, replace(old, line=7))) == []
+
+
+def test_a_token_of_a_source_is_not_told() -> None:
+    (reason,) = service_reasons(web(source="k8s://old@k8s:443"), web(source="k8s://new@k8s:443"))
+    assert "old" not in reason
+    assert "new" not in reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "reasons"),
+    [
+        (Settings((), max_blast_radius=1.0), ["max-blast-radius 0.5 -> 1"]),
+        (
+            Settings((), ipvs=IPVSSettings(5.0, DriftPolicy.REPORT)),
+            ["ipvs-audit-interval 15 -> 5", "ipvs-drift repair -> report"],
+        ),
+        (Settings((), instrumentation=InstrumentationSettings((ip_address("::1"),))), ["instrumentation no -> yes"]),
+        (Settings((), dry_run=True, control_group="root"), []),
+    ],
+)
+def test_what_concerns_no_single_service(changed: Settings, reasons: list[str]) -> None:
+    assert list(general_reasons(Settings(()), changed)) == reasons
+    assert {reason.split()[0] for reason in reasons} <= GLOBAL_OPTIONS
+
+
+def test_options_of_bgp_are_told_by_their_names() -> None:
+    old = BGPSettings((), drain=DrainSettings())
+    for changed in variants(old):
+        if changed.peers == ():
+            (reason,) = general_reasons(Settings((), old), Settings((), changed))
+            assert reason.split()[0] in GLOBAL_OPTIONS
+
+
+def test_options_of_the_endpoints_are_told_by_their_names() -> None:
+    old = InstrumentationSettings((ip_address("127.0.0.1"),))
+    new = replace(old, ips=(ip_address("::1"), ip_address("127.0.0.1")), port=9091)
+    assert list(general_reasons(Settings((), None, old), Settings((), None, new))) == [
+        "instrumentation_ips 127.0.0.1 -> ::1 127.0.0.1",
+        "instrumentation_port 9090 -> 9091",
+    ]
+
+
+def test_what_needs_a_restart() -> None:
+    new = Settings((), BGPSettings(()), dry_run=True, control_socket="/run/x")
+    assert list(restart_reasons(Settings(()), new)) == [
+        "dry-run no -> yes needs a restart",
+        "control-socket none -> /run/x needs a restart",
+        "bgp no -> yes needs a restart",
+    ]
+    assert list(restart_reasons(new, new)) == []
+
+
+def test_peers_that_come_go_and_change() -> None:
+    other = PeerSettings(IPv4Address("192.0.2.253"), 64600)
+    third = PeerSettings(IPv4Address("192.0.2.252"), 64600)
+    old = Settings((), BGPSettings((PEER, other)))
+    new = Settings((), BGPSettings((replace(PEER, hold_time=30, md5_password_file="/etc/secret"), third)))  # a path
+    assert list(peer_reasons(old, new)) == [
+        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; its session begins anew",
+        "+ peer 192.0.2.252",
+        "- peer 192.0.2.253",
+    ]
+
+
+def test_announcements_that_come_go_and_change() -> None:
+    a, b, c, d, e = (IPv4Address("192.0.2.1") + n for n in range(5))
+    before = (
+        Verdict(a, Announcement(a), None, "fit", 0.0),
+        Verdict(b, Announcement(b), None, "fit", 0.0),
+        Verdict(c, None, Why.EMPTY, "web: 0 of 1 server pooled", 0.0),
+        Verdict(e, Announcement(e), None, "fit", 0.0),
+    )
+    after = (
+        Verdict(a, Announcement(a, 100), None, "fit", 0.0),
+        Verdict(c, Announcement(c), None, "fit", 0.0),
+        Verdict(d, None, Why.NO_CONFIG, "x: no list of servers yet", 0.0),
+        Verdict(e, None, Why.EMPTY, "y: 0 of 1 server pooled", 0.0),
+    )
+    assert list(announcement_reasons(before, after)) == [
+        "~ announcement 192.0.2.1/32: MED 0 -> 100",
+        "+ announcement 192.0.2.3/32, MED 0: fit",
+        "+ announcement 192.0.2.4/32, when it is fit: no-config (x: no list of servers yet)",
+        "- announcement 192.0.2.5/32: empty (y: 0 of 1 server pooled)",
+        "- announcement 192.0.2.2/32: no longer configured",
+    ]
+    assert list(announcement_reasons(before, before)) == []
+
+
+def test_a_source_with_another_server_section_is_told() -> None:
+    old = web()
+    new = replace(old, source=SourceSettings(ONE, AccessSettings(discovery="example.org")))
+    assert list(service_reasons(old, new)) == ["discovery-srv none -> example.org"]

@@ -1,0 +1,146 @@
+"""The loaded configuration and the last reload, for people, for machines and for Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pybal.config.settings import Settings
+from pybal.history import Clocks
+from pybal.plan import Outcome
+from pybal.status import reload
+from pybal.status.reload import Configuration, plan_json, plan_text
+from tests.reloading import FETCH, IDLE, ONE, World, web
+
+CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
+LOADED = Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 10.0)
+REFUSED = Outcome(False, 40.0, ("pybal.conf:7: [web] port: found 'x', wanted a number",), ("pybal.conf:9: odd",))
+
+
+def planned(*after: object, force: bool = True) -> World:
+    world = World(Settings((web(monitors=(FETCH,)), web("other", "192.0.2.2"))))
+    world.list_all(ONE)
+    world.say()
+    assert world.reload(Settings(after), force=force).accepted  # type: ignore[arg-type]  # services
+    return world
+
+
+def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
+    world = World(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
+    world.list_all(ONE)
+    world.say()
+    plan = world.reloading.plan(
+        Settings(
+            (
+                web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
+                web("other", "192.0.2.2"),
+                web("new", "192.0.2.4"),
+            ),
+            max_blast_radius=0.7,
+        )
+    )
+    assert plan_text(plan).splitlines() == [
+        "~ max-blast-radius 0.5 -> 0.7",
+        "~ service web: scheduler wrr -> mh; depool-threshold 0.5 -> 0.75; monitors + IdleConnection",
+        "    -E -t 192.0.2.1:80 -s mh",
+        "    starts IdleConnection of 4 servers",
+        "+ service new",
+        "    -A -t 192.0.2.4:80 -s wrr with its servers, once its list is there",
+        "- service gone",
+        *[f"    -e -t 192.0.2.3:80 -r 10.0.0.{n}:80 -g -w 0" for n in (1, 2, 3, 4)],
+        "    -D -t 192.0.2.3:80 after 30 s",
+        "    stops ProxyFetch of 4 servers",
+        "1 of 4 services kept as they are",
+    ]
+    document = plan_json(plan)
+    assert isinstance(document, dict)
+    assert document["empty"] is False
+    assert document["services"][1] == {  # type: ignore[index]  # JSON of any kind
+        "service": "other",
+        "step": "keep",
+        "reasons": [],
+        "ipvsadm": [],
+        "later": [],
+        "until": "",
+        "started": [],
+        "stopped": [],
+    }
+
+
+def test_a_plan_that_would_be_refused_says_so_first() -> None:
+    world = World(Settings((web(),)))
+    lines = plan_text(world.reloading.plan(Settings((), dry_run=True))).splitlines()
+    assert lines[0] == "refused: dry-run no -> yes needs a restart"
+    assert lines[1].startswith("refused: would remove 1 of 1 services, wanted at most 0.5 of them (max-blast-radius)")
+
+
+def test_an_empty_plan_is_nothing_to_do() -> None:
+    world = World(Settings((web(),)))
+    plan = world.reloading.plan(Settings((web(),)))
+    assert plan_text(plan) == "nothing to do\n1 of 1 services kept as they are\n"
+    assert plan.empty
+
+
+def test_before_the_first_reload() -> None:
+    assert reload.text(LOADED, CLOCKS) == "/etc/pybal/pybal.conf: sha256 5ca1e, loaded 2026-11-21T12:00:10.000Z\n"
+    assert reload.json(LOADED, CLOCKS) == {
+        "file": "/etc/pybal/pybal.conf",
+        "sha256": "5ca1e",
+        "loaded": "2026-11-21T12:00:10.000Z",
+        "changed": False,
+        "last_reload": None,
+    }
+    assert list(reload.alerts(LOADED)) == []
+
+
+def test_after_one_that_was_refused() -> None:
+    told = replace(LOADED, on_disk="0ther", last=REFUSED, refused=1)
+    assert reload.text(told, CLOCKS).splitlines()[1:] == [
+        f"/etc/pybal/pybal.conf is not what is loaded; the last reload was refused: {REFUSED.problems[0]}",
+        "last reload 2026-11-21T12:00:40.000Z: refused",
+        "  pybal.conf:7: [web] port: found 'x', wanted a number",
+        "  warning: pybal.conf:9: odd",
+    ]
+    (alert,) = reload.alerts(told)
+    assert (alert.service, alert.kind) == ("", "config")
+    assert reload.json(told, CLOCKS)["last_reload"] == {  # type: ignore[index,call-overload]  # JSON of any kind
+        "time": "2026-11-21T12:00:40.000Z",
+        "accepted": False,
+        "problems": ["pybal.conf:7: [web] port: found 'x', wanted a number"],
+        "warnings": ["pybal.conf:9: odd"],
+        "plan": None,
+    }
+
+
+def test_after_one_that_was_done() -> None:
+    world = planned(web(scheduler="mh"), web("other", "192.0.2.2"))
+    assert reload.text(world.reloading.configuration, CLOCKS).splitlines()[2:] == [
+        "  ~ service web: scheduler wrr -> mh",
+        "      -E -t 192.0.2.1:80 -s mh",
+    ]
+
+
+def test_a_file_that_changed_or_is_gone_is_an_alert() -> None:
+    assert [alert.text for alert in reload.alerts(replace(LOADED, on_disk="0ther"))] == [
+        "/etc/pybal/pybal.conf is not what is loaded; a reload would apply it"
+    ]
+    assert [alert.text for alert in reload.alerts(replace(LOADED, on_disk=""))] == [
+        "/etc/pybal/pybal.conf cannot be read; what was loaded before serves on"
+    ]
+
+
+def test_the_metrics() -> None:
+    told = replace(LOADED, on_disk="0ther", last=REFUSED, accepted=2, refused=1)
+    values = {
+        (family.name, *labels): float(value)
+        for family in reload.families(told, CLOCKS)
+        for labels, value in family.series
+    }
+    assert values == {
+        ("pybal_config_info", ("sha256", "5ca1e")): 1.0,
+        ("pybal_config_loaded_timestamp_seconds",): 1795262410.0,
+        ("pybal_config_changed",): 1.0,
+        ("pybal_config_last_reload_successful",): 0.0,
+        ("pybal_config_reloads_total", ("result", "accepted")): 2.0,
+        ("pybal_config_reloads_total", ("result", "refused")): 1.0,
+    }
