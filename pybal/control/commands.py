@@ -104,7 +104,7 @@ async def _diff(controls: Controls, _request: Request, _caller: Caller) -> Answe
         raise RequestError(f"IPVS cannot be read: {error}") from error
     known = {service.name for service in compared}
     waiting = [name for name in controls.snapshot().pools if name not in known]
-    difference = Difference(compared, waiting, foreign)
+    difference = Difference(compared, waiting, reconciler.retired(), foreign)
     return Answer(DIFFERENT if difference else DONE, difference.text(), difference.document())
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pybal.ipvs import fingerprint
+from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import Command, Entry, Op, ServiceKey
 from pybal.ipvs.plan import diff
 from pybal.ipvs.render import operation, place
@@ -54,11 +56,16 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The whole table. Of services that are ``waiting`` nothing is wanted yet; the ``foreign`` ones are not ours."""
+    """The whole table.
+
+    Of services that are ``waiting`` nothing is wanted yet; those that are ``retired`` left the configuration and will be
+    deleted; the ``foreign`` ones are not ours.
+    """
 
     services: Sequence[Compared]
-    waiting: Sequence[str]
-    foreign: Sequence[ServiceKey]
+    waiting: Sequence[str] = ()
+    retired: Mapping[ServiceKey, Retired] = field(default_factory=lambda: MappingProxyType({}))
+    foreign: Sequence[ServiceKey] = ()
 
     def __bool__(self) -> bool:
         return any(service.ops for service in self.services)
@@ -72,6 +79,10 @@ class Difference:
         return {
             "services": [service.document() for service in self.services],
             "waiting": list(self.waiting),
+            "retired": [
+                {"service": gone.name, "key": place(key), "remaining": round(gone.remaining, 3)}
+                for key, gone in self.retired.items()
+            ],
             "foreign": [place(key) for key in self.foreign],
         }
 
@@ -80,6 +91,8 @@ class Difference:
             yield from service.lines()
         for name in self.waiting:
             yield f"? service {name}: nothing is wanted of it yet, as its list of servers has not come"
+        for key, gone in self.retired.items():
+            yield f"- service {gone.name} ({place(key)}): left the configuration, deleted in {gone.remaining:.0f} s"
         if self.foreign:
             yield f"not ours, left alone: {', '.join(map(place, self.foreign))}"
         same = sum(not service.ops for service in self.services)
