@@ -70,7 +70,7 @@ Run = Callable[[Request, Caller], Awaitable[Answer]]
 
 
 class Conversation(Protocol):
-    """One connection: a request, its answer, the next request."""
+    """One connection: a request, its answer, the next request once that is taken."""
 
     _log = Logger()
 
@@ -79,6 +79,7 @@ class Conversation(Protocol):
         self._received = bytearray()
         self._caller: Caller | None = None
         self._busy = False
+        self._untaken = False
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
@@ -88,6 +89,7 @@ class Conversation(Protocol):
             self._end(refusal)
             return
         self._caller = Caller.of(peer)
+        self._transport.registerProducer(self, streaming=True)
         self._wait()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
@@ -102,6 +104,16 @@ class Conversation(Protocol):
         self._wait_no_more()
         self._factory.forget(self)
 
+    def pauseProducing(self) -> None:  # noqa: N802  # Twisted's name
+        self._untaken = True
+
+    def resumeProducing(self) -> None:  # noqa: N802  # Twisted's name
+        self._untaken = False
+        self._go_on()
+
+    def stopProducing(self) -> None:  # noqa: N802  # Twisted's name
+        pass
+
     def abort(self) -> None:
         """Close at once. A command that is under way goes on."""
         self._transport.abortConnection()
@@ -112,7 +124,7 @@ class Conversation(Protocol):
 
     def _next(self) -> None:
         """Take the next request, if it is whole and its turn has come."""
-        if self._busy or self._caller is None:
+        if self._busy or self._untaken or self._caller is None:
             return
         end = self._received.find(b"\n")
         if max(end, len(self._received) if end < 0 else 0) > LONGEST_REQUEST:
@@ -134,12 +146,20 @@ class Conversation(Protocol):
             return
         self._transport.write(write_answer(answer))
         self._wait()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Hear the next request, or the rest of it, if it is its turn."""
+        if self._busy or self._untaken or self._caller is None:
+            return
         self._transport.resumeProducing()
         if self._received:
             self._factory.clock.callLater(0, self._next)
 
     def _end(self, why: str) -> None:
         """Say why, and hear no more."""
+        if self._caller:
+            self._transport.unregisterProducer()
         self._caller = None
         self._wait_no_more()
         self._transport.write(write_answer(Answer(FAILED, why)))

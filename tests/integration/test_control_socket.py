@@ -59,11 +59,11 @@ async def echo(request: Request, caller: Caller) -> Answer:
     return Answer(0, f"{request.command} by {caller.user}: {request.reason}", dict(request.arguments))
 
 
-def serve(path: Path, talk: Callable[[], T], *, group: int | None = None) -> T:
+def serve(path: Path, talk: Callable[[], T], *, group: int | None = None, answer: listener.Run = echo) -> T:
     """Return what ``talk`` returns, called in a thread while the socket is served."""
 
     async def main(reactor: EPollReactor) -> T:
-        control = ControlSocket(path, echo, reactor, group)
+        control = ControlSocket(path, answer, reactor, group)
         control.start()
         try:
             return await in_thread(reactor, talk)
@@ -197,6 +197,30 @@ def test_an_answer_that_is_not_taken_does_not_stay(path: Path, monkeypatch: pyte
             return taken
 
     assert b"\n" not in serve(path, talk)
+
+
+def test_whoever_asks_on_and_takes_no_answers_is_not_answered_further(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listener, "PATIENCE", 1.0)
+    answered = 0
+
+    async def answer(_request: Request, _caller: Caller) -> Answer:
+        nonlocal answered
+        answered += 1
+        return Answer(0, "x" * 100_000)
+
+    def talk() -> None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(20)
+            connection.connect(str(path))
+            connection.sendall(STATUS * 1000)
+            hung_up = select.poll()
+            hung_up.register(connection, 0)
+            assert hung_up.poll(20_000)
+
+    serve(path, talk, answer=answer)
+    assert 0 < answered < 10
 
 
 def test_more_connections_than_there_may_be_are_refused_and_one_that_ends_makes_room(path: Path) -> None:
