@@ -38,7 +38,8 @@ def reason_of(error: ssl.SSLError) -> str:
     """Return what OpenSSL says, in words: ``wrong version number``."""
     said = getattr(error, "verify_message", "")
     if said:
-        return f"{said[:1].lower()}{said[1:]}".removesuffix(".")
+        abbreviated = said[:2].isupper()
+        return (said if abbreviated else f"{said[:1].lower()}{said[1:]}").removesuffix(".")
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
