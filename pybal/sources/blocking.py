@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -158,7 +159,7 @@ class _Timed:
         return io.BufferedReader(_Stream(self))
 
     def close(self) -> None:
-        self._socket.close()
+        """Do nothing: http.client closes it before the answer is read, if it is the last one over a connection."""
 
     def _in_time(self) -> socket.socket:
         self._socket.settimeout(_left(self.deadline))
@@ -184,7 +185,7 @@ def _body(response: HTTPResponse) -> bytes:
         raise HTTPException(f"an answer of more than {LARGEST} bytes")
     if response.length:
         raise IncompleteRead(data, response.length)
-    if not data:
+    if response.status == HTTPStatus.OK and not data:
         # A watch is answered before there is a change: so it ends if etcd does.
         raise IncompleteRead(data)
     return data

@@ -18,6 +18,7 @@ from typing import Any
 import etcd
 
 from pybal.checks.tls import reason_of
+from pybal.config.errors import printable
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.blocking import Connection
 
@@ -96,7 +97,7 @@ class Watch:
         except SourceError as error:
             self._tell(error)
         except Exception as error:  # noqa: BLE001  # what python-etcd or we make of nonsense may fail in any way
-            self._tell(SourceError(f"an answer that is none of etcd's ({error!r})"))
+            self._tell(SourceError(f"an answer that is none of etcd's ({_line(repr(error))})"))
         finally:
             self._connection.clear()
 
@@ -184,7 +185,7 @@ class Watch:
         status = self._connection.status
         if isinstance(error, etcd.EtcdConnectionFailed):
             return _lost(error.cause, self._times)
-        said = str(error).removesuffix(" : None").replace(" : ", ": ")[:_MOST_SHOWN]
+        said = _line(str(error).removesuffix(" : None").replace(" : ", ": "))
         if isinstance(error, etcd.EtcdInsufficientPermissions):
             return SourceError(f"HTTP {status}, wanted 200: {said}", Trouble.DENIED)
         if status in (200, 201):
@@ -196,6 +197,11 @@ def _below(path: str) -> str:
     return f"{path.rstrip('/')}/"
 
 
+def _line(text: str) -> str:
+    """Return a text that anybody may have written as it may stand in a message."""
+    return printable(" ".join(text.split())[:_MOST_SHOWN])
+
+
 def _lost(cause: BaseException | None, times: Times) -> SourceError:
     if isinstance(cause, TimeoutError):
         return SourceError(f"no whole answer within {times.answer:g} s", Trouble.SILENT)
@@ -204,6 +210,6 @@ def _lost(cause: BaseException | None, times: Times) -> SourceError:
     if isinstance(cause, ConnectionResetError | BrokenPipeError | IncompleteRead):
         return SourceError("the connection is lost", Trouble.UNREACHABLE)
     if isinstance(cause, HTTPException):
-        return SourceError(f"{cause or type(cause).__name__}, wanted an answer by HTTP")
+        return SourceError(f"{_line(str(cause)) or type(cause).__name__}, wanted an answer by HTTP")
     words = getattr(cause, "strerror", None) or str(cause)
     return SourceError(words[:1].lower() + words[1:], Trouble.UNREACHABLE)
