@@ -1,4 +1,7 @@
-"""The guest takes minutes and hardly more than one core: it runs beside the other tests, and is waited for at the end."""
+"""What several tests need: an etcd with a pool, and the guest.
+
+The guest takes minutes and hardly more than one core: it runs beside the other tests, and is waited for at the end.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.following import Stopwatch, put
 from tests.kernel import guest
+from tests.servers.etcd import Etcd, etcd
+from tests.servers.relay import Relay
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py", "tests/e2e/lvs")
@@ -46,6 +53,26 @@ class GuestRun:
         self._process.send_signal(signal.SIGINT)
         self._process.wait()
         self._output.close()
+
+
+@pytest.fixture
+def watch(record_property: Callable[[str, object], None]) -> Stopwatch:
+    return Stopwatch(record_property)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Etcd]:
+    """One etcd, with one server in the pool."""
+    made = etcd(tmp_path)
+    with made.server:
+        put(made, 1)
+        yield made
+
+
+@pytest.fixture
+def relay(one: Etcd) -> Iterator[Relay]:
+    with Relay(one.port) as relay:
+        yield relay
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""A pool that follows a directory of etcd by version 2 of its API: its source, all that it tells, and how long that took."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from random import Random
+from typing import Any
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import deferLater
+
+from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.model import Member
+from pybal.sources.base import SourceError
+from pybal.sources.etcd2 import THREAD, Etcd2Source
+from pybal.sources.etcd2watch import Times
+from tests.reactor import run
+from tests.servers.etcd import Etcd
+
+PATH = "/conftool/v1/pools/dc/web"
+PLAIN = AccessSettings(tls=False)
+TIMEOUT = 60.0
+
+#: So that the tests do not take minutes; one of them keeps to what holds in use.
+SOON = Times(answer=1.0, poll=2.0)
+
+
+class Reading:
+    """A source and all that it tells."""
+
+    def __init__(
+        self,
+        reactor: EPollReactor,
+        hosts: str,
+        access: AccessSettings = PLAIN,
+        times: Times = SOON,
+        **names: Any,
+    ) -> None:
+        self.lists: list[tuple[Member, ...]] = []
+        self.errors: list[SourceError] = []
+        self.reactor = reactor
+        settings = SourceSettings(f"etcd://{hosts}{PATH}/", access)
+        self.source = Etcd2Source(settings, reactor=reactor, random=Random(1), times=times, **names)
+        self.source.start(self.lists.append, self.errors.append)
+
+    async def until(self, done: Callable[[], object]) -> None:
+        while not done():
+            await deferLater(self.reactor, 0.01, lambda: None)
+
+    async def weight(self, weight: int) -> None:
+        """Wait until the only member has this weight."""
+        await self.until(lambda: self.lists and self.lists[-1] == (Member("a", weight),))
+
+    async def problem(self, text: str) -> None:
+        """Wait until it is told that something is wrong."""
+        await self.until(lambda: text in (self.source.problem or ""))
+
+    async def meanwhile(self, blocking: Callable[[], object]) -> None:
+        """Do something that takes a while, in another thread."""
+        done = threading.Event()
+        problem: list[BaseException] = []
+
+        def call() -> None:
+            try:
+                blocking()
+            except BaseException as error:  # noqa: BLE001  # raised below
+                problem.append(error)
+            finally:
+                done.set()
+
+        threading.Thread(target=call, daemon=True).start()
+        await self.until(done.is_set)
+        if problem:
+            raise problem[0]
+
+
+def put(etcd: Etcd, weight: int, host: str = "a") -> None:
+    etcd.put(f"{PATH}/{host}", json.dumps({"weight": weight, "pooled": "yes"}))
+
+
+def reading(
+    hosts: Sequence[int] | str, story: Callable[[Reading], Coroutine[Any, Any, None]], *options: Any, **names: Any
+) -> None:
+    """Tell a story of a source, at the ports of 127.0.0.1, from its first list on to the end of its thread."""
+    at = hosts if isinstance(hosts, str) else ",".join(f"127.0.0.1:{port}" for port in hosts)
+
+    async def main(reactor: EPollReactor) -> None:
+        read = Reading(reactor, at, *options, **names)
+        try:
+            await story(read)
+        finally:
+            read.source.stop()
+            told = len(read.lists), len(read.errors)
+            await read.until(lambda: not any(thread.name == THREAD for thread in threading.enumerate()))
+            await deferLater(reactor, 0, lambda: None)
+            assert (len(read.lists), len(read.errors)) == told
+
+    run(main, TIMEOUT)
+
+
+class Stopwatch:
+    """Prints, and adds to the report, how long something took."""
+
+    def __init__(self, record: Callable[[str, object], None]) -> None:
+        self._record = record
+        self._start = 0.0
+
+    def start(self) -> None:
+        self._start = time.monotonic()
+
+    def stop(self) -> float:
+        seconds = time.monotonic() - self._start
+        print(f"heard {seconds:.2f} s after the fault")  # noqa: T201  # it is measured for whoever reads it
+        self._record("seconds", round(seconds, 2))
+        return seconds
