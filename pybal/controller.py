@@ -149,7 +149,7 @@ class Controller:
         """Yield what an operator should know of this service beside the health of its servers."""
         alert = partial(Alert, self.pool.service.name)
         if self._source.problem:
-            yield alert("source", f"{self._source.problem}; {self._standing_list}")
+            yield alert("source", f"{self._source.problem}; {self._standing_list}{self._list_age}")
         elif not self.pool.listed:
             yield alert("source", "no list of servers yet")
         if self._successor is not None and self._successor.problem:
@@ -171,6 +171,11 @@ class Controller:
         if not self.pool.listed:
             return "no list of servers yet"
         return f"the last good list of {len(self.pool.servers)} servers serves on"
+
+    @property
+    def _list_age(self) -> str:
+        last = self._source.last_success
+        return "" if last is None else f", good {self._clock.seconds() - last:.0f} s ago"
 
     def _delivered(self, source: Source, members: tuple[Member, ...]) -> None:
         if source is self._successor:

@@ -285,10 +285,12 @@ def test_a_source_that_fails_keeps_the_list_and_is_an_alert(lines: list[str]) ->
     rig = Rig()
     rig.starts_with("web1", "web2")
     rig.source.problem = "file:///pool: not there"
+    rig.source.last_success = rig.clock.seconds()
+    rig.clock.advance(42)
     rig.source.failed(SourceError("file:///pool: not there"))
     assert rig.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
     assert rig.alerts() == [
-        Alert("text", "source", "file:///pool: not there; the last good list of 2 servers serves on")
+        Alert("text", "source", "file:///pool: not there; the last good list of 2 servers serves on, good 42 s ago")
     ]
     assert lines[-1] == "file:///pool: not there; the last good list of 2 servers serves on"
 
