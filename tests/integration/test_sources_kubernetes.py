@@ -71,6 +71,7 @@ def test_a_watch_goes_on_from_the_last_version_seen_bookmarks_too(reading: Readi
 
 
 def test_what_happens_between_two_watches_is_not_missed(reading: Reading) -> None:
+    """T264362: changes waited for the next connection."""
     reading.started()
 
     def between(_: Connection, asked: Asked) -> bool:
@@ -122,6 +123,7 @@ def test_a_list_whose_rest_is_gone_is_begun_again(reading: Reading) -> None:
 
 @pytest.mark.parametrize("by_status", [False, True])
 def test_a_version_that_is_too_old_has_all_listed_again(reading: Reading, *, by_status: bool) -> None:
+    """T169765: an outdated index was retried for ever."""
     reading.started()
 
     def instead(connection: Connection, asked: Asked) -> bool:
@@ -171,6 +173,7 @@ def test_a_token_in_the_url_is_used_where_there_is_no_file(reading: Reading) -> 
 
 
 def test_what_no_watch_has_told_is_found_by_the_full_read_and_counted(reading: Reading) -> None:
+    """T134893: depooled in the source but not in LVS."""
     reading.started()
     del reading.server.nodes["b"]
     reading.advance(kubernetes.FULL_READ - 20)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pybal.model import Member
 from pybal.sources import kubernetes
 from pybal.sources.base import Trouble
 from tests.servers.kubernetes import TOKEN, node, status
@@ -299,3 +300,20 @@ def test_after_a_long_outage_the_next_begins_with_a_short_pause(reading: Reading
     reading.server.instead = lambda _connection, _asked: False
     reading.advance(kubernetes.FIRST_RETRY)
     assert reading.source.problem is None
+
+
+def test_a_bug_in_a_listener_does_not_end_the_watch(reading: Reading) -> None:
+    bugs = iter((True, False, True))
+
+    def listed(members: tuple[Member, ...]) -> None:
+        if next(bugs, False):
+            raise ZeroDivisionError
+        reading.lists.append(members)
+
+    reading.start(listed=listed)
+    reading.advance(3)
+    assert reading.texts == ["cannot be read: ZeroDivisionError"]
+    assert reading.lists == [ABC]
+    reading.server.delete("b")
+    reading.advance(3)
+    assert reading.lists == [ABC, (ABC[0], ABC[2])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -34,13 +35,18 @@ class Reading:
         for name in "abc":
             self.server.put(node(name))
 
-    def start(self, ca: str | None = None, token_file: str | None = None) -> None:
+    def start(
+        self,
+        ca: str | None = None,
+        token_file: str | None = None,
+        listed: Callable[[tuple[Member, ...]], None] | None = None,
+    ) -> None:
         ca = str(self.ca) if ca is None else ca
         token_file = str(self.token_file) if token_file is None else token_file
         url = f"k8s://unused@api.example:{self.server.port}/?labelSelector={SELECTOR}"
         settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file))
         self.source = KubernetesSource(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
-        self.source.start(self.lists.append, self.errors.append)
+        self.source.start(listed or self.lists.append, self.errors.append)
 
     def advance(self, seconds: float) -> None:
         end = self.reactor.seconds() + seconds

@@ -70,6 +70,7 @@ def test_what_goes_wrong_is_counted_by_its_kind(rig: Rig) -> None:
 
 
 def test_a_source_that_is_silent_for_too_long_is_a_problem(rig: Rig) -> None:
+    """T134893: a dead watch was not noticed."""
     rig.played.last_success = 0.0
     rig.clock.advance(300)
     assert rig.source.problem is None
