@@ -93,9 +93,8 @@ class HTTPSource:
         self._backoff = Backoff(settings.interval, max(settings.interval, LONGEST_PAUSE), random)
         self._target = target_of(settings.url)
         self._validators: dict[str, str] = {}
-        self._known: tuple[Format, bytes] | None = None
+        self._known: bytes | None = None
         self._full_at = 0.0
-        self._asking: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
         self._running = False
 
@@ -120,8 +119,6 @@ class HTTPSource:
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        if self._asking is not None:
-            self._asking.cancel()
         self._client.close()
 
     def _begin(self) -> None:
@@ -129,7 +126,7 @@ class HTTPSource:
         if self._reactor.seconds() - self._full_at >= FULL_READ:
             self._validators = {}
         asking = Deferred.fromCoroutine(self._ask())
-        self._asking = asking.addCallback(self._answered).addErrback(self._failed).addCallback(self._again)
+        asking.addCallback(self._answered).addErrback(self._failed).addCallback(self._again)
 
     async def _ask(self) -> Answer:
         settings = self._settings
@@ -143,29 +140,23 @@ class HTTPSource:
         if answer.status == _NOT_MODIFIED and self._validators:
             self._told.good()
             return self._pause()
-        known = self._known
-        # Only a list that is believed need not be read again.
-        self._forget()
         _check(answer)
-        form = self._form or _TYPES.get(_content_type(answer.response), Format.LINES)
-        if (form, answer.body) == known:
+        if answer.body == self._known:
             self._told.good()
         else:
-            self._told.list(self._listing(answer, form))
-        self._known = (form, answer.body)
+            self._told.list(self._listing(answer))
+        # Only a list that is believed need not be read again.
+        self._known = answer.body
         self._validators = _validators(answer.response)
         self._full_at = self._reactor.seconds()
         return self._pause()
 
-    def _listing(self, answer: Answer, form: Format) -> Listing:
+    def _listing(self, answer: Answer) -> Listing:
+        form = self._form or _TYPES.get(_content_type(answer.response), Format.LINES)
         try:
             return parse(answer.body, self._told.name, self._told.members, form)
         except SourceError as error:
             raise SourceError(f"{error}{_origin(answer.response)}", error.trouble) from None
-
-    def _forget(self) -> None:
-        self._validators = {}
-        self._known = None
 
     def _pause(self) -> float:
         self._backoff.reset()
@@ -174,7 +165,8 @@ class HTTPSource:
 
     def _failed(self, failure: Failure) -> float:
         error = failure.value
-        self._forget()
+        self._validators = {}
+        self._known = None
         if isinstance(error, CancelledError):
             return 0.0
         if not isinstance(error, SourceError):

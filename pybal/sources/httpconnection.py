@@ -95,9 +95,6 @@ class Connection(Protocol):
         """Return the answer; as :class:`pybal.sources.httpclient.Client` says. Fails with :class:`SourceError`, or :class:`Gone`."""
         self._asked += 1
         answer = self._answer = Deferred(lambda _: self._over())
-        if self._ended:
-            self._fail(Gone())
-            return answer
         self._heeded, self._listener = heeded, listener
         self._pieces = []
         self._response = Response(sys.maxsize if listener else self._limit, body=self._take)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pybal.config.access import server_of
-from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.config.settings import SourceSettings
 from pybal.sources import credentials, trust
 from pybal.sources.base import Source
 from pybal.sources.etcd2 import Etcd2Source
@@ -49,7 +49,7 @@ def refusals(settings: Iterable[SourceSettings]) -> Iterator[Refusal]:
     """Yield why this machine cannot read some of these sources, once for each server: they must not be started with."""
     servers = {server_of(source.url): source.access for source in settings}
     for server, access in servers.items():
-        unusable = access != AccessSettings() and (trust.refusal(access) or credentials.refusal(access))
+        unusable = trust.refusal(access) or credentials.refusal(access)
         if unusable:
             yield Refusal(" ".join(server), unusable.option, unusable.found, unusable.wanted)
 
