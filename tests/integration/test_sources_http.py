@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.logger import ILogObserver, globalLogPublisher
+from zope.interface import provider
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.model import Member
@@ -109,6 +112,21 @@ def scene() -> Iterator[Scene]:
     made = Scene()
     yield made
     made.close()
+
+
+@pytest.fixture
+def tracebacks() -> Iterator[list[object]]:
+    """What is logged of failures that nobody expected."""
+    found: list[object] = []
+
+    @provider(ILogObserver)
+    def observe(event: Any) -> None:
+        if "log_failure" in event:
+            found.append(event["log_failure"])
+
+    globalLogPublisher.addObserver(observe)
+    yield found
+    globalLogPublisher.removeObserver(observe)
 
 
 REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
@@ -311,6 +329,16 @@ def test_the_whole_list_is_read_every_minute_all_the_same(scene: Scene) -> None:
     assert scene.lists == [ONE]
     scene.reactor.advance(7)
     assert scene.lists == [ONE, OTHER]
+    scene.reactor.advance(FULL_READ * 2)
+    assert sum(1 for request in scene.requests if not conditions(request)) == 4
+
+
+def test_a_server_without_validators_is_known_to_be_good_all_the_same(scene: Scene) -> None:
+    source = scene.start()
+    scene.reactor.advance(30)
+    assert source.last_success is not None
+    assert scene.reactor.seconds() - source.last_success < 2
+    assert scene.lists == [ONE]
 
 
 def test_a_list_that_is_refused_is_read_again_as_a_whole(scene: Scene) -> None:
@@ -344,12 +372,61 @@ def test_while_there_is_no_answer_requests_become_fewer(scene: Scene) -> None:
     assert all(0.7 < gap < LONGEST_PAUSE + 1 for gap in gaps)
     assert len(gaps) < 20
     assert max(gaps) > 7
+    scene.then(saying(answer(LIST)))
+    before = len(scene.times)
+    scene.then(saying(answer(PAGE, status=500)), 10)
+    assert scene.times[before + 1] - scene.times[before] < 2
 
 
 def test_requests_go_by_the_interval(scene: Scene) -> None:
     scene.start(interval=5.0)
     scene.reactor.advance(60)
     assert 12 <= len(scene.requests) <= 14
+
+
+class Many:
+    """The sources of so many sections, all with one server."""
+
+    def __init__(self, scene: Scene, count: int) -> None:
+        random = Random(1)
+        self.told: list[int] = []
+        self.sources: list[HTTPSource] = []
+        for number in range(count):
+            settings = SourceSettings(f"http://127.0.0.1:{scene.server.port}/pool/{number}")
+            source = HTTPSource(settings, reactor=scene.reactor, random=random)
+            source.start(lambda _, number=number: self.told.append(number), scene.errors.append)  # type: ignore[misc]
+            self.sources.append(source)
+
+    def stop(self) -> None:
+        for source in self.sources:
+            source.stop()
+
+
+def busiest(times: list[float], window: float = 0.1) -> int:
+    """Return how many requests came within one window of time."""
+    return max(Counter(int(time / window) for time in times).values())
+
+
+def test_many_sections_of_one_server_begin_within_a_second_and_not_at_once(scene: Scene) -> None:
+    many = Many(scene, 44)
+    scene.reactor.advance(1.3)
+    assert sorted(many.told) == list(range(44))
+    assert busiest(scene.times) < 15
+    many.stop()
+
+
+def test_a_server_that_comes_back_is_not_stormed_by_many_sections(scene: Scene) -> None:
+    many = Many(scene, 44)
+    scene.reactor.advance(2)
+    scene.then(saying(answer(PAGE, status=503)), 60)
+    assert len(scene.errors) == 44
+    many.told.clear()
+    back = len(scene.times)
+    scene.then(saying(answer(OTHER_LIST)), LONGEST_PAUSE + 1)
+    assert sorted(many.told) == list(range(44))
+    assert busiest(scene.times[back:]) < 15
+    assert sum(1 for peer in scene.server.peers if not peer.closed) == 44
+    many.stop()
 
 
 def authorizations(scene: Scene) -> list[str]:
@@ -384,14 +461,16 @@ def test_a_token_that_rotates_is_read_again(scene: Scene, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("says", [saying(), saying(answer(LIST)[:-5]), saying(answer(LIST))])
-def test_after_stop_nothing_is_told_and_nothing_is_open(scene: Scene, says: Callable[[Peer], None]) -> None:
+def test_after_stop_nothing_is_told_and_nothing_is_open(
+    scene: Scene, says: Callable[[Peer], None], tracebacks: list[object]
+) -> None:
     scene.says = says
     source = scene.start()
     scene.lists.clear()
     scene.errors.clear()
     source.stop()
     scene.reactor.advance(10)
-    assert (scene.lists, scene.errors) == ([], [])
+    assert (scene.lists, scene.errors, tracebacks) == ([], [], [])
     assert all(peer.closed for peer in scene.server.peers)
 
 
@@ -404,7 +483,9 @@ def test_a_listener_may_stop_the_source_while_it_is_told(scene: Scene) -> None:
     assert (len(scene.requests), scene.errors) == (1, [])
 
 
-def test_a_failure_of_ours_is_a_problem_of_the_source_and_the_end_of_nothing(scene: Scene) -> None:
+def test_a_failure_of_ours_is_a_problem_of_the_source_and_the_end_of_nothing(
+    scene: Scene, tracebacks: list[object]
+) -> None:
     source = scene.start()
     source.stop()
     heard: list[tuple[Member, ...]] = []
@@ -418,3 +499,4 @@ def test_a_failure_of_ours_is_a_problem_of_the_source_and_the_end_of_nothing(sce
     scene.then(saying(answer(OTHER_LIST)))
     assert (heard[1:], source.problem) == ([OTHER], None)
     assert "ZeroDivisionError" in scene.texts[0]
+    assert len(tracebacks) == 1

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Container, Sequence
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -17,7 +20,7 @@ from pybal.resolve import Answer as Addresses
 from pybal.resolve import LookupFailed
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.httpclient import LIFE, Client, Request
-from pybal.sources.httpconnection import PATIENCE, Answer, Listener
+from pybal.sources.httpconnection import PATIENCE, Answer, Connection, Listener
 
 GET = Request("/pool")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
@@ -229,6 +232,16 @@ def test_a_connection_that_is_half_open_is_replaced_soon() -> None:
     assert asked.body == b"hello"
 
 
+def test_a_connection_that_breaks_within_an_answer_is_a_failure() -> None:
+    net = Net()
+    link = net.answered()
+    asked = net.ask()
+    link.say(OK[:9])
+    link.close(LOST)
+    assert asked.failure == ("connection lost: less than a whole header", Trouble.SILENT)
+    assert len(net.places) == 1
+
+
 def test_what_nobody_asked_for_ends_the_connection() -> None:
     net = Net()
     link = net.answered()
@@ -411,6 +424,15 @@ def test_an_address_that_takes_connections_and_is_silent_does_not_keep_us() -> N
     assert net.places == [("192.0.2.1", 80), ("192.0.2.2", 80)]
 
 
+def test_an_address_that_answers_with_nonsense_does_not_keep_us() -> None:
+    net = Net("conf.example")
+    net.names = {("conf.example", 4): ["192.0.2.1", "192.0.2.2"]}
+    net.ask()
+    net.accept().say(b"SSH-2.0-OpenSSH_9.2\r\n")
+    net.answered()
+    assert net.places == [("192.0.2.1", 80), ("192.0.2.2", 80)]
+
+
 def test_addresses_of_which_none_takes_a_connection_share_the_time() -> None:
     net = Net("conf.example")
     net.names = {("conf.example", 4): ["192.0.2.1", "192.0.2.2"]}
@@ -564,6 +586,52 @@ def test_a_listener_may_close_the_client_while_it_hears() -> None:
     link.say(ENDLESS + chunk(b"one") + b"0\r\n\r\n")
     assert not link.is_open
     assert lost == []
+
+
+def test_who_got_the_answer_may_close_the_client_before_its_first_piece() -> None:
+    net = Net()
+    told: list[bytes | SourceError] = []
+    net.client.follow(GET, Listener(told.append, told.append)).addCallback(lambda _: net.client.close())
+    link = net.accept()
+    link.say(ENDLESS + chunk(b"one"))
+    assert (told, link.is_open) == ([], False)
+
+
+def test_a_connection_over_tls_is_silent_in_two_ways() -> None:
+    connection = Connection(MemoryReactorClock(), 10, secure=True)
+    assert connection.stage == "no TLS handshake"
+    connection.handshakeCompleted()
+    assert connection.stage == "no answer"
+
+
+@given(
+    st.sampled_from(
+        [OK, ENDLESS + chunk(b"hello") + b"0\r\n\r\n", OK.replace(b"1.1", b"1.0"), OK.replace(b"200", b"500")]
+    ),
+    st.lists(st.tuples(st.integers(0, 80), st.binary(max_size=3)), max_size=3),
+    st.lists(st.integers(0, 80), max_size=4),
+    st.sampled_from([None, CLOSED, LOST]),
+    st.booleans(),
+)
+def test_whatever_is_said_there_is_one_outcome_and_nothing_is_left(
+    said: bytes, changes: list[tuple[int, bytes]], cuts: list[int], end: Failure | None, used: bool
+) -> None:
+    net = Net(limit=20)
+    link = net.answered() if used else None
+    for place, new in changes:
+        said = said[:place] + new + said[place + 1 :]
+    asked = net.ask()
+    link = link or net.accept()
+    for start, stop in pairwise([0, *sorted(min(cut, len(said)) for cut in cuts), len(said)]):
+        if link.is_open and stop > start:
+            link.say(said[start:stop])
+    if end and link.is_open:
+        link.close(end)
+    net.reactor.advance(5)
+    assert (asked.answer is None) != (asked.error is None)
+    assert isinstance(asked.error, SourceError | None)
+    net.client.close()
+    assert net.reactor.getDelayedCalls() == []
 
 
 def test_one_answer_is_followed_at_a_time_and_questions_go_beside_it() -> None:
