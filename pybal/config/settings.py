@@ -22,6 +22,7 @@ class IPVSBackend(StrEnum):
     """How the IPVS table is written."""
 
     NETLINK = "netlink"
+    IPVSADM = "ipvsadm"
     MEMORY = "memory"
 
 

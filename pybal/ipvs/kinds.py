@@ -5,6 +5,7 @@ from __future__ import annotations
 from pybal.config.settings import IPVSBackend
 from pybal.ipvs.backend import Backend, MemoryBackend
 from pybal.ipvs.inert import InertBackend
+from pybal.ipvs.ipvsadm import IpvsadmBackend
 from pybal.ipvs.netlink import NetlinkBackend
 
 
@@ -13,6 +14,12 @@ def backend(kind: IPVSBackend, *, dry_run: bool = False) -> Backend:
 
     The table in memory takes servers on the loopback network, the kernel's does not.
     """
-    loopback = kind is IPVSBackend.MEMORY
-    chosen: Backend = MemoryBackend(loopback=True) if loopback else NetlinkBackend()
-    return InertBackend(chosen, loopback=loopback) if dry_run else chosen
+    chosen: Backend
+    match kind:
+        case IPVSBackend.MEMORY:
+            chosen = MemoryBackend(loopback=True)
+        case IPVSBackend.IPVSADM:
+            chosen = IpvsadmBackend()
+        case IPVSBackend.NETLINK:
+            chosen = NetlinkBackend()
+    return InertBackend(chosen, loopback=kind is IPVSBackend.MEMORY) if dry_run else chosen

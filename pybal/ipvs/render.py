@@ -65,7 +65,10 @@ def operation(op: Op) -> str:
         return f"{letter} {_service(op.service)}"
     if op.command is Command.DELETE:
         return f"{letter} {_key(op.key)} -r {_end(op.destination.endpoint)}"
-    return f"{letter} {_key(op.key)} {_destination(op.destination)}"
+    limits = (
+        f" -x {op.destination.upper} -y {op.destination.lower}" if op.destination.upper or op.destination.lower else ""
+    )
+    return f"{letter} {_key(op.key)} {_destination(op.destination)}{limits}"
 
 
 def place(key: ServiceKey) -> str:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 
 from pybal.ipvs.backend import Backend, MemoryBackend
+from pybal.ipvs.ipvsadm import IpvsadmBackend
 from pybal.ipvs.model import (
     SCTP,
     TCP,
@@ -37,10 +38,13 @@ WEB6 = Service(Key(TCP, IPv6Address("fd00:2::1"), 80), "wrr")
 DNS = Service(Key(UDP, IPv4Address("10.2.1.1"), 53), "rr", Flags.ONE_PACKET)
 
 
-@pytest.fixture(params=["memory", "kernel"] if namespace.available() else ["memory"])
+KINDS: dict[str, type[Backend]] = {"memory": MemoryBackend, "netlink": NetlinkBackend, "ipvsadm": IpvsadmBackend}
+
+
+@pytest.fixture(params=KINDS if namespace.available() else ["memory"])
 def backend(request: pytest.FixtureRequest) -> Iterator[Backend]:
-    with namespace.fresh() if request.param == "kernel" else nullcontext():
-        made: Backend = NetlinkBackend() if request.param == "kernel" else MemoryBackend()
+    with nullcontext() if request.param == "memory" else namespace.fresh():
+        made = KINDS[request.param]()
         yield made
         made.close()
 
@@ -120,20 +124,23 @@ def test_a_destination_reads_back_as_it_was_added(backend: Backend, service: Ser
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("service", "changed"),
     [
-        replace(WEB, scheduler="mh", flags=Flags.SCHED2),
-        replace(WEB, flags=Flags.ONE_PACKET),
-        replace(WEB, persistence=Persistence(300, 24)),
+        (WEB, replace(WEB, scheduler="mh", flags=Flags.SCHED2)),
+        (DNS, replace(DNS, flags=Flags(0))),
+        (WEB, replace(WEB, persistence=Persistence(300, 24))),
     ],
     ids=words,
 )
-def test_every_attribute_of_a_service_is_edited_in_place_both_ways(backend: Backend, changed: Service) -> None:
-    backend.apply(adding(WEB, at("10.0.0.11")))
+def test_every_attribute_of_a_service_is_edited_in_place_both_ways(
+    backend: Backend, service: Service, changed: Service
+) -> None:
+    server = at("10.0.0.11", port=53 if service is DNS else 80)
+    backend.apply(adding(service, server))
     assert backend.apply([Op(Command.EDIT_SERVICE, changed)]) == ()
-    assert backend.read(WEB.key) == entry(changed, at("10.0.0.11"))
-    assert backend.apply([Op(Command.EDIT_SERVICE, WEB)]) == ()
-    assert backend.read(WEB.key) == entry(WEB, at("10.0.0.11"))
+    assert backend.read(service.key) == entry(changed, server)
+    assert backend.apply([Op(Command.EDIT_SERVICE, service)]) == ()
+    assert backend.read(service.key) == entry(service, server)
 
 
 @pytest.mark.parametrize(

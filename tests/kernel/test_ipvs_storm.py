@@ -63,8 +63,13 @@ def configure(tmp_path: Path) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def running(tmp_path: Path, configure: Callable[[str], None], kernel: NetlinkBackend) -> Iterator[Daemon]:
-    configure("")
+def backend() -> str:
+    return "netlink"
+
+
+@pytest.fixture
+def running(tmp_path: Path, configure: Callable[[str], None], kernel: NetlinkBackend, backend: str) -> Iterator[Daemon]:
+    configure(f"ipvs-backend = {backend}\n")
     ipvsadm(diff(OTHERS, {}))
     with daemon(tmp_path, endpoint="http://127.0.0.1:9191") as started:
         started.wait(lambda: kernel.table() == {**WANTED, **OTHERS}, "the first table")
@@ -96,6 +101,7 @@ def storm(random: Random, table: Table) -> Iterator[Op]:
         yield from random.sample(chosen, random.randint(1, len(chosen)))
 
 
+@pytest.mark.parametrize("backend", ["netlink", "ipvsadm"])
 def test_a_storm_of_ipvsadm_ends_in_the_wanted_table(running: Daemon, kernel: NetlinkBackend) -> None:
     random = Random(6)
     for step in range(16):

@@ -194,6 +194,7 @@ def test_the_rest_of_global_is_read() -> None:
     found = settings("[global]\nipvs-backend = memory\ndry-run = yes\n" + WEB)
     assert (found.ipvs_backend, found.dry_run) == (IPVSBackend.MEMORY, True)
     assert settings(WEB).ipvs_backend is IPVSBackend.NETLINK
+    assert settings("[global]\nipvs-backend = ipvsadm\n" + WEB).ipvs_backend is IPVSBackend.IPVSADM
 
 
 def test_the_audit_can_be_slower_and_only_report_and_what_leaves_can_go_at_once() -> None:

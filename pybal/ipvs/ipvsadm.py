@@ -1,0 +1,113 @@
+"""The kernel's IPVS table, through the program ipvsadm: where its words are wanted, or netlink cannot be had.
+
+``ipvsadm -R`` returns the status of its last line only, tells nobody which line failed, and leaves off at a line that it cannot
+parse. So the table is read before and after a batch: what must fail is known from the first and not sent, what did
+not come about is known from the second. Each reading prints the whole table: this is for small ones.
+"""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from pybal.ipvs import saved
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table
+from pybal.ipvs.render import operation
+
+#: Who prints nothing for so many seconds hangs.
+TIMEOUT = 5.0
+
+#: A table that was read serves all who ask for so many seconds, unless we write: the audit asks for each service.
+FRESH = 1.0
+
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
+
+
+class IpvsadmBackend:
+    """The table of the network namespace that the process is in.
+
+    ``clock`` is monotonic, in seconds; ``timeout`` is for each run of ``program``.
+    """
+
+    def __init__(
+        self, program: str = "ipvsadm", *, timeout: float = TIMEOUT, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._program = program
+        self._timeout = timeout
+        self._clock = clock
+        self._read: Table | None = None
+        self._read_at = 0.0
+
+    def read(self, key: ServiceKey) -> Entry | None:
+        if self._read is None or self._clock() - self._read_at > FRESH:
+            return self.table().get(key)
+        return self._read.get(key)
+
+    def services(self) -> tuple[Service, ...]:
+        return tuple(entry.service for entry in self.table().values())
+
+    def table(self) -> Table:
+        try:
+            table = saved.table(self._run("-Sn"), self._run("-Ln", "--thresholds"))
+        except ValueError as error:
+            raise BackendError(str(error)) from error
+        self._read, self._read_at = table, self._clock()
+        return table
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        if not ops:
+            return ()
+        expected = MemoryBackend(self.table())
+        foreseen = [next(iter(expected.apply([op])), None) for op in ops]
+        self._read = None
+        said = self._restore([op for op, failure in zip(ops, foreseen, strict=True) if failure is None])
+        after, wanted = self.table(), expected.table()
+        return tuple(
+            failure or Failure(op, errno.EIO, said or "ipvsadm did not do it, and does not say why")
+            for op, failure in zip(ops, foreseen, strict=True)
+            if failure or _target(op, after) != _target(op, wanted)
+        )
+
+    def close(self) -> None:
+        self._read = None
+
+    def _restore(self, ops: Sequence[Op]) -> str:
+        """Run the operations; return what was complained of, each complaint once."""
+        text = "".join(f"{operation(op)}\n" for op in ops)
+        complaints = self._process("-R", stdin=text).stderr.splitlines() if ops else []
+        return "; ".join(dict.fromkeys(complaints))
+
+    def _run(self, *arguments: str) -> str:
+        done = self._process(*arguments)
+        if done.returncode:
+            said = done.stderr.partition("\n")[0] or f"status {done.returncode}"
+            raise BackendError(f"ipvsadm {' '.join(arguments)}: {said}")
+        return done.stdout
+
+    def _process(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(  # noqa: S603  # no shell, and nothing of it comes from outside
+                [self._program, *arguments],
+                input=stdin,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self._timeout,
+                env=_ENVIRONMENT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise BackendError(f"no answer from ipvsadm within {self._timeout:g} s") from error
+        except OSError as error:
+            raise BackendError(f"ipvsadm cannot be run: {error.strerror}") from error
+
+
+def _target(op: Op, table: Table) -> object:
+    """Return what a table holds of that which an operation is about."""
+    held = table.get(op.key)
+    if held is None:
+        return None
+    return held.service if op.destination is None else held.destinations.get(op.destination.endpoint)
