@@ -234,10 +234,13 @@ class _Judge:
     now: float
 
     def verdict(self, vip: Address, drain: Drain | None) -> Verdict:
-        trouble = self._trouble()
+        over = drain is not None and self.now >= drain.at + self.settings.drain.wait
+        # What is drained is judged at once like what was never made: another reason a moment later would be no news.
+        judge = replace(self, past=replace(self.past, made=False)) if over else self
+        trouble = judge.trouble()
         announced = trouble is None
         if drain and (trouble is None or trouble.why not in _KNOWN):
-            announced = self.past.made and self.now < drain.at + self.settings.drain.wait
+            announced = self.past.made and not over
             trouble = None if announced else _Trouble(Why.DRAINED, f"by {drain.by}: {drain.reason}")
         announcement = self._announcement(vip, drain) if announced else None
         why = trouble.why if trouble else None
@@ -265,7 +268,7 @@ class _Judge:
         servers = f"{_count(verified, 'service')} verified, {pooled} of {_count(total, 'server')} pooled"
         return servers if self.settings.gate else f"no gate; {servers}"
 
-    def _trouble(self) -> _Trouble | None:
+    def trouble(self) -> _Trouble | None:
         """Return why the VIP is not to be announced, drains apart."""
         if not self.services or not self.settings.gate:
             return None

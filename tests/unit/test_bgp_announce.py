@@ -260,6 +260,16 @@ def test_a_drain_moves_what_is_frozen_and_what_is_known_to_be_empty_goes_at_once
     assert history.verdict(3.0, empty()).why == "empty"
 
 
+def test_the_reason_after_a_drain_is_the_same_when_it_is_asked_for_again() -> None:
+    """Of two services one has no servers left, and the other one is not as wanted in IPVS."""
+    history = History()
+    assert history.verdict(0.0, fit(), fit("tls")).announcement
+    history.drains[VIP] = Drain(VIP, 1.0, "root", "x")
+    assert history.verdict(2.0, empty(), fit("tls", verified=False)).announcement
+    assert history.told(61.0, empty(), fit("tls", verified=False)) == "empty (web: 0 of 2 servers pooled)"
+    assert history.told(61.0, empty(), fit("tls", verified=False)) == "empty (web: 0 of 2 servers pooled)"
+
+
 def test_of_two_drains_the_first_counts() -> None:
     history = History()
     history.verdict(0.0, fit())
