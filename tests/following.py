@@ -1,4 +1,4 @@
-"""A pool that follows a directory of etcd by version 2 of its API: its source, all that it tells, and how long that took."""
+"""A pool that follows a directory of etcd: its source, all that it tells, and how long that took."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from twisted.internet.task import deferLater
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.model import Member
-from pybal.sources.base import SourceError
+from pybal.sources.base import Source, SourceError
 from pybal.sources.etcd2 import THREAD, Etcd2Source
 from pybal.sources.etcd2watch import Times
+from pybal.sources.etcd3 import Etcd3Source
 from tests.reactor import run
 from tests.servers.etcd import Etcd
 
@@ -31,19 +32,11 @@ SOON = Times(answer=1.0, poll=2.0)
 class Reading:
     """A source and all that it tells."""
 
-    def __init__(
-        self,
-        reactor: EPollReactor,
-        hosts: str,
-        access: AccessSettings = PLAIN,
-        times: Times = SOON,
-        **names: Any,
-    ) -> None:
+    def __init__(self, reactor: EPollReactor, source: Any) -> None:
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[SourceError] = []
         self.reactor = reactor
-        settings = SourceSettings(f"etcd://{hosts}{PATH}/", access)
-        self.source = Etcd2Source(settings, reactor=reactor, random=Random(1), times=times, **names)
+        self.source = source
         self.source.start(self.lists.append, self.errors.append)
 
     async def until(self, done: Callable[[], object]) -> None:
@@ -57,6 +50,10 @@ class Reading:
     async def problem(self, text: str) -> None:
         """Wait until it is told that something is wrong."""
         await self.until(lambda: text in (self.source.problem or ""))
+
+    async def well(self) -> None:
+        """Wait until nothing is wrong."""
+        await self.until(lambda: self.source.problem is None)
 
     async def meanwhile(self, blocking: Callable[[], object]) -> None:
         """Do something that takes a while, in another thread."""
@@ -77,28 +74,73 @@ class Reading:
             raise problem[0]
 
 
+Story = Callable[[Reading], Coroutine[Any, Any, None]]
+
+
 def put(etcd: Etcd, weight: int, host: str = "a") -> None:
     etcd.put(f"{PATH}/{host}", json.dumps({"weight": weight, "pooled": "yes"}))
 
 
-def reading(
-    hosts: Sequence[int] | str, story: Callable[[Reading], Coroutine[Any, Any, None]], *options: Any, **names: Any
-) -> None:
-    """Tell a story of a source, at the ports of 127.0.0.1, from its first list on to the end of its thread."""
-    at = hosts if isinstance(hosts, str) else ",".join(f"127.0.0.1:{port}" for port in hosts)
+def put3(member: Etcd, weight: int, host: str = "a") -> None:
+    """Write a weight by version 3."""
+    say3(member, json.dumps({"weight": weight, "pooled": "yes"}), host)
+
+
+def say3(member: Etcd, value: str, host: str = "a") -> None:
+    """Write a value by version 3."""
+    member.v3("kv/put", key=f"{PATH}/{host}".encode(), value=value.encode())
+
+
+def etcd2(
+    reactor: EPollReactor, hosts: str, access: AccessSettings = PLAIN, times: Times = SOON, **names: Any
+) -> Etcd2Source:
+    """Return a source by version 2 of the API."""
+    settings = SourceSettings(f"etcd://{hosts}{PATH}/", access)
+    return Etcd2Source(settings, reactor=reactor, random=Random(1), times=times, **names)
+
+
+def etcd3(reactor: EPollReactor, hosts: str, access: AccessSettings = PLAIN, **given: Any) -> Etcd3Source:
+    """Return a source by version 3 of the API."""
+    settings = SourceSettings(f"etcd://{hosts}{PATH}?api=3", access)
+    return Etcd3Source(settings, reactor=reactor, random=Random(1), **given)
+
+
+def reading(hosts: Sequence[int] | str, story: Story, *options: Any, **names: Any) -> None:
+    """Tell a story of a source by version 2, at the ports of 127.0.0.1, from its first list on to the end of its thread."""
+    tell(lambda reactor: etcd2(reactor, at(hosts), *options, **names), story)
+
+
+def reading3(hosts: Sequence[int] | str, story: Story, access: AccessSettings = PLAIN) -> None:
+    """Tell a story of a source by version 3, at the ports of 127.0.0.1."""
+    tell(lambda reactor: etcd3(reactor, at(hosts), access), story)
+
+
+async def begun3(read: Reading) -> None:
+    """Wait until the first list has been heard, and a first probe has found it to be all."""
+    await read.weight(1)
+    await read.until(lambda: read.source._proven)
+
+
+def tell(make: Callable[[EPollReactor], Source], story: Story) -> None:
+    """Tell a story of a source; once it is stopped it tells nothing more, and leaves nothing behind."""
 
     async def main(reactor: EPollReactor) -> None:
-        read = Reading(reactor, at, *options, **names)
+        read = Reading(reactor, make(reactor))
         try:
             await story(read)
         finally:
             read.source.stop()
             told = len(read.lists), len(read.errors)
             await read.until(lambda: not any(thread.name == THREAD for thread in threading.enumerate()))
-            await deferLater(reactor, 0, lambda: None)
+            await deferLater(reactor, 0.02, lambda: None)
             assert (len(read.lists), len(read.errors)) == told
 
     run(main, TIMEOUT)
+
+
+def at(hosts: Sequence[int] | str) -> str:
+    """Return where members of an etcd are, as it may stand in a URL: the ports are of 127.0.0.1."""
+    return hosts if isinstance(hosts, str) else ",".join(f"127.0.0.1:{port}" for port in hosts)
 
 
 class Stopwatch:
@@ -113,6 +155,6 @@ class Stopwatch:
 
     def stop(self) -> float:
         seconds = time.monotonic() - self._start
-        print(f"heard {seconds:.2f} s after the fault")  # noqa: T201  # it is measured for whoever reads it
-        self._record("seconds", round(seconds, 2))
+        print(f"heard {seconds:.3f} s after the fault")  # noqa: T201  # it is measured for whoever reads it
+        self._record("seconds", round(seconds, 3))
         return seconds

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -16,30 +15,12 @@ from pybal.sources import blocking
 from pybal.sources.base import Trouble
 from pybal.sources.etcd2watch import Times
 from tests.certificates import Authority
-from tests.following import PATH, PLAIN, Reading, Stopwatch, put, reading
+from tests.following import PATH, PLAIN, Reading, Stopwatch, etcd2, put, reading
 from tests.nameserver import NameServer, answer
 from tests.reactor import run
 from tests.servers.etcd import PASSWORD, Etcd, etcd
+from tests.servers.lies import drip, endless, said
 from tests.servers.relay import Relay
-
-
-def drip() -> Iterator[bytes]:
-    """Yield an answer that takes its time and never ends."""
-    yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
-    while True:
-        time.sleep(0.2)
-        yield b" "
-
-
-def endless() -> Iterator[bytes]:
-    yield b"HTTP/1.1 200 OK\r\n\r\n"
-    while True:
-        yield b" " * 65536
-
-
-def said(text: bytes, status: str = "200 OK", length: int | None = None) -> Callable[[], Iterable[bytes]]:
-    length = len(text) if length is None else length
-    return lambda: [f"HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n".encode() + text]
 
 
 @pytest.fixture
@@ -201,7 +182,8 @@ def test_the_members_are_those_that_srv_records_name(one: Etcd, tmp_path: Path) 
         names = NameServer(reactor)
         names.listen()
         names.answers = lambda query: [answer(query, dns.ENAME)]
-        read = Reading(reactor, "conf.example", access, resolv_conf=str(tmp_path / "resolv.conf"), port=names.port)
+        resolv_conf = str(tmp_path / "resolv.conf")
+        read = Reading(reactor, etcd2(reactor, "conf.example", access, resolv_conf=resolv_conf, port=names.port))
         await read.problem("_etcd-client._tcp.example or _etcd._tcp.example: no SRV records")
         record = dns.RRHeader("", dns.SRV, payload=dns.Record_SRV(1, 1, one.port, "localhost"))
         names.answers = lambda query: [answer(query, records=(record,))]

@@ -75,10 +75,10 @@ class Etcd:
         with urllib.request.urlopen(f"{self.url}/v2/keys/", timeout=PATIENCE) as answer:
             return int(answer.headers["X-Etcd-Index"])
 
-    def v3(self, call: str, **body: object) -> Any:
+    def v3(self, call: str, token: str = "", /, **body: object) -> Any:
         """Call the gateway of version 3: ``v3("kv/put", key=b"/a", value=b"1")``; bytes go as base64."""
         encoded = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in body.items()}
-        return self._call(f"/v3/{call}", "POST", json.dumps(encoded).encode(), "application/json")
+        return self._call(f"/v3/{call}", "POST", json.dumps(encoded).encode(), "application/json", token=token)
 
     def require_passwords(self) -> None:
         """Let only the user root in by version 2, with :data:`PASSWORD`."""
@@ -97,11 +97,14 @@ class Etcd:
     def _json(self, method: str, path: str, body: object, *, root: bool = False) -> None:
         self._call(path, method, json.dumps(body).encode(), "application/json", root=root)
 
-    def _call(self, path: str, method: str, data: bytes | None = None, form: str = "", *, root: bool = False) -> Any:
+    def _call(
+        self, path: str, method: str, data: bytes | None = None, form: str = "", *, root: bool = False, token: str = ""
+    ) -> Any:
         request = urllib.request.Request(self.url + path, data, {"Content-Type": form} if form else {}, method=method)
         if root or self.user:
-            token = base64.b64encode(f"root:{PASSWORD}".encode()).decode()
-            request.add_header("Authorization", f"Basic {token}")
+            token = "Basic " + base64.b64encode(f"root:{PASSWORD}".encode()).decode()
+        if token:
+            request.add_header("Authorization", token)
         trust = ssl.create_default_context(cafile=str(self.authority.file)) if self.authority else None
         with urllib.request.urlopen(request, timeout=PATIENCE, context=trust) as answer:
             return json.loads(answer.read() or b"null")
