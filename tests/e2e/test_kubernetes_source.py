@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon, daemon, free_port
+from tests.servers.kubectl import kubectl, understand
 from tests.servers.kubernetes import TOKEN, APIServer, Running, node, running
 from tests.servers.kubernetes_wire import certified
 
@@ -77,6 +78,15 @@ def test_a_cordon_is_in_the_table_in_well_under_a_second(pybal: Daemon, api: Run
         took.append(time.monotonic() - began)
     took.sort()
     print(f"from a cordon to the table: median {took[10] * 1e3:.0f} ms, longest {took[-1] * 1e3:.0f} ms")  # noqa: T201  # a measurement
+
+
+def test_what_kubectl_cordons_leaves_the_table(pybal: Daemon, api: Running, tmp_path: Path) -> None:
+    api.do(understand)
+    ca, _ = certified("localhost")
+    kubectl(api.server, ca, tmp_path, "cordon", NODES[1])
+    pybal.wait(partial(_has, pybal, {NODES[0], NODES[2]}), "the node out of the table")
+    kubectl(api.server, ca, tmp_path, "uncordon", NODES[1])
+    pybal.wait(partial(_has, pybal, set(NODES)), "the node back in the table")
 
 
 def test_a_pool_outlives_the_api_server_and_follows_it_when_it_is_back(pybal: Daemon, api: Running) -> None:

@@ -1,7 +1,8 @@
 """A Kubernetes API server that knows of nodes only: in the test's own reactor, honest unless a test says otherwise.
 
-No real one is to be had from Debian or PyPI. What this one answers is modelled on the documents of Kubernetes 1.20 to
-1.33: lists in pages at one version, watches with bookmarks that end when the client said, 410 for what is too old.
+No real one is to be had from Debian or PyPI, but kubectl is, and understands it. What it answers is modelled on the
+documents of Kubernetes 1.20 to 1.33: lists in pages at one version, watches with bookmarks that end when the client said,
+410 for what is too old.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tests.servers.kubernetes_wire import TLS, Asked, Connection, Contexts, Docu
 
 TOKEN = "s3cr3t.t0ken"
 SELECTOR = "pybal=yes"
+
+_REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expired", 429: "TooManyRequests"}
 
 
 def node(name: str, ready: str = "True", *, unschedulable: bool = False, labels: str = SELECTOR) -> Document:
@@ -147,9 +150,12 @@ class APIServer(Factory):
         self._snapshots.clear()
 
     def bookmark(self) -> None:
-        """Send a bookmark to all who watch."""
+        """Send a bookmark to all who watch and asked for some."""
         for connection in self.watches:
-            connection.event("BOOKMARK", {"kind": "Node", "metadata": {"resourceVersion": str(self.version)}})
+            if connection.asked and connection.asked.query.get("allowWatchBookmarks") == "true":
+                connection.event(
+                    "BOOKMARK", {"metadata": {"resourceVersion": str(self.version)}, "spec": {}, "status": {}}
+                )
 
     def tick(self) -> None:
         """End watches whose time is over, after a bookmark."""
@@ -218,7 +224,7 @@ class APIServer(Factory):
             connection.event("ERROR", status(410, f"too old resource version: {since} ({self.oldest})"))
             connection.end()
             return
-        self._ends[connection] = self.reactor.seconds() + float(asked.query["timeoutSeconds"])
+        self._ends[connection] = self.reactor.seconds() + float(asked.query.get("timeoutSeconds", "1800"))
         connection.holds = True
         for version, before, after in self._history:
             if version > since:
@@ -233,7 +239,9 @@ class APIServer(Factory):
 
 def status(code: int, message: str) -> Document:
     """Return what the API says when it refuses."""
-    return {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
+    reason = _REASONS.get(code, "InternalError")
+    said = {"status": "Failure", "message": message, "reason": reason, "code": code}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, **said}
 
 
 def _tell(connection: Connection, version: int, before: Document | None, after: Document | None) -> None:

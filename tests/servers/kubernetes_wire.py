@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 class Asked:
-    """A request: its line and header, and the fields of its query."""
+    """A request: its line and header, and the fields of its query. ``length`` is that of its body."""
 
     def __init__(self, head: bytes) -> None:
         line, *fields = head.decode("latin-1").split("\r\n")
@@ -34,6 +34,8 @@ class Asked:
         parts = urlsplit(self.target)
         self.path = parts.path
         self.query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        self.length = int(self.fields.get("content-length", "0"))
+        self.body = b""
 
     @property
     def verb(self) -> str:
@@ -61,9 +63,13 @@ class Connection(Protocol):
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         self._buffer += data
         while b"\r\n\r\n" in self._buffer:
-            head, self._buffer = self._buffer.split(b"\r\n\r\n", 1)
-            self.asked = Asked(head)
-            self._told(self, self.asked)
+            head, rest = self._buffer.split(b"\r\n\r\n", 1)
+            asked = Asked(head)
+            if len(rest) < asked.length:
+                return
+            asked.body, self._buffer = rest[: asked.length], rest[asked.length :]
+            self.asked = asked
+            self._told(self, asked)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
         self.watching = False
@@ -96,7 +102,9 @@ class Connection(Protocol):
         self.transport.write(data)
 
     def event(self, kind: str, document: Document) -> None:
-        self.chunk(json.dumps({"type": kind, "object": document}).encode() + b"\n")
+        # In a list the nodes do not say what they are, here they do.
+        named = {"kind": "Node", "apiVersion": "v1", **document}
+        self.chunk(json.dumps({"type": kind, "object": named}).encode() + b"\n")
 
     def end(self) -> None:
         """End the watch in order."""
