@@ -124,31 +124,45 @@ FULL: dict[Address, int] = dict.fromkeys(SERVERS, 10)
 QUIET: dict[Address, int] = dict.fromkeys(SERVERS, 0)
 
 
-@contextmanager
-def running(directory: Path, *services: Service, grace: float, options: str = "") -> Iterator[Daemon]:
-    """Run the daemon with these services, and kill it in the end."""
+def configure(directory: Path, *services: Service, grace: float, options: str = "") -> None:
     sections = [SECTION.format(service=each, directory=directory) for each in services]
     (directory / "pybal.conf").write_text(CONF.format(grace=grace, options=options) + "".join(sections))
     (directory / "pool").write_text("".join(f"{{'host': '{a}', 'weight': 10, 'enabled': True}}\n" for a in SERVERS))
+
+
+@contextmanager
+def running(directory: Path, *services: Service, grace: float, options: str = "") -> Iterator[Daemon]:
+    """Run the daemon with these services, and kill it in the end."""
+    configure(directory, *services, grace=grace, options=options)
     with daemon(directory, endpoint="http://127.0.0.1:9192") as started:
         yield started
 
 
-def test_what_left_the_configuration_of_a_killed_daemon_is_drained_and_deleted_by_the_next(
-    kernel: NetlinkBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    return tmp_path
+
+
+def test_what_left_the_configuration_of_a_killed_daemon_is_drained_and_deleted_by_the_next(
+    kernel: NetlinkBackend, directory: Path
+) -> None:
     others = kernel.table()
-    stays, goes = wanted({WEBS[0]: FULL}), wanted({WEBS[1]: FULL})
-    with running(tmp_path, *WEBS[:2], grace=600) as first:
-        first.wait(lambda: kernel.table() == {**stays, **goes, **others}, "both services")
-    with running(tmp_path, WEBS[0], grace=600) as second:
-        second.wait(lambda: kernel.table() == {**stays, **wanted({WEBS[1]: QUIET}), **others}, "the drain")
+    stays, goes, left = wanted({WEBS[0]: FULL}), wanted({WEBS[1]: FULL}), wanted({WEBS[1]: QUIET})
+    with running(directory, *WEBS[:3], grace=600) as first:
+        first.wait(lambda: kernel.table() == {**stays, **goes, **wanted({WEBS[2]: FULL}), **others}, "all three")
+        configure(directory, *WEBS[:2], grace=600)
+        first.process.send_signal(signal.SIGHUP)
+        first.wait(lambda: kernel.table() == {**stays, **goes, **wanted({WEBS[2]: QUIET}), **others}, "the reload")
+    with running(directory, WEBS[0], grace=600) as second:
+        second.wait(lambda: kernel.table() == {**stays, **left, **wanted({WEBS[2]: QUIET}), **others}, "the drain")
         second.wait(lambda: "web1 (tcp 10.2.1.2:80): retired, deleted in " in second.get("/v1/ipvs/services"), "told")
-    with running(tmp_path, WEBS[0], grace=0.5, options="ipvs-audit-interval = 0.5") as third:
+    with running(directory, WEBS[0], grace=0.5, options="ipvs-audit-interval = 0.5") as third:
         third.wait(lambda: kernel.table() == {**stays, **others}, "the end of it")
         third.wait(lambda: "services of others: udp 10.9.9.9:53, mark 7" in third.get("/v1/alerts"), "the alert")
-    with running(tmp_path, WEBS[0], grace=0.5, options="ipvs-audit-interval = 0.5\nipvs-exclusive = yes") as fourth:
-        fourth.wait(lambda: kernel.table() == stays, "the services of others gone")
-        assert "Traceback" not in fourth.log
+        configure(directory, WEBS[0], grace=0.5, options="ipvs-audit-interval = 0.5\nipvs-exclusive = yes")
+        third.process.send_signal(signal.SIGHUP)
+        third.wait(lambda: kernel.table() == stays, "the services of others gone")
+        third.wait(lambda: "services of others" not in third.get("/v1/alerts"), "no alert")
+        assert "Traceback" not in third.log
