@@ -28,7 +28,7 @@ from pybal import plan as planning
 from pybal.bgp.announcing import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
-from pybal.configuration import Loaded
+from pybal.configuration import ConfigurationFile, Loaded
 from pybal.control import commands
 from pybal.control.controls import Controls
 from pybal.control.listener import ControlSocket
@@ -45,7 +45,7 @@ from pybal.ipvs.model import key_of
 from pybal.ipvs.reconcile import Reconciler
 from pybal.model import Alert, Service, Snapshot
 from pybal.parts import Parts
-from pybal.reload import File, Reload, Running
+from pybal.reload import Reload, Running
 from pybal.resolve import Lookup, Resolver
 from pybal.services import Services
 from pybal.silence import Answer, CutOff
@@ -75,7 +75,7 @@ class App:
         self,
         loaded: Loaded,
         *,
-        file: File,
+        file: ConfigurationFile,
         reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
         backend: Backend,
         lookup: Lookup,
@@ -144,7 +144,7 @@ class App:
             self._why_no_reload,
         )
         self._reload = Reload(file, loaded, parts)
-        self._control = self._control_socket(control, settings) if control else None
+        self._control = self._control_socket(control, settings, file) if control else None
 
     def start(self) -> None:
         """Start everything. What was started must still be stopped after any failure.
@@ -220,7 +220,7 @@ class App:
             self._freezing.cancel()
         self._freezing = self._reactor.callLater(_SETTLED, _freeze)
 
-    def _control_socket(self, path: Path, settings: Settings) -> ControlSocket:
+    def _control_socket(self, path: Path, settings: Settings, file: ConfigurationFile) -> ControlSocket:
         controls = Controls(
             clock=self._reactor,
             started=self._reactor.seconds(),
@@ -230,6 +230,9 @@ class App:
             monitors=self._services.monitors,
             freezer=self._freezer,
             announcing=self._announcing,
+            file=file,
+            plan=self.plan,
+            reload=self.reload,
             reconciler=self._reconciler,
             ipvs=self._backend,
         )

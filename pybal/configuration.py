@@ -36,8 +36,11 @@ class ConfigurationFile:
 
     def read(self) -> Loaded:
         """Return what the file says. Raises ConfigError or OSError."""
-        text = Path(self.path).read_bytes()
-        parsed = parse(text, self.path)
+        return self.understand(Path(self.path).read_bytes(), self.path)
+
+    def understand(self, text: bytes, path: str) -> Loaded:
+        """Return what this text of a file would say in place of ours. Raises ConfigError."""
+        parsed = parse(text, path)
         return Loaded(self._adjust(parsed.settings), parsed.warnings, _digest(text))
 
     def digest(self) -> str:

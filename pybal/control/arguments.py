@@ -26,9 +26,12 @@ class _Commands(argparse.ArgumentParser):
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return what the command line says; ``command`` is empty for the daemon itself. Exits where it is refused."""
+    """Return what the command line says; ``command`` is empty for the daemon itself. Exits where it is refused.
+
+    ``named`` tells whether it names a configuration file; ``config`` is then that, else the usual one.
+    """
     parser = argparse.ArgumentParser(prog="pybal", description="Health checks and pooling for Linux Virtual Server.")
-    _add_file(parser, DEFAULT_FILE)
+    _add_file(parser, "")
     parser.add_argument(
         "-n", "--dryrun", action="store_true", help="check servers, print what would be done, do nothing"
     )
@@ -39,7 +42,10 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"pybal {version('pybal')}")
     _add_commands(parser)
     parser.set_defaults(command="")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    options.named = bool(options.config)
+    options.config = options.config or DEFAULT_FILE
+    return options
 
 
 def _add_commands(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +83,10 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     undrain = add("undrain", "announce a VIP as before")
     undrain.add_argument("vip", metavar="VIP", help="what was given to drain: an address, a service, or all")
     undrain.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
+    reload = add("reload", "read the configuration anew and change what differs, and nothing else")
+    reload.add_argument("--force", action="store_true", help="let more go than max-blast-radius")
+    reload.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
+    add("plan", "show what a reload would do, with the daemon's own file or with FILE")
     add("diff", "compare what IPVS holds with what is wanted of it now")
     add("doctor", "look at the host: what is not as the configuration needs it, and how to mend it")
 

@@ -15,7 +15,7 @@ from pybal.control.doctor import doctor
 from pybal.control.wire import FAILED, Request
 
 _SOCKET = "control.sock"
-_ARGUMENTS = ("duration", "vip", "keep")
+_ARGUMENTS = ("duration", "vip", "keep", "force")
 """The options of the command line that are arguments of a request."""
 
 
@@ -25,7 +25,14 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     if options.command == "doctor":
         return doctor(options, _where(options, environ), partial(fail, as_json=options.json))
     said = vars(options)
-    arguments = {name: said[name] for name in _ARGUMENTS if said.get(name) is not None}
+    arguments = {name: said[name] for name in _ARGUMENTS if said.get(name)}
+    if options.command == "plan" and options.named:
+        try:
+            # Where it is not UTF-8 the other end gets the same bytes all the same (PEP 383).
+            text = Path(options.config).read_bytes().decode(errors="surrogateescape")
+        except OSError as error:
+            return fail(f"{options.config}: {error.strerror}", as_json=options.json)
+        arguments |= {"configuration": text, "file": options.config}
     try:
         answer = ask(_where(options, environ), Request(options.command, arguments, said.get("reason", "")))
     except NoAnswerError as error:

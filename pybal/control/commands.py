@@ -16,6 +16,7 @@ from pybal.control.drains import drain, undrain
 from pybal.control.kernel import Compared, Difference
 from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
+from pybal.control.reloading import plan, reload
 from pybal.control.wire import DIFFERENT, DONE, Answer, Request, RequestError
 from pybal.freeze import DEFAULT, LONGEST
 from pybal.ipvs.backend import BackendError
@@ -114,6 +115,8 @@ _COMMANDS: Mapping[str, _Command] = {
     "thaw": _Command(_thaw),
     "drain": _Command(drain, frozenset(("vip", "keep")), wants_reason=True),
     "undrain": _Command(undrain, frozenset(("vip",))),
+    "reload": _Command(reload, frozenset(("force",))),
+    "plan": _Command(plan, frozenset(("configuration", "file")), acts=False),
     "diff": _Command(_diff, acts=False),
 }
 

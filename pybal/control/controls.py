@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.bgp.announcing import Announcing
+from pybal.config.settings import Settings
+from pybal.configuration import ConfigurationFile
 from pybal.freeze import Freezer
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconcile import Reconciler
 from pybal.model import Snapshot
+from pybal.plan import Outcome, Plan
 from pybal.status.bgp import BGP
+
+
+class Reload(Protocol):
+    """Has ``file`` read anew and what it says done, or refused."""
+
+    def __call__(self, *, force: bool) -> Awaitable[Outcome]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +30,7 @@ class Controls:
     """What commands may ask and do.
 
     ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` gives those that run. ``announcing`` is
-    ``None`` without BGP. ``ipvs`` is where the table lives that ``reconciler`` writes.
+    ``None`` without BGP. ``plan`` tells what ``reload`` would do with other settings than those of ``file``. ``ipvs`` is where the table lives that ``reconciler`` writes.
     """
 
     clock: IReactorTime
@@ -31,5 +41,8 @@ class Controls:
     monitors: Callable[[], Iterable[object]]
     freezer: Freezer
     announcing: Announcing | None
+    file: ConfigurationFile
+    plan: Callable[[Settings], Plan]
+    reload: Reload
     reconciler: Reconciler
     ipvs: Backend

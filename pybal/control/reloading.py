@@ -1,0 +1,56 @@
+"""The commands ``plan`` and ``reload``: what another configuration would change, and that it takes the place of this one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pybal.config.errors import ConfigError
+from pybal.config.settings import Settings
+from pybal.configuration import Loaded, unsupported
+from pybal.control.controls import Controls
+from pybal.control.listener import Caller
+from pybal.control.wire import DIFFERENT, DONE, FAILED, Answer, Request, RequestError
+from pybal.ipvs.backend import BackendError
+from pybal.plan import Plan
+from pybal.status.reload import plan_json, plan_text
+from pybal.status.views import JSON
+
+
+async def plan(controls: Controls, request: Request, _caller: Caller) -> Answer:
+    """Return what a reload would do, with the configuration that is part of the request or else our own file."""
+    text, path = request.text("configuration"), request.text("file") or controls.file.path
+    try:
+        # As PEP 383 has it: what is not UTF-8 is still the same bytes at this end.
+        loaded = controls.file.understand(text.encode(errors="surrogateescape"), path) if text else controls.file.read()
+        planned = controls.plan(_supported(loaded, path))
+    except ConfigError as refused:
+        return Answer(FAILED, str(refused))
+    except (OSError, BackendError) as error:
+        raise RequestError(f"{path}: {getattr(error, 'strerror', '') or error}") from error
+    warnings = tuple(map(str, loaded.warnings))
+    return Answer(
+        DONE if planned.empty else DIFFERENT, f"{path}:\n{_text(planned, warnings)}", _document(planned, warnings)
+    )
+
+
+async def reload(controls: Controls, request: Request, _caller: Caller) -> Answer:
+    """Have our file read anew and what it says done; ``force`` lets any number of services and servers go."""
+    outcome = await controls.reload(force=request.flag("force"))
+    if not outcome.accepted or outcome.plan is None:
+        return Answer(FAILED, "reload refused, nothing changed\n" + "\n".join(outcome.problems))
+    text = _text(outcome.plan, outcome.warnings)
+    return Answer(DONE, f"reloaded {controls.file.path}\n{text}", _document(outcome.plan, outcome.warnings))
+
+
+def _supported(loaded: Loaded, path: str) -> Settings:
+    if problems := tuple(unsupported(loaded.settings, path)):
+        raise ConfigError(problems, loaded.warnings)
+    return loaded.settings
+
+
+def _text(planned: Plan, warnings: Sequence[str]) -> str:
+    return "".join(f"warning: {warning}\n" for warning in warnings) + plan_text(planned)
+
+
+def _document(planned: Plan, warnings: Sequence[str]) -> JSON:
+    return {"warnings": list(warnings), "plan": plan_json(planned)}
