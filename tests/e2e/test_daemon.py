@@ -236,9 +236,9 @@ def test_a_signal_stops_it_in_order(running: Daemon, number: int) -> None:
     assert "Traceback" not in running.log
 
 
-def test_a_hangup_is_answered_and_interrupts_nothing(running: Daemon) -> None:
+def test_a_hangup_reloads_and_interrupts_nothing(running: Daemon) -> None:
     running.process.send_signal(signal.SIGHUP)
-    running.wait_for_log("SIGHUP: reload is not there yet")
+    running.wait_for_log("[reload] INFO: reloaded")
     assert running.get("/alerts") == "OK - All pools are healthy"
 
 
@@ -270,13 +270,6 @@ def test_check_config_says_what_it_read_and_starts_nothing(site: Site) -> None:
     assert result.returncode == 0
     assert "web" in result.stdout
     assert "ProxyFetch" in result.stdout
-
-
-def test_what_this_version_cannot_do_is_refused_rather_than_left_undone(site: Site) -> None:
-    site.configure(CONF.replace("file://", "etcd://h/"))
-    result = run_pybal("-c", str(site.directory / "pybal.conf"))
-    assert result.returncode == 2
-    assert "etcd" in result.stderr
 
 
 def test_a_port_in_use_is_named_and_ends_the_start(site: Site, running: Daemon) -> None:
