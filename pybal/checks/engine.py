@@ -16,7 +16,7 @@ import errno
 import math
 import select
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from typing import Protocol
@@ -34,6 +34,8 @@ from pybal.silence import SHORTEST, CutOff
 
 LATE = 0.1
 """Seconds by which the loop may be late before that counts as lost time."""
+SLICE = 0.1
+"""Seconds after which a burst is left for the next turns: others are to have theirs, BGP's heartbeats among them."""
 FROZEN = 1.0
 """Seconds after which missed turns are no longer made up for at once, but spread over a second."""
 HEARTBEAT_TICKS = 50
@@ -117,11 +119,13 @@ class Engine:
         self._fileno = -1
         self._watchers: dict[int, Watcher] = {}
         self._settled: list[tuple[Watcher, Result]] = []
+        self._untold: deque[tuple[Watcher, Result]] = deque()
         self._paused: list[Watcher] = []
         self._schedule = Schedule()
         self._origin = self.now
         self._tick = 0
         self._noted = self.now
+        self._late = 0.0
         self._call: IDelayedCall | None = None
         self._call_tick = 0
         self._waking = False
@@ -142,6 +146,7 @@ class Engine:
         self._epoll = None
         self._watchers.clear()
         self._settled.clear()
+        self._untold.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -264,7 +269,9 @@ class Engine:
             return
         tick = self._tick_of(self.seconds())
         wanted = self._schedule.following(tick)
-        if self._paused:
+        if self._late or self._untold:
+            wanted = tick
+        elif self._paused:
             wanted = tick + 1
         elif self.in_flight and (wanted is None or wanted > tick + HEARTBEAT_TICKS):
             wanted = tick + HEARTBEAT_TICKS
@@ -281,21 +288,30 @@ class Engine:
         self.now = self.seconds()
         late = self._note_lag()
         if late > LATE:
-            self._poll_all()  # what has arrived meanwhile must count before deadlines do
+            self._late = max(self._late, late)
+        # What has arrived meanwhile must count before deadlines do.
+        if not self._late or self._poll_all():
+            self._turn(self._late)
+            self._late = 0.0
+        self._waking = False
+        self._arrange()
+
+    def _turn(self, late: float) -> None:
+        """Do what is due."""
         before, self._tick = self._tick, self._tick_of(self.now)
         due = self._schedule.due(before, self._tick)
-        if late > FROZEN:
-            for seat in due:
+        end = self.now + SLICE if late <= FROZEN else self.now
+        for seat in due:
+            if self.seconds() < end:
+                self._call_each([seat.call])
+            else:
                 self._schedule.soon(seat, self._tick)
-            due = []
-        self._call_each([seat.call for seat in due + self._schedule.swept(self._tick, self.in_flight)])
+        self._call_each([seat.call for seat in self._schedule.swept(self._tick, self.in_flight)])
         self._poll()  # what has answered already needs no waking up of its own
         self._call_each([timed.expire for timed in self._schedule.expired(self._tick)])
         paused, self._paused = self._paused, []
         self._deliver((watcher, select.EPOLLIN) for watcher in paused)
         self._attend()
-        self._waking = False
-        self._arrange()
 
     def _call_each(self, calls: Iterable[Callable[[], None]]) -> None:
         for call in calls:
@@ -336,10 +352,11 @@ class Engine:
 
     def _attend(self) -> None:
         """Deal with what has happened, and with what happens meanwhile."""
+        end = self.seconds() + SLICE
         for _ in range(_ROUNDS):
             found = self._poll()
-            self._hand_out()
-            if not found:
+            self._hand_out(end)
+            if not found or self._untold:
                 return
 
     def _poll(self) -> int:
@@ -351,10 +368,13 @@ class Engine:
         self._deliver((watcher_of(fileno), mask) for fileno, mask in events)
         return len(events)
 
-    def _poll_all(self) -> None:
-        while self._poll() == _BATCH:
+    def _poll_all(self) -> bool:
+        """Take what has arrived, for a while; return whether that is all of it."""
+        end = self.now + SLICE
+        while (found := self._poll()) == _BATCH and self.seconds() < end:
             pass
-        self._hand_out()
+        self._hand_out(end)
+        return found < _BATCH
 
     def _deliver(self, events: Iterable[tuple[Watcher | None, int]]) -> None:
         for watcher, mask in events:
@@ -365,17 +385,28 @@ class Engine:
                     self._log.failure("Unexpected error in a check", system="checks")
                     watcher.broke(error)
 
-    def _hand_out(self) -> None:
-        while self._settled:
-            settled, self._settled = self._settled, []
-            self.checks += len(settled)
-            answers = self.checks - self.inconclusive - self.unheard
-            if answers > self._answers:
-                self._answers, before, self.heard_at = answers, self.heard_at, self.now
-                if self.now - before >= SHORTEST:
-                    self.cut_off.heard(before, self.now)
-            for watcher, result in settled:
-                try:
-                    watcher.settle(result)
-                except Exception:  # noqa: BLE001  # one owner's bug is not another's
-                    self._log.failure("Unexpected error in what was told of a check", system="checks")
+    def _hand_out(self, end: float) -> None:
+        """Tell owners of results, until that time."""
+        self._count()
+        while self._untold and self.seconds() < end:
+            watcher, result = self._untold.popleft()
+            try:
+                watcher.settle(result)
+            except Exception:  # noqa: BLE001  # one owner's bug is not another's
+                self._log.failure("Unexpected error in what was told of a check", system="checks")
+            self._count()
+        if self._untold:
+            self._arrange()
+
+    def _count(self) -> None:
+        """Take note of new results."""
+        if not self._settled:
+            return
+        settled, self._settled = self._settled, []
+        self._untold += settled
+        self.checks += len(settled)
+        answers = self.checks - self.inconclusive - self.unheard
+        if answers > self._answers:
+            self._answers, before, self.heard_at = answers, self.heard_at, self.now
+            if self.now - before >= SHORTEST:
+                self.cut_off.heard(before, self.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from ipaddress import IPv4Address
 from itertools import pairwise
 
@@ -216,6 +217,25 @@ def test_results_are_told_after_the_batch_not_within(engine: Engine) -> None:
     assert engine.checks == 2
 
 
+def test_a_burst_of_results_is_told_in_slices_and_others_have_their_turn_between(
+    reactor: Reactor, engine: Engine
+) -> None:
+    told: list[str] = []
+
+    def tell(number: int, _check: TCPCheck, _result: Result) -> None:
+        told.append(str(number))
+        reactor.rightNow += 0.03  # what an owner makes of it takes that long
+
+    for number in range(6):
+        engine.settle(tcp_check(engine, partial(tell, number)), Result(PASSED, 0.0))
+    reactor.callLater(0.1, lambda: told.append("another"))
+    engine.doRead()
+    assert told == ["0", "1", "2", "3"]
+    assert engine.checks == 6
+    reactor.advance(0)
+    assert told == ["0", "1", "2", "3", "another", "4", "5"]
+
+
 def test_a_deadline_is_never_early_and_late_by_no_more_than_a_tick_that_matters(
     reactor: Reactor, engine: Engine
 ) -> None:
@@ -269,6 +289,51 @@ class TestLateness:
         reactor.advance(10)
         descriptor.close()
         assert descriptor.expired == 0
+
+    def test_so_it_does_when_it_takes_several_turns_to_hear_all(self, reactor: Reactor, engine: Engine) -> None:
+        def answered(watcher: list[Descriptor], _mask: int) -> None:
+            watcher[0].deadline = 0
+            heard.append(reactor.seconds())
+            reactor.rightNow += 0.001
+
+        heard: list[float] = []
+        descriptors = []
+        for _ in range(300):
+            watcher: list[Descriptor] = []
+            watcher.append(Descriptor(engine, partial(answered, watcher)))
+            descriptors += watcher
+
+        def arm() -> None:
+            for descriptor in descriptors:
+                engine.arm(descriptor, 5.0)
+
+        engine.soon(arm)
+        reactor.pass_time(1)
+        for descriptor in descriptors:
+            descriptor.speak()
+        between: list[int] = []
+        reactor.callLater(10.1, lambda: between.append(len(heard)))
+        reactor.advance(10)
+        for descriptor in descriptors:
+            descriptor.close()
+        assert (between, len(heard)) == ([256], 300)
+        assert [descriptor.expired for descriptor in descriptors] == [0] * 300
+
+    def test_turns_that_take_long_are_left_for_the_next_second(self, reactor: Reactor, engine: Engine) -> None:
+        turns: list[int] = []
+
+        def turn(number: int) -> None:
+            turns.append(number)
+            reactor.rightNow += 0.02
+
+        for number in range(20):
+            engine.every(1, partial(turn, number))
+        reactor.pass_time(3)
+        turns.clear()
+        reactor.advance(0.9)
+        assert 0 < len(turns) < 10
+        reactor.pass_time(2)
+        assert set(turns) == set(range(20))
 
     def test_time_lost_between_two_distant_turns_is_noticed_while_checks_are_in_flight(
         self, reactor: Reactor, engine: Engine
