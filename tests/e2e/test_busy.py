@@ -1,0 +1,127 @@
+"""However much there is to do, the session with a router stays up: 116 services with 11,000 servers, hold time 3 s."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import Daemon, daemon, wait_for
+from tests.kernel import namespace
+from tests.servers.nginx import nginx
+
+pytestmark = pytest.mark.skipif(
+    not shutil.which("bird") or subprocess.run(["unshare", "--net", "true"], check=False).returncode != 0,
+    reason="needs bird, and root for a network namespace",
+)
+
+FIRST = ("setsid", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh")
+"""Has a command go before all others of this machine: what is looked at is how much there is to do, not who else works."""
+
+SERVICES, SERVERS, CHANGES = 116, 95, 3
+ENDPOINT = "http://127.0.0.1:9090"
+BIRD = """\
+router id 10.9.0.2;
+protocol device {}
+protocol bgp balancer {
+    local 127.0.0.2 as 64601;
+    neighbor 127.0.0.1 as 64600;
+    multihop;
+    passive yes;
+    hold time 3;
+    ipv4 { import all; export none; };
+}
+"""
+CONF = """\
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+ipvs-backend = memory
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-asn = 64601
+bgp-peer-address = 127.0.0.2
+bgp-local-address = 127.0.0.1
+bgp-nexthop-ipv4 = 10.9.0.1
+bgp-router-id = 10.9.0.1
+bgp-multihop = 5
+bgp-hold-time = 3
+
+[DEFAULT]
+protocol = tcp
+port = 8080
+scheduler = wrr
+monitors = ['ProxyFetch']
+proxyfetch.url = ['http://www.example.org/']
+"""
+
+
+def hosts(service: int, change: int) -> list[str]:
+    """Return the servers of a service after so many changes: a third of them is another one each time."""
+    return [f"127.{1 + service}.{change if server % 3 == 0 else 0}.{1 + server}" for server in range(SERVERS)]
+
+
+def write_pools(directory: Path, change: int) -> None:
+    for service in range(SERVICES):
+        lines = (f"{{'host': '{host}', 'weight': {10 + change}}}\n" for host in hosts(service, change))
+        (directory / f"{service}.pool").write_text("".join(lines))
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> Iterator[Path]:
+    """The control socket of a bird in a namespace of its own, with a web server at all addresses."""
+    with ExitStack() as stack:
+        stack.enter_context(namespace.fresh())
+        conf, control = tmp_path / "bird.conf", tmp_path / "bird.ctl"
+        conf.write_text(BIRD)
+        bird = stack.enter_context(subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)]))
+        stack.callback(bird.terminate)
+        web = tmp_path / "web"
+        web.mkdir()
+        stack.enter_context(
+            nginx(
+                web,
+                "access_log off; server { listen 8080 backlog=8192; location / { return 200 ok; } }",
+                8080,
+                connections=8192,
+            )
+        )
+        wait_for(control.exists, lambda: "bird")
+        yield control
+
+
+def routes(control: Path) -> int:
+    """Return how many VIPs the router has."""
+    command = ["birdc", "-s", str(control), "show", "route", "count"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(said.split("\n")[1].split()[0])
+
+
+def pooled(running: Daemon, change: int) -> bool:
+    """Tell whether the last service has just the servers that it should have, all of them up."""
+    rows = (line.partition(":") for line in running.get(f"/pools/s{SERVICES - 1}").splitlines())
+    return {host for host, _, state in rows if state.endswith("/up/pooled")} == set(hosts(SERVICES - 1, change))
+
+
+def test_bursts_of_changes_in_all_pools_cost_no_session(router: Path, tmp_path: Path) -> None:
+    sections = (f"[s{n}]\nip = 192.0.2.{1 + n}\nconfig = file://{tmp_path}/{n}.pool\n" for n in range(SERVICES))
+    (tmp_path / "pybal.conf").write_text(CONF + "".join(sections))
+    write_pools(tmp_path, 0)
+    prefix = (*FIRST, "env", f"RUNTIME_DIRECTORY={tmp_path}")
+    with daemon(tmp_path, prefix=prefix, endpoint=ENDPOINT) as running:
+        wait_for(lambda: routes(router) == SERVICES, lambda: running.log[-3000:], within=120)
+        for change in range(1, CHANGES + 1):
+            write_pools(tmp_path, change)
+            wait_for(partial(pooled, running, change), lambda: running.log[-3000:], within=120)
+            assert routes(router) == SERVICES
+        metrics = running.get("/metrics")
+        assert re.findall(r'^pybal_bgp_session_state_count{.*state="ESTABLISHED"} (.*)', metrics, re.MULTILINE) == [
+            "1.0"
+        ]
+        assert "pybal_bgp_restarts_total 0.0" in metrics
