@@ -14,6 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 PATIENCE = 30.0
 """How long anything may take before a test gives up, in seconds: generous, the machine is shared."""
@@ -44,6 +45,17 @@ class Daemon:
 
     def get_json(self, path: str) -> object:
         return json.loads(self.get(path, "application/json") or "null")
+
+    def reload(self) -> dict[str, Any]:
+        """Send SIGHUP, wait until the reload is over and return what came of it."""
+        before = self._last_reload()
+        self.process.send_signal(signal.SIGHUP)
+        self.wait(lambda: self._last_reload() not in (None, before), "a reload")
+        return cast("dict[str, Any]", self._last_reload())
+
+    def _last_reload(self) -> dict[str, Any] | None:
+        configuration = cast("dict[str, Any] | None", self.get_json("/v1/config"))
+        return configuration["last_reload"] if configuration else None
 
     def wait(self, done: Callable[[], object], what: str) -> None:
         """Wait until ``done()`` is true; fail with the log when it never is, or the daemon has ended."""

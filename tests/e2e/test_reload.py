@@ -115,18 +115,6 @@ def pooled(running: Daemon, service: str) -> int:
     return running.get(f"/pools/{service}").count("/up/pooled")
 
 
-def reloads(running: Daemon) -> int:
-    return sum(map(int, re.findall(r"^pybal_config_reloads_total\{.*\} (\d+)", running.get("/metrics"), re.MULTILINE)))
-
-
-def reload(running: Daemon) -> dict[str, Any]:
-    """Send SIGHUP, wait until the reload is over and return what came of it."""
-    before = reloads(running)
-    running.process.send_signal(signal.SIGHUP)
-    running.wait(lambda: reloads(running) > before, "a reload")
-    return cast("dict[str, dict[str, Any]]", running.get_json("/v1/config"))["last_reload"]
-
-
 def series(running: Daemon, service: str, name: str) -> dict[str, float]:
     """Return one counter of all monitors of a service, by host and monitor."""
     lines = re.findall(
@@ -143,7 +131,7 @@ def steps(outcome: dict[str, Any]) -> dict[str, str]:
 
 def test_an_unchanged_file_changes_nothing(site: Site, running: Daemon) -> None:
     table, log = running.get("/v1/ipvs"), running.log
-    outcome = reload(running)
+    outcome = running.reload()
     assert outcome["accepted"]
     assert outcome["plan"]["empty"]
     assert running.get("/v1/ipvs") == table
@@ -154,7 +142,7 @@ def test_an_unchanged_file_changes_nothing(site: Site, running: Daemon) -> None:
 def test_a_change_of_one_service_leaves_the_connections_and_the_history_of_all(site: Site, running: Daemon) -> None:
     before = {name: series(running, name, "pybal_monitor_up_results_total") for name in ("web", "other")}
     site.configure(web="scheduler = mh\ndepool-threshold = .75")
-    outcome = reload(running)
+    outcome = running.reload()
     assert steps(outcome) == {"web": "change", "other": "keep"}
     (web,) = (step for step in outcome["plan"]["services"] if step["service"] == "web")
     assert web["reasons"] == ["scheduler wrr -> mh", "depool-threshold 0.5 -> 0.75"]
@@ -179,10 +167,10 @@ def test_idle_connections_stay_through_any_number_of_reloads(site: Site) -> None
             running.wait(lambda: pooled(running, "web") == 1, "the server pooled")
             for scheduler in ("mh", "rr", "sh"):
                 site.configure(web=f"monitors = ['IdleConnection']\nscheduler = {scheduler}")
-                assert reload(running)["accepted"]
+                assert running.reload()["accepted"]
             assert holder.accepted == 1
             site.configure(web="monitors = ['IdleConnection']\nidleconnection.max-delay = 7")
-            assert reload(running)["plan"]["services"][0]["started"] == [{"host": PUSHED, "monitor": "IdleConnection"}]
+            assert running.reload()["plan"]["services"][0]["started"] == [{"host": PUSHED, "monitor": "IdleConnection"}]
             running.wait(lambda: holder.accepted == 2, "another connection for other settings")
             assert pooled(running, "web") == 1
     finally:
@@ -192,19 +180,19 @@ def test_idle_connections_stay_through_any_number_of_reloads(site: Site) -> None
 def test_a_new_monitor_depools_nobody_before_it_has_spoken(site: Site, running: Daemon) -> None:
     site.configure(web="monitors = ['ProxyFetch', 'IdleConnection', 'TCPConnect']\nproxyfetch.http_status = 404")
     log = len(running.log)
-    assert reload(running)["accepted"]
+    assert running.reload()["accepted"]
     running.wait(lambda: "reports server" in running.log[log:], "the first new report")
     assert "(enabled/up/pooled) down: " in running.log[log:]
     running.wait(lambda: running.get("/pools/web").count("partially up/pooled") == 2, "the floor stays")
     assert pooled(running, "other") == 2
     site.configure(web="monitors = ['ProxyFetch', 'IdleConnection', 'TCPConnect']")
-    assert reload(running)["accepted"]
+    assert running.reload()["accepted"]
     running.wait(lambda: pooled(running, "web") == 4, "all servers up again")
 
 
 def test_another_source_serves_from_its_first_list_on(site: Site, running: Daemon) -> None:
     site.configure(web="config = file://{directory}/new.pool")
-    assert steps(reload(running)) == {"web": "change", "other": "keep"}
+    assert steps(running.reload()) == {"web": "change", "other": "keep"}
     running.wait(lambda: "new.pool" in running.get("/v1/alerts"), "the alert for the new source")
     assert pooled(running, "web") == 4, "the list before serves on"
     before = series(running, "web", "pybal_monitor_up_results_total")
@@ -218,12 +206,12 @@ def test_another_source_serves_from_its_first_list_on(site: Site, running: Daemo
 
 def test_services_come_and_go(site: Site, running: Daemon) -> None:
     site.configure(more="[third]\nip = 192.0.2.3\nport = {port}\nconfig = file://{directory}/other.pool\n")
-    outcome = reload(running)
+    outcome = running.reload()
     assert steps(outcome) == {"web": "keep", "other": "keep", "third": "add"}
     running.wait(lambda: f"-a -t 192.0.2.3:{site.port} -r 127.0.3.2" in running.get("/v1/ipvs"), "the service added")
     assert running.get("/pools") == "web\nother\nthird\n"
     site.configure()
-    assert steps(reload(running)) == {"web": "keep", "other": "keep", "-third": "remove"}
+    assert steps(running.reload()) == {"web": "keep", "other": "keep", "-third": "remove"}
     assert running.get("/pools") == "web\nother\n"
     running.wait(lambda: "192.0.2.3" not in running.get("/v1/ipvs"), "the service removed")
     assert 'service="third"' not in running.get("/metrics")
@@ -232,7 +220,7 @@ def test_services_come_and_go(site: Site, running: Daemon) -> None:
 def test_another_vip_is_in_the_kernel_before_the_old_one_goes(site: Site, running: Daemon) -> None:
     site.configure(web="ip = 192.0.2.9")
     log = len(running.log)
-    outcome = reload(running)
+    outcome = running.reload()
     assert outcome["accepted"]
     assert steps(outcome) == {"web": "add", "other": "keep", "-web": "remove"}
     told = running.log[log:]
@@ -248,7 +236,7 @@ def test_another_name_touches_neither_the_kernel_nor_anybody_pooled(site: Site, 
     text = (site.directory / "pybal.conf").read_text()
     (site.directory / "pybal.conf").write_text(text.replace("[web]", "[www]"))
     log = len(running.log)
-    outcome = reload(running)
+    outcome = running.reload()
     assert steps(outcome) == {"www": "change", "other": "keep"}
     assert pooled(running, "www") == 4
     assert running.get("/v1/ipvs") == table
@@ -276,7 +264,7 @@ def test_a_bad_file_changes_nothing_and_says_why(
     table = running.get("/v1/ipvs")
     loaded = cast("dict[str, Any]", running.get_json("/v1/config"))["sha256"]
     site.configure(**{"web": "depool-threshold = .9\n", **options})
-    outcome = reload(running)
+    outcome = running.reload()
     assert not outcome["accepted"]
     assert problem in outcome["problems"][0]
     assert f"reload refused, nothing changed: {outcome['problems'][0]}" in running.log
@@ -289,7 +277,7 @@ def test_a_bad_file_changes_nothing_and_says_why(
     assert 'pybal_service_depool_threshold{service="web"} 0.5' in metrics
     assert running.get("/v1/ipvs") == table
     site.configure()
-    assert reload(running)["accepted"]
+    assert running.reload()["accepted"]
     assert running.get("/v1/alerts") == ""
 
 
@@ -299,15 +287,15 @@ def test_a_file_that_is_not_what_is_loaded_is_told(site: Site, running: Daemon) 
     assert running.get("/alerts") == "OK - All pools are healthy"
     (site.directory / "pybal.conf").unlink()
     assert "pybal.conf cannot be read; what was loaded before serves on" in running.get("/v1/alerts")
-    assert not reload(running)["accepted"]
+    assert not running.reload()["accepted"]
 
 
 def test_a_reload_that_removes_too_much_is_refused(site: Site, running: Daemon) -> None:
     table = running.get("/v1/ipvs")
     site.configure(general="max-blast-radius = .5")
-    assert reload(running)["accepted"]
+    assert running.reload()["accepted"]
     site.configure(drop=r"\[web\].*(?=\[other\])")
-    outcome = reload(running)
+    outcome = running.reload()
     (problem,) = outcome["problems"]
     assert problem.startswith("would remove 4 of 6 pooled servers, wanted at most 0.5 of them (max-blast-radius)")
     assert running.get("/v1/ipvs") == table
@@ -328,7 +316,7 @@ def test_a_storm_of_signals_is_few_reloads_and_the_last_file_counts(site: Site, 
 
 def test_the_endpoints_move_without_a_moment_closed(site: Site, running: Daemon) -> None:
     site.configure(general="instrumentation_ips = ['127.0.0.1', '127.0.3.8']")
-    assert reload(running)["accepted"]
+    assert running.reload()["accepted"]
     there = Daemon.__new__(Daemon)
     there.endpoint = f"http://127.0.3.8:{site.status_port}"
     assert there.get("/pools") == "web\nother\n"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from pybal.model import Address
 from tests.daemon import Daemon, WebServer, daemon, wait_for
+from tests.e2e.lvs.load import Load
 from tests.kernel.lab import VIP, VIP6, Host, Lab, lab
 
 ENDPOINT = "http://127.0.0.1:9090"
@@ -114,34 +113,6 @@ class Balancer:
 def balancer(directory: Path, forwarding: Forwarding = DIRECT, servers: int = 2) -> Iterator[Balancer]:
     with lab(servers) as made, made.director.entered():
         yield Balancer(made, directory, forwarding)
-
-
-class Load:
-    """A client that opens a connection every 20 ms, from a thread of its own."""
-
-    def __init__(self, client: Host, vip: Address) -> None:
-        self.answered = 0
-        self.failures: list[str] = []
-        self._client = client
-        self._vip = vip
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._over.wait(0.02):
-            try:
-                self._client.get(self._vip, timeout=5)
-                self.answered += 1
-            except OSError as error:
-                self.failures.append(repr(error))
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 @pytest.mark.parametrize("forwarding", FORWARDINGS.values(), ids=FORWARDINGS)
