@@ -73,7 +73,7 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
 
 
 def _source(options: Options, number: int) -> SourceSettings:
-    return SourceSettings(
+    settings = SourceSettings(
         url=options.need("config", source_url, ""),
         allow_empty=options.get("allow-empty", boolean, False),
         max_step=options.get("max-depool-step", share, 0.5),
@@ -82,6 +82,9 @@ def _source(options: Options, number: int) -> SourceSettings:
         interval=options.get("source-interval", seconds, 1.0),
         port=number,
     )
+    if settings.max_age <= settings.interval:
+        options.refuse("source-max-age", f"{settings.max_age:g}", f"more than source-interval, {settings.interval:g}")
+    return settings
 
 
 def _refuse_foreign_sources(options: Options, settings: ServiceSettings) -> None:

@@ -382,6 +382,14 @@ def test_numbers_of_monitors_are_in_range(option: str, bad: str, wanted: str) ->
     assert problems(f"{text}{option} = {bad}\n") == [f"f:9: [web] {option}: found '{bad}', wanted {wanted}"]
 
 
+@pytest.mark.parametrize(("more", "line"), [("source-interval = 300", 1), ("source-max-age = .5", 7)])
+def test_a_source_is_asked_more_often_than_its_age_is_an_alert(more: str, line: int) -> None:
+    found, interval = ("300", "300") if line == 1 else ("0.5", "1")
+    assert problems(WEB + f"{more}\n") == [
+        f"f:{line}: [web] source-max-age: found {found}, wanted more than source-interval, {interval}"
+    ]
+
+
 def test_bgp_wants_its_own_as_and_a_peer() -> None:
     assert problems("[global]\nbgp = yes\nbgp-nexthop-ipv4 = 192.0.2.10\n" + WEB) == [
         "f:1: [global] bgp-local-asn: found nothing, wanted an AS number from 1 to 4294967295",
