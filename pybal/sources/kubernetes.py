@@ -39,14 +39,17 @@ from pybal.sources.text import Listing
 from pybal.sources.told import Told
 from pybal.sources.trust import Trust
 
-#: Seconds for which a watch is asked, and that it may take longer.
+#: Seconds for which a watch is asked, at most, and that it may take longer.
 WATCH, GRACE = 10.0, 2.0
 
 #: A watch that ends sooner is none.
 SHORTEST = 1.0
 
-#: Seconds after which all is listed again, whatever the watches have said.
+#: Seconds after which all is listed again, at most, whatever the watches have said.
 FULL_READ = 300.0
+
+#: What may be shorter is so by up to this share, lest sources that began together stay in step.
+JITTER = 0.2
 
 #: Nodes of a page, and seconds for all pages. To parse a page takes 9 ms where a node has 12 KiB.
 PAGE, LISTING = 50, 60.0
@@ -152,7 +155,7 @@ class KubernetesSource:
             try:
                 await self._list(counted=watched)
                 watched = False
-                await self._watch_until(self._reactor.seconds() + FULL_READ)
+                await self._watch_until(self._reactor.seconds() + self._jittered(FULL_READ))
                 watched = True
             except Expired as expired:
                 # Once it is no failure: what was missed is listed.
@@ -192,6 +195,7 @@ class KubernetesSource:
     async def _watch(self) -> None:
         """Hear what happens, until the watch is over, or is cut off, or should be over."""
         began = self._reactor.seconds()
+        lasting = round(self._jittered(WATCH))
         ended: Deferred[SourceError] = Deferred()
         lines = Lines(LARGEST_EVENT)
 
@@ -206,17 +210,18 @@ class KubernetesSource:
                     self._tell()
 
         request = self._request(
-            watch="1", allowWatchBookmarks="true", timeoutSeconds=int(WATCH), resourceVersion=self._version
+            watch="1", allowWatchBookmarks="true", timeoutSeconds=lasting, resourceVersion=self._version
         )
         answer = await self._wait(lambda: self._client.follow(request, Listener(heard, ended.callback)))
         if answer.status != _OK:
             raise self._refused(answer)
-        why = await self._wait(lambda: ended.addTimeout(WATCH + GRACE, self._reactor, lambda *_: None))
+        why = await self._wait(lambda: ended.addTimeout(lasting + GRACE, self._reactor, lambda *_: None))
         # To be cut off is no matter: the next goes on where this one ended.
         if why is not None and why.trouble is not Trouble.SILENT:
             raise why
         if self._reactor.seconds() - began < SHORTEST:
-            raise SourceError(f"a watch has ended within {SHORTEST:g} s, wanted {WATCH:g}", Trouble.FAILED)
+            wanted = f"wanted {WATCH * (1 - JITTER):g} to {WATCH:g}"
+            raise SourceError(f"a watch has ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
 
     async def _prove(self) -> None:
         """Have the server read something. What it said until now is then true, and it can be watched."""
@@ -246,6 +251,9 @@ class KubernetesSource:
         if error.trouble is not Trouble.DENIED:
             return error
         return SourceError(f"{error}, with the token of {self._token_file or 'config'}", error.trouble)
+
+    def _jittered(self, seconds: float) -> float:
+        return seconds * (1 - JITTER * self._random.random())
 
     async def _wait(self, begin: Callable[[], Deferred[_T]]) -> _T:
         """Return what comes of what is begun, unless all has been stopped: CancelledError."""

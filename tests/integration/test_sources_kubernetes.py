@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from pybal.config.settings import SourceSettings
 from pybal.model import Member
 from pybal.sources import kubernetes
-from pybal.sources.kubernetes import KubernetesSource
 from tests.servers.kubernetes import SELECTOR, APIServer, node, status
 from tests.servers.kubernetes_reading import ABC, SILENCE, Reading
-from tests.servers.kubernetes_wire import Asked, Connection, lookup
+from tests.servers.kubernetes_wire import Asked, Connection
 
 
 @pytest.fixture
@@ -66,7 +63,6 @@ def test_a_watch_goes_on_from_the_last_version_seen_bookmarks_too(reading: Readi
     reading.server.version += 50
     reading.advance(2 * kubernetes.WATCH)
     assert [asked.query["resourceVersion"] for asked in reading.asked("watch")][:2] == ["1003", "1053"]
-    assert {asked.query["timeoutSeconds"] for asked in reading.asked("watch")} == {"10"}
     assert {asked.query["allowWatchBookmarks"] for asked in reading.asked("watch")} == {"true"}
 
 
@@ -91,7 +87,8 @@ def test_a_quiet_cluster_is_known_to_be_good(reading: Reading) -> None:
     assert reading.source.last_success is not None
     assert reading.reactor.seconds() - reading.source.last_success <= kubernetes.WATCH + 1
     assert reading.errors == []
-    assert len(reading.asked("watch")) == 10
+    assert 10 <= len(reading.asked("watch")) <= 13
+    assert {asked.query["timeoutSeconds"] for asked in reading.asked("watch")} == {"8", "9", "10"}
 
 
 def test_long_lists_come_in_pages(reading: Reading) -> None:
@@ -176,9 +173,9 @@ def test_what_no_watch_has_told_is_found_by_the_full_read_and_counted(reading: R
     """T134893: depooled in the source but not in LVS."""
     reading.started()
     del reading.server.nodes["b"]
-    reading.advance(kubernetes.FULL_READ - 20)
+    reading.advance(kubernetes.FULL_READ * (1 - kubernetes.JITTER) - 10)
     assert reading.lists == [ABC]
-    reading.advance(40)
+    reading.advance(kubernetes.FULL_READ * kubernetes.JITTER + 30)
     assert reading.lists == [ABC, (ABC[0], ABC[2])]
     assert reading.source.differences == 1
     reading.advance(kubernetes.FULL_READ)
@@ -212,17 +209,18 @@ def test_a_control_plane_that_is_cut_off_from_all_nodes_disables_nobody(reading:
     assert reading.source.problem is None
 
 
+def test_sources_that_began_together_do_not_list_together(reading: Reading) -> None:
+    reading.start()
+    reading.others(10)
+    reading.advance(230)
+    counts = reading.lists_in_each_second(90)
+    assert sum(counts) == 11
+    assert max(counts) < 5
+
+
 def test_many_sources_do_not_begin_in_the_same_moment(reading: Reading) -> None:
     reading.start()
-    settings = SourceSettings("k8s://t@127.0.0.1:1")
-    many = [
-        KubernetesSource(settings, reactor=reading.reactor, random=Random(number), lookup=lookup)
-        for number in range(50)
-    ]
-    for source in many:
-        source.start(reading.lists.append, reading.errors.append)
+    reading.others(50)
     times = sorted(call.getTime() for call in reading.reactor.getDelayedCalls())
     assert times[0] < 0.1
     assert times[-1] > 0.9
-    for source in many:
-        source.stop()

@@ -170,7 +170,7 @@ def test_watches_that_end_at_once_are_told_and_are_no_storm(reading: Reading) ->
     reading.server.instead = instead
     reading.start()
     reading.advance(300)
-    assert reading.texts == ["a watch has ended within 1 s, wanted 10"]
+    assert reading.texts == ["a watch has ended within 1 s, wanted 8 to 10"]
     assert len(reading.server.requests) < 50
     reading.server.delete("b")
     reading.advance(kubernetes.LAST_RETRY + 1)
@@ -300,6 +300,18 @@ def test_after_a_long_outage_the_next_begins_with_a_short_pause(reading: Reading
     reading.server.instead = lambda _connection, _asked: False
     reading.advance(kubernetes.FIRST_RETRY)
     assert reading.source.problem is None
+
+
+def test_a_server_that_comes_back_is_not_stormed_by_many_sources(reading: Reading) -> None:
+    reading.started()
+    reading.others(30)
+    reading.advance(5)
+    reading.server.stop()
+    reading.advance(120)
+    reading.server.listen()
+    counts = reading.lists_in_each_second(40)
+    assert sum(counts) == 31
+    assert max(counts) < 8
 
 
 def test_a_bug_in_a_listener_does_not_end_the_watch(reading: Reading) -> None:

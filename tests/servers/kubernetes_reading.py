@@ -32,6 +32,7 @@ class Reading:
         self.errors: list[SourceError] = []
         self.token_file = directory / "token"
         self.token_file.write_text(f"{TOKEN}\n")
+        self._others: list[KubernetesSource] = []
         for name in "abc":
             self.server.put(node(name))
 
@@ -64,9 +65,31 @@ class Reading:
         assert self.errors == []
         return self
 
+    def others(self, count: int) -> None:
+        """Begin that many other sources of the same server."""
+        url = f"k8s://{TOKEN}@api.example:{self.server.port}"
+        settings = SourceSettings(url, AccessSettings(ca=str(self.ca)))
+        for number in range(count):
+            source = KubernetesSource(settings, reactor=self.reactor, random=Random(number), lookup=lookup)
+            source.start(lambda _: None, lambda _: None)
+            self._others.append(source)
+
+    def lists_in_each_second(self, seconds: int) -> list[int]:
+        """Let time go by and return how many lists were begun in each second of it."""
+        counts = []
+        for _ in range(seconds):
+            self.server.requests.clear()
+            self.advance(1)
+            begun = [
+                asked for asked in self.asked("list") if asked.query["limit"] != "1" and "continue" not in asked.query
+            ]
+            counts.append(len(begun))
+        return counts
+
     def close(self) -> None:
         """End, and leave nothing behind."""
-        self.source.stop()
+        for source in (self.source, *self._others):
+            source.stop()
         self.advance(0.1)
         assert self.reactor.getDelayedCalls() == []
         self.server.stop()
