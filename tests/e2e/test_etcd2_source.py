@@ -70,6 +70,7 @@ def table(running: Daemon) -> Mapping[str, str]:
 
 
 def test_the_table_follows_the_operator_and_outlives_etcd(one: Etcd, conftool: Conftool, tmp_path: Path) -> None:
+    """T134893: depooled in etcd but not in LVS."""
     a, b, c, d = "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"
     endpoint = configured(tmp_path, one.port, ["web"])
 

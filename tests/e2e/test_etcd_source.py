@@ -61,6 +61,7 @@ def say(member: Etcd, write: Write, host: str, weight: int, pooled: str = "yes")
 def test_what_is_written_is_in_the_table_well_within_a_second(
     options: str, write: Write, one: Etcd, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
+    """T264362: changes waited for a second."""
     endpoint = configured(tmp_path, one.port, options)
     say(one, write, "127.0.1.1", 1)
     say(one, write, "127.0.1.2", 1)

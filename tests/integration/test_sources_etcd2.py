@@ -130,6 +130,8 @@ def test_a_restart_of_the_whole_cluster_is_survived(cluster: Cluster, watch: Sto
 
 
 def test_a_restart_of_the_only_member_is_survived(one: Etcd, watch: Stopwatch) -> None:
+    """T169893: no reconnect after a restart of etcd."""
+
     async def story(read: Reading) -> None:
         await read.weight(1)
         one.server.stop()

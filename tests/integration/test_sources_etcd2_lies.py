@@ -84,6 +84,8 @@ def test_a_server_that_closes_the_connection_after_each_answer_is_read(relay: Re
 
 
 def test_changes_that_a_watch_does_not_tell_are_found_and_counted(relay: Relay, one: Etcd, watch: Stopwatch) -> None:
+    """T134893: a dead watch was not noticed."""
+
     async def story(read: Reading) -> None:
         await read.weight(1)
         relay.asked = lambda request: "wait=true" not in request

@@ -141,6 +141,8 @@ class TestACluster:
 
 
 def test_a_restart_of_the_only_member_is_survived(one: Etcd, watch: Stopwatch) -> None:
+    """T169893: no reconnect after a restart of etcd."""
+
     async def story(read: Reading) -> None:
         await begun3(read)
         one.server.stop()

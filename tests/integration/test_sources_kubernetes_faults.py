@@ -251,6 +251,7 @@ def test_an_event_without_end_is_given_up(reading: Reading) -> None:
     ],
 )
 def test_an_answer_that_is_no_list_keeps_the_last_one(reading: Reading, answer: bytes, text: str) -> None:
+    """An empty, truncated or HTML answer emptied the pool."""
     reading.started()
     reading.server.instead = lambda connection, _: not connection.transport.write(answer)
     reading.server.cut()
