@@ -75,6 +75,7 @@ class Client:
         self._factory = Connections(reactor, limit, secure=trust is not None)
         shown = f"[{host}]" if ":" in host else host
         self._authority = shown if port == _DEFAULT_PORTS[trust is not None] else f"{shown}:{port}"
+        self._known: list[Address] = []
         self._turn = 0
         self._kept: Connection | None = None
         self._followed: Connection | None = None
@@ -187,9 +188,13 @@ class Client:
             try:
                 found += (await self._lookup(self._host, version)).addresses
             except LookupFailed as failed:
+                # While DNS fails the server may well be there.
+                if self._known and not failed.definite:
+                    return self._known
                 why = why or str(failed)
         if not found:
             raise SourceError(f"address of {self._host}: {why}", Trouble.UNREACHABLE)
+        self._known = found
         return found
 
     async def _connect(self, address: Address, within: float) -> Connection:

@@ -65,9 +65,12 @@ class Net:
     def __init__(self, host: str = "192.0.2.1", port: int = 80, **options: Any) -> None:
         self.reactor = MemoryReactorClock()
         self.names: dict[tuple[str, int], Sequence[str]] = {}
+        self.dns_fails = False
         self.client = Client(host, port, trust=None, reactor=self.reactor, lookup=self._look_up, **options)
 
     async def _look_up(self, host: str, version: int) -> Addresses:
+        if self.dns_fails:
+            raise LookupFailed("SERVFAIL from 192.0.2.53", definite=False)
         if (host, version) not in self.names:
             raise LookupFailed("no such name (NXDOMAIN)", definite=True)
         return Addresses(tuple(map(ip_address, self.names[host, version])), 60.0)
@@ -446,6 +449,26 @@ def test_addresses_of_which_none_takes_a_connection_share_the_time() -> None:
 def test_a_name_without_address_is_said() -> None:
     asked = Net("conf.example").ask()
     assert asked.failure == ("address of conf.example: no such name (NXDOMAIN)", Trouble.UNREACHABLE)
+
+
+def test_a_name_that_dns_cannot_tell_keeps_its_addresses() -> None:
+    net = Net("conf.example")
+    net.dns_fails = True
+    assert net.ask().failure == ("address of conf.example: SERVFAIL from 192.0.2.53", Trouble.UNREACHABLE)
+    net.dns_fails = False
+    net.names = {("conf.example", 4): ["192.0.2.1"]}
+    net.answered().close()
+    net.dns_fails = True
+    net.answered().close()
+    assert len(net.places) == 2
+
+
+def test_a_name_that_is_no_more_keeps_none() -> None:
+    net = Net("conf.example")
+    net.names = {("conf.example", 4): ["192.0.2.1"]}
+    net.answered().close()
+    net.names = {}
+    assert net.ask().failure == ("address of conf.example: no such name (NXDOMAIN)", Trouble.UNREACHABLE)
 
 
 def test_closing_ends_all_that_is_asked_and_the_client_is_good_for_more() -> None:
