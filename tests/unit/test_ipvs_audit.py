@@ -305,6 +305,18 @@ def test_an_audit_that_cannot_be_made_is_said_once_and_an_alert_when_it_is_overd
     scene.end()
 
 
+def test_a_round_that_was_cut_off_is_not_made_up_for() -> None:
+    scene = Scene()
+    scene.clock.callLater(15, setattr, scene.table, "gone", True)  # after the round began, before it reads a service
+    scene.clock.advance(15)
+    assert scene.audit.findings().problem == "IPVS is gone"
+    scene.table.gone = False
+    scene.table.reads.clear()
+    scene.round()
+    assert scene.table.reads == [key_of(WEB), key_of(TEXT)]
+    scene.end()
+
+
 def test_a_service_in_trouble_is_left_to_its_next_attempt() -> None:
     scene = Scene()
     scene.reconciler.want(replace(WEB, scheduler="best"), {A: 10})

@@ -82,6 +82,17 @@ def test_one_reading_serves_for_a_second_unless_we_write(program: Program, tmp_p
     assert runs(tmp_path) == [*3 * reading, "-R", *reading]
 
 
+def test_a_reading_does_not_outlive_a_batch_of_which_nobody_knows_how_far_it_got(
+    program: Program, tmp_path: Path
+) -> None:
+    backend = program("-R) cat > table; touch broken;; -Sn) test ! -e broken && cat table;;")
+    assert backend.read(WEB.key) is None
+    with raises("ipvsadm -Sn: status 1"):
+        backend.apply(ADDING)
+    (tmp_path / "broken").unlink()
+    assert backend.read(WEB.key) is not None
+
+
 def test_all_services_and_all_of_the_table_are_read_anew(program: Program, tmp_path: Path) -> None:
     backend = program("-Sn) cat table;;")
     assert backend.services() == ()

@@ -101,8 +101,10 @@ def test_a_retired_service_takes_no_new_connections_and_is_deleted_after_the_gra
 def test_without_a_grace_it_is_deleted_at_once(tmp_path: Path) -> None:
     scene = Scene(tmp_path, grace=0.0)
     scene.restart(WEB)
-    scene.reconciler.retire(KEY, "web")
-    scene.turn()
+    with capturedLogs() as events:
+        scene.reconciler.retire(KEY, "web")
+        scene.turn()
+    assert [formatEvent(event) for event in events] == ["ipvsadm -D -t 10.2.1.1:80", "Deleted LVS service 'web'"]
     assert scene.held() == []
     assert scene.ledger.names == {}
     scene.end()
