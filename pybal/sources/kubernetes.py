@@ -90,6 +90,8 @@ class KubernetesSource:
         parts = urlsplit(settings.url)
         self.differences = 0
         self._told = Told(masked(settings.url), reactor)
+        # At the end of each watch the source is known to be good, which must not be an alert in between.
+        self._longest = min(WATCH, max(settings.max_age / 2, 2 * SHORTEST))
         self._token_file = settings.access.token_file
         self._token = parts.netloc.rpartition("@")[0]
         self._selector = {name: values[0] for name, values in parse_qs(parts.query).items()}
@@ -195,7 +197,7 @@ class KubernetesSource:
     async def _watch(self) -> None:
         """Hear what happens, until the watch is over, or is cut off, or should be over."""
         began = self._reactor.seconds()
-        lasting = round(self._jittered(WATCH))
+        lasting = round(self._jittered(self._longest))
         ended: Deferred[SourceError] = Deferred()
         lines = Lines(LARGEST_EVENT)
 
@@ -220,7 +222,7 @@ class KubernetesSource:
         if why is not None and why.trouble is not Trouble.SILENT:
             raise why
         if self._reactor.seconds() - began < SHORTEST:
-            wanted = f"wanted {WATCH * (1 - JITTER):g} to {WATCH:g}"
+            wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g}"
             raise SourceError(f"a watch has ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
 
     async def _prove(self) -> None:

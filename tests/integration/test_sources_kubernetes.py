@@ -91,6 +91,16 @@ def test_a_quiet_cluster_is_known_to_be_good(reading: Reading) -> None:
     assert {asked.query["timeoutSeconds"] for asked in reading.asked("watch")} == {"8", "9", "10"}
 
 
+def test_watches_are_so_short_that_a_quiet_cluster_is_no_alert(reading: Reading) -> None:
+    reading.start(max_age=6.0)
+    ages = []
+    for _ in range(40):
+        reading.advance(1)
+        ages.append(reading.reactor.seconds() - (reading.source.last_success or 0.0))
+    assert max(ages[2:]) < 6
+    assert reading.errors == []
+
+
 def test_long_lists_come_in_pages(reading: Reading) -> None:
     for number in range(120):
         reading.server.put(node(f"n{number:03}"))

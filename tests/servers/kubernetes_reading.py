@@ -41,11 +41,12 @@ class Reading:
         ca: str | None = None,
         token_file: str | None = None,
         listed: Callable[[tuple[Member, ...]], None] | None = None,
+        max_age: float = 300.0,
     ) -> None:
         ca = str(self.ca) if ca is None else ca
         token_file = str(self.token_file) if token_file is None else token_file
         url = f"k8s://unused@api.example:{self.server.port}/?labelSelector={SELECTOR}"
-        settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file))
+        settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file), max_age=max_age)
         self.source = KubernetesSource(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
         self.source.start(listed or self.lists.append, self.errors.append)
 
