@@ -101,7 +101,7 @@ def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
         if address not in before:
             yield f"+ peer {address}"
         elif peer != before[address]:
-            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set()))}; its session begins anew"
+            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set()))}; all sessions begin anew"
     yield from (f"- peer {address}" for address in before if address not in after)
 
 

@@ -24,7 +24,7 @@ HELLO, BEAT = b"!hello", b"!beat"
 
 _DONE = {b"done", b'{ "answer": "done" }', b'{"answer": "done"}'}
 _ERROR = (b"error", b'{ "answer": "error', b'{"answer": "error')
-_REMARKS = {b"shutdown in progress"}
+_REMARKS = {b"shutdown in progress", b"reload in progress"}
 _GRACEFUL_SHUTDOWN = [65535, 0]
 _ADDRESS_BITS = {4: 32, 6: 128}
 

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pybal.bgp.child import Child
+from pybal.bgp.child import Child, write_private
 from pybal.bgp.events import BEAT, Answered, Beaten, Event, Greeted, Strange, Versioned
 from pybal.bgp.link import Link, LinkFactory, parent
 
@@ -196,6 +196,18 @@ class ExaBGP:
         self._pending.append(refused)
         self._link.send(line)
 
+    def reload(self) -> None:
+        """Have it read its configuration anew, with peers that come or go: the other sessions stay up."""
+        if self.connected:
+            try:
+                write_private(self._file, self._client.configuration()[0])
+            except OSError as error:
+                self.restart(f"its configuration cannot be written: {error.strerror}", soon=True)
+            else:
+                self.command(b"reload")
+        else:
+            self.restart("its peers have changed", soon=True)
+
     def restart(self, cause: str, *, soon: bool = False) -> None:
         """End it for a reason, with all sessions, and begin again; ``soon`` forgets that it has failed before."""
         if soon:
@@ -211,7 +223,7 @@ class ExaBGP:
         self.reason = "starts"
         text, environ = self._client.configuration()
         try:
-            self._write(text)
+            write_private(self._file, text)
             launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
             exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._file))
             self._child = self._spawn(
@@ -226,14 +238,6 @@ class ExaBGP:
             self._ended(f"cannot be begun: {error.strerror or error}")
             return
         self._begun, self._begun_at = self._beats, self._reactor.seconds()
-
-    def _write(self, text: str) -> None:
-        fresh = self._file.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # a descriptor
-            file.write(text)
-        fresh.replace(self._file)
 
     def _kill(self, cause: str) -> None:
         if self._child is not None:

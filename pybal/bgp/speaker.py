@@ -118,25 +118,36 @@ class Speaker:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
     def reconfigure(self, settings: BGPSettings) -> None:
-        """Have the sessions of other settings. If a peer comes, goes or changes, or where we listen, all begin anew."""
+        """Have the sessions of other settings.
+
+        Peers may come and go, and the sessions of the others stay up. If a peer itself changes, or where we listen, ExaBGP
+        and all sessions begin anew: it has no command for that.
+        """
         passwords = _passwords(settings)
-        same = (settings.peers, passwords, _listening(settings)) == (
-            self._settings.peers,
-            self._passwords,
-            _listening(self._settings),
+        before = {peer.address: (peer, self._passwords.get(peer.address)) for peer in self._settings.peers}
+        after = {peer.address: (peer, passwords.get(peer.address)) for peer in settings.peers}
+        anew = _listening(settings) != _listening(self._settings) or any(
+            before[address] != after[address] for address in before.keys() & after.keys()
         )
+        come = [peer for peer in settings.peers if peer.address not in before]
+        # One that must be told the number of each peer would refuse the whole file.
+        anew = anew or (self.version.startswith("4") and any(peer.peer_asn is None for peer in come))
         self._settings = settings
-        if same:
-            return
         self._keep_secret(passwords)
-        before, self._peers = self._peers, {}
-        for each in settings.peers:
-            known = before.get(each.address)
-            peer = known if known and known.settings == each else Peer(each, self._reactor.seconds())
-            peer.want(self._goal)
-            self._peers[each.address] = peer
-        self._asns = {address: asn for address, asn in self._asns.items() if address in self._peers}
-        self._exabgp.restart("its peers have changed", soon=True)
+        self._peers = {
+            address: self._peers[address] if before.get(address) == after[address] else self._newcomer(peer)
+            for address, (peer, _) in after.items()
+        }
+        self._asns = {address: asn for address, asn in self._asns.items() if address in after}
+        if anew:
+            self._exabgp.restart("its peers have changed", soon=True)
+        elif before.keys() != after.keys():
+            self._exabgp.reload()
+
+    def _newcomer(self, settings: PeerSettings) -> Peer:
+        peer = Peer(settings, self._reactor.seconds())
+        peer.want(self._goal)
+        return peer
 
     def sessions(self) -> Iterator[Session]:
         """Yield how it stands with each peer, in the order of the settings."""

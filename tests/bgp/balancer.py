@@ -74,6 +74,10 @@ class Balancer:
         """Announce one after the other, with nothing between them."""
         self._call("announce_in_turn", [tuple(goal) for goal in goals])
 
+    def reconfigure(self, settings: BGPSettings) -> None:
+        """Have it go on by other settings."""
+        self._call("reconfigure", settings)
+
     def sessions(self) -> dict[Address, Session]:
         """Return the sessions by the peer's address."""
         return {session.peer.address: session for session in self._call("sessions")}

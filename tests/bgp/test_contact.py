@@ -6,8 +6,11 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from pybal.bgp.model import SessionState
+from pybal.config.settings import BGPSettings
 from tests.bgp.lab import KINDS, Lab
 from tests.bgp.scene import VIP, VIP6, Scene, contact
+from tests.daemon import wait_for
 
 
 def test_a_router_whose_as_number_is_not_given_is_taken_at_its_word(lab: Lab, python: str, tmp_path: Path) -> None:
@@ -27,3 +30,22 @@ def test_a_router_that_connects_to_us_and_does_not_listen_holds_the_routes(
     with closing(Scene(lab, tmp_path, python, contacts, local_ips=local_ips)) as scene:
         scene.announce(VIP, VIP6)
         scene.held(VIP, VIP6)
+
+
+def test_routers_come_and_go_and_the_sessions_of_the_others_stay_up(lab: Lab, python: str, tmp_path: Path) -> None:
+    contacts = [contact(lab, kind, 1) for kind in KINDS]
+    with closing(Scene(lab, tmp_path, python, contacts)) as scene:
+        scene.announce(VIP, VIP6)
+        scene.held(VIP, VIP6)
+        peers = [each.peer for each in contacts]
+        scene.balancer.reconfigure(BGPSettings(tuple(peers[:2])))
+        wait_for(
+            lambda: scene.routes(contacts[2]) == {}, lambda: f"the last router without routes\n{scene.balancer.log}"
+        )
+        scene.announce(VIP)
+        wait_for(lambda: scene.routes(contacts[0]) == contacts[0].holds([VIP]), lambda: scene.balancer.log)
+        scene.balancer.reconfigure(BGPSettings(tuple(peers)))
+        scene.held(VIP)
+        sessions = scene.balancer.sessions()
+        assert [sessions[peer.address].entered.get(SessionState.ESTABLISHED) for peer in peers] == [1, 1, 1]
+        assert scene.balancer.alerts() == []

@@ -386,3 +386,81 @@ def test_an_address_that_is_not_ours_keeps_the_speaker_from_listening(tmp_path: 
     world = World(replace(SETTINGS, local_ips=(IPv4Address("192.0.2.9"),)), tmp_path / "run")
     with pytest.raises(SpeakerError, match=r"cannot listen for BGP on 192.0.2.9 port 179: .*\(EADDRNOTAVAIL\)"):
         world.speaker.start()
+
+
+R = PeerSettings(IPv4Address("192.0.2.4"), 64600, 64601, nexthop_ipv4=NEXT_HOP)
+
+
+def up_with_one_vip(world: World) -> None:
+    started(world).speaker.announce([VIP])
+    world.exabgp.up(P)
+    world.exabgp.up(Q)
+    world.exabgp.answer()
+
+
+def test_a_peer_that_comes_is_read_from_the_file_and_told_what_is_wanted_when_it_is_there(
+    world: World, tmp_path: Path
+) -> None:
+    up_with_one_vip(world)
+    world.speaker.check(BGPSettings((*SETTINGS.peers, R)))
+    world.speaker.reconfigure(BGPSettings((*SETTINGS.peers, R)))
+    assert "neighbor 192.0.2.4 {" in (tmp_path / "run" / "exabgp.conf").read_text()
+    assert world.exabgp.answer() == ["reload"]
+    world.exabgp.up("192.0.2.4")
+    assert world.exabgp.answer() == [ANNOUNCE.replace(P, "192.0.2.4")]
+    assert [len(each.on_wire) for each in world.speaker.sessions()] == [1, 1, 1]
+    assert len(world.children) == 1
+
+
+def test_a_peer_that_goes_is_forgotten_and_what_it_still_says_is_not_heard(world: World) -> None:
+    up_with_one_vip(world)
+    world.speaker.reconfigure(BGPSettings(SETTINGS.peers[:1]))
+    assert world.exabgp.answer() == ["reload"]
+    world.exabgp.down(Q, "peer removed")
+    assert [str(each.peer.address) for each in world.speaker.sessions()] == [P]
+    assert session(world).on_wire == (VIP,)
+    assert len(world.children) == 1
+
+
+def test_with_other_options_of_a_peer_all_sessions_begin_anew(world: World) -> None:
+    up_with_one_vip(world)
+    changed = replace(SETTINGS.peers[1], hold_time=30)
+    world.speaker.reconfigure(BGPSettings((SETTINGS.peers[0], changed)))
+    assert world.exabgp.killed
+    world.exabgp.end()
+    world.run(1.5)
+    world.exabgp.greet()
+    world.exabgp.up(P)
+    world.exabgp.up(Q)
+    assert world.exabgp.answer() == [ANNOUNCE, ANNOUNCE.replace(P, Q)]
+
+
+def test_a_peer_whose_number_exabgp_4_must_be_told_begins_all_sessions_anew(world: World) -> None:
+    world.version = "4.2.21"
+    up_with_one_vip(world)
+    world.speaker.reconfigure(BGPSettings((*SETTINGS.peers, replace(R, peer_asn=None))))
+    assert world.exabgp.killed
+    world.exabgp.end()
+
+
+def test_settings_with_the_same_peers_change_no_session(world: World) -> None:
+    up_with_one_vip(world)
+    world.speaker.reconfigure(replace(SETTINGS, med=7, wait=1.0))
+    assert world.exabgp.commands() == []
+    assert not world.exabgp.killed
+
+
+def test_peers_that_come_before_exabgp_runs_are_in_the_next_one(world: World, tmp_path: Path) -> None:
+    world.speaker.start()
+    world.speaker.reconfigure(BGPSettings((*SETTINGS.peers, R)))
+    assert world.exabgp.killed
+    world.exabgp.end()
+    world.run(1.5)
+    assert "neighbor 192.0.2.4 {" in (tmp_path / "run" / "exabgp.conf").read_text()
+    world.exabgp.greet()
+
+
+def test_an_address_that_is_not_ours_to_listen_on_is_found_before_anything_changes(world: World) -> None:
+    up_with_one_vip(world)
+    with pytest.raises(SpeakerError, match=r"192\.0\.2\.77"):
+        world.speaker.check(replace(SETTINGS, local_ips=(IPv4Address("192.0.2.77"),)))

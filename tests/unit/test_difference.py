@@ -198,7 +198,7 @@ def test_peers_that_come_go_and_change() -> None:
     old = Settings((), BGPSettings((PEER, other)))
     new = Settings((), BGPSettings((replace(PEER, hold_time=30, md5_password_file="/etc/secret"), third)))  # a path
     assert list(peer_reasons(old, new)) == [
-        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; its session begins anew",
+        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; all sessions begin anew",
         "+ peer 192.0.2.252",
         "- peer 192.0.2.253",
     ]
