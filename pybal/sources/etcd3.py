@@ -27,7 +27,7 @@ from pybal.sources.conftool import Values
 from pybal.sources.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd3call import Gateway, Token
 from pybal.sources.etcd3watch import Following
-from pybal.sources.gateway import Keys, values
+from pybal.sources.gateway import Keys, Reading, values
 from pybal.sources.told import Told
 from pybal.sources.trust import Trust
 
@@ -70,7 +70,7 @@ class Etcd3Source:
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
         self._keys: Keys = {}
-        self._cluster = ""
+        self._found: Reading | None = None
         self._proven = False
         self._troubles: dict[str, SourceError] = {}
         self._trouble = ""
@@ -124,6 +124,8 @@ class Etcd3Source:
                 raise
             except Exception:  # noqa: BLE001  # whatever it is, the source must go on
                 self.log.failure("{source}", source=self._told.name)
+                if not self._running:
+                    return
                 self._troubles[place] = SourceError("a failure of PyBal itself", Trouble.FAILED)
             pause = self._endpoints.failed()
             self._lost(place)
@@ -135,9 +137,11 @@ class Etcd3Source:
         following: Following | None = None
         try:
             found = await gateway.read(self._prefix)
-            if self._cluster not in ("", found.cluster):
-                self.log.warn("{source}: {place} is of another cluster", source=self._told.name, place=endpoint)
-            self._cluster = found.cluster
+            if self._found and not found.follows(self._found):
+                self.log.warn(
+                    "{source}: {place} is an etcd that has begun anew", source=self._told.name, place=endpoint
+                )
+            self._found = found
             self._heard(found.keys)
             following = Following(
                 gateway,

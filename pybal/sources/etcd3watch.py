@@ -104,7 +104,7 @@ class Following:
         before = self._found
         since, within = (0, TIMEOUT) if full else (before.revision + 1, PROBE_TIMEOUT)
         found = await self._gateway.read(self._prefix, since, within)
-        if found.cluster != before.cluster or found.revision < before.revision:
+        if not found.follows(before):
             raise SourceError(
                 f"revision {found.revision} of cluster {found.cluster}, "
                 f"wanted {before.revision} or later of {before.cluster}"

@@ -57,6 +57,10 @@ class Reading:
     count: int
     keys: Keys
 
+    def follows(self, before: Reading) -> bool:
+        """Tell whether it may be of the same etcd as one before. One that begins anew often has the name of the old one."""
+        return self.cluster == before.cluster and self.revision >= before.revision
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:

@@ -67,7 +67,7 @@ class Served(Harness, Protocol):
 
 
 HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, HTTP, Etcd2, Etcd3, Kubernetes)
-SERVED: Sequence[Callable[[Path], Served]] = (HTTP, Kubernetes)
+SERVED: Sequence[Callable[[Path], Served]] = (HTTP, Etcd3, Kubernetes)
 
 
 class Rig:

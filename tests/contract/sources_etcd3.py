@@ -58,6 +58,43 @@ class Etcd3:
     def vanish(self) -> None:
         self._forwarder.instead = b""
 
+    def kill(self) -> None:
+        self._etcd.server.kill()
+
+    def start(self) -> None:
+        self._etcd.server.start()
+
+    def hang(self) -> None:
+        self.vanish()
+
+    def resume(self) -> None:
+        self._forwarder.instead = None
+        self._forwarder.cut()
+
+    @property
+    def port(self) -> int:
+        return self._forwarder.port
+
+    @property
+    def connections(self) -> int:
+        """How many there are now."""
+        return len(self._forwarder.passages)
+
+    def refuse_watches(self, answer: bytes | None) -> None:
+        """Answer to what would be a watch; ``None`` ends that."""
+        self._forwarder.unwatched = answer
+        self._forwarder.cut()
+
+    def lose_changes(self) -> None:
+        """Lose all that the watches of now are told."""
+        for passage in self._forwarder.passages:
+            passage.lost = passage.asked.startswith(b"POST /v3/watch")
+
+    def full_reads(self) -> int:
+        """Return how often all has been asked for."""
+        reads = [asked for asked in self._forwarder.asked if asked.startswith(b"POST /v3/kv/range")]
+        return sum(b"min_mod_revision" not in asked for asked in reads)
+
     def settle(self) -> None:
         # A probe, its time-out, that of a read, and the pause after it.
         self.clock.advance(17)
@@ -76,8 +113,7 @@ class Etcd3:
         self._hosts = set(values)
         self._written = int(self._etcd.v3("kv/txn", success=[*gone, *puts])["header"]["revision"])
         if self._forwarder.instead is not None:
-            self._forwarder.instead = None
-            self._forwarder.cut()
+            self.resume()
 
     def _is_behind(self) -> bool:
         """Tell whether an answer, or a change that is watched, is on its way."""
@@ -97,6 +133,8 @@ class Forwarder(ServerFactory):
     def __init__(self, reactor: Any, to: int) -> None:
         self.instead: bytes | None = None
         self.passages: list[_Passage] = []
+        self.asked: list[bytes] = []
+        self.unwatched: bytes | None = None
         self._reactor = reactor
         self._to = to
         self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
@@ -127,6 +165,7 @@ class _Passage(Protocol):
         self.asked = b""
         self.waits = False
         self.revision = 0
+        self.lost = False
         self.server: Any = None
         self._forwarder = forwarder
 
@@ -135,10 +174,13 @@ class _Passage(Protocol):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         instead = self._forwarder.instead
+        if instead is None and data.startswith(b"POST /v3/watch"):
+            instead = self._forwarder.unwatched
         if instead is not None:
             self.transport.write(instead)
             return
         self.asked, self.waits = data, True
+        self._forwarder.asked.append(data)
         if self.server:
             self.server.write(data)
 
@@ -155,8 +197,13 @@ class _Passage(Protocol):
     def answered(self, data: bytes) -> None:
         self.waits = False
         self.revision = max(self.revision, *map(int, _REVISION.findall(data)), 0)
-        if self._forwarder.instead is None:
+        if self._forwarder.instead is None and not self.lost:
             self.transport.write(data)
+
+    def closed(self) -> None:
+        self.waits = False
+        if self._forwarder.instead is None:
+            self.transport.abortConnection()
 
 
 class _Server(ClientFactory):
@@ -172,7 +219,11 @@ class _Server(ClientFactory):
         passage = self._passage
         made.connectionMade = lambda: passage.connected_to(made.transport)  # type: ignore[method-assign]
         made.dataReceived = passage.answered  # type: ignore[method-assign]
+        made.connectionLost = lambda _: passage.closed()  # type: ignore[method-assign,assignment,misc]
         return made
+
+    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:  # noqa: N802  # Twisted's name
+        self._passage.closed()
 
 
 def _key(host: str) -> str:

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from twisted.logger import capturedLogs, eventAsText
 
 from pybal.model import Member
 from tests.following import PATH, Reading, Stopwatch, begun3, put3, reading3, say3
@@ -218,7 +219,12 @@ def test_an_etcd_that_begins_anew_is_believed(one: Etcd, tmp_path: Path, watch: 
         await read.weight(3)
         watch.stop()
 
-    reading3([one.port], story)
+    with capturedLogs() as events:
+        reading3([one.port], story)
+    warning = f"etcd://127.0.0.1:{one.port}{PATH}?api=3: 127.0.0.1:{one.port} is an etcd that has begun anew"
+    assert [eventAsText(event, includeTimestamp=False) for event in events].count(
+        f"[pybal.sources.etcd3.Etcd3Source#warn] {warning}"
+    ) == 1
 
 
 def test_a_value_that_is_no_json_keeps_the_last_one(one: Etcd) -> None:
