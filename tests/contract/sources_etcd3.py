@@ -138,7 +138,7 @@ class Forwarder(ServerFactory):
         self._reactor = reactor
         self._to = to
         self._port = reactor.listenTCP(0, self, interface="127.0.0.1")
-        self.port = self._port.getHost().port
+        self.port: int = self._port.getHost().port
 
     def buildProtocol(self, addr: object) -> Protocol:  # noqa: N802  # Twisted's name
         passage = _Passage(self)
