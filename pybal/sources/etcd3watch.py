@@ -93,10 +93,10 @@ class Following:
             found = await self._read(full=full)
             await self._compare(found)
             self._found = found
+            # All later reads are of a time when what was deleted was gone.
+            self._keys = {key: written for key, written in self._keys.items() if written.value is not None}
             if full:
                 full_at = self._clock.seconds() + FULL
-                # What was deleted before is forgotten.
-                self._keys = {k: w for k, w in self._keys.items() if w.value is not None or w.revision > found.revision}
             self._good()
 
     async def _read(self, *, full: bool) -> Reading:

@@ -144,18 +144,28 @@ def test_another_etcd_an_older_one_and_a_silent_one_are_no_longer_followed(rig: 
     assert rig.clock.getDelayedCalls() == []
 
 
-def test_every_five_minutes_all_is_read_and_what_was_deleted_is_forgotten(rig: Rig) -> None:
-    rig.member.says(Watched({b"/a": Written(4, None)}))
-    rig.member.now = Reading("7", 4, 1, {b"/b": B})
+def test_every_five_minutes_all_is_read(rig: Rig) -> None:
     while rig.clock.seconds() < FULL - PROBE:
         rig.probe()
     assert 0 not in rig.member.asked
-    assert b"/a" in rig.following._keys
-    rig.probe()
-    rig.probe()
-    rig.probe()
+    for _ in range(3):
+        rig.probe()
     assert rig.member.asked.count(0) == 1
-    assert (dict(rig.following._keys), rig.ended) == ({b"/b": B}, None)
+    while rig.clock.seconds() < 2 * FULL + PROBE:
+        rig.probe()
+    assert rig.member.asked.count(0) == 2
+
+
+def test_what_was_deleted_is_forgotten_once_a_read_has_seen_it(rig: Rig) -> None:
+    rig.member.says(Watched({b"/a": Written(5, None)}))
+    rig.probe()
+    # That read was of a time before.
+    assert (rig.good, rig.ended) == (1, None)
+    rig.member.now = Reading("7", 5, 1, {b"/b": B})
+    rig.probe()
+    assert (rig.good, rig.ended) == (2, None)
+    rig.member.says(Watched({b"/b": Written(6, b"2")}))
+    assert rig.heard[-1] == {b"/b": Written(6, b"2")}
 
 
 def test_a_full_read_finds_what_is_wrong_since_long(rig: Rig) -> None:
