@@ -9,9 +9,10 @@ from __future__ import annotations
 import io
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -40,10 +41,37 @@ class Answer:
         return self.headers
 
 
+class Turn:
+    """What threads hold one at a time while they compute, and not while they wait: ``with turn:``, ``with turn.waiting():``.
+
+    Python has one lock for all threads and gives it to any of them. Dozens that hear of the same change at the same moment
+    would all be served before the reactor, again each time it has written a line.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Give it up for as long as something is waited for."""
+        self._lock.release()
+        try:
+            yield
+        finally:
+            self._lock.acquire()
+
+
 class Connection:
     """A connection to ``endpoint`` at one of its ``addresses``, made when it is needed, over TLS if ``tls`` makes a context.
 
-    Each request has the ``headers``. ``status`` is that of the last answer, 0 while there is none.
+    Each request has the ``headers``, and is made by who holds the ``turn``. ``status`` is that of the last answer, 0 while
+    there is none.
     """
 
     def __init__(
@@ -52,8 +80,10 @@ class Connection:
         addresses: Sequence[str],
         tls: Callable[[], ssl.SSLContext] | None,
         headers: Mapping[str, str],
+        turn: Turn,
     ) -> None:
         self.status = 0
+        self.turn = turn
         self._endpoint = endpoint
         self._addresses = addresses
         self._tls = tls
@@ -125,8 +155,9 @@ class Connection:
                     sock, server_hostname=host, do_handshake_on_connect=False
                 )
                 sock.settimeout(_left(deadline))
-                sock.do_handshake()
-            self._http.sock = self._timed = _Timed(sock)
+                with self.turn.waiting():
+                    sock.do_handshake()
+            self._http.sock = self._timed = _Timed(sock, self.turn)
         if self._ended:
             raise ConnectionAbortedError("ended")
         self._timed.deadline = deadline
@@ -138,22 +169,31 @@ class Connection:
         for number, address in enumerate(others):
             share = _left(deadline) / (len(self._addresses) - number)
             with suppress(OSError):
-                return socket.create_connection((address, self._endpoint.port), share)
-        return socket.create_connection((last, self._endpoint.port), _left(deadline))
+                return self._connect(address, share)
+        return self._connect(last, _left(deadline))
+
+    def _connect(self, address: str, timeout: float) -> socket.socket:
+        with self.turn.waiting():
+            return socket.create_connection((address, self._endpoint.port), timeout)
 
 
 class _Timed:
     """A socket as http.client uses one, each of whose operations keeps to the same deadline."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, turn: Turn) -> None:
         self.deadline = 0.0
         self._socket = sock
+        self._turn = turn
 
     def sendall(self, data: bytes) -> None:
-        self._in_time().sendall(data)
+        sock = self._in_time()
+        with self._turn.waiting():
+            sock.sendall(data)
 
     def read_into(self, buffer: memoryview) -> int:
-        return self._in_time().recv_into(buffer)
+        sock = self._in_time()
+        with self._turn.waiting():
+            return sock.recv_into(buffer)
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  # http.client says how, and it is always "rb"
         return io.BufferedReader(_Stream(self))

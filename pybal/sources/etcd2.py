@@ -26,7 +26,7 @@ from pybal.resolve import LookupFailed, dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.sources import trust
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.blocking import Connection
+from pybal.sources.blocking import Connection, Turn
 from pybal.sources.conftool import Values
 from pybal.sources.credentials import authorization
 from pybal.sources.endpoints import Endpoint, Endpoints, directory
@@ -38,6 +38,9 @@ SPREAD = 1.0
 
 #: The name of the threads.
 THREAD = "pybal-etcd2"
+
+#: Of all threads of all sources; like the lock of Python that it spares, there is one.
+_TURN = Turn()
 
 _Inbox = deque[Heard | SourceError]
 
@@ -154,7 +157,7 @@ class Etcd2Source:
             inbox.append(message)
             self._reactor.callFromThread(self._take, watch, str(endpoint), inbox)
 
-        connection = Connection(endpoint, addresses, tls, dict(headers))
+        connection = Connection(endpoint, addresses, tls, dict(headers), _TURN)
         watch = self._watch = Watch(connection, self._path, self._times, tell)
         threading.Thread(target=watch.run, name=THREAD, daemon=True).start()
 

@@ -30,17 +30,24 @@ Texts = Mapping[str, str]
 
 _MOST_SHOWN = 100
 
+#: Changes with fewer seconds between them follow upon each other.
+_MOMENT = 1.0
+
 #: What says that changes may have been missed: etcd keeps a thousand of them, and none over a restart of its own.
 _INDEX_LOST = (etcd.EtcdEventIndexCleared, etcd.EtcdWatcherCleared, etcd.EtcdClusterIdChanged)
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds: for an answer; until silence is looked into; from one full read to the next, if there is no silence."""
+    """Seconds: for an answer; until silence is looked into; from one full read to the next, if there is no silence.
+
+    Changes that follow upon each other are gathered for ``gather`` seconds.
+    """
 
     answer: float = 3.0
     poll: float = 10.0
     full_read: float = 300.0
+    gather: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +93,15 @@ class Watch:
         self._times = times
         self._tell = tell
         self._proven = False
+        self._changed = float("-inf")
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Follow, and tell why that has ended."""
+        with self._connection.turn:
+            self._run()
+
+    def _run(self) -> None:
         try:
             self._follow()
         except etcd.EtcdException as error:
@@ -108,36 +120,51 @@ class Watch:
 
     def _follow(self) -> None:
         known: Texts | None = None
-        index = doubts = 0
+        index = 0
+        renewal = 0.0
         while not self._stopped.is_set():
+            if time.monotonic() >= renewal:
+                # What is between us and etcd, and never closes, is to choose anew.
+                self._connection.clear()
+                renewal = time.monotonic() + self._times.full_read
             texts, newest = self._read()
             self._tell(Heard(texts, self._proven))
             if known is not None and texts is not None and texts != known:
                 self._compare(known, texts, index)
-            known, index = self._changes(texts, newest)
-            doubts = 0 if known is not None or texts is None else doubts + 1
-            # Should each change be a doubt, etcd is spared.
-            self._stopped.wait(min(max(doubts - 3, 0) * 0.05, 1))
+            known, index = self._changes(texts, newest, renewal)
 
-    def _changes(self, texts: Texts | None, index: int) -> tuple[Texts | None, int]:
+    def _changes(self, texts: Texts | None, index: int, until: float) -> tuple[Texts | None, int]:
         """Tell each change, until all is to be read again; return what they have said, ``None`` if any may be lost."""
-        end = time.monotonic() + self._times.full_read
         while True:
             try:
                 event = self._next(index + 1, self._times.poll)
             except _INDEX_LOST:
+                self._hurried()
                 return None, index
             self._proven = True
-            if event is None or texts is None:
+            if event is None:
                 return texts, index
+            if self._hurried() or texts is None:
+                return None, index
             texts, index = applied(texts, self._path, event), event.modifiedIndex
             if texts is None:
                 return None, index
             self._tell(Heard(texts, self._proven))
-            if time.monotonic() >= end:
-                # What is between us and etcd, and never closes, is to choose anew.
-                self._connection.clear()
+            if time.monotonic() >= until:
                 return texts, index
+
+    def _hurried(self) -> bool:
+        """Tell whether the last change was a moment ago; then wait for more, to read them together.
+
+        One by one, a hundred changes are a hundred answers and lists for each service that follows them: with dozens of
+        these nothing else would get its turn.
+        """
+        before, self._changed = self._changed, time.monotonic()
+        hurried = self._changed - before < _MOMENT
+        if hurried:
+            with self._connection.turn.waiting():
+                self._stopped.wait(self._times.gather)
+        return hurried
 
     def _compare(self, known: Texts, texts: Texts, index: int) -> None:
         """Count the values that changes had not told, unless they came at this very moment."""

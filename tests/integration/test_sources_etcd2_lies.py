@@ -88,6 +88,7 @@ def test_changes_that_a_watch_does_not_tell_are_found_and_counted(relay: Relay, 
 
     async def story(read: Reading) -> None:
         await read.weight(1)
+        await read.until(lambda: "wait=true" in relay.requests[-1])
         relay.asked = lambda request: "wait=true" not in request
         count = len(relay.requests)
         relay.cut()
@@ -113,6 +114,27 @@ def test_while_changes_never_end_all_is_read_from_time_to_time_over_a_new_connec
         assert relay.most <= 2
 
     reading([relay.port], story, PLAIN, Times(full_read=0.1))
+
+
+def test_changes_that_follow_upon_each_other_are_heard_together(relay: Relay, one: Etcd, watch: Stopwatch) -> None:
+    """T264362 the other way round: one by one they are an answer each, for each service that follows the directory."""
+
+    def change() -> None:
+        for weight in range(2, 302):
+            put(one, weight)
+
+    async def story(read: Reading) -> None:
+        await read.weight(1)
+        count = len(relay.requests)
+        watch.start()
+        await read.meanwhile(change)
+        await read.weight(301)
+        turns = watch.stop() / Times().gather + 2
+        # In each turn the first change, and all.
+        assert len(relay.requests) - count <= 2 * turns
+        assert read.errors == []
+
+    reading([relay.port], story)
 
 
 def test_it_is_known_to_be_good_as_long_as_there_is_nothing_to_hear(relay: Relay) -> None:
