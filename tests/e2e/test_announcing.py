@@ -194,3 +194,12 @@ def test_a_drain_that_was_kept_holds_after_a_restart_and_half_a_file_is_refused(
     with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
         assert running.process.wait(PATIENCE) == 1
         assert f"{drains}: Expecting" in running.log
+
+
+def test_an_address_that_it_cannot_listen_on_keeps_it_from_starting(tmp_path: Path, here: None) -> None:
+    conf = CONF.format(directory=tmp_path, wait=60).replace("bgp-med = 100", "bgp-local-ips = 192.0.2.99")
+    (tmp_path / "pybal.conf").write_text(conf)
+    write_pool(tmp_path, {HOSTS[0]: True})
+    with daemon(tmp_path, prefix=("env", f"RUNTIME_DIRECTORY={tmp_path}"), endpoint=ENDPOINT) as running:
+        assert running.process.wait(PATIENCE) == 1
+        assert "cannot listen for BGP on 192.0.2.99 port 179: Cannot assign requested address" in running.log
