@@ -95,7 +95,7 @@ def _needed(host: Host, settings: Settings) -> dict[str, str]:
         needed["CAP_NET_ADMIN"] = "IPVS can neither be read nor written without it"
     ports = [settings.instrumentation.port] if settings.instrumentation else []
     ports += [settings.bgp.local_port] if settings.bgp and settings.bgp.local_ips else []
-    if low := [port for port in ports if 0 < port < host.sysctls.get(LOWEST_PORT, 1024)]:
+    if low := [port for port in ports if port < host.sysctls.get(LOWEST_PORT, 1024)]:
         needed["CAP_NET_BIND_SERVICE"] = f"nobody else may listen on port {min(low)}"
     return needed
 

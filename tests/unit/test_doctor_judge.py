@@ -114,6 +114,9 @@ def test_the_modules_that_are_needed_are_ipvs_and_each_scheduler_once() -> None:
 def test_a_module_that_is_missing(name: str, state: Module, grade: Grade, mend: str) -> None:
     finding = only(replace(GOOD, modules={**GOOD.modules, name: state}))
     assert (finding.about, finding.grade, finding.mend) == (f"module {name}", grade, mend)
+    if grade is Grade.FAIL:
+        lost = "there is no IPVS" if name == "ip_vs" else "services with this scheduler cannot be made"
+        assert finding.why == f"without it {lost}"
 
 
 def test_a_vip_that_is_nowhere_fails_with_the_command_that_adds_it() -> None:
@@ -156,7 +159,7 @@ def test_addresses_that_the_kernel_did_not_tell_are_unknown() -> None:
         ({"net__ipv4__vs__conn_reuse_mode": 0}, Grade.FAIL, "sysctl -w net.ipv4.vs.conn_reuse_mode=1"),
         ({"net__ipv4__vs__sloppy_tcp": 1}, Grade.WARN, "sysctl -w net.ipv4.vs.sloppy_tcp=0"),
         ({"net__ipv4__vs__expire_nodest_conn": None}, Grade.UNKNOWN, ""),
-        ({"net__netfilter__nf_conntrack_count": 950}, Grade.FAIL, "sysctl -w net.netfilter.nf_conntrack_max=2000"),
+        ({"net__netfilter__nf_conntrack_count": 900}, Grade.FAIL, "sysctl -w net.netfilter.nf_conntrack_max=2000"),
         (
             {"net__netfilter__nf_conntrack_tcp_loose": 0},
             Grade.WARN,
@@ -173,6 +176,7 @@ def test_reuse_of_connections_may_be_more_than_1_and_conntrack_may_be_missing_or
     assert bad(with_sysctls(net__ipv4__vs__conn_reuse_mode=3)) == []
     gone = with_sysctls(net__netfilter__nf_conntrack_count=None, net__netfilter__nf_conntrack_max=None)
     assert bad(gone) == []
+    assert bad(with_sysctls(net__netfilter__nf_conntrack_max=None)) == []
     assert bad(with_sysctls(net__netfilter__nf_conntrack_tcp_loose=0, net__ipv4__vs__conntrack=1)) == []
 
 
@@ -184,6 +188,17 @@ def test_connections_of_another_balancer_are_taken_over_where_all_choose_alike(s
     # One balancer alone, or UDP, has nothing to take over.
     assert bad(host, settings(scheduler=scheduler, bgp="no")) == []
     assert bad(host, settings(scheduler=scheduler, protocol="udp")) == []
+
+
+def test_where_some_schedulers_choose_alike_and_others_do_not_either_way_is_right() -> None:
+    both = settings(scheduler="mh")
+    other = settings(scheduler="wrr").services[0]
+    mixed = replace(both, services=(*both.services, replace(other, service=replace(other.service, port=443))))
+    for sloppy in (0, 1):
+        host = replace(
+            with_sysctls(net__ipv4__vs__sloppy_tcp=sloppy), modules={**GOOD.modules, "ip_vs_mh": Module.LOADED}
+        )
+        assert bad(host, mixed) == []
 
 
 def test_descriptors_are_enough_for_twice_the_monitors_or_for_some_where_they_are_not_known() -> None:
@@ -200,7 +215,7 @@ def test_descriptors_are_enough_for_twice_the_monitors_or_for_some_where_they_ar
 
 def test_capabilities_are_those_that_the_configuration_needs() -> None:
     weak = replace(GOOD, process=replace(GOOD.process, capabilities=0))
-    assert only(weak).about == "CAP_NET_ADMIN"
+    assert (only(weak).about, only(weak).grade) == ("CAP_NET_ADMIN", Grade.FAIL)
     low = parse(
         CONF.format(bgp="no", backend="netlink", scheduler="wrr", protocol="tcp").replace(
             "instrumentation = yes", "instrumentation = yes\ninstrumentation_port = 90"
@@ -208,12 +223,12 @@ def test_capabilities_are_those_that_the_configuration_needs() -> None:
         "f",
     ).settings
     assert [each.about for each in bad(weak, low)] == ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"]
-    free = replace(weak, sysctls={**GOOD.sysctls, "net.ipv4.ip_unprivileged_port_start": 80})
+    free = replace(weak, sysctls={**GOOD.sysctls, "net.ipv4.ip_unprivileged_port_start": 90})
     assert only(free, low).about == "CAP_NET_ADMIN"
     unseen = only(replace(GOOD, process=Process(42, None, 65536, contained=False)))
     assert (unseen.grade, unseen.found) == (Grade.UNKNOWN, "process 42 cannot be looked at")
     contained = only(replace(GOOD, process=replace(GOOD.process, contained=True)))
-    assert (contained.about, contained.found) == ("CAP_NET_ADMIN", "in a user namespace")
+    assert (contained.about, contained.grade, contained.found) == ("CAP_NET_ADMIN", Grade.FAIL, "in a user namespace")
 
 
 def test_packages_that_are_missing_or_too_old_fail_and_exabgp_only_where_it_is_needed() -> None:
