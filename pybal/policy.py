@@ -188,10 +188,21 @@ def _note(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, S
     return MappingProxyType({**pool.servers, host: server})
 
 
+def _within_reach(pool: Pool, service: Service) -> Mapping[str, Server]:
+    """Take from servers the addresses that only a tunnel leads to, once there is none."""
+    lost = {
+        host: replace(server, address=None, nowhere=True)
+        for host, server in pool.servers.items()
+        if server.address and server.address.version != service.vip.version and not service.tunneling
+    }
+    return MappingProxyType({**pool.servers, **lost}) if lost else pool.servers
+
+
 def _remonitor(pool: Pool, service: Service) -> Mapping[str, Server]:
+    servers = _within_reach(pool, service)
     if service.monitors == pool.service.monitors:
-        return pool.servers
-    return MappingProxyType({host: _watched(server, service.monitors) for host, server in pool.servers.items()})
+        return servers
+    return MappingProxyType({host: _watched(server, service.monitors) for host, server in servers.items()})
 
 
 def _watched(server: Server, monitors: tuple[str, ...]) -> Server:

@@ -41,11 +41,12 @@ from pybal.systemd import Notifier
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))
 IDLE = IdleConnectionSettings()
-ONE, TWO = "file:///pools/one", "file:///pools/two"
+ONE, TWO, BOTH = "file:///pools/one", "file:///pools/two", "file:///pools/both"
 LISTS: Mapping[str, tuple[Member, ...]] = MappingProxyType(
     {
         ONE: tuple(Member(f"10.0.0.{n}") for n in (1, 2, 3, 4)),
         TWO: tuple(Member(f"10.0.0.{n}", 20) for n in (3, 4, 5)),
+        BOTH: (Member("10.0.0.1"), Member("fd00::1")),
     }
 )
 

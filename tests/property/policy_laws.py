@@ -100,6 +100,8 @@ def expected_fact(fact: Facts, silent: list[tuple[str, Report | None]], event: E
         case Reported(host, monitor, report) if host == member.host and monitor in dict(silent):
             return (member, address, nowhere, list({**dict(reports), monitor: report}.items()), awaited - {monitor})
         case Reconfigured(service):
+            if address and address.version != service.vip.version and not service.tunneling:
+                address, nowhere = None, True
             found = [(name, dict(reports).get(name)) for name in service.monitors]
             new = {name for name, report in found if report is None}
             words = [report for name, report in reports if name not in awaited or report]

@@ -14,10 +14,11 @@ from twisted.python.failure import Failure
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import IPVSSettings, ServiceSettings, Settings
 from pybal.ipvs.model import key_of
+from pybal.ipvs.render import operation
 from pybal.plan import Outcome, Verb
-from tests.reloading import FETCH, IDLE, ONE, TWO, World, web
+from tests.reloading import BOTH, FETCH, IDLE, ONE, TWO, World, web
 
-TOO_MUCH = "wanted at most 0.5 of them (max-blast-radius); a reload that is forced, or a restart, would do it"
+TOO_MUCH = "wanted at most 0.5 of them (max-blast-radius); pybal reload --force, or a restart, would do it"
 AT_ONCE = IPVSSettings(remove_grace=0.0)
 WEB, OTHER, THIRD = web(), web("other", "192.0.2.2"), web("third", "192.0.2.3")
 
@@ -35,7 +36,7 @@ def world() -> World:
 def started(*services: ServiceSettings) -> World:
     """Return a world in which all servers of these services are up and pooled."""
     world = World(Settings(services, ipvs=AT_ONCE))
-    world.list_all(ONE, TWO)
+    world.list_all(ONE, TWO, BOTH)
     world.say()
     world.backend.ops.clear()
     world.events.clear()
@@ -154,6 +155,17 @@ class TestChange:
         assert world.told == []
         assert [str(running.settings.service.vip) for running in world.services] == ["192.0.2.1", "192.0.2.2"]
         assert str(world.services["web"].controller.pool.service.vip) == "192.0.2.2"
+
+    def test_without_a_tunnel_servers_of_the_other_family_leave_and_with_it_they_return(self) -> None:
+        world = started(web(source=BOTH, tunneling=True))
+        outcome = world.reload(of((web(source=BOTH),)))
+        assert outcome.plan
+        assert world.told == ["-e -t 192.0.2.1:80 -r 10.0.0.1:80 -g -w 10", "-d -t 192.0.2.1:80 -r [fd00::1]:80"]
+        assert [operation(op) for op in outcome.plan.ops] == world.told
+        assert ("stop", "fd00::1", "ProxyFetch") in world.events
+        world.reload(of((web(source=BOTH, tunneling=True),)))
+        world.say()
+        assert world.told[-1] == "-a -t 192.0.2.1:80 -r [fd00::1]:80 -i -w 10 --tun-type ipip"
 
     def test_another_source_takes_over_with_its_first_list(self) -> None:
         world = started(WEB)
