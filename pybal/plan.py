@@ -135,7 +135,7 @@ def blast_radius(steps: Sequence[Step], pools: Mapping[str, Pool], most: float) 
         if count > most * whole:
             return (
                 f"would remove {count} of {whole} {what}, wanted at most {most:g} of them (max-blast-radius); "
-                "a reload that is forced, or a restart, would do it"
+                "pybal reload --force, or a restart, would do it"
             )
     return ""
 

@@ -208,10 +208,13 @@ class Reload:
         self._configuration = replace(self._configuration, digest=loaded.digest, loaded_at=running.clock.seconds())
         if running.announcing:
             running.announcing.reconfigure(settings, _new(plan.steps))
-        running.settled(settings)
+        if not plan.empty:
+            running.settled(settings)
         await running.listening.close(besides=settings.instrumentation)
         await self._remove([step for step in plan.steps if step.verb is Verb.REMOVE])
-        self._log.info("reloaded", system="reload")
+        kept = sum(step.verb is Verb.KEEP for step in plan.steps)
+        text = f"reloaded, {kept} of {len(settings.services)} services kept as they are"
+        self._log.info("{text}", text=text, system="reload")
 
     def _verified(self, service: Service) -> bool:
         intent = self._running.reconciler.intent(key_of(service))
