@@ -92,8 +92,11 @@ class Etcd3:
 
     def full_reads(self) -> int:
         """Return how often all has been asked for."""
-        reads = [asked for asked in self._forwarder.asked if asked.startswith(b"POST /v3/kv/range")]
-        return sum(b"min_mod_revision" not in asked for asked in reads)
+        return sum(b"min_mod_revision" not in read for read in self.asked("/v3/kv/range"))
+
+    def asked(self, path: str) -> Sequence[bytes]:
+        """Return all requests for a path."""
+        return [asked for asked in self._forwarder.asked if asked.startswith(f"POST {path} ".encode())]
 
     def settle(self) -> None:
         # A probe, its time-out, that of a read, and the pause after it.

@@ -126,6 +126,13 @@ def test_a_member_that_was_followed_and_comes_back_at_once_is_no_news(rig: Rig) 
     assert (rig.lists, rig.errors) == ([ONE, rig.harness.heard(OTHER)], [])
 
 
+def test_a_watch_ends_where_there_is_no_leader(rig: Rig) -> None:
+    """Without this line a member that is cut off from the others is silent (etcd: clientv3.WithRequireLeader)."""
+    rig.start()
+    (watch,) = rig.harness.asked("/v3/watch")
+    assert b"\r\nGrpc-Metadata-hasleader: true\r\n" in watch
+
+
 def test_what_the_watch_loses_is_counted_and_read(rig: Rig) -> None:
     rig.start()
     rig.harness.lose_changes()
