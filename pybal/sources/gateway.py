@@ -26,8 +26,6 @@ from pybal.sources.base import SourceError, Trouble
 
 _LONGEST_SHOWN = 120
 
-#: The codes of gRPC for those whom etcd does not let in, or does not know any more.
-_DENIED = frozenset((7, 16))
 #: What etcd says where it has no user for a request: the last two of a token.
 _NO_USER = "user name is empty"
 _INVALID = ("invalid auth token", "revision of auth store is old")
@@ -143,7 +141,7 @@ def refused(status: int, body: bytes) -> SourceError:
         document = _object(body)
     except SourceError:
         return SourceError(f"HTTP {status}, wanted 200", Trouble.DENIED if status in (401, 403) else Trouble.FAILED)
-    said, code = _said(document), document.get("code")
+    said = _said(document)
     if _NO_USER in said:
         # Through the gateway etcd does not take the name in a client certificate for that of a user.
         return TokenInvalid(
@@ -152,7 +150,7 @@ def refused(status: int, body: bytes) -> SourceError:
     text = f"HTTP {status} ({said}), wanted 200"
     if any(invalid in said for invalid in _INVALID):
         return TokenInvalid(text, Trouble.DENIED)
-    denied = code in _DENIED or status in (401, 403) or "authentication failed" in said
+    denied = status in (401, 403) or "authentication failed" in said
     return SourceError(text, Trouble.DENIED if denied else Trouble.FAILED)
 
 

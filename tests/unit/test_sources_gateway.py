@@ -63,6 +63,9 @@ def test_a_range_without_keys_has_neither_keys_nor_a_count() -> None:
         b'{%s,"kvs":[1]}' % HEADER,
         b'{%s,"kvs":[{"key":"?","mod_revision":"1"}]}' % HEADER,
         b'{%s,"kvs":[{"key":"L3AvYQ=="}]}' % HEADER,
+        b'{%s,"kvs":[{"key":"L3AvYQ==","mod_revision":"1","value":"?"}]}' % HEADER,
+        '{%s,"count":"\u0663"}'.encode() % HEADER,
+        b'{%s,"count":"%s"}' % (HEADER, b"9" * 21),
         b"[" * 100_000,
     ],
 )
