@@ -264,3 +264,36 @@ def test_two_changes_of_a_prefix_at_a_time_would_have_to_be_repaired() -> None:
     )
     with pytest.raises(AssertionError):
         broken()
+
+
+def test_what_exabgp_sends_by_itself_in_a_new_session_is_not_told() -> None:
+    vip = Announcement(ip_address("10.0.0.1"), 10)
+    adj = established(vip)
+    adj.announced(vip)
+    adj.down()
+    adj.up(1.0)
+    assert list(adj.due(1.0, 1)) == []
+
+
+def test_a_new_session_forgets_what_was_wrong_in_the_last_one() -> None:
+    vip = Announcement(ip_address("10.0.0.1"), 10)
+    adj = established(vip)
+    adj.verify(2.0)
+    assert adj.attempts == {vip.prefix: 1}
+    adj.down()
+    assert adj.attempts == {}
+    adj.up(3.0)
+    adj.refuse(Change(vip.prefix, vip))
+    assert adj.refused == {vip.prefix: vip}
+    adj.down()
+    adj.up(4.0)
+    assert list(adj.due(4.0, 1)) == [Change(vip.prefix, vip)]
+
+
+def established(vip: Announcement) -> Adj:
+    """Return one that has told ExaBGP of a VIP."""
+    adj = Adj()
+    adj.up(0.0)
+    adj.want({vip.prefix: vip})
+    assert list(adj.due(0.0, 1)) == [Change(vip.prefix, vip)]
+    return adj

@@ -115,6 +115,10 @@ def test_servers_without_an_address_yet_are_waited_for_too() -> None:
     assert History().told(0.0, Standing(pool, True)) == "first-checks (web: 1 of 2 servers unknown)"
 
 
+def test_servers_that_are_pooled_only_once_checked_are_waited_for() -> None:
+    assert History().told(0.0, Standing(fresh("ab", 0.0), True)) == "first-checks (web: 2 of 2 servers unknown)"
+
+
 def test_disabled_servers_and_names_without_an_address_are_not_waited_for() -> None:
     pool = after(Pool(service()), listed("ab", off("c")), resolved("a"), up("a"))
     nowhere = replace(pool.servers["b"], nowhere=True)
