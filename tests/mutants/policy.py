@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One replacement. ``survives`` explains why no test can notice it; empty if one has to."""
-
-    name: str
-    old: str
-    new: str
-    survives: str = ""
-
+from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     # The events

@@ -1,8 +1,8 @@
-"""Breaks the policy in every way of :mod:`tests.mutants.policy`, one at a time, and prints which tests notice.
+"""Breaks the policy and the announcements in every way of the lists beside this, one at a time; prints which tests notice.
 
-``python -m tests.mutants.run [WORDS]`` runs all mutants, or those whose names contain the words. Each is made in a
-copy, and both suites run against it: the unit tests, and the property suite by itself. Exits 1 if a mutant survives
-both without an explanation, is killed though an explanation says that it cannot be, or does not apply any more.
+``python -m tests.mutants.run [WORDS]`` runs all mutants, or those whose names, or modules, contain the words. Each is made in a
+copy, and both suites of its module run against it: the unit tests, and the property suite by itself. Exits 1 if a mutant
+survives both without an explanation, is killed though an explanation says that it cannot be, or does not apply any more.
 """
 
 from __future__ import annotations
@@ -12,45 +12,81 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.mutants.policy import MUTANTS
+from tests.mutants import announce, policy
+from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
-TARGET = Path("pybal/policy.py")
-COPIED = ("pyproject.toml", "tests/pools.py", "tests/mutants/profile.py")
-SUITES = {
-    "unit": ("tests/unit/test_policy*.py", "tests/unit/test_model*.py"),
-    "property": ("tests/property/*policy*.py",),
-}
+COPIED = ("pyproject.toml", "tests/mutants/profile.py")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A module, its mutants, the patterns of its two suites, and what else these import."""
+
+    path: Path
+    mutants: Sequence[Mutant]
+    suites: Mapping[str, Sequence[str]]
+    copied: Sequence[str]
+
+
+TARGETS = (
+    Target(
+        Path("pybal/policy.py"),
+        policy.MUTANTS,
+        {
+            "unit": ("tests/unit/test_policy*.py", "tests/unit/test_model*.py"),
+            "property": ("tests/property/*policy*.py",),
+        },
+        ("tests/pools.py",),
+    ),
+    Target(
+        Path("pybal/bgp/announce.py"),
+        announce.MUTANTS,
+        {
+            "unit": ("tests/unit/test_bgp_announce.py",),
+            "property": ("tests/property/test_bgp_announce_machine.py",),
+        },
+        ("tests/pools.py",),
+    ),
+)
 #: A suite takes seconds; a mutant that takes longer than this goes round in circles, and counts as noticed.
 DEADLINE = 180.0
 
 
 def main(words: Sequence[str]) -> int:
-    """Run the mutants, print a table and a summary, return the exit code."""
+    """Run the mutants, print a table and a summary for each module, return the exit code."""
+    return max(examine(target, words) for target in TARGETS)
+
+
+def examine(target: Target, words: Sequence[str]) -> int:
+    """Run the mutants of one module."""
     began = time.monotonic()
-    source = (ROOT / TARGET).read_text()
-    if survived(source) != list(SUITES):
-        say("the tests fail on the policy as it is")
+    source = (ROOT / target.path).read_text()
+    named = [m for m in target.mutants if all(word in f"{target.path} {m.name}" for word in words)]
+    stale = [mutant.name for mutant in target.mutants if source.count(mutant.old) != 1]
+    chosen = [m for m in named if m.name not in stale]
+    if chosen and survived(target, source) != list(target.suites):
+        say(f"the tests fail on {target.path} as it is")
         return 1
-    stale = [mutant.name for mutant in MUTANTS if source.count(mutant.old) != 1]
-    chosen = [m for m in MUTANTS if m.name not in stale and all(word in m.name for word in words)]
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        results = dict(zip(chosen, workers.map(lambda m: survived(source.replace(m.old, m.new)), chosen), strict=True))
+        found = workers.map(lambda m: survived(target, source.replace(m.old, m.new)), chosen)
+        results = dict(zip(chosen, found, strict=True))
     for mutant, suites in results.items():
-        marks = "  ".join(f"{'-' if suite in suites else suite:8}" for suite in SUITES)
+        marks = "  ".join(f"{'-' if suite in suites else suite:8}" for suite in target.suites)
         say(f"{marks}  {mutant.name}" + (f" (survives: {mutant.survives})" if mutant.survives else ""))
-    alive = [mutant for mutant, suites in results.items() if len(suites) == len(SUITES)]
+    alive = [mutant for mutant, suites in results.items() if len(suites) == len(target.suites)]
     wrong = [m.name for m in chosen if (m in alive) != bool(m.survives)]
-    killed = {suite: sum(suite not in suites for suites in results.values()) for suite in SUITES}
+    killed = {suite: sum(suite not in suites for suites in results.values()) for suite in target.suites}
     say(
-        f"\n{len(chosen)} mutants, {len(chosen) - len(alive)} killed: {killed['unit']} by the unit tests, "
-        f"{killed['property']} by the property suite alone; {len(alive)} survive; {time.monotonic() - began:.0f} s"
+        f"\n{target.path}: {len(chosen)} mutants, {len(chosen) - len(alive)} killed: {killed['unit']} by the unit tests, "
+        f"{killed['property']} by the property suite alone; {len(alive)} survive; {time.monotonic() - began:.0f} s\n"
     )
     for title, names in (("not as explained", wrong), ("does not apply any more", stale)):
         for name in names:
@@ -62,17 +98,20 @@ def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def survived(source: str) -> list[str]:
-    """Return the suites that pass with ``source`` for the policy."""
+def survived(target: Target, source: str) -> list[str]:
+    """Return the suites that pass with ``source`` for the module."""
     with TemporaryDirectory(prefix="pybal-mutant-") as directory:
         copy = Path(directory)
         shutil.copytree(ROOT / "pybal", copy / "pybal", ignore=shutil.ignore_patterns("__pycache__"))
-        files = {suite: [path for glob in globs for path in sorted(ROOT.glob(glob))] for suite, globs in SUITES.items()}
-        for path in chain((ROOT / name for name in COPIED), *files.values()):
+        files = {
+            suite: [path for glob in globs for path in sorted(ROOT.glob(glob))]
+            for suite, globs in target.suites.items()
+        }
+        for path in chain((ROOT / name for name in (*COPIED, *target.copied)), *files.values()):
             (copy / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy / path.relative_to(ROOT))
-        (copy / TARGET).write_text(source)
-        return [suite for suite in SUITES if passes(copy, files[suite])]
+        (copy / target.path).write_text(source)
+        return [suite for suite in target.suites if passes(copy, files[suite])]
 
 
 def passes(copy: Path, files: Sequence[Path]) -> bool:
