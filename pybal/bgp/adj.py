@@ -43,6 +43,8 @@ class Change:
 class _Flight:
     new: Announcement | None
     deadline: float
+    before: Announcement | None = None
+    """What ExaBGP had been told before."""
 
 
 class Adj:
@@ -124,11 +126,14 @@ class Adj:
 
     def _tell(self, change: Change, now: float) -> None:
         delay = WIRE_SECONDS * 2 ** min(self.attempts.get(change.prefix, 0), MOST_DOUBLED)
-        self._flight[change.prefix] = _Flight(change.new, now + delay)
-        if change.new is None:
-            self._told.pop(change.prefix, None)
+        self._flight[change.prefix] = _Flight(change.new, now + delay, self._told.get(change.prefix))
+        self._knows(change.prefix, change.new)
+
+    def _knows(self, prefix: Prefix, told: Announcement | None) -> None:
+        if told is None:
+            self._told.pop(prefix, None)
         else:
-            self._told[change.prefix] = change.new
+            self._told[prefix] = told
 
     def announced(self, announcement: Announcement) -> None:
         """Take note that this went to the peer."""
@@ -155,12 +160,15 @@ class Adj:
         """Take note that ExaBGP answered a change with an error."""
         if not self.established:
             return
-        self._flight.pop(change.prefix, None)
-        self._told.pop(change.prefix, None)
+        flight = self._flight.pop(change.prefix, None)
+        # It still knows what it was told before, and the peer may hold that although we did not hear so.
+        self._knows(change.prefix, flight.before if flight and flight.new == change.new else change.old)
         if change.new is not None:
             self.refused[change.prefix] = change.new
         elif change.prefix in self.wire:
             self._stuck.add(change.prefix)
+        elif flight:
+            self._flight[change.prefix] = flight  # told again when it is late
         self._dirty[change.prefix] = None
 
     def verify(self, now: float) -> None:

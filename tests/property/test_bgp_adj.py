@@ -19,6 +19,8 @@ PREFIXES = 3
 ENOUGH = 200
 """Rounds of half a second within which everything is as wanted."""
 
+PREFIX = Announcement(ip_address("10.0.0.1"), 10).prefix
+
 goals = st.dictionaries(
     st.integers(1, PREFIXES), st.tuples(st.sampled_from((10, 20)), st.booleans()), max_size=PREFIXES
 ).map(
@@ -148,6 +150,24 @@ class Machine(RuleBasedStateMachine):
 
 Machine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 TestAdj = Machine.TestCase
+
+
+@pytest.mark.parametrize("later", [{}, {PREFIX: Announcement(ip_address("10.0.0.1"), 20)}], ids=["gone", "other"])
+def test_what_the_peer_may_hold_unheard_of_is_withdrawn_although_exabgp_refuses_once(
+    later: dict[Prefix, Announcement],
+) -> None:
+    machine = Machine()
+    machine.begin_a_session()
+    machine.want({PREFIX: Announcement(ip_address("10.0.0.1"), 10)})
+    machine.send_unheard()
+    machine.run()
+    machine.beat(4)
+    machine.want(later)
+    machine.tell(1)
+    machine.take(accept=False)
+    machine.run()
+    machine.want({})
+    machine.teardown()
 
 
 class Trusting(Adj):
