@@ -29,7 +29,8 @@ class GuardedSource:
     ``kept`` is the copy of the last good list, ``None`` where there is no place for one; ``wall`` is the clock on the
     wall, for display. ``errors`` counts what went wrong, once for each new reason, by :class:`Trouble`. ``stale`` tells
     that the kept copy serves; ``last_change`` is the monotonic time, in seconds, of the last list that was delivered.
-    ``before`` is the last list that was believed. ``former`` serves until this one delivers, as no kept copy then does; of the same place, its last list is the one before.
+    ``before`` is the last list that was believed. ``former`` serves until this one delivers, as no kept copy then does; of
+    the same place, its last list is the one before.
     """
 
     log = Logger()
@@ -122,9 +123,10 @@ class GuardedSource:
 
     def _take(self, members: tuple[Member, ...]) -> None:
         if members != self._members:
+            self._deliver(members)
+            # A list whose listener fails on it comes again.
             self._members = self.before = members
             self.last_change = self._clock.seconds()
-            self._deliver(members)
 
     def _remember(self) -> None:
         """Serve the kept list, if there is one and the source has said nothing yet."""

@@ -61,6 +61,22 @@ def test_a_refused_list_is_told_to_the_source_and_not_delivered(rig: Rig) -> Non
     assert rig.lists == [FOUR]
 
 
+def test_a_list_whose_listener_failed_is_delivered_again(rig: Rig) -> None:
+    taken: list[tuple[Member, ...]] = []
+
+    def fails_at_first(members: tuple[Member, ...]) -> None:
+        taken.append(members)
+        if len(taken) == 1:
+            raise RuntimeError("a bug")
+
+    rig.source.start(fails_at_first, lambda _error: None)
+    with pytest.raises(RuntimeError):
+        rig.played.listed((A, B))
+    rig.played.listed((A, B))
+    rig.played.listed((A, B))
+    assert taken == [(A, B), (A, B)]
+
+
 def test_what_goes_wrong_is_counted_by_its_kind(rig: Rig) -> None:
     rig.played.failed(SourceError("x", Trouble.DENIED))
     rig.played.failed(SourceError("y", Trouble.DENIED))
