@@ -24,7 +24,7 @@ def families(engine: Engine) -> Iterator[Family]:
     errors = [((("error", name),), count) for name, count in engine.local_errors.items()]
     yield Family("pybal_checks_local_errors_total", "counter", "What local resources refused", errors)
     yield Family("pybal_loop_lost_seconds_total", "counter", "How late the loop came in all", (((), engine.lost),))
-    wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lags()]
+    wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lateness.counts()]
     late = "Times the loop came to its checks, by how many seconds late: less than this, not less than the one before"
     yield Family("pybal_loop_wakes_total", "counter", late, wakes)
     cut_off = engine.cut_off

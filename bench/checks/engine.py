@@ -60,7 +60,7 @@ def main() -> None:
     reactor.run(installSignalHandlers=False)
     for reason, times in down.most_common(3):
         print(f"engine: went down {times} times: {reason}", file=sys.stderr)
-    print(f"lag {engine.lag(0.99)}")
+    print(f"lag {engine.lateness.quantile(0.99)}")
 
 
 if __name__ == "__main__":

@@ -17,8 +17,7 @@ import math
 import select
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
@@ -26,6 +25,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pybal.checks.lateness import Lateness
 from pybal.checks.places import Places
 from pybal.checks.result import Result
 from pybal.checks.schedule import TICK, Schedule, Seat, Timed
@@ -53,7 +53,6 @@ _ROUNDS = 4
 """How often more events are asked for before the reactor has its turn: it costs more than many of them."""
 _TICKS_PER_SECOND = round(1 / TICK)
 _COMPLAIN_SECONDS = 60.0
-_LAG_BUCKETS = 16
 
 
 class Reactor(Protocol):
@@ -88,7 +87,7 @@ class Engine:
     """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has such.
 
     Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
-    name of the errno, ``lost`` seconds by which the loop came too late; :meth:`lag` tells how late it comes.
+    name of the errno, ``lost`` seconds by which the loop came too late; ``lateness`` counts how late it comes.
     ``unheard`` are results in which nothing came from a server; ``heard_at`` is when something last did.
     ``sick`` tells when each trouble of our own was last met: results obtained in it are inconclusive. ``processes`` are the places for commands and ``follow_ups`` those for diagnoses, shared by all services.
     """
@@ -106,14 +105,13 @@ class Engine:
         self.cut_off = CutOff(tuple, SuspectSelf.OFF, lambda _text: None)
         self.in_flight = 0
         self.lost = 0.0
-        self.lag_max = 0.0
+        self.lateness = Lateness()
         self.local_errors: Counter[str] = Counter()
         self.sick: dict[str, float] = {}
         self.processes = Places(PROCESSES)
         self.follow_ups = Places(FOLLOW_UPS)
         self._answers = 0
         self._listener: Seat | None = None
-        self._lags = [0] * _LAG_BUCKETS
         self._complained: dict[str, float] = {}
         self._epoll: select.epoll | None = None
         self._fileno = -1
@@ -177,17 +175,6 @@ class Engine:
     def leave(self, seat: Seat) -> None:
         """Call it no more."""
         self._schedule.leave(seat)
-
-    def lag(self, quantile: float) -> float:
-        """Return by how many seconds at most the loop was late in such a share of all cases, to the next power of 2."""
-        reached = accumulate(self._lags)
-        wanted = quantile * sum(self._lags)
-        return next((1 << bucket for bucket, count in enumerate(reached) if count >= wanted), 0) / 1000
-
-    def lags(self) -> Iterator[tuple[float, int]]:
-        """Yield how often the loop was late by less than so many seconds, and not by less than the number before."""
-        for bucket, count in enumerate(self._lags):
-            yield (1 << bucket) / 1000 if bucket < _LAG_BUCKETS - 1 else math.inf, count
 
     # -- for checks
 
@@ -324,8 +311,7 @@ class Engine:
         """Add up how late the loop is against its next call, once."""
         lag = self.now - max(self._origin + self._call_tick * TICK, self._noted)
         self._noted = self.now
-        self.lag_max = max(self.lag_max, lag)
-        self._lags[min(int(max(lag, 0.0) * 1000).bit_length(), _LAG_BUCKETS - 1)] += 1
+        self.lateness.note(lag)
         if lag > LATE:
             self.lost += lag
             self.heard_at += lag  # nobody was to be heard meanwhile

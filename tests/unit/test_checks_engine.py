@@ -264,17 +264,16 @@ class TestLateness:
         assert engine.lost == 0
         reactor.advance(5)
         assert engine.lost == pytest.approx(4.5, abs=0.6)
-        assert engine.lag_max == engine.lost
-        assert engine.lag(0.5) == 0.001
-        assert engine.lag(1.0) >= 4
+        assert engine.lateness.quantile(0.5) == 0.001
+        assert engine.lateness.quantile(1.0) >= 4
 
     def test_how_late_it_came_how_often_is_told(self, reactor: Reactor, engine: Engine) -> None:
         engine.every(1, lambda: None)
         reactor.pass_time(5)
-        prompt = dict(engine.lags())[0.001]
+        prompt = dict(engine.lateness.counts())[0.001]
         reactor.advance(5)
         assert prompt > 0
-        assert {late: count for late, count in engine.lags() if count} == {0.001: prompt, 4.096: 1}
+        assert {late: count for late, count in engine.lateness.counts() if count} == {0.001: prompt, 4.096: 1}
 
     def test_what_arrived_while_the_loop_was_late_counts_before_deadlines_do(
         self, reactor: Reactor, engine: Engine
