@@ -99,17 +99,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(made, tmp_path)
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print what was measured, for whoever runs the guest."""
-
-    def say(text: str) -> None:
-        with capsys.disabled():
-            print(f"\nmeasured: {text}")  # noqa: T201  # to be seen
-
-    return say
-
-
 def test_no_client_notices_a_reload_whatever_changes(site: Site, say: Callable[[str], None]) -> None:
     client = site.lab.client
     with daemon(site.directory, endpoint=ENDPOINT) as process, ExitStack() as stack:
