@@ -15,8 +15,8 @@ _TOKEN_WITHOUT_HOST = re.compile(r"\b(k8s:/*).+", re.DOTALL | re.IGNORECASE)
 class Problem:
     """One thing that is wrong, or doubtful, in a configuration, and where.
 
-    ``section`` and ``option`` are empty where the problem is that of the whole file, line or section. ``found`` and
-    ``wanted`` are phrases; a value in them is quoted, shortened and without credentials.
+    ``line`` is 0 where it is not known. ``section`` and ``option`` are empty where the problem is that of the whole file,
+    line or section. ``found`` and ``wanted`` are phrases; a value in them is quoted, shortened and without credentials.
     """
 
     file: str
@@ -27,7 +27,7 @@ class Problem:
     wanted: str
 
     def __str__(self) -> str:
-        place = f"{self.file}:{self.line}:"
+        place = f"{self.file}:{self.line}:" if self.line else f"{self.file}:"
         if self.section:
             place += f" [{self.section}]"
         if self.option:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.configuration import ConfigurationFile
+from pybal.configuration import ConfigurationFile, unsupported
 
 SERVICE = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -60,3 +60,10 @@ def test_a_file_that_is_gone_has_no_digest_until_it_is_back(path: Path) -> None:
     assert file.digest() == ""
     path.write_text("")
     assert file.digest() == EMPTY
+
+
+def test_what_only_this_machine_lacks_is_told_without_a_line(path: Path) -> None:
+    path.write_text("[global]\ncontrol-group = no-such-group\n" + SERVICE)
+    (problem,) = unsupported(ConfigurationFile(str(path)).read().settings, "pybal.conf")
+    wanted = "pybal.conf: [global] control-group: found 'no-such-group', wanted a group of this machine"
+    assert str(problem) == wanted
