@@ -165,6 +165,7 @@ class Adj:
         self._knows(change.prefix, flight.before if flight and flight.new == change.new else change.old)
         if change.new is not None:
             self.refused[change.prefix] = change.new
+            self.attempts.pop(change.prefix, None)  # that is why it is not there
         elif change.prefix in self.wire:
             self._stuck.add(change.prefix)
         elif flight:

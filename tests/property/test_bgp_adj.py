@@ -170,6 +170,17 @@ def test_what_the_peer_may_hold_unheard_of_is_withdrawn_although_exabgp_refuses_
     machine.teardown()
 
 
+def test_what_was_late_and_then_refused_is_refused_only() -> None:
+    machine = Machine()
+    machine.begin_a_session()
+    machine.run()
+    machine.want({PREFIX: Announcement(ip_address("10.0.0.1"), 10)})
+    machine.tell(1)
+    machine.beat(4)
+    machine.take(accept=False)
+    machine.teardown()
+
+
 class Trusting(Adj):
     """The obvious way: what was told, and answered with ``done``, is taken to be on the wire."""
 
