@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXABGP42 := .venv-exabgp42
+# Tests wait more than they compute; the one that waits longest is the guest.
+WORKERS ?= 3
+PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: demo test quick lint mutants bench setup packages clean
 
@@ -26,10 +29,10 @@ demo: setup
 	$(BIN)/python etc/demo/demo.py
 
 test: packages setup $(EXABGP42)/.installed lint
-	$(BIN)/pytest
+	$(PYTEST)
 
 quick: setup lint
-	$(BIN)/pytest tests/unit tests/property
+	$(PYTEST) tests/unit tests/property
 
 lint: setup
 	$(BIN)/ruff format --check
