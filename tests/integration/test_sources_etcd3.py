@@ -192,7 +192,7 @@ def test_changes_of_which_etcd_knows_no_more_are_read(relay: Relay, one: Etcd, w
     async def story(read: Reading) -> None:
         await read.weight(3)
         watch.stop()
-        assert sum("/v3/watch" in request for request in relay.requests) == 2
+        await read.until(lambda: sum("/v3/watch" in request for request in relay.requests) == 2)
         await read.well()
 
     relay.asked = compact
