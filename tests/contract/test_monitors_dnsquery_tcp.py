@@ -169,8 +169,9 @@ class TestATruncatedAnswer:
                 else:
                     await world.until(lambda: server.streams if when == "asked by TCP" else server.queries)
                 monitor.stop()
+                before = list(world.reports)  # on a busy machine a former check may have timed out
                 await world.pause(0.05)
-                assert world.reports == []
+                assert world.reports == before
 
         run(main)
 
