@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from typing import Self
 
@@ -16,6 +17,7 @@ _READ = 65536
 _READS_AT_ONCE = 8
 
 
+@lru_cache(256)
 def keepalive(idle: int, interval: int, retries: int) -> Sequence[SocketOption]:
     """Return the options for keepalive probes after ``idle`` seconds of silence, lost after so many ``retries``."""
     return (

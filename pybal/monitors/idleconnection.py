@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import ceil
 from random import Random
 
 from pybal.backoff import Backoff
@@ -59,9 +60,20 @@ class IdleConnectionPlan:
         self.random = random
         self.lasting = max(settings.timeout_clean_reconnect, QUICKEST_RECONNECT)
         """Seconds after which a connection was no short one."""
-        self.options: Sequence[SocketOption] = ()
-        if settings.keepalive:
-            self.options = keepalive(settings.keepalive_idle, settings.keepalive_interval, settings.keepalive_retries)
+
+    def options(self) -> Sequence[SocketOption]:
+        """Return the options of one connection.
+
+        Its probes come somewhat sooner than the settings have it: Linux rounds these timers, to 2 s for one of 30 s, so the
+        probes of thousands of connections made together go out in one burst, which overflows a queue of packets, each
+        time at the expense of the same ones.
+        """
+        settings = self.settings
+        if not settings.keepalive:
+            return ()
+        idle = self.random.randint(ceil(settings.keepalive_idle / 2), settings.keepalive_idle)
+        interval = self.random.randint(ceil(settings.keepalive_interval * 0.8), settings.keepalive_interval)
+        return keepalive(idle, interval, settings.keepalive_retries)
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> IdleConnection:
         """Return a monitor of the server at this address; its host name is of no importance here."""
@@ -80,7 +92,7 @@ class IdleConnection(Record):
         super().__init__(report, fall=plan.settings.fall)
         self._plan = plan
         target = Target.of(address, plan.port)
-        self._connection = HeldConnection(plan.engine, target, plan.settings.timeout, self._done, plan.options)
+        self._connection = HeldConnection(plan.engine, target, plan.settings.timeout, self._done, plan.options())
         self._retries = Backoff(FIRST_RETRY, plan.settings.max_delay, plan.random)
         longest = max(plan.lasting, min(plan.lasting * LONGEST_CLEAN_PAUSE, plan.settings.max_delay))
         self._pauses = Backoff(plan.lasting, longest, plan.random)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 from itertools import pairwise
 from random import Random
@@ -11,6 +13,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks.check import Target
+from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection
 from pybal.checks.result import Phase
 from pybal.config.settings import IdleConnectionSettings
@@ -114,15 +117,15 @@ def test_a_close_that_comes_together_with_the_connection_is_noticed(
 
 class TestKeepalive:
     @pytest.mark.parametrize(
-        ("settings", "expected"),
+        ("settings", "first", "then", "lost"),
         [
-            (IDLE, (1, 10, 30, 3)),
-            (IdleConnectionSettings(keepalive_idle=2, keepalive_interval=1, keepalive_retries=5), (1, 2, 1, 5)),
-            (IdleConnectionSettings(keepalive=False), (0, 7200, 75, 9)),
+            (IDLE, range(5, 11), range(24, 31), 3),
+            (IdleConnectionSettings(keepalive_idle=2, keepalive_interval=1, keepalive_retries=5), (1, 2), (1,), 5),
+            (IdleConnectionSettings(keepalive=False), (7200,), (75,), 9),
         ],
     )
     def test_t119372_the_options_are_set_so_that_servers_gone_silently_are_noticed(
-        self, settings: IdleConnectionSettings, expected: tuple[int, ...]
+        self, settings: IdleConnectionSettings, first: Sequence[int], then: Sequence[int], lost: int
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
@@ -130,14 +133,21 @@ class TestKeepalive:
                 await world.report()
                 sock = open_socket(monitor)
                 tcp = socket.IPPROTO_TCP
-                assert expected == (
-                    sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
-                    sock.getsockopt(tcp, socket.TCP_KEEPIDLE),
-                    sock.getsockopt(tcp, socket.TCP_KEEPINTVL),
-                    sock.getsockopt(tcp, socket.TCP_KEEPCNT),
-                )
+                assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == settings.keepalive
+                assert sock.getsockopt(tcp, socket.TCP_KEEPIDLE) in first
+                assert sock.getsockopt(tcp, socket.TCP_KEEPINTVL) in then
+                assert sock.getsockopt(tcp, socket.TCP_KEEPCNT) == lost
 
         run(main)
+
+    def test_of_many_connections_they_do_not_probe_together(self) -> None:
+        """11,000 made within 6 s were all lost two minutes later: their probes overflowed net.core.netdev_max_backlog."""
+        service = Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr")
+        plan = IdleConnectionPlan(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
+        times = Counter((options[1][2], options[2][2]) for options in (plan.options() for _ in range(11_000)))
+        assert {first for first, _ in times} == set(range(5, 11))
+        assert {then for _, then in times} == set(range(24, 31))
+        assert max(times.values()) < 11_000 / 30
 
 
 @HURRY
