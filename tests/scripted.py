@@ -97,6 +97,10 @@ class Server:
         for peer in self.peers:
             if peer.transport.connected:
                 peer.transport.abortConnection()
+        await self.refuse()
+
+    async def refuse(self) -> None:
+        """Take no more connections; those that are there stay."""
         if self._listening is not None:
             stopped = self._listening.stopListening()
             assert stopped is not None

@@ -13,6 +13,9 @@ from pybal.checks.check import READABLE, Check, SocketOption, Target, cause_of
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, CheckFailed, Phase, Result
 
+UNANSWERED = "no answer to keepalive"
+"""The cause of an end that only the kernel's probes tell of."""
+
 _READ = 65536
 _READS_AT_ONCE = 8
 
@@ -104,5 +107,5 @@ class HeldConnection(Check):
         if self._phase is Phase.CONNECT:
             super()._errored(error)
             return
-        cause = "no answer to keepalive" if error.errno == errno.ETIMEDOUT else cause_of(error)
+        cause = UNANSWERED if error.errno == errno.ETIMEDOUT else cause_of(error)
         self._failed(CheckFailed(Phase.IDLE, f"connection lost: {cause}", cause))

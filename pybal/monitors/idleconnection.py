@@ -4,7 +4,8 @@
   begin anew with short ones only after a connection that lasted longer than the pause before it. While the pool is at
   its floor the pauses are short as well.
 * A server that closes the connection in order is not down: another connection is made, at once if this one lasted,
-  else after a pause that grows. Only if that fails is the server down.
+  else after a pause that grows. Only if that fails is the server down. So it is where keepalive probes got no answer: they
+  may have been lost on our side, those of many connections at once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from random import Random
 from pybal.backoff import Backoff
 from pybal.checks.check import SocketOption, Target
 from pybal.checks.engine import Engine
-from pybal.checks.idle import HeldConnection, keepalive
+from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.schedule import Seat
 from pybal.config.settings import IdleConnectionSettings
@@ -132,6 +133,9 @@ class IdleConnection(Record):
         elif result.cause == "closed":
             self._losses[_CLEAN] += 1
             self._closed(connection, result.duration)
+        elif result.cause == UNANSWERED:
+            self._losses[_UNCLEAN] += 1
+            connection.start()
         else:
             self._losses[_UNCLEAN] += 1
             if result.duration > max(self._plan.lasting, self._retries.following):

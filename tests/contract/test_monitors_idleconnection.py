@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections import Counter
 from collections.abc import Sequence
@@ -148,6 +149,42 @@ class TestKeepalive:
         assert {first for first, _ in times} == set(range(5, 11))
         assert {then for _, then in times} == set(range(24, 31))
         assert max(times.values()) < 11_000 / 30
+
+
+@HURRY
+class TestAConnectionWhoseProbesGotNoAnswer:
+    """The kernel's word for it is had from nobody but the kernel: here it is said in its place, of a real connection."""
+
+    @staticmethod
+    async def lose(world: World, monitor: Monitor) -> None:
+        lost = OSError(errno.ETIMEDOUT, "Connection timed out")
+        world.engine.soon(lambda: monitor._connection._errored(lost))  # type: ignore[attr-defined]
+        await world.until(lambda: counts(monitor, LOST) == {"ConnectionLost": 1})
+
+    def test_is_made_anew_and_the_server_stays_up(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(QUICK)
+                assert (await world.report()).up
+                await self.lose(world, monitor)
+                await world.until(lambda: monitor.up_results == 2)
+                assert [report.up for report in world.reports] == [True]
+                assert counts(monitor, FAILED) == {}
+
+        run(main)
+
+    def test_is_down_if_it_cannot_be_made_anew(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with World(reactor) as world:
+                monitor = world.monitor(QUICK)
+                assert (await world.report()).up
+                await world.until(lambda: world.server.peers)  # else it would be reset with the listening socket
+                await world.server.refuse()
+                await self.lose(world, monitor)
+                report = await world.report()
+                assert (report.up, report.reason) == (False, "connect: refused")
+
+        run(main)
 
 
 @HURRY
