@@ -25,9 +25,9 @@ from twisted.internet.task import LoopingCall
 from pybal.app import App
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings, SourceSettings
 from pybal.configuration import ConfigurationFile, Loaded
+from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
-from pybal.model import IPProtocol, Service
 from pybal.resolve import dns_lookup
 from pybal.systemd import Notifier
 

@@ -32,6 +32,8 @@ from pybal.configuration import ConfigurationFile, Loaded
 from pybal.control import commands
 from pybal.control.controls import Controls
 from pybal.control.listener import ControlSocket
+from pybal.core.isolation import Answer, CutOff
+from pybal.core.model import Alert, Service, Snapshot
 from pybal.doctor import judge
 from pybal.doctor.examination import Examination
 from pybal.doctor.finding import Finding
@@ -43,12 +45,10 @@ from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Alert, Service, Snapshot
 from pybal.parts import Parts
 from pybal.reload import Reload, Running
 from pybal.resolve import Lookup, Resolver
 from pybal.services import Services
-from pybal.silence import Answer, CutOff
 from pybal.status import ipvs as kernel
 from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pybal.checks.engine import Engine
-from pybal.model import Alert
+from pybal.core.model import Alert
 from pybal.status.metrics import Family
 from pybal.status.process import descriptors
 

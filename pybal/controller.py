@@ -1,6 +1,6 @@
 """One service: every fact goes through the policy, and three wanted sets come out.
 
-A fact (a list, an address, a report) becomes an event; :func:`pybal.policy.step` gives the new pool. From it follow what
+A fact (a list, an address, a report) becomes an event; :func:`pybal.core.policy.step` gives the new pool. From it follow what
 is logged, which names are followed, which monitors run, and what the kernel should hold.
 """
 
@@ -14,14 +14,14 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from pybal import history, policy
-from pybal.history import Decision
-from pybal.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
+from pybal.core import decision, policy
+from pybal.core.correlated import Suspicion, suspicions
+from pybal.core.decision import Decision
+from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
+from pybal.core.policy import Change, Kind
 from pybal.monitors.base import Monitor, Plan
-from pybal.policy import Change, Kind
 from pybal.resolve import Following, Resolver
 from pybal.sources.base import Source, SourceError
-from pybal.suspicion import Suspicion, suspicions
 
 #: How long a monitor may say nothing conclusive before it is an alert, in seconds: three intervals, but at least this.
 SILENCE = 30.0
@@ -77,7 +77,7 @@ class Controller:
     ) -> None:
         self.pool = Pool(service)
         self.could_not_depool = 0
-        self.decisions: deque[Decision] = deque(maxlen=history.KEPT)
+        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT)
         """The last ones, the oldest first."""
         self._source = source
         self._successor: Source | None = None

@@ -24,7 +24,7 @@ from pybal.config.settings import (
     Settings,
     SourceSettings,
 )
-from pybal.model import Service
+from pybal.core.model import Service
 from pybal.monitors.kinds import name_of
 
 _PREFIXES: Mapping[type, str] = {

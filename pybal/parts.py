@@ -9,7 +9,7 @@ from typing import Any
 
 from pybal.checks.engine import Engine
 from pybal.config.settings import MonitorSettings, ServiceSettings
-from pybal.model import Service
+from pybal.core.model import Service
 from pybal.monitors import kinds as monitors
 from pybal.monitors.base import Plan
 from pybal.monitors.shared import Sharing

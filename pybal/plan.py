@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from pybal import policy
 from pybal.config.settings import ServiceSettings, Settings
+from pybal.core import policy
+from pybal.core.model import Pool, Service
 from pybal.difference import restart_reasons, service_reasons
 from pybal.ipvs.model import Command, Entry, Op, Table, drained, entry, key_of
 from pybal.ipvs.plan import diff
-from pybal.model import Pool, Service
 from pybal.monitors.kinds import name_of, port_of
 
 Held = Callable[[Service], Entry | None]

@@ -24,11 +24,11 @@ from pybal.bgp.speaker import SpeakerError
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import Settings
 from pybal.configuration import Loaded, unsupported
+from pybal.core.model import Service
 from pybal.difference import announcement_reasons, general_reasons, peer_reasons
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Service
 from pybal.plan import Outcome, Plan, Step, Verb
 from pybal.services import Prepared, Services
 from pybal.status.listening import Listening

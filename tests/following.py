@@ -13,7 +13,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError
 from pybal.sources.etcd2 import THREAD, Etcd2Source
 from pybal.sources.etcd2watch import Times

@@ -35,12 +35,12 @@ from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
 from pybal.config.settings import PeerSettings, Settings
 from pybal.configuration import ConfigurationFile
+from pybal.core.model import Alert, Member, Pool, Report, Snapshot
 from pybal.difference import announcement_reasons, peer_reasons
 from pybal.ipvs.audit import Drift, Findings
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import entry, key_of
-from pybal.model import Alert, Member, Pool, Report, Snapshot
 from pybal.monitors.base import Monitor, Sample
 from pybal.monitors.kinds import NAMES, prepare
 from pybal.plan import Plan, Verb

@@ -9,8 +9,8 @@ from functools import reduce
 from ipaddress import IPv4Address
 from typing import Any
 
-from pybal.model import Address, IPProtocol, Member, Placement, Pool, Report, Service
-from pybal.policy import Event, Listed, Reported, Resolved, step
+from pybal.core.model import Address, IPProtocol, Member, Placement, Pool, Report, Service
+from pybal.core.policy import Event, Listed, Reported, Resolved, step
 
 M = "ProxyFetch"
 N = "IdleConnection"

@@ -23,11 +23,11 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.configuration import Loaded
+from pybal.core.model import Address, IPProtocol, Member, Report, Service
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconcile import Reconciler
 from pybal.ipvs.render import operation
-from pybal.model import Address, IPProtocol, Member, Report, Service
 from pybal.monitors.base import Monitor, Past, Plan, Sample
 from pybal.monitors.kinds import name_of
 from pybal.plan import Outcome

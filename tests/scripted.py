@@ -27,7 +27,7 @@ from pybal.config.settings import (
     RunCommandSettings,
     UDPSettings,
 )
-from pybal.model import IPProtocol, Report, Service
+from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, Plan
 from pybal.monitors.kinds import prepare
 from pybal.monitors.shared import Sharing

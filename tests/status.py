@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.history import Decision
+from pybal.core.decision import Decision
+from pybal.core.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.ipvs.audit import Findings
-from pybal.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.monitors.base import Monitor, Past, Sample
 from pybal.status.reload import Configuration
 from pybal.status.site import Status

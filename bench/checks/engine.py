@@ -21,7 +21,7 @@ from pybal.config.settings import (
     ProxyFetchSettings,
     TCPConnectSettings,
 )
-from pybal.model import IPProtocol, Report, Service
+from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.kinds import prepare
 
 

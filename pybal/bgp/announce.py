@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from pybal import policy
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
-from pybal.model import Address, Health, Pool
+from pybal.core import policy
+from pybal.core.model import Address, Health, Pool
 
 #: For how long enough servers must have been serving before a service that had too few is fit again, in seconds.
 RETURN = 30.0

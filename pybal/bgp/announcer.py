@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from pybal.bgp.announce import Drain, Memory, Standing, Verdict, announced, decide
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings
-from pybal.model import Address
+from pybal.core.model import Address
 
 
 class Speaks(Protocol):

@@ -13,7 +13,7 @@ from pybal.bgp.announcer import Announcer, Speaks
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
-from pybal.model import Address, Alert, Pool, Service
+from pybal.core.model import Address, Alert, Pool, Service
 
 
 class Sessions(Speaks, Protocol):

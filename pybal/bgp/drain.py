@@ -17,7 +17,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from pybal.bgp.announce import Drain
-from pybal.model import Address
+from pybal.core.model import Address
 
 VERSION = 1
 _KEYS = frozenset(("vip", "by", "reason"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from pybal.bgp.model import Announcement, Prefix, SessionState
 from pybal.bgp.notification import words
-from pybal.model import Address
+from pybal.core.model import Address
 
 LONGEST_LINE = 1 << 20
 """Bytes beyond which a line is not read: 1,000 prefixes in one update take 30 kB."""

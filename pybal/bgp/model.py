@@ -8,7 +8,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from pybal.config.settings import PeerSettings
-from pybal.model import Address
+from pybal.core.model import Address
 
 Prefix = IPv4Network | IPv6Network
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, PeerSettings
-from pybal.model import Address
+from pybal.core.model import Address
 
 PROCESS = "pybal"
 GRACEFUL_SHUTDOWN = "65535:0"

@@ -25,7 +25,7 @@ from pybal.bgp.exabgp import ExaBGP, Process, user
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
-from pybal.model import Address, Alert
+from pybal.core.model import Address, Alert
 
 ALONE_SECONDS = 15.0
 """Without any session for this long ExaBGP is begun anew: its own pauses grow to a minute, and nothing is lost."""

@@ -29,7 +29,7 @@ from typing import NamedTuple, Self
 
 from pybal.checks.engine import FROZEN, Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result, span
-from pybal.model import Address
+from pybal.core.model import Address
 
 BAD = select.EPOLLERR | select.EPOLLHUP
 READABLE = select.EPOLLIN | select.EPOLLRDHUP | BAD

@@ -7,7 +7,7 @@ further down the same batch.
 
 The engine also knows when not to be believed. What local resources refuse is counted by the name of the errno, and
 all time by which the loop came too late is added up in ``lost``: a check that failed while much was lost proves
-nothing. Nor does one that heard nothing while nobody at all was heard: see :mod:`pybal.silence`.
+nothing. Nor does one that heard nothing while nobody at all was heard: see :mod:`pybal.core.isolation`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from pybal.checks.lateness import Lateness
 from pybal.checks.places import Places
 from pybal.checks.result import Result
 from pybal.checks.schedule import TICK, Schedule, Seat, Timed
-from pybal.model import SuspectSelf
-from pybal.silence import SHORTEST, CutOff
+from pybal.core.isolation import SHORTEST, CutOff
+from pybal.core.model import SuspectSelf
 
 LATE = 0.1
 """Seconds by which the loop may be late before that counts as lost time."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pybal.config.options import Options
 from pybal.config.peers import peer_places
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
-from pybal.model import Address, IPProtocol
+from pybal.core.model import Address, IPProtocol
 
 Place = tuple[Options, ServiceSettings]
 """A service, and where it is written."""

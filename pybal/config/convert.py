@@ -15,7 +15,7 @@ from typing import TypeVar
 from pybal.config.errors import Unwanted, shown
 from pybal.config.literals import Kind, is_literal, items, unescaped
 from pybal.config.settings import Least, ServerField
-from pybal.model import Address
+from pybal.core.model import Address
 
 T = TypeVar("T")
 A = TypeVar("A", IPv4Address, IPv6Address)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pybal.config.errors import masked
 from pybal.config.settings import ServiceSettings, Settings
-from pybal.model import Address
+from pybal.core.model import Address
 
 
 def describe(settings: Settings) -> str:

@@ -32,7 +32,7 @@ from pybal.config.settings import (
     Settings,
     VIPPolicy,
 )
-from pybal.model import Address, SuspectSelf
+from pybal.core.model import Address, SuspectSelf
 
 _LONGEST_SOCKET_PATH = 107  # unix(7): sun_path, with the NUL at its end
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))

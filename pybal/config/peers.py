@@ -22,7 +22,7 @@ from pybal.config.convert import (
 from pybal.config.errors import Unwanted, shown
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import PeerSettings
-from pybal.model import Address
+from pybal.core.model import Address
 
 ADDRESS = "bgp-peer-address"
 MOST_COMMUNITIES = 64

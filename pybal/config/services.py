@@ -28,7 +28,7 @@ from pybal.config.general import vip_policy
 from pybal.config.kinds import KINDS, MONITOR_OPTIONS
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import BGPSettings, ProxyFetchSettings, ServiceSettings, SourceSettings, VIPPolicy
-from pybal.model import IPProtocol, Service, SuspectCheck
+from pybal.core.model import IPProtocol, Service, SuspectCheck
 
 _protocol = choice(*IPProtocol)
 _scheduler = choice(*SCHEDULERS)

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from math import ceil
 
 from pybal.config.pattern import Pattern
-from pybal.model import Address, Service, SuspectSelf
+from pybal.core.model import Address, Service, SuspectSelf
 
 MOST_BODY = 64 * 1024 * 1024
 """Bytes of an HTTP response's body beyond which no server is believed."""

@@ -8,7 +8,7 @@ from pybal.config.convert import address, hostname, optional_text, texts, words
 from pybal.config.errors import Unwanted, shown
 from pybal.config.expression import PatternError
 from pybal.config.pattern import Pattern
-from pybal.model import Address
+from pybal.core.model import Address
 
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~]*)")

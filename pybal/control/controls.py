@@ -11,10 +11,10 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.bgp.announcing import Announcing
 from pybal.config.settings import Settings
 from pybal.configuration import ConfigurationFile
+from pybal.core.model import Snapshot
 from pybal.freeze import Freezer
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Snapshot
 from pybal.plan import Outcome, Plan
 from pybal.status.bgp import BGP
 

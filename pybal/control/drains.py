@@ -12,7 +12,7 @@ from pybal.control.controls import Controls
 from pybal.control.listener import Caller
 from pybal.control.overview import drain_document, prefix
 from pybal.control.wire import DONE, FAILED, Answer, Request, RequestError
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.status.bgp import vip_json, vip_line
 
 ALL = "all"

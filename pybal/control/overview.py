@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pybal.bgp.announce import Drain, Verdict
+from pybal.core.model import Address, Alert, Pool, Snapshot
 from pybal.freeze import Frozen
-from pybal.model import Address, Alert, Pool, Snapshot
 from pybal.status.bgp import BGP
 from pybal.status.v1 import alerts, level
 from pybal.status.views import JSON, Tally, tally

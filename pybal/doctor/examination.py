@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from pybal.core.model import Alert
 from pybal.doctor.finding import Finding, Grade, to_mend
-from pybal.model import Alert
 
 INTERVAL = 60.0
 """Seconds from one look to the next."""

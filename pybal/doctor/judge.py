@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pybal.config.settings import IPVSBackend, Settings
+from pybal.core.model import Address, IPProtocol
 from pybal.doctor.finding import Finding, Grade
 from pybal.doctor.host import Host, Local, Module
-from pybal.model import Address, IPProtocol
 
 EXPIRE, REUSE = "net.ipv4.vs.expire_nodest_conn", "net.ipv4.vs.conn_reuse_mode"
 SLOPPY, TRACK = "net.ipv4.vs.sloppy_tcp", "net.ipv4.vs.conntrack"

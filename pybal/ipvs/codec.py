@@ -38,6 +38,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 
+from pybal.core.model import Address
 from pybal.ipvs.framing import attribute, attributes
 from pybal.ipvs.model import (
     MAX_U32,
@@ -55,7 +56,6 @@ from pybal.ipvs.model import (
     ServiceKey,
     Tunnel,
 )
-from pybal.model import Address
 
 AF_INET, AF_INET6 = 2, 10
 SERVICE, DESTINATION = 1, 2  # what the attributes of a request are

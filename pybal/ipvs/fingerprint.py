@@ -9,9 +9,9 @@ from __future__ import annotations
 from hashlib import sha256
 from types import MappingProxyType
 
+from pybal.core.model import Service
 from pybal.ipvs.model import Entry
 from pybal.ipvs.render import lines
-from pybal.model import Service
 
 LENGTH = 12
 

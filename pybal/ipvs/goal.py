@@ -7,8 +7,8 @@ from math import inf
 
 from twisted.internet.interfaces import IDelayedCall
 
+from pybal.core.model import Service
 from pybal.ipvs.model import Entry, drained
-from pybal.model import Service
 
 FIRST_DELAY = 1.0
 

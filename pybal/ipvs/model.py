@@ -1,7 +1,7 @@
 """The kernel's IPVS table as values: services, their destinations, and the operations that change them.
 
 Pure. The numbers are those of linux/ip_vs.h. A *service* here is IPVS's virtual service and a *destination* its entry
-for a server. :func:`entry` makes both from what :mod:`pybal.model` calls a service and from the addresses wanted for it.
+for a server. :func:`entry` makes both from what :mod:`pybal.core.model` calls a service and from the addresses wanted for it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address
 from types import MappingProxyType
 
-from pybal.model import Address, IPProtocol
-from pybal.model import Service as Configured
+from pybal.core.model import Address, IPProtocol
+from pybal.core.model import Service as Configured
 
 TCP, UDP, SCTP = 6, 17, 132
 MAX_U32 = 2**32 - 1

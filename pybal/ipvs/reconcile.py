@@ -21,13 +21,13 @@ from math import inf
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from pybal.core.model import Address, Alert, Service
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.goal import FIRST_DELAY, Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.plan import diff, split
 from pybal.ipvs.render import failure, operation, place
-from pybal.model import Address, Alert, Service
 
 ROUNDS = 3
 LONGEST_DELAY = 15.0

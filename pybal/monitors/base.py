@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pybal.checks.result import Result
-from pybal.model import Address, Report
+from pybal.core.model import Address, Report
 
 
 @dataclass(frozen=True, slots=True)

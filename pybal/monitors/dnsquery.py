@@ -16,7 +16,7 @@ from pybal.checks.dnswire import Question, RecordType, question
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import DNSQuerySettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps
 from pybal.monitors.turns import InTurns

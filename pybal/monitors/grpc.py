@@ -17,7 +17,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.grpc import PROTOCOL, GRPCCheck
 from pybal.checks.result import Result
 from pybal.config.settings import GRPCSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.diagnosis import tcp_only
 from pybal.monitors.periodic import Periodic
 

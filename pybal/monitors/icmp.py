@@ -10,7 +10,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.icmp import ICMPCheck
 from pybal.checks.result import Result
 from pybal.config.settings import ICMPSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.periodic import Periodic
 
 

@@ -21,7 +21,7 @@ from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.schedule import Seat
 from pybal.config.settings import IdleConnectionSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.record import Record
 

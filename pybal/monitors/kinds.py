@@ -29,7 +29,7 @@ from pybal.config.settings import (
     TLSSettings,
     UDPSettings,
 )
-from pybal.model import Service
+from pybal.core.model import Service
 from pybal.monitors.base import Plan
 from pybal.monitors.dnsquery import DNSQueryPlan
 from pybal.monitors.grpc import GRPCPlan

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, Told
 from pybal.monitors.turns import InTurns, Paced

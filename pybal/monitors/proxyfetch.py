@@ -20,7 +20,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import ProxyFetchSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
 from pybal.monitors.turns import InTurns

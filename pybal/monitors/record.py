@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.base import Past
 from pybal.monitors.recent import Recent
 

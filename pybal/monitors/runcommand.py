@@ -16,7 +16,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.output import lines
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import RunCommandSettings, ServerField
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.turns import InTurns
 

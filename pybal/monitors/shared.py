@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from pybal.checks.engine import Engine
 from pybal.checks.schedule import Seat
 from pybal.config.settings import MonitorSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Monitor, Past, Plan, Sample
 from pybal.monitors.kinds import port_of
 

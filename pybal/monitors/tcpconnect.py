@@ -10,7 +10,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.result import Result
 from pybal.checks.tcpconnect import ExpectCheck
 from pybal.config.settings import TCPConnectSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.periodic import Periodic
 
 

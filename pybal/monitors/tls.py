@@ -19,7 +19,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.result import Result
 from pybal.checks.tlshandshake import TLSCheck
 from pybal.config.settings import TLSSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import tcp_only
 from pybal.monitors.periodic import Periodic

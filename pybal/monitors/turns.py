@@ -10,7 +10,7 @@ from typing import Protocol
 from pybal.checks.engine import Engine
 from pybal.checks.schedule import Seat
 from pybal.config.settings import Rhythm
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.record import Record
 
 

@@ -17,7 +17,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, PASSED, Result
 from pybal.checks.udp import UDPCheck
 from pybal.config.settings import UDPSettings
-from pybal.model import Address, Report, Service
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.turns import InTurns
 

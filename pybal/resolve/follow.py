@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from pybal.model import Address
+from pybal.core.model import Address
 
 #: How many lookups run at the same time.
 AT_ONCE = 64

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.names import dns
 
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.resolve.follow import Answer, Lookup, LookupFailed
 from pybal.resolve.servers import NameServers, Parsed
 

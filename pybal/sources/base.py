@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
-from pybal.model import Member
+from pybal.core.model import Member
 
 
 class Trouble(StrEnum):

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.entry import Entry, Refused, integer, member, shown
 from pybal.sources.text import Listing
 

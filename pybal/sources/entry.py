@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from pybal.model import Member
+from pybal.core.model import Member
 
 #: IPVS keeps weights in an ``int``.
 HIGHEST_WEIGHT = 2**31 - 1

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve import LookupFailed, dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.sources import trust

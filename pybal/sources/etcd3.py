@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.sources.base import SourceError, Trouble

@@ -16,7 +16,7 @@ from random import Random
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.text import Listing, parse, summary
 

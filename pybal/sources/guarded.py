@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError, Trouble
 from pybal.sources.guard import guarded
 from pybal.sources.kept import Kept, Memory

@@ -28,7 +28,7 @@ from pybal.backoff import Backoff
 from pybal.checks.http import Response, host_of, target_of
 from pybal.config.errors import masked, shown
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve import Lookup, dns_lookup
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization

@@ -22,7 +22,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.resolve import Lookup, LookupFailed
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.httpconnection import Answer, Connection, Connections, Gone, Listener

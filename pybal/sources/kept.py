@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pybal.config.errors import masked
-from pybal.model import Member
+from pybal.core.model import Member
 
 VERSION = 1
 LARGEST = 4 * 2**20

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from pybal.backoff import Backoff
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve import Lookup, dns_lookup
 from pybal.sources import nodes
 from pybal.sources.base import SourceError, Trouble

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.entry import Entry, Refused, integer, member, shown
 from pybal.sources.text import Listing

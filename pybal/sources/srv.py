@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from pybal.backoff import Backoff
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve.servers import NameServers, Unanswered
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.srvrecords import Record, listing

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import yamltext
 from pybal.sources.base import SourceError
 from pybal.sources.entry import Entry, Refused, integer, member, shown

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.text import Listing, summary
 

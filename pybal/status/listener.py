@@ -32,7 +32,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.status.site import Answer, Status
 
 #: Seconds in which a request's head must be there, a connection may idle, and an answer in pieces must be taken.

@@ -9,7 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
 from pybal.config.settings import InstrumentationSettings
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.status.listener import StatusFactory, listen
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Literal, TypeVar
 
-from pybal.model import Snapshot
+from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor
 from pybal.status.views import Tally, tally
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from pybal.checks.result import PASSED, span
-from pybal.history import Clocks, Decision
-from pybal.model import Pool, Server
+from pybal.core.decision import Clocks, Decision
+from pybal.core.model import Pool, Server
 from pybal.monitors.base import Monitor, Past
 from pybal.status.views import JSON
 

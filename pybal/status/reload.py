@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pybal.history import Clocks
+from pybal.core.decision import Clocks
+from pybal.core.model import Alert
 from pybal.ipvs.model import Op
 from pybal.ipvs.render import operation
-from pybal.model import Alert
 from pybal.plan import Outcome, Plan, Step, Verb
 from pybal.status.metrics import Family
 from pybal.status.views import JSON

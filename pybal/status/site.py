@@ -13,9 +13,9 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.history import Clocks, Decision
+from pybal.core.decision import Clocks, Decision
+from pybal.core.model import Pool, Snapshot
 from pybal.ipvs.audit import Findings
-from pybal.model import Pool, Snapshot
 from pybal.monitors.base import Monitor
 from pybal.status import bgp as announcing
 from pybal.status import ipvs as kernel

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from pybal.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
-from pybal.policy import arithmetic, too_small
+from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
+from pybal.core.policy import arithmetic, too_small
 from pybal.status.views import JSON, Level, pooled_down, tally
 
 POOLED_DOWN = "pooled-down"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pybal.model import Health, Placement, Pool, Server, Snapshot
-from pybal.policy import can_depool, floor, serving, too_small
+from pybal.core.model import Health, Placement, Pool, Server, Snapshot
+from pybal.core.policy import can_depool, floor, serving, too_small
 
 NOT_FOUND = "The desired url was not found"
 

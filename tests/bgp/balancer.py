@@ -28,7 +28,7 @@ from zope.interface import implementer
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
-from pybal.model import Address
+from pybal.core.model import Address
 from tests.kernel import namespace
 from tests.reactor import run
 

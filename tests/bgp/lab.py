@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from pybal.model import Address
+from pybal.core.model import Address
 from tests.bgp.bird import Bird
 from tests.bgp.frr import Frr
 from tests.bgp.gobgp import Gobgp

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from pybal.bgp.model import Prefix
-from pybal.model import Address
+from pybal.core.model import Address
 from tests.daemon import wait_for
 from tests.kernel import namespace
 

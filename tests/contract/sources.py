@@ -8,7 +8,7 @@ from typing import Protocol
 
 from twisted.internet.task import Clock
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError
 from tests.contract.sources_etcd2 import Etcd2
 from tests.contract.sources_etcd3 import Etcd3

@@ -14,7 +14,7 @@ from random import Random
 from urllib.error import HTTPError
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Source
 from pybal.sources.etcd2 import THREAD, Etcd2Source
 from pybal.sources.etcd2watch import Times

@@ -16,7 +16,7 @@ from twisted.internet.protocol import ClientFactory, Protocol, ServerFactory, co
 from twisted.python.failure import Failure
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Source
 from pybal.sources.kinds import build
 from tests.reactor import SteppedReactor

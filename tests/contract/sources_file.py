@@ -14,7 +14,7 @@ from random import Random
 from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Source
 from pybal.sources.kinds import build
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.http import LONGEST_PAUSE, HTTPSource
 from pybal.sources.httpclient import TIMEOUT

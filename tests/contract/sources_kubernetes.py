@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import kubernetes
 from pybal.sources.guarded import GuardedSource
 from pybal.sources.kubernetes import LAST_RETRY, KubernetesSource

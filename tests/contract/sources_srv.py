@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.names import dns
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve.servers import TIMEOUT
 from pybal.sources.base import Source
 from pybal.sources.guarded import GuardedSource

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from pybal.model import Snapshot
+from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor, Sample
 from pybal.status.metrics import PIECE, Exposition, Family
 from pybal.status.process import process_families

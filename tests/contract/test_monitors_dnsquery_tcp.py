@@ -11,7 +11,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
 from pybal.config.settings import DNSQuerySettings
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from tests.nameserver import NameServer, Stream, answer, decoded, framed
 from tests.reactor import run

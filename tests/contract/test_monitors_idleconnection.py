@@ -18,7 +18,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection
 from pybal.checks.result import Phase
 from pybal.config.settings import IdleConnectionSettings
-from pybal.model import IPProtocol, Service
+from pybal.core.model import IPProtocol, Service
 from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
 from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionPlan

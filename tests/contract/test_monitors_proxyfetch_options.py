@@ -10,7 +10,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, Rhythm
-from pybal.model import Report
+from pybal.core.model import Report
 from tests.reactor import run
 from tests.scripted import Peer, World, saying
 

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from pybal.monitors.kinds import NAMES
 from pybal.monitors.shared import Sharing

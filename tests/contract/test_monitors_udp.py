@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import UDPSettings
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from tests.nameserver import NameServer
 from tests.reactor import run

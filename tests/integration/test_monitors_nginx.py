@@ -15,7 +15,7 @@ from pybal.checks.check import Target
 from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import PASSED, Result
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
-from pybal.model import Report
+from pybal.core.model import Report
 from tests.certificates import self_signed
 from tests.reactor import run
 from tests.scripted import Peer, World

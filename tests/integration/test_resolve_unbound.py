@@ -14,7 +14,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, servers
 from tests.reactor import run
 from tests.servers.process import Server, accepts, free_ports

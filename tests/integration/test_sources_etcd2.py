@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import Trouble
 from pybal.sources.etcd2watch import Times
 from tests.following import PATH, PLAIN, Reading, Stopwatch, put, reading

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from twisted.logger import capturedLogs, eventAsText
 
-from pybal.model import Member
+from pybal.core.model import Member
 from tests.following import PATH, Reading, Stopwatch, begun3, put3, reading3, say3
 from tests.servers.etcd import Cluster, Etcd, debian, etcd, newest
 from tests.servers.relay import Relay

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd3 import SPREAD, Etcd3Source
 from pybal.sources.etcd3watch import FULL

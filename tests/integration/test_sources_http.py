@@ -16,7 +16,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.http import FULL_READ, LONGEST_PAUSE, HTTPSource
 from pybal.sources.httpclient import LIFE

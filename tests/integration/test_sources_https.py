@@ -13,7 +13,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve import Answer, LookupFailed
 from pybal.sources.base import SourceError
 from pybal.sources.http import HTTPSource

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import kubernetes
 from tests.servers.kubernetes import SELECTOR, APIServer, node, status
 from tests.servers.kubernetes_reading import ABC, SILENCE, Reading

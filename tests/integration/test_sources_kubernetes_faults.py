@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import kubernetes
 from pybal.sources.base import Trouble
 from tests.servers.kubernetes import TOKEN, node, status

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.names import dns
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.resolve import servers
 from pybal.sources import srv
 from pybal.sources.base import SourceError, Trouble

@@ -23,7 +23,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
-from pybal.model import Address
+from pybal.core.model import Address
 from tests.daemon import WebServer
 from tests.kernel import namespace
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Key, Mark, Op, Table, entry, key_of
 from pybal.ipvs.model import Service as Virtual
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Address, IPProtocol, Service
 from tests.daemon import Daemon, daemon
 from tests.dying import DyingBackend, Fate
 

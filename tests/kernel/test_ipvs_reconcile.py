@@ -11,12 +11,12 @@ from random import Random
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconcile import Reconciler
 from pybal.ipvs.render import lines
-from pybal.model import Address, IPProtocol, Service
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh", ("mh-port",))
 SERVICES = (

@@ -11,11 +11,11 @@ from random import Random
 
 import pytest
 
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.model import Command, Destination, Op, Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.plan import diff
 from pybal.ipvs.render import lines, operation
-from pybal.model import Address, IPProtocol, Service
 from tests.daemon import Daemon, daemon, wait_for
 
 SERVICES = [Service(f"web{n}", IPProtocol.TCP, IPv4Address("10.2.1.1") + n, 80, "wrr") for n in range(4)]

@@ -10,12 +10,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import Command, Destination, Endpoint, Entry, Forward, Key, Op, Table, entry
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.plan import diff
 from pybal.ipvs.render import lines, operation
-from pybal.model import Address, IPProtocol, Service
 
 SERVICE = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 SERVICE6 = replace(SERVICE, vip=IPv6Address("fd00:2::1"))

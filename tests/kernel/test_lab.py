@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.model import entry
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.plan import diff
-from pybal.model import Address, IPProtocol, Service
 from tests.kernel.lab import VIP, VIP6, Lab, lab
 
 

@@ -1,4 +1,4 @@
-"""Ways to break the policy: exact replacements in pybal/policy.py, each with a name that says what it breaks."""
+"""Ways to break the policy: exact replacements in pybal/core/policy.py, each with a name that says what it breaks."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hypothesis
 
-import pybal.policy
+import pybal.core.policy
 
 hypothesis.settings.register_profile(
     "mutants",
@@ -18,5 +18,5 @@ hypothesis.settings.register_profile(
 
 
 def pytest_sessionstart() -> None:
-    tested = Path(pybal.policy.__file__)
+    tested = Path(pybal.core.policy.__file__)
     assert tested.is_relative_to(Path.cwd()), f"{tested} is tested, wanted the copy in {Path.cwd()}"

@@ -38,7 +38,7 @@ class Target:
 
 TARGETS = (
     Target(
-        Path("pybal/policy.py"),
+        Path("pybal/core/policy.py"),
         policy.MUTANTS,
         {
             "unit": ("tests/unit/test_policy*.py", "tests/unit/test_model*.py"),

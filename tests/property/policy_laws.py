@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from math import ceil
 
-from pybal.model import Address, Health, Member, Placement, Pool, Report, Server
-from pybal.policy import (
+from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server
+from pybal.core.policy import (
     Adopted,
     Event,
     Kind,

@@ -11,8 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pybal.bgp.announce import Decided, Drain, Memory, Standing, Verdict, Why, decide
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
-from pybal.model import Address, Health, Pool, Server
-from pybal.policy import Event, step, wanted
+from pybal.core.model import Address, Health, Pool, Server
+from pybal.core.policy import Event, step, wanted
 from tests.pools import after, down, fresh, healthy, listed, moved, off, resolved, service, up
 
 VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.internet.task import Clock
 
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Entry, Key, Mark, Op, ServiceKey, entry, key_of
 from pybal.ipvs.model import Service as Virtual
 from pybal.ipvs.plan import diff
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Address, IPProtocol, Service
 from tests.dying import DyingBackend, DyingLedger, Fate, Killed
 
 GRACE = 30.0

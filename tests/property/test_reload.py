@@ -9,7 +9,6 @@ from ipaddress import ip_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pybal import policy
 from pybal.config.settings import (
     IPVSSettings,
     MonitorSettings,
@@ -18,10 +17,11 @@ from pybal.config.settings import (
     SourceSettings,
     TCPConnectSettings,
 )
+from pybal.core import policy
+from pybal.core.model import IPProtocol, Service
 from pybal.difference import service_reasons
 from pybal.ipvs.model import Command, entry, key_of
 from pybal.ipvs.render import operation
-from pybal.model import IPProtocol, Service
 from pybal.monitors.kinds import name_of
 from pybal.plan import Verb
 from tests.reloading import FETCH, IDLE, LISTS, ONE, TWO, World

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.conftool import Values, parsed
 from pybal.sources.entry import Refused
 

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import nodes
 from pybal.sources.base import SourceError
 from pybal.sources.nodes import Nodes

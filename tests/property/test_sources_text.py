@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.entry import HIGHEST_WEIGHT
 from pybal.sources.text import Listing, parse

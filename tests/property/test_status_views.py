@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from pybal.model import Alert, Member, Placement, Pool, Report, Server, Snapshot
+from pybal.core.model import Alert, Member, Placement, Pool, Report, Server, Snapshot
 from pybal.status import v1, views
 from pybal.status.bgp import BGP
 from pybal.status.page import html

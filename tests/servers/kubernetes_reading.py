@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import kubernetes
 from pybal.sources.base import SourceError
 from pybal.sources.kubernetes import KubernetesSource

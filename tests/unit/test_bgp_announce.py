@@ -13,7 +13,7 @@ import pytest
 from pybal.bgp.announce import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
-from pybal.model import Address, Pool
+from pybal.core.model import Address, Pool
 from tests.pools import address, after, down, fresh, healthy, listed, off, resolved, service, up
 
 VIP = ip_address("192.0.2.1")

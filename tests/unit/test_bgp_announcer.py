@@ -13,7 +13,7 @@ from pybal.bgp.announce import Standing
 from pybal.bgp.announcer import Announcer
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, DrainSettings
-from pybal.model import Pool
+from pybal.core.model import Pool
 from tests.pools import after, fresh, healthy, listed, off, service, up
 
 VIP = ip_address("192.0.2.1")

@@ -21,7 +21,7 @@ from pybal.config.settings import (
     Settings,
     SourceSettings,
 )
-from pybal.model import Pool
+from pybal.core.model import Pool
 from tests.pools import after, healthy, listed, off, service
 
 VIP, EXTRA = ip_address("192.0.2.1"), ip_address("192.0.2.9")

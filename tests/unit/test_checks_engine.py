@@ -17,8 +17,8 @@ from twisted.logger import LogEvent, capturedLogs
 from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
-from pybal.model import SuspectSelf
-from pybal.silence import Answer, CutOff
+from pybal.core.isolation import Answer, CutOff
+from pybal.core.model import SuspectSelf
 
 
 class Reactor(Clock):

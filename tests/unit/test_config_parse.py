@@ -27,7 +27,7 @@ from pybal.config.settings import (
     SourceSettings,
     UDPSettings,
 )
-from pybal.model import IPProtocol, Service
+from pybal.core.model import IPProtocol, Service
 
 DATA = Path(__file__).parents[1] / "data" / "config"
 

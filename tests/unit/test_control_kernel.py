@@ -6,9 +6,9 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from pybal.control.kernel import Compared, Difference
+from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import entry, key_of
-from pybal.model import IPProtocol, Service
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 OTHER = replace(WEB, name="", vip=IPv4Address("10.9.9.9"))

@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pybal import history
 from pybal.controller import Controller
-from pybal.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
+from pybal.core import decision
+from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
 from pybal.monitors.base import Monitor, Past, Sample
 from pybal.resolve import Answer, LookupFailed, Resolver
 from pybal.sources.base import SourceError
@@ -390,10 +390,10 @@ def test_the_last_decisions_are_kept_as_they_were_logged(lines: list[str]) -> No
     assert (depooled.verb, depooled.hosts, depooled.at) == ("depooled", ("web1",), before)
     assert (kept.verb, kept.arithmetic) == ("kept", "serving 0 of 2, floor 1, 1 forced")
     assert {depooled.text, kept.text} <= set(lines)
-    for _ in range(history.KEPT):
+    for _ in range(decision.KEPT):
         rig.plan.running["web1"].says(up=True)
         rig.plan.running["web1"].says(up=False, reason="connect: refused")
-    assert len(rig.controller.decisions) == history.KEPT
+    assert len(rig.controller.decisions) == decision.KEPT
 
 
 def test_the_past_of_a_server_goes_with_it_and_another_address_begins_anew() -> None:

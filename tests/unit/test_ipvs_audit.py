@@ -10,11 +10,11 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from pybal.core.model import Alert, IPProtocol, Service
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Entry, Op, ServiceKey, entry, key_of
 from pybal.ipvs.reconcile import Reconciler
-from pybal.model import Alert, IPProtocol, Service
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))

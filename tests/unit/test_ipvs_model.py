@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
+from pybal.core.model import IPProtocol, Service
 from pybal.ipvs import model
 from pybal.ipvs.model import TCP, UDP, Command, Destination, Flags, Forward, Key, Op, entry, refusal
-from pybal.model import IPProtocol, Service
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 SERVER = IPv4Address("10.0.0.11")

@@ -11,12 +11,12 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from pybal.core.model import Address, Alert, IPProtocol, Service
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Entry, Failure, Forward, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.reconcile import Reconciler
 from pybal.ipvs.render import lines, operation
-from pybal.model import Address, Alert, IPProtocol, Service
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = Service("text", IPProtocol.TCP, IPv4Address("10.2.1.2"), 443, "mh", ("mh-port",))

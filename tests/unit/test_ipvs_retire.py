@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from pybal.core.model import Alert, IPProtocol, Service
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.ledger import Ledger
@@ -18,7 +19,6 @@ from pybal.ipvs.model import Command, Destination, Failure, Key, Mark, Op, Servi
 from pybal.ipvs.model import Service as Virtual
 from pybal.ipvs.reconcile import Reconciler
 from pybal.ipvs.render import lines
-from pybal.model import Alert, IPProtocol, Service
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))

@@ -25,7 +25,7 @@ from pybal.config.settings import (
     TLSSettings,
     UDPSettings,
 )
-from pybal.model import IPProtocol, Service
+from pybal.core.model import IPProtocol, Service
 from pybal.monitors.kinds import NAMES, name_of, port_of, prepare
 from pybal.monitors.proxyfetch import ProxyFetchPlan
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from pybal.backoff import Backoff
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.record import Record
 
 

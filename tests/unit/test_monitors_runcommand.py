@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
 from pybal.config.settings import RunCommandSettings, ServerField
-from pybal.model import Address, IPProtocol, Service
+from pybal.core.model import Address, IPProtocol, Service
 from pybal.monitors.runcommand import RunCommandPlan
 
 HOST, IP, PORT = ServerField

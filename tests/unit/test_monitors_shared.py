@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, Result
 from pybal.config.settings import ICMPSettings, MonitorSettings, ProxyFetchSettings, Rhythm
-from pybal.model import Address, IPProtocol, Report, Service
+from pybal.core.model import Address, IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, Past, Sample
 from pybal.monitors.shared import Sharing
 

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
 from pybal.config.settings import Rhythm
-from pybal.model import Report
+from pybal.core.model import Report
 from pybal.monitors.record import Record
 from pybal.monitors.turns import InTurns
 

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
-from pybal.model import Address
+from pybal.core.model import Address
 from pybal.resolve import Answer, Following, LookupFailed, Resolver
 from pybal.resolve.follow import AT_ONCE, LAST_RETRY, LONGEST_LIFE, PATIENCE, SHORTEST_LIFE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.conftool import Values, parsed
 from pybal.sources.entry import Refused
 

@@ -12,7 +12,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import kinds
 from pybal.sources.base import SourceError
 from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, FileSource, _content, _identity

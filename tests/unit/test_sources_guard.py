@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.guard import Guarded, guarded
 

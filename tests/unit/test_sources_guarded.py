@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.guarded import PATIENCE, SETTLED, GuardedSource
 from pybal.sources.kept import VERSION, Kept, Memory

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import nodes
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.nodes import Event, Expired, Node, Nodes, Page

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.srvrecords import Record, listing
 from pybal.sources.text import Listing

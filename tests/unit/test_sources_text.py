@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.text import parse, summary
 

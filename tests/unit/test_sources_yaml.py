@@ -7,7 +7,7 @@ import time
 import pytest
 import yaml
 
-from pybal.model import Member
+from pybal.core.model import Member
 from pybal.sources import yamltext
 from pybal.sources.base import SourceError
 from pybal.sources.text import Listing, parse

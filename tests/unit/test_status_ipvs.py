@@ -8,11 +8,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from pybal.core.model import IPProtocol, Service
 from pybal.ipvs import fingerprint
 from pybal.ipvs.audit import Drift, Findings, Sight
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import Command, Entry, Key, Op, ServiceKey, Tunnel, entry, key_of
-from pybal.model import IPProtocol, Service
 from pybal.status import ipvs
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr", monitors=("ProxyFetch",))

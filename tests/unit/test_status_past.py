@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Result
-from pybal.history import Clocks, Decision
+from pybal.core.decision import Clocks, Decision
 from pybal.monitors.base import Past
 from pybal.status import past
 from tests.status import CountingMonitor, pool, server

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pybal.config.settings import Settings
-from pybal.history import Clocks
+from pybal.core.decision import Clocks
 from pybal.plan import Outcome
 from pybal.status import reload
 from pybal.status.reload import Configuration, plan_json, plan_text

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
-from pybal.history import Clocks
-from pybal.model import Member
+from pybal.core.decision import Clocks
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.guarded import GuardedSource
 from pybal.status import sources

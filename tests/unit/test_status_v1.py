@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pybal.model import Alert, Report, Server
+from pybal.core.model import Alert, Report, Server
 from pybal.status import v1
 from tests.status import DOWN, FORCED, OUT, POOLED, SICK, UNKNOWN, UP, pool, server, snapshot
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pybal.model import Health, Snapshot
+from pybal.core.model import Health, Snapshot
 from pybal.status import views
 from tests.status import DOWN, FORCED, HEALTHY, OUT, POOLED, SICK, SMALL, UNKNOWN, UP, pool, server, snapshot
 

@@ -7,8 +7,8 @@ from html import escape
 from ipaddress import IPv6Address
 from urllib.parse import quote
 
-from pybal.model import Alert, Pool, Report, Server, Snapshot
-from pybal.policy import arithmetic, too_small
+from pybal.core.model import Alert, Pool, Report, Server, Snapshot
+from pybal.core.policy import arithmetic, too_small
 from pybal.status.bgp import BGP
 from pybal.status.v1 import alerts, level, report_text, why
 from pybal.status.views import Level, Tally, tally

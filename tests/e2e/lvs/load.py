@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import Self
 
-from pybal.model import Address
+from pybal.core.model import Address
 from tests.kernel.lab import Host
 
 

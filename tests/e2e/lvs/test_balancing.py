@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.model import Address
+from pybal.core.model import Address
 from tests.daemon import Daemon, WebServer, daemon, wait_for
 from tests.e2e.lvs.load import Load
 from tests.kernel.lab import VIP, VIP6, Host, Lab, lab

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pybal.model import Health, Member, Placement, Report, Server
+from pybal.core.model import Health, Member, Placement, Report, Server
 from tests.pools import ip
 
 UP = Report(True)

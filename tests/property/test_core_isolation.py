@@ -9,8 +9,8 @@ from functools import partial
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pybal.model import SuspectSelf
-from pybal.silence import AFTERMATH, LONGEST, SHORTEST, Answer, CutOff
+from pybal.core.isolation import AFTERMATH, LONGEST, SHORTEST, Answer, CutOff
+from pybal.core.model import SuspectSelf
 
 END = 200
 TIMEOUT = 3.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pybal.model import Health, Member, Pool
-from pybal.policy import Adopted, Listed, Reconfigured, Reported, Resolved, step, wanted
+from pybal.core.model import Health, Member, Pool
+from pybal.core.policy import Adopted, Listed, Reconfigured, Reported, Resolved, step, wanted
 from tests.pools import address, after, down, fresh, healthy, ip, listed, moved, off, resolved, service, standing, up
 
 

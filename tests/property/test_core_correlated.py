@@ -8,8 +8,8 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.model import Health, Placement, Pool, Report, SuspectCheck
-from pybal.policy import Event, Reported, floor, step
+from pybal.core.model import Health, Placement, Pool, Report, SuspectCheck
+from pybal.core.policy import Event, Reported, floor, step
 from tests.pools import M, N, healthy, listed, off
 
 HOSTS = "abcdef"

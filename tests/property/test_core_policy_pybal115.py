@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from pybal.model import Health, Member, Placement, Pool, Report
-from pybal.policy import Event, Kind, Listed, Reported, Resolved, changes, step
+from pybal.core.model import Health, Member, Placement, Pool, Report
+from pybal.core.policy import Event, Kind, Listed, Reported, Resolved, changes, step
 from tests.pools import M, N, down, ip, listed, moved, off, resolved, service, up
 from tests.property.policy_pybal115 import Left, NaiveServer, PyBal115
 

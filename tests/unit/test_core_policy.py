@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from pybal.model import Health, Member, Placement, Pool, Report
-from pybal.policy import (
+from pybal.core.model import Health, Member, Placement, Pool, Report
+from pybal.core.policy import (
     Reconfigured,
     Reported,
     Resolved,

@@ -1,6 +1,6 @@
 """The values every other module speaks of: services, members, servers, pools and reports.
 
-Pure: no clock, no I/O. Everything here is immutable; a change is a new value, made by :mod:`pybal.policy`.
+Pure: no clock, no I/O. Everything here is immutable; a change is a new value, made by :mod:`pybal.core.policy`.
 The words are those of the architecture: a *member* is the operator's line about a server, a *server* is one host in
 one pool with all we know of it.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pybal.model import Health, Member, Pool
-from pybal.policy import (
+from pybal.core.model import Health, Member, Pool
+from pybal.core.policy import (
     Kind,
     Listed,
     Reconfigured,

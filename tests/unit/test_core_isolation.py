@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from pybal.model import SuspectSelf
-from pybal.silence import Answer, CutOff, Silence, silence
+from pybal.core.isolation import Answer, CutOff, Silence, silence
+from pybal.core.model import SuspectSelf
 
 Answers = list[Answer]
 

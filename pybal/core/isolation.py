@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pybal.model import SuspectSelf
+from pybal.core.model import SuspectSelf
 
 LEAST = 6
 ELSEWHERE = 3

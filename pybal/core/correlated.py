@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pybal.model import Server
+from pybal.core.model import Server
 
 LEAST = 3
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pybal.model import Health, Member, Placement, Pool
-from pybal.policy import Adopted, Event, Kind, Reconfigured, changes, step
+from pybal.core.model import Health, Member, Placement, Pool
+from pybal.core.policy import Adopted, Event, Kind, Reconfigured, changes, step
 from tests.pools import M, N, address, after, down, fresh, healthy, ip, listed, moved, off, resolved, service, up
 
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import ceil
 from types import MappingProxyType
 
-from pybal.model import Member, Pool, Server
-from pybal.policy import floor, too_small
+from pybal.core.model import Member, Pool, Server
+from pybal.core.policy import floor, too_small
 from tests.pools import service
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 
-from pybal.model import Health, Member, Pool, Report, Server, SuspectCheck
-from pybal.policy import Reported, wanted
-from pybal.suspicion import suspicions
+from pybal.core.correlated import suspicions
+from pybal.core.model import Health, Member, Pool, Report, Server, SuspectCheck
+from pybal.core.policy import Reported, wanted
 from tests.pools import M, N, after, healthy, listed, off, service, standing, up
 
 REDIRECT = "status: HTTP 301, wanted 200"

@@ -11,7 +11,7 @@ at least 1 unless the threshold is 0. On every transition of any kind (result, l
 * an unknown server that is pooled stays until something conclusive is said of it;
 * a server that is up stays up when a new configuration has more watch it, until those say otherwise;
 * with ``suspect-check = hold``, servers that begin to fail a check alike and together are pooled as long as nothing else
-  is said against them (:mod:`pybal.suspicion`).
+  is said against them (:mod:`pybal.core.correlated`).
 
 The invariant is ``pooled >= min(floor, eligible)``.
 
@@ -32,8 +32,8 @@ from math import ceil
 from operator import is_
 from types import MappingProxyType
 
-from pybal.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
-from pybal.suspicion import suspicions
+from pybal.core.correlated import suspicions
+from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
 
 
 @dataclass(frozen=True, slots=True)
