@@ -29,7 +29,7 @@ from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
 from pybal.resolve import dns_lookup
-from pybal.systemd import Notifier
+from pybal.runtime.systemd import Notifier
 
 SERVERS = 100
 KILLED = 20

@@ -48,6 +48,7 @@ from pybal.ipvs.reconcile import Reconciler
 from pybal.parts import Parts
 from pybal.reload import Reload, Running
 from pybal.resolve import Lookup, Resolver
+from pybal.runtime.systemd import Notifier
 from pybal.services import Services
 from pybal.status import ipvs as kernel
 from pybal.status.bgp import BGP
@@ -56,7 +57,6 @@ from pybal.status.listening import Listening
 from pybal.status.metrics import Family
 from pybal.status.reload import alerts
 from pybal.status.site import Status
-from pybal.systemd import Notifier
 
 #: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
 _SETTLED = 30.0

@@ -33,9 +33,9 @@ from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
-from pybal.journal import observer
 from pybal.resolve import dns_lookup
-from pybal.systemd import Notifier
+from pybal.runtime.log import observer
+from pybal.runtime.systemd import Notifier
 
 OK, FAILED, REFUSED = 0, 1, 2
 

@@ -30,10 +30,10 @@ from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconcile import Reconciler
 from pybal.plan import Outcome, Plan, Step, Verb
+from pybal.runtime.systemd import Notifier
 from pybal.services import Prepared, Services
 from pybal.status.listening import Listening
 from pybal.status.reload import Configuration, plan_lines
-from pybal.systemd import Notifier
 
 LEAVING_SECONDS = 5.0
 """What goes leaves the kernel after this time, whatever the peers and the kernel have not said yet."""

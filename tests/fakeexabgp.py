@@ -20,7 +20,7 @@ from zope.interface import implementer
 from pybal.bgp.link import Link, LinkFactory
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
-from pybal.journal import format_event
+from pybal.runtime.log import format_event
 
 
 class Handle:

@@ -44,10 +44,10 @@ from pybal.ipvs.model import entry, key_of
 from pybal.monitors.base import Monitor, Sample
 from pybal.monitors.kinds import NAMES, prepare
 from pybal.plan import Plan, Verb
+from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.ipvs import families as ipvs_families
 from pybal.status.reload import plan_json, plan_text
-from pybal.systemd import Notifier
 from tests.daemon import free_port
 from tests.reloading import World
 from tests.status import (

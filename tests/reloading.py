@@ -33,11 +33,11 @@ from pybal.monitors.kinds import name_of
 from pybal.plan import Outcome
 from pybal.reload import Reload, Running
 from pybal.resolve import Answer, Resolver
+from pybal.runtime.systemd import Notifier
 from pybal.services import Services
 from pybal.sources.base import SourceError
 from pybal.sources.guarded import GuardedSource
 from pybal.status.listening import Listening
-from pybal.systemd import Notifier
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))
 IDLE = IdleConnectionSettings()

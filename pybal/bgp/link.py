@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.bgp import events
-from pybal.credentials import credentials
+from pybal.runtime.peercred import credentials
 
 
 class Link(Protocol):

@@ -33,7 +33,7 @@ from pybal.control.wire import (
     read_request,
     write_answer,
 )
-from pybal.credentials import Credentials, credentials, supplementary_groups
+from pybal.runtime.peercred import Credentials, credentials, supplementary_groups
 
 PATIENCE = 10.0
 """Seconds in which a request must be there, and the answer to it be taken and followed by another request."""

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from random import Random
 
-from pybal.backoff import Backoff
 from pybal.checks.check import SocketOption, Target
 from pybal.checks.engine import Engine
 from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
@@ -24,6 +23,7 @@ from pybal.config.settings import IdleConnectionSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.record import Record
+from pybal.runtime.backoff import Backoff
 
 FIRST_RETRY = 1.0
 """Seconds until the first attempt after a failure."""

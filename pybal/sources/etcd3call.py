@@ -8,6 +8,7 @@ from typing import Any
 
 from pybal.config.settings import AccessSettings
 from pybal.resolve import Lookup
+from pybal.runtime.lines import Lines
 from pybal.sources import gateway
 from pybal.sources.base import SourceError
 from pybal.sources.credentials import secret
@@ -15,7 +16,6 @@ from pybal.sources.endpoints import Endpoint
 from pybal.sources.gateway import Reading, TokenInvalid, Watched
 from pybal.sources.httpclient import Client, Request
 from pybal.sources.httpconnection import Answer, Listener
-from pybal.sources.lines import Lines
 from pybal.sources.trust import Trust
 
 #: An answer, or a message of a watch, of more bytes is none.

@@ -24,12 +24,12 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pybal.backoff import Backoff
 from pybal.checks.http import Response, host_of, target_of
 from pybal.config.errors import masked, shown
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.resolve import Lookup, dns_lookup
+from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
 from pybal.sources.httpclient import Client, Request

@@ -23,17 +23,17 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pybal.backoff import Backoff
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.resolve import Lookup, dns_lookup
+from pybal.runtime.backoff import Backoff
+from pybal.runtime.lines import Lines
 from pybal.sources import nodes
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import secret
 from pybal.sources.httpclient import Client, Request
 from pybal.sources.httpconnection import Answer, Listener
-from pybal.sources.lines import Lines
 from pybal.sources.nodes import Expired, Nodes, Page
 from pybal.sources.text import Listing
 from pybal.sources.told import Told

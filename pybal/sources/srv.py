@@ -12,10 +12,10 @@ from twisted.logger import Logger
 from twisted.names import dns
 from twisted.python.failure import Failure
 
-from pybal.backoff import Backoff
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.resolve.servers import NameServers, Unanswered
+from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.srvrecords import Record, listing
 from pybal.sources.text import Listing

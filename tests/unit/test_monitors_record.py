@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from pybal.backoff import Backoff
 from pybal.core.model import Report
 from pybal.monitors.record import Record
+from pybal.runtime.backoff import Backoff
 
 
 class TestRecord:

@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
-from pybal.journal import Journal, format_event, observer
+from pybal.runtime.log import Journal, format_event, observer
 
 
 def event(text: str, **fields: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
-from pybal.systemd import Notifier
+from pybal.runtime.systemd import Notifier
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybal.runtime.lines import Lines
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.lines import Lines
 
 PIECES = st.lists(st.text("ab\n ", max_size=5).map(str.encode), max_size=8)
 
