@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from pybal.checks import http
 from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result, span
 from pybal.checks.talk import Talk
 from pybal.config.errors import shown
 from pybal.config.pattern import Pattern, Search
+from pybal.http import message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,13 +33,13 @@ class Request:
     context: ssl.SSLContext | None = None
     server_name: str = ""
     bodiless: bool = False
-    max_body: int = http.BODY_LIMIT
+    max_body: int = message.BODY_LIMIT
     pattern: Pattern | None = None
 
     @property
     def ordinary(self) -> bool:
         """Whether all that is wanted of a response is its status, and that it is complete."""
-        return not self.bodiless and self.pattern is None and self.max_body == http.BODY_LIMIT
+        return not self.bodiless and self.pattern is None and self.max_body == message.BODY_LIMIT
 
 
 class Fetch(Talk):
@@ -63,7 +63,7 @@ class Fetch(Talk):
         self.request = request
         self._ordinary = request.ordinary
         self._search: Search | None = None
-        self._response: http.Response | None = None
+        self._response: message.Response | None = None
 
     def _begin(self) -> None:
         self._unsaid = self.request.data
@@ -71,7 +71,7 @@ class Fetch(Talk):
     def _take(self, data: bytes) -> bool:
         response = self._response
         if response is None:
-            status = http.glance(data) if self._ordinary else 0
+            status = message.glance(data) if self._ordinary else 0
             if status:
                 self._judge(status)
                 return True
@@ -88,12 +88,12 @@ class Fetch(Talk):
             raise CheckFailed(Phase.BODY, f"no match for {wanted} in {response.received} bytes{compressed}", "no match")
         return response.complete
 
-    def _new_response(self) -> http.Response:
+    def _new_response(self) -> message.Response:
         request = self.request
         if request.pattern is None:
-            return http.Response(request.max_body, bodiless=request.bodiless)
+            return message.Response(request.max_body, bodiless=request.bodiless)
         self._search = request.pattern.search()
-        return http.Response(request.max_body, bodiless=request.bodiless, body=self._search.feed)
+        return message.Response(request.max_body, bodiless=request.bodiless, body=self._search.feed)
 
     def _judge(self, status: int) -> None:
         self._answered_at = self._spoke_at

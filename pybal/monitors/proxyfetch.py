@@ -14,13 +14,14 @@ from dataclasses import replace
 from random import Random
 from urllib.parse import urlsplit
 
-from pybal.checks import http, tls
+from pybal.checks import tls
 from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.fetch import Fetch, Request
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import ProxyFetchSettings
 from pybal.core.model import Address, Report, Service
+from pybal.http import message
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
 from pybal.monitors.turns import InTurns
@@ -58,13 +59,13 @@ class ProxyFetchPlan:
         return Request(
             url=url,
             number=self.urls.index(url),
-            data=http.request(
+            data=message.request(
                 url, method=settings.method, version=settings.http_version, host=settings.host, headers=settings.headers
             ),
             wanted=wanted,
             statuses=statuses,
             context=self._context if secure else None,
-            server_name=(settings.sni or http.host_of(url)) if secure else "",
+            server_name=(settings.sni or message.host_of(url)) if secure else "",
             bodiless=settings.method == "HEAD",
             max_body=settings.max_body,
             pattern=settings.body_regex,

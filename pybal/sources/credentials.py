@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pybal.config.settings import AccessSettings
-from pybal.sources.trust import Unusable
+from pybal.http.trust import Unusable
 
 _WORD = re.compile(r"[!-~]+")
 _LARGEST = 65536

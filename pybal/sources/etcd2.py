@@ -22,9 +22,9 @@ from twisted.logger import Logger
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.http import trust
 from pybal.resolve import LookupFailed, dns_lookup
 from pybal.resolve.servers import NameServers
-from pybal.sources import trust
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.blocking import Connection, Turn
 from pybal.sources.conftool import Values

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.sources.base import SourceError, Trouble
@@ -29,7 +30,6 @@ from pybal.sources.etcd3call import Gateway, Token
 from pybal.sources.etcd3watch import Following
 from pybal.sources.gateway import Keys, Reading, values
 from pybal.sources.told import Told
-from pybal.sources.trust import Trust
 
 #: The first reads of many sources are spread over so many seconds.
 SPREAD = 1.0

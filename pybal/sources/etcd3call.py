@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pybal.config.settings import AccessSettings
+from pybal.http.client import Client, Request
+from pybal.http.connection import Answer, Listener
+from pybal.http.trust import Trust
 from pybal.resolve import Lookup
 from pybal.runtime.lines import Lines
 from pybal.sources import gateway
@@ -14,9 +17,6 @@ from pybal.sources.base import SourceError
 from pybal.sources.credentials import secret
 from pybal.sources.endpoints import Endpoint
 from pybal.sources.gateway import Reading, TokenInvalid, Watched
-from pybal.sources.httpclient import Client, Request
-from pybal.sources.httpconnection import Answer, Listener
-from pybal.sources.trust import Trust
 
 #: An answer, or a message of a watch, of more bytes is none.
 LARGEST = 16 * 2**20

@@ -24,19 +24,19 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pybal.checks.http import Response, host_of, target_of
 from pybal.config.errors import masked, shown
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.http.client import Client, Request
+from pybal.http.connection import Answer
+from pybal.http.message import Response, host_of, target_of
+from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.httpclient import Client, Request
-from pybal.sources.httpconnection import Answer
 from pybal.sources.text import Format, Listing, format_of, parse
 from pybal.sources.told import Told
-from pybal.sources.trust import Trust
 
 #: Seconds after which the whole list is fetched whether it has changed or not: servers and caches make mistakes.
 FULL_READ = 60.0

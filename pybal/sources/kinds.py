@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from pybal.config.access import server_of
 from pybal.config.settings import SourceSettings
-from pybal.sources import credentials, trust
+from pybal.http import trust
+from pybal.sources import credentials
 from pybal.sources.base import Source
 from pybal.sources.etcd2 import Etcd2Source
 from pybal.sources.etcd3 import Etcd3Source

@@ -26,18 +26,18 @@ from twisted.python.failure import Failure
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.http.client import Client, Request
+from pybal.http.connection import Answer, Listener
+from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.lines import Lines
 from pybal.sources import nodes
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import secret
-from pybal.sources.httpclient import Client, Request
-from pybal.sources.httpconnection import Answer, Listener
 from pybal.sources.nodes import Expired, Nodes, Page
 from pybal.sources.text import Listing
 from pybal.sources.told import Told
-from pybal.sources.trust import Trust
 
 #: Seconds for which a watch is asked, at most, and that it may take longer.
 WATCH, GRACE = 10.0, 2.0

@@ -311,7 +311,7 @@ def test_2020_05_25_an_error_nobody_thought_of_is_a_failed_check_and_ends_no_mon
                 raise LookupError("never heard of it")
 
             with monkeypatch.context() as patched:
-                patched.setattr("pybal.checks.http.glance", surprise)
+                patched.setattr("pybal.http.message.glance", surprise)
                 monitor = world.monitor(settings())
                 assert (await world.report()).reason == "headers: LookupError: never heard of it"
             assert (await world.report()).up

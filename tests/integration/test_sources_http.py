@@ -17,9 +17,9 @@ from zope.interface import provider
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
+from pybal.http.client import LIFE
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.http import FULL_READ, LONGEST_PAUSE, HTTPSource
-from pybal.sources.httpclient import LIFE
 from tests.reactor import SteppedReactor
 from tests.scripted import Peer, Server, saying
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.http.trust import Unusable
 from pybal.sources.base import Trouble
 from pybal.sources.credentials import authorization, refusal, secret
 from pybal.sources.kinds import refusals
-from pybal.sources.trust import Unusable
 
 URL = "http://conf.example/pool"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.checks.http import Response
+from pybal.http.message import Response
 from pybal.sources.base import SourceError
 from pybal.sources.http import _refuse_old, _validators
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pybal.checks import http
-from pybal.checks.http import Response, glance, host_of, request
 from pybal.checks.result import CheckFailed
+from pybal.http import message
+from pybal.http.message import Response, glance, host_of, request
 
 Outcome = str | tuple[int, int, bool]
 
@@ -197,7 +197,7 @@ RESPONSES: dict[str, tuple[bytes, Outcome]] = {
         "body: a chunk longer than its size by 'c'",
     ),
     "headers without end": (
-        b"HTTP/1.1 200 OK\r\nX: " + b"x" * http.HEAD_LIMIT,
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * message.HEAD_LIMIT,
         "headers: more than 65536 bytes",
     ),
     "interim responses without end": (
@@ -334,6 +334,6 @@ class TestResponse:
 )
 def test_many_fields_that_lead_nowhere_do_not_keep_the_loop(line: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + line * 500
-    assert http.glance(head) == 0
-    assert http.glance(head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok") == 0
-    assert http.glance(head + b"Content-Length: 2\r\n\r\nok") == 200
+    assert message.glance(head) == 0
+    assert message.glance(head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok") == 0
+    assert message.glance(head + b"Content-Length: 2\r\n\r\nok") == 200

@@ -23,10 +23,10 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from pybal.core.model import Address
+from pybal.http.connection import Answer, Connection, Connections, Gone, Listener
+from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.httpconnection import Answer, Connection, Connections, Gone, Listener
-from pybal.sources.trust import Trust
 
 #: Seconds for a whole request, with all that goes before it.
 TIMEOUT = 5.0

@@ -14,10 +14,10 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.checks.http import Response
 from pybal.checks.result import CheckFailed, Phase
+from pybal.http.message import Response
+from pybal.http.trust import reason_of
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.trust import reason_of
 
 #: Seconds until the first byte of an answer over a connection that was used before: after these it counts as dead.
 PATIENCE = 1.5
@@ -92,7 +92,7 @@ class Connection(Protocol):
         return f"less than {'all' if response.expected is None else response.expected} bytes of an answer"
 
     def ask(self, request: bytes, heeded: Container[int] | None, listener: Listener | None) -> Deferred[Answer]:
-        """Return the answer; as :class:`pybal.sources.httpclient.Client` says. Fails with :class:`SourceError`, or :class:`Gone`."""
+        """Return the answer; as :class:`pybal.http.client.Client` says. Fails with :class:`SourceError`, or :class:`Gone`."""
         self._asked += 1
         answer = self._answer = Deferred(lambda _: self._over())
         self._heeded, self._listener = heeded, listener

@@ -16,11 +16,11 @@ from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
+from pybal.http.client import LIFE, Client, Request
+from pybal.http.connection import PATIENCE, Answer, Connection, Listener
 from pybal.resolve import Answer as Addresses
 from pybal.resolve import LookupFailed
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.httpclient import LIFE, Client, Request
-from pybal.sources.httpconnection import PATIENCE, Answer, Connection, Listener
 
 GET = Request("/pool")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "

@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
+from pybal.http.trust import Trust, Unusable, reason_of, refusal
 from pybal.sources.base import SourceError
-from pybal.sources.trust import Trust, Unusable, reason_of, refusal
 from tests.certificates import Authority, self_signed
 
 _DONE = Failure(ConnectionDone())
