@@ -14,8 +14,8 @@ from pybal.monitors import kinds as monitors
 from pybal.monitors.base import Plan
 from pybal.monitors.shared import Sharing
 from pybal.sources import kinds as sources
-from pybal.sources.guarded import GuardedSource
-from pybal.sources.kept import Kept
+from pybal.sources.cache import Kept
+from pybal.sources.pool_source import GuardedSource
 
 
 class Parts:

@@ -17,7 +17,7 @@ from pybal.ipvs.reconcile import Reconciler
 from pybal.monitors.base import Monitor, Plan
 from pybal.plan import Step, anew
 from pybal.resolve import Resolver
-from pybal.sources.guarded import GuardedSource
+from pybal.sources.pool_source import GuardedSource
 
 
 class Parts(Protocol):

@@ -15,9 +15,9 @@ from twisted.internet.task import deferLater
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError
-from pybal.sources.etcd2 import THREAD, Etcd2Source
-from pybal.sources.etcd2watch import Times
-from pybal.sources.etcd3 import Etcd3Source
+from pybal.sources.etcd.v2 import THREAD, Etcd2Source
+from pybal.sources.etcd.v2watch import Times
+from pybal.sources.etcd.v3 import Etcd3Source
 from tests.reactor import run
 from tests.servers.etcd import Etcd
 

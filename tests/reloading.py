@@ -36,7 +36,7 @@ from pybal.resolve import Answer, Resolver
 from pybal.runtime.systemd import Notifier
 from pybal.services import Services
 from pybal.sources.base import SourceError
-from pybal.sources.guarded import GuardedSource
+from pybal.sources.pool_source import GuardedSource
 from pybal.status.listening import Listening
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))

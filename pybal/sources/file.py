@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.text import Listing, parse, summary
+from pybal.sources.formats.text import Listing, parse, summary
 
 #: Seconds between two looks at the file, at most.
 INTERVAL = 1.0

@@ -35,8 +35,8 @@ from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.text import Format, Listing, format_of, parse
-from pybal.sources.told import Told
+from pybal.sources.feed import Told
+from pybal.sources.formats.text import Format, Listing, format_of, parse
 
 #: Seconds after which the whole list is fetched whether it has changed or not: servers and caches make mistakes.
 FULL_READ = 60.0

@@ -13,14 +13,14 @@ from pybal.config.settings import SourceSettings
 from pybal.http import trust
 from pybal.sources import credentials
 from pybal.sources.base import Source
-from pybal.sources.etcd2 import Etcd2Source
-from pybal.sources.etcd3 import Etcd3Source
+from pybal.sources.cache import Kept
+from pybal.sources.dns.srv import SRVSource
+from pybal.sources.etcd.v2 import Etcd2Source
+from pybal.sources.etcd.v3 import Etcd3Source
 from pybal.sources.file import FileSource
-from pybal.sources.guarded import GuardedSource
 from pybal.sources.http import HTTPSource
-from pybal.sources.kept import Kept
-from pybal.sources.kubernetes import KubernetesSource
-from pybal.sources.srv import SRVSource
+from pybal.sources.kubernetes.source import KubernetesSource
+from pybal.sources.pool_source import GuardedSource
 
 #: What makes a source of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(

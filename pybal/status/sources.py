@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pybal.core.decision import Clocks
-from pybal.sources.guarded import GuardedSource
+from pybal.sources.pool_source import GuardedSource
 from pybal.status.metrics import Family
 from pybal.status.views import JSON
 

@@ -16,9 +16,9 @@ from urllib.error import HTTPError
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import Source
-from pybal.sources.etcd2 import THREAD, Etcd2Source
-from pybal.sources.etcd2watch import Times
-from pybal.sources.guarded import GuardedSource
+from pybal.sources.etcd.v2 import THREAD, Etcd2Source
+from pybal.sources.etcd.v2watch import Times
+from pybal.sources.pool_source import GuardedSource
 from tests.reactor import SteppedReactor
 from tests.servers.etcd import etcd
 from tests.servers.process import PATIENCE

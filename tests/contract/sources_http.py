@@ -13,8 +13,8 @@ from random import Random
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.http.client import TIMEOUT
-from pybal.sources.guarded import GuardedSource
 from pybal.sources.http import LONGEST_PAUSE, HTTPSource
+from pybal.sources.pool_source import GuardedSource
 from tests.reactor import SteppedReactor
 from tests.servers.nginx import listening, nginx
 from tests.servers.process import free_ports

@@ -10,9 +10,9 @@ from random import Random
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
-from pybal.sources import kubernetes
-from pybal.sources.guarded import GuardedSource
-from pybal.sources.kubernetes import LAST_RETRY, KubernetesSource
+from pybal.sources.kubernetes import source as kubernetes
+from pybal.sources.kubernetes.source import LAST_RETRY, KubernetesSource
+from pybal.sources.pool_source import GuardedSource
 from tests.reactor import SteppedReactor
 from tests.servers.kubernetes import TOKEN, APIServer, node
 from tests.servers.kubernetes_wire import Asked, Connection, certified, lookup

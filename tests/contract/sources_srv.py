@@ -15,8 +15,8 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.resolve.servers import TIMEOUT
 from pybal.sources.base import Source
-from pybal.sources.guarded import GuardedSource
-from pybal.sources.srv import LAST_RETRY, SRVSource
+from pybal.sources.dns.srv import LAST_RETRY, SRVSource
+from pybal.sources.pool_source import GuardedSource
 from tests.nameserver import NameServer, answer
 from tests.reactor import SteppedReactor
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.sources.etcd2watch import Times
+from pybal.sources.etcd.v2watch import Times
 from tests.daemon import Daemon, daemon
 from tests.servers.conftool import DIRECTORY, Conftool
 from tests.servers.etcd import Etcd, etcd

@@ -14,7 +14,7 @@ import pytest
 
 from pybal.core.model import Member
 from pybal.sources.base import Trouble
-from pybal.sources.etcd2watch import Times
+from pybal.sources.etcd.v2watch import Times
 from tests.following import PATH, PLAIN, Reading, Stopwatch, put, reading
 from tests.servers.etcd import Cluster, Etcd
 from tests.servers.relay import Relay

@@ -11,9 +11,9 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
 from pybal.config.settings import AccessSettings
-from pybal.sources import blocking
 from pybal.sources.base import Trouble
-from pybal.sources.etcd2watch import Times
+from pybal.sources.etcd import blocking
+from pybal.sources.etcd.v2watch import Times
 from tests.certificates import Authority
 from tests.following import PATH, PLAIN, Reading, Stopwatch, etcd2, put, reading
 from tests.nameserver import NameServer, answer

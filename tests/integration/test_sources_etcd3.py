@@ -223,7 +223,7 @@ def test_an_etcd_that_begins_anew_is_believed(one: Etcd, tmp_path: Path, watch: 
         reading3([one.port], story)
     warning = f"etcd://127.0.0.1:{one.port}{PATH}?api=3: 127.0.0.1:{one.port} is an etcd that has begun anew"
     assert [eventAsText(event, includeTimestamp=False) for event in events].count(
-        f"[pybal.sources.etcd3.Etcd3Source#warn] {warning}"
+        f"[pybal.sources.etcd.v3.Etcd3Source#warn] {warning}"
     ) == 1
 
 

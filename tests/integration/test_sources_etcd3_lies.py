@@ -13,7 +13,7 @@ from twisted.names import dns
 from pybal.config.settings import AccessSettings
 from pybal.resolve.servers import NameServers
 from pybal.sources.base import Trouble
-from pybal.sources.etcd3 import Etcd3Source
+from pybal.sources.etcd.v3 import Etcd3Source
 from tests.certificates import Authority
 from tests.following import PATH, Reading, Stopwatch, begun3, etcd3, put3, reading3, tell
 from tests.nameserver import NameServer, answer

@@ -15,8 +15,8 @@ from twisted.logger import LogLevel, capturedLogs
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd3 import SPREAD, Etcd3Source
-from pybal.sources.etcd3watch import FULL
+from pybal.sources.etcd.v3 import SPREAD, Etcd3Source
+from pybal.sources.etcd.v3watch import FULL
 from tests.contract.sources import ONE, OTHER
 from tests.contract.sources_etcd3 import Etcd3
 

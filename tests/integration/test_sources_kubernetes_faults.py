@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pybal.core.model import Member
-from pybal.sources import kubernetes
 from pybal.sources.base import Trouble
+from pybal.sources.kubernetes import source as kubernetes
 from tests.servers.kubernetes import TOKEN, node, status
 from tests.servers.kubernetes_reading import ABC, SILENCE, Reading
 from tests.servers.kubernetes_wire import Asked, Connection, Document

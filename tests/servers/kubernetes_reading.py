@@ -8,9 +8,9 @@ from random import Random
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
-from pybal.sources import kubernetes
 from pybal.sources.base import SourceError
-from pybal.sources.kubernetes import KubernetesSource
+from pybal.sources.kubernetes import source as kubernetes
+from pybal.sources.kubernetes.source import KubernetesSource
 from tests.reactor import SteppedReactor
 from tests.servers.kubernetes import SELECTOR, TOKEN, APIServer, node
 from tests.servers.kubernetes_wire import Asked, certified, lookup

@@ -10,9 +10,9 @@ from pybal.config.settings import SourceSettings
 from pybal.core.decision import Clocks
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.guarded import GuardedSource
+from pybal.sources.pool_source import GuardedSource
 from pybal.status import sources
-from tests.unit.test_sources_guarded import Played
+from tests.unit.test_sources_pool_source import Played
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -1,0 +1,71 @@
+"""Whatever is in etcd: each key counts for itself."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pybal.core.model import Member
+from pybal.sources.etcd.conftool import Values, parsed
+from pybal.sources.formats.entry import Refused
+
+HOSTS = st.text("abc.-", min_size=1, max_size=6)
+GOOD = st.builds(
+    lambda weight, pooled: json.dumps({"weight": weight, "pooled": pooled}),
+    st.integers(0, 2**31 - 1),
+    st.sampled_from(["yes", "no", "inactive"]),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("yes"),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["weight", "pooled", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+ANYTHING = GOOD | JSON.map(json.dumps) | st.text(max_size=12) | st.binary(max_size=12)
+
+
+def member_of(host: str, text: str | bytes) -> Member | None:
+    """Return what a value alone says, ``None`` also for one that is wrong."""
+    try:
+        return parsed(host, text)
+    except Refused:
+        return None
+
+
+@given(HOSTS, ANYTHING)
+def test_any_value_is_a_member_or_nothing_or_refused(host: str, text: str | bytes) -> None:
+    member = member_of(host, text)
+    assert member is None or (member.host == host and 0 <= member.weight < 2**31)
+
+
+@given(HOSTS, st.integers(0, 2**31 - 1), st.booleans())
+def test_what_conftool_writes_is_what_is_read(host: str, weight: int, enabled: bool) -> None:
+    text = json.dumps({"weight": weight, "pooled": "yes" if enabled else "no"})
+    assert parsed(host, text) == Member(host, weight, enabled)
+
+
+@given(st.lists(st.dictionaries(HOSTS, ANYTHING, max_size=5), max_size=5))
+def test_each_host_has_its_last_good_value_whatever_the_others_have(lists: list[dict[str, str | bytes]]) -> None:
+    values = Values("/p")
+    good: dict[str, Member | None] = {}
+    for texts in lists:
+        listing = values.listing(texts)
+        before, good = good, {}
+        wrong = 0
+        for host, text in texts.items():
+            try:
+                good[host] = parsed(host, text)
+            except Refused:
+                wrong += 1
+                good[host] = before.get(host)
+        assert listing.members == tuple(good[host] or Member("") for host in sorted(good) if good[host])
+        assert len(listing.problems) == wrong
+
+
+@given(st.dictionaries(HOSTS, ANYTHING, max_size=5))
+def test_a_first_list_has_what_each_value_says_alone(texts: dict[str, str | bytes]) -> None:
+    alone = [member_of(host, texts[host]) for host in sorted(texts)]
+    assert Values("/p").listing(texts).members == tuple(member for member in alone if member)

@@ -1,0 +1,81 @@
+"""What is believed of a list, and what is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pybal.config.settings import SourceSettings
+from pybal.core.model import Member
+from pybal.sources.base import SourceError
+from pybal.sources.safety import Guarded, guarded
+
+SETTINGS = SourceSettings("file:///pool")
+SIXTEEN = tuple(Member(f"web{number}") for number in range(16))
+EIGHT, SEVEN = SIXTEEN[:8], SIXTEEN[:7]
+
+
+def disabled(*members: Member) -> tuple[Member, ...]:
+    return tuple(replace(member, enabled=False) for member in members)
+
+
+def refusal(before: tuple[Member, ...] | None, after: tuple[Member, ...], settings: SourceSettings = SETTINGS) -> str:
+    with pytest.raises(SourceError) as caught:
+        guarded(before, after, settings)
+    return f"{caught.value.trouble}: {caught.value}"
+
+
+def test_a_first_list_is_believed_whatever_its_length() -> None:
+    assert guarded(None, SIXTEEN[:1], SETTINGS) == Guarded(SIXTEEN[:1])
+
+
+def test_nobody_is_believed_only_where_the_operator_allows_it() -> None:
+    assert refusal(None, ()) == "empty: lists no servers; allow-empty = yes would let it"
+    assert refusal(SIXTEEN[:2], ()) == "empty: lists no servers; allow-empty = yes would let it"
+    allowing = replace(SETTINGS, allow_empty=True)
+    assert guarded(None, (), allowing) == Guarded(())
+    assert guarded(SIXTEEN[:2], (), allowing) == Guarded(())
+
+
+def test_half_a_list_may_leave_it_at_once_and_more_may_not() -> None:
+    assert guarded(SIXTEEN, EIGHT, SETTINGS) == Guarded(EIGHT)
+    assert refusal(SIXTEEN, SEVEN) == (
+        "shrunk: lists 7 servers where there were 16, wanted at most 0.5 of them gone at once; "
+        "max-depool-step = 1 would let it"
+    )
+
+
+def test_a_step_as_large_as_the_operator_allows_is_believed() -> None:
+    assert guarded(SIXTEEN, SIXTEEN[:1], replace(SETTINGS, max_step=1.0)) == Guarded(SIXTEEN[:1])
+    refusal(SIXTEEN, SIXTEEN[:15], replace(SETTINGS, max_step=0.05))
+
+
+def test_a_list_of_fewer_than_four_may_lose_any_number() -> None:
+    assert guarded(SIXTEEN[:3], SIXTEEN[:1], SETTINGS) == Guarded(SIXTEEN[:1])
+    refusal(SIXTEEN[:4], SIXTEEN[:1])
+
+
+def test_a_list_with_other_hosts_in_their_place_is_believed() -> None:
+    others = tuple(Member(f"new{number}") for number in range(16))
+    assert guarded(SIXTEEN, others, SETTINGS) == Guarded(others)
+
+
+def test_an_operator_may_disable_any_number() -> None:
+    """2023-02-22: operators are obeyed, and told of it by an alert."""
+    assert guarded(SIXTEEN, disabled(*SIXTEEN), SETTINGS) == Guarded(disabled(*SIXTEEN))
+
+
+def test_the_admin_floor_keeps_enabled_what_was_until_there_are_enough() -> None:
+    a, b, c = SIXTEEN[:3]
+    settings = replace(SETTINGS, admin_floor=2)
+    assert guarded((a, b, c), disabled(a, b, c), settings) == Guarded((a, b, *disabled(c)), ("web0", "web1"))
+    assert guarded((a, b, c), (*disabled(a, b), c), settings) == Guarded((a, *disabled(b), c), ("web0",))
+    assert guarded((a, b, c), (*disabled(a), b, c), settings) == Guarded((*disabled(a), b, c))
+
+
+def test_the_admin_floor_enables_nobody_who_was_disabled() -> None:
+    a, b = SIXTEEN[:2]
+    settings = replace(SETTINGS, admin_floor=2)
+    assert guarded((a, *disabled(b)), disabled(a, b), settings) == Guarded((a, *disabled(b)), ("web0",))
+    assert guarded(None, disabled(a, b), settings) == Guarded(disabled(a, b))
