@@ -25,7 +25,7 @@ from twisted.logger import Logger
 
 from pybal import checker
 from pybal import plan as planning
-from pybal.bgp.announcing import Announcing
+from pybal.bgp.service import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
 from pybal.configuration import ConfigurationFile, Loaded

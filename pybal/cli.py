@@ -23,7 +23,7 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
 from pybal.app import App
-from pybal.bgp.drain import DrainError
+from pybal.bgp.drains import DrainError
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError

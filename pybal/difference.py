@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 
-from pybal.bgp.announce import Verdict
+from pybal.bgp.verdict import Verdict
 from pybal.config.errors import masked
 from pybal.config.settings import (
     AccessSettings,

@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal import plan as planning
-from pybal.bgp.announcing import Announcing
+from pybal.bgp.service import Announcing
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import Settings

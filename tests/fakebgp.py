@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pybal.bgp.adj import Adj, Change
+from pybal.bgp.adj_rib_out import Adj, Change
 from pybal.bgp.model import Announcement, Prefix
 
 

@@ -17,7 +17,7 @@ from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pybal.bgp.link import Link, LinkFactory
+from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
 from pybal.runtime.log import format_event

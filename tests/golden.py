@@ -25,9 +25,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from pybal.app import App
-from pybal.bgp.announce import Verdict, Why
-from pybal.bgp.announcing import Announcing
 from pybal.bgp.model import Announcement, Session, SessionState
+from pybal.bgp.service import Announcing
+from pybal.bgp.verdict import Verdict, Why
 from pybal.checker import families as checker_families
 from pybal.checks.engine import Engine
 from pybal.config.errors import ConfigError

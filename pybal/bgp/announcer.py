@@ -10,8 +10,8 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from pybal.bgp.announce import Drain, Memory, Standing, Verdict, announced, decide
 from pybal.bgp.model import Announcement
+from pybal.bgp.verdict import Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.settings import BGPSettings
 from pybal.core.model import Address
 

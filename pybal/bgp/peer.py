@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from twisted.logger import Logger
 
-from pybal.bgp import render
-from pybal.bgp.adj import Adj
-from pybal.bgp.events import Entered, Notified
+from pybal.bgp.adj_rib_out import Adj
+from pybal.bgp.exabgp import config
+from pybal.bgp.exabgp.events import Entered, Notified
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
 
@@ -54,12 +54,12 @@ class Peer:
 
     def want(self, announcements: Iterable[Announcement]) -> None:
         """Replace what it should hold; VIPs of a family without a next hop are not for it."""
-        always = render.GRACEFUL_SHUTDOWN in self.settings.communities
+        always = config.GRACEFUL_SHUTDOWN in self.settings.communities
         self.adj.want(
             {
                 announcement.prefix: replace(announcement, graceful_shutdown=announcement.graceful_shutdown or always)
                 for announcement in announcements
-                if render.next_hop(self.settings, announcement) is not None
+                if config.next_hop(self.settings, announcement) is not None
             }
         )
 
@@ -71,7 +71,7 @@ class Peer:
     def entered(self, event: Entered, seconds: float, now: float) -> bool:
         """Take note of a state, with ExaBGP's reason if the session fell; return whether it is another.
 
-        ``now`` is the time of :mod:`pybal.bgp.adj`.
+        ``now`` is the time of :mod:`pybal.bgp.adj_rib_out`.
         """
         if event.reason and not self._notification:
             self._failed(event.reason)

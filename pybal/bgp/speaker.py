@@ -1,6 +1,6 @@
 """The speaker: has ExaBGP hold the sessions, and every peer hold exactly what is announced.
 
-What is inside ExaBGP at any time, and why, is :mod:`pybal.bgp.adj`; how it is kept running, :mod:`pybal.bgp.exabgp`.
+What is inside ExaBGP at any time, and why, is :mod:`pybal.bgp.adj_rib_out`; how it is kept running, :mod:`pybal.bgp.exabgp.process`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from pybal.bgp import render
-from pybal.bgp.adj import Change
-from pybal.bgp.child import Child
-from pybal.bgp.events import Entered, Event, Notified, Opened, Sent
-from pybal.bgp.exabgp import ExaBGP, Process, user
+from pybal.bgp.adj_rib_out import Change
+from pybal.bgp.exabgp import config
+from pybal.bgp.exabgp.child import Child
+from pybal.bgp.exabgp.events import Entered, Event, Notified, Opened, Sent
+from pybal.bgp.exabgp.process import ExaBGP, Process, user
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
@@ -92,7 +92,7 @@ class Speaker:
         try:
             self._text()
             self._exabgp.start()
-        except (OSError, render.UnfitError) as error:
+        except (OSError, config.UnfitError) as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
     async def stop(self) -> None:
@@ -113,8 +113,8 @@ class Speaker:
         for ip, port in _listening(settings) - _listening(self._settings):
             _listenable(ip, port)
         try:
-            render.configuration(settings, self._exabgp.relay, _passwords(settings), self._asns)
-        except render.UnfitError as error:
+            config.configuration(settings, self._exabgp.relay, _passwords(settings), self._asns)
+        except config.UnfitError as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
     def reconfigure(self, settings: BGPSettings) -> None:
@@ -158,7 +158,7 @@ class Speaker:
         """Yield what an operator should know."""
         if self._exabgp.reason:
             yield Alert("", "bgp", f"exabgp does not run: {self._exabgp.reason}")
-        if unheeded := render.unheeded(self._settings, self.version):
+        if unheeded := config.unheeded(self._settings, self.version):
             yield Alert("", "bgp", unheeded)
         for address, peer in self._peers.items():
             adj = peer.adj
@@ -179,14 +179,14 @@ class Speaker:
         log = self._log.debug if self._quiet else self._log.info
         for address in self._peers:
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
-        return self._text(), render.environment(self._settings, self._user)
+        return self._text(), config.environment(self._settings, self._user)
 
     def _keep_secret(self, passwords: dict[Address, str]) -> None:
         self._passwords = passwords
         self._exabgp.secrets = tuple(passwords.values())
 
     def _text(self) -> str:
-        return render.configuration(self._settings, self._exabgp.relay, self._passwords, self._asns)
+        return config.configuration(self._settings, self._exabgp.relay, self._passwords, self._asns)
 
     def happened(self, event: Event) -> None:
         """Take an event of a session."""
@@ -211,7 +211,7 @@ class Speaker:
 
     def versioned(self) -> None:
         """Say what this version leaves out."""
-        if unheeded := render.unheeded(self._settings, self.version):
+        if unheeded := config.unheeded(self._settings, self.version):
             self._log.warn("{text}", text=unheeded, system="bgp")
 
     def beat(self) -> None:
@@ -281,9 +281,9 @@ class Speaker:
 
 def _command(peer: PeerSettings, change: Change) -> bytes:
     if change.new is not None:
-        return render.announce(peer, change.new)
+        return config.announce(peer, change.new)
     assert change.old is not None  # noqa: S101  # one of them is there
-    return render.withdraw(peer, change.old)
+    return config.withdraw(peer, change.old)
 
 
 def _listening(settings: BGPSettings) -> set[tuple[Address, int]]:

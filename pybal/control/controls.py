@@ -8,7 +8,7 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.bgp.announcing import Announcing
+from pybal.bgp.service import Announcing
 from pybal.config.settings import Settings
 from pybal.configuration import ConfigurationFile
 from pybal.core.model import Snapshot

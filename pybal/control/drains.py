@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 from twisted.internet.task import deferLater
 
-from pybal.bgp.announcing import Announcing
-from pybal.bgp.drain import DrainError
+from pybal.bgp.drains import DrainError
+from pybal.bgp.service import Announcing
 from pybal.control.controls import Controls
 from pybal.control.listener import Caller
 from pybal.control.overview import drain_document, prefix

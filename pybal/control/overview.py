@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pybal.bgp.announce import Drain, Verdict
+from pybal.bgp.verdict import Drain, Verdict
 from pybal.core.model import Address, Alert, Pool, Snapshot
 from pybal.freeze import Frozen
 from pybal.status.bgp import BGP

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from pybal.bgp.announce import Verdict, Why
 from pybal.bgp.model import Announcement, Session, SessionState
+from pybal.bgp.verdict import Verdict, Why
 from pybal.status.metrics import Family, Labels
 from pybal.status.views import JSON
 

@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
-from pybal.bgp.exabgp import ExaBGP
-from pybal.bgp.link import parent
+from pybal.bgp.exabgp.link import parent
+from pybal.bgp.exabgp.process import ExaBGP
 from pybal.bgp.speaker import Speaker, SpeakerError
 from pybal.config.settings import BGPSettings, PeerSettings
 from tests.reactor import run

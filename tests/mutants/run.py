@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.mutants import announce, policy
+from tests.mutants import policy, verdict
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -47,11 +47,11 @@ TARGETS = (
         ("tests/pools.py",),
     ),
     Target(
-        Path("pybal/bgp/announce.py"),
-        announce.MUTANTS,
+        Path("pybal/bgp/verdict.py"),
+        verdict.MUTANTS,
         {
-            "unit": ("tests/unit/test_bgp_announce.py",),
-            "property": ("tests/property/test_bgp_announce_machine.py",),
+            "unit": ("tests/unit/test_bgp_verdict.py",),
+            "property": ("tests/property/test_bgp_verdict_machine.py",),
         },
         ("tests/pools.py",),
     ),

@@ -9,9 +9,9 @@ from ipaddress import ip_address
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
-from pybal.bgp.announce import Standing
 from pybal.bgp.announcer import Announcer
 from pybal.bgp.model import Announcement
+from pybal.bgp.verdict import Standing
 from pybal.config.settings import BGPSettings, DrainSettings
 from pybal.core.model import Pool
 from tests.pools import after, fresh, healthy, listed, off, service, up

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from pybal.bgp.announce import Verdict, Why
 from pybal.bgp.model import Announcement
+from pybal.bgp.verdict import Verdict, Why
 from pybal.config.access import _OPTIONS
 from pybal.config.general import GLOBAL_OPTIONS
 from pybal.config.services import SERVICE_OPTIONS

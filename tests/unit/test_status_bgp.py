@@ -8,8 +8,8 @@ from ipaddress import ip_address
 import pytest
 from twisted.internet.task import Clock
 
-from pybal.bgp.announce import Verdict, Why
 from pybal.bgp.model import Announcement, Session, SessionState
+from pybal.bgp.verdict import Verdict, Why
 from pybal.config.settings import PeerSettings
 from pybal.status import bgp
 from pybal.status.bgp import BGP

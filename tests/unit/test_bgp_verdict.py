@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pybal.bgp.announce import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.bgp.model import Announcement
+from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
 from pybal.core.model import Address, Pool
 from tests.pools import address, after, down, fresh, healthy, listed, off, resolved, service, up

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.bgp import render
+from pybal.bgp.exabgp import config
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, PeerSettings
 
@@ -21,7 +21,7 @@ VIP6 = Announcement(IPv6Address("2001:db8::1"))
 
 def text(peer: PeerSettings, password: str = "", **settings: object) -> str:
     passwords = {peer.address: password} if password else {}
-    return render.configuration(BGPSettings((peer,), **settings), RUN, passwords, {})  # type: ignore[arg-type]  # as given
+    return config.configuration(BGPSettings((peer,), **settings), RUN, passwords, {})  # type: ignore[arg-type]  # as given
 
 
 def test_the_file_in_full() -> None:
@@ -54,9 +54,9 @@ def test_a_peer_that_names_no_number_is_asked_for_it() -> None:
 
 def test_a_number_that_was_learned_is_used_where_the_settings_name_none() -> None:
     learned = {PEER.address: 4200000001}
-    unnamed = render.configuration(BGPSettings((replace(PEER, peer_asn=None),)), RUN, {}, learned)
+    unnamed = config.configuration(BGPSettings((replace(PEER, peer_asn=None),)), RUN, {}, learned)
     assert "peer-as 4200000001;" in unnamed
-    assert "peer-as 64601;" in render.configuration(BGPSettings((PEER,)), RUN, {}, learned)
+    assert "peer-as 64601;" in config.configuration(BGPSettings((PEER,)), RUN, {}, learned)
 
 
 def test_ttl_security_sends_and_demands_255() -> None:
@@ -70,8 +70,8 @@ def test_ttl_security_sends_and_demands_255() -> None:
 )
 def test_old_versions_do_not_look_at_the_ttl(version: str, *, heeded: bool) -> None:
     secured = BGPSettings((replace(PEER, ttl_security=True),))
-    assert bool(render.unheeded(secured, version)) is not heeded
-    assert not render.unheeded(BGPSettings((PEER,)), version)
+    assert bool(config.unheeded(secured, version)) is not heeded
+    assert not config.unheeded(BGPSettings((PEER,)), version)
 
 
 def test_multihop_is_a_ttl_of_what_is_sent() -> None:
@@ -94,13 +94,13 @@ def test_who_listens_on_none_of_the_family_leaves_the_address_to_the_kernel() ->
 
 def test_without_any_ipv4_address_there_is_no_router_id() -> None:
     lonely = PeerSettings(IPv6Address("2001:db8::2"), 64600, nexthop_ipv6=IPv6Address("2001:db8::3"))
-    with pytest.raises(render.UnfitError, match="no router ID for peer 2001:db8::2: wanted bgp-router-id"):
+    with pytest.raises(config.UnfitError, match="no router ID for peer 2001:db8::2: wanted bgp-router-id"):
         text(lonely)
 
 
 @pytest.mark.parametrize("password", ['a"b', "a b", "a;b", "a{b", "a}b", "a\\b", "\u00e9", "x" * 81, "a\nb"])
 def test_a_password_that_the_file_cannot_carry_is_refused_and_not_shown(password: str) -> None:
-    with pytest.raises(render.UnfitError) as refused:
+    with pytest.raises(config.UnfitError) as refused:
         text(PEER, password)
     assert password not in str(refused.value)
 
@@ -109,7 +109,7 @@ def test_a_password_that_the_file_cannot_carry_is_refused_and_not_shown(password
 def test_whatever_the_password_it_is_one_word_of_the_file_or_refused(password: str) -> None:
     try:
         lines = text(PEER, password).splitlines()
-    except render.UnfitError:
+    except config.UnfitError:
         return
     assert f'    md5-password "{password}";' in lines
     assert lines.count("}") == 2
@@ -117,46 +117,46 @@ def test_whatever_the_password_it_is_one_word_of_the_file_or_refused(password: s
 
 @pytest.mark.parametrize("path", ["/with blank", "/with;semicolon", "/with{", "/with#", "/with'", ""])
 def test_a_path_that_exabgp_would_cut_is_refused(path: str) -> None:
-    with pytest.raises(render.UnfitError, match="a path that exabgp cannot run"):
-        render.configuration(BGPSettings((PEER,)), (path,), {}, {})
+    with pytest.raises(config.UnfitError, match="a path that exabgp cannot run"):
+        config.configuration(BGPSettings((PEER,)), (path,), {}, {})
 
 
 def test_a_community_that_is_none_is_refused_at_once() -> None:
-    with pytest.raises(render.UnfitError, match="community '1:2 ]; shutdown' of peer"):
+    with pytest.raises(config.UnfitError, match="community '1:2 ]; shutdown' of peer"):
         text(replace(PEER, communities=("1:2 ]; shutdown",)))
 
 
 def test_an_announcement_in_full() -> None:
     peer = replace(PEER, as_path=(64600, 64600), communities=("64600:1",), large_communities=("64600:1:2",))
-    assert render.announce(peer, replace(VIP, graceful_shutdown=True)) == (
+    assert config.announce(peer, replace(VIP, graceful_shutdown=True)) == (
         b"neighbor 192.0.2.1 announce route 198.51.100.1/32 next-hop 192.0.2.2 med 10 as-path [ 64600 64600 ] "
         b"community [ 64600:1 65535:0 ] large-community [ 64600:1:2 ]"
     )
 
 
 def test_our_own_number_alone_is_no_path_for_a_peer_within_our_system_would_take_it_for_a_loop() -> None:
-    assert b"as-path" not in render.announce(replace(PEER, as_path=(64600,)), VIP)
+    assert b"as-path" not in config.announce(replace(PEER, as_path=(64600,)), VIP)
 
 
 def test_a_community_given_twice_is_sent_once() -> None:
-    peer = replace(PEER, communities=(render.GRACEFUL_SHUTDOWN,))
-    command = render.announce(peer, replace(VIP, graceful_shutdown=True))
+    peer = replace(PEER, communities=(config.GRACEFUL_SHUTDOWN,))
+    command = config.announce(peer, replace(VIP, graceful_shutdown=True))
     assert command.endswith(b"med 10 community [ 65535:0 ]")
 
 
 def test_a_withdrawal_names_the_route() -> None:
-    assert render.withdraw(PEER, VIP) == (
+    assert config.withdraw(PEER, VIP) == (
         b"neighbor 192.0.2.1 withdraw route 198.51.100.1/32 next-hop 192.0.2.2 med 10"
     )
 
 
 def test_a_vip_goes_only_to_peers_with_a_next_hop_of_its_family() -> None:
-    assert render.next_hop(PEER, VIP) == PEER.nexthop_ipv4
-    assert render.next_hop(PEER, VIP6) is None
+    assert config.next_hop(PEER, VIP) == PEER.nexthop_ipv4
+    assert config.next_hop(PEER, VIP6) is None
 
 
 def test_exabgp_keeps_its_user_reads_no_file_and_hears_nothing_of_our_environment() -> None:
-    environ = render.environment(BGPSettings((PEER,), local_ips=(IPv4Address("192.0.2.9"), IPv6Address("::1"))), "joe")
+    environ = config.environment(BGPSettings((PEER,), local_ips=(IPv4Address("192.0.2.9"), IPv6Address("::1"))), "joe")
     assert environ["exabgp.daemon.user"] == "joe"
     assert environ["exabgp.daemon.drop"] == "false"
     assert environ["exabgp.tcp.bind"] == "192.0.2.9 ::1"

@@ -7,11 +7,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from pybal.bgp import drain
-from pybal.bgp.announce import Drain, Standing, Verdict
+from pybal.bgp import drains
 from pybal.bgp.announcer import Announcer, Speaks
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
+from pybal.bgp.verdict import Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
 
@@ -118,7 +118,7 @@ class Announcing:
     def start(self) -> None:
         """Begin the sessions, and decide. Raises SpeakerError or DrainError; it must be stopped even then."""
         if self._kept:
-            self._announcer.drains.update(drain.read(self._kept, self._reactor.seconds()))
+            self._announcer.drains.update(drains.read(self._kept, self._reactor.seconds()))
         self._speaker.start()
         self._speaking = True
         self._announcer.start()
@@ -182,7 +182,7 @@ class Announcing:
 
     def _keep(self) -> None:
         if self._kept:
-            drain.write(self._kept, self._announcer.drains.values())
+            drains.write(self._kept, self._announcer.drains.values())
 
     def _gather(self) -> Iterator[Standing]:
         for settings in self._services:

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from pybal.bgp.announce import Decided, Drain, Memory, Standing, Verdict, Why, decide
+from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, Why, decide
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
 from pybal.core.model import Address, Health, Pool, Server
 from pybal.core.policy import Event, step, wanted

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
-from pybal.bgp.announce import Drain
+from pybal.bgp.verdict import Drain
 from pybal.core.model import Address
 
 VERSION = 1

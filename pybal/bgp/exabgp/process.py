@@ -20,9 +20,9 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pybal.bgp.child import Child, write_private
-from pybal.bgp.events import BEAT, Answered, Beaten, Event, Greeted, Strange, Versioned
-from pybal.bgp.link import Link, LinkFactory, parent
+from pybal.bgp.exabgp.child import Child, write_private
+from pybal.bgp.exabgp.events import BEAT, Answered, Beaten, Event, Greeted, Strange, Versioned
+from pybal.bgp.exabgp.link import Link, LinkFactory, parent
 
 HEARTBEAT_SECONDS = 0.5
 RELAY_SECONDS = 2.5

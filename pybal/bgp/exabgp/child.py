@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.bgp.events import Lines
+from pybal.bgp.exabgp.events import Lines
 
 LONGEST_LINE = 1000
 """Bytes of a line of the child's output that are kept."""

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pybal.bgp import events
+from pybal.bgp.exabgp import events
 from pybal.runtime.peercred import credentials
 
 

@@ -9,7 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.bgp.events import Answered, Beaten, Entered, Greeted, Lines, Notified, Opened, Sent, Strange, Versioned, read
+from pybal.bgp.exabgp.events import (
+    Answered,
+    Beaten,
+    Entered,
+    Greeted,
+    Lines,
+    Notified,
+    Opened,
+    Sent,
+    Strange,
+    Versioned,
+    read,
+)
 from pybal.bgp.model import Announcement, SessionState
 from pybal.bgp.notification import words
 

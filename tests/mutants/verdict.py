@@ -1,4 +1,4 @@
-"""Ways to break the decision what is announced: exact replacements in pybal/bgp/announce.py, each named for what it breaks."""
+"""Ways to break the decision what is announced: exact replacements in pybal/bgp/verdict.py, each named for what it breaks."""
 
 from __future__ import annotations
 

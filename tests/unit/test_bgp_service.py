@@ -11,9 +11,9 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from pybal.bgp import drain
-from pybal.bgp.announcing import Announcing
-from pybal.bgp.drain import DrainError
+from pybal.bgp import drains
+from pybal.bgp.drains import DrainError
+from pybal.bgp.service import Announcing
 from pybal.config.settings import (
     BGPSettings,
     InstrumentationSettings,
@@ -88,7 +88,7 @@ def test_a_drain_that_is_to_be_kept_is_there_after_a_restart_until_it_is_undone(
     assert [one.vip for one in again.announcing.drains()] == [VIP]
     assert again.said()["192.0.2.1"] == "drained"
     again.announcing.undrain(VIP)
-    assert drain.read(tmp_path / "drains.json", 0.0) == {}
+    assert drains.read(tmp_path / "drains.json", 0.0) == {}
 
 
 def test_with_a_file_of_drains_that_is_not_understood_it_does_not_start_and_can_be_stopped(tmp_path: Path) -> None:

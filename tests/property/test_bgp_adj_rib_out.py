@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from pybal.bgp.adj import Adj, Change
+from pybal.bgp.adj_rib_out import Adj, Change
 from pybal.bgp.model import Announcement, Prefix
 from tests.fakebgp import Rib, Update, hear
 

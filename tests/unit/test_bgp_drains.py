@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.bgp import drain
-from pybal.bgp.announce import Drain
-from pybal.bgp.drain import DrainError
+from pybal.bgp import drains
+from pybal.bgp.drains import DrainError
+from pybal.bgp.verdict import Drain
 
 VIP = ip_address("192.0.2.1")
 V6 = ip_address("2001:db8::1")
@@ -19,7 +19,7 @@ V6 = ip_address("2001:db8::1")
 
 def test_what_is_kept_comes_back_as_if_it_began_now_and_the_rest_does_not(tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
-    drain.write(
+    drains.write(
         file,
         [
             Drain(VIP, 5.0, "alice", "new kernel", kept=True),
@@ -27,7 +27,7 @@ def test_what_is_kept_comes_back_as_if_it_began_now_and_the_rest_does_not(tmp_pa
             Drain(None, 7.0, "root", "the rack moves", kept=True),
         ],
     )
-    assert drain.read(file, 100.0) == {
+    assert drains.read(file, 100.0) == {
         VIP: Drain(VIP, 100.0, "alice", "new kernel", kept=True),
         None: Drain(None, 100.0, "root", "the rack moves", kept=True),
     }
@@ -35,16 +35,16 @@ def test_what_is_kept_comes_back_as_if_it_began_now_and_the_rest_does_not(tmp_pa
 
 
 def test_no_file_is_no_drain(tmp_path: Path) -> None:
-    assert drain.read(tmp_path / "drains.json", 0.0) == {}
+    assert drains.read(tmp_path / "drains.json", 0.0) == {}
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
-    drain.write(file, [Drain(VIP, 0.0, "alice", "x", kept=True)])
+    drains.write(file, [Drain(VIP, 0.0, "alice", "x", kept=True)])
     (tmp_path / "drains.json.new").mkdir()
     with pytest.raises(DrainError, match=r"drains\.json: Is a directory"):
-        drain.write(file, [])
-    assert list(drain.read(file, 0.0)) == [VIP]
+        drains.write(file, [])
+    assert list(drains.read(file, 0.0)) == [VIP]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_file_that_is_not_wholly_understood_is_refused(text: str, why: str, tm
     file = tmp_path / "drains.json"
     file.write_text(text)
     with pytest.raises(DrainError, match=why):
-        drain.read(file, 0.0)
+        drains.read(file, 0.0)
 
 
 @given(text=st.binary(max_size=200))
@@ -78,4 +78,4 @@ def test_nothing_else_is_raised_whatever_the_file_holds(text: bytes, tmp_path_fa
     file = tmp_path_factory.mktemp("drains") / "drains.json"
     file.write_bytes(text)
     with pytest.raises(DrainError):
-        drain.read(file, 0.0)
+        drains.read(file, 0.0)

@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.bgp.child import Child
+from pybal.bgp.exabgp.child import Child
 from tests.reactor import run
 
 
