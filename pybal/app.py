@@ -44,7 +44,7 @@ from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import key_of
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.parts import Parts
 from pybal.reload import Reload, Running
 from pybal.resolve import Lookup, Resolver

@@ -14,8 +14,8 @@ from pybal.config.settings import ServiceSettings, Settings
 from pybal.core import policy
 from pybal.core.model import Pool, Service
 from pybal.difference import restart_reasons, service_reasons
+from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Entry, Op, Table, drained, entry, key_of
-from pybal.ipvs.plan import diff
 from pybal.monitors.kinds import name_of, port_of
 
 Held = Callable[[Service], Entry | None]

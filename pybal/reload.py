@@ -28,7 +28,7 @@ from pybal.core.model import Service
 from pybal.difference import announcement_reasons, general_reasons, peer_reasons
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import key_of
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.plan import Outcome, Plan, Step, Verb
 from pybal.runtime.systemd import Notifier
 from pybal.services import Prepared, Services

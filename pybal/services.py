@@ -13,7 +13,7 @@ from pybal.config.settings import MonitorSettings, ServiceSettings
 from pybal.controller import Controller
 from pybal.core.model import Address, Pool, Service
 from pybal.ipvs.model import key_of
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.monitors.base import Monitor, Plan
 from pybal.plan import Step, anew
 from pybal.resolve import Resolver

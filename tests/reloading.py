@@ -26,7 +26,7 @@ from pybal.configuration import Loaded
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
 from pybal.monitors.base import Monitor, Past, Plan, Sample
 from pybal.monitors.kinds import name_of

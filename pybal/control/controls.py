@@ -14,7 +14,7 @@ from pybal.configuration import ConfigurationFile
 from pybal.core.model import Snapshot
 from pybal.freeze import Freezer
 from pybal.ipvs.backend import Backend
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.plan import Outcome, Plan
 from pybal.status.bgp import BGP
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pybal.ipvs import fingerprint
+from pybal.ipvs.diff import diff
 from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import Command, Entry, Op, ServiceKey
-from pybal.ipvs.plan import diff
 from pybal.ipvs.render import operation, place
 from pybal.status.views import JSON
 

@@ -16,11 +16,11 @@ from twisted.logger import Logger
 
 from pybal.core.model import Alert
 from pybal.ipvs.backend import Backend, BackendError
-from pybal.ipvs.disputes import Disputes
 from pybal.ipvs.goal import Intent, Retired
 from pybal.ipvs.model import Command, Entry, Op, ServiceKey
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation, place
+from pybal.ipvs.writer_conflicts import Disputes
 
 #: So many rounds without a word from the kernel are an alert.
 OVERDUE = 3

@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-from pybal.ipvs import saved
+from pybal.ipvs import ipvsadm_output
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table
 from pybal.ipvs.render import operation
@@ -51,7 +51,7 @@ class IpvsadmBackend:
 
     def table(self) -> Table:
         try:
-            table = saved.table(self._run("-Sn"), self._run("-Ln", "--thresholds"))
+            table = ipvsadm_output.table(self._run("-Sn"), self._run("-Ln", "--thresholds"))
         except ValueError as error:
             raise BackendError(str(error)) from error
         self._read, self._read_at = table, self._clock()

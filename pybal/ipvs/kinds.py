@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybal.config.settings import IPVSBackend
 from pybal.ipvs.backend import Backend, MemoryBackend
-from pybal.ipvs.inert import InertBackend
+from pybal.ipvs.dry_run import InertBackend
 from pybal.ipvs.ipvsadm import IpvsadmBackend
 from pybal.ipvs.netlink import NetlinkBackend
 

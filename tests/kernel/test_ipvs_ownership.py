@@ -18,7 +18,7 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Key, Mark, Op, Table, entry, key_of
 from pybal.ipvs.model import Service as Virtual
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from tests.daemon import Daemon, daemon
 from tests.dying import DyingBackend, Fate
 

@@ -12,9 +12,9 @@ from random import Random
 import pytest
 
 from pybal.core.model import Address, IPProtocol, Service
+from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Destination, Op, Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.ipvs.plan import diff
 from pybal.ipvs.render import lines, operation
 from tests.daemon import Daemon, daemon, wait_for
 

@@ -12,9 +12,9 @@ import pytest
 
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import BackendError
+from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Destination, Endpoint, Entry, Forward, Key, Op, Table, entry
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.ipvs.plan import diff
 from pybal.ipvs.render import lines, operation
 
 SERVICE = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")

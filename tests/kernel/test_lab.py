@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from pybal.core.model import Address, IPProtocol, Service
+from pybal.ipvs.diff import diff
 from pybal.ipvs.model import entry
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.ipvs.plan import diff
 from tests.kernel.lab import VIP, VIP6, Lab, lab
 
 

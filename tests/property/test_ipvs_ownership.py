@@ -15,11 +15,11 @@ from twisted.internet.task import Clock
 
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import MemoryBackend
+from pybal.ipvs.diff import diff
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Entry, Key, Mark, Op, ServiceKey, entry, key_of
 from pybal.ipvs.model import Service as Virtual
-from pybal.ipvs.plan import diff
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from tests.dying import DyingBackend, DyingLedger, Fate, Killed
 
 GRACE = 30.0

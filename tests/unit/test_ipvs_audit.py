@@ -14,7 +14,7 @@ from pybal.core.model import Alert, IPProtocol, Service
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Entry, Op, ServiceKey, entry, key_of
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))

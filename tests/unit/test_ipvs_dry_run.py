@@ -9,11 +9,11 @@ from twisted.logger import capturedLogs, formatEvent
 from pybal.config.settings import IPVSBackend
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.inert import InertBackend
+from pybal.ipvs.diff import diff
+from pybal.ipvs.dry_run import InertBackend
 from pybal.ipvs.kinds import backend
 from pybal.ipvs.model import Command, Op, Table, entry
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.ipvs.plan import diff
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 HELD: Table = {entry(WEB, {}).service.key: entry(WEB, {IPv4Address("10.0.0.11"): 10})}

@@ -17,7 +17,7 @@ from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Failure, Key, Mark, Op, ServiceKey, entry, key_of
 from pybal.ipvs.model import Service as Virtual
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")

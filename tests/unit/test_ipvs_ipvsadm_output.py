@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from pybal.ipvs.ipvsadm_output import table
 from pybal.ipvs.model import (
     SCTP,
     TCP,
@@ -22,7 +23,6 @@ from pybal.ipvs.model import (
     ServiceKey,
     Tunnel,
 )
-from pybal.ipvs.saved import table
 
 SAVED = """\
 -A -t 10.2.1.1:80 -s sh -b sh-fallback,sh-port

@@ -7,6 +7,7 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybal.ipvs.ipvsadm_output import table
 from pybal.ipvs.model import (
     SCTP,
     TCP,
@@ -25,7 +26,6 @@ from pybal.ipvs.model import (
     Tunnel,
 )
 from pybal.ipvs.render import lines
-from pybal.ipvs.saved import table
 
 PORTS = st.integers(0, 2**16 - 1)
 KEYS: st.SearchStrategy[ServiceKey] = st.builds(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from pybal.ipvs.disputes import Disputes
 from pybal.ipvs.model import TCP, Command, Destination, Key, Op, Service
+from pybal.ipvs.writer_conflicts import Disputes
 
 WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 OP = Op(Command.ADD, WEB, Destination(IPv4Address("10.0.0.11"), 80))

@@ -15,7 +15,7 @@ from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh", ("mh-port",))

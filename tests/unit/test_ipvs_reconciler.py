@@ -15,7 +15,7 @@ from pybal.core.model import Address, Alert, IPProtocol, Service
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Entry, Failure, Forward, Op, ServiceKey, Table, entry, key_of
-from pybal.ipvs.reconcile import Reconciler
+from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines, operation
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")

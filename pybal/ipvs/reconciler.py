@@ -23,10 +23,10 @@ from twisted.logger import Logger
 
 from pybal.core.model import Address, Alert, Service
 from pybal.ipvs.backend import Backend, BackendError
+from pybal.ipvs.diff import diff, split
 from pybal.ipvs.goal import FIRST_DELAY, Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
-from pybal.ipvs.plan import diff, split
 from pybal.ipvs.render import failure, operation, place
 
 ROUNDS = 3

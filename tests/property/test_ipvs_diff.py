@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybal.ipvs.backend import MemoryBackend
+from pybal.ipvs.diff import diff, split
 from pybal.ipvs.model import (
     TCP,
     Command,
@@ -23,7 +24,6 @@ from pybal.ipvs.model import (
     ServiceKey,
     Table,
 )
-from pybal.ipvs.plan import diff, split
 
 # Small domains, so that two tables have much in common.
 KEYS = [Key(TCP, IPv4Address("10.2.1.1"), 80), Key(TCP, IPv6Address("fd00:2::1"), 80)]
