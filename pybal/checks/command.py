@@ -23,10 +23,10 @@ from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
 from typing import Self
 
-from pybal.checks.check import RESOURCES
+from pybal.checks.command_output import Output, last_line
 from pybal.checks.engine import FROZEN, Engine
-from pybal.checks.output import Output, last_line
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Phase, Result, span
+from pybal.checks.socket_check import RESOURCES
 
 UNRUNNABLE = "cannot be run"
 """The cause of a result that says nothing because the command could not be executed at all."""

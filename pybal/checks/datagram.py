@@ -10,8 +10,8 @@ from __future__ import annotations
 import select
 from socket import AF_INET, IPPROTO_IP, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SocketType
 
-from pybal.checks.check import Check
 from pybal.checks.result import PASSED, Result
+from pybal.checks.socket_check import Check
 
 _TYPE = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _HEAR_IPV4, _HEAR_IPV6 = (IPPROTO_IP, 11, 1), (IPPROTO_IPV6, 25, 1)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Self
 
-from pybal.checks import dnswire
-from pybal.checks.check import READABLE, WRITABLE, Check, Target
+from pybal.checks import dns_wire
 from pybal.checks.datagram import DatagramCheck
-from pybal.checks.dnswire import NOERROR, NXDOMAIN, Malformed, Question, Reply
+from pybal.checks.dns_wire import NOERROR, NXDOMAIN, Malformed, Question, Reply
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.socket_check import READABLE, WRITABLE, Check, Target
 
 _READ = 65536
 _READS_AT_ONCE = 8
@@ -76,13 +76,13 @@ class DNSCheck(DatagramCheck):
         """Return the reply if it is one to the question, and what is wanted; raise CheckFailed if it is not wanted."""
         asked = self.question
         try:
-            reply = dnswire.reply(message, self._number, asked)
+            reply = dns_wire.reply(message, self._number, asked)
         except Malformed as error:
             raise CheckFailed(Phase.ANSWER, f"malformed for {asked.text}: {error}", "malformed") from None
         if reply is None:
             self._strays += 1
         elif reply.code != NOERROR and (reply.code != NXDOMAIN or self._fail_on_nxdomain):
-            name = dnswire.code_name(reply.code)
+            name = dns_wire.code_name(reply.code)
             raise CheckFailed(Phase.ANSWER, f"{name} for {asked.text}", name)
         return reply
 

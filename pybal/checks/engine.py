@@ -26,9 +26,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pybal.checks.lateness import Lateness
-from pybal.checks.places import Places
 from pybal.checks.result import Result
-from pybal.checks.schedule import TICK, Schedule, Seat, Timed
+from pybal.checks.semaphore import Places
+from pybal.checks.wheel import TICK, Schedule, Seat, Timed
 from pybal.core.isolation import SHORTEST, CutOff
 from pybal.core.model import SuspectSelf
 

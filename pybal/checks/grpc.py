@@ -13,11 +13,11 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 
-from pybal.checks import grpchealth
-from pybal.checks.check import Target
+from pybal.checks import grpc_health
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
-from pybal.checks.talk import Talk
+from pybal.checks.socket_check import Target
+from pybal.checks.stream import Talk
 from pybal.checks.tls import TLSStream
 
 PROTOCOL = "h2"
@@ -80,7 +80,7 @@ class GRPCCheck(Talk):
                 ("grpc-timeout", f"{max(1, round(self.timeout * 1000))}m"),
             ],
         )
-        connection.send_data(_STREAM, grpchealth.request(self._service), end_stream=True)
+        connection.send_data(_STREAM, grpc_health.request(self._service), end_stream=True)
         self._unsaid = connection.data_to_send()
 
     def _secured(self, stream: TLSStream) -> bool:
@@ -165,11 +165,11 @@ def _judge(facts: dict[str, str], message: bytes) -> None:
     if code is None:
         raise CheckFailed(Phase.STATUS, "an answer without a grpc-status", "no grpc-status")
     if code != "0":
-        name = grpchealth.code_name(code)
+        name = grpc_health.code_name(code)
         said = repr(unquote(facts.get("grpc-message", ""))[:_MESSAGE_SHOWN])
         raise CheckFailed(Phase.STATUS, f"{name} {said}, wanted OK", name)
     try:
-        status = grpchealth.status(message)
+        status = grpc_health.status(message)
     except ValueError as error:
         raise CheckFailed(Phase.STATUS, f"malformed: {error}", "malformed") from None
     if status != "SERVING":

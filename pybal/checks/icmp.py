@@ -26,10 +26,10 @@ from socket import (
 )
 from typing import Self
 
-from pybal.checks.check import Target
 from pybal.checks.datagram import DatagramCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.socket_check import Target
 
 _FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC
 _HEADER = struct.Struct("!BBHHH")

@@ -9,9 +9,9 @@ from functools import lru_cache
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from typing import Self
 
-from pybal.checks.check import READABLE, Check, SocketOption, Target, cause_of
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, CheckFailed, Phase, Result
+from pybal.checks.socket_check import READABLE, Check, SocketOption, Target, cause_of
 
 UNANSWERED = "no answer to keepalive"
 """The cause of an end that only the kernel's probes tell of."""

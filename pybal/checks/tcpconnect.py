@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
-from pybal.checks.talk import Talk
+from pybal.checks.socket_check import Target
+from pybal.checks.stream import Talk
 
 EXPECT_LIMIT = 64 * 1024
 """Bytes that are searched."""

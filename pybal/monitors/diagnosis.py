@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from pybal.checks.check import Check, Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import Result
+from pybal.checks.socket_check import Check, Target, TCPCheck
 
 FollowUps = Iterator[tuple[str, Check]]
 """Checks with names, each made when its turn comes."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
-from pybal.checks.check import Target
 from pybal.checks.dns import DNSCheck, DNSCheckByTCP
-from pybal.checks.dnswire import Question, RecordType, question
+from pybal.checks.dns_wire import Question, RecordType, question
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
+from pybal.checks.socket_check import Target
 from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample

@@ -12,10 +12,10 @@ from random import Random
 from urllib.parse import urlsplit
 
 from pybal.checks import tls
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.grpc import PROTOCOL, GRPCCheck
 from pybal.checks.result import Result
+from pybal.checks.socket_check import Target
 from pybal.config.settings import GRPCSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.diagnosis import tcp_only

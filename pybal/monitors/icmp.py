@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.icmp import ICMPCheck
 from pybal.checks.result import Result
+from pybal.checks.socket_check import Target
 from pybal.config.settings import ICMPSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.periodic import Periodic

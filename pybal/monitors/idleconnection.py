@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from math import ceil
 from random import Random
 
-from pybal.checks.check import SocketOption, Target
 from pybal.checks.engine import Engine
 from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
-from pybal.checks.schedule import Seat
+from pybal.checks.socket_check import SocketOption, Target
+from pybal.checks.wheel import Seat
 from pybal.config.settings import IdleConnectionSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample

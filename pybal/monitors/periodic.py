@@ -19,7 +19,7 @@ from pybal.monitors.turns import InTurns, Paced
 
 
 class PeriodicCheck(Protocol):
-    """A check as :class:`pybal.checks.check.Check` has them."""
+    """A check as :class:`pybal.checks.socket_check.Check` has them."""
 
     running: bool
 

@@ -15,10 +15,10 @@ from random import Random
 from urllib.parse import urlsplit
 
 from pybal.checks import tls
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
-from pybal.checks.fetch import Fetch, Request
+from pybal.checks.http_check import Fetch, Request
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
+from pybal.checks.socket_check import Target
 from pybal.config.settings import ProxyFetchSettings
 from pybal.core.model import Address, Report, Service
 from pybal.http import message

@@ -12,8 +12,8 @@ from random import Random
 from twisted.logger import Logger, LogLevel
 
 from pybal.checks.command import UNRUNNABLE, Command
+from pybal.checks.command_output import lines
 from pybal.checks.engine import Engine
-from pybal.checks.output import lines
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.core.model import Address, Report, Service

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from twisted.logger import Logger
 
 from pybal.checks.engine import Engine
-from pybal.checks.schedule import Seat
+from pybal.checks.wheel import Seat
 from pybal.config.settings import MonitorSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Monitor, Past, Plan, Sample

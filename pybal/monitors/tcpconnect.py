@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import Result
+from pybal.checks.socket_check import Target, TCPCheck
 from pybal.checks.tcpconnect import ExpectCheck
 from pybal.config.settings import TCPConnectSettings
 from pybal.core.model import Address, Report, Service

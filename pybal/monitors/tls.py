@@ -14,10 +14,10 @@ from random import Random
 from twisted.logger import Logger
 
 from pybal.checks import tls
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import Result
-from pybal.checks.tlshandshake import TLSCheck
+from pybal.checks.socket_check import Target
+from pybal.checks.tls_handshake import TLSCheck
 from pybal.config.settings import TLSSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample

@@ -8,7 +8,7 @@ from random import Random
 from typing import Protocol
 
 from pybal.checks.engine import Engine
-from pybal.checks.schedule import Seat
+from pybal.checks.wheel import Seat
 from pybal.config.settings import Rhythm
 from pybal.core.model import Report
 from pybal.monitors.record import Record

@@ -12,9 +12,9 @@ import math
 from collections.abc import Callable, Iterable
 from random import Random
 
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, PASSED, Result
+from pybal.checks.socket_check import Target
 from pybal.checks.udp import UDPCheck
 from pybal.config.settings import UDPSettings
 from pybal.core.model import Address, Report, Service

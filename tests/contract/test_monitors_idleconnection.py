@@ -13,10 +13,10 @@ from random import Random
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection
 from pybal.checks.result import Phase
+from pybal.checks.socket_check import Target
 from pybal.config.settings import IdleConnectionSettings
 from pybal.core.model import IPProtocol, Service
 from pybal.monitors import idleconnection

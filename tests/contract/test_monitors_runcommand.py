@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
 from pybal.checks.engine import Watcher
-from pybal.checks.places import Places
+from pybal.checks.semaphore import Places
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION

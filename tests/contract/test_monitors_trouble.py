@@ -9,7 +9,7 @@ import socket
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks import check as check_module
+from pybal.checks import socket_check as check_module
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from tests.reactor import run
 from tests.scripted import Peer, World, saying

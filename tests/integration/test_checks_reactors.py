@@ -15,9 +15,9 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.pollreactor import PollReactor
 from twisted.internet.selectreactor import SelectReactor
 
-from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, PASSED, Result
+from pybal.checks.socket_check import Target, TCPCheck
 
 
 @pytest.mark.parametrize(

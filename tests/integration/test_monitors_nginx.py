@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks import tls
-from pybal.checks.check import Target
-from pybal.checks.fetch import Fetch, Request
+from pybal.checks.http_check import Fetch, Request
 from pybal.checks.result import PASSED, Result
+from pybal.checks.socket_check import Target
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from pybal.core.model import Report
 from tests.certificates import self_signed

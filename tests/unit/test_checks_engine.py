@@ -14,9 +14,9 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 
-from pybal.checks.check import Target, TCPCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
+from pybal.checks.socket_check import Target, TCPCheck
 from pybal.core.isolation import Answer, CutOff
 from pybal.core.model import SuspectSelf
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, cast
 import pytest
 from twisted.internet.task import Clock
 
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
+from pybal.checks.socket_check import Target
 from pybal.config.settings import (
     DNSQuerySettings,
     GRPCSettings,

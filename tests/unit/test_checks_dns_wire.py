@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pybal.checks.dnswire import Malformed, RecordType, Reply, code_name, question, reply
+from pybal.checks.dns_wire import Malformed, RecordType, Reply, code_name, question, reply
 
 NUMBER = b"\x12\x34"
 ASKED = question("www.example.org", RecordType.A)

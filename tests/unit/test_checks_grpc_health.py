@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.checks.grpchealth import CODES, code_name, request, status
+from pybal.checks.grpc_health import CODES, code_name, request, status
 
 
 def frame(message: bytes, compressed: int = 0) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pybal.checks.places import Places
+from pybal.checks.semaphore import Places
 
 
 def test_who_finds_a_place_begins_at_once_and_the_others_in_the_order_they_came() -> None:

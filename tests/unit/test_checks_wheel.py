@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.checks.schedule import SWEEP_IN_FLIGHT, SWEEP_TICKS, SWEEP_TRICKLE, Ring, Schedule, Seat
+from pybal.checks.wheel import SWEEP_IN_FLIGHT, SWEEP_TICKS, SWEEP_TRICKLE, Ring, Schedule, Seat
 
 
 class Deadline:

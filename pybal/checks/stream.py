@@ -9,9 +9,9 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from pybal.checks.check import READABLE, Check, Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span, too_slow
+from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.checks.tls import TLSStream, reason_of
 
 _READ = 65536

@@ -9,8 +9,8 @@ from typing import IO
 import pytest
 from twisted.internet.task import Clock
 
+from pybal.checks.command_output import KEPT, LONGEST_LINE, Output, last_line, lines
 from pybal.checks.engine import Engine
-from pybal.checks.output import KEPT, LONGEST_LINE, Output, last_line, lines
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.names import dns
 
-from pybal.checks.dnswire import Malformed, RecordType, Reply, question, reply
+from pybal.checks.dns_wire import Malformed, RecordType, Reply, question, reply
 
 LABELS = st.text("abcXYZ019-_", min_size=1, max_size=12)
 NAMES = st.lists(LABELS, min_size=1, max_size=5).map(".".join)

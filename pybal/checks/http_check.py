@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result, span
-from pybal.checks.talk import Talk
+from pybal.checks.socket_check import Target
+from pybal.checks.stream import Talk
 from pybal.config.errors import shown
 from pybal.config.pattern import Pattern, Search
 from pybal.http import message

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from pybal.checks.certificate import not_after
-from pybal.checks.check import Target
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result
-from pybal.checks.talk import Talk
+from pybal.checks.socket_check import Target
+from pybal.checks.stream import Talk
 from pybal.checks.tls import TLSStream
 
 _DAY = timedelta(days=1)
