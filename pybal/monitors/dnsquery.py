@@ -19,7 +19,7 @@ from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps
-from pybal.monitors.turns import InTurns
+from pybal.monitors.interval import InTurns
 
 DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
 

@@ -22,7 +22,7 @@ from pybal.checks.wheel import Seat
 from pybal.config.settings import IdleConnectionSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.record import Record
+from pybal.monitors.rise_fall import Record
 from pybal.runtime.backoff import Backoff
 
 FIRST_RETRY = 1.0

@@ -15,7 +15,7 @@ from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.core.model import Report
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, Told
-from pybal.monitors.turns import InTurns, Paced
+from pybal.monitors.interval import InTurns, Paced
 
 
 class PeriodicCheck(Protocol):

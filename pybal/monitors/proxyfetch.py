@@ -24,7 +24,7 @@ from pybal.core.model import Address, Report, Service
 from pybal.http import message
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
-from pybal.monitors.turns import InTurns
+from pybal.monitors.interval import InTurns
 
 DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
 

@@ -18,7 +18,7 @@ from pybal.checks.result import INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.turns import InTurns
+from pybal.monitors.interval import InTurns
 
 DURATION = "pybal_monitor_runcommand_run_duration_seconds"
 

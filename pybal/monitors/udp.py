@@ -19,7 +19,7 @@ from pybal.checks.udp import UDPCheck
 from pybal.config.settings import UDPSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.turns import InTurns
+from pybal.monitors.interval import InTurns
 
 
 class UDPPlan:

@@ -14,8 +14,8 @@ from twisted.internet.task import Clock
 from pybal.checks.engine import Engine
 from pybal.config.settings import Rhythm
 from pybal.core.model import Report
-from pybal.monitors.record import Record
-from pybal.monitors.turns import InTurns
+from pybal.monitors.interval import InTurns
+from pybal.monitors.rise_fall import Record
 
 
 def words(results: str, rise: int = 1, fall: int = 1) -> tuple[str, bool | None]:

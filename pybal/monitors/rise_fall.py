@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pybal.core.model import Report
 from pybal.monitors.base import Past
-from pybal.monitors.recent import Recent
+from pybal.monitors.history import Recent
 
 
 class Record:

@@ -11,7 +11,7 @@ from pybal.checks.engine import Engine
 from pybal.checks.wheel import Seat
 from pybal.config.settings import Rhythm
 from pybal.core.model import Report
-from pybal.monitors.record import Record
+from pybal.monitors.rise_fall import Record
 
 
 class Paced(Protocol):

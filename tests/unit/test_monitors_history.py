@@ -8,7 +8,7 @@ import pytest
 
 from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Result
 from pybal.monitors.base import Past
-from pybal.monitors.recent import KEPT, LONGEST_REASON, Recent
+from pybal.monitors.history import KEPT, LONGEST_REASON, Recent
 
 
 @pytest.mark.parametrize(

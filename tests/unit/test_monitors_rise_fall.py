@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from pybal.core.model import Report
-from pybal.monitors.record import Record
+from pybal.monitors.rise_fall import Record
 from pybal.runtime.backoff import Backoff
 
 
