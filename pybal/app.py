@@ -23,7 +23,6 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from pybal import checker
 from pybal import plan as planning
 from pybal.bgp.service import Announcing
 from pybal.checks.engine import Engine
@@ -50,13 +49,14 @@ from pybal.reload import Reload, Running
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.systemd import Notifier
 from pybal.services import Services
+from pybal.status import checks
 from pybal.status import ipvs as kernel
 from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.metrics import Family
 from pybal.status.reload import alerts
-from pybal.status.site import Status
+from pybal.status.routes import Status
 
 #: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
 _SETTLED = 30.0
@@ -298,7 +298,7 @@ class App:
 
     def _families(self) -> Iterator[Family]:
         """Yield the metrics of the daemon itself."""
-        yield from checker.families(self._engine)
+        yield from checks.families(self._engine)
         frozen = self._freezer.frozen
         yield Family("pybal_frozen", "gauge", "Whether nothing is acted on", (((), frozen is not None),))
         left = max(0.0, frozen.until - self._reactor.seconds()) if frozen else 0.0
@@ -320,7 +320,7 @@ class App:
         if self._announcing:
             yield from self._announcing.alerts()
         yield from alerts(self._reload.configuration)
-        yield from checker.alerts(self._engine)
+        yield from checks.alerts(self._engine)
 
 
 def _ledger(settings: Settings, runtime: Path) -> Ledger:

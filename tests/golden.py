@@ -28,7 +28,6 @@ from pybal.app import App
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.service import Announcing
 from pybal.bgp.verdict import Verdict, Why
-from pybal.checker import families as checker_families
 from pybal.checks.engine import Engine
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
@@ -46,6 +45,7 @@ from pybal.monitors.kinds import NAMES, prepare
 from pybal.plan import Plan, Verb
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
+from pybal.status.checks import families as checker_families
 from pybal.status.ipvs import families as ipvs_families
 from pybal.status.reload import plan_json, plan_text
 from tests.daemon import free_port

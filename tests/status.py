@@ -14,7 +14,7 @@ from pybal.core.model import Alert, Health, IPProtocol, Member, Placement, Pool,
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor, Past, Sample
 from pybal.status.reload import Configuration
-from pybal.status.site import Status
+from pybal.status.routes import Status
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
 OUT, POOLED, FORCED = Placement.OUT, Placement.POOLED, Placement.FORCED

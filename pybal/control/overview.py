@@ -9,8 +9,8 @@ from pybal.bgp.verdict import Drain, Verdict
 from pybal.core.model import Address, Alert, Pool, Snapshot
 from pybal.freeze import Frozen
 from pybal.status.bgp import BGP
+from pybal.status.compat115 import JSON, Tally, tally
 from pybal.status.v1 import alerts, level
-from pybal.status.views import JSON, Tally, tally
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

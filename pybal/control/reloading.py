@@ -12,8 +12,8 @@ from pybal.control.listener import Caller
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Answer, Request, RequestError
 from pybal.ipvs.backend import BackendError
 from pybal.plan import Plan
+from pybal.status.compat115 import JSON
 from pybal.status.reload import plan_json, plan_text
-from pybal.status.views import JSON
 
 
 async def plan(controls: Controls, request: Request, _caller: Caller) -> Answer:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict, Why
+from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family, Labels
-from pybal.status.views import JSON
 
 Series: TypeAlias = list[tuple[Labels, float]]
 

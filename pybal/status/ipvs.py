@@ -10,8 +10,8 @@ from pybal.ipvs.audit import Findings, Sight
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import ServiceKey
 from pybal.ipvs.render import operation, place
+from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
-from pybal.status.views import JSON
 
 
 def services_text(findings: Findings, now: float) -> str:

@@ -33,7 +33,7 @@ from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
 from pybal.core.model import Address
-from pybal.status.site import Answer, Status
+from pybal.status.routes import Answer, Status
 
 #: Seconds in which a request's head must be there, a connection may idle, and an answer in pieces must be taken.
 HEAD, IDLE, TAKEN = 10, 75, 60

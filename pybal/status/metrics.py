@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 
 from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor
-from pybal.status.views import Tally, tally
+from pybal.status.compat115 import Tally, tally
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 

@@ -10,8 +10,8 @@ from pybal.core.model import Alert
 from pybal.ipvs.model import Op
 from pybal.ipvs.render import operation
 from pybal.plan import Outcome, Plan, Step, Verb
+from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
-from pybal.status.views import JSON
 
 _SIGNS = {Verb.ADD: "+", Verb.REMOVE: "-", Verb.CHANGE: "~"}
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from pybal.core.decision import Clocks
 from pybal.sources.pool_source import GuardedSource
+from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
-from pybal.status.views import JSON
 
 Sources = Iterable[tuple[str, GuardedSource]]
 """The sources by the name of their service."""

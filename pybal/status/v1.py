@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
-from pybal.status.views import JSON, Level, pooled_down, tally
+from pybal.status.compat115 import JSON, Level, pooled_down, tally
 
 POOLED_DOWN = "pooled-down"
 TOO_SMALL = "too-small"

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from pybal.status.listener import HEAD, IDLE, TAKEN, StatusFactory
-from pybal.status.site import Answer, Status
+from pybal.status.routes import Answer, Status
 from tests.status import status
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from pybal.core.model import Alert, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
 from pybal.status.bgp import BGP
+from pybal.status.compat115 import Level, Tally, tally
 from pybal.status.v1 import alerts, level, report_text, why
-from pybal.status.views import Level, Tally, tally
 
 _DOCUMENT = """<!DOCTYPE html>
 <html lang="en">

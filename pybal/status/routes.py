@@ -18,8 +18,8 @@ from pybal.core.model import Pool, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
 from pybal.status import bgp as announcing
+from pybal.status import compat115, history, metrics, reload, v1
 from pybal.status import ipvs as kernel
-from pybal.status import metrics, past, reload, v1, views
 from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
 from pybal.status.page import html
@@ -80,13 +80,13 @@ class Status:
         pools = snapshot.pools
         match _segments(path):
             case ["alerts"]:
-                return _either(as_json, views.alerts_text, views.alerts_json, snapshot)
+                return _either(as_json, compat115.alerts_text, compat115.alerts_json, snapshot)
             case ["pools"] | ["pools", ""]:
-                return _either(as_json, views.pools_text, views.pools_json, snapshot)
+                return _either(as_json, compat115.pools_text, compat115.pools_json, snapshot)
             case ["pools", service] | ["pools", service, ""] if service in pools:
-                return _either(as_json, views.pool_text, views.pool_json, pools[service])
+                return _either(as_json, compat115.pool_text, compat115.pool_json, pools[service])
             case ["pools", service, host] if service in pools and host in pools[service].servers:
-                return _either(as_json, views.server_text, views.server_json, pools[service].servers[host])
+                return _either(as_json, compat115.server_text, compat115.server_json, pools[service].servers[host])
             case ["metrics"]:
                 return Answer(self._metrics(snapshot), metrics.CONTENT_TYPE)
             case ["v1", *further]:
@@ -130,10 +130,10 @@ class Status:
                 return _either(as_json, v1.server_text, v1.server_json, snapshot, pool, server, now)
             case [host, "history"] if server := pool.servers.get(host):
                 monitors = self.monitors_of(pool.service.name, host)
-                return _either(as_json, past.results_text, past.results_json, server, monitors, clocks)
+                return _either(as_json, history.results_text, history.results_json, server, monitors, clocks)
             case ["history"]:
                 decisions = self.decisions(pool.service.name)
-                return _either(as_json, past.decisions_text, past.decisions_json, pool, decisions, clocks)
+                return _either(as_json, history.decisions_text, history.decisions_json, pool, decisions, clocks)
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
@@ -162,7 +162,7 @@ def _either(
 
 
 def _not_found(*, as_json: bool) -> Answer:
-    body = json.dumps({"error": views.NOT_FOUND}) if as_json else views.NOT_FOUND
+    body = json.dumps({"error": compat115.NOT_FOUND}) if as_json else compat115.NOT_FOUND
     return Answer(body.encode(), JSON if as_json else TEXT, 404)
 
 

@@ -12,7 +12,7 @@ from pybal.checks.result import PASSED, span
 from pybal.core.decision import Clocks, Decision
 from pybal.core.model import Pool, Server
 from pybal.monitors.base import Monitor, Past
-from pybal.status.views import JSON
+from pybal.status.compat115 import JSON
 
 NOTHING = "  nothing yet\n"
 

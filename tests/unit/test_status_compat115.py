@@ -7,22 +7,22 @@ import re
 import pytest
 
 from pybal.core.model import Health, Snapshot
-from pybal.status import views
+from pybal.status import compat115
 from tests.status import DOWN, FORCED, HEALTHY, OUT, POOLED, SICK, SMALL, UNKNOWN, UP, pool, server, snapshot
 
 
 def test_alerts_says_ok_without_a_newline() -> None:
-    assert views.alerts_text(HEALTHY) == "OK - All pools are healthy"
+    assert compat115.alerts_text(HEALTHY) == "OK - All pools are healthy"
 
 
 def test_alerts_warns_of_every_small_pool_and_keeps_the_trailing_blank() -> None:
-    assert views.alerts_text(SMALL) == (
+    assert compat115.alerts_text(SMALL) == (
         "WARNING - Pool web is too small to allow depooling. Pool api is too small to allow depooling. "
     )
 
 
 def test_critical_alerts_name_pools_and_servers_in_order_and_hide_warnings() -> None:
-    assert views.alerts_text(SICK) == (
+    assert compat115.alerts_text(SICK) == (
         "CRITICAL - web: Servers a, b are marked down but pooled; api: Servers h are marked down but pooled"
     )
 
@@ -48,44 +48,46 @@ def test_critical_alerts_name_pools_and_servers_in_order_and_hide_warnings() -> 
     ],
 )
 def test_alerts_as_json_has_two_keys_and_no_prefix(shown: Snapshot, value: object) -> None:
-    assert views.alerts_json(shown) == value
+    assert compat115.alerts_json(shown) == value
 
 
 def test_a_server_that_is_merely_unknown_never_alerts() -> None:
-    assert views.alerts_text(
+    assert compat115.alerts_text(
         snapshot(pool("web", server("a", UNKNOWN), server("b", UNKNOWN, FORCED), server("c")))
     ) == ("OK - All pools are healthy")
 
 
 def test_a_server_down_and_depooled_does_not_alert() -> None:
-    assert views.alerts_text(snapshot(pool("web", server("a", DOWN, OUT), server("b"), server("c")))).startswith("OK")
+    assert compat115.alerts_text(snapshot(pool("web", server("a", DOWN, OUT), server("b"), server("c")))).startswith(
+        "OK"
+    )
 
 
 def test_a_pool_of_one_server_never_warns() -> None:
-    assert views.alerts_text(snapshot(pool("web", server("a"), threshold=1))).startswith("OK")
+    assert compat115.alerts_text(snapshot(pool("web", server("a"), threshold=1))).startswith("OK")
 
 
 @pytest.mark.parametrize(("shown", "code"), [(HEALTHY, 0), (SMALL, 1), (SICK, 2)])
 def test_check_pybal_reads_alerts_rightly(shown: Snapshot, code: int) -> None:
-    text = views.alerts_text(shown)
+    text = compat115.alerts_text(shown)
     # check_pybal's rule, from the contract: ^OK, ^WARNING, anything else is critical.
     assert (0 if re.match("^OK", text) else 1 if re.match("^WARNING", text) else 2) == code
 
 
 def test_pools_lists_the_services_in_the_order_of_the_configuration() -> None:
-    assert views.pools_text(SICK) == "tiny\nweb\nfine\napi\n"
-    assert views.pools_json(SICK) == ["tiny", "web", "fine", "api"]
+    assert compat115.pools_text(SICK) == "tiny\nweb\nfine\napi\n"
+    assert compat115.pools_json(SICK) == ["tiny", "web", "fine", "api"]
 
 
 def test_a_pool_is_a_line_per_server_in_the_order_of_its_source() -> None:
     shown = pool("web", server("b"), server("a", DOWN, FORCED), server("c", UNKNOWN, OUT), server("d", enabled=False))
-    assert views.pool_text(shown) == (
+    assert compat115.pool_text(shown) == (
         "b:\tenabled/up/pooled\na:\tenabled/down/pooled\nc:\tenabled/down/not pooled\nd:\tdisabled/up/pooled\n"
     )
 
 
 def test_a_pool_as_json_has_the_four_keys_of_each_server() -> None:
-    assert views.pool_json(pool("web", server("a", weight=0), server("b", UNKNOWN, OUT, enabled=False))) == {
+    assert compat115.pool_json(pool("web", server("a", weight=0), server("b", UNKNOWN, OUT, enabled=False))) == {
         "a": {"pooled": True, "weight": 0, "up": True, "enabled": True},
         "b": {"pooled": False, "weight": 10, "up": False, "enabled": False},
     }
@@ -93,18 +95,18 @@ def test_a_pool_as_json_has_the_four_keys_of_each_server() -> None:
 
 @pytest.mark.parametrize(("health", "word"), [(UP, "up"), (DOWN, "down"), (UNKNOWN, "down")])
 def test_a_server_is_three_words_and_a_newline(health: Health, word: str) -> None:
-    assert views.server_text(server("a", health, POOLED)) == f"enabled/{word}/pooled\n"
+    assert compat115.server_text(server("a", health, POOLED)) == f"enabled/{word}/pooled\n"
 
 
 def test_safe_service_restart_finds_its_four_keys_and_not_one_more() -> None:
-    facts = views.server_json(server("a"))
+    facts = compat115.server_json(server("a"))
     assert isinstance(facts, dict)
     assert set(facts) == {"pooled", "weight", "up", "enabled"}
     assert [type(facts[key]) for key in ("pooled", "weight", "up", "enabled")] == [bool, int, bool, bool]
 
 
 def test_check_pybal_ipvs_diff_counts_what_is_pooled() -> None:
-    lines = views.pool_text(SICK.pools["web"]).splitlines()
+    lines = compat115.pool_text(SICK.pools["web"]).splitlines()
     assert sum(line.endswith("/pooled") for line in lines) == 3
 
 
@@ -118,7 +120,7 @@ def test_the_tally_counts_each_state() -> None:
         server("e", UP, OUT, address=None),
         threshold=0.4,
     )
-    assert views.tally(shown, could_not_depool=7) == views.Tally(
+    assert compat115.tally(shown, could_not_depool=7) == compat115.Tally(
         total=5,
         enabled=4,
         up=3,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Result
 from pybal.core.decision import Clocks, Decision
 from pybal.monitors.base import Past
-from pybal.status import past
+from pybal.status import history
 from tests.status import CountingMonitor, pool, server
 
 CLOCKS = Clocks(1000.0, datetime(2026, 11, 20, 12, tzinfo=UTC))
@@ -40,7 +40,7 @@ def proxyfetch() -> CountingMonitor:
 
 
 def test_a_line_for_each_result_says_when_what_why_and_how_long_each_phase_took() -> None:
-    assert past.results_text(server("a"), [proxyfetch(), CountingMonitor("IdleConnection")], CLOCKS) == (
+    assert history.results_text(server("a"), [proxyfetch(), CountingMonitor("IdleConnection")], CLOCKS) == (
         "a: address 10.0.0.1\n"
         "ProxyFetch\n"
         "  2026-11-20T11:59:40.000Z passed http://www.example/"
@@ -56,7 +56,7 @@ def test_a_line_for_each_result_says_when_what_why_and_how_long_each_phase_took(
 
 
 def test_results_as_json() -> None:
-    told = json.loads(json.dumps(past.results_json(server("a"), [proxyfetch()], CLOCKS)))
+    told = json.loads(json.dumps(history.results_json(server("a"), [proxyfetch()], CLOCKS)))
     assert (told["host"], told["address"]) == ("a", "10.0.0.1")
     [monitor] = told["monitors"]
     assert (monitor["monitor"], monitor["shared_by"]) == ("ProxyFetch", [])
@@ -77,10 +77,10 @@ def test_results_as_json() -> None:
 def test_checks_that_are_shared_are_told_with_the_services_they_are_made_for() -> None:
     monitor = CountingMonitor("IdleConnection")
     monitor.shared_by = ["text_80", "api_80"]
-    assert past.results_text(server("a"), [monitor], CLOCKS) == (
+    assert history.results_text(server("a"), [monitor], CLOCKS) == (
         "a: address 10.0.0.1\nIdleConnection, checked once for text_80, api_80\n  nothing yet\n"
     )
-    assert past.results_json(server("a"), [monitor], CLOCKS) == {
+    assert history.results_json(server("a"), [monitor], CLOCKS) == {
         "host": "a",
         "address": "10.0.0.1",
         "monitors": [{"monitor": "IdleConnection", "shared_by": ["text_80", "api_80"], "results": []}],
@@ -88,17 +88,17 @@ def test_checks_that_are_shared_are_told_with_the_services_they_are_made_for() -
 
 
 def test_decisions_are_told_with_their_arithmetic_and_at_most_ten_names() -> None:
-    assert past.decisions_text(pool("web"), DECISIONS, CLOCKS) == (
+    assert history.decisions_text(pool("web"), DECISIONS, CLOCKS) == (
         "web\n"
         "  2026-11-20T11:59:50.000Z serving 3 of 4, floor 2, 0 forced: a depooled\n"
         "  2026-11-20T11:59:55.250Z serving 1 of 40, floor 20, 19 forced:"
         " w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 and 30 more kept\n"
     )
-    assert past.decisions_text(pool("web"), [], CLOCKS) == "web\n  nothing yet\n"
+    assert history.decisions_text(pool("web"), [], CLOCKS) == "web\n  nothing yet\n"
 
 
 def test_decisions_as_json() -> None:
-    assert past.decisions_json(pool("web"), DECISIONS[:1], CLOCKS) == {
+    assert history.decisions_json(pool("web"), DECISIONS[:1], CLOCKS) == {
         "service": "web",
         "decisions": [
             {

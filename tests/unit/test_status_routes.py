@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from pybal.checks.result import PASSED, Result
 from pybal.core.decision import Decision
 from pybal.monitors.base import Past
-from pybal.status.site import Answer, Status
+from pybal.status.routes import Answer, Status
 from tests.status import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
 
 

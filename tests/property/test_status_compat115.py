@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from pybal.core.model import Alert, Member, Placement, Pool, Report, Server, Snapshot
-from pybal.status import v1, views
+from pybal.status import compat115, v1
 from pybal.status.bgp import BGP
 from pybal.status.page import html
-from pybal.status.site import Answer
+from pybal.status.routes import Answer
 from tests.status import pool, snapshot, status
 
 names = st.text(min_size=1, max_size=12)
@@ -57,22 +57,22 @@ def test_alerts_and_pools_never_contradict_each_other(shown: Snapshot) -> None:
         # Down as far as anybody has said: /pools has no word for unknown.
         if server.status.endswith("/pooled") and any(r is not None and not r.up for r in server.reports.values())
     ]
-    assert (views.level(shown)[0] is views.Level.CRITICAL) == bool(contradicting)
-    assert [h for p in shown.pools.values() for h in views.pooled_down(p)] == contradicting
+    assert (compat115.level(shown)[0] is compat115.Level.CRITICAL) == bool(contradicting)
+    assert [h for p in shown.pools.values() for h in compat115.pooled_down(p)] == contradicting
 
 
 @given(snapshots)
 def test_text_and_json_say_the_same(shown: Snapshot) -> None:
-    said = views.alerts_json(shown)
+    said = compat115.alerts_json(shown)
     assert isinstance(said, dict)
-    assert views.alerts_text(shown) == f"{str(said['status']).upper()} - {said['msg']}"
+    assert compat115.alerts_text(shown) == f"{str(said['status']).upper()} - {said['msg']}"
     for shown_pool in shown.pools.values():
-        facts = views.pool_json(shown_pool)
+        facts = compat115.pool_json(shown_pool)
         assert isinstance(facts, dict)
         assert list(facts) == list(shown_pool.servers)
         for host, server in shown_pool.servers.items():
-            words = views.server_text(server).rstrip("\n").split("/")
-            one = views.server_json(server)
+            words = compat115.server_text(server).rstrip("\n").split("/")
+            one = compat115.server_json(server)
             assert one == facts[host]
             assert isinstance(one, dict)
             assert (words[0] == "enabled", words[1] == "up", words[2] == "pooled") == (
@@ -85,9 +85,9 @@ def test_text_and_json_say_the_same(shown: Snapshot) -> None:
 @given(snapshots)
 def test_what_alerts_says_is_among_the_entries_of_v1_alerts(shown: Snapshot) -> None:
     kinds = {entry.kind for entry in list(v1.alerts(shown))[: -len(list(shown.alerts)) or None]}
-    level, _ = views.level(shown)
-    assert (v1.POOLED_DOWN in kinds) == (level is views.Level.CRITICAL)
-    assert level is not views.Level.WARNING or v1.TOO_SMALL in kinds
+    level, _ = compat115.level(shown)
+    assert (v1.POOLED_DOWN in kinds) == (level is compat115.Level.CRITICAL)
+    assert level is not compat115.Level.WARNING or v1.TOO_SMALL in kinds
 
 
 @given(snapshots)
