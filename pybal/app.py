@@ -29,7 +29,8 @@ from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
 from pybal.configuration import ConfigurationFile, Loaded
 from pybal.control import commands
-from pybal.control.controls import Controls
+from pybal.control.api import Controls
+from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
 from pybal.core.isolation import Answer, CutOff
 from pybal.core.model import Alert, Service, Snapshot
@@ -37,7 +38,6 @@ from pybal.doctor import judge
 from pybal.doctor.examination import Examination
 from pybal.doctor.finding import Finding
 from pybal.doctor.gather import gather
-from pybal.freeze import Freezer
 from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
+from pybal.control.freeze import DEFAULT, LONGEST
 from pybal.control.wire import FAILED
-from pybal.freeze import DEFAULT, LONGEST
 
 DEFAULT_FILE = "/etc/pybal/pybal.conf"
 

@@ -11,14 +11,14 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
-from pybal.control.controls import Controls
-from pybal.control.drains import drain, undrain
-from pybal.control.kernel import Compared, Difference
+from pybal.control.api import Controls
+from pybal.control.diff import Compared, Difference
+from pybal.control.drain_commands import drain, undrain
+from pybal.control.freeze import DEFAULT, LONGEST
 from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
-from pybal.control.reloading import plan, reload
+from pybal.control.reload_commands import plan, reload
 from pybal.control.wire import DIFFERENT, DONE, Answer, Request, RequestError
-from pybal.freeze import DEFAULT, LONGEST
 from pybal.ipvs.backend import BackendError
 
 _LONGEST_SHOWN = 80

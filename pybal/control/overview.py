@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pybal.bgp.verdict import Drain, Verdict
+from pybal.control.freeze import Frozen
 from pybal.core.model import Address, Alert, Pool, Snapshot
-from pybal.freeze import Frozen
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import JSON, Tally, tally
 from pybal.status.v1 import alerts, level

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from pybal.freeze import Freezer
+from pybal.control.freeze import Freezer
 
 
 class Rig:

@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.bgp.service import Announcing
 from pybal.config.settings import Settings
 from pybal.configuration import ConfigurationFile
+from pybal.control.freeze import Freezer
 from pybal.core.model import Snapshot
-from pybal.freeze import Freezer
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconciler import Reconciler
 from pybal.plan import Outcome, Plan

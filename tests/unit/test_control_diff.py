@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from pybal.control.kernel import Compared, Difference
+from pybal.control.diff import Compared, Difference
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import entry, key_of

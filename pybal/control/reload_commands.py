@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pybal.config.errors import ConfigError
 from pybal.config.settings import Settings
 from pybal.configuration import Loaded, unsupported
-from pybal.control.controls import Controls
+from pybal.control.api import Controls
 from pybal.control.listener import Caller
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Answer, Request, RequestError
 from pybal.ipvs.backend import BackendError

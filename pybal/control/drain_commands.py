@@ -8,7 +8,7 @@ from twisted.internet.task import deferLater
 
 from pybal.bgp.drains import DrainError
 from pybal.bgp.service import Announcing
-from pybal.control.controls import Controls
+from pybal.control.api import Controls
 from pybal.control.listener import Caller
 from pybal.control.overview import drain_document, prefix
 from pybal.control.wire import DONE, FAILED, Answer, Request, RequestError
