@@ -34,10 +34,10 @@ from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
 from pybal.core.isolation import Answer, CutOff
 from pybal.core.model import Alert, Service, Snapshot
-from pybal.doctor import judge
-from pybal.doctor.examination import Examination
+from pybal.doctor import rules
+from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
-from pybal.doctor.gather import gather
+from pybal.doctor.periodic import Examination
 from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
@@ -254,8 +254,8 @@ class App:
         self._changed()
 
     def _examine(self) -> Sequence[Finding]:
-        host = gather(judge.modules(self._reload.settings), judge.SYSCTLS)
-        return judge.judge(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
+        host = gather(rules.modules(self._reload.settings), rules.SYSCTLS)
+        return rules.judge(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
 
     def _verified(self, service: Service) -> bool:
         intent = self._reconciler.intent(key_of(service))

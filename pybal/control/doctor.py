@@ -12,9 +12,9 @@ from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
 from pybal.control.client import NoAnswerError, ask
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
+from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend
-from pybal.doctor.gather import gather
-from pybal.doctor.judge import SYSCTLS, judge, modules
+from pybal.doctor.rules import SYSCTLS, judge, modules
 
 
 def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]) -> int:

@@ -11,7 +11,7 @@ from pybal.config.parse import parse
 from pybal.config.settings import Settings
 from pybal.doctor.finding import Finding, Grade, document, report, to_mend
 from pybal.doctor.host import Host, Local, Module, Process
-from pybal.doctor.judge import judge, modules
+from pybal.doctor.rules import judge, modules
 
 CONF = """
 [global]

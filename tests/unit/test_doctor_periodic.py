@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pybal.core.model import Alert
-from pybal.doctor.examination import INTERVAL, Examination
 from pybal.doctor.finding import Finding, Grade
+from pybal.doctor.periodic import INTERVAL, Examination
 
 GONE = Finding("VIP 192.0.2.1", Grade.FAIL, "on no device", "on lo", "nothing comes", "ip addr add")
 SLOW = Finding("sysctl", Grade.WARN, "0", "1", "clients hang", "sysctl -w")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pybal.doctor.gather import gather
+from pybal.doctor.facts import gather
 from pybal.doctor.host import Local, Module, Process
 from pybal.doctor.routes import local
 
