@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypedDict
 
-from pybal.config import web
+from pybal.config import http_options
 from pybal.config.convert import (
     arguments,
     authority,
@@ -94,18 +94,18 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         http_status=options.get("proxyfetch.http_status", _status, 200),
         check_all=options.get("proxyfetch.check_all", boolean, False),
         max_failures=options.get("proxyfetch.max_failures", _count, 0),
-        method=options.get("proxyfetch.method", web.method, "GET"),
-        headers=options.get("proxyfetch.headers", each(web.header), ()),
+        method=options.get("proxyfetch.method", http_options.method, "GET"),
+        headers=options.get("proxyfetch.headers", each(http_options.header), ()),
         host=options.get("proxyfetch.host", authority, ""),
         http_version=options.get("proxyfetch.http-version", choice("1.0", "1.1"), "1.0"),
-        statuses=options.get("proxyfetch.statuses", web.statuses, ()),
-        body_regex=options.get("proxyfetch.body-regex", web.pattern, None),
+        statuses=options.get("proxyfetch.statuses", http_options.statuses, ()),
+        body_regex=options.get("proxyfetch.body-regex", http_options.pattern, None),
         max_body=options.get("proxyfetch.max-body", integer(1, MOST_BODY, "a number of bytes"), MOST_BODY),
         verify=verify,
         ca=ca,
-        sni=options.get("proxyfetch.sni", web.server_name, ""),
+        sni=options.get("proxyfetch.sni", http_options.server_name, ""),
         port=options.get("proxyfetch.port", port_or_services, 0),
-        source=options.get("proxyfetch.source", web.source, None),
+        source=options.get("proxyfetch.source", http_options.source, None),
         **_turns(options, "proxyfetch"),
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pybal.config import ini
-from pybal.config.access import Accesses, is_access_section
 from pybal.config.conflicts import refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
@@ -14,6 +13,7 @@ from pybal.config.options import Options, unknown
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
 from pybal.config.services import SERVICE_OPTIONS, read_service
 from pybal.config.settings import Settings
+from pybal.config.source_options import Accesses, is_access_section
 
 GLOBAL = "global"
 

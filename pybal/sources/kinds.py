@@ -8,8 +8,8 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pybal.config.access import server_of
 from pybal.config.settings import SourceSettings
+from pybal.config.source_options import server_of
 from pybal.http import trust
 from pybal.sources import credentials
 from pybal.sources.base import Source

@@ -11,7 +11,6 @@ import pytest
 
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Verdict, Why
-from pybal.config.access import _OPTIONS
 from pybal.config.general import GLOBAL_OPTIONS
 from pybal.config.services import SERVICE_OPTIONS
 from pybal.config.settings import (
@@ -35,6 +34,7 @@ from pybal.config.settings import (
     TLSSettings,
     UDPSettings,
 )
+from pybal.config.source_options import _OPTIONS
 from pybal.difference import announcement_reasons, general_reasons, peer_reasons, restart_reasons, service_reasons
 from pybal.monitors.kinds import NAMES, name_of
 from tests.reloading import FETCH, IDLE, ONE, web
