@@ -22,12 +22,12 @@ from random import Random
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import LoopingCall
 
-from pybal.app import App
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings, SourceSettings
-from pybal.configuration import ConfigurationFile, Loaded
 from pybal.core.model import IPProtocol, Service
+from pybal.daemon.app import App
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
+from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.systemd import Notifier
 

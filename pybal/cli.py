@@ -22,17 +22,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
-from pybal.app import App
 from pybal.bgp.drains import DrainError
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
-from pybal.configuration import ConfigurationFile, Loaded, unsupported
 from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
+from pybal.daemon.app import App
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
+from pybal.reload.file import ConfigurationFile, Loaded, unsupported
 from pybal.resolve import dns_lookup
 from pybal.runtime.log import observer
 from pybal.runtime.systemd import Notifier
@@ -83,7 +83,7 @@ def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
 class _Run:
     """One run of the daemon, from the start of the reactor to its end."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.app
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.daemon.app
         self._file = file
         self._loaded = loaded
         self._reactor = reactor

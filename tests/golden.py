@@ -24,7 +24,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
-from pybal.app import App
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.service import Announcing
 from pybal.bgp.verdict import Verdict, Why
@@ -33,16 +32,17 @@ from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
 from pybal.config.settings import PeerSettings, Settings
-from pybal.configuration import ConfigurationFile
 from pybal.core.model import Alert, Member, Pool, Report, Snapshot
-from pybal.difference import announcement_reasons, peer_reasons
+from pybal.daemon.app import App
 from pybal.ipvs.audit import Drift, Findings
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import entry, key_of
 from pybal.monitors.base import Monitor, Sample
 from pybal.monitors.kinds import NAMES, prepare
-from pybal.plan import Plan, Verb
+from pybal.reload.difference import announcement_reasons, peer_reasons
+from pybal.reload.file import ConfigurationFile
+from pybal.reload.plan import Plan, Verb
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families

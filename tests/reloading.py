@@ -22,19 +22,19 @@ from pybal.config.settings import (
     Settings,
     SourceSettings,
 )
-from pybal.configuration import Loaded
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
+from pybal.daemon.reloader import Reload, Running
+from pybal.daemon.services import Services
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
 from pybal.monitors.base import Monitor, Past, Plan, Sample
 from pybal.monitors.kinds import name_of
-from pybal.plan import Outcome
-from pybal.reload import Reload, Running
+from pybal.reload.file import Loaded
+from pybal.reload.plan import Outcome
 from pybal.resolve import Answer, Resolver
 from pybal.runtime.systemd import Notifier
-from pybal.services import Services
 from pybal.sources.base import SourceError
 from pybal.sources.pool_source import GuardedSource
 from pybal.status.listening import Listening

@@ -71,7 +71,7 @@ class Announcing:
         *,
         pool: Callable[[str], Pool],
         verified: Callable[[Service], bool],
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         runtime: Path,
         state: Path | None,
         random: Random,

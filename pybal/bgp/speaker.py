@@ -51,7 +51,7 @@ class Speaker:
         self,
         settings: BGPSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         directory: Path,
         random: Random,
         changed: Callable[[], None],

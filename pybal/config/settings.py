@@ -1,4 +1,4 @@
-"""What pybal.conf says, as values: the result of reading it, given to :mod:`pybal.app` to build from.
+"""What pybal.conf says, as values: the result of reading it, given to :mod:`pybal.daemon.app` to build from.
 
 All durations are float seconds. The defaults are PyBal 1.15's.
 """

@@ -10,12 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.bgp.service import Announcing
 from pybal.config.settings import Settings
-from pybal.configuration import ConfigurationFile
 from pybal.control.freeze import Freezer
 from pybal.core.model import Snapshot
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconciler import Reconciler
-from pybal.plan import Outcome, Plan
+from pybal.reload.file import ConfigurationFile
+from pybal.reload.plan import Outcome, Plan
 from pybal.status.bgp import BGP
 
 

@@ -234,7 +234,7 @@ class ControlFactory(Factory):
 class ControlSocket:
     """Listens at ``path``; with a group the file is open to everybody, who are then told apart by their credentials."""
 
-    def __init__(self, path: Path, run: Run, reactor: Any, group: int | None = None) -> None:  # noqa: ANN401  # as in pybal.app
+    def __init__(self, path: Path, run: Run, reactor: Any, group: int | None = None) -> None:  # noqa: ANN401  # as in pybal.daemon.app
         self._path = path
         self._reactor = reactor
         self._mode = 0o600 if group is None else 0o666

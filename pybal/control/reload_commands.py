@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from pybal.config.errors import ConfigError
 from pybal.config.settings import Settings
-from pybal.configuration import Loaded, unsupported
 from pybal.control.api import Controls
 from pybal.control.listener import Caller
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Answer, Request, RequestError
 from pybal.ipvs.backend import BackendError
-from pybal.plan import Plan
+from pybal.reload.file import Loaded, unsupported
+from pybal.reload.plan import Plan
 from pybal.status.compat115 import JSON
 from pybal.status.reload import plan_json, plan_text
 

@@ -52,7 +52,7 @@ class Request:
 
 
 class Client:
-    """Asks one server, by name or address, over TLS if there is a ``trust``; ``reactor`` as in :mod:`pybal.app`.
+    """Asks one server, by name or address, over TLS if there is a ``trust``; ``reactor`` as in :mod:`pybal.daemon.app`.
 
     A body of more than ``limit`` bytes is refused. What fails fails with :class:`SourceError`.
     """
@@ -63,7 +63,7 @@ class Client:
         port: int,
         *,
         trust: Trust | None,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         lookup: Lookup,
         limit: int = LARGEST,
     ) -> None:

@@ -30,7 +30,7 @@ class NoReply(Exception):  # noqa: N818  # a fact about the server, not an error
 class Client:
     """Asks questions; UDP and TCP have ``patience`` seconds each to answer."""
 
-    def __init__(self, reactor: Any, patience: float) -> None:  # noqa: ANN401  # as in pybal.app
+    def __init__(self, reactor: Any, patience: float) -> None:  # noqa: ANN401  # as in pybal.daemon.app
         self._reactor = reactor
         self._patience = patience
 

@@ -22,7 +22,7 @@ _NAME = re.compile(r"(?=.{1,253}$)[!-\-/-~]{1,63}(?:\.[!-\-/-~]{1,63})*")
 
 
 def dns_lookup(
-    reactor: Any,  # noqa: ANN401  # as in pybal.app
+    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
     *,
     hosts: str = "/etc/hosts",
     resolv_conf: str = "/etc/resolv.conf",

@@ -41,7 +41,7 @@ class NameServers:
 
     def __init__(
         self,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         resolv_conf: str = "/etc/resolv.conf",
         port: int = 53,
     ) -> None:

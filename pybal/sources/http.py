@@ -72,7 +72,7 @@ class HTTPSource:
         self,
         settings: SourceSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         random: Random,
         lookup: Lookup | None = None,
     ) -> None:

@@ -18,7 +18,7 @@ class Listening:
 
     def __init__(
         self,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         factory: StatusFactory,
     ) -> None:
         self._reactor = reactor

@@ -9,7 +9,7 @@ from pybal.core.decision import Clocks
 from pybal.core.model import Alert
 from pybal.ipvs.model import Op
 from pybal.ipvs.render import operation
-from pybal.plan import Outcome, Plan, Step, Verb
+from pybal.reload.plan import Outcome, Plan, Step, Verb
 from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
 

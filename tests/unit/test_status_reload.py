@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pybal.config.settings import Settings
 from pybal.core.decision import Clocks
-from pybal.plan import Outcome
+from pybal.reload.plan import Outcome
 from pybal.status import reload
 from pybal.status.reload import Configuration, plan_json, plan_text
 from tests.reloading import FETCH, IDLE, ONE, World, web

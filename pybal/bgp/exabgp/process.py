@@ -91,7 +91,7 @@ class ExaBGP:
         self,
         client: Client,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         directory: Path,
         random: Random,
         python: str,

@@ -45,7 +45,7 @@ class SRVSource:
         self,
         settings: SourceSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         random: Random,
         resolv_conf: str = "/etc/resolv.conf",
         port: int = 53,

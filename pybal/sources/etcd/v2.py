@@ -46,7 +46,7 @@ _Inbox = deque[Heard | SourceError]
 
 
 class Etcd2Source:
-    """The source of ``etcd://host:port/path``; ``reactor`` as in :mod:`pybal.app`.
+    """The source of ``etcd://host:port/path``; ``reactor`` as in :mod:`pybal.daemon.app`.
 
     ``differences`` counts the values that a full read found other than the changes before it had said.
     """
@@ -57,7 +57,7 @@ class Etcd2Source:
         self,
         settings: SourceSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         random: Random,
         times: Times = Times(),  # noqa: B008  # it is frozen
         resolv_conf: str = "/etc/resolv.conf",

@@ -47,7 +47,7 @@ class Etcd3Source:
         self,
         settings: SourceSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         random: Random,
         lookup: Lookup | None = None,
         ask: Ask | None = None,

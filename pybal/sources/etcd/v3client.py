@@ -44,7 +44,7 @@ class Gateway:
         token: Token,
         *,
         trust: Trust | None,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         lookup: Lookup,
     ) -> None:
         self._access = access

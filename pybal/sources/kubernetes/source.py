@@ -73,7 +73,7 @@ _T = TypeVar("_T")
 class KubernetesSource:
     """The source of ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR``, whose certificate is verified.
 
-    ``reactor`` as in :mod:`pybal.app`; ``random`` spreads starts and pauses; ``lookup`` is that of this host
+    ``reactor`` as in :mod:`pybal.daemon.app`; ``random`` spreads starts and pauses; ``lookup`` is that of this host
     unless it is given.
     """
 
@@ -83,7 +83,7 @@ class KubernetesSource:
         self,
         settings: SourceSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         random: Random,
         lookup: Lookup | None = None,
     ) -> None:

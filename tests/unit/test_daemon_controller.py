@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
-from pybal.controller import Controller
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
+from pybal.daemon.controller import Controller
 from pybal.monitors.base import Monitor, Past, Sample
 from pybal.resolve import Answer, LookupFailed, Resolver
 from pybal.sources.base import SourceError

@@ -18,20 +18,20 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pybal import plan as planning
 from pybal.bgp.service import Announcing
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import Settings
-from pybal.configuration import Loaded, unsupported
 from pybal.core.model import Service
-from pybal.difference import announcement_reasons, general_reasons, peer_reasons
+from pybal.daemon.services import Prepared, Services
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
-from pybal.plan import Outcome, Plan, Step, Verb
+from pybal.reload import plan as planning
+from pybal.reload.difference import announcement_reasons, general_reasons, peer_reasons
+from pybal.reload.file import Loaded, unsupported
+from pybal.reload.plan import Outcome, Plan, Step, Verb
 from pybal.runtime.systemd import Notifier
-from pybal.services import Prepared, Services
 from pybal.status.listening import Listening
 from pybal.status.reload import Configuration, plan_lines
 
@@ -41,7 +41,7 @@ _LOOK = 0.05
 
 
 class File(Protocol):
-    """The configuration file; see :class:`pybal.configuration.ConfigurationFile`."""
+    """The configuration file; see :class:`pybal.reload.file.ConfigurationFile`."""
 
     path: str
 

@@ -13,10 +13,10 @@ from enum import StrEnum
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.core import policy
 from pybal.core.model import Pool, Service
-from pybal.difference import restart_reasons, service_reasons
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Entry, Op, Table, drained, entry, key_of
 from pybal.monitors.kinds import name_of, port_of
+from pybal.reload.difference import restart_reasons, service_reasons
 
 Held = Callable[[Service], Entry | None]
 """Tells what the table is believed to hold of a service."""

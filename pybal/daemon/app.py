@@ -3,7 +3,7 @@
 Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted, and what is ours
 there but no longer in the configuration is retired; the BGP sessions begin, with nothing to say before services are
 checked and the kernel is verified; then sources, names and checks begin.
-Reload: see :mod:`pybal.reload`. Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the
+Reload: see :mod:`pybal.daemon.reloader`. Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the
 endpoints close last.
 """
 
@@ -23,17 +23,18 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from pybal import plan as planning
 from pybal.bgp.service import Announcing
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
-from pybal.configuration import ConfigurationFile, Loaded
 from pybal.control import commands
 from pybal.control.api import Controls
 from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
 from pybal.core.isolation import Answer, CutOff
 from pybal.core.model import Alert, Service, Snapshot
+from pybal.daemon.factory import Parts
+from pybal.daemon.reloader import Reload, Running
+from pybal.daemon.services import Services
 from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
@@ -44,11 +45,10 @@ from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
-from pybal.parts import Parts
-from pybal.reload import Reload, Running
+from pybal.reload import plan as planning
+from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.systemd import Notifier
-from pybal.services import Services
 from pybal.status import checks
 from pybal.status import ipvs as kernel
 from pybal.status.bgp import BGP
@@ -187,7 +187,7 @@ class App:
         return self._reload.plan(settings)
 
     async def reload(self, *, force: bool = False) -> planning.Outcome:
-        """Read the configuration file and do what it says, or refuse it; see :meth:`pybal.reload.Reload.reload`."""
+        """Read the configuration file and do what it says, or refuse it; see :meth:`pybal.daemon.reloader.Reload.reload`."""
         return await self._reload.reload(force=force)
 
     def ask_for_reload(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.configuration import ConfigurationFile, unsupported
+from pybal.reload.file import ConfigurationFile, unsupported
 
 SERVICE = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -19,11 +19,11 @@ from pybal.config.settings import (
 )
 from pybal.core import policy
 from pybal.core.model import IPProtocol, Service
-from pybal.difference import service_reasons
 from pybal.ipvs.model import Command, entry, key_of
 from pybal.ipvs.render import operation
 from pybal.monitors.kinds import name_of
-from pybal.plan import Verb
+from pybal.reload.difference import service_reasons
+from pybal.reload.plan import Verb
 from tests.reloading import FETCH, IDLE, LISTS, ONE, TWO, World
 
 # Small domains, so that two configurations have much in common.

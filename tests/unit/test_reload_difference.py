@@ -35,8 +35,14 @@ from pybal.config.settings import (
     UDPSettings,
 )
 from pybal.config.source_options import _OPTIONS
-from pybal.difference import announcement_reasons, general_reasons, peer_reasons, restart_reasons, service_reasons
 from pybal.monitors.kinds import NAMES, name_of
+from pybal.reload.difference import (
+    announcement_reasons,
+    general_reasons,
+    peer_reasons,
+    restart_reasons,
+    service_reasons,
+)
 from tests.reloading import FETCH, IDLE, ONE, web
 
 ALL: list[MonitorSettings] = [

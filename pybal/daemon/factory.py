@@ -19,12 +19,12 @@ from pybal.sources.pool_source import GuardedSource
 
 
 class Parts:
-    """Makes the parts of services; see :class:`pybal.services.Parts`."""
+    """Makes the parts of services; see :class:`pybal.daemon.services.Parts`."""
 
     def __init__(
         self,
         engine: Engine,
-        reactor: Any,  # noqa: ANN401  # as in pybal.app
+        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         random: Random,
         state: Path | None,
     ) -> None:

@@ -15,7 +15,7 @@ from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import IPVSSettings, ServiceSettings, Settings
 from pybal.ipvs.model import key_of
 from pybal.ipvs.render import operation
-from pybal.plan import Outcome, Verb
+from pybal.reload.plan import Outcome, Verb
 from tests.reloading import BOTH, FETCH, IDLE, ONE, TWO, World, web
 
 TOO_MUCH = "wanted at most 0.5 of them (max-blast-radius); pybal reload --force, or a restart, would do it"

@@ -1,0 +1,1 @@
+"""pybal daemon."""
