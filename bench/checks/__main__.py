@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.checks.load import KINDS
 from bench.checks.peers import PEERS
 from bench.checks.targets import GUEST, HIGHEST, NORMAL
-from tests.kernel import guest
+from tests.harness.guest import guest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 IN_GUEST = "keepalived"

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.checks.load import HOST, NAME
-from tests.servers.process import Server, accepts
+from tests.harness.servers.process import Server, accepts
 
 PORTS = {"tcp": 18080, "http": 18080, "idle": 18080, "https": 18443, "dns": 15353}
 

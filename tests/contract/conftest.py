@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.sources import HARNESSES, ONE, SERVED, Rig, Served
+from tests.harness.sources.contract import HARNESSES, ONE, SERVED, Rig, Served
 
 
 @pytest.fixture(params=HARNESSES, ids=lambda kind: kind.__name__)

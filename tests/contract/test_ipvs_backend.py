@@ -31,7 +31,7 @@ from pybal.ipvs.model import (
 )
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.render import operation
-from tests.kernel import namespace
+from tests.harness.guest import namespace
 
 WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 WEB6 = Service(Key(TCP, IPv6Address("fd00:2::1"), 80), "wrr")

@@ -17,7 +17,7 @@ from pybal.config.settings import PeerSettings
 from pybal.status import bgp
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Exposition
-from tests.status import CountingMonitor, pool, server, snapshot
+from tests.harness.snapshots import CountingMonitor, pool, server, snapshot
 
 pytestmark = pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool (Debian's prometheus) is not installed"

@@ -20,7 +20,7 @@ from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor, Sample
 from pybal.status.metrics import PIECE, Exposition, Family
 from pybal.status.process import process_families
-from tests.status import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, large, pool, server, snapshot
+from tests.harness.snapshots import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, large, pool, server, snapshot
 
 Watched = list[tuple[str, str, Monitor]]
 Parsed = dict[str, tuple[str, set[tuple[str, frozenset[tuple[str, str]], float]]]]

@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings
-from tests.reactor import run
-from tests.scripted import Peer, SharedWorld, World
+from tests.harness.scripted_server import Peer, SharedWorld, World
+from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -13,9 +13,9 @@ from twisted.names import dns
 from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
-from tests.nameserver import NameServer, Stream, answer, decoded, framed
-from tests.reactor import run
-from tests.scripted import World, follow_ups
+from tests.harness.fake_dns_server import NameServer, Stream, answer, decoded, framed
+from tests.harness.scripted_server import World, follow_ups
+from tests.harness.stepped_reactor import run
 
 SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -17,9 +17,9 @@ from pybal.config.settings import (
 )
 from pybal.monitors.base import Monitor
 from pybal.monitors.kinds import NAMES
-from tests.nameserver import NameServer, answer
-from tests.reactor import run
-from tests.scripted import Peer, World, follow_ups, frequent
+from tests.harness.fake_dns_server import NameServer, answer
+from tests.harness.scripted_server import Peer, World, follow_ups, frequent
+from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HALF = b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 1043

@@ -22,8 +22,8 @@ from pybal.core.model import IPProtocol, Service
 from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
 from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionPlan
-from tests.reactor import run
-from tests.scripted import Peer, World
+from tests.harness.scripted_server import Peer, World
+from tests.harness.stepped_reactor import run
 
 IDLE = IdleConnectionSettings()
 

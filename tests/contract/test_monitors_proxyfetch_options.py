@@ -11,8 +11,8 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.pattern import Pattern
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, Rhythm
 from pybal.core.model import Report
-from tests.reactor import run
-from tests.scripted import Peer, World, saying
+from tests.harness.scripted_server import Peer, World, saying
+from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 URLS = ("http://a.example/x",)

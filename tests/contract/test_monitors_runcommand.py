@@ -21,8 +21,8 @@ from pybal.checks.semaphore import Places
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION
-from tests.reactor import run
-from tests.scripted import World
+from tests.harness.scripted_server import World
+from tests.harness.stepped_reactor import run
 
 SOON = 0.05
 """Seconds from run to run where a test waits for the next one."""

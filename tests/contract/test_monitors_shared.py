@@ -13,8 +13,8 @@ from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from pybal.monitors.kinds import NAMES
 from pybal.monitors.shared import Sharing
-from tests.reactor import run
-from tests.scripted import HOST_NAME, World, frequent, saying
+from tests.harness.scripted_server import HOST_NAME, World, frequent, saying
+from tests.harness.stepped_reactor import run
 
 
 class Two:

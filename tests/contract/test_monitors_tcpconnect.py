@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import TCPConnectSettings
-from tests.reactor import run
-from tests.scripted import Peer, World, saying
+from tests.harness.scripted_server import Peer, World, saying
+from tests.harness.stepped_reactor import run
 
 PLAIN = TCPConnectSettings(interval=0.05, timeout=0.4)
 BANNER = TCPConnectSettings(expect=b"220 ", interval=0.05, timeout=0.4)

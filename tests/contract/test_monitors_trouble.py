@@ -11,8 +11,8 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks import socket_check as check_module
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
-from tests.reactor import run
-from tests.scripted import Peer, World, saying
+from tests.harness.scripted_server import Peer, World, saying
+from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

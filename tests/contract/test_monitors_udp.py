@@ -11,9 +11,9 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.settings import UDPSettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
-from tests.nameserver import NameServer
-from tests.reactor import run
-from tests.scripted import World
+from tests.harness.fake_dns_server import NameServer
+from tests.harness.scripted_server import World
+from tests.harness.stepped_reactor import run
 
 SETTINGS = UDPSettings(interval=0.1, icmp_timeout=0.2)
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -21,9 +21,9 @@ from pybal.config.settings import (
     TLSSettings,
 )
 from pybal.monitors.base import Monitor
-from tests.reactor import run
-from tests.scripted import Peer, Server, World
-from tests.servers.process import LOOPBACK, family
+from tests.harness.scripted_server import Peer, Server, World
+from tests.harness.servers.process import LOOPBACK, family
+from tests.harness.stepped_reactor import run
 
 TLS_RECORD = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 1000
 NO_SETTINGS = bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))

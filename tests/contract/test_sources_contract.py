@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.sources import ONE, OTHER, Rig
+from tests.harness.sources.contract import ONE, OTHER, Rig
 
 
 def test_a_good_list_is_delivered_once_in_its_order(rig: Rig) -> None:

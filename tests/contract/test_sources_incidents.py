@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.sources import ONE, OTHER, Rig, Served
-from tests.contract.sources_file import LinesFile
-from tests.contract.sources_http import HTTP
+from tests.harness.sources.contract import ONE, OTHER, Rig, Served
+from tests.harness.sources.file import LinesFile
+from tests.harness.sources.http import HTTP
 
 
 def test_t125397_one_invalid_value_stops_no_update_and_drops_nobody(rig: Rig) -> None:

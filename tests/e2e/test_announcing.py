@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import PATIENCE, Daemon, WebServer, daemon, wait_for
-from tests.kernel import namespace
+from tests.harness.daemon_process import PATIENCE, Daemon, WebServer, daemon, wait_for
+from tests.harness.guest import namespace
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("bird") or subprocess.run(["unshare", "--net", "true"], check=False).returncode != 0,

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, daemon, wait_for
-from tests.kernel import namespace
-from tests.servers.nginx import nginx
+from tests.harness.daemon_process import Daemon, daemon, wait_for
+from tests.harness.guest import namespace
+from tests.harness.servers.nginx import nginx
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("bird") or subprocess.run(["unshare", "--net", "true"], check=False).returncode != 0,

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, WebServer, daemon, wait_for
-from tests.kernel import namespace
+from tests.harness.daemon_process import Daemon, WebServer, daemon, wait_for
+from tests.harness.guest import namespace
 
 POOLS = {name: [f"10.77.{net}.{host}" for host in range(1, 5)] for net, name in enumerate(("text", "upload"))}
 CONF = """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import PATIENCE, Daemon, WebServer, daemon, free_port, wait_for
+from tests.harness.daemon_process import PATIENCE, Daemon, WebServer, daemon, free_port, wait_for
 
 HOSTS = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from pybal.sources.etcd.v2watch import Times
-from tests.daemon import Daemon, daemon
-from tests.servers.conftool import DIRECTORY, Conftool
-from tests.servers.etcd import Etcd, etcd
-from tests.servers.process import free_ports
-from tests.servers.relay import Relay
+from tests.harness.daemon_process import Daemon, daemon
+from tests.harness.servers.conftool import DIRECTORY, Conftool
+from tests.harness.servers.etcd import Etcd, etcd
+from tests.harness.servers.process import free_ports
+from tests.harness.servers.relay import Relay
 
 GLOBAL = """
 [global]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, daemon, free_port
-from tests.servers.etcd import Etcd, etcd
+from tests.harness.daemon_process import Daemon, daemon, free_port
+from tests.harness.servers.etcd import Etcd, etcd
 
 CONF = """
 [global]

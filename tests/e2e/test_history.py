@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.daemon import Daemon, WebServer, daemon, free_port
+from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port
 
 SICK, SOUND = "127.0.1.1", "127.0.1.2"
 CONF = """

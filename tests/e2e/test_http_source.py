@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import PATIENCE, Daemon, daemon
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import Server, free_ports
+from tests.harness.daemon_process import PATIENCE, Daemon, daemon
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import Server, free_ports
 
 CONF = """
 [global]

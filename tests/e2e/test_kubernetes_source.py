@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, daemon, free_port
-from tests.servers.kubectl import kubectl, understand
-from tests.servers.kubernetes import TOKEN, APIServer, Running, node, running
-from tests.servers.kubernetes_wire import certified
+from tests.harness.daemon_process import Daemon, daemon, free_port
+from tests.harness.servers.kubectl import kubectl, understand
+from tests.harness.servers.kubernetes import TOKEN, APIServer, Running, node, running
+from tests.harness.servers.kubernetes_wire import certified
 
 CONF = """
 [global]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import WebServer, free_port, wait_for
+from tests.harness.daemon_process import WebServer, free_port, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 DEBIAN = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}

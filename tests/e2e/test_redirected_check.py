@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, WebServer, daemon, free_port
+from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port
 
 HOSTS = tuple(f"127.0.2.{number}" for number in range(1, 7))
 CONF = """

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.daemon import Daemon, WebServer, daemon, free_port, wait_for
+from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, wait_for
 
 HOSTS = ("127.0.3.1", "127.0.3.2", "127.0.3.3", "127.0.3.4")
 PUSHED = "127.0.3.9"

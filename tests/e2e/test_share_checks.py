@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.daemon import Daemon, WebServer, daemon, free_port
+from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port
 
 ONE, TWO = "127.0.2.1", "127.0.2.2"
 SHARING = ("text", "upload")

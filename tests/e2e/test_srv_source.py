@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, daemon
-from tests.kernel import namespace
-from tests.servers.process import Server, accepts
-from tests.servers.unbound import unbound_with
+from tests.harness.daemon_process import Daemon, daemon
+from tests.harness.guest import namespace
+from tests.harness.servers.process import Server, accepts
+from tests.harness.servers.unbound import unbound_with
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a namespace where port 53 is free")
 

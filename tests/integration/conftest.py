@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.following import Stopwatch, put
-from tests.servers.etcd import Etcd, etcd
-from tests.servers.relay import Relay
+from tests.harness.etcd_pool import Stopwatch, put
+from tests.harness.servers.etcd import Etcd, etcd
+from tests.harness.servers.relay import Relay
 
 
 @pytest.fixture

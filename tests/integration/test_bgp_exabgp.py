@@ -15,7 +15,7 @@ from pybal.bgp.exabgp.link import parent
 from pybal.bgp.exabgp.process import ExaBGP
 from pybal.bgp.speaker import Speaker, SpeakerError
 from pybal.config.settings import BGPSettings, PeerSettings
-from tests.reactor import run
+from tests.harness.stepped_reactor import run
 
 # Nobody listens there.
 PEER = PeerSettings(IPv4Address("127.9.9.9"), 64600, 64601, nexthop_ipv4=IPv4Address("127.9.9.8"))

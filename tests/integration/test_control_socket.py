@@ -22,7 +22,7 @@ from pybal.control import listener
 from pybal.control.client import NoAnswerError, ask
 from pybal.control.listener import Caller, ControlError, ControlSocket
 from pybal.control.wire import LONGEST_REQUEST, Answer, Request, RequestError, read_answer, write_request
-from tests.reactor import run
+from tests.harness.stepped_reactor import run
 
 T = TypeVar("T")
 STATUS = write_request(Request("status"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel import guest
+from tests.harness.guest import guest
 
 CONF = """[web]
 protocol = tcp

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kernel import guest
+from tests.harness.guest import guest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py", "tests/e2e/lvs")

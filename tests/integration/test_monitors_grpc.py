@@ -15,14 +15,14 @@ from hpack import Encoder
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import GRPCSettings
-from tests.certificates import self_signed
-from tests.reactor import run
-from tests.scripted import Peer, World, follow_ups, saying
-from tests.servers.grpc import grpc
-from tests.servers.haproxy import bound, haproxy
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import Server, free_ports
-from tests.servers.watching import last, said, watch
+from tests.harness.certificates import self_signed
+from tests.harness.real_monitors import last, said, watch
+from tests.harness.scripted_server import Peer, World, follow_ups, saying
+from tests.harness.servers.grpc import grpc
+from tests.harness.servers.haproxy import bound, haproxy
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import Server, free_ports
+from tests.harness.stepped_reactor import run
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 HAPROXY = """

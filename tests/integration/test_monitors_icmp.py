@@ -18,9 +18,9 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.checks.icmp import _checksum, echo_socket
 from pybal.config.settings import ICMPSettings
 from pybal.monitors.kinds import refusal
-from tests.kernel.namespace import fresh
-from tests.reactor import run
-from tests.scripted import World
+from tests.harness.guest.namespace import fresh
+from tests.harness.scripted_server import World
+from tests.harness.stepped_reactor import run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for networks of our own and raw sockets")
 

@@ -16,11 +16,11 @@ from pybal.checks.result import PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from pybal.core.model import Report
-from tests.certificates import self_signed
-from tests.reactor import run
-from tests.scripted import Peer, World
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import free_ports
+from tests.harness.certificates import self_signed
+from tests.harness.scripted_server import Peer, World
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import free_ports
+from tests.harness.stepped_reactor import run
 
 CONFIG = """
     client_header_timeout 1s;

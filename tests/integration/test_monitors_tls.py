@@ -15,11 +15,11 @@ from zope.interface import provider
 from pybal.config.settings import TLSSettings
 from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS
-from tests.certificates import Authority, self_signed
-from tests.reactor import run
-from tests.scripted import Peer, World, follow_ups
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import free_ports
+from tests.harness.certificates import Authority, self_signed
+from tests.harness.scripted_server import Peer, World, follow_ups
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import free_ports
+from tests.harness.stepped_reactor import run
 
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 SERVER = """

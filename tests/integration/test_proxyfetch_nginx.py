@@ -13,11 +13,11 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.pattern import Pattern
 from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.kinds import refusal
-from tests.certificates import Authority, self_signed
-from tests.reactor import run
-from tests.scripted import World
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import free_ports
+from tests.harness.certificates import Authority, self_signed
+from tests.harness.scripted_server import World
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import free_ports
+from tests.harness.stepped_reactor import run
 
 CONFIG = """
     server {{

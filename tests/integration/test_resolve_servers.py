@@ -15,7 +15,7 @@ from twisted.names import dns
 
 from pybal.resolve import Answer, LookupFailed, dns_lookup, servers
 from pybal.resolve.dns import _Datagrams
-from tests.reactor import run
+from tests.harness.stepped_reactor import run
 
 RIGHT = "10.0.0.1"
 FORGED = "10.6.6.6"

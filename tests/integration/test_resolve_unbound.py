@@ -16,9 +16,9 @@ from twisted.internet.task import deferLater
 
 from pybal.core.model import Address
 from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, servers
-from tests.reactor import run
-from tests.servers.process import Server, accepts, free_ports
-from tests.servers.unbound import unbound_with
+from tests.harness.servers.process import Server, accepts, free_ports
+from tests.harness.servers.unbound import unbound_with
+from tests.harness.stepped_reactor import run
 
 PATIENCE = 20.0
 

@@ -10,14 +10,14 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import DNSQuerySettings, TCPConnectSettings, UDPSettings
-from tests.reactor import run
-from tests.scripted import World
-from tests.servers.bind import bind
-from tests.servers.dnsmasq import dnsmasq
-from tests.servers.nsd import nsd
-from tests.servers.process import Server, free_ports
-from tests.servers.unbound import unbound
-from tests.servers.watching import last, said, watch
+from tests.harness.real_monitors import last, said, watch
+from tests.harness.scripted_server import World
+from tests.harness.servers.bind import bind
+from tests.harness.servers.dnsmasq import dnsmasq
+from tests.harness.servers.nsd import nsd
+from tests.harness.servers.process import Server, free_ports
+from tests.harness.servers.unbound import unbound
+from tests.harness.stepped_reactor import run
 
 WWW = DNSQuerySettings(("www.test",), interval=0.05, timeout=5.0)
 UDP = UDPSettings(interval=0.05, timeout=0.1, icmp_timeout=0.1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import Authority
-from tests.servers.etcd import Cluster, debian, etcd, newest
+from tests.harness.certificates import Authority
+from tests.harness.servers.etcd import Cluster, debian, etcd, newest
 
 
 @pytest.mark.parametrize("path", [debian, newest])

@@ -19,15 +19,15 @@ from pybal.config.settings import (
     TCPConnectSettings,
     TLSSettings,
 )
-from tests.certificates import Authority
-from tests.reactor import run
-from tests.scripted import World
-from tests.servers.haproxy import bound, haproxy
-from tests.servers.lighttpd import lighttpd
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import Server, free_ports
-from tests.servers.varnish import varnish
-from tests.servers.watching import last, said, watch
+from tests.harness.certificates import Authority
+from tests.harness.real_monitors import last, said, watch
+from tests.harness.scripted_server import World
+from tests.harness.servers.haproxy import bound, haproxy
+from tests.harness.servers.lighttpd import lighttpd
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import Server, free_ports
+from tests.harness.servers.varnish import varnish
+from tests.harness.stepped_reactor import run
 
 VERSIONS = ("1.0", "1.1")
 METHODS = ("GET", "HEAD")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.kubectl import command, kubectl, understand
-from tests.servers.kubernetes import APIServer, Running, node, running
-from tests.servers.kubernetes_wire import certified
+from tests.harness.servers.kubectl import command, kubectl, understand
+from tests.harness.servers.kubernetes import APIServer, Running, node, running
+from tests.harness.servers.kubernetes_wire import certified
 
 CA, CERTIFICATE = 0, 1
 NAME_AND_STATE = 'jsonpath={.metadata.name} {.spec.unschedulable}{"\\n"}'

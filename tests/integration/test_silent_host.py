@@ -15,8 +15,8 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import DNSQuerySettings, UDPSettings
-from tests.reactor import run
-from tests.scripted import World
+from tests.harness.scripted_server import World
+from tests.harness.stepped_reactor import run
 
 NETWORK = (
     "ip link set lo up",

@@ -18,13 +18,13 @@ from pybal.resolve import servers
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.dns import srv
 from pybal.sources.dns.srv import SRVSource
-from tests.nameserver import NameServer, answer
-from tests.reactor import SteppedReactor, run
-from tests.servers.bind import bind
-from tests.servers.names import LARGE
-from tests.servers.nsd import nsd
-from tests.servers.process import Server, accepts, free_ports
-from tests.servers.unbound import unbound, unbound_with
+from tests.harness.fake_dns_server import NameServer, answer
+from tests.harness.servers.bind import bind
+from tests.harness.servers.names import LARGE
+from tests.harness.servers.nsd import nsd
+from tests.harness.servers.process import Server, accepts, free_ports
+from tests.harness.servers.unbound import unbound, unbound_with
+from tests.harness.stepped_reactor import SteppedReactor, run
 
 WEB = (Member("four.test", 1), Member("www.test", 5))
 

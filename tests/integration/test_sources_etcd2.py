@@ -15,9 +15,9 @@ import pytest
 from pybal.core.model import Member
 from pybal.sources.base import Trouble
 from pybal.sources.etcd.v2watch import Times
-from tests.following import PATH, PLAIN, Reading, Stopwatch, put, reading
-from tests.servers.etcd import Cluster, Etcd
-from tests.servers.relay import Relay
+from tests.harness.etcd_pool import PATH, PLAIN, Reading, Stopwatch, put, reading
+from tests.harness.servers.etcd import Cluster, Etcd
+from tests.harness.servers.relay import Relay
 
 
 @pytest.fixture

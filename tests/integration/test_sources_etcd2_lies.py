@@ -14,13 +14,13 @@ from pybal.config.settings import AccessSettings
 from pybal.sources.base import Trouble
 from pybal.sources.etcd import blocking
 from pybal.sources.etcd.v2watch import Times
-from tests.certificates import Authority
-from tests.following import PATH, PLAIN, Reading, Stopwatch, etcd2, put, reading
-from tests.nameserver import NameServer, answer
-from tests.reactor import run
-from tests.servers.etcd import PASSWORD, Etcd, etcd
-from tests.servers.lies import drip, endless, said
-from tests.servers.relay import Relay
+from tests.harness.certificates import Authority
+from tests.harness.etcd_pool import PATH, PLAIN, Reading, Stopwatch, etcd2, put, reading
+from tests.harness.fake_dns_server import NameServer, answer
+from tests.harness.servers.etcd import PASSWORD, Etcd, etcd
+from tests.harness.servers.relay import Relay
+from tests.harness.servers.wrong_answers import drip, endless, said
+from tests.harness.stepped_reactor import run
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ import pytest
 from twisted.logger import capturedLogs, eventAsText
 
 from pybal.core.model import Member
-from tests.following import PATH, Reading, Stopwatch, begun3, put3, reading3, say3
-from tests.servers.etcd import Cluster, Etcd, debian, etcd, newest
-from tests.servers.relay import Relay
+from tests.harness.etcd_pool import PATH, Reading, Stopwatch, begun3, put3, reading3, say3
+from tests.harness.servers.etcd import Cluster, Etcd, debian, etcd, newest
+from tests.harness.servers.relay import Relay
 
 
 @pytest.fixture

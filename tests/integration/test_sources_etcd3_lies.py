@@ -14,12 +14,12 @@ from pybal.config.settings import AccessSettings
 from pybal.resolve.servers import NameServers
 from pybal.sources.base import Trouble
 from pybal.sources.etcd.v3 import Etcd3Source
-from tests.certificates import Authority
-from tests.following import PATH, Reading, Stopwatch, begun3, etcd3, put3, reading3, tell
-from tests.nameserver import NameServer, answer
-from tests.servers.etcd import PASSWORD, Etcd, etcd
-from tests.servers.lies import drip, endless, said
-from tests.servers.relay import Relay
+from tests.harness.certificates import Authority
+from tests.harness.etcd_pool import PATH, Reading, Stopwatch, begun3, etcd3, put3, reading3, tell
+from tests.harness.fake_dns_server import NameServer, answer
+from tests.harness.servers.etcd import PASSWORD, Etcd, etcd
+from tests.harness.servers.relay import Relay
+from tests.harness.servers.wrong_answers import drip, endless, said
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd.v3 import SPREAD, Etcd3Source
 from pybal.sources.etcd.v3watch import FULL
-from tests.contract.sources import ONE, OTHER
-from tests.contract.sources_etcd3 import Etcd3
+from tests.harness.sources.contract import ONE, OTHER
+from tests.harness.sources.etcd3 import Etcd3
 
 
 def source(rig: Rig, hosts: str, random: Random) -> Etcd3Source:

@@ -14,7 +14,7 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.file import FileSource
-from tests.reactor import run
+from tests.harness.stepped_reactor import run
 
 # Each list has a weight of its own and 40 hosts. It is written in place, in pieces that end between lines as well as
 # within, so long that looks at the file fall between them.

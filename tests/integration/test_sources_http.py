@@ -20,8 +20,8 @@ from pybal.core.model import Member
 from pybal.http.client import LIFE
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.http import FULL_READ, LONGEST_PAUSE, HTTPSource
-from tests.reactor import SteppedReactor
-from tests.scripted import Peer, Server, saying
+from tests.harness.scripted_server import Peer, Server, saying
+from tests.harness.stepped_reactor import SteppedReactor
 
 ONE = (Member("a", 1), Member("b", 2, enabled=False))
 LIST = b"{'host': 'a', 'weight': 1}\n{'host': 'b', 'weight': 2, 'enabled': False}\n"

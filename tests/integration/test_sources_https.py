@@ -17,11 +17,11 @@ from pybal.core.model import Member
 from pybal.resolve import Answer, LookupFailed
 from pybal.sources.base import SourceError
 from pybal.sources.http import HTTPSource
-from tests.certificates import Authority, self_signed
-from tests.reactor import SteppedReactor, run
-from tests.scripted import Peer, Server
-from tests.servers.nginx import listening, nginx
-from tests.servers.process import free_ports
+from tests.harness.certificates import Authority, self_signed
+from tests.harness.scripted_server import Peer, Server
+from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.process import free_ports
+from tests.harness.stepped_reactor import SteppedReactor, run
 
 ONE = (Member("a", 7),)
 SERVER = """

@@ -11,9 +11,9 @@ import pytest
 from pybal.core.model import Member
 from pybal.sources.base import Trouble
 from pybal.sources.kubernetes import source as kubernetes
-from tests.servers.kubernetes import TOKEN, node, status
-from tests.servers.kubernetes_reading import ABC, SILENCE, Reading
-from tests.servers.kubernetes_wire import Asked, Connection, Document
+from tests.harness.kubernetes_pool import ABC, SILENCE, Reading
+from tests.harness.servers.kubernetes import TOKEN, node, status
+from tests.harness.servers.kubernetes_wire import Asked, Connection, Document
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 
 from pybal.status import listener
 from pybal.status.listener import StatusFactory, listen
-from tests.reactor import run
-from tests.status import SICK, large, status
+from tests.harness.snapshots import SICK, large, status
+from tests.harness.stepped_reactor import run
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.daemon import daemon
+from tests.harness.daemon_process import daemon
 
 CONF = """[global]
 ipvs-backend = netlink

@@ -19,8 +19,8 @@ from pybal.ipvs.model import Command, Destination, Key, Mark, Op, Table, entry, 
 from pybal.ipvs.model import Service as Virtual
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
-from tests.daemon import Daemon, daemon
-from tests.dying import DyingBackend, Fate
+from tests.harness.crashing_backend import DyingBackend, Fate
+from tests.harness.daemon_process import Daemon, daemon
 
 GRACE = 30.0
 WEB = Service("web0", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")

@@ -16,7 +16,7 @@ from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Destination, Op, Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.render import lines, operation
-from tests.daemon import Daemon, daemon, wait_for
+from tests.harness.daemon_process import Daemon, daemon, wait_for
 
 SERVICES = [Service(f"web{n}", IPProtocol.TCP, IPv4Address("10.2.1.1") + n, 80, "wrr") for n in range(4)]
 SERVERS: list[Address] = [IPv4Address("10.0.0.11") + n for n in range(6)]

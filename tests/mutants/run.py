@@ -44,7 +44,7 @@ TARGETS = (
             "unit": ("tests/unit/test_policy*.py", "tests/unit/test_model*.py"),
             "property": ("tests/property/*policy*.py",),
         },
-        ("tests/pools.py",),
+        ("tests/harness/pool_events.py",),
     ),
     Target(
         Path("pybal/bgp/verdict.py"),
@@ -53,7 +53,7 @@ TARGETS = (
             "unit": ("tests/unit/test_bgp_verdict.py",),
             "property": ("tests/property/test_bgp_verdict_machine.py",),
         },
-        ("tests/pools.py",),
+        ("tests/harness/pool_events.py",),
     ),
 )
 #: A suite takes seconds; a mutant that takes longer than this goes round in circles, and counts as noticed.

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pybal.bgp.adj_rib_out import Adj, Change
 from pybal.bgp.model import Announcement, Prefix
-from tests.fakebgp import Rib, Update, hear
+from tests.harness.fake_adj_rib import Rib, Update, hear
 
 PREFIXES = 3
 ENOUGH = 200

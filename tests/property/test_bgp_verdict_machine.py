@@ -13,7 +13,7 @@ from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, Why, de
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
 from pybal.core.model import Address, Health, Pool, Server
 from pybal.core.policy import Event, step, wanted
-from tests.pools import after, down, fresh, healthy, listed, moved, off, resolved, service, up
+from tests.harness.pool_events import after, down, fresh, healthy, listed, moved, off, resolved, service, up
 
 VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))
 EXTRA = ip_address("192.0.2.9")

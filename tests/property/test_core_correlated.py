@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pybal.core.model import Health, Placement, Pool, Report, SuspectCheck
 from pybal.core.policy import Event, Reported, floor, step
-from tests.pools import M, N, healthy, listed, off
+from tests.harness.pool_events import M, N, healthy, listed, off
 
 HOSTS = "abcdef"
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pybal.core.model import Member, Pool, Report, Server
 from pybal.core.policy import Adopted, Event, Listed, Reconfigured, Reported, Resolved, step, wanted
-from tests.pools import M, N, healthy, ip, service
+from tests.harness.pool_events import M, N, healthy, ip, service
 from tests.property import policy_laws as laws
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from pybal.core.model import Member, Pool, Server
 from pybal.core.policy import floor, too_small
-from tests.pools import service
+from tests.harness.pool_events import service
 
 
 def pools() -> Iterator[tuple[int, Fraction, Pool]]:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pybal.core.model import Health, Member, Placement, Pool, Report
 from pybal.core.policy import Event, Kind, Listed, Reported, Resolved, changes, step
-from tests.pools import M, N, down, ip, listed, moved, off, resolved, service, up
+from tests.harness.pool_events import M, N, down, ip, listed, moved, off, resolved, service, up
 from tests.property.policy_pybal115 import Left, NaiveServer, PyBal115
 
 

@@ -20,7 +20,7 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Entry, Key, Mark, Op, ServiceKey, entry, key_of
 from pybal.ipvs.model import Service as Virtual
 from pybal.ipvs.reconciler import Reconciler
-from tests.dying import DyingBackend, DyingLedger, Fate, Killed
+from tests.harness.crashing_backend import DyingBackend, DyingLedger, Fate, Killed
 
 GRACE = 30.0
 WEB = Service("web0", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")

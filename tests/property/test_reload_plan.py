@@ -24,7 +24,7 @@ from pybal.ipvs.render import operation
 from pybal.monitors.kinds import name_of
 from pybal.reload.difference import service_reasons
 from pybal.reload.plan import Verb
-from tests.reloading import FETCH, IDLE, LISTS, ONE, TWO, World
+from tests.harness.fake_services import FETCH, IDLE, LISTS, ONE, TWO, World
 
 # Small domains, so that two configurations have much in common.
 PLACES = [("192.0.2.1", 80), ("192.0.2.1", 443), ("192.0.2.2", 80)]

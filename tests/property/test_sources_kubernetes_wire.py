@@ -13,7 +13,7 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Nodes
-from tests.servers.kubernetes import node
+from tests.harness.servers.kubernetes import node
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 READY = st.sampled_from(["True", "False", "Unknown"])

@@ -16,7 +16,7 @@ from pybal.status import compat115, v1
 from pybal.status.bgp import BGP
 from pybal.status.page import html
 from pybal.status.routes import Answer
-from tests.status import pool, snapshot, status
+from tests.harness.snapshots import pool, snapshot, status
 
 names = st.text(min_size=1, max_size=12)
 reports = st.none() | st.builds(Report, st.booleans(), st.text(max_size=20), st.floats(0, 1e6))

@@ -14,7 +14,7 @@ from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Standing
 from pybal.config.settings import BGPSettings, DrainSettings
 from pybal.core.model import Pool
-from tests.pools import after, fresh, healthy, listed, off, service, up
+from tests.harness.pool_events import after, fresh, healthy, listed, off, service, up
 
 VIP = ip_address("192.0.2.1")
 V6 = ip_address("2001:db8::1")

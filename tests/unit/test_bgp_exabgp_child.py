@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.bgp.exabgp.child import Child
-from tests.reactor import run
+from tests.harness.stepped_reactor import run
 
 
 def outcome(directory: Path, script: str, *, kill_at: bytes | None = None) -> tuple[list[bytes], str]:

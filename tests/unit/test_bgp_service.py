@@ -22,7 +22,7 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.core.model import Pool
-from tests.pools import after, healthy, listed, off, service
+from tests.harness.pool_events import after, healthy, listed, off, service
 
 VIP, EXTRA = ip_address("192.0.2.1"), ip_address("192.0.2.9")
 WEB = ServiceSettings(service(), SourceSettings("file:///pools/web"), bgp_med=5)

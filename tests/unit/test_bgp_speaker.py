@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.settings import BGPSettings, PeerSettings
-from tests.fakeexabgp import Transport, World
+from tests.harness.fake_exabgp import Transport, World
 
 P, Q = "192.0.2.1", "192.0.2.3"
 NEXT_HOP = IPv4Address("192.0.2.2")

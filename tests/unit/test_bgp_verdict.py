@@ -14,7 +14,7 @@ from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
 from pybal.core.model import Address, Pool
-from tests.pools import address, after, down, fresh, healthy, listed, off, resolved, service, up
+from tests.harness.pool_events import address, after, down, fresh, healthy, listed, off, resolved, service, up
 
 VIP = ip_address("192.0.2.1")
 SETTINGS = BGPSettings((), wait=30.0, drain=DrainSettings(med=1000, wait=60.0))

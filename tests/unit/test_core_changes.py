@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from pybal.core.model import Health, Member, Placement, Pool
 from pybal.core.policy import Adopted, Event, Kind, Reconfigured, changes, step
-from tests.pools import M, N, address, after, down, fresh, healthy, ip, listed, moved, off, resolved, service, up
+from tests.harness.pool_events import (
+    M,
+    N,
+    address,
+    after,
+    down,
+    fresh,
+    healthy,
+    ip,
+    listed,
+    moved,
+    off,
+    resolved,
+    service,
+    up,
+)
 
 
 def told(pool: Pool, event: Event) -> list[tuple[Kind, str]]:

@@ -8,7 +8,7 @@ from itertools import chain
 from pybal.core.correlated import suspicions
 from pybal.core.model import Health, Member, Pool, Report, Server, SuspectCheck
 from pybal.core.policy import Reported, wanted
-from tests.pools import M, N, after, healthy, listed, off, service, standing, up
+from tests.harness.pool_events import M, N, after, healthy, listed, off, service, standing, up
 
 REDIRECT = "status: HTTP 301, wanted 200"
 

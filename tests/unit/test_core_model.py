@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pybal.core.model import Health, Member, Placement, Report, Server
-from tests.pools import ip
+from tests.harness.pool_events import ip
 
 UP = Report(True)
 DOWN = Report(False, "connect: refused")

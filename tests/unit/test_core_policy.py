@@ -19,7 +19,22 @@ from pybal.core.policy import (
     too_small,
     wanted,
 )
-from tests.pools import M, N, after, down, fresh, healthy, ip, listed, moved, off, resolved, service, standing, up
+from tests.harness.pool_events import (
+    M,
+    N,
+    after,
+    down,
+    fresh,
+    healthy,
+    ip,
+    listed,
+    moved,
+    off,
+    resolved,
+    service,
+    standing,
+    up,
+)
 
 
 def test_a_server_up_and_eligible_is_pooled() -> None:

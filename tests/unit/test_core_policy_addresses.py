@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from pybal.core.model import Health, Member, Pool
 from pybal.core.policy import Adopted, Listed, Reconfigured, Reported, Resolved, step, wanted
-from tests.pools import address, after, down, fresh, healthy, ip, listed, moved, off, resolved, service, standing, up
+from tests.harness.pool_events import (
+    address,
+    after,
+    down,
+    fresh,
+    healthy,
+    ip,
+    listed,
+    moved,
+    off,
+    resolved,
+    service,
+    standing,
+    up,
+)
 
 
 def adopting(*numbers: int, threshold: float = 0.5) -> Pool:

@@ -16,7 +16,22 @@ from pybal.core.policy import (
     too_small,
     wanted,
 )
-from tests.pools import M, N, address, after, down, healthy, ip, listed, moved, off, resolved, service, standing, up
+from tests.harness.pool_events import (
+    M,
+    N,
+    address,
+    after,
+    down,
+    healthy,
+    ip,
+    listed,
+    moved,
+    off,
+    resolved,
+    service,
+    standing,
+    up,
+)
 
 
 def test_20150613_an_edit_of_a_pool_that_is_all_down_does_not_empty_it() -> None:

@@ -16,7 +16,7 @@ from pybal.config.settings import IPVSSettings, ServiceSettings, Settings
 from pybal.ipvs.model import key_of
 from pybal.ipvs.render import operation
 from pybal.reload.plan import Outcome, Verb
-from tests.reloading import BOTH, FETCH, IDLE, ONE, TWO, World, web
+from tests.harness.fake_services import BOTH, FETCH, IDLE, ONE, TWO, World, web
 
 TOO_MUCH = "wanted at most 0.5 of them (max-blast-radius); pybal reload --force, or a restart, would do it"
 AT_ONCE = IPVSSettings(remove_grace=0.0)

@@ -1,4 +1,4 @@
-"""The outputs of PyBal for fixed inputs equal the golden files; ``python -m tests.golden`` rewrites them."""
+"""The outputs of PyBal for fixed inputs equal the golden files; ``python -m tests.harness.golden`` rewrites them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.golden import GOLDEN, records
+from tests.harness.golden import GOLDEN, records
 
 FILES = sorted(str(path.relative_to(GOLDEN)) for path in GOLDEN.rglob("*") if path.is_file())
 

@@ -21,7 +21,7 @@ from zope.interface import implementer
 from pybal.config.settings import AccessSettings
 from pybal.http.trust import Trust, Unusable, reason_of, refusal
 from pybal.sources.base import SourceError
-from tests.certificates import Authority, self_signed
+from tests.harness.certificates import Authority, self_signed
 
 _DONE = Failure(ConnectionDone())
 HOST = "conf.example"

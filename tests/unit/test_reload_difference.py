@@ -43,7 +43,7 @@ from pybal.reload.difference import (
     restart_reasons,
     service_reasons,
 )
-from tests.reloading import FETCH, IDLE, ONE, web
+from tests.harness.fake_services import FETCH, IDLE, ONE, web
 
 ALL: list[MonitorSettings] = [
     FETCH,

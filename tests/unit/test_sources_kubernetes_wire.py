@@ -12,7 +12,7 @@ from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Event, Expired, Node, Nodes, Page
-from tests.servers.kubernetes import node, status
+from tests.harness.servers.kubernetes import node, status
 
 A, B = Member("a", 1), Member("b", 1)
 

@@ -15,7 +15,7 @@ from pybal.status import bgp
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Exposition
 from pybal.status.page import html
-from tests.status import HEALTHY, status
+from tests.harness.snapshots import HEALTHY, status
 
 VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 ANNOUNCED = Announcement(VIP, 100, graceful_shutdown=True)

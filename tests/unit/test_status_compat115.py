@@ -8,7 +8,7 @@ import pytest
 
 from pybal.core.model import Health, Snapshot
 from pybal.status import compat115
-from tests.status import DOWN, FORCED, HEALTHY, OUT, POOLED, SICK, SMALL, UNKNOWN, UP, pool, server, snapshot
+from tests.harness.snapshots import DOWN, FORCED, HEALTHY, OUT, POOLED, SICK, SMALL, UNKNOWN, UP, pool, server, snapshot
 
 
 def test_alerts_says_ok_without_a_newline() -> None:

@@ -9,7 +9,7 @@ from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Resu
 from pybal.core.decision import Clocks, Decision
 from pybal.monitors.base import Past
 from pybal.status import history
-from tests.status import CountingMonitor, pool, server
+from tests.harness.snapshots import CountingMonitor, pool, server
 
 CLOCKS = Clocks(1000.0, datetime(2026, 11, 20, 12, tzinfo=UTC))
 URL = "http://www.example/"

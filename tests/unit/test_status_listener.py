@@ -18,7 +18,7 @@ from zope.interface import provider
 
 from pybal.status.listener import HEAD, IDLE, TAKEN, StatusFactory
 from pybal.status.routes import Answer, Status
-from tests.status import status
+from tests.harness.snapshots import status
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)
 

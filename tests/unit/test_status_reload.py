@@ -10,7 +10,7 @@ from pybal.core.decision import Clocks
 from pybal.reload.plan import Outcome
 from pybal.status import reload
 from pybal.status.reload import Configuration, plan_json, plan_text
-from tests.reloading import FETCH, IDLE, ONE, World, web
+from tests.harness.fake_services import FETCH, IDLE, ONE, World, web
 
 CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
 LOADED = Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 10.0)

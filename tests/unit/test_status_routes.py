@@ -13,7 +13,7 @@ from pybal.checks.result import PASSED, Result
 from pybal.core.decision import Decision
 from pybal.monitors.base import Past
 from pybal.status.routes import Answer, Status
-from tests.status import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
+from tests.harness.snapshots import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
 
 
 def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer:

@@ -6,7 +6,7 @@ import pytest
 
 from pybal.core.model import Alert, Report, Server
 from pybal.status import v1
-from tests.status import DOWN, FORCED, OUT, POOLED, SICK, UNKNOWN, UP, pool, server, snapshot
+from tests.harness.snapshots import DOWN, FORCED, OUT, POOLED, SICK, UNKNOWN, UP, pool, server, snapshot
 
 WEB = pool("web", server("a"), server("b", DOWN, FORCED), server("c", DOWN, OUT, address=None), threshold=0.66)
 SHOWN = snapshot(WEB, alerts=[Alert("web", "unresolved", "c has no address"), Alert("", "ipvs", "drift")], web=3)

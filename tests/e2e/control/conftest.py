@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon import PATIENCE, Daemon, WebServer, daemon, free_port
+from tests.harness.daemon_process import PATIENCE, Daemon, WebServer, daemon, free_port
 
 HOSTS = ("127.0.1.1", "127.0.1.2", "127.0.1.3")
 CONF = """

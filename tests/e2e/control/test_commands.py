@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.daemon import Daemon, daemon
 from tests.e2e.control.conftest import CONF, HOSTS, Site
+from tests.harness.daemon_process import Daemon, daemon
 
 
 def test_status_shows_services_and_alerts_at_a_glance(site: Site, running: Daemon) -> None:

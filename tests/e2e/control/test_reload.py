@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.daemon import Daemon
 from tests.e2e.control.conftest import CONF, Site
+from tests.harness.daemon_process import Daemon
 
 SECOND = """
 [second]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.kernel import namespace
+from tests.harness.guest import namespace
 
 collect_ignore_glob = [] if namespace.available() else ["test_*.py"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import daemon, wait_for
-from tests.e2e.lvs.router import Router
-from tests.kernel.lab import VIP, Host, lab
+from tests.harness.daemon_process import daemon, wait_for
+from tests.harness.guest.network import VIP, Host, lab
+from tests.harness.guest.router import Router
 
 ENDPOINT = "http://127.0.0.1:9090"
 SCHEDULER = "nq"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from pybal.core.model import Address
-from tests.daemon import Daemon, WebServer, daemon, wait_for
-from tests.e2e.lvs.load import Load
-from tests.kernel.lab import VIP, VIP6, Host, Lab, lab
+from tests.harness.daemon_process import Daemon, WebServer, daemon, wait_for
+from tests.harness.guest.clients import Load
+from tests.harness.guest.network import VIP, VIP6, Host, Lab, lab
 
 ENDPOINT = "http://127.0.0.1:9090"
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.daemon import daemon
-from tests.kernel.lab import VIP, lab
-from tests.servers.conftool import DIRECTORY, Conftool
-from tests.servers.etcd import etcd
+from tests.harness.daemon_process import daemon
+from tests.harness.guest.network import VIP, lab
+from tests.harness.servers.conftool import DIRECTORY, Conftool
+from tests.harness.servers.etcd import etcd
 
 CONF = """
 [global]

@@ -19,9 +19,9 @@ from typing import Self
 
 import pytest
 
-from tests.daemon import Daemon, daemon, wait_for
-from tests.e2e.lvs.router import HOLD_TIME, Router
-from tests.kernel.lab import VIP, Host, Lab, lab
+from tests.harness.daemon_process import Daemon, daemon, wait_for
+from tests.harness.guest.network import VIP, Host, Lab, lab
+from tests.harness.guest.router import HOLD_TIME, Router
 
 ENDPOINT = "http://127.0.0.1:9090"
 AT_MOST = 3.0

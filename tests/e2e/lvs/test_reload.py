@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.daemon import Daemon, daemon, wait_for
-from tests.e2e.lvs.load import Guest, Load
-from tests.kernel import namespace
-from tests.kernel.lab import VIP, Lab, lab
+from tests.harness.daemon_process import Daemon, daemon, wait_for
+from tests.harness.guest import namespace
+from tests.harness.guest.clients import Guest, Load
+from tests.harness.guest.network import VIP, Lab, lab
 
 ENDPOINT = "http://127.0.0.1:9090"
 CONF = """

@@ -1,0 +1,197 @@
+"""A speaker in a process of its own, in the balancer's namespace: to be asked, hung, stopped and killed.
+
+Run as a program, with a directory and the descriptor of a connection, this is the process.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pybal.bgp.model import Announcement, Session
+from pybal.bgp.speaker import Speaker
+from pybal.config.settings import BGPSettings
+from pybal.core.model import Address
+from tests.harness.guest import namespace
+from tests.harness.stepped_reactor import run
+
+
+class Balancer:
+    """A speaker as its owner sees it. ``inside`` is a namespace; the log is ``directory/log``."""
+
+    def __init__(self, inside: int, directory: Path, settings: BGPSettings, python: str = sys.executable) -> None:
+        directory.mkdir()
+        self._log = directory / "log"
+        self._connection, theirs = Pipe()
+        self._turn = Lock()
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            sys.executable,
+            "-m",
+            __name__,
+            str(directory),
+            str(theirs.fileno()),
+        ]
+        with namespace.entered(inside), self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()]
+            )
+        theirs.close()
+        self._connection.send((settings, python))
+
+    @property
+    def log(self) -> str:
+        """Its end, for the message of a test that fails."""
+        return self._log.read_text()[-3000:]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def announce(self, announcements: Iterable[Announcement]) -> None:
+        self._call("announce", tuple(announcements))
+
+    def announce_in_turn(self, goals: Iterable[Iterable[Announcement]]) -> None:
+        """Announce one after the other, with nothing between them."""
+        self._call("announce_in_turn", [tuple(goal) for goal in goals])
+
+    def reconfigure(self, settings: BGPSettings) -> None:
+        """Have it go on by other settings."""
+        self._call("reconfigure", settings)
+
+    def sessions(self) -> dict[Address, Session]:
+        """Return the sessions by the peer's address."""
+        return {session.peer.address: session for session in self._call("sessions")}
+
+    def alerts(self) -> list[str]:
+        """Return the texts of what there is to complain about."""
+        return [alert.text for alert in self._call("alerts")]
+
+    def hang(self, seconds: float) -> None:
+        """Have its loop do nothing for a while, and come back at once."""
+        self._connection.send(("hang", seconds))
+
+    def suspend(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a fault of its own would."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Have it withdraw everything and end; it must leave nothing in its reactor."""
+        self._connection.send(("stop",))
+        assert self._process.wait(30) == 0, self.log
+
+    def close(self) -> None:
+        """See that it is gone."""
+        if self._process.poll() is None:
+            self.kill()
+        self._connection.close()
+
+    def _call(self, *request: object) -> Any:
+        try:
+            with self._turn:
+                self._connection.send(request)
+                return self._connection.recv()
+        except (EOFError, BrokenPipeError):
+            raise AssertionError(f"the speaker's process has ended\n{self.log}") from None
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent it is."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue  # gone meanwhile
+        if parent == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+@implementer(IReadDescriptor)
+class _Requests:
+    """Calls of the speaker's methods that come over the connection, answered with what they return."""
+
+    def __init__(self, connection: Connection, speaker: Speaker, ended: Deferred[None]) -> None:
+        self._connection = connection
+        self._speaker = speaker
+        self._ended = ended
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def doRead(self) -> None:  # noqa: N802  # Twisted's name
+        method, *arguments = self._connection.recv()
+        if method == "stop":
+            self._ended.callback(None)
+        elif method == "hang":
+            time.sleep(*arguments)
+        elif method == "announce_in_turn":
+            for goal in arguments[0]:
+                self._speaker.announce(goal)
+            self._connection.send(None)
+        else:
+            answer = getattr(self._speaker, method)(*arguments)
+            self._connection.send(None if answer is None else [*map(_plain, answer)])
+
+    def connectionLost(self, reason: Failure) -> None:  # noqa: N802  # Twisted's name
+        self._ended.callback(None)
+
+    def logPrefix(self) -> str:  # noqa: N802  # Twisted's name
+        return "requests"
+
+
+def _plain(value: object) -> object:
+    """Return it as it can go between processes."""
+    return replace(value, entered=dict(value.entered)) if isinstance(value, Session) else value
+
+
+async def _speak(reactor: EPollReactor, directory: Path, connection: Connection) -> None:
+    settings, python = connection.recv()
+    ended: Deferred[None] = Deferred()
+    speaker = Speaker(
+        settings,
+        reactor=reactor,
+        directory=directory / "run",
+        random=random.Random(),
+        changed=lambda: None,
+        python=python,
+    )
+    speaker.start()
+    requests = _Requests(connection, speaker, ended)
+    reactor.addReader(requests)
+    await ended
+    reactor.removeReader(requests)
+    await speaker.stop()
+
+
+if __name__ == "__main__":
+    globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)])
+    _connection = Connection(int(sys.argv[2]))
+    run(lambda reactor: _speak(reactor, Path(sys.argv[1]), _connection), timeout=600)

@@ -1,0 +1,59 @@
+"""Clients of the lab: one that opens a connection every 20 ms, and ones that stay."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Self
+
+from pybal.core.model import Address
+from tests.harness.guest.network import Host
+
+
+class Load:
+    """A client that opens a connection every 20 ms, from a thread of its own."""
+
+    def __init__(self, client: Host, vip: Address, port: int = 80) -> None:
+        self.answered = 0
+        self.failures: list[str] = []
+        self._client = client
+        self._vip = vip
+        self._port = port
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def more(self, than: int) -> bool:
+        """Return whether it has got more answers than this, or a failure."""
+        return self.answered > than or bool(self.failures)
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            try:
+                self._client.get(self._vip, self._port, timeout=5)
+                self.answered += 1
+            except OSError as error:
+                self.failures.append(repr(error))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class Guest:
+    """A connection that stays open, half way through its request, until it is asked to end that."""
+
+    def __init__(self, client: Host, vip: Address, port: int) -> None:
+        with client.entered():
+            self._socket = socket.create_connection((str(vip), port), 5)
+        self._socket.sendall(b"GET / HTTP/1.0\r\n")
+
+    def answer(self) -> str:
+        """End the request and return the answer, which is the name of the server. Raises OSError."""
+        with self._socket:
+            self._socket.sendall(b"\r\n")
+            with self._socket.makefile("rb") as stream:
+                return stream.read().rpartition(b"\r\n\r\n")[2].decode()
