@@ -27,7 +27,7 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RouteChange:
     """One command. ``old`` is what is withdrawn, ``new`` what is announced; one of them is there.
 
     It is a ``repair`` when ExaBGP was told so before, and the peer holds something else.
@@ -47,7 +47,7 @@ class _Flight:
     """What ExaBGP had been told before."""
 
 
-class Adj:
+class AdjRIBOut:
     """One peer's part of the goal, and how far it has come there."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Adj:
         self.down()
         self._told.clear()
 
-    def due(self, now: float, room: int) -> Iterator[Change]:
+    def due(self, now: float, room: int) -> Iterator[RouteChange]:
         """Yield at most ``room`` changes to tell ExaBGP now, each taken for told."""
         if not self.established:
             return
@@ -115,16 +115,16 @@ class Adj:
                 room -= 1
                 yield change
 
-    def _change(self, prefix: Prefix) -> Change | None:
+    def _change(self, prefix: Prefix) -> RouteChange | None:
         want, told, wire = self.goal.get(prefix), self._told.get(prefix), self.wire.get(prefix)
         if want == told == wire or (want is not None and self.refused.get(prefix) == want):
             return None
         if want is None or want == told:
             # Told and not so: only after a withdrawal ExaBGP sends it again.
-            return Change(prefix, None, told or wire, repair=want == told)
-        return Change(prefix, want)
+            return RouteChange(prefix, None, told or wire, repair=want == told)
+        return RouteChange(prefix, want)
 
-    def _tell(self, change: Change, now: float) -> None:
+    def _tell(self, change: RouteChange, now: float) -> None:
         delay = WIRE_SECONDS * 2 ** min(self.attempts.get(change.prefix, 0), MOST_DOUBLED)
         self._flight[change.prefix] = _Flight(change.new, now + delay, self._told.get(change.prefix))
         self._knows(change.prefix, change.new)
@@ -156,7 +156,7 @@ class Adj:
             self._stuck.discard(prefix)
         self._dirty[prefix] = None
 
-    def refuse(self, change: Change) -> None:
+    def refuse(self, change: RouteChange) -> None:
         """Take note that ExaBGP answered a change with an error."""
         if not self.established:
             return

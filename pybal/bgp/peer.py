@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from twisted.logger import Logger
 
-from pybal.bgp.adj_rib_out import Adj
+from pybal.bgp.adj_rib_out import AdjRIBOut
 from pybal.bgp.exabgp import config
 from pybal.bgp.exabgp.events import Entered, Notified
 from pybal.bgp.model import Announcement, Session, SessionState
@@ -23,7 +23,7 @@ class Peer:
 
     def __init__(self, settings: PeerSettings, seconds: float) -> None:
         self.settings = settings
-        self.adj = Adj()
+        self.adj = AdjRIBOut()
         self.ending = False
         """Whether its session is closed by us."""
         self.state = SessionState.IDLE

@@ -35,7 +35,7 @@ class Sessions(Speaks, Protocol):
     def alerts(self) -> Iterable[Alert]: ...
 
 
-class Mute:
+class DryRunSpeaker:
     """The speaker of a dry run: it has no session and says nothing."""
 
     restarts = 0
@@ -57,7 +57,7 @@ class Mute:
         return ()
 
 
-class Announcing:
+class BGPService:
     """Announces the VIPs of ``settings`` as ``bgp`` says.
 
     ``pool`` and ``verified`` tell how it stands with a service; :meth:`changed` is to be called when either does so anew.
@@ -86,7 +86,7 @@ class Announcing:
         self._standings: dict[str, Standing] = {}
         self._speaking = False
         self._speaker: Sessions = (
-            Mute()
+            DryRunSpeaker()
             if settings.dry_run
             else Speaker(bgp, reactor=reactor, directory=runtime / "bgp", random=random, changed=lambda: None)
         )

@@ -17,11 +17,11 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from pybal.bgp.adj_rib_out import Change
+from pybal.bgp.adj_rib_out import RouteChange
 from pybal.bgp.exabgp import config
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.events import Entered, Event, Notified, Opened, Sent
-from pybal.bgp.exabgp.process import ExaBGP, Process, user
+from pybal.bgp.exabgp.process import ChildProcess, ExaBGP, user
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
@@ -56,7 +56,7 @@ class Speaker:
         random: Random,
         changed: Callable[[], None],
         python: str = sys.executable,
-        spawn: Callable[..., Process] = Child,
+        spawn: Callable[..., ChildProcess] = Child,
     ) -> None:
         self._settings = settings
         self._reactor = reactor
@@ -267,7 +267,7 @@ class Speaker:
                 system="bgp",
             )
 
-    def _refused(self, peer: Peer, change: Change) -> None:
+    def _refused(self, peer: Peer, change: RouteChange) -> None:
         self._log.error(
             "exabgp refused to {verb} {prefix} for peer {peer}",
             verb="withdraw" if change.new is None else "announce",
@@ -279,7 +279,7 @@ class Speaker:
         self._changed()
 
 
-def _command(peer: PeerSettings, change: Change) -> bytes:
+def _command(peer: PeerSettings, change: RouteChange) -> bytes:
     if change.new is not None:
         return config.announce(peer, change.new)
     assert change.old is not None  # noqa: S101  # one of them is there

@@ -18,7 +18,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from pybal.bgp.model import Announcement
-from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
 from pybal.core import policy
 from pybal.core.model import Address, Health, Pool
 
@@ -80,7 +80,7 @@ class Standing:
     pool: Pool
     verified: bool
     med: int = 0
-    least: Least | None = None
+    least: Limit | None = None
     policy: VIPPolicy = VIPPolicy.ANY
     frozen: bool = False
     count: Count = field(init=False, repr=False, compare=False)

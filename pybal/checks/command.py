@@ -23,10 +23,11 @@ from contextlib import suppress
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
 from typing import Self
 
-from pybal.checks.command_output import Output, last_line
+from pybal.checks.command_output import CommandOutput, last_line
 from pybal.checks.engine import FROZEN, Engine
-from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Phase, Result, span
+from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import RESOURCES
+from pybal.core.text import format_duration
 
 UNRUNNABLE = "cannot be run"
 """The cause of a result that says nothing because the command could not be executed at all."""
@@ -36,7 +37,7 @@ _NAMES = {number.value: number.name for number in signal.Signals}
 _REAP_SECONDS = 1.0
 
 
-class Command:
+class CommandCheck:
     """A command, run again and again, never twice at a time.
 
     ``done(command, result)`` is called once for each start, after the events in which the command ended and never
@@ -79,7 +80,7 @@ class Command:
         self._done: Callable[..., None] | None = done
         self._process: Popen[bytes] | None = None
         self._fileno = -1
-        self._output: Output | None = None
+        self._output: CommandOutput | None = None
         self._started_at = self._lost = 0.0
 
     def start(self) -> None:
@@ -102,7 +103,7 @@ class Command:
         self.exitcode = -signal.SIGKILL
         said = last_line(self.output)
         output = f"output so far: {said}" if said else "no output"
-        self._failed(f"timeout after {span(self.timeout)}; {output}", "timeout")
+        self._failed(f"timeout after {format_duration(self.timeout)}; {output}", "timeout")
 
     def settle(self, result: Result) -> None:
         self.running = False
@@ -134,7 +135,7 @@ class Command:
         self._process = process
         engine.in_flight += 1
         try:
-            self._output = Output(engine, process.stdout, self.broke)  # type: ignore[arg-type]  # it is a PIPE
+            self._output = CommandOutput(engine, process.stdout, self.broke)  # type: ignore[arg-type]  # it is a PIPE
             self._fileno = os.pidfd_open(process.pid)
             engine.watch(self, self._fileno)
         except OSError as error:
@@ -196,7 +197,7 @@ class Command:
         engine, verdict = self._engine, FAILED
         lost = engine.lost - self._lost
         if lost > max(FROZEN, self.timeout / 2):
-            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
+            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {format_duration(lost)} late)"
             engine.inconclusive += 1
         elif engine.excused(self._started_at):
             verdict, reason = INCONCLUSIVE, f"{reason} (nobody at all was heard)"

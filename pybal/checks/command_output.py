@@ -8,7 +8,7 @@ from typing import IO
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import Result
-from pybal.config.errors import printable
+from pybal.core.text import printable
 
 KEPT = 4096
 """Bytes that are kept: the last, where commands say what they came to."""
@@ -23,7 +23,7 @@ _REST = 0.1
 """… before this many seconds of rest: who floods is not to keep us busy, and waits."""
 
 
-class Output:
+class CommandOutput:
     """Reads ``pipe``, the end of one command's, until :meth:`close`, which does not close it."""
 
     __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "_pipe", "deadline", "event", "kept", "size")

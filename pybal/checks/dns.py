@@ -15,8 +15,9 @@ from pybal.checks import dns_wire
 from pybal.checks.datagram import DatagramCheck
 from pybal.checks.dns_wire import NOERROR, NXDOMAIN, Malformed, Question, Reply
 from pybal.checks.engine import Engine
-from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import READABLE, WRITABLE, Check, Target
+from pybal.core.text import format_duration
 
 _READ = 65536
 _READS_AT_ONCE = 8
@@ -48,7 +49,7 @@ class DNSCheck(DatagramCheck):
         self._random = random
         self._number = b""
         self._strays = 0
-        self._stream: _Stream | None = None
+        self._stream: _StreamCheck | None = None
 
     def _datagram(self) -> bytes:
         self._number = self._random.getrandbits(16).to_bytes(2, "big")
@@ -88,11 +89,11 @@ class DNSCheck(DatagramCheck):
 
     def _ask_by_tcp(self) -> None:
         query = self._number + self.question.data
-        self._stream = _Stream(
+        self._stream = _StreamCheck(
             self._engine, self._target, self.timeout, self._by_tcp, query=query, way=self._way, judged=self._judged
         )
 
-    def _by_tcp(self, stream: _Stream, result: Result) -> None:
+    def _by_tcp(self, stream: _StreamCheck, result: Result) -> None:
         del stream
         self._stream = None
         self._end(result._replace(duration=self._engine.seconds() - self._started_at))
@@ -111,7 +112,7 @@ class DNSCheck(DatagramCheck):
         if self._stream is not None:
             return self._stream.overdue()
         others = f" ({self._strays} that answered something else)" if self._strays else ""
-        return CheckFailed(Phase.QUERY, f"{span(self.timeout)} without an answer{others}", "timeout")
+        return CheckFailed(Phase.QUERY, f"{format_duration(self.timeout)} without an answer{others}", "timeout")
 
     def _close(self) -> None:
         if self._stream is not None:
@@ -136,7 +137,7 @@ class DNSCheckByTCP(DNSCheck):
         super()._close()
 
 
-class _Stream(Check):
+class _StreamCheck(Check):
     """The same question over TCP, on behalf of a check whose deadline, always the sooner one, is that of both."""
 
     __slots__ = ("_buffer", "_judged", "_unsent", "_way")
@@ -146,7 +147,7 @@ class _Stream(Check):
         engine: Engine,
         target: Target,
         timeout: float,
-        done: Callable[[_Stream, Result], None],
+        done: Callable[[_StreamCheck, Result], None],
         *,
         query: bytes,
         way: str,
@@ -165,7 +166,7 @@ class _Stream(Check):
     def overdue(self) -> CheckFailed:
         """Say how far it had come when time was up."""
         arrived = f"{len(self._buffer)} bytes" if self._buffer else "nothing"
-        reason = f"{arrived} in {span(self._engine.now - self._started_at)}"
+        reason = f"{arrived} in {format_duration(self._engine.now - self._started_at)}"
         return CheckFailed(self._phase, self._error_text(reason), "timeout")
 
     def _begin(self, events: int) -> None:

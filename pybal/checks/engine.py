@@ -27,9 +27,9 @@ from zope.interface import implementer
 
 from pybal.checks.lateness import Lateness
 from pybal.checks.result import Result
-from pybal.checks.semaphore import Places
-from pybal.checks.wheel import TICK, Schedule, Seat, Timed
-from pybal.core.isolation import SHORTEST, CutOff
+from pybal.checks.semaphore import Semaphore
+from pybal.checks.wheel import TICK, Schedule, Timed, Timer
+from pybal.core.isolation import SHORTEST, Isolation
 from pybal.core.model import SuspectSelf
 
 LATE = 0.1
@@ -102,16 +102,16 @@ class Engine:
         self.inconclusive = 0
         self.unheard = 0
         self.heard_at = -math.inf
-        self.cut_off = CutOff(tuple, SuspectSelf.OFF, lambda _text: None)
+        self.cut_off = Isolation(tuple, SuspectSelf.OFF, lambda _text: None)
         self.in_flight = 0
         self.lost = 0.0
         self.lateness = Lateness()
         self.local_errors: Counter[str] = Counter()
         self.sick: dict[str, float] = {}
-        self.processes = Places(PROCESSES)
-        self.follow_ups = Places(FOLLOW_UPS)
+        self.processes = Semaphore(PROCESSES)
+        self.follow_ups = Semaphore(FOLLOW_UPS)
         self._answers = 0
-        self._listener: Seat | None = None
+        self._listener: Timer | None = None
         self._complained: dict[str, float] = {}
         self._epoll: select.epoll | None = None
         self._fileno = -1
@@ -149,30 +149,30 @@ class Engine:
             self._call.cancel()
             self._call = None
 
-    def every(self, seconds: float, call: Callable[[], None]) -> Seat:
+    def every(self, seconds: float, call: Callable[[], None]) -> Timer:
         """Call within a second, and then at that interval, spread among all others. Late calls are never doubled."""
-        seat = Seat(call)
+        seat = Timer(call)
         self._schedule.every(seconds, seat, self._tick_of(self.seconds()))
         self._arrange()
         return seat
 
-    def soon(self, call: Callable[[], None]) -> Seat:
+    def soon(self, call: Callable[[], None]) -> Timer:
         """Call once within a second, spread among all others."""
-        seat = Seat(call)
+        seat = Timer(call)
         self.again(seat)
         return seat
 
-    def again(self, seat: Seat) -> None:
+    def again(self, seat: Timer) -> None:
         """Call the seat's call once more within a second."""
         self._schedule.soon(seat, self._tick_of(self.seconds()))
         self._arrange()
 
-    def pace(self, seat: Seat, seconds: float) -> None:
+    def pace(self, seat: Timer, seconds: float) -> None:
         """Call it at another interval, for the first time when one has passed. Nothing happens if it is the same."""
         self._schedule.pace(seat, seconds, self._tick_of(self.seconds()))
         self._arrange()
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Timer) -> None:
         """Call it no more."""
         self._schedule.leave(seat)
 

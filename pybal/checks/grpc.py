@@ -17,7 +17,7 @@ from pybal.checks import grpc_health
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
-from pybal.checks.stream import Talk
+from pybal.checks.stream import StreamCheck
 from pybal.checks.tls import TLSStream
 
 PROTOCOL = "h2"
@@ -34,7 +34,7 @@ _LAST_STREAM = 0x7FFFFFFF
 _MESSAGE_SHOWN = 200
 
 
-class GRPCCheck(Talk):
+class GRPCCheck(StreamCheck):
     """A check that passes when the server says SERVING of a service, of itself if that is empty."""
 
     __slots__ = ("_authority", "_beginning", "_connection", "_facts", "_frames", "_message", "_service")

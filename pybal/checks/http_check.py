@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Self
 
 from pybal.checks.engine import Engine
-from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
-from pybal.checks.stream import Talk
+from pybal.checks.stream import StreamCheck
 from pybal.config.errors import shown
 from pybal.config.pattern import Pattern, Search
+from pybal.core.text import format_duration
 from pybal.http import message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class CheckRequest:
     """What is asked for and what is wanted, shared by all checks of a service.
 
     ``number`` is its place among those of its service. ``data`` goes over the wire. ``statuses`` are those that pass,
@@ -42,7 +43,7 @@ class Request:
         return not self.bodiless and self.pattern is None and self.max_body == message.BODY_LIMIT
 
 
-class Fetch(Talk):
+class HTTPCheck(StreamCheck):
     """A check that passes when a wanted status comes with a complete response."""
 
     __slots__ = ("_ordinary", "_response", "_search", "request")
@@ -57,7 +58,7 @@ class Fetch(Talk):
         target: Target,
         timeout: float,
         done: Callable[[Self, Result], None],
-        request: Request,
+        request: CheckRequest,
     ) -> None:
         super().__init__(engine, target, timeout, done, context=request.context, server_name=request.server_name)
         self.request = request
@@ -117,4 +118,4 @@ class Fetch(Talk):
         history = super()._history
         if self._response is None or not self._answered_at:
             return history
-        return f"{history}, HTTP {self._response.status} in {span(self._answered_at - self._started_at)}"
+        return f"{history}, HTTP {self._response.status} in {format_duration(self._answered_at - self._started_at)}"

@@ -28,8 +28,9 @@ from typing import Self
 
 from pybal.checks.datagram import DatagramCheck
 from pybal.checks.engine import Engine
-from pybal.checks.result import CheckFailed, Phase, Result, span
+from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
+from pybal.core.text import format_duration
 
 _FLAGS = SOCK_NONBLOCK | SOCK_CLOEXEC
 _HEADER = struct.Struct("!BBHHH")
@@ -112,7 +113,7 @@ class ICMPCheck(DatagramCheck):
 
     def _overdue(self) -> CheckFailed:
         others = f" ({self._strays} replies to others)" if self._strays else ""
-        return CheckFailed(Phase.ICMP, f"{span(self.timeout)} without an echo reply{others}", "timeout")
+        return CheckFailed(Phase.ICMP, f"{format_duration(self.timeout)} without an echo reply{others}", "timeout")
 
 
 def _checksum(data: bytes) -> int:

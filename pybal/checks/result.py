@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from enum import Enum, StrEnum
 from typing import NamedTuple
 
+from pybal.core.text import format_duration
 
-class Verdict(Enum):
+
+class CheckOutcome(Enum):
     """What a result says of the server."""
 
     PASSED = "passed"
@@ -19,7 +21,7 @@ class Verdict(Enum):
     """Nothing: the trouble was ours."""
 
 
-PASSED, FAILED, INCONCLUSIVE = Verdict
+PASSED, FAILED, INCONCLUSIVE = CheckOutcome
 
 
 class Phase(StrEnum):
@@ -56,7 +58,7 @@ class Result(NamedTuple):
     did not come to; empty for a check that has no such steps. ``received`` counts the bytes of the answer.
     """
 
-    verdict: Verdict
+    verdict: CheckOutcome
     duration: float
     phase: Phase = Phase.CONNECT
     reason: str = ""
@@ -94,17 +96,10 @@ class CheckFailed(Exception):  # noqa: N818  # the word of conventions.md
         self.cause = cause or reason
 
 
-def span(seconds: float) -> str:
-    """Return a duration for people: ``3 ms``, ``4.9 s``, ``5 s``."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.1f}".removesuffix(".0") + " s"
-
-
 def too_slow(progress: str, silence: float, connected: float, timeout: float) -> str:
     """Say how an answer ran out of time: ``progress`` is what had come, empty for nothing; the rest are seconds."""
     if not progress:
         return f"{silence:.1f} s without a byte"
     if silence > timeout / 2:
-        return f"{progress}, then nothing for {span(silence)}"
-    return f"{progress} in {span(connected)}, and slowly more"
+        return f"{progress}, then nothing for {format_duration(silence)}"
+    return f"{progress} in {format_duration(connected)}, and slowly more"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 
-class Places:
+class Semaphore:
     """So many places. ``begin`` is called when there is one for it, and whoever called for it must :meth:`leave`."""
 
     __slots__ = ("_admitting", "_waiting", "most", "taken")

@@ -28,8 +28,9 @@ from socket import (
 from typing import NamedTuple, Self
 
 from pybal.checks.engine import FROZEN, Engine
-from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result, span
+from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
 from pybal.core.model import Address
+from pybal.core.text import format_duration
 
 BAD = select.EPOLLERR | select.EPOLLHUP
 READABLE = select.EPOLLIN | select.EPOLLRDHUP | BAD
@@ -191,7 +192,7 @@ class Check:
 
     def _overdue(self) -> CheckFailed:
         """Say how far the check had come when its time was up."""
-        return CheckFailed(Phase.CONNECT, f"nothing for {span(self.timeout)}", "timeout")
+        return CheckFailed(Phase.CONNECT, f"nothing for {format_duration(self.timeout)}", "timeout")
 
     def _let_go(self) -> None:
         """Drop what belonged to the connection, which is closed."""
@@ -206,7 +207,7 @@ class Check:
         verdict, reason = FAILED, failure.reason
         lost = engine.lost - self._lost
         if lost > max(FROZEN, self.timeout / 2):
-            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {span(lost)} late)"
+            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {format_duration(lost)} late)"
             engine.inconclusive += 1
         elif failure.cause in _NOTHING_HEARD:
             if engine.excused(self._silent_since):

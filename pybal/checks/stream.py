@@ -1,6 +1,6 @@
 """A check that talks over a connection, plain or with TLS, until what has come is enough.
 
-A kind says something first (:meth:`Talk._begin`), and takes what comes (:meth:`Talk._take`).
+A kind says something first (:meth:`StreamCheck._begin`), and takes what comes (:meth:`StreamCheck._take`).
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from pybal.checks.engine import Engine
-from pybal.checks.result import NEVER, CheckFailed, Phase, Result, span, too_slow
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result, too_slow
 from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.checks.tls import TLSStream, reason_of
+from pybal.core.text import format_duration
 
 _READ = 65536
 _READS_AT_ONCE = 8
 
 
-class Talk(Check):
+class StreamCheck(Check):
     """A check of one target; with a ``context`` it talks TLS, and asks for ``server_name`` if there is one."""
 
     __slots__ = ("_answered_at", "_context", "_first_at", "_secured_at", "_server_name", "_spoke_at", "_tls", "_unsaid")
@@ -69,7 +70,7 @@ class Talk(Check):
     @property
     def _history(self) -> str:
         """How it came where it is."""
-        return f"connected in {span(self._connected_at - self._started_at)}"
+        return f"connected in {format_duration(self._connected_at - self._started_at)}"
 
     def _closed(self) -> CheckFailed:
         """Return what to raise when the connection ends too early."""
@@ -176,7 +177,7 @@ class Talk(Check):
             return super()._overdue()
         silence = now - (self._spoke_at or self._connected_at)
         if phase is Phase.TLS:
-            reason = f"handshake timeout after {span(now - self._connected_at)}"
+            reason = f"handshake timeout after {format_duration(now - self._connected_at)}"
         else:
             reason = too_slow(self._progress, silence, now - self._connected_at, self.timeout)
         return CheckFailed(phase, f"{reason} ({self._history})", "timeout")

@@ -8,14 +8,14 @@ from typing import Self
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
-from pybal.checks.stream import Talk
+from pybal.checks.stream import StreamCheck
 
 EXPECT_LIMIT = 64 * 1024
 """Bytes that are searched."""
 _SHOWN = 40
 
 
-class ExpectCheck(Talk):
+class ExpectCheck(StreamCheck):
     """A check that passes when ``expect`` has come; if that is empty, when anything has."""
 
     __slots__ = ("_expect", "_greeting", "_heard")

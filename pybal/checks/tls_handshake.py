@@ -11,13 +11,13 @@ from pybal.checks.certificate import not_after
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
-from pybal.checks.stream import Talk
+from pybal.checks.stream import StreamCheck
 from pybal.checks.tls import TLSStream
 
 _DAY = timedelta(days=1)
 
 
-class TLSCheck(Talk):
+class TLSCheck(StreamCheck):
     """A check that passes when the handshake is done; the ``context`` says what is verified.
 
     It fails if the certificate ends in less than ``fail_days``, unless they are 0. ``expires`` is when the last

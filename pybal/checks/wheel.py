@@ -43,20 +43,20 @@ class Timed(Protocol):
         """Its deadline has come."""
 
 
-class Seat:
+class Timer:
     """A call's place in the schedule: in a ring, or only in the sweep, or in both."""
 
     __slots__ = ("call", "ring", "slot", "swept")
 
     def __init__(self, call: Callable[[], None]) -> None:
         self.call = call
-        self.ring: Ring | None = None
+        self.ring: Wheel | None = None
         self.slot = 0
         self.swept = False
         """Whether the sweep has yet to come to it."""
 
 
-class Ring:
+class Wheel:
     """All seats with the same period, in ticks."""
 
     __slots__ = ("_added", "_occupied", "_slots", "count", "period")
@@ -65,14 +65,14 @@ class Ring:
         self.period = period
         self.count = 0
         self._added = 0
-        self._slots: dict[int, list[Seat]] = {}
+        self._slots: dict[int, list[Timer]] = {}
         self._occupied: list[int] = []
 
-    def add(self, seat: Seat) -> None:
+    def add(self, seat: Timer) -> None:
         """Give the seat a slot away from those of the seats before it."""
         self.place(seat, int(self._added * _GOLDEN % 1.0 * self.period))
 
-    def place(self, seat: Seat, tick: int) -> None:
+    def place(self, seat: Timer, tick: int) -> None:
         """Give the seat the slot of this tick."""
         seat.ring, seat.slot = self, tick % self.period
         self._slots.setdefault(seat.slot, []).append(seat)
@@ -80,7 +80,7 @@ class Ring:
         self.count += 1
         self._occupied = []
 
-    def remove(self, seat: Seat) -> None:
+    def remove(self, seat: Timer) -> None:
         seats = self._slots[seat.slot]
         seats.remove(seat)
         if not seats:
@@ -89,9 +89,9 @@ class Ring:
         self.count -= 1
         self._occupied = []
 
-    def due(self, after: int, until: int) -> list[Seat]:
+    def due(self, after: int, until: int) -> list[Timer]:
         """Return the seats of the ticks in ``(after, until]``, each once however long that is."""
-        seats: list[Seat] = []
+        seats: list[Timer] = []
         for tick in range(max(after, until - self.period) + 1, until + 1):
             seats += self._slots.get(tick % self.period, ())
         return seats
@@ -115,21 +115,21 @@ class Schedule:
     """What is due when. All ticks given to it only ever grow."""
 
     def __init__(self) -> None:
-        self._rings: dict[int, Ring] = {}
-        self._moving: dict[Seat, tuple[int, int]] = {}
-        self._sweep: deque[Seat] = deque()
+        self._rings: dict[int, Wheel] = {}
+        self._moving: dict[Timer, tuple[int, int]] = {}
+        self._sweep: deque[Timer] = deque()
         self._sweep_end = 0
         self._deadlines: dict[int, list[Timed]] = {}
         self._deadline_ticks: list[int] = []
         self._grain = _COARSEST
 
-    def every(self, seconds: float, seat: Seat, tick: int) -> None:
+    def every(self, seconds: float, seat: Timer, tick: int) -> None:
         """Give the seat a turn soon, and one every so many seconds."""
         self._ring(_period(seconds)).add(seat)
         self._set_grain()
         self.soon(seat, tick)
 
-    def pace(self, seat: Seat, seconds: float, tick: int) -> None:
+    def pace(self, seat: Timer, seconds: float, tick: int) -> None:
         """Give a seat of a ring a turn every so many seconds, from now on."""
         period = _period(seconds)
         if seat.ring is None or seat.ring.period != period:
@@ -137,7 +137,7 @@ class Schedule:
             # Not placed yet: turns up to this tick may still have to come, and it had its own.
             self._moving[seat] = (period, tick)
 
-    def soon(self, seat: Seat, tick: int) -> None:
+    def soon(self, seat: Timer, tick: int) -> None:
         """Give the seat one turn within a second, spread among all that want one."""
         if seat.swept:
             return
@@ -146,13 +146,13 @@ class Schedule:
         seat.swept = True
         self._sweep.append(seat)
 
-    def leave(self, seat: Seat) -> None:
+    def leave(self, seat: Timer) -> None:
         """Give the seat no more turns."""
         seat.swept = False
         self._moving.pop(seat, None)
         self._remove(seat)
 
-    def due(self, after: int, until: int) -> list[Seat]:
+    def due(self, after: int, until: int) -> list[Timer]:
         """Return the ring seats of the ticks in ``(after, until]``."""
         seats = [seat for ring in self._rings.values() for seat in ring.due(after, until)]
         for seat in seats:
@@ -161,9 +161,9 @@ class Schedule:
             self._place()
         return seats
 
-    def swept(self, tick: int, in_flight: int) -> list[Seat]:
+    def swept(self, tick: int, in_flight: int) -> list[Timer]:
         """Return the seats that the sweep comes to at this tick."""
-        seats: list[Seat] = []
+        seats: list[Timer] = []
         if self._sweep:
             share = -(-len(self._sweep) // max(1, self._sweep_end - tick))
             room = min(share, max(SWEEP_IN_FLIGHT - in_flight, SWEEP_TRICKLE))
@@ -206,8 +206,8 @@ class Schedule:
             return None
         return -(-max(min(ticks), tick + 1) // self._grain) * self._grain
 
-    def _ring(self, period: int) -> Ring:
-        return self._rings.setdefault(period, Ring(period))
+    def _ring(self, period: int) -> Wheel:
+        return self._rings.setdefault(period, Wheel(period))
 
     def _place(self) -> None:
         for seat, (period, tick) in self._moving.items():
@@ -215,7 +215,7 @@ class Schedule:
         self._moving.clear()
         self._set_grain()
 
-    def _remove(self, seat: Seat) -> None:
+    def _remove(self, seat: Timer) -> None:
         if seat.ring is not None:
             ring = seat.ring
             ring.remove(seat)

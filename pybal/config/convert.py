@@ -13,8 +13,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
 from pybal.config.errors import Unwanted, shown
-from pybal.config.literals import Kind, is_literal, items, unescaped
-from pybal.config.settings import Least, ServerField
+from pybal.config.literals import LiteralKind, is_literal, items, unescaped
+from pybal.config.settings import Limit, ServerField
 from pybal.core.model import Address
 
 T = TypeVar("T")
@@ -93,15 +93,15 @@ def part(most: float) -> Converter[float]:
 share = part(1)
 
 
-def least(text: str) -> Least | None:
+def least(text: str) -> Limit | None:
     """Return a number of servers or a share of them in per cent, ``None`` for ``off``."""
     number = text.removesuffix("%").rstrip()
     if text == "off":
         return None
     if text.endswith("%") and _DECIMAL.fullmatch(number) and 0 < float(number) <= _WHOLE_PERCENT:
-        return Least(percent=float(number))
+        return Limit(percent=float(number))
     if _WHOLE.fullmatch(text) and 0 < int(text) <= _MOST_SERVERS:
-        return Least(int(text))
+        return Limit(int(text))
     raise Unwanted(shown(text), "a number of servers from 1, a share of them up to 100%, or off")
 
 
@@ -179,7 +179,7 @@ def texts(text: str) -> tuple[str, ...]:
         return (text,) if text else ()
     found = items(text)
     for item in found:
-        if item.kind is not Kind.TEXT:
+        if item.kind is not LiteralKind.TEXT:
             raise Unwanted(f"{shown(item.value)} without quotes", "texts in quotes")
     return tuple(item.value for item in found)
 
@@ -307,7 +307,7 @@ def arguments(text: str) -> tuple[str | ServerField, ...]:
     fields = {f"server.{field}": field for field in ServerField}
     found: list[str | ServerField] = []
     for item in items(text):
-        if item.kind is Kind.NAME:
+        if item.kind is LiteralKind.NAME:
             if item.value not in fields:
                 raise Unwanted(shown(item.value), wanted)
             found.append(fields[item.value])
@@ -324,7 +324,7 @@ def octets(text: str) -> bytes:
     if not is_literal(raw):
         return unescaped(raw).encode("latin-1")
     found = items(raw)
-    if len(found) == 1 and found[0].kind is Kind.TEXT:
+    if len(found) == 1 and found[0].kind is LiteralKind.TEXT:
         return found[0].value.encode("latin-1")
     raise Unwanted(shown(text), "one text, best in quotes")
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pybal.core.text import printable
+
 _LONGEST_SHOWN = 80
 _BEFORE_AT = re.compile(r"^([a-z0-9+.-]*:/*)?.*@", re.DOTALL | re.IGNORECASE)
 _TOKEN_WITHOUT_HOST = re.compile(r"\b(k8s:/*).+", re.DOTALL | re.IGNORECASE)
@@ -66,10 +68,3 @@ def shown(text: str) -> str:
     """Return a value as it may stand in a message: quoted, masked, at most 80 characters of it."""
     text = masked(text)
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}...")
-
-
-def printable(text: str) -> str:
-    """Return a text whose unprintable characters are escaped: it may come from anywhere and go to a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -38,7 +38,7 @@ _LONGEST_VALUE = 1_000_000
 
 
 @dataclass(slots=True)
-class Entry:
+class RawOption:
     """An option as written, with the line of its key. One that is ``broken`` has had its problem noted."""
 
     section: str
@@ -59,7 +59,7 @@ class Section:
 
     name: str
     line: int
-    entries: dict[str, Entry] = field(default_factory=dict)
+    entries: dict[str, RawOption] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ def read(text: str | bytes, path: str) -> Document:
     """Read a whole file, which ``path`` names in the problems. Nothing is raised, whatever the text."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
-    reader = _Reader(path)
+    reader = _IniReader(path)
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         reader.read(number, line)
     return reader.document
@@ -93,14 +93,14 @@ def expand(text: str, value_of: Callable[[str], str | None], used: set[str]) -> 
     return "".join(expansion.pieces)
 
 
-class _Reader:
+class _IniReader:
     """Takes a file line by line."""
 
     def __init__(self, path: str) -> None:
         self.document = Document(Section(DEFAULT, 0), {}, [])
         self._path = path
         self._section: Section | None = None
-        self._entry: Entry | None = None
+        self._entry: RawOption | None = None
 
     def read(self, number: int, line: str) -> None:
         stripped = line.strip(BLANKS)
@@ -117,7 +117,7 @@ class _Reader:
         else:
             self._refuse(number, "", shown(stripped), "[section] or option = value in the first column")
             # What continues this line belongs to no option.
-            self._entry = Entry(self._section.name, "", number)
+            self._entry = RawOption(self._section.name, "", number)
 
     def _open(self, number: int, name: str) -> None:
         self._entry = None
@@ -133,13 +133,13 @@ class _Reader:
         if comment > 0 and rest[comment - 1] in BLANKS:
             rest = rest[:comment]
         value = rest.strip(BLANKS)
-        self._entry = section.entries[name] = Entry(section.name, name, number)
+        self._entry = section.entries[name] = RawOption(section.name, name, number)
         if self._unprintable(name):
             self._refuse(number, "", f"the option {name!a}", "a name of printable characters")
             self._entry.broken = True
         self._extend(number, self._entry, "" if value == '""' else value)
 
-    def _extend(self, number: int, entry: Entry, value: str) -> None:
+    def _extend(self, number: int, entry: RawOption, value: str) -> None:
         entry.lines.append(value)
         if bad := self._unprintable(value.replace("\t", " ")):
             entry.broken = True

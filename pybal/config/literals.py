@@ -21,7 +21,7 @@ from enum import Enum
 from pybal.config.errors import Unwanted, shown
 
 
-class Kind(Enum):
+class LiteralKind(Enum):
     """What an item is written as."""
 
     TEXT = "quoted text"
@@ -33,7 +33,7 @@ class Kind(Enum):
 class Item:
     """One item of a list; ``value`` is the text itself, without quotes and escapes, or the number as written."""
 
-    kind: Kind
+    kind: LiteralKind
     value: str
 
 
@@ -110,11 +110,11 @@ def _item(match: re.Match[str]) -> Item | str:
         case "mark":
             return match[0]
         case "number":
-            return Item(Kind.NUMBER, match[0])
+            return Item(LiteralKind.NUMBER, match[0])
         case "name":
-            return Item(Kind.NAME, match[0])
+            return Item(LiteralKind.NAME, match[0])
         case quoted:
-            return Item(Kind.TEXT, unescaped(match[quoted or 0]))
+            return Item(LiteralKind.TEXT, unescaped(match[quoted or 0]))
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pybal.config.convert import Converter, nearest
 from pybal.config.errors import Problem, Unwanted, masked, shown
-from pybal.config.ini import Entry, Section, expand
+from pybal.config.ini import RawOption, Section, expand
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -80,7 +80,7 @@ class Options:
             if name not in known and name not in self.referenced:
                 self.warn(name, *unknown(name, known))
 
-    def _expanded(self, entry: Entry) -> str | None:
+    def _expanded(self, entry: RawOption) -> str | None:
         if entry.broken:
             return None
         try:
@@ -95,7 +95,7 @@ class Options:
         entry = self._entries.get(name)
         return None if entry is None else entry.text
 
-    def _refuse_value(self, entry: Entry, text: str, error: Unwanted) -> None:
+    def _refuse_value(self, entry: RawOption, text: str, error: Unwanted) -> None:
         """Note a problem with a value where it is written, be it in DEFAULT.
 
         A part of a value may not show any more that it is one of credentials: then the whole is shown, masked.

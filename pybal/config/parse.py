@@ -13,20 +13,20 @@ from pybal.config.options import Options, unknown
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
 from pybal.config.services import SERVICE_OPTIONS, read_service
 from pybal.config.settings import Settings
-from pybal.config.source_options import Accesses, is_access_section
+from pybal.config.source_options import AccessSections, is_access_section
 
 GLOBAL = "global"
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedConfig:
     """A configuration without problems, and what is doubtful in it nevertheless."""
 
     settings: Settings
     warnings: tuple[Problem, ...] = ()
 
 
-def parse(text: str | bytes, path: str) -> Parsed:
+def parse(text: str | bytes, path: str) -> ParsedConfig:
     """Read the text of a configuration file that ``path`` names; raises :class:`ConfigError` with all its problems."""
     document = ini.read(text, path)
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
@@ -37,7 +37,7 @@ def parse(text: str | bytes, path: str) -> Parsed:
     for peer in peers:
         peer.finish(PEER_OPTIONS)
     servers = _take(path, document, is_access_section, document.defaults)
-    accesses = Accesses(servers)
+    accesses = AccessSections(servers)
 
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
     services = []
@@ -61,7 +61,7 @@ def parse(text: str | bytes, path: str) -> Parsed:
     warnings = _in_order([*unused, *(warning for view in views for warning in view.warnings)])
     if problems:
         raise ConfigError(problems, warnings)
-    return Parsed(replace(settings, services=tuple(service for _, service in services)), warnings)
+    return ParsedConfig(replace(settings, services=tuple(service for _, service in services)), warnings)
 
 
 def control_socket(text: str | bytes, path: str) -> str:

@@ -49,7 +49,7 @@ class ServerField(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class Intervals:
     """What every kind of monitor that checks in turns has beside its interval.
 
     So many successes or failures in a row make a transition; the first success of all is enough. ``fast_interval``
@@ -78,7 +78,7 @@ class ProxyFetchSettings:
     interval: float = 10.0
     check_all: bool = False
     max_failures: int = 0
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     host: str = ""
@@ -118,7 +118,7 @@ class DNSQuerySettings:
     timeout: float = 5.0
     interval: float = 10.0
     fail_on_nxdomain: bool = False
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class UDPSettings:
     interval: float = 10.0
     icmp_timeout: float = 20.0
     timeout: float = 3.5
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class RunCommandSettings:
     timeout: float = 20.0
     interval: float = 60.0
     log_output: bool = True
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class TCPConnectSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class TLSSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class GRPCSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class ICMPSettings:
 
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Rhythm = Rhythm()
+    rhythm: Intervals = Intervals()
 
 
 MonitorSettings = (
@@ -253,7 +253,7 @@ class SourceSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Least:
+class Limit:
     """So many servers, or such a share of them in per cent: whichever of the two is not 0."""
 
     servers: int = 0
@@ -278,7 +278,7 @@ class ServiceSettings:
     monitors: tuple[MonitorSettings, ...] = ()
     bgp: bool = True
     bgp_med: int = 0
-    bgp_withdraw_below: Least | None = None
+    bgp_withdraw_below: Limit | None = None
     bgp_vip_policy: VIPPolicy = VIPPolicy.ANY
     share_checks: bool = False
     line: int = 0

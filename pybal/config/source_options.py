@@ -22,7 +22,7 @@ def is_access_section(name: str) -> bool:
     return _SECTION.fullmatch(name) is not None
 
 
-class Accesses:
+class AccessSections:
     """The sections about servers, and which of them services make use of."""
 
     def __init__(self, sections: Sequence[Options]) -> None:

@@ -8,25 +8,25 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.bgp.service import Announcing
+from pybal.bgp.service import BGPService
 from pybal.config.settings import Settings
 from pybal.control.freeze import Freezer
 from pybal.core.model import Snapshot
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile
-from pybal.reload.plan import Outcome, Plan
+from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.status.bgp import BGP
 
 
-class Reload(Protocol):
+class ReloadCall(Protocol):
     """Has ``file`` read anew and what it says done, or refused."""
 
     def __call__(self, *, force: bool) -> Awaitable[Outcome]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Controls:
+class ControlAPI:
     """What commands may ask and do.
 
     ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` gives those that run. ``announcing`` is
@@ -40,9 +40,9 @@ class Controls:
     bgp: Callable[[], BGP]
     monitors: Callable[[], Iterable[object]]
     freezer: Freezer
-    announcing: Announcing | None
+    announcing: BGPService | None
     file: ConfigurationFile
-    plan: Callable[[Settings], Plan]
-    reload: Reload
+    plan: Callable[[Settings], ReloadPlan]
+    reload: ReloadCall
     reconciler: Reconciler
     ipvs: Backend

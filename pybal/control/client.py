@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pybal.control.wire import (
     LONGEST_ANSWER,
-    Answer,
+    CommandReply,
     Request,
     RequestError,
     read_answer,
@@ -23,7 +23,7 @@ class NoAnswerError(Exception):
     """The daemon does not run, does not answer, or what answers is not the daemon."""
 
 
-def ask(path: Path, request: Request) -> Answer:
+def ask(path: Path, request: Request) -> CommandReply:
     """Return the daemon's answer. Raises NoAnswerError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -40,7 +40,7 @@ def ask(path: Path, request: Request) -> Answer:
         raise NoAnswerError(f"{path}: {error.strerror or error}") from error
 
 
-def _ask(connection: socket.socket, request: Request) -> Answer:
+def _ask(connection: socket.socket, request: Request) -> CommandReply:
     with suppress(BrokenPipeError):  # who refuses us says why, and closes without hearing us
         connection.sendall(write_request(request))
     with connection.makefile("rb") as stream:

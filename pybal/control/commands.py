@@ -11,14 +11,14 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
-from pybal.control.api import Controls
+from pybal.control.api import ControlAPI
 from pybal.control.diff import Compared, Difference
 from pybal.control.drain_commands import drain, undrain
 from pybal.control.freeze import DEFAULT, LONGEST
 from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
 from pybal.control.reload_commands import plan, reload
-from pybal.control.wire import DIFFERENT, DONE, Answer, Request, RequestError
+from pybal.control.wire import DIFFERENT, DONE, CommandReply, Request, RequestError
 from pybal.ipvs.backend import BackendError
 
 _LONGEST_SHOWN = 80
@@ -28,7 +28,7 @@ _LONGEST_SHOWN = 80
 class _Command:
     """``arguments`` are those it takes. One that ``acts`` changes something, and is logged for everybody to see."""
 
-    run: Callable[[Controls, Request, Caller], Awaitable[Answer]]
+    run: Callable[[ControlAPI, Request, Caller], Awaitable[CommandReply]]
     arguments: frozenset[str] = frozenset()
     acts: bool = True
     wants_reason: bool = False
@@ -37,7 +37,7 @@ class _Command:
 _log = Logger()
 
 
-async def run(controls: Controls, request: Request, caller: Caller) -> Answer:
+async def run(controls: ControlAPI, request: Request, caller: Caller) -> CommandReply:
     """Return what a command came to. Raises RequestError."""
     command = _COMMANDS.get(request.command)
     if command is None:
@@ -57,7 +57,7 @@ async def run(controls: Controls, request: Request, caller: Caller) -> Answer:
     return await command.run(controls, request, caller)
 
 
-async def _status(controls: Controls, _request: Request, _caller: Caller) -> Answer:
+async def _status(controls: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
     overview = Overview(
         version=version("pybal"),
         process=os.getpid(),
@@ -72,23 +72,23 @@ async def _status(controls: Controls, _request: Request, _caller: Caller) -> Ans
     )
     # The alerts of a snapshot can be gone through once only.
     overview = replace(overview, snapshot=replace(overview.snapshot, alerts=tuple(overview.snapshot.alerts)))
-    return Answer(DONE, overview.text(), overview.document())
+    return CommandReply(DONE, overview.text(), overview.document())
 
 
-async def _freeze(controls: Controls, request: Request, caller: Caller) -> Answer:
+async def _freeze(controls: ControlAPI, request: Request, caller: Caller) -> CommandReply:
     duration = request.seconds("duration", DEFAULT, LONGEST)
     frozen = controls.freezer.freeze(caller.name, request.reason, duration)
     now = controls.clock.seconds()
-    return Answer(DONE, f"{frozen.text(now)}\n", {"frozen": frozen_document(frozen, now)})
+    return CommandReply(DONE, f"{frozen.text(now)}\n", {"frozen": frozen_document(frozen, now)})
 
 
-async def _thaw(controls: Controls, _request: Request, _caller: Caller) -> Answer:
+async def _thaw(controls: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
     text = "thawed\n" if controls.freezer.frozen else "was not frozen\n"
     controls.freezer.thaw()
-    return Answer(DONE, text, {"frozen": None})
+    return CommandReply(DONE, text, {"frozen": None})
 
 
-async def _diff(controls: Controls, _request: Request, _caller: Caller) -> Answer:
+async def _diff(controls: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
     reconciler = controls.reconciler
     troubles = {alert.service: alert.text for alert in reconciler.alerts()}
     unknown = "frozen" if reconciler.frozen else ""
@@ -106,7 +106,7 @@ async def _diff(controls: Controls, _request: Request, _caller: Caller) -> Answe
     known = {service.name for service in compared}
     waiting = [name for name in controls.snapshot().pools if name not in known]
     difference = Difference(compared, waiting, reconciler.retired(), foreign)
-    return Answer(DIFFERENT if difference else DONE, difference.text(), difference.document())
+    return CommandReply(DIFFERENT if difference else DONE, difference.text(), difference.document())
 
 
 _COMMANDS: Mapping[str, _Command] = {

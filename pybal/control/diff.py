@@ -9,7 +9,7 @@ from types import MappingProxyType
 from pybal.ipvs import fingerprint
 from pybal.ipvs.diff import diff
 from pybal.ipvs.goal import Retired
-from pybal.ipvs.model import Command, Entry, Op, ServiceKey
+from pybal.ipvs.model import Command, Op, ServiceKey, TableEntry
 from pybal.ipvs.render import operation, place
 from pybal.status.compat115 import JSON
 
@@ -19,8 +19,8 @@ class Compared:
     """A service: what is wanted of it, what was read, and in words why they differ, if that is known."""
 
     name: str
-    wanted: Entry
-    held: Entry | None
+    wanted: TableEntry
+    held: TableEntry | None
     why: str = ""
 
     @property

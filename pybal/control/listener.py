@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from pybal.control.wire import (
     FAILED,
     LONGEST_REQUEST,
-    Answer,
+    CommandReply,
     Request,
     RequestError,
     read_request,
@@ -66,7 +66,7 @@ class Caller:
         return f"{self.name} (user {self.user}, process {self.process})"
 
 
-Run = Callable[[Request, Caller], Awaitable[Answer]]
+Run = Callable[[Request, Caller], Awaitable[CommandReply]]
 
 
 class Conversation(Protocol):
@@ -162,7 +162,7 @@ class Conversation(Protocol):
             self._transport.unregisterProducer()
         self._caller = None
         self._wait_no_more()
-        self._transport.write(write_answer(Answer(FAILED, why)))
+        self._transport.write(write_answer(CommandReply(FAILED, why)))
         self._transport.loseConnection()
 
     def _wait(self) -> None:
@@ -210,16 +210,16 @@ class ControlFactory(Factory):
         for conversation in tuple(self._open):
             conversation.abort()
 
-    async def answer(self, line: bytes, caller: Caller) -> Answer:
+    async def answer(self, line: bytes, caller: Caller) -> CommandReply:
         """Return the answer to a request, whatever becomes of it."""
         try:
             return await self._run(read_request(line), caller)
         except RequestError as error:
             self._log.warn("{caller}: {error}", caller=caller, error=error, system="control")
-            return Answer(FAILED, str(error))
+            return CommandReply(FAILED, str(error))
         except Exception as error:  # noqa: BLE001  # a bug: it gets its traceback, and must not end the socket
             self._log.failure("a command of {caller} failed", caller=caller, system="control")
-            return Answer(FAILED, f"failed, see the log: {type(error).__name__}")
+            return CommandReply(FAILED, f"failed, see the log: {type(error).__name__}")
 
     def _is_member(self, peer: Credentials, connection: socket.socket) -> bool:
         return self._group is not None and self._group in (peer.group, *supplementary_groups(connection))

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from pybal.config.errors import ConfigError
 from pybal.config.settings import Settings
-from pybal.control.api import Controls
+from pybal.control.api import ControlAPI
 from pybal.control.listener import Caller
-from pybal.control.wire import DIFFERENT, DONE, FAILED, Answer, Request, RequestError
+from pybal.control.wire import DIFFERENT, DONE, FAILED, CommandReply, Request, RequestError
 from pybal.ipvs.backend import BackendError
 from pybal.reload.file import Loaded, unsupported
-from pybal.reload.plan import Plan
+from pybal.reload.plan import ReloadPlan
 from pybal.status.compat115 import JSON
 from pybal.status.reload import plan_json, plan_text
 
 
-async def plan(controls: Controls, request: Request, _caller: Caller) -> Answer:
+async def plan(controls: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
     """Return what a reload would do, with the configuration that is part of the request or else our own file."""
     text, path = request.text("configuration"), request.text("file") or controls.file.path
     try:
@@ -24,22 +24,22 @@ async def plan(controls: Controls, request: Request, _caller: Caller) -> Answer:
         loaded = controls.file.understand(text.encode(errors="surrogateescape"), path) if text else controls.file.read()
         planned = controls.plan(_supported(loaded, path))
     except ConfigError as refused:
-        return Answer(FAILED, str(refused))
+        return CommandReply(FAILED, str(refused))
     except (OSError, BackendError) as error:
         raise RequestError(f"{path}: {getattr(error, 'strerror', '') or error}") from error
     warnings = tuple(map(str, loaded.warnings))
-    return Answer(
+    return CommandReply(
         DONE if planned.empty else DIFFERENT, f"{path}:\n{_text(planned, warnings)}", _document(planned, warnings)
     )
 
 
-async def reload(controls: Controls, request: Request, _caller: Caller) -> Answer:
+async def reload(controls: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
     """Have our file read anew and what it says done; ``force`` lets any number of services and servers go."""
     outcome = await controls.reload(force=request.flag("force"))
     if not outcome.accepted or outcome.plan is None:
-        return Answer(FAILED, "reload refused, nothing changed\n" + "\n".join(outcome.problems))
+        return CommandReply(FAILED, "reload refused, nothing changed\n" + "\n".join(outcome.problems))
     text = _text(outcome.plan, outcome.warnings)
-    return Answer(DONE, f"reloaded {controls.file.path}\n{text}", _document(outcome.plan, outcome.warnings))
+    return CommandReply(DONE, f"reloaded {controls.file.path}\n{text}", _document(outcome.plan, outcome.warnings))
 
 
 def _supported(loaded: Loaded, path: str) -> Settings:
@@ -48,9 +48,9 @@ def _supported(loaded: Loaded, path: str) -> Settings:
     return loaded.settings
 
 
-def _text(planned: Plan, warnings: Sequence[str]) -> str:
+def _text(planned: ReloadPlan, warnings: Sequence[str]) -> str:
     return "".join(f"warning: {warning}\n" for warning in warnings) + plan_text(planned)
 
 
-def _document(planned: Plan, warnings: Sequence[str]) -> JSON:
+def _document(planned: ReloadPlan, warnings: Sequence[str]) -> JSON:
     return {"warnings": list(warnings), "plan": plan_json(planned)}

@@ -78,7 +78,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandReply:
     """What a command came to: exit status, text for people, and a document that JSON can hold."""
 
     exit: int
@@ -109,7 +109,7 @@ def write_request(request: Request) -> bytes:
     return _line({**said, "reason": request.reason})
 
 
-def read_answer(line: bytes) -> Answer:
+def read_answer(line: bytes) -> CommandReply:
     """Return the answer on a line. Raises RequestError."""
     said = _object(line)
     if said.get("version") != VERSION:
@@ -117,10 +117,10 @@ def read_answer(line: bytes) -> Answer:
     code, text = said.get("exit"), said.get("text")
     if not isinstance(code, int) or not isinstance(text, str):
         raise RequestError("an answer without exit or text")
-    return Answer(code, text, said.get("document"))
+    return CommandReply(code, text, said.get("document"))
 
 
-def write_answer(answer: Answer) -> bytes:
+def write_answer(answer: CommandReply) -> bytes:
     """Return an answer as a line."""
     return _line({"version": VERSION, "exit": answer.exit, "text": answer.text, "document": answer.document})
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 KEPT = 50
 """Decisions of a pool: some 15 KB."""
@@ -40,15 +39,3 @@ class Decision:
         """A line of the log: ``serving 7 of 16, floor 8, 1 forced: web3 kept``."""
         more = f" and {self.others} more" if self.others else ""
         return f"{self.arithmetic}: {', '.join(self.hosts)}{more} {self.verb}"
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Both clocks, read at one moment. ``monotonic`` is in seconds."""
-
-    monotonic: float
-    wall: datetime
-
-    def time_of(self, at: float) -> datetime:
-        """Return what the wall clock, as it goes now, would have shown at a monotonic time."""
-        return self.wall - timedelta(seconds=self.monotonic - at)

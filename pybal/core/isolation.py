@@ -36,7 +36,7 @@ _PATIENCE = 1.0
 """Seconds until ``answers`` are looked through again: with thousands of servers that takes 10 ms."""
 
 
-class Answer(NamedTuple):
+class LastResponse(NamedTuple):
     """A host of a service last passed a check at a monotonic time, in seconds; ``-inf`` if it did not."""
 
     service: str
@@ -60,7 +60,7 @@ class Silence:
         )
 
 
-def silence(answers: Iterable[Answer], since: float, now: float) -> Silence | None:
+def silence(answers: Iterable[LastResponse], since: float, now: float) -> Silence | None:
     """Return the silence there is since the last answer of all, if it tells of us; else ``None``."""
     quiet = now - since
     if not SHORTEST <= quiet <= LONGEST:
@@ -75,14 +75,14 @@ def silence(answers: Iterable[Answer], since: float, now: float) -> Silence | No
     return Silence(since, len(hosts), len(services)) if len(hosts) >= LEAST and len(elsewhere) >= ELSEWHERE else None
 
 
-class CutOff:
+class Isolation:
     """Whether we are cut off. ``answers`` are looked through only when nobody has been heard for a while.
 
     ``say`` is told the beginning and the end, for the log. All times are monotonic seconds.
     """
 
     def __init__(
-        self, answers: Callable[[], Iterable[Answer]], suspect_self: SuspectSelf, say: Callable[[str], None]
+        self, answers: Callable[[], Iterable[LastResponse]], suspect_self: SuspectSelf, say: Callable[[str], None]
     ) -> None:
         self.times = 0
         """How often it began."""

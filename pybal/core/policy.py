@@ -24,10 +24,9 @@ empty the pool.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from enum import Enum, auto
 from math import ceil
 from operator import is_
 from types import MappingProxyType
@@ -314,82 +313,3 @@ def _same(before: Pool, after: Pool) -> bool:
         and all(map(is_, before.servers.values(), after.servers.values()))
         and (before.service, before.listed, before.held) == (after.service, after.listed, after.held)
     )
-
-
-class Kind(Enum):
-    """What can have happened to a server between two states of its pool."""
-
-    NEW = auto()
-    MERGED = auto()
-    REMOVED = auto()
-    MOVED = auto()
-    NOWHERE = auto()
-    SAID_DOWN = auto()
-    UP = auto()
-    NOT_DEPOOLED = auto()
-    LEFT_POOLED = auto()
-    FORCED_IN = auto()
-    DEPOOLED = auto()
-    REPOOLED = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One thing that happened to a server, for the log and the counters.
-
-    ``server`` is its state afterwards, but for REMOVED and SAID_DOWN, which speak of the state before. ``monitor`` and
-    ``reason`` are set for SAID_DOWN only.
-    """
-
-    kind: Kind
-    server: Server
-    monitor: str = ""
-    reason: str = ""
-
-
-def changes(before: Pool, after: Pool) -> Iterator[Change]:
-    """Yield what happened between two states of a pool: first what was learnt, then what was decided."""
-    for host, server in before.servers.items():
-        if host not in after.servers:
-            yield Change(Kind.REMOVED, server)
-    different: list[tuple[Server, Server]] = []
-    for host, server in after.servers.items():
-        known = before.servers.get(host)
-        if known is None:
-            yield Change(Kind.NEW, server)
-            known = Server(server.member, MappingProxyType(dict.fromkeys(server.reports)))
-        if server is not known:
-            different.append((known, server))
-    for old, new in different:
-        yield from _learnt(old, new)
-    for old, new in different:
-        yield from _decided(old, new)
-
-
-def _learnt(old: Server, new: Server) -> Iterator[Change]:
-    if new.member != old.member:
-        yield Change(Kind.MERGED, new)
-    if old.address is not None and new.address != old.address:
-        yield Change(Kind.MOVED, new)
-    if new.nowhere and not old.nowhere:
-        yield Change(Kind.NOWHERE, new)
-    for monitor, report in new.reports.items():
-        said = old.reports.get(monitor)
-        if report is not None and not report.up and (said is None or said.up or said.reason != report.reason):
-            yield Change(Kind.SAID_DOWN, old, monitor, report.reason)
-    if new.health is Health.UP is not old.health:
-        yield Change(Kind.UP, new)
-
-
-def _decided(old: Server, new: Server) -> Iterator[Change]:
-    match old.placement, new.placement:
-        case Placement.OUT, Placement.POOLED:
-            yield Change(Kind.REPOOLED, new)
-        case Placement.OUT, Placement.FORCED:
-            yield Change(Kind.FORCED_IN, new)
-        case ((Placement.POOLED | Placement.FORCED), Placement.OUT):
-            yield Change(Kind.DEPOOLED, new)
-        case Placement.FORCED, Placement.POOLED if new.health is Health.UP:
-            yield Change(Kind.LEFT_POOLED, new)
-        case _ if new.pooled_down and not old.pooled_down:
-            yield Change(Kind.NOT_DEPOOLED, new)

@@ -1,1 +1,1 @@
-"""pybal daemon."""
+"""The composition root, the services that run, and reloads."""

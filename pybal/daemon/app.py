@@ -23,17 +23,17 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from pybal.bgp.service import Announcing
+from pybal.bgp.service import BGPService
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
 from pybal.control import commands
-from pybal.control.api import Controls
+from pybal.control.api import ControlAPI
 from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
-from pybal.core.isolation import Answer, CutOff
+from pybal.core.isolation import Isolation, LastResponse
 from pybal.core.model import Alert, Service, Snapshot
-from pybal.daemon.factory import Parts
-from pybal.daemon.reloader import Reload, Running
+from pybal.daemon.factory import ServiceFactory
+from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
 from pybal.doctor import rules
 from pybal.doctor.facts import gather
@@ -56,7 +56,7 @@ from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.metrics import Family
 from pybal.status.reload import alerts
-from pybal.status.routes import Status
+from pybal.status.routes import Routes
 
 #: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
 _SETTLED = 30.0
@@ -90,7 +90,7 @@ class App:
         self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
-        self._engine.cut_off = CutOff(self._answers, settings.suspect_self, self._say_of_checks)
+        self._engine.cut_off = Isolation(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
             backend,
@@ -109,18 +109,18 @@ class App:
         )
         self._freezer = Freezer(reactor, self._frozen)
         self._examination = Examination(self._examine, reactor)
-        self._announcing: Announcing | None = None
+        self._announcing: BGPService | None = None
         self._freezing: IDelayedCall | None = None
         self._services = Services(
             settings.services,
-            Parts(self._engine, reactor, random, state),
+            ServiceFactory(self._engine, reactor, random, state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
             changed=self._changed,
         )
         if settings.bgp:
-            self._announcing = Announcing(
+            self._announcing = BGPService(
                 settings,
                 settings.bgp,
                 pool=lambda name: self._services[name].controller.pool,
@@ -133,7 +133,7 @@ class App:
             )
         factory = StatusFactory(self._status(), reactor, host_names={socket.gethostname()})
         self._listening = Listening(reactor, factory)
-        parts = Running(
+        parts = ReloadTargets(
             self._services,
             self._reconciler,
             self._announcing,
@@ -143,7 +143,7 @@ class App:
             self._settled,
             self._why_no_reload,
         )
-        self._reload = Reload(file, loaded, parts)
+        self._reload = Reloader(file, loaded, parts)
         self._control = self._control_socket(control, settings, file) if control else None
 
     def start(self) -> None:
@@ -182,12 +182,12 @@ class App:
         self._reconciler.stop()
         await self._listening.close()
 
-    def plan(self, settings: Settings) -> planning.Plan:
+    def plan(self, settings: Settings) -> planning.ReloadPlan:
         """Return what a reload with these settings would do. Raises BackendError."""
         return self._reload.plan(settings)
 
     async def reload(self, *, force: bool = False) -> planning.Outcome:
-        """Read the configuration file and do what it says, or refuse it; see :meth:`pybal.daemon.reloader.Reload.reload`."""
+        """Read the configuration file and do what it says, or refuse it; see :meth:`pybal.daemon.reloader.Reloader.reload`."""
         return await self._reload.reload(force=force)
 
     def ask_for_reload(self) -> None:
@@ -221,7 +221,7 @@ class App:
         self._freezing = self._reactor.callLater(_SETTLED, _freeze)
 
     def _control_socket(self, path: Path, settings: Settings, file: ConfigurationFile) -> ControlSocket:
-        controls = Controls(
+        controls = ControlAPI(
             clock=self._reactor,
             started=self._reactor.seconds(),
             dry_run=settings.dry_run,
@@ -272,8 +272,8 @@ class App:
         sessions = tuple(announcing.sessions())
         return BGP(not self._reload.settings.dry_run, announcing.verdicts, sessions, announcing.restarts)
 
-    def _status(self) -> Status:
-        return Status(
+    def _status(self) -> Routes:
+        return Routes(
             clock=self._reactor,
             snapshot=self.snapshot,
             monitors=self._services.monitors,
@@ -289,9 +289,9 @@ class App:
             bgp=self._announced,
         )
 
-    def _answers(self) -> Iterator[Answer]:
+    def _answers(self) -> Iterator[LastResponse]:
         for name, host, monitor in self._services.monitors():
-            yield Answer(name, host, monitor.passed_at)
+            yield LastResponse(name, host, monitor.passed_at)
 
     def _say_of_checks(self, text: str) -> None:
         self.log.error("{text}", text=text, system="checks")

@@ -15,34 +15,37 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
 from pybal.core import decision, policy
+from pybal.core.changes import Change, ChangeKind, changes
 from pybal.core.correlated import Suspicion, suspicions
 from pybal.core.decision import Decision
 from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
-from pybal.core.policy import Change, Kind
-from pybal.monitors.base import Monitor, Plan
-from pybal.resolve import Following, Resolver
+from pybal.monitors.base import Monitor, MonitorFactory
+from pybal.resolve import Follower, Resolver
 from pybal.sources.base import Source, SourceError
 
 #: How long a monitor may say nothing conclusive before it is an alert, in seconds: three intervals, but at least this.
 SILENCE = 30.0
 
 _LINES = {
-    Kind.REMOVED: (LogLevel.info, "Removing server {host} (no longer found in new configuration)"),
-    Kind.NEW: (LogLevel.info, "New {enabled} server {host}, weight {weight}"),
-    Kind.MERGED: (LogLevel.info, "Merged {enabled} server {host}, weight {weight}"),
-    Kind.MOVED: (LogLevel.info, "Server {host} has a new address: {address}"),
-    Kind.NOWHERE: (LogLevel.error, "Server {host} has no usable address"),
-    Kind.SAID_DOWN: (LogLevel.warn, "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}"),
-    Kind.UP: (LogLevel.info, "Server {host} ({status}) is up"),
-    Kind.NOT_DEPOOLED: (LogLevel.error, "Could not depool server {host} because of too many down!"),
-    Kind.LEFT_POOLED: (LogLevel.info, "Leaving previously pooled server {host} pooled"),
+    ChangeKind.REMOVED: (LogLevel.info, "Removing server {host} (no longer found in new configuration)"),
+    ChangeKind.NEW: (LogLevel.info, "New {enabled} server {host}, weight {weight}"),
+    ChangeKind.MERGED: (LogLevel.info, "Merged {enabled} server {host}, weight {weight}"),
+    ChangeKind.MOVED: (LogLevel.info, "Server {host} has a new address: {address}"),
+    ChangeKind.NOWHERE: (LogLevel.error, "Server {host} has no usable address"),
+    ChangeKind.SAID_DOWN: (
+        LogLevel.warn,
+        "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}",
+    ),
+    ChangeKind.UP: (LogLevel.info, "Server {host} ({status}) is up"),
+    ChangeKind.NOT_DEPOOLED: (LogLevel.error, "Could not depool server {host} because of too many down!"),
+    ChangeKind.LEFT_POOLED: (LogLevel.info, "Leaving previously pooled server {host} pooled"),
 }
 
 _DECISIONS = {
-    Kind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
-    Kind.FORCED_IN: (LogLevel.warn, "forced in"),
-    Kind.DEPOOLED: (LogLevel.info, "depooled"),
-    Kind.REPOOLED: (LogLevel.info, "pooled"),
+    ChangeKind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
+    ChangeKind.FORCED_IN: (LogLevel.warn, "forced in"),
+    ChangeKind.DEPOOLED: (LogLevel.info, "depooled"),
+    ChangeKind.REPOOLED: (LogLevel.info, "pooled"),
 }
 
 
@@ -69,7 +72,7 @@ class Controller:
         service: Service,
         source: Source,
         resolver: Resolver,
-        plans: Sequence[Plan],
+        plans: Sequence[MonitorFactory],
         *,
         want: Callable[[Service, Mapping[Address, int]], None],
         clock: IReactorTime,
@@ -87,7 +90,7 @@ class Controller:
         self._clock = clock
         self._changed = changed
         self._wanted: Mapping[Address, int] | None = None
-        self._followed: dict[str, Following] = {}
+        self._followed: dict[str, Follower] = {}
         self._watched: dict[str, _Watched] = {}
         self._found: dict[str, Address | None] = {}
         self._suspected: frozenset[tuple[str, str]] = frozenset()
@@ -98,7 +101,7 @@ class Controller:
         self.pool = policy.step(self.pool, policy.Adopted(held))
         self._source.start(partial(self._delivered, self._source), self._failed)
 
-    def change(self, service: Service, plans: Sequence[Plan], source: Source | None = None) -> None:
+    def change(self, service: Service, plans: Sequence[MonitorFactory], source: Source | None = None) -> None:
         """Become ``service``, whose key must be the same; what is the same goes on.
 
         Monitors go on whose plan is there still, the very object; what those said that are made anew stands until the
@@ -208,7 +211,7 @@ class Controller:
         before, self.pool = self.pool, policy.step(self.pool, event)
         if self.pool is before:
             return
-        self._tell(list(policy.changes(before, self.pool)))
+        self._tell(list(changes(before, self.pool)))
         if not isinstance(event, policy.Reported):
             self._follow()
             self._supervise()
@@ -253,10 +256,10 @@ class Controller:
             for _, monitor in self.monitors():
                 monitor.hurry(wanted)
 
-    def _monitor(self, plan: Plan, host: str, address: Address) -> Monitor:
+    def _monitor(self, plan: MonitorFactory, host: str, address: Address) -> Monitor:
         return plan.monitor(host, address, partial(self._reported, host, plan.name))
 
-    def _rewatched(self, host: str, watched: _Watched, before: Sequence[Plan]) -> _Watched:
+    def _rewatched(self, host: str, watched: _Watched, before: Sequence[MonitorFactory]) -> _Watched:
         """Return the monitors of a server after a change: those that stay, new ones that have begun; the others have ended."""
         if list(map(id, before)) == list(map(id, self._plans)):
             return watched
@@ -278,7 +281,7 @@ class Controller:
             if change.kind in _LINES:
                 level, line = _LINES[change.kind]
                 self._say(level, _fill(line, change))
-        self.could_not_depool += sum(change.kind is Kind.NOT_DEPOOLED for change in changes)
+        self.could_not_depool += sum(change.kind is ChangeKind.NOT_DEPOOLED for change in changes)
         for kind, (level, verb) in _DECISIONS.items():
             hosts = [change.server.host for change in changes if change.kind is kind]
             if hosts:

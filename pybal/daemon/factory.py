@@ -11,15 +11,15 @@ from pybal.checks.engine import Engine
 from pybal.config.settings import MonitorSettings, ServiceSettings
 from pybal.core.model import Service
 from pybal.monitors import kinds as monitors
-from pybal.monitors.base import Plan
+from pybal.monitors.base import MonitorFactory
 from pybal.monitors.shared import Sharing
 from pybal.sources import kinds as sources
-from pybal.sources.cache import Kept
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.cache import ListCache
+from pybal.sources.pool_source import PoolSource
 
 
-class Parts:
-    """Makes the parts of services; see :class:`pybal.daemon.services.Parts`."""
+class ServiceFactory:
+    """Makes the parts of services; see :class:`pybal.daemon.services.Factory`."""
 
     def __init__(
         self,
@@ -34,15 +34,15 @@ class Parts:
         self._state = state
         self._sharing = Sharing(self._prepared, engine)
 
-    def source(self, settings: ServiceSettings, former: GuardedSource | None) -> GuardedSource:
+    def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         name, source = settings.service.name, settings.source
-        kept = None if self._state is None else Kept(self._state, name, source.url)
+        kept = None if self._state is None else ListCache(self._state, name, source.url)
         return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall, former=former)
 
-    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> Plan:
+    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
         return self._sharing.plan(monitor, service) if shared else self._prepared(monitor, service)
 
-    def _prepared(self, settings: MonitorSettings, service: Service) -> Plan:
+    def _prepared(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random)
 
 

@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from pybal.bgp.service import Announcing
+from pybal.bgp.service import BGPService
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import Settings
@@ -30,7 +30,7 @@ from pybal.ipvs.reconciler import Reconciler
 from pybal.reload import plan as planning
 from pybal.reload.difference import announcement_reasons, general_reasons, peer_reasons
 from pybal.reload.file import Loaded, unsupported
-from pybal.reload.plan import Outcome, Plan, Step, Verb
+from pybal.reload.plan import Outcome, ReloadPlan, Step, Verb
 from pybal.runtime.systemd import Notifier
 from pybal.status.listening import Listening
 from pybal.status.reload import Configuration, plan_lines
@@ -51,7 +51,7 @@ class File(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class ReloadTargets:
     """The parts of the daemon that a reload changes.
 
     ``settled`` is told of the settings once they are in force. ``hindrance`` tells why nothing may be changed now; it is
@@ -60,7 +60,7 @@ class Running:
 
     services: Services
     reconciler: Reconciler
-    announcing: Announcing | None
+    announcing: BGPService | None
     listening: Listening
     notifier: Notifier
     clock: IReactorTime
@@ -68,7 +68,7 @@ class Running:
     hindrance: Callable[[], str] = str
 
 
-class Reload:
+class Reloader:
     """Applies what ``file`` says, one reload at a time."""
 
     _log = Logger()
@@ -77,7 +77,7 @@ class Reload:
         self,
         file: File,
         loaded: Loaded,
-        running: Running,
+        running: ReloadTargets,
     ) -> None:
         self.settings = loaded.settings
         """Those in force."""
@@ -92,13 +92,13 @@ class Reload:
         """What is loaded, and what came of the last reload."""
         return replace(self._configuration, on_disk=self._file.digest())
 
-    def plan(self, settings: Settings) -> Plan:
+    def plan(self, settings: Settings) -> ReloadPlan:
         """Return what a reload with these settings would do. Raises BackendError."""
         before, services = self.settings, self._running.services
         pools = services.pools()
         grace, held = settings.ipvs.remove_grace, self._running.reconciler.held
         steps = planning.steps(before.services, settings.services, pools, held, grace)
-        return Plan(
+        return ReloadPlan(
             steps,
             tuple(general_reasons(before, settings)),
             tuple(self._announcements(settings, steps)),
@@ -186,7 +186,7 @@ class Reload:
             self._log.error("reload refused, nothing changed: {problem}", problem=problem, system="reload")
         return outcome
 
-    def _prepare(self, plan: Plan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
+    def _prepare(self, plan: ReloadPlan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
         """Make all that can fail; what is made is nobody's until the steps are taken."""
         if self._running.announcing:
             self._running.announcing.check(settings)
@@ -194,7 +194,7 @@ class Reload:
         self._running.listening.open(settings.instrumentation)
         return prepared
 
-    async def _take(self, plan: Plan, prepared: Sequence[tuple[Step, Prepared]], loaded: Loaded) -> None:
+    async def _take(self, plan: ReloadPlan, prepared: Sequence[tuple[Step, Prepared]], loaded: Loaded) -> None:
         running, settings = self._running, loaded.settings
         for line in plan_lines(plan):
             self._log.info("{line}", line=line, system="reload")

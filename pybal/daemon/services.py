@@ -14,29 +14,29 @@ from pybal.core.model import Address, Pool, Service
 from pybal.daemon.controller import Controller
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
-from pybal.monitors.base import Monitor, Plan
+from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.reload.plan import Step, anew
 from pybal.resolve import Resolver
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 
 
-class Parts(Protocol):
+class Factory(Protocol):
     """Makes what services are made of."""
 
-    def source(self, settings: ServiceSettings, former: GuardedSource | None) -> GuardedSource:
+    def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         """Return the source of a service, not started; ``former`` is the one that it follows, if any."""
 
-    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> Plan:
+    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
         """Return the plan of one kind of monitor of a service."""
 
 
 @dataclass(slots=True)
-class Running:
+class RunningService:
     """One service. ``source`` is the newest one, which may not have delivered yet."""
 
     settings: ServiceSettings
-    source: GuardedSource
-    plans: Sequence[Plan]
+    source: PoolSource
+    plans: Sequence[MonitorFactory]
     controller: Controller
 
 
@@ -50,7 +50,7 @@ class Services:
     def __init__(
         self,
         services: Iterable[ServiceSettings],
-        parts: Parts,
+        parts: Factory,
         *,
         resolver: Resolver,
         reconciler: Reconciler,
@@ -63,7 +63,7 @@ class Services:
         self._clock = clock
         self._changed = changed
         self._running = {key_of(settings.service): self._made(settings) for settings in services}
-        self._named: dict[str, Running] = {}
+        self._named: dict[str, RunningService] = {}
         self._name()
 
     def adopt(self) -> Mapping[str, Mapping[Address, int]]:
@@ -80,10 +80,10 @@ class Services:
         for running in self._running.values():
             running.controller.stop()
 
-    def __getitem__(self, name: str) -> Running:
+    def __getitem__(self, name: str) -> RunningService:
         return self._named[name]
 
-    def __iter__(self) -> Iterator[Running]:
+    def __iter__(self) -> Iterator[RunningService]:
         return iter(self._named.values())
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class Services:
         """Return the pools at this moment, by name."""
         return MappingProxyType({name: running.controller.pool for name, running in self._named.items()})
 
-    def sources(self) -> Iterator[tuple[str, GuardedSource]]:
+    def sources(self) -> Iterator[tuple[str, PoolSource]]:
         """Yield the sources with the names of their services."""
         for name, running in self._named.items():
             yield name, running.source
@@ -126,7 +126,7 @@ class Services:
     def _name(self) -> None:
         self._named = {running.settings.service.name: running for running in self._running.values()}
 
-    def _made(self, settings: ServiceSettings) -> Running:
+    def _made(self, settings: ServiceSettings) -> RunningService:
         source = self._parts.source(settings, None)
         plans = [self._plan(settings, monitor) for monitor in settings.monitors]
         controller = Controller(
@@ -138,9 +138,9 @@ class Services:
             clock=self._clock,
             changed=self._changed,
         )
-        return Running(settings, source, plans, controller)
+        return RunningService(settings, source, plans, controller)
 
-    def _plan(self, settings: ServiceSettings, monitor: MonitorSettings) -> Plan:
+    def _plan(self, settings: ServiceSettings, monitor: MonitorSettings) -> MonitorFactory:
         return self._parts.plan(monitor, settings.service, shared=settings.share_checks)
 
     def _addition(self, settings: ServiceSettings) -> Prepared:
@@ -153,7 +153,7 @@ class Services:
 
         return add
 
-    def _change(self, running: Running, settings: ServiceSettings) -> Prepared:
+    def _change(self, running: RunningService, settings: ServiceSettings) -> Prepared:
         before = running.settings
         _, come = anew(before, settings)
         same = dict(zip(before.service.monitors, running.plans, strict=True))

@@ -23,7 +23,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from pybal.core.model import Address
-from pybal.http.connection import Answer, Connection, Connections, Gone, Listener
+from pybal.http.connection import BodyListener, FullResponse, Gone, HTTPConnection, HTTPConnectionFactory
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
 from pybal.sources.base import SourceError, Trouble
@@ -42,7 +42,7 @@ _DEFAULT_PORTS = {False: 80, True: 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HTTPRequest:
     """What is asked. ``path`` has the query with it, quoted; ``fields`` are header lines, and may hold credentials."""
 
     path: str
@@ -51,7 +51,7 @@ class Request:
     body: bytes = field(default=b"", repr=False)
 
 
-class Client:
+class HTTPClient:
     """Asks one server, by name or address, over TLS if there is a ``trust``; ``reactor`` as in :mod:`pybal.daemon.app`.
 
     A body of more than ``limit`` bytes is refused. What fails fails with :class:`SourceError`.
@@ -72,20 +72,22 @@ class Client:
         self._trust = trust
         self._reactor = reactor
         self._lookup = lookup
-        self._factory = Connections(reactor, limit, secure=trust is not None)
+        self._factory = HTTPConnectionFactory(reactor, limit, secure=trust is not None)
         shown = f"[{host}]" if ":" in host else host
         self._authority = shown if port == _DEFAULT_PORTS[trust is not None] else f"{shown}:{port}"
         self._known: list[Address] = []
         self._turn = 0
-        self._kept: Connection | None = None
-        self._followed: Connection | None = None
-        self._asking: set[Deferred[Answer]] = set()
+        self._kept: HTTPConnection | None = None
+        self._followed: HTTPConnection | None = None
+        self._asking: set[Deferred[FullResponse]] = set()
 
-    def ask(self, request: Request, timeout: float = TIMEOUT, heeded: Container[int] | None = None) -> Deferred[Answer]:
+    def ask(
+        self, request: HTTPRequest, timeout: float = TIMEOUT, heeded: Container[int] | None = None
+    ) -> Deferred[FullResponse]:
         """Return the answer, with all of its body if its status is ``heeded``: any is, unless they are given."""
         return self._begin(self._asked(self._bytes(request), timeout, heeded), timeout)
 
-    def follow(self, request: Request, listener: Listener, timeout: float = TIMEOUT) -> Deferred[Answer]:
+    def follow(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the answer as soon as it begins; the ``listener`` is then given its body, for as long as it goes on.
 
         That is, if its status is 200; any other answer is returned as a whole, and the listener hears nothing. One is
@@ -104,22 +106,22 @@ class Client:
                 connection.abort()
         self._kept = self._followed = None
 
-    def _begin(self, asked: Any, timeout: float) -> Deferred[Answer]:  # noqa: ANN401  # a coroutine, without three type arguments
-        def overdue(result: Answer | Failure, _timeout: float) -> Answer | Failure:
+    def _begin(self, asked: Any, timeout: float) -> Deferred[FullResponse]:  # noqa: ANN401  # a coroutine, without three type arguments
+        def overdue(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
             if not isinstance(result, Failure) or result.value is None:
                 return result
             stage, trouble = result.value.args
             raise SourceError(f"{stage} within {timeout:g} s", trouble)
 
-        def over(result: Answer | Failure) -> Answer | Failure:
+        def over(result: FullResponse | Failure) -> FullResponse | Failure:
             self._asking.discard(asking)
             return result
 
-        asking: Deferred[Answer] = Deferred.fromCoroutine(asked)
+        asking: Deferred[FullResponse] = Deferred.fromCoroutine(asked)
         self._asking.add(asking)
         return asking.addTimeout(timeout, self._reactor, overdue).addBoth(over)
 
-    async def _asked(self, data: bytes, within: float, heeded: Container[int] | None) -> Answer:
+    async def _asked(self, data: bytes, within: float, heeded: Container[int] | None) -> FullResponse:
         kept, self._kept = self._kept, None
         if kept is not None and not self._is_free(kept):
             kept.abort()
@@ -128,16 +130,16 @@ class Client:
                 return await self._answer(kept, data, heeded)
         return await self._answer(await self._connection(within), data, heeded)
 
-    async def _following(self, data: bytes, listener: Listener, within: float) -> Answer:
+    async def _following(self, data: bytes, listener: BodyListener, within: float) -> FullResponse:
         return await self._answer(await self._connection(within), data, listener=listener)
 
     async def _answer(
         self,
-        connection: Connection,
+        connection: HTTPConnection,
         data: bytes,
         heeded: Container[int] | None = None,
-        listener: Listener | None = None,
-    ) -> Answer:
+        listener: BodyListener | None = None,
+    ) -> FullResponse:
         try:
             answer = await connection.ask(data, heeded, listener)
         except CancelledError:
@@ -156,10 +158,10 @@ class Client:
             connection.abort()
         return answer
 
-    def _is_free(self, connection: Connection) -> bool:
+    def _is_free(self, connection: HTTPConnection) -> bool:
         return connection.is_free and self._reactor.seconds() - connection.made_at < LIFE
 
-    async def _connection(self, within: float) -> Connection:
+    async def _connection(self, within: float) -> HTTPConnection:
         """Return a new connection: to the address that was good last, or else to the next."""
         try:
             addresses = await self._addresses()
@@ -197,7 +199,7 @@ class Client:
         self._known = found
         return found
 
-    async def _connect(self, address: Address, within: float) -> Connection:
+    async def _connect(self, address: Address, within: float) -> HTTPConnection:
         endpoint = _ENDPOINTS[address.version](self._reactor, str(address), self._port, within)
         if self._trust is None:
             made = await endpoint.connect(self._factory)
@@ -207,10 +209,10 @@ class Client:
             # The default waits with small writes for a turn of the process's reactor, which need not be ours.
             secured.protocol = TLSMemoryBIOProtocol
             made = (await endpoint.connect(secured)).wrappedProtocol
-        assert isinstance(made, Connection)  # noqa: S101  # the factory makes no others
+        assert isinstance(made, HTTPConnection)  # noqa: S101  # the factory makes no others
         return made
 
-    def _bytes(self, request: Request) -> bytes:
+    def _bytes(self, request: HTTPRequest) -> bytes:
         lines = [f"{request.method} {request.path} HTTP/1.1", f"Host: {self._authority}", "User-Agent: PyBal"]
         lines += (f"{name}: {value}" for name, value in request.fields.items())
         if request.body or request.method != "GET":

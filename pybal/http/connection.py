@@ -26,7 +26,7 @@ _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class FullResponse:
     """What the server said. The body is all of it, unless the status is one that was not heeded, or it is followed."""
 
     status: int
@@ -34,7 +34,7 @@ class Answer:
     response: Response
 
 
-class Listener(NamedTuple):
+class BodyListener(NamedTuple):
     """Who follows an answer: ``heard`` is given its pieces, ``lost`` why there will be no more, once.
 
     What ``heard`` raises of :class:`SourceError` ends it, and is told to ``lost``.
@@ -49,7 +49,7 @@ class Gone(Exception):  # noqa: N818  # said of a connection
 
 
 @implementer(IHandshakeListener)
-class Connection(Protocol):
+class HTTPConnection(Protocol):
     """A connection to the server, made at ``made_at`` by ``clock``. It ends itself with everything that fails."""
 
     transport: Any
@@ -59,8 +59,8 @@ class Connection(Protocol):
         self._clock = clock
         self._limit = limit
         self._ready = not secure
-        self._answer: Deferred[Answer] | None = None
-        self._listener: Listener | None = None
+        self._answer: Deferred[FullResponse] | None = None
+        self._listener: BodyListener | None = None
         self._heeded: Container[int] | None = None
         self._response: Response | None = None
         self._pieces: list[bytes] = []
@@ -91,8 +91,10 @@ class Connection(Protocol):
             return "less than a whole header"
         return f"less than {'all' if response.expected is None else response.expected} bytes of an answer"
 
-    def ask(self, request: bytes, heeded: Container[int] | None, listener: Listener | None) -> Deferred[Answer]:
-        """Return the answer; as :class:`pybal.http.client.Client` says. Fails with :class:`SourceError`, or :class:`Gone`."""
+    def ask(
+        self, request: bytes, heeded: Container[int] | None, listener: BodyListener | None
+    ) -> Deferred[FullResponse]:
+        """Return the answer; as :class:`pybal.http.client.HTTPClient` says. Fails with :class:`SourceError`, or :class:`Gone`."""
         self._asked += 1
         answer = self._answer = Deferred(lambda _: self._over())
         self._heeded, self._listener = heeded, listener
@@ -158,7 +160,7 @@ class Connection(Protocol):
             if not followed:
                 self._over()
             self._answer = None
-            answer.callback(Answer(response.status, b"" if followed else b"".join(self._pieces), response))
+            answer.callback(FullResponse(response.status, b"" if followed else b"".join(self._pieces), response))
         if followed:
             self._hand_on()
             if complete:
@@ -191,7 +193,7 @@ class Connection(Protocol):
         self._impatient = None
 
 
-class Connections(Factory):
+class HTTPConnectionFactory(Factory):
     """Makes connections, on which an answer of more than ``limit`` bytes is refused."""
 
     noisy = False
@@ -201,8 +203,8 @@ class Connections(Factory):
         self._limit = limit
         self._secure = secure
 
-    def buildProtocol(self, addr: object) -> Connection:  # noqa: ARG002, N802  # Twisted's name
-        return Connection(self._clock, self._limit, secure=self._secure)
+    def buildProtocol(self, addr: object) -> HTTPConnection:  # noqa: ARG002, N802  # Twisted's name
+        return HTTPConnection(self._clock, self._limit, secure=self._secure)
 
 
 def _why(reason: Failure, stage: str) -> SourceError:

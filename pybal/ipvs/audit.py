@@ -17,10 +17,10 @@ from twisted.logger import Logger
 from pybal.core.model import Alert
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.goal import Intent, Retired
-from pybal.ipvs.model import Command, Entry, Op, ServiceKey
+from pybal.ipvs.model import Command, Op, ServiceKey, TableEntry
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation, place
-from pybal.ipvs.writer_conflicts import Disputes
+from pybal.ipvs.writer_conflicts import WriterConflicts
 
 #: So many rounds without a word from the kernel are an alert.
 OVERDUE = 3
@@ -51,7 +51,7 @@ _UNDONE_BY = {
 class Sight:
     """A service as it was read at a monotonic time, with the operations that would undo its drift."""
 
-    held: Entry | None
+    held: TableEntry | None
     at: float
     drift: tuple[Op, ...]
 
@@ -99,7 +99,7 @@ class Audit:
         self._drift: Counter[tuple[str, Drift]] = Counter()
         self._sights: dict[ServiceKey, Sight] = {}
         self._foreign: tuple[ServiceKey, ...] = ()
-        self._disputes = Disputes()
+        self._disputes = WriterConflicts()
         self._problem = ""
         self._began = self._completed = clock.seconds()
         self._left: deque[ServiceKey] = deque()

@@ -13,13 +13,13 @@ from pybal.ipvs.model import (
     Command,
     Destination,
     Encapsulation,
-    Entry,
     Failure,
     Forward,
     Op,
-    Service,
     ServiceKey,
     Table,
+    TableEntry,
+    VirtualService,
     refusal,
 )
 
@@ -35,10 +35,10 @@ class BackendError(Exception):
 class Backend(Protocol):
     """A table of IPVS services. Every call is synchronous, and raises BackendError when it could not be made."""
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         """Return the service with its destinations, ``None`` where there is none."""
 
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[VirtualService, ...]:
         """Return all services, what others made included, without their destinations."""
 
     def table(self) -> Table:
@@ -72,11 +72,11 @@ class MemoryBackend:
         self._destinations = {key: dict(entry.destinations) for key, entry in table.items()}
         self._loopback = loopback
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         service = self._services.get(key)
-        return None if service is None else Entry(service, MappingProxyType(dict(self._destinations[key])))
+        return None if service is None else TableEntry(service, MappingProxyType(dict(self._destinations[key])))
 
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[VirtualService, ...]:
         return tuple(self._services.values())
 
     def table(self) -> Table:

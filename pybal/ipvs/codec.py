@@ -52,9 +52,9 @@ from pybal.ipvs.model import (
     Mark,
     Op,
     Persistence,
-    Service,
     ServiceKey,
     Tunnel,
+    VirtualService,
 )
 
 AF_INET, AF_INET6 = 2, 10
@@ -108,7 +108,7 @@ def encode_key(key: ServiceKey) -> bytes:
     return attribute(SERVICE, _key(key))
 
 
-def decode_service(answer: Mapping[int, bytes]) -> Service:
+def decode_service(answer: Mapping[int, bytes]) -> VirtualService:
     """Return the service in the attributes of an answer. Raises KeyError, ValueError or struct.error for nonsense."""
     found = attributes(answer[SERVICE])
     ipv6 = _number(_U16, found[_Service.FAMILY]) == AF_INET6
@@ -119,7 +119,7 @@ def decode_service(answer: Mapping[int, bytes]) -> Service:
         address = _address(found[_Service.ADDRESS], ipv6=ipv6)
         key = Key(_number(_U16, found[_Service.PROTOCOL]), address, _number(_BE16, found[_Service.PORT]))
     flags = Flags(_FLAGS.unpack(found[_Service.FLAGS])[0])
-    return Service(
+    return VirtualService(
         key,
         _text(found[_Service.SCHEDULER]),
         flags & OWN_FLAGS,
@@ -170,7 +170,7 @@ def _key(key: ServiceKey) -> bytes:
     )
 
 
-def _service(service: Service) -> bytes:
+def _service(service: VirtualService) -> bytes:
     ipv6 = service.key.ipv6
     persistence = service.persistence or Persistence(0, 128 if ipv6 else 32)
     netmask = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pybal.ipvs.model import Command, Entry, Op, Table
+from pybal.ipvs.model import Command, Op, Table, TableEntry
 
 
 def diff(wanted: Table, actual: Table) -> tuple[Op, ...]:
@@ -35,7 +35,7 @@ def split(ops: Sequence[Op], wanted: Table, actual: Table) -> tuple[tuple[Op, ..
     )
 
 
-def _changes(wanted: Entry, actual: Entry | None) -> Iterator[Op]:
+def _changes(wanted: TableEntry, actual: TableEntry | None) -> Iterator[Op]:
     service = wanted.service
     if actual is None:
         yield Op(Command.ADD_SERVICE, service)
@@ -65,7 +65,7 @@ def _shuts_out(op: Op) -> bool:
     )
 
 
-def _anchored(wanted: Entry, actual: Entry | None) -> bool:
+def _anchored(wanted: TableEntry, actual: TableEntry | None) -> bool:
     """Return whether a destination that should serve does so already."""
     return actual is not None and any(
         destination.weight and endpoint in actual.destinations and actual.destinations[endpoint].weight

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from twisted.logger import Logger
 
 from pybal.ipvs.backend import Backend, BackendError, MemoryBackend
-from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table
+from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 from pybal.ipvs.render import operation
 
 
-class InertBackend:
+class DryRunBackend:
     """Starts from what ``source`` holds, or from nothing if that cannot be read, and never writes to it.
 
     ``loopback`` is that of :class:`MemoryBackend`.
@@ -29,10 +29,10 @@ class InertBackend:
             source.close()
         self._copy = MemoryBackend(table, loopback=loopback)
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         return self._copy.read(key)
 
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[VirtualService, ...]:
         return self._copy.services()
 
     def table(self) -> Table:

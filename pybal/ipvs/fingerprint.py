@@ -10,7 +10,7 @@ from hashlib import sha256
 from types import MappingProxyType
 
 from pybal.core.model import Service
-from pybal.ipvs.model import Entry
+from pybal.ipvs.model import TableEntry
 from pybal.ipvs.render import lines
 
 LENGTH = 12
@@ -32,7 +32,7 @@ def of_service(service: Service) -> str:
     )
 
 
-def of_entry(entry: Entry | None) -> str:
+def of_entry(entry: TableEntry | None) -> str:
     """Return the fingerprint of what the table holds, or should hold; empty for nothing."""
     if entry is None:
         return ""

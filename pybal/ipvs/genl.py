@@ -54,7 +54,7 @@ class Datagrams(Protocol):
 
 
 def connect() -> socket.socket:
-    """Return a socket for :class:`Family`, in the network namespace of this thread. Raises OSError."""
+    """Return a socket for :class:`GenericNetlink`, in the network namespace of this thread. Raises OSError."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _GENERIC)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", TIMEOUT, 0))
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", TIMEOUT, 0))
@@ -64,7 +64,7 @@ def connect() -> socket.socket:
     return made
 
 
-class Family:
+class GenericNetlink:
     """A conversation with the family called ``name``. Every call raises OSError, or ValueError for nonsense.
 
     After an exception answers may be outstanding: close it and begin another one.

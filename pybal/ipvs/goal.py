@@ -8,7 +8,7 @@ from math import inf
 from twisted.internet.interfaces import IDelayedCall
 
 from pybal.core.model import Service
-from pybal.ipvs.model import Entry, drained
+from pybal.ipvs.model import TableEntry, drained
 
 FIRST_DELAY = 1.0
 
@@ -22,14 +22,14 @@ class Goal:
     """
 
     name: str
-    wanted: tuple[Service, Entry] | None
+    wanted: tuple[Service, TableEntry] | None
     drained_at: float = inf
     trouble: str = ""
     strayed: bool = False
     delay: float = FIRST_DELAY
     next: IDelayedCall | None = None
 
-    def aim(self, held: Entry | None, now: float) -> Entry | None:
+    def aim(self, held: TableEntry | None, now: float) -> TableEntry | None:
         """Return what the table should hold now in place of ``held``."""
         if self.wanted:
             return self.wanted[1]
@@ -47,7 +47,7 @@ class Intent:
     """What is wanted for a service; ``verified`` is whether the table holds it, as far as is known."""
 
     service: Service
-    entry: Entry
+    entry: TableEntry
     verified: bool
 
 

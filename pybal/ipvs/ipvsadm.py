@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from pybal.ipvs import ipvsadm_output
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table
+from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 from pybal.ipvs.render import operation
 
 #: Who prints nothing for so many seconds hangs.
@@ -41,12 +41,12 @@ class IpvsadmBackend:
         self._read: Table | None = None
         self._read_at = 0.0
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         if self._read is None or self._clock() - self._read_at > FRESH:
             return self.table().get(key)
         return self._read.get(key)
 
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[VirtualService, ...]:
         return tuple(entry.service for entry in self.table().values())
 
     def table(self) -> Table:

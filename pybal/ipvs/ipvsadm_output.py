@@ -20,16 +20,16 @@ from pybal.ipvs.model import (
     Destination,
     Encapsulation,
     Endpoint,
-    Entry,
     Flags,
     Forward,
     Key,
     Mark,
     Persistence,
-    Service,
     ServiceKey,
     Table,
+    TableEntry,
     Tunnel,
+    VirtualService,
 )
 
 _PROTOCOLS = {"-t": TCP, "-u": UDP, "--sctp-service": SCTP, "TCP": TCP, "UDP": UDP, "SCTP": SCTP}
@@ -44,7 +44,7 @@ Thresholds = Mapping[tuple[ServiceKey, Endpoint], tuple[int, int]]
 def table(saved: str, listed: str) -> Table:
     """Return the table that ``ipvsadm -Sn`` and ``ipvsadm -Ln --thresholds`` have printed. Raises ValueError."""
     limits = thresholds(listed)
-    services: dict[ServiceKey, Service] = {}
+    services: dict[ServiceKey, VirtualService] = {}
     destinations: dict[ServiceKey, dict[Endpoint, Destination]] = {}
     for line in saved.splitlines():
         try:
@@ -63,7 +63,7 @@ def table(saved: str, listed: str) -> Table:
         except (KeyError, ValueError) as error:
             raise ValueError(f"ipvsadm -Sn printed {line!r}") from error
     return MappingProxyType(
-        {key: Entry(service, MappingProxyType(destinations[key])) for key, service in services.items()}
+        {key: TableEntry(service, MappingProxyType(destinations[key])) for key, service in services.items()}
     )
 
 
@@ -100,7 +100,7 @@ def _endpoint(text: str) -> Endpoint:
     return ip_address(address.strip("[]")), int(port)
 
 
-def _service(key: ServiceKey, options: Mapping[str, str]) -> Service:
+def _service(key: ServiceKey, options: Mapping[str, str]) -> VirtualService:
     flags = Flags.ONE_PACKET if "-o" in options else NO_FLAGS
     for name in options["-b"].split(",") if "-b" in options else ():
         flags |= SCHEDULER_FLAGS[name]
@@ -108,7 +108,7 @@ def _service(key: ServiceKey, options: Mapping[str, str]) -> Service:
     if "-p" in options:
         length = _length(options["-M"]) if "-M" in options else (128 if key.ipv6 else 32)
         persistence = Persistence(int(options["-p"]), length, options.get("--pe", ""))
-    return Service(key, options["-s"], flags, persistence)
+    return VirtualService(key, options["-s"], flags, persistence)
 
 
 def _length(netmask: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybal.config.settings import IPVSBackend
 from pybal.ipvs.backend import Backend, MemoryBackend
-from pybal.ipvs.dry_run import InertBackend
+from pybal.ipvs.dry_run import DryRunBackend
 from pybal.ipvs.ipvsadm import IpvsadmBackend
 from pybal.ipvs.netlink import NetlinkBackend
 
@@ -22,4 +22,4 @@ def backend(kind: IPVSBackend, *, dry_run: bool = False) -> Backend:
             chosen = IpvsadmBackend()
         case IPVSBackend.NETLINK:
             chosen = NetlinkBackend()
-    return InertBackend(chosen, loopback=kind is IPVSBackend.MEMORY) if dry_run else chosen
+    return DryRunBackend(chosen, loopback=kind is IPVSBackend.MEMORY) if dry_run else chosen

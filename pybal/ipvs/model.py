@@ -84,7 +84,7 @@ class Persistence:
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class VirtualService:
     """A service as the kernel knows it, without its destinations. ``flags`` are within :data:`OWN_FLAGS`."""
 
     key: ServiceKey
@@ -139,10 +139,10 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableEntry:
     """A service with its destinations."""
 
-    service: Service
+    service: VirtualService
     destinations: Mapping[Endpoint, Destination] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
@@ -151,7 +151,7 @@ class Entry:
         return any(destination.weight for destination in self.destinations.values())
 
 
-Table = Mapping[ServiceKey, Entry]
+Table = Mapping[ServiceKey, TableEntry]
 
 
 class Command(IntEnum):
@@ -170,7 +170,7 @@ class Op:
     """One change of the table. ``destination`` is set for ADD, EDIT and DELETE."""
 
     command: Command
-    service: Service
+    service: VirtualService
     destination: Destination | None = None
 
     @property
@@ -193,7 +193,7 @@ def key_of(service: Configured) -> Key:
     return Key(TCP if service.protocol is IPProtocol.TCP else UDP, service.vip, service.port)
 
 
-def entry(service: Configured, weights: Mapping[Address, int]) -> Entry:
+def entry(service: Configured, weights: Mapping[Address, int]) -> TableEntry:
     """Return what the table should hold for a configured service with destinations at these addresses.
 
     A flag that no scheduler has raises ValueError.
@@ -205,16 +205,16 @@ def entry(service: Configured, weights: Mapping[Address, int]) -> Entry:
         flags |= SCHEDULER_FLAGS[name]
     forward = Forward.TUNNEL if service.tunneling else Forward.ROUTE
     destinations = [Destination(address, service.port, weight, forward) for address, weight in weights.items()]
-    return Entry(
-        Service(key_of(service), service.scheduler, flags),
+    return TableEntry(
+        VirtualService(key_of(service), service.scheduler, flags),
         MappingProxyType({destination.endpoint: destination for destination in destinations}),
     )
 
 
-def drained(entry: Entry) -> Entry:
+def drained(entry: TableEntry) -> TableEntry:
     """Return the same service with all weights 0: it takes no new connections."""
     quiet = {endpoint: replace(each, weight=0) for endpoint, each in entry.destinations.items()}
-    return Entry(entry.service, MappingProxyType(quiet))
+    return TableEntry(entry.service, MappingProxyType(quiet))
 
 
 def refusal(op: Op, *, loopback: bool = False) -> str | None:

@@ -17,8 +17,8 @@ from pybal.ipvs.codec import (
     encode,
     encode_key,
 )
-from pybal.ipvs.genl import TIMEOUT, Datagrams, Family, connect
-from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table, refusal
+from pybal.ipvs.genl import TIMEOUT, Datagrams, GenericNetlink, connect
+from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService, refusal
 
 
 class NetlinkBackend:
@@ -29,9 +29,9 @@ class NetlinkBackend:
 
     def __init__(self, connect: Callable[[], Datagrams] = connect) -> None:
         self._connect = connect
-        self._family: Family | None = None
+        self._family: GenericNetlink | None = None
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         with self._conversation() as family:
             try:
                 (answer,) = family.ask(READ_SERVICE, encode_key(key))
@@ -41,7 +41,7 @@ class NetlinkBackend:
                 raise
             return _entry(family, decode_service(answer))
 
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[VirtualService, ...]:
         with self._conversation() as family:
             return _services(family)
 
@@ -67,10 +67,10 @@ class NetlinkBackend:
             self._family = None
 
     @contextmanager
-    def _conversation(self) -> Iterator[Family]:
+    def _conversation(self) -> Iterator[GenericNetlink]:
         try:
             if self._family is None:
-                self._family = Family(self._connect(), "IPVS")
+                self._family = GenericNetlink(self._connect(), "IPVS")
             yield self._family
         except OSError as error:
             missing = self._family is None and error.errno == errno.ENOENT
@@ -81,14 +81,14 @@ class NetlinkBackend:
             raise BackendError(f"IPVS gave an answer that makes no sense: {error!r}") from error
 
 
-def _services(family: Family) -> tuple[Service, ...]:
+def _services(family: GenericNetlink) -> tuple[VirtualService, ...]:
     return tuple(decode_service(answer) for answer in family.ask(READ_SERVICE, dump=True))
 
 
-def _entry(family: Family, service: Service) -> Entry:
+def _entry(family: GenericNetlink, service: VirtualService) -> TableEntry:
     answers = family.ask(READ_DESTINATIONS, encode_key(service.key), dump=True)
     destinations = [decode_destination(answer, service.key) for answer in answers]
-    return Entry(service, MappingProxyType({destination.endpoint: destination for destination in destinations}))
+    return TableEntry(service, MappingProxyType({destination.endpoint: destination for destination in destinations}))
 
 
 def _words(error: OSError, *, missing: bool) -> str:

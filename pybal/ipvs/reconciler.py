@@ -26,7 +26,7 @@ from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.diff import diff, split
 from pybal.ipvs.goal import FIRST_DELAY, Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Command, Entry, Failure, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.model import Command, Failure, Op, ServiceKey, Table, TableEntry, entry, key_of
 from pybal.ipvs.render import failure, operation, place
 
 ROUNDS = 3
@@ -42,7 +42,7 @@ _LINES = {
 class Comparison:
     """A service as it was read, and the operations that would undo what others did to it."""
 
-    held: Entry | None
+    held: TableEntry | None
     drift: tuple[Op, ...]
 
 
@@ -73,7 +73,7 @@ class Reconciler:
         self._named: dict[str, ServiceKey] = {}
         self._adopted: set[ServiceKey] = set()
         self._due: set[ServiceKey] = set()
-        self._shadow: dict[ServiceKey, Entry | None] = {}  # a key that is missing must be read first
+        self._shadow: dict[ServiceKey, TableEntry | None] = {}  # a key that is missing must be read first
         self._flushing: IDelayedCall | None = None
         self._frozen = False
 
@@ -137,7 +137,7 @@ class Reconciler:
             if key not in self._adopted:
                 self.retire(key, name)
 
-    def _set(self, key: ServiceKey, name: str, wanted: tuple[Service, Entry] | None) -> None:
+    def _set(self, key: ServiceKey, name: str, wanted: tuple[Service, TableEntry] | None) -> None:
         goal = self._goals.setdefault(key, Goal(name, wanted))
         if self._named.get(goal.name) == key:
             del self._named[goal.name]
@@ -145,7 +145,7 @@ class Reconciler:
         goal.wanted = wanted
         self._pursue(key)
 
-    def held(self, service: Service) -> Entry | None:
+    def held(self, service: Service) -> TableEntry | None:
         """Return what the table is believed to hold of a service; it is read where that is not known. Raises BackendError."""
         key = key_of(service)
         return self._shadow[key] if key in self._goals and key in self._shadow else self._backend.read(key)

@@ -23,9 +23,9 @@ from pybal.ipvs.model import (
     Forward,
     Mark,
     Op,
-    Service,
     ServiceKey,
     Table,
+    VirtualService,
 )
 
 _PROTOCOLS = {TCP: ("-t", "tcp"), UDP: ("-u", "udp"), SCTP: ("--sctp-service", "sctp")}
@@ -135,7 +135,7 @@ def _key(key: ServiceKey) -> str:
     return f"{option} {_end((key.address, key.port))}"
 
 
-def _service(service: Service) -> str:
+def _service(service: VirtualService) -> str:
     words = [_key(service.key), "-s", service.scheduler]
     if service.persistence:
         words += ["-p", str(service.persistence.timeout)]
@@ -154,7 +154,7 @@ def _netmask(ipv6: bool, length: int) -> list[str]:
     return ["-M", str(length) if ipv6 else str(IPv4Network((0, length)).netmask)]
 
 
-def _scheduler_flags(service: Service) -> list[str]:
+def _scheduler_flags(service: VirtualService) -> list[str]:
     own = [name for name in SCHEDULER_FLAGS if name.startswith(f"{service.scheduler}-")]
     names = own or [name for name in SCHEDULER_FLAGS if name.startswith("flag-")]
     return [name for name in names if SCHEDULER_FLAGS[name] in service.flags]

@@ -11,7 +11,7 @@ from pybal.ipvs.model import Endpoint, Op, ServiceKey
 REPEATS, WINDOW = 3, 300.0
 
 
-class Disputes:
+class WriterConflicts:
     """The repairs of the last minutes, by service and destination; all times are monotonic seconds."""
 
     def __init__(self) -> None:

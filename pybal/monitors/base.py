@@ -23,7 +23,7 @@ class Sample:
     value: float
 
 
-class Past(NamedTuple):
+class PastResult(NamedTuple):
     """A result of the past.
 
     ``at`` is the monotonic time, in seconds, at which it came. ``subject`` is what was asked, where that differs: a URL.
@@ -75,7 +75,7 @@ class Monitor(Protocol):
     def samples(self) -> Iterable[Sample]:
         """Return the metrics of its kind, 0 where nothing has been measured yet."""
 
-    def history(self) -> Iterable[Past]:
+    def history(self) -> Iterable[PastResult]:
         """Return its last results, the oldest first, inconclusive ones and follow-ups included."""
 
     def start(self) -> None: ...
@@ -86,7 +86,7 @@ class Monitor(Protocol):
         """Say whether the pool is at its floor: a server that is back must then be noticed soon."""
 
 
-class Plan(Protocol):
+class MonitorFactory(Protocol):
     """What all monitors of one kind share within one service: made once per service, never per server."""
 
     @property

@@ -19,12 +19,12 @@ from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps
-from pybal.monitors.interval import InTurns
+from pybal.monitors.interval import IntervalMonitor
 
 DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
 
 
-class DNSQueryPlan:
+class DNSQueryFactory:
     """The questions of one service."""
 
     name = "DNSQuery"
@@ -60,14 +60,14 @@ class DNSQueryPlan:
         )
 
 
-class DNSQuery(InTurns):
+class DNSQuery(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
     __slots__ = ("_check", "_diagnosis", "_plan", "_questions", "_seconds", "_target")
 
-    name = DNSQueryPlan.name
+    name = DNSQueryFactory.name
 
-    def __init__(self, plan: DNSQueryPlan, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, plan: DNSQueryFactory, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(plan.engine, plan.random, plan.settings, report)
         self._plan = plan
         self._questions = plan.questions[address.version]

@@ -22,7 +22,7 @@ from pybal.monitors.diagnosis import tcp_only
 from pybal.monitors.periodic import Periodic
 
 
-class GRPCPlan:
+class GRPCFactory:
     """The options of one service, and its one TLS context."""
 
     name = "gRPC"

@@ -21,8 +21,8 @@ import struct
 from collections.abc import Iterator
 from math import inf
 
-from pybal.checks.result import INCONCLUSIVE, NEVER, PASSED, STEPS, Phase, Result, Verdict
-from pybal.monitors.base import Past
+from pybal.checks.result import INCONCLUSIVE, NEVER, PASSED, STEPS, CheckOutcome, Phase, Result
+from pybal.monitors.base import PastResult
 
 KEPT = 50
 """Results of a monitor, follow-ups included."""
@@ -34,13 +34,13 @@ _ENTRY_HEAD = struct.Struct("<dBB?")
 _SIZE = _ENTRY.size
 _MOST_BYTES = 2**32 - 1
 _UNSTEPPED = (NEVER,) * len(STEPS)
-_VERDICTS = tuple(Verdict)
+_VERDICTS = tuple(CheckOutcome)
 _PHASES = tuple(Phase)
 _VERDICT_NUMBERS = {verdict.value: number for number, verdict in enumerate(_VERDICTS)}
 _PHASE_NUMBERS = {phase: number for number, phase in enumerate(_PHASES)}
 
 
-class Recent:
+class ResultHistory:
     """The last :data:`KEPT` results of one monitor."""
 
     __slots__ = ("_next", "_packed", "_reasons", "_subjects")
@@ -89,14 +89,14 @@ class Recent:
                 return float(at) if _VERDICTS[verdict] is PASSED else -inf
         return -inf
 
-    def __iter__(self) -> Iterator[Past]:
+    def __iter__(self) -> Iterator[PastResult]:
         """Yield what is remembered, the oldest first."""
         count = len(self._reasons)
         for number in range(count):
             place = (self._next + number) % count if count == KEPT else number
             yield self._past(place)
 
-    def _past(self, place: int) -> Past:
+    def _past(self, place: int) -> PastResult:
         at, verdict, phase, follow_up, received, *steps, duration = _ENTRY.unpack_from(self._packed, place * _SIZE)
         result = Result(
             _VERDICTS[verdict],
@@ -106,7 +106,7 @@ class Recent:
             steps=() if max(steps) == NEVER else tuple(steps),
             received=received,
         )
-        return Past(at, result, self._subjects[place], follow_up)
+        return PastResult(at, result, self._subjects[place], follow_up)
 
 
 def _short(reason: str) -> str:

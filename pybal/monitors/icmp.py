@@ -14,7 +14,7 @@ from pybal.core.model import Address, Report, Service
 from pybal.monitors.periodic import Periodic
 
 
-class ICMPPlan:
+class ICMPFactory:
     """The options of one service."""
 
     name = "ICMP"

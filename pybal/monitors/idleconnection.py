@@ -18,11 +18,11 @@ from pybal.checks.engine import Engine
 from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import SocketOption, Target
-from pybal.checks.wheel import Seat
+from pybal.checks.wheel import Timer
 from pybal.config.settings import IdleConnectionSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.rise_fall import Record
+from pybal.monitors.rise_fall import RiseFall
 from pybal.runtime.backoff import Backoff
 
 FIRST_RETRY = 1.0
@@ -49,7 +49,7 @@ _FAILURES = {
 _CLEAN, _UNCLEAN = "ConnectionDone", "ConnectionLost"
 
 
-class IdleConnectionPlan:
+class IdleConnectionFactory:
     """The options of one service."""
 
     name = "IdleConnection"
@@ -82,14 +82,14 @@ class IdleConnectionPlan:
         return IdleConnection(self, address, report)
 
 
-class IdleConnection(Record):
+class IdleConnection(RiseFall):
     """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
 
     __slots__ = ("_connection", "_failures", "_losses", "_pauses", "_plan", "_retries", "_seat")
 
-    name = IdleConnectionPlan.name
+    name = IdleConnectionFactory.name
 
-    def __init__(self, plan: IdleConnectionPlan, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, plan: IdleConnectionFactory, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(report, fall=plan.settings.fall)
         self._plan = plan
         target = Target.of(address, plan.port)
@@ -99,7 +99,7 @@ class IdleConnection(Record):
         self._pauses = Backoff(plan.lasting, longest, plan.random)
         self._failures = dict.fromkeys(_FAILURES.values(), 0)
         self._losses = {_CLEAN: 0, _UNCLEAN: 0}
-        self._seat: Seat | None = None
+        self._seat: Timer | None = None
 
     def samples(self) -> Iterator[Sample]:
         for name, count in self._failures.items():

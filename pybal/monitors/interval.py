@@ -8,23 +8,23 @@ from random import Random
 from typing import Protocol
 
 from pybal.checks.engine import Engine
-from pybal.checks.wheel import Seat
-from pybal.config.settings import Rhythm
+from pybal.checks.wheel import Timer
+from pybal.config.settings import Intervals
 from pybal.core.model import Report
-from pybal.monitors.rise_fall import Record
+from pybal.monitors.rise_fall import RiseFall
 
 
-class Paced(Protocol):
+class IntervalSettings(Protocol):
     """The settings of a monitor that checks in turns."""
 
     @property
     def interval(self) -> float: ...
 
     @property
-    def rhythm(self) -> Rhythm: ...
+    def rhythm(self) -> Intervals: ...
 
 
-class InTurns(Record):
+class IntervalMonitor(RiseFall):
     """The part that all monitors have that check in turns: a kind says what is done in one (:meth:`_turn`).
 
     With jitter a turn is late by a random share of the interval; the turns themselves stay where they are, so checks
@@ -33,13 +33,15 @@ class InTurns(Record):
 
     __slots__ = ("_engine", "_prompt", "_random", "_repeated", "_seat", "_settings", "deadline")
 
-    def __init__(self, engine: Engine, random: Random, settings: Paced, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self, engine: Engine, random: Random, settings: IntervalSettings, report: Callable[[Report], None]
+    ) -> None:
         super().__init__(report, settings.rhythm.rise, settings.rhythm.fall)
         self.deadline = 0
         self._engine = engine
         self._random = random
         self._settings = settings
-        self._seat: Seat | None = None
+        self._seat: Timer | None = None
         self._prompt = True
         self._repeated = False
 

@@ -30,16 +30,16 @@ from pybal.config.settings import (
     UDPSettings,
 )
 from pybal.core.model import Service
-from pybal.monitors.base import Plan
-from pybal.monitors.dnsquery import DNSQueryPlan
-from pybal.monitors.grpc import GRPCPlan
-from pybal.monitors.icmp import ICMPPlan
-from pybal.monitors.idleconnection import IdleConnectionPlan
-from pybal.monitors.proxyfetch import ProxyFetchPlan
-from pybal.monitors.runcommand import RunCommandPlan
-from pybal.monitors.tcpconnect import TCPConnectPlan
-from pybal.monitors.tls import TLSPlan
-from pybal.monitors.udp import UDPPlan
+from pybal.monitors.base import MonitorFactory
+from pybal.monitors.dnsquery import DNSQueryFactory
+from pybal.monitors.grpc import GRPCFactory
+from pybal.monitors.icmp import ICMPFactory
+from pybal.monitors.idleconnection import IdleConnectionFactory
+from pybal.monitors.proxyfetch import ProxyFetchFactory
+from pybal.monitors.runcommand import RunCommandFactory
+from pybal.monitors.tcpconnect import TCPConnectFactory
+from pybal.monitors.tls import TLSFactory
+from pybal.monitors.udp import UDPFactory
 
 NAMES: dict[type[MonitorSettings], str] = {
     ProxyFetchSettings: "ProxyFetch",
@@ -54,20 +54,20 @@ NAMES: dict[type[MonitorSettings], str] = {
 }
 """The name of each kind, as in pybal.conf."""
 
-_PLANS: dict[type[MonitorSettings], Callable[..., Plan]] = {
-    ProxyFetchSettings: ProxyFetchPlan,
-    IdleConnectionSettings: IdleConnectionPlan,
-    DNSQuerySettings: DNSQueryPlan,
-    UDPSettings: UDPPlan,
-    RunCommandSettings: RunCommandPlan,
-    TCPConnectSettings: TCPConnectPlan,
-    TLSSettings: TLSPlan,
-    GRPCSettings: GRPCPlan,
-    ICMPSettings: ICMPPlan,
+_PLANS: dict[type[MonitorSettings], Callable[..., MonitorFactory]] = {
+    ProxyFetchSettings: ProxyFetchFactory,
+    IdleConnectionSettings: IdleConnectionFactory,
+    DNSQuerySettings: DNSQueryFactory,
+    UDPSettings: UDPFactory,
+    RunCommandSettings: RunCommandFactory,
+    TCPConnectSettings: TCPConnectFactory,
+    TLSSettings: TLSFactory,
+    GRPCSettings: GRPCFactory,
+    ICMPSettings: ICMPFactory,
 }
 
 
-class Refusal(NamedTuple):
+class MonitorRefusal(NamedTuple):
     """What is wrong with an option."""
 
     option: str
@@ -80,13 +80,13 @@ def name_of(settings: MonitorSettings) -> str:
     return NAMES[type(settings)]
 
 
-def refusal(settings: MonitorSettings) -> Refusal | None:
+def refusal(settings: MonitorSettings) -> MonitorRefusal | None:
     """Return why this machine cannot run such a monitor, ``None`` if it can; what cannot run must not be started with."""
     if isinstance(settings, TLSSettings | ProxyFetchSettings) and settings.verify:
         try:
             tls.verify(tls.context(), settings.ca, name=False)
         except OSError as error:
-            return Refusal(
+            return MonitorRefusal(
                 f"{name_of(settings).lower()}.ca",
                 f"{settings.ca} ({error.strerror or error})",
                 "a file of certificates in PEM form",
@@ -96,7 +96,7 @@ def refusal(settings: MonitorSettings) -> Refusal | None:
             echo_socket(AF_INET).close()
         except OSError as error:
             wanted = "CAP_NET_RAW, or our group in the sysctl net.ipv4.ping_group_range"
-            return Refusal("monitors", f"ICMP ({error.strerror})", wanted)
+            return MonitorRefusal("monitors", f"ICMP ({error.strerror})", wanted)
     return None
 
 
@@ -105,7 +105,7 @@ def port_of(settings: MonitorSettings, service: Service) -> int:
     return 0 if isinstance(settings, ICMPSettings) else getattr(settings, "port", 0) or service.port
 
 
-def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> Plan:
+def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> MonitorFactory:
     """Return what all monitors of this kind and service share; not to be called with what is refused.
 
     Of the service a plan uses its port (:func:`port_of`) and, for the log, its name: what else would differ between

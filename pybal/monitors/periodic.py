@@ -15,7 +15,7 @@ from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.core.model import Report
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, Told
-from pybal.monitors.interval import InTurns, Paced
+from pybal.monitors.interval import IntervalMonitor, IntervalSettings
 
 
 class PeriodicCheck(Protocol):
@@ -33,7 +33,7 @@ def _nothing(told: Told) -> FollowUps:
     return iter(())
 
 
-class Periodic(InTurns):
+class Periodic(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`.
 
     ``check`` is called once, with what is to be told of results, and returns the check. ``follow_ups`` is called with what
@@ -45,7 +45,7 @@ class Periodic(InTurns):
     def __init__(
         self,
         name: str,
-        settings: Paced,
+        settings: IntervalSettings,
         check: Callable[[Callable[[object, Result], None]], PeriodicCheck],
         report: Callable[[Report], None],
         *,

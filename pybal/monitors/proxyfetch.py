@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from pybal.checks import tls
 from pybal.checks.engine import Engine
-from pybal.checks.http_check import Fetch, Request
+from pybal.checks.http_check import CheckRequest, HTTPCheck
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.config.settings import ProxyFetchSettings
@@ -24,7 +24,7 @@ from pybal.core.model import Address, Report, Service
 from pybal.http import message
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
-from pybal.monitors.interval import InTurns
+from pybal.monitors.interval import IntervalMonitor
 
 DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
 
@@ -34,7 +34,7 @@ OTHER_URLS = 3
 _REDIRECTS = frozenset((301, 302, 303))
 
 
-class ProxyFetchPlan:
+class ProxyFetchFactory:
     """The requests of one service, and its one TLS context."""
 
     name = "ProxyFetch"
@@ -53,10 +53,10 @@ class ProxyFetchPlan:
         self.urls = tuple(dict.fromkeys(settings.urls))
         self.requests = tuple(self._request(url, wanted, statuses) for url in settings.urls)
 
-    def _request(self, url: str, wanted: int | str, statuses: frozenset[int]) -> Request:
+    def _request(self, url: str, wanted: int | str, statuses: frozenset[int]) -> CheckRequest:
         settings = self.settings
         secure = urlsplit(url).scheme == "https"
-        return Request(
+        return CheckRequest(
             url=url,
             number=self.urls.index(url),
             data=message.request(
@@ -86,21 +86,21 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
     return text, frozenset(status for low, high in ranges for status in range(low, high + 1))
 
 
-class ProxyFetch(InTurns):
+class ProxyFetch(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
     __slots__ = ("_diagnosis", "_fetches", "_plan", "_results", "_seconds", "_target")
 
-    name = ProxyFetchPlan.name
+    name = ProxyFetchFactory.name
 
-    def __init__(self, plan: ProxyFetchPlan, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, plan: ProxyFetchFactory, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(plan.engine, plan.random, plan.settings, report)
         self._target = target = Target.of(address, plan.port, plan.settings.source)
         timeout = plan.settings.timeout
         self._plan = plan
-        self._fetches = tuple(Fetch(plan.engine, target, timeout, self._done, request) for request in plan.requests)
+        self._fetches = tuple(HTTPCheck(plan.engine, target, timeout, self._done, request) for request in plan.requests)
         self._diagnosis = Diagnosis(plan.engine, self._recent.add)
-        self._results: list[tuple[Request, Result]] = []
+        self._results: list[tuple[CheckRequest, Result]] = []
         self._seconds = [0.0] * (2 * len(plan.urls))
 
     def samples(self) -> Iterator[Sample]:
@@ -128,7 +128,7 @@ class ProxyFetch(InTurns):
         else:
             self._plan.random.choice(fetches).start()
 
-    def _done(self, fetch: Fetch, result: Result) -> None:
+    def _done(self, fetch: HTTPCheck, result: Result) -> None:
         request, verdict = fetch.request, result.verdict
         self._recent.add(self._engine.now, result, request.url)
         if verdict is not INCONCLUSIVE:
@@ -161,24 +161,24 @@ class ProxyFetch(InTurns):
         self._diagnosis.succeeded = True
         self._passed(self._engine.now)
 
-    def _say_down(self, reason: str, cause: str, failed: Request) -> None:
+    def _say_down(self, reason: str, cause: str, failed: CheckRequest) -> None:
         self._repeated = False
         self._diagnosis.failed(self._follow_ups(failed))
         self._failed(reason, cause, self._engine.now)
 
-    def _follow_ups(self, failed: Request) -> FollowUps:
+    def _follow_ups(self, failed: CheckRequest) -> FollowUps:
         plan, told = self._plan, self._diagnosis.told
         timeout = plan.settings.timeout
         yield from tcp_only(plan.engine, self._target, timeout, told)
         others = [] if plan.settings.check_all else [one for one in plan.requests if one.url != failed.url][:OTHER_URLS]
         for request in others:
-            yield request.url, Fetch(plan.engine, self._target, timeout, told, request)
+            yield request.url, HTTPCheck(plan.engine, self._target, timeout, told, request)
         newer = _newer(failed)
         if newer is not None:
-            yield f"HTTP/1.1 {newer.url}", Fetch(plan.engine, self._target, timeout, told, newer)
+            yield f"HTTP/1.1 {newer.url}", HTTPCheck(plan.engine, self._target, timeout, told, newer)
 
 
-def _newer(request: Request) -> Request | None:
+def _newer(request: CheckRequest) -> CheckRequest | None:
     """Return the request in HTTP/1.1, ``None`` if it is that already."""
     data = request.data.replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\nConnection: close\r\n", 1)
     return None if data == request.data else replace(request, data=data)

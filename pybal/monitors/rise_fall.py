@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from pybal.core.model import Report
-from pybal.monitors.base import Past
-from pybal.monitors.history import Recent
+from pybal.monitors.base import PastResult
+from pybal.monitors.history import ResultHistory
 
 
-class Record:
+class RiseFall:
     """The part that all monitors have: results go in, reports of changes go out.
 
     ``fall`` failures in a row make a server down, and ``rise`` successes make one that is down up; of a server of which
@@ -44,14 +44,14 @@ class Record:
         """How many results in a row spoke against what is believed."""
         self._cause = ""
         self._hurried = False
-        self._recent = Recent()
+        self._recent = ResultHistory()
         """Takes what any check came to, whether it counts or not."""
 
     @property
     def passed_at(self) -> float:
         return self._recent.passed_at
 
-    def history(self) -> Iterable[Past]:
+    def history(self) -> Iterable[PastResult]:
         return self._recent
 
     def hurry(self, wanted: bool) -> None:

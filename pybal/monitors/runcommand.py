@@ -11,21 +11,21 @@ from random import Random
 
 from twisted.logger import Logger, LogLevel
 
-from pybal.checks.command import UNRUNNABLE, Command
+from pybal.checks.command import UNRUNNABLE, CommandCheck
 from pybal.checks.command_output import lines
 from pybal.checks.engine import Engine
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.interval import InTurns
+from pybal.monitors.interval import IntervalMonitor
 
 DURATION = "pybal_monitor_runcommand_run_duration_seconds"
 
 _COMPLAIN_SECONDS = 600.0
 
 
-class RunCommandPlan:
+class RunCommandFactory:
     """The command of one service."""
 
     name = "RunCommand"
@@ -75,18 +75,18 @@ class RunCommandPlan:
             self._log.warn("{text}", text=text, system=self._system)
 
 
-class RunCommand(InTurns):
+class RunCommand(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
     __slots__ = ("_command", "_host", "_plan", "_seconds")
 
-    name = RunCommandPlan.name
+    name = RunCommandFactory.name
 
-    def __init__(self, plan: RunCommandPlan, host: str, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, plan: RunCommandFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(plan.engine, plan.random, plan.settings, report)
         self._plan = plan
         self._host = host
-        self._command = Command(plan.engine, plan.argv(host, address), plan.settings.timeout, self._done)
+        self._command = CommandCheck(plan.engine, plan.argv(host, address), plan.settings.timeout, self._done)
         self._seconds = {0: 0.0}
 
     def samples(self) -> Iterator[Sample]:
@@ -105,7 +105,7 @@ class RunCommand(InTurns):
         elif self._command.waiting:
             self._plan.crowded()
 
-    def _done(self, command: Command, result: Result) -> None:
+    def _done(self, command: CommandCheck, result: Result) -> None:
         self._recent.add(self._plan.engine.now, result)
         if result.verdict is INCONCLUSIVE:
             self._say_nothing(result)

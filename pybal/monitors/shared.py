@@ -16,33 +16,33 @@ from weakref import WeakValueDictionary
 from twisted.logger import Logger
 
 from pybal.checks.engine import Engine
-from pybal.checks.wheel import Seat
+from pybal.checks.wheel import Timer
 from pybal.config.settings import MonitorSettings
 from pybal.core.model import Address, Report, Service
-from pybal.monitors.base import Monitor, Past, Plan, Sample
+from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
 from pybal.monitors.kinds import port_of
 
 
 class Sharing:
     """What services share. ``prepare`` makes a plan for the first of those that will have it between them."""
 
-    def __init__(self, prepare: Callable[[MonitorSettings, Service], Plan], engine: Engine) -> None:
+    def __init__(self, prepare: Callable[[MonitorSettings, Service], MonitorFactory], engine: Engine) -> None:
         self._prepare = prepare
         self._engine = engine
         # Kept by the services' own plans alone: what none of them has any more is gone.
         self._common: WeakValueDictionary[Hashable, _Common] = WeakValueDictionary()
 
-    def plan(self, settings: MonitorSettings, service: Service) -> SharedPlan:
+    def plan(self, settings: MonitorSettings, service: Service) -> SharedMonitorFactory:
         """Return the service's own plan: its monitors share with those of other services that have equal settings."""
         key = (settings, port_of(settings, service))
         common = self._common.get(key)
         if common is None:
             common = self._common[key] = _Common(self._prepare(settings, service), self._engine)
-        return SharedPlan(common, service.name)
+        return SharedMonitorFactory(common, service.name)
 
 
-class SharedPlan:
-    """What a service has in place of a plan of its own; see :class:`pybal.monitors.base.Plan`."""
+class SharedMonitorFactory:
+    """What a service has in place of a plan of its own; see :class:`pybal.monitors.base.MonitorFactory`."""
 
     def __init__(self, common: _Common, service: str) -> None:
         self.name = common.plan.name
@@ -66,7 +66,7 @@ class SharedMonitor:
         self.service = service
         self._report = report
         self._watch = watch
-        self._seat: Seat | None = None
+        self._seat: Timer | None = None
         self._started = False
         self.hurried = False
         watch.sharers.append(self)
@@ -138,14 +138,14 @@ class SharedMonitor:
     def samples(self) -> Iterable[Sample]:
         return self._watch.monitor.samples()
 
-    def history(self) -> Iterable[Past]:
+    def history(self) -> Iterable[PastResult]:
         return self._watch.monitor.history()
 
 
 class _Common:
     """One plan that services have between them, and those of its monitors that are in use."""
 
-    def __init__(self, plan: Plan, engine: Engine) -> None:
+    def __init__(self, plan: MonitorFactory, engine: Engine) -> None:
         self.plan = plan
         self._engine = engine
         self._watches: dict[tuple[str, Address], _Watch] = {}

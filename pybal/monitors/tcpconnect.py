@@ -14,7 +14,7 @@ from pybal.core.model import Address, Report, Service
 from pybal.monitors.periodic import Periodic
 
 
-class TCPConnectPlan:
+class TCPConnectFactory:
     """The options of one service."""
 
     name = "TCPConnect"

@@ -27,7 +27,7 @@ from pybal.monitors.periodic import Periodic
 DAYS = "pybal_monitor_tls_days_to_expiry"
 
 
-class TLSPlan:
+class TLSFactory:
     """The options of one service, and its one TLS context. Raises OSError if the file of ``tls.ca`` is of no use."""
 
     name = "TLS"
@@ -72,7 +72,7 @@ class TLS(Periodic):
 
     __slots__ = ("_host", "_plan", "_tls", "_warned")
 
-    def __init__(self, plan: TLSPlan, host: str, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, plan: TLSFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
         self._plan = plan
         self._host = host
         self._warned = False

@@ -19,10 +19,10 @@ from pybal.checks.udp import UDPCheck
 from pybal.config.settings import UDPSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.interval import InTurns
+from pybal.monitors.interval import IntervalMonitor
 
 
-class UDPPlan:
+class UDPFactory:
     """The options of one service."""
 
     name = "UDP"
@@ -40,14 +40,14 @@ class UDPPlan:
         return UDP(self, address, report)
 
 
-class UDP(InTurns):
+class UDP(IntervalMonitor):
     """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
 
     __slots__ = ("_check", "_erred_at", "_plan")
 
-    name = UDPPlan.name
+    name = UDPFactory.name
 
-    def __init__(self, plan: UDPPlan, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, plan: UDPFactory, address: Address, report: Callable[[Report], None]) -> None:
         super().__init__(plan.engine, plan.random, plan.settings, report)
         self._plan = plan
         self._check = UDPCheck(plan.engine, Target.of(address, plan.port), plan.grace, self._done)

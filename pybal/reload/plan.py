@@ -1,6 +1,6 @@
 """What a reload would do, and why: the difference between two configurations as a value.
 
-Pure. What the kernel is told at the reload itself is exactly :attr:`Plan.ops`. What comes later is :attr:`Step.later`: an
+Pure. What the kernel is told at the reload itself is exactly :attr:`ReloadPlan.ops`. What comes later is :attr:`Step.later`: an
 added service comes with its list of servers, and a service that goes is deleted when it is drained.
 """
 
@@ -14,11 +14,11 @@ from pybal.config.settings import ServiceSettings, Settings
 from pybal.core import policy
 from pybal.core.model import Pool, Service
 from pybal.ipvs.diff import diff
-from pybal.ipvs.model import Command, Entry, Op, Table, drained, entry, key_of
+from pybal.ipvs.model import Command, Op, Table, TableEntry, drained, entry, key_of
 from pybal.monitors.kinds import name_of, port_of
 from pybal.reload.difference import restart_reasons, service_reasons
 
-Held = Callable[[Service], Entry | None]
+Held = Callable[[Service], TableEntry | None]
 """Tells what the table is believed to hold of a service."""
 
 
@@ -59,7 +59,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReloadPlan:
     """What a reload would do.
 
     ``general`` are changes that concern no single service, ``announcements`` those of what the BGP peers are told; both are
@@ -97,7 +97,7 @@ class Outcome:
     at: float
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    plan: Plan | None = None
+    plan: ReloadPlan | None = None
 
 
 def steps(
@@ -174,7 +174,7 @@ def _addition(settings: ServiceSettings, held: Held, reasons: tuple[str, ...]) -
     return Step(Verb.ADD, None, settings, reasons, later=later, until=until, pool=Pool(settings.service))
 
 
-def _removal(settings: ServiceSettings, pool: Pool, held: Entry | None, grace: float) -> Step:
+def _removal(settings: ServiceSettings, pool: Pool, held: TableEntry | None, grace: float) -> Step:
     here: Table = {held.service.key: held} if held else {}
     quiet: Table = {key: drained(each) for key, each in here.items()}
     stopped = tuple(_watching(settings, pool))

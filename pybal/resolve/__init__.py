@@ -5,7 +5,7 @@
 :mod:`~pybal.resolve.servers` asks these in turn, and :mod:`~pybal.resolve.dns` one of them.
 """
 
-from pybal.resolve.follow import Answer, Following, Lookup, LookupFailed, Resolver
+from pybal.resolve.follow import Follower, Lookup, LookupFailed, LookupResult, Resolver
 from pybal.resolve.lookup import dns_lookup
 
-__all__ = ["Answer", "Following", "Lookup", "LookupFailed", "Resolver", "dns_lookup"]
+__all__ = ["Follower", "Lookup", "LookupFailed", "LookupResult", "Resolver", "dns_lookup"]

@@ -27,7 +27,7 @@ class NoReply(Exception):  # noqa: N818  # a fact about the server, not an error
     """The server did not answer: silence, refusal, or no way to it."""
 
 
-class Client:
+class DNSClient:
     """Asks questions; UDP and TCP have ``patience`` seconds each to answer."""
 
     def __init__(self, reactor: Any, patience: float) -> None:  # noqa: ANN401  # as in pybal.daemon.app
@@ -115,7 +115,7 @@ class _Datagrams:
         self.doRead()
 
 
-class _Stream(Int16StringReceiver):
+class _QuestionStream(Int16StringReceiver):
     """Sends the question and waits for its answer."""
 
     def __init__(self, question: dns.Message, reply: Deferred[dns.Message]) -> None:
@@ -142,8 +142,8 @@ class _StreamFactory(ClientFactory):
         self.reply: Deferred[dns.Message] = Deferred()
         self._question = question
 
-    def buildProtocol(self, addr: IAddress | None) -> _Stream:
-        return _Stream(self._question, self.reply)
+    def buildProtocol(self, addr: IAddress | None) -> _QuestionStream:
+        return _QuestionStream(self._question, self.reply)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if not self.reply.called:

@@ -38,7 +38,7 @@ Found = Callable[[Address | None], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LookupResult:
     """What a lookup came to: one address or more, good for ``ttl`` seconds."""
 
     addresses: tuple[Address, ...]
@@ -54,13 +54,13 @@ class LookupFailed(Exception):  # noqa: N818  # past tense: a fact about the loo
 
 
 #: Asks for the addresses of a name in a family, 4 or 6. Raises LookupFailed; cancelled, it stops what it began.
-Lookup = Callable[[str, int], Coroutine[Any, Any, Answer]]
+Lookup = Callable[[str, int], Coroutine[Any, Any, LookupResult]]
 
 
-class Following:
+class Follower:
     """One follower of a name, until :meth:`stop`."""
 
-    def __init__(self, name: _Name, found: Found, leave: Callable[[_Name, Following], None]) -> None:
+    def __init__(self, name: _Name, found: Found, leave: Callable[[_Name, Follower], None]) -> None:
         self._name = name
         self._found = found
         self._leave = leave
@@ -95,7 +95,7 @@ class _Name:
     nowhere: bool = False
     problem: str | None = None
     failures: int = 0
-    followings: dict[Following, None] = field(default_factory=dict)
+    followings: dict[Follower, None] = field(default_factory=dict)
     due: IDelayedCall | None = None
     lookup: Deferred[None] | None = None
 
@@ -113,10 +113,10 @@ class Resolver:
         self._waiting: deque[_Name] = deque()
         self._running = 0
         self._beginning = False
-        self._untold: list[Following] = []
+        self._untold: list[Follower] = []
         self._telling: IDelayedCall | None = None
 
-    def follow(self, host: str, version: int, found: Found) -> Following:
+    def follow(self, host: str, version: int, found: Found) -> Follower:
         """Call ``found`` with the address of ``host`` in the family ``version``, 4 or 6, and again when it changes.
 
         ``None`` says that the name is known to have no such address; it never follows an address. An address in place
@@ -127,7 +127,7 @@ class Resolver:
             name = self._names[host, version] = _Name(host, version, _literal(host))
             if name.address is None:
                 name.due = self._clock.callLater(0, self._begin, name)
-        following = Following(name, found, self._leave)
+        following = Follower(name, found, self._leave)
         name.followings[following] = None
         self._untold.append(following)
         if self._telling is None:
@@ -144,7 +144,7 @@ class Resolver:
             self._telling.cancel()
             self._telling = None
 
-    def _leave(self, name: _Name, following: Following) -> None:
+    def _leave(self, name: _Name, following: Follower) -> None:
         if following not in name.followings:
             return
         del name.followings[following]
@@ -190,7 +190,7 @@ class Resolver:
         self._tell(list(name.followings))
         self._begin_waiting()
 
-    def _answered(self, name: _Name, answer: Answer) -> None:
+    def _answered(self, name: _Name, answer: LookupResult) -> None:
         name.failures = 0
         name.problem = None
         if name.address not in answer.addresses:
@@ -216,7 +216,7 @@ class Resolver:
         untold, self._untold = self._untold, []
         self._tell(untold)
 
-    def _tell(self, followings: list[Following]) -> None:
+    def _tell(self, followings: list[Follower]) -> None:
         for following in followings:
             try:
                 following.tell()

@@ -10,8 +10,8 @@ from typing import Any
 from twisted.names import dns
 
 from pybal.core.model import Address
-from pybal.resolve.follow import Answer, Lookup, LookupFailed
-from pybal.resolve.servers import NameServers, Parsed
+from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
+from pybal.resolve.servers import NameServers, ParsedFile
 
 #: What the hosts file says is good for so many seconds.
 HOSTS_TTL = 30.0
@@ -34,24 +34,24 @@ def dns_lookup(
 
 class _SystemLookup:
     def __init__(self, reactor: Any, hosts: str, resolv_conf: str, port: int) -> None:  # noqa: ANN401  # as above
-        self._hosts = Parsed(hosts, _addresses)
+        self._hosts = ParsedFile(hosts, _addresses)
         self._servers = NameServers(reactor, resolv_conf, port)
 
-    async def look_up(self, host: str, version: int) -> Answer:
+    async def look_up(self, host: str, version: int) -> LookupResult:
         """Return the addresses of ``host`` in a family, 4 or 6. Raises LookupFailed."""
         name = host.lower().removesuffix(".")
         local = tuple(a for a in self._hosts.value().get(name, ()) if a.version == version)
         if not local and (name == "localhost" or name.endswith(".localhost")):
             local = (_LOOPBACK[version],)  # never asked of DNS: RFC 6761 §6.3
         if local:
-            return Answer(local, HOSTS_TTL)
+            return LookupResult(local, HOSTS_TTL)
         if not _NAME.fullmatch(name):
             raise LookupFailed("not a name that DNS could know", definite=True)
         kind = _TYPES[version]
         return _answer(await self._servers.ask(dns.Query(name.encode("ascii"), kind)), kind)
 
 
-def _answer(message: dns.Message, wanted: int) -> Answer:
+def _answer(message: dns.Message, wanted: int) -> LookupResult:
     if message.rCode == dns.ENAME:
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
     payloads: list[Any] = [record.payload for record in message.answers if record.type == wanted]
@@ -60,7 +60,7 @@ def _answer(message: dns.Message, wanted: int) -> Answer:
     addresses = tuple(address for address in found if not (address.is_unspecified or address.is_multicast))
     if not addresses:
         raise LookupFailed(f"no {dns.QUERY_TYPES[wanted]} record", definite=True)
-    return Answer(addresses, min(record.ttl for record in message.answers))
+    return LookupResult(addresses, min(record.ttl for record in message.answers))
 
 
 def _addresses(text: str) -> Mapping[str, list[Address]]:

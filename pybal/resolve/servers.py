@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from twisted.names import dns
 
-from pybal.resolve.dns import Client, NoReply
+from pybal.resolve.dns import DNSClient, NoReply
 from pybal.resolve.follow import LookupFailed
 
 #: Each server has so many seconds to answer.
@@ -45,8 +45,8 @@ class NameServers:
         resolv_conf: str = "/etc/resolv.conf",
         port: int = 53,
     ) -> None:
-        self._client = Client(reactor, TIMEOUT)
-        self._servers = Parsed(resolv_conf, _nameservers)
+        self._client = DNSClient(reactor, TIMEOUT)
+        self._servers = ParsedFile(resolv_conf, _nameservers)
         self._port = port
         self._best = ""
 
@@ -67,7 +67,7 @@ class NameServers:
         raise Unanswered(", ".join(failures), silent=silent)
 
 
-class Parsed(Generic[T]):
+class ParsedFile(Generic[T]):
     """What a small file says, read again when its stat changes; like an empty file where it cannot be read."""
 
     def __init__(self, path: str, parse: Callable[[str], T]) -> None:

@@ -20,7 +20,7 @@ from twisted.logger import (
 )
 from zope.interface import implementer
 
-from pybal.config.errors import printable
+from pybal.core.text import printable
 
 # Names as PyBal 1.15 wrote them, priorities as syslog(3) numbers them.
 _LEVELS = {
@@ -49,7 +49,7 @@ def format_event(event: LogEvent, *, priority: bool = False) -> str:
 
 
 @implementer(ILogObserver)
-class Journal:
+class LogWriter:
     """Writes every event to ``write``; a stream that is gone is no reason to stop serving."""
 
     def __init__(self, write: Callable[[str], object], *, priority: bool = False) -> None:
@@ -74,7 +74,7 @@ def observer(stream: TextIO, environ: Mapping[str, str], *, debug: bool) -> ILog
     if not debug:
         for namespace in _TWISTED:
             levels.setLogLevelForNamespace(namespace, LogLevel.warn)
-    return FilteringLogObserver(Journal(write, priority=_is_journal(stream, environ)), [levels])
+    return FilteringLogObserver(LogWriter(write, priority=_is_journal(stream, environ)), [levels])
 
 
 def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:

@@ -26,14 +26,14 @@ LARGEST = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class CachedList:
     """A list of the past, and the time at which it was delivered."""
 
     members: tuple[Member, ...]
     time: datetime
 
 
-class Kept:
+class ListCache:
     """The copy of one service's list in ``directory``, which must exist. What is wrong with it is never fatal."""
 
     def __init__(self, directory: Path, service: str, url: str) -> None:
@@ -42,7 +42,7 @@ class Kept:
         self.path = directory / f"pool-{readable}-{hashlib.sha256(service.encode()).hexdigest()[:8]}.json"
         self._source = masked(url)
 
-    def read(self) -> Memory | None:
+    def read(self) -> CachedList | None:
         """Return what was kept of this source, ``None`` if nothing was. Raises OSError, or ValueError for what is no such file."""
         try:
             with self.path.open("rb") as file:
@@ -56,11 +56,11 @@ class Kept:
             if document["version"] != VERSION or document["source"] != self._source:
                 return None
             members = tuple(_member(*entry) for entry in document["members"])
-            return Memory(members, datetime.fromisoformat(document["time"]))
+            return CachedList(members, datetime.fromisoformat(document["time"]))
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"not what was written there: {error!r}") from None
 
-    def write(self, memory: Memory) -> None:
+    def write(self, memory: CachedList) -> None:
         """Keep a list in place of the one before. Raises OSError."""
         document = {
             "version": VERSION,

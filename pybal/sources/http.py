@@ -27,15 +27,15 @@ from twisted.python.failure import Failure
 from pybal.config.errors import masked, shown
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
-from pybal.http.client import Client, Request
-from pybal.http.connection import Answer
+from pybal.http.client import HTTPClient, HTTPRequest
+from pybal.http.connection import FullResponse
 from pybal.http.message import Response, host_of, target_of
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.feed import Told
+from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Format, Listing, format_of, parse
 
 #: Seconds after which the whole list is fetched whether it has changed or not: servers and caches make mistakes.
@@ -78,12 +78,12 @@ class HTTPSource:
     ) -> None:
         parts = urlsplit(settings.url)
         secure = settings.scheme == "https"
-        self._told = Told(masked(settings.url), reactor)
+        self._told = Feed(masked(settings.url), reactor)
         self._settings = settings
         self._form = format_of(parts.path)
         self._reactor = reactor
         self._random = random
-        self._client = Client(
+        self._client = HTTPClient(
             host_of(settings.url),
             parts.port or (443 if secure else 80),
             trust=Trust(settings.access) if secure else None,
@@ -128,14 +128,14 @@ class HTTPSource:
         asking = Deferred.fromCoroutine(self._ask())
         asking.addCallback(self._answered).addErrback(self._failed).addCallback(self._again)
 
-    async def _ask(self) -> Answer:
+    async def _ask(self) -> FullResponse:
         settings = self._settings
         fields = {**_FIELDS, **self._validators}
         for value in authorization(settings.url, settings.access):
             fields["Authorization"] = value
-        return await self._client.ask(Request(self._target, fields), heeded=(_OK, _NOT_MODIFIED))
+        return await self._client.ask(HTTPRequest(self._target, fields), heeded=(_OK, _NOT_MODIFIED))
 
-    def _answered(self, answer: Answer) -> float:
+    def _answered(self, answer: FullResponse) -> float:
         _refuse_old(answer.response, self._settings.max_age)
         if answer.status == _NOT_MODIFIED and self._validators:
             self._told.good()
@@ -151,7 +151,7 @@ class HTTPSource:
         self._full_at = self._reactor.seconds()
         return self._pause()
 
-    def _listing(self, answer: Answer) -> Listing:
+    def _listing(self, answer: FullResponse) -> Listing:
         form = self._form or _TYPES.get(_content_type(answer.response), Format.LINES)
         try:
             return parse(answer.body, self._told.name, self._told.members, form)
@@ -182,7 +182,7 @@ class HTTPSource:
             self._call = self._reactor.callLater(pause, self._begin)
 
 
-def _check(answer: Answer) -> None:
+def _check(answer: FullResponse) -> None:
     """Raise SourceError for what cannot be a whole list."""
     status, response = answer.status, answer.response
     if status in _REDIRECTS and (location := response.field("location")):

@@ -13,14 +13,14 @@ from pybal.config.source_options import server_of
 from pybal.http import trust
 from pybal.sources import credentials
 from pybal.sources.base import Source
-from pybal.sources.cache import Kept
+from pybal.sources.cache import ListCache
 from pybal.sources.dns.srv import SRVSource
 from pybal.sources.etcd.v2 import Etcd2Source
 from pybal.sources.etcd.v3 import Etcd3Source
 from pybal.sources.file import FileSource
 from pybal.sources.http import HTTPSource
 from pybal.sources.kubernetes.source import KubernetesSource
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 
 #: What makes a source of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
@@ -37,7 +37,7 @@ SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
 )
 
 
-class Refusal(NamedTuple):
+class SourceRefusal(NamedTuple):
     """What is wrong with an option, and in which section that is."""
 
     section: str
@@ -46,13 +46,13 @@ class Refusal(NamedTuple):
     wanted: str
 
 
-def refusals(settings: Iterable[SourceSettings]) -> Iterator[Refusal]:
+def refusals(settings: Iterable[SourceSettings]) -> Iterator[SourceRefusal]:
     """Yield why this machine cannot read some of these sources, once for each server: they must not be started with."""
     servers = {server_of(source.url): source.access for source in settings}
     for server, access in servers.items():
         unusable = trust.refusal(access) or credentials.refusal(access)
         if unusable:
-            yield Refusal(" ".join(server), unusable.option, unusable.found, unusable.wanted)
+            yield SourceRefusal(" ".join(server), unusable.option, unusable.found, unusable.wanted)
 
 
 def kind_of(settings: SourceSettings) -> str:
@@ -63,16 +63,16 @@ def kind_of(settings: SourceSettings) -> str:
 
 def build(
     settings: SourceSettings,
-    kept: Kept | None = None,
+    kept: ListCache | None = None,
     *,
     reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
     random: Random,
     wall: Callable[[], datetime],
-    former: GuardedSource | None = None,
-) -> GuardedSource:
-    """Return the source that ``settings`` are of, under guard and not started yet; see :class:`GuardedSource`.
+    former: PoolSource | None = None,
+) -> PoolSource:
+    """Return the source that ``settings`` are of, under guard and not started yet; see :class:`PoolSource`.
 
     Its kind must be one of :data:`SUPPORTED`. ``random`` spreads polls over time.
     """
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random)
-    return GuardedSource(source, settings, kept, clock=reactor, wall=wall, former=former)
+    return PoolSource(source, settings, kept, clock=reactor, wall=wall, former=former)

@@ -13,7 +13,7 @@ from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError, Trouble
-from pybal.sources.cache import Kept, Memory
+from pybal.sources.cache import CachedList, ListCache
 from pybal.sources.safety import guarded
 
 #: Seconds that a source has for its first list before the kept one serves.
@@ -23,7 +23,7 @@ PATIENCE = 5.0
 SETTLED = 1.0
 
 
-class GuardedSource:
+class PoolSource:
     """A source like the one that it guards; see :class:`pybal.sources.base.Source`.
 
     ``kept`` is the copy of the last good list, ``None`` where there is no place for one; ``wall`` is the clock on the
@@ -39,11 +39,11 @@ class GuardedSource:
         self,
         source: Source,
         settings: SourceSettings,
-        kept: Kept | None,
+        kept: ListCache | None,
         *,
         clock: IReactorTime,
         wall: Callable[[], datetime],
-        former: GuardedSource | None = None,
+        former: PoolSource | None = None,
     ) -> None:
         self.name = masked(settings.url)
         self.stale = False
@@ -153,7 +153,7 @@ class GuardedSource:
         if self._kept is None or self._members is None or self._members == self._kept_members:
             return
         try:
-            self._kept.write(Memory(self._members, self._wall()))
+            self._kept.write(CachedList(self._members, self._wall()))
         except OSError as error:
             self._complain("keep", error)
         else:

@@ -18,14 +18,14 @@ SMALLEST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
+class SafeList:
     """What is believed: ``kept`` are the hosts that count as enabled although the list says otherwise."""
 
     members: tuple[Member, ...]
     kept: tuple[str, ...] = ()
 
 
-def guarded(before: Sequence[Member] | None, after: tuple[Member, ...], settings: SourceSettings) -> Guarded:
+def guarded(before: Sequence[Member] | None, after: tuple[Member, ...], settings: SourceSettings) -> SafeList:
     """Return what is believed of the list ``after``, which follows upon ``before``, ``None`` if it is the first.
 
     Raises :class:`SourceError` if it is refused.
@@ -43,11 +43,11 @@ def guarded(before: Sequence[Member] | None, after: tuple[Member, ...], settings
     return _floored(before or (), after, settings.admin_floor)
 
 
-def _floored(before: Sequence[Member], after: tuple[Member, ...], floor: int) -> Guarded:
+def _floored(before: Sequence[Member], after: tuple[Member, ...], floor: int) -> SafeList:
     """Keep servers enabled that were, in the order of the list, until there are as many as the floor."""
     missing = floor - sum(member.enabled for member in after)
     if missing <= 0:
-        return Guarded(after)
+        return SafeList(after)
     enabled = {member.host for member in before if member.enabled}
     kept = tuple(member.host for member in after if member.host in enabled and not member.enabled)[:missing]
-    return Guarded(tuple(replace(m, enabled=True) if m.host in kept else m for m in after), kept)
+    return SafeList(tuple(replace(m, enabled=True) if m.host in kept else m for m in after), kept)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from pybal.checks.result import PASSED, span
-from pybal.core.decision import Clocks, Decision
+from pybal.checks.result import PASSED
+from pybal.core.decision import Decision
 from pybal.core.model import Pool, Server
-from pybal.monitors.base import Monitor, Past
+from pybal.core.text import format_duration
+from pybal.monitors.base import Monitor, PastResult
+from pybal.runtime.clocks import Clocks
 from pybal.status.compat115 import JSON
 
 NOTHING = "  nothing yet\n"
@@ -68,18 +70,18 @@ def _headline(monitor: Monitor) -> str:
     return f"{monitor.name}, checked once for {', '.join(sharers)}" if sharers else monitor.name
 
 
-def _line(past: Past, clocks: Clocks) -> str:
+def _line(past: PastResult, clocks: Clocks) -> str:
     result = past.result
     verdict = f"follow-up {result.verdict.value}" if past.follow_up else result.verdict.value
     reason = "" if result.verdict is PASSED else f": {result.text}"
-    facts = [f"{name} {span(seconds)}" for name, seconds in result.phases.items()]
+    facts = [f"{name} {format_duration(seconds)}" for name, seconds in result.phases.items()]
     if result.received:
         facts.append(f"{result.received} bytes")
     subject = f" {past.subject}" if past.subject else ""
     return f"  {_shown(clocks.time_of(past.at))} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
 
 
-def _result(past: Past, clocks: Clocks) -> JSON:
+def _result(past: PastResult, clocks: Clocks) -> JSON:
     result = past.result
     return {
         **_when(past.at, clocks),

@@ -33,7 +33,7 @@ from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
 from pybal.core.model import Address
-from pybal.status.routes import Answer, Status
+from pybal.status.routes import RouteResponse, Routes
 
 #: Seconds in which a request's head must be there, a connection may idle, and an answer in pieces must be taken.
 HEAD, IDLE, TAKEN = 10, 75, 60
@@ -120,7 +120,7 @@ class _Request(Request):
                 answer = _plain(500)
             self._reply(answer)
 
-    def _reply(self, answer: Answer) -> None:
+    def _reply(self, answer: RouteResponse) -> None:
         self.setResponseCode(answer.code, _reason(answer.code))
         for name, value in _HEADERS.items():
             self.setHeader(name, value)
@@ -207,7 +207,7 @@ class _Channel(HTTPChannel):
 
 
 class StatusFactory(ServerFactory):
-    """Serves one :class:`Status` to the clients of any number of listeners.
+    """Serves one :class:`Routes` to the clients of any number of listeners.
 
     ``host_names`` are names of this machine, by which clients may address it on a loopback address as well as by
     ``localhost`` and IP literals. Beyond ``max_connections`` the longest idle connection makes room for a new one.
@@ -216,7 +216,7 @@ class StatusFactory(ServerFactory):
     noisy = False
 
     def __init__(
-        self, status: Status, clock: IReactorTime, *, host_names: Collection[str] = (), max_connections: int = 500
+        self, status: Routes, clock: IReactorTime, *, host_names: Collection[str] = (), max_connections: int = 500
     ) -> None:
         self.status = status
         self.clock = clock
@@ -281,5 +281,5 @@ def _reason(code: int) -> bytes:
     return {421: b"Misdirected Request", 431: b"Request Header Fields Too Large"}.get(code) or RESPONSES[code]
 
 
-def _plain(code: int) -> Answer:
-    return Answer(_reason(code) + b"\n", code=code)
+def _plain(code: int) -> RouteResponse:
+    return RouteResponse(_reason(code) + b"\n", code=code)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pybal.core.decision import Clocks
 from pybal.core.model import Alert
 from pybal.ipvs.model import Op
 from pybal.ipvs.render import operation
-from pybal.reload.plan import Outcome, Plan, Step, Verb
+from pybal.reload.plan import Outcome, ReloadPlan, Step, Verb
+from pybal.runtime.clocks import Clocks
 from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
 
@@ -39,7 +39,7 @@ class Configuration:
         return self.digest != self.on_disk
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
+def plan_lines(plan: ReloadPlan) -> Iterator[str]:
     """Yield a line for each thing that would be done and why, in ipvsadm's words; none for an empty plan."""
     yield from (f"refused: {problem}" for problem in (*plan.restart, *([plan.radius] if plan.radius else [])))
     for line in plan.general:
@@ -52,14 +52,14 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     yield from plan.announcements
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: ReloadPlan) -> str:
     """Return the lines of a plan, ``nothing to do`` for an empty one, and how many services are kept."""
     kept = sum(step.verb is Verb.KEEP for step in plan.steps)
     body = "".join(f"{line}\n" for line in plan_lines(plan)) or "nothing to do\n"
     return f"{body}{kept} of {len(plan.steps)} services kept as they are\n"
 
 
-def plan_json(plan: Plan) -> JSON:
+def plan_json(plan: ReloadPlan) -> JSON:
     """Return the facts of a plan."""
     return {
         "empty": plan.empty,

@@ -13,10 +13,11 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.core.decision import Clocks, Decision
+from pybal.core.decision import Decision
 from pybal.core.model import Pool, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
+from pybal.runtime.clocks import Clocks
 from pybal.status import bgp as announcing
 from pybal.status import compat115, history, metrics, reload, v1
 from pybal.status import ipvs as kernel
@@ -33,7 +34,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RouteResponse:
     """A response: its body is whole, or comes in pieces each of which is quickly made."""
 
     body: bytes | Iterator[bytes]
@@ -41,14 +42,14 @@ class Answer:
     code: int = 200
 
 
-def _page_files() -> dict[str, Answer]:
+def _page_files() -> dict[str, RouteResponse]:
     folder = resources.files("pybal.status.page")
     kinds = {"style.css": b"text/css; charset=utf-8", "page.js": b"text/javascript; charset=utf-8"}
-    return {name: Answer((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    return {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Routes:
     """Everything that may be asked of the daemon.
 
     ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
@@ -72,9 +73,9 @@ class Status:
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family]] = tuple
     _exposition: Exposition = field(default_factory=Exposition, init=False)
-    _files: dict[str, Answer] = field(default_factory=_page_files, init=False)
+    _files: dict[str, RouteResponse] = field(default_factory=_page_files, init=False)
 
-    def answer(self, path: bytes, *, as_json: bool) -> Answer:
+    def answer(self, path: bytes, *, as_json: bool) -> RouteResponse:
         """Return what is said at ``path``, which is still URL-encoded and has no query."""
         snapshot = self.snapshot()
         pools = snapshot.pools
@@ -88,18 +89,18 @@ class Status:
             case ["pools", service, host] if service in pools and host in pools[service].servers:
                 return _either(as_json, compat115.server_text, compat115.server_json, pools[service].servers[host])
             case ["metrics"]:
-                return Answer(self._metrics(snapshot), metrics.CONTENT_TYPE)
+                return RouteResponse(self._metrics(snapshot), metrics.CONTENT_TYPE)
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
-                return Answer(_encode(html.index(snapshot, self.bgp(), self.clock.seconds())), HTML)
+                return RouteResponse(_encode(html.index(snapshot, self.bgp(), self.clock.seconds())), HTML)
             case ["page", "pools", service] if service in pools:
-                return Answer(_encode(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
+                return RouteResponse(_encode(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
             case ["page", name] if name in self._files:
                 return self._files[name]
         return _not_found(as_json=as_json)
 
-    def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> Answer:
+    def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
         clocks = Clocks(self.clock.seconds(), self.wall())
         match path:
             case ["alerts"]:
@@ -120,7 +121,7 @@ class Status:
                 return _either(as_json, origins.sources_text, origins.sources_json, self.sources(), clocks)
         return _not_found(as_json=as_json)
 
-    def _v1_pool(self, snapshot: Snapshot, pool: Pool, path: list[str], *, as_json: bool) -> Answer:
+    def _v1_pool(self, snapshot: Snapshot, pool: Pool, path: list[str], *, as_json: bool) -> RouteResponse:
         now = self.clock.seconds()
         clocks = Clocks(now, self.wall())
         match path:
@@ -155,15 +156,15 @@ def _segments(path: bytes) -> list[str]:
 
 def _either(
     as_json: bool, text: Callable[P, str], value: Callable[P, object], *args: P.args, **kwargs: P.kwargs
-) -> Answer:
+) -> RouteResponse:
     if as_json:
-        return Answer(json.dumps(value(*args, **kwargs)).encode(), JSON)
-    return Answer(_encode(text(*args, **kwargs)))
+        return RouteResponse(json.dumps(value(*args, **kwargs)).encode(), JSON)
+    return RouteResponse(_encode(text(*args, **kwargs)))
 
 
-def _not_found(*, as_json: bool) -> Answer:
+def _not_found(*, as_json: bool) -> RouteResponse:
     body = json.dumps({"error": compat115.NOT_FOUND}) if as_json else compat115.NOT_FOUND
-    return Answer(body.encode(), JSON if as_json else TEXT, 404)
+    return RouteResponse(body.encode(), JSON if as_json else TEXT, 404)
 
 
 def _encode(text: str) -> bytes:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pybal.core.decision import Clocks
-from pybal.sources.pool_source import GuardedSource
+from pybal.runtime.clocks import Clocks
+from pybal.sources.pool_source import PoolSource
 from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
 
-Sources = Iterable[tuple[str, GuardedSource]]
+Sources = Iterable[tuple[str, PoolSource]]
 """The sources by the name of their service."""
 
 
@@ -58,7 +58,7 @@ def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
     )
 
 
-def _line(source: GuardedSource, clocks: Clocks) -> str:
+def _line(source: PoolSource, clocks: Clocks) -> str:
     success, change = _time(source.last_success, clocks), _time(source.last_change, clocks)
     facts = [f"good {success}" if success else "not good yet", f"changed {change}" if change else "no list yet"]
     # What is wrong with it names the source itself.

@@ -19,23 +19,23 @@ from pybal.ipvs.model import (
     Command,
     Destination,
     Encapsulation,
-    Entry,
     Flags,
     Forward,
     Key,
     Mark,
     Op,
     Persistence,
-    Service,
+    TableEntry,
     Tunnel,
+    VirtualService,
 )
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.render import operation
 from tests.harness.guest import namespace
 
-WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
-WEB6 = Service(Key(TCP, IPv6Address("fd00:2::1"), 80), "wrr")
-DNS = Service(Key(UDP, IPv4Address("10.2.1.1"), 53), "rr", Flags.ONE_PACKET)
+WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
+WEB6 = VirtualService(Key(TCP, IPv6Address("fd00:2::1"), 80), "wrr")
+DNS = VirtualService(Key(UDP, IPv4Address("10.2.1.1"), 53), "rr", Flags.ONE_PACKET)
 
 
 KINDS: dict[str, type[Backend]] = {"memory": MemoryBackend, "netlink": NetlinkBackend, "ipvsadm": IpvsadmBackend}
@@ -53,19 +53,19 @@ def at(address: str, weight: int = 1, forward: Forward = Forward.ROUTE, port: in
     return Destination(ip_address(address), port, weight, forward)
 
 
-def adding(service: Service, *destinations: Destination) -> list[Op]:
+def adding(service: VirtualService, *destinations: Destination) -> list[Op]:
     return [Op(Command.ADD_SERVICE, service), *(Op(Command.ADD, service, destination) for destination in destinations)]
 
 
-def entry(service: Service, *destinations: Destination) -> Entry:
-    return Entry(service, {destination.endpoint: destination for destination in destinations})
+def entry(service: VirtualService, *destinations: Destination) -> TableEntry:
+    return TableEntry(service, {destination.endpoint: destination for destination in destinations})
 
 
 def words(value: object) -> str:
     match value:
         case Op():
             return operation(value)
-        case Service():
+        case VirtualService():
             return operation(Op(Command.ADD_SERVICE, value))
         case Destination():
             return operation(Op(Command.ADD, WEB, value))
@@ -88,12 +88,12 @@ def words(value: object) -> str:
         replace(WEB6, scheduler="mh", flags=Flags.SCHED2),
         replace(WEB, persistence=Persistence(300, 24)),
         replace(WEB6, persistence=Persistence(60, 64)),
-        Service(Mark(7), "rr"),
-        Service(Mark(7, ipv6=True), "rr"),
+        VirtualService(Mark(7), "rr"),
+        VirtualService(Mark(7, ipv6=True), "rr"),
     ],
     ids=words,
 )
-def test_a_service_reads_back_as_it_was_added(backend: Backend, service: Service) -> None:
+def test_a_service_reads_back_as_it_was_added(backend: Backend, service: VirtualService) -> None:
     assert backend.apply([Op(Command.ADD_SERVICE, service)]) == ()
     assert backend.read(service.key) == entry(service)
 
@@ -114,11 +114,13 @@ def test_a_service_reads_back_as_it_was_added(backend: Backend, service: Service
         (WEB6, at("fd00::11", forward=Forward.TUNNEL)),
         (WEB6, at("10.0.0.11", forward=Forward.TUNNEL)),
         (DNS, at("10.0.0.11", port=53)),
-        (Service(Mark(7), "rr"), at("10.0.0.11", port=0)),
+        (VirtualService(Mark(7), "rr"), at("10.0.0.11", port=0)),
     ],
     ids=words,
 )
-def test_a_destination_reads_back_as_it_was_added(backend: Backend, service: Service, destination: Destination) -> None:
+def test_a_destination_reads_back_as_it_was_added(
+    backend: Backend, service: VirtualService, destination: Destination
+) -> None:
     assert backend.apply(adding(service, destination)) == ()
     assert backend.read(service.key) == entry(service, destination)
 
@@ -133,7 +135,7 @@ def test_a_destination_reads_back_as_it_was_added(backend: Backend, service: Ser
     ids=words,
 )
 def test_every_attribute_of_a_service_is_edited_in_place_both_ways(
-    backend: Backend, service: Service, changed: Service
+    backend: Backend, service: VirtualService, changed: VirtualService
 ) -> None:
     server = at("10.0.0.11", port=53 if service is DNS else 80)
     backend.apply(adding(service, server))

@@ -21,7 +21,7 @@ from pybal.config.settings import IdleConnectionSettings
 from pybal.core.model import IPProtocol, Service
 from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
-from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionPlan
+from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionFactory
 from tests.harness.scripted_server import Peer, World
 from tests.harness.stepped_reactor import run
 
@@ -144,7 +144,7 @@ class TestKeepalive:
     def test_of_many_connections_they_do_not_probe_together(self) -> None:
         """11,000 made within 6 s were all lost two minutes later: their probes overflowed net.core.netdev_max_backlog."""
         service = Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr")
-        plan = IdleConnectionPlan(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
+        plan = IdleConnectionFactory(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
         times = Counter((options[1][2], options[2][2]) for options in (plan.options() for _ in range(11_000)))
         assert {first for first, _ in times} == set(range(5, 11))
         assert {then for _, then in times} == set(range(24, 31))
@@ -359,7 +359,7 @@ def test_the_pause_after_clean_closes_is_at_least_a_second_and_at_most_ten_times
             service = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 1, "wlc")
 
             def pauses(settings: IdleConnectionSettings) -> tuple[float, float]:
-                plan = IdleConnectionPlan(settings, service, engine=world.engine, random=Random(1))
+                plan = IdleConnectionFactory(settings, service, engine=world.engine, random=Random(1))
                 pauses = plan.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)._pauses
                 first = pauses.following
                 for _ in range(50):

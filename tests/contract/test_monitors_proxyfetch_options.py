@@ -9,7 +9,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, Rhythm
+from pybal.config.settings import IdleConnectionSettings, Intervals, ProxyFetchSettings
 from pybal.core.model import Report
 from tests.harness.scripted_server import Peer, World, saying
 from tests.harness.stepped_reactor import run
@@ -162,7 +162,7 @@ class TestRhythm:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
-                rhythm = Rhythm(fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2)
+                rhythm = Intervals(fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2)
                 monitor = world.monitor(ProxyFetchSettings(URLS, interval=0.1, rhythm=rhythm))
                 assert (await world.report()).up
                 world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
@@ -209,7 +209,7 @@ def test_a_server_that_is_checked_with_all_options_at_once_leaves_nothing_behind
             body_regex=Pattern("ok"),
             max_body=2,
             source=IPv4Address("127.0.0.2"),
-            rhythm=Rhythm(2, 2, 0.01, 0.01, 0.5),
+            rhythm=Intervals(2, 2, 0.01, 0.01, 0.5),
         ),
         saying(OK),
     )

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
 from pybal.checks.engine import Watcher
-from pybal.checks.semaphore import Places
+from pybal.checks.semaphore import Semaphore
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION
@@ -207,7 +207,7 @@ class TestCannotBeRun:
     def test_many_that_wait_for_a_command_that_is_missing_are_all_told(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                world.engine.processes = Places(0)
+                world.engine.processes = Semaphore(0)
                 for _ in range(2000):
                     world.monitor(settings("/nonexistent/check"))
                 await world.until(lambda: len(world.engine.processes._waiting) == 2000)
@@ -421,7 +421,7 @@ class TestStop:
     def test_stopping_what_waits_gives_its_turn_to_the_next(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                world.engine.processes = Places(1)
+                world.engine.processes = Semaphore(1)
                 first = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
                 await world.until(lambda: world.engine.in_flight)
                 file = tmp_path / "second"
@@ -571,7 +571,7 @@ class TestManyAtOnce:
     def test_who_waits_is_served_in_the_order_they_came_and_has_all_its_time(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                world.engine.processes = Places(1)
+                world.engine.processes = Semaphore(1)
                 file = tmp_path / "runs"
                 for number in range(8):
                     script = 'echo "$2" >> "$1"; sleep 0.3'
@@ -585,7 +585,7 @@ class TestManyAtOnce:
     def test_commands_that_hang_are_replaced_by_those_that_wait(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                world.engine.processes = Places(2)
+                world.engine.processes = Semaphore(2)
                 for _ in range(4):
                     world.monitor(settings("/bin/sleep", "1000", timeout=0.2))
                 last = world.monitor(settings("/bin/true"))
@@ -597,7 +597,7 @@ class TestManyAtOnce:
     def test_coming_late_is_logged_but_not_often(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
-                world.engine.processes = Places(1)
+                world.engine.processes = Semaphore(1)
                 world.monitor(settings("/bin/sleep", "1000", timeout=1000))
                 await world.until(lambda: world.engine.in_flight)
                 world.monitor(settings("/bin/true", interval=SOON))

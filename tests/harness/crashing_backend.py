@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Entry, Failure, Op, Service, ServiceKey, Table
+from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 
 
 class Killed(BaseException):
@@ -36,10 +36,10 @@ class DyingBackend:
         self._backend = backend
         self._fate = fate
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         return self._backend.read(key)
 
-    def services(self) -> tuple[Service, ...]:
+    def services(self) -> tuple[VirtualService, ...]:
         return self._backend.services()
 
     def table(self) -> Table:

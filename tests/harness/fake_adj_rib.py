@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pybal.bgp.adj_rib_out import Adj, Change
+from pybal.bgp.adj_rib_out import AdjRIBOut, RouteChange
 from pybal.bgp.model import Announcement, Prefix
 
 
@@ -28,7 +28,7 @@ class Rib:
     pending: list[Update] = field(default_factory=list)
     router: dict[Prefix, Announcement] = field(default_factory=dict)
 
-    def take(self, change: Change) -> None:
+    def take(self, change: RouteChange) -> None:
         if change.new is None:
             self.told.pop(change.prefix, None)
             self.pending.append(Update(change.prefix, None))
@@ -58,7 +58,7 @@ class Rib:
         self.router.clear()
 
 
-def hear(adj: Adj, update: Update) -> None:
+def hear(adj: AdjRIBOut, update: Update) -> None:
     if update.new is None:
         adj.withdrawn(update.prefix)
     else:

@@ -23,20 +23,20 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
-from pybal.daemon.reloader import Reload, Running
+from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
-from pybal.monitors.base import Monitor, Past, Plan, Sample
+from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
 from pybal.monitors.kinds import name_of
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome
-from pybal.resolve import Answer, Resolver
+from pybal.resolve import LookupResult, Resolver
 from pybal.runtime.systemd import Notifier
 from pybal.sources.base import SourceError
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 from pybal.status.listening import Listening
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))
@@ -107,7 +107,7 @@ class PlayedMonitor:
     def samples(self) -> Iterable[Sample]:
         return ()
 
-    def history(self) -> Iterable[Past]:
+    def history(self) -> Iterable[PastResult]:
         return ()
 
     def says(self, *, up: bool) -> None:
@@ -165,7 +165,7 @@ class World:
             changed=lambda: None,
         )
         listening = Listening(None, cast("Any", None))  # no port is ever opened
-        running = Running(
+        running = ReloadTargets(
             self.services,
             self.reconciler,
             None,
@@ -175,7 +175,7 @@ class World:
             self._settled,
             lambda: self.hindrance,
         )
-        self.reloading = Reload(self, self.read(), running)
+        self.reloading = Reloader(self, self.read(), running)
         self.services.start(self.services.adopt())
 
     def read(self) -> Loaded:
@@ -188,15 +188,15 @@ class World:
     def digest(self) -> str:
         return str(hash(repr(self.settings)))
 
-    def source(self, settings: ServiceSettings, former: GuardedSource | None) -> GuardedSource:
+    def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         if self.broken:
             raise self.broken
         played = PlayedSource(settings.source.url)
         self.sources.append(played)
         wall = datetime(2026, 11, 21, 12, tzinfo=UTC)
-        return GuardedSource(played, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
+        return PoolSource(played, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
 
-    def plan(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> Plan:
+    def plan(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> MonitorFactory:
         assert isinstance(shared, bool)
         return PlayedPlan(name_of(monitor), lambda *event: self.events.append(event))
 
@@ -246,5 +246,5 @@ class World:
         return [operation(op) for op in self.backend.ops if op.key == key]
 
 
-async def _no_lookup(host: str, version: int) -> Answer:
+async def _no_lookup(host: str, version: int) -> LookupResult:
     raise AssertionError(f"{host} is looked up in IPv{version}")

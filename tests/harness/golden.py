@@ -25,7 +25,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 from pybal.bgp.model import Announcement, Session, SessionState
-from pybal.bgp.service import Announcing
+from pybal.bgp.service import BGPService
 from pybal.bgp.verdict import Verdict, Why
 from pybal.checks.engine import Engine
 from pybal.config.errors import ConfigError
@@ -42,7 +42,7 @@ from pybal.monitors.base import Monitor, Sample
 from pybal.monitors.kinds import NAMES, prepare
 from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
-from pybal.reload.plan import Plan, Verb
+from pybal.reload.plan import ReloadPlan, Verb
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
@@ -65,7 +65,7 @@ from tests.harness.snapshots import (
     status,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "data" / "golden"
 
 CONFIGURATIONS: Mapping[str, Path] = {
@@ -325,12 +325,12 @@ def reload(before: Settings, after: Settings) -> tuple[str, object]:
     return plan_text(plan), plan_json(plan)
 
 
-def announcements(world: World, before: Settings, after: Settings, plan: Plan) -> Iterator[str]:
+def announcements(world: World, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:
     """Yield the changes of announcements, with all of IPVS verified."""
     if not before.bgp or not after.bgp:
         return
     pools = world.services.pools()
-    announcing = Announcing(
+    announcing = BGPService(
         replace(before, dry_run=True),
         before.bgp,
         pool=lambda name: pools[name],

@@ -28,7 +28,7 @@ from pybal.config.settings import (
     UDPSettings,
 )
 from pybal.core.model import IPProtocol, Report, Service
-from pybal.monitors.base import Monitor, Plan
+from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.kinds import prepare
 from pybal.monitors.shared import Sharing
 
@@ -154,7 +154,7 @@ class World:
         vip = ip_address("192.0.2.1" if ":" not in self.host else "2001:db8::1")
         return Service(name, IPProtocol.TCP, vip, self.server.port if port is None else port, "wlc")
 
-    def plan(self, settings: MonitorSettings, service: Service) -> Plan:
+    def plan(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return prepare(settings, service, engine=self.engine, random=Random(1))
 
     def stop_monitors(self) -> None:

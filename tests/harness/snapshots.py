@@ -12,9 +12,9 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.core.decision import Decision
 from pybal.core.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.ipvs.audit import Findings
-from pybal.monitors.base import Monitor, Past, Sample
+from pybal.monitors.base import Monitor, PastResult, Sample
 from pybal.status.reload import Configuration
-from pybal.status.routes import Status
+from pybal.status.routes import Routes
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
 OUT, POOLED, FORCED = Placement.OUT, Placement.POOLED, Placement.FORCED
@@ -76,7 +76,7 @@ class CountingMonitor:
         self.up_transitions = count + 2
         self.down_transitions = count + 3
         self._samples = tuple(samples)
-        self.past: list[Past] = []
+        self.past: list[PastResult] = []
         self.shared_by: list[str] = []
 
     passed_at = 0.0
@@ -84,7 +84,7 @@ class CountingMonitor:
     def samples(self) -> Iterable[Sample]:
         return self._samples
 
-    def history(self) -> Iterable[Past]:
+    def history(self) -> Iterable[PastResult]:
         return self.past
 
     def start(self) -> None: ...
@@ -102,8 +102,8 @@ def status(
     shown: Snapshot = HEALTHY,
     monitors: Iterable[tuple[str, str, Monitor]] = (),
     decisions: Iterable[Decision] = (),
-) -> Status:
-    return Status(
+) -> Routes:
+    return Routes(
         clock=clock,
         snapshot=lambda: shown,
         monitors=lambda: monitors,

@@ -56,7 +56,7 @@ def test_exabgp_takes_what_we_write_answers_and_is_gone_with_everything_when_sto
 
     exabgp, relay, version, left = run(main)
     assert exabgp[1:-1] == ["-I", "-u", "-m", "exabgp", str(tmp_path / "run" / "exabgp.conf")]
-    assert relay[3].endswith("/pybal/bgp/relay.py")
+    assert relay[3].endswith("/pybal/bgp/exabgp/relay.py")
     assert "/usr/sbin/pybal" not in " ".join(exabgp + relay)
     assert version[0] in "45"
     assert left == [0, 0]

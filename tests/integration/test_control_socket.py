@@ -21,7 +21,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from pybal.control import listener
 from pybal.control.client import NoAnswerError, ask
 from pybal.control.listener import Caller, ControlError, ControlSocket
-from pybal.control.wire import LONGEST_REQUEST, Answer, Request, RequestError, read_answer, write_request
+from pybal.control.wire import LONGEST_REQUEST, CommandReply, Request, RequestError, read_answer, write_request
 from tests.harness.stepped_reactor import run
 
 T = TypeVar("T")
@@ -51,12 +51,12 @@ async def in_thread(reactor: EPollReactor, call: Callable[[], T]) -> T:
     return await done
 
 
-async def echo(request: Request, caller: Caller) -> Answer:
+async def echo(request: Request, caller: Caller) -> CommandReply:
     if request.command == "fail":
         raise ZeroDivisionError
     if request.command == "refuse":
         raise RequestError("not now")
-    return Answer(0, f"{request.command} by {caller.user}: {request.reason}", dict(request.arguments))
+    return CommandReply(0, f"{request.command} by {caller.user}: {request.reason}", dict(request.arguments))
 
 
 def serve(path: Path, talk: Callable[[], T], *, group: int | None = None, answer: listener.Run = echo) -> T:
@@ -140,7 +140,7 @@ def test_thousands_of_requests_at_once_are_answered_one_by_one(path: Path) -> No
 
 
 def test_garbage_is_refused_in_words_and_the_connection_stays(path: Path) -> None:
-    assert read_answer(serve(path, lambda: exchange(path, b"\x00\xff\n"))) == Answer(
+    assert read_answer(serve(path, lambda: exchange(path, b"\x00\xff\n"))) == CommandReply(
         1, "not a JSON object in UTF-8 on one line"
     )
 
@@ -152,8 +152,10 @@ def test_a_request_without_end_is_refused_once_it_is_too_long(path: Path) -> Non
 
 def test_a_command_that_fails_or_has_a_bug_is_answered(path: Path) -> None:
     with capturedLogs() as logged:
-        assert serve(path, lambda: ask(path, Request("refuse"))) == Answer(1, "not now")
-        assert serve(path, lambda: ask(path, Request("fail"))) == Answer(1, "failed, see the log: ZeroDivisionError")
+        assert serve(path, lambda: ask(path, Request("refuse"))) == CommandReply(1, "not now")
+        assert serve(path, lambda: ask(path, Request("fail"))) == CommandReply(
+            1, "failed, see the log: ZeroDivisionError"
+        )
     assert LogLevel.critical in [event["log_level"] for event in logged]
 
 
@@ -205,10 +207,10 @@ def test_whoever_asks_on_and_takes_no_answers_is_not_answered_further(
     monkeypatch.setattr(listener, "PATIENCE", 1.0)
     answered = 0
 
-    async def answer(_request: Request, _caller: Caller) -> Answer:
+    async def answer(_request: Request, _caller: Caller) -> CommandReply:
         nonlocal answered
         answered += 1
-        return Answer(0, "x" * 100_000)
+        return CommandReply(0, "x" * 100_000)
 
     def talk() -> None:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks import tls
-from pybal.checks.http_check import Fetch, Request
+from pybal.checks.http_check import CheckRequest, HTTPCheck
 from pybal.checks.result import PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
@@ -101,7 +101,7 @@ class TestHTTP:
     @pytest.mark.parametrize("path", ["ok", "page.shtml"], ids=["content-length", "chunked"])
     def test_a_response_on_a_connection_that_nginx_keeps_open_ends_the_check(self, nginx: Nginx, path: str) -> None:
         data = f"GET /{path} HTTP/1.1\r\nHost: www.example\r\n\r\n".encode()
-        result = fetch(nginx.http, Request("", 0, data, 200, frozenset((200,))))
+        result = fetch(nginx.http, CheckRequest("", 0, data, 200, frozenset((200,))))
         assert (result.verdict, result.duration < 20) == (PASSED, True)
 
 
@@ -125,12 +125,12 @@ class TestHTTPS:
 
     def test_a_response_on_a_connection_that_is_kept_open_ends_the_check(self, nginx: Nginx) -> None:
         data = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-        request = Request("", 0, data, 200, frozenset((200,)), tls.context(), "a.example")
+        request = CheckRequest("", 0, data, 200, frozenset((200,)), tls.context(), "a.example")
         assert fetch(nginx.https, request).verdict is PASSED
 
     def test_the_time_of_the_handshake_is_told_apart_from_that_of_the_answer(self, nginx: Nginx) -> None:
         data = b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n"
-        result = fetch(nginx.https, Request("", 0, data, 200, frozenset((200,)), tls.context(), "a.example"))
+        result = fetch(nginx.https, CheckRequest("", 0, data, 200, frozenset((200,)), tls.context(), "a.example"))
         assert list(result.phases) == ["connect", "tls", "first byte", "headers", "body"]
         assert result.phases["tls"] > 0
         assert min(result.phases.values()) >= 0
@@ -166,14 +166,14 @@ def test_a_server_that_closes_idle_connections_stays_up(nginx: Nginx) -> None:
     run(main)
 
 
-def fetch(port: int, request: Request) -> Result:
+def fetch(port: int, request: CheckRequest) -> Result:
     """Return the result of one check."""
 
     async def main(reactor: EPollReactor) -> Result:
         async with World(reactor) as world:
             told: Deferred[Result] = Deferred()
             target = Target.of(ip_address("127.0.0.1"), port)
-            check = Fetch(world.engine, target, 10.0, lambda _check, result: told.callback(result), request)
+            check = HTTPCheck(world.engine, target, 10.0, lambda _check, result: told.callback(result), request)
             world.engine.soon(check.start)
             return await told
 

@@ -13,7 +13,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
-from pybal.resolve import Answer, LookupFailed, dns_lookup, servers
+from pybal.resolve import LookupFailed, LookupResult, dns_lookup, servers
 from pybal.resolve.dns import _Datagrams
 from tests.harness.stepped_reactor import run
 
@@ -86,10 +86,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "TIMEOUT", 0.5)
 
 
-def ask(tmp_path: Path, server: Server) -> Answer:
+def ask(tmp_path: Path, server: Server) -> LookupResult:
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
-    async def main(reactor: EPollReactor) -> Answer:
+    async def main(reactor: EPollReactor) -> LookupResult:
         hosts, resolv_conf = str(tmp_path / "none"), str(tmp_path / "resolv.conf")
         return await dns_lookup(reactor, hosts=hosts, resolv_conf=resolv_conf, port=server.port)("web1.test", 4)
 
@@ -177,7 +177,7 @@ def test_aliases_are_followed_as_the_server_tells_them(tmp_path: Path, server: S
         return head + query[12:] + first + struct.pack("!HHHIH", 0xC000 | target, 1, 1, 300, 4) + b"\x0a\x00\x00\x02"
 
     server.reply = lambda query: [alias(query)]
-    assert ask(tmp_path, server) == Answer((ip_address("10.0.0.2"),), 7)
+    assert ask(tmp_path, server) == LookupResult((ip_address("10.0.0.2"),), 7)
 
 
 def test_a_socket_that_has_nothing_to_read_is_no_failure() -> None:

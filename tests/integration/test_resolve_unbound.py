@@ -15,7 +15,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
 from pybal.core.model import Address
-from pybal.resolve import Answer, Lookup, LookupFailed, Resolver, dns_lookup, follow, servers
+from pybal.resolve import Lookup, LookupFailed, LookupResult, Resolver, dns_lookup, follow, servers
 from tests.harness.servers.process import Server, accepts, free_ports
 from tests.harness.servers.unbound import unbound_with
 from tests.harness.stepped_reactor import run
@@ -84,7 +84,7 @@ def asker(reactor: EPollReactor, files: Path, port: int) -> Lookup:
     return dns_lookup(reactor, hosts=str(files / "hosts"), resolv_conf=str(files / "resolv.conf"), port=port)
 
 
-def ask(files: Path, port: int, host: str, version: int = 4) -> Answer:
+def ask(files: Path, port: int, host: str, version: int = 4) -> LookupResult:
     return run(lambda reactor: asker(reactor, files, port)(host, version))
 
 
@@ -94,7 +94,7 @@ def refusal(files: Path, port: int, host: str, version: int = 4) -> LookupFailed
     return failed.value
 
 
-def addresses(answer: Answer) -> set[str]:
+def addresses(answer: LookupResult) -> set[str]:
     return set(map(str, answer.addresses))
 
 
@@ -134,8 +134,8 @@ def following(
 def test_a_name_has_addresses_of_either_family(unbound: Unbound, files: Path) -> None:
     unbound.start()
     four = ask(files, unbound.port, "web1.test")
-    assert four == Answer((ip_address("10.0.0.1"),), 300)
-    assert ask(files, unbound.port, "web1.test", 6) == Answer((ip_address("2001:db8::1"),), 300)
+    assert four == LookupResult((ip_address("10.0.0.1"),), 300)
+    assert ask(files, unbound.port, "web1.test", 6) == LookupResult((ip_address("2001:db8::1"),), 300)
     assert ask(files, unbound.port, "WEB1.Test.") == four
 
 

@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
-from pybal.resolve import Answer, LookupFailed
+from pybal.resolve import LookupFailed, LookupResult
 from pybal.sources.base import SourceError
 from pybal.sources.http import HTTPSource
 from tests.harness.certificates import Authority, self_signed
@@ -68,10 +68,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-async def loopback(host: str, version: int) -> Answer:
+async def loopback(host: str, version: int) -> LookupResult:
     if host != "a.example":
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
-    return Answer((ip_address("127.0.0.1" if version == 4 else "::1"),), 60.0)
+    return LookupResult((ip_address("127.0.0.1" if version == 4 else "::1"),), 60.0)
 
 
 def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: str = "a.example") -> HTTPSource:

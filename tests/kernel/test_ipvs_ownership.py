@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Key, Mark, Op, Table, entry, key_of
-from pybal.ipvs.model import Service as Virtual
+from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.crashing_backend import DyingBackend, Fate

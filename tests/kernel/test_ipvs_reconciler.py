@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs import model as ipvs
-from pybal.ipvs.model import Entry, Failure, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines
@@ -36,13 +36,13 @@ class Watched:
         self._kernel = NetlinkBackend()
         self.applied: list[Op] = []
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         return self._kernel.read(key)
 
     def table(self) -> Table:
         return self._kernel.table()
 
-    def services(self) -> tuple[ipvs.Service, ...]:
+    def services(self) -> tuple[ipvs.VirtualService, ...]:
         return self._kernel.services()
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:

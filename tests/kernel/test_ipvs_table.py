@@ -13,7 +13,7 @@ import pytest
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.diff import diff
-from pybal.ipvs.model import Command, Destination, Endpoint, Entry, Forward, Key, Op, Table, entry
+from pybal.ipvs.model import Command, Destination, Endpoint, Forward, Key, Op, Table, TableEntry, entry
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.render import lines, operation
 
@@ -34,7 +34,7 @@ def ipvsadm(*arguments: str, stdin: str = "") -> list[str]:
     return done.stdout.split("\n")[:-1]
 
 
-def table(*entries: Entry) -> Table:
+def table(*entries: TableEntry) -> Table:
     return {made.service.key: made for made in entries}
 
 
@@ -70,19 +70,19 @@ def test_ipvsadm_makes_of_our_words_the_table_that_we_make(backend: NetlinkBacke
     wanted = dict(before)
     for made in before.values():
         destination = Destination(ip_address("10.0.0.11"), _port(made), 3, Forward.TUNNEL)
-        wanted[made.service.key] = Entry(made.service, {destination.endpoint: destination})
-    edited = {key: Entry(made.service, _reweighted(made)) for key, made in wanted.items()}
+        wanted[made.service.key] = TableEntry(made.service, {destination.endpoint: destination})
+    edited = {key: TableEntry(made.service, _reweighted(made)) for key, made in wanted.items()}
     for goal, start in [(before, {}), (wanted, before), (edited, wanted), (before, edited), ({}, before)]:
         ipvsadm("-R", stdin="".join(f"{operation(op)}\n" for op in diff(goal, start)))
         assert backend.table() == goal
 
 
-def _port(made: Entry) -> int:
+def _port(made: TableEntry) -> int:
     assert isinstance(made.service.key, Key)
     return made.service.key.port
 
 
-def _reweighted(made: Entry) -> dict[Endpoint, Destination]:
+def _reweighted(made: TableEntry) -> dict[Endpoint, Destination]:
     return {endpoint: replace(destination, weight=9) for endpoint, destination in made.destinations.items()}
 
 

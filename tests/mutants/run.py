@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.mutants import policy, verdict
+from tests.mutants import changes, policy, verdict
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +41,17 @@ TARGETS = (
         Path("pybal/core/policy.py"),
         policy.MUTANTS,
         {
-            "unit": ("tests/unit/test_policy*.py", "tests/unit/test_model*.py"),
-            "property": ("tests/property/*policy*.py",),
+            "unit": ("tests/unit/test_core_*.py",),
+            "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
+        },
+        ("tests/harness/pool_events.py",),
+    ),
+    Target(
+        Path("pybal/core/changes.py"),
+        changes.MUTANTS,
+        {
+            "unit": ("tests/unit/test_core_*.py",),
+            "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
         },
         ("tests/harness/pool_events.py",),
     ),

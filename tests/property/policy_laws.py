@@ -10,18 +10,17 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from math import ceil
 
+from pybal.core.changes import ChangeKind, changes
 from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server
 from pybal.core.policy import (
     Adopted,
     Event,
-    Kind,
     Listed,
     Reconfigured,
     Reported,
     Resolved,
     arithmetic,
     can_depool,
-    changes,
     floor,
     serving,
     step,
@@ -207,21 +206,27 @@ def check_changes(before: Pool, after: Pool) -> None:
     assert Counter((c.kind, c.server.host, c.monitor, c.reason) for c in told) == Counter(
         expected_changes(before, after)
     )
-    decisions = [Kind.NOT_DEPOOLED, Kind.LEFT_POOLED, Kind.FORCED_IN, Kind.DEPOOLED, Kind.REPOOLED]
+    decisions = [
+        ChangeKind.NOT_DEPOOLED,
+        ChangeKind.LEFT_POOLED,
+        ChangeKind.FORCED_IN,
+        ChangeKind.DEPOOLED,
+        ChangeKind.REPOOLED,
+    ]
     assert [c.kind in decisions for c in told] == sorted(c.kind in decisions for c in told), (
         "first facts, then decisions"
     )
     for change in told:
-        speaks_of = before if change.kind in {Kind.REMOVED, Kind.SAID_DOWN} else after
+        speaks_of = before if change.kind in {ChangeKind.REMOVED, ChangeKind.SAID_DOWN} else after
         assert change.server is speaks_of.servers[change.server.host]
 
 
-def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[Kind, str, str, str]]:
+def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[ChangeKind, str, str, str]]:
     old, new = before.servers, after.servers
     for host in old.keys() - new.keys():
-        yield Kind.REMOVED, host, "", ""
+        yield ChangeKind.REMOVED, host, "", ""
     for host in new.keys() - old.keys():
-        yield Kind.NEW, host, "", ""
+        yield ChangeKind.NEW, host, "", ""
     for host in new.keys() & old.keys():
         for kind, happened in differences(old[host], new[host]).items():
             if happened:
@@ -233,21 +238,21 @@ def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[Kind, str, str
                 and not report.up
                 and (said is None or (said.up, said.reason) != (False, report.reason))
             ):
-                yield Kind.SAID_DOWN, host, monitor, report.reason
+                yield ChangeKind.SAID_DOWN, host, monitor, report.reason
 
 
-def differences(old: Server, new: Server) -> dict[Kind, bool]:
+def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
     was, now = is_pooled(old), is_pooled(new)
     went_down = health(new) is Health.DOWN is not health(old)
     came_up = health(new) is Health.UP is not health(old)
     return {
-        Kind.MERGED: old.member != new.member,
-        Kind.MOVED: old.address is not None and old.address != new.address,
-        Kind.NOWHERE: not old.nowhere and new.nowhere,
-        Kind.UP: came_up,
-        Kind.DEPOOLED: was and not now,
-        Kind.REPOOLED: not was and new.placement is Placement.POOLED,
-        Kind.FORCED_IN: not was and new.placement is Placement.FORCED,
-        Kind.LEFT_POOLED: old.placement is Placement.FORCED and now and came_up,
-        Kind.NOT_DEPOOLED: was and now and went_down,
+        ChangeKind.MERGED: old.member != new.member,
+        ChangeKind.MOVED: old.address is not None and old.address != new.address,
+        ChangeKind.NOWHERE: not old.nowhere and new.nowhere,
+        ChangeKind.UP: came_up,
+        ChangeKind.DEPOOLED: was and not now,
+        ChangeKind.REPOOLED: not was and new.placement is Placement.POOLED,
+        ChangeKind.FORCED_IN: not was and new.placement is Placement.FORCED,
+        ChangeKind.LEFT_POOLED: old.placement is Placement.FORCED and now and came_up,
+        ChangeKind.NOT_DEPOOLED: was and now and went_down,
     }

@@ -11,7 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from pybal.bgp.adj_rib_out import Adj, Change
+from pybal.bgp.adj_rib_out import AdjRIBOut, RouteChange
 from pybal.bgp.model import Announcement, Prefix
 from tests.harness.fake_adj_rib import Rib, Update, hear
 
@@ -34,15 +34,15 @@ goals = st.dictionaries(
 class Machine(RuleBasedStateMachine):
     """The daemon's side (``adj``), the pipes both ways, and ExaBGP with its router."""
 
-    adjacent: type[Adj] = Adj
+    adjacent: type[AdjRIBOut] = AdjRIBOut
 
     def __init__(self) -> None:
         super().__init__()
         self.adj = self.adjacent()
         self.rib = Rib()
         self.now = 0.0
-        self.commands: deque[Change] = deque()
-        self.events: deque[Update | str | Change] = deque()
+        self.commands: deque[RouteChange] = deque()
+        self.events: deque[Update | str | RouteChange] = deque()
 
     @rule(goal=goals)
     def want(self, goal: dict[Prefix, Announcement]) -> None:
@@ -84,7 +84,7 @@ class Machine(RuleBasedStateMachine):
             event = self.events.popleft()
             if isinstance(event, Update):
                 hear(self.adj, event)
-            elif isinstance(event, Change):
+            elif isinstance(event, RouteChange):
                 self.adj.refuse(event)
             elif event == "up":
                 self.adj.up(self.now)
@@ -181,10 +181,10 @@ def test_what_was_late_and_then_refused_is_refused_only() -> None:
     machine.teardown()
 
 
-class Trusting(Adj):
+class Trusting(AdjRIBOut):
     """The obvious way: what was told, and answered with ``done``, is taken to be on the wire."""
 
-    def due(self, now: float, room: int) -> Iterator[Change]:
+    def due(self, now: float, room: int) -> Iterator[RouteChange]:
         for change in super().due(now, room):
             yield change
             if change.new is None:
@@ -199,24 +199,24 @@ class Trusting(Adj):
         pass
 
 
-class Unverified(Adj):
+class Unverified(AdjRIBOut):
     """Believes that what was told will be sent, and that what was sent will be heard of."""
 
     def verify(self, now: float) -> None:
         pass
 
 
-class Repeating(Adj):
+class Repeating(AdjRIBOut):
     """Announces again what did not get there, without withdrawing it first."""
 
-    def _change(self, prefix: Prefix) -> Change | None:
+    def _change(self, prefix: Prefix) -> RouteChange | None:
         change = super()._change(prefix)
         want = self.goal.get(prefix)
-        return Change(prefix, want) if change is not None and want is not None else change
+        return RouteChange(prefix, want) if change is not None and want is not None else change
 
 
 @pytest.mark.parametrize("adjacent", [Trusting, Unverified, Repeating])
-def test_what_leaves_out_a_part_of_it_leaves_the_router_wrong(adjacent: type[Adj]) -> None:
+def test_what_leaves_out_a_part_of_it_leaves_the_router_wrong(adjacent: type[AdjRIBOut]) -> None:
     class Mutant(Machine):
         pass
 
@@ -235,19 +235,19 @@ def test_changes_told_together_leave_a_med_that_nobody_wants() -> None:
     low, high = Announcement(vip, 10), Announcement(vip, 20)
     rib = Rib(up=True)
     for announcement in (low, high, low):
-        rib.take(Change(low.prefix, announcement))
+        rib.take(RouteChange(low.prefix, announcement))
     rib.send(lambda pending: [pending[0], pending[2], pending[1]])
     assert rib.router == {low.prefix: high}
 
 
 def test_trouble_with_what_is_not_wanted_any_more_is_none() -> None:
     vip = Announcement(ip_address("10.0.0.1"), 10)
-    adj = Adj()
+    adj = AdjRIBOut()
     adj.up(0.0)
     adj.want({vip.prefix: vip})
-    assert list(adj.due(0.0, 1)) == [Change(vip.prefix, vip)]
+    assert list(adj.due(0.0, 1)) == [RouteChange(vip.prefix, vip)]
     adj.verify(2.0)
-    assert list(adj.due(2.0, 1)) == [Change(vip.prefix, None, vip, repair=True)]
+    assert list(adj.due(2.0, 1)) == [RouteChange(vip.prefix, None, vip, repair=True)]
     adj.want({})
     assert adj.attempts == {vip.prefix: 1}
     adj.verify(6.0)
@@ -256,15 +256,15 @@ def test_trouble_with_what_is_not_wanted_any_more_is_none() -> None:
     assert adj.attempts == {}
 
 
-class Piling(Adj):
+class Piling(AdjRIBOut):
     """Tells the next change of a prefix while the one before may still wait in ExaBGP."""
 
-    def due(self, now: float, room: int) -> Iterator[Change]:
+    def due(self, now: float, room: int) -> Iterator[RouteChange]:
         self._flight.clear()
         yield from super().due(now, room)
 
 
-def nothing_is_repaired(adjacent: type[Adj], data: st.DataObject) -> None:
+def nothing_is_repaired(adjacent: type[AdjRIBOut], data: st.DataObject) -> None:
     """Nothing is lost, refused or late; ExaBGP sends what waits in it in any order."""
     adj, rib = adjacent(), Rib(up=True)
     adj.up(0.0)
@@ -286,7 +286,7 @@ def nothing_is_repaired(adjacent: type[Adj], data: st.DataObject) -> None:
 
 @given(st.data())
 def test_nothing_is_repaired_while_nothing_goes_wrong(data: st.DataObject) -> None:
-    nothing_is_repaired(Adj, data)
+    nothing_is_repaired(AdjRIBOut, data)
 
 
 def test_two_changes_of_a_prefix_at_a_time_would_have_to_be_repaired() -> None:
@@ -314,17 +314,17 @@ def test_a_new_session_forgets_what_was_wrong_in_the_last_one() -> None:
     adj.down()
     assert adj.attempts == {}
     adj.up(3.0)
-    adj.refuse(Change(vip.prefix, vip))
+    adj.refuse(RouteChange(vip.prefix, vip))
     assert adj.refused == {vip.prefix: vip}
     adj.down()
     adj.up(4.0)
-    assert list(adj.due(4.0, 1)) == [Change(vip.prefix, vip)]
+    assert list(adj.due(4.0, 1)) == [RouteChange(vip.prefix, vip)]
 
 
-def established(vip: Announcement) -> Adj:
+def established(vip: Announcement) -> AdjRIBOut:
     """Return one that has told ExaBGP of a VIP."""
-    adj = Adj()
+    adj = AdjRIBOut()
     adj.up(0.0)
     adj.want({vip.prefix: vip})
-    assert list(adj.due(0.0, 1)) == [Change(vip.prefix, vip)]
+    assert list(adj.due(0.0, 1)) == [RouteChange(vip.prefix, vip)]
     return adj

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, Why, decide
-from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
 from pybal.core.model import Address, Health, Pool, Server
 from pybal.core.policy import Event, step, wanted
 from tests.harness.pool_events import after, down, fresh, healthy, listed, moved, off, resolved, service, up
@@ -18,7 +18,7 @@ from tests.harness.pool_events import after, down, fresh, healthy, listed, moved
 VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))
 EXTRA = ip_address("192.0.2.9")
 NAMES = {"web": VIPS[0], "tls": VIPS[0], "dns": VIPS[1]}
-LIMITS = (None, None, Least(1), Least(2), Least(percent=50), Least(9))
+LIMITS = (None, None, Limit(1), Limit(2), Limit(percent=50), Limit(9))
 UNKNOWN = {Why.NO_CONFIG, Why.FIRST_CHECKS, Why.KERNEL_NOT_VERIFIED}
 
 names = st.sampled_from(tuple(NAMES))
@@ -52,7 +52,7 @@ class Announcing(RuleBasedStateMachine):
         limits=st.tuples(*[st.sampled_from(LIMITS)] * 3),
     )
     def begin(
-        self, wait: float, policies: tuple[VIPPolicy, VIPPolicy], limits: tuple[Least | None, ...], *, gate: bool
+        self, wait: float, policies: tuple[VIPPolicy, VIPPolicy], limits: tuple[Limit | None, ...], *, gate: bool
     ) -> None:
         self.settings = BGPSettings((), gate=gate, wait=wait, drain=DrainSettings(1000, False, 20.0))
         self.policies = dict(zip(VIPS, policies, strict=True))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
-from pybal.config.parse import Parsed, parse
+from pybal.config.parse import ParsedConfig, parse
 
 ROOT = Path(__file__).parents[2]
 REAL = [path.read_bytes() for path in (ROOT / "etc" / "pybal.conf", *sorted((ROOT / "tests/data/config").iterdir()))]
@@ -24,7 +24,7 @@ VALUES = [
 ]  # fmt: skip
 
 
-def outcome(text: str | bytes) -> Parsed | tuple[str, ...]:
+def outcome(text: str | bytes) -> ParsedConfig | tuple[str, ...]:
     try:
         return parse(text, "f")
     except ConfigError as error:
@@ -38,7 +38,7 @@ def outcome(text: str | bytes) -> Parsed | tuple[str, ...]:
 def judge(text: str | bytes) -> None:
     found = outcome(text)
     assert outcome(text) == found
-    if isinstance(found, Parsed):
+    if isinstance(found, ParsedConfig):
         assert found.settings.services
         said = (describe(found.settings), *map(str, found.warnings))
         assert len(said[0].splitlines()) == 1 + len(found.settings.services)
@@ -107,7 +107,9 @@ def test_no_mutation_makes_a_token_appear(text: bytes, source: bytes) -> None:
     secret = b"config = " + source % SECRET.encode()
     text = b"\n".join(secret if line.startswith(b"config") else line for line in text.split(b"\n"))
     found = outcome(text)
-    said = (describe(found.settings), repr(found), *map(str, found.warnings)) if isinstance(found, Parsed) else found
+    said = (
+        (describe(found.settings), repr(found), *map(str, found.warnings)) if isinstance(found, ParsedConfig) else found
+    )
     assert SECRET not in "".join(said).replace("http://a:s3cr3t@h/", "")
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pybal.core.isolation import AFTERMATH, LONGEST, SHORTEST, Answer, CutOff
+from pybal.core.isolation import AFTERMATH, LONGEST, SHORTEST, Isolation, LastResponse
 from pybal.core.model import SuspectSelf
 
 END = 200
@@ -44,9 +44,11 @@ def fleets(draw: st.DrawFn) -> list[Host]:
     return hosts
 
 
-def play(hosts: list[Host], cut_from: float, cut_until: float) -> CutOff:
+def play(hosts: list[Host], cut_from: float, cut_until: float) -> Isolation:
     """Let the checks happen in order, and note when each host was first blamed."""
-    cut_off = CutOff(lambda: [Answer(h.service, h.name, h.passed_at) for h in hosts], SuspectSelf.HOLD, lambda _: None)
+    cut_off = Isolation(
+        lambda: [LastResponse(h.service, h.name, h.passed_at) for h in hosts], SuspectSelf.HOLD, lambda _: None
+    )
     events: list[tuple[float, float, bool, Host]] = []
     for host in hosts:
         over = 0.0

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from pybal.core.changes import ChangeKind, changes
 from pybal.core.model import Health, Member, Placement, Pool, Report
-from pybal.core.policy import Event, Kind, Listed, Reported, Resolved, changes, step
+from pybal.core.policy import Event, Listed, Reported, Resolved, step
 from tests.harness.pool_events import M, N, down, ip, listed, moved, off, resolved, service, up
 from tests.property.policy_pybal115 import Left, NaiveServer, PyBal115
 
@@ -47,9 +48,9 @@ class Both:
         self.naive.happen(event)
         for change in changes(before, self.pool):
             host = change.server.host
-            if change.kind is Kind.FORCED_IN:
+            if change.kind is ChangeKind.FORCED_IN:
                 self.forced_in.add(host)
-            if change.kind is Kind.MOVED:
+            if change.kind is ChangeKind.MOVED:
                 self.followed.add(host)
         servers = self.pool.servers
         self.forced_in = {h for h in self.forced_in if h in servers and servers[h].placement is Placement.FORCED}

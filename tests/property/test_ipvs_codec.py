@@ -21,9 +21,9 @@ from pybal.ipvs.model import (
     Mark,
     Op,
     Persistence,
-    Service,
     ServiceKey,
     Tunnel,
+    VirtualService,
 )
 
 U16, U32 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
@@ -35,11 +35,11 @@ FLAGS = st.integers(0, 63).map(lambda bits: Flags(bits) & OWN_FLAGS)
 
 
 @st.composite
-def services(draw: st.DrawFn) -> Service:
+def services(draw: st.DrawFn) -> VirtualService:
     key = draw(KEYS)
     netmasks = st.integers(1, 128 if key.ipv6 else 32)
     persistence = draw(st.none() | st.builds(Persistence, U32, netmasks, st.just("") | TEXT))
-    return Service(key, draw(TEXT), draw(FLAGS), persistence)
+    return VirtualService(key, draw(TEXT), draw(FLAGS), persistence)
 
 
 @st.composite
@@ -52,12 +52,12 @@ def destinations(draw: st.DrawFn) -> Destination:
 
 
 @given(services(), st.sampled_from([Command.ADD_SERVICE, Command.EDIT_SERVICE]))
-def test_a_service_reads_back(service: Service, command: Command) -> None:
+def test_a_service_reads_back(service: VirtualService, command: Command) -> None:
     assert decode_service(attributes(encode(Op(command, service)))) == service
 
 
 @given(services(), destinations(), st.sampled_from([Command.ADD, Command.EDIT, Command.DELETE]))
-def test_a_destination_reads_back(service: Service, destination: Destination, command: Command) -> None:
+def test_a_destination_reads_back(service: VirtualService, destination: Destination, command: Command) -> None:
     assert decode_destination(attributes(encode(Op(command, service, destination))), service.key) == destination
 
 

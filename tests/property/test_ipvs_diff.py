@@ -15,14 +15,14 @@ from pybal.ipvs.model import (
     Command,
     Destination,
     Endpoint,
-    Entry,
     Flags,
     Forward,
     Key,
     Op,
-    Service,
     ServiceKey,
     Table,
+    TableEntry,
+    VirtualService,
 )
 
 # Small domains, so that two tables have much in common.
@@ -30,14 +30,14 @@ KEYS = [Key(TCP, IPv4Address("10.2.1.1"), 80), Key(TCP, IPv6Address("fd00:2::1")
 ADDRESSES = [IPv4Address("10.0.0.11") + n for n in range(4)]
 
 
-def entries(key: ServiceKey) -> st.SearchStrategy[Entry]:
+def entries(key: ServiceKey) -> st.SearchStrategy[TableEntry]:
     services = st.builds(
-        Service, st.just(key), st.sampled_from(["wrr", "mh"]), st.sampled_from([Flags(0), Flags.SCHED2])
+        VirtualService, st.just(key), st.sampled_from(["wrr", "mh"]), st.sampled_from([Flags(0), Flags.SCHED2])
     )
     destination = st.builds(
         Destination, st.sampled_from(ADDRESSES), st.just(80), st.integers(0, 2), st.just(Forward.TUNNEL)
     )
-    return st.builds(Entry, services, st.lists(destination, unique_by=lambda d: d.endpoint).map(by_endpoint))
+    return st.builds(TableEntry, services, st.lists(destination, unique_by=lambda d: d.endpoint).map(by_endpoint))
 
 
 def by_endpoint(destinations: list[Destination]) -> Mapping[Endpoint, Destination]:

@@ -14,16 +14,16 @@ from pybal.ipvs.model import (
     UDP,
     Destination,
     Encapsulation,
-    Entry,
     Flags,
     Forward,
     Key,
     Mark,
     Persistence,
-    Service,
     ServiceKey,
     Table,
+    TableEntry,
     Tunnel,
+    VirtualService,
 )
 from pybal.ipvs.render import lines
 
@@ -39,16 +39,16 @@ TUNNELS = st.one_of(
 
 
 @st.composite
-def entries(draw: st.DrawFn) -> Entry:
+def entries(draw: st.DrawFn) -> TableEntry:
     key = draw(KEYS)
     persistence = st.builds(
         Persistence, st.integers(0, 2**32 - 1), st.integers(1, 128 if key.ipv6 else 32), st.sampled_from(["", "sip"])
     )
     scheduler, most = draw(st.sampled_from([("wrr", Flags(60)), ("sh", Flags(28)), ("mh", Flags(28))]))
     flags = draw(st.integers(0, 63).map(lambda bits: Flags(bits) & most))
-    service = Service(key, scheduler, flags, draw(st.none() | persistence))
+    service = VirtualService(key, scheduler, flags, draw(st.none() | persistence))
     destinations = draw(st.lists(_destinations(), max_size=3))
-    return Entry(service, {each.endpoint: each for each in destinations})
+    return TableEntry(service, {each.endpoint: each for each in destinations})
 
 
 @st.composite

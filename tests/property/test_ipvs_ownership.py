@@ -17,8 +17,8 @@ from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.diff import diff
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Command, Destination, Entry, Key, Mark, Op, ServiceKey, entry, key_of
-from pybal.ipvs.model import Service as Virtual
+from pybal.ipvs.model import Command, Destination, Key, Mark, Op, ServiceKey, TableEntry, entry, key_of
+from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.crashing_backend import DyingBackend, DyingLedger, Fate, Killed
 
@@ -48,7 +48,7 @@ class Ownership(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp())
         self.file = self.directory / "ledger"
         self.table = MemoryBackend()
-        self.others: dict[ServiceKey, Entry] = {}
+        self.others: dict[ServiceKey, TableEntry] = {}
         self.configuration: Configuration = []
         self.begin(None)
 
@@ -102,7 +102,7 @@ class Ownership(RuleBasedStateMachine):
     @rule(other=st.sampled_from(OTHERS), weight=st.integers(0, 3))
     def others_write(self, other: Virtual, weight: int) -> None:
         destination = Destination(A, other.key.port if isinstance(other.key, Key) else 0, weight)
-        wanted = {other.key: Entry(other, {destination.endpoint: destination})}
+        wanted = {other.key: TableEntry(other, {destination.endpoint: destination})}
         held = {other.key: self.others[other.key]} if other.key in self.others else {}
         assert self.table.apply(diff(wanted, held)) == ()
         self.others.update(wanted)
@@ -126,7 +126,7 @@ class Ownership(RuleBasedStateMachine):
         """A process that is left alone makes the table as it is wanted, and knows what is its own."""
         self.begin(None)
         self.clock.pump([0.0, 1.0, GRACE, 1.0])
-        listed: dict[ServiceKey, Entry] = {
+        listed: dict[ServiceKey, TableEntry] = {
             key_of(service): entry(service, w) for service, w in self.configuration if w is not None
         }
         silent: set[ServiceKey] = {key_of(service) for service, weights in self.configuration if weights is None}

@@ -15,7 +15,7 @@ from pybal.core.model import Alert, Member, Placement, Pool, Report, Server, Sna
 from pybal.status import compat115, v1
 from pybal.status.bgp import BGP
 from pybal.status.page import html
-from pybal.status.routes import Answer
+from pybal.status.routes import RouteResponse
 from tests.harness.snapshots import pool, snapshot, status
 
 names = st.text(min_size=1, max_size=12)
@@ -42,7 +42,7 @@ alerts = st.builds(Alert, names | st.just(""), names, st.text(max_size=30))
 snapshots = st.builds(lambda p, a: snapshot(*p, alerts=a), st.lists(pools(), max_size=4), st.lists(alerts, max_size=3))
 
 
-def body(answer: Answer) -> bytes:
+def body(answer: RouteResponse) -> bytes:
     assert isinstance(answer.body, bytes)
     return answer.body
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-import pybal.bgp
+import pybal.bgp.exabgp
 
-HERE = Path(pybal.bgp.__file__).parent
+HERE = Path(pybal.bgp.exabgp.__file__).parent
 PYTHON = (sys.executable, "-I", "-S")
 PATIENCE = 20.0
 

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 
 from pybal.bgp import drains
 from pybal.bgp.drains import DrainError
-from pybal.bgp.service import Announcing
+from pybal.bgp.service import BGPService
 from pybal.config.settings import (
     BGPSettings,
     InstrumentationSettings,
@@ -36,7 +36,7 @@ class Rig:
         self.pools: dict[str, Pool] = {"web": Pool(service())}
         bgp = BGPSettings(())
         advertised = InstrumentationSettings((), advertised_ips=(EXTRA,))
-        self.announcing = Announcing(
+        self.announcing = BGPService(
             Settings((WEB, HIDDEN), bgp, advertised, dry_run=True),
             bgp,
             pool=self.pools.__getitem__,

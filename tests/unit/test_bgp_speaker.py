@@ -56,7 +56,7 @@ def test_exabgp_is_begun_by_the_launcher_with_a_file_that_only_we_can_read(world
     world.speaker.start()
     argv = world.exabgp.argv
     assert argv[:3] == ["/usr/bin/python3", "-I", "-S"]
-    assert argv[3].endswith("/pybal/bgp/launcher.py")
+    assert argv[3].endswith("/pybal/bgp/exabgp/launcher.py")
     assert argv[4] == str(os.getpid())
     file = tmp_path / "run" / "exabgp.conf"
     assert argv[5:] == ["/usr/bin/python3", "-I", "-u", "-m", "exabgp", str(file)]

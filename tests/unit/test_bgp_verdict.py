@@ -12,7 +12,7 @@ import pytest
 
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
-from pybal.config.settings import BGPSettings, DrainSettings, Least, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
 from pybal.core.model import Address, Pool
 from tests.harness.pool_events import address, after, down, fresh, healthy, listed, off, resolved, service, up
 
@@ -80,7 +80,7 @@ def test_a_vip_whose_servers_are_checked_and_in_the_kernel_is_announced() -> Non
         (fit(verified=False), "kernel-not-verified (web: IPVS does not hold what is wanted yet)"),
         (unchecked(), "first-checks (web: 3 of 4 servers unknown)"),
         (empty(), "empty (web: 0 of 2 servers pooled)"),
-        (fit(least=Least(5)), "below (web: 4 of 4 servers serving, wanted 5)"),
+        (fit(least=Limit(5)), "below (web: 4 of 4 servers serving, wanted 5)"),
         (fit(frozen=True), "frozen (web)"),
     ],
 )
@@ -95,7 +95,7 @@ def test_what_is_not_known_takes_no_announcement_back(standing: Standing) -> Non
     assert history.verdict(1.0, standing).announcement
 
 
-@pytest.mark.parametrize(("standing", "why"), [(empty(), "empty"), (fit(least=Least(5)), "below")])
+@pytest.mark.parametrize(("standing", "why"), [(empty(), "empty"), (fit(least=Limit(5)), "below")])
 def test_what_is_known_takes_it_back_at_once(standing: Standing, why: str) -> None:
     history = History()
     assert history.verdict(0.0, fit()).announcement
@@ -172,7 +172,7 @@ def test_a_service_added_to_an_announced_vip_takes_nothing_back() -> None:
 
 
 def test_a_service_with_too_few_servers_returns_when_enough_have_served_for_a_while() -> None:
-    history, least = History(), Least(3)
+    history, least = History(), Limit(3)
     pool = healthy("abcd")
     assert history.verdict(0.0, Standing(pool, True, least=least)).announcement
     sick = after(pool, down("a"), down("b"))
@@ -189,7 +189,7 @@ def test_a_service_with_too_few_servers_returns_when_enough_have_served_for_a_wh
 
 
 def test_servers_not_checked_yet_are_not_too_few_to_stay_and_too_few_to_begin() -> None:
-    history, least = History(), Least(percent=50)
+    history, least = History(), Limit(percent=50)
     assert history.verdict(0.0, unchecked(least=least)).why == "first-checks"
     assert history.verdict(30.0, unchecked(least=least)).why == "below"
     assert history.verdict(31.0, fit(least=least)).announcement
@@ -303,7 +303,7 @@ def test_an_address_is_waited_for_even_where_nothing_is_checked() -> None:
 
 
 def test_a_service_that_had_too_few_servers_does_not_return_by_not_being_checked() -> None:
-    history, least = History(), Least(3)
+    history, least = History(), Limit(3)
     history.verdict(0.0, fit(least=least))
     assert (
         history.verdict(1.0, Standing(after(healthy("abcd"), down("a"), down("b")), True, least=least)).why == "below"

@@ -9,7 +9,7 @@ from typing import IO
 import pytest
 from twisted.internet.task import Clock
 
-from pybal.checks.command_output import KEPT, LONGEST_LINE, Output, last_line, lines
+from pybal.checks.command_output import KEPT, LONGEST_LINE, CommandOutput, last_line, lines
 from pybal.checks.engine import Engine
 
 
@@ -78,7 +78,7 @@ class TestPipe:
 
     def test_the_end_of_it_is_kept(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
         reading, writing = ends
-        output = Output(engine, reading, lambda _error: None)
+        output = CommandOutput(engine, reading, lambda _error: None)
         for number in range(1000):
             writing.write(b"%9d\n" % number)
             engine.doRead()
@@ -89,7 +89,7 @@ class TestPipe:
         assert not engine._watchers
 
     def test_silence_is_no_end(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
-        output = Output(engine, ends[0], lambda _error: None)
+        output = CommandOutput(engine, ends[0], lambda _error: None)
         engine.doRead()
         output.close()
         output.close()
@@ -100,7 +100,7 @@ class TestPipe:
     ) -> None:
         reading, writing = ends
         os.set_blocking(writing.fileno(), False)
-        output = Output(engine, reading, lambda _error: None)
+        output = CommandOutput(engine, reading, lambda _error: None)
         for _ in range(1000):
             for _ in range(10):
                 writing.write(b"x" * 65536)

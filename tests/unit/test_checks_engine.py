@@ -17,7 +17,7 @@ from twisted.logger import LogEvent, capturedLogs
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target, TCPCheck
-from pybal.core.isolation import Answer, CutOff
+from pybal.core.isolation import Isolation, LastResponse
 from pybal.core.model import SuspectSelf
 
 
@@ -120,9 +120,9 @@ def test_a_seat_taken_before_the_start_is_honoured(reactor: Reactor) -> None:
     assert len(turns) == 1
 
 
-def hears_of_eight(engine: Engine, said: list[str]) -> list[Answer]:
-    heard = [Answer(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
-    engine.cut_off = CutOff(lambda: heard, SuspectSelf.HOLD, said.append)
+def hears_of_eight(engine: Engine, said: list[str]) -> list[LastResponse]:
+    heard = [LastResponse(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
+    engine.cut_off = Isolation(lambda: heard, SuspectSelf.HOLD, said.append)
     return heard
 
 

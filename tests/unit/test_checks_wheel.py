@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.checks.wheel import SWEEP_IN_FLIGHT, SWEEP_TICKS, SWEEP_TRICKLE, Ring, Schedule, Seat
+from pybal.checks.wheel import SWEEP_IN_FLIGHT, SWEEP_TICKS, SWEEP_TRICKLE, Schedule, Timer, Wheel
 
 
 class Deadline:
@@ -20,11 +20,11 @@ class Deadline:
         raise AssertionError("the engine does that")
 
 
-def seat() -> Seat:
-    return Seat(lambda: None)
+def seat() -> Timer:
+    return Timer(lambda: None)
 
 
-def filled(count: int, seconds: float) -> tuple[Schedule, list[Seat]]:
+def filled(count: int, seconds: float) -> tuple[Schedule, list[Timer]]:
     """Return a schedule of that many seats, each past its first turn."""
     schedule = Schedule()
     seats = [seat() for _ in range(count)]
@@ -38,7 +38,7 @@ def filled(count: int, seconds: float) -> tuple[Schedule, list[Seat]]:
 class TestRing:
     @pytest.mark.parametrize("count", [1, 7, 100, 1000, 2345])
     def test_every_seat_has_one_turn_a_period(self, count: int) -> None:
-        ring = Ring(1000)
+        ring = Wheel(1000)
         for _ in range(count):
             ring.add(seat())
         turns = Counter(one for tick in range(5000, 6000) for one in ring.due(tick, tick + 1))
@@ -46,14 +46,14 @@ class TestRing:
 
     @pytest.mark.parametrize("count", [10, 100, 1000, 10000])
     def test_turns_are_spread_evenly(self, count: int) -> None:
-        ring = Ring(1000)
+        ring = Wheel(1000)
         for _ in range(count):
             ring.add(seat())
         tenths = [len(list(ring.due(tick, tick + 100))) for tick in range(1000, 2000, 100)]
         assert max(tenths) <= count / 10 + 2
 
     def test_seats_that_come_and_go_leave_the_others_where_they_are(self) -> None:
-        ring = Ring(100)
+        ring = Wheel(100)
         stays = seat()
         ring.add(stays)
         before = [tick for tick in range(100, 300) if stays in ring.due(tick - 1, tick)]
@@ -65,13 +65,13 @@ class TestRing:
         assert [tick for tick in range(100, 300) if stays in ring.due(tick - 1, tick)] == before
 
     def test_a_long_sleep_gives_each_seat_one_turn(self) -> None:
-        ring = Ring(100)
+        ring = Wheel(100)
         ring.add(seat())
         assert len(list(ring.due(0, 100_000))) == 1
 
     @given(st.integers(1, 50), st.integers(1, 200), st.integers(0, 1000))
     def test_the_following_tick_is_the_first_with_a_turn(self, count: int, period: int, tick: int) -> None:
-        ring = Ring(period)
+        ring = Wheel(period)
         for _ in range(count):
             ring.add(seat())
         following = ring.following(tick)
@@ -225,7 +225,7 @@ class TestWaking:
     @given(st.integers(1, 300), st.sampled_from([0.5, 1, 2, 10]))
     def test_no_turn_is_late_by_more_than_100_ms_and_none_is_lost(self, count: int, seconds: float) -> None:
         schedule, seats = filled(count, seconds)
-        turns: dict[Seat, list[int]] = {one: [] for one in seats}
+        turns: dict[Timer, list[int]] = {one: [] for one in seats}
         tick = 100
         while tick < 100 + 3 * seconds * 100:
             before, following = tick, schedule.following(tick)

@@ -11,7 +11,7 @@ from pybal.config.kinds import KINDS
 from pybal.config.options import asked_by
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
-from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings, Rhythm, UDPSettings
+from pybal.config.settings import IdleConnectionSettings, Intervals, MonitorSettings, ProxyFetchSettings, UDPSettings
 
 SERVICE = """[web]
 protocol = tcp
@@ -123,8 +123,10 @@ def test_nothing_is_the_default(text: str) -> None:
 
 
 def test_the_intervals_of_a_rhythm_are_the_interval_unless_said_otherwise() -> None:
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").rhythm == Rhythm()
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").rhythm == Rhythm(fast_interval=10.0)
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").rhythm == Intervals()
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").rhythm == Intervals(
+        fast_interval=10.0
+    )
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"IdleConnection"}))
@@ -145,4 +147,4 @@ def test_every_kind_has_its_own_rhythm() -> None:
         "udp.timeout = 2",
     )
     assert idle == IdleConnectionSettings(timeout=5.0, fall=2)
-    assert udp == UDPSettings(timeout=2.0, rhythm=Rhythm(2, 3, 1.0, 30.0, 0.1))
+    assert udp == UDPSettings(timeout=2.0, rhythm=Intervals(2, 3, 1.0, 30.0, 0.1))

@@ -8,7 +8,7 @@ import pytest
 
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
-from pybal.config.settings import BGPSettings, DrainSettings, Least, PeerSettings, Settings, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, Limit, PeerSettings, Settings, VIPPolicy
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 BGP = """\
@@ -266,9 +266,9 @@ def test_a_next_hop_is_wanted_of_each_peer() -> None:
 
 @pytest.mark.parametrize(
     ("text", "found"),
-    [("off", None), ("3", Least(3)), ("25%", Least(percent=25)), ("12.5 %", Least(percent=12.5))],
+    [("off", None), ("3", Limit(3)), ("25%", Limit(percent=25)), ("12.5 %", Limit(percent=12.5))],
 )
-def test_a_service_may_want_a_least_number_of_servers(text: str, found: Least | None) -> None:
+def test_a_service_may_want_a_least_number_of_servers(text: str, found: Limit | None) -> None:
     read = parse(BGP + WEB + f"bgp-withdraw-below = {text.replace('%', '%%')}\n", "f").settings.services[0]
     assert read.bgp_withdraw_below == found
 
@@ -280,8 +280,8 @@ def test_a_least_number_of_servers_is_more_than_none_and_no_more_than_all(bad: s
 
 
 def test_a_share_of_servers_is_rounded_up_exactly() -> None:
-    assert [Least(percent=7).of(total) for total in (0, 1, 14, 100, 101)] == [0, 1, 1, 7, 8]
-    assert Least(3).of(1) == 3
+    assert [Limit(percent=7).of(total) for total in (0, 1, 14, 100, 101)] == [0, 1, 1, 7, 8]
+    assert Limit(3).of(1) == 3
 
 
 def test_services_of_one_ip_agree_on_the_policy_of_the_vip() -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from pybal.control.wire import Answer, Request, RequestError, read_answer, read_request, write_answer, write_request
+from pybal.control.wire import (
+    CommandReply,
+    Request,
+    RequestError,
+    read_answer,
+    read_request,
+    write_answer,
+    write_request,
+)
 
 
 def refusal(line: bytes) -> str:
@@ -68,7 +76,7 @@ def test_a_text_and_a_flag_are_nothing_else() -> None:
 
 
 def test_an_answer_is_one_line_whatever_its_text_holds() -> None:
-    answer = Answer(2, "a\nb \ud800 \u2028", {"services": []})
+    answer = CommandReply(2, "a\nb \ud800 \u2028", {"services": []})
     line = write_answer(answer)
     assert line.count(b"\n") == 1
     assert read_answer(line) == answer

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 
-from pybal.core.isolation import Answer, CutOff, Silence, silence
+from pybal.core.isolation import Isolation, LastResponse, Silence, silence
 from pybal.core.model import SuspectSelf
 
-Answers = list[Answer]
+Answers = list[LastResponse]
 
 
 def answers(at: float, **services: int) -> Answers:
     """Return an answer at that time of each of so many hosts of each service."""
-    return [Answer(name, f"{name}{number}", at) for name, count in services.items() for number in range(count)]
+    return [LastResponse(name, f"{name}{number}", at) for name, count in services.items() for number in range(count)]
 
 
-def cut_off(heard: Answers, suspect_self: SuspectSelf = SuspectSelf.HOLD) -> tuple[CutOff, list[str]]:
+def cut_off(heard: Answers, suspect_self: SuspectSelf = SuspectSelf.HOLD) -> tuple[Isolation, list[str]]:
     said: list[str] = []
-    return CutOff(lambda: heard, suspect_self, said.append), said
+    return Isolation(lambda: heard, suspect_self, said.append), said
 
 
 class TestWhatMakesASilence:
@@ -31,7 +31,7 @@ class TestWhatMakesASilence:
         assert silence(answers(99.0, text=1000, dns=2), 100.0, 105.0) is None
 
     def test_hosts_that_serve_in_several_pools_count_once(self) -> None:
-        heard = [Answer(name, f"web{number}", 99.0) for name in ("http", "https") for number in range(5)]
+        heard = [LastResponse(name, f"web{number}", 99.0) for name in ("http", "https") for number in range(5)]
         assert silence(heard, 100.0, 105.0) is None
 
     def test_a_moment_of_silence_is_none(self) -> None:

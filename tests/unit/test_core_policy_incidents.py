@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from pybal.core.changes import ChangeKind, changes
 from pybal.core.model import Health, Member, Pool
 from pybal.core.policy import (
-    Kind,
     Listed,
     Reconfigured,
     arithmetic,
     can_depool,
-    changes,
     floor,
     serving,
     step,
@@ -74,7 +73,7 @@ def test_t184715_disabled_servers_do_not_count_as_serving() -> None:
 def test_20230516_the_last_serving_server_is_never_depooled() -> None:
     pool = after(healthy("ab"), listed("a", off("b")), down("a"))
     assert wanted(pool) == {ip(1): 10}
-    assert list(changes(after(healthy("ab"), listed("a", off("b"))), pool))[-1].kind is Kind.NOT_DEPOOLED
+    assert list(changes(after(healthy("ab"), listed("a", off("b"))), pool))[-1].kind is ChangeKind.NOT_DEPOOLED
 
 
 def test_20230516_the_decision_is_about_the_state_after_the_removal() -> None:

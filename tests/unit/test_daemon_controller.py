@@ -14,8 +14,8 @@ from zope.interface import implementer
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Report, Service
 from pybal.daemon.controller import Controller
-from pybal.monitors.base import Monitor, Past, Sample
-from pybal.resolve import Answer, LookupFailed, Resolver
+from pybal.monitors.base import Monitor, PastResult, Sample
+from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.sources.base import SourceError
 
 VIP = ip_address("10.2.1.1")
@@ -62,7 +62,7 @@ class PlayedMonitor:
     def samples(self) -> Iterable[Sample]:
         return ()
 
-    def history(self) -> Iterable[Past]:
+    def history(self) -> Iterable[PastResult]:
         return ()
 
     def start(self) -> None:
@@ -119,11 +119,11 @@ class Rig:
             clock=self.clock,
         )
 
-    async def _lookup(self, host: str, version: int) -> Answer:
+    async def _lookup(self, host: str, version: int) -> LookupResult:
         answer = self.names[host]
         if isinstance(answer, LookupFailed):
             raise answer
-        return Answer((answer,), 60.0)
+        return LookupResult((answer,), 60.0)
 
     def _want(self, _service: Service, destinations: Mapping[Address, int]) -> None:
         self.wants.append({str(address): weight for address, weight in destinations.items()})

@@ -16,13 +16,13 @@ from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from pybal.http.client import LIFE, Client, Request
-from pybal.http.connection import PATIENCE, Answer, Connection, Listener
-from pybal.resolve import Answer as Addresses
+from pybal.http.client import LIFE, HTTPClient, HTTPRequest
+from pybal.http.connection import PATIENCE, BodyListener, FullResponse, HTTPConnection
 from pybal.resolve import LookupFailed
+from pybal.resolve import LookupResult as Addresses
 from pybal.sources.base import SourceError, Trouble
 
-GET = Request("/pool")
+GET = HTTPRequest("/pool")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
 OK = HEAD + b"5\r\n\r\nhello"
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -66,7 +66,7 @@ class Net:
         self.reactor = MemoryReactorClock()
         self.names: dict[tuple[str, int], Sequence[str]] = {}
         self.dns_fails = False
-        self.client = Client(host, port, trust=None, reactor=self.reactor, lookup=self._look_up, **options)
+        self.client = HTTPClient(host, port, trust=None, reactor=self.reactor, lookup=self._look_up, **options)
 
     async def _look_up(self, host: str, version: int) -> Addresses:
         if self.dns_fails:
@@ -75,10 +75,10 @@ class Net:
             raise LookupFailed("no such name (NXDOMAIN)", definite=True)
         return Addresses(tuple(map(ip_address, self.names[host, version])), 60.0)
 
-    def ask(self, request: Request = GET, heeded: Container[int] | None = None) -> Asked:
+    def ask(self, request: HTTPRequest = GET, heeded: Container[int] | None = None) -> Asked:
         return Asked(self.client.ask(request, heeded=heeded))
 
-    def follow(self, request: Request = GET) -> Followed:
+    def follow(self, request: HTTPRequest = GET) -> Followed:
         return Followed(self.client, request)
 
     @property
@@ -106,13 +106,13 @@ class Net:
 class Asked:
     """A question, and what became of it."""
 
-    def __init__(self, asking: Deferred[Answer]) -> None:
+    def __init__(self, asking: Deferred[FullResponse]) -> None:
         self.asking = asking
-        self.answer: Answer | None = None
+        self.answer: FullResponse | None = None
         self.error: Exception | None = None
         asking.addCallbacks(self._answered, self._failed)
 
-    def _answered(self, answer: Answer) -> None:
+    def _answered(self, answer: FullResponse) -> None:
         self.answer = answer
 
     def _failed(self, failure: Failure) -> None:
@@ -137,11 +137,11 @@ class Asked:
 class Followed(Asked):
     """An answer that is followed."""
 
-    def __init__(self, client: Client, request: Request) -> None:
+    def __init__(self, client: HTTPClient, request: HTTPRequest) -> None:
         self.pieces: list[bytes] = []
         self.lost: list[str] = []
         self.refused = b""
-        super().__init__(client.follow(request, Listener(self._heard, lambda error: self.lost.append(str(error)))))
+        super().__init__(client.follow(request, BodyListener(self._heard, lambda error: self.lost.append(str(error)))))
 
     def _heard(self, data: bytes) -> None:
         if self.refused and self.refused in data:
@@ -151,7 +151,7 @@ class Followed(Asked):
 
 def test_a_request_is_what_is_asked_for_and_not_a_byte_more() -> None:
     net = Net()
-    net.ask(Request("/pool?a=b", {"If-None-Match": '"x"'}))
+    net.ask(HTTPRequest("/pool?a=b", {"If-None-Match": '"x"'}))
     assert net.accept().heard() == (
         b'GET /pool?a=b HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: PyBal\r\nIf-None-Match: "x"\r\n\r\n'
     )
@@ -159,7 +159,7 @@ def test_a_request_is_what_is_asked_for_and_not_a_byte_more() -> None:
 
 def test_a_request_with_a_body_says_its_length() -> None:
     net = Net(port=2379)
-    net.ask(Request("/v3/kv/range", {"Content-Type": "application/json"}, "POST", b"{}"))
+    net.ask(HTTPRequest("/v3/kv/range", {"Content-Type": "application/json"}, "POST", b"{}"))
     assert net.accept().heard() == (
         b"POST /v3/kv/range HTTP/1.1\r\nHost: 192.0.2.1:2379\r\nUser-Agent: PyBal\r\n"
         b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -174,7 +174,7 @@ def test_an_ipv6_address_stands_in_brackets() -> None:
 
 
 def test_a_request_does_not_show_its_credentials() -> None:
-    assert "secret" not in repr(Request("/", {"Authorization": "secret"}, body=b"secret"))
+    assert "secret" not in repr(HTTPRequest("/", {"Authorization": "secret"}, body=b"secret"))
 
 
 def test_the_next_request_takes_the_same_connection() -> None:
@@ -604,7 +604,7 @@ def test_what_is_followed_ends_with_the_client_and_nobody_is_told() -> None:
 def test_a_listener_may_close_the_client_while_it_hears() -> None:
     net = Net()
     lost: list[SourceError] = []
-    net.client.follow(GET, Listener(lambda _: net.client.close(), lost.append))
+    net.client.follow(GET, BodyListener(lambda _: net.client.close(), lost.append))
     link = net.accept()
     link.say(ENDLESS + chunk(b"one") + b"0\r\n\r\n")
     assert not link.is_open
@@ -614,14 +614,14 @@ def test_a_listener_may_close_the_client_while_it_hears() -> None:
 def test_who_got_the_answer_may_close_the_client_before_its_first_piece() -> None:
     net = Net()
     told: list[bytes | SourceError] = []
-    net.client.follow(GET, Listener(told.append, told.append)).addCallback(lambda _: net.client.close())
+    net.client.follow(GET, BodyListener(told.append, told.append)).addCallback(lambda _: net.client.close())
     link = net.accept()
     link.say(ENDLESS + chunk(b"one"))
     assert (told, link.is_open) == ([], False)
 
 
 def test_a_connection_over_tls_is_silent_in_two_ways() -> None:
-    connection = Connection(MemoryReactorClock(), 10, secure=True)
+    connection = HTTPConnection(MemoryReactorClock(), 10, secure=True)
     assert connection.stage == "no TLS handshake"
     connection.handshakeCompleted()
     assert connection.stage == "no answer"

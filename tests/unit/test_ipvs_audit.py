@@ -13,7 +13,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from pybal.core.model import Alert, IPProtocol, Service
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Command, Destination, Entry, Op, ServiceKey, entry, key_of
+from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
@@ -29,7 +29,7 @@ class Table(MemoryBackend):
         self.reads: list[ServiceKey] = []
         self.gone = False
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         if self.gone:
             raise BackendError("IPVS is gone")
         self.reads.append(key)

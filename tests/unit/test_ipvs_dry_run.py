@@ -10,7 +10,7 @@ from pybal.config.settings import IPVSBackend
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.diff import diff
-from pybal.ipvs.dry_run import InertBackend
+from pybal.ipvs.dry_run import DryRunBackend
 from pybal.ipvs.kinds import backend
 from pybal.ipvs.model import Command, Op, Table, entry
 from pybal.ipvs.netlink import NetlinkBackend
@@ -34,7 +34,7 @@ class Closing(MemoryBackend):
 
 def test_a_dry_run_starts_from_what_is_there_says_what_it_would_do_and_leaves_the_source_alone() -> None:
     source = Closing(HELD)
-    inert = InertBackend(source)
+    inert = DryRunBackend(source)
     assert source.closed
     assert inert.table() == HELD
     with capturedLogs() as events:
@@ -49,7 +49,7 @@ def test_a_dry_run_starts_from_what_is_there_says_what_it_would_do_and_leaves_th
 
 def test_a_dry_run_without_permission_starts_from_an_empty_table() -> None:
     with capturedLogs() as events:
-        inert = InertBackend(Unreadable(HELD))
+        inert = DryRunBackend(Unreadable(HELD))
     assert inert.table() == {}
     assert [formatEvent(event) for event in events] == [
         "The dry run starts from an empty IPVS table: CAP_NET_ADMIN is missing"
@@ -59,7 +59,7 @@ def test_a_dry_run_without_permission_starts_from_an_empty_table() -> None:
 def test_each_kind_of_backend_can_be_had_and_none_touches_the_kernel_before_it_is_used() -> None:
     assert isinstance(backend(IPVSBackend.NETLINK), NetlinkBackend)
     assert isinstance(backend(IPVSBackend.MEMORY), MemoryBackend)
-    assert isinstance(backend(IPVSBackend.MEMORY, dry_run=True), InertBackend)
+    assert isinstance(backend(IPVSBackend.MEMORY, dry_run=True), DryRunBackend)
 
 
 def test_servers_on_the_loopback_network_are_taken_by_the_table_in_memory_only() -> None:
@@ -68,5 +68,5 @@ def test_servers_on_the_loopback_network_are_taken_by_the_table_in_memory_only()
     )
     for memory in (backend(IPVSBackend.MEMORY), backend(IPVSBackend.MEMORY, dry_run=True)):
         assert memory.apply([Op(Command.ADD_SERVICE, add.service), add]) == ()
-    (failure,) = InertBackend(MemoryBackend(HELD)).apply([add])
+    (failure,) = DryRunBackend(MemoryBackend(HELD)).apply([add])
     assert failure.reason == "127.0.0.2 is a loopback address"

@@ -12,9 +12,9 @@ import pytest
 
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.ipvsadm import IpvsadmBackend
-from pybal.ipvs.model import TCP, Command, Destination, Failure, Key, Op, Service
+from pybal.ipvs.model import TCP, Command, Destination, Failure, Key, Op, VirtualService
 
-WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
+WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 A = Destination(IPv4Address("10.0.0.11"), 80, 10)
 ADDING = [Op(Command.ADD_SERVICE, WEB), Op(Command.ADD, WEB, A)]
 

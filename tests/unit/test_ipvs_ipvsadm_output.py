@@ -13,15 +13,15 @@ from pybal.ipvs.model import (
     UDP,
     Destination,
     Encapsulation,
-    Entry,
     Flags,
     Forward,
     Key,
     Mark,
     Persistence,
-    Service,
     ServiceKey,
+    TableEntry,
     Tunnel,
+    VirtualService,
 )
 
 SAVED = """\
@@ -66,8 +66,8 @@ def key(protocol: int, address: str, port: int) -> Key:
     return Key(protocol, ip_address(address), port)
 
 
-def entry(service: Service, *destinations: Destination) -> tuple[ServiceKey, Entry]:
-    return service.key, Entry(service, {each.endpoint: each for each in destinations})
+def entry(service: VirtualService, *destinations: Destination) -> tuple[ServiceKey, TableEntry]:
+    return service.key, TableEntry(service, {each.endpoint: each for each in destinations})
 
 
 def test_all_that_ipvsadm_prints_is_understood() -> None:
@@ -75,7 +75,7 @@ def test_all_that_ipvsadm_prints_is_understood() -> None:
     assert table(SAVED, LISTED) == dict(
         [
             entry(
-                Service(key(TCP, "10.2.1.1", 80), "sh", Flags.SCHED1 | Flags.SCHED2),
+                VirtualService(key(TCP, "10.2.1.1", 80), "sh", Flags.SCHED1 | Flags.SCHED2),
                 Destination(ip_address("fd00::11"), 80, 65536, tunnel),
                 Destination(ip_address("10.0.0.11"), 80, 10, upper=10, lower=3),
                 Destination(ip_address("10.0.0.12"), 80, 10, tunnel, tunnel=Tunnel(Encapsulation.GUE, 6080, 1)),
@@ -84,13 +84,13 @@ def test_all_that_ipvsadm_prints_is_understood() -> None:
                 Destination(ip_address("10.0.0.20"), 80, 1, Forward.BYPASS),
             ),
             entry(
-                Service(key(TCP, "10.2.1.1", 82), "wrr", Flags.SCHED1 | Flags.SCHED2, Persistence(300, 24)),
+                VirtualService(key(TCP, "10.2.1.1", 82), "wrr", Flags.SCHED1 | Flags.SCHED2, Persistence(300, 24)),
             ),
-            entry(Service(key(UDP, "10.2.1.1", 53), "rr", Flags.ONE_PACKET)),
-            entry(Service(key(SCTP, "10.2.1.1", 82), "wrr")),
-            entry(Service(key(TCP, "fd00:2::1", 80), "mh", Flags.SCHED2, Persistence(60, 64))),
-            entry(Service(Mark(7), "rr"), Destination(ip_address("10.0.0.11"), 0, upper=7)),
-            entry(Service(Mark(7, ipv6=True), "rr")),
+            entry(VirtualService(key(UDP, "10.2.1.1", 53), "rr", Flags.ONE_PACKET)),
+            entry(VirtualService(key(SCTP, "10.2.1.1", 82), "wrr")),
+            entry(VirtualService(key(TCP, "fd00:2::1", 80), "mh", Flags.SCHED2, Persistence(60, 64))),
+            entry(VirtualService(Mark(7), "rr"), Destination(ip_address("10.0.0.11"), 0, upper=7)),
+            entry(VirtualService(Mark(7, ipv6=True), "rr")),
         ]
     )
 

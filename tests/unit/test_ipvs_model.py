@@ -18,7 +18,7 @@ SERVER = IPv4Address("10.0.0.11")
 def test_an_entry_has_the_port_of_the_service_and_routes_directly() -> None:
     destination = Destination(SERVER, 80, 10, Forward.ROUTE)
     made = entry(WEB, {SERVER: 10})
-    assert made.service == model.Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
+    assert made.service == model.VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
     assert made.destinations == {(SERVER, 80): destination}
 
 
@@ -30,7 +30,7 @@ def test_tunneling_makes_tunnels_also_to_the_other_family() -> None:
 def test_udp_ipv6_and_one_packet_scheduling() -> None:
     service = replace(WEB, protocol=IPProtocol.UDP, vip=IPv6Address("fd00:2::1"), one_packet=True)
     made = entry(service, {})
-    assert made.service == model.Service(Key(UDP, IPv6Address("fd00:2::1"), 80), "wrr", Flags.ONE_PACKET)
+    assert made.service == model.VirtualService(Key(UDP, IPv6Address("fd00:2::1"), 80), "wrr", Flags.ONE_PACKET)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ import pytest
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.framing import ACK_TLVS, CAPPED, DONE, ERROR, attribute
 from pybal.ipvs.genl import BATCH
-from pybal.ipvs.model import TCP, Command, Destination, Key, Op, Service
+from pybal.ipvs.model import TCP, Command, Destination, Key, Op, VirtualService
 from pybal.ipvs.netlink import NetlinkBackend
 
-WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
+WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 FAMILY = 35
 
 

@@ -14,7 +14,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from pybal.core.model import Address, Alert, IPProtocol, Service
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Command, Destination, Entry, Failure, Forward, Op, ServiceKey, Table, entry, key_of
+from pybal.ipvs.model import Command, Destination, Failure, Forward, Op, ServiceKey, Table, TableEntry, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines, operation
 
@@ -35,7 +35,7 @@ class Fallible:
         self.breaks_after: int | None = None
         self.closed = False
 
-    def read(self, key: ServiceKey) -> Entry | None:
+    def read(self, key: ServiceKey) -> TableEntry | None:
         self._check()
         self.reads += 1
         return self.memory.read(key)
@@ -44,7 +44,7 @@ class Fallible:
         self._check()
         return self.memory.table()
 
-    def services(self) -> tuple[ipvs.Service, ...]:
+    def services(self) -> tuple[ipvs.VirtualService, ...]:
         self._check()
         return self.memory.services()
 

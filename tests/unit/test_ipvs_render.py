@@ -12,7 +12,6 @@ from pybal.ipvs.model import (
     UDP,
     Command,
     Destination,
-    Entry,
     Failure,
     Flags,
     Forward,
@@ -20,18 +19,19 @@ from pybal.ipvs.model import (
     Mark,
     Op,
     Persistence,
-    Service,
     Table,
+    TableEntry,
+    VirtualService,
 )
 from pybal.ipvs.render import document, failure, lines, operation
 
-WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "mh", Flags.SCHED2)
-DNS6 = Service(Key(UDP, IPv6Address("fd00:2::1"), 53), "rr", Flags.ONE_PACKET)
+WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "mh", Flags.SCHED2)
+DNS6 = VirtualService(Key(UDP, IPv6Address("fd00:2::1"), 53), "rr", Flags.ONE_PACKET)
 SERVER = Destination(IPv4Address("10.0.0.11"), 80, 10)
 SERVER6 = Destination(IPv6Address("fd00::11"), 53, 1, Forward.TUNNEL)
 TABLE: Table = {
-    DNS6.key: Entry(DNS6, {SERVER6.endpoint: SERVER6}),
-    WEB.key: Entry(WEB, {SERVER.endpoint: SERVER}),
+    DNS6.key: TableEntry(DNS6, {SERVER6.endpoint: SERVER6}),
+    WEB.key: TableEntry(WEB, {SERVER.endpoint: SERVER}),
 }
 
 
@@ -46,26 +46,26 @@ def test_a_table_reads_as_ipvsadm_prints_it() -> None:
 
 def test_destinations_are_sorted_by_number_and_not_by_letter() -> None:
     servers = [Destination(IPv4Address(address), 80) for address in ("10.0.0.11", "10.0.0.9", "9.0.0.1")]
-    table: Table = {WEB.key: Entry(WEB, {server.endpoint: server for server in servers})}
+    table: Table = {WEB.key: TableEntry(WEB, {server.endpoint: server for server in servers})}
     assert [line.split()[4] for line in list(lines(table))[1:]] == ["9.0.0.1:80", "10.0.0.9:80", "10.0.0.11:80"]
 
 
 def test_services_of_others_are_shown_too() -> None:
     services = [
-        Service(Mark(5, ipv6=True), "rr"),
-        Service(Key(SCTP, IPv4Address("10.2.1.1"), 9), "sh", Flags.SCHED3, Persistence(20, 16, "sip")),
-        Service(Key(47, IPv4Address("10.2.1.1"), 0), "rr"),
+        VirtualService(Mark(5, ipv6=True), "rr"),
+        VirtualService(Key(SCTP, IPv4Address("10.2.1.1"), 9), "sh", Flags.SCHED3, Persistence(20, 16, "sip")),
+        VirtualService(Key(47, IPv4Address("10.2.1.1"), 0), "rr"),
     ]
-    assert list(lines({service.key: Entry(service) for service in services})) == [
+    assert list(lines({service.key: TableEntry(service) for service in services})) == [
         "-A --protocol 47 10.2.1.1:0 -s rr",
         "-A --sctp-service 10.2.1.1:9 -s sh -p 20 -M 255.255.0.0 --pe sip",
         "-A -f 5 -6 -s rr",
     ]
-    assert [made["protocol"] for made in document({service.key: Entry(service) for service in services[1:]})] == [
+    assert [made["protocol"] for made in document({service.key: TableEntry(service) for service in services[1:]})] == [
         "47",
         "sctp",
     ]
-    assert document({services[0].key: Entry(services[0])})[0]["mark"] == 5
+    assert document({services[0].key: TableEntry(services[0])})[0]["mark"] == 5
 
 
 def test_each_operation_has_its_letter() -> None:

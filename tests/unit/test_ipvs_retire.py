@@ -16,7 +16,7 @@ from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Failure, Key, Mark, Op, ServiceKey, entry, key_of
-from pybal.ipvs.model import Service as Virtual
+from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address
 
-from pybal.ipvs.model import TCP, Command, Destination, Key, Op, Service
-from pybal.ipvs.writer_conflicts import Disputes
+from pybal.ipvs.model import TCP, Command, Destination, Key, Op, VirtualService
+from pybal.ipvs.writer_conflicts import WriterConflicts
 
-WEB = Service(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
+WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 OP = Op(Command.ADD, WEB, Destination(IPv4Address("10.0.0.11"), 80))
 
 
-def repaired_at(*times: float) -> Disputes:
-    disputes = Disputes()
+def repaired_at(*times: float) -> WriterConflicts:
+    disputes = WriterConflicts()
     for time in times:
         disputes.forget(time)
         disputes.repaired([OP], time)

@@ -7,29 +7,31 @@ import sys
 import pytest
 
 from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Result
-from pybal.monitors.base import Past
-from pybal.monitors.history import KEPT, LONGEST_REASON, Recent
+from pybal.monitors.base import PastResult
+from pybal.monitors.history import KEPT, LONGEST_REASON, ResultHistory
 
 
 @pytest.mark.parametrize(
     "past",
     [
-        Past(12.5, Result(PASSED, 0.25, Phase.BODY, steps=(0.125, NEVER, 0.125, 0.1875), received=4096), "http://a/"),
-        Past(12.5, Result(FAILED, 0.5, Phase.TLS, "timeout", steps=(0.25, NEVER, NEVER, NEVER)), "http://a/"),
-        Past(12.5, Result(INCONCLUSIVE, 0.0, Phase.START, "EMFILE")),
-        Past(12.5, Result(PASSED, 0.0, steps=(0.0, 0.0, 0.0, 0.0)), "TCP only", follow_up=True),
-        Past(3e9, Result(FAILED, 2.0**22, Phase.IDLE, "connection lost: reset", received=2**32 - 1)),
+        PastResult(
+            12.5, Result(PASSED, 0.25, Phase.BODY, steps=(0.125, NEVER, 0.125, 0.1875), received=4096), "http://a/"
+        ),
+        PastResult(12.5, Result(FAILED, 0.5, Phase.TLS, "timeout", steps=(0.25, NEVER, NEVER, NEVER)), "http://a/"),
+        PastResult(12.5, Result(INCONCLUSIVE, 0.0, Phase.START, "EMFILE")),
+        PastResult(12.5, Result(PASSED, 0.0, steps=(0.0, 0.0, 0.0, 0.0)), "TCP only", follow_up=True),
+        PastResult(3e9, Result(FAILED, 2.0**22, Phase.IDLE, "connection lost: reset", received=2**32 - 1)),
     ],
 )
-def test_what_is_remembered_is_what_was(past: Past) -> None:
-    recent = Recent()
+def test_what_is_remembered_is_what_was(past: PastResult) -> None:
+    recent = ResultHistory()
     recent.add(past.at, past.result, past.subject, follow_up=past.follow_up)
     assert list(recent) == [past]
 
 
 @pytest.mark.parametrize("count", [0, 1, KEPT - 1, KEPT, KEPT + 1, 3 * KEPT + 7])
 def test_the_last_ones_are_remembered_the_oldest_first(count: int) -> None:
-    recent = Recent()
+    recent = ResultHistory()
     for number in range(count):
         recent.add(float(number), Result(FAILED, 0.0, reason=f"reason {number}"), f"subject {number}", follow_up=False)
     expected = range(max(0, count - KEPT), count)
@@ -48,19 +50,19 @@ def test_the_last_ones_are_remembered_the_oldest_first(count: int) -> None:
     ],
 )
 def test_a_long_reason_is_cut_and_a_wide_one_escaped(reason: str, kept: str) -> None:
-    recent = Recent()
+    recent = ResultHistory()
     recent.add(1.0, Result(FAILED, 1.0, Phase.STATUS, reason), "", follow_up=False)
     assert [past.result.reason for past in recent] == [kept]
 
 
 def test_more_bytes_than_can_be_noted_are_no_error() -> None:
-    recent = Recent()
+    recent = ResultHistory()
     recent.add(1.0, Result(PASSED, 1.0, received=2**40), "", follow_up=False)
     assert [past.result.received for past in recent] == [2**32 - 1]
 
 
 def test_a_history_of_the_longest_reasons_takes_less_than_11_kilobytes() -> None:
-    recent = Recent()
+    recent = ResultHistory()
     for number in range(4 * KEPT):
         recent.add(1.0, Result(FAILED, 1.0, reason=f"{number}".rjust(LONGEST_REASON, "x")), "", follow_up=False)
     reasons = sum(sys.getsizeof(past.result.reason) for past in recent)
@@ -69,7 +71,7 @@ def test_a_history_of_the_longest_reasons_takes_less_than_11_kilobytes() -> None
 
 
 def test_equal_reasons_in_a_row_are_one_object() -> None:
-    recent = Recent()
+    recent = ResultHistory()
     for _ in range(KEPT):
         recent.add(1.0, Result(FAILED, 1.0, reason=b"refused".decode()), "", follow_up=False)
     assert len({id(past.result.reason) for past in recent}) == 1

@@ -12,16 +12,16 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import Rhythm
+from pybal.config.settings import Intervals
 from pybal.core.model import Report
-from pybal.monitors.interval import InTurns
-from pybal.monitors.rise_fall import Record
+from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.rise_fall import RiseFall
 
 
 def words(results: str, rise: int = 1, fall: int = 1) -> tuple[str, bool | None]:
     """Return what was reported of results (``+`` and ``-``), ``.`` for those without a report, and what is believed."""
     reports: list[Report] = []
-    record = Record(reports.append, rise, fall)
+    record = RiseFall(reports.append, rise, fall)
     said = ""
     for number, result in enumerate(results):
         before = len(reports)
@@ -58,7 +58,7 @@ class TestRiseAndFall:
 
     def test_the_reason_is_that_of_the_last_failure(self) -> None:
         reports: list[Report] = []
-        record = Record(reports.append, fall=2)
+        record = RiseFall(reports.append, fall=2)
         record._failed("connect: refused", "connect refused", 1.0)
         record._failed("status: HTTP 500, wanted 200", "status HTTP 500", 2.0)
         assert reports == [Report(up=False, reason="status: HTTP 500, wanted 200", at=2.0, cause="status HTTP 500")]
@@ -67,7 +67,7 @@ class TestRiseAndFall:
 @dataclass
 class Settings:
     interval: float
-    rhythm: Rhythm
+    rhythm: Intervals
 
 
 class Reactor(Clock):
@@ -87,10 +87,10 @@ class Reactor(Clock):
         self.advance(max(0.0, end - self.seconds()))
 
 
-class Monitor(InTurns):
+class Monitor(IntervalMonitor):
     """Has its results from a list, those of the turn in which they are due; the last one again and again."""
 
-    def __init__(self, engine: Engine, results: str, interval: float, rhythm: Rhythm) -> None:
+    def __init__(self, engine: Engine, results: str, interval: float, rhythm: Intervals) -> None:
         super().__init__(engine, Random(1), Settings(interval, rhythm), lambda _report: None)
         self.turns: list[float] = []
         self.results = list(results)
@@ -126,7 +126,7 @@ def engine(reactor: Reactor) -> Iterator[Engine]:
     assert reactor.calls == []
 
 
-def ran(reactor: Reactor, engine: Engine, results: str, rhythm: Rhythm, seconds: float = 100.0) -> Monitor:
+def ran(reactor: Reactor, engine: Engine, results: str, rhythm: Intervals, seconds: float = 100.0) -> Monitor:
     monitor = Monitor(engine, results, 10.0, rhythm)
     monitor.start()
     reactor.pass_time(seconds)
@@ -139,25 +139,25 @@ class TestTurns:
     def test_come_at_the_interval_whatever_is_found_if_nothing_else_is_wanted(
         self, reactor: Reactor, engine: Engine
     ) -> None:
-        assert set(ran(reactor, engine, "+-+-+--++", Rhythm()).gaps) == {10.0}
+        assert set(ran(reactor, engine, "+-+-+--++", Intervals()).gaps) == {10.0}
 
     def test_are_quick_while_a_failure_is_in_doubt(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = ran(reactor, engine, "++---+++", Rhythm(fall=3, fast_interval=1.0))
+        monitor = ran(reactor, engine, "++---+++", Intervals(fall=3, fast_interval=1.0))
         assert monitor.gaps[:7] == [10.0, 1.0, 1.0, 10.0, 10.0, 10.0, 10.0]
 
     def test_are_quick_while_a_success_is_in_doubt(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "--+++", Rhythm(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
+        assert ran(reactor, engine, "--+++", Intervals(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
 
     def test_are_quick_for_a_new_server_that_failed_once(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "---", Rhythm(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
+        assert ran(reactor, engine, "---", Intervals(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
 
     def test_have_an_interval_of_their_own_while_the_server_is_down(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "++--+", Rhythm(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
+        assert ran(reactor, engine, "++--+", Intervals(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
 
     def test_of_a_server_that_is_down_are_no_rarer_than_the_others_while_the_pool_is_at_its_floor(
         self, reactor: Reactor, engine: Engine
     ) -> None:
-        monitor = Monitor(engine, "-", 10.0, Rhythm(down_interval=60.0))
+        monitor = Monitor(engine, "-", 10.0, Intervals(down_interval=60.0))
         monitor.start()
         reactor.pass_time(30.0)
         monitor.hurry(True)
@@ -168,7 +168,7 @@ class TestTurns:
         assert [len([t for t in monitor.turns if low < t <= low + 50]) for low in (30, 80)] == [5, 0]
 
     def test_that_were_quick_do_not_come_twice(self, reactor: Reactor, engine: Engine) -> None:
-        monitors = [Monitor(engine, "+-+", 1.0, Rhythm(fall=2, fast_interval=0.2)) for _ in range(50)]
+        monitors = [Monitor(engine, "+-+", 1.0, Intervals(fall=2, fast_interval=0.2)) for _ in range(50)]
         for monitor in monitors:
             monitor.start()
         reactor.pass_time(10.0)
@@ -177,9 +177,9 @@ class TestTurns:
             assert min(later - earlier for earlier, later in pairwise(monitor.turns[1:])) >= 0.15
 
     def test_go_on_for_the_others_when_one_leaves_while_it_changes(self, reactor: Reactor, engine: Engine) -> None:
-        stays = Monitor(engine, "+", 1.0, Rhythm())
+        stays = Monitor(engine, "+", 1.0, Intervals())
         stays.start()
-        leaves = Monitor(engine, "-", 1.0, Rhythm(down_interval=5.0))
+        leaves = Monitor(engine, "-", 1.0, Intervals(down_interval=5.0))
         leaves._report = lambda _report: leaves.stop()
         leaves.start()
         reactor.pass_time(10.0)
@@ -188,14 +188,14 @@ class TestTurns:
         stays.stop()
 
     def test_make_up_for_a_check_that_came_to_nothing_once(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = ran(reactor, engine, "++??+", Rhythm(jitter=0.5))
+        monitor = ran(reactor, engine, "++??+", Intervals(jitter=0.5))
         assert monitor.gaps[1] <= 0.2
         assert monitor.gaps[2] >= 4.9
 
 
 class TestJitter:
     def test_makes_each_turn_late_by_up_to_its_share_of_the_interval(self, reactor: Reactor, engine: Engine) -> None:
-        gaps = ran(reactor, engine, "+", Rhythm(jitter=0.5), 10_000.0).gaps
+        gaps = ran(reactor, engine, "+", Intervals(jitter=0.5), 10_000.0).gaps
         assert 980 <= len(gaps) <= 1000
         assert min(gaps) >= 4.9
         assert max(gaps) <= 15.2
@@ -203,24 +203,24 @@ class TestJitter:
         assert abs(sum(gaps) / len(gaps) - 10.0) < 0.1
 
     def test_leaves_the_first_turn_prompt(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "+", Rhythm(jitter=0.5), 20.0).turns[0] <= 1.0
+        assert ran(reactor, engine, "+", Intervals(jitter=0.5), 20.0).turns[0] <= 1.0
 
     def test_is_of_the_interval_of_the_moment(self, reactor: Reactor, engine: Engine) -> None:
-        gaps = ran(reactor, engine, "-", Rhythm(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
+        gaps = ran(reactor, engine, "-", Intervals(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
         assert min(gaps) >= 0.7
         assert max(gaps) <= 1.3
 
     def test_does_not_put_off_for_ever_what_comes_oftener_than_the_loop_wakes(
         self, reactor: Reactor, engine: Engine
     ) -> None:
-        monitor = Monitor(engine, "+", 0.02, Rhythm(jitter=0.5))
+        monitor = Monitor(engine, "+", 0.02, Intervals(jitter=0.5))
         monitor.start()
         reactor.pass_time(5.0)
         monitor.stop()
         assert len(monitor.turns) > 20
 
     def test_ends_with_the_monitor(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = Monitor(engine, "+", 1.0, Rhythm(jitter=0.5))
+        monitor = Monitor(engine, "+", 1.0, Intervals(jitter=0.5))
         monitor.start()
         reactor.pass_time(5.3)
         monitor.stop()

@@ -27,7 +27,7 @@ from pybal.config.settings import (
 )
 from pybal.core.model import IPProtocol, Service
 from pybal.monitors.kinds import NAMES, name_of, port_of, prepare
-from pybal.monitors.proxyfetch import ProxyFetchPlan
+from pybal.monitors.proxyfetch import ProxyFetchFactory
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
 
@@ -49,8 +49,8 @@ REQUIRED: dict[type[MonitorSettings], tuple[object, ...]] = {
 }
 
 
-def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchPlan:
-    return ProxyFetchPlan(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
+    return ProxyFetchFactory(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
 
 
 @pytest.mark.parametrize(

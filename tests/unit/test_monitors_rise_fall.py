@@ -7,20 +7,20 @@ from random import Random
 import pytest
 
 from pybal.core.model import Report
-from pybal.monitors.rise_fall import Record
+from pybal.monitors.rise_fall import RiseFall
 from pybal.runtime.backoff import Backoff
 
 
 class TestRecord:
     def test_the_first_word_is_reported_whatever_it_is(self) -> None:
         reports: list[Report] = []
-        Record(reports.append)._passed(1.0)
-        Record(reports.append)._failed("connect: refused", "connect refused", 2.0)
+        RiseFall(reports.append)._passed(1.0)
+        RiseFall(reports.append)._failed("connect: refused", "connect refused", 2.0)
         assert reports == [Report(up=True, at=1.0), Report(False, "connect: refused", 2.0, "connect refused")]
 
     def test_the_same_word_again_is_counted_and_not_reported(self) -> None:
         reports: list[Report] = []
-        record = Record(reports.append)
+        record = RiseFall(reports.append)
         for at in (1.0, 2.0, 3.0):
             record._passed(at)
         for at in (4.0, 5.0):
@@ -31,7 +31,7 @@ class TestRecord:
 
     def test_another_cause_of_being_down_is_reported_and_no_transition(self) -> None:
         reports: list[Report] = []
-        record = Record(reports.append)
+        record = RiseFall(reports.append)
         record._failed("connect: refused", "connect refused", 1.0)
         record._failed("status: HTTP 500, wanted 200", "status HTTP 500", 2.0)
         assert [report.reason for report in reports] == ["connect: refused", "status: HTTP 500, wanted 200"]
@@ -39,7 +39,7 @@ class TestRecord:
 
     def test_there_and_back_are_transitions(self) -> None:
         reports: list[Report] = []
-        record = Record(reports.append)
+        record = RiseFall(reports.append)
         record._passed(1.0)
         record._failed("connect: refused", "connect refused", 2.0)
         record._passed(3.0)

@@ -11,16 +11,16 @@ from twisted.internet.task import Clock
 from pybal.checks.engine import Engine
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.core.model import Address, IPProtocol, Service
-from pybal.monitors.runcommand import RunCommandPlan
+from pybal.monitors.runcommand import RunCommandFactory
 
 HOST, IP, PORT = ServerField
 
 
-def plan(*arguments: str | ServerField) -> RunCommandPlan:
+def plan(*arguments: str | ServerField) -> RunCommandFactory:
     service = Service("search_9200", IPProtocol.TCP, IPv4Address("192.0.2.1"), 9200, "wrr")
     settings = RunCommandSettings("/usr/lib/check", arguments)
     engine = Engine(Clock())  # type: ignore[arg-type]  # never started
-    return RunCommandPlan(settings, service, engine=engine, random=Random(1))
+    return RunCommandFactory(settings, service, engine=engine, random=Random(1))
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from twisted.logger import capturedLogs
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, Result
-from pybal.config.settings import ICMPSettings, MonitorSettings, ProxyFetchSettings, Rhythm
+from pybal.config.settings import ICMPSettings, Intervals, MonitorSettings, ProxyFetchSettings
 from pybal.core.model import Address, IPProtocol, Report, Service
-from pybal.monitors.base import Monitor, Past, Sample
+from pybal.monitors.base import Monitor, PastResult, Sample
 from pybal.monitors.shared import Sharing
 
 FETCH = ProxyFetchSettings(("http://www.example/",))
@@ -48,8 +48,8 @@ class Played:
     def samples(self) -> Iterable[Sample]:
         return (Sample("pybal_monitor_played", (), 1.0),)
 
-    def history(self) -> Iterable[Past]:
-        return (Past(1.0, Result(PASSED, 0.1)),)
+    def history(self) -> Iterable[PastResult]:
+        return (PastResult(1.0, Result(PASSED, 0.1)),)
 
     def start(self) -> None:
         self.lived.append("start")
@@ -139,7 +139,7 @@ def test_checks_are_shared_that_do_the_same(
         (81, FETCH, HOST, ADDRESS),
         (80, replace(FETCH, port=81), HOST, ADDRESS),
         (80, replace(FETCH, interval=11.0), HOST, ADDRESS),
-        (80, replace(FETCH, rhythm=Rhythm(fall=2)), HOST, ADDRESS),
+        (80, replace(FETCH, rhythm=Intervals(fall=2)), HOST, ADDRESS),
         (80, replace(FETCH, host="other.example"), HOST, ADDRESS),
         (80, FETCH, "web1.example", ADDRESS),
         (80, FETCH, HOST, ip_address("10.0.0.2")),

@@ -23,7 +23,7 @@ from pybal.config.settings import (
     ICMPSettings,
     InstrumentationSettings,
     IPVSSettings,
-    Least,
+    Limit,
     MonitorSettings,
     PeerSettings,
     RunCommandSettings,
@@ -82,7 +82,7 @@ def another(value: Any) -> Any:
         case tuple():
             return (*value, "x")
         case _:
-            return Least(3)
+            return Limit(3)
 
 
 @pytest.mark.parametrize("monitor", ALL, ids=name_of)

@@ -14,7 +14,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
 from pybal.core.model import Address
-from pybal.resolve import Answer, Following, LookupFailed, Resolver
+from pybal.resolve import Follower, LookupFailed, LookupResult, Resolver
 from pybal.resolve.follow import AT_ONCE, LAST_RETRY, LONGEST_LIFE, PATIENCE, SHORTEST_LIFE
 
 NXDOMAIN = LookupFailed("no such name", definite=True)
@@ -29,11 +29,11 @@ class Rig:
     def __init__(self) -> None:
         self.clock = Clock()
         self.asked: list[tuple[str, int]] = []
-        self.open: dict[str, Deferred[Answer]] = {}
+        self.open: dict[str, Deferred[LookupResult]] = {}
         self.cancelled: list[str] = []
         self.resolver = Resolver(self._lookup, self.clock, Random(1))
 
-    async def _lookup(self, host: str, version: int) -> Answer:
+    async def _lookup(self, host: str, version: int) -> LookupResult:
         self.asked.append((host, version))
         waiting = self.open[host] = Deferred(lambda _: self.cancelled.append(host))
         try:
@@ -41,7 +41,7 @@ class Rig:
         finally:
             del self.open[host]
 
-    def follow(self, host: str = "web1", version: int = 4) -> tuple[Following, list[str | None]]:
+    def follow(self, host: str = "web1", version: int = 4) -> tuple[Follower, list[str | None]]:
         told: list[str | None] = []
         following = self.resolver.follow(
             host, version, lambda address: told.append(None if address is None else str(address))
@@ -52,7 +52,7 @@ class Rig:
         self.clock.advance(0)
 
     def answer(self, *addresses: str, host: str = "web1", ttl: float = 60) -> None:
-        self.open[host].callback(Answer(tuple(ip_address(address) for address in addresses), ttl))
+        self.open[host].callback(LookupResult(tuple(ip_address(address) for address in addresses), ttl))
 
     def fail(self, failed: LookupFailed, host: str = "web1") -> None:
         self.open[host].errback(failed)
@@ -308,19 +308,19 @@ def test_only_so_many_lookups_run_at_once(rig: Rig) -> None:
 
 def test_names_that_wait_and_are_answered_at_once_do_not_overflow_the_stack(rig: Rig) -> None:
     told: list[Address | None] = []
-    slow: list[Deferred[Answer]] = []
+    slow: list[Deferred[LookupResult]] = []
 
-    async def lookup(host: str, version: int) -> Answer:
+    async def lookup(host: str, version: int) -> LookupResult:
         if len(slow) < AT_ONCE:
             slow.append(Deferred())
             return await slow[-1]
-        return Answer((ip_address(ONE),), 60)
+        return LookupResult((ip_address(ONE),), 60)
 
     resolver = Resolver(lookup, rig.clock, Random(1))
     for i in range(1500):
         resolver.follow(f"web{i}", 4, told.append)
     rig.turn()
-    slow[0].callback(Answer((ip_address(ONE),), 60))
+    slow[0].callback(LookupResult((ip_address(ONE),), 60))
     assert len(told) == 1500 - AT_ONCE + 1
     resolver.stop()
     assert rig.clock.getDelayedCalls() == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 
-from pybal.resolve import Answer, LookupFailed, dns_lookup
+from pybal.resolve import LookupFailed, LookupResult, dns_lookup
 from pybal.resolve.lookup import HOSTS_TTL
 from pybal.resolve.servers import _nameservers
 
@@ -30,12 +30,12 @@ class NoReactor:
     """A lookup that comes here would ask a server."""
 
 
-def look_up(path: Path, host: str, version: int) -> Answer:
+def look_up(path: Path, host: str, version: int) -> LookupResult:
     return ended(Deferred.fromCoroutine(dns_lookup(NoReactor(), hosts=str(path))(host, version)))
 
 
-def ended(lookup: Deferred[Answer]) -> Answer:
-    answers: list[Answer] = []
+def ended(lookup: Deferred[LookupResult]) -> LookupResult:
+    answers: list[LookupResult] = []
     failures: list[BaseException] = []
     lookup.addCallbacks(answers.append, lambda failure: failures.append(failure.value))
     if failures:

@@ -9,7 +9,7 @@ import pytest
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 
-from pybal.runtime.log import Journal, format_event, observer
+from pybal.runtime.log import LogWriter, format_event, observer
 
 
 def event(text: str, **fields: object) -> dict[str, object]:
@@ -73,7 +73,7 @@ def test_a_closed_stream_does_not_stop_the_daemon() -> None:
     def write(line: str) -> None:
         raise BrokenPipeError
 
-    Journal(write)(event("x"))
+    LogWriter(write)(event("x"))
 
 
 def test_the_journals_own_stream_gets_priorities() -> None:

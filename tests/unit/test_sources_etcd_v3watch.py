@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.v3watch import FULL, LAG, PROBE, Following
+from pybal.sources.etcd.v3watch import FULL, LAG, PROBE, KeyWatcher
 from pybal.sources.etcd.v3wire import Keys, Reading, Watched, Written
 
 A, B = Written(2, b"1"), Written(3, b"1")
@@ -51,7 +51,7 @@ class Rig:
         self.good = 0
         self.ended: BaseException | None = None
         self.hear: Callable[[Keys], None] = self.heard.append
-        self.following = Following(
+        self.following = KeyWatcher(
             self.member,  # type: ignore[arg-type]  # it has what is needed
             b"/",
             FOUND,

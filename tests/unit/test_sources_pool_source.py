@@ -13,8 +13,8 @@ from twisted.internet.task import Clock
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.cache import VERSION, Kept, Memory
-from pybal.sources.pool_source import PATIENCE, SETTLED, GuardedSource
+from pybal.sources.cache import VERSION, CachedList, ListCache
+from pybal.sources.pool_source import PATIENCE, SETTLED, PoolSource
 
 URL = "etcd://user:secret@conf/pools/web"
 A, B = Member("a", 1), Member("b", 2, enabled=False)
@@ -41,8 +41,8 @@ class Rig:
     def __init__(self, directory: Path | None, settings: SourceSettings) -> None:
         self.clock = Clock()
         self.played = Played()
-        self.kept = None if directory is None else Kept(directory, "web", URL)
-        self.source = GuardedSource(self.played, settings, self.kept, clock=self.clock, wall=lambda: NOON)
+        self.kept = None if directory is None else ListCache(directory, "web", URL)
+        self.source = PoolSource(self.played, settings, self.kept, clock=self.clock, wall=lambda: NOON)
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
         self.source.start(self.lists.append, lambda error: self.errors.append(str(error)))
@@ -133,7 +133,7 @@ def test_a_first_list_that_lost_most_of_what_was_kept_is_refused(rig: Rig, tmp_p
 def test_a_copy_of_another_source_is_not_believed(rig: Rig, tmp_path: Path) -> None:
     rig.played.listed((A, B))
     rig.source.stop()
-    assert Kept(tmp_path, "web", "etcd://other/pools/web").read() is None
+    assert ListCache(tmp_path, "web", "etcd://other/pools/web").read() is None
 
 
 def test_the_copy_holds_no_credentials(rig: Rig) -> None:
@@ -165,7 +165,7 @@ def test_the_copy_holds_no_credentials(rig: Rig) -> None:
     ],
 )
 def test_a_damaged_copy_is_an_error_and_nothing_more(text: str, tmp_path: Path) -> None:
-    Kept(tmp_path, "web", URL).path.write_text(text)
+    ListCache(tmp_path, "web", URL).path.write_text(text)
     rig = Rig(tmp_path, SourceSettings(URL))
     rig.clock.advance(PATIENCE)
     assert rig.lists == []
@@ -174,8 +174,8 @@ def test_a_damaged_copy_is_an_error_and_nothing_more(text: str, tmp_path: Path) 
 
 
 def test_a_copy_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    Kept(tmp_path, "web", URL).path.write_text('{"version": 2}')
-    assert Kept(tmp_path, "web", URL).read() is None
+    ListCache(tmp_path, "web", URL).path.write_text('{"version": 2}')
+    assert ListCache(tmp_path, "web", URL).read() is None
 
 
 def test_a_directory_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
@@ -187,15 +187,15 @@ def test_a_directory_that_cannot_be_written_stops_nothing(tmp_path: Path) -> Non
 
 
 def test_services_with_names_that_read_alike_have_files_of_their_own(tmp_path: Path) -> None:
-    assert Kept(tmp_path, "a/b", URL).path != Kept(tmp_path, "a_b", URL).path
-    assert Kept(tmp_path, "../x", URL).path.parent == tmp_path
+    assert ListCache(tmp_path, "a/b", URL).path != ListCache(tmp_path, "a_b", URL).path
+    assert ListCache(tmp_path, "../x", URL).path.parent == tmp_path
 
 
 def test_what_was_kept_is_what_is_read(tmp_path: Path) -> None:
-    kept = Kept(tmp_path, "web", URL)
+    kept = ListCache(tmp_path, "web", URL)
     assert kept.read() is None
-    kept.write(Memory((A, B), NOON))
-    assert kept.read() == Memory((A, B), NOON)
+    kept.write(CachedList((A, B), NOON))
+    assert kept.read() == CachedList((A, B), NOON)
     assert [path.name for path in tmp_path.iterdir()] == [kept.path.name]
 
 
@@ -229,7 +229,7 @@ def test_a_burst_of_changes_is_written_once_it_is_over(rig: Rig) -> None:
     rig.played.listed((A, B))
     assert rig.kept.read() is None
     rig.clock.advance(SETTLED)
-    assert rig.kept.read() == Memory((A, B), NOON)
+    assert rig.kept.read() == CachedList((A, B), NOON)
 
 
 class TestFormer:
@@ -267,9 +267,7 @@ def follower(rig: Rig, url: str) -> Rig:
     made = Rig.__new__(Rig)
     made.clock, made.kept, made.played = Clock(), rig.kept, Played()
     settings = SourceSettings(url)
-    made.source = GuardedSource(
-        made.played, settings, made.kept, clock=made.clock, wall=lambda: NOON, former=rig.source
-    )
+    made.source = PoolSource(made.played, settings, made.kept, clock=made.clock, wall=lambda: NOON, former=rig.source)
     made.lists, made.errors = [], []
     made.source.start(made.lists.append, lambda error: made.errors.append(str(error)))
     return made

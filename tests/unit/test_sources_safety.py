@@ -9,7 +9,7 @@ import pytest
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
-from pybal.sources.safety import Guarded, guarded
+from pybal.sources.safety import SafeList, guarded
 
 SETTINGS = SourceSettings("file:///pool")
 SIXTEEN = tuple(Member(f"web{number}") for number in range(16))
@@ -27,19 +27,19 @@ def refusal(before: tuple[Member, ...] | None, after: tuple[Member, ...], settin
 
 
 def test_a_first_list_is_believed_whatever_its_length() -> None:
-    assert guarded(None, SIXTEEN[:1], SETTINGS) == Guarded(SIXTEEN[:1])
+    assert guarded(None, SIXTEEN[:1], SETTINGS) == SafeList(SIXTEEN[:1])
 
 
 def test_nobody_is_believed_only_where_the_operator_allows_it() -> None:
     assert refusal(None, ()) == "empty: lists no servers; allow-empty = yes would let it"
     assert refusal(SIXTEEN[:2], ()) == "empty: lists no servers; allow-empty = yes would let it"
     allowing = replace(SETTINGS, allow_empty=True)
-    assert guarded(None, (), allowing) == Guarded(())
-    assert guarded(SIXTEEN[:2], (), allowing) == Guarded(())
+    assert guarded(None, (), allowing) == SafeList(())
+    assert guarded(SIXTEEN[:2], (), allowing) == SafeList(())
 
 
 def test_half_a_list_may_leave_it_at_once_and_more_may_not() -> None:
-    assert guarded(SIXTEEN, EIGHT, SETTINGS) == Guarded(EIGHT)
+    assert guarded(SIXTEEN, EIGHT, SETTINGS) == SafeList(EIGHT)
     assert refusal(SIXTEEN, SEVEN) == (
         "shrunk: lists 7 servers where there were 16, wanted at most 0.5 of them gone at once; "
         "max-depool-step = 1 would let it"
@@ -47,35 +47,35 @@ def test_half_a_list_may_leave_it_at_once_and_more_may_not() -> None:
 
 
 def test_a_step_as_large_as_the_operator_allows_is_believed() -> None:
-    assert guarded(SIXTEEN, SIXTEEN[:1], replace(SETTINGS, max_step=1.0)) == Guarded(SIXTEEN[:1])
+    assert guarded(SIXTEEN, SIXTEEN[:1], replace(SETTINGS, max_step=1.0)) == SafeList(SIXTEEN[:1])
     refusal(SIXTEEN, SIXTEEN[:15], replace(SETTINGS, max_step=0.05))
 
 
 def test_a_list_of_fewer_than_four_may_lose_any_number() -> None:
-    assert guarded(SIXTEEN[:3], SIXTEEN[:1], SETTINGS) == Guarded(SIXTEEN[:1])
+    assert guarded(SIXTEEN[:3], SIXTEEN[:1], SETTINGS) == SafeList(SIXTEEN[:1])
     refusal(SIXTEEN[:4], SIXTEEN[:1])
 
 
 def test_a_list_with_other_hosts_in_their_place_is_believed() -> None:
     others = tuple(Member(f"new{number}") for number in range(16))
-    assert guarded(SIXTEEN, others, SETTINGS) == Guarded(others)
+    assert guarded(SIXTEEN, others, SETTINGS) == SafeList(others)
 
 
 def test_an_operator_may_disable_any_number() -> None:
     """2023-02-22: operators are obeyed, and told of it by an alert."""
-    assert guarded(SIXTEEN, disabled(*SIXTEEN), SETTINGS) == Guarded(disabled(*SIXTEEN))
+    assert guarded(SIXTEEN, disabled(*SIXTEEN), SETTINGS) == SafeList(disabled(*SIXTEEN))
 
 
 def test_the_admin_floor_keeps_enabled_what_was_until_there_are_enough() -> None:
     a, b, c = SIXTEEN[:3]
     settings = replace(SETTINGS, admin_floor=2)
-    assert guarded((a, b, c), disabled(a, b, c), settings) == Guarded((a, b, *disabled(c)), ("web0", "web1"))
-    assert guarded((a, b, c), (*disabled(a, b), c), settings) == Guarded((a, *disabled(b), c), ("web0",))
-    assert guarded((a, b, c), (*disabled(a), b, c), settings) == Guarded((*disabled(a), b, c))
+    assert guarded((a, b, c), disabled(a, b, c), settings) == SafeList((a, b, *disabled(c)), ("web0", "web1"))
+    assert guarded((a, b, c), (*disabled(a, b), c), settings) == SafeList((a, *disabled(b), c), ("web0",))
+    assert guarded((a, b, c), (*disabled(a), b, c), settings) == SafeList((*disabled(a), b, c))
 
 
 def test_the_admin_floor_enables_nobody_who_was_disabled() -> None:
     a, b = SIXTEEN[:2]
     settings = replace(SETTINGS, admin_floor=2)
-    assert guarded((a, *disabled(b)), disabled(a, b), settings) == Guarded((a, *disabled(b)), ("web0",))
-    assert guarded(None, disabled(a, b), settings) == Guarded(disabled(a, b))
+    assert guarded((a, *disabled(b)), disabled(a, b), settings) == SafeList((a, *disabled(b)), ("web0",))
+    assert guarded(None, disabled(a, b), settings) == SafeList(disabled(a, b))

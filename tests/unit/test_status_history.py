@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime
 
 from pybal.checks.result import FAILED, INCONCLUSIVE, NEVER, PASSED, Phase, Result
-from pybal.core.decision import Clocks, Decision
-from pybal.monitors.base import Past
+from pybal.core.decision import Decision
+from pybal.monitors.base import PastResult
+from pybal.runtime.clocks import Clocks
 from pybal.status import history
 from tests.harness.snapshots import CountingMonitor, pool, server
 
@@ -31,10 +32,10 @@ def proxyfetch() -> CountingMonitor:
         1100,
     )
     monitor.past = [
-        Past(980.0, Result(PASSED, 0.004, Phase.BODY, steps=(0.001, NEVER, 0.003, 0.003), received=2057), URL),
-        Past(990.0, halted, URL),
-        Past(990.5, Result(PASSED, 0.001), "TCP only", follow_up=True),
-        Past(998.0, Result(INCONCLUSIVE, 0.0, Phase.CONNECT, "Too many open files (EMFILE)", "EMFILE"), URL),
+        PastResult(980.0, Result(PASSED, 0.004, Phase.BODY, steps=(0.001, NEVER, 0.003, 0.003), received=2057), URL),
+        PastResult(990.0, halted, URL),
+        PastResult(990.5, Result(PASSED, 0.001), "TCP only", follow_up=True),
+        PastResult(998.0, Result(INCONCLUSIVE, 0.0, Phase.CONNECT, "Too many open files (EMFILE)", "EMFILE"), URL),
     ]
     return monitor
 

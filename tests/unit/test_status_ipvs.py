@@ -12,7 +12,7 @@ from pybal.core.model import IPProtocol, Service
 from pybal.ipvs import fingerprint
 from pybal.ipvs.audit import Drift, Findings, Sight
 from pybal.ipvs.goal import Intent
-from pybal.ipvs.model import Command, Entry, Key, Op, ServiceKey, Tunnel, entry, key_of
+from pybal.ipvs.model import Command, Key, Op, ServiceKey, TableEntry, Tunnel, entry, key_of
 from pybal.status import ipvs
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr", monitors=("ProxyFetch",))
@@ -24,7 +24,7 @@ FOREIGN = Key(17, IPv4Address("10.9.9.9"), 53)
 of_web, of_wanted, of_extra = "c1fcae4be8f0", "1bf7965c6cc9", "4e2a292c5239"
 
 
-def findings(held: Entry | None = WANTED, *drift: Op, foreign: tuple[ServiceKey, ...] = ()) -> Findings:
+def findings(held: TableEntry | None = WANTED, *drift: Op, foreign: tuple[ServiceKey, ...] = ()) -> Findings:
     return Findings(
         interval=15.0,
         repairs=True,
@@ -110,12 +110,12 @@ def test_equal_tables_have_equal_fingerprints_in_whatever_order_they_were_made()
         entry(replace(WEB, scheduler_flags=("flag-1",)), {A: 10}),
         entry(replace(WEB, tunneling=True), {A: 10}),
         entry(replace(WEB, one_packet=True), {A: 10}),
-        Entry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], upper=7)}),
-        Entry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], upper=7, lower=3)}),
-        Entry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], tunnel=Tunnel(flags=4))}),
+        TableEntry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], upper=7)}),
+        TableEntry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], upper=7, lower=3)}),
+        TableEntry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], tunnel=Tunnel(flags=4))}),
     ],
 )
-def test_every_difference_of_the_table_shows_in_the_fingerprint(changed: Entry) -> None:
+def test_every_difference_of_the_table_shows_in_the_fingerprint(changed: TableEntry) -> None:
     assert fingerprint.of_entry(changed) != of_wanted
 
 

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import provider
 
 from pybal.status.listener import HEAD, IDLE, TAKEN, StatusFactory
-from pybal.status.routes import Answer, Status
+from pybal.status.routes import RouteResponse, Routes
 from tests.harness.snapshots import status
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)
@@ -57,15 +57,15 @@ class Client:
 class Odd:
     """A Status whose answer is given."""
 
-    given: Answer | Exception
+    given: RouteResponse | Exception
 
-    def answer(self, _path: bytes, *, as_json: bool) -> Answer:
+    def answer(self, _path: bytes, *, as_json: bool) -> RouteResponse:
         if isinstance(self.given, Exception):
             raise self.given
         return self.given
 
 
-def factory(clock: Clock, shown: Status | Odd | None = None, **options: Any) -> StatusFactory:
+def factory(clock: Clock, shown: Routes | Odd | None = None, **options: Any) -> StatusFactory:
     return StatusFactory(shown or status(clock), clock, **options)  # type: ignore[arg-type]  # Odd is a fake of it
 
 
@@ -323,13 +323,13 @@ def test_a_view_that_fails_is_a_traceback_and_a_500_and_the_connection_goes_on(
     assert code(response) == 500
     assert b"bug" not in response
     assert failures == [odd.given]
-    odd.given = Answer(b"fine")
+    odd.given = RouteResponse(b"fine")
     assert client.get().endswith(b"fine")
     client.hang_up()
 
 
 def test_an_empty_piece_does_not_end_the_answer(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(Answer(iter([b"", b"one", b"", b"two"])))))
+    client = Client(factory(clock, Odd(RouteResponse(iter([b"", b"one", b"", b"two"])))))
     assert client.get() == b""
     clock.advance(0)
     assert client.received().endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
@@ -337,7 +337,7 @@ def test_an_empty_piece_does_not_end_the_answer(clock: Clock) -> None:
 
 
 def test_pieces_wait_for_a_client_that_does_not_take_them(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(Answer(iter([b"one", b"two"])))))
+    client = Client(factory(clock, Odd(RouteResponse(iter([b"one", b"two"])))))
     client.get()
     client.protocol.pauseProducing()
     clock.pump([0, 0])
@@ -349,7 +349,7 @@ def test_pieces_wait_for_a_client_that_does_not_take_them(clock: Clock) -> None:
 
 
 def test_a_client_that_never_takes_its_answer_is_closed(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(Answer(iter([b"one"])))))
+    client = Client(factory(clock, Odd(RouteResponse(iter([b"one"])))))
     client.get()
     client.protocol.pauseProducing()
     clock.advance(TAKEN)
@@ -362,7 +362,7 @@ def test_an_answer_that_breaks_off_does_not_look_complete(clock: Clock, failures
         yield b"one"
         raise LookupError
 
-    client = Client(factory(clock, Odd(Answer(pieces()))))
+    client = Client(factory(clock, Odd(RouteResponse(pieces()))))
     client.get()
     clock.pump([0, 0])
     assert client.received().endswith(b"3\r\none\r\n")
@@ -372,7 +372,7 @@ def test_an_answer_that_breaks_off_does_not_look_complete(clock: Clock, failures
 
 
 def test_a_client_gone_in_the_middle_leaves_nothing_behind(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(Answer(iter([b"one", b"two"])))))
+    client = Client(factory(clock, Odd(RouteResponse(iter([b"one", b"two"])))))
     client.get()
     client.hang_up()
     assert clock.getDelayedCalls() == []

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from pybal.config.settings import Settings
-from pybal.core.decision import Clocks
 from pybal.reload.plan import Outcome
+from pybal.runtime.clocks import Clocks
 from pybal.status import reload
 from pybal.status.reload import Configuration, plan_json, plan_text
 from tests.harness.fake_services import FETCH, IDLE, ONE, World, web

@@ -11,12 +11,12 @@ from twisted.internet.task import Clock
 
 from pybal.checks.result import PASSED, Result
 from pybal.core.decision import Decision
-from pybal.monitors.base import Past
-from pybal.status.routes import Answer, Status
+from pybal.monitors.base import PastResult
+from pybal.status.routes import RouteResponse, Routes
 from tests.harness.snapshots import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
 
 
-def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer:
+def ask(path: str, as_json: bool = False, shown: Routes | None = None) -> RouteResponse:
     return (shown or status(Clock())).answer(path.encode(), as_json=as_json)
 
 
@@ -36,7 +36,7 @@ def ask(path: str, as_json: bool = False, shown: Status | None = None) -> Answer
     ],
 )
 def test_text_is_the_default(path: str, body: bytes) -> None:
-    assert ask(path) == Answer(body, b"text/plain", 200)
+    assert ask(path) == RouteResponse(body, b"text/plain", 200)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_text_is_the_default(path: str, body: bytes) -> None:
     ],
 )
 def test_json_when_asked_for(path: str, body: bytes) -> None:
-    assert ask(path, as_json=True) == Answer(body, b"application/json", 200)
+    assert ask(path, as_json=True) == RouteResponse(body, b"application/json", 200)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,10 @@ def test_json_when_asked_for(path: str, body: bytes) -> None:
     ],
 )
 def test_anything_else_is_404(path: str) -> None:
-    assert ask(path) == Answer(b"The desired url was not found", b"text/plain", 404)
-    assert ask(path, as_json=True) == Answer(b'{"error": "The desired url was not found"}', b"application/json", 404)
+    assert ask(path) == RouteResponse(b"The desired url was not found", b"text/plain", 404)
+    assert ask(path, as_json=True) == RouteResponse(
+        b'{"error": "The desired url was not found"}', b"application/json", 404
+    )
 
 
 def test_names_are_url_decoded_after_the_path_is_split() -> None:
@@ -80,7 +82,7 @@ def test_a_name_that_is_not_utf8_does_not_take_the_others_with_it() -> None:
     assert ask("/page/pools/web", shown=shown).code == 200
 
 
-def body(answer: Answer) -> bytes:
+def body(answer: RouteResponse) -> bytes:
     return answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
 
 
@@ -102,7 +104,7 @@ def test_the_past_of_a_server_and_of_a_pool_is_told_with_the_time_on_the_wall() 
     clock = Clock()
     clock.advance(107)
     monitor = CountingMonitor("ProxyFetch", up=True)
-    monitor.past = [Past(105.0, Result(PASSED, 0.5))]
+    monitor.past = [PastResult(105.0, Result(PASSED, 0.5))]
     decisions = [Decision.of(95.5, "depooled", ["c"], "serving 2 of 3, floor 2, 0 forced")]
     shown = status(clock, monitors=[("web", "a", monitor)], decisions=decisions)
     told = json.loads(body(ask("/v1/pools/web/a/history", as_json=True, shown=shown)))

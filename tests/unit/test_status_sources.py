@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
-from pybal.core.decision import Clocks
 from pybal.core.model import Member
+from pybal.runtime.clocks import Clocks
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 from pybal.status import sources
 from tests.unit.test_sources_pool_source import Played
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def told() -> tuple[Played, GuardedSource, Clocks]:
+def told() -> tuple[Played, PoolSource, Clocks]:
     clock = Clock()
     played = Played()
-    source = GuardedSource(played, SourceSettings("etcd://u:secret@h/p"), None, clock=clock, wall=lambda: NOON)
+    source = PoolSource(played, SourceSettings("etcd://u:secret@h/p"), None, clock=clock, wall=lambda: NOON)
     source.start(lambda _: None, lambda _: None)
     clock.advance(10)
     played.listed((Member("a"),))
@@ -43,7 +43,7 @@ def test_a_line_tells_what_is_wrong() -> None:
 
 
 def test_a_source_that_has_said_nothing_has_no_times() -> None:
-    source = GuardedSource(Played(), SourceSettings("file:///p"), None, clock=Clock(), wall=lambda: NOON)
+    source = PoolSource(Played(), SourceSettings("file:///p"), None, clock=Clock(), wall=lambda: NOON)
     clocks = Clocks(0.0, NOON)
     assert sources.sources_text([("web", source)], clocks) == "web: file:///p: not good yet, no list yet\n"
     assert sources.sources_json([("web", source)], clocks) == {

@@ -1,1 +1,1 @@
-"""pybal bgp exabgp."""
+"""ExaBGP as a child process: its configuration, its relay, its events."""

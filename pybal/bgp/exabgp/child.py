@@ -37,7 +37,7 @@ class Readers(Protocol):
 
 
 @implementer(IReadDescriptor)
-class _Reader:
+class _DescriptorReader:
     """A descriptor of which the reactor says when it can be read."""
 
     def __init__(self, fileno: int, ready: Callable[[], None]) -> None:
@@ -92,8 +92,8 @@ class Child:
         assert self._process.stdout is not None  # noqa: S101  # it is a PIPE
         self._pipe = self._process.stdout
         os.set_blocking(self._pipe.fileno(), False)
-        self._output = _Reader(self._pipe.fileno(), self._hear)
-        self._end = _Reader(os.pidfd_open(self.pid), self._reap)
+        self._output = _DescriptorReader(self._pipe.fileno(), self._hear)
+        self._end = _DescriptorReader(os.pidfd_open(self.pid), self._reap)
         reactor.addReader(self._output)
         reactor.addReader(self._end)
 

@@ -49,7 +49,7 @@ _REMARKS = ("environment file missing", "generate it using")
 _HERE = Path(__file__).parent
 
 
-class Process(Protocol):
+class ChildProcess(Protocol):
     """What is needed of a child."""
 
     pid: int
@@ -57,7 +57,7 @@ class Process(Protocol):
     def kill(self) -> None: ...
 
 
-class Client(Protocol):
+class ExaBGPOwner(Protocol):
     """Who has an ExaBGP run."""
 
     def configuration(self) -> tuple[str, Mapping[str, str]]:
@@ -89,13 +89,13 @@ class ExaBGP:
 
     def __init__(
         self,
-        client: Client,
+        client: ExaBGPOwner,
         *,
         reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         directory: Path,
         random: Random,
         python: str,
-        spawn: Callable[..., Process] = Child,
+        spawn: Callable[..., ChildProcess] = Child,
     ) -> None:
         self.restarts = 0
         self.reason = "not started"
@@ -112,7 +112,7 @@ class ExaBGP:
         self._socket = directory / "exabgp.sock"
         self._file = directory / "exabgp.conf"
         self._port: Any = None
-        self._child: Process | None = None
+        self._child: ChildProcess | None = None
         self._link: Link | None = None
         self._cause = ""
         self._said: deque[str] = deque(maxlen=_KEPT_LINES)

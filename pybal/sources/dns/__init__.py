@@ -1,1 +1,1 @@
-"""pybal sources dns."""
+"""SRV records as members of a pool."""

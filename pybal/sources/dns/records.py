@@ -21,7 +21,7 @@ from pybal.sources.formats.text import Listing, summary
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SRVRecord:
     """One record; the target is without its last dot, so empty for ``.``."""
 
     priority: int
@@ -30,7 +30,7 @@ class Record:
     target: str
 
 
-def listing(records: Sequence[Record], port: int, last: Sequence[Member] | None) -> Listing:
+def listing(records: Sequence[SRVRecord], port: int, last: Sequence[Member] | None) -> Listing:
     """Return the members by host, and what is wrong; ``port`` is the service's, 0 if it is not known.
 
     A record of another port counts, and is a problem, unless there is one of the service's for the same host. A record of
@@ -43,7 +43,7 @@ def listing(records: Sequence[Record], port: int, last: Sequence[Member] | None)
     known = {member.host: member for member in last or ()}
     targets = [record for record in records if record.target]
     lowest = min((record.priority for record in targets), default=0)
-    hosts: dict[str, list[Record]] = {}
+    hosts: dict[str, list[SRVRecord]] = {}
     for record in targets:
         if record.priority == lowest:
             hosts.setdefault(record.target.lower(), []).append(record)
@@ -64,21 +64,21 @@ def listing(records: Sequence[Record], port: int, last: Sequence[Member] | None)
     return Listing(tuple(members.values()), tuple(problems))
 
 
-def _of_port(records: Sequence[Record], port: int) -> Sequence[Record]:
+def _of_port(records: Sequence[SRVRecord], port: int) -> Sequence[SRVRecord]:
     """Return those of the service's port, or else those of the lowest."""
     ports = {record.port for record in records}
     wanted = port if port in ports else min(ports)
     return [record for record in records if record.port == wanted]
 
 
-def _member(host: str, records: Iterable[Record]) -> Member:
+def _member(host: str, records: Iterable[SRVRecord]) -> Member:
     weights = sorted({record.weight for record in records})
     if len(weights) > 1:
         raise Refused(f"host {host} has weights {' and '.join(map(str, weights))}, wanted one")
     return member(Entry("", host, {"weight": max(weights[0], 1)}, ""), ())
 
 
-def _doubts(host: str, records: Sequence[Record], port: int) -> Iterable[str]:
+def _doubts(host: str, records: Sequence[SRVRecord], port: int) -> Iterable[str]:
     found = records[0].port
     if port and found not in (0, port):
         yield f"host {host} has port {found}, wanted {port}: servers are reached at the port of the service"

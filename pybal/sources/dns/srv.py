@@ -17,8 +17,8 @@ from pybal.core.model import Member
 from pybal.resolve.servers import NameServers, Unanswered
 from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.dns.records import Record, listing
-from pybal.sources.feed import Told
+from pybal.sources.dns.records import SRVRecord, listing
+from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
 
 #: However short or long their time to live, records are asked for again after so many seconds; and at least twice
@@ -51,7 +51,7 @@ class SRVSource:
         port: int = 53,
     ) -> None:
         name = settings.url.partition("://")[2].rstrip("/").removesuffix(".")
-        self._told = Told(settings.url, reactor)
+        self._told = Feed(settings.url, reactor)
         self._query = dns.Query(name.lower().encode("ascii"), dns.SRV)
         self._port = settings.port
         self._longest = min(LONGEST_LIFE, settings.max_age / 2)
@@ -124,5 +124,5 @@ class SRVSource:
             self._call = self._reactor.callLater(pause, self._begin)
 
 
-def _record(payload: Any) -> Record:  # noqa: ANN401  # twisted.names has no types for these
-    return Record(payload.priority, payload.weight, payload.port, payload.target.name.decode("latin-1"))
+def _record(payload: Any) -> SRVRecord:  # noqa: ANN401  # twisted.names has no types for these
+    return SRVRecord(payload.priority, payload.weight, payload.port, payload.target.name.decode("latin-1"))

@@ -27,7 +27,7 @@ LARGEST = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class BlockingResponse:
     """An HTTP response that is all there, with what python-etcd wants of one."""
 
     status: int
@@ -67,7 +67,7 @@ class Turn:
             self._lock.acquire()
 
 
-class Connection:
+class BlockingConnection:
     """A connection to ``endpoint`` at one of its ``addresses``, made when it is needed, over TLS if ``tls`` makes a context.
 
     Each request has the ``headers``, and is made by who holds the ``turn``. ``status`` is that of the last answer, 0 while
@@ -105,7 +105,7 @@ class Connection:
         fields: Mapping[str, Any] | None = None,
         headers: Mapping[str, str],
         **_: object,
-    ) -> Answer:
+    ) -> BlockingResponse:
         """Return the whole answer, which must be there in ``timeout`` seconds; redirects are not followed.
 
         Raises OSError, TimeoutError among others, HTTPException, or what ``tls`` raises. The connection is closed then.
@@ -123,7 +123,7 @@ class Connection:
             raise
         if self._http.sock is not timed:
             self.clear()
-        return Answer(response.status, response.headers, data)
+        return BlockingResponse(response.status, response.headers, data)
 
     def clear(self) -> None:
         """Close the connection; the next request makes another one."""
@@ -196,7 +196,7 @@ class _Timed:
             return sock.recv_into(buffer)
 
     def makefile(self, mode: str) -> io.BufferedReader:  # noqa: ARG002  # http.client says how, and it is always "rb"
-        return io.BufferedReader(_Stream(self))
+        return io.BufferedReader(_ResponseStream(self))
 
     def close(self) -> None:
         """Do nothing: http.client closes it before the answer is read, if it is the last one over a connection."""
@@ -206,7 +206,7 @@ class _Timed:
         return self._socket
 
 
-class _Stream(io.RawIOBase):
+class _ResponseStream(io.RawIOBase):
     """What can be read from it, for a buffer. To close it leaves the connection open for the next request."""
 
     def __init__(self, timed: _Timed) -> None:

@@ -27,11 +27,11 @@ from pybal.resolve import LookupFailed, dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.etcd.blocking import Connection, Turn
+from pybal.sources.etcd.blocking import BlockingConnection, Turn
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.v2watch import Heard, Times, Watch
-from pybal.sources.feed import Told
+from pybal.sources.feed import Feed
 
 #: The first reads of many sources are spread over so many seconds.
 SPREAD = 1.0
@@ -72,7 +72,7 @@ class Etcd2Source:
         self._times = times
         self._endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
         self._addresses: dict[str, Sequence[str]] = {}
-        self._told = Told(masked(settings.url), reactor)
+        self._told = Feed(masked(settings.url), reactor)
         self._values = Values(self._path)
         self._failures: dict[str, SourceError] = {}
         self._call: IDelayedCall | None = None
@@ -157,7 +157,7 @@ class Etcd2Source:
             inbox.append(message)
             self._reactor.callFromThread(self._take, watch, str(endpoint), inbox)
 
-        connection = Connection(endpoint, addresses, tls, dict(headers), _TURN)
+        connection = BlockingConnection(endpoint, addresses, tls, dict(headers), _TURN)
         watch = self._watch = Watch(connection, self._path, self._times, tell)
         threading.Thread(target=watch.run, name=THREAD, daemon=True).start()
 

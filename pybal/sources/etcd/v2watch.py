@@ -18,9 +18,9 @@ from typing import Any
 import etcd
 
 from pybal.checks.tls import reason_of
-from pybal.config.errors import printable
+from pybal.core.text import printable
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.blocking import Connection
+from pybal.sources.etcd.blocking import BlockingConnection
 
 SET = frozenset(("set", "create", "update", "compareAndSwap"))
 GONE = frozenset(("delete", "expire", "compareAndDelete"))
@@ -83,7 +83,7 @@ class Watch:
     """
 
     def __init__(
-        self, connection: Connection, path: str, times: Times, tell: Callable[[Heard | SourceError], None]
+        self, connection: BlockingConnection, path: str, times: Times, tell: Callable[[Heard | SourceError], None]
     ) -> None:
         self._connection = connection
         self._client = etcd.Client()

@@ -27,9 +27,9 @@ from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
-from pybal.sources.etcd.v3watch import Following
+from pybal.sources.etcd.v3watch import KeyWatcher
 from pybal.sources.etcd.v3wire import Keys, Reading, values
-from pybal.sources.feed import Told
+from pybal.sources.feed import Feed
 
 #: The first reads of many sources are spread over so many seconds.
 SPREAD = 1.0
@@ -66,7 +66,7 @@ class Etcd3Source:
             reactor=reactor,
             lookup=lookup or dns_lookup(reactor),
         )
-        self._told = Told(masked(settings.url), reactor)
+        self._told = Feed(masked(settings.url), reactor)
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
         self._keys: Keys = {}
@@ -134,7 +134,7 @@ class Etcd3Source:
     async def _follow_at(self, endpoint: Endpoint) -> None:
         """Follow a member until it is lost, and raise why."""
         gateway = self._gateway(endpoint)
-        following: Following | None = None
+        following: KeyWatcher | None = None
         try:
             found = await gateway.read(self._prefix)
             if self._found and not found.follows(self._found):
@@ -143,7 +143,7 @@ class Etcd3Source:
                 )
             self._found = found
             self._heard(found.keys)
-            following = Following(
+            following = KeyWatcher(
                 gateway,
                 self._prefix,
                 found,

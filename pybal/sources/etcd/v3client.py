@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pybal.config.settings import AccessSettings
-from pybal.http.client import Client, Request
-from pybal.http.connection import Answer, Listener
+from pybal.http.client import HTTPClient, HTTPRequest
+from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup
 from pybal.runtime.lines import Lines
@@ -49,7 +49,9 @@ class Gateway:
     ) -> None:
         self._access = access
         self._token = token
-        self._client = Client(endpoint.host, endpoint.port, trust=trust, reactor=reactor, lookup=lookup, limit=LARGEST)
+        self._client = HTTPClient(
+            endpoint.host, endpoint.port, trust=trust, reactor=reactor, lookup=lookup, limit=LARGEST
+        )
 
     async def read(self, prefix: bytes, since: int = 0, within: float = TIMEOUT) -> Reading:
         """Return all keys with a prefix; with ``since`` without values, and only those written at it or later."""
@@ -77,7 +79,7 @@ class Gateway:
                 heard(v3wire.watched(line))
 
         request = self._request("/v3/watch", v3wire.watch_request(prefix, start), {"Grpc-Metadata-hasleader": "true"})
-        _checked(await self._client.follow(request, Listener(take, lost), TIMEOUT))
+        _checked(await self._client.follow(request, BodyListener(take, lost), TIMEOUT))
 
     def close(self) -> None:
         """End everything."""
@@ -91,12 +93,12 @@ class Gateway:
     async def _ask(self, path: str, body: bytes, within: float) -> bytes:
         return _checked(await self._client.ask(self._request(path, body, {}), within)).body
 
-    def _request(self, path: str, body: bytes, fields: dict[str, str]) -> Request:
+    def _request(self, path: str, body: bytes, fields: dict[str, str]) -> HTTPRequest:
         named = {"Authorization": self._token.text} if self._token.text else {}
-        return Request(path, {"Content-Type": "application/json", **fields, **named}, "POST", body)
+        return HTTPRequest(path, {"Content-Type": "application/json", **fields, **named}, "POST", body)
 
 
-def _checked(answer: Answer) -> Answer:
+def _checked(answer: FullResponse) -> FullResponse:
     if answer.status != _OK:
         raise v3wire.refused(answer.status, answer.body)
     return answer

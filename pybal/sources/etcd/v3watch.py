@@ -31,7 +31,7 @@ LAG = 1.0
 FULL = 300.0
 
 
-class Following:
+class KeyWatcher:
     """Follows all keys with ``prefix`` from what was ``found`` on, until the member is lost.
 
     ``heard`` is told what the keys are whenever that has changed, ``good`` whenever a probe has found that this is all there

@@ -1,1 +1,1 @@
-"""pybal sources formats."""
+"""Formats of server lists: lines, JSON and YAML. Pure."""

@@ -1,1 +1,1 @@
-"""pybal sources kubernetes."""
+"""The nodes of a Kubernetes cluster as members of a pool."""

@@ -26,15 +26,15 @@ from twisted.python.failure import Failure
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
-from pybal.http.client import Client, Request
-from pybal.http.connection import Answer, Listener
+from pybal.http.client import HTTPClient, HTTPRequest
+from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.lines import Lines
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import secret
-from pybal.sources.feed import Told
+from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Expired, Nodes, Page
@@ -89,7 +89,7 @@ class KubernetesSource:
     ) -> None:
         parts = urlsplit(settings.url)
         self.differences = 0
-        self._told = Told(masked(settings.url), reactor)
+        self._told = Feed(masked(settings.url), reactor)
         # At the end of each watch the source is known to be good, which must not be an alert in between.
         self._longest = min(WATCH, max(settings.max_age / 2, 2 * SHORTEST))
         self._token_file = settings.access.token_file
@@ -97,7 +97,7 @@ class KubernetesSource:
         self._selector = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self._reactor = reactor
         self._random = random
-        self._client = Client(
+        self._client = HTTPClient(
             parts.hostname or "",
             parts.port or _PORT,
             trust=Trust(settings.access),
@@ -214,7 +214,7 @@ class KubernetesSource:
         request = self._request(
             watch="1", allowWatchBookmarks="true", timeoutSeconds=lasting, resourceVersion=self._version
         )
-        answer = await self._wait(lambda: self._client.follow(request, Listener(heard, ended.callback)))
+        answer = await self._wait(lambda: self._client.follow(request, BodyListener(heard, ended.callback)))
         if answer.status != _OK:
             raise self._refused(answer)
         why = await self._wait(lambda: ended.addTimeout(lasting + GRACE, self._reactor, lambda *_: None))
@@ -242,13 +242,13 @@ class KubernetesSource:
             raise self._refused(answer)
         return wire.page(answer.body)
 
-    def _request(self, **query: str | int) -> Request:
+    def _request(self, **query: str | int) -> HTTPRequest:
         if self._token_file:
             self._token = secret("token-file", self._token_file)
         fields = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
-        return Request(f"{_PATH}?{urlencode({**self._selector, **query})}", fields)
+        return HTTPRequest(f"{_PATH}?{urlencode({**self._selector, **query})}", fields)
 
-    def _refused(self, answer: Answer) -> SourceError:
+    def _refused(self, answer: FullResponse) -> SourceError:
         error = wire.refused(answer.status, answer.body)
         if error.trouble is not Trouble.DENIED:
             return error

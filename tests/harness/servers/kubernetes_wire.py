@@ -18,7 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.resolve import Answer, LookupFailed
+from pybal.resolve import LookupFailed, LookupResult
 from tests.harness.certificates import Authority
 
 Document = dict[str, Any]
@@ -146,8 +146,8 @@ def certified(host: str = "api.example") -> tuple[Path, Path]:
     return authority, certificate
 
 
-async def lookup(name: str, family: int) -> Answer:
+async def lookup(name: str, family: int) -> LookupResult:
     """Know the address of api.example, and of no other."""
     if name != "api.example" or family != 4:  # IPv4
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
-    return Answer((ip_address("127.0.0.1"),), 60)
+    return LookupResult((ip_address("127.0.0.1"),), 60)

@@ -16,7 +16,7 @@ from pybal.core.model import Member
 from pybal.resolve.servers import TIMEOUT
 from pybal.sources.base import Source
 from pybal.sources.dns.srv import LAST_RETRY, SRVSource
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 from tests.harness.fake_dns_server import NameServer, answer
 from tests.harness.stepped_reactor import SteppedReactor
 
@@ -44,7 +44,7 @@ class SRV:
             resolv_conf=str(self._resolv_conf),
             port=self._server.port,
         )
-        return GuardedSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._say([(m.host, m.weight) for m in members] or [("", 0)])

@@ -18,7 +18,7 @@ from pybal.core.model import Member
 from pybal.sources.base import Source
 from pybal.sources.etcd.v2 import THREAD, Etcd2Source
 from pybal.sources.etcd.v2watch import Times
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 from tests.harness.servers.etcd import etcd
 from tests.harness.servers.process import PATIENCE
 from tests.harness.servers.relay import Relay
@@ -44,7 +44,7 @@ class Etcd2:
         settings = SourceSettings(url, AccessSettings(tls=False), allow_empty=allow_empty)
         times = Times(poll=0.05)
         self._inner = Etcd2Source(settings, reactor=self.clock, random=Random(1), times=times)
-        return GuardedSource(self._inner, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(self._inner, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._put({m.host: {"weight": m.weight, "pooled": "yes" if m.enabled else "no"} for m in members})

@@ -14,7 +14,7 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.http.client import TIMEOUT
 from pybal.sources.http import LONGEST_PAUSE, HTTPSource
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import SteppedReactor
@@ -36,10 +36,10 @@ class HTTP:
     def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(members)
 
-    def source(self, *, allow_empty: bool) -> GuardedSource:
+    def source(self, *, allow_empty: bool) -> PoolSource:
         settings = SourceSettings(f"http://127.0.0.1:{self._port}/pool", allow_empty=allow_empty)
         source = self._source = HTTPSource(settings, reactor=self.clock, random=Random(1))
-        return GuardedSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._put("".join(f"{self._fields(member)}\n" for member in members))

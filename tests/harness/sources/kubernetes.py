@@ -12,7 +12,7 @@ from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.kubernetes import source as kubernetes
 from pybal.sources.kubernetes.source import LAST_RETRY, KubernetesSource
-from pybal.sources.pool_source import GuardedSource
+from pybal.sources.pool_source import PoolSource
 from tests.harness.servers.kubernetes import TOKEN, APIServer, node
 from tests.harness.servers.kubernetes_wire import Asked, Connection, certified, lookup
 from tests.harness.stepped_reactor import SteppedReactor
@@ -48,11 +48,11 @@ class Kubernetes:
     def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted((Member(m.host, 1, m.enabled) for m in members), key=lambda member: member.host))
 
-    def source(self, *, allow_empty: bool) -> GuardedSource:
+    def source(self, *, allow_empty: bool) -> PoolSource:
         url = f"k8s://{TOKEN}@api.example:{self._server.port}"
         settings = SourceSettings(url, self._access, allow_empty=allow_empty)
         source = KubernetesSource(settings, reactor=self.clock, random=Random(1), lookup=lookup)
-        return GuardedSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._be_honest()
