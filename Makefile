@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXABGP42 := .venv-exabgp42
-# Tests wait more than they compute; the one that waits longest is the guest.
+# Tests mostly wait; the guest suite takes longest.
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
@@ -21,7 +21,7 @@ $(EXABGP42)/.installed: tests/install
 	PYTHON=$(PYTHON) tests/install exabgp $(EXABGP42) 4.2.21
 	touch $@
 
-# As root: installs the Debian packages that the suites want; else says what is missing and what is skipped.
+# As root: install the Debian packages that the suites need; otherwise list the missing packages and skipped suites.
 packages:
 	tests/install packages
 

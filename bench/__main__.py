@@ -1,4 +1,7 @@
-"""Run benchmarks: all of them (``make bench``), or ``python -m bench PART [OPTION …]``. The soak runs by name only."""
+"""Run all benchmarks, or ``python -m bench PART [OPTION …]``.
+
+The soak test runs only when named.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,6 @@ PARTS: dict[str, Callable[[Sequence[str]], None]] = {
 if __name__ == "__main__":
     part, *options = sys.argv[1:] or [""]
     if part and part not in PARTS:
-        sys.exit(f"no such benchmark: {part}; there are {', '.join(PARTS)}")
+        sys.exit(f"unknown benchmark: {part}; choose one of {', '.join(PARTS)}")
     for name in (part,) if part else ("checks", "detection", "scale"):
         PARTS[name](options)

@@ -1,7 +1,7 @@
-"""From the crash of a server to its destination gone: PyBal's held connection beside HAProxy's defaults.
+"""Time from a server's crash to the removal of its destination, beside HAProxy's defaults.
 
-Each server is a process that is killed. PyBal runs as it would in production but for the table, which is in memory; HAProxy
-checks the same servers at the same time by ``option httpchk`` with its default interval and tells of the loss in its log.
+Each server is a process that is killed. PyBal runs as in production, but with a table in memory; HAProxy checks the same servers
+at the same time with ``option httpchk`` and its default interval, and logs each loss.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ SERVERS = 100
 KILLED = 20
 PORT = 18080
 PAUSE = 0.4  # seconds between two crashes
-TARGET = 100  # times sooner than HAProxy's defaults
+TARGET = 100  # times faster than HAProxy's defaults
 
 
 class Recorder(MemoryBackend):
-    """Notes when each destination leaves."""
+    """A table in memory that records when each destination is deleted."""
 
     def __init__(self) -> None:
         super().__init__(loopback=True)
@@ -68,7 +68,7 @@ def serve(host: str) -> int:
                     connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
                     connection.close()
             except TimeoutError:
-                held.append(connection)  # an idle connection: keep it
+                held.append(connection)  # an idle connection: keep it open
             except OSError:
                 connection.close()
 
@@ -111,7 +111,7 @@ def main() -> None:
     for what, seconds in took.items():
         report(what, seconds)
     mine, haproxys = (statistics.median(seconds) for seconds in took.values())
-    print(f"  sooner than HAProxy by a factor of {haproxys / mine:.0f} (target {TARGET})")
+    print(f"  faster than HAProxy by a factor of {haproxys / mine:.0f} (target {TARGET})")
 
 
 def report(what: str, seconds: list[float]) -> None:

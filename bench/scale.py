@@ -1,7 +1,7 @@
-"""The daemon at the scale of the largest public deployment: 116 services, 11,000 servers, each with a held connection.
+"""The daemon with 116 services and 11,000 servers, each with a held connection.
 
-All servers are addresses of the loopback network, answered by one nginx; the table is in memory. Values are printed beside
-their targets.
+This is the scale of the largest public deployment. All servers are loopback addresses served by one nginx; the table is in memory.
+Values are printed beside their targets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 SERVICES = 116
 SERVERS = 95  # to a service
-FETCHED = 8  # services that are also fetched from, so that there are 11,780 monitors in all
+FETCHED = 8  # services with ProxyFetch as well: 11,780 monitors in total
 PORT = 18081
 ENDPOINT = "http://127.0.0.1:19090"
 STEADY = 60.0  # seconds
@@ -60,7 +60,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def daemon(directory: Path) -> Iterator[int]:
-    """Run servers and daemon; print how long it took until all was up, and yield the daemon's process id."""
+    """Run servers and daemon; print the time until all servers are up; yield the daemon's process id."""
     directory.chmod(0o755)
     configure(directory)
     nginx = process("/usr/sbin/nginx", "-p", str(directory), "-c", f"{directory}/nginx.conf")
@@ -125,7 +125,7 @@ def ask(path: str) -> str:
 
 
 def cpu(pid: int) -> float:
-    """Return the seconds of CPU that a process has used."""
+    """Return the CPU seconds of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -1,7 +1,7 @@
-"""The daemon at scale for a while: does anything grow, is anything late? ``python -m bench.soak [MINUTES]``.
+"""A soak test of memory growth and lateness: ``python -m bench.soak [MINUTES]``.
 
-It is that of :mod:`bench.scale`: 11,780 monitors, held connections and fetches every 10 s. Meanwhile it is scraped twice
-every 15 seconds, and each time another pool file is touched. A line is printed for every minute, a verdict at the end.
+The daemon is that of :mod:`bench.scale`: 11,780 monitors, held connections and requests every 10 s. Every 15 seconds it is scraped
+twice and a pool file is touched. The test prints a line per minute and a verdict at the end.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LATE = 'pybal_loop_wakes_total{late_below="'
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    """What there was at the end of a minute (memory in MB), and what happened in it. ``late`` is p99, in seconds."""
+    """Figures of one minute: memory in MB at its end, rates within it, ``late`` as p99 in seconds."""
 
     resident: float
     heap: float
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def minute(pid: int, directory: Path, number: int) -> Minute:
-    """Let a minute pass, with all that happens in it."""
+    """Run one minute of the soak test and return its figures."""
     before, cpu, began = metrics(), scale.cpu(pid), time.monotonic()
     scrapes = []
     for quarter in range(4):
@@ -91,7 +91,7 @@ def metrics() -> dict[str, float]:
 
 
 def quantile(wakes: Mapping[str, float], share: float) -> float:
-    """Return by how many seconds the loop was late at most in a share of all cases: between two bounds, a straight line."""
+    """Return a quantile of the loop's lateness in seconds, interpolated linearly between two bounds."""
     bounds = sorted((float(series.removeprefix(_LATE).removesuffix('"}')), count) for series, count in wakes.items())
     left, low = share * sum(wakes.values()), 0.0
     for bound, count in bounds:
@@ -102,13 +102,13 @@ def quantile(wakes: Mapping[str, float], share: float) -> float:
 
 
 def heap(pid: int) -> float:
-    """Return the resident memory of a process that is no file's, in MB."""
+    """Return the anonymous resident memory of a process, in MB."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("RssAnon:"))
 
 
 def judge(passed: Sequence[Minute]) -> None:
-    """Print the worst of all minutes beside the targets, and what memory did in the second half."""
+    """Print the worst minute beside the targets, and the growth of memory in the second half."""
     later = passed[len(passed) // 2 :]
     slope = statistics.linear_regression(range(len(later)), [one.heap for one in later]).slope if len(later) > 1 else 0
     growth = slope * (len(later) - 1) / later[0].heap
@@ -117,7 +117,7 @@ def judge(passed: Sequence[Minute]) -> None:
     verdict("lateness, p99 of the worst minute, ms", max(one.late for one in passed) * 1000, MOST_LATE * 1000)
     verdict(f"growth in the second half, % ({slope * 60:+.2f} MB an hour)", growth * 100, MOST_GROWTH * 100)
     descriptors = {one.descriptors for one in later}
-    verdict("descriptors, most less fewest in the second half", max(descriptors) - min(descriptors), 10)
+    verdict("descriptors, range in the second half", max(descriptors) - min(descriptors), 10)
 
 
 def verdict(what: str, value: float, target: float) -> None:

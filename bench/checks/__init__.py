@@ -1,1 +1,1 @@
-"""What a check costs: this engine beside its peers, on the same servers at the same rate in one run."""
+"""Cost of a check: this engine beside its peers, same servers, same rate, one run."""

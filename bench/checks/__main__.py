@@ -1,7 +1,7 @@
-"""Compares the cost of checks: in a network namespace of its own, and beside keepalived, which wants IPVS, in a guest.
+"""Compare the cost of checks with peers in a network namespace, and with keepalived in a guest.
 
 ``python -m bench.checks --only http --beside haproxy`` takes two minutes, everything twenty-five.
-What others do on the machine disturbs most in the guest: look at the range of the rounds before believing a ratio.
+Other load on the machine affects the guest most: look at the range of the rounds before trusting a ratio.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--beside", metavar="PEER,…", default=",".join(PEERS), help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and so all that was started ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds the context managers, which end all processes
     beside = options.beside.split(",")
     for name in beside:
         if not PEERS[name].path:
@@ -43,10 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def in_namespace(command: Sequence[str]) -> None:
-    """Run a command where no connections but its own are counted, and whose processes all end with it, however it ends."""
+    """Run a command in its own network and PID namespaces; no process survives it."""
     user = () if os.geteuid() == 0 else ("--map-root-user",)
     alone = ("--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-    script = 'ip link set lo up && "$@"'  # the shell stays and reaps what loses its parent
+    script = 'ip link set lo up && "$@"'  # the shell stays and reaps orphans
     subprocess.run(["unshare", *user, *alone, "sh", "-c", script, "sh", *command], cwd=ROOT, check=False)
 
 

@@ -1,4 +1,4 @@
-"""Clients of Twisted, called for every check, as a process: treq for HTTP and HTTPS, twisted.names for DNS.
+"""A process that checks with Twisted clients: treq for HTTP and HTTPS, twisted.names for DNS.
 
 ``python -m bench.checks.clients KIND SERVERS SECONDS PORT``
 """
@@ -28,17 +28,17 @@ from zope.interface import implementer
 from bench.checks.load import HOST, NAME, Load
 
 BATCHES = 100
-"""A second, at most, as the engine does."""
+"""Batches per second, at most; the same as the engine."""
 
 IN_FLIGHT = 512
-"""Checks at a time, at most, as the engine does: more than it can serve would all be late."""
+"""Concurrent checks, at most; the same as the engine. More would only be late."""
 
 Ask = Callable[[], Deferred[object]]
 
 
 @implementer(IPolicyForHTTPS, IOpenSSLClientConnectionCreator)
 class AnyCertificate:
-    """Verifies nothing, as all others here; one context for all connections."""
+    """A TLS policy that accepts any certificate, like all peers here; one context for all connections."""
 
     def __init__(self) -> None:
         self._context = SSL.Context(SSL.TLS_CLIENT_METHOD)
@@ -54,8 +54,8 @@ class AnyCertificate:
         return connection
 
 
-def fetching(load: Load, reactor: EPollReactor) -> Ask:
-    """Return a call that fetches from the next server."""
+def fetcher(load: Load, reactor: EPollReactor) -> Ask:
+    """Return a function that sends a request to the next server."""
     agent = Agent(reactor, AnyCertificate(), connectTimeout=5.0, pool=HTTPConnectionPool(reactor, persistent=False))
     client = HTTPClient(agent)
     urls = cycle([f"{load.kind}://{address}:{load.port}/check" for address in load.addresses])
@@ -69,8 +69,11 @@ def fetching(load: Load, reactor: EPollReactor) -> Ask:
     return lambda: Deferred.fromCoroutine(fetch())
 
 
-def asking(load: Load, reactor: EPollReactor) -> Ask:
-    """Return a call that asks the next server: each has its resolver, for one alone would ask once for many."""
+def resolver(load: Load, reactor: EPollReactor) -> Ask:
+    """Return a function that queries the next server.
+
+    Each server has its own resolver, because one resolver merges equal queries.
+    """
     resolvers = cycle([Resolver(servers=[(str(address), load.port)], reactor=reactor) for address in load.addresses])
     return lambda: next(resolvers).lookupAddress(NAME, (5,))
 
@@ -79,8 +82,8 @@ def main() -> None:
     load = Load.of(sys.argv[1:])
     reactor = EPollReactor()
     reactor.seconds = time.monotonic
-    installReactor(reactor)  # Twisted's TLS takes the clock of the one that is installed
-    ask = (asking if load.kind == "dns" else fetching)(load, reactor)
+    installReactor(reactor)  # Twisted's TLS uses the clock of the installed reactor
+    ask = (resolver if load.kind == "dns" else fetcher)(load, reactor)
     due, in_flight = 0.0, 0
     failures: set[str] = set()
 

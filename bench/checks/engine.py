@@ -1,4 +1,7 @@
-"""The engine and its monitors as a process that only checks: ``python -m bench.checks.engine KIND SERVERS SECONDS PORT``."""
+"""A process with only the engine and its monitors.
+
+``python -m bench.checks.engine KIND SERVERS SECONDS PORT``
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is checked how often: the same for all that are compared."""
+"""The load of a comparison: servers, interval and port, equal for all peers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 FIRST = IPv4Address("127.1.0.1")
 HOST = "bench.example"
 NAME = "www.test"
-"""What DNS servers are asked for."""
+"""The name in DNS queries."""
 
 KINDS = ("tcp", "http", "https", "dns")
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """So many ``servers``, on all of which ``port`` is served, each checked every ``interval`` seconds.
+    """``servers`` addresses that serve ``port``, each checked every ``interval`` seconds.
 
-    ``directory`` is for what a peer has to write.
+    ``directory`` holds the files of a peer.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Load:
 
     @property
     def arguments(self) -> list[str]:
-        """Everything but the directory, for a process of its own."""
+        """Command-line arguments for a process: everything except the directory."""
         return [self.kind, str(self.servers), str(self.interval), str(self.port)]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""What a process uses while it checks."""
+"""CPU time and memory of a process that runs checks."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bench.checks.servers import Count
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How many checks there were, what they took of ``cpu`` seconds, and bytes of ``memory`` held at the end.
+    """The number of checks, the CPU seconds they took, and the bytes of memory held at the end.
 
-    ``lag`` is by how many seconds the checks were late (p99), if the checker says so.
+    ``lag`` is the p99 lateness of the checks in seconds, if the checker prints it.
     """
 
     checks: int
@@ -40,7 +40,7 @@ class Use:
 
 
 def use(command: Sequence[str], count: Count, *, warm_up: float, measured: float) -> Use:
-    """Run a checker and return what it used in ``measured`` seconds after ``warm_up`` seconds."""
+    """Run a checker and return its use in ``measured`` seconds after ``warm_up`` seconds."""
     with tempfile.TemporaryFile() as output:
         with started(command, output) as pid:
             time.sleep(warm_up)
@@ -49,13 +49,13 @@ def use(command: Sequence[str], count: Count, *, warm_up: float, measured: float
             checks, used, seconds = count() - before, cpu(pid) - cpu_before, time.monotonic() - began
             held = memory(pid)
         output.seek(0)
-        said = output.read().split()
-    # A checker of ours says its lag in its last line.
-    return Use(checks, seconds, used, held, float(said[-1]) if said[-2:-1] == [b"lag"] else None)
+        words = output.read().split()
+    # Our own checkers print their lag in the last line.
+    return Use(checks, seconds, used, held, float(words[-1]) if words[-2:-1] == [b"lag"] else None)
 
 
 def median(uses: Sequence[Use]) -> Use:
-    """Return the one with the median cost."""
+    """Return the use with the median cost."""
     return sorted(uses, key=lambda one: one.micros)[len(uses) // 2]
 
 
@@ -67,7 +67,7 @@ def syscalls(command: Sequence[str], count: Count, directory: Path, *, warm_up: 
         tracing = ["strace", "-f", "-c", "-o", str(summary), "-p", str(pid)]
         with subprocess.Popen(tracing, stderr=subprocess.PIPE) as tracer:
             assert tracer.stderr is not None
-            tracer.stderr.readline()  # it says that it is attached
+            tracer.stderr.readline()  # strace prints that it is attached
             before = count()
             time.sleep(measured)
             checks = count() - before
@@ -78,7 +78,7 @@ def syscalls(command: Sequence[str], count: Count, directory: Path, *, warm_up: 
 
 @contextmanager
 def started(command: Sequence[str], output: IO[bytes] | int = subprocess.DEVNULL) -> Iterator[int]:
-    """Run a process for a while; yield its id."""
+    """Run a process and yield its id; end it afterwards."""
     process = subprocess.Popen(command, stdout=output)
     try:
         yield process.pid
@@ -103,7 +103,7 @@ def _anonymous(pid: int) -> int:
 
 
 def _family(pid: int) -> list[int]:
-    """Return a process and all below it."""
+    """Return a process and its descendants."""
     parents: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():

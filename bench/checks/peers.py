@@ -1,4 +1,4 @@
-"""Who is compared: for each its kinds of check, and the command that runs it."""
+"""The peers: for each its kinds of check and its command."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Peer:
 
     @property
     def path(self) -> str:
-        """Where its program is, empty if it is not installed."""
+        """Path of its program, empty if it is not installed."""
         return shutil.which(self.program, path="/usr/sbin:/usr/bin:/usr/local/bin") or ""
 
 

@@ -20,7 +20,7 @@ US = Peer("this engine", "true", (*KINDS, "idle"), engine)
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many servers, each every so many seconds; ``measured`` for some seconds after the first ones."""
+    """A number of servers, each checked every ``interval`` seconds; all values in seconds."""
 
     servers: int
     interval: float
@@ -30,14 +30,14 @@ class Rate:
 
 RATES = {
     **{(kind, NORMAL): Rate(10_000, 10.0, 3.0, 6.0) for kind in KINDS},
-    # The server does as much for a handshake as the client. The first of all, done at once, take a while.
+    # A handshake costs the server as much as the client; the first ones, all due together, take longer.
     ("https", NORMAL): Rate(5000, 10.0, 14.0, 6.0),
-    # More than one core can do, with few checks in flight at a time; of DNS, what unbound still answers all of.
+    # More than one core can do, with few concurrent checks; for DNS, the rate at which unbound still answers all queries.
     ("tcp", HIGHEST): Rate(1000, 0.02, 2.0, 3.0),
     ("http", HIGHEST): Rate(1000, 0.04, 2.0, 3.0),
     ("https", HIGHEST): Rate(200, 0.08, 4.0, 4.0),
     ("dns", HIGHEST): Rate(1000, 0.1, 2.0, 3.0),
-    # The clock of a guest is too coarse for who does not use all the time that there is.
+    # The clock of a guest is too coarse unless the process uses all of its CPU time.
     **{(kind, GUEST): Rate(500, 0.1, 6.0, 15.0) for kind in KINDS},
     ("dns", GUEST): Rate(500, 0.3, 6.0, 15.0),
 }
@@ -47,11 +47,11 @@ TITLES = {
     GUEST: "in a guest, at its highest rate (only the ratio counts)",
 }
 FULL = Rate(2000, 0.4, 25.0, 0.1)
-"""After the first seconds every history has its 50 results."""
+"""After the first seconds every history holds its 50 results."""
 
 
 def main() -> None:
-    """Measure what the command line says."""
+    """Run the measurements named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", required=True)
     parser.add_argument("--beside", required=True)
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def compare(kind: str, how: str, beside: Sequence[str], rounds: int, directory: Path) -> None:
-    """Measure one kind of check at one rate, all by turns, and print what it costs each."""
+    """Measure one kind of check at one rate with every peer in turn, and print the costs."""
     rate = RATES[kind, how]
     peers = {"": US} | {name: PEERS[name] for name in beside if kind in PEERS[name].kinds and PEERS[name].path}
     uses: dict[str, list[Use]] = {name: [] for name in peers}
@@ -101,7 +101,7 @@ def compare(kind: str, how: str, beside: Sequence[str], rounds: int, directory: 
 
 
 def _ratio(own: Use, other: Use, wanted: Rate | None, target: float | None) -> str:
-    """Compare what a check costs, unless one of the two made far fewer than it was to: then it costs what it is late."""
+    """Return the ratio of two costs, or that one of the two did not keep up with the rate."""
     enough = 0.9 * wanted.servers / wanted.interval if wanted else own.rate / 10
     if min(own.rate, other.rate) < enough:
         return f"{'':11}   {'did not keep up' if other.rate < enough else 'we did not keep up'}"
@@ -109,7 +109,7 @@ def _ratio(own: Use, other: Use, wanted: Rate | None, target: float | None) -> s
 
 
 def only_here(kind: str, beside: Sequence[str], directory: Path) -> None:
-    """Measure and print what is of interest for one kind only."""
+    """Measure and print the figures that one kind of check has alone."""
     if kind == "http":
         for name in ("", *beside):
             peer = PEERS.get(name, US)
@@ -143,7 +143,7 @@ def use(peer: Peer, kind: str, rate: Rate, directory: Path) -> Use:
 
 
 def per_monitor(peer: Peer, kind: str, rate: Rate, used: Use, directory: Path) -> float:
-    """Return the KB that one monitor more takes: what was used, less what the process needs with one alone."""
+    """Return the KB of one more monitor: the memory used, less that of a process with one monitor."""
     command = peer.command(load(kind, 1, rate.interval, directory))
     alone = measure.use(command, servers.counter(kind), warm_up=2.0, measured=0.1)
     return (used.memory - alone.memory) / (rate.servers - 1) / 1024

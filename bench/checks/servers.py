@@ -1,7 +1,7 @@
-"""The servers that are checked: one nginx, or one unbound, on all addresses of the loopback; and how often they were.
+"""The checked servers: one nginx and one unbound on all loopback addresses, with counters.
 
-Connections are counted by the kernel, which must be ours alone (a network namespace): one that is reset before it was
-accepted never reaches nginx. Answered requests are counted by nginx, answered questions by the kernel.
+The kernel counts connections in its own network namespace, because a connection that is reset before it is accepted never
+reaches nginx. nginx counts HTTP responses, the kernel counts DNS responses.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _unbound(directory: Path) -> Server:
 
 
 def counter(kind: str) -> Count:
-    """Return what tells how many checks of a kind there have been."""
+    """Return a function that counts the checks of a kind so far."""
     return {"tcp": _connections, "idle": _connections, "http": _requests, "https": _requests, "dns": _answers}[kind]
 
 
@@ -105,7 +105,7 @@ def _connections() -> int:
 
 
 def _answers() -> int:
-    return _snmp("Udp:", "InDatagrams") // 2  # the question and the answer
+    return _snmp("Udp:", "InDatagrams") // 2  # query and response
 
 
 def _requests() -> int:

@@ -1,9 +1,9 @@
-"""What is wanted of the ratios, and what PyBal 1.15 was measured to use: on another machine, so those are only quoted."""
+"""Targets for the ratios, and figures of PyBal 1.15 quoted from another machine."""
 
 from __future__ import annotations
 
 NORMAL, HIGHEST, GUEST = "normal", "highest", "guest"
-"""A thousand checks a second; more than a core can do; the same in a guest, beside who needs a kernel of its own."""
+"""1,000 checks/s; more than a core can do; the same in a guest, for peers that need their own kernel."""
 
 COST = {
     ("tcp", NORMAL): {"haproxy": 1.0, "c": 1.3},
@@ -16,7 +16,7 @@ COST = {
     ("http", GUEST): {"keepalived": 0.6},
     ("dns", GUEST): {"keepalived": 0.7},
 }
-"""Our CPU per check ÷ the peer's is at most this. 0.9 of the highest rate of a core are wanted: 1.11 of the cost."""
+"""Highest ratio of our CPU time per check to that of the peer; 0.9 of a peer's highest rate is 1.11."""
 
 PYBAL_1_15 = {
     ("http", NORMAL): 440.0,
@@ -28,11 +28,11 @@ PYBAL_1_15 = {
 
 SYSCALLS = 14
 MEMORY_IDLE, MEMORY_FULL = 4.0, 12.0
-"""KB for each monitor: with one result, and with as many as are kept."""
+"""KB per monitor: with one result, and with a full history."""
 
 
 def met(value: float, target: float | None) -> str:
-    """Return the target, and whether it was met."""
+    """Return the target and whether the value meets it."""
     if target is None:
         return ""
     return f"≤ {target:.2f}  {'met' if value <= target else 'MISSED'}"

@@ -1,6 +1,6 @@
-"""Runs the daemon, unprivileged, on three local web servers; kills one and starts it again.
+"""Run the daemon without privileges on three local web servers; kill one and start it again.
 
-``make demo`` runs it. On a terminal the daemon stays until Ctrl-C, so that the endpoints can be looked at.
+``make demo`` runs it. On a terminal the daemon keeps running until Ctrl-C, to explore the endpoints.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ENDPOINTS = "http://127.0.0.1:9090"
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 VICTIM = HOSTS[1]
 PATIENCE = 30.0  # seconds
-QUIET = 4.0  # seconds without an event: a connection that lasted shows a crash at once
+QUIET = 4.0  # seconds: a held connection that is this old reports a crash immediately
 
 
 def main() -> int:
-    """Return 0 when everything happened as told, 1 otherwise."""
+    """Return 0 if the daemon stopped normally, 1 otherwise."""
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybal-demo-")))
         for name in ("pybal.conf", "web.pool"):
@@ -31,26 +31,26 @@ def main() -> int:
             (directory / name).write_text(text.replace("/etc/pybal/demo", str(directory)))
         (directory / "index.html").write_text("hello\n")
 
-        say("three web servers start on port 8080 of", ", ".join(HOSTS))
+        say("starting three web servers on port 8080 of", ", ".join(HOSTS))
         servers = {host: stack.enter_context(web_server(host, directory)) for host in HOSTS}
-        say("pybal starts; what follows in brackets is its log")
+        say("starting pybal; lines in brackets are its log")
         daemon = stack.enter_context(process([sys.executable, "-m", "pybal.cli", "-c", str(directory / "pybal.conf")]))
 
         wait(daemon, "all three servers pooled", lambda: ask("/pools/web").count("/up/pooled") == len(HOSTS))
         time.sleep(QUIET)
-        say(f"the crash of {VICTIM}")
-        end(servers[VICTIM])
+        say(f"killing {VICTIM}")
+        stop(servers[VICTIM])
         wait(daemon, f"{VICTIM} depooled", lambda: "/not pooled" in ask("/pools/web"))
-        say(f"the return of {VICTIM}")
+        say(f"restarting {VICTIM}")
         stack.enter_context(web_server(VICTIM, directory))
         wait(daemon, f"{VICTIM} repooled", lambda: f"{VICTIM}:\tenabled/up/pooled" in ask("/pools/web"))
 
         say("endpoints:", *(ENDPOINTS + path for path in ("/", "/alerts", "/pools/web", "/v1/ipvs", "/metrics")))
         if sys.stdin.isatty():
-            say("Ctrl-C ends the demonstration")
+            say("press Ctrl-C to stop")
             with contextlib.suppress(KeyboardInterrupt):
                 daemon.wait()
-        end(daemon)
+        stop(daemon)
         return 0 if daemon.returncode == 0 else 1
 
 
@@ -69,10 +69,10 @@ def process(command: list[str], **options: int) -> Iterator[subprocess.Popen[byt
         try:
             yield running
         finally:
-            end(running)
+            stop(running)
 
 
-def end(running: subprocess.Popen[bytes]) -> None:
+def stop(running: subprocess.Popen[bytes]) -> None:
     if running.poll() is None:
         running.terminate()
         try:
@@ -94,9 +94,9 @@ def wait(daemon: subprocess.Popen[bytes], what: str, done: Callable[[], bool]) -
     began = time.monotonic()
     while not done():
         if daemon.poll() is not None:
-            sys.exit(f"pybal has ended with status {daemon.returncode}")
+            sys.exit(f"pybal exited with status {daemon.returncode}")
         if time.monotonic() - began > PATIENCE:
-            sys.exit(f"after {PATIENCE:g} s still not: {what}\n{ask('/pools/web')}")
+            sys.exit(f"timeout after {PATIENCE:g} s waiting for: {what}\n{ask('/pools/web')}")
         time.sleep(0.02)
     say(f"{what}, after {time.monotonic() - began:.2f} s")
     print(ask("/pools/web"), ask("/alerts"), "\n\n", ask("/v1/ipvs"), sep="")
