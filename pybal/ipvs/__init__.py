@@ -1,1 +1,1 @@
-"""The kernel's IPVS table: values, codec, differences, backends and the one writer."""
+"""The kernel's IPVS table: values, codec, differences, backends and the reconciler."""

@@ -1,4 +1,4 @@
-"""Where an IPVS table lives: the seam that the reconciler writes through, and a table in memory that obeys the kernel's rules."""
+"""The interface to an IPVS table, and a table in memory that follows the kernel's rules."""
 
 from __future__ import annotations
 
@@ -29,40 +29,44 @@ _THIS_NETWORK, _BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.2
 
 
 class BackendError(Exception):
-    """The table could be neither read nor written, or it is not known how far a batch got."""
+    """The table could not be read or written, or the state of a batch is unknown."""
 
 
 class Backend(Protocol):
-    """A table of IPVS services. Every call is synchronous, and raises BackendError when it could not be made."""
+    """A table of IPVS services. Every call is synchronous and raises BackendError if it fails."""
 
     def read(self, key: ServiceKey) -> TableEntry | None:
-        """Return the service with its destinations, ``None`` where there is none."""
+        """Return the service with its destinations, ``None`` if it does not exist."""
 
     def services(self) -> tuple[VirtualService, ...]:
-        """Return all services, what others made included, without their destinations."""
+        """Return all services without their destinations, including those of other programs."""
 
     def table(self) -> Table:
-        """Return all of it, what others made included."""
+        """Return the whole table, including services of other programs."""
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
-        """Run all operations in order, whatever becomes of the single one; return those that failed.
+        """Run all operations in order and return those that failed; a failure does not stop the others.
 
-        What :func:`pybal.ipvs.model.refusal` objects to fails with EINVAL.
+        Operations that :func:`pybal.ipvs.model.refusal` rejects fail with EINVAL.
         """
 
     def close(self) -> None:
-        """Give back what the backend holds open. The table stays."""
+        """Close the backend's descriptors. The table stays."""
 
 
 def reason(op: Op, code: int) -> str:
-    """Return in words why an operation failed with this errno: the system's own words are about files and processes."""
+    """Return the reason of an errno in IPVS terms; the system's texts are about files and processes."""
     if code == errno.ENOENT:
-        return "no such destination" if op.destination else f"the kernel has no scheduler {op.service.scheduler}"
-    return {errno.EEXIST: "exists already", errno.ESRCH: "no such service"}.get(code, os.strerror(code))
+        return (
+            "no such destination"
+            if op.destination
+            else f"the kernel has no scheduler {op.service.scheduler} (modprobe ip_vs_{op.service.scheduler})"
+        )
+    return {errno.EEXIST: "already exists", errno.ESRCH: "no such service"}.get(code, os.strerror(code))
 
 
 class MemoryBackend:
-    """A table in memory, with the errors of the kernel: for tests, for demonstrations and under a dry run.
+    """A table in memory with the kernel's errors, for tests, demonstrations and dry runs.
 
     ``loopback`` accepts destinations on the loopback network.
     """
@@ -111,7 +115,7 @@ class MemoryBackend:
         held = self._destinations.get(op.key)
         if held is None:
             return errno.ESRCH
-        if op.command is not Command.DELETE and (code := _objection(op.key, destination)):
+        if op.command is not Command.DELETE and (code := _errno_of(op.key, destination)):
             return code
         there = destination.endpoint in held
         if there is (op.command is Command.ADD):
@@ -125,7 +129,7 @@ class MemoryBackend:
         return 0
 
 
-def _objection(key: ServiceKey, destination: Destination) -> int:
+def _errno_of(key: ServiceKey, destination: Destination) -> int:
     if isinstance(destination.address, IPv6Address) is not key.ipv6 and destination.forward is not Forward.TUNNEL:
         return errno.EINVAL
     if destination.weight >= 2**31 or destination.lower > destination.upper:

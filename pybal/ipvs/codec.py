@@ -1,7 +1,7 @@
 """IPVS values to the attributes of its generic netlink family and back.
 
 Pure. The kinds of attribute are those of linux/ip_vs.h (IPVS_SVC_ATTR_*, IPVS_DEST_ATTR_*); texts end with a NUL, numbers
-are in the byte order of the host but for those called be16 and be32. An address takes 16 bytes; IPv4 uses the first four.
+are in the byte order of the host, except be16 and be32. An address takes 16 bytes; IPv4 uses the first four.
 
     ================ ==== =============== =================================================================
     of a service     kind layout          notes
@@ -11,7 +11,7 @@ are in the byte order of the host but for those called be16 and be32. An address
     address, port    3, 4 16 bytes, be16
     mark             5    u32             firewall mark
     scheduler        6    text
-    flags            7    u32, u32        flags, and which of them to set; 2 (hashed) is the kernel's own
+    flags            7    u32, u32        flags and their mask; 2 (hashed) belongs to the kernel
     timeout          8    u32             persistence in seconds
     netmask          9    be32 or u32     IPv4: the mask; IPv6: the length of the prefix
     engine           11   text            of persistence
@@ -25,7 +25,7 @@ are in the byte order of the host but for those called be16 and be32. An address
     weight           4    u32
     upper, lower     5, 6 u32             thresholds
     family           11   u16
-    encapsulation    13   u8              13 to 15 count with tunnels only
+    encapsulation    13   u8              13 to 15 apply to tunnels only
     tunnel port      14   be16
     tunnel flags     15   u16             checksums
     ================ ==== =============== =================================================================
@@ -58,8 +58,8 @@ from pybal.ipvs.model import (
 )
 
 AF_INET, AF_INET6 = 2, 10
-SERVICE, DESTINATION = 1, 2  # what the attributes of a request are
-READ_SERVICE, READ_DESTINATIONS = 4, 8  # commands beside those of model.Command
+SERVICE, DESTINATION = 1, 2  # attributes of a request
+READ_SERVICE, READ_DESTINATIONS = 4, 8  # commands in addition to model.Command
 
 _U8, _U16, _U32, _BE16, _FLAGS = (Struct(layout) for layout in ("=B", "=H", "=I", ">H", "=II"))
 
@@ -95,7 +95,7 @@ _FORWARD_BITS = 7
 
 
 def encode(op: Op) -> bytes:
-    """Return the attributes of the request that carries out ``op``."""
+    """Return the attributes of the request for ``op``."""
     if op.command in (Command.ADD_SERVICE, Command.EDIT_SERVICE):
         return attribute(SERVICE, _service(op.service))
     if op.destination is None:
@@ -108,9 +108,9 @@ def encode_key(key: ServiceKey) -> bytes:
     return attribute(SERVICE, _key(key))
 
 
-def decode_service(answer: Mapping[int, bytes]) -> VirtualService:
-    """Return the service in the attributes of an answer. Raises KeyError, ValueError or struct.error for nonsense."""
-    found = attributes(answer[SERVICE])
+def decode_service(reply: Mapping[int, bytes]) -> VirtualService:
+    """Return the service in a reply. Raises KeyError, ValueError or struct.error if it is invalid."""
+    found = attributes(reply[SERVICE])
     ipv6 = _number(_U16, found[_Service.FAMILY]) == AF_INET6
     key: ServiceKey
     if _Service.MARK in found:
@@ -133,10 +133,10 @@ def _persistence(found: Mapping[int, bytes], *, ipv6: bool) -> Persistence:
     return Persistence(_number(_U32, found[_Service.TIMEOUT]), length, _text(found.get(_Service.ENGINE, b"")))
 
 
-def decode_destination(answer: Mapping[int, bytes], key: ServiceKey) -> Destination:
-    """Return the destination in the attributes of an answer about the service of this key. Raises likewise."""
-    found = attributes(answer[DESTINATION])
-    family = found.get(_Destination.FAMILY)  # Linux before 3.18 does not say: it is the service's
+def decode_destination(reply: Mapping[int, bytes], key: ServiceKey) -> Destination:
+    """Return the destination in a reply about a service; raises as :func:`decode_service`."""
+    found = attributes(reply[DESTINATION])
+    family = found.get(_Destination.FAMILY)  # absent before Linux 3.18: the family of the service
     ipv6 = key.ipv6 if family is None else _number(_U16, family) == AF_INET6
     forward = Forward(_number(_U32, found[_Destination.FORWARD]) & _FORWARD_BITS)
     return Destination(
@@ -190,7 +190,7 @@ def _service(service: VirtualService) -> bytes:
 
 
 def _destination(destination: Destination) -> bytes:
-    """All of it for every command: to delete, the kernel looks at address, port and family only."""
+    """Encode all fields for every command; a deletion uses address, port and family only."""
     address = destination.address
     ipv6 = isinstance(address, IPv6Address)
     body = (

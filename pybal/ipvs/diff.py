@@ -1,8 +1,8 @@
-"""The difference between two IPVS tables: a pure function from wanted and actual to the operations between them.
+"""The difference between two IPVS tables: a pure function from wanted and actual to operations.
 
-The order is what keeps clients served: services first, since destinations need them; additions before edits, edits
-that let new connections in before edits that shut them out, removals after all of these, whole services last. So a
-pool that serves before and after serves in between, after each single operation.
+The order keeps clients served: services first, because destinations need them; additions before edits; edits that admit new
+connections before edits that stop them; then removals; whole services last. A pool that serves before and after the operations
+therefore serves after each single one.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pybal.ipvs.model import Command, Op, Table, TableEntry
 
 
 def diff(wanted: Table, actual: Table) -> tuple[Op, ...]:
-    """Return the shortest list of operations that turns ``actual`` into ``wanted``; empty if and only if they are equal.
+    """Return the shortest list of operations from ``actual`` to ``wanted``; empty only if they are equal.
 
-    Services that are in ``actual`` only are deleted: give it only those that may be.
+    Services that are only in ``actual`` are deleted: pass only those that may be.
     """
     ops = [op for key, entry in wanted.items() for op in _changes(entry, actual.get(key))]
     ops += [Op(Command.DELETE_SERVICE, entry.service) for key, entry in actual.items() if key not in wanted]
@@ -23,15 +23,15 @@ def diff(wanted: Table, actual: Table) -> tuple[Op, ...]:
 
 
 def split(ops: Sequence[Op], wanted: Table, actual: Table) -> tuple[tuple[Op, ...], tuple[Op, ...]]:
-    """Part what :func:`diff` returned into what may be sent at once and what must see the first part succeed.
+    """Split the result of :func:`diff` into two batches; the second needs the first to succeed.
 
-    Where nothing of what should serve a pool serves it now, all its service hangs on additions that the kernel may
-    refuse; to take the old destinations away in the same batch would then leave it empty.
+    If no wanted destination of a pool serves yet, the pool depends on additions that the kernel may refuse; removing the old
+    destinations in the same batch could leave it empty.
     """
-    hanging = {key for key, entry in wanted.items() if entry.serves and not _anchored(entry, actual.get(key))}
+    dependent = {key for key, entry in wanted.items() if entry.serves and not _anchored(entry, actual.get(key))}
     return (
-        tuple(op for op in ops if not (op.key in hanging and _shuts_out(op))),
-        tuple(op for op in ops if op.key in hanging and _shuts_out(op)),
+        tuple(op for op in ops if not (op.key in dependent and _stops_connections(op))),
+        tuple(op for op in ops if op.key in dependent and _stops_connections(op)),
     )
 
 
@@ -59,14 +59,14 @@ def _rank(op: Op) -> tuple[int, bool]:
     return _ORDER.index(op.command), op.destination is not None and not op.destination.weight
 
 
-def _shuts_out(op: Op) -> bool:
+def _stops_connections(op: Op) -> bool:
     return op.command is Command.DELETE or (
         op.command is Command.EDIT and op.destination is not None and not op.destination.weight
     )
 
 
 def _anchored(wanted: TableEntry, actual: TableEntry | None) -> bool:
-    """Return whether a destination that should serve does so already."""
+    """Return whether a wanted destination with a weight is already in the table with a weight."""
     return actual is not None and any(
         destination.weight and endpoint in actual.destinations and actual.destinations[endpoint].weight
         for endpoint, destination in wanted.destinations.items()

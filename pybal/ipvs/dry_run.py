@@ -1,4 +1,4 @@
-"""The backend of a dry run: says what it would do and does it to a copy of the table."""
+"""The backend of a dry run: logs each operation and applies it to a copy of the table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pybal.ipvs.render import operation
 
 
 class DryRunBackend:
-    """Starts from what ``source`` holds, or from nothing if that cannot be read, and never writes to it.
+    """A copy of the table of ``source`` (empty if it cannot be read); never writes to ``source``.
 
     ``loopback`` is that of :class:`MemoryBackend`.
     """
@@ -23,7 +23,7 @@ class DryRunBackend:
         try:
             table = source.table()
         except BackendError as error:
-            self._log.info("The dry run starts from an empty IPVS table: {reason}", reason=error)
+            self._log.info("Cannot read the IPVS table: {reason}; the dry run starts with an empty table", reason=error)
             table = {}
         finally:
             source.close()

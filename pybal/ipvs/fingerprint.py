@@ -1,7 +1,7 @@
-"""Short names for states of a service, by which two balancers can be compared at a glance. Pure.
+"""Fingerprints of a service's state, to compare two balancers. Pure.
 
-Equal states have equal fingerprints, on any machine and with any version of Python: they are the first 12 hexadecimal
-digits of a SHA-256 over a text of ours.
+A fingerprint is the first 12 hexadecimal digits of a SHA-256 digest. Equal states have equal fingerprints on any machine and
+Python version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LENGTH = 12
 
 
 def of_service(service: Service) -> str:
-    """Return the fingerprint of a service's section: what is balanced and by which rules, but not its servers."""
+    """Return the fingerprint of a service's section, without its servers."""
     return _hash(
         service.name,
         service.protocol.value,
@@ -33,16 +33,16 @@ def of_service(service: Service) -> str:
 
 
 def of_entry(entry: TableEntry | None) -> str:
-    """Return the fingerprint of what the table holds, or should hold; empty for nothing."""
+    """Return the fingerprint of an entry of the table; empty for ``None``."""
     if entry is None:
         return ""
-    unseen = [
+    not_printed = [
         f"{d.address} {d.port} {d.upper} {d.lower} {d.tunnel.flags}"
         for d in entry.destinations.values()
         if d.upper or d.lower or d.tunnel.flags
     ]
     table = MappingProxyType({entry.service.key: entry})
-    return _hash(*lines(table), int(entry.service.flags), *sorted(unseen))
+    return _hash(*lines(table), int(entry.service.flags), *sorted(not_printed))
 
 
 def _hash(*facts: object) -> str:

@@ -1,6 +1,6 @@
 """Netlink's framing: attributes, and the messages of generic netlink around them.
 
-Pure. All is in the byte order of the host, aligned to four bytes (linux/netlink.h, linux/genetlink.h).
+Pure. All fields are in the byte order of the host, aligned to four bytes (linux/netlink.h, linux/genetlink.h).
 
     ========= ==== ========================================== =============================================
     part      size fields                                     notes
@@ -33,12 +33,12 @@ _KIND_BITS = 0x3FFF
 
 
 class FramingError(ValueError):
-    """Bytes that are no netlink messages or attributes."""
+    """Bytes that are not valid netlink messages or attributes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message received; ``payload`` is what follows the netlink header."""
+    """A received message; ``payload`` follows the netlink header."""
 
     kind: int
     flags: int
@@ -89,19 +89,19 @@ def messages(data: bytes) -> Iterator[Message]:
 
 
 def answer(message: Message) -> Mapping[int, bytes]:
-    """Return the attributes of an answer of generic netlink."""
+    """Return the attributes of a generic netlink reply."""
     return attributes(message.payload[_GENERIC.size :])
 
 
 def outcome(message: Message) -> tuple[int, str]:
-    """Return the errno of an ERROR or DONE message, 0 if all is well, and what the kernel says about it, if anything."""
+    """Return the errno of an ERROR or DONE message (0 for success) and the kernel's text, if any."""
     if len(message.payload) < _CODE.size:
         return 0, ""
     (code,) = _CODE.unpack_from(message.payload)
     if message.kind != ERROR or not message.flags & ACK_TLVS:
         return -code, ""
     at = _CODE.size + _HEADER.size
-    if not message.flags & CAPPED:  # then the whole request stands before the attributes
+    if not message.flags & CAPPED:  # the whole request precedes the attributes
         (length, *_) = _HEADER.unpack_from(message.payload, _CODE.size)
         at = _CODE.size + length + -length % 4
     return -code, attributes(message.payload[at:]).get(ERROR_TEXT, b"").rstrip(b"\0").decode(errors="replace")

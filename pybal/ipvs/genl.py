@@ -1,12 +1,12 @@
-"""A synchronous conversation with one family of generic netlink.
+"""A synchronous client of one generic netlink family.
 
-The kernel carries out a netlink request inside send(), so all answers are queued when send() returns; nothing is gained by
-waiting for them in the reactor.
+The kernel processes a netlink request inside send(), so all replies are queued when send() returns; waiting for them in the
+reactor gains nothing.
 
-* Only the last request of a batch asks for an acknowledgement: errors come unasked, in order, and the kernel goes on after
-  an error. With an acknowledgement each, 300 requests overflow the receive buffer and every report is lost.
-* One dump at a time, or the kernel says EBUSY.
-* Time-outs are the socket's own options: Python's would cost a poll() for each call.
+* Only the last request of a batch asks for an acknowledgement: errors arrive anyway, in order, and the kernel continues after
+  an error. With one acknowledgement per request, 300 requests overflow the receive buffer and all replies are lost.
+* One dump at a time, else the kernel returns EBUSY.
+* Time-outs are socket options: those of Python would cost a poll() per call.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from pybal.ipvs.framing import (
 )
 
 BATCH = 128
-"""Requests per send(): bounds the time of one call, and the answers that can queue up."""
+"""Requests per send(): limits the time of one call and the number of queued replies."""
 
 TIMEOUT = 5
-"""Seconds that one exchange may take."""
+"""Deadline of one exchange, in seconds."""
 
-_GENERIC = 16  # the protocol, and the id of the family that knows the others
+_GENERIC = 16  # the protocol, and the id of the controller family
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _LARGEST_DATAGRAM = 1 << 16  # the kernel sends dumps in pieces of at most 32 KiB
 
 
 class Datagrams(Protocol):
-    """What is needed of a socket."""
+    """The part of a socket that :class:`GenericNetlink` uses."""
 
     def send(self, data: bytes, /) -> int: ...
 
@@ -54,7 +54,7 @@ class Datagrams(Protocol):
 
 
 def connect() -> socket.socket:
-    """Return a socket for :class:`GenericNetlink`, in the network namespace of this thread. Raises OSError."""
+    """Return a socket for :class:`GenericNetlink` in the current network namespace. Raises OSError."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _GENERIC)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", TIMEOUT, 0))
     made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", TIMEOUT, 0))
@@ -65,9 +65,9 @@ def connect() -> socket.socket:
 
 
 class GenericNetlink:
-    """A conversation with the family called ``name``. Every call raises OSError, or ValueError for nonsense.
+    """A client of the family ``name``. Every call raises OSError, or ValueError for an invalid reply.
 
-    After an exception answers may be outstanding: close it and begin another one.
+    After an exception replies may be outstanding: close the client and open another one.
     """
 
     def __init__(self, datagrams: Datagrams, name: str) -> None:
@@ -75,7 +75,7 @@ class GenericNetlink:
         self._sequence = 0
         self._id = _GENERIC
         try:
-            (found,) = self.ask(_GET_FAMILY, attribute(_FAMILY_NAME, name.encode() + b"\0"))
+            (found,) = self.request(_GET_FAMILY, attribute(_FAMILY_NAME, name.encode() + b"\0"))
             self._id = int.from_bytes(found[_FAMILY_ID], sys.byteorder)
         except BaseException:
             self.close()
@@ -84,8 +84,8 @@ class GenericNetlink:
     def close(self) -> None:
         self._datagrams.close()
 
-    def ask(self, command: int, body: bytes = b"", *, dump: bool = False) -> list[Mapping[int, bytes]]:
-        """Return the attributes of each answer to one request; with ``dump`` there may be any number of them."""
+    def request(self, command: int, body: bytes = b"", *, dump: bool = False) -> list[Mapping[int, bytes]]:
+        """Return the attributes of each reply to one request; ``dump`` allows any number of replies."""
         last = self._next()
         self._datagrams.send(request(self._id, DUMP if dump else ACK, last, command, body))
         answers = []
@@ -98,10 +98,10 @@ class GenericNetlink:
                 raise OSError(code, text or os.strerror(code))
         return answers
 
-    def tell(self, requests: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, str]]:
-        """Send commands with their bodies, in order; yield index and errno of each that failed, and the kernel's words.
+    def send(self, requests: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, str]]:
+        """Send commands in order; yield index, errno and the kernel's text of each that failed.
 
-        There are words for few errors only.
+        The text is empty for most errors.
         """
         for start in range(0, len(requests), BATCH):
             batch = requests[start : start + BATCH]
@@ -124,7 +124,7 @@ class GenericNetlink:
         return self._sequence
 
     def _received(self, first: int, last: int) -> Iterator[Message]:
-        """Yield the messages that answer the requests from ``first`` to ``last``, up to the end of the last answer."""
+        """Yield the replies to the requests ``first`` to ``last``, up to the end of the last reply."""
         while True:
             for message in messages(self._datagrams.recv(_LARGEST_DATAGRAM)):
                 if first <= message.sequence <= last:

@@ -1,4 +1,4 @@
-"""What is wanted for a service in the table, and what becomes of that."""
+"""The goal of a service in the table, and the progress towards it."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ FIRST_DELAY = 1.0
 
 @dataclass(slots=True)
 class Goal:
-    """An intent, or with ``None`` that the service is drained until a monotonic time and then gone.
+    """A wanted entry, or with ``None`` a service to drain until ``drained_at`` and then delete.
 
-    That time is infinity as long as the drain is not written. ``trouble`` says why the table is not like that; ``next`` is then another attempt, or else the end of the drain.
-    ``strayed`` tells that others changed it since, as the last comparison found.
+    ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs from the goal; ``next``
+    is then the next attempt, or else the end of the drain. ``drifted`` is true if the last comparison found a change by another
+    program.
     """
 
     name: str
     wanted: tuple[Service, TableEntry] | None
     drained_at: float = inf
-    trouble: str = ""
-    strayed: bool = False
+    problem: str = ""
+    drifted: bool = False
     delay: float = FIRST_DELAY
     next: IDelayedCall | None = None
 
     def aim(self, held: TableEntry | None, now: float) -> TableEntry | None:
-        """Return what the table should hold now in place of ``held``."""
+        """Return the entry that should replace ``held`` now."""
         if self.wanted:
             return self.wanted[1]
         return drained(held) if held and now < self.drained_at else None
 
     def cancel(self) -> None:
-        """Wait for nothing more."""
+        """Cancel the next attempt."""
         if self.next and self.next.active():
             self.next.cancel()
         self.next = None
@@ -44,7 +45,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is wanted for a service; ``verified`` is whether the table holds it, as far as is known."""
+    """The wanted entry of a service; ``verified`` is true if the table held it when last read or written."""
 
     service: Service
     entry: TableEntry
@@ -53,7 +54,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """A service that is going: its name, and the seconds after which it is deleted."""
+    """A service that is being removed: its name, and the seconds until it is deleted."""
 
     name: str
     remaining: float

@@ -1,8 +1,8 @@
-"""The kernel's IPVS table, through the program ipvsadm: where its words are wanted, or netlink cannot be had.
+"""The kernel's IPVS table, through the program ipvsadm, where netlink is not available.
 
-``ipvsadm -R`` returns the status of its last line only, tells nobody which line failed, and leaves off at a line that it cannot
-parse. So the table is read before and after a batch: what must fail is known from the first and not sent, what did
-not come about is known from the second. Each reading prints the whole table: this is for small ones.
+``ipvsadm -R`` returns the status of its last line only, does not report which line failed, and stops at a line that it cannot
+parse. The table is therefore read before a batch, to skip operations that must fail, and after it, to find those that did fail.
+Each read prints the whole table: use this backend for small tables.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 from pybal.ipvs.render import operation
 
-#: Who prints nothing for so many seconds hangs.
+#: Deadline of one run of ipvsadm, in seconds.
 TIMEOUT = 5.0
 
-#: A table that was read serves all who ask for so many seconds, unless we write: the audit asks for each service.
+#: Lifetime of a table in the cache, in seconds, unless we write: the audit reads each service.
 FRESH = 1.0
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 
 
 class IpvsadmBackend:
-    """The table of the network namespace that the process is in.
+    """The table of the process's network namespace.
 
     ``clock`` is monotonic, in seconds; ``timeout`` is for each run of ``program``.
     """
@@ -61,13 +61,13 @@ class IpvsadmBackend:
         if not ops:
             return ()
         expected = MemoryBackend(self.table())
-        foreseen = [next(iter(expected.apply([op])), None) for op in ops]
+        expected_failures = [next(iter(expected.apply([op])), None) for op in ops]
         self._read = None
-        said = self._restore([op for op, failure in zip(ops, foreseen, strict=True) if failure is None])
+        error_text = self._restore([op for op, failure in zip(ops, expected_failures, strict=True) if failure is None])
         after, wanted = self.table(), expected.table()
         return tuple(
-            failure or Failure(op, errno.EIO, said or "ipvsadm did not do it, and does not say why")
-            for op, failure in zip(ops, foreseen, strict=True)
+            failure or Failure(op, errno.EIO, error_text or "ipvsadm did not apply it and printed no reason")
+            for op, failure in zip(ops, expected_failures, strict=True)
             if failure or _target(op, after) != _target(op, wanted)
         )
 
@@ -75,21 +75,21 @@ class IpvsadmBackend:
         self._read = None
 
     def _restore(self, ops: Sequence[Op]) -> str:
-        """Run the operations; return what was complained of, each complaint once."""
+        """Run the operations; return the distinct lines of standard error."""
         text = "".join(f"{operation(op)}\n" for op in ops)
-        complaints = self._process("-R", stdin=text).stderr.splitlines() if ops else []
-        return "; ".join(dict.fromkeys(complaints))
+        errors = self._process("-R", stdin=text).stderr.splitlines() if ops else []
+        return "; ".join(dict.fromkeys(errors))
 
     def _run(self, *arguments: str) -> str:
         done = self._process(*arguments)
         if done.returncode:
-            said = done.stderr.partition("\n")[0] or f"status {done.returncode}"
-            raise BackendError(f"ipvsadm {' '.join(arguments)}: {said}")
+            error_text = done.stderr.partition("\n")[0] or f"status {done.returncode}"
+            raise BackendError(f"ipvsadm {' '.join(arguments)}: {error_text}")
         return done.stdout
 
     def _process(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(  # noqa: S603  # no shell, and nothing of it comes from outside
+            return subprocess.run(  # noqa: S603  # no shell, no external input
                 [self._program, *arguments],
                 input=stdin,
                 capture_output=True,
@@ -100,13 +100,13 @@ class IpvsadmBackend:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise BackendError(f"no answer from ipvsadm within {self._timeout:g} s") from error
+            raise BackendError(f"ipvsadm timed out after {self._timeout:g} s") from error
         except OSError as error:
-            raise BackendError(f"ipvsadm cannot be run: {error.strerror}") from error
+            raise BackendError(f"cannot run ipvsadm: {error.strerror} (apt-get install ipvsadm)") from error
 
 
 def _target(op: Op, table: Table) -> object:
-    """Return what a table holds of that which an operation is about."""
+    """Return the service or destination of an operation in a table."""
     held = table.get(op.key)
     if held is None:
         return None

@@ -1,7 +1,7 @@
-"""What ipvsadm prints, as a table: the lines of ``ipvsadm -Sn`` and those of ``ipvsadm -Ln --thresholds``.
+"""Parser of the output of ipvsadm 1.31: ``ipvsadm -Sn`` and ``ipvsadm -Ln --thresholds``. Pure.
 
-Pure; of version 1.31. The first has no thresholds, the second nothing else that is exact. Neither tells a destination on the
-balancer itself from one by direct routing, nor the protocol of a service that is not TCP, UDP or SCTP: that one is left out.
+The first has no thresholds, the second has no other exact values. Neither distinguishes a local destination from one by direct
+routing, nor prints the protocol of a service other than TCP, UDP or SCTP: such a service is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pybal.ipvs.model import (
 )
 
 _PROTOCOLS = {"-t": TCP, "-u": UDP, "--sctp-service": SCTP, "TCP": TCP, "UDP": UDP, "SCTP": SCTP}
-_NAMELESS = ("--xxx-service", "?")
+_UNNAMED = ("--xxx-service", "?")
 _FORWARDS = {"-m": Forward.MASQUERADE, "-i": Forward.TUNNEL, "-g": Forward.ROUTE, "(null)": Forward.BYPASS}
 _CHECKSUMS = {"--tun-nocsum": 0, "--tun-csum": 1, "--tun-remcsum": 2}
 _WITHOUT_VALUE = {"-o", "-6", *_FORWARDS, *_CHECKSUMS}
@@ -42,14 +42,14 @@ Thresholds = Mapping[tuple[ServiceKey, Endpoint], tuple[int, int]]
 
 
 def table(saved: str, listed: str) -> Table:
-    """Return the table that ``ipvsadm -Sn`` and ``ipvsadm -Ln --thresholds`` have printed. Raises ValueError."""
+    """Return the table in the output of both commands. Raises ValueError."""
     limits = thresholds(listed)
     services: dict[ServiceKey, VirtualService] = {}
     destinations: dict[ServiceKey, dict[Endpoint, Destination]] = {}
     for line in saved.splitlines():
         try:
             command, kind, place, *rest = line.split()
-            if kind in _NAMELESS:
+            if kind in _UNNAMED:
                 continue
             options = dict(_options(rest))
             key = _key(kind, place, ipv6="-6" in options)
@@ -61,25 +61,25 @@ def table(saved: str, listed: str) -> Table:
                 upper, lower = limits.get((key, destination.endpoint), (0, 0))
                 destinations[key][destination.endpoint] = replace(destination, upper=upper, lower=lower)
         except (KeyError, ValueError) as error:
-            raise ValueError(f"ipvsadm -Sn printed {line!r}") from error
+            raise ValueError(f"unexpected output of ipvsadm -Sn: {line!r}") from error
     return MappingProxyType(
         {key: TableEntry(service, MappingProxyType(destinations[key])) for key, service in services.items()}
     )
 
 
 def thresholds(listed: str) -> Thresholds:
-    """Return the upper and the lower threshold of each destination that has one. Raises ValueError."""
+    """Return the upper and lower threshold of each destination that has one. Raises ValueError."""
     found: dict[tuple[ServiceKey, Endpoint], tuple[int, int]] = {}
     key: ServiceKey | None = None
     for line in listed.splitlines()[3:]:
         try:
             kind, place, *rest = line.split()
             if kind != "->":
-                key = None if kind in _NAMELESS else _key(kind, place, ipv6=rest[:1] == ["IPv6"])
+                key = None if kind in _UNNAMED else _key(kind, place, ipv6=rest[:1] == ["IPv6"])
             elif key is not None and rest[:2] != ["0", "0"]:
                 found[key, _endpoint(place)] = int(rest[0]), int(rest[1])
         except (IndexError, KeyError, ValueError) as error:
-            raise ValueError(f"ipvsadm -Ln --thresholds printed {line!r}") from error
+            raise ValueError(f"unexpected output of ipvsadm -Ln --thresholds: {line!r}") from error
     return found
 
 

@@ -10,9 +10,9 @@ from pybal.ipvs.netlink import NetlinkBackend
 
 
 def backend(kind: IPVSBackend, *, dry_run: bool = False) -> Backend:
-    """Return the backend that pybal.conf asks for; a dry run gets one that writes nothing.
+    """Return the backend for ``ipvs-backend``; with ``dry_run`` one that writes nothing.
 
-    The table in memory takes servers on the loopback network, the kernel's does not.
+    Only the table in memory accepts servers on the loopback network.
     """
     chosen: Backend
     match kind:

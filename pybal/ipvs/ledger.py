@@ -1,8 +1,8 @@
-"""Which services of the table are ours: a file in the runtime directory, which lives as long as the kernel's table does.
+"""The ledger of the services that PyBal owns: a file in the runtime directory.
 
-A service is entered before it is first written to the table, and struck out once it is gone from it: after a crash at any
-point there may be an entry without a service, but never a service of ours without an entry. The file is replaced as a
-whole and believed only when all of it is understood::
+The directory lives as long as the kernel's table. A service is entered before it is first written to the table and struck out
+after it is deleted: after a crash the ledger may have an entry too many, but never one too few. The file is replaced atomically
+and used only if all of it is valid::
 
     {"version": 1, "services": [{"name": "web", "protocol": 6, "address": "10.2.1.1", "port": 80},
                                 {"name": "mark 7", "mark": 7, "ipv6": false}]}
@@ -26,17 +26,17 @@ VERSION = 1
 
 
 class Ledger:
-    """The names of our services by key, as ``file`` holds them; with ``None`` they are kept in memory only.
+    """The names of the owned services by key, stored in ``file``, or in memory only with ``None``.
 
-    What is wrong with the file is never fatal. If it cannot be understood, nothing but what is entered from now on is
-    ours. ``dry_run`` reads it and does not write it.
+    Errors of the file are never fatal. If it is invalid, only services entered from now on are owned. ``dry_run`` reads the file
+    and never writes it.
     """
 
     _log = Logger()
 
     def __init__(self, file: Path | None = None, *, dry_run: bool = False) -> None:
         self.problem = ""
-        """Why the file does not hold what it should; empty if it does."""
+        """Error of the last read or write; empty if the file is correct."""
         self._file = file
         self._dry_run = dry_run
         self._names: dict[ServiceKey, str] = {}
@@ -45,15 +45,15 @@ class Ledger:
 
     @property
     def names(self) -> Mapping[ServiceKey, str]:
-        """The names that our services had in the configuration."""
+        """The names of the owned services in the configuration."""
         return MappingProxyType(self._names)
 
     def enter(self, names: Mapping[ServiceKey, str]) -> None:
-        """Enter services that are going to be written, before they are."""
+        """Enter services before they are written to the table."""
         self._change(lambda: self._names.update(names))
 
     def strike(self, keys: Iterable[ServiceKey]) -> None:
-        """Strike out services that are gone from the table."""
+        """Strike out services that were deleted from the table."""
         gone = set(keys)
         self._change(lambda: [self._names.pop(key, None) for key in gone])
 
@@ -69,9 +69,9 @@ class Ledger:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"not what was written there: {error}"
+            reason = error.strerror if isinstance(error, OSError) else f"invalid contents ({error})"
             self.problem = f"{file}: {reason}"
-            text = "It is not known which services of IPVS are ours beside those of the configuration: {reason}"
+            text = "Cannot read the ownership ledger {reason}; leftover services will not be removed"
             self._log.error(text, reason=self.problem)
 
     def _write(self, file: Path) -> None:
@@ -86,7 +86,9 @@ class Ledger:
                 beside.unlink()
             problem = f"{file}: {error.strerror}"
             if problem != self.problem:
-                self._log.error("It cannot be written down which services of IPVS are ours: {reason}", reason=problem)
+                self._log.error(
+                    "Cannot write the ownership ledger {reason}; retrying at the next change", reason=problem
+                )
             self.problem = problem
         else:
             self.problem = ""
@@ -100,10 +102,10 @@ def _encoded(key: ServiceKey) -> dict[str, object]:
 
 def _entries(document: object) -> list[object]:
     if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise ValueError(f"no ledger of version {VERSION}")
+        raise ValueError(f"unsupported version, expected {VERSION}")
     entries = document["services"]
     if not isinstance(entries, list):
-        raise TypeError("services are not a list")
+        raise TypeError("services is not a list")
     return entries
 
 
@@ -119,5 +121,5 @@ def _decoded(entry: object) -> tuple[ServiceKey, str]:
 
 
 def _below(limit: int, number: object) -> TypeGuard[int]:
-    # A bool is an int, too.
+    # bool is a subclass of int.
     return type(number) is int and 0 <= number < limit

@@ -1,7 +1,7 @@
-"""The kernel's IPVS table as values: services, their destinations, and the operations that change them.
+"""The kernel's IPVS table as values: services, their destinations, and operations on them.
 
 Pure. The numbers are those of linux/ip_vs.h. A *service* here is IPVS's virtual service and a *destination* its entry
-for a server. :func:`entry` makes both from what :mod:`pybal.core.model` calls a service and from the addresses wanted for it.
+for a server. :func:`entry` makes both from a service of :mod:`pybal.core.model` and the wanted addresses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_U32 = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What identifies a service: an IP protocol number, an address and a port."""
+    """The key of a service: IP protocol number, address and port."""
 
     protocol: int
     address: Address
@@ -34,7 +34,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What identifies a service of the other kind: a firewall mark of one IP version. Never ours, but readable."""
+    """The key of a firewall-mark service: the mark and the IP version. PyBal reads such services only."""
 
     mark: int
     ipv6: bool = False
@@ -45,7 +45,7 @@ Endpoint = tuple[Address, int]
 
 
 class Flags(IntFlag):
-    """Flags of a service; what SCHED1 to SCHED3 mean depends on its scheduler."""
+    """Flags of a service; the meaning of SCHED1 to SCHED3 depends on its scheduler."""
 
     PERSISTENT = 1
     HASHED = 2
@@ -73,9 +73,9 @@ SCHEDULER_FLAGS: Mapping[str, Flags] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Persistence:
-    """That clients keep their server, for ``timeout`` seconds, by the first ``netmask`` bits of their address.
+    """Client persistence for ``timeout`` seconds by the first ``netmask`` bits of the client address.
 
-    We never ask for it; it is here so that a service that has it is seen to differ from ours.
+    PyBal never sets it; it exists so that a service with persistence differs from ours.
     """
 
     timeout: int
@@ -85,7 +85,7 @@ class Persistence:
 
 @dataclass(frozen=True, slots=True)
 class VirtualService:
-    """A service as the kernel knows it, without its destinations. ``flags`` are within :data:`OWN_FLAGS`."""
+    """A service in the kernel, without its destinations. ``flags`` are within :data:`OWN_FLAGS`."""
 
     key: ServiceKey
     scheduler: str
@@ -94,7 +94,7 @@ class VirtualService:
 
 
 class Forward(IntEnum):
-    """How packets get to a destination."""
+    """The forwarding method of a destination."""
 
     MASQUERADE = 0
     LOCAL = 1
@@ -104,7 +104,7 @@ class Forward(IntEnum):
 
 
 class Encapsulation(IntEnum):
-    """What a tunnel wraps packets in."""
+    """The encapsulation of a tunnel."""
 
     IPIP = 0
     GUE = 1
@@ -113,7 +113,7 @@ class Encapsulation(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """The details of a tunnel. We make plain IPIP only."""
+    """The options of a tunnel. PyBal sets plain IPIP only."""
 
     encapsulation: Encapsulation = Encapsulation.IPIP
     port: int = 0
@@ -122,7 +122,7 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """An entry of a service. ``weight`` is 0 (no new connections) to 2^31-1; ``tunnel`` counts with TUNNEL only."""
+    """A destination. ``weight`` is 0 (no new connections) to 2^31-1; ``tunnel`` is for TUNNEL only."""
 
     address: Address
     port: int
@@ -134,7 +134,7 @@ class Destination:
 
     @property
     def endpoint(self) -> Endpoint:
-        """What identifies it among the destinations of its service."""
+        """The key among the destinations of its service."""
         return self.address, self.port
 
 
@@ -147,7 +147,7 @@ class TableEntry:
 
     @property
     def serves(self) -> bool:
-        """Whether a destination takes new connections."""
+        """True if at least one destination takes new connections."""
         return any(destination.weight for destination in self.destinations.values())
 
 
@@ -155,7 +155,7 @@ Table = Mapping[ServiceKey, TableEntry]
 
 
 class Command(IntEnum):
-    """The changes the kernel understands; the values are its own."""
+    """The commands of the kernel that change the table; the values are those of linux/ip_vs.h."""
 
     ADD_SERVICE = 1
     EDIT_SERVICE = 2
@@ -175,13 +175,13 @@ class Op:
 
     @property
     def key(self) -> ServiceKey:
-        """The service it is about."""
+        """The key of its service."""
         return self.service.key
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That the kernel, or we ourselves, refused an operation: ``errno`` and the reason in words."""
+    """An operation refused by the kernel or by :func:`refusal`: ``errno`` and the reason."""
 
     op: Op
     errno: int
@@ -189,19 +189,19 @@ class Failure:
 
 
 def key_of(service: Configured) -> Key:
-    """Return what identifies a configured service in the table."""
+    """Return the key of a configured service."""
     return Key(TCP if service.protocol is IPProtocol.TCP else UDP, service.vip, service.port)
 
 
 def entry(service: Configured, weights: Mapping[Address, int]) -> TableEntry:
-    """Return what the table should hold for a configured service with destinations at these addresses.
+    """Return the entry for a configured service with destinations at these addresses.
 
-    A flag that no scheduler has raises ValueError.
+    Raises ValueError for an unknown scheduler flag.
     """
     flags = Flags.ONE_PACKET if service.one_packet else NO_FLAGS
     for name in service.scheduler_flags:
         if name not in SCHEDULER_FLAGS:
-            raise ValueError(f"scheduler flag {name}, wanted one of {', '.join(SCHEDULER_FLAGS)}")
+            raise ValueError(f"unknown scheduler flag {name} (known: {', '.join(SCHEDULER_FLAGS)})")
         flags |= SCHEDULER_FLAGS[name]
     forward = Forward.TUNNEL if service.tunneling else Forward.ROUTE
     destinations = [Destination(address, service.port, weight, forward) for address, weight in weights.items()]
@@ -212,20 +212,20 @@ def entry(service: Configured, weights: Mapping[Address, int]) -> TableEntry:
 
 
 def drained(entry: TableEntry) -> TableEntry:
-    """Return the same service with all weights 0: it takes no new connections."""
+    """Return the service with all weights 0, so that it takes no new connections."""
     quiet = {endpoint: replace(each, weight=0) for endpoint, each in entry.destinations.items()}
     return TableEntry(entry.service, MappingProxyType(quiet))
 
 
 def refusal(op: Op, *, loopback: bool = False) -> str | None:
-    """Return why an addition or edit makes no sense although the kernel would take it; ``None`` when it does.
+    """Return why an addition or edit is invalid although the kernel would accept it, or ``None``.
 
-    ``loopback`` lets destinations on the loopback network pass: where the servers of a demonstration live.
+    ``loopback`` accepts destinations on the loopback network, for the demonstration.
     """
     if op.command in (Command.DELETE_SERVICE, Command.DELETE):
         return None
     if isinstance(op.key, Key) and op.key.protocol not in (TCP, UDP):
-        return f"protocol {op.key.protocol}, wanted TCP or UDP"
+        return f"protocol {op.key.protocol}, expected TCP or UDP"
     return None if op.destination is None else _destination_refusal(op.key, op.destination, loopback=loopback)
 
 
@@ -233,13 +233,13 @@ def _destination_refusal(key: ServiceKey, destination: Destination, *, loopback:
     address = destination.address
     port = key.port if isinstance(key, Key) else 0
     if destination.forward in (Forward.ROUTE, Forward.TUNNEL) and destination.port != port:
-        return f"port {destination.port}, wanted the service's, {port}: the packets arrive unchanged"
+        return f"port {destination.port}, expected the service's port {port} (direct routing and tunnels keep the port)"
     if address.is_loopback and not loopback:
         return f"{address} is a loopback address"
     if address.is_unspecified:
-        return f"{address} is not the address of a host"
+        return f"{address} is the unspecified address"
     if address.is_multicast:
         return f"{address} is a multicast address"
     if not 0 <= destination.weight <= MAX_U32:
-        return f"weight {destination.weight}, wanted 0 to {2**31 - 1}"
+        return f"weight {destination.weight}, expected 0 to {2**31 - 1}"
     return None

@@ -22,9 +22,9 @@ from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, Virtual
 
 
 class NetlinkBackend:
-    """The table of the network namespace that the process is in when the conversation begins: at the first call.
+    """The table of the process's network namespace at the first call.
 
-    It is given up after every error, and the next call begins another one, on what ``connect`` returns.
+    Each error closes the connection; the next call opens a new one with ``connect``.
     """
 
     def __init__(self, connect: Callable[[], Datagrams] = connect) -> None:
@@ -32,30 +32,30 @@ class NetlinkBackend:
         self._family: GenericNetlink | None = None
 
     def read(self, key: ServiceKey) -> TableEntry | None:
-        with self._conversation() as family:
+        with self._connection() as family:
             try:
-                (answer,) = family.ask(READ_SERVICE, encode_key(key))
+                (reply,) = family.request(READ_SERVICE, encode_key(key))
             except OSError as error:
                 if error.errno == errno.ESRCH:
                     return None
                 raise
-            return _entry(family, decode_service(answer))
+            return _entry(family, decode_service(reply))
 
     def services(self) -> tuple[VirtualService, ...]:
-        with self._conversation() as family:
+        with self._connection() as family:
             return _services(family)
 
     def table(self) -> Table:
-        with self._conversation() as family:
+        with self._connection() as family:
             return MappingProxyType({service.key: _entry(family, service) for service in _services(family)})
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         refused = [Failure(op, errno.EINVAL, text) for op in ops if (text := refusal(op))]
         sound = [op for op in ops if not refusal(op)]
-        with self._conversation() as family:
+        with self._connection() as family:
             failed = [
                 Failure(sound[index], code, text or reason(sound[index], code))
-                for index, code, text in family.tell([(op.command, encode(op)) for op in sound])
+                for index, code, text in family.send([(op.command, encode(op)) for op in sound])
             ]
             if any(failure.errno == errno.EPERM for failure in failed):
                 raise OSError(errno.EPERM, failed[0].reason)
@@ -67,7 +67,7 @@ class NetlinkBackend:
             self._family = None
 
     @contextmanager
-    def _conversation(self) -> Iterator[GenericNetlink]:
+    def _connection(self) -> Iterator[GenericNetlink]:
         try:
             if self._family is None:
                 self._family = GenericNetlink(self._connect(), "IPVS")
@@ -75,28 +75,28 @@ class NetlinkBackend:
         except OSError as error:
             missing = self._family is None and error.errno == errno.ENOENT
             self.close()
-            raise BackendError(_words(error, missing=missing)) from error
+            raise BackendError(_text(error, missing=missing)) from error
         except (KeyError, ValueError, struct.error) as error:
             self.close()
-            raise BackendError(f"IPVS gave an answer that makes no sense: {error!r}") from error
+            raise BackendError(f"invalid reply from IPVS: {error!r}") from error
 
 
 def _services(family: GenericNetlink) -> tuple[VirtualService, ...]:
-    return tuple(decode_service(answer) for answer in family.ask(READ_SERVICE, dump=True))
+    return tuple(decode_service(reply) for reply in family.request(READ_SERVICE, dump=True))
 
 
 def _entry(family: GenericNetlink, service: VirtualService) -> TableEntry:
-    answers = family.ask(READ_DESTINATIONS, encode_key(service.key), dump=True)
-    destinations = [decode_destination(answer, service.key) for answer in answers]
+    replies = family.request(READ_DESTINATIONS, encode_key(service.key), dump=True)
+    destinations = [decode_destination(reply, service.key) for reply in replies]
     return TableEntry(service, MappingProxyType({destination.endpoint: destination for destination in destinations}))
 
 
-def _words(error: OSError, *, missing: bool) -> str:
+def _text(error: OSError, *, missing: bool) -> str:
     if missing:
-        return "the kernel has no IPVS: modprobe ip_vs"
+        return "the kernel has no IPVS (run: modprobe ip_vs)"
     match error.errno:
         case errno.EPERM:
-            return "IPVS may not be read or written: CAP_NET_ADMIN is missing"
+            return "no permission to use IPVS (CAP_NET_ADMIN is missing)"
         case errno.EAGAIN:
-            return f"no answer from IPVS within {TIMEOUT} s"
-    return f"IPVS cannot be reached: {error.strerror}"
+            return f"no reply from IPVS within {TIMEOUT} s"
+    return f"cannot reach IPVS: {error.strerror}"

@@ -1,14 +1,14 @@
-"""The one writer of the IPVS table: it records what is wanted for each service and makes the table equal to it.
+"""The only writer of the IPVS table: holds the goal of each service and makes the table equal to it.
 
-Changes are computed against a *shadow*, what we believe the table holds, so that the fast path reads nothing. All goals
-set in one turn of the reactor become one batch at its end. Where an operation fails the world is not what we
-believed: that service is read back and the difference tried again, at most three rounds. What still differs then is an
-alert, and tried again later, first after a second and then less and less often; a new goal is tried at once.
+Changes are computed against a *shadow*, a cached copy of the table, so the fast path reads nothing. All goals set in one turn
+of the reactor become one batch at its end. If an operation fails, the shadow of that service is stale: the service is read back
+and the difference is tried again, at most three rounds. A service that still differs raises an alert and is retried with
+exponential back-off; a new goal is tried immediately.
 
-What is written is entered in a ledger first. A service that leaves the configuration is *retired*: all its weights
-become 0, so that its connections end in their own time, then it is deleted, and struck out of the ledger.
+Each service is entered in a ledger before it is written. A service that leaves the configuration is *retired*: its weights are
+set to 0 so that its connections can end, then it is deleted and struck from the ledger.
 
-While it is frozen it writes nothing: goals are remembered, and pursued all at once when it thaws.
+While frozen, the reconciler writes nothing; it stores goals and applies them when it thaws.
 """
 
 from __future__ import annotations
@@ -40,17 +40,16 @@ _LINES = {
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A service as it was read, and the operations that would undo what others did to it."""
+    """A service as read, and the operations that would undo changes by other programs."""
 
     held: TableEntry | None
     drift: tuple[Op, ...]
 
 
 class Reconciler:
-    """Makes the table of ``backend`` hold what is wanted. It owns the backend, and the ledger.
+    """Makes the table of ``backend`` equal to the goals. Owns the backend and the ledger.
 
-    A retired service is drained for ``grace`` seconds. ``settled`` is called each time after the table was written, or
-    could not be.
+    A retired service is drained for ``grace`` seconds. ``settled`` is called after each write or failed write.
     """
 
     _log = Logger()
@@ -73,32 +72,32 @@ class Reconciler:
         self._named: dict[str, ServiceKey] = {}
         self._adopted: set[ServiceKey] = set()
         self._due: set[ServiceKey] = set()
-        self._shadow: dict[ServiceKey, TableEntry | None] = {}  # a key that is missing must be read first
+        self._shadow: dict[ServiceKey, TableEntry | None] = {}  # read a key first if it is missing here
         self._flushing: IDelayedCall | None = None
         self._frozen = False
 
     @property
     def frozen(self) -> bool:
-        """Whether nothing may be written now."""
+        """True while writing is suspended."""
         return self._frozen
 
     def freeze(self) -> None:
-        """Write nothing from now on, not even what is pending."""
+        """Suspend writing, including pending goals."""
         self._frozen = True
         if self._flushing:
             self._flushing.cancel()
             self._flushing = None
 
     def thaw(self) -> None:
-        """Pursue what was wanted meanwhile at the end of this turn."""
+        """Resume writing; pending goals are applied at the end of this turn."""
         self._frozen = False
         if self._due and self._flushing is None:
             self._flushing = self._clock.callLater(0, self._flush)
 
     def adopt(self, services: Iterable[Service]) -> Mapping[str, Mapping[Address, int]]:
-        """Read what the table holds; by name of service its addresses and weights, empty where the service is absent.
+        """Read the table: addresses and weights by service name, empty if the service is absent.
 
-        Changes nothing. Raises BackendError.
+        Writes nothing. Raises BackendError.
         """
         held = {}
         for service in services:
@@ -110,19 +109,19 @@ class Reconciler:
         return held
 
     def want(self, service: Service, destinations: Mapping[Address, int]) -> None:
-        """Set the goal of a service: its destinations with their weights. It is pursued at the end of this turn.
+        """Set the goal of a service: its destinations with their weights; applied at the end of this turn.
 
-        Raises ValueError for a flag that no scheduler has.
+        Raises ValueError for an unknown scheduler flag.
         """
         goal = entry(service, destinations)
         self._set(key_of(service), service.name, (service, goal))
         self._named[service.name] = key_of(service)
 
     def retire(self, key: ServiceKey, name: str) -> None:
-        """Drain a service and then delete it, whoever made it: at the end of this turn, and after the grace.
+        """Drain a service at the end of this turn and delete it after the grace time.
 
-        Does nothing where it is retired already, or where a service of another name has taken its place. To want it
-        again ends its retirement.
+        Does nothing if it is already retired, or if a service with another name has replaced it. :meth:`want` ends its
+        retirement.
         """
         known = self._goals.get(key)
         if known and (known.wanted is None or known.name != name):
@@ -132,7 +131,10 @@ class Reconciler:
         self._goals[key].drained_at = inf if self.grace else 0.0
 
     def retire_leftovers(self) -> None:
-        """Retire what the ledger has and was not adopted: it left the configuration while nobody was here."""
+        """Retire the services of the ledger that were not adopted.
+
+        They left the configuration while PyBal was stopped.
+        """
         for key, name in self._ledger.names.items():
             if key not in self._adopted:
                 self.retire(key, name)
@@ -146,34 +148,34 @@ class Reconciler:
         self._pursue(key)
 
     def held(self, service: Service) -> TableEntry | None:
-        """Return what the table is believed to hold of a service; it is read where that is not known. Raises BackendError."""
+        """Return the entry of a service from the shadow, or from the table. Raises BackendError."""
         key = key_of(service)
         return self._shadow[key] if key in self._goals and key in self._shadow else self._backend.read(key)
 
     def alerts(self) -> tuple[Alert, ...]:
-        """Return one alert for each service of which the table does not hold what is wanted, and one for the ledger."""
-        alerts = [Alert(goal.name, "ipvs", goal.trouble) for goal in self._goals.values() if goal.trouble]
+        """Return one alert per service that differs from its goal, and one for the ledger."""
+        alerts = [Alert(goal.name, "ipvs", goal.problem) for goal in self._goals.values() if goal.problem]
         if problem := self._ledger.problem:
-            alerts.append(Alert("", "ipvs-ledger", f"which services of IPVS are ours is not written down: {problem}"))
+            alerts.append(Alert("", "ipvs-ledger", f"cannot read or write the ownership ledger: {problem}"))
         return tuple(alerts)
 
     def verified(self, name: str) -> bool:
-        """Return whether the table holds what is wanted for this service; false while nothing is wanted."""
+        """Return whether the table holds the goal of this service; false without a goal."""
         key = self._named.get(name)
         goal = self._goals.get(key) if key else None
         return goal is not None and self._verified(goal, key)
 
     def intents(self) -> Mapping[ServiceKey, Intent]:
-        """Return what is wanted for each service for which something is."""
+        """Return the wanted entry of each service that has one."""
         return {key: intent for key in self._goals if (intent := self.intent(key))}
 
     def intent(self, key: ServiceKey) -> Intent | None:
-        """Return what is wanted for a service, ``None`` if nothing is."""
+        """Return the wanted entry of a service, ``None`` without one."""
         goal = self._goals.get(key)
         return None if goal is None or goal.wanted is None else Intent(*goal.wanted, self._verified(goal, key))
 
     def retired(self) -> Mapping[ServiceKey, Retired]:
-        """Return the services that are going."""
+        """Return the services that are being removed."""
         now = self._clock.seconds()
         return {
             key: Retired(goal.name, min(self.grace, max(0.0, goal.drained_at - now)))
@@ -182,34 +184,34 @@ class Reconciler:
         }
 
     def owns(self, key: ServiceKey) -> bool:
-        """Return whether a service is in the configuration, or on its way out of it."""
+        """Return whether a service is in the configuration or being removed."""
         return key in self._goals or key in self._adopted
 
     def compare(self, key: ServiceKey) -> Comparison | None:
-        """Read a service that something is wanted for, and compare it with what we left there.
+        """Read a service that has a goal and compare it with the shadow.
 
-        ``None`` while that is not known, because an attempt to write it failed. Raises BackendError.
+        Returns ``None`` while the shadow is unknown because a write failed. Raises BackendError.
         """
         if key not in self._shadow or self.intent(key) is None:
             return None
         left, held = self._shadow[key], self._backend.read(key)
         if held == left:
-            held = left  # one copy is enough
+            held = left  # keep one copy
         ops = diff({key: left} if left else {}, {key: held} if held else {})
-        self._goals[key].strayed = bool(ops)
+        self._goals[key].drifted = bool(ops)
         return Comparison(held, ops)
 
     def repair(self, key: ServiceKey) -> None:
-        """Read a service anew and make it as wanted, at the end of this turn."""
+        """Read a service again and apply its goal at the end of this turn."""
         self._shadow.pop(key, None)
         self._pursue(key)
 
     def table(self) -> Table:
-        """Read all that the table holds, what others made included. Raises BackendError."""
+        """Read the whole table, including services of other programs. Raises BackendError."""
         return self._backend.table()
 
     def stop(self) -> None:
-        """Write what is pending, unless frozen, then end. The table stays as it is."""
+        """Apply pending goals unless frozen, then close the backend. The table stays as it is."""
         if self._flushing:
             self._flushing.cancel()
             self._flush()
@@ -218,7 +220,7 @@ class Reconciler:
         self._backend.close()
 
     def _verified(self, goal: Goal, key: ServiceKey | None) -> bool:
-        return not goal.trouble and not goal.strayed and key not in self._due
+        return not goal.problem and not goal.drifted and key not in self._due
 
     def _pursue(self, key: ServiceKey) -> None:
         self._goals[key].cancel()
@@ -232,24 +234,24 @@ class Reconciler:
         self._due.clear()
         self._ledger.enter({key: self._goals[key].name for key in due})
         try:
-            surprises, unmet = self._converge(due)
+            errors, different = self._converge(due)
         except BackendError as error:
-            for key in due:  # how far the batch got is not known
+            for key in due:  # the state of the batch is unknown
                 self._shadow.pop(key, None)
-            surprises, unmet = dict.fromkeys(due, str(error)), due
+            errors, different = dict.fromkeys(due, str(error)), due
         for key in due:
-            self._settle(key, surprises.get(key, ""), met=key not in unmet)
-        self._let_go([key for key in due if key not in unmet and self._goals[key].wanted is None])
+            self._settle(key, errors.get(key, ""), met=key not in different)
+        self._finish_retired([key for key in due if key not in different and self._goals[key].wanted is None])
         self._settled()
 
     def _converge(self, keys: Sequence[ServiceKey]) -> tuple[Mapping[ServiceKey, str], Sequence[ServiceKey]]:
-        """Make the table equal to the goals; return by key what went wrong last, and the keys that are not equal yet."""
-        surprises: dict[ServiceKey, str] = {}
+        """Make the table equal to the goals; return the last error by key, and the keys that still differ."""
+        errors: dict[ServiceKey, str] = {}
         for _ in range(ROUNDS):
             for key in keys:
                 if key not in self._shadow:
                     self._shadow[key] = self._backend.read(key)
-                    self._goals[key].strayed = False
+                    self._goals[key].drifted = False
             now = self._clock.seconds()
             aims = {key: self._goals[key].aim(self._shadow[key], now) for key in keys}
             failures = self._write(
@@ -260,16 +262,16 @@ class Reconciler:
             for key in keys:
                 if key in failed:
                     del self._shadow[key]
-                    surprises[key] = _sentence([failure for failure in failures if failure.op.key == key])
+                    errors[key] = _summary([failure for failure in failures if failure.op.key == key])
                 else:
                     self._shadow[key] = aims[key]
             keys = [key for key in keys if key in failed]
             if not keys:
                 break
-        return surprises, keys
+        return errors, keys
 
     def _write(self, wanted: Table, actual: Table) -> Sequence[Failure]:
-        """Send the difference. What would leave a pool empty if its additions failed waits until they have not."""
+        """Send the difference; operations that need the additions to succeed come second (see :func:`split`)."""
         first, then = split(diff(wanted, actual), wanted, actual)
         failures = self._apply(first)
         failed = {failure.op.key for failure in failures}
@@ -292,24 +294,24 @@ class Reconciler:
                 self._log.info(line, name=name, system=name)
         return failures
 
-    def _settle(self, key: ServiceKey, surprise: str, *, met: bool) -> None:
+    def _settle(self, key: ServiceKey, error: str, *, met: bool) -> None:
         goal = self._goals[key]
         if not met:
-            if surprise != goal.trouble:
-                self._log.error("IPVS does not hold what is wanted: {reason}", reason=surprise, system=goal.name)
-            goal.trouble = surprise
+            if error != goal.problem:
+                self._log.error("IPVS not updated: {reason}; retrying", reason=error, system=goal.name)
+            goal.problem = error
             goal.next = self._clock.callLater(goal.delay, self._pursue, key)
             goal.delay = min(2 * goal.delay, LONGEST_DELAY)
             return
-        if surprise:
-            self._log.warn("IPVS was not as we left it, and is again: {reason}", reason=surprise, system=goal.name)
-        elif goal.trouble:
-            self._log.info("IPVS holds what is wanted again", system=goal.name)
-        goal.trouble = ""
+        if error:
+            self._log.warn("IPVS drift repaired: {reason}", reason=error, system=goal.name)
+        elif goal.problem:
+            self._log.info("IPVS updated after errors", system=goal.name)
+        goal.problem = ""
         goal.delay = FIRST_DELAY
 
-    def _let_go(self, keys: Sequence[ServiceKey]) -> None:
-        """Forget the retired services that are gone, and wait for the end of the drain of the others."""
+    def _finish_retired(self, keys: Sequence[ServiceKey]) -> None:
+        """Forget retired services that were deleted; schedule the deletion of the others."""
         for key in keys:
             goal = self._goals[key]
             if self._shadow[key] is None:
@@ -318,7 +320,7 @@ class Reconciler:
                 now = self._clock.seconds()
                 goal.drained_at = min(goal.drained_at, now + self.grace)
                 remaining = max(0.0, goal.drained_at - now)
-                text = "{place} is no longer wanted: no new connections, deleted in {seconds:.0f} s"
+                text = "{place} removed from the configuration; draining, deleting in {seconds:.0f} s"
                 self._log.info(text, place=place(key), seconds=remaining, system=goal.name)
                 goal.next = self._clock.callLater(remaining, self._pursue, key)
         self._ledger.strike(key for key in keys if key not in self._goals)
@@ -328,6 +330,6 @@ def _lines(ops: Sequence[Op]) -> str:
     return "\n".join(f"ipvsadm {operation(op)}" for op in ops)
 
 
-def _sentence(failures: Sequence[Failure]) -> str:
+def _summary(failures: Sequence[Failure]) -> str:
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     return failure(failures[0]) + more

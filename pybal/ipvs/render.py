@@ -1,7 +1,6 @@
-"""IPVS tables and operations in the words of ipvsadm, and tables as JSON.
+"""IPVS tables and operations in the syntax of ipvsadm, and tables as JSON. Pure.
 
-Pure. :func:`lines` prints a table as ``ipvsadm -Sn`` of version 1.31 does; :func:`operation` an operation as the
-arguments of ipvsadm that would do the same.
+:func:`lines` prints a table as ``ipvsadm -Sn`` 1.31 does; :func:`operation` prints an operation as arguments of ipvsadm.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _CHECKSUMS = {0: "--tun-nocsum", 1: "--tun-csum", 2: "--tun-remcsum"}
 
 
 def lines(table: Table) -> Iterator[str]:
-    """Yield the table as ``ipvsadm -Sn`` prints it; destinations by address, IPv4 first, where ipvsadm has no rule."""
+    """Yield the table as ``ipvsadm -Sn`` prints it; destinations sorted by address, IPv4 first."""
     for key in sorted(table, key=_order):
         entry = table[key]
         yield f"-A {_service(entry.service)}"
@@ -72,7 +71,7 @@ def operation(op: Op) -> str:
 
 
 def place(key: ServiceKey) -> str:
-    """Return what identifies a service in words: ``tcp 10.2.1.1:80``, ``mark 7``, ``mark 7 ipv6``."""
+    """Return the key of a service for people: ``tcp 10.2.1.1:80``, ``mark 7``, ``mark 7 ipv6``."""
     if isinstance(key, Mark):
         return f"mark {key.mark}" + (" ipv6" if key.ipv6 else "")
     protocol = _PROTOCOLS[key.protocol][1] if key.protocol in _PROTOCOLS else f"protocol {key.protocol}"
@@ -80,12 +79,12 @@ def place(key: ServiceKey) -> str:
 
 
 def failure(failure: Failure) -> str:
-    """Return a sentence: the operation that failed and why."""
+    """Return the failed operation and the reason."""
     return f"ipvsadm {operation(failure.op)}: {failure.reason}"
 
 
 def document(table: Table) -> list[dict[str, object]]:
-    """Return the table as JSON can hold it, in the order of :func:`lines`."""
+    """Return the table as a JSON document, in the order of :func:`lines`."""
     return [
         {
             **_key_document(key),

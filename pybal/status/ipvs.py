@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pybal.ipvs import fingerprint
-from pybal.ipvs.audit import Findings, Sight
+from pybal.ipvs.audit import Findings, Reading
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import ServiceKey
 from pybal.ipvs.render import operation, place
@@ -16,7 +16,7 @@ from pybal.status.metrics import Family
 
 def services_text(findings: Findings, now: float) -> str:
     """Return a line for each service, also for those that leave and those of others, and one for the audit."""
-    lines = [_line(key, intent, findings.sights.get(key), now) for key, intent in findings.intents.items()]
+    lines = [_line(key, intent, findings.readings.get(key), now) for key, intent in findings.intents.items()]
     lines += [
         f"{gone.name} ({place(key)}): retired, deleted in {gone.remaining:.0f} s"
         for key, gone in findings.retired.items()
@@ -30,7 +30,7 @@ def services_json(findings: Findings, now: float) -> JSON:
     """Return the facts by name of service; ages in seconds, fingerprints empty for what is not there or not known."""
     return {
         "services": {
-            intent.service.name: _service(key, intent, findings.sights.get(key), findings, now)
+            intent.service.name: _service(key, intent, findings.readings.get(key), findings, now)
             for key, intent in findings.intents.items()
         },
         "retired": [
@@ -53,7 +53,7 @@ def families(findings: Findings) -> Iterator[Family]:
     drift = [((("kind", kind), ("service", name)), n) for (name, kind), n in sorted(counted.items())]
     yield Family("pybal_ipvs_drift_total", "counter", "What others changed of our services, as it was found", drift)
     standing = [
-        ((("service", intent.service.name),), len(sight.drift) if (sight := findings.sights.get(key)) else 0)
+        ((("service", intent.service.name),), len(sight.drift) if (sight := findings.readings.get(key)) else 0)
         for key, intent in findings.intents.items()
     ]
     yield Family("pybal_ipvs_drift", "gauge", "What the last audit found changed by others", standing)
@@ -62,7 +62,7 @@ def families(findings: Findings) -> Iterator[Family]:
     yield Family("pybal_ipvs_audit_up", "gauge", "Whether IPVS can be audited", [((), not findings.problem)])
 
 
-def _line(key: ServiceKey, intent: Intent, sight: Sight | None, now: float) -> str:
+def _line(key: ServiceKey, intent: Intent, sight: Reading | None, now: float) -> str:
     name, kernel = intent.service.name, "not read yet"
     if sight:
         kernel = f"kernel {fingerprint.of_entry(sight.held) or 'nothing'} {now - sight.at:.0f} s ago"
@@ -72,7 +72,7 @@ def _line(key: ServiceKey, intent: Intent, sight: Sight | None, now: float) -> s
     return f"{name} ({place(key)}): {verified}, configuration {configuration}, intent {wanted}, {kernel}"
 
 
-def _service(key: ServiceKey, intent: Intent, sight: Sight | None, findings: Findings, now: float) -> JSON:
+def _service(key: ServiceKey, intent: Intent, sight: Reading | None, findings: Findings, now: float) -> JSON:
     drift: dict[str, JSON] = {
         str(kind): n for (name, kind), n in sorted(findings.drift.items()) if name == intent.service.name
     }

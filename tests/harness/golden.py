@@ -137,7 +137,7 @@ DRIFTED = Findings(
     problem="",
     drift={("web", Drift.EXTRA): 1},
     intents={key_of(SERVICE): Intent(SERVICE, entry(SERVICE, {}), verified=False)},
-    sights={},
+    readings={},
     foreign=(),
     retired={},
 )

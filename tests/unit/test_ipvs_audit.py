@@ -330,10 +330,10 @@ def test_a_service_in_trouble_is_left_to_its_next_attempt() -> None:
 def test_a_service_that_is_no_longer_ours_is_forgotten() -> None:
     scene = Scene()
     scene.round()
-    assert scene.audit.findings().sights.keys() == {key_of(WEB), key_of(TEXT)}
+    assert scene.audit.findings().readings.keys() == {key_of(WEB), key_of(TEXT)}
     scene.reconciler.retire(key_of(TEXT), "text")
     scene.round()
-    assert scene.audit.findings().sights.keys() == {key_of(WEB)}
+    assert scene.audit.findings().readings.keys() == {key_of(WEB)}
     scene.end()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs import fingerprint
-from pybal.ipvs.audit import Drift, Findings, Sight
+from pybal.ipvs.audit import Drift, Findings, Reading
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import Command, Key, Op, ServiceKey, TableEntry, Tunnel, entry, key_of
 from pybal.status import ipvs
@@ -32,7 +32,7 @@ def findings(held: TableEntry | None = WANTED, *drift: Op, foreign: tuple[Servic
         problem="",
         drift=Counter({("web", Drift.EXTRA): 1}) if drift else {},
         intents={key_of(WEB): Intent(WEB, WANTED, verified=not drift)},
-        sights={key_of(WEB): Sight(held, 98.0, drift)},
+        readings={key_of(WEB): Reading(held, 98.0, drift)},
         foreign=foreign,
         retired={},
     )
@@ -59,7 +59,7 @@ def test_a_line_says_what_others_changed_and_made() -> None:
 
 def test_a_service_that_is_gone_or_was_not_read_has_no_fingerprint_of_the_kernel() -> None:
     assert ", kernel nothing 2 s ago\n" in ipvs.services_text(findings(None), 100.0)
-    unread = replace(findings(), sights={}, problem="IPVS is gone")
+    unread = replace(findings(), readings={}, problem="IPVS is gone")
     assert ipvs.services_text(unread, 100.0).endswith(", not read yet\naudited 3 s ago: IPVS is gone\n")
 
 
