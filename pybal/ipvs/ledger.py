@@ -69,7 +69,7 @@ class Ledger:
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"invalid contents ({error})"
+            reason = error.strerror if isinstance(error, OSError) else f"invalid contents: {error}"
             self.problem = f"{file}: {reason}"
             text = "Cannot read the ownership ledger {reason}; leftover services will not be removed"
             self._log.error(text, reason=self.problem)

@@ -1,4 +1,4 @@
-"""What every table of IPVS does: the one in memory always, the kernel's where there is one (tests/kernel)."""
+"""The contract of every IPVS backend: in memory, and on the kernel in tests/kernel."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def words(value: object) -> str:
     ],
     ids=words,
 )
-def test_a_service_reads_back_as_it_was_added(backend: Backend, service: VirtualService) -> None:
+def test_added_service_reads_back(backend: Backend, service: VirtualService) -> None:
     assert backend.apply([Op(Command.ADD_SERVICE, service)]) == ()
     assert backend.read(service.key) == entry(service)
 
@@ -118,9 +118,7 @@ def test_a_service_reads_back_as_it_was_added(backend: Backend, service: Virtual
     ],
     ids=words,
 )
-def test_a_destination_reads_back_as_it_was_added(
-    backend: Backend, service: VirtualService, destination: Destination
-) -> None:
+def test_added_destination_reads_back(backend: Backend, service: VirtualService, destination: Destination) -> None:
     assert backend.apply(adding(service, destination)) == ()
     assert backend.read(service.key) == entry(service, destination)
 
@@ -192,7 +190,7 @@ ABSENT = replace(WEB, key=Key(TCP, IPv4Address("10.2.1.9"), 80))
     ],
     ids=words,
 )
-def test_a_failure_has_the_errno_of_the_kernel_and_changes_nothing(backend: Backend, op: Op, code: int) -> None:
+def test_failure_has_the_errno_of_the_kernel_and_changes_nothing(backend: Backend, op: Op, code: int) -> None:
     backend.apply(adding(WEB, at("10.0.0.11")) + adding(WEB6, at("10.0.0.21", forward=Forward.TUNNEL)))
     before = backend.table()
     (failure,) = backend.apply([op])
@@ -221,7 +219,7 @@ def test_a_failure_has_the_errno_of_the_kernel_and_changes_nothing(backend: Back
     ],
     ids=words,
 )
-def test_nonsense_that_the_kernel_would_take_is_refused(backend: Backend, op: Op) -> None:
+def test_invalid_operations_that_the_kernel_accepts_are_refused(backend: Backend, op: Op) -> None:
     backend.apply(adding(WEB, at("10.0.0.11")) + adding(WEB6))
     before = backend.table()
     (failure,) = backend.apply([op])
@@ -229,7 +227,7 @@ def test_nonsense_that_the_kernel_would_take_is_refused(backend: Backend, op: Op
     assert backend.table() == before
 
 
-def test_a_batch_goes_on_after_each_failure(backend: Backend) -> None:
+def test_batch_continues_after_each_failure(backend: Backend) -> None:
     failures = backend.apply(
         [
             Op(Command.DELETE, WEB, at("10.0.0.11")),
@@ -240,14 +238,14 @@ def test_a_batch_goes_on_after_each_failure(backend: Backend) -> None:
     )
     assert [(failure.errno, failure.reason) for failure in failures] == [
         (errno.ESRCH, "no such service"),
-        (errno.EEXIST, "exists already"),
+        (errno.EEXIST, "already exists"),
         (errno.EINVAL, "Invalid argument"),
         (errno.ENOENT, "no such destination"),
     ]
     assert backend.read(WEB.key) == entry(WEB, at("10.0.0.12"))
 
 
-def test_no_failure_of_a_large_batch_is_lost(backend: Backend) -> None:
+def test_all_failures_of_a_large_batch_are_returned(backend: Backend) -> None:
     ops = [Op(Command.DELETE, WEB, Destination(IPv4Address("10.1.0.0") + n, 80)) for n in range(1000)]
     failures = backend.apply([*adding(WEB), *ops, Op(Command.ADD, WEB, at("10.0.0.11"))])
     assert [failure.op for failure in failures] == ops
@@ -255,7 +253,7 @@ def test_no_failure_of_a_large_batch_is_lost(backend: Backend) -> None:
     assert backend.read(WEB.key) == entry(WEB, at("10.0.0.11"))
 
 
-def test_the_table_holds_services_that_differ_in_one_part_of_their_key(backend: Backend) -> None:
+def test_table_holds_services_that_differ_in_one_part_of_their_key(backend: Backend) -> None:
     services = [
         WEB,
         replace(WEB, key=Key(TCP, IPv4Address("10.2.1.1"), 81)),
@@ -270,7 +268,7 @@ def test_the_table_holds_services_that_differ_in_one_part_of_their_key(backend: 
     assert set(backend.services()) == set(services)
 
 
-def test_a_service_goes_with_its_destinations(backend: Backend) -> None:
+def test_deleted_service_takes_its_destinations_along(backend: Backend) -> None:
     backend.apply(adding(WEB, at("10.0.0.11")) + adding(DNS))
     assert backend.apply([Op(Command.DELETE_SERVICE, WEB)]) == ()
     assert backend.read(WEB.key) is None
@@ -278,19 +276,19 @@ def test_a_service_goes_with_its_destinations(backend: Backend) -> None:
     assert backend.table() == {WEB.key: entry(WEB), DNS.key: entry(DNS)}
 
 
-def test_what_was_read_does_not_change_afterwards(backend: Backend) -> None:
+def test_read_entry_is_a_snapshot(backend: Backend) -> None:
     backend.apply(adding(WEB))
     before = backend.table()
     backend.apply([Op(Command.ADD, WEB, at("10.0.0.11"))])
     assert before == {WEB.key: entry(WEB)}
 
 
-def test_an_empty_batch_does_nothing(backend: Backend) -> None:
+def test_empty_batch_does_nothing(backend: Backend) -> None:
     assert backend.apply([]) == ()
     assert backend.table() == {}
 
 
-def test_the_table_stays_when_the_backend_is_closed(backend: Backend) -> None:
+def test_table_stays_when_the_backend_is_closed(backend: Backend) -> None:
     backend.apply(adding(WEB))
     backend.close()
     backend.close()

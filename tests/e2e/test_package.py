@@ -22,12 +22,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the package, below a folder."""
+    """The unpacked package."""
     folder = tmp_path_factory.mktemp("package")
     source = folder / "pybal"
     left_out = shutil.ignore_patterns(".venv*", ".git", ".*_cache", "build", "*.egg-info", "__pycache__", ".hypothesis")
     shutil.copytree(REPOSITORY, source, ignore=left_out)
-    run("dpkg-buildpackage", "-b", "-d", "-us", "-uc", cwd=source)  # -d: nothing is compiled, so no build-essential
+    run(
+        "dpkg-buildpackage", "-b", "-d", "-us", "-uc", cwd=source
+    )  # -d: nothing is compiled, build-essential is not needed
     (package,) = folder.glob("*.deb")
     run("dpkg", "-x", str(package), str(folder / "root"), cwd=folder)
     return folder / "root"
@@ -41,19 +43,19 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
     return result.stdout
 
 
-def test_it_has_the_program_the_unit_and_the_folder_that_operators_know(root: Path) -> None:
+def test_package_installs_program_unit_and_directory(root: Path) -> None:
     assert os.access(root / "usr/sbin/pybal", os.X_OK)
     assert (root / "lib/systemd/system/pybal.service").is_file()
     assert (root / "etc/pybal").is_dir()
     assert (root / "usr/lib/python3/dist-packages/pybal/status/page/style.css").is_file()
 
 
-def test_the_unit_is_as_the_contract_has_it(root: Path) -> None:
+def test_unit_matches_the_contract(root: Path) -> None:
     unit = (root / "lib/systemd/system/pybal.service").read_text().splitlines()
     assert {"LimitNOFILE=infinity", "Restart=always", "SyslogIdentifier=pybal"} < set(unit)
 
 
-def test_the_program_runs_on_debians_libraries_and_checks_a_server(root: Path, tmp_path: Path) -> None:
+def test_program_runs_on_libraries_of_debian_and_checks_a_server(root: Path, tmp_path: Path) -> None:
     port, status_port = free_port("127.0.2.1"), free_port("127.0.0.1")
     server = WebServer("127.0.2.1", port)
     (tmp_path / "pool").write_text("{'host': '127.0.2.1'}\n")

@@ -1,4 +1,4 @@
-"""A process that is killed at a chosen point between two operations on the IPVS table, or while it writes its ledger."""
+"""A backend and a ledger that kill the process at a chosen point between two writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, Virtual
 
 
 class Killed(BaseException):
-    """What ends a process that is none."""
+    """Simulates the death of the process in a test that does not fork."""
 
 
-class Fate:
-    """Counts the points at which a process might be killed, and at the one after ``points`` calls ``die``."""
+class CrashPoint:
+    """Counts crash points and calls ``die`` at the one after ``points``."""
 
     def __init__(self, points: int | None, die: Callable[[], None]) -> None:
         self.left = points
@@ -29,12 +29,12 @@ class Fate:
         self.left -= 1
 
 
-class DyingBackend:
-    """A table that is written one operation at a time, with a point before each and one after the last."""
+class CrashingBackend:
+    """A table written one operation at a time, with a crash point before each and after the last."""
 
-    def __init__(self, backend: Backend, fate: Fate) -> None:
+    def __init__(self, backend: Backend, crash: CrashPoint) -> None:
         self._backend = backend
-        self._fate = fate
+        self._crash = crash
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         return self._backend.read(key)
@@ -48,25 +48,25 @@ class DyingBackend:
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         failures: list[Failure] = []
         for op in ops:
-            self._fate.point()
+            self._crash.point()
             failures += self._backend.apply([op])
-        self._fate.point()
+        self._crash.point()
         return tuple(failures)
 
     def close(self) -> None:
         self._backend.close()
 
 
-class DyingLedger(Ledger):
-    """A ledger with a point before it is written, one where half of it is, and one after it."""
+class CrashingLedger(Ledger):
+    """A ledger with crash points before, in the middle of and after each write."""
 
-    def __init__(self, file: Path, fate: Fate) -> None:
-        self._fate = fate
+    def __init__(self, file: Path, crash: CrashPoint) -> None:
+        self._crash = crash
         super().__init__(file)
 
     def _write(self, file: Path) -> None:
-        self._fate.point()
+        self._crash.point()
         file.with_name(f"{file.name}.new").write_text('{"version": 1, "serv')
-        self._fate.point()
+        self._crash.point()
         super()._write(file)
-        self._fate.point()
+        self._crash.point()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-PATIENCE = 30.0
+PATIENCE = 120.0
 """How long anything may take before a test gives up, in seconds: generous, the machine is shared."""
 
 

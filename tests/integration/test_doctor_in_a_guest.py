@@ -1,4 +1,4 @@
-"""A kernel without IPVS: the guest of the other tests has it from the start."""
+"""The doctor on a kernel without IPVS; the other guest loads it at its start."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEND = "modprobe ip_vs && echo ip_vs >> /etc/modules-load.d/pybal.conf"
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no guest: {guest.missing()}")
-def test_without_ipvs_the_doctor_says_how_to_get_it_and_is_content_then(tmp_path: Path) -> None:
+def test_doctor_reports_missing_ipvs_and_its_command_fixes_it(tmp_path: Path) -> None:
     (tmp_path / "pybal.conf").write_text(CONF)
     look = f"{shlex.quote(sys.executable)} -B -m pybal.cli doctor -c {shlex.quote(str(tmp_path))}/pybal.conf"
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:

@@ -1,4 +1,4 @@
-"""The tests that need a kernel with IPVS, all of them in one guest."""
+"""Run all tests that need a kernel with IPVS in one guest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST = 1200.0
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no user-mode Linux: {guest.missing()}")
-def test_the_kernel_suite_passes_in_a_guest_and_skips_nothing(record_property: Callable[[str, object], None]) -> None:
+def test_kernel_suite_passes_in_the_guest_without_skips(record_property: Callable[[str, object], None]) -> None:
     tests = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *SUITES]
     command = ["env", "PYTHONDONTWRITEBYTECODE=1", *tests]
     with tempfile.TemporaryFile() as output:

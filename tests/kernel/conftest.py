@@ -1,4 +1,4 @@
-"""These tests are collected only where a real IPVS is: in the guest, or on a machine that has one and lets us."""
+"""Collect these tests only with a writable IPVS table: in the guest, or on such a machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host's health, on a kernel that lacks things: the doctor finds each, and its commands mend them."""
+"""The doctor on a host with problems: it finds each, and its commands fix them."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def doctor(directory: Path, *arguments: str) -> tuple[int, str]:
 
 
 def to_mend(directory: Path) -> dict[str, dict[str, Any]]:
-    """Return what fails or is warned of, by what it is about."""
+    """Return failures and warnings by subject."""
     status, said = doctor(directory, "--json")
     found = {each["about"]: each for each in json.loads(said)["findings"] if each["grade"] in ("fail", "warn")}
     assert status == (2 if found else 0)
     return found
 
 
-def test_what_the_guest_lacks_is_found_and_mended_by_the_commands_that_are_named(tmp_path: Path) -> None:
+def test_doctor_finds_and_its_commands_fix_all_findings_in_the_guest(tmp_path: Path) -> None:
     (tmp_path / "pybal.conf").write_text(CONF.format(directory=tmp_path))
     (tmp_path / "pool").write_text("{'host': '10.0.0.11'}\n")
     Path("/proc/sys/net/ipv4/vs/conn_reuse_mode").write_text("0")
@@ -74,7 +74,7 @@ def test_what_the_guest_lacks_is_found_and_mended_by_the_commands_that_are_named
         assert (status, said.splitlines()[-1].startswith("0 fail, 0 warn, ")) == (0, True)
 
 
-def test_a_scheduler_that_is_not_loaded_yet_is_in_order_and_without_a_daemon_we_look_at_ourselves(
+def test_loadable_scheduler_is_no_finding_and_doctor_runs_without_a_daemon(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "pybal.conf").write_text(CONF.format(directory=tmp_path).replace("sed", "mh"))

@@ -1,4 +1,4 @@
-"""Who is killed between any two operations leaves nothing of ours in the kernel's table, and takes nothing of others."""
+"""A daemon killed between any two operations leaves no own service and loses no foreign one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pybal.ipvs.model import Command, Destination, Key, Mark, Op, Table, entry, 
 from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
-from tests.harness.crashing_backend import DyingBackend, Fate
+from tests.harness.crashing_backend import CrashingBackend, CrashPoint
 from tests.harness.daemon_process import Daemon, daemon
 
 GRACE = 30.0
@@ -30,7 +30,7 @@ OTHERS = (Virtual(Key(17, IPv4Address("10.9.9.9"), 53), "rr"), Virtual(Mark(7), 
 
 Configuration = Mapping[Service, Mapping[Address, int]]
 
-#: Services come, change and go; in all more than 50 operations.
+#: Services are added, changed and removed: more than 50 operations in total.
 SCENARIO: Sequence[Configuration] = [
     {each: dict.fromkeys(SERVERS, 10) for each in WEBS[:2]},
     {WEBS[0]: dict.fromkeys(SERVERS[:2], 10), WEBS[2]: dict.fromkeys(SERVERS, 1)},
@@ -42,7 +42,7 @@ SCENARIO: Sequence[Configuration] = [
 
 @pytest.fixture
 def kernel() -> Iterator[NetlinkBackend]:
-    """The table, with services of others in it."""
+    """The table with foreign services."""
     backend = NetlinkBackend()
     assert backend.apply([Op(Command.ADD_SERVICE, each) for each in OTHERS]) == ()
     assert backend.apply([Op(Command.ADD, OTHERS[0], Destination(SERVERS[0], 53))]) == ()
@@ -50,13 +50,13 @@ def kernel() -> Iterator[NetlinkBackend]:
     backend.close()
 
 
-def in_a_process(points: int, run: Callable[[Fate], None]) -> bool:
-    """Run in a process of its own, killed after so many points; return whether it came to its end."""
+def in_a_process(points: int, run: Callable[[CrashPoint], None]) -> bool:
+    """Run in a child process that is killed at a crash point; return whether it completed."""
     child = os.fork()
     if not child:
         try:
-            run(Fate(points, lambda: os.kill(os.getpid(), signal.SIGKILL)))
-        except BaseException:  # noqa: BLE001  # nothing may come back from a fork
+            run(CrashPoint(points, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+        except BaseException:  # noqa: BLE001  # the child must never return
             os._exit(1)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -64,12 +64,12 @@ def in_a_process(points: int, run: Callable[[Fate], None]) -> bool:
     return status == 0
 
 
-def life(file: Path, configuration: Configuration) -> Callable[[Fate], None]:
-    """Return a life of the daemon: it starts with a configuration, and stays until all that leaves is gone."""
+def life(file: Path, configuration: Configuration) -> Callable[[CrashPoint], None]:
+    """Return a run of the daemon with a configuration until all removed services are gone."""
 
-    def live(fate: Fate) -> None:
+    def live(crash: CrashPoint) -> None:
         clock = Clock()
-        backend = DyingBackend(NetlinkBackend(), fate)
+        backend = CrashingBackend(NetlinkBackend(), crash)
         reconciler = Reconciler(backend, clock, ledger=Ledger(file), grace=GRACE)
         reconciler.adopt(configuration)
         reconciler.retire_leftovers()
@@ -85,9 +85,7 @@ def wanted(configuration: Configuration) -> Table:
     return {key_of(service): entry(service, weights) for service, weights in configuration.items()}
 
 
-def test_a_daemon_killed_after_each_operation_of_a_scenario_comes_to_the_wanted_tables(
-    kernel: NetlinkBackend, tmp_path: Path
-) -> None:
+def test_daemon_killed_after_any_operation_reaches_the_wanted_table(kernel: NetlinkBackend, tmp_path: Path) -> None:
     file = tmp_path / "ledger"
     others = kernel.table()
     deaths = 0
@@ -132,7 +130,7 @@ def configure(directory: Path, *services: Service, grace: float, options: str = 
 
 @contextmanager
 def running(directory: Path, *services: Service, grace: float, options: str = "") -> Iterator[Daemon]:
-    """Run the daemon with these services, and kill it in the end."""
+    """Run the daemon with these services and kill it at the end."""
     configure(directory, *services, grace=grace, options=options)
     with daemon(directory, endpoint="http://127.0.0.1:9192") as started:
         yield started
@@ -145,7 +143,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_left_the_configuration_of_a_killed_daemon_is_drained_and_deleted_by_the_next(
+def test_service_removed_after_a_kill_is_drained_and_deleted_at_restart(
     kernel: NetlinkBackend, directory: Path
 ) -> None:
     others = kernel.table()

@@ -29,8 +29,8 @@ SERVERS: Sequence[Address] = [ip_address(f"10.0.0.{n}") for n in range(11, 19)]
 SERVERS6: Sequence[Address] = [ip_address(f"fd00::{n}") for n in range(11, 19)]
 
 
-class Watched:
-    """The kernel's table, with a list of what was done to it."""
+class RecordingBackend:
+    """The kernel's table, with a record of the operations."""
 
     def __init__(self) -> None:
         self._kernel = NetlinkBackend()
@@ -54,8 +54,8 @@ class Watched:
 
 
 @pytest.fixture
-def kernel() -> Iterator[Watched]:
-    watched = Watched()
+def kernel() -> Iterator[RecordingBackend]:
+    watched = RecordingBackend()
     yield watched
     watched.close()
 
@@ -64,7 +64,7 @@ def ipvsadm(*arguments: str) -> str:
     return subprocess.run(["ipvsadm", *arguments], capture_output=True, text=True, check=True).stdout
 
 
-def test_a_restart_with_an_unchanged_configuration_makes_no_change_at_all(kernel: Watched) -> None:
+def test_restart_with_an_unchanged_configuration_makes_no_change(kernel: RecordingBackend) -> None:
     goals = {
         service: dict(zip(SERVERS6 if service.vip.version == 6 else SERVERS, range(8), strict=True))
         for service in SERVICES
@@ -88,7 +88,7 @@ def test_a_restart_with_an_unchanged_configuration_makes_no_change_at_all(kernel
     assert ipvsadm("-Sn") == before
 
 
-def test_what_was_made_by_hand_in_another_way_is_edited_in_place(kernel: Watched) -> None:
+def test_entry_made_by_hand_is_edited_in_place(kernel: RecordingBackend) -> None:
     ipvsadm("-A", "-t", "10.2.1.1:80", "-s", "wlc", "-p", "300")
     ipvsadm("-a", "-t", "10.2.1.1:80", "-r", "10.0.0.11:80", "-i", "-w", "7", "-x", "10", "-y", "3")
     clock = Clock()
@@ -101,7 +101,7 @@ def test_what_was_made_by_hand_in_another_way_is_edited_in_place(kernel: Watched
     assert reconciler.verified("web")
 
 
-def test_a_batch_that_fails_in_part_is_repaired_and_the_rest_of_it_done(kernel: Watched) -> None:
+def test_partly_failed_batch_is_repaired_and_completed(kernel: RecordingBackend) -> None:
     clock = Clock()
     reconciler = Reconciler(kernel, clock)
     reconciler.want(WEB, dict.fromkeys(SERVERS[:3], 1))
@@ -115,7 +115,7 @@ def test_a_batch_that_fails_in_part_is_repaired_and_the_rest_of_it_done(kernel: 
     assert kernel.read(key_of(WEB)) == entry(WEB, {SERVERS[1]: 5, SERVERS[3]: 5})
 
 
-def test_a_destination_that_the_kernel_refuses_is_an_alert_and_the_others_are_served(kernel: Watched) -> None:
+def test_refused_destination_raises_an_alert_and_the_others_serve(kernel: RecordingBackend) -> None:
     clock = Clock()
     reconciler = Reconciler(kernel, clock)
     reconciler.want(WEB, {SERVERS[0]: 1, ip_address("255.255.255.255"): 1})
@@ -130,7 +130,7 @@ def test_a_destination_that_the_kernel_refuses_is_an_alert_and_the_others_are_se
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_walk_of_goals_and_of_meddling_ends_with_what_is_wanted(kernel: Watched, seed: int) -> None:
+def test_random_goals_and_foreign_changes_end_in_the_wanted_table(kernel: RecordingBackend, seed: int) -> None:
     random = Random(seed)
     clock = Clock()
     reconciler = Reconciler(kernel, clock)
@@ -160,8 +160,8 @@ def test_any_walk_of_goals_and_of_meddling_ends_with_what_is_wanted(kernel: Watc
     reconciler.stop()
 
 
-def _meddle(kernel: Watched, random: Random) -> None:
-    """Do what somebody with ipvsadm might: remove a service or a destination behind our back."""
+def _meddle(kernel: RecordingBackend, random: Random) -> None:
+    """Remove a service or a destination like another program with ipvsadm."""
     key, held = random.choice(sorted(kernel.table().items(), key=str))
     words = list(lines({key: held}))
     if len(words) == 1 or random.random() < 0.3:

@@ -1,4 +1,4 @@
-"""The daemon, and somebody with ipvsadm who changes the same table."""
+"""The daemon beside another program that changes the same table."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def ipvsadm(ops: Sequence[Op]) -> None:
 
 
 def counted(running: Daemon) -> dict[str, float]:
-    """Return how much drift was counted, by labels."""
+    """Return the counted drift by labels."""
     rows = [line.rpartition(" ") for line in running.get("/metrics").splitlines()]
     return {name: float(n) for name, _, n in rows if name.startswith("pybal_ipvs_drift_total{")}
 
 
 def storm(random: Random, table: Table) -> Iterator[Op]:
-    """Yield what somebody might do to services of ours."""
+    """Yield changes that another program might make to our services."""
     for key in random.sample(sorted(table, key=str), min(3, len(table))):
         service, held = table[key].service, list(table[key].destinations.values())
         chosen: list[Op] = [
@@ -102,7 +102,7 @@ def storm(random: Random, table: Table) -> Iterator[Op]:
 
 
 @pytest.mark.parametrize("backend", ["netlink", "ipvsadm"])
-def test_a_storm_of_ipvsadm_ends_in_the_wanted_table(running: Daemon, kernel: NetlinkBackend) -> None:
+def test_foreign_changes_by_ipvsadm_end_in_the_wanted_table(running: Daemon, kernel: NetlinkBackend) -> None:
     random = Random(6)
     for step in range(16):
         ours = {key: held for key, held in kernel.table().items() if key in WANTED}
@@ -124,7 +124,9 @@ def verified(running: Daemon) -> list[object]:
     return [each["verified"] and each["kernel"] == each["intent"] for each in told["services"].values()]
 
 
-def test_each_repair_is_counted_and_the_third_of_one_thing_is_an_alert(running: Daemon, kernel: NetlinkBackend) -> None:
+def test_each_repair_is_counted_and_the_third_of_an_entry_raises_an_alert(
+    running: Daemon, kernel: NetlinkBackend
+) -> None:
     running.wait(lambda: counted(running), "the services of others are counted")
     before = counted(running)
     service = entry(SERVICES[1], {}).service
@@ -148,7 +150,7 @@ def test_each_repair_is_counted_and_the_third_of_one_thing_is_an_alert(running: 
     assert "another writer" not in running.get("/v1/alerts")
     remove_thrice(running, kernel, SERVICES[3])
     running.wait(lambda: "another writer changes IPVS" in running.get("/v1/alerts"), "the alert")
-    assert "ipvs-foreign: IPVS holds services of others: udp 10.9.9.9:53" in running.get("/v1/alerts")
+    assert "ipvs-foreign: IPVS holds services that PyBal does not own: udp 10.9.9.9:53" in running.get("/v1/alerts")
 
 
 def remove_thrice(running: Daemon, kernel: NetlinkBackend, service: Service) -> None:

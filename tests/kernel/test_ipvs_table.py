@@ -1,4 +1,4 @@
-"""What only the kernel can show of our table: its limits, its permissions, and that ipvsadm sees what we say."""
+"""The kernel's table: limits, permissions and agreement with ipvsadm."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FEATURES = [
 @pytest.mark.parametrize(
     "service", FEATURES, ids=lambda service: operation(Op(Command.ADD_SERVICE, entry(service, {}).service))
 )
-def test_ipvsadm_shows_the_lines_that_we_show(backend: NetlinkBackend, service: Service) -> None:
+def test_ipvsadm_prints_the_same_lines(backend: NetlinkBackend, service: Service) -> None:
     addresses = ["10.0.0.11", "10.0.0.12"] if service.vip.version == 4 else ["fd00::11", "fd00::12"]
     if service.tunneling:
         addresses = ["2001:db8::11", "10.0.0.11"]
@@ -65,7 +65,7 @@ def test_ipvsadm_shows_the_lines_that_we_show(backend: NetlinkBackend, service: 
     assert ipvsadm("-Sn") == list(lines(wanted)) == list(lines(backend.table()))
 
 
-def test_ipvsadm_makes_of_our_words_the_table_that_we_make(backend: NetlinkBackend) -> None:
+def test_ipvsadm_applies_our_operations_to_the_same_table(backend: NetlinkBackend) -> None:
     before = table(*(entry(replace(service, port=n), {}) for n, service in enumerate(FEATURES, 1)))
     wanted = dict(before)
     for made in before.values():
@@ -86,7 +86,7 @@ def _reweighted(made: TableEntry) -> dict[Endpoint, Destination]:
     return {endpoint: replace(destination, weight=9) for endpoint, destination in made.destinations.items()}
 
 
-def test_what_others_made_is_shown_too(backend: NetlinkBackend) -> None:
+def test_foreign_entries_are_read(backend: NetlinkBackend) -> None:
     for words in [
         "-A -f 5 -s rr",
         "-a -f 5 -r 10.0.0.3 -g",
@@ -102,7 +102,7 @@ def test_what_others_made_is_shown_too(backend: NetlinkBackend) -> None:
         "-a -t 10.1.1.3:51 -r 127.0.0.1:51 -g",
     ]:
         ipvsadm(*words.split())
-    # Sorted: ipvsadm compares addresses by a signed difference, so their order depends on that of their making.
+    # Sorted: ipvsadm compares addresses by a signed difference, so its order depends on the order of creation.
     assert sorted(lines(backend.table())) == sorted(ipvsadm("-Sn"))
 
 
@@ -123,12 +123,14 @@ def test_several_hundred_failures_do_not_overflow_the_receive_buffer(backend: Ne
     assert [failure.op for failure in failures] == long_reasons
 
 
-@pytest.mark.parametrize("call", ["read(key)", "table()", "apply([Op(Command.ADD_SERVICE, Service(key, 'rr'))])"])
-def test_without_the_capability_every_call_says_so(call: str) -> None:
+@pytest.mark.parametrize(
+    "call", ["read(key)", "table()", "apply([Op(Command.ADD_SERVICE, VirtualService(key, 'rr'))])"]
+)
+def test_calls_without_the_capability_name_it_in_the_error(call: str) -> None:
     script = f"""
 from ipaddress import ip_address
 from pybal.ipvs.backend import BackendError
-from pybal.ipvs.model import Command, Key, Op, Service
+from pybal.ipvs.model import Command, Key, Op, VirtualService
 from pybal.ipvs.netlink import NetlinkBackend
 key = Key(6, ip_address("10.2.1.1"), 80)
 try:
@@ -138,14 +140,14 @@ except BackendError as error:
 """
     without = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"]
     done = subprocess.run([*without, sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "IPVS may not be read or written: CAP_NET_ADMIN is missing\n"
+    assert done.stdout == "no permission to use IPVS (CAP_NET_ADMIN is missing)\n"
 
 
-def test_a_conversation_that_broke_is_taken_up_again_by_the_next_call(backend: NetlinkBackend) -> None:
+def test_broken_connection_is_reopened_by_the_next_call(backend: NetlinkBackend) -> None:
     wanted = table(entry(SERVICE, {ip_address("10.0.0.11"): 1}))
     backend.apply(diff(wanted, {}))
     assert backend._family is not None
     backend._family.close()
-    with pytest.raises(BackendError, match="IPVS cannot be reached: Bad file descriptor"):
+    with pytest.raises(BackendError, match="cannot reach IPVS: Bad file descriptor"):
         backend.table()
     assert backend.table() == wanted

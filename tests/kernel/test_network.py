@@ -1,4 +1,4 @@
-"""The lab itself: requests reach the servers in every way that we forward them."""
+"""The test network itself: requests reach the servers with every forwarding method."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import entry
 from pybal.ipvs.netlink import NetlinkBackend
-from tests.harness.guest.network import VIP, VIP6, Lab, lab
+from tests.harness.guest.network import VIP, VIP6, LVSNetwork, lab
 
 
 @pytest.fixture(scope="module")
-def small_lab() -> Iterator[Lab]:
+def small_network() -> Iterator[LVSNetwork]:
     with lab() as made:
         for server in made.servers:
             server.serve()
@@ -23,9 +23,9 @@ def small_lab() -> Iterator[Lab]:
 
 
 @pytest.fixture
-def director(small_lab: Lab) -> Iterator[NetlinkBackend]:
+def director(small_network: LVSNetwork) -> Iterator[NetlinkBackend]:
     backend = NetlinkBackend()
-    with small_lab.director.entered():
+    with small_network.director.entered():
         backend.apply(diff({}, backend.table()))
     yield backend
     backend.close()
@@ -34,35 +34,37 @@ def director(small_lab: Lab) -> Iterator[NetlinkBackend]:
 @pytest.mark.parametrize("tunneling", [False, True], ids=["direct", "tunnel"])
 @pytest.mark.parametrize("vip", [VIP, VIP6], ids=str)
 def test_requests_to_a_vip_are_balanced_over_its_destinations(
-    small_lab: Lab, director: NetlinkBackend, vip: Address, tunneling: bool
+    small_network: LVSNetwork, director: NetlinkBackend, vip: Address, tunneling: bool
 ) -> None:
     service = Service("web", IPProtocol.TCP, vip, 80, "rr", tunneling=tunneling)
-    addresses = [server.address if vip is VIP else server.address6 for server in small_lab.servers]
+    addresses = [server.address if vip is VIP else server.address6 for server in small_network.servers]
     assert director.apply(diff({entry(service, {}).service.key: entry(service, dict.fromkeys(addresses, 1))}, {})) == ()
-    answers = Counter(small_lab.client.get(vip) for _ in range(20))
+    answers = Counter(small_network.client.get(vip) for _ in range(20))
     assert answers == {"server1": 10, "server2": 10}
 
 
 @pytest.mark.parametrize("vip", [VIP, VIP6], ids=str)
-def test_a_tunnel_reaches_servers_of_the_other_family(small_lab: Lab, director: NetlinkBackend, vip: Address) -> None:
+def test_tunnel_reaches_servers_of_the_other_family(
+    small_network: LVSNetwork, director: NetlinkBackend, vip: Address
+) -> None:
     service = Service("web", IPProtocol.TCP, vip, 80, "rr", tunneling=True)
-    addresses = [server.address6 if vip is VIP else server.address for server in small_lab.servers]
+    addresses = [server.address6 if vip is VIP else server.address for server in small_network.servers]
     assert director.apply(diff({entry(service, {}).service.key: entry(service, dict.fromkeys(addresses, 1))}, {})) == ()
-    assert Counter(small_lab.client.get(vip) for _ in range(20)) == {"server1": 10, "server2": 10}
+    assert Counter(small_network.client.get(vip) for _ in range(20)) == {"server1": 10, "server2": 10}
 
 
-def test_a_stopped_server_refuses_and_a_started_one_answers_again(small_lab: Lab) -> None:
-    server = small_lab.servers[0].serve(8080)
-    assert small_lab.client.get(small_lab.servers[0].address, 8080) == "server1"
+def test_stopped_server_refuses_and_restarted_server_responds(small_network: LVSNetwork) -> None:
+    server = small_network.servers[0].serve(8080)
+    assert small_network.client.get(small_network.servers[0].address, 8080) == "server1"
     server.stop()
     with pytest.raises(ConnectionRefusedError):
-        small_lab.client.get(small_lab.servers[0].address, 8080)
+        small_network.client.get(small_network.servers[0].address, 8080)
     server.start()
-    assert small_lab.client.get(small_lab.servers[0].address6, 8080) == "server1"
+    assert small_network.client.get(small_network.servers[0].address6, 8080) == "server1"
     server.stop()
 
 
-def test_a_process_runs_on_the_host_that_it_was_started_on(small_lab: Lab) -> None:
-    assert "10.0.0.12/24" in small_lab.servers[1].run("ip", "-br", "address")
-    process = small_lab.servers[1].popen(["ip", "-br", "address"], stdout=-1)
+def test_process_runs_on_its_host(small_network: LVSNetwork) -> None:
+    assert "10.0.0.12/24" in small_network.servers[1].run("ip", "-br", "address")
+    process = small_network.servers[1].popen(["ip", "-br", "address"], stdout=-1)
     assert b"10.0.0.12/24" in process.communicate()[0]

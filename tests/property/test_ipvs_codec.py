@@ -1,4 +1,4 @@
-"""What is written to the kernel reads back, and no bytes at all are more than an error."""
+"""Encoded values decode to themselves; arbitrary bytes decode or raise an error."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def destinations(draw: st.DrawFn) -> Destination:
 
 
 @given(services(), st.sampled_from([Command.ADD_SERVICE, Command.EDIT_SERVICE]))
-def test_a_service_reads_back(service: VirtualService, command: Command) -> None:
+def test_service_reads_back(service: VirtualService, command: Command) -> None:
     assert decode_service(attributes(encode(Op(command, service)))) == service
 
 
 @given(services(), destinations(), st.sampled_from([Command.ADD, Command.EDIT, Command.DELETE]))
-def test_a_destination_reads_back(service: VirtualService, destination: Destination, command: Command) -> None:
+def test_destination_reads_back(service: VirtualService, destination: Destination, command: Command) -> None:
     assert decode_destination(attributes(encode(Op(command, service, destination))), service.key) == destination
 
 
@@ -87,9 +87,7 @@ def test_any_bytes_are_messages_and_attributes_or_an_error(data: bytes) -> None:
 
 
 @given(st.dictionaries(st.integers(0, 16), st.binary(max_size=20)), KEYS)
-def test_any_attributes_are_an_entry_or_one_of_the_errors_that_are_promised(
-    found: dict[int, bytes], key: ServiceKey
-) -> None:
+def test_any_attributes_are_an_entry_or_a_documented_error(found: dict[int, bytes], key: ServiceKey) -> None:
     answer = {kind: b"".join(attribute(*item) for item in found.items()) for kind in (1, 2)}
     for read in (lambda: decode_service(answer), lambda: decode_destination(answer, key)):
         with suppress(KeyError, ValueError, struct.error):

@@ -48,20 +48,20 @@ TABLES = st.fixed_dictionaries({}, optional={key: entries(key) for key in KEYS})
 
 
 @given(TABLES, TABLES)
-def test_the_difference_applied_to_the_actual_table_is_the_wanted_one(wanted: Table, actual: Table) -> None:
+def test_difference_applied_to_the_actual_table_is_the_wanted_one(wanted: Table, actual: Table) -> None:
     backend = MemoryBackend(actual)
     assert backend.apply(diff(wanted, actual)) == ()
     assert backend.table() == wanted
 
 
 @given(TABLES, TABLES)
-def test_the_difference_is_empty_if_and_only_if_the_tables_are_equal(wanted: Table, actual: Table) -> None:
+def test_difference_is_empty_only_if_the_tables_are_equal(wanted: Table, actual: Table) -> None:
     assert (diff(wanted, actual) == ()) is (wanted == actual)
     assert diff(wanted, wanted) == ()
 
 
 @given(TABLES, TABLES)
-def test_no_operation_of_the_difference_can_be_left_out(wanted: Table, actual: Table) -> None:
+def test_difference_has_no_superfluous_operation(wanted: Table, actual: Table) -> None:
     ops = diff(wanted, actual)
     for n in range(len(ops)):
         backend = MemoryBackend(actual)
@@ -70,7 +70,7 @@ def test_no_operation_of_the_difference_can_be_left_out(wanted: Table, actual: T
 
 
 @given(TABLES, TABLES)
-def test_services_come_first_then_additions_then_edits_and_deletions_come_last(wanted: Table, actual: Table) -> None:
+def test_operations_are_ordered_services_additions_edits_deletions(wanted: Table, actual: Table) -> None:
     order = [
         {Command.ADD_SERVICE, Command.EDIT_SERVICE},
         {Command.ADD},
@@ -83,7 +83,7 @@ def test_services_come_first_then_additions_then_edits_and_deletions_come_last(w
 
 
 @given(TABLES, TABLES)
-def test_a_pool_that_serves_before_and_after_serves_in_between(wanted: Table, actual: Table) -> None:
+def test_pool_that_serves_before_and_after_serves_in_between(wanted: Table, actual: Table) -> None:
     backend = MemoryBackend(actual)
     for op in diff(wanted, actual):
         backend.apply([op])
@@ -95,10 +95,8 @@ def test_a_pool_that_serves_before_and_after_serves_in_between(wanted: Table, ac
 
 
 @given(TABLES, TABLES, st.sets(st.sampled_from(ADDRESSES)))
-def test_whatever_additions_fail_a_pool_that_should_serve_goes_on_serving(
-    wanted: Table, actual: Table, refused: set[IPv4Address]
-) -> None:
-    """As the reconciler does it: the second part only where the first has not failed."""
+def test_pool_keeps_serving_whatever_additions_fail(wanted: Table, actual: Table, refused: set[IPv4Address]) -> None:
+    """Apply both parts like the reconciler: the second only if the first has not failed."""
 
     def may(op: Op) -> bool:
         return op.command is not Command.ADD or op.destination is None or op.destination.address not in refused
@@ -116,7 +114,7 @@ def test_whatever_additions_fail_a_pool_that_should_serve_goes_on_serving(
 
 
 @given(TABLES, TABLES)
-def test_the_two_parts_of_a_difference_are_all_of_it(wanted: Table, actual: Table) -> None:
+def test_both_parts_of_a_difference_are_complete(wanted: Table, actual: Table) -> None:
     ops = diff(wanted, actual)
     first, then = split(ops, wanted, actual)
     assert sorted((*first, *then), key=ops.index) == list(ops)

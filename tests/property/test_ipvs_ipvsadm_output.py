@@ -1,4 +1,4 @@
-"""What our own lines in ipvsadm's words say is read from them again; any text is a table or an error."""
+"""Rendered tables are parsed back; arbitrary text is a table or an error."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ TABLES = st.lists(entries(), max_size=4).map(lambda made: {each.service.key: eac
 
 
 @given(TABLES)
-def test_a_table_reads_back(wanted: Table) -> None:
+def test_table_reads_back(wanted: Table) -> None:
     assert table("\n".join(lines(wanted)), "") == wanted
 
 

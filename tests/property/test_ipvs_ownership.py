@@ -1,4 +1,4 @@
-"""Whatever kills the daemon, and wherever: nothing of ours stays in the table, nothing of others goes."""
+"""Wherever the daemon is killed, no own service stays in the table and no foreign one is lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Key, Mark, Op, ServiceKey, TableEntry, entry, key_of
 from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.reconciler import Reconciler
-from tests.harness.crashing_backend import DyingBackend, DyingLedger, Fate, Killed
+from tests.harness.crashing_backend import CrashingBackend, CrashingLedger, CrashPoint, Killed
 
 GRACE = 30.0
 WEB = Service("web0", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
@@ -41,7 +41,7 @@ Configuration = list[tuple[Service, dict[Address, int] | None]]
 
 
 class Ownership(RuleBasedStateMachine):
-    """A table, others who use it, and processes of ours that follow one another; a service may have no list yet."""
+    """A table with foreign users and successive processes of the daemon; services may lack a list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,10 +53,10 @@ class Ownership(RuleBasedStateMachine):
         self.begin(None)
 
     def begin(self, points: int | None) -> None:
-        self.fate = Fate(points, self.die)
+        self.crash = CrashPoint(points, self.die)
         self.clock = Clock()
-        ledger = DyingLedger(self.file, self.fate)
-        self.reconciler = Reconciler(DyingBackend(self.table, self.fate), self.clock, ledger=ledger, grace=GRACE)
+        ledger = CrashingLedger(self.file, self.crash)
+        self.reconciler = Reconciler(CrashingBackend(self.table, self.crash), self.clock, ledger=ledger, grace=GRACE)
         self.reconciler.adopt([service for service, _ in self.configuration])
         self.reconciler.retire_leftovers()
         self.want()
@@ -70,7 +70,7 @@ class Ownership(RuleBasedStateMachine):
         raise Killed
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass; where the process is killed meanwhile, another one takes its place, and lives."""
+        """Let time pass; if the process is killed, another one starts and survives."""
         try:
             self.clock.advance(seconds)
         except Killed:
@@ -84,7 +84,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(configuration=configurations, points=st.integers(0, 12) | st.none())
     def reload(self, configuration: Configuration, points: int | None) -> None:
-        self.fate.left = points
+        self.crash.left = points
         after = {key_of(service) for service, _ in configuration}
         gone = [service for service, _ in self.configuration if key_of(service) not in after]
         self.configuration = configuration
@@ -96,7 +96,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 16.0, GRACE]), points=st.integers(0, 6) | st.none())
     def wait(self, seconds: float, points: int | None) -> None:
-        self.fate.left = points
+        self.crash.left = points
         self.pass_time(seconds)
 
     @rule(other=st.sampled_from(OTHERS), weight=st.integers(0, 3))
@@ -117,13 +117,13 @@ class Ownership(RuleBasedStateMachine):
         assert {each.key: held[each.key] for each in OTHERS if each.key in held} == self.others
 
     @invariant()
-    def nothing_of_ours_is_without_an_entry(self) -> None:
+    def own_services_are_in_the_ledger(self) -> None:
         ours = self.table.table().keys() - self.others.keys()
         assert ours <= Ledger(self.file).names.keys()
 
     @rule()
-    def the_end(self) -> None:
-        """A process that is left alone makes the table as it is wanted, and knows what is its own."""
+    def survive(self) -> None:
+        """A process that is not killed makes the table equal to the wanted one and owns its services."""
         self.begin(None)
         self.clock.pump([0.0, 1.0, GRACE, 1.0])
         listed: dict[ServiceKey, TableEntry] = {
@@ -136,7 +136,7 @@ class Ownership(RuleBasedStateMachine):
         assert self.reconciler.alerts() == ()
 
     def teardown(self) -> None:
-        self.the_end()
+        self.survive()
         self.reconciler.stop()
         shutil.rmtree(self.directory)
 

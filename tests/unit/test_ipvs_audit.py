@@ -1,4 +1,4 @@
-"""The audit of the table: what others changed is found, counted, and repaired or reported."""
+"""The audit of the table: drift is found, counted, and repaired or reported."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))
 A, B, C = (IPv4Address(f"10.0.0.{n}") for n in (11, 12, 13))
 
 
-class Table(MemoryBackend):
-    """A table in memory that counts what is read, and can be gone."""
+class CountingTable(MemoryBackend):
+    """A table in memory that counts reads and can fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,11 +47,11 @@ def op(command: Command, service: Service, *of: Destination) -> Op:
     return Op(command, entry(service, {}).service, *of)
 
 
-class Scene:
-    """Two services as they are wanted, each with two servers, and the audit of them."""
+class AuditedServices:
+    """Two converged services with two servers each, and their audit."""
 
     def __init__(self, *, repairs: bool = True) -> None:
-        self.table = Table()
+        self.table = CountingTable()
         self.clock = Clock()
         self.reconciler = Reconciler(self.table, self.clock)
         self.audit = Audit(self.reconciler, self.table, self.clock, interval=15.0, repairs=repairs)
@@ -98,10 +98,10 @@ class Scene:
     ],
     ids=["missing", "extra", "changed", "service missing", "service changed", "all gone"],
 )
-def test_what_others_changed_is_counted_by_service_and_kind_and_repaired(
+def test_drift_is_counted_by_service_and_kind_and_repaired(
     meddling: Sequence[Op], counted: dict[tuple[str, str], int]
 ) -> None:
-    scene = Scene()
+    scene = AuditedServices()
     scene.table.meddle(*meddling)
     scene.round()
     assert scene.drift() == counted
@@ -113,8 +113,8 @@ def test_what_others_changed_is_counted_by_service_and_kind_and_repaired(
     scene.end()
 
 
-def test_the_log_says_once_what_was_found_and_what_undoes_it() -> None:
-    scene = Scene()
+def test_drift_is_logged_once_with_the_command_that_undoes_it() -> None:
+    scene = AuditedServices()
     scene.table.meddle(op(Command.DELETE, WEB, destination(A)), op(Command.DELETE, WEB, destination(B)))
     with capturedLogs() as events:
         scene.round()
@@ -122,14 +122,14 @@ def test_the_log_says_once_what_was_found_and_what_undoes_it() -> None:
     (warning,) = [event for event in events if event["log_level"] is LogLevel.warn]
     assert warning["system"] == "web"
     assert formatEvent(warning) == (
-        "IPVS was changed by others: 2 destination-missing"
-        " (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); it is made as wanted"
+        "IPVS changed by another program: 2 destination-missing"
+        " (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); repairing"
     )
     scene.end()
 
 
-def test_with_report_what_others_changed_is_counted_once_and_stays() -> None:
-    scene = Scene(repairs=False)
+def test_drift_is_counted_once_and_stays_with_report() -> None:
+    scene = AuditedServices(repairs=False)
     scene.table.meddle(op(Command.EDIT, WEB, destination(A, 0)))
     changed = scene.table.table()
     for _ in range(3):
@@ -140,8 +140,8 @@ def test_with_report_what_others_changed_is_counted_once_and_stays() -> None:
         Alert(
             "web",
             "ipvs-drift",
-            "IPVS was changed by others: 1 destination-changed"
-            " (undone by ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)",
+            "IPVS changed by another program: 1 destination-changed"
+            " (undone by ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); not repairing",
         )
     ]
     assert not scene.reconciler.verified("web")
@@ -152,8 +152,8 @@ def test_with_report_what_others_changed_is_counted_once_and_stays() -> None:
     scene.end()
 
 
-def test_with_report_a_change_of_ours_sends_its_own_difference_only() -> None:
-    scene = Scene(repairs=False)
+def test_own_change_leaves_other_drift_with_report() -> None:
+    scene = AuditedServices(repairs=False)
     scene.table.meddle(op(Command.EDIT, WEB, destination(A, 0)))
     scene.round()
     scene.reconciler.want(WEB, {A: 10, B: 10, C: 10})
@@ -165,8 +165,8 @@ def test_with_report_a_change_of_ours_sends_its_own_difference_only() -> None:
     scene.end()
 
 
-def test_frozen_it_reports_only_and_what_it_found_is_repaired_at_the_thaw() -> None:
-    scene = Scene()
+def test_audit_reports_drift_when_frozen_and_repairs_it_at_the_thaw() -> None:
+    scene = AuditedServices()
     scene.reconciler.freeze()
     scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
     changed = scene.table.table()
@@ -176,8 +176,12 @@ def test_frozen_it_reports_only_and_what_it_found_is_repaired_at_the_thaw() -> N
     assert scene.table.table() == changed
     assert scene.drift() == {("web", "destination-missing"): 1}
     undone = "1 destination-missing (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)"
-    assert [formatEvent(event) for event in events] == [f"IPVS was changed by others: {undone}; it is left so"]
-    assert list(scene.audit.alerts()) == [Alert("web", "ipvs-drift", f"IPVS was changed by others: {undone}")]
+    assert [formatEvent(event) for event in events] == [
+        f"IPVS changed by another program: {undone}; not repairing (frozen)"
+    ]
+    assert list(scene.audit.alerts()) == [
+        Alert("web", "ipvs-drift", f"IPVS changed by another program: {undone}; not repairing")
+    ]
     scene.reconciler.thaw()
     scene.audit.thaw()
     scene.clock.advance(0)
@@ -188,8 +192,8 @@ def test_frozen_it_reports_only_and_what_it_found_is_repaired_at_the_thaw() -> N
     scene.end()
 
 
-def test_with_report_a_thaw_repairs_nothing() -> None:
-    scene = Scene(repairs=False)
+def test_thaw_repairs_nothing_with_report() -> None:
+    scene = AuditedServices(repairs=False)
     scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
     changed = scene.table.table()
     scene.reconciler.freeze()
@@ -201,8 +205,8 @@ def test_with_report_a_thaw_repairs_nothing() -> None:
     scene.end()
 
 
-def test_a_round_reads_one_service_per_turn_of_the_loop() -> None:
-    scene = Scene()
+def test_round_reads_one_service_per_turn_of_the_loop() -> None:
+    scene = AuditedServices()
     scene.table.reads.clear()
     read_by_turn: list[int] = []
 
@@ -218,8 +222,8 @@ def test_a_round_reads_one_service_per_turn_of_the_loop() -> None:
     scene.end()
 
 
-def test_a_goal_of_the_same_turn_is_not_taken_for_drift() -> None:
-    scene = Scene()
+def test_goal_of_the_same_turn_is_not_counted_as_drift() -> None:
+    scene = AuditedServices()
     scene.reconciler.want(WEB, {B: 10, C: 10})
     comparison = scene.reconciler.compare(key_of(WEB))
     assert comparison is not None
@@ -230,8 +234,8 @@ def test_a_goal_of_the_same_turn_is_not_taken_for_drift() -> None:
     scene.end()
 
 
-def test_what_is_repaired_three_times_in_five_minutes_tells_of_another_writer_and_is_forgotten() -> None:
-    scene = Scene()
+def test_three_repairs_in_five_minutes_raise_and_clear_a_writer_alert() -> None:
+    scene = AuditedServices()
     with capturedLogs() as events:
         for _ in range(2):
             scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
@@ -240,7 +244,7 @@ def test_what_is_repaired_three_times_in_five_minutes_tells_of_another_writer_an
         for _ in range(2):
             scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
             scene.round()
-    text = "10.0.0.11 repaired 3 times within 5 min: another writer changes IPVS"
+    text = "10.0.0.11 repaired 3 times within 5 min (another program writes to IPVS)"
     assert list(scene.audit.alerts()) == [Alert("web", "ipvs-writer", text)]
     assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.error] == [text]
     for _ in range(21):
@@ -249,8 +253,8 @@ def test_what_is_repaired_three_times_in_five_minutes_tells_of_another_writer_an
     scene.end()
 
 
-def test_repairs_of_different_things_tell_of_no_other_writer() -> None:
-    scene = Scene()
+def test_repairs_of_different_entries_raise_no_writer_alert() -> None:
+    scene = AuditedServices()
     for address in (A, B, A, B):
         scene.table.meddle(op(Command.DELETE, WEB, destination(address)))
         scene.round()
@@ -258,8 +262,8 @@ def test_repairs_of_different_things_tell_of_no_other_writer() -> None:
     scene.end()
 
 
-def test_services_of_others_are_named_and_not_touched() -> None:
-    scene = Scene()
+def test_foreign_services_are_named_and_stay() -> None:
+    scene = AuditedServices()
     foreign = replace(WEB, name="", vip=IPv4Address("10.9.9.9"))
     scene.table.meddle(op(Command.ADD_SERVICE, foreign), op(Command.ADD, foreign, destination(C)))
     before = scene.table.table()
@@ -267,16 +271,18 @@ def test_services_of_others_are_named_and_not_touched() -> None:
         scene.round()
         scene.round()
     assert scene.table.table() == before
-    assert list(scene.audit.alerts()) == [Alert("", "ipvs-foreign", "IPVS holds services of others: tcp 10.9.9.9:80")]
+    assert list(scene.audit.alerts()) == [
+        Alert("", "ipvs-foreign", "IPVS holds services that PyBal does not own: tcp 10.9.9.9:80")
+    ]
     assert scene.drift() == {("", "service-extra"): 1}
     assert [formatEvent(event) for event in events] == [
-        "IPVS holds services of others: tcp 10.9.9.9:80; they are left alone"
+        "IPVS holds services that PyBal does not own: tcp 10.9.9.9:80; leaving them unchanged"
     ]
     scene.end()
 
 
-def test_a_service_of_the_configuration_without_a_list_of_servers_is_not_foreign() -> None:
-    scene = Scene()
+def test_configured_service_without_a_list_is_not_foreign() -> None:
+    scene = AuditedServices()
     waiting = replace(WEB, name="waiting", vip=IPv4Address("10.2.1.3"))
     scene.table.meddle(op(Command.ADD_SERVICE, waiting))
     scene.reconciler.adopt([waiting])
@@ -285,28 +291,30 @@ def test_a_service_of_the_configuration_without_a_list_of_servers_is_not_foreign
     scene.end()
 
 
-def test_an_audit_that_cannot_be_made_is_said_once_and_an_alert_when_it_is_overdue() -> None:
-    scene = Scene()
+def test_failed_audit_is_logged_once_and_raises_an_alert_when_overdue() -> None:
+    scene = AuditedServices()
     scene.table.gone = True
     with capturedLogs() as events:
         for _ in range(3):
             scene.round()
         assert list(scene.audit.alerts()) == []
         scene.clock.advance(1)
-        assert list(scene.audit.alerts()) == [Alert("", "ipvs-audit", "IPVS was last audited 46 s ago: IPVS is gone")]
+        assert list(scene.audit.alerts()) == [
+            Alert("", "ipvs-audit", "IPVS audit overdue: last complete audit 46 s ago (IPVS is gone)")
+        ]
         scene.table.gone = False
         scene.round()
     assert list(scene.audit.alerts()) == []
     assert scene.audit.findings().problem == ""
     assert [formatEvent(event) for event in events] == [
-        "IPVS cannot be audited: IPVS is gone",
-        "IPVS can be audited again",
+        "IPVS audit failed: IPVS is gone; retrying in 15 s",
+        "IPVS audit works again",
     ]
     scene.end()
 
 
-def test_a_round_that_was_cut_off_is_not_made_up_for() -> None:
-    scene = Scene()
+def test_interrupted_round_is_not_repeated() -> None:
+    scene = AuditedServices()
     scene.clock.callLater(15, setattr, scene.table, "gone", True)  # after the round began, before it reads a service
     scene.clock.advance(15)
     assert scene.audit.findings().problem == "IPVS is gone"
@@ -317,8 +325,8 @@ def test_a_round_that_was_cut_off_is_not_made_up_for() -> None:
     scene.end()
 
 
-def test_a_service_in_trouble_is_left_to_its_next_attempt() -> None:
-    scene = Scene()
+def test_audit_skips_a_service_whose_write_failed() -> None:
+    scene = AuditedServices()
     scene.reconciler.want(replace(WEB, scheduler="best"), {A: 10})
     scene.clock.advance(0)
     scene.clock.advance(0.5)
@@ -327,8 +335,8 @@ def test_a_service_in_trouble_is_left_to_its_next_attempt() -> None:
     scene.end()
 
 
-def test_a_service_that_is_no_longer_ours_is_forgotten() -> None:
-    scene = Scene()
+def test_audit_forgets_a_service_that_was_removed() -> None:
+    scene = AuditedServices()
     scene.round()
     assert scene.audit.findings().readings.keys() == {key_of(WEB), key_of(TEXT)}
     scene.reconciler.retire(key_of(TEXT), "text")
@@ -337,8 +345,8 @@ def test_a_service_that_is_no_longer_ours_is_forgotten() -> None:
     scene.end()
 
 
-def test_another_interval_counts_from_the_last_round_on_and_repair_may_be_left_from_then_on() -> None:
-    scene = Scene()
+def test_reconfigured_interval_and_repair_apply_from_the_last_round() -> None:
+    scene = AuditedServices()
     scene.clock.advance(3)
     scene.audit.reconfigure(interval=5, repairs=False, exclusive=False)
     scene.table.meddle(op(Command.DELETE, WEB, destination(A)))

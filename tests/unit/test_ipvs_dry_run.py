@@ -1,4 +1,4 @@
-"""A dry run says what it would do and does nothing."""
+"""A dry run logs its operations and applies none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Closing(MemoryBackend):
         self.closed = True
 
 
-def test_a_dry_run_starts_from_what_is_there_says_what_it_would_do_and_leaves_the_source_alone() -> None:
+def test_dry_run_copies_the_table_logs_operations_and_writes_nothing() -> None:
     source = Closing(HELD)
     inert = DryRunBackend(source)
     assert source.closed
@@ -47,22 +47,22 @@ def test_a_dry_run_starts_from_what_is_there_says_what_it_would_do_and_leaves_th
     assert source.table() == HELD
 
 
-def test_a_dry_run_without_permission_starts_from_an_empty_table() -> None:
+def test_dry_run_starts_with_an_empty_table_without_permission() -> None:
     with capturedLogs() as events:
         inert = DryRunBackend(Unreadable(HELD))
     assert inert.table() == {}
     assert [formatEvent(event) for event in events] == [
-        "The dry run starts from an empty IPVS table: CAP_NET_ADMIN is missing"
+        "Cannot read the IPVS table: CAP_NET_ADMIN is missing; the dry run starts with an empty table"
     ]
 
 
-def test_each_kind_of_backend_can_be_had_and_none_touches_the_kernel_before_it_is_used() -> None:
+def test_each_backend_can_be_created_without_using_the_kernel() -> None:
     assert isinstance(backend(IPVSBackend.NETLINK), NetlinkBackend)
     assert isinstance(backend(IPVSBackend.MEMORY), MemoryBackend)
     assert isinstance(backend(IPVSBackend.MEMORY, dry_run=True), DryRunBackend)
 
 
-def test_servers_on_the_loopback_network_are_taken_by_the_table_in_memory_only() -> None:
+def test_loopback_servers_are_accepted_by_the_table_in_memory_only() -> None:
     (add,) = diff(
         {key: entry(WEB, {IPv4Address("127.0.0.2"): 1}) for key in HELD}, {key: entry(WEB, {}) for key in HELD}
     )

@@ -1,4 +1,4 @@
-"""The program ipvsadm as a backend where it lies, fails or hangs; what it does well is in tests/contract."""
+"""The ipvsadm backend when the program returns wrong results, fails or hangs."""
 
 from __future__ import annotations
 
@@ -40,23 +40,23 @@ def runs(tmp_path: Path) -> list[str]:
     return (tmp_path / "runs").read_text().splitlines()
 
 
-def test_what_was_not_done_has_failed_whatever_the_status_says(program: Program) -> None:
+def test_operation_that_was_not_applied_fails_whatever_the_exit_status(program: Program) -> None:
     backend = program("-R) exit 0;;")
-    reason = "ipvsadm did not do it, and does not say why"
+    reason = "ipvsadm did not apply it and printed no reason"
     assert backend.apply(ADDING) == tuple(Failure(op, errno.EIO, reason) for op in ADDING)
 
 
-def test_what_was_done_has_not_failed_whatever_the_status_says(program: Program) -> None:
+def test_operation_that_was_applied_succeeds_whatever_the_exit_status(program: Program) -> None:
     backend = program("-R) cat > table; echo quiet >&2; exit 2;; -Sn) cat table;;")
     assert backend.apply(ADDING) == ()
 
 
-def test_of_a_batch_that_was_left_off_the_rest_has_failed_with_what_was_said(program: Program) -> None:
+def test_rest_of_an_aborted_batch_fails_with_the_text_of_ipvsadm(program: Program) -> None:
     backend = program("-R) head -1 > table; echo 'bad line' >&2; echo 'bad line' >&2;; -Sn) cat table;;")
     assert backend.apply(ADDING) == (Failure(ADDING[1], errno.EIO, "bad line"),)
 
 
-def test_what_must_fail_is_not_sent(program: Program, tmp_path: Path) -> None:
+def test_operation_that_must_fail_is_not_sent(program: Program, tmp_path: Path) -> None:
     backend = program("-R) cat > sent;;")
     missing = Op(Command.DELETE, WEB, A)
     assert backend.apply([missing]) == (Failure(missing, errno.ESRCH, "no such service"),)
@@ -65,7 +65,7 @@ def test_what_must_fail_is_not_sent(program: Program, tmp_path: Path) -> None:
     assert (tmp_path / "sent").read_text() == "-A -t 10.2.1.1:80 -s wrr\n-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10\n"
 
 
-def test_one_reading_serves_for_a_second_unless_we_write(program: Program, tmp_path: Path) -> None:
+def test_table_is_cached_for_a_second_unless_written(program: Program, tmp_path: Path) -> None:
     backend = program("-R) cat > table;; -Sn) cat table;;")
     reading = ["-Sn", "-Ln --thresholds"]
     for time in ("100", "101"):
@@ -82,9 +82,7 @@ def test_one_reading_serves_for_a_second_unless_we_write(program: Program, tmp_p
     assert runs(tmp_path) == [*3 * reading, "-R", *reading]
 
 
-def test_a_reading_does_not_outlive_a_batch_of_which_nobody_knows_how_far_it_got(
-    program: Program, tmp_path: Path
-) -> None:
+def test_cached_table_is_dropped_when_a_batch_fails(program: Program, tmp_path: Path) -> None:
     backend = program("-R) cat > table; touch broken;; -Sn) test ! -e broken && cat table;;")
     assert backend.read(WEB.key) is None
     with raises("ipvsadm -Sn: status 1"):
@@ -93,7 +91,7 @@ def test_a_reading_does_not_outlive_a_batch_of_which_nobody_knows_how_far_it_got
     assert backend.read(WEB.key) is not None
 
 
-def test_all_services_and_all_of_the_table_are_read_anew(program: Program, tmp_path: Path) -> None:
+def test_services_and_table_are_always_read_from_the_kernel(program: Program, tmp_path: Path) -> None:
     backend = program("-Sn) cat table;;")
     assert backend.services() == ()
     (tmp_path / "table").write_text("-A -t 10.2.1.1:80 -s wrr\n")
@@ -106,35 +104,35 @@ def raises(text: str) -> pytest.RaisesExc[BackendError]:
     return pytest.raises(BackendError, match=f"^{re.escape(text)}$")
 
 
-def test_a_program_that_fails_is_an_error_with_its_first_line(program: Program) -> None:
+def test_failing_program_raises_an_error_with_its_first_line(program: Program) -> None:
     backend = program('*) echo "Can\'t initialize ipvs: Permission denied" >&2; echo more >&2; exit 2;;')
     with raises("ipvsadm -Sn: Can't initialize ipvs: Permission denied"):
         backend.services()
 
 
-def test_a_program_that_fails_silently_is_an_error(program: Program) -> None:
+def test_silently_failing_program_raises_an_error(program: Program) -> None:
     with raises("ipvsadm -Sn: status 3"):
         program("*) exit 3;;").read(WEB.key)
 
 
-def test_a_program_that_prints_something_else_is_an_error(program: Program) -> None:
-    with raises("ipvsadm -Sn printed 'hello'"):
+def test_unexpected_output_raises_an_error(program: Program) -> None:
+    with raises("unexpected output of ipvsadm -Sn: 'hello'"):
         program("-Sn) echo hello;;").table()
 
 
-def test_bytes_that_are_no_text_are_an_error(program: Program) -> None:
-    with pytest.raises(BackendError, match=r"^ipvsadm -Sn printed "):
+def test_output_that_is_not_text_raises_an_error(program: Program) -> None:
+    with pytest.raises(BackendError, match=r"^unexpected output of ipvsadm -Sn: "):
         program(r"-Sn) printf '\377\n';;").table()
 
 
-def test_a_program_that_is_not_there_is_an_error() -> None:
-    with raises("ipvsadm cannot be run: No such file or directory"):
+def test_missing_program_raises_an_error() -> None:
+    with raises("cannot run ipvsadm: No such file or directory (apt-get install ipvsadm)"):
         IpvsadmBackend("/nonexistent/ipvsadm").table()
 
 
-def test_a_program_that_hangs_is_an_error_and_is_ended(tmp_path: Path) -> None:
+def test_hanging_program_raises_an_error_and_is_killed(tmp_path: Path) -> None:
     file = tmp_path / "ipvsadm"
     file.write_text("#!/bin/sh\nexec sleep 1000\n")
     file.chmod(0o700)
-    with raises("no answer from ipvsadm within 0.1 s"):
+    with raises("ipvsadm timed out after 0.1 s"):
         IpvsadmBackend(str(file), timeout=0.1).table()

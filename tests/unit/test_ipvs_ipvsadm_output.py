@@ -1,4 +1,4 @@
-"""What ipvsadm 1.31 printed of a table in Linux 6.1 (a guest, 2026-11-21), and what is made of it."""
+"""Output of ipvsadm 1.31 on Linux 6.1 (a guest, 2026-11-21), parsed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def entry(service: VirtualService, *destinations: Destination) -> tuple[ServiceK
     return service.key, TableEntry(service, {each.endpoint: each for each in destinations})
 
 
-def test_all_that_ipvsadm_prints_is_understood() -> None:
+def test_all_output_of_ipvsadm_is_parsed() -> None:
     tunnel = Forward.TUNNEL
     assert table(SAVED, LISTED) == dict(
         [
@@ -95,7 +95,7 @@ def test_all_that_ipvsadm_prints_is_understood() -> None:
     )
 
 
-def test_an_empty_table_is_one() -> None:
+def test_empty_output_is_an_empty_table() -> None:
     assert table("", "IP Virtual Server version 1.2.1 (size=4096)\nProt …\n  -> …\n") == {}
 
 
@@ -112,12 +112,14 @@ def test_an_empty_table_is_one() -> None:
         "usage",
     ],
 )
-def test_a_line_that_makes_no_sense_is_an_error_that_shows_it(line: str) -> None:
-    with pytest.raises(ValueError, match=r"^ipvsadm -Sn printed ") as raised:
+def test_invalid_line_raises_an_error_that_shows_it(line: str) -> None:
+    with pytest.raises(ValueError, match=r"^unexpected output of ipvsadm -Sn: ") as raised:
         table(f"-A -t 10.2.1.1:81 -s rr\n{line}\n", LISTED)
     assert repr(line) in str(raised.value)
 
 
-def test_a_list_of_thresholds_that_makes_no_sense_is_an_error_that_shows_it() -> None:
-    with pytest.raises(ValueError, match=r"^ipvsadm -Ln --thresholds printed '  -> 10\.0\.0\.11:80 x y'$"):
+def test_invalid_list_of_thresholds_raises_an_error_that_shows_it() -> None:
+    with pytest.raises(
+        ValueError, match=r"^unexpected output of ipvsadm -Ln --thresholds: '  -> 10\.0\.0\.11:80 x y'$"
+    ):
         table(SAVED, "\n\n\nTCP  10.2.1.1:80 sh\n  -> 10.0.0.11:80 x y\n")

@@ -1,4 +1,4 @@
-"""The ledger of our services: what it keeps, and what it makes of garbage and of a directory that fails it."""
+"""The ownership ledger: its contents, invalid files, and failing directories."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "ipvs-services.json"
 
 
-def test_what_is_entered_is_known_to_the_next_process(file: Path) -> None:
+def test_entered_service_is_read_by_the_next_process(file: Path) -> None:
     Ledger(file).enter(NAMES)
     assert Ledger(file).names == NAMES
     assert [path.name for path in file.parent.iterdir()] == ["ipvs-services.json"]
 
 
-def test_what_is_struck_out_is_not(file: Path) -> None:
+def test_struck_service_is_not_read_by_the_next_process(file: Path) -> None:
     ledger = Ledger(file)
     ledger.enter(NAMES)
     ledger.strike([WEB, Key(TCP, IPv4Address("10.2.1.9"), 80)])
     assert Ledger(file).names == {key: name for key, name in NAMES.items() if key != WEB}
 
 
-def test_the_file_is_replaced_as_a_whole(file: Path) -> None:
+def test_file_is_replaced_atomically(file: Path) -> None:
     ledger = Ledger(file)
     ledger.enter(NAMES)
     before = file.read_text()
@@ -60,14 +60,14 @@ def test_the_file_is_replaced_as_a_whole(file: Path) -> None:
     assert file.read_text() != before
 
 
-def test_the_directory_is_made(tmp_path: Path) -> None:
+def test_directory_is_created(tmp_path: Path) -> None:
     file = tmp_path / "run" / "pybal" / "ipvs-services.json"
     assert Ledger(file).names == {}
     Ledger(file).enter(NAMES)
     assert Ledger(file).names == NAMES
 
 
-def test_what_is_known_already_is_not_written_again(file: Path) -> None:
+def test_unchanged_ledger_is_not_written_again(file: Path) -> None:
     ledger = Ledger(file)
     ledger.enter(NAMES)
     file.unlink()
@@ -80,10 +80,10 @@ def test_what_is_known_already_is_not_written_again(file: Path) -> None:
     ("text", "reason"),
     [
         ("", "Expecting value: line 1 column 1 (char 0)"),
-        ("[]", "no ledger of version 1"),
-        (f'{{"version": 2, "services": [{GOOD}]}}', "no ledger of version 1"),
+        ("[]", "unsupported version, expected 1"),
+        (f'{{"version": 2, "services": [{GOOD}]}}', "unsupported version, expected 1"),
         ('{"version": 1}', "'services'"),
-        (f'{{"version": 1, "services": {GOOD}}}', "services are not a list"),
+        (f'{{"version": 1, "services": {GOOD}}}', "services is not a list"),
         (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1.1"}), "service {'name': 'web', "),
         (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1", "port": 80}), "'10.2.1' does not appear"),
         (in_a_ledger({"name": "web", "protocol": 6, "address": "10.2.1.1", "port": 65536}), "service {'name': 'web', "),
@@ -93,16 +93,14 @@ def test_what_is_known_already_is_not_written_again(file: Path) -> None:
         (in_a_ledger({"name": "", "mark": 7, "ipv6": False, "port": 80}), "service {'name': '', 'mark': 7, "),
     ],
 )
-def test_of_a_file_that_is_not_understood_nothing_is_believed_and_it_is_said(
-    file: Path, text: str, reason: str
-) -> None:
+def test_invalid_file_is_ignored_and_logged(file: Path, text: str, reason: str) -> None:
     file.write_text(text)
     with capturedLogs() as events:
         ledger = Ledger(file)
     assert ledger.names == {}
-    assert ledger.problem.startswith(f"{file}: not what was written there: {reason}")
+    assert ledger.problem.startswith(f"{file}: invalid contents: {reason}")
     assert [formatEvent(event) for event in events] == [
-        f"It is not known which services of IPVS are ours beside those of the configuration: {ledger.problem}"
+        f"Cannot read the ownership ledger {ledger.problem}; leftover services will not be removed"
     ]
     ledger.enter({WEB: "web"})
     assert ledger.problem == ""
@@ -110,31 +108,31 @@ def test_of_a_file_that_is_not_understood_nothing_is_believed_and_it_is_said(
 
 
 @given(st.binary() | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode))
-def test_no_garbage_is_fatal(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
+def test_invalid_contents_are_never_fatal(tmp_path_factory: pytest.TempPathFactory, garbage: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "garbage.json"
     file.write_bytes(garbage)
     ledger = Ledger(file)
     assert (ledger.names, bool(ledger.problem)) == ({}, True)
 
 
-def test_a_nesting_too_deep_for_the_parser_is_garbage(file: Path) -> None:
+def test_too_deeply_nested_file_is_invalid(file: Path) -> None:
     file.write_text("[" * 100_000)
-    assert Ledger(file).problem.startswith(f"{file}: not what was written there: ")
+    assert Ledger(file).problem.startswith(f"{file}: invalid contents: ")
 
 
-def test_a_ledger_that_cannot_be_read_is_a_problem(file: Path) -> None:
+def test_unreadable_ledger_is_a_problem(file: Path) -> None:
     file.mkdir()
     assert Ledger(file).problem == f"{file}: Is a directory"
 
 
-def test_a_write_that_fails_is_said_once_and_tried_again_with_each_change(file: Path) -> None:
+def test_failed_write_is_logged_once_and_retried_at_each_change(file: Path) -> None:
     ledger = Ledger(file)
     file.mkdir()
     with capturedLogs() as events:
         ledger.enter({WEB: "web"})
         ledger.enter({WEB: "web"})
     assert [formatEvent(event) for event in events] == [
-        f"It cannot be written down which services of IPVS are ours: {file}: Is a directory"
+        f"Cannot write the ownership ledger {file}: Is a directory; retrying at the next change"
     ]
     assert ledger.problem == f"{file}: Is a directory"
     assert ledger.names == {WEB: "web"}
@@ -145,7 +143,7 @@ def test_a_write_that_fails_is_said_once_and_tried_again_with_each_change(file: 
     assert Ledger(file).names == {WEB: "web"}
 
 
-def test_a_dry_run_reads_and_does_not_write(file: Path) -> None:
+def test_dry_run_reads_the_ledger_and_never_writes_it(file: Path) -> None:
     Ledger(file).enter(NAMES)
     dry = Ledger(file, dry_run=True)
     dry.strike([WEB])
@@ -153,7 +151,7 @@ def test_a_dry_run_reads_and_does_not_write(file: Path) -> None:
     assert Ledger(file).names == NAMES
 
 
-def test_without_a_file_it_is_kept_in_memory() -> None:
+def test_ledger_without_a_file_is_kept_in_memory() -> None:
     ledger = Ledger()
     ledger.enter(NAMES)
     assert (ledger.names, ledger.problem) == (NAMES, "")

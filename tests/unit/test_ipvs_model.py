@@ -1,4 +1,4 @@
-"""From configured services to entries of the table."""
+"""Configured services as entries of the table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 SERVER = IPv4Address("10.0.0.11")
 
 
-def test_an_entry_has_the_port_of_the_service_and_routes_directly() -> None:
+def test_entry_has_the_port_of_the_service_and_routes_directly() -> None:
     destination = Destination(SERVER, 80, 10, Forward.ROUTE)
     made = entry(WEB, {SERVER: 10})
     assert made.service == model.VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
@@ -43,22 +43,22 @@ def test_udp_ipv6_and_one_packet_scheduling() -> None:
         (("flag-3",), Flags.SCHED3),
     ],
 )
-def test_the_flags_of_schedulers_are_the_bits_of_the_kernel(names: tuple[str, ...], flags: Flags) -> None:
+def test_scheduler_flags_are_the_bits_of_the_kernel(names: tuple[str, ...], flags: Flags) -> None:
     assert entry(replace(WEB, scheduler_flags=names), {}).service.flags == flags
 
 
-def test_an_unknown_flag_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="scheduler flag mh-prot, wanted one of sh-fallback, sh-port, mh-fallback"):
+def test_unknown_flag_raises_an_error_that_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"unknown scheduler flag mh-prot \(known: sh-fallback, sh-port, mh-fallback"):
         entry(replace(WEB, scheduler_flags=("mh-prot",)), {})
 
 
-def test_a_pool_serves_if_a_destination_takes_new_connections() -> None:
+def test_entry_serves_if_a_destination_takes_new_connections() -> None:
     assert entry(WEB, {SERVER: 1, SERVER + 1: 0}).serves
     assert not entry(WEB, {SERVER: 0}).serves
     assert not entry(WEB, {}).serves
 
 
-def test_nonsense_can_be_removed_though_not_added() -> None:
+def test_invalid_entries_can_be_removed_but_not_added() -> None:
     nonsense = Destination(IPv4Address("127.0.0.1"), 81)
     service = entry(WEB, {}).service
     assert refusal(Op(Command.ADD, service, nonsense))
@@ -72,6 +72,6 @@ def test_loopback_servers_are_for_demonstrations_only() -> None:
     assert refusal(op, loopback=True) is None
 
 
-def test_a_masqueraded_destination_may_have_another_port() -> None:
+def test_masqueraded_destination_may_have_another_port() -> None:
     op = Op(Command.ADD, entry(WEB, {}).service, Destination(SERVER, 8080, forward=Forward.MASQUERADE))
     assert refusal(op) is None

@@ -1,4 +1,4 @@
-"""The conversation with the kernel where the kernel itself would not misbehave on request: answers made by hand."""
+"""The netlink backend with scripted replies, for errors that the kernel does not produce on request."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 FAMILY = 35
 
 
-class Answers:
-    """Datagrams that hold what the kernel is made to say; an exception among them is raised."""
+class ScriptedReplies:
+    """A socket with scripted replies; an exception among them is raised."""
 
     def __init__(self, *answers: bytes | OSError) -> None:
         self.answers = [message(16, 1, b"\1\2\0\0" + attribute(1, struct.pack("=H", FAMILY))) + ack(1), *answers]
@@ -62,17 +62,17 @@ def removals(count: int) -> list[Op]:
     return [Op(Command.DELETE, WEB, Destination(IPv4Address("10.0.0.0") + n, 80)) for n in range(count)]
 
 
-def test_only_the_last_request_of_a_batch_asks_for_an_acknowledgement() -> None:
-    answers = Answers(ack(BATCH + 1), ack(BATCH + 3))
+def test_last_request_of_a_batch_alone_asks_for_an_acknowledgement() -> None:
+    answers = ScriptedReplies(ack(BATCH + 1), ack(BATCH + 3))
     assert NetlinkBackend(lambda: answers).apply(removals(BATCH + 2)) == ()
     first, second = (list(headers(datagram)) for datagram in answers.sent[1:])
     assert first == [*((FAMILY, 1, n) for n in range(2, BATCH + 1)), (FAMILY, 5, BATCH + 1)]
     assert second == [(FAMILY, 1, BATCH + 2), (FAMILY, 5, BATCH + 3)]
 
 
-def test_failures_are_those_of_the_operations_that_failed_also_in_a_later_batch() -> None:
+def test_failures_name_their_operations_also_in_a_later_batch() -> None:
     ops = removals(BATCH + 2)
-    answers = Answers(
+    answers = ScriptedReplies(
         ack(3, errno.ENOENT) + ack(5, errno.ESRCH),
         ack(BATCH + 1, errno.ENOENT),
         ack(BATCH + 2, errno.ENOENT) + ack(BATCH + 3),
@@ -86,40 +86,38 @@ def test_failures_are_those_of_the_operations_that_failed_also_in_a_later_batch(
     ]
 
 
-def test_the_kernel_s_own_words_are_the_reason_where_it_has_any() -> None:
+def test_text_of_the_kernel_is_the_reason_when_present() -> None:
     words = attribute(1, b"Weight out of range\0")
     capped = struct.pack("=i", -errno.ERANGE) + bytes(16) + words
     whole = struct.pack("=iI", -errno.ERANGE, 22) + bytes(18 + 2) + words
-    answers = Answers(message(ERROR, 2, capped, CAPPED | ACK_TLVS) + message(ERROR, 3, whole, ACK_TLVS))
+    answers = ScriptedReplies(message(ERROR, 2, capped, CAPPED | ACK_TLVS) + message(ERROR, 3, whole, ACK_TLVS))
     failures = NetlinkBackend(lambda: answers).apply(removals(2))
     assert [failure.reason for failure in failures] == ["Weight out of range"] * 2
 
 
-def test_an_answer_to_something_else_is_passed_over() -> None:
-    answers = Answers(ack(77, errno.EIO) + ack(2))
+def test_reply_to_another_request_is_skipped() -> None:
+    answers = ScriptedReplies(ack(77, errno.EIO) + ack(2))
     assert NetlinkBackend(lambda: answers).apply(removals(1)) == ()
 
 
-def test_a_dump_may_end_with_an_error() -> None:
-    answers = Answers(message(DONE, 2, struct.pack("=i", -errno.ENOBUFS)))
-    with pytest.raises(BackendError, match="IPVS cannot be reached: No buffer space available"):
+def test_dump_may_end_with_an_error() -> None:
+    answers = ScriptedReplies(message(DONE, 2, struct.pack("=i", -errno.ENOBUFS)))
+    with pytest.raises(BackendError, match="cannot reach IPVS: No buffer space available"):
         NetlinkBackend(lambda: answers).table()
 
 
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (BlockingIOError(errno.EAGAIN, "later"), "no answer from IPVS within 5 s"),
-        (OSError(errno.ENOBUFS, "No buffer space available"), "IPVS cannot be reached: No buffer space available"),
-        (PermissionError(errno.EPERM, "no"), "IPVS may not be read or written: CAP_NET_ADMIN is missing"),
-        (ack(2, errno.EPERM), "IPVS may not be read or written: CAP_NET_ADMIN is missing"),
-        (b"\1\2\3", "IPVS gave an answer that makes no sense: FramingError('truncated netlink message')"),
+        (BlockingIOError(errno.EAGAIN, "later"), "no reply from IPVS within 5 s"),
+        (OSError(errno.ENOBUFS, "No buffer space available"), "cannot reach IPVS: No buffer space available"),
+        (PermissionError(errno.EPERM, "no"), "no permission to use IPVS (CAP_NET_ADMIN is missing)"),
+        (ack(2, errno.EPERM), "no permission to use IPVS (CAP_NET_ADMIN is missing)"),
+        (b"\1\2\3", "invalid reply from IPVS: FramingError('truncated netlink message')"),
     ],
 )
-def test_what_breaks_a_conversation_ends_it_and_the_next_call_begins_another(
-    answer: bytes | OSError, text: str
-) -> None:
-    broken, sound = Answers(answer), Answers(ack(2))
+def test_broken_connection_is_closed_and_reopened_by_the_next_call(answer: bytes | OSError, text: str) -> None:
+    broken, sound = ScriptedReplies(answer), ScriptedReplies(ack(2))
     connections = iter([broken, sound])
     backend = NetlinkBackend(lambda: next(connections))
     with pytest.raises(BackendError) as error:
@@ -131,16 +129,16 @@ def test_what_breaks_a_conversation_ends_it_and_the_next_call_begins_another(
     assert sound.closed
 
 
-def test_a_kernel_without_ipvs_is_told_apart_from_a_missing_destination() -> None:
-    answers = Answers()
+def test_kernel_without_ipvs_differs_from_a_missing_destination() -> None:
+    answers = ScriptedReplies()
     answers.answers = [ack(1, errno.ENOENT)]
-    with pytest.raises(BackendError, match="the kernel has no IPVS: modprobe ip_vs"):
+    with pytest.raises(BackendError, match=r"the kernel has no IPVS \(run: modprobe ip_vs\)"):
         NetlinkBackend(lambda: answers).table()
     assert answers.closed
 
 
-def test_an_unsound_operation_never_reaches_the_kernel() -> None:
-    answers = Answers()
+def test_invalid_operation_never_reaches_the_kernel() -> None:
+    answers = ScriptedReplies()
     op = Op(Command.ADD, WEB, Destination(IPv4Address("127.0.0.1"), 80))
     (failure,) = NetlinkBackend(lambda: answers).apply([op])
     assert (failure.op, failure.errno) == (op, errno.EINVAL)

@@ -23,8 +23,8 @@ TEXT = Service("text", IPProtocol.TCP, IPv4Address("10.2.1.2"), 443, "mh", ("mh-
 A, B, C = (IPv4Address(f"10.0.0.{n}") for n in (11, 12, 13))
 
 
-class Fallible:
-    """A table in memory that refuses what it is told to refuse, and remembers what it was asked."""
+class FailingTable:
+    """A table in memory that can refuse operations and records its calls."""
 
     def __init__(self) -> None:
         self.memory = MemoryBackend()
@@ -90,8 +90,8 @@ def removal(service: Service, address: Address) -> Op:
 
 
 @pytest.fixture
-def table() -> Fallible:
-    return Fallible()
+def table() -> FailingTable:
+    return FailingTable()
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def reconciler(table: Fallible, clock: Clock) -> Reconciler:
+def reconciler(table: FailingTable, clock: Clock) -> Reconciler:
     return Reconciler(table, clock)
 
 
@@ -109,8 +109,8 @@ def pursue(reconciler: Reconciler, clock: Clock, service: Service, weights: dict
     clock.advance(0)
 
 
-def test_all_goals_of_a_turn_are_one_batch_with_services_first_and_removals_last(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_goals_of_a_turn_are_one_batch_with_services_first(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.meddle(*made(WEB, {A: 10, B: 10}))
     reconciler.adopt([WEB, TEXT])
@@ -128,15 +128,15 @@ def test_all_goals_of_a_turn_are_one_batch_with_services_first_and_removals_last
     ]
 
 
-def test_of_several_goals_in_a_turn_the_last_counts(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_last_goal_of_a_turn_counts(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     reconciler.want(WEB, {A: 10})
     reconciler.want(WEB, {B: 5})
     clock.advance(0)
     assert table.held() == ["-A -t 10.2.1.1:80 -s wrr", "-a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 5"]
 
 
-def test_a_restart_with_an_unchanged_configuration_changes_nothing(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_restart_with_an_unchanged_configuration_changes_nothing(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.meddle(*made(WEB, {A: 10, B: 0}))
     assert reconciler.adopt([WEB, TEXT]) == {"web": {A: 10, B: 0}, "text": {}}
@@ -145,8 +145,8 @@ def test_a_restart_with_an_unchanged_configuration_changes_nothing(
     assert reconciler.verified("web")
 
 
-def test_a_restart_does_not_delete_and_recreate_a_service_that_was_made_in_another_way(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_restart_edits_a_service_with_other_options_in_place(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.meddle(*made(replace(WEB, scheduler="sh", tunneling=True), {A: 10}))
     reconciler.adopt([WEB])
@@ -154,14 +154,14 @@ def test_a_restart_does_not_delete_and_recreate_a_service_that_was_made_in_anoth
     assert table.batches == [["-E -t 10.2.1.1:80 -s wrr", "-e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]]
 
 
-def test_a_goal_without_adoption_reads_the_table_first(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_goal_without_adoption_reads_the_table_first(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     table.meddle(*made(WEB, {A: 10}))
     pursue(reconciler, clock, WEB, {A: 10})
     assert table.batches == []
 
 
-def test_a_change_reads_nothing_and_sends_only_the_difference(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_change_reads_nothing_and_sends_only_the_difference(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10, B: 10, C: 10})
     table.batches.clear()
@@ -171,7 +171,7 @@ def test_a_change_reads_nothing_and_sends_only_the_difference(
     assert table.reads == 0
 
 
-def test_the_same_goal_again_sends_nothing(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_equal_goal_sends_nothing(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     table.batches.clear()
     pursue(reconciler, clock, WEB, {A: 10})
@@ -189,8 +189,8 @@ def test_the_same_goal_again_sends_nothing(table: Fallible, clock: Clock, reconc
     ],
     ids=["one gone", "the other gone", "all gone", "one more", "replaced"],
 )
-def test_what_others_did_is_found_by_the_first_failure_and_repaired_at_once(
-    table: Fallible, clock: Clock, reconciler: Reconciler, meddling: list[Op]
+def test_drift_found_by_a_failed_operation_is_repaired_immediately(
+    table: FailingTable, clock: Clock, reconciler: Reconciler, meddling: list[Op]
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10, B: 10})
     table.meddle(*meddling)
@@ -200,19 +200,21 @@ def test_what_others_did_is_found_by_the_first_failure_and_repaired_at_once(
     assert reconciler.verified("web")
     assert reconciler.alerts() == ()
     (warning,) = [event for event in events if event["log_level"] is LogLevel.warn]
-    assert formatEvent(warning).startswith("IPVS was not as we left it, and is again: ipvsadm -")
+    assert formatEvent(warning).startswith("IPVS drift repaired: ipvsadm -")
     assert warning["system"] == "web"
 
 
-def test_a_service_that_another_made_first_is_taken_over(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_service_created_by_another_program_is_taken_over(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
     reconciler.adopt([WEB])
     table.meddle(*made(WEB, {C: 7}))
     pursue(reconciler, clock, WEB, {A: 10})
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
 
 
-def test_after_three_rounds_there_is_an_alert_with_the_operation_and_the_error(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_alert_with_operation_and_error_is_raised_after_three_rounds(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.refused = {A, B}
     pursue(reconciler, clock, WEB, {A: 10, B: 10, C: 10})
@@ -224,8 +226,8 @@ def test_after_three_rounds_there_is_an_alert_with_the_operation_and_the_error(
     reconciler.stop()
 
 
-def test_a_failure_is_tried_again_less_and_less_often_and_logged_once(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_failure_is_retried_with_back_off_and_logged_once(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.broken = "IPVS is gone"
     with capturedLogs() as events:
@@ -238,12 +240,14 @@ def test_a_failure_is_tried_again_less_and_less_often_and_logged_once(
             clock.advance(0)
     assert waits == [1, 2, 4, 8, 15, 15, 15]
     assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.error] == [
-        "IPVS does not hold what is wanted: IPVS is gone"
+        "IPVS not updated: IPVS is gone; retrying"
     ]
     reconciler.stop()
 
 
-def test_a_new_goal_is_tried_at_once_and_the_alert_ends(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_new_goal_is_tried_immediately_and_clears_the_alert(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
     table.refused = {A}
     pursue(reconciler, clock, WEB, {A: 10, B: 10})
     assert reconciler.alerts()
@@ -253,15 +257,15 @@ def test_a_new_goal_is_tried_at_once_and_the_alert_ends(table: Fallible, clock: 
     assert clock.getDelayedCalls() == []
 
 
-def test_a_goal_is_not_lost_while_the_table_cannot_be_reached(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_goal_is_kept_while_the_table_cannot_be_reached(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     table.broken = "IPVS is gone"
     pursue(reconciler, clock, WEB, {B: 10})
     assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone"),)
     table.broken = ""
-    table.meddle(Op(Command.DELETE_SERVICE, entry(WEB, {}).service))  # a module was loaded anew
+    table.meddle(Op(Command.DELETE_SERVICE, entry(WEB, {}).service))  # a module was reloaded
     clock.advance(1)
     clock.advance(0)
     assert table.memory.read(key_of(WEB)) == entry(WEB, {B: 10})
@@ -269,8 +273,8 @@ def test_a_goal_is_not_lost_while_the_table_cannot_be_reached(
     assert clock.getDelayedCalls() == []
 
 
-def test_what_a_batch_did_before_it_broke_is_not_done_again(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_applied_part_of_a_broken_batch_is_not_repeated(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.breaks_after = 2
     pursue(reconciler, clock, WEB, {A: 10, B: 10})
@@ -281,9 +285,7 @@ def test_what_a_batch_did_before_it_broke_is_not_done_again(
     assert reconciler.verified("web")
 
 
-def test_after_a_repair_the_next_failure_is_tried_again_soon(
-    table: Fallible, clock: Clock, reconciler: Reconciler
-) -> None:
+def test_back_off_is_reset_after_a_repair(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     table.refused = {A}
     pursue(reconciler, clock, WEB, {A: 10})
     clock.advance(1)
@@ -295,8 +297,8 @@ def test_after_a_repair_the_next_failure_is_tried_again_soon(
     reconciler.stop()
 
 
-def test_goals_that_failed_together_are_tried_again_in_one_batch(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_goals_that_failed_together_are_retried_in_one_batch(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.broken = "IPVS is gone"
     reconciler.want(WEB, {A: 10})
@@ -309,9 +311,7 @@ def test_goals_that_failed_together_are_tried_again_in_one_batch(
     assert len(table.memory.table()) == 2
 
 
-def test_trouble_with_one_service_does_not_hold_up_another(
-    table: Fallible, clock: Clock, reconciler: Reconciler
-) -> None:
+def test_failing_service_does_not_delay_another(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     table.refused = {A}
     reconciler.want(WEB, {A: 10})
     reconciler.want(TEXT, {B: 10})
@@ -322,8 +322,8 @@ def test_trouble_with_one_service_does_not_hold_up_another(
 
 
 @pytest.mark.parametrize("weights", [{B: 10}, {A: 0, B: 10}], ids=["removed", "drained"])
-def test_a_refused_addition_never_empties_the_pool(
-    table: Fallible, clock: Clock, reconciler: Reconciler, weights: dict[Address, int]
+def test_refused_addition_never_empties_the_pool(
+    table: FailingTable, clock: Clock, reconciler: Reconciler, weights: dict[Address, int]
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     table.refused = {B}
@@ -336,8 +336,8 @@ def test_a_refused_addition_never_empties_the_pool(
     assert clock.getDelayedCalls() == []
 
 
-def test_a_refused_addition_does_not_keep_a_dead_server_where_another_serves(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_refused_addition_does_not_keep_a_dead_server_beside_another(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10, C: 10})
     table.refused = {B}
@@ -346,8 +346,8 @@ def test_a_refused_addition_does_not_keep_a_dead_server_where_another_serves(
     reconciler.stop()
 
 
-def test_a_name_that_resolves_to_this_host_does_not_empty_the_pool(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_name_that_resolves_to_this_host_does_not_empty_the_pool(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     pursue(reconciler, clock, WEB, {IPv4Address("127.0.1.1"): 10})
@@ -357,8 +357,8 @@ def test_a_name_that_resolves_to_this_host_does_not_empty_the_pool(
     reconciler.stop()
 
 
-def test_an_empty_goal_empties_the_pool_and_leaves_the_service(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_empty_goal_empties_the_pool_and_keeps_the_service(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     pursue(reconciler, clock, WEB, {})
@@ -366,7 +366,7 @@ def test_an_empty_goal_empties_the_pool_and_leaves_the_service(
     assert reconciler.verified("web")
 
 
-def test_a_service_can_be_renamed_in_either_order(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_service_can_be_renamed_in_either_order(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     renamed = replace(WEB, name="www")
     pursue(reconciler, clock, WEB, {A: 10})
     pursue(reconciler, clock, renamed, {A: 10})
@@ -380,14 +380,16 @@ def test_a_service_can_be_renamed_in_either_order(table: Fallible, clock: Clock,
     assert len(table.batches) == 1
 
 
-def test_adoption_knows_the_destinations_on_the_service_s_port_only(table: Fallible, reconciler: Reconciler) -> None:
+def test_adoption_returns_destinations_on_the_port_of_the_service_only(
+    table: FailingTable, reconciler: Reconciler
+) -> None:
     service = entry(WEB, {}).service
     masqueraded = Destination(B, 8080, 5, Forward.MASQUERADE)
     table.meddle(*made(WEB, {A: 10}), Op(Command.ADD, service, masqueraded))
     assert reconciler.adopt([WEB]) == {"web": {A: 10}}
 
 
-def test_nothing_is_verified_before_it_is_written(clock: Clock, reconciler: Reconciler) -> None:
+def test_service_is_not_verified_before_it_is_written(clock: Clock, reconciler: Reconciler) -> None:
     assert not reconciler.verified("web")
     reconciler.want(WEB, {A: 10})
     assert not reconciler.verified("web")
@@ -397,8 +399,8 @@ def test_nothing_is_verified_before_it_is_written(clock: Clock, reconciler: Reco
     assert not reconciler.verified("web")
 
 
-def test_stop_writes_what_is_pending_and_leaves_no_call_and_an_untouched_table(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_stop_writes_pending_goals_and_leaves_no_delayed_call(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.refused = {B}
     pursue(reconciler, clock, TEXT, {B: 10})
@@ -410,13 +412,13 @@ def test_stop_writes_what_is_pending_and_leaves_no_call_and_an_untouched_table(
     assert clock.getDelayedCalls() == []
 
 
-def test_the_table_shown_is_read_and_not_remembered(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_table_is_read_and_not_cached(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     table.meddle(removal(WEB, A))
     assert list(lines(reconciler.table())) == ["-A -t 10.2.1.1:80 -s wrr"]
 
 
-def test_adoption_and_the_table_say_when_they_cannot_be_read(table: Fallible, reconciler: Reconciler) -> None:
+def test_adoption_and_table_raise_when_they_cannot_be_read(table: FailingTable, reconciler: Reconciler) -> None:
     table.broken = "IPVS is gone"
     with pytest.raises(BackendError, match="IPVS is gone"):
         reconciler.adopt([WEB])
@@ -424,20 +426,18 @@ def test_adoption_and_the_table_say_when_they_cannot_be_read(table: Fallible, re
         reconciler.table()
 
 
-def test_a_service_that_could_not_be_created_is_not_said_to_be(clock: Clock, reconciler: Reconciler) -> None:
+def test_service_that_could_not_be_created_is_not_logged_as_created(clock: Clock, reconciler: Reconciler) -> None:
     with capturedLogs() as events:
         pursue(reconciler, clock, replace(WEB, scheduler="best"), {A: 10})
     assert [event for event in events if event["log_level"] is LogLevel.info] == []
     assert (
         reconciler.alerts()[0].text
-        == "ipvsadm -A -t 10.2.1.1:80 -s best: the kernel has no scheduler best (and 1 more)"
+        == "ipvsadm -A -t 10.2.1.1:80 -s best: the kernel has no scheduler best (modprobe ip_vs_best) (and 1 more)"
     )
     reconciler.stop()
 
 
-def test_the_log_has_each_operation_in_the_words_of_ipvsadm_and_each_new_service_once(
-    clock: Clock, reconciler: Reconciler
-) -> None:
+def test_log_has_each_operation_as_ipvsadm_and_each_new_service_once(clock: Clock, reconciler: Reconciler) -> None:
     with capturedLogs() as events:
         pursue(reconciler, clock, WEB, {A: 10})
         pursue(reconciler, clock, WEB, {B: 10})
@@ -453,7 +453,7 @@ def test_the_log_has_each_operation_in_the_words_of_ipvsadm_and_each_new_service
     ]
 
 
-def test_a_service_that_moves_to_another_port_is_verified_there(clock: Clock, reconciler: Reconciler) -> None:
+def test_service_that_moves_to_another_port_is_verified_there(clock: Clock, reconciler: Reconciler) -> None:
     moved = replace(WEB, port=8080)
     reconciler.want(WEB, {A: 1})
     clock.advance(0)
@@ -464,7 +464,7 @@ def test_a_service_that_moves_to_another_port_is_verified_there(clock: Clock, re
     assert reconciler.verified("web")
 
 
-def test_who_asks_is_told_once_whenever_the_table_was_written_or_could_not_be(clock: Clock, table: Fallible) -> None:
+def test_settled_is_called_once_after_each_write_or_failed_write(clock: Clock, table: FailingTable) -> None:
     told: list[bool] = []
     writer: Reconciler = Reconciler(table, clock, settled=lambda: told.append(writer.verified("web")))
     writer.want(WEB, {A: 1})
@@ -480,8 +480,8 @@ def test_who_asks_is_told_once_whenever_the_table_was_written_or_could_not_be(cl
     assert told == [True, False, True]
 
 
-def test_frozen_it_writes_nothing_and_thawed_it_does_all_that_was_wanted_meanwhile_at_once(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_freeze_suspends_writing_and_thaw_applies_all_goals_in_one_batch(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     pursue(reconciler, clock, WEB, {A: 10, B: 10})
     reconciler.freeze()
@@ -505,9 +505,7 @@ def test_frozen_it_writes_nothing_and_thawed_it_does_all_that_was_wanted_meanwhi
     assert reconciler.verified("web")
 
 
-def test_what_is_pending_when_it_is_frozen_waits_too_and_is_not_written_at_the_end(
-    table: Fallible, clock: Clock, reconciler: Reconciler
-) -> None:
+def test_freeze_suspends_pending_goals_also_at_stop(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     reconciler.want(WEB, {A: 10})
     reconciler.freeze()
     clock.advance(60)
@@ -516,9 +514,7 @@ def test_what_is_pending_when_it_is_frozen_waits_too_and_is_not_written_at_the_e
     assert clock.getDelayedCalls() == []
 
 
-def test_what_could_not_be_written_is_not_tried_again_while_it_is_frozen(
-    table: Fallible, clock: Clock, reconciler: Reconciler
-) -> None:
+def test_failed_write_is_not_retried_while_frozen(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     table.refused = {A}
     pursue(reconciler, clock, WEB, {A: 10})
     tried = len(table.batches)
@@ -531,7 +527,7 @@ def test_what_could_not_be_written_is_not_tried_again_while_it_is_frozen(
     assert table.held()[1:] == ["-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]
 
 
-def test_a_thaw_with_nothing_wanted_anew_does_nothing(table: Fallible, clock: Clock, reconciler: Reconciler) -> None:
+def test_thaw_without_new_goals_does_nothing(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     reconciler.freeze()
     pursue(reconciler, clock, WEB, {B: 10})
@@ -542,8 +538,8 @@ def test_a_thaw_with_nothing_wanted_anew_does_nothing(table: Fallible, clock: Cl
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_held_is_read_where_nothing_is_wanted_yet(
-    table: Fallible, clock: Clock, reconciler: Reconciler
+def test_held_entry_is_read_when_the_service_has_no_goal(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     assert reconciler.held(WEB) is None
     table.meddle(*made(WEB, {A: 10}))
@@ -551,4 +547,4 @@ def test_what_is_held_is_read_where_nothing_is_wanted_yet(
     reads = table.reads
     pursue(reconciler, clock, WEB, {B: 10})
     assert reconciler.held(WEB) == entry(WEB, {B: 10})
-    assert table.reads == reads + 1, "what was written is known"
+    assert table.reads == reads + 1, "the written entry is in the shadow"

@@ -1,4 +1,4 @@
-"""Tables and operations in the words of ipvsadm, and as JSON. What ipvsadm itself says is tests/kernel's."""
+"""Tables and operations in the syntax of ipvsadm, and as JSON; tests/kernel compares with ipvsadm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TABLE: Table = {
 }
 
 
-def test_a_table_reads_as_ipvsadm_prints_it() -> None:
+def test_table_is_printed_as_ipvsadm_prints_it() -> None:
     assert list(lines(TABLE)) == [
         "-A -t 10.2.1.1:80 -s mh -b mh-port",
         "-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10",
@@ -44,13 +44,13 @@ def test_a_table_reads_as_ipvsadm_prints_it() -> None:
     ]
 
 
-def test_destinations_are_sorted_by_number_and_not_by_letter() -> None:
+def test_destinations_are_sorted_numerically() -> None:
     servers = [Destination(IPv4Address(address), 80) for address in ("10.0.0.11", "10.0.0.9", "9.0.0.1")]
     table: Table = {WEB.key: TableEntry(WEB, {server.endpoint: server for server in servers})}
     assert [line.split()[4] for line in list(lines(table))[1:]] == ["9.0.0.1:80", "10.0.0.9:80", "10.0.0.11:80"]
 
 
-def test_services_of_others_are_shown_too() -> None:
+def test_foreign_services_are_printed() -> None:
     services = [
         VirtualService(Mark(5, ipv6=True), "rr"),
         VirtualService(Key(SCTP, IPv4Address("10.2.1.1"), 9), "sh", Flags.SCHED3, Persistence(20, 16, "sip")),
@@ -68,7 +68,7 @@ def test_services_of_others_are_shown_too() -> None:
     assert document({services[0].key: TableEntry(services[0])})[0]["mark"] == 5
 
 
-def test_each_operation_has_its_letter() -> None:
+def test_each_operation_has_its_option() -> None:
     ops = [Op(command, WEB) for command in (Command.ADD_SERVICE, Command.EDIT_SERVICE, Command.DELETE_SERVICE)]
     ops += [Op(command, WEB, SERVER) for command in (Command.ADD, Command.EDIT, Command.DELETE)]
     assert [operation(op) for op in ops] == [
@@ -81,12 +81,12 @@ def test_each_operation_has_its_letter() -> None:
     ]
 
 
-def test_a_failure_is_a_sentence_with_the_command_to_try() -> None:
+def test_failure_text_contains_the_command() -> None:
     failed = Failure(Op(Command.DELETE, WEB, SERVER), errno.ENOENT, "no such destination")
     assert failure(failed) == "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80: no such destination"
 
 
-def test_a_table_goes_through_json() -> None:
+def test_table_is_a_json_document() -> None:
     assert json.loads(json.dumps(document(TABLE))) == [
         {
             "protocol": "tcp",

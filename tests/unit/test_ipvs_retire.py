@@ -1,4 +1,4 @@
-"""Services that leave: drained, deleted, struck out of the ledger; and those that are not ours to delete."""
+"""Removed services: drained, deleted, struck from the ledger; foreign services stay."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ A, B = IPv4Address("10.0.0.11"), IPv4Address("10.0.0.12")
 GRACE = 30.0
 
 
-class Scene:
-    """A table with a service of others, and a daemon that comes and goes."""
+class RestartingDaemon:
+    """A table with a foreign service, and a daemon that restarts."""
 
     def __init__(self, directory: Path, *, grace: float = GRACE, exclusive: bool = False) -> None:
         self.table = MemoryBackend()
@@ -70,8 +70,8 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+def scene(tmp_path: Path) -> RestartingDaemon:
+    return RestartingDaemon(tmp_path)
 
 
 DRAINED = [
@@ -81,7 +81,7 @@ DRAINED = [
 ]
 
 
-def test_a_retired_service_takes_no_new_connections_and_is_deleted_after_the_grace(scene: Scene) -> None:
+def test_retired_service_is_drained_and_deleted_after_the_grace(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.reconciler.retire(KEY, "web")
     scene.turn()
@@ -98,8 +98,8 @@ def test_a_retired_service_takes_no_new_connections_and_is_deleted_after_the_gra
     scene.end()
 
 
-def test_without_a_grace_it_is_deleted_at_once(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, grace=0.0)
+def test_retired_service_is_deleted_immediately_without_a_grace(tmp_path: Path) -> None:
+    scene = RestartingDaemon(tmp_path, grace=0.0)
     scene.restart(WEB)
     with capturedLogs() as events:
         scene.reconciler.retire(KEY, "web")
@@ -110,20 +110,20 @@ def test_without_a_grace_it_is_deleted_at_once(tmp_path: Path) -> None:
     scene.end()
 
 
-def test_the_log_tells_when_it_is_drained_and_when_it_is_deleted(scene: Scene) -> None:
+def test_log_contains_drain_and_deletion(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     with capturedLogs() as events:
         scene.reconciler.retire(KEY, "web")
         scene.turn()
         scene.clock.advance(GRACE)
     assert [(event["system"], formatEvent(event)) for event in events if event["log_level"] is LogLevel.info] == [
-        ("web", "tcp 10.2.1.1:80 is no longer wanted: no new connections, deleted in 30 s"),
+        ("web", "tcp 10.2.1.1:80 removed from the configuration; draining, deleting in 30 s"),
         ("web", "Deleted LVS service 'web'"),
     ]
     scene.end()
 
 
-def test_what_left_the_configuration_while_nobody_was_here_is_retired_at_the_start(scene: Scene) -> None:
+def test_service_removed_while_stopped_is_retired_at_the_start(scene: RestartingDaemon) -> None:
     scene.restart(WEB, TEXT)
     scene.restart(TEXT)
     assert scene.held()[:3] == DRAINED
@@ -133,7 +133,7 @@ def test_what_left_the_configuration_while_nobody_was_here_is_retired_at_the_sta
     scene.end()
 
 
-def test_a_drain_that_was_cut_off_begins_anew(scene: Scene) -> None:
+def test_interrupted_drain_starts_again(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.restart()
     scene.clock.advance(20)
@@ -145,7 +145,7 @@ def test_a_drain_that_was_cut_off_begins_anew(scene: Scene) -> None:
     scene.end()
 
 
-def test_a_service_that_is_wanted_again_stays(scene: Scene) -> None:
+def test_service_that_is_wanted_again_stays(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.reconciler.retire(KEY, "web")
     scene.clock.advance(10)
@@ -158,7 +158,7 @@ def test_a_service_that_is_wanted_again_stays(scene: Scene) -> None:
     scene.end()
 
 
-def test_a_service_whose_place_another_has_taken_stays(scene: Scene) -> None:
+def test_service_that_replaces_a_removed_one_stays(scene: RestartingDaemon) -> None:
     scene.restart(replace(WEB, name="www"))
     scene.reconciler.retire(KEY, "web")
     scene.clock.advance(GRACE)
@@ -166,7 +166,7 @@ def test_a_service_whose_place_another_has_taken_stays(scene: Scene) -> None:
     scene.end()
 
 
-def test_to_retire_it_twice_does_not_lengthen_the_grace(scene: Scene) -> None:
+def test_second_retirement_does_not_extend_the_grace(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.reconciler.retire(KEY, "web")
     scene.turn()
@@ -177,7 +177,7 @@ def test_to_retire_it_twice_does_not_lengthen_the_grace(scene: Scene) -> None:
     scene.end()
 
 
-def test_the_grace_begins_when_the_drain_is_written(scene: Scene) -> None:
+def test_grace_begins_when_the_drain_is_written(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.reconciler.freeze()
     scene.reconciler.retire(KEY, "web")
@@ -192,7 +192,7 @@ def test_the_grace_begins_when_the_drain_is_written(scene: Scene) -> None:
     scene.end()
 
 
-def test_what_others_delete_of_a_retired_service_is_not_made_again(scene: Scene) -> None:
+def test_retired_service_deleted_by_another_program_is_not_recreated(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.reconciler.retire(KEY, "web")
     scene.turn()
@@ -209,8 +209,8 @@ def test_what_others_delete_of_a_retired_service_is_not_made_again(scene: Scene)
     scene.end()
 
 
-def test_what_others_make_in_the_place_of_a_service_that_is_gone_is_theirs(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, grace=0.0)
+def test_service_recreated_by_another_program_is_foreign(tmp_path: Path) -> None:
+    scene = RestartingDaemon(tmp_path, grace=0.0)
     scene.restart(WEB)
     scene.reconciler.retire(KEY, "web")
     scene.turn()
@@ -226,7 +226,7 @@ def test_what_others_make_in_the_place_of_a_service_that_is_gone_is_theirs(tmp_p
     scene.end()
 
 
-def test_an_entry_without_a_service_is_struck_out(scene: Scene) -> None:
+def test_ledger_entry_without_a_service_is_struck_out(scene: RestartingDaemon) -> None:
     scene.ledger.enter({KEY: "web"})
     scene.restart()
     assert scene.ledger.names == {}
@@ -234,7 +234,7 @@ def test_an_entry_without_a_service_is_struck_out(scene: Scene) -> None:
     scene.end()
 
 
-def test_a_service_that_never_had_a_list_of_servers_is_retired_too(scene: Scene) -> None:
+def test_service_without_a_list_is_retired(scene: RestartingDaemon) -> None:
     assert scene.table.apply([Op(Command.ADD_SERVICE, entry(WEB, {}).service)]) == ()
     scene.reconciler.adopt([WEB])
     scene.reconciler.retire(KEY, "web")
@@ -244,8 +244,8 @@ def test_a_service_that_never_had_a_list_of_servers_is_retired_too(scene: Scene)
     scene.end()
 
 
-class Stubborn(MemoryBackend):
-    """A table that does not let go of a service."""
+class UndeletableTable(MemoryBackend):
+    """A table that refuses to delete services."""
 
     stubborn = True
 
@@ -255,8 +255,8 @@ class Stubborn(MemoryBackend):
         return super().apply(ops)
 
 
-def test_a_service_that_cannot_be_deleted_is_an_alert_and_tried_again(tmp_path: Path) -> None:
-    table, clock, ledger = Stubborn(), Clock(), Ledger(tmp_path / "ledger")
+def test_failed_deletion_raises_an_alert_and_is_retried(tmp_path: Path) -> None:
+    table, clock, ledger = UndeletableTable(), Clock(), Ledger(tmp_path / "ledger")
     reconciler = Reconciler(table, clock, ledger=ledger)
     reconciler.want(WEB, {A: 10})
     clock.advance(0)
@@ -271,7 +271,7 @@ def test_a_service_that_cannot_be_deleted_is_an_alert_and_tried_again(tmp_path: 
     assert clock.getDelayedCalls() == []
 
 
-def test_the_ledger_has_a_service_before_the_table_has_it(tmp_path: Path) -> None:
+def test_ledger_has_a_service_before_the_table(tmp_path: Path) -> None:
     file = tmp_path / "ledger"
     entered: list[bool] = []
 
@@ -287,7 +287,7 @@ def test_the_ledger_has_a_service_before_the_table_has_it(tmp_path: Path) -> Non
     assert entered == [True]
 
 
-def test_a_ledger_that_cannot_be_written_is_an_alert_and_stops_nothing(tmp_path: Path) -> None:
+def test_unwritable_ledger_raises_an_alert_and_stops_nothing(tmp_path: Path) -> None:
     file = tmp_path / "ledger"
     clock = Clock()
     reconciler = Reconciler(MemoryBackend(), clock, ledger=Ledger(file))
@@ -296,7 +296,7 @@ def test_a_ledger_that_cannot_be_written_is_an_alert_and_stops_nothing(tmp_path:
     clock.advance(0)
     assert reconciler.verified("web")
     assert reconciler.alerts() == (
-        Alert("", "ipvs-ledger", f"which services of IPVS are ours is not written down: {file}: Is a directory"),
+        Alert("", "ipvs-ledger", f"cannot read or write the ownership ledger: {file}: Is a directory"),
     )
     file.rmdir()
     reconciler.want(WEB, {B: 10})
@@ -304,8 +304,8 @@ def test_a_ledger_that_cannot_be_written_is_an_alert_and_stops_nothing(tmp_path:
     assert reconciler.alerts() == ()
 
 
-def test_with_exclusive_the_services_of_others_are_retired(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, exclusive=True)
+def test_foreign_services_are_retired_with_exclusive(tmp_path: Path) -> None:
+    scene = RestartingDaemon(tmp_path, exclusive=True)
     marked = Virtual(Mark(7), "rr")
     scene.table.apply([Op(Command.ADD_SERVICE, marked)])
     with capturedLogs() as events:
@@ -313,11 +313,11 @@ def test_with_exclusive_the_services_of_others_are_retired(tmp_path: Path) -> No
         scene.clock.advance(15)
         scene.turn()
     assert [formatEvent(event) for event in events if event["log_level"] is LogLevel.warn] == [
-        "IPVS holds services of others: udp 10.9.9.9:53, mark 7; they are retired (ipvs-exclusive)"
+        "IPVS holds services that PyBal does not own: udp 10.9.9.9:53, mark 7; removing them (ipvs-exclusive = yes)"
     ]
-    quiet = scene.table.read(FOREIGN.key)
-    assert quiet is not None
-    assert not quiet.serves
+    drained = scene.table.read(FOREIGN.key)
+    assert drained is not None
+    assert not drained.serves
     assert list(scene.audit.alerts()) == []
     scene.clock.advance(GRACE)
     assert set(scene.table.table()) == {KEY}
@@ -325,11 +325,11 @@ def test_with_exclusive_the_services_of_others_are_retired(tmp_path: Path) -> No
     scene.end()
 
 
-def keys(scene: Scene) -> set[ServiceKey]:
+def keys(scene: RestartingDaemon) -> set[ServiceKey]:
     return set(scene.table.table())
 
 
-def test_after_garbage_in_the_ledger_nothing_is_deleted_that_might_be_others(scene: Scene) -> None:
+def test_invalid_ledger_deletes_no_service(scene: RestartingDaemon) -> None:
     scene.restart(WEB, TEXT)
     scene.file.write_text("garbage")
     scene.restart(TEXT)
@@ -339,6 +339,6 @@ def test_after_garbage_in_the_ledger_nothing_is_deleted_that_might_be_others(sce
     scene.clock.advance(15)
     scene.turn()
     assert list(scene.audit.alerts()) == [
-        Alert("", "ipvs-foreign", "IPVS holds services of others: udp 10.9.9.9:53, tcp 10.2.1.1:80")
+        Alert("", "ipvs-foreign", "IPVS holds services that PyBal does not own: udp 10.9.9.9:53, tcp 10.2.1.1:80")
     ]
     scene.end()

@@ -1,4 +1,4 @@
-"""What tells of another writer: three repairs of one thing within five minutes, whenever these are looked at."""
+"""Another writer is detected by three repairs of one entry within five minutes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def repaired_at(*times: float) -> WriterConflicts:
     return disputes
 
 
-def test_three_repairs_within_five_minutes_tell_of_another_writer() -> None:
-    text = "10.0.0.11 repaired 3 times within 5 min: another writer changes IPVS"
+def test_three_repairs_within_five_minutes_report_another_writer() -> None:
+    text = "10.0.0.11 repaired 3 times within 5 min (another program writes to IPVS)"
     assert repaired_at(0, 200, 300).text(WEB.key, 300) == text
 
 
-def test_three_repairs_that_took_longer_do_not() -> None:
+def test_three_repairs_over_a_longer_time_report_nothing() -> None:
     assert repaired_at(0, 200, 301).text(WEB.key, 301) == ""
 
 
-def test_what_is_too_old_to_count_takes_nothing_newer_with_it() -> None:
+def test_forgetting_old_repairs_keeps_newer_ones() -> None:
     assert repaired_at(0, 200, 310, 350).text(WEB.key, 350)
 
 
-def test_what_is_too_old_is_not_told_of_though_nobody_has_forgotten_it_yet() -> None:
+def test_old_repairs_are_ignored_before_they_are_forgotten() -> None:
     assert repaired_at(0, 1, 2).text(WEB.key, 301) == ""

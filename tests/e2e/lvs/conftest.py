@@ -1,4 +1,4 @@
-"""The daemon on a real IPVS: collected only in the guest, or on a machine whose kernel lets us."""
+"""The daemon on a real IPVS table: collected only in the guest or with a writable table."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ collect_ignore_glob = [] if namespace.available() else ["test_*.py"]
 
 @pytest.fixture
 def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Print what was measured, for whoever runs the guest."""
+    """Print a measurement to the output of the guest."""
 
     def say(text: str) -> None:
         with capsys.disabled():
-            print(f"\nmeasured: {text}")  # noqa: T201  # to be seen
+            print(f"\nmeasured: {text}")  # noqa: T201  # shown in the summary
 
     return say

@@ -1,4 +1,4 @@
-"""While the kernel does not hold what is wanted of a service, no router hears of its VIP."""
+"""A VIP is not announced while the kernel lacks a part of its service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.daemon_process import daemon, wait_for
 from tests.harness.guest.network import VIP, Host, lab
-from tests.harness.guest.router import Router
+from tests.harness.guest.router import BirdRouter
 
 ENDPOINT = "http://127.0.0.1:9090"
 SCHEDULER = "nq"
@@ -37,10 +37,10 @@ config = file://{directory}/web.pool
 
 @contextmanager
 def without_the_scheduler(_: Host) -> Iterator[str]:
-    """Have the kernel refuse the service: it is kept from loading the module."""
+    """Make the kernel refuse the service: its scheduler module cannot be loaded."""
     modprobe = Path("/proc/sys/kernel/modprobe")
     before = modprobe.read_text()
-    # Namespaces that other tests have left may still be using it for a moment.
+    # Namespaces of other tests may still use it for a moment.
     wait_for(lambda: subprocess.run(["modprobe", "-r", f"ip_vs_{SCHEDULER}"], check=False).returncode == 0, lambda: "")
     modprobe.write_text("/bin/false")
     try:
@@ -51,7 +51,7 @@ def without_the_scheduler(_: Host) -> Iterator[str]:
 
 @contextmanager
 def without_a_server(director: Host) -> Iterator[str]:
-    """Have the kernel refuse one of the servers: it takes no broadcast address for one."""
+    """Make the kernel refuse a server: its address is a broadcast address."""
     director.ip("route add broadcast 10.0.0.12 dev eth0 table local")
     try:
         yield "10.0.0.12"
@@ -60,12 +60,12 @@ def without_a_server(director: Host) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("refused", [without_the_scheduler, without_a_server], ids=["service", "server"])
-def test_a_vip_is_announced_once_the_kernel_holds_the_service_with_all_its_servers(
+def test_vip_is_announced_when_the_kernel_holds_the_complete_service(
     tmp_path: Path, refused: Callable[[Host], AbstractContextManager[str]]
 ) -> None:
     with lab() as made:
         director = made.director
-        router = Router(made.add("router", 3), tmp_path, [director])
+        router = BirdRouter(made.add("router", 3), tmp_path, [director])
         (tmp_path / "pybal.conf").write_text(CONF.format(vip=VIP, scheduler=SCHEDULER, directory=tmp_path))
         (tmp_path / "web.pool").write_text("".join(f"{{'host': '{server.address}'}}\n" for server in made.servers))
         prefix = ("env", f"RUNTIME_DIRECTORY={tmp_path}")
@@ -76,9 +76,9 @@ def test_a_vip_is_announced_once_the_kernel_holds_the_service_with_all_its_serve
                 process.wait_for_log(f"Not announcing {VIP}/32: kernel-not-verified")
                 process.wait(lambda: why in process.get("/v1/alerts"), f"an alert: {why}")
                 assert router.updates(director) == 0
-                assert router.way() == ""
+                assert router.next_hop() == ""
                 refusal.close()
-                process.wait(lambda: router.way() == str(director.address), "the way by the balancer")
+                process.wait(lambda: router.next_hop() == str(director.address), "the way by the balancer")
                 assert router.updates(director) == 1
                 held = director.run("ipvsadm", "-Sn")
                 assert [f"-r {server.address}:80 " in held for server in made.servers] == [True, True]

@@ -1,4 +1,4 @@
-"""Client, director and real servers in one kernel: what the daemon decides is judged by what clients get."""
+"""Client, director and real servers in one kernel: decisions judged by the responses of clients."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from pybal.core.model import Address
 from tests.harness.daemon_process import Daemon, WebServer, daemon, wait_for
-from tests.harness.guest.clients import Load
-from tests.harness.guest.network import VIP, VIP6, Host, Lab, lab
+from tests.harness.guest.clients import RequestLoop
+from tests.harness.guest.network import VIP, VIP6, Host, LVSNetwork, lab
 
 ENDPOINT = "http://127.0.0.1:9090"
 
@@ -43,7 +43,7 @@ idleconnection.timeout-clean-reconnect = 1
 
 @dataclass(frozen=True)
 class Forwarding:
-    """How packets get from the director to a server."""
+    """A forwarding method from the director to a server."""
 
     vip: Address
     tunneling: bool
@@ -63,10 +63,10 @@ FORWARDINGS = {
 DIRECT = FORWARDINGS["IPv4 by direct routing"]
 
 
-class Balancer:
-    """A lab whose director has a pybal.conf and a pool file; this thread stands on the director."""
+class ConfiguredDirector:
+    """A network whose director has a pybal.conf and a pool file; the thread is on the director."""
 
-    def __init__(self, made: Lab, directory: Path, forwarding: Forwarding) -> None:
+    def __init__(self, made: LVSNetwork, directory: Path, forwarding: Forwarding) -> None:
         self.lab = made
         self.directory = directory
         self.forwarding = forwarding
@@ -89,19 +89,19 @@ class Balancer:
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[Daemon]:
-        """Run the daemon, and wait until all servers are known to be up and pooled."""
+        """Run the daemon and wait until all servers are up and pooled."""
         with daemon(self.directory, *arguments, endpoint=ENDPOINT) as process:
             wanted = len(self.lab.servers)
             process.wait(lambda: process.get("/pools/web").count("/up/pooled") == wanted, "all servers pooled")
             yield process
 
     def table(self) -> str:
-        """Return the kernel's table as ``ipvsadm -Sn`` prints it, in one order."""
+        """Return the output of ``ipvsadm -Sn``, sorted."""
         printed = subprocess.run(["ipvsadm", "-Sn"], capture_output=True, text=True, check=True).stdout
         return "".join(sorted(printed.splitlines(keepends=True)))
 
     def served_by(self, requests: int = 20) -> Counter[str]:
-        """Ask the VIP from the client, one connection each; who answered how often. A failure is an OSError."""
+        """Send requests to the VIP, one connection each; return responses by server. Raises OSError."""
         return Counter(self.lab.client.get(self.forwarding.vip) for _ in range(requests))
 
     def in_table(self, server: Host) -> bool:
@@ -110,13 +110,13 @@ class Balancer:
 
 
 @contextmanager
-def balancer(directory: Path, forwarding: Forwarding = DIRECT, servers: int = 2) -> Iterator[Balancer]:
+def balancer(directory: Path, forwarding: Forwarding = DIRECT, servers: int = 2) -> Iterator[ConfiguredDirector]:
     with lab(servers) as made, made.director.entered():
-        yield Balancer(made, directory, forwarding)
+        yield ConfiguredDirector(made, directory, forwarding)
 
 
 @pytest.mark.parametrize("forwarding", FORWARDINGS.values(), ids=FORWARDINGS)
-def test_a_dead_server_leaves_and_returns_and_clients_notice_nothing(forwarding: Forwarding, tmp_path: Path) -> None:
+def test_dead_server_leaves_and_returns_without_failed_requests(forwarding: Forwarding, tmp_path: Path) -> None:
     with balancer(tmp_path, forwarding) as site, site.running() as process:
         first, second = site.lab.servers
         assert site.served_by() == {"server1": 10, "server2": 10}
@@ -129,7 +129,7 @@ def test_a_dead_server_leaves_and_returns_and_clients_notice_nothing(forwarding:
         assert site.in_table(second)
 
 
-def test_when_all_are_dead_the_floor_stays_in_the_table(tmp_path: Path) -> None:
+def test_floor_stays_in_the_table_when_all_servers_are_dead(tmp_path: Path) -> None:
     with balancer(tmp_path, servers=4) as site, site.running() as process:
         for web in site.web.values():
             web.stop()
@@ -142,7 +142,7 @@ def test_when_all_are_dead_the_floor_stays_in_the_table(tmp_path: Path) -> None:
         process.wait(lambda: process.get("/alerts") == "OK - All pools are healthy", "no alert")
 
 
-def test_the_pool_file_rules_the_kernel(tmp_path: Path) -> None:
+def test_pool_file_changes_reach_the_kernel(tmp_path: Path) -> None:
     with balancer(tmp_path, servers=3) as site, site.running() as process:
         first, second, third = site.lab.servers
         site.pool(first, second, third, weights={"server1": 30})
@@ -158,10 +158,10 @@ def test_the_pool_file_rules_the_kernel(tmp_path: Path) -> None:
         process.wait(lambda: all(site.in_table(server) for server in site.lab.servers), "the added servers there")
 
 
-def test_a_restart_under_load_fails_no_connection_and_changes_nothing_in_the_kernel(tmp_path: Path) -> None:
+def test_restart_under_load_fails_no_connection_and_changes_no_entry(tmp_path: Path) -> None:
     with balancer(tmp_path) as site, site.running() as process:
         before = site.table()
-        with Load(site.lab.client, VIP) as load:
+        with RequestLoop(site.lab.client, VIP) as load:
             wait_for(lambda: load.answered > 20, lambda: "clients served")
             assert process.stop() == 0
             assert site.table() == before
@@ -172,7 +172,7 @@ def test_a_restart_under_load_fails_no_connection_and_changes_nothing_in_the_ker
         assert load.failures == []
 
 
-def test_after_a_kill_the_table_stays_and_is_adopted(tmp_path: Path) -> None:
+def test_table_stays_after_a_kill_and_is_adopted(tmp_path: Path) -> None:
     with balancer(tmp_path) as site:
         with site.running() as process:
             before = site.table()
@@ -183,7 +183,7 @@ def test_after_a_kill_the_table_stays_and_is_adopted(tmp_path: Path) -> None:
             assert site.table() == before
 
 
-def test_a_server_that_died_while_the_daemon_was_down_leaves_after_the_restart(tmp_path: Path) -> None:
+def test_server_that_died_while_the_daemon_was_down_leaves(tmp_path: Path) -> None:
     with balancer(tmp_path) as site:
         with site.running() as process:
             process.stop()
@@ -193,7 +193,7 @@ def test_a_server_that_died_while_the_daemon_was_down_leaves_after_the_restart(t
             assert site.served_by() == {"server2": 20}
 
 
-def test_a_clock_stepped_back_stops_no_check(tmp_path: Path) -> None:
+def test_clock_step_back_stops_no_check(tmp_path: Path) -> None:
     with balancer(tmp_path) as site, site.running() as process:
         stepped = time.clock_gettime(time.CLOCK_REALTIME) - 3600
         time.clock_settime(time.CLOCK_REALTIME, stepped)
@@ -206,7 +206,7 @@ def test_a_clock_stepped_back_stops_no_check(tmp_path: Path) -> None:
             time.clock_settime(time.CLOCK_REALTIME, stepped + 3600)
 
 
-def test_a_dry_run_changes_nothing_in_the_kernel_and_says_what_it_would_do(tmp_path: Path) -> None:
+def test_dry_run_changes_nothing_in_the_kernel_and_logs_its_operations(tmp_path: Path) -> None:
     with balancer(tmp_path) as site:
         foreign = "-A -t 10.9.9.9:80 -s rr\n"
         subprocess.run(["ipvsadm", "-R"], input=foreign, text=True, check=True)
@@ -215,7 +215,7 @@ def test_a_dry_run_changes_nothing_in_the_kernel_and_says_what_it_would_do(tmp_p
             assert site.table() == foreign
 
 
-def test_without_the_right_to_write_the_table_it_does_not_start_and_says_so(tmp_path: Path) -> None:
+def test_daemon_without_the_capability_refuses_to_start(tmp_path: Path) -> None:
     with balancer(tmp_path) as site:
         prefix = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-all")
         with daemon(tmp_path, prefix=prefix, endpoint=ENDPOINT) as process:
@@ -225,7 +225,7 @@ def test_without_the_right_to_write_the_table_it_does_not_start_and_says_so(tmp_
         assert site.table() == ""
 
 
-def test_the_status_page_shows_the_table_as_ipvsadm_does(tmp_path: Path) -> None:
+def test_v1_ipvs_shows_the_table_as_ipvsadm_does(tmp_path: Path) -> None:
     with balancer(tmp_path) as site, site.running() as process:
         shown = process.get("/v1/ipvs")
         assert "".join(sorted(shown.splitlines(keepends=True))) == site.table()

@@ -1,4 +1,4 @@
-"""What operators say with conftool is what the kernel does: the real confctl, etcd, daemon and ip_vs."""
+"""Changes by confctl reach the kernel: real confctl, etcd, daemon and ip_vs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ monitors = ['IdleConnection']
 
 
 def weights() -> Mapping[str, str]:
-    """Return the weights in the kernel, by the address of the server."""
+    """Return the weights in the kernel by address."""
     printed = subprocess.run(["ipvsadm", "-Sn"], capture_output=True, text=True, check=True).stdout
     lines = [line.split() for line in printed.splitlines() if line.startswith("-a ")]
     return {words[4].removesuffix(":80"): words[words.index("-w") + 1] for words in lines}
 
 
-def test_each_word_of_conftool_reaches_the_kernel(tmp_path: Path, say: Callable[[str], None]) -> None:
+def test_each_change_by_confctl_reaches_the_kernel(tmp_path: Path, say: Callable[[str], None]) -> None:
     with lab(3) as made, made.director.entered():
         a, b, c = (str(server.address) for server in made.servers)
         for server in made.servers:

@@ -1,10 +1,10 @@
-"""Two balancers announce a VIP to one router: when the first ends, what clients ask for comes by way of the second.
+"""Two balancers announce a VIP to one router; when the first ends, traffic moves to the second.
 
     client ── router (bird) ── balancer1, MED 0 ──── server1
                             └─ balancer2, MED 100 ── server2
 
-All are on one switch. Both balancers have both servers, the scheduler ``mh`` and ``sloppy_tcp``, so that a connection may
-change its balancer. How long clients got no answer is printed at the end of the run.
+All hosts are on one switch. Both balancers have both servers, the scheduler ``mh`` and ``sloppy_tcp``, so that a connection can
+change its balancer. The longest gap between responses is printed at the end of the run.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import Self
 import pytest
 
 from tests.harness.daemon_process import Daemon, daemon, wait_for
-from tests.harness.guest.network import VIP, Host, Lab, lab
-from tests.harness.guest.router import HOLD_TIME, Router
+from tests.harness.guest.network import VIP, Host, LVSNetwork, lab
+from tests.harness.guest.router import HOLD_TIME, BirdRouter
 
 ENDPOINT = "http://127.0.0.1:9090"
 AT_MOST = 3.0
-"""Seconds that clients may be without an answer: three times what is promised, for the guest is slow."""
+"""Longest gap between responses in seconds: three times the target, because the guest is slow."""
 
 CONF = """\
 [global]
@@ -53,8 +53,8 @@ proxyfetch.interval = 1
 """
 
 
-class Balancer:
-    """A machine with IPVS and the daemon."""
+class FailoverBalancer:
+    """A host with IPVS and the daemon."""
 
     def __init__(self, host: Host, directory: Path, med: int, servers: tuple[Host, ...]) -> None:
         self.host = host
@@ -78,31 +78,31 @@ class Balancer:
 
     @property
     def connections(self) -> int:
-        """How many connections IPVS has forwarded so far. The sum over all CPUs lags behind by up to 2 s, these rows do not."""
+        """The connections forwarded so far; these rows are exact, the sum over all CPUs is up to 2 s late."""
         rows = [line.split() for line in self.host.run("cat", "/proc/net/ip_vs_stats_percpu").splitlines()[2:]]
         return sum(int(row[1], 16) for row in rows if len(row) == 6 and row[0] != "~")
 
 
-class Site:
-    """The machines, and the router's view of them."""
+class TwoBalancers:
+    """Two balancers, and the router's view of them."""
 
-    def __init__(self, made: Lab, directory: Path) -> None:
+    def __init__(self, made: LVSNetwork, directory: Path) -> None:
         self.client = made.client
         second = made.add("balancer2", 4)
         second.ip(f"addr add {VIP}/32 dev lo")
         for server in made.servers:
             server.serve()
-        self.first = Balancer(made.director, directory / "balancer1", 0, made.servers)
-        self.second = Balancer(second, directory / "balancer2", 100, made.servers)
-        self.router = Router(made.add("router", 3), directory, (made.director, second))
+        self.first = FailoverBalancer(made.director, directory / "balancer1", 0, made.servers)
+        self.second = FailoverBalancer(second, directory / "balancer2", 100, made.servers)
+        self.router = BirdRouter(made.add("router", 3), directory, (made.director, second))
         self.client.ip(f"route replace {VIP}/32 via {self.router.host.address}")
 
-    def ways(self, balancer: Balancer) -> bool:
-        return self.router.way() == str(balancer.host.address)
+    def routes_by(self, balancer: FailoverBalancer) -> bool:
+        return self.router.next_hop() == str(balancer.host.address)
 
 
-class Clients:
-    """A client that asks the VIP every 20 ms, on a connection each, from a thread of its own."""
+class GapClient:
+    """A client thread that sends a request to the VIP every 20 ms, one connection each."""
 
     def __init__(self, host: Host) -> None:
         self.answers: list[float] = []
@@ -120,12 +120,12 @@ class Clients:
                 self.failures.append(f"{time.monotonic()}: {error!r}")
 
     def more(self, answers: int = 50) -> None:
-        """Wait for more answers."""
+        """Wait for more responses."""
         enough = len(self.answers) + answers
         wait_for(lambda: len(self.answers) >= enough, lambda: f"{self.failures[-10:]}")
 
     def gap(self) -> float:
-        """Return the longest time between two answers, in seconds."""
+        """Return the longest time between two responses, in seconds."""
         return max(after - before for before, after in zip(self.answers, self.answers[1:], strict=False))
 
     def __enter__(self) -> Self:
@@ -138,25 +138,25 @@ class Clients:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The second balancer announces, and has the traffic; the first does not run."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoBalancers]:
+    """The second balancer announces and has the traffic; the first is stopped."""
     with lab() as made:
-        built = Site(made, tmp_path_factory.mktemp("failover"))
+        built = TwoBalancers(made, tmp_path_factory.mktemp("failover"))
         with built.second.running() as process:
-            process.wait(lambda: built.ways(built.second), "the way by the second balancer")
+            process.wait(lambda: built.routes_by(built.second), "the route by the second balancer")
             yield built
 
 
-def _terminate(_: Balancer, process: Daemon) -> None:
+def _terminate(_: FailoverBalancer, process: Daemon) -> None:
     assert process.stop() == 0
 
 
-def _kill(_: Balancer, process: Daemon) -> None:
+def _kill(_: FailoverBalancer, process: Daemon) -> None:
     process.stop(signal.SIGKILL)
 
 
-def _cut_off(balancer: Balancer, _: Daemon) -> None:
-    """As when the machine dies: nobody can say goodbye."""
+def _cut_off(balancer: FailoverBalancer, _: Daemon) -> None:
+    """Cut the cable, as when the host dies: no session is closed."""
     balancer.host.ip("link set eth0 down")
 
 
@@ -165,19 +165,19 @@ def _cut_off(balancer: Balancer, _: Daemon) -> None:
     [(_terminate, 0.0), (_kill, 0.0), (_cut_off, HOLD_TIME)],
     ids=["SIGTERM", "SIGKILL", "cable cut, hold time 3 s"],
 )
-def test_the_first_takes_over_without_a_loss_and_when_it_ends_the_second_serves(
-    site: Site,
-    end: Callable[[Balancer, Daemon], None],
+def test_traffic_moves_to_the_backup_when_the_primary_ends(
+    site: TwoBalancers,
+    end: Callable[[FailoverBalancer, Daemon], None],
     gap: float,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = site.first, site.second
-    # As after a boot: whoever comes before the table is made meets a closed port.
+    # As after a boot: before the table is complete, connections meet a closed port.
     first.host.ip("link set eth0 up")
     first.host.run("ipvsadm", "-C")
-    with Clients(site.client) as clients, first.running() as process:
-        process.wait(lambda: site.ways(first), "the way by the first balancer")
+    with GapClient(site.client) as clients, first.running() as process:
+        process.wait(lambda: site.routes_by(first), "the route by the first balancer")
         clients.more()
         assert clients.failures == []
         taken_over = clients.gap()
@@ -185,13 +185,13 @@ def test_the_first_takes_over_without_a_loss_and_when_it_ends_the_second_serves(
         clients.more()
         assert second.connections == forwarded
         end(first, process)
-        wait_for(lambda: site.ways(second), site.router.way)
+        wait_for(lambda: site.routes_by(second), site.router.next_hop)
         forwarded = first.connections
         clients.more()
         assert first.connections == forwarded
     assert clients.gap() < gap + AT_MOST, clients.failures
     with capsys.disabled():
-        print(  # noqa: T201  # what the guest suite shows at its end
+        print(  # noqa: T201  # shown in the summary of the guest suite
             f"\nmeasured: {request.node.callspec.id} of the first of two balancers: {clients.gap():.3f} s without an answer, "
             f"{len(clients.failures)} requests lost, 0 when it took over ({taken_over:.3f} s)"
         )

@@ -1,4 +1,4 @@
-"""Clients of the lab: one that opens a connection every 20 ms, and ones that stay."""
+"""Clients: one that opens a connection every 20 ms, and one that keeps a connection open."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pybal.core.model import Address
 from tests.harness.guest.network import Host
 
 
-class Load:
-    """A client that opens a connection every 20 ms, from a thread of its own."""
+class RequestLoop:
+    """A client thread that opens a connection every 20 ms."""
 
     def __init__(self, client: Host, vip: Address, port: int = 80) -> None:
         self.answered = 0
@@ -23,7 +23,7 @@ class Load:
         self._thread = threading.Thread(target=self._run)
 
     def more(self, than: int) -> bool:
-        """Return whether it has got more answers than this, or a failure."""
+        """Return whether it received more responses than ``than``, or an error."""
         return self.answered > than or bool(self.failures)
 
     def _run(self) -> None:
@@ -43,8 +43,8 @@ class Load:
         self._thread.join()
 
 
-class Guest:
-    """A connection that stays open, half way through its request, until it is asked to end that."""
+class OpenConnection:
+    """A connection that stays open with an incomplete request."""
 
     def __init__(self, client: Host, vip: Address, port: int) -> None:
         with client.entered():
@@ -52,7 +52,7 @@ class Guest:
         self._socket.sendall(b"GET / HTTP/1.0\r\n")
 
     def answer(self) -> str:
-        """End the request and return the answer, which is the name of the server. Raises OSError."""
+        """Complete the request and return the response, the name of the server. Raises OSError."""
         with self._socket:
             self._socket.sendall(b"\r\n")
             with self._socket.makefile("rb") as stream:

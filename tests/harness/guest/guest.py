@@ -1,10 +1,10 @@
-"""Runs a command as root in a throw-away guest: Debian's user-mode Linux on the host's own files.
+"""Run a command as root in a disposable guest: Debian's user-mode Linux on the files of the host.
 
-The guest sees the host's root, read-only, under a tmpfs: every path can be written and nothing written there reaches the
-host. It boots in three seconds, needs no privileges on the host and has no network but its own. Kernel modules load
-on demand. The command finds ``TMPDIR`` empty, standard input at its end, and what it prints comes out as it is printed.
+The guest mounts the host's root read-only under a tmpfs: every path is writable, and no write reaches the host. It boots in three
+seconds, needs no privileges on the host and has only its own network. Kernel modules load on demand. The command starts with an
+empty ``TMPDIR`` and no standard input; its output is streamed.
 
-From the shell, at the root of the repository: ``python tests/harness/guest/guest.py -- ipvsadm -Ln``
+From the shell, in the root of the repository: ``python tests/harness/guest/guest.py -- ipvsadm -Ln``
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from typing import IO
 _KERNEL = "linux.uml"
 _MODULES = Path("/usr/lib/uml/modules")
 _INIT = Path(__file__).resolve().parent / "guest-init"
-# The two schedulers are here because they register with each network namespace: to load one on demand, while another
-# namespace is being taken down, is a deadlock in Linux 6.1 (both want the lock of IPVS and that of the namespaces).
+# Preload both schedulers: they register with each network namespace, and loading one on demand while another namespace is torn
+# down deadlocks in Linux 6.1 (lock of IPVS and lock of the namespaces).
 _PRELOADED = ("ip_vs", "ip_vs_lblc", "ip_vs_lblcr", "ipv6")
 _TOOLS = ("modprobe", "ip", "setsid", "stty", "pivot_root")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class GuestError(Exception):
-    """The guest did not boot, or ended without telling the status of its command. The text is that of its console."""
+    """The guest did not boot or ended without an exit status; the text is its console output."""
 
 
 def missing() -> str | None:
-    """Return why there can be no guest on this machine, ``None`` if there can."""
+    """Return why this machine cannot run a guest, or ``None``."""
     absent = [tool for tool in (_KERNEL, *_TOOLS) if shutil.which(tool, path=_PATH) is None]
     if not _MODULES.is_dir():
         absent.append(str(_MODULES))
@@ -56,7 +56,9 @@ def run(
     memory: int = 1024,
     timeout: float = 120.0,
 ) -> int:
-    """Return the exit status of ``command``. ``memory`` is in MiB; ``timeout``, in seconds, counts the boot too.
+    """Return the exit status of ``command``.
+
+    ``memory`` is in MiB; ``timeout`` in seconds includes the boot.
 
     Raises GuestError, and TimeoutError.
     """
@@ -69,7 +71,7 @@ def run(
         (share / "command").write_text(_script(command, cwd, env or {}, modules))
         console = stack.enter_context((run_dir / "console").open("w+b"))
         inherited = [stack.enter_context(_duplicate(file)) for file in (stdout, stderr)]
-        # Each line has its own input, since the kernel watches a descriptor once only.
+        # Each line has its own input: the kernel watches a descriptor only once.
         inherited += [stack.enter_context(Path(os.devnull).open("r+b")) for _ in range(2)]
         out, err, in0, in1 = (file.fileno() for file in inherited)
         arguments = [
@@ -81,7 +83,7 @@ def run(
             try:
                 process.wait(timeout)
             except subprocess.TimeoutExpired:
-                raise TimeoutError(f"the guest was not done after {timeout:g} s") from None
+                raise TimeoutError(f"the guest did not end within {timeout:g} s") from None
         with suppress(OSError, ValueError):
             return int((share / "status").read_text())
         console.seek(0)
@@ -89,7 +91,7 @@ def run(
 
 
 def _duplicate(file: IO[bytes]) -> IO[bytes]:
-    """Return the same file under a number that is not one of the standard ones, which are the console's."""
+    """Duplicate a file to a descriptor above the standard ones, which belong to the console."""
     return os.fdopen(fcntl.fcntl(file.fileno(), fcntl.F_DUPFD_CLOEXEC, 3), "wb")
 
 
@@ -109,10 +111,10 @@ def _script(command: Sequence[str], cwd: Path, env: Mapping[str, str], modules: 
 def _process(
     arguments: Sequence[str], console: IO[bytes], descriptors: Sequence[int], memory: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the kernel; at the end nothing is left of it, nor if this process is killed."""
+    """Start the kernel; all its processes end with the context, and if this process is killed."""
     kernel = shutil.which(_KERNEL, path=_PATH) or _KERNEL
     process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", *_in_its_own_pid_namespace(), kernel, *arguments],
+        [*_with_priority(), "setpriv", "--pdeathsig", "KILL", *_in_its_own_pid_namespace(), kernel, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=console,
         stderr=console,
@@ -125,7 +127,7 @@ def _process(
         yield process
     finally:
         with suppress(OSError, subprocess.TimeoutExpired):
-            # The first process of a namespace takes all others along, and its parent then reaps it.
+            # Killing the first process of a namespace kills all others; its parent reaps it.
             for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
                 os.kill(int(child), signal.SIGKILL)
             process.wait(5)
@@ -134,10 +136,15 @@ def _process(
         process.wait()
 
 
-def _in_its_own_pid_namespace() -> list[str]:
-    """Return a prefix whose end is the end of all the kernel's helper processes. Only root may have it.
+def _with_priority() -> list[str]:
+    """Return a command prefix that raises the priority of the guest, for its hold times. Root only."""
+    return ["nice", "-n", "-10"] if os.geteuid() == 0 else []
 
-    The shell is there because a kernel that panics aborts, and a first process cannot.
+
+def _in_its_own_pid_namespace() -> list[str]:
+    """Return a command prefix that kills all helper processes of the kernel at its end. Root only.
+
+    The shell is needed because a panicking kernel calls abort(), which the first process of a namespace ignores.
     """
     prefix = ["unshare", "--pid", "--fork", "--kill-child=KILL", "sh", "-c", '"$0" "$@"; exit']
     usable = os.geteuid() == 0 and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
@@ -145,7 +152,7 @@ def _in_its_own_pid_namespace() -> list[str]:
 
 
 def _memory_dir(mebibytes: int) -> str:
-    """Return where the guest's memory is kept: a tmpfs with room for it, or else a disk."""
+    """Return the directory for the guest's memory: a tmpfs with enough space, else a disk."""
     free = shutil.disk_usage("/dev/shm").free if Path("/dev/shm").is_dir() else 0
     return "/dev/shm" if free > mebibytes << 20 else tempfile.gettempdir()
 

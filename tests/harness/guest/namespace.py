@@ -1,4 +1,4 @@
-"""Network namespaces: IPVS has a table for each, so a test that has its own disturbs nobody."""
+"""Network namespaces: each has its own IPVS table, so tests do not interfere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MINE = "/proc/thread-self/ns/net"
 
 
 def available() -> bool:
-    """Return whether there is a real IPVS here that we may write to."""
+    """Return whether a writable IPVS table exists on this machine."""
     return (
         os.geteuid() == 0
         and Path("/proc/net/ip_vs").exists()
@@ -28,7 +28,7 @@ def available() -> bool:
 
 
 def create() -> int:
-    """Return a descriptor of a new namespace, which lasts as long as something refers to it."""
+    """Return a descriptor of a new namespace, which exists while a reference to it exists."""
     home = os.open(_MINE, os.O_RDONLY)
     try:
         _check(_LIBC.unshare(_NEWNET))
@@ -40,7 +40,7 @@ def create() -> int:
 
 @contextmanager
 def entered(namespace: int) -> Iterator[None]:
-    """Have this thread in a namespace for a while. Sockets and processes made meanwhile stay in it."""
+    """Move the current thread to a namespace; sockets and processes created there stay in it."""
     home = os.open(_MINE, os.O_RDONLY)
     try:
         _check(_LIBC.setns(namespace, _NEWNET))
@@ -52,9 +52,9 @@ def entered(namespace: int) -> Iterator[None]:
 
 @contextmanager
 def fresh() -> Iterator[None]:
-    """Have this thread in a new namespace for a while.
+    """Move the current thread to a new namespace.
 
-    Its loopback is up: before its first interface the kernel takes every IPv4 destination for a broadcast address.
+    Its loopback is up: without any interface the kernel treats every IPv4 destination as a broadcast address.
     """
     namespace = create()
     try:

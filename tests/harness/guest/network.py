@@ -1,14 +1,14 @@
-"""A whole load balancer in one kernel: client, director and real servers as network namespaces on one switch.
+"""A test network in one kernel: client, director and real servers as network namespaces on one switch.
 
     ========= ===================== ==========================================================================
     client    10.0.0.2    fd00::2   routes the VIPs through the director
     director  10.0.0.1    fd00::1   has the VIPs on its loopback; IPVS and the daemon go here
-    server1 … 10.0.0.11 … fd00::11  have the VIPs on their loopback, quietly, and tunnels up for IPIP, 6in6, 4in6, 6in4
+    server1 … 10.0.0.11 … fd00::11  have the VIPs on their loopback without ARP, and tunnels for IPIP, 6in6, 4in6, 6in4
     ========= ===================== ==========================================================================
 
-A namespace is a descriptor, so all of it is gone with this process. Sockets and processes stay in the namespace they were
-made in: with :meth:`Host.entered` this thread makes them anywhere, while other threads stay where they are. Everything
-a lab was asked to start is ended when it ends.
+A namespace is a descriptor, so all namespaces end with this process. Sockets and processes stay in the namespace in which they
+were created: :meth:`Host.entered` moves the current thread, and no other. The network stops everything that it started when it
+ends.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TUNNELS = (
 
 @dataclass(frozen=True)
 class Host:
-    """A machine of the lab."""
+    """A host of the network."""
 
     name: str
     address: IPv4Address
@@ -48,18 +48,18 @@ class Host:
     _stack: ExitStack = field(repr=False)
 
     def entered(self) -> AbstractContextManager[None]:
-        """Have this thread on the host for a while."""
+        """Move the current thread to the host for the duration of the context."""
         return namespace.entered(self._namespace)
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
-        """Start a process on the host; ``options`` are those of Popen. It is killed at the end, if it is not over."""
+        """Start a process on the host with options of Popen; it is killed at the end."""
         with self.entered():
             process = self._stack.enter_context(subprocess.Popen(command, **options))
         self._stack.callback(process.kill)
         return process
 
     def run(self, *command: str, stdin: str = "") -> str:
-        """Run a command on the host to its end and return its output. Raises AssertionError if it fails."""
+        """Run a command on the host and return its output. Raises AssertionError if it fails."""
         with self.entered():
             done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command} on {self.name}: {done.stderr}"
@@ -74,13 +74,13 @@ class Host:
             Path("/proc/sys", *key.split(".")).write_text(str(value))
 
     def serve(self, port: int = 80) -> WebServer:
-        """Start a web server on all addresses of the host, VIPs included, that answers with the name of the host."""
+        """Start a web server on all addresses of the host that responds with its name."""
         server = WebServer("::", port, self.name.encode(), self.entered)
         self._stack.callback(server.stop)
         return server
 
     def get(self, address: Address, port: int = 80, *, timeout: float = 5.0) -> str:
-        """Ask a web server from here, on a connection of its own, and return its answer. Raises OSError."""
+        """Send a request on a new connection and return the response. Raises OSError."""
         connection = HTTPConnection(str(address), port, timeout=timeout)
         with self.entered():
             connection.connect()
@@ -92,8 +92,8 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Lab:
-    """See the head of the module."""
+class LVSNetwork:
+    """The network of the module docstring."""
 
     client: Host
     director: Host
@@ -101,7 +101,7 @@ class Lab:
     _switch: Host = field(repr=False)
 
     def add(self, name: str, number: int) -> Host:
-        """Put another machine on the switch: 10.0.0.``number``, with nothing but that address."""
+        """Add a host to the switch with the address 10.0.0.``number``."""
         host = _host(self._switch._stack, name, number)
         self._switch.ip(*_cable(host))
         host.sysctl("net.ipv6.conf.all.accept_dad", 0)
@@ -110,14 +110,16 @@ class Lab:
 
 
 @contextmanager
-def lab(servers: int = 2) -> Iterator[Lab]:
-    """Build a lab; needs root, veth, bridge and the tunnels."""
+def lab(servers: int = 2) -> Iterator[LVSNetwork]:
+    """Create the network; needs root, veth, bridge and the tunnel modules."""
     subprocess.run(["modprobe", "-a", "ipip", "ip6_tunnel", "sit"], check=True)
     with ExitStack() as stack:
         switch = _host(stack, "switch", 254)
         switch.ip("link add br0 type bridge", "link set br0 up")
         director, client = _host(stack, "director", 1), _host(stack, "client", 2)
-        made = Lab(client, director, tuple(_host(stack, f"server{n}", 10 + n) for n in range(1, servers + 1)), switch)
+        made = LVSNetwork(
+            client, director, tuple(_host(stack, f"server{n}", 10 + n) for n in range(1, servers + 1)), switch
+        )
         hosts = (director, client, *made.servers)
         switch.ip(*(line for host in hosts for line in _cable(host)))
         _configure(made)
@@ -127,7 +129,7 @@ def lab(servers: int = 2) -> Iterator[Lab]:
 def _host(stack: ExitStack, name: str, number: int) -> Host:
     descriptor = namespace.create()
     stack.callback(os.close, descriptor)
-    address6 = _NET6 + int(str(number), 16)  # so that both addresses look alike
+    address6 = _NET6 + int(str(number), 16)  # the digits of the IPv4 address
     return Host(name, _NET + number, address6, descriptor, stack)
 
 
@@ -140,7 +142,7 @@ def _cable(host: Host) -> list[str]:
     ]
 
 
-def _configure(made: Lab) -> None:
+def _configure(made: LVSNetwork) -> None:
     vips = (f"addr add {VIP}/32 dev lo", f"addr add {VIP6}/128 dev lo nodad")
     for host in (made.client, made.director, *made.servers):
         host.sysctl("net.ipv6.conf.all.accept_dad", 0)

@@ -1,4 +1,4 @@
-"""A router of the lab: bird, which sends on packets for VIPs by the balancer that announces them with the lowest MED."""
+"""A router with bird that forwards packets for VIPs to the balancer with the lowest MED."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ protocol bgp {name} {{
 """
 
 
-class Router:
-    """``host`` with bird, which waits for the sessions of the ``balancers``; its files are in ``directory``."""
+class BirdRouter:
+    """``host`` with bird, passive for the sessions of ``balancers``; its files are in ``directory``."""
 
     def __init__(self, host: Host, directory: Path, balancers: Iterable[Host]) -> None:
         self.host = host
@@ -50,13 +50,13 @@ class Router:
             )
         conf.write_text(text)
         host.sysctl("net.ipv4.ip_forward", 1)
-        for device in ("all", "eth0"):  # it sends packets out where they came in, and that is to remain so
+        for device in ("all", "eth0"):  # packets leave on the device they came in on
             host.sysctl(f"net.ipv4.conf.{device}.send_redirects", 0)
         host.popen(["bird", "-f", "-c", str(conf), "-s", str(self._control)])
         wait_for(self._control.exists, lambda: "bird")
 
-    def way(self) -> str:
-        """Return where packets for the VIP are sent, empty if nowhere."""
+    def next_hop(self) -> str:
+        """Return the next hop of the VIP, empty without a route."""
         words = self.host.run("ip", "-4", "route", "show", f"{VIP}/32").split()
         return words[words.index("via") + 1] if "via" in words else ""
 
