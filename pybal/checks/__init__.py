@@ -1,1 +1,1 @@
-"""The check engine: sockets, deadlines, TLS and results with phases."""
+"""The check engine and one module per protocol: sockets, deadlines, TLS, results with phases."""

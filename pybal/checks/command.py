@@ -1,16 +1,15 @@
 """The check that runs a command: exit status 0 passes, everything else fails.
 
-There is no shell, no signal handler and no thread: a pidfd, watched by the engine, tells of the end of the process.
+It uses no shell, no signal handler and no thread: the engine watches a pidfd for the end of the process.
 
-* All descriptors are closed before the command is executed, while we still wait for that: a socket that we close and
-  a child still holds stays in the engine's epoll, and its events would go to whoever has its number next.
-* A command has a session of its own: it can be killed with its children, and has no terminal to ask for a password.
-  Only children that made themselves a session of their own survive it.
-* The group is killed before the process is waited for; until then nobody else can have its number.
-* At most so many run at once (:attr:`Engine.processes`). The place of a command that was killed is free when the
-  process is gone, which for one that hangs in the kernel may be never.
-* A start holds up the loop until the command is executed (1 ms with 10,000 descriptors open): its file must not be on
-  a file system that may hang.
+* All descriptors are closed before exec, and start waits for that: a socket that we close while a child holds it stays in the
+  engine's epoll, and its events would go to the next owner of its number.
+* A command has its own session: it is killed with its children and has no terminal. Only children with their own session survive.
+* The group is killed before the process is waited for; until then its number cannot be reused.
+* The number of concurrent commands is limited (:attr:`Engine.processes`). A killed command releases its unit when the process has
+  ended, which may be never for one that hangs in the kernel.
+* A start holds the loop until exec (1 ms with 10,000 open descriptors): the command's file must not be on a file system that can
+  hang.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from pybal.checks.socket_check import RESOURCES
 from pybal.core.text import format_duration
 
 UNRUNNABLE = "cannot be run"
-"""The cause of a result that says nothing because the command could not be executed at all."""
+"""The cause of an inconclusive result: the command could not be executed."""
 
 _LOCAL = RESOURCES | {errno.EAGAIN}
 _NAMES = {number.value: number.name for number in signal.Signals}
@@ -38,11 +37,10 @@ _REAP_SECONDS = 1.0
 
 
 class CommandCheck:
-    """A command, run again and again, never twice at a time.
+    """A command that runs repeatedly, never twice at the same time.
 
-    ``done(command, result)`` is called once for each start, after the events in which the command ended and never
-    from within :meth:`start`; until it returns there is ``output``, the end of what the command said. After
-    :meth:`cancel`, which is for good, it is called no more.
+    ``done(command, result)`` is called once per start, after the events of the turn and never within :meth:`start`; ``output``,
+    the end of the command's output, is valid until it returns. :meth:`cancel` is final; ``done`` is not called afterwards.
     """
 
     __slots__ = (
@@ -70,7 +68,7 @@ class CommandCheck:
         self.deadline = 0
         self.running = False
         self.waiting = False
-        """Whether it has yet to be given a place."""
+        """True while it waits for the semaphore."""
         self.exitcode = 0
         """The exit status of the last run, or the signal that ended it, negative."""
         self.output = b""
@@ -84,16 +82,16 @@ class CommandCheck:
         self._started_at = self._lost = 0.0
 
     def start(self) -> None:
-        """Begin as soon as there is a place; not while running. To be called in a turn of the engine."""
+        """Start when the semaphore allows it; not while running. Call it in a turn of the engine."""
         self.running = self.waiting = True
-        self._engine.processes.enter(self._begin)
+        self._engine.processes.acquire(self._begin)
 
     def cancel(self) -> None:
-        """End for good and tell nobody."""
+        """Cancel without a result."""
         self._done = None
         if self.waiting:
             self.waiting = False
-            self._engine.processes.withdraw(self._begin)
+            self._engine.processes.cancel(self._begin)
         self._kill()
 
     # -- for the engine
@@ -101,8 +99,8 @@ class CommandCheck:
     def expire(self) -> None:
         self._kill()
         self.exitcode = -signal.SIGKILL
-        said = last_line(self.output)
-        output = f"output so far: {said}" if said else "no output"
+        line = last_line(self.output)
+        output = f"output so far: {line}" if line else "no output"
         self._failed(f"timeout after {format_duration(self.timeout)}; {output}", "timeout")
 
     def settle(self, result: Result) -> None:
@@ -112,12 +110,12 @@ class CommandCheck:
         self.output = b""
 
     def broke(self, error: Exception) -> None:
-        """Take an error that nobody thought of for ours: nothing that a command does is one."""
+        """Treat an unexpected exception as a local problem: no behaviour of a command raises one."""
         if self._process is not None:
             self._kill()
-            self._void(f"{type(error).__name__}: {error}", type(error).__name__)
+            self._inconclusive(f"{type(error).__name__}: {error}", type(error).__name__)
 
-    # -- what happens, in order
+    # -- steps, in order
 
     def _begin(self) -> None:
         engine = self._engine
@@ -125,12 +123,12 @@ class CommandCheck:
         self._started_at = engine.seconds()
         self._lost = engine.lost
         try:
-            process = Popen(  # noqa: S603  # the operator's own command, and no shell
+            process = Popen(  # noqa: S603  # the operator's own command, no shell
                 self._argv, bufsize=0, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, close_fds=True, start_new_session=True
             )
         except (OSError, ValueError) as error:
-            engine.processes.leave()
-            self._not_begun(error)
+            engine.processes.release()
+            self._not_started(error)
             return
         self._process = process
         engine.in_flight += 1
@@ -145,37 +143,37 @@ class CommandCheck:
         engine.arm(self, self._started_at - engine.now + self.timeout)
 
     def _look(self, events: int) -> None:
-        del events  # which may be those of a descriptor that had this number before
+        del events  # may be events of an earlier descriptor with this number
         process = self._process
         if process is None or not os.waitid(os.P_PIDFD, self._fileno, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return
         self._close(process)
         self.exitcode = process.wait()
         if self.exitcode == 0:
-            self._engine.unheard += 1  # nobody knows whom it asked
+            self._engine.unanswered += 1  # a command may pass without a response of the server
             self._engine.settle(self, Result(PASSED, self._engine.seconds() - self._started_at, Phase.EXIT))
         else:
-            self._failed(*_verdict(self.exitcode, last_line(self.output)))
-        self._engine.processes.leave()
+            self._failed(*_failure(self.exitcode, last_line(self.output)))
+        self._engine.processes.release()
 
     def _kill(self) -> None:
-        """End it, if there is one; its place is free as soon as it is gone."""
+        """Kill the process, if any; release its unit when it has ended."""
         process, engine = self._process, self._engine
         if process is None:
             return
 
         def reap() -> None:
             if process.poll() is not None:
-                engine.leave(seat)
-                engine.processes.leave()
+                engine.leave(timer)
+                engine.processes.release()
 
         self._close(process)
-        seat = engine.every(_REAP_SECONDS, reap)
+        timer = engine.every(_REAP_SECONDS, reap)
 
     def _close(self, process: Popen[bytes]) -> None:
-        """Kill what is left of it, keep what it said, and know no more of it."""
-        for kill in (os.killpg, os.kill):  # the process too, should it have left its group
-            with suppress(OSError):  # it may not be ours to kill
+        """Kill the rest of the group, keep the output, and close all descriptors."""
+        for kill in (os.killpg, os.kill):  # the process too, in case it left its group
+            with suppress(OSError):  # may lack the permission
                 kill(process.pid, signal.SIGKILL)
         if self._output is not None:
             self._output.close()
@@ -193,41 +191,41 @@ class CommandCheck:
     # -- results
 
     def _failed(self, reason: str, cause: str) -> None:
-        """End with a failure, which proves nothing if the loop came too late for it."""
-        engine, verdict = self._engine, FAILED
+        """End with a failure, which is inconclusive if the loop was too late."""
+        engine, outcome = self._engine, FAILED
         lost = engine.lost - self._lost
         if lost > max(FROZEN, self.timeout / 2):
-            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {format_duration(lost)} late)"
+            outcome, reason = INCONCLUSIVE, f"{reason} (the event loop was {format_duration(lost)} late)"
             engine.inconclusive += 1
         elif engine.excused(self._started_at):
-            verdict, reason = INCONCLUSIVE, f"{reason} (nobody at all was heard)"
+            outcome, reason = INCONCLUSIVE, f"{reason} (no server responds)"
             engine.inconclusive += 1
         else:
-            engine.unheard += 1
-        engine.settle(self, Result(verdict, engine.seconds() - self._started_at, Phase.EXIT, reason, cause))
+            engine.unanswered += 1
+        engine.settle(self, Result(outcome, engine.seconds() - self._started_at, Phase.EXIT, reason, cause))
 
-    def _not_begun(self, error: OSError | ValueError) -> None:
-        """End with a result that says nothing of the server, for the command never ran."""
+    def _not_started(self, error: OSError | ValueError) -> None:
+        """End with an inconclusive result: the command was not started."""
         number = getattr(error, "errno", None) or 0
         if number in _LOCAL:
             self._local(number)
         else:
-            self._void(os.strerror(number) if number else str(error), UNRUNNABLE)
+            self._inconclusive(os.strerror(number) if number else str(error), UNRUNNABLE)
 
     def _local(self, number: int) -> None:
         name = self._engine.local_error(number)
-        self._void(f"{os.strerror(number)} ({name})", name)
+        self._inconclusive(f"{os.strerror(number)} ({name})", name)
 
-    def _void(self, reason: str, cause: str) -> None:
+    def _inconclusive(self, reason: str, cause: str) -> None:
         self._engine.inconclusive += 1
         self._engine.settle(self, Result(INCONCLUSIVE, 0.0, Phase.START, reason, cause))
 
 
-def _verdict(exitcode: int, said: str) -> tuple[str, str]:
+def _failure(exitcode: int, line: str) -> tuple[str, str]:
     """Return reason and cause for an exit code that is not 0."""
     if exitcode > 0:
         cause = f"status {exitcode}"
         reason = f"{cause}, wanted 0"
     else:
         cause = reason = f"killed by {_NAMES.get(-exitcode, f'signal {-exitcode}')}"
-    return f"{reason}: {said}" if said else reason, cause
+    return f"{reason}: {line}" if line else reason, cause

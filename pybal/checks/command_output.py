@@ -1,4 +1,4 @@
-"""What a command says: read as it comes, the end of it kept, and made fit for people to read."""
+"""The output of a command: read as it arrives, the end kept, escaped for people."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pybal.checks.result import Result
 from pybal.core.text import printable
 
 KEPT = 4096
-"""Bytes that are kept: the last, where commands say what they came to."""
+"""Bytes that are kept: the last ones, because commands print their result last."""
 LONGEST_LINE = 200
-"""Characters of a line within a reason."""
+"""Characters of a line in a reason."""
 
 _READ = 65536
-"""As much as a pipe holds."""
+"""The capacity of a pipe."""
 _BURST = 1 << 20
-"""Bytes that are read as fast as they come …"""
+"""Bytes that are read without a pause."""
 _REST = 0.1
-"""… before this many seconds of rest: who floods is not to keep us busy, and waits."""
+"""Pause in seconds after a burst: a flooding command waits."""
 
 
 class CommandOutput:
-    """Reads ``pipe``, the end of one command's, until :meth:`close`, which does not close it."""
+    """Reads ``pipe`` until :meth:`close`, which does not close the pipe."""
 
     __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "_pipe", "deadline", "event", "kept", "size")
 
@@ -32,7 +32,7 @@ class CommandOutput:
         self.kept = b""
         self.size = 0
         self.deadline = 0
-        self.event: Callable[[int], None] = self._hear
+        self.event: Callable[[int], None] = self._readable
         self._engine = engine
         self._pipe = pipe
         self._fileno = pipe.fileno()
@@ -42,7 +42,7 @@ class CommandOutput:
         engine.watch(self, self._fileno)
 
     def close(self) -> None:
-        """Read what there is, and then no more."""
+        """Read the rest and stop."""
         self._read()
         self._engine.forget(self._fileno)
         self._fileno = -1
@@ -55,14 +55,14 @@ class CommandOutput:
         self._read()
 
     def settle(self, result: Result) -> None:
-        """Nothing to tell: it is the command that has a result."""
+        """Do nothing: the command has the result."""
 
     def broke(self, error: Exception) -> None:
         self._broke(error)
 
     # -- own
 
-    def _hear(self, events: int) -> None:
+    def _readable(self, events: int) -> None:
         del events
         if not self.deadline:
             self._read()
@@ -79,12 +79,12 @@ class CommandOutput:
 
 
 def lines(output: bytes) -> list[str]:
-    """Return the lines that have something in them, with all that is not printable escaped."""
+    """Return the lines that are not blank, with unprintable characters escaped."""
     return [printable(line.rstrip().decode(errors="backslashreplace")) for line in output.splitlines() if line.strip()]
 
 
 def last_line(output: bytes) -> str:
-    """Return the last line that has something in it, shortened; empty if there is none."""
+    """Return the last line that is not blank, shortened; empty without one."""
     found = lines(output)
     if not found:
         return ""

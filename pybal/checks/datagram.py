@@ -1,8 +1,8 @@
-"""The life that all checks over UDP share: a connected socket, kept from check to check, that hears of ICMP errors.
+"""The base of UDP checks: a connected socket that receives ICMP errors, kept between checks.
 
-The kernel tells a connected socket of every ICMP error that one of its datagrams met (with IP_RECVERR, also of those
-that TCP would only wait for: host unreachable, which comes too when nobody answers ARP or neighbour discovery). After
-a check that did not pass the next one has a socket of its own: no error, answer or source address of old is left in it.
+The kernel reports every ICMP error of its datagrams to a connected socket (with IP_RECVERR also errors for which TCP would only
+wait, such as host unreachable, which also follows missing replies to ARP or neighbour discovery). After a check that did not pass,
+the next one uses a new socket, without old errors, replies or source addresses.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pybal.checks.result import PASSED, Result
 from pybal.checks.socket_check import Check
 
 _TYPE = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-_HEAR_IPV4, _HEAR_IPV6 = (IPPROTO_IP, 11, 1), (IPPROTO_IPV6, 25, 1)
-"""IP_RECVERR and IPV6_RECVERR of linux/in.h and in6.h, which Python has no names for."""
+_ERRORS_IPV4, _ERRORS_IPV6 = (IPPROTO_IP, 11, 1), (IPPROTO_IPV6, 25, 1)
+"""IP_RECVERR and IPV6_RECVERR of linux/in.h and in6.h, which Python does not define."""
 _EVENTS = select.EPOLLIN
-"""Not EPOLLOUT: that would wake us for each datagram that has left."""
+"""No EPOLLOUT: it would wake the loop for each datagram sent."""
 _LARGEST = 65535
 _READS_AT_ONCE = 8
 
 
 class DatagramCheck(Check):
-    """A check that begins by sending a datagram. A kind says which, and what follows."""
+    """A check that starts with a datagram; a kind defines the datagram and the responses."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class DatagramCheck(Check):
         try:
             self._send(self._datagram())
         except OSError as error:
-            self._void(error)  # it never left
+            self._inconclusive(error)  # the datagram was not sent
             return
         self.running = self._in_flight = True
         engine.in_flight += 1
@@ -45,19 +45,19 @@ class DatagramCheck(Check):
     # -- for the kinds
 
     def _datagram(self) -> bytes:
-        """Return what is to be sent."""
+        """Return the datagram to send."""
         raise NotImplementedError
 
-    def _heard(self, data: bytes) -> bool:
-        """Take what has come; tell whether that is all there is to wait for."""
+    def _received_datagram(self, data: bytes) -> bool:
+        """Handle a datagram; return whether the check is complete."""
         raise NotImplementedError
 
     def _refused(self, error: OSError) -> None:
-        """Take what the kernel heard of a datagram."""
+        """Handle an ICMP error of a datagram."""
         raise NotImplementedError
 
     def _new_socket(self) -> SocketType:
-        """Return a socket that is not connected yet."""
+        """Return a socket, not connected yet."""
         return SocketType(self._target.family, _TYPE)
 
     # -- own
@@ -67,7 +67,7 @@ class DatagramCheck(Check):
             try:
                 self._socket.send(data)
             except OSError:
-                self._close()  # what it says may be about an earlier datagram
+                self._close()  # the error may concern an earlier datagram
             else:
                 return
         self._open()
@@ -77,7 +77,7 @@ class DatagramCheck(Check):
         family = self._target.family
         self._socket = sock = self._new_socket()
         self._fileno = sock.fileno()
-        sock.setsockopt(*(_HEAR_IPV4 if family == AF_INET else _HEAR_IPV6))
+        sock.setsockopt(*(_ERRORS_IPV4 if family == AF_INET else _ERRORS_IPV6))
         sock.connect(self._target.sockaddr)
         self._engine.watch(self, self._fileno, _EVENTS)
         self.event = self._read
@@ -86,8 +86,8 @@ class DatagramCheck(Check):
         del events
         try:
             for _ in range(_READS_AT_ONCE):
-                if self._heard(self._socket.recv(_LARGEST)):
-                    return  # what more there is will be read with what comes next
+                if self._received_datagram(self._socket.recv(_LARGEST)):
+                    return  # the rest is read with the next event
             self._engine.pause(self)
         except BlockingIOError:
             return

@@ -1,8 +1,7 @@
-"""The DNS check: one question by UDP, and by TCP if the answer does not fit (RFC 1035 §4.2), in one time for both.
+"""The DNS check: a query over UDP, and over TCP if the answer is truncated (RFC 1035 §4.2).
 
-It passes with the first answer to this very question whose code is NOERROR, with or without records, or NXDOMAIN. What
-answers another question, or comes with another number, is not believed and not held against the server: the check
-goes on waiting.
+Both share one deadline. It passes with the first answer to its query whose code is NOERROR, with or without records, or NXDOMAIN. Answers to another
+question or with another ID are ignored: the check continues to wait.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from pybal.core.text import format_duration
 _READ = 65536
 _READS_AT_ONCE = 8
 _LENGTH = 2
-"""Bytes before each message over TCP."""
+"""Length prefix of each message over TCP, in bytes."""
 
 
 class DNSCheck(DatagramCheck):
-    """A check of one server. ``question`` is what it asks next, and not to be changed while it runs."""
+    """A check of one server. ``question`` is its next query; do not change it while the check runs."""
 
     __slots__ = ("_fail_on_nxdomain", "_number", "_random", "_strays", "_stream", "question")
 
@@ -56,44 +55,50 @@ class DNSCheck(DatagramCheck):
         self._strays = self._received = 0
         return self._number + self.question.data
 
-    def _heard(self, data: bytes) -> bool:
+    def _received_datagram(self, data: bytes) -> bool:
         if not self._in_flight or self._stream is not None:
             return False
         self._received += len(data)
         try:
-            reply = self._judged(data)
+            reply = self._checked(data)
         except CheckFailed as failure:
             self._failed(failure)
             return True
         if reply is None:
             return False
         if reply.truncated:
-            self._ask_by_tcp()
+            self._query_over_tcp()
         else:
             self._passed()
         return True
 
-    def _judged(self, message: bytes) -> Reply | None:
-        """Return the reply if it is one to the question, and what is wanted; raise CheckFailed if it is not wanted."""
-        asked = self.question
+    def _checked(self, message: bytes) -> Reply | None:
+        """Return the reply if it answers the query; raise CheckFailed if its code is a failure."""
+        question = self.question
         try:
-            reply = dns_wire.reply(message, self._number, asked)
+            reply = dns_wire.reply(message, self._number, question)
         except Malformed as error:
-            raise CheckFailed(Phase.ANSWER, f"malformed for {asked.text}: {error}", "malformed") from None
+            raise CheckFailed(Phase.ANSWER, f"malformed for {question.text}: {error}", "malformed") from None
         if reply is None:
             self._strays += 1
         elif reply.code != NOERROR and (reply.code != NXDOMAIN or self._fail_on_nxdomain):
             name = dns_wire.code_name(reply.code)
-            raise CheckFailed(Phase.ANSWER, f"{name} for {asked.text}", name)
+            raise CheckFailed(Phase.ANSWER, f"{name} for {question.text}", name)
         return reply
 
-    def _ask_by_tcp(self) -> None:
+    def _query_over_tcp(self) -> None:
         query = self._number + self.question.data
         self._stream = _StreamCheck(
-            self._engine, self._target, self.timeout, self._by_tcp, query=query, way=self._way, judged=self._judged
+            self._engine,
+            self._target,
+            self.timeout,
+            self._done_over_tcp,
+            query=query,
+            way=self._way,
+            checked=self._checked,
         )
 
-    def _by_tcp(self, stream: _StreamCheck, result: Result) -> None:
+    def _done_over_tcp(self, stream: _StreamCheck, result: Result) -> None:
         del stream
         self._stream = None
         self._end(result._replace(duration=self._engine.seconds() - self._started_at))
@@ -111,7 +116,7 @@ class DNSCheck(DatagramCheck):
     def _overdue(self) -> CheckFailed:
         if self._stream is not None:
             return self._stream.overdue()
-        others = f" ({self._strays} that answered something else)" if self._strays else ""
+        others = f" ({self._strays} to other queries)" if self._strays else ""
         return CheckFailed(Phase.QUERY, f"{format_duration(self.timeout)} without an answer{others}", "timeout")
 
     def _close(self) -> None:
@@ -121,8 +126,8 @@ class DNSCheck(DatagramCheck):
         super()._close()
 
 
-class DNSCheckByTCP(DNSCheck):
-    """The same by TCP alone."""
+class DNSCheckOverTCP(DNSCheck):
+    """A DNS check over TCP only."""
 
     __slots__ = ()
 
@@ -130,17 +135,17 @@ class DNSCheckByTCP(DNSCheck):
 
     def _send(self, data: bytes) -> None:
         del data
-        self._ask_by_tcp()
+        self._query_over_tcp()
 
     def _close(self) -> None:
-        self._land()  # there is no socket of its own to close
+        self._land()  # it has no socket of its own
         super()._close()
 
 
 class _StreamCheck(Check):
-    """The same question over TCP, on behalf of a check whose deadline, always the sooner one, is that of both."""
+    """The query over TCP for a check whose deadline, always the earlier one, covers both."""
 
-    __slots__ = ("_buffer", "_judged", "_unsent", "_way")
+    __slots__ = ("_buffer", "_checked", "_unsent", "_way")
 
     def __init__(
         self,
@@ -151,20 +156,20 @@ class _StreamCheck(Check):
         *,
         query: bytes,
         way: str,
-        judged: Callable[[bytes], Reply | None],
+        checked: Callable[[bytes], Reply | None],
     ) -> None:
         super().__init__(engine, target, timeout, done)
         self._started_at = engine.now
         self._way = way
-        self._judged = judged
+        self._checked = checked
         self._unsent = len(query).to_bytes(_LENGTH, "big") + query
         self._buffer = b""
-        # At the next tick: a socket opened now, among events, could get the descriptor of one of them.
+        # At the next tick: a socket opened during a batch could get the descriptor of one of its events.
         self.event = self._begin
         engine.pause(self)
 
     def overdue(self) -> CheckFailed:
-        """Say how far it had come when time was up."""
+        """Return the failure of a timeout with its progress."""
         arrived = f"{len(self._buffer)} bytes" if self._buffer else "nothing"
         reason = f"{arrived} in {format_duration(self._engine.now - self._started_at)}"
         return CheckFailed(self._phase, self._error_text(reason), "timeout")
@@ -197,7 +202,7 @@ class _StreamCheck(Check):
             self._errored(error)
 
     def _take(self, data: bytes) -> bool:
-        """Take what has come; tell whether the answer is complete."""
+        """Handle received data; return whether the answer is complete."""
         if not data:
             raise CheckFailed(Phase.QUERY, self._error_text("connection closed"), "connection closed")
         self._buffer += data
@@ -207,7 +212,7 @@ class _StreamCheck(Check):
             if len(self._buffer) < end:
                 break
             message, self._buffer = self._buffer[_LENGTH:end], self._buffer[end:]
-            if self._judged(message) is not None:
+            if self._checked(message) is not None:
                 return True
         return False
 

@@ -1,12 +1,12 @@
-"""DNS messages as a check needs them: the bytes of a question, and what an answer to it says (RFC 1035 §4).
+"""DNS messages of a check: encoding of a query and parsing of its answer (RFC 1035 §4). Pure.
 
-Pure: bytes in, facts out. Records are counted, not read; pointers are not followed.
+Records are counted, not decoded; compression pointers are not followed.
 
-    message   number 2 · flags 2 · counts of questions, answers, authorities, additionals 4 x 2 · question · records
+    message   ID 2 · flags 2 · counts of questions, answers, authorities, additionals 4 x 2 · question · records
     flags     QR 1 bit · opcode 4 · AA 1 · TC 1 · RD 1 · RA 1 · Z 3 · code 4
     question  name · type 2 · class 2
-    record    name · type 2 · class 2 · TTL 4 · length 2 · so many bytes
-    name      (length 1, below 64 · label)*, and then a 0, or a pointer: 11 and 14 bits of an offset before it
+    record    name · type 2 · class 2 · TTL 4 · length 2 · data
+    name      (length 1, below 64 · label)*, then 0, or a pointer: bits 11 and 14 bits of a lower offset
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _CODES = {
     10: "NOTZONE",
 }
 _HEAD = 12
-_TO_ASK = bytes((0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0))
-"""A header without its number: recursion desired, one question."""
+_QUERY = bytes((0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0))
+"""A header without its ID: recursion desired, one question."""
 _KIND_OF_MESSAGE, _ANSWER = 0xF8, 0x80
 """QR and opcode; an answer to a standard query."""
 _TRUNCATED = 0x02
@@ -44,39 +44,39 @@ _NO_QUESTION, _ONE_QUESTION = b"\0\0", b"\0\1"
 
 
 class RecordType(IntEnum):
-    """What is asked for."""
+    """The record types of queries."""
 
     A = 1
     AAAA = 28
 
 
-class Malformed(Exception):  # noqa: N818  # a fact about the server, not an error of ours
-    """An answer that contradicts itself."""
+class Malformed(Exception):  # noqa: N818  # a property of the answer, not a bug
+    """An inconsistent answer."""
 
 
 class Question(NamedTuple):
-    """What to ask, made once for many checks. ``data`` is the message without its number of two bytes."""
+    """A query, shared by many checks. ``data`` is the message without its ID of two bytes."""
 
     text: str
-    """For people: ``www.example.org A``."""
+    """The text for people: ``www.example.org A``."""
     data: bytes
     echo: bytes
-    """What an answer repeats, in lower case."""
+    """The question section of an answer, in lower case."""
 
 
 class Reply(NamedTuple):
-    """What an answer says: its code, and whether there is more than fits in a datagram."""
+    """The code of an answer, and whether it is truncated."""
 
     code: int
     truncated: bool
 
 
 def question(name: str, kind: RecordType) -> Question:
-    """Return the question for the records of a host, whose name :func:`pybal.config.convert.hostname` took."""
+    """Return the query for a host name accepted by :func:`pybal.config.convert.hostname`."""
     labels = name.removesuffix(".").encode("ascii").split(b".")
     encoded = b"".join(bytes((len(label),)) + label for label in labels)
     section = encoded + bytes((0, 0, kind, 0, 1))  # class IN
-    return Question(f"{name} {kind.name}", _TO_ASK + section, section.lower())
+    return Question(f"{name} {kind.name}", _QUERY + section, section.lower())
 
 
 def code_name(code: int) -> str:
@@ -85,10 +85,10 @@ def code_name(code: int) -> str:
 
 
 def reply(message: bytes, number: bytes, asked: Question) -> Reply | None:
-    """Return what the message says if it answers this question of this number, ``None`` if it does not.
+    """Return the reply in a message if it answers this query with this ID, else ``None``.
 
-    Some servers do not repeat the question that they refuse. Raise Malformed for an answer whose records are not those
-    that its header announces; one that is truncated may end anywhere.
+    Some servers omit the question of a query that they refuse. Raises Malformed if the records do not match the counts of the
+    header; a truncated answer may end anywhere.
     """
     if len(message) < _HEAD or message[:2] != number or message[2] & _KIND_OF_MESSAGE != _ANSWER:
         return None
@@ -104,7 +104,7 @@ def reply(message: bytes, number: bytes, asked: Question) -> Reply | None:
 
 
 def _walk(message: bytes, at: int) -> None:
-    """Go through all records."""
+    """Skip over all records."""
     records = sum(unpack_from(">3H", message, 6))
     for number in range(records):
         try:
@@ -113,18 +113,18 @@ def _walk(message: bytes, at: int) -> None:
         except IndexError:
             at = len(message) + 1
         if at > len(message):
-            raise Malformed(f"record {number + 1} of {records} is cut short")
+            raise Malformed(f"record {number + 1} of {records} is truncated")
 
 
 def _after_name(message: bytes, at: int) -> int:
-    """Return where the name that begins here ends; IndexError if that is beyond the message."""
+    """Return the end of the name at this offset. Raises IndexError beyond the message."""
     start = at
     while length := message[at]:
         if length >= _POINTER:
             if (length << 8 | message[at + 1]) & _OFFSET >= start:
-                raise Malformed("a name that points forward")
+                raise Malformed("compression pointer that points forward")
             return at + 2
         at += 1 + length
         if length > _LONGEST_LABEL or at - start >= _LONGEST_NAME:
-            raise Malformed("a name that is none")
+            raise Malformed("invalid name")
     return at + 1

@@ -1,13 +1,12 @@
-"""The check engine: runs all checks of the daemon on one descriptor and one delayed call of the reactor.
+"""The check engine: runs all checks on one descriptor and one delayed call of the reactor.
 
-A private epoll object is the engine's only reader in the reactor, so a check costs the reactor nothing: its socket is
-registered there once, edge-triggered, and goes by being closed. Any reactor will do. Results are handed out after the
-batch of events in which they came about, never within: a socket opened within it could get the descriptor of an event
-further down the same batch.
+A private epoll object is the engine's only reader in the reactor, so a check adds no cost there: its socket is registered once,
+edge-triggered, and unregistered by closing it. Any reactor works. Results are delivered after the batch of events that produced
+them, never within it: a socket opened within the batch could get the descriptor of a later event of the same batch.
 
-The engine also knows when not to be believed. What local resources refuse is counted by the name of the errno, and
-all time by which the loop came too late is added up in ``lost``: a check that failed while much was lost proves
-nothing. Nor does one that heard nothing while nobody at all was heard: see :mod:`pybal.core.isolation`.
+The engine detects its own faults. Local resource errors are counted by errno name, and the lateness of the loop is summed up in
+``lost``: a check that failed while the loop was late is inconclusive, and so is a timeout while no server responds (see
+:mod:`pybal.core.isolation`).
 """
 
 from __future__ import annotations
@@ -33,30 +32,30 @@ from pybal.core.isolation import SHORTEST, Isolation
 from pybal.core.model import SuspectSelf
 
 LATE = 0.1
-"""Seconds by which the loop may be late before that counts as lost time."""
+"""Lateness of the loop in seconds above which it counts as lost time."""
 SLICE = 0.1
-"""Seconds after which a burst is left for the next turns: others are to have theirs, BGP's heartbeats among them."""
+"""Seconds after which the rest of a burst waits for the next turns: BGP heartbeats need theirs."""
 FROZEN = 1.0
-"""Seconds after which missed turns are no longer made up for at once, but spread over a second."""
+"""Lateness in seconds above which missed turns are spread over a second."""
 HEARTBEAT_TICKS = 50
-"""While checks are in flight the loop is looked at so often, or its lateness would go unnoticed."""
+"""Ticks between wake-ups while checks are in flight; they measure the lateness of the loop."""
 
 EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 
 PROCESSES = 32
-"""How many commands may run at once."""
+"""Concurrent commands, at most."""
 FOLLOW_UPS = 4
-"""How many servers may be looked into at once, to learn more of why they failed."""
+"""Concurrent follow-up checks of failed servers, at most."""
 
 _BATCH = 256
 _ROUNDS = 4
-"""How often more events are asked for before the reactor has its turn: it costs more than many of them."""
+"""Polls for more events before control returns to the reactor, whose turn costs more than many events."""
 _TICKS_PER_SECOND = round(1 / TICK)
-_COMPLAIN_SECONDS = 60.0
+_LOG_SECONDS = 60.0
 
 
 class Reactor(Protocol):
-    """What the engine needs of a reactor."""
+    """The part of a reactor that the engine uses."""
 
     def addReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
 
@@ -70,26 +69,26 @@ class Reactor(Protocol):
 
 
 class Watcher(Timed, Protocol):
-    """What the engine tells of events: a check."""
+    """The receiver of events of a descriptor: a check."""
 
     event: Callable[[int], None]
-    """Takes the event mask of its descriptor."""
+    """Handles the event mask of its descriptor."""
 
     def settle(self, result: Result) -> None:
-        """Tell its owner."""
+        """Deliver the result to its owner."""
 
     def broke(self, error: Exception) -> None:
-        """Deal with what :attr:`event` should have dealt with."""
+        """Handle an unexpected exception of :attr:`event`."""
 
 
 @implementer(IReadDescriptor)
 class Engine:
-    """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has such.
+    """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has one.
 
-    Counters since the start: ``checks`` made (inconclusive ones included), ``inconclusive``, ``local_errors`` by the
-    name of the errno, ``lost`` seconds by which the loop came too late; ``lateness`` counts how late it comes.
-    ``unheard`` are results in which nothing came from a server; ``heard_at`` is when something last did.
-    ``sick`` tells when each trouble of our own was last met: results obtained in it are inconclusive. ``processes`` are the places for commands and ``follow_ups`` those for diagnoses, shared by all services.
+    Counters since the start: ``checks`` completed (including inconclusive ones), ``inconclusive``, ``local_errors`` by errno name,
+    ``lost`` seconds of lateness of the loop; ``lateness`` is its histogram. ``unanswered`` counts results without any response from
+    a server; ``responded_at`` is the time of the last response. ``local_problems`` maps each local problem to the time of its last
+    occurrence. The semaphores ``processes`` for commands and ``follow_ups`` for follow-up checks are shared by all services.
     """
 
     _log = Logger()
@@ -100,43 +99,43 @@ class Engine:
         self.now = seconds()
         self.checks = 0
         self.inconclusive = 0
-        self.unheard = 0
-        self.heard_at = -math.inf
+        self.unanswered = 0
+        self.responded_at = -math.inf
         self.cut_off = Isolation(tuple, SuspectSelf.OFF, lambda _text: None)
         self.in_flight = 0
         self.lost = 0.0
         self.lateness = Lateness()
         self.local_errors: Counter[str] = Counter()
-        self.sick: dict[str, float] = {}
+        self.local_problems: dict[str, float] = {}
         self.processes = Semaphore(PROCESSES)
         self.follow_ups = Semaphore(FOLLOW_UPS)
-        self._answers = 0
-        self._listener: Timer | None = None
-        self._complained: dict[str, float] = {}
+        self._responses = 0
+        self._isolation_timer: Timer | None = None
+        self._logged: dict[str, float] = {}
         self._epoll: select.epoll | None = None
         self._fileno = -1
         self._watchers: dict[int, Watcher] = {}
         self._settled: list[tuple[Watcher, Result]] = []
-        self._untold: deque[tuple[Watcher, Result]] = deque()
+        self._undelivered: deque[tuple[Watcher, Result]] = deque()
         self._paused: list[Watcher] = []
         self._schedule = Schedule()
         self._origin = self.now
         self._tick = 0
-        self._noted = self.now
+        self._measured_at = self.now
         self._late = 0.0
         self._call: IDelayedCall | None = None
         self._call_tick = 0
         self._waking = False
 
     def start(self) -> None:
-        """Begin to run checks; seats may be taken before and after."""
+        """Start to run checks; timers may be added before and after."""
         self._epoll = select.epoll()
         self._fileno = self._epoll.fileno()
         self._reactor.addReader(self)
-        self._arrange()
+        self._schedule_wake()
 
     def stop(self) -> None:
-        """Run nothing any more. Monitors are to be stopped before; what they left is forgotten, not closed."""
+        """Stop all timers and events. Stop the monitors first; remaining sockets are forgotten, not closed."""
         if self._epoll is None:
             return
         self._reactor.removeReader(self)
@@ -144,119 +143,120 @@ class Engine:
         self._epoll = None
         self._watchers.clear()
         self._settled.clear()
-        self._untold.clear()
+        self._undelivered.clear()
         if self._call is not None:
             self._call.cancel()
             self._call = None
 
     def every(self, seconds: float, call: Callable[[], None]) -> Timer:
-        """Call within a second, and then at that interval, spread among all others. Late calls are never doubled."""
-        seat = Timer(call)
-        self._schedule.every(seconds, seat, self._tick_of(self.seconds()))
-        self._arrange()
-        return seat
+        """Call within a second and then at this interval, spread; late calls are not repeated."""
+        timer = Timer(call)
+        self._schedule.every(seconds, timer, self._tick_of(self.seconds()))
+        self._schedule_wake()
+        return timer
 
     def soon(self, call: Callable[[], None]) -> Timer:
-        """Call once within a second, spread among all others."""
-        seat = Timer(call)
-        self.again(seat)
-        return seat
+        """Call once within a second, spread among all timers."""
+        timer = Timer(call)
+        self.again(timer)
+        return timer
 
-    def again(self, seat: Timer) -> None:
-        """Call the seat's call once more within a second."""
-        self._schedule.soon(seat, self._tick_of(self.seconds()))
-        self._arrange()
+    def again(self, timer: Timer) -> None:
+        """Call the timer once more within a second."""
+        self._schedule.soon(timer, self._tick_of(self.seconds()))
+        self._schedule_wake()
 
-    def pace(self, seat: Timer, seconds: float) -> None:
-        """Call it at another interval, for the first time when one has passed. Nothing happens if it is the same."""
-        self._schedule.pace(seat, seconds, self._tick_of(self.seconds()))
-        self._arrange()
+    def pace(self, timer: Timer, seconds: float) -> None:
+        """Change the interval of a timer; its first call is one new interval from now."""
+        self._schedule.pace(timer, seconds, self._tick_of(self.seconds()))
+        self._schedule_wake()
 
-    def leave(self, seat: Timer) -> None:
-        """Call it no more."""
-        self._schedule.leave(seat)
+    def leave(self, timer: Timer) -> None:
+        """Remove a timer."""
+        self._schedule.leave(timer)
 
     # -- for checks
 
     def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:
-        """Tell the watcher of events, edge-triggered, until its descriptor is forgotten."""
+        """Deliver edge-triggered events to the watcher until :meth:`forget`."""
         if self._epoll is None:
-            raise RuntimeError("a check before the engine was started, or after it was stopped")
+            raise RuntimeError("check started while the engine is not running")
         self._epoll.register(fileno, events | select.EPOLLET)
         self._watchers[fileno] = watcher
 
     def forget(self, fileno: int) -> None:
-        """Know no more of a descriptor that is about to be closed."""
+        """Forget a descriptor before it is closed."""
         self._watchers.pop(fileno, None)
 
     def arm(self, timed: Timed, seconds: float) -> None:
-        """Set a deadline, never early. Only from within a turn or an event, when ``now`` is now."""
+        """Set a deadline, never early. Call it only in a turn or an event, while ``now`` is current."""
         self._schedule.arm(timed, int((self.now - self._origin + seconds) * _TICKS_PER_SECOND) + 1)
         if not self._waking:
-            self._arrange()
+            self._schedule_wake()
 
     def hasten(self, timed: Timed, seconds: float) -> None:
-        """Bring a deadline forward if it is further away. May be called at any time."""
+        """Bring a deadline forward if it is later. May be called at any time."""
         tick = self._tick_of(self.seconds() + seconds) + 1
         if timed.deadline > tick:
             self._schedule.arm(timed, tick)
             if not self._waking:
-                self._arrange()
+                self._schedule_wake()
 
     def pause(self, watcher: Watcher) -> None:
-        """Make it an event of its own at the next tick: there is more to read than is fair in one go."""
+        """Continue reading at the next tick: one descriptor may not use the whole turn."""
         self._paused.append(watcher)
-        self._arrange()
+        self._schedule_wake()
 
     def settle(self, watcher: Watcher, result: Result) -> None:
-        """Have the result told after the batch."""
+        """Deliver the result after the batch."""
         self._settled.append((watcher, result))
 
     def local_error(self, number: int) -> str:
-        """Count an error that says something of us, and log it, but not often. Return its text."""
+        """Count a local resource error and log it, at most once a minute. Return its name."""
         name = errno.errorcode.get(number, str(number))
         self.local_errors[name] += 1
-        self.sick[name] = self.now
-        if self.now >= self._complained.get(name, self.now):
-            self._complained[name] = self.now + _COMPLAIN_SECONDS
-            self._log.error("Checks meet local trouble, their results are void: {error}", error=name, system="checks")
+        self.local_problems[name] = self.now
+        if self.now >= self._logged.get(name, self.now):
+            self._logged[name] = self.now + _LOG_SECONDS
+            text = "Local resource error ({error}); ignoring check results until it clears"
+            self._log.error(text, error=name, system="checks")
         return name
 
     def excused(self, began: float) -> bool:
-        """Return whether a check that began then, and heard nothing, proves nothing: nobody at all is heard."""
+        """Return whether a timeout of a check that began then is inconclusive because no server responds."""
         cut_off = self.cut_off
-        excused = cut_off.excuses(began, self.heard_at, self.now, self._heard_at)
-        if cut_off.silence is not None and self._listener is None:
-            self._listener = self.every(1.0, self._listen)
+        excused = cut_off.excuses(began, self.responded_at, self.now, self._responded_at)
+        if cut_off.silence is not None and self._isolation_timer is None:
+            self._isolation_timer = self.every(1.0, self._check_isolation)
         return excused
 
-    def _listen(self) -> None:
-        self.cut_off.listen(self._heard_at(), self.now)
-        if self.cut_off.silence is None and self._listener is not None:
-            self.leave(self._listener)
-            self._listener = None
+    def _check_isolation(self) -> None:
+        self.cut_off.listen(self._responded_at(), self.now)
+        if self.cut_off.silence is None and self._isolation_timer is not None:
+            self.leave(self._isolation_timer)
+            self._isolation_timer = None
 
-    def _heard_at(self) -> float:
-        """Return when anybody was heard last; a connection that came about late in a silence is something heard."""
-        quiet = self.now - self.heard_at
+    def _responded_at(self) -> float:
+        """Return the time of the last response of any server, including late connections."""
+        quiet = self.now - self.responded_at
         if quiet >= SHORTEST:
             connected = max((getattr(one, "connected_at", 0.0) for one in self._watchers.values()), default=0.0)
-            if connected > self.heard_at + quiet / 2:
-                self.heard_at = connected
-        return self.heard_at
+            if connected > self.responded_at + quiet / 2:
+                self.responded_at = connected
+        return self.responded_at
 
     # -- time
 
     def _tick_of(self, now: float) -> int:
         return int((now - self._origin) * _TICKS_PER_SECOND + 1e-6)
 
-    def _arrange(self) -> None:
-        """See to it that the reactor calls when something is due."""
+    def _schedule_wake(self) -> None:
+        """Schedule the call of the reactor for the next due tick."""
         if self._epoll is None or self._waking:
             return
         tick = self._tick_of(self.seconds())
         wanted = self._schedule.following(tick)
-        if self._late or self._untold:
+        if self._late or self._undelivered:
             wanted = tick
         elif self._paused:
             wanted = tick + 1
@@ -273,50 +273,50 @@ class Engine:
         self._call = None
         self._waking = True
         self.now = self.seconds()
-        late = self._note_lag()
+        late = self._measure_lateness()
         if late > LATE:
             self._late = max(self._late, late)
-        # What has arrived meanwhile must count before deadlines do.
+        # Events that arrived before a deadline count first.
         if not self._late or self._poll_all():
             self._turn(self._late)
             self._late = 0.0
         self._waking = False
-        self._arrange()
+        self._schedule_wake()
 
     def _turn(self, late: float) -> None:
-        """Do what is due."""
+        """Run due timers, the sweep and expired deadlines."""
         before, self._tick = self._tick, self._tick_of(self.now)
         due = self._schedule.due(before, self._tick)
         end = self.now + SLICE if late <= FROZEN else self.now
-        for seat in due:
+        for timer in due:
             if self.seconds() < end:
-                self._call_each([seat.call])
+                self._call_each([timer.call])
             else:
-                self._schedule.soon(seat, self._tick)
-        self._call_each([seat.call for seat in self._schedule.swept(self._tick, self.in_flight)])
-        self._poll()  # what has answered already needs no waking up of its own
+                self._schedule.soon(timer, self._tick)
+        self._call_each([timer.call for timer in self._schedule.swept(self._tick, self.in_flight)])
+        self._poll()  # responses that arrived already need no wake-up
         self._call_each([timed.expire for timed in self._schedule.expired(self._tick)])
         paused, self._paused = self._paused, []
         self._deliver((watcher, select.EPOLLIN) for watcher in paused)
-        self._attend()
+        self._handle_events()
 
     def _call_each(self, calls: Iterable[Callable[[], None]]) -> None:
         for call in calls:
             try:
                 call()
-            except Exception:  # noqa: BLE001  # one monitor's bug is not another's
+            except Exception:  # noqa: BLE001  # a bug of one monitor must not affect others
                 self._log.failure("Unexpected error in a check", system="checks")
 
-    def _note_lag(self) -> float:
-        """Add up how late the loop is against its next call, once."""
-        lag = self.now - max(self._origin + self._call_tick * TICK, self._noted)
-        self._noted = self.now
+    def _measure_lateness(self) -> float:
+        """Add the lateness of the loop to the counters, once per call."""
+        lag = self.now - max(self._origin + self._call_tick * TICK, self._measured_at)
+        self._measured_at = self.now
         self.lateness.note(lag)
         if lag > LATE:
             self.lost += lag
-            self.heard_at += lag  # nobody was to be heard meanwhile
+            self.responded_at += lag  # no response could be read while the loop was late
         if lag > FROZEN:
-            self.sick["a frozen loop"] = self.now
+            self.local_problems["a frozen loop"] = self.now
         return lag
 
     # -- events
@@ -328,21 +328,21 @@ class Engine:
         return "checks"
 
     def connectionLost(self, reason: Failure) -> None:  # noqa: N802  # Twisted's name
-        """Nothing to do: the reactor is going away."""
+        """Do nothing: the reactor is shutting down."""
 
     def doRead(self) -> None:  # noqa: N802  # Twisted's name
         self.now = self.seconds()
         if self._call is not None and self.now > self._origin + self._call_tick * TICK + LATE:
-            self._note_lag()
-        self._attend()
+            self._measure_lateness()
+        self._handle_events()
 
-    def _attend(self) -> None:
-        """Deal with what has happened, and with what happens meanwhile."""
+    def _handle_events(self) -> None:
+        """Handle pending events and those that arrive in the process."""
         end = self.seconds() + SLICE
         for _ in range(_ROUNDS):
             found = self._poll()
-            self._hand_out(end)
-            if not found or self._untold:
+            self._deliver_results(end)
+            if not found or self._undelivered:
                 return
 
     def _poll(self) -> int:
@@ -355,11 +355,11 @@ class Engine:
         return len(events)
 
     def _poll_all(self) -> bool:
-        """Take what has arrived, for a while; return whether that is all of it."""
+        """Handle pending events for one slice; return whether all are handled."""
         end = self.now + SLICE
         while (found := self._poll()) == _BATCH and self.seconds() < end:
             pass
-        self._hand_out(end)
+        self._deliver_results(end)
         return found < _BATCH
 
     def _deliver(self, events: Iterable[tuple[Watcher | None, int]]) -> None:
@@ -367,32 +367,32 @@ class Engine:
             if watcher is not None:
                 try:
                     watcher.event(mask)
-                except Exception as error:  # noqa: BLE001  # nothing ends a monitor
+                except Exception as error:  # noqa: BLE001  # an exception must never end a monitor
                     self._log.failure("Unexpected error in a check", system="checks")
                     watcher.broke(error)
 
-    def _hand_out(self, end: float) -> None:
-        """Tell owners of results, until that time."""
+    def _deliver_results(self, end: float) -> None:
+        """Deliver results to their owners until ``end``."""
         self._count()
-        while self._untold and self.seconds() < end:
-            watcher, result = self._untold.popleft()
+        while self._undelivered and self.seconds() < end:
+            watcher, result = self._undelivered.popleft()
             try:
                 watcher.settle(result)
-            except Exception:  # noqa: BLE001  # one owner's bug is not another's
-                self._log.failure("Unexpected error in what was told of a check", system="checks")
+            except Exception:  # noqa: BLE001  # a bug of one owner must not affect others
+                self._log.failure("Unexpected error in the handler of a result", system="checks")
             self._count()
-        if self._untold:
-            self._arrange()
+        if self._undelivered:
+            self._schedule_wake()
 
     def _count(self) -> None:
-        """Take note of new results."""
+        """Count new results."""
         if not self._settled:
             return
         settled, self._settled = self._settled, []
-        self._untold += settled
+        self._undelivered += settled
         self.checks += len(settled)
-        answers = self.checks - self.inconclusive - self.unheard
-        if answers > self._answers:
-            self._answers, before, self.heard_at = answers, self.heard_at, self.now
+        responses = self.checks - self.inconclusive - self.unanswered
+        if responses > self._responses:
+            self._responses, before, self.responded_at = responses, self.responded_at, self.now
             if self.now - before >= SHORTEST:
                 self.cut_off.heard(before, self.now)

@@ -23,21 +23,21 @@ from pybal.checks.tls import TLSStream
 PROTOCOL = "h2"
 """The name of HTTP/2 in ALPN."""
 ANSWER_LIMIT = 64 * 1024
-"""Bytes of all that the server says."""
+"""Limit of the response, in bytes."""
 
 _STREAM = 1
 _FRAME_HEADER = 9
 _SETTINGS = 4
-"""The type of frame that a server's words begin with (RFC 9113 §3.4)."""
+"""The type of the first frame of a server (RFC 9113 §3.4)."""
 _GOAWAY = 7
 _LAST_STREAM = 0x7FFFFFFF
 _MESSAGE_SHOWN = 200
 
 
 class GRPCCheck(StreamCheck):
-    """A check that passes when the server says SERVING of a service, of itself if that is empty."""
+    """A check that passes when the status of a service, or of the server if it is empty, is SERVING."""
 
-    __slots__ = ("_authority", "_beginning", "_connection", "_facts", "_frames", "_message", "_service")
+    __slots__ = ("_authority", "_connection", "_facts", "_first_bytes", "_frames", "_message", "_service")
 
     _waiting = Phase.HEADERS
     _answered = Phase.BODY
@@ -59,11 +59,11 @@ class GRPCCheck(StreamCheck):
         super().__init__(engine, target, timeout, done, context=context, server_name=server_name)
         self._service = service
         self._authority = authority
-        self._beginning = self._frames = self._message = b""
+        self._first_bytes = self._frames = self._message = b""
         self._facts: dict[str, str] = {}
 
     def _begin(self) -> None:
-        self._beginning = self._frames = self._message = b""
+        self._first_bytes = self._frames = self._message = b""
         self._facts = {}
         connection = self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         connection.initiate_connection()
@@ -81,11 +81,11 @@ class GRPCCheck(StreamCheck):
             ],
         )
         connection.send_data(_STREAM, grpc_health.request(self._service), end_stream=True)
-        self._unsaid = connection.data_to_send()
+        self._unsent = connection.data_to_send()
 
     def _secured(self, stream: TLSStream) -> bool:
         if stream.protocol != PROTOCOL:
-            raise CheckFailed(Phase.TLS, "the server does not choose HTTP/2 by ALPN", "no HTTP/2")
+            raise CheckFailed(Phase.TLS, "the server did not select HTTP/2 by ALPN", "no HTTP/2")
         return False
 
     def _take(self, data: bytes) -> bool:
@@ -93,21 +93,21 @@ class GRPCCheck(StreamCheck):
             raise self._closed()
         if self._received > ANSWER_LIMIT:
             raise CheckFailed(self._phase, f"more than {ANSWER_LIMIT} bytes", "too long")
-        self._look_at_the_beginning(data)
-        for frame in self._whole(data):
-            if _answers_first(frame):
-                continue  # h2 would hear no more
+        self._check_first_frame(data)
+        for frame in self._complete_frames(data):
+            if _is_graceful_goaway(frame):
+                continue  # h2 would ignore the rest
             try:
                 events = self._connection.receive_data(frame)
             except ProtocolError as error:
                 raise CheckFailed(self._phase, f"not HTTP/2: {error}"[:_MESSAGE_SHOWN], "not HTTP/2") from None
-            if any(self._heard(event) for event in events):
+            if any(self._handle(event) for event in events):
                 return True
-        self._unsaid += self._connection.data_to_send()
+        self._unsent += self._connection.data_to_send()
         return False
 
-    def _whole(self, data: bytes) -> Iterator[bytes]:
-        """Take frames off what has come, each as soon as it is whole."""
+    def _complete_frames(self, data: bytes) -> Iterator[bytes]:
+        """Yield complete frames."""
         self._frames += data
         while len(self._frames) >= _FRAME_HEADER:
             end = _FRAME_HEADER + int.from_bytes(self._frames[:3], "big")
@@ -116,22 +116,22 @@ class GRPCCheck(StreamCheck):
             frame, self._frames = self._frames[:end], self._frames[end:]
             yield frame
 
-    def _look_at_the_beginning(self, data: bytes) -> None:
-        """Fail if it is not a frame of settings, rather than wait for as many bytes as garbage announces."""
-        missing = _FRAME_HEADER - len(self._beginning)
+    def _check_first_frame(self, data: bytes) -> None:
+        """Fail unless the first frame is SETTINGS, instead of waiting for the length in garbage."""
+        missing = _FRAME_HEADER - len(self._first_bytes)
         if missing:
-            self._beginning += data[:missing]
-            if len(self._beginning) == _FRAME_HEADER and self._beginning[3] != _SETTINGS:
-                begins = repr(self._beginning)[1:]
-                raise CheckFailed(Phase.HEADERS, f"an answer that begins with {begins}, wanted HTTP/2", "not HTTP/2")
+            self._first_bytes += data[:missing]
+            if len(self._first_bytes) == _FRAME_HEADER and self._first_bytes[3] != _SETTINGS:
+                begins = repr(self._first_bytes)[1:]
+                raise CheckFailed(Phase.HEADERS, f"response begins with {begins}, wanted HTTP/2", "not HTTP/2")
 
-    def _heard(self, event: h2.Event) -> bool:
-        """Take an event; tell whether the answer is complete, and what is wanted."""
+    def _handle(self, event: h2.Event) -> bool:
+        """Handle an event; return whether the response is complete and the wanted one."""
         match event:
             case h2.ResponseReceived(headers=headers):
-                self._answered_at = self._spoke_at
+                self._answered_at = self._last_byte_at
                 self._facts = _texts(headers)
-                _judge_head(self._facts)
+                _check_headers(self._facts)
             case h2.DataReceived(data=data):
                 self._message += data
             case h2.TrailersReceived(headers=headers):
@@ -139,20 +139,22 @@ class GRPCCheck(StreamCheck):
             case h2.StreamReset(error_code=code):
                 raise CheckFailed(self._phase, f"the server cancelled the call: {_error_name(code)}", "cancelled")
             case h2.ConnectionTerminated(error_code=code):
-                raise CheckFailed(self._phase, f"the server is going away: {_error_name(code)}", "going away")
+                raise CheckFailed(
+                    self._phase, f"the server closes the connection (GOAWAY): {_error_name(code)}", "going away"
+                )
             case h2.StreamEnded():
-                _judge(self._facts, self._message)
+                _check_response(self._facts, self._message)
                 return True
         return False
 
 
-def _answers_first(frame: bytes) -> bool:
-    """Tell whether it says that the server goes away in order, after the answer to our call (RFC 9113 §6.8)."""
+def _is_graceful_goaway(frame: bytes) -> bool:
+    """Return whether a frame is a graceful GOAWAY after our call (RFC 9113 §6.8)."""
     last, error = frame[_FRAME_HEADER : _FRAME_HEADER + 4], frame[_FRAME_HEADER + 4 : _FRAME_HEADER + 8]
     return frame[3] == _GOAWAY and error == bytes(4) and int.from_bytes(last, "big") & _LAST_STREAM >= _STREAM
 
 
-def _judge_head(facts: dict[str, str]) -> None:
+def _check_headers(facts: dict[str, str]) -> None:
     status, kind = facts.get(":status", ""), facts.get("content-type", "")
     if status != "200":
         raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted 200", f"HTTP {status}")
@@ -160,14 +162,14 @@ def _judge_head(facts: dict[str, str]) -> None:
         raise CheckFailed(Phase.STATUS, f"content-type {kind[:40]!r}, wanted application/grpc", "not gRPC")
 
 
-def _judge(facts: dict[str, str], message: bytes) -> None:
+def _check_response(facts: dict[str, str], message: bytes) -> None:
     code = facts.get("grpc-status")
     if code is None:
-        raise CheckFailed(Phase.STATUS, "an answer without a grpc-status", "no grpc-status")
+        raise CheckFailed(Phase.STATUS, "response without a grpc-status", "no grpc-status")
     if code != "0":
         name = grpc_health.code_name(code)
-        said = repr(unquote(facts.get("grpc-message", ""))[:_MESSAGE_SHOWN])
-        raise CheckFailed(Phase.STATUS, f"{name} {said}, wanted OK", name)
+        text = repr(unquote(facts.get("grpc-message", ""))[:_MESSAGE_SHOWN])
+        raise CheckFailed(Phase.STATUS, f"{name} {text}, wanted OK", name)
     try:
         status = grpc_health.status(message)
     except ValueError as error:

@@ -1,6 +1,6 @@
-"""The two messages of grpc.health.v1, and the frame that gRPC puts around each.
+"""The two messages of grpc.health.v1 and their gRPC frame. Pure.
 
-Pure. On the wire, in protobuf (proto3)::
+On the wire, in protobuf (proto3)::
 
     frame    = compressed (1 byte, 0) + length (4 bytes) + message
     request  = [ field 1: service, text ]
@@ -23,18 +23,18 @@ _LONGEST_NUMBER = 10
 
 
 def request(service: str) -> bytes:
-    """Return the frame that asks for the health of a service, of the server itself if that is empty."""
+    """Return the frame of a health request for a service, or for the server if it is empty."""
     name = service.encode()
     message = b"\x0a" + _varint(len(name)) + name if name else b""
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
 def status(frame: bytes) -> str:
-    """Return the status that a response tells, by name; raises ValueError if it is none."""
+    """Return the name of the status in a response. Raises ValueError if it is invalid."""
     if len(frame) < _FRAME or int.from_bytes(frame[1:_FRAME], "big") != len(frame) - _FRAME:
-        raise ValueError("not one message")
+        raise ValueError("not exactly one message")
     if frame[0]:
-        raise ValueError("a compressed message, which was not asked for")
+        raise ValueError("compressed message without negotiation")
     number = _first_number(frame[_FRAME:])
     return STATUSES[number] if number < len(STATUSES) else f"status {number}"
 
@@ -59,11 +59,11 @@ def _first_number(message: bytes) -> int:
         elif kind in (_FIXED64, _FIXED32):
             position += 8 if kind == _FIXED64 else 4
         else:
-            raise ValueError("a malformed message")
+            raise ValueError("malformed message")
         if key == 1 << 3 | _NUMBER:
             found = value
     if position > len(message):
-        raise ValueError("a truncated message")
+        raise ValueError("truncated message")
     return found
 
 
@@ -83,4 +83,4 @@ def _read_varint(message: bytes, position: int) -> tuple[int, int]:
         number |= (byte & (_MORE - 1)) << 7 * index
         if byte < _MORE:
             return number, position + index + 1
-    raise ValueError("a truncated message")
+    raise ValueError("truncated message")

@@ -1,4 +1,4 @@
-"""The HTTP and HTTPS check: one request, one response, an end as soon as the response is complete."""
+"""The HTTP and HTTPS check: one request and one response; ends when the response is complete."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pybal.http import message
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckRequest:
-    """What is asked for and what is wanted, shared by all checks of a service.
+    """A request and the wanted response, shared by all checks of a service.
 
-    ``number`` is its place among those of its service. ``data`` goes over the wire. ``statuses`` are those that pass,
-    ``wanted`` what failures say of them. With a ``context`` it is HTTPS, and ``server_name`` the name asked for. The
-    ``pattern`` must be found in the body, which has at most ``max_body`` bytes, and none at all if ``bodiless``.
+    ``number`` is its index among the requests of its service, ``data`` its bytes. ``statuses`` pass; ``wanted`` is their text in
+    failures. With a ``context`` it is HTTPS with the SNI ``server_name``. The ``pattern`` must match the body, which has at most
+    ``max_body`` bytes, and none if ``bodiless``.
     """
 
     url: str
@@ -39,7 +39,7 @@ class CheckRequest:
 
     @property
     def ordinary(self) -> bool:
-        """Whether all that is wanted of a response is its status, and that it is complete."""
+        """True if only the status and the completeness of the response are checked."""
         return not self.bodiless and self.pattern is None and self.max_body == message.BODY_LIMIT
 
 
@@ -67,14 +67,14 @@ class HTTPCheck(StreamCheck):
         self._response: message.Response | None = None
 
     def _begin(self) -> None:
-        self._unsaid = self.request.data
+        self._unsent = self.request.data
 
     def _take(self, data: bytes) -> bool:
         response = self._response
         if response is None:
             status = message.glance(data) if self._ordinary else 0
             if status:
-                self._judge(status)
+                self._check_status(status)
                 return True
             response = self._response = self._new_response()
         if data:
@@ -82,7 +82,7 @@ class HTTPCheck(StreamCheck):
         else:
             response.close()
         if response.status and not self._answered_at:
-            self._judge(response.status)
+            self._check_status(response.status)
         if response.complete and self._search is not None and not self._search.end():
             wanted = shown(self._search.pattern.text)
             compressed = f", content-encoding {response.encoding}" if response.encoding else ""
@@ -96,15 +96,15 @@ class HTTPCheck(StreamCheck):
         self._search = request.pattern.search()
         return message.Response(request.max_body, bodiless=request.bodiless, body=self._search.feed)
 
-    def _judge(self, status: int) -> None:
-        self._answered_at = self._spoke_at
+    def _check_status(self, status: int) -> None:
+        self._answered_at = self._last_byte_at
         if status not in self.request.statuses:
             raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted {self.request.wanted}", f"HTTP {status}")
 
     def _let_go(self) -> None:
         self._tls = self._response = self._search = None
 
-    # -- what to say of a failure
+    # -- texts of failures
 
     @property
     def _progress(self) -> str:

@@ -4,9 +4,9 @@
 
     type (8 or 128; of a reply 0 or 129) + code (0) + checksum (2) + identifier (2) + sequence number (2) + data
 
-The socket is one for pings if net.ipv4.ping_group_range allows us those, else a raw one, which needs CAP_NET_RAW. On
-one for pings the kernel sets the identifier and gives us our replies only; a raw one hears all that the server sends,
-and with IPv4 the header of IP as well. Our random data tells our reply from all others.
+The socket is a ping socket if net.ipv4.ping_group_range allows it, else a raw one, which needs CAP_NET_RAW. On a ping socket the
+kernel sets the identifier and delivers our replies only; a raw one receives all ICMP of the server, with IPv4 including the IP
+header. Random data identifies our reply.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _HEADER = struct.Struct("!BBHHH")
 _NONCE = 16
 _IPV4_UNIT = 4
 _ONLY_REPLIES_IPV4 = (255, 1, struct.pack("I", ~1 & 0xFFFFFFFF))
-"""SOL_RAW and ICMP_FILTER of linux/icmp.h: a bit for each type that is not to be heard."""
+"""SOL_RAW and ICMP_FILTER of linux/icmp.h: a bit for each type to drop."""
 _ALL = 0xFFFFFFFF
 _ONLY_REPLIES_IPV6 = (IPPROTO_ICMPV6, 1, struct.pack("8I", _ALL, _ALL, _ALL, _ALL, _ALL & ~(1 << 1), _ALL, _ALL, _ALL))
 """ICMPV6_FILTER of linux/icmpv6.h, likewise; a reply has type 129 = 4 * 32 + 1."""
 
 
 def echo_socket(family: int) -> SocketType:
-    """Return a socket for echo requests, one for pings or a raw one; raises PermissionError if we may have neither."""
+    """Return a ping or raw socket for echo requests. Raises PermissionError if neither is allowed."""
     protocol = IPPROTO_ICMP if family == AF_INET else IPPROTO_ICMPV6
     try:
         return SocketType(family, SOCK_DGRAM | _FLAGS, protocol)
@@ -57,7 +57,7 @@ def echo_socket(family: int) -> SocketType:
 class ICMPCheck(DatagramCheck):
     """A check of one server, at port 0."""
 
-    __slots__ = ("_nonce", "_random", "_skipped", "_strays")
+    __slots__ = ("_has_ip_header", "_nonce", "_random", "_strays")
 
     def __init__(
         self,
@@ -72,27 +72,27 @@ class ICMPCheck(DatagramCheck):
         self._random = random
         self._nonce = b""
         self._strays = 0
-        self._skipped = False
-        """Whether what is heard begins with a header of IPv4."""
+        self._has_ip_header = False
+        """True if received packets begin with an IPv4 header."""
 
     def _new_socket(self) -> SocketType:
         sock = echo_socket(self._target.family)
-        self._skipped = sock.type == SOCK_RAW and self._target.family == AF_INET
+        self._has_ip_header = sock.type == SOCK_RAW and self._target.family == AF_INET
         return sock
 
     def _datagram(self) -> bytes:
         self._strays = 0
         self._nonce = self._random.getrandbits(8 * _NONCE).to_bytes(_NONCE, "big")
         if self._target.family != AF_INET:
-            return _HEADER.pack(128, 0, 0, 0, 1) + self._nonce  # the checksum is the kernel's business
+            return _HEADER.pack(128, 0, 0, 0, 1) + self._nonce  # the kernel sets the checksum
         identifier = self._random.getrandbits(16)
         checksum = _checksum(_HEADER.pack(8, 0, 0, identifier, 1) + self._nonce)
         return _HEADER.pack(8, 0, checksum, identifier, 1) + self._nonce
 
-    def _heard(self, data: bytes) -> bool:
+    def _received_datagram(self, data: bytes) -> bool:
         if not self._in_flight:
             return False
-        if self._skipped:
+        if self._has_ip_header:
             data = data[(data[:1] or b"\0")[0] % 16 * _IPV4_UNIT :]
         reply = 0 if self._target.family == AF_INET else 129
         if data[:1] == bytes((reply,)) and data[_HEADER.size :] == self._nonce:
@@ -112,7 +112,7 @@ class ICMPCheck(DatagramCheck):
         return Phase.ICMP
 
     def _overdue(self) -> CheckFailed:
-        others = f" ({self._strays} replies to others)" if self._strays else ""
+        others = f" ({self._strays} other replies)" if self._strays else ""
         return CheckFailed(Phase.ICMP, f"{format_duration(self.timeout)} without an echo reply{others}", "timeout")
 
 

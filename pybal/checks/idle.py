@@ -1,4 +1,4 @@
-"""A connection that is held, and watched: nothing is ever sent, what comes is thrown away."""
+"""A held connection: sends nothing and discards received data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, CheckFailed, Phase, Result
 from pybal.checks.socket_check import READABLE, Check, SocketOption, Target, cause_of
 
-UNANSWERED = "no answer to keepalive"
-"""The cause of an end that only the kernel's probes tell of."""
+KEEPALIVE_LOST = "no answer to keepalive"
+"""The cause of a loss that only keepalive probes detect."""
 
 _READ = 65536
 _READS_AT_ONCE = 8
@@ -22,7 +22,7 @@ _READS_AT_ONCE = 8
 
 @lru_cache(256)
 def keepalive(idle: int, interval: int, retries: int) -> Sequence[SocketOption]:
-    """Return the options for keepalive probes after ``idle`` seconds of silence, lost after so many ``retries``."""
+    """Return socket options for keepalive probes; ``idle`` and ``interval`` are in seconds."""
     return (
         (SOL_SOCKET, SO_KEEPALIVE, 1),
         (IPPROTO_TCP, TCP_KEEPIDLE, idle),
@@ -32,13 +32,13 @@ def keepalive(idle: int, interval: int, retries: int) -> Sequence[SocketOption]:
 
 
 class HeldConnection(Check):
-    """One connection at a time. Its owner decides when there shall be another.
+    """One connection at a time; the owner decides when to connect again.
 
-    For each start there is a result of phase *connect*; if it passed, a failure of phase *idle* follows at the end
-    of the connection, with the cause ``closed`` when the server closed it in order.
+    Each start produces a result of phase *connect*; if it passed, a failure of phase *idle* follows at the end of the connection,
+    with the cause ``closed`` if the server closed it normally.
     """
 
-    __slots__ = ("_resting",)
+    __slots__ = ("_pausing",)
 
     resets = False
 
@@ -52,21 +52,21 @@ class HeldConnection(Check):
     ) -> None:
         super().__init__(engine, target, timeout, done)
         self._options = options
-        self._resting = False
+        self._pausing = False
 
     def start_in(self, seconds: float) -> None:
-        """Start after a pause. To be called in a turn of the engine or from ``done``."""
-        self._resting = True
+        """Start after a pause in seconds. Call it in a turn of the engine or from ``done``."""
+        self._pausing = True
         self._engine.arm(self, seconds)
 
     def hasten(self, seconds: float) -> None:
-        """Start within so many seconds if it is at rest for longer. May be called at any time."""
-        if self._resting:
+        """Start within ``seconds`` if the pause is longer. May be called at any time."""
+        if self._pausing:
             self._engine.hasten(self, seconds)
 
     def expire(self) -> None:
-        if self._resting:
-            self._resting = False
+        if self._pausing:
+            self._pausing = False
             self.start()
         else:
             super().expire()
@@ -77,13 +77,13 @@ class HeldConnection(Check):
 
     @property
     def _silent_since(self) -> float:
-        """Not long ago for a connection that was held: how long there was no answer only the kernel knows."""
+        """The start of the attempt, or now for a held connection: only the kernel has its time of silence."""
         return self._started_at if self._phase is Phase.CONNECT else self._engine.now
 
     def _opened(self, events: int) -> None:
         self._land()
         engine = self._engine
-        self._lost = math.inf  # an end is a fact, however late it is seen
+        self._lost = math.inf  # a closed connection is conclusive, however late it is read
         engine.settle(self, Result(PASSED, engine.seconds() - self._started_at))
         self.event = self._idle
         self._idle(events)
@@ -103,9 +103,9 @@ class HeldConnection(Check):
             self._errored(error)
 
     def _errored(self, error: OSError) -> None:
-        """Take what the kernel says of a connection that was there for a fact about the server."""
+        """Treat errors of an established connection as conclusive."""
         if self._phase is Phase.CONNECT:
             super()._errored(error)
             return
-        cause = UNANSWERED if error.errno == errno.ETIMEDOUT else cause_of(error)
+        cause = KEEPALIVE_LOST if error.errno == errno.ETIMEDOUT else cause_of(error)
         self._failed(CheckFailed(Phase.IDLE, f"connection lost: {cause}", cause))

@@ -1,4 +1,4 @@
-"""How late the loop comes: how often by how much, in powers of two of a millisecond."""
+"""Histogram of the lateness of the loop, in powers of two of a millisecond."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ _BUCKETS = 16
 
 
 class Lateness:
-    """Counts delays by the next power of two, from 1 ms to 16 s."""
+    """Counts of delays by the next power of two, from 1 ms to 16 s."""
 
     def __init__(self) -> None:
         self._counts = [0] * _BUCKETS
 
     def note(self, seconds: float) -> None:
-        """Count a delay; one that is negative was none."""
+        """Count a delay in seconds; a negative one counts as 0."""
         self._counts[min(int(max(seconds, 0.0) * 1000).bit_length(), _BUCKETS - 1)] += 1
 
     def quantile(self, share: float) -> float:
-        """Return by how many seconds at most the loop was late in such a share of all cases, to the next power of 2."""
+        """Return a quantile of the lateness in seconds, rounded up to a power of 2 of a millisecond."""
         reached = accumulate(self._counts)
         wanted = share * sum(self._counts)
         return next((1 << bucket for bucket, count in enumerate(reached) if count >= wanted), 0) / 1000
 
     def counts(self) -> Iterator[tuple[float, int]]:
-        """Yield how often the loop was late by less than so many seconds, and not by less than the number before."""
+        """Yield the upper bound of each bucket in seconds, and its count."""
         for bucket, count in enumerate(self._counts):
             yield (1 << bucket) / 1000 if bucket < _BUCKETS - 1 else math.inf, count

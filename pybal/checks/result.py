@@ -1,7 +1,4 @@
-"""What one check came to: a verdict, and for a failure its phase and reason.
-
-Pure: no clock, no I/O.
-"""
+"""The result of one check: an outcome, and for a failure its phase and reason. Pure."""
 
 from __future__ import annotations
 
@@ -13,22 +10,22 @@ from pybal.core.text import format_duration
 
 
 class CheckOutcome(Enum):
-    """What a result says of the server."""
+    """The outcomes of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
     INCONCLUSIVE = "inconclusive"
-    """Nothing: the trouble was ours."""
+    """A local problem prevented a result."""
 
 
 PASSED, FAILED, INCONCLUSIVE = CheckOutcome
 
 
 class Phase(StrEnum):
-    """How far a check had come."""
+    """The phases of checks."""
 
     START = "start"
-    """A command that was not begun."""
+    """A command that could not be started."""
     EXIT = "exit"
     CONNECT = "connect"
     TLS = "tls"
@@ -36,26 +33,26 @@ class Phase(StrEnum):
     BODY = "body"
     STATUS = "status"
     IDLE = "idle"
-    """A connection that was open and held."""
+    """A held connection."""
     QUERY = "query"
-    """A question that was asked."""
+    """A query that was sent."""
     ANSWER = "answer"
     ICMP = "icmp"
     """Datagrams that were sent."""
 
 
 STEPS = ("connect", "tls", "first byte", "headers")
-"""What a check may wait for before a body, in order; ``first byte`` begins with the request."""
+"""The steps of a check before a body, in order; ``first byte`` begins with the request."""
 NEVER = -1.0
 
 
 class Result(NamedTuple):
     """The outcome of one check.
 
-    ``reason`` may hold measured values; ``cause`` is a fixed word or two for the same thing, so that two failures
-    can be told to be alike (``timeout``, ``refused``, ``HTTP 500``). ``duration`` is in seconds from the start of the
-    check, and so are ``steps``: the moments at which each of :data:`STEPS` was over, :data:`NEVER` for those that it
-    did not come to; empty for a check that has no such steps. ``received`` counts the bytes of the answer.
+    ``reason`` may hold measured values; ``cause`` is a fixed term for the same failure, to compare failures (``timeout``,
+    ``refused``, ``HTTP 500``). ``duration`` is in seconds from the start of the check. ``steps`` are the times at which each of
+    :data:`STEPS` ended, in the same unit; :data:`NEVER` if it was not reached; empty for checks without these steps. ``received``
+    counts the bytes of the response.
     """
 
     verdict: CheckOutcome
@@ -68,14 +65,14 @@ class Result(NamedTuple):
 
     @property
     def phases(self) -> dict[str, float]:
-        """How long each phase took, in seconds and in order; the check ended in the last one."""
+        """The duration of each phase in seconds, in order; the check ended in the last one."""
         found: dict[str, float] = {}
         reached = 0.0
         for name, moment in zip(STEPS, self.steps, strict=False):
             if moment != NEVER:
                 found[name] = moment - reached
                 reached = moment
-        if self.phase is not Phase.STATUS:  # which is judged at the moment the headers are there
+        if self.phase is not Phase.STATUS:  # which is decided when the headers are complete
             waited = self.steps and self.phase is Phase.HEADERS and "first byte" not in found
             found["first byte" if waited else str(self.phase)] = max(0.0, self.duration - reached)
         return found
@@ -87,7 +84,7 @@ class Result(NamedTuple):
 
 
 class CheckFailed(Exception):  # noqa: N818  # the word of conventions.md
-    """The server did not do what the check wants; see :class:`Result` for the attributes."""
+    """A failed check; the attributes are those of :class:`Result`."""
 
     def __init__(self, phase: Phase, reason: str, cause: str = "") -> None:
         super().__init__(f"{phase}: {reason}")
@@ -96,8 +93,8 @@ class CheckFailed(Exception):  # noqa: N818  # the word of conventions.md
         self.cause = cause or reason
 
 
-def too_slow(progress: str, silence: float, connected: float, timeout: float) -> str:
-    """Say how an answer ran out of time: ``progress`` is what had come, empty for nothing; the rest are seconds."""
+def timeout_text(progress: str, silence: float, connected: float, timeout: float) -> str:
+    """Return the text of a timeout: ``progress`` is the received part, the rest are seconds."""
     if not progress:
         return f"{silence:.1f} s without a byte"
     if silence > timeout / 2:

@@ -1,4 +1,4 @@
-"""A bound on what may go on at once: who finds no place waits for one, in the order they came."""
+"""A FIFO semaphore."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from collections.abc import Callable
 
 
 class Semaphore:
-    """So many places. ``begin`` is called when there is one for it, and whoever called for it must :meth:`leave`."""
+    """A semaphore of ``most`` units; ``begin`` is called with each acquired unit."""
 
-    __slots__ = ("_admitting", "_waiting", "most", "taken")
+    __slots__ = ("_running", "_waiting", "most", "taken")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.taken = 0
         self._waiting: deque[Callable[[], None]] = deque()
-        self._admitting = False
+        self._running = False
 
-    def enter(self, begin: Callable[[], None]) -> None:
-        """Take a place: now, if there is one, else after all who wait already."""
+    def acquire(self, begin: Callable[[], None]) -> None:
+        """Acquire a unit: now if one is free, else after all earlier waiters."""
         self._waiting.append(begin)
-        self._admit()
+        self._run()
 
-    def withdraw(self, begin: Callable[[], None]) -> None:
-        """Wait no longer."""
+    def cancel(self, begin: Callable[[], None]) -> None:
+        """Remove a waiter."""
         self._waiting.remove(begin)
 
-    def leave(self) -> None:
-        """Give a place back."""
+    def release(self) -> None:
+        """Return a unit."""
         self.taken -= 1
-        self._admit()
+        self._run()
 
-    def _admit(self) -> None:
-        # A loop, not a recursion: each of many that wait may leave at once.
-        if self._admitting:
+    def _run(self) -> None:
+        # A loop instead of recursion: each of many waiters may release immediately.
+        if self._running:
             return
-        self._admitting = True
+        self._running = True
         try:
             while self._waiting and self.taken < self.most:
                 self.taken += 1
                 self._waiting.popleft()()
         finally:
-            self._admitting = False
+            self._running = False

@@ -1,7 +1,7 @@
-"""The life that all checks over a stream socket share: open, connect, end, be told of, once.
+"""The base of checks over a stream socket: open, connect, end, deliver one result.
 
-The kinds inherit it, because a call more per event is what an engine for 10,000 servers saves. A kind says what
-follows a connection (:meth:`Check._opened`) and how far it had come when time was up (:meth:`Check._overdue`).
+Kinds inherit it to save a call per event, which counts with 10,000 servers. A kind defines what follows the connection
+(:meth:`Check._opened`) and the text of a timeout (:meth:`Check._overdue`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ READABLE = select.EPOLLIN | select.EPOLLRDHUP | BAD
 WRITABLE = select.EPOLLOUT
 
 RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENETDOWN))
-"""Errors that say something of us whenever they come."""
+"""Local resource errors."""
 
 _ABOUT_THE_SERVER = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT))
 _CAUSES = {
@@ -49,22 +49,20 @@ _CAUSES = {
     errno.ENETUNREACH: "network unreachable",
 }
 _TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-_NOTHING_HEARD = frozenset(
-    ("timeout", "timed out", "host unreachable", "network unreachable", "no answer to keepalive")
-)
+_NO_RESPONSE = frozenset(("timeout", "timed out", "host unreachable", "network unreachable", "no answer to keepalive"))
 _RESET = struct.pack("ii", 1, 0)
 
 SocketOption = tuple[int, int, int]
 
 _PORT_WHEN_CONNECTED: SocketOption = (IPPROTO_IP, 24, 1)
-"""IP_BIND_ADDRESS_NO_PORT of linux/in.h, for IPv6 as well: a port that is taken is free for another server."""
+"""IP_BIND_ADDRESS_NO_PORT of linux/in.h, also for IPv6: one local port can serve several servers."""
 
 QUICK: Sequence[SocketOption] = ((IPPROTO_TCP, TCP_QUICKACK, 0),)
-"""The request, or the reset, carries the last acknowledgement of the handshake: a packet less."""
+"""The request, or the reset, carries the last acknowledgement of the handshake: saves a packet."""
 
 
 class Target(NamedTuple):
-    """Where to connect to, and from which of our addresses if not from any."""
+    """The address to connect to, and the optional source address."""
 
     family: int
     sockaddr: tuple[str, int]
@@ -77,16 +75,16 @@ class Target(NamedTuple):
 
 
 def cause_of(error: OSError) -> str:
-    """Return the word for what the kernel says: ``refused``, ``reset``, ``host unreachable``."""
+    """Return the term for an error of the kernel: ``refused``, ``reset``, ``host unreachable``."""
     number = error.errno or 0
     return _CAUSES.get(number) or os.strerror(number).lower()
 
 
 class Check:
-    """A check of one target, made again and again, never twice at a time.
+    """A check of one target that runs repeatedly, never twice at the same time.
 
-    ``done(check, result)`` is called once for each start, after the events in which the check ended and never from
-    within :meth:`start`. After :meth:`cancel`, which is for good, it is called no more.
+    ``done(check, result)`` is called once per start, after the events of the turn and never within :meth:`start`. :meth:`cancel` is
+    final; ``done`` is not called afterwards.
     """
 
     __slots__ = (
@@ -108,10 +106,10 @@ class Check:
     )
 
     resets = True
-    """Whether a connection is ended by a reset, which leaves no TIME_WAIT on either side."""
+    """True to end connections by a reset, which leaves no TIME_WAIT on either side."""
 
     _socket: SocketType
-    """The current socket, or the last one, closed: what is open has a ``_fileno``."""
+    """The current or last socket; ``_fileno`` is set while it is open."""
 
     def __init__(self, engine: Engine, target: Target, timeout: float, done: Callable[[Self, Result], None]) -> None:
         self.timeout = timeout
@@ -128,7 +126,7 @@ class Check:
         self._started_at = self._connected_at = self._lost = 0.0
 
     def start(self) -> None:
-        """Begin; not while running. To be called in a turn of the engine or from ``done``."""
+        """Start; not while running. Call it in a turn of the engine or from ``done``."""
         engine = self._engine
         family, sockaddr, source = self._target
         self._started_at = engine.seconds()
@@ -144,13 +142,13 @@ class Check:
                 sock.bind(source)
             number = sock.connect_ex(sockaddr)
             if number and number != errno.EINPROGRESS:
-                raise OSError(number, os.strerror(number))  # noqa: TRY301  # one place for all local trouble
+                raise OSError(number, os.strerror(number))  # noqa: TRY301  # one place for all local problems
             fileno = sock.fileno()
             engine.watch(self, fileno)
         except OSError as error:
             if sock is not None:
                 sock.close()
-            self._not_begun(error)
+            self._not_started(error)
             return
         self._socket, self._fileno = sock, fileno
         self.event = self._connecting
@@ -159,7 +157,7 @@ class Check:
         engine.arm(self, self.timeout)
 
     def cancel(self) -> None:
-        """End for good and tell nobody."""
+        """Cancel without a result."""
         self._done = None
         self._close()
         self.deadline = 0
@@ -168,7 +166,7 @@ class Check:
 
     @property
     def connected_at(self) -> float:
-        """When the last connection came about: monotonic, in seconds."""
+        """The monotonic time of the last connection, in seconds."""
         return self._connected_at
 
     def expire(self) -> None:
@@ -180,54 +178,54 @@ class Check:
             self._done(self, result)
 
     def broke(self, error: Exception) -> None:
-        """Make an error that nobody thought of a failed check like any other."""
+        """Treat an unexpected exception as a failed check."""
         if self._fileno >= 0:
             self._failed(CheckFailed(self._phase, f"{type(error).__name__}: {error}", type(error).__name__))
 
     # -- for the kinds
 
     def _opened(self, events: int) -> None:
-        """Go on from a connection; ``events`` may already tell of more."""
+        """Continue after the connection; ``events`` may include more events."""
         raise NotImplementedError
 
     def _overdue(self) -> CheckFailed:
-        """Say how far the check had come when its time was up."""
-        return CheckFailed(Phase.CONNECT, f"nothing for {format_duration(self.timeout)}", "timeout")
+        """Return the failure of a timeout with its progress."""
+        return CheckFailed(Phase.CONNECT, f"no response for {format_duration(self.timeout)}", "timeout")
 
-    def _let_go(self) -> None:
-        """Drop what belonged to the connection, which is closed."""
+    def _release(self) -> None:
+        """Release the state of a closed connection."""
 
     def _passed(self) -> None:
         duration = self._engine.seconds() - self._started_at
         self._end(Result(PASSED, duration, self._phase, "", "", self._steps(), self._received))
 
     def _failed(self, failure: CheckFailed) -> None:
-        """End with a failure, which proves nothing if the loop came too late for it."""
+        """End with a failure, which is inconclusive if the loop was too late."""
         engine = self._engine
-        verdict, reason = FAILED, failure.reason
+        outcome, reason = FAILED, failure.reason
         lost = engine.lost - self._lost
         if lost > max(FROZEN, self.timeout / 2):
-            verdict, reason = INCONCLUSIVE, f"{reason} (the checker was {format_duration(lost)} late)"
+            outcome, reason = INCONCLUSIVE, f"{reason} (the event loop was {format_duration(lost)} late)"
             engine.inconclusive += 1
-        elif failure.cause in _NOTHING_HEARD:
+        elif failure.cause in _NO_RESPONSE:
             if engine.excused(self._silent_since):
-                verdict, reason = INCONCLUSIVE, f"{reason} (nobody at all was heard)"
+                outcome, reason = INCONCLUSIVE, f"{reason} (no server responds)"
                 engine.inconclusive += 1
             else:
-                engine.unheard += 1
+                engine.unanswered += 1
         duration = engine.seconds() - self._started_at
-        self._end(Result(verdict, duration, failure.phase, reason, failure.cause, self._steps(), self._received))
+        self._end(Result(outcome, duration, failure.phase, reason, failure.cause, self._steps(), self._received))
 
     def _errored(self, error: OSError) -> None:
-        """End with what the kernel says of the connection."""
+        """End with an error of the kernel about the connection."""
         if error.errno in RESOURCES:
-            self._void(error)
+            self._inconclusive(error)
         else:
             cause = cause_of(error)
             self._failed(CheckFailed(self._phase, self._error_text(cause), cause))
 
     def _steps(self) -> Sequence[float]:
-        """Return when it had done what, as in :class:`Result`."""
+        """Return the times of the steps, as in :class:`Result`."""
         return ()
 
     @property
@@ -236,18 +234,18 @@ class Check:
 
     @property
     def _silent_since(self) -> float:
-        """The monotonic time from which on the server was to be heard."""
+        """The monotonic time from which a response was expected."""
         return self._started_at
 
     def _error_text(self, cause: str) -> str:
         return cause
 
     def _pending_error(self) -> OSError:
-        """Return the error that an event told of."""
+        """Return the pending error of the socket."""
         return OSError(self._socket.getsockopt(SOL_SOCKET, SO_ERROR) or errno.ECONNRESET, "")
 
     def _land(self) -> None:
-        """Be in flight no more: without a deadline, and not counted."""
+        """End the flight: clear the deadline and the count."""
         self.deadline = 0
         if self._in_flight:
             self._in_flight = False
@@ -268,7 +266,7 @@ class Check:
         if self.resets:
             sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         sock.close()
-        self._let_go()
+        self._release()
 
     # -- own
 
@@ -279,22 +277,22 @@ class Check:
             self._connected_at = self._engine.now
             self._opened(events)
 
-    def _void(self, error: OSError) -> None:
-        """End with a result that says nothing of the server."""
+    def _inconclusive(self, error: OSError) -> None:
+        """End with an inconclusive result."""
         name = self._engine.local_error(error.errno or 0)
         self._engine.inconclusive += 1
         self._end(Result(INCONCLUSIVE, 0.0, self._phase, f"{os.strerror(error.errno or 0)} ({name})", name))
 
-    def _not_begun(self, error: OSError) -> None:
-        """Take what connect() refuses at once for ours, it was never sent; but loopback answers at once."""
+    def _not_started(self, error: OSError) -> None:
+        """Treat an immediate error of connect() as local, except a response of the loopback."""
         if error.errno in _ABOUT_THE_SERVER:
             self._errored(error)
         else:
-            self._void(error)
+            self._inconclusive(error)
 
 
 class TCPCheck(Check):
-    """A check that passes when the connection is there."""
+    """A check that passes when the connection is established."""
 
     __slots__ = ()
 
@@ -304,4 +302,4 @@ class TCPCheck(Check):
 
 
 def _ignore(events: int) -> None:
-    """Take an event that came too late."""
+    """Ignore a late event."""

@@ -1,6 +1,6 @@
-"""A check that talks over a connection, plain or with TLS, until what has come is enough.
+"""A check that exchanges data over a connection, plain or with TLS.
 
-A kind says something first (:meth:`StreamCheck._begin`), and takes what comes (:meth:`StreamCheck._take`).
+A kind sends its request in :meth:`StreamCheck._begin` and handles received data in :meth:`StreamCheck._take`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Self
 
 from pybal.checks.engine import Engine
-from pybal.checks.result import NEVER, CheckFailed, Phase, Result, too_slow
+from pybal.checks.result import NEVER, CheckFailed, Phase, Result, timeout_text
 from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.checks.tls import TLSStream, reason_of
 from pybal.core.text import format_duration
@@ -20,16 +20,25 @@ _READS_AT_ONCE = 8
 
 
 class StreamCheck(Check):
-    """A check of one target; with a ``context`` it talks TLS, and asks for ``server_name`` if there is one."""
+    """A check of one target; with a ``context`` over TLS with the SNI ``server_name`` if it is set."""
 
-    __slots__ = ("_answered_at", "_context", "_first_at", "_secured_at", "_server_name", "_spoke_at", "_tls", "_unsaid")
+    __slots__ = (
+        "_answered_at",
+        "_context",
+        "_first_at",
+        "_last_byte_at",
+        "_secured_at",
+        "_server_name",
+        "_tls",
+        "_unsent",
+    )
 
     _waiting = Phase.ANSWER
-    """Where it is when there is nothing to do but to talk …"""
+    """The phase before the response is known."""
     _answered = Phase.ANSWER
-    """… and where when it is known what the answer is, and the rest is to come (``_answered_at``)."""
+    """The phase after the response is known, while the rest arrives (``_answered_at``)."""
     _wanted_first = "an answer"
-    """What did not come when nothing came."""
+    """The name of the response in failures without any data."""
 
     def __init__(
         self,
@@ -45,43 +54,43 @@ class StreamCheck(Check):
         self._context = context
         self._server_name = server_name
         self._tls: TLSStream | None = None
-        self._unsaid = b""
-        self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
+        self._unsent = b""
+        self._secured_at = self._first_at = self._answered_at = self._last_byte_at = 0.0
 
     # -- for the kinds
 
     def _begin(self) -> None:
-        """Begin to talk: the connection is there, nothing was said."""
+        """Prepare the request; the connection is established."""
 
     def _secured(self, stream: TLSStream) -> bool:
-        """Look at TLS that is there; tell whether that is all there is to wait for."""
+        """Check the TLS session; return whether the check is complete."""
         del stream
         return False
 
     def _take(self, data: bytes) -> bool:
-        """Take what has come, nothing at the end of the connection; tell whether that is all there is to wait for."""
+        """Handle received data (empty at the end of the stream); return whether the check is complete."""
         raise NotImplementedError
 
     @property
     def _progress(self) -> str:
-        """What had arrived, empty for nothing."""
+        """The received part for a failure text, empty for none."""
         return f"{self._received} bytes" if self._received else ""
 
     @property
     def _history(self) -> str:
-        """How it came where it is."""
+        """The completed steps for a failure text."""
         return f"connected in {format_duration(self._connected_at - self._started_at)}"
 
     def _closed(self) -> CheckFailed:
-        """Return what to raise when the connection ends too early."""
+        """Return the failure of a connection that ends too early."""
         return CheckFailed(self._phase, self._error_text("connection closed"), "connection closed")
 
-    # -- what happens, in order
+    # -- steps, in order
 
     def _opened(self, events: int) -> None:
         self._received = 0
-        self._secured_at = self._first_at = self._answered_at = self._spoke_at = 0.0
-        self._unsaid = b""
+        self._secured_at = self._first_at = self._answered_at = self._last_byte_at = 0.0
+        self._unsent = b""
         if self._context is not None:
             self._tls = TLSStream(self._socket, self._context, self._server_name)
         self._begin()
@@ -89,13 +98,13 @@ class StreamCheck(Check):
         self._exchange(events)
 
     def _exchange(self, events: int) -> None:
-        """Go as far as can be gone without waiting."""
+        """Continue until it would block."""
         try:
             tls = self._tls
-            if tls is not None and not tls.secured and self._done_when_secured(tls):
+            if tls is not None and not tls.secured and self._handshake(tls):
                 self._passed()
                 return
-            if self._unsaid:
+            if self._unsent:
                 self._send()
             if tls is None and not events & READABLE:
                 return
@@ -104,12 +113,12 @@ class StreamCheck(Check):
                 data = stream.recv(_READ)
                 if data:
                     self._received += len(data)
-                    self._spoke_at = self._engine.seconds()  # a handshake may have gone before
-                    self._first_at = self._first_at or self._spoke_at
+                    self._last_byte_at = self._engine.seconds()  # a handshake may have come before
+                    self._first_at = self._first_at or self._last_byte_at
                 if self._take(data):
                     self._passed()
                     return
-                if self._unsaid:
+                if self._unsent:
                     self._send()
             self._engine.pause(self)
         except BlockingIOError:
@@ -117,22 +126,22 @@ class StreamCheck(Check):
         except (CheckFailed, OSError) as error:
             self._stopped_by(error)
 
-    def _done_when_secured(self, tls: TLSStream) -> bool:
+    def _handshake(self, tls: TLSStream) -> bool:
         tls.handshake()
         self._secured_at = self._engine.seconds()
         return self._secured(tls)
 
     def _send(self) -> None:
         try:
-            sent = (self._tls or self._socket).send(self._unsaid)
+            sent = (self._tls or self._socket).send(self._unsent)
         except BlockingIOError:
             sent = 0
-        self._unsaid = self._unsaid[sent:]
+        self._unsent = self._unsent[sent:]
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._tls = None
 
-    # -- what to say of it
+    # -- texts and results
 
     def _stopped_by(self, error: CheckFailed | OSError) -> None:
         if isinstance(error, CheckFailed):
@@ -175,9 +184,9 @@ class StreamCheck(Check):
         phase, now = self._phase, self._engine.now
         if phase is Phase.CONNECT:
             return super()._overdue()
-        silence = now - (self._spoke_at or self._connected_at)
+        silence = now - (self._last_byte_at or self._connected_at)
         if phase is Phase.TLS:
             reason = f"handshake timeout after {format_duration(now - self._connected_at)}"
         else:
-            reason = too_slow(self._progress, silence, now - self._connected_at, self.timeout)
+            reason = timeout_text(self._progress, silence, now - self._connected_at, self.timeout)
         return CheckFailed(phase, f"{reason} ({self._history})", "timeout")

@@ -1,4 +1,4 @@
-"""The TCP check that waits for words: it says something, or nothing, and passes when a text has come."""
+"""The TCP check with an optional request that passes when an expected text arrives."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pybal.checks.socket_check import Target
 from pybal.checks.stream import StreamCheck
 
 EXPECT_LIMIT = 64 * 1024
-"""Bytes that are searched."""
+"""Bytes that are searched, at most."""
 _SHOWN = 40
 
 
 class ExpectCheck(StreamCheck):
-    """A check that passes when ``expect`` has come; if that is empty, when anything has."""
+    """A check that passes when ``expect`` arrives, or any data if it is empty."""
 
-    __slots__ = ("_expect", "_greeting", "_heard")
+    __slots__ = ("_buffer", "_expect", "_request")
 
     def __init__(
         self,
@@ -31,22 +31,22 @@ class ExpectCheck(StreamCheck):
         expect: bytes,
     ) -> None:
         super().__init__(engine, target, timeout, done)
-        self._greeting = send
+        self._request = send
         self._expect = expect
-        self._heard = b""
+        self._buffer = b""
 
     def _begin(self) -> None:
-        self._heard = b""
-        self._unsaid = self._greeting
+        self._buffer = b""
+        self._unsent = self._request
 
     def _take(self, data: bytes) -> bool:
         if not data:
             raise self._closed()
-        room = EXPECT_LIMIT - len(self._heard)
-        # What was searched before is not searched again, but for what may be the beginning of the text.
-        start = max(0, len(self._heard) - len(self._expect) + 1)
-        self._heard += data[:room]
-        if self._heard.find(self._expect, start) >= 0:
+        room = EXPECT_LIMIT - len(self._buffer)
+        # Search new data only, plus a possible beginning of the text at the end of the old data.
+        start = max(0, len(self._buffer) - len(self._expect) + 1)
+        self._buffer += data[:room]
+        if self._buffer.find(self._expect, start) >= 0:
             return True
         if len(data) >= room:
             raise CheckFailed(Phase.ANSWER, f"{EXPECT_LIMIT} bytes without {self._wanted}", "not what is expected")

@@ -1,4 +1,4 @@
-"""TLS over a non-blocking socket, with the interface of one: what it cannot do yet raises BlockingIOError."""
+"""TLS over a non-blocking socket, with its interface: calls that would block raise BlockingIOError."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _READ = 65536
 
 
 def context() -> ssl.SSLContext:
-    """Return a context for all checks of a service: any certificate will do, as in PyBal 1.15.
+    """Return a context for all checks of a service that accepts any certificate, as in PyBal 1.15.
 
-    Versions and ciphers are the system's policy. Sessions are not resumed: through the standard library that costs
-    more than it saves, and a full handshake checks more.
+    Versions and ciphers follow the system's policy. Sessions are not resumed: with the standard library that costs more than it
+    saves, and a full handshake checks more.
     """
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
@@ -22,9 +22,9 @@ def context() -> ssl.SSLContext:
 
 
 def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
-    """Have a context verify chains, up to an authority in the file ``ca`` or else to one of the system's, and names.
+    """Make a context verify chains against the CA file ``ca`` or the system's CAs, and optionally names.
 
-    Raises OSError if the file cannot be read or holds no certificate.
+    Raises OSError if the file cannot be read or has no certificate.
     """
     context.verify_mode = ssl.CERT_REQUIRED
     context.check_hostname = name
@@ -35,18 +35,18 @@ def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
 
 
 def reason_of(error: ssl.SSLError) -> str:
-    """Return what OpenSSL says, in words: ``wrong version number``."""
-    said = getattr(error, "verify_message", "")
-    if said:
-        abbreviated = said[:2].isupper()
-        return (said if abbreviated else f"{said[:1].lower()}{said[1:]}").removesuffix(".")
+    """Return OpenSSL's reason as text: ``wrong version number``."""
+    text = getattr(error, "verify_message", "")
+    if text:
+        abbreviated = text[:2].isupper()
+        return (text if abbreviated else f"{text[:1].lower()}{text[1:]}").removesuffix(".")
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
 class TLSStream:
-    """A TLS client on a connected socket. ``server_name`` is sent as SNI, unless it is an address or empty.
+    """A TLS client on a connected socket; ``server_name`` is the SNI unless empty or an address.
 
-    First comes :meth:`handshake`, until ``secured`` tells that it is done.
+    Call :meth:`handshake` until ``secured`` is true.
     """
 
     __slots__ = ("_incoming", "_object", "_outgoing", "_plain", "_socket", "_unsent", "secured")
@@ -60,7 +60,10 @@ class TLSStream:
         self._unsent = b""
 
     def handshake(self) -> None:
-        """Bring the handshake to its end, BlockingIOError until it is. Our last word of it goes with the first data."""
+        """Continue the handshake; raises BlockingIOError until it is complete.
+
+        Its last flight is sent with the first data.
+        """
         while not self.secured:
             try:
                 self._object.do_handshake()
@@ -70,26 +73,26 @@ class TLSStream:
                 self._fill()
             except ssl.SSLError:
                 with suppress(OSError):
-                    self.flush()  # the alert tells the server why
+                    self.flush()  # sends the TLS alert
                 raise
 
     @property
     def certificate(self) -> bytes:
-        """The server's, in DER form, after the handshake."""
+        """The server's certificate in DER form, after the handshake."""
         return self._object.getpeercert(binary_form=True) or b""
 
     @property
     def protocol(self) -> str:
-        """What the server chose by ALPN, empty if nothing, after the handshake."""
+        """The ALPN protocol selected by the server, empty for none, after the handshake."""
         return self._object.selected_alpn_protocol() or ""
 
     def send(self, data: bytes) -> int:
-        """Take all of it, to be sent by :meth:`recv` as soon as that can be."""
+        """Queue all data; :meth:`recv` sends it."""
         self._plain += data
         return len(data)
 
     def recv(self, size: int) -> bytes:
-        """Send what there is to send, and return what has come: nothing at the end of the connection."""
+        """Send queued data and return received data; empty at the end of the connection."""
         while True:
             try:
                 if self._plain:
@@ -104,7 +107,7 @@ class TLSStream:
                 return b""
 
     def flush(self) -> None:
-        """Send what is to be sent now, as far as can be."""
+        """Send pending records without blocking."""
         if self._outgoing.pending:
             self._unsent += self._outgoing.read()
         if self._unsent:

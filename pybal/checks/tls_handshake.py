@@ -1,13 +1,14 @@
-"""The TLS check: a handshake, and how long the certificate is still good for."""
+"""The TLS check: a handshake, and the remaining lifetime of the certificate."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from pybal.checks.certificate import not_after
+from cryptography import x509
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
@@ -18,10 +19,10 @@ _DAY = timedelta(days=1)
 
 
 class TLSCheck(StreamCheck):
-    """A check that passes when the handshake is done; the ``context`` says what is verified.
+    """A check that passes when the handshake is complete; the ``context`` defines the verification.
 
-    It fails if the certificate ends in less than ``fail_days``, unless they are 0. ``expires`` is when the last
-    certificate seen does, ``None`` before the first and if that cannot be read.
+    It fails if the certificate expires in less than ``fail_days``, unless they are 0. ``expires`` is the expiry of the last
+    certificate, ``None`` before the first and if it cannot be parsed.
     """
 
     __slots__ = ("_fail_days", "_now", "expires")
@@ -46,28 +47,36 @@ class TLSCheck(StreamCheck):
         self.expires: datetime | None = None
 
     def _secured(self, stream: TLSStream) -> bool:
-        stream.flush()  # the server is not to take it for a handshake that was broken off
-        try:
-            self.expires = not_after(stream.certificate)
-        except ValueError:
-            self.expires = None
+        stream.flush()  # send the last flight, or the server logs an aborted handshake
+        self.expires = not_after(stream.certificate)
         if self._fail_days:
-            self._judge()
+            self._check_expiry()
         return True
 
-    def _judge(self) -> None:
+    def _check_expiry(self) -> None:
         days = self.days
         if days is None:
-            raise CheckFailed(Phase.TLS, "the certificate has no end that can be read", "no end")
+            raise CheckFailed(Phase.TLS, "the expiry of the certificate cannot be parsed", "no end")
         if days < self._fail_days:
             ends = f"expires in {days:.1f} days" if days > 0 else f"expired {-days:.1f} days ago"
             raise CheckFailed(Phase.TLS, f"the certificate {ends}, wanted {self._fail_days}", "certificate expires")
 
     def _steps(self) -> Sequence[float]:
         steps = super()._steps()
-        return (*steps[:1], NEVER, NEVER, NEVER) if steps else ()  # what is not the connection is the handshake
+        return (*steps[:1], NEVER, NEVER, NEVER) if steps else ()  # all time after the connection is the handshake
 
     @property
     def days(self) -> float | None:
-        """How many days from now the last certificate seen ends, negative if it has."""
+        """The days until the last certificate expires, negative if it has expired."""
         return None if self.expires is None else (self.expires - self._now()) / _DAY
+
+
+def not_after(certificate: bytes) -> datetime | None:
+    """Return the expiry of a certificate in DER form, ``None`` if it cannot be parsed."""
+    try:
+        parsed = x509.load_der_x509_certificate(certificate)
+        # The attribute with a time zone came with cryptography 42; Debian 12 has 38.
+        expiry = getattr(parsed, "not_valid_after_utc", None) or parsed.not_valid_after
+    except (ValueError, x509.InvalidVersion):
+        return None
+    return expiry.replace(tzinfo=UTC)

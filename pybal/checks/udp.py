@@ -1,6 +1,6 @@
-"""The UDP check: an empty datagram, which no ICMP error answers.
+"""The UDP check: an empty datagram that must not cause an ICMP error.
 
-Silence is no answer; so it passes when its time is up, and whatever the server says is read and thrown away.
+It passes when its time ends without an error; responses are read and discarded.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from pybal.checks.result import Phase
 
 
 class UDPCheck(DatagramCheck):
-    """A check of one server. An error that comes after it passed is told as a failure of its own."""
+    """A check of one server. An error after it passed is reported as a separate failure."""
 
     __slots__ = ()
 
     def expire(self) -> None:
-        self._engine.unheard += 1
+        self._engine.unanswered += 1
         self._passed()
 
     def _datagram(self) -> bytes:
         return b""
 
-    def _heard(self, data: bytes) -> bool:
+    def _received_datagram(self, data: bytes) -> bool:
         del data
         return False
 
     def _refused(self, error: OSError) -> None:
-        self._lost = math.inf  # an error is a fact, however late it is seen
+        self._lost = math.inf  # an error is conclusive, however late it is read
         self._errored(error)
 
     @property

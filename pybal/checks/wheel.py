@@ -1,14 +1,13 @@
-"""When checks are due, in ticks: rings of periodic seats, a paced sweep of first checks, and deadlines.
+"""Timing wheels: periodic timers, a paced sweep of first checks, and deadlines. Pure.
 
-Pure: a tick is a number that the engine says has come.
+Time is counted in ticks; the engine reports which tick has come.
 
-* A periodic seat keeps its slot of its ring for life. Phases follow the golden ratio, which spreads any number of
-  seats evenly over the period, whenever they came.
-* A seat whose period changes has its next turn a whole new period from then, so a wave of changes stays spread as it
-  came.
-* The sweep spreads what should be done soon over less than a second, and holds back while much is in flight.
-* A deadline is one list append and is never taken out: a check that ended has another deadline, or none.
-* The fewer checks there are, the coarser the ticks that matter: waking up costs more than a check.
+* A periodic timer keeps its slot of its wheel. Phases follow the golden ratio, which spreads any number of timers evenly over the
+  period, in any order of arrival.
+* A timer whose period changes runs one whole new period later, so a burst of changes stays spread.
+* The sweep spreads urgent calls over less than a second and slows down while many checks are in flight.
+* A deadline is one list append and is never removed: a check that ended has another deadline, or none.
+* The fewer timers exist, the coarser the ticks: waking up costs more than a check.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from typing import Protocol
 TICK = 0.01
 """Seconds."""
 SWEEP_TICKS = 80
-"""How long a sweep takes: under a second, so that the last seat has its turn within one."""
+"""Duration of a sweep in ticks: less than a second."""
 SWEEP_IN_FLIGHT = 512
-"""A sweep starts no more while so many checks are in flight …"""
-SWEEP_TRICKLE = 16
-"""… but so many a tick: servers that hang must not keep the others unchecked."""
+"""Checks in flight at which a sweep slows down."""
+SWEEP_SLOW = 16
+"""Calls per tick of a slow sweep: hanging servers must not delay the others for ever."""
 
 _GOLDEN = 0.6180339887498949
 _COARSEST = 10
@@ -34,30 +33,30 @@ _CHECKS_PER_WAKE = 16
 
 
 class Timed(Protocol):
-    """What can have a deadline."""
+    """An object with a deadline."""
 
     deadline: int
     """A tick, 0 for none."""
 
     def expire(self) -> None:
-        """Its deadline has come."""
+        """Handle the expiry of the deadline."""
 
 
 class Timer:
-    """A call's place in the schedule: in a ring, or only in the sweep, or in both."""
+    """A scheduled call: in a wheel, in the sweep, or in both."""
 
-    __slots__ = ("call", "ring", "slot", "swept")
+    __slots__ = ("call", "slot", "swept", "wheel")
 
     def __init__(self, call: Callable[[], None]) -> None:
         self.call = call
-        self.ring: Wheel | None = None
+        self.wheel: Wheel | None = None
         self.slot = 0
         self.swept = False
-        """Whether the sweep has yet to come to it."""
+        """True while it waits in the sweep."""
 
 
 class Wheel:
-    """All seats with the same period, in ticks."""
+    """All timers with the same period, in ticks."""
 
     __slots__ = ("_added", "_occupied", "_slots", "count", "period")
 
@@ -68,36 +67,36 @@ class Wheel:
         self._slots: dict[int, list[Timer]] = {}
         self._occupied: list[int] = []
 
-    def add(self, seat: Timer) -> None:
-        """Give the seat a slot away from those of the seats before it."""
-        self.place(seat, int(self._added * _GOLDEN % 1.0 * self.period))
+    def add(self, timer: Timer) -> None:
+        """Give the timer a slot away from those of earlier timers."""
+        self.place(timer, int(self._added * _GOLDEN % 1.0 * self.period))
 
-    def place(self, seat: Timer, tick: int) -> None:
-        """Give the seat the slot of this tick."""
-        seat.ring, seat.slot = self, tick % self.period
-        self._slots.setdefault(seat.slot, []).append(seat)
+    def place(self, timer: Timer, tick: int) -> None:
+        """Give the timer the slot of this tick."""
+        timer.wheel, timer.slot = self, tick % self.period
+        self._slots.setdefault(timer.slot, []).append(timer)
         self._added += 1
         self.count += 1
         self._occupied = []
 
-    def remove(self, seat: Timer) -> None:
-        seats = self._slots[seat.slot]
-        seats.remove(seat)
-        if not seats:
-            del self._slots[seat.slot]
-        seat.ring = None
+    def remove(self, timer: Timer) -> None:
+        timers = self._slots[timer.slot]
+        timers.remove(timer)
+        if not timers:
+            del self._slots[timer.slot]
+        timer.wheel = None
         self.count -= 1
         self._occupied = []
 
     def due(self, after: int, until: int) -> list[Timer]:
-        """Return the seats of the ticks in ``(after, until]``, each once however long that is."""
-        seats: list[Timer] = []
+        """Return the timers of the ticks in ``(after, until]``, each at most once."""
+        timers: list[Timer] = []
         for tick in range(max(after, until - self.period) + 1, until + 1):
-            seats += self._slots.get(tick % self.period, ())
-        return seats
+            timers += self._slots.get(tick % self.period, ())
+        return timers
 
     def following(self, tick: int) -> int:
-        """Return the first tick after this one that has a seat."""
+        """Return the first tick after this one that has a timer."""
         if not self._occupied:
             self._occupied = sorted(self._slots)
         turn, position = divmod(tick, self.period)
@@ -112,10 +111,10 @@ def _period(seconds: float) -> int:
 
 
 class Schedule:
-    """What is due when. All ticks given to it only ever grow."""
+    """The schedule of all timers and deadlines. Ticks passed to it never decrease."""
 
     def __init__(self) -> None:
-        self._rings: dict[int, Wheel] = {}
+        self._wheels: dict[int, Wheel] = {}
         self._moving: dict[Timer, tuple[int, int]] = {}
         self._sweep: deque[Timer] = deque()
         self._sweep_end = 0
@@ -123,59 +122,59 @@ class Schedule:
         self._deadline_ticks: list[int] = []
         self._grain = _COARSEST
 
-    def every(self, seconds: float, seat: Timer, tick: int) -> None:
-        """Give the seat a turn soon, and one every so many seconds."""
-        self._ring(_period(seconds)).add(seat)
+    def every(self, seconds: float, timer: Timer, tick: int) -> None:
+        """Run the timer soon, and then every ``seconds``."""
+        self._wheel(_period(seconds)).add(timer)
         self._set_grain()
-        self.soon(seat, tick)
+        self.soon(timer, tick)
 
-    def pace(self, seat: Timer, seconds: float, tick: int) -> None:
-        """Give a seat of a ring a turn every so many seconds, from now on."""
+    def pace(self, timer: Timer, seconds: float, tick: int) -> None:
+        """Run a periodic timer every ``seconds`` from now on."""
         period = _period(seconds)
-        if seat.ring is None or seat.ring.period != period:
-            self._remove(seat)
-            # Not placed yet: turns up to this tick may still have to come, and it had its own.
-            self._moving[seat] = (period, tick)
+        if timer.wheel is None or timer.wheel.period != period:
+            self._remove(timer)
+            # Not placed yet: timers up to this tick may still be due, and this one has already run.
+            self._moving[timer] = (period, tick)
 
-    def soon(self, seat: Timer, tick: int) -> None:
-        """Give the seat one turn within a second, spread among all that want one."""
-        if seat.swept:
+    def soon(self, timer: Timer, tick: int) -> None:
+        """Run the timer once within a second, spread among all such timers."""
+        if timer.swept:
             return
         if not self._sweep:
             self._sweep_end = tick + SWEEP_TICKS
-        seat.swept = True
-        self._sweep.append(seat)
+        timer.swept = True
+        self._sweep.append(timer)
 
-    def leave(self, seat: Timer) -> None:
-        """Give the seat no more turns."""
-        seat.swept = False
-        self._moving.pop(seat, None)
-        self._remove(seat)
+    def leave(self, timer: Timer) -> None:
+        """Remove the timer."""
+        timer.swept = False
+        self._moving.pop(timer, None)
+        self._remove(timer)
 
     def due(self, after: int, until: int) -> list[Timer]:
-        """Return the ring seats of the ticks in ``(after, until]``."""
-        seats = [seat for ring in self._rings.values() for seat in ring.due(after, until)]
-        for seat in seats:
-            seat.swept = False
+        """Return the periodic timers of the ticks in ``(after, until]``."""
+        timers = [timer for wheel in self._wheels.values() for timer in wheel.due(after, until)]
+        for timer in timers:
+            timer.swept = False
         if self._moving:
             self._place()
-        return seats
+        return timers
 
     def swept(self, tick: int, in_flight: int) -> list[Timer]:
-        """Return the seats that the sweep comes to at this tick."""
-        seats: list[Timer] = []
+        """Return the timers of the sweep that are due at this tick."""
+        timers: list[Timer] = []
         if self._sweep:
             share = -(-len(self._sweep) // max(1, self._sweep_end - tick))
-            room = min(share, max(SWEEP_IN_FLIGHT - in_flight, SWEEP_TRICKLE))
-            while self._sweep and len(seats) < room:
-                seat = self._sweep.popleft()
-                if seat.swept:
-                    seat.swept = False
-                    seats.append(seat)
-        return seats
+            room = min(share, max(SWEEP_IN_FLIGHT - in_flight, SWEEP_SLOW))
+            while self._sweep and len(timers) < room:
+                timer = self._sweep.popleft()
+                if timer.swept:
+                    timer.swept = False
+                    timers.append(timer)
+        return timers
 
     def arm(self, timed: Timed, tick: int) -> None:
-        """Set its deadline."""
+        """Set the deadline of ``timed``."""
         timed.deadline = tick
         waiting = self._deadlines.get(tick)
         if waiting is None:
@@ -185,7 +184,7 @@ class Schedule:
             waiting.append(timed)
 
     def expired(self, until: int) -> list[Timed]:
-        """Return those whose deadline has come, with none from now on."""
+        """Return the objects whose deadline expired and clear their deadlines."""
         expired: list[Timed] = []
         while self._deadline_ticks and self._deadline_ticks[0] <= until:
             tick = heappop(self._deadline_ticks)
@@ -196,33 +195,33 @@ class Schedule:
         return expired
 
     def following(self, tick: int) -> int | None:
-        """Return the first tick after this one at which something may be due, ``None`` if nothing will ever be."""
+        """Return the next tick at which a call may be due, ``None`` without one."""
         if self._sweep or self._moving:
             return tick + 1
-        ticks = [ring.following(tick) for ring in self._rings.values()]
+        ticks = [wheel.following(tick) for wheel in self._wheels.values()]
         if self._deadline_ticks:
             ticks.append(self._deadline_ticks[0])
         if not ticks:
             return None
         return -(-max(min(ticks), tick + 1) // self._grain) * self._grain
 
-    def _ring(self, period: int) -> Wheel:
-        return self._rings.setdefault(period, Wheel(period))
+    def _wheel(self, period: int) -> Wheel:
+        return self._wheels.setdefault(period, Wheel(period))
 
     def _place(self) -> None:
-        for seat, (period, tick) in self._moving.items():
-            self._ring(period).place(seat, tick)
+        for timer, (period, tick) in self._moving.items():
+            self._wheel(period).place(timer, tick)
         self._moving.clear()
         self._set_grain()
 
-    def _remove(self, seat: Timer) -> None:
-        if seat.ring is not None:
-            ring = seat.ring
-            ring.remove(seat)
-            if not ring.count:
-                del self._rings[ring.period]
+    def _remove(self, timer: Timer) -> None:
+        if timer.wheel is not None:
+            wheel = timer.wheel
+            wheel.remove(timer)
+            if not wheel.count:
+                del self._wheels[wheel.period]
             self._set_grain()
 
     def _set_grain(self) -> None:
-        rate = sum(ring.count / ring.period for ring in self._rings.values()) / TICK
+        rate = sum(wheel.count / wheel.period for wheel in self._wheels.values()) / TICK
         self._grain = max(1, min(_COARSEST, round(_CHECKS_PER_WAKE / rate / TICK))) if rate else _COARSEST

@@ -42,11 +42,11 @@ class Diagnosis:
         follow-up is made. They have :meth:`told` for their ``done``.
         """
         first, self.succeeded = self.succeeded, False
-        places = self._engine.follow_ups
-        if first and not self.running and places.taken < places.most:
+        semaphore = self._engine.follow_ups
+        if first and not self.running and semaphore.taken < semaphore.most:
             self.running = True
             self._follow_ups = follow_ups
-            places.enter(self._proceed)
+            semaphore.acquire(self._proceed)
 
     def stop(self) -> None:
         """End for good, wherever it is."""
@@ -70,7 +70,7 @@ class Diagnosis:
     def _leave(self) -> None:
         self.running = False
         self._check = None
-        self._engine.follow_ups.leave()
+        self._engine.follow_ups.release()
 
 
 def tcp_only(engine: Engine, target: Target, timeout: float, told: Told) -> FollowUps:

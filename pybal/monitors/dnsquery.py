@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from random import Random
 
-from pybal.checks.dns import DNSCheck, DNSCheckByTCP
+from pybal.checks.dns import DNSCheck, DNSCheckOverTCP
 from pybal.checks.dns_wire import Question, RecordType, question
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
@@ -109,5 +109,5 @@ class DNSQuery(IntervalMonitor):
             self._failed(result.text, f"{result.phase} {result.cause}", plan.engine.now)
 
     def _by_tcp(self, question: Question) -> FollowUps:
-        check = self._plan.check(DNSCheckByTCP, self._target, question, self._diagnosis.told)
+        check = self._plan.check(DNSCheckOverTCP, self._target, question, self._diagnosis.told)
         yield f"by TCP {question.text}", check

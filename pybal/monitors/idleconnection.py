@@ -15,7 +15,7 @@ from math import ceil
 from random import Random
 
 from pybal.checks.engine import Engine
-from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
+from pybal.checks.idle import KEEPALIVE_LOST, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import SocketOption, Target
 from pybal.checks.wheel import Timer
@@ -133,7 +133,7 @@ class IdleConnection(RiseFall):
         elif result.cause == "closed":
             self._losses[_CLEAN] += 1
             self._closed(connection, result.duration)
-        elif result.cause == UNANSWERED:
+        elif result.cause == KEEPALIVE_LOST:
             self._losses[_UNCLEAN] += 1
             connection.start()
         else:

@@ -40,7 +40,7 @@ def alerts(engine: Engine) -> Iterator[Alert]:
     used, most = descriptors()
     if used > _MANY_DESCRIPTORS * most:
         yield Alert("", "checker", f"{used} of {most} descriptors in use")
-    for trouble, at in engine.sick.items():
+    for trouble, at in engine.local_problems.items():
         age = engine.seconds() - at
         if age < _RECENT:
             yield Alert("", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers")

@@ -212,7 +212,7 @@ class TestCannotBeRun:
                     world.monitor(settings("/nonexistent/check"))
                 await world.until(lambda: len(world.engine.processes._waiting) == 2000)
                 world.engine.processes.most = 1
-                world.engine.soon(lambda: world.engine.processes.enter(world.engine.processes.leave))
+                world.engine.soon(lambda: world.engine.processes.acquire(world.engine.processes.release))
                 await world.until(lambda: world.engine.inconclusive == 2000)
 
         run(main)

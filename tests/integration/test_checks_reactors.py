@@ -1,4 +1,4 @@
-"""The engine runs on any reactor that takes readers and delayed calls."""
+"""The engine runs on any reactor with readers and delayed calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pybal.checks.socket_check import Target, TCPCheck
     [EPollReactor, PollReactor, SelectReactor, lambda: AsyncioSelectorReactor(asyncio.new_event_loop())],
     ids=["epoll", "poll", "select", "asyncio"],
 )
-def test_a_listening_port_passes_and_another_is_refused(make: Callable[[], ReactorBase]) -> None:
+def test_listening_port_passes_and_closed_port_is_refused(make: Callable[[], ReactorBase]) -> None:
     reactor = make()
     reactor.seconds = time.monotonic  # as pybal.cli does
     engine = Engine(reactor)

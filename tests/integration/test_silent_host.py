@@ -1,6 +1,6 @@
-"""A host that is gone answers neither ARP nor neighbour discovery, and UDP and DNSQuery hear of it from the kernel.
+"""UDP and DNSQuery get the kernel's error for a host without ARP and neighbour discovery.
 
-In a network of its own: two ends of a virtual cable, of which one has an address and the other says nothing.
+The network is a pair of virtual devices, of which only one has an address.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _has_networks() -> bool:
 
 
 @pytest.mark.skipif(not _has_networks(), reason="may not make a network of its own: needs root or user namespaces")
-def test_a_host_that_is_gone_is_down_and_was_never_up() -> None:
+def test_missing_host_is_down_and_never_up() -> None:
     result = _unshared(
         "sh", "-ec", "\n".join((*NETWORK, f"exec {sys.executable} -m tests.integration.test_silent_host"))
     )
@@ -49,7 +49,7 @@ def test_a_host_that_is_gone_is_down_and_was_never_up() -> None:
 
 
 async def _watch(reactor: EPollReactor) -> None:
-    """Print what the monitors of the hosts report first, and how often any of them was up."""
+    """Print the first report of each monitor, and the number of up results."""
     async with World(reactor) as world:
         for world.host in HOSTS:
             for settings in (UDPSettings(), DNSQuerySettings(("www.example",))):

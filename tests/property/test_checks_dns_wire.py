@@ -1,4 +1,4 @@
-"""No bytes surprise the DNS codec, and it agrees with twisted.names on every message that both understand."""
+"""The DNS codec accepts any bytes and agrees with twisted.names on messages that both parse."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def encoded(
 
 
 @given(NAMES, KINDS, NUMBERS)
-def test_a_question_is_that_of_twisted_names(name: str, kind: RecordType, number: int) -> None:
+def test_question_equals_that_of_twisted_names(name: str, kind: RecordType, number: int) -> None:
     made = dns.Message(id=number, recDes=1)
     made.queries = [dns.Query(name, kind, dns.IN)]
     assert number.to_bytes(2, "big") + question(name, kind).data == made.toStr()
@@ -52,7 +52,7 @@ def test_a_question_is_that_of_twisted_names(name: str, kind: RecordType, number
 @given(
     NAMES, KINDS, NUMBERS, st.tuples(SECTIONS, SECTIONS, SECTIONS), st.builds(Reply, st.integers(0, 15), st.booleans())
 )
-def test_an_answer_of_twisted_names_says_what_it_was_made_to_say(
+def test_answer_of_twisted_names_is_parsed(
     name: str, kind: RecordType, number: int, sections: tuple[list[dns.RRHeader], ...], said: Reply
 ) -> None:
     data = encoded(number, name, kind, said.code, sections, truncated=said.truncated)
@@ -62,17 +62,17 @@ def test_an_answer_of_twisted_names_says_what_it_was_made_to_say(
 
 
 @given(st.tuples(SECTIONS, SECTIONS, SECTIONS), st.sampled_from((0, 3)), st.data())
-def test_no_part_of_an_answer_passes_for_the_whole(
+def test_part_of_an_answer_is_never_a_complete_reply(
     sections: tuple[list[dns.RRHeader], ...], code: int, data: st.DataObject
 ) -> None:
     whole = encoded(0x1234, "www.example", RecordType.A, code, sections, truncated=False)
     part = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    assert judged(part) is None
+    assert parsed(part) is None
 
 
 @given(st.one_of(st.binary(max_size=64), st.binary(max_size=600).map(lambda data: NUMBER + b"\x81\x80" + data)))
-def test_any_bytes_are_a_reply_or_none_or_malformed(data: bytes) -> None:
-    judged(data)
+def test_any_bytes_are_a_reply_or_ignored_or_malformed(data: bytes) -> None:
+    parsed(data)
 
 
 @given(
@@ -80,12 +80,12 @@ def test_any_bytes_are_a_reply_or_none_or_malformed(data: bytes) -> None:
     st.lists(st.integers(0, 4), min_size=3, max_size=3),
     st.lists(st.one_of(st.binary(max_size=20), st.sampled_from((b"\xc0\x0c", b"\0\1\0\1\0\0\0\0\0\0", b"\0")))),
 )
-def test_whatever_follows_the_question_is_judged_alike_by_twisted_names_if_it_understands_it(
+def test_bytes_after_the_question_are_parsed_like_twisted_names(
     flags: bytes, counts: list[int], rest: list[bytes]
 ) -> None:
     header = NUMBER + bytes((flags[0] | 0x80, flags[1])) + b"\0\1" + b"".join(n.to_bytes(2, "big") for n in counts)
     data = header + ASKED.data[10:] + b"".join(rest)
-    ours = judged(data)
+    ours = parsed(data)
     theirs = dns.Message()
     try:
         theirs.fromStr(data)
@@ -96,7 +96,7 @@ def test_whatever_follows_the_question_is_judged_alike_by_twisted_names_if_it_un
         assert theirs.id == 0x1234
 
 
-def judged(data: bytes) -> Reply | None:
+def parsed(data: bytes) -> Reply | None:
     try:
         return reply(data, NUMBER, ASKED)
     except Malformed:

@@ -1,4 +1,4 @@
-"""What is made of the output of a command, byte by byte."""
+"""The output of a command: lines, limits and floods."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from pybal.checks.engine import Engine
         (b"{x} %s <b>", ["{x} %s <b>"]),
     ],
 )
-def test_lines_hold_nothing_that_is_not_printable(output: bytes, expected: list[str]) -> None:
+def test_lines_escape_unprintable_characters(output: bytes, expected: list[str]) -> None:
     assert lines(output) == expected
     assert all(line.isprintable() for line in lines(output))
 
@@ -45,13 +45,13 @@ def test_lines_hold_nothing_that_is_not_printable(output: bytes, expected: list[
         (b"\x00" * 4096, r"\x00" * 49 + r"\x0…"),
     ],
 )
-def test_the_last_line_that_says_something_is_bounded(output: bytes, expected: str) -> None:
+def test_last_line_is_the_last_one_not_blank_and_bounded(output: bytes, expected: str) -> None:
     assert last_line(output) == expected
     assert len(last_line(output)) <= LONGEST_LINE
 
 
-class Reactor(Clock):
-    """A clock that has no descriptors to tell of."""
+class ReaderClock(Clock):
+    """A clock that accepts readers."""
 
     def addReader(self, reader: object) -> None: ...  # noqa: N802  # Twisted's name
 
@@ -60,11 +60,11 @@ class Reactor(Clock):
 
 class TestPipe:
     @pytest.fixture
-    def reactor(self) -> Reactor:
-        return Reactor()
+    def reactor(self) -> ReaderClock:
+        return ReaderClock()
 
     @pytest.fixture
-    def engine(self, reactor: Reactor) -> Iterator[Engine]:
+    def engine(self, reactor: ReaderClock) -> Iterator[Engine]:
         engine = Engine(reactor, seconds=reactor.seconds)
         engine.start()
         yield engine
@@ -76,27 +76,29 @@ class TestPipe:
         with open(reading, "rb", buffering=0) as read, open(writing, "wb", buffering=0) as write:  # noqa: PTH123  # numbers
             yield read, write
 
-    def test_the_end_of_it_is_kept(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
+    def test_end_of_the_output_is_kept(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
         reading, writing = ends
         output = CommandOutput(engine, reading, lambda _error: None)
         for number in range(1000):
             writing.write(b"%9d\n" % number)
             engine.doRead()
-        writing.write(b"said last")
+        writing.write(b"last line")
         output.close()
         assert (len(output.kept), output.size) == (KEPT, 10_009)
-        assert output.kept.endswith(b"      999\nsaid last")
-        assert not engine._watchers
+        assert output.kept.endswith(b"      999\nlast line")
+        writing.write(b"after the end")
+        engine.doRead()
+        assert output.size == 10_009
 
-    def test_silence_is_no_end(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
+    def test_silent_pipe_stays_open(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
         output = CommandOutput(engine, ends[0], lambda _error: None)
         engine.doRead()
         output.close()
         output.close()
         assert (output.kept, output.size) == (b"", 0)
 
-    def test_who_floods_is_read_from_at_a_bounded_rate(
-        self, reactor: Reactor, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]
+    def test_flooding_command_is_read_at_a_bounded_rate(
+        self, reactor: ReaderClock, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]
     ) -> None:
         reading, writing = ends
         os.set_blocking(writing.fileno(), False)

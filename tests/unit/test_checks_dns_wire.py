@@ -1,4 +1,4 @@
-"""The bytes of a question, and what an answer is taken to say, byte by byte."""
+"""Encoding of a DNS query and parsing of its answer."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def message(  # the parts of a message, one by one
     return number + flags + b"".join(count.to_bytes(2, "big") for count in counts) + section + records
 
 
-def test_a_question_is_a_header_without_its_number_and_a_section() -> None:
+def test_question_is_a_header_without_id_and_a_section() -> None:
     assert ASKED.data == bytes.fromhex("0100 0001 0000 0000 0000") + SECTION
     assert question("www.example.org.", RecordType.AAAA).data[10:] == b"\3www\7example\3org\0\0\x1c\0\1"
 
 
-def test_a_question_has_a_text_for_people() -> None:
+def test_question_has_a_text_for_people() -> None:
     assert ASKED.text == "www.example.org A"
     assert question("WWW.example.", RecordType.AAAA).text == "WWW.example. AAAA"
 
 
-def test_the_longest_name_is_encoded() -> None:
+def test_longest_name_is_encoded() -> None:
     name = ".".join(["a" * 63] * 3 + ["b" * 61])
     assert len(question(name, RecordType.A).data) == 10 + 255 + 4
 
@@ -52,12 +52,12 @@ def test_the_longest_name_is_encoded() -> None:
     ],
     ids=["no records", "one", "of each section", "label and pointer", "root", "more than announced", "other letters"],
 )
-def test_an_answer_says_its_code(data: bytes) -> None:
+def test_answer_contains_its_code(data: bytes) -> None:
     assert reply(data, NUMBER, ASKED) == Reply(0, truncated=False)
 
 
 @pytest.mark.parametrize("code", range(16))
-def test_every_code_is_told(code: int) -> None:
+def test_every_code_is_returned(code: int) -> None:
     assert reply(message(flags=bytes((0x81, 0x80 | code))), NUMBER, ASKED) == Reply(code, truncated=False)
 
 
@@ -73,7 +73,7 @@ def test_codes_have_names() -> None:
     ]
 
 
-def test_a_truncated_answer_may_end_anywhere() -> None:
+def test_truncated_answer_may_end_anywhere() -> None:
     data = message(RECORD[:9], flags=b"\x83\x80", counts=(1, 7, 0, 0))
     assert reply(data, NUMBER, ASKED) == Reply(0, truncated=True)
 
@@ -111,16 +111,16 @@ def test_a_truncated_answer_may_end_anywhere() -> None:
         "no question and no such name",
     ],
 )
-def test_what_answers_something_else_is_no_reply(data: bytes) -> None:
+def test_answer_to_another_query_is_ignored(data: bytes) -> None:
     assert reply(data, NUMBER, ASKED) is None
 
 
-def test_an_error_need_not_repeat_the_question() -> None:
+def test_error_may_omit_the_question() -> None:
     data = message(counts=(0, 0, 0, 0), section=b"", flags=b"\x83\x81")
     assert reply(data, NUMBER, ASKED) == Reply(1, truncated=False)
 
 
-def test_the_records_of_an_error_do_not_matter() -> None:
+def test_records_of_an_error_are_ignored() -> None:
     data = message(RECORD[:5], counts=(1, 9, 9, 9), flags=b"\x81\x82")
     assert reply(data, NUMBER, ASKED) == Reply(2, truncated=False)
 
@@ -129,19 +129,19 @@ def test_the_records_of_an_error_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("records", "counts", "reason"),
     [
-        (b"", (1, 1, 0, 0), "record 1 of 1 is cut short"),
-        (RECORD, (1, 0, 1, 1), "record 2 of 2 is cut short"),
-        (RECORD[:-1], (1, 0, 0, 1), "record 1 of 1 is cut short"),
-        (RECORD[:3], (1, 1, 0, 0), "record 1 of 1 is cut short"),
-        (b"\xc0", (1, 1, 0, 0), "record 1 of 1 is cut short"),
-        (b"\x0dexample", (1, 1, 0, 0), "record 1 of 1 is cut short"),
-        (b"\xc0\x21" + RECORD[2:], (1, 1, 0, 0), "a name that points forward"),
-        (b"\xff\xff" + RECORD[2:], (1, 1, 0, 0), "a name that points forward"),
-        (b"\x40" + b"a" * 64 + RECORD, (1, 1, 0, 0), "a name that is none"),
-        (b"\x3f" + b"\x3f" * 400 + RECORD, (1, 1, 0, 0), "a name that is none"),
+        (b"", (1, 1, 0, 0), "record 1 of 1 is truncated"),
+        (RECORD, (1, 0, 1, 1), "record 2 of 2 is truncated"),
+        (RECORD[:-1], (1, 0, 0, 1), "record 1 of 1 is truncated"),
+        (RECORD[:3], (1, 1, 0, 0), "record 1 of 1 is truncated"),
+        (b"\xc0", (1, 1, 0, 0), "record 1 of 1 is truncated"),
+        (b"\x0dexample", (1, 1, 0, 0), "record 1 of 1 is truncated"),
+        (b"\xc0\x21" + RECORD[2:], (1, 1, 0, 0), "compression pointer that points forward"),
+        (b"\xff\xff" + RECORD[2:], (1, 1, 0, 0), "compression pointer that points forward"),
+        (b"\x40" + b"a" * 64 + RECORD, (1, 1, 0, 0), "invalid name"),
+        (b"\x3f" + b"\x3f" * 400 + RECORD, (1, 1, 0, 0), "invalid name"),
     ],
 )
-def test_an_answer_that_contradicts_itself_is_malformed(
+def test_inconsistent_answer_is_malformed(
     code: int, records: bytes, counts: tuple[int, int, int, int], reason: str
 ) -> None:
     with pytest.raises(Malformed, match=reason):

@@ -1,4 +1,4 @@
-"""The engine calls in time, survives what it calls, knows when it was late, and leaves nothing behind."""
+"""The engine: timers, deadlines, results, lateness and isolation."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 
 from pybal.checks.engine import Engine
-from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
+from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target, TCPCheck
 from pybal.core.isolation import Isolation, LastResponse
 from pybal.core.model import SuspectSelf
 
 
-class Reactor(Clock):
-    """A clock that also takes readers."""
+class ReactorClock(Clock):
+    """A clock that accepts readers and never runs calls late."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Reactor(Clock):
         self.readers.remove(reader)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass without a call coming late."""
+        """Advance the clock without making a call late."""
         end = self.seconds() + seconds
         while self.calls and self.calls[0].getTime() <= end:
             self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
@@ -43,12 +43,12 @@ class Reactor(Clock):
 
 
 @pytest.fixture
-def reactor() -> Reactor:
-    return Reactor()
+def reactor() -> ReactorClock:
+    return ReactorClock()
 
 
 @pytest.fixture
-def engine(reactor: Reactor) -> Iterator[Engine]:
+def engine(reactor: ReactorClock) -> Iterator[Engine]:
     engine = Engine(reactor, seconds=reactor.seconds)
     engine.start()
     yield engine
@@ -63,7 +63,7 @@ def logged() -> Iterator[Sequence[LogEvent]]:
 
 
 class Descriptor:
-    """A watcher of a pipe's reading end."""
+    """A watcher of the reading end of a pipe."""
 
     def __init__(self, engine: Engine, event: Callable[[int], None]) -> None:
         self.deadline = 0
@@ -83,7 +83,7 @@ class Descriptor:
     def broke(self, error: Exception) -> None:
         self.errors.append(error)
 
-    def speak(self) -> None:
+    def make_readable(self) -> None:
         os.write(self.writing, b"x")
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ def broken() -> None:
     raise ValueError("surprise")
 
 
-def test_a_turn_comes_within_a_second_and_then_at_its_interval(reactor: Reactor, engine: Engine) -> None:
+def test_timer_runs_within_a_second_and_then_at_its_interval(reactor: ReactorClock, engine: Engine) -> None:
     turns: list[float] = []
     engine.every(10, lambda: turns.append(reactor.seconds()))
     reactor.pass_time(1)
@@ -109,7 +109,7 @@ def test_a_turn_comes_within_a_second_and_then_at_its_interval(reactor: Reactor,
     assert all(later - earlier == pytest.approx(10, abs=0.1) for earlier, later in pairwise(turns[1:]))
 
 
-def test_a_seat_taken_before_the_start_is_honoured(reactor: Reactor) -> None:
+def test_timer_added_before_the_start_runs(reactor: ReactorClock) -> None:
     engine = Engine(reactor, seconds=reactor.seconds)
     turns: list[float] = []
     engine.soon(lambda: turns.append(reactor.seconds()))
@@ -120,63 +120,62 @@ def test_a_seat_taken_before_the_start_is_honoured(reactor: Reactor) -> None:
     assert len(turns) == 1
 
 
-def hears_of_eight(engine: Engine, said: list[str]) -> list[LastResponse]:
-    heard = [LastResponse(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
-    engine.cut_off = Isolation(lambda: heard, SuspectSelf.HOLD, said.append)
-    return heard
+def eight_responding_hosts(engine: Engine, lines: list[str]) -> list[LastResponse]:
+    responses = [LastResponse(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
+    engine.cut_off = Isolation(lambda: responses, SuspectSelf.HOLD, lines.append)
+    return responses
 
 
-def test_a_silence_is_listened_to_until_somebody_answers(reactor: Reactor, engine: Engine) -> None:
-    said: list[str] = []
-    hears_of_eight(engine, said)
-    engine.heard_at = 0.0
+def test_isolation_ends_with_the_first_response(reactor: ReactorClock, engine: Engine) -> None:
+    lines: list[str] = []
+    eight_responding_hosts(engine, lines)
+    engine.responded_at = 0.0
     engine.every(0.5, lambda: None)
     reactor.pass_time(3)
     assert engine.excused(0.1)
     reactor.pass_time(3)
-    assert len(said) == 1
-    engine.heard_at = reactor.seconds()
+    assert len(lines) == 1
+    engine.responded_at = reactor.seconds()
     reactor.pass_time(1)
-    assert said[1:] == ["somebody answers again after 6.0 s: new checks are believed"]
-    assert engine._listener is None
+    assert lines[1:] == ["somebody answers again after 6.0 s: new checks are believed"]
 
 
-def test_a_silence_nobody_listens_to_any_more_ends_all_the_same(reactor: Reactor, engine: Engine) -> None:
-    said: list[str] = []
-    hears_of_eight(engine, said)
-    engine.heard_at = 0.0
+def test_isolation_ends_after_its_longest_time_without_a_check(reactor: ReactorClock, engine: Engine) -> None:
+    lines: list[str] = []
+    eight_responding_hosts(engine, lines)
+    engine.responded_at = 0.0
     engine.every(0.5, lambda: None)
     reactor.pass_time(3)
     assert engine.excused(0.1)
     reactor.pass_time(60)
-    assert len(said) == 2
+    assert len(lines) == 2
     assert not engine.excused(reactor.seconds() - 3)
 
 
-def test_a_frozen_loop_is_no_silence(reactor: Reactor, engine: Engine) -> None:
-    said: list[str] = []
-    hears_of_eight(engine, said)
-    engine.heard_at = 0.0
+def test_frozen_loop_is_not_isolation(reactor: ReactorClock, engine: Engine) -> None:
+    lines: list[str] = []
+    eight_responding_hosts(engine, lines)
+    engine.responded_at = 0.0
     engine.every(0.5, lambda: None)
     reactor.pass_time(0.9)
     reactor.advance(10.0)
-    assert engine.heard_at == pytest.approx(10, abs=0.7)
+    assert engine.responded_at == pytest.approx(10, abs=0.7)
     assert not engine.excused(0.5)
-    assert said == []
+    assert lines == []
 
 
-def test_who_left_is_called_no_more(reactor: Reactor, engine: Engine) -> None:
+def test_removed_timer_does_not_run(reactor: ReactorClock, engine: Engine) -> None:
     turns: list[float] = []
-    seat = engine.every(1, lambda: turns.append(reactor.seconds()))
+    timer = engine.every(1, lambda: turns.append(reactor.seconds()))
     reactor.pass_time(5)
-    engine.leave(seat)
+    engine.leave(timer)
     made = len(turns)
     reactor.pass_time(5)
     assert (made, len(turns)) == (5, 5) or (made, len(turns)) == (6, 6)
 
 
-def test_a_bug_in_one_turn_does_not_end_the_others(
-    reactor: Reactor, engine: Engine, logged: Sequence[LogEvent]
+def test_exception_in_one_timer_does_not_stop_the_others(
+    reactor: ReactorClock, engine: Engine, logged: Sequence[LogEvent]
 ) -> None:
     turns: list[float] = []
     engine.every(1, broken)
@@ -186,19 +185,19 @@ def test_a_bug_in_one_turn_does_not_end_the_others(
     assert len([event for event in logged if "log_failure" in event]) >= 9
 
 
-def test_an_error_nobody_thought_of_goes_to_the_check(engine: Engine, logged: Sequence[LogEvent]) -> None:
+def test_unexpected_exception_is_passed_to_the_check(engine: Engine, logged: Sequence[LogEvent]) -> None:
     def event(_mask: int) -> None:
         raise ValueError("surprise")
 
     descriptor = Descriptor(engine, event)
-    descriptor.speak()
+    descriptor.make_readable()
     engine.doRead()
     descriptor.close()
     assert [str(error) for error in descriptor.errors] == ["surprise"]
     assert [event["system"] for event in logged if "log_failure" in event] == ["checks"]
 
 
-def test_results_are_told_after_the_batch_not_within(engine: Engine) -> None:
+def test_results_are_delivered_after_the_batch(engine: Engine) -> None:
     order: list[str] = []
     descriptors: list[Descriptor] = []
 
@@ -206,39 +205,35 @@ def test_results_are_told_after_the_batch_not_within(engine: Engine) -> None:
         order.append("event")
         engine.settle(check, Result(PASSED, 0.0))
 
-    check = tcp_check(engine, lambda _check, _result: order.append("told"))
+    check = tcp_check(engine, lambda _check, _result: order.append("delivered"))
     descriptors += [Descriptor(engine, event), Descriptor(engine, event)]
     for descriptor in descriptors:
-        descriptor.speak()
+        descriptor.make_readable()
     engine.doRead()
     for descriptor in descriptors:
         descriptor.close()
-    assert order == ["event", "event", "told", "told"]
+    assert order == ["event", "event", "delivered", "delivered"]
     assert engine.checks == 2
 
 
-def test_a_burst_of_results_is_told_in_slices_and_others_have_their_turn_between(
-    reactor: Reactor, engine: Engine
-) -> None:
-    told: list[str] = []
+def test_burst_of_results_is_delivered_in_slices_between_other_calls(reactor: ReactorClock, engine: Engine) -> None:
+    delivered: list[str] = []
 
-    def tell(number: int, _check: TCPCheck, _result: Result) -> None:
-        told.append(str(number))
-        reactor.rightNow += 0.03  # what an owner makes of it takes that long
+    def deliver(number: int, _check: TCPCheck, _result: Result) -> None:
+        delivered.append(str(number))
+        reactor.rightNow += 0.03  # the time of the handler
 
     for number in range(6):
-        engine.settle(tcp_check(engine, partial(tell, number)), Result(PASSED, 0.0))
-    reactor.callLater(0.1, lambda: told.append("another"))
+        engine.settle(tcp_check(engine, partial(deliver, number)), Result(PASSED, 0.0))
+    reactor.callLater(0.1, lambda: delivered.append("another"))
     engine.doRead()
-    assert told == ["0", "1", "2", "3"]
+    assert delivered == ["0", "1", "2", "3"]
     assert engine.checks == 6
     reactor.advance(0)
-    assert told == ["0", "1", "2", "3", "another", "4", "5"]
+    assert delivered == ["0", "1", "2", "3", "another", "4", "5"]
 
 
-def test_a_deadline_is_never_early_and_late_by_no_more_than_a_tick_that_matters(
-    reactor: Reactor, engine: Engine
-) -> None:
+def test_deadline_is_never_early_and_at_most_one_coarse_tick_late(reactor: ReactorClock, engine: Engine) -> None:
     descriptor = Descriptor(engine, lambda _mask: None)
     engine.soon(lambda: engine.arm(descriptor, 5.0))
     reactor.pass_time(5.0)
@@ -248,7 +243,7 @@ def test_a_deadline_is_never_early_and_late_by_no_more_than_a_tick_that_matters(
     descriptor.close()
 
 
-def test_what_is_paused_goes_on_at_the_next_tick(reactor: Reactor, engine: Engine) -> None:
+def test_paused_descriptor_continues_at_the_next_tick(reactor: ReactorClock, engine: Engine) -> None:
     masks: list[int] = []
     descriptor = Descriptor(engine, masks.append)
     engine.pause(descriptor)
@@ -258,7 +253,7 @@ def test_what_is_paused_goes_on_at_the_next_tick(reactor: Reactor, engine: Engin
 
 
 class TestLateness:
-    def test_time_lost_is_added_up(self, reactor: Reactor, engine: Engine) -> None:
+    def test_lost_time_is_summed_up(self, reactor: ReactorClock, engine: Engine) -> None:
         engine.every(1, lambda: None)
         reactor.pass_time(5)
         assert engine.lost == 0
@@ -267,7 +262,7 @@ class TestLateness:
         assert engine.lateness.quantile(0.5) == 0.001
         assert engine.lateness.quantile(1.0) >= 4
 
-    def test_how_late_it_came_how_often_is_told(self, reactor: Reactor, engine: Engine) -> None:
+    def test_lateness_is_a_histogram(self, reactor: ReactorClock, engine: Engine) -> None:
         engine.every(1, lambda: None)
         reactor.pass_time(5)
         prompt = dict(engine.lateness.counts())[0.001]
@@ -275,31 +270,29 @@ class TestLateness:
         assert prompt > 0
         assert {late: count for late, count in engine.lateness.counts() if count} == {0.001: prompt, 4.096: 1}
 
-    def test_what_arrived_while_the_loop_was_late_counts_before_deadlines_do(
-        self, reactor: Reactor, engine: Engine
-    ) -> None:
-        def answered(_mask: int) -> None:
+    def test_events_that_arrived_while_late_count_before_deadlines(self, reactor: ReactorClock, engine: Engine) -> None:
+        def responded(_mask: int) -> None:
             descriptor.deadline = 0
 
-        descriptor = Descriptor(engine, answered)
+        descriptor = Descriptor(engine, responded)
         engine.soon(lambda: engine.arm(descriptor, 5.0))
         reactor.pass_time(1)
-        descriptor.speak()
+        descriptor.make_readable()
         reactor.advance(10)
         descriptor.close()
         assert descriptor.expired == 0
 
-    def test_so_it_does_when_it_takes_several_turns_to_hear_all(self, reactor: Reactor, engine: Engine) -> None:
-        def answered(watcher: list[Descriptor], _mask: int) -> None:
+    def test_events_count_before_deadlines_over_several_turns(self, reactor: ReactorClock, engine: Engine) -> None:
+        def responded(watcher: list[Descriptor], _mask: int) -> None:
             watcher[0].deadline = 0
-            heard.append(reactor.seconds())
+            handled.append(reactor.seconds())
             reactor.rightNow += 0.001
 
-        heard: list[float] = []
+        handled: list[float] = []
         descriptors = []
         for _ in range(300):
             watcher: list[Descriptor] = []
-            watcher.append(Descriptor(engine, partial(answered, watcher)))
+            watcher.append(Descriptor(engine, partial(responded, watcher)))
             descriptors += watcher
 
         def arm() -> None:
@@ -309,16 +302,16 @@ class TestLateness:
         engine.soon(arm)
         reactor.pass_time(1)
         for descriptor in descriptors:
-            descriptor.speak()
+            descriptor.make_readable()
         between: list[int] = []
-        reactor.callLater(10.1, lambda: between.append(len(heard)))
+        reactor.callLater(10.1, lambda: between.append(len(handled)))
         reactor.advance(10)
         for descriptor in descriptors:
             descriptor.close()
-        assert (between, len(heard)) == ([256], 300)
+        assert (between, len(handled)) == ([256], 300)
         assert [descriptor.expired for descriptor in descriptors] == [0] * 300
 
-    def test_turns_that_take_long_are_left_for_the_next_second(self, reactor: Reactor, engine: Engine) -> None:
+    def test_slow_timers_are_deferred_to_the_next_second(self, reactor: ReactorClock, engine: Engine) -> None:
         turns: list[int] = []
 
         def turn(number: int) -> None:
@@ -334,8 +327,8 @@ class TestLateness:
         reactor.pass_time(2)
         assert set(turns) == set(range(20))
 
-    def test_time_lost_between_two_distant_turns_is_noticed_while_checks_are_in_flight(
-        self, reactor: Reactor, engine: Engine
+    def test_lateness_between_distant_timers_is_measured_while_in_flight(
+        self, reactor: ReactorClock, engine: Engine
     ) -> None:
         engine.in_flight += 1
         engine.every(60, lambda: None)
@@ -344,7 +337,7 @@ class TestLateness:
         reactor.pass_time(10)
         assert engine.lost == pytest.approx(5, abs=0.6)
 
-    def test_turns_missed_while_frozen_are_made_up_for_once_and_spread(self, reactor: Reactor, engine: Engine) -> None:
+    def test_timers_missed_while_frozen_run_once_and_spread(self, reactor: ReactorClock, engine: Engine) -> None:
         turns: list[float] = []
         for _ in range(1000):
             engine.every(1, lambda: turns.append(reactor.seconds()))
@@ -366,20 +359,20 @@ class TestLateness:
             (0.5, 1.1, INCONCLUSIVE),
         ],
     )
-    def test_a_failure_while_the_loop_was_late_proves_nothing(
+    def test_failure_while_the_loop_was_late_is_inconclusive(
         self, engine: Engine, timeout: float, late: float, verdict: object
     ) -> None:
         results: list[Result] = []
         check = tcp_check(engine, lambda _check, result: results.append(result), timeout)
         engine.lost += late
-        check._failed(CheckFailed(Phase.HEADERS, "nothing", "timeout"))
+        check.expire()
         engine.doRead()
         assert [result.verdict for result in results] == [verdict]
         assert engine.inconclusive == (verdict is INCONCLUSIVE)
 
 
-def test_local_trouble_is_counted_by_name_and_logged_seldom(
-    reactor: Reactor, engine: Engine, logged: Sequence[LogEvent]
+def test_local_error_is_counted_by_name_and_logged_once_a_minute(
+    reactor: ReactorClock, engine: Engine, logged: Sequence[LogEvent]
 ) -> None:
     def turn() -> None:
         engine.local_error(errno.EMFILE)
@@ -390,12 +383,12 @@ def test_local_trouble_is_counted_by_name_and_logged_seldom(
     assert len([event for event in logged if event.get("error") == "EMFILE"]) in {1, 2}
 
 
-def test_a_check_without_a_running_engine_is_a_bug(reactor: Reactor) -> None:
+def test_check_without_a_running_engine_raises_an_error(reactor: ReactorClock) -> None:
     engine = Engine(reactor, seconds=reactor.seconds)
-    with pytest.raises(RuntimeError, match="before the engine was started"):
+    with pytest.raises(RuntimeError, match="check started while the engine is not running"):
         Descriptor(engine, lambda _mask: None)
 
 
-def test_stopping_twice_does_no_harm(reactor: Reactor, engine: Engine) -> None:
+def test_second_stop_does_nothing(reactor: ReactorClock, engine: Engine) -> None:
     engine.stop()
     engine.stop()

@@ -1,4 +1,4 @@
-"""The messages of grpc.health.v1, byte by byte."""
+"""Encoding and parsing of grpc.health.v1 messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def frame(message: bytes, compressed: int = 0) -> bytes:
     return bytes((compressed,)) + len(message).to_bytes(4, "big") + message
 
 
-def test_the_server_itself_has_no_name() -> None:
+def test_server_is_requested_by_the_empty_name() -> None:
     assert request("") == b"\0\0\0\0\0"
 
 
@@ -27,7 +27,7 @@ def test_the_server_itself_has_no_name() -> None:
         ("x" * 300, b"\0\0\0\x01\x2f\x0a\xac\x02" + b"x" * 300),
     ],
 )
-def test_a_service_is_asked_for_by_its_name(service: str, expected: bytes) -> None:
+def test_service_is_requested_by_its_name(service: str, expected: bytes) -> None:
     assert request(service) == expected
 
 
@@ -45,7 +45,7 @@ def test_a_service_is_asked_for_by_its_name(service: str, expected: bytes) -> No
         (b"\x12\x02\x08\x02\x08\x01\x18\x02\x25abcd\x29abcdefgh", "SERVING"),
     ],
 )
-def test_the_status_is_field_1_whatever_else_there_is(message: bytes, expected: str) -> None:
+def test_status_is_field_1_among_other_fields(message: bytes, expected: str) -> None:
     assert status(frame(message)) == expected
 
 
@@ -64,7 +64,7 @@ def test_the_status_is_field_1_whatever_else_there_is(message: bytes, expected: 
         frame(b"\x25abc"),
     ],
 )
-def test_what_is_no_response_is_an_error(data: bytes) -> None:
+def test_invalid_response_raises_an_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         status(data)
 
