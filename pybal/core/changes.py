@@ -17,8 +17,8 @@ class ChangeKind(Enum):
     MERGED = auto()
     REMOVED = auto()
     MOVED = auto()
-    NOWHERE = auto()
-    SAID_DOWN = auto()
+    UNRESOLVABLE = auto()
+    REPORTED_DOWN = auto()
     UP = auto()
     NOT_DEPOOLED = auto()
     LEFT_POOLED = auto()
@@ -31,8 +31,8 @@ class ChangeKind(Enum):
 class Change:
     """One thing that happened to a server, for the log and the counters.
 
-    ``server`` is its state afterwards, but for REMOVED and SAID_DOWN, which speak of the state before. ``monitor`` and
-    ``reason`` are set for SAID_DOWN only.
+    ``server`` is its state afterwards, but for REMOVED and REPORTED_DOWN, which speak of the state before. ``monitor`` and
+    ``reason`` are set for REPORTED_DOWN only.
     """
 
     kind: ChangeKind
@@ -65,12 +65,12 @@ def _learnt(old: Server, new: Server) -> Iterator[Change]:
         yield Change(ChangeKind.MERGED, new)
     if old.address is not None and new.address != old.address:
         yield Change(ChangeKind.MOVED, new)
-    if new.nowhere and not old.nowhere:
-        yield Change(ChangeKind.NOWHERE, new)
+    if new.unresolvable and not old.unresolvable:
+        yield Change(ChangeKind.UNRESOLVABLE, new)
     for monitor, report in new.reports.items():
         said = old.reports.get(monitor)
         if report is not None and not report.up and (said is None or said.up or said.reason != report.reason):
-            yield Change(ChangeKind.SAID_DOWN, old, monitor, report.reason)
+            yield Change(ChangeKind.REPORTED_DOWN, old, monitor, report.reason)
     if new.health is Health.UP is not old.health:
         yield Change(ChangeKind.UP, new)
 

@@ -111,26 +111,26 @@ class Report:
 class Server:
     """One host in one pool, with all we know of it.
 
-    ``address`` is ``None`` until the host's name has resolved; ``nowhere`` tells that the name is known to have no
+    ``address`` is ``None`` until the host's name has resolved; ``unresolvable`` tells that the name is known to have no
     address, as opposed to not being looked up successfully yet. ``reports`` has a key for each monitor of the
     service, with ``None`` for those that have said nothing conclusive yet. ``health`` follows from them: DOWN if one
-    monitor says so, UNKNOWN while one is silent, else UP; UP without monitors. ``excused`` are the monitors, each with
-    the cause, whose failure is held to be the check's own. ``awaited`` are the monitors that a server which was up got
+    monitor says so, UNKNOWN while one is silent, else UP; UP without monitors. ``suspect_failures`` are the monitors, each with
+    the cause, whose failure is held to be the check's own. ``pending_monitors`` are the monitors that a server which was up got
     from a new configuration: until their first report they count for nothing.
     """
 
     member: Member
     reports: Mapping[str, Report | None] = field(default_factory=lambda: MappingProxyType({}))
     address: Address | None = None
-    nowhere: bool = False
+    unresolvable: bool = False
     placement: Placement = Placement.OUT
-    excused: frozenset[tuple[str, str]] = frozenset()
-    awaited: frozenset[str] = frozenset()
+    suspect_failures: frozenset[tuple[str, str]] = frozenset()
+    pending_monitors: frozenset[str] = frozenset()
     health: Health = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Once for each change of a server, as it is asked of every server of the pool at each of them.
-        object.__setattr__(self, "health", _health(self.reports, self.awaited))
+        object.__setattr__(self, "health", _health(self.reports, self.pending_monitors))
 
     @property
     def host(self) -> str:
@@ -156,10 +156,10 @@ class Server:
         return self.placement is not Placement.OUT
 
     @property
-    def held_up(self) -> bool:
+    def only_suspect_failures(self) -> bool:
         """Known to be down, but only by checks that are the suspects themselves."""
-        return bool(self.excused) and all(
-            report is None or report.up or (monitor, report.cause) in self.excused
+        return bool(self.suspect_failures) and all(
+            report is None or report.up or (monitor, report.cause) in self.suspect_failures
             for monitor, report in self.reports.items()
         )
 
@@ -181,11 +181,11 @@ class Server:
         return f"{enabled}/{health}/{'pooled' if self.pooled else 'not pooled'}"
 
 
-def _health(reports: Mapping[str, Report | None], awaited: frozenset[str]) -> Health:
+def _health(reports: Mapping[str, Report | None], pending_monitors: frozenset[str]) -> Health:
     unknown = False
     for monitor, report in reports.items():
         if report is None:
-            unknown = unknown or monitor not in awaited
+            unknown = unknown or monitor not in pending_monitors
         elif not report.up:
             return Health.DOWN
     return Health.UNKNOWN if unknown else Health.UP

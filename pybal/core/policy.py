@@ -165,14 +165,14 @@ def _locate(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str,
     for host in addresses.keys() & servers.keys():
         server, address = servers[host], addresses[host]
         if address is None:
-            servers[host] = server if server.ready or server.nowhere else replace(server, nowhere=True)
+            servers[host] = server if server.ready or server.unresolvable else replace(server, unresolvable=True)
         elif address != server.address:
             servers[host] = replace(
                 server,
                 address=address,
-                nowhere=False,
+                unresolvable=False,
                 reports=MappingProxyType(dict.fromkeys(server.reports)),
-                awaited=frozenset(),
+                pending_monitors=frozenset(),
                 placement=stood.get(address, server.placement),
             )
     return MappingProxyType(servers)
@@ -183,14 +183,14 @@ def _note(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, S
     if server is None or monitor not in server.reports or server.reports[monitor] == report:
         return pool.servers
     reports = MappingProxyType({**server.reports, monitor: report})
-    server = replace(server, reports=reports, awaited=server.awaited - {monitor} if server.awaited else server.awaited)
+    server = replace(server, reports=reports, pending_monitors=server.pending_monitors - {monitor})
     return MappingProxyType({**pool.servers, host: server})
 
 
 def _within_reach(pool: Pool, service: Service) -> Mapping[str, Server]:
     """Take from servers the addresses that only a tunnel leads to, once there is none."""
     lost = {
-        host: replace(server, address=None, nowhere=True)
+        host: replace(server, address=None, unresolvable=True)
         for host, server in pool.servers.items()
         if server.address and server.address.version != service.vip.version and not service.tunneling
     }
@@ -207,8 +207,8 @@ def _remonitor(pool: Pool, service: Service) -> Mapping[str, Server]:
 def _watched(server: Server, monitors: tuple[str, ...]) -> Server:
     reports = {name: server.reports.get(name) for name in monitors}
     silent = frozenset(name for name, report in reports.items() if report is None)
-    awaited = silent if server.health is Health.UP else silent & server.awaited
-    return replace(server, reports=MappingProxyType(reports), awaited=awaited)
+    pending_monitors = silent if server.health is Health.UP else silent & server.pending_monitors
+    return replace(server, reports=MappingProxyType(reports), pending_monitors=pending_monitors)
 
 
 def _claim(pool: Pool) -> Pool:
@@ -230,7 +230,7 @@ def _claim(pool: Pool) -> Pool:
 
 def _awaited(pool: Pool) -> int:
     """Count the enabled members whose names were never looked up with success."""
-    return sum(s.member.enabled and not s.ready and not s.nowhere for s in pool.servers.values())
+    return sum(s.member.enabled and not s.ready and not s.unresolvable for s in pool.servers.values())
 
 
 def _excuse(pool: Pool) -> Pool:
@@ -244,9 +244,9 @@ def _excuse(pool: Pool) -> Pool:
     changed = {}
     for host, server in pool.servers.items():
         failing = {(monitor, report.cause) for monitor, report in server.reports.items() if report and not report.up}
-        excused = failing & (server.excused | together.get(host, set()))
-        if excused != server.excused:
-            changed[host] = replace(server, excused=frozenset(excused))
+        suspect_failures = failing & (server.suspect_failures | together.get(host, set()))
+        if suspect_failures != server.suspect_failures:
+            changed[host] = replace(server, suspect_failures=frozenset(suspect_failures))
     return replace(pool, servers=MappingProxyType({**pool.servers, **changed})) if changed else pool
 
 
@@ -274,7 +274,7 @@ def _alone(pool: Pool) -> tuple[dict[str, Placement], int]:
     for host, server in pool.servers.items():
         if not server.eligible:
             placements[host] = out
-        elif server.excused and server.held_up:
+        elif server.suspect_failures and server.only_suspect_failures:
             placements[host] = pooled
         elif server.health is up:
             placements[host] = pooled

@@ -31,8 +31,8 @@ _LINES = {
     ChangeKind.NEW: (LogLevel.info, "New {enabled} server {host}, weight {weight}"),
     ChangeKind.MERGED: (LogLevel.info, "Merged {enabled} server {host}, weight {weight}"),
     ChangeKind.MOVED: (LogLevel.info, "Server {host} has a new address: {address}"),
-    ChangeKind.NOWHERE: (LogLevel.error, "Server {host} has no usable address"),
-    ChangeKind.SAID_DOWN: (
+    ChangeKind.UNRESOLVABLE: (LogLevel.error, "Server {host} has no usable address"),
+    ChangeKind.REPORTED_DOWN: (
         LogLevel.warn,
         "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}",
     ),

@@ -8,12 +8,14 @@ MUTANTS = (
     Mutant("removals are not told", "            yield Change(ChangeKind.REMOVED, server)\n", "            continue\n"),
     Mutant("new servers are merged", "yield Change(ChangeKind.NEW, server)", "yield Change(ChangeKind.MERGED, server)"),
     Mutant("a first address is a move", "if old.address is not None and new.address", "if new.address"),
-    Mutant("nowhere is told again", "if new.nowhere and not old.nowhere:", "if new.nowhere:"),
+    Mutant("nowhere is told again", "if new.unresolvable and not old.unresolvable:", "if new.unresolvable:"),
     Mutant("a first down is not told", "(said is None or said.up or", "(said is not None) and (said.up or"),
     Mutant("a down after an up is not told", "said is None or said.up or", "said is None or not said.up and"),
     Mutant("another reason is not told", " or said.reason != report.reason)", ")"),
     Mutant(
-        "a down speaks of the state after", "Change(ChangeKind.SAID_DOWN, old,", "Change(ChangeKind.SAID_DOWN, new,"
+        "a down speaks of the state after",
+        "Change(ChangeKind.REPORTED_DOWN, old,",
+        "Change(ChangeKind.REPORTED_DOWN, new,",
     ),
     Mutant(
         "every change of a server that is up is an up",

@@ -128,13 +128,13 @@ MUTANTS = (
     # Addresses
     Mutant(
         "a name that is lost loses its address",
-        "server if server.ready or server.nowhere else replace(server, nowhere=True)",
-        "replace(server, address=None, nowhere=True)",
+        "server if server.ready or server.unresolvable else replace(server, unresolvable=True)",
+        "replace(server, address=None, unresolvable=True)",
     ),
-    Mutant("a name that is lost is nowhere", "server.ready or server.nowhere else", "server.nowhere else"),
-    Mutant("nowhere is news every time", "server.ready or server.nowhere else", "server.ready else"),
-    Mutant("nowhere is not remembered", "else replace(server, nowhere=True)", "else server"),
-    Mutant("nowhere for ever", "                nowhere=False,\n", ""),
+    Mutant("a name that is lost is nowhere", "server.ready or server.unresolvable else", "server.unresolvable else"),
+    Mutant("nowhere is news every time", "server.ready or server.unresolvable else", "server.ready else"),
+    Mutant("nowhere is not remembered", "else replace(server, unresolvable=True)", "else server"),
+    Mutant("nowhere for ever", "                unresolvable=False,\n", ""),
     Mutant(
         "a new address inherits the reports on the old one",
         "                reports=MappingProxyType(dict.fromkeys(server.reports)),\n",
@@ -194,7 +194,7 @@ MUTANTS = (
     ),
     Mutant("disabled members are awaited", "sum(s.member.enabled and not s.ready", "sum(not s.ready"),
     Mutant("members with an address are awaited", "s.member.enabled and not s.ready and", "s.member.enabled and"),
-    Mutant("names without an address are awaited", "not s.ready and not s.nowhere for", "not s.ready for"),
+    Mutant("names without an address are awaited", "not s.ready and not s.unresolvable for", "not s.ready for"),
     # Where servers belong
     Mutant("servers stay when just enough serve", "if serve < least:", "if serve <= least:"),
     Mutant("nobody is forced", "if serve < least:", "if False:"),
@@ -233,9 +233,15 @@ MUTANTS = (
         "if False:",
     ),
     Mutant("nobody is held", "if pool.service.suspect_check is not SuspectCheck.HOLD:", "if True:"),
-    Mutant("an excuse outlives the failure", "excused = failing & (server", "excused = (server"),
-    Mutant("an excuse is forgotten", "(server.excused | together.get(host, set()))", "together.get(host, set())"),
-    Mutant("one excuse excuses everything", "if server.excused and server.held_up:", "if server.excused:"),
+    Mutant("an excuse outlives the failure", "suspect_failures = failing & (server", "suspect_failures = (server"),
+    Mutant(
+        "an excuse is forgotten", "(server.suspect_failures | together.get(host, set()))", "together.get(host, set())"
+    ),
+    Mutant(
+        "one excuse excuses everything",
+        "if server.suspect_failures and server.only_suspect_failures:",
+        "if server.suspect_failures:",
+    ),
     Mutant("disabled servers are pooled", "if not server.eligible:", "if server.address is None:"),
     Mutant("servers without an address are pooled", "if not server.eligible:", "if not server.member.enabled:"),
     Mutant(

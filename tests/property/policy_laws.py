@@ -35,7 +35,7 @@ def health(server: Server) -> Health:
     if any(report is not None and not report.up for report in reports):
         return Health.DOWN
     silent = {monitor for monitor, report in server.reports.items() if report is None}
-    return Health.UNKNOWN if silent - server.awaited else Health.UP
+    return Health.UNKNOWN if silent - server.pending_monitors else Health.UP
 
 
 def eligible(server: Server) -> bool:
@@ -57,7 +57,7 @@ def least(pool: Pool) -> int:
 
 def awaited(pool: Pool) -> int:
     """Count the enabled members whose names nothing is known of."""
-    return sum(s.member.enabled and s.address is None and not s.nowhere for s in pool.servers.values())
+    return sum(s.member.enabled and s.address is None and not s.unresolvable for s in pool.servers.values())
 
 
 def check(before: Pool, event: Event, after: Pool) -> None:
@@ -75,7 +75,13 @@ def check(before: Pool, event: Event, after: Pool) -> None:
 
 
 def facts(server: Server) -> Facts:
-    return server.member, server.address, server.nowhere, list(server.reports.items()), set(server.awaited)
+    return (
+        server.member,
+        server.address,
+        server.unresolvable,
+        list(server.reports.items()),
+        set(server.pending_monitors),
+    )
 
 
 def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
@@ -89,24 +95,30 @@ def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
 
 
 def expected_fact(fact: Facts, silent: list[tuple[str, Report | None]], event: Event) -> Facts:
-    member, address, nowhere, reports, awaited = fact
+    member, address, unresolvable, reports, awaited = fact
     match event:
         case Resolved(addresses) if member.host in addresses:
             there = addresses[member.host]
             if there is None:
-                return (member, address, nowhere or address is None, reports, awaited)
+                return (member, address, unresolvable or address is None, reports, awaited)
             return fact if there == address else (member, there, False, silent, set())
         case Reported(host, monitor, report) if host == member.host and monitor in dict(silent):
-            return (member, address, nowhere, list({**dict(reports), monitor: report}.items()), awaited - {monitor})
+            return (
+                member,
+                address,
+                unresolvable,
+                list({**dict(reports), monitor: report}.items()),
+                awaited - {monitor},
+            )
         case Reconfigured(service):
             if address and address.version != service.vip.version and not service.tunneling:
-                address, nowhere = None, True
+                address, unresolvable = None, True
             found = [(name, dict(reports).get(name)) for name in service.monitors]
             new = {name for name, report in found if report is None}
             words = [report for name, report in reports if name not in awaited or report]
             # Who was up stays up until what is new says otherwise.
             up = all(report is not None and report.up for report in words)
-            return (member, address, nowhere, found, new if up else new & awaited)
+            return (member, address, unresolvable, found, new if up else new & awaited)
     return fact
 
 
@@ -217,7 +229,7 @@ def check_changes(before: Pool, after: Pool) -> None:
         "first facts, then decisions"
     )
     for change in told:
-        speaks_of = before if change.kind in {ChangeKind.REMOVED, ChangeKind.SAID_DOWN} else after
+        speaks_of = before if change.kind in {ChangeKind.REMOVED, ChangeKind.REPORTED_DOWN} else after
         assert change.server is speaks_of.servers[change.server.host]
 
 
@@ -238,7 +250,7 @@ def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[ChangeKind, st
                 and not report.up
                 and (said is None or (said.up, said.reason) != (False, report.reason))
             ):
-                yield ChangeKind.SAID_DOWN, host, monitor, report.reason
+                yield ChangeKind.REPORTED_DOWN, host, monitor, report.reason
 
 
 def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
@@ -248,7 +260,7 @@ def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
     return {
         ChangeKind.MERGED: old.member != new.member,
         ChangeKind.MOVED: old.address is not None and old.address != new.address,
-        ChangeKind.NOWHERE: not old.nowhere and new.nowhere,
+        ChangeKind.UNRESOLVABLE: not old.unresolvable and new.unresolvable,
         ChangeKind.UP: came_up,
         ChangeKind.DEPOOLED: was and not now,
         ChangeKind.REPOOLED: not was and new.placement is Placement.POOLED,

@@ -40,12 +40,14 @@ def test_only_what_fails_is_excused_and_who_is_excused_in_all_is_pooled(happened
         before, pool = pool, step(pool, event)
         for host, server in pool.servers.items():
             failing = {(name, report.cause) for name, report in server.reports.items() if report and not report.up}
-            assert server.excused <= failing
-            if server.eligible and server.health is Health.DOWN and failing == server.excused:
+            assert server.suspect_failures <= failing
+            if server.eligible and server.health is Health.DOWN and failing == server.suspect_failures:
                 assert server.placement is Placement.POOLED
             known = before.servers.get(host)
             if known is not None:
-                assert known.excused & failing <= server.excused, "an excuse lasts as long as the failure"
+                assert known.suspect_failures & failing <= server.suspect_failures, (
+                    "an excuse lasts as long as the failure"
+                )
         eligible = sum(server.eligible for server in pool.servers.values())
         pooled = sum(server.pooled for server in pool.servers.values()) + len(pool.held)
         assert pooled >= min(floor(pool), eligible)
@@ -56,4 +58,4 @@ def test_nobody_is_excused_unless_asked_for(happened: list[Event], suspect_check
     pool = holding(suspect_check)
     for event in happened:
         pool = step(pool, event)
-        assert not any(server.excused for server in pool.servers.values())
+        assert not any(server.suspect_failures for server in pool.servers.values())

@@ -175,7 +175,7 @@ class Policy(RuleBasedStateMachine):
         old = self.pool
         addresses = [server.address for server in old.servers.values() if server.address]
         shared = len(addresses) != len(set(addresses))
-        found = {h: s.address for h, s in old.servers.items() if s.address or s.nowhere}
+        found = {h: s.address for h, s in old.servers.items() if s.address or s.unresolvable}
         hosts = sorted(found, key=shuffled(order, self.hosts()))
         # Two hosts at one address claim it together only if they are found together.
         lookups = [{host: found[host]} for host in hosts] if one_by_one and not shared else [found]
@@ -202,7 +202,7 @@ class Policy(RuleBasedStateMachine):
 
 
 def known(pool: Pool) -> list[tuple[str, Server]]:
-    return [(host, server) for host, server in pool.servers.items() if server.address or server.nowhere]
+    return [(host, server) for host, server in pool.servers.items() if server.address or server.unresolvable]
 
 
 def pick(choices: Sequence[T], index: int) -> T:

@@ -96,16 +96,16 @@ def test_an_address_that_changes_is_told_with_the_new_one() -> None:
 
 def test_a_name_without_an_address_is_told_once() -> None:
     pool = after(Pool(service()), listed("ab"))
-    assert told(pool, moved(a=None)) == [(ChangeKind.NOWHERE, "a")]
+    assert told(pool, moved(a=None)) == [(ChangeKind.UNRESOLVABLE, "a")]
     assert told(step(pool, moved(a=None)), moved(a=None)) == []
-    assert told(step(pool, moved(a=None)), moved(b=None)) == [(ChangeKind.NOWHERE, "b")]
+    assert told(step(pool, moved(a=None)), moved(b=None)) == [(ChangeKind.UNRESOLVABLE, "b")]
     assert told(step(pool, moved(a=None)), listed(Member("a", 30), "b")) == [(ChangeKind.MERGED, "a")]
 
 
 def test_a_server_said_down_is_told_with_the_state_before_and_the_reason_and_then_depooled() -> None:
     pool = healthy("ab", monitors=(M, N))
     said, depooled = changes(pool, step(pool, down("a", N, "connect: refused")))
-    assert (said.kind, said.monitor, said.reason) == (ChangeKind.SAID_DOWN, N, "connect: refused")
+    assert (said.kind, said.monitor, said.reason) == (ChangeKind.REPORTED_DOWN, N, "connect: refused")
     assert said.server.status == "enabled/up/pooled"
     assert (depooled.kind, depooled.server.status) == (ChangeKind.DEPOOLED, "enabled/partially up/not pooled")
 
@@ -113,36 +113,40 @@ def test_a_server_said_down_is_told_with_the_state_before_and_the_reason_and_the
 def test_a_second_monitor_that_says_down_is_told_as_well() -> None:
     pool = after(healthy("abc", monitors=(M, N)), down("a", M))
     (said,) = changes(pool, step(pool, down("a", N)))
-    assert (said.kind, said.monitor, said.server.status) == (ChangeKind.SAID_DOWN, N, "enabled/partially up/not pooled")
+    assert (said.kind, said.monitor, said.server.status) == (
+        ChangeKind.REPORTED_DOWN,
+        N,
+        "enabled/partially up/not pooled",
+    )
 
 
 def test_a_first_report_of_down_is_told() -> None:
     pool = after(healthy("ab"), listed("abc"), resolved("c"))
-    assert told(pool, down("c")) == [(ChangeKind.SAID_DOWN, "c")]
+    assert told(pool, down("c")) == [(ChangeKind.REPORTED_DOWN, "c")]
 
 
 def test_another_reason_is_told_and_the_same_one_is_not() -> None:
     pool = after(healthy("abc"), down("a", reason="connect: refused"))
     assert told(pool, down("a", reason="connect: refused")) == []
-    assert told(pool, down("a", reason="status: HTTP 500, wanted 200")) == [(ChangeKind.SAID_DOWN, "a")]
+    assert told(pool, down("a", reason="status: HTTP 500, wanted 200")) == [(ChangeKind.REPORTED_DOWN, "a")]
 
 
 def test_a_server_that_has_to_stay_is_told_as_not_depooled() -> None:
     pool = healthy("a")
     said, kept = changes(pool, step(pool, down("a")))
-    assert (said.kind, kept.kind) == (ChangeKind.SAID_DOWN, ChangeKind.NOT_DEPOOLED)
+    assert (said.kind, kept.kind) == (ChangeKind.REPORTED_DOWN, ChangeKind.NOT_DEPOOLED)
     assert kept.server.placement is Placement.FORCED
 
 
 def test_a_server_that_has_to_stay_is_told_once() -> None:
     pool = after(healthy("a", monitors=(M, N)), down("a", M))
-    assert told(pool, down("a", N)) == [(ChangeKind.SAID_DOWN, "a")]
+    assert told(pool, down("a", N)) == [(ChangeKind.REPORTED_DOWN, "a")]
 
 
 def test_an_unknown_server_that_was_forced_in_and_is_down_could_not_be_depooled() -> None:
     pool = fresh("a")
     assert pool.servers["a"].health is Health.UNKNOWN
-    assert told(pool, down("a")) == [(ChangeKind.SAID_DOWN, "a"), (ChangeKind.NOT_DEPOOLED, "a")]
+    assert told(pool, down("a")) == [(ChangeKind.REPORTED_DOWN, "a"), (ChangeKind.NOT_DEPOOLED, "a")]
 
 
 def test_a_server_that_comes_up_is_told_with_its_new_state_and_then_pooled() -> None:

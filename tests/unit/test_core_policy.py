@@ -314,7 +314,7 @@ def test_another_monitor_neither_removes_who_was_up_nor_returns_who_was_down() -
 def test_a_server_that_stayed_up_without_a_report_is_unknown_at_another_address() -> None:
     pool = after(healthy("ab"), Reconfigured(service(monitors=(N,))), moved(a=9))
     assert [str(pool.servers[host].health) for host in "ab"] == ["unknown", "up"]
-    assert pool.servers["a"].awaited == frozenset()
+    assert pool.servers["a"].pending_monitors == frozenset()
 
 
 def test_what_is_awaited_by_one_configuration_is_awaited_by_the_next_one_too() -> None:

@@ -50,9 +50,9 @@ def test_a_name_that_loses_its_address_keeps_it() -> None:
 
 def test_a_name_without_an_address_is_nowhere_until_it_has_one() -> None:
     pool = after(Pool(service()), listed("ab"), moved(a=None))
-    assert (pool.servers["a"].nowhere, pool.servers["b"].nowhere) == (True, False)
+    assert (pool.servers["a"].unresolvable, pool.servers["b"].unresolvable) == (True, False)
     assert step(pool, moved(a=None)) is pool
-    assert not after(pool, moved(a=1)).servers["a"].nowhere
+    assert not after(pool, moved(a=1)).servers["a"].unresolvable
 
 
 def test_two_hosts_that_swap_addresses_change_nothing_in_the_kernel() -> None:
