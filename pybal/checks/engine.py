@@ -29,7 +29,7 @@ from pybal.checks.lateness import Lateness
 from pybal.checks.result import Result
 from pybal.checks.semaphore import Semaphore
 from pybal.checks.wheel import TICK, Schedule, Timed, Timer
-from pybal.core.isolation import SHORTEST, Isolation
+from pybal.core.isolation import MIN_OUTAGE, Isolation
 from pybal.core.model import SuspectSelf
 
 LATE = 0.1
@@ -102,7 +102,7 @@ class Engine:
         self.inconclusive = 0
         self.unheard = 0
         self.heard_at = -math.inf
-        self.cut_off = Isolation(tuple, SuspectSelf.OFF, lambda _text: None)
+        self.isolation = Isolation(tuple, SuspectSelf.OFF, lambda _text: None)
         self.in_flight = 0
         self.lost = 0.0
         self.lateness = Lateness()
@@ -224,22 +224,22 @@ class Engine:
 
     def excused(self, began: float) -> bool:
         """Return whether a check that began then, and heard nothing, proves nothing: nobody at all is heard."""
-        cut_off = self.cut_off
-        excused = cut_off.excuses(began, self.heard_at, self.now, self._heard_at)
-        if cut_off.silence is not None and self._listener is None:
+        isolation = self.isolation
+        excused = isolation.ignores(began, self.heard_at, self.now, self._heard_at)
+        if isolation.outage is not None and self._listener is None:
             self._listener = self.every(1.0, self._listen)
         return excused
 
     def _listen(self) -> None:
-        self.cut_off.listen(self._heard_at(), self.now)
-        if self.cut_off.silence is None and self._listener is not None:
+        self.isolation.update(self._heard_at(), self.now)
+        if self.isolation.outage is None and self._listener is not None:
             self.leave(self._listener)
             self._listener = None
 
     def _heard_at(self) -> float:
         """Return when anybody was heard last; a connection that came about late in a silence is something heard."""
         quiet = self.now - self.heard_at
-        if quiet >= SHORTEST:
+        if quiet >= MIN_OUTAGE:
             connected = max((getattr(one, "connected_at", 0.0) for one in self._watchers.values()), default=0.0)
             if connected > self.heard_at + quiet / 2:
                 self.heard_at = connected
@@ -394,5 +394,5 @@ class Engine:
         answers = self.checks - self.inconclusive - self.unheard
         if answers > self._answers:
             self._answers, before, self.heard_at = answers, self.heard_at, self.now
-            if self.now - before >= SHORTEST:
-                self.cut_off.heard(before, self.now)
+            if self.now - before >= MIN_OUTAGE:
+                self.isolation.note_response(before, self.now)

@@ -90,7 +90,7 @@ class App:
         self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
-        self._engine.cut_off = Isolation(self._answers, settings.suspect_self, self._say_of_checks)
+        self._engine.isolation = Isolation(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
             backend,
@@ -205,7 +205,7 @@ class App:
 
     def _settled(self, settings: Settings) -> None:
         """Take what a reload has brought into force beside the services."""
-        self._engine.cut_off.suspect_self = settings.suspect_self
+        self._engine.isolation.suspect_self = settings.suspect_self
         ipvs = settings.ipvs
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR

@@ -122,7 +122,7 @@ def test_a_seat_taken_before_the_start_is_honoured(reactor: Reactor) -> None:
 
 def hears_of_eight(engine: Engine, said: list[str]) -> list[LastResponse]:
     heard = [LastResponse(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
-    engine.cut_off = Isolation(lambda: heard, SuspectSelf.HOLD, said.append)
+    engine.isolation = Isolation(lambda: heard, SuspectSelf.HOLD, said.append)
     return heard
 
 
@@ -137,7 +137,7 @@ def test_a_silence_is_listened_to_until_somebody_answers(reactor: Reactor, engin
     assert len(said) == 1
     engine.heard_at = reactor.seconds()
     reactor.pass_time(1)
-    assert said[1:] == ["somebody answers again after 6.0 s: new checks are believed"]
+    assert said[1:] == ["First response after 6.0 s; acting on new check results again"]
     assert engine._listener is None
 
 
