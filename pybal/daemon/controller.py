@@ -16,7 +16,7 @@ from twisted.logger import Logger, LogLevel
 
 from pybal.core import decision, policy
 from pybal.core.changes import Change, ChangeKind, changes
-from pybal.core.correlated import Suspicion, suspicions
+from pybal.core.correlated import CorrelatedFailures, correlated_failures
 from pybal.core.decision import Decision
 from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
 from pybal.monitors.base import Monitor, MonitorFactory
@@ -80,7 +80,7 @@ class Controller:
     ) -> None:
         self.pool = Pool(service)
         self.could_not_depool = 0
-        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT)
+        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT_DECISIONS)
         """The last ones, the oldest first."""
         self._source = source
         self._successor: Source | None = None
@@ -297,10 +297,10 @@ class Controller:
             self._say(LogLevel.error, f"{suspected[key]}{held}")
         self._suspected = frozenset(suspected)
 
-    def _suspicions(self) -> Iterator[Suspicion]:
+    def _suspicions(self) -> Iterator[CorrelatedFailures]:
         service = self.pool.service
         if service.suspect_check is not SuspectCheck.OFF:
-            yield from suspicions(self.pool.servers.values(), service.interval)
+            yield from correlated_failures(self.pool.servers.values(), service.interval)
 
     def _say(self, level: LogLevel, text: str) -> None:
         self.log.emit(level, "{text}", text=text, system=self.pool.service.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain
 
-from pybal.core.correlated import suspicions
+from pybal.core.correlated import correlated_failures
 from pybal.core.model import Health, Member, Pool, Report, Server, SuspectCheck
 from pybal.core.policy import Reported, wanted
 from tests.harness.pool_events import M, N, after, healthy, listed, off, service, standing, up
@@ -22,7 +22,7 @@ def all_fail(hosts: str, step: float = 0.5, reason: str = REDIRECT) -> list[Repo
 
 
 def suspected(pool: Pool) -> list[str]:
-    return [str(suspicion) for suspicion in suspicions(pool.servers.values(), 10.0)]
+    return [str(suspicion) for suspicion in correlated_failures(pool.servers.values(), 10.0)]
 
 
 def holding(hosts: str, monitors: tuple[str, ...] = (M,)) -> Pool:
@@ -114,4 +114,4 @@ def test_by_default_the_threshold_alone_decides() -> None:
 
 
 def test_an_empty_pool_is_not_suspicious() -> None:
-    assert list(suspicions(chain[Server](), 10.0)) == []
+    assert list(correlated_failures(chain[Server](), 10.0)) == []

@@ -390,10 +390,10 @@ def test_the_last_decisions_are_kept_as_they_were_logged(lines: list[str]) -> No
     assert (depooled.verb, depooled.hosts, depooled.at) == ("depooled", ("web1",), before)
     assert (kept.verb, kept.arithmetic) == ("kept", "serving 0 of 2, floor 1, 1 forced")
     assert {depooled.text, kept.text} <= set(lines)
-    for _ in range(decision.KEPT):
+    for _ in range(decision.KEPT_DECISIONS):
         rig.plan.running["web1"].says(up=True)
         rig.plan.running["web1"].says(up=False, reason="connect: refused")
-    assert len(rig.controller.decisions) == decision.KEPT
+    assert len(rig.controller.decisions) == decision.KEPT_DECISIONS
 
 
 def test_the_past_of_a_server_goes_with_it_and_another_address_begins_anew() -> None:
