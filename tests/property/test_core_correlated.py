@@ -1,4 +1,4 @@
-"""With ``suspect-check = hold``: what must hold of every transition, whatever the servers are said to do."""
+"""Laws of ``suspect-check = hold`` for every transition of a pool."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def holding(suspect_check: SuspectCheck) -> Pool:
 
 
 @given(events)
-def test_only_what_fails_is_excused_and_who_is_excused_in_all_is_pooled(happened: list[Event]) -> None:
+def test_suspect_failures_are_present_failures_and_keep_servers_pooled(happened: list[Event]) -> None:
     pool = holding(SuspectCheck.HOLD)
     for event in happened:
         before, pool = pool, step(pool, event)
@@ -46,7 +46,7 @@ def test_only_what_fails_is_excused_and_who_is_excused_in_all_is_pooled(happened
             known = before.servers.get(host)
             if known is not None:
                 assert known.suspect_failures & failing <= server.suspect_failures, (
-                    "an excuse lasts as long as the failure"
+                    "a suspect failure lasts as long as the failure"
                 )
         eligible = sum(server.eligible for server in pool.servers.values())
         pooled = sum(server.pooled for server in pool.servers.values()) + len(pool.held)
@@ -54,7 +54,7 @@ def test_only_what_fails_is_excused_and_who_is_excused_in_all_is_pooled(happened
 
 
 @given(events, st.sampled_from((SuspectCheck.ALERT, SuspectCheck.OFF)))
-def test_nobody_is_excused_unless_asked_for(happened: list[Event], suspect_check: SuspectCheck) -> None:
+def test_suspect_failures_are_empty_without_hold(happened: list[Event], suspect_check: SuspectCheck) -> None:
     pool = holding(suspect_check)
     for event in happened:
         pool = step(pool, event)
