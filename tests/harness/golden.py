@@ -49,7 +49,7 @@ from pybal.status.checks import families as checker_families
 from pybal.status.ipvs import families as ipvs_families
 from pybal.status.reload import plan_json, plan_text
 from tests.harness.daemon_process import free_port
-from tests.harness.fake_services import World
+from tests.harness.fake_services import DaemonOnClock
 from tests.harness.snapshots import (
     DOWN,
     FORCED,
@@ -315,27 +315,27 @@ def answers(shown: Snapshot, asked: tuple[str, ...]) -> object:
 
 def reload(before: Settings, after: Settings) -> tuple[str, object]:
     """Return the plan of a reload as text and as JSON: all servers are up but 10.0.0.3."""
-    world = World(before)
-    for source in world.sources:
+    daemon = DaemonOnClock(before)
+    for source in daemon.sources:
         source.listed(MEMBERS)
-    world.turn()
-    world.say("10.0.0.3")
-    plan = world.reloading.plan(after)
-    plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(world, before, after, plan)))
+    daemon.turn()
+    daemon.report_all("10.0.0.3")
+    plan = daemon.reloader.plan(after)
+    plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(daemon, before, after, plan)))
     return plan_text(plan), plan_json(plan)
 
 
-def announcements(world: World, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:
+def announcements(daemon: DaemonOnClock, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:
     """Yield the changes of announcements, with all of IPVS verified."""
     if not before.bgp or not after.bgp:
         return
-    pools = world.services.pools()
+    pools = daemon.services.pools()
     announcing = BGPService(
         replace(before, dry_run=True),
         before.bgp,
         pool=lambda name: pools[name],
         verified=lambda _: True,
-        reactor=world.clock,
+        reactor=daemon.clock,
         runtime=Path("/nonexistent"),
         state=None,
         random=Random(1),
