@@ -81,15 +81,15 @@ class ControllerOnClock:
 
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
-    told: list[str] = []
+    logged: list[str] = []
 
     @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if event.get("system") == "text":
-            told.append(str(event["text"]))
+            logged.append(str(event["text"]))
 
     globalLogPublisher.addObserver(observe)
-    yield told
+    yield logged
     globalLogPublisher.removeObserver(observe)
 
 
@@ -99,7 +99,7 @@ def test_servers_enter_the_kernel_at_their_first_up() -> None:
     assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
 
 
-def test_a_server_that_goes_down_leaves_the_kernel_and_returns_when_it_is_up_again() -> None:
+def test_server_leaves_the_kernel_when_down_and_returns_when_up() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     service.factory.running["web2"].make_report(up=False, reason="status: HTTP 500, wanted 200")
@@ -108,14 +108,14 @@ def test_a_server_that_goes_down_leaves_the_kernel_and_returns_when_it_is_up_aga
     assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
 
 
-def test_nothing_is_wanted_of_the_kernel_before_the_source_has_delivered_a_list() -> None:
+def test_controller_wants_nothing_before_the_first_list() -> None:
     service = ControllerOnClock()
     service.controller.start({VIP: 10})
     service.turn()
     assert service.wants == []
 
 
-def test_a_restart_wants_what_the_kernel_already_holds_at_every_moment_until_checks_say_otherwise() -> None:
+def test_restart_keeps_the_kernel_unchanged_until_checks_report() -> None:
     service = ControllerOnClock()
     held = {ADDRESSES["web1"]: 10, ADDRESSES["web2"]: 10, ADDRESSES["web3"]: 10}
     service.controller.start(held)
@@ -123,7 +123,7 @@ def test_a_restart_wants_what_the_kernel_already_holds_at_every_moment_until_che
     assert service.wants == [{"10.0.0.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}]
 
 
-def test_a_restart_while_the_resolver_is_down_takes_nothing_out_of_the_kernel() -> None:
+def test_restart_removes_nothing_when_the_resolver_fails() -> None:
     service = ControllerOnClock()
     for host in ("web1", "web2"):
         service.names[host] = LookupFailed("SERVFAIL", definite=False)
@@ -133,7 +133,7 @@ def test_a_restart_while_the_resolver_is_down_takes_nothing_out_of_the_kernel() 
     assert [alert.kind for alert in service.alerts()] == ["unresolved", "unresolved"]
 
 
-def test_an_unresolved_server_does_not_keep_the_others_from_serving() -> None:
+def test_other_servers_are_pooled_when_one_is_unresolved() -> None:
     service = ControllerOnClock()
     service.names["web2"] = LookupFailed("SERVFAIL", definite=False)
     service.controller.start({})
@@ -142,7 +142,7 @@ def test_an_unresolved_server_does_not_keep_the_others_from_serving() -> None:
     assert service.wants[-1] == {"10.0.0.1": 10}
 
 
-def test_a_changed_weight_is_wanted_and_touches_no_monitor() -> None:
+def test_changed_weight_is_wanted_and_restarts_no_monitor() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     monitor = service.factory.running["web1"]
@@ -151,7 +151,7 @@ def test_a_changed_weight_is_wanted_and_touches_no_monitor() -> None:
     assert service.factory.running["web1"] is monitor
 
 
-def test_a_disabled_server_leaves_the_kernel_and_is_still_watched() -> None:
+def test_disabled_server_leaves_the_kernel_and_keeps_its_monitor() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     service.deliver(Member("web1", enabled=False), Member("web2"))
@@ -159,7 +159,7 @@ def test_a_disabled_server_leaves_the_kernel_and_is_still_watched() -> None:
     assert sorted(service.factory.running) == ["web1", "web2"]
 
 
-def test_a_removed_server_leaves_the_kernel_and_its_monitors_end() -> None:
+def test_removed_server_leaves_the_kernel_and_its_monitors_stop() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     service.deliver(Member("web2"))
@@ -168,7 +168,7 @@ def test_a_removed_server_leaves_the_kernel_and_its_monitors_end() -> None:
     assert [host for host, _ in service.controller.monitors()] == ["web2"]
 
 
-def test_a_changed_address_is_followed_in_one_step_and_watched_anew() -> None:
+def test_changed_address_is_applied_in_one_step_with_new_monitors() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     before = len(service.wants)
@@ -180,15 +180,17 @@ def test_a_changed_address_is_followed_in_one_step_and_watched_anew() -> None:
     assert len(service.factory.running) == 2
 
 
-def test_an_address_of_the_other_family_is_refused_without_tunneling(lines: list[str]) -> None:
+def test_address_of_the_other_family_is_ignored_without_tunneling(lines: list[str]) -> None:
     service = ControllerOnClock(vip="2001:db8::1")
     service.controller.start({})
     service.deliver(Member("10.0.0.1"))
     assert service.factory.running == {}
-    assert "Server 10.0.0.1: 10.0.0.1 cannot serve 2001:db8::1 without tunneling" in lines
+    assert (
+        "Server 10.0.0.1: ignoring 10.0.0.1, not of the family of 2001:db8::1 (set tunneling = yes to use it)" in lines
+    )
 
 
-def test_an_address_of_the_other_family_is_served_through_a_tunnel() -> None:
+def test_address_of_the_other_family_is_used_with_tunneling() -> None:
     service = ControllerOnClock(vip="2001:db8::1", tunneling=True)
     service.controller.start({})
     service.deliver(Member("10.0.0.1"))
@@ -196,14 +198,14 @@ def test_an_address_of_the_other_family_is_served_through_a_tunnel() -> None:
     assert service.wants[-1] == {"10.0.0.1": 10}
 
 
-def test_without_monitors_servers_count_as_up() -> None:
+def test_servers_count_as_up_without_monitors() -> None:
     service = ControllerOnClock(monitored=False)
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"))
     assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
 
 
-def test_a_report_that_changes_nothing_wants_nothing_of_the_kernel() -> None:
+def test_report_without_effect_leaves_the_wanted_set_unchanged() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3")
     service.factory.running["web1"].make_report(up=False, reason="connect: refused")
@@ -212,7 +214,7 @@ def test_a_report_that_changes_nothing_wants_nothing_of_the_kernel() -> None:
     assert len(service.wants) == before
 
 
-def test_a_source_that_fails_keeps_the_list_and_is_an_alert(lines: list[str]) -> None:
+def test_failing_source_keeps_the_list_and_raises_an_alert(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     service.source.problem = "file:///pool: not there"
@@ -221,45 +223,49 @@ def test_a_source_that_fails_keeps_the_list_and_is_an_alert(lines: list[str]) ->
     service.source.failed(SourceError("file:///pool: not there"))
     assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
     assert service.alerts() == [
-        Alert("text", "source", "file:///pool: not there; the last good list of 2 servers serves on, good 42 s ago")
+        Alert("text", "source", "file:///pool: not there; keeping the last good list (2 servers, read 42 s ago)")
     ]
-    assert lines[-1] == "file:///pool: not there; the last good list of 2 servers serves on"
+    assert lines[-1] == "file:///pool: not there; keeping the last good list (2 servers)"
 
 
-def test_a_source_that_never_delivered_is_told_apart_from_one_that_fails_later() -> None:
+def test_source_without_a_first_list_raises_an_alert() -> None:
     service = ControllerOnClock()
     service.controller.start({})
-    assert service.alerts() == [Alert("text", "source", "no list of servers yet")]
+    assert service.alerts() == [Alert("text", "source", "waiting for the first server list")]
     service.source.problem = "file:///pool: not there"
-    assert service.alerts() == [Alert("text", "source", "file:///pool: not there; no list of servers yet")]
+    assert service.alerts() == [Alert("text", "source", "file:///pool: not there; waiting for the first server list")]
 
 
-def test_a_pool_with_fewer_enabled_servers_than_its_floor_is_an_alert() -> None:
+def test_pool_with_fewer_enabled_servers_than_its_floor_raises_an_alert() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3", "web4")
     service.deliver(Member("web1"), *(Member(f"web{i}", enabled=False) for i in (2, 3, 4)))
     assert service.wants[-1] == {"10.0.0.1": 10}
-    assert service.alerts() == [Alert("text", "disabled", "1 of 4 servers enabled, serving 1 of 4, floor 2, 0 forced")]
+    assert service.alerts() == [
+        Alert("text", "disabled", "only 1 of 4 servers enabled (serving 1 of 4, floor 2, 0 forced)")
+    ]
 
 
-def test_two_hosts_at_one_address_are_an_alert() -> None:
+def test_hosts_with_one_address_raise_an_alert() -> None:
     service = ControllerOnClock()
     service.names["web2"] = ADDRESSES["web1"]
     service.start("web1", "web2")
     assert service.wants[-1] == {"10.0.0.1": 10}
-    assert service.alerts() == [Alert("text", "duplicate", "web1, web2 share the address 10.0.0.1: one destination")]
+    assert service.alerts() == [
+        Alert("text", "duplicate", "web1, web2 have the same address 10.0.0.1; pooling it once")
+    ]
 
 
-def test_a_monitor_that_stays_silent_is_an_alert_and_no_decision() -> None:
+def test_monitor_without_a_result_raises_an_alert_and_changes_nothing() -> None:
     service = ControllerOnClock()
     service.controller.start({ADDRESSES["web1"]: 10})
     service.deliver(Member("web1"))
     service.clock.advance(31)
     assert service.wants == [{"10.0.0.1": 10}]
-    assert service.alerts() == [Alert("text", "unknown", "web1: nothing conclusive from Fake yet")]
+    assert service.alerts() == [Alert("text", "unknown", "web1: no conclusive result from Fake yet")]
 
 
-def test_the_log_tells_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:
+def test_log_has_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3", "web4")
     lines.clear()
@@ -270,7 +276,7 @@ def test_the_log_tells_cause_and_arithmetic_of_a_depool(lines: list[str]) -> Non
     ]
 
 
-def test_the_log_tells_cause_and_arithmetic_when_the_threshold_keeps_a_dead_server(lines: list[str]) -> None:
+def test_log_has_cause_and_arithmetic_when_a_down_server_is_kept(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     service.factory.running["web1"].make_report(up=False, reason="connect: refused")
@@ -285,7 +291,7 @@ def test_the_log_tells_cause_and_arithmetic_when_the_threshold_keeps_a_dead_serv
     assert service.controller.pool.servers["web2"].placement is Placement.FORCED
 
 
-def test_the_log_tells_of_lists_in_the_words_that_tools_search_for(lines: list[str]) -> None:
+def test_log_lines_about_lists_keep_the_words_of_pybal_115(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     assert "New enabled server web1, weight 10" in lines
@@ -295,16 +301,16 @@ def test_the_log_tells_of_lists_in_the_words_that_tools_search_for(lines: list[s
     assert "Removing server web2 (no longer found in new configuration)" in lines
 
 
-def test_20150613_a_check_that_many_servers_begin_to_fail_alike_is_said_to_be_the_suspect(lines: list[str]) -> None:
+def test_20150613_correlated_failures_are_logged_and_raise_an_alert(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3", "web4", "web5", "web6")
     for number in (1, 2, 3):
         service.factory.running[f"web{number}"].make_report(
             up=False, reason="status: HTTP 301, wanted 200", at=2.0 * number
         )
-    told = '3 of 6 servers began to fail Fake with "status: HTTP 301, wanted 200" within 4 s'
-    assert lines[-1] == told
-    assert service.alerts() == [Alert("text", "suspect-check", told)]
+    text = '3 of 6 servers began to fail Fake with "status: HTTP 301, wanted 200" within 4 s'
+    assert lines[-1] == text
+    assert service.alerts() == [Alert("text", "suspect-check", text)]
     service.factory.running["web4"].make_report(up=False, reason="status: HTTP 301, wanted 200", at=8.0)
     assert sum("began to fail" in line for line in lines) == 1
     service.factory.running["web1"].make_report(up=True, at=12.0)
@@ -312,7 +318,7 @@ def test_20150613_a_check_that_many_servers_begin_to_fail_alike_is_said_to_be_th
     assert service.alerts() == []
 
 
-def test_the_last_decisions_are_kept_as_they_were_logged(lines: list[str]) -> None:
+def test_last_decisions_are_kept_as_logged(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     service.clock.advance(5)
@@ -329,7 +335,7 @@ def test_the_last_decisions_are_kept_as_they_were_logged(lines: list[str]) -> No
     assert len(service.controller.decisions) == decision.KEPT_DECISIONS
 
 
-def test_the_past_of_a_server_goes_with_it_and_another_address_begins_anew() -> None:
+def test_monitors_of_a_server_are_replaced_when_its_address_changes() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     assert list(service.controller.monitors_of("web1")) == [service.factory.running["web1"]]
@@ -342,18 +348,18 @@ def test_the_past_of_a_server_goes_with_it_and_another_address_begins_anew() -> 
     assert list(service.controller.monitors_of("web2")) == [service.factory.running["web2"]]
 
 
-def test_many_decisions_of_one_kind_are_one_line(lines: list[str]) -> None:
+def test_many_decisions_of_one_kind_are_one_log_line(lines: list[str]) -> None:
     service = ControllerOnClock(monitored=False)
     for i in range(40):
         service.names[f"many{i}"] = ip_address(f"10.0.3.{i}")
     service.controller.start({})
     service.deliver(*(Member(f"many{i}") for i in range(40)))
-    told = [line for line in lines if line.endswith(" pooled")]
-    assert len(told) == 1
-    assert told[0].endswith("many8, many9 and 30 more pooled")
+    pooled = [line for line in lines if line.endswith(" pooled")]
+    assert len(pooled) == 1
+    assert pooled[0].endswith("many8, many9 and 30 more pooled")
 
 
-def test_after_stop_nothing_runs_and_nothing_is_taken_from_the_kernel() -> None:
+def test_stop_ends_all_activity_and_leaves_the_kernel_unchanged() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     before = list(service.wants)
@@ -365,7 +371,7 @@ def test_after_stop_nothing_runs_and_nothing_is_taken_from_the_kernel() -> None:
     assert service.clock.getDelayedCalls() == []
 
 
-def test_the_monitors_hurry_while_the_pool_is_at_its_floor() -> None:
+def test_monitors_are_urgent_when_the_pool_is_at_its_floor() -> None:
     service = ControllerOnClock()
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"), Member("web3"))
