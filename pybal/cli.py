@@ -125,7 +125,7 @@ class _Run:
 
     def _hung_up(self) -> None:
         if self._app:
-            self._app.ask_for_reload()
+            self._app.request_reload()
 
     def _fail(self) -> None:
         self._code = FAILED

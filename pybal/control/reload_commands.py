@@ -21,7 +21,7 @@ async def plan(controls: ControlAPI, request: Request, _caller: Caller) -> Comma
     text, path = request.text("configuration"), request.text("file") or controls.file.path
     try:
         # As PEP 383 has it: what is not UTF-8 is still the same bytes at this end.
-        loaded = controls.file.understand(text.encode(errors="surrogateescape"), path) if text else controls.file.read()
+        loaded = controls.file.parse(text.encode(errors="surrogateescape"), path) if text else controls.file.read()
         planned = controls.plan(_supported(loaded, path))
     except ConfigError as refused:
         return CommandReply(FAILED, str(refused))

@@ -1,4 +1,4 @@
-"""Makes the pool sources and the monitors of services from their settings, with what all services have in common."""
+"""Builds the pool sources and monitor factories of services from their settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pybal.sources.pool_source import PoolSource
 
 
 class ServiceFactory:
-    """Makes the parts of services; see :class:`pybal.daemon.services.Factory`."""
+    """Builds sources and monitor factories; see :class:`pybal.daemon.services.Factory`."""
 
     def __init__(
         self,
@@ -32,17 +32,17 @@ class ServiceFactory:
         self._reactor = reactor
         self._random = random
         self._state = state
-        self._sharing = Sharing(self._prepared, engine)
+        self._sharing = Sharing(self._own_factory, engine)
 
     def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         name, source = settings.service.name, settings.source
-        kept = None if self._state is None else ListCache(self._state, name, source.url)
-        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall, former=former)
+        cache = None if self._state is None else ListCache(self._state, name, source.url)
+        return sources.build(source, cache, reactor=self._reactor, random=self._random, wall=_wall, former=former)
 
-    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
-        return self._sharing.plan(monitor, service) if shared else self._prepared(monitor, service)
+    def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
+        return self._sharing.plan(monitor, service) if shared else self._own_factory(monitor, service)
 
-    def _prepared(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
+    def _own_factory(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random)
 
 

@@ -1,4 +1,4 @@
-"""The configuration file: read and checked as a whole, with what tells whether it is still the one that is loaded."""
+"""The configuration file: reads and checks it as a whole, and detects later changes of the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pybal.sources import kinds as sources
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What a configuration file says, what is doubtful in it, and the SHA-256 of its text in hexadecimal digits."""
+    """The settings of a configuration file, its warnings, and the SHA-256 of its text in hexadecimal."""
 
     settings: Settings
     warnings: tuple[Problem, ...]
@@ -26,7 +26,7 @@ class Loaded:
 
 
 class ConfigurationFile:
-    """The file at ``path``. ``adjust`` makes of its settings those to use: the command line has the last word."""
+    """The file at ``path``. ``adjust`` applies the options of the command line to its settings."""
 
     def __init__(self, path: str, adjust: Callable[[Settings], Settings] = lambda settings: settings) -> None:
         self.path = path
@@ -35,16 +35,16 @@ class ConfigurationFile:
         self._digest = ""
 
     def read(self) -> Loaded:
-        """Return what the file says. Raises ConfigError or OSError."""
-        return self.understand(Path(self.path).read_bytes(), self.path)
+        """Return the settings of the file. Raises ConfigError or OSError."""
+        return self.parse(Path(self.path).read_bytes(), self.path)
 
-    def understand(self, text: bytes, path: str) -> Loaded:
-        """Return what this text of a file would say in place of ours. Raises ConfigError."""
+    def parse(self, text: bytes, path: str) -> Loaded:
+        """Return the settings of a text, as if it were the file. Raises ConfigError."""
         parsed = parse(text, path)
         return Loaded(self._adjust(parsed.settings), parsed.warnings, _digest(text))
 
     def digest(self) -> str:
-        """Return the SHA-256 of what the file says now, empty if it cannot be read; it is read where its status is another."""
+        """Return the SHA-256 of the file on disk, empty if it is unreadable; read it only if its stat changed."""
         try:
             status = Path(self.path).stat()
             seen = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
@@ -57,13 +57,13 @@ class ConfigurationFile:
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
-    """Yield what is valid, but not to be had in this version or on this machine: to go on without it would be wrong."""
+    """Yield valid settings that this version or this machine does not support."""
     for peer in settings.bgp.peers if settings.bgp else ():
         if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
             found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
-            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a file that can be read")
+            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a readable file")
     if settings.control_group and not _is_group(settings.control_group):
-        yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "a group of this machine")
+        yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
     for refusal in sources.refusals(service.source for service in settings.services):
         yield Problem(file, 0, *refusal)
     for service in settings.services:
@@ -71,11 +71,11 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
         if sources.kind_of(service.source) not in sources.SUPPORTED:
             known = ", ".join(sorted(sources.SUPPORTED))
             yield Problem(
-                file, service.line, section, "config", shown(service.source.url), f"a scheme of this version: {known}"
+                file, service.line, section, "config", shown(service.source.url), f"a supported scheme: {known}"
             )
         for monitor in service.monitors:
-            if unable := monitors.refusal(monitor):
-                yield Problem(file, service.line, section, *unable)
+            if refusal := monitors.refusal(monitor):
+                yield Problem(file, service.line, section, *refusal)
 
 
 def _is_group(name: str) -> bool:

@@ -189,7 +189,7 @@ class DaemonOnClock:
             listening,
             Notifier({}, self.clock),
             self.clock,
-            self._settled,
+            self._apply_settings,
             lambda: self.blocker,
         )
         self.reloader = Reloader(self, self.read(), running)
@@ -213,11 +213,11 @@ class DaemonOnClock:
         wall = datetime(2026, 11, 21, 12, tzinfo=UTC)
         return PoolSource(fake, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
 
-    def plan(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> MonitorFactory:
+    def monitor_factory(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> MonitorFactory:
         assert isinstance(shared, bool)
         return FakeMonitorFactory(name_of(monitor), lambda *event: self.events.append(event))
 
-    def _settled(self, settings: Settings) -> None:
+    def _apply_settings(self, settings: Settings) -> None:
         self.reconciler.grace = settings.ipvs.remove_grace
 
     def turn(self) -> None:

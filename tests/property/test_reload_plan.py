@@ -1,4 +1,4 @@
-"""A reload does what its plan says and nothing else, between any two configurations."""
+"""A reload applies exactly its plan, between any two configurations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pybal.reload.difference import service_reasons
 from pybal.reload.plan import Verb
 from tests.harness.fake_services import FETCH, IDLE, LISTS, ONE, TWO, DaemonOnClock
 
-# Small domains, so that two configurations have much in common.
+# Few choices, so that two configurations have much in common.
 PLACES = [("192.0.2.1", 80), ("192.0.2.1", 443), ("192.0.2.2", 80)]
 MONITORS: list[MonitorSettings] = [FETCH, replace(FETCH, http_status=404), IDLE, TCPConnectSettings()]
 GRACE = 30.0
@@ -69,9 +69,7 @@ DOWN = st.sets(st.sampled_from([member.host for member in LISTS[ONE]]))
 
 @settings(max_examples=200)
 @given(configurations(), configurations(), LISTED, DOWN)
-def test_a_reload_does_what_its_plan_says_and_nothing_else(
-    before: Settings, after: Settings, listed: set[str], down: set[str]
-) -> None:
+def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, listed: set[str], down: set[str]) -> None:
     daemon = DaemonOnClock(before)
     daemon.list_all(*listed)
     daemon.report_all(*down)
@@ -88,7 +86,7 @@ def test_a_reload_does_what_its_plan_says_and_nothing_else(
         assert daemon.operations_on(key) == [operation(op) for op in plan.ops if op.key == key]
     stay = {key_of(each.service) for each in after.services}
     leaving = [op.key not in stay for op in daemon.backend.ops]
-    assert leaving == sorted(leaving), "what goes leaves last"
+    assert leaving == sorted(leaving), "removed services leave last"
     started = [("start", *each) for step in plan.steps for each in step.started]
     stopped = [("stop", *each) for step in plan.steps for each in step.stopped]
     assert Counter(daemon.events) == Counter(started + stopped)
@@ -101,7 +99,7 @@ def test_a_reload_does_what_its_plan_says_and_nothing_else(
 
 
 @given(configurations(), configurations(), LISTED, DOWN)
-def test_after_a_reload_and_all_lists_the_table_is_that_of_a_fresh_start(
+def test_table_equals_that_of_a_fresh_start_after_a_reload(
     before: Settings, after: Settings, listed: set[str], down: set[str]
 ) -> None:
     daemon, fresh = DaemonOnClock(before), DaemonOnClock(after)
@@ -120,23 +118,23 @@ def test_after_a_reload_and_all_lists_the_table_is_that_of_a_fresh_start(
     for step in plan.steps:
         if step.verb in (Verb.ADD, Verb.REMOVE):
             (key,) = {key_of(each.service) for each in (step.before, step.after) if each}
-            told = [op for op in daemon.backend.ops if op.key == key and op.command in of_services]
-            assert told == list(step.later)
+            applied = [op for op in daemon.backend.ops if op.key == key and op.command in of_services]
+            assert applied == list(step.later)
 
 
 @given(configurations(), configurations(), LISTED, DOWN)
-def test_whoever_was_pooled_and_up_stays_pooled_as_long_as_the_service_does(
+def test_up_servers_stay_pooled_in_services_that_remain(
     before: Settings, after: Settings, listed: set[str], down: set[str]
 ) -> None:
     daemon = DaemonOnClock(before)
     daemon.list_all(*listed)
     daemon.report_all(*down)
-    stood = {key_of(r.settings.service): policy.wanted(r.controller.pool) for r in daemon.services}
+    former = {key_of(r.settings.service): policy.wanted(r.controller.pool) for r in daemon.services}
     daemon.reload(after, force=True)
     for running in daemon.services:
         servers = running.controller.pool.servers.values()
         up = {server.address for server in servers if server.serving}
-        here = stood.get(key_of(running.settings.service), {})
+        here = former.get(key_of(running.settings.service), {})
         assert up & here.keys() <= policy.wanted(running.controller.pool).keys()
         assert {a for a in here if a not in {ip_address(host) for host in down}} <= (
             policy.wanted(running.controller.pool).keys()
@@ -144,9 +142,7 @@ def test_whoever_was_pooled_and_up_stays_pooled_as_long_as_the_service_does(
 
 
 @given(configurations().filter(lambda made: bool(made.services)), st.data())
-def test_there_is_a_reason_if_and_only_if_two_settings_of_a_service_mean_different_things(
-    made: Settings, data: st.DataObject
-) -> None:
+def test_service_reasons_are_empty_only_for_equal_settings(made: Settings, data: st.DataObject) -> None:
     old = made.services[0]
     place = (str(old.service.vip), old.service.port)
     new = data.draw(st.one_of(service_settings(old.service.name, place), st.builds(replace, st.just(old))))
@@ -154,7 +150,7 @@ def test_there_is_a_reason_if_and_only_if_two_settings_of_a_service_mean_differe
 
 
 @given(configurations(), LISTED, DOWN)
-def test_the_same_configuration_is_an_empty_plan(made: Settings, listed: set[str], down: set[str]) -> None:
+def test_plan_is_empty_for_the_same_configuration(made: Settings, listed: set[str], down: set[str]) -> None:
     daemon = DaemonOnClock(made)
     daemon.list_all(*listed)
     daemon.report_all(*down)
@@ -165,7 +161,7 @@ def test_the_same_configuration_is_an_empty_plan(made: Settings, listed: set[str
     assert (daemon.operations, daemon.events) == ([], [])
 
 
-def test_the_table_of_these_tests_holds_what_is_wanted() -> None:
+def test_fake_daemon_writes_the_wanted_table() -> None:
     daemon = DaemonOnClock(Settings(()))
     service = Service("a", IPProtocol.TCP, ip_address("192.0.2.1"), 80, "wrr")
     made = Settings((ServiceSettings(service, SourceSettings(ONE)),))

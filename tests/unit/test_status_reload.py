@@ -45,7 +45,7 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
         "    -E -t 192.0.2.1:80 -s mh",
         "    starts IdleConnection of 4 servers",
         "+ service new",
-        "    -A -t 192.0.2.4:80 -s wrr with its servers, once its list is there",
+        "    -A -t 192.0.2.4:80 -s wrr with the first server list",
         "- service gone",
         *[f"    -e -t 192.0.2.3:80 -r 10.0.0.{n}:80 -g -w 0" for n in (1, 2, 3, 4)],
         "    -D -t 192.0.2.3:80 after 30 s",
@@ -70,8 +70,8 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
 def test_a_plan_that_would_be_refused_says_so_first() -> None:
     world = DaemonOnClock(Settings((web(),)))
     lines = plan_text(world.reloader.plan(Settings((), dry_run=True))).splitlines()
-    assert lines[0] == "refused: dry-run no -> yes needs a restart"
-    assert lines[1].startswith("refused: would remove 1 of 1 services, wanted at most 0.5 of them (max-blast-radius)")
+    assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it"
+    assert lines[1].startswith("refused: would remove 1 of 1 services, more than max-blast-radius = 0.5 allows")
 
 
 def test_an_empty_plan_is_nothing_to_do() -> None:
