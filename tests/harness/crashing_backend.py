@@ -1,4 +1,4 @@
-"""A process that is killed at a chosen point between two operations on the IPVS table, or while it writes its ledger."""
+"""Crash injection: a process killed between IPVS operations or while it writes its ledger."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, Virtual
 
 
 class Killed(BaseException):
-    """What ends a process that is none."""
+    """The simulated death of a process; derived from BaseException, so that no handler catches it."""
 
 
 class Fate:
-    """Counts the points at which a process might be killed, and at the one after ``points`` calls ``die``."""
+    """Counts the points at which a crash is possible; calls ``die`` after ``points`` of them."""
 
     def __init__(self, points: int | None, die: Callable[[], None]) -> None:
         self.left = points
@@ -30,7 +30,7 @@ class Fate:
 
 
 class DyingBackend:
-    """A table that is written one operation at a time, with a point before each and one after the last."""
+    """A backend with a crash point before each operation and after the last one."""
 
     def __init__(self, backend: Backend, fate: Fate) -> None:
         self._backend = backend
@@ -58,7 +58,7 @@ class DyingBackend:
 
 
 class DyingLedger(Ledger):
-    """A ledger with a point before it is written, one where half of it is, and one after it."""
+    """A ledger with crash points before, half-way through and after each write."""
 
     def __init__(self, file: Path, fate: Fate) -> None:
         self._fate = fate

@@ -1,7 +1,7 @@
 """Golden files: outputs of PyBal for fixed inputs, recorded in tests/data/golden.
 
 ``python -m tests.harness.golden`` rewrites the files, tests/unit/test_golden.py compares them. All code of PyBal is used through
-the imports below, so a move of code needs an edit of these imports only.
+the imports below, so that a move of code changes these imports only.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def settings(name: str) -> Settings:
 
 
 def metrics() -> object:
-    """Return type, help and label names of each metric family, by name."""
+    """Return the type, help and label names of each metric family, by name."""
     families: dict[str, dict[str, Any]] = {}
     for line in f"{metrics_of_daemon()}{metrics_of_monitors()}".splitlines():
         if declared := re.fullmatch(r"# (HELP|TYPE) (\w+) (.*)", line):
@@ -237,7 +237,7 @@ class Reactor(MemoryReactorClock):
 
 
 def metrics_of_daemon() -> str:
-    """Return /metrics of a started daemon, whose sources have not returned anything yet."""
+    """Return /metrics of a started daemon whose sources have not returned a list yet."""
     parsed = settings("demo")
     assert parsed.instrumentation
     port = free_port("127.0.0.1")
@@ -268,7 +268,7 @@ def metrics_of_daemon() -> str:
 
 
 async def _no_lookup(host: str, version: int) -> Any:
-    raise AssertionError(f"{host} is looked up in IPv{version}")
+    raise AssertionError(f"unexpected lookup of {host} in IPv{version}")
 
 
 def metrics_of_monitors() -> str:
@@ -326,7 +326,7 @@ def reload(before: Settings, after: Settings) -> tuple[str, object]:
 
 
 def announcements(daemon: DaemonOnClock, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:
-    """Yield the changes of announcements, with all of IPVS verified."""
+    """Yield the changes of announcements, with all services verified in IPVS."""
     if not before.bgp or not after.bgp:
         return
     pools = daemon.services.pools()
