@@ -10,11 +10,11 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 
 
-class Killed(BaseException):
+class SimulatedCrash(BaseException):
     """The simulated death of a process; derived from BaseException, so that no handler catches it."""
 
 
-class Fate:
+class CrashPoints:
     """Counts the points at which a crash is possible; calls ``die`` after ``points`` of them."""
 
     def __init__(self, points: int | None, die: Callable[[], None]) -> None:
@@ -29,12 +29,12 @@ class Fate:
         self.left -= 1
 
 
-class DyingBackend:
+class CrashingBackend:
     """A backend with a crash point before each operation and after the last one."""
 
-    def __init__(self, backend: Backend, fate: Fate) -> None:
+    def __init__(self, backend: Backend, points: CrashPoints) -> None:
         self._backend = backend
-        self._fate = fate
+        self._points = points
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         return self._backend.read(key)
@@ -48,25 +48,25 @@ class DyingBackend:
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         failures: list[Failure] = []
         for op in ops:
-            self._fate.point()
+            self._points.point()
             failures += self._backend.apply([op])
-        self._fate.point()
+        self._points.point()
         return tuple(failures)
 
     def close(self) -> None:
         self._backend.close()
 
 
-class DyingLedger(Ledger):
+class CrashingLedger(Ledger):
     """A ledger with crash points before, half-way through and after each write."""
 
-    def __init__(self, file: Path, fate: Fate) -> None:
-        self._fate = fate
+    def __init__(self, file: Path, points: CrashPoints) -> None:
+        self._points = points
         super().__init__(file)
 
     def _write(self, file: Path) -> None:
-        self._fate.point()
+        self._points.point()
         file.with_name(f"{file.name}.new").write_text('{"version": 1, "serv')
-        self._fate.point()
+        self._points.point()
         super()._write(file)
-        self._fate.point()
+        self._points.point()

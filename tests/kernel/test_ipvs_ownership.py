@@ -19,7 +19,7 @@ from pybal.ipvs.model import Command, Destination, Key, Mark, Op, Table, entry, 
 from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
-from tests.harness.crashing_backend import DyingBackend, Fate
+from tests.harness.crashing_backend import CrashingBackend, CrashPoints
 from tests.harness.daemon_process import Daemon, daemon
 
 GRACE = 30.0
@@ -50,12 +50,12 @@ def kernel() -> Iterator[NetlinkBackend]:
     backend.close()
 
 
-def in_a_process(points: int, run: Callable[[Fate], None]) -> bool:
+def in_a_process(points: int, run: Callable[[CrashPoints], None]) -> bool:
     """Run in a process of its own, killed after so many points; return whether it came to its end."""
     child = os.fork()
     if not child:
         try:
-            run(Fate(points, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+            run(CrashPoints(points, lambda: os.kill(os.getpid(), signal.SIGKILL)))
         except BaseException:  # noqa: BLE001  # nothing may come back from a fork
             os._exit(1)
         os._exit(0)
@@ -64,12 +64,12 @@ def in_a_process(points: int, run: Callable[[Fate], None]) -> bool:
     return status == 0
 
 
-def life(file: Path, configuration: Configuration) -> Callable[[Fate], None]:
+def life(file: Path, configuration: Configuration) -> Callable[[CrashPoints], None]:
     """Return a life of the daemon: it starts with a configuration, and stays until all that leaves is gone."""
 
-    def live(fate: Fate) -> None:
+    def live(points: CrashPoints) -> None:
         clock = Clock()
-        backend = DyingBackend(NetlinkBackend(), fate)
+        backend = CrashingBackend(NetlinkBackend(), points)
         reconciler = Reconciler(backend, clock, ledger=Ledger(file), grace=GRACE)
         reconciler.adopt(configuration)
         reconciler.retire_leftovers()

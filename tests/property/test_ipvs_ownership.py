@@ -20,7 +20,7 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Destination, Key, Mark, Op, ServiceKey, TableEntry, entry, key_of
 from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.reconciler import Reconciler
-from tests.harness.crashing_backend import DyingBackend, DyingLedger, Fate, Killed
+from tests.harness.crashing_backend import CrashingBackend, CrashingLedger, CrashPoints, SimulatedCrash
 
 GRACE = 30.0
 WEB = Service("web0", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
@@ -53,10 +53,10 @@ class Ownership(RuleBasedStateMachine):
         self.begin(None)
 
     def begin(self, points: int | None) -> None:
-        self.fate = Fate(points, self.die)
+        self.points = CrashPoints(points, self.die)
         self.clock = Clock()
-        ledger = DyingLedger(self.file, self.fate)
-        self.reconciler = Reconciler(DyingBackend(self.table, self.fate), self.clock, ledger=ledger, grace=GRACE)
+        ledger = CrashingLedger(self.file, self.points)
+        self.reconciler = Reconciler(CrashingBackend(self.table, self.points), self.clock, ledger=ledger, grace=GRACE)
         self.reconciler.adopt([service for service, _ in self.configuration])
         self.reconciler.retire_leftovers()
         self.want()
@@ -67,13 +67,13 @@ class Ownership(RuleBasedStateMachine):
                 self.reconciler.want(service, weights)
 
     def die(self) -> None:
-        raise Killed
+        raise SimulatedCrash
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; where the process is killed meanwhile, another one takes its place, and lives."""
         try:
             self.clock.advance(seconds)
-        except Killed:
+        except SimulatedCrash:
             self.begin(None)
 
     @rule(configuration=configurations, points=st.integers(0, 12) | st.none())
@@ -84,7 +84,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(configuration=configurations, points=st.integers(0, 12) | st.none())
     def reload(self, configuration: Configuration, points: int | None) -> None:
-        self.fate.left = points
+        self.points.left = points
         after = {key_of(service) for service, _ in configuration}
         gone = [service for service, _ in self.configuration if key_of(service) not in after]
         self.configuration = configuration
@@ -96,7 +96,7 @@ class Ownership(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 16.0, GRACE]), points=st.integers(0, 6) | st.none())
     def wait(self, seconds: float, points: int | None) -> None:
-        self.fate.left = points
+        self.points.left = points
         self.pass_time(seconds)
 
     @rule(other=st.sampled_from(OTHERS), weight=st.integers(0, 3))
