@@ -222,7 +222,7 @@ class Controller:
             self._update_monitors()
         elif self._suspected or not event.report.up:
             self._log_correlated()
-        self._update_urgency()
+        self._update_urgent()
         wanted = policy.wanted(self.pool)
         if self.pool.listed and wanted != self._wanted:
             self._wanted = wanted
@@ -253,13 +253,13 @@ class Controller:
                     monitor.hurry(self._urgent)
                     monitor.start()
 
-    def _update_urgency(self) -> None:
+    def _update_urgent(self) -> None:
         """Speed up the monitors at the floor: each server that recovers then lets a dead one leave."""
-        wanted = policy.serving(self.pool) <= policy.floor(self.pool)
-        if wanted != self._urgent:
-            self._urgent = wanted
+        urgent = policy.serving(self.pool) <= policy.floor(self.pool)
+        if urgent != self._urgent:
+            self._urgent = urgent
             for _, monitor in self.monitors():
-                monitor.hurry(wanted)
+                monitor.hurry(urgent)
 
     def _monitor(self, factory: MonitorFactory, host: str, address: Address) -> Monitor:
         return factory.monitor(host, address, partial(self._reported, host, factory.name))
