@@ -12,8 +12,9 @@ from pybal.control.wire import DIFFERENT, DONE, FAILED, CommandReply, Request, R
 from pybal.ipvs.backend import BackendError
 from pybal.reload.file import Loaded, unsupported
 from pybal.reload.plan import ReloadPlan
+from pybal.reload.render import plan_text
 from pybal.status.compat115 import JSON
-from pybal.status.reload import plan_json, plan_text
+from pybal.status.reload import plan_json
 
 
 async def plan(controls: ControlAPI, request: Request, _caller: Caller) -> CommandReply:

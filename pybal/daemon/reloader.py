@@ -31,9 +31,9 @@ from pybal.reload import plan as planning
 from pybal.reload.difference import announcement_reasons, general_reasons, peer_reasons
 from pybal.reload.file import Loaded, unsupported
 from pybal.reload.plan import Outcome, ReloadPlan, Step, Verb
+from pybal.reload.render import Configuration, plan_lines
 from pybal.runtime.systemd import Notifier
 from pybal.status.listening import Listening
-from pybal.status.reload import Configuration, plan_lines
 
 REMOVAL_TIMEOUT = 5.0
 """Removed services leave the kernel after this time even if announcements or successors are pending."""

@@ -43,11 +43,12 @@ from pybal.monitors.kinds import NAMES, prepare
 from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
+from pybal.reload.render import plan_text
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
 from pybal.status.ipvs import families as ipvs_families
-from pybal.status.reload import plan_json, plan_text
+from pybal.status.reload import plan_json
 from tests.harness.daemon_process import free_port
 from tests.harness.fake_services import DaemonOnClock
 from tests.harness.snapshots import (

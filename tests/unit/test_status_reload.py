@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 
 from pybal.config.settings import Settings
 from pybal.reload.plan import Outcome
+from pybal.reload.render import Configuration, plan_text
 from pybal.runtime.clocks import Clocks
 from pybal.status import reload
-from pybal.status.reload import Configuration, plan_json, plan_text
+from pybal.status.reload import plan_json
 from tests.harness.fake_services import FETCH, IDLE, ONE, DaemonOnClock, web
 
 CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
