@@ -13,11 +13,11 @@ _SIGNS = {Verb.ADD: "+", Verb.REMOVE: "-", Verb.CHANGE: "~"}
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The configuration at one moment.
+    """The state of the configuration.
 
-    ``digest`` is the SHA-256 of the file as it was loaded, ``on_disk`` of the file as it is, empty if it cannot be read.
-    ``loaded_at`` is the monotonic time in seconds. ``last`` is what came of the last reload, if there was one;
-    ``accepted`` and ``refused`` count them.
+    ``digest`` is the SHA-256 of the loaded file, ``on_disk`` that of the present file, empty if it is unreadable.
+    ``loaded_at`` is a monotonic time in seconds. ``last`` is the outcome of the last reload, ``None`` before the first;
+    ``accepted`` and ``refused`` count reloads.
     """
 
     file: str
@@ -30,12 +30,12 @@ class Configuration:
 
     @property
     def changed(self) -> bool:
-        """Whether the file is not what is loaded."""
+        """True if the file differs from the loaded configuration."""
         return self.digest != self.on_disk
 
 
 def plan_lines(plan: ReloadPlan) -> Iterator[str]:
-    """Yield a line for each thing that would be done and why, in ipvsadm's words; none for an empty plan."""
+    """Yield the steps of a plan with reasons and ipvsadm operations, one per line; empty for no change."""
     yield from (f"refused: {problem}" for problem in (*plan.restart, *([plan.radius] if plan.radius else [])))
     for line in plan.general:
         yield f"~ {line}"
@@ -48,10 +48,10 @@ def plan_lines(plan: ReloadPlan) -> Iterator[str]:
 
 
 def plan_text(plan: ReloadPlan) -> str:
-    """Return the lines of a plan, ``nothing to do`` for an empty one, and how many services are kept."""
+    """Return the lines of a plan, ``nothing to do`` without any, and the number of unchanged services."""
     kept = sum(step.verb is Verb.KEEP for step in plan.steps)
     body = "".join(f"{line}\n" for line in plan_lines(plan)) or "nothing to do\n"
-    return f"{body}{kept} of {len(plan.steps)} services kept as they are\n"
+    return f"{body}{kept} of {len(plan.steps)} services unchanged\n"
 
 
 def _details(step: Step) -> Iterator[str]:

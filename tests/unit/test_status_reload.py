@@ -51,7 +51,7 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
         *[f"    -e -t 192.0.2.3:80 -r 10.0.0.{n}:80 -g -w 0" for n in (1, 2, 3, 4)],
         "    -D -t 192.0.2.3:80 after 30 s",
         "    stops ProxyFetch of 4 servers",
-        "1 of 4 services kept as they are",
+        "1 of 4 services unchanged",
     ]
     document = plan_json(plan)
     assert isinstance(document, dict)
@@ -78,7 +78,7 @@ def test_a_plan_that_would_be_refused_says_so_first() -> None:
 def test_an_empty_plan_is_nothing_to_do() -> None:
     world = DaemonOnClock(Settings((web(),)))
     plan = world.reloader.plan(Settings((web(),)))
-    assert plan_text(plan) == "nothing to do\n1 of 1 services kept as they are\n"
+    assert plan_text(plan) == "nothing to do\n1 of 1 services unchanged\n"
     assert plan.empty
 
 
