@@ -30,9 +30,10 @@ from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
 from pybal.daemon.app import App
+from pybal.daemon.support import unsupported
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
-from pybal.reload.file import ConfigurationFile, Loaded, unsupported
+from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.log import observer
 from pybal.runtime.systemd import Notifier
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command:
         return command(options, os.environ)
     file = ConfigurationFile(
-        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun)
+        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun), unsupported
     )
     try:
         loaded = file.read()
@@ -60,14 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{options.config}: {error.strerror}", file=sys.stderr)
         return REFUSED
-    missing = list(unsupported(loaded.settings, options.config))
-    for problem in (*loaded.warnings, *missing):
+    for problem in (*loaded.warnings, *loaded.unsupported):
         level = "warning:" if options.check_config or problem in loaded.warnings else "refused:"
         print(level, problem, file=sys.stderr)
     if options.check_config:
         print(describe(loaded.settings))
         return OK
-    return REFUSED if missing else _run(file, loaded, debug=options.debug)
+    return REFUSED if loaded.unsupported else _run(file, loaded, debug=options.debug)
 
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:

@@ -29,7 +29,7 @@ from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload import plan as planning
 from pybal.reload.difference import announcement_reasons, general_reasons, peer_reasons
-from pybal.reload.file import Loaded, unsupported
+from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan, Step, Verb
 from pybal.reload.render import Configuration, plan_lines
 from pybal.runtime.systemd import Notifier
@@ -162,8 +162,7 @@ class Reloader:
         except OSError as error:
             return self._refused(Outcome(False, at, (f"{self._file.path}: {error.strerror}",)))
         warnings = _texts(loaded.warnings)
-        problems = _texts(unsupported(loaded.settings, self._file.path))
-        if problems:
+        if problems := _texts(loaded.unsupported):
             return self._refused(Outcome(False, at, problems, warnings))
         plan = None
         try:

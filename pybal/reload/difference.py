@@ -25,7 +25,6 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.core.model import Service
-from pybal.monitors.kinds import name_of
 
 _PREFIXES: Mapping[type, str] = {
     BGPSettings: "bgp-",
@@ -126,8 +125,8 @@ def announcement_reasons(before: Sequence[Verdict], after: Sequence[Verdict]) ->
 
 
 def _monitor_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]:
-    before = {name_of(monitor): monitor for monitor in old.monitors}
-    after = {name_of(monitor): monitor for monitor in new.monitors}
+    before = dict(zip(old.service.monitors, old.monitors, strict=True))
+    after = dict(zip(new.service.monitors, new.monitors, strict=True))
     yield from (f"monitors - {name}" for name in before if name not in after)
     for name, monitor in after.items():
         if name not in before:

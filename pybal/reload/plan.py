@@ -15,7 +15,6 @@ from pybal.core import policy
 from pybal.core.model import Pool, Service
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Op, Table, TableEntry, drained, entry, key_of
-from pybal.monitors.kinds import name_of, port_of
 from pybal.reload.difference import restart_reasons, service_reasons
 
 Held = Callable[[Service], TableEntry | None]
@@ -225,15 +224,15 @@ def changed_monitors(old: ServiceSettings, new: ServiceSettings) -> tuple[Sequen
 def _identities(settings: ServiceSettings) -> Mapping[str, object]:
     service = settings.service
     return {
-        name_of(monitor): (monitor, port_of(monitor, service), settings.share_checks, service.name)
-        for monitor in settings.monitors
+        name: (monitor, settings.share_checks, service.name)
+        for name, monitor in zip(service.monitors, settings.monitors, strict=True)
     }
 
 
 def _monitors(settings: ServiceSettings, pool: Pool) -> Iterator[tuple[str, str]]:
     for host in _hosts_with_address(pool):
-        for monitor in settings.monitors:
-            yield host, name_of(monitor)
+        for name in settings.service.monitors:
+            yield host, name
 
 
 def _hosts_with_address(pool: Pool) -> Sequence[str]:

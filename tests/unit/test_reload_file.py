@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pybal.config.errors import ConfigError
-from pybal.reload.file import ConfigurationFile, unsupported
+from pybal.config.errors import ConfigError, Problem
+from pybal.reload.file import ConfigurationFile
 
 SERVICE = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -62,8 +62,8 @@ def test_digest_is_empty_while_the_file_is_missing(path: Path) -> None:
     assert file.digest() == EMPTY
 
 
-def test_unsupported_group_is_a_problem_without_a_line(path: Path) -> None:
-    path.write_text("[global]\ncontrol-group = no-such-group\n" + SERVICE)
-    (problem,) = unsupported(ConfigurationFile(str(path)).read().settings, "pybal.conf")
-    wanted = "pybal.conf: [global] control-group: found 'no-such-group', wanted an existing group"
-    assert str(problem) == wanted
+def test_loaded_settings_have_the_unsupported_ones(path: Path) -> None:
+    path.write_text(SERVICE)
+    problem = Problem("pybal.conf", 0, "web", "config", "x", "y")
+    file = ConfigurationFile(str(path), unsupported=lambda settings, file: [problem] if settings.services else [])
+    assert file.read().unsupported == (problem,)
