@@ -16,9 +16,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
@@ -77,13 +78,13 @@ def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
     reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to choose the clock
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
     _raise_descriptor_limit()
-    return _Run(file, loaded, reactor).result()
+    return _Run(file, loaded, cast("EPollReactor", reactor)).result()
 
 
 class _Run:
     """One run of the daemon, from the start of the reactor to its end."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.daemon.app
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: EPollReactor) -> None:
         self._file = file
         self._loaded = loaded
         self._reactor = reactor

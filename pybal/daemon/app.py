@@ -17,7 +17,6 @@ from grp import getgrnam
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -47,6 +46,7 @@ from pybal.ipvs.reconciler import Reconciler
 from pybal.reload import plan as planning
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
+from pybal.runtime.reactor import Reactor
 from pybal.runtime.systemd import Notifier
 from pybal.status import checks
 from pybal.status import ipvs as kernel
@@ -76,7 +76,7 @@ class App:
         loaded: Loaded,
         *,
         file: ConfigurationFile,
-        reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
+        reactor: Reactor,
         backend: Backend,
         lookup: Lookup,
         random: Random,

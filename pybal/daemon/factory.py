@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from pybal.checks.engine import Engine
 from pybal.config.settings import MonitorSettings, ServiceSettings
@@ -13,6 +12,7 @@ from pybal.core.model import Service
 from pybal.monitors import kinds as monitors
 from pybal.monitors.base import MonitorFactory
 from pybal.monitors.shared import Sharing
+from pybal.runtime.reactor import Reactor
 from pybal.sources import kinds as sources
 from pybal.sources.cache import ListCache
 from pybal.sources.pool_source import PoolSource
@@ -24,7 +24,7 @@ class ServiceFactory:
     def __init__(
         self,
         engine: Engine,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         random: Random,
         state: Path | None,
     ) -> None:

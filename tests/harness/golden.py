@@ -227,7 +227,7 @@ def metrics() -> object:
     return families
 
 
-class Reactor(MemoryReactorClock):
+class PortKeepingReactor(MemoryReactorClock):
     """A reactor in memory that keeps the factory of the last listener."""
 
     factory: Any = None
@@ -244,7 +244,7 @@ def metrics_of_daemon() -> str:
     port = free_port("127.0.0.1")
     parsed = replace(parsed, instrumentation=replace(parsed.instrumentation, port=port))
     file = ConfigurationFile(str(CONFIGURATIONS["demo"]), lambda _: parsed)
-    reactor: Any = Reactor()  # type: ignore[no-untyped-call]
+    reactor = PortKeepingReactor()  # type: ignore[no-untyped-call]
     daemon = App(
         file.read(),
         file=file,
