@@ -8,17 +8,14 @@ checks, leave IPVS unchanged, close the endpoints last.
 
 from __future__ import annotations
 
-import gc
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from grp import getgrnam
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pybal.bgp.service import BGPService
@@ -28,10 +25,10 @@ from pybal.control import commands
 from pybal.control.api import ControlAPI
 from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
-from pybal.core.isolation import Isolation, LastResponse
-from pybal.core.model import Alert, Service, Snapshot
+from pybal.core.isolation import Isolation
 from pybal.daemon.factory import ServiceFactory
 from pybal.daemon.reloader import Reloader, ReloadTargets
+from pybal.daemon.report import DaemonReport
 from pybal.daemon.services import Services
 from pybal.doctor import rules
 from pybal.doctor.facts import gather
@@ -41,24 +38,15 @@ from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
-from pybal.reload import plan as planning
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
+from pybal.runtime.heap import HeapFreezer
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.systemd import Notifier
-from pybal.status import checks
-from pybal.status import ipvs as kernel
-from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
-from pybal.status.metrics import Family
-from pybal.status.reload import alerts
 from pybal.status.routes import Routes
-
-#: Seconds until the heap of a large configuration is complete and can be frozen.
-_HEAP_COMPLETE = 30.0
 
 
 class App:
@@ -90,7 +78,6 @@ class App:
         self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
-        self._engine.isolation = Isolation(self._responses, settings.suspect_self, self._log_isolation)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
             backend,
@@ -109,8 +96,7 @@ class App:
         )
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._examination = Examination(self._examine, reactor)
-        self._bgp: BGPService | None = None
-        self._heap_freeze: IDelayedCall | None = None
+        self._heap_freezer = HeapFreezer(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, state),
@@ -119,19 +105,21 @@ class App:
             clock=reactor,
             changed=self._changed,
         )
-        if settings.bgp:
-            self._bgp = BGPService(
-                settings,
-                settings.bgp,
-                pool=lambda name: self._services[name].controller.pool,
-                verified=self._verified,
-                reactor=reactor,
-                runtime=runtime,
-                state=state,
-                random=random,
-                frozen=lambda: self._freezer.frozen is not None,
-            )
-        factory = StatusFactory(self._status(), reactor, host_names={socket.gethostname()})
+        self._bgp = self._bgp_service(settings, runtime, state, random)
+        self._report = DaemonReport(
+            clock=reactor,
+            services=self._services,
+            engine=self._engine,
+            reconciler=self._reconciler,
+            audit=self._audit,
+            freezer=self._freezer,
+            examination=self._examination,
+            announcing=self._bgp,
+            dry_run=settings.dry_run,
+            configuration=lambda: self._reloader.configuration,
+        )
+        self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
+        factory = StatusFactory(self._routes(), reactor, host_names={socket.gethostname()})
         self._listening = Listening(reactor, factory)
         targets = ReloadTargets(
             self._services,
@@ -141,9 +129,9 @@ class App:
             notifier,
             reactor,
             self._apply_settings,
-            self._reload_blocker,
+            self._report.frozen,
         )
-        self._reload = Reloader(file, loaded, targets)
+        self._reloader = Reloader(file, loaded, targets)
         self._control = self._control_socket(control, settings, file) if control else None
 
     def start(self) -> None:
@@ -153,7 +141,7 @@ class App:
         """
         if self._control:
             self._control.start()
-        self._listening.open(self._reload.settings.instrumentation)
+        self._listening.open(self._reloader.settings.instrumentation)
         held = self._services.adopt()
         self._reconciler.retire_leftovers()
         self._examination.start()
@@ -162,7 +150,7 @@ class App:
         self._engine.start()
         self._services.start(held)
         self._audit.start()
-        self._schedule_heap_freeze()
+        self._heap_freezer.schedule()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
@@ -172,7 +160,7 @@ class App:
             await self._control.stop()
         self._freezer.stop()
         self._examination.stop()
-        self._reload.stop()
+        self._reloader.stop()
         if self._bgp:
             await self._bgp.stop()
         self._services.stop()
@@ -180,28 +168,12 @@ class App:
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
+        self._heap_freezer.stop()
         await self._listening.close()
-
-    def plan(self, settings: Settings) -> planning.ReloadPlan:
-        """Return the plan of a reload with these settings. Raises BackendError."""
-        return self._reload.plan(settings)
-
-    async def reload(self, *, force: bool = False) -> planning.Outcome:
-        """Read the configuration file and apply or refuse it; see :meth:`Reloader.reload`."""
-        return await self._reload.reload(force=force)
 
     def request_reload(self) -> None:
         """Request a reload; requests made before it begins are merged."""
-        self._reload.request()
-
-    def snapshot(self) -> Snapshot:
-        """Return the present state of all pools."""
-        controllers = {running.settings.service.name: running.controller for running in self._services}
-        return Snapshot(
-            self._services.pools(),
-            MappingProxyType({name: controller.could_not_depool for name, controller in controllers.items()}),
-            self._alerts(),
-        )
+        self._reloader.request()
 
     def _apply_settings(self, settings: Settings) -> None:
         """Apply the settings of a reload outside services."""
@@ -210,29 +182,36 @@ class App:
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR
         self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
-        self._schedule_heap_freeze()
+        self._heap_freezer.schedule()
 
-    def _reload_blocker(self) -> str:
-        return self._freezer.frozen.text(self._reactor.seconds()) if self._freezer.frozen else ""
-
-    def _schedule_heap_freeze(self) -> None:
-        if self._heap_freeze and self._heap_freeze.active():
-            self._heap_freeze.cancel()
-        self._heap_freeze = self._reactor.callLater(_HEAP_COMPLETE, _freeze_heap)
+    def _bgp_service(self, settings: Settings, runtime: Path, state: Path | None, random: Random) -> BGPService | None:
+        if settings.bgp is None:
+            return None
+        return BGPService(
+            settings,
+            settings.bgp,
+            pool=lambda name: self._services[name].controller.pool,
+            verified=self._reconciler.is_verified,
+            reactor=self._reactor,
+            runtime=runtime,
+            state=state,
+            random=random,
+            frozen=lambda: self._freezer.frozen is not None,
+        )
 
     def _control_socket(self, path: Path, settings: Settings, file: ConfigurationFile) -> ControlSocket:
         controls = ControlAPI(
             clock=self._reactor,
             started=self._reactor.seconds(),
             dry_run=settings.dry_run,
-            snapshot=self.snapshot,
-            bgp=self._bgp_status,
+            snapshot=self._report.snapshot,
+            bgp=self._report.bgp,
             monitors=self._services.monitors,
             freezer=self._freezer,
             announcing=self._bgp,
             file=file,
-            plan=self.plan,
-            reload=self.reload,
+            plan=self._reloader.plan,
+            reload=self._reloader.reload,
             reconciler=self._reconciler,
             ipvs=self._backend,
         )
@@ -242,10 +221,8 @@ class App:
         )
 
     def _freeze_changed(self) -> None:
-        frozen = self._freezer.frozen
-        if frozen:
-            now = self._reactor.seconds()
-            self.log.warn("{text}; not changing IPVS or BGP", text=frozen.text(now), system="control")
+        if frozen := self._report.frozen():
+            self.log.warn("{text}; not changing IPVS or BGP", text=frozen, system="control")
             self._reconciler.freeze()
         else:
             self.log.warn("thawed: applying all changes made while frozen", system="control")
@@ -254,28 +231,17 @@ class App:
         self._changed()
 
     def _examine(self) -> Sequence[Finding]:
-        host = gather(rules.modules(self._reload.settings), rules.SYSCTLS)
-        return rules.judge(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
-
-    def _verified(self, service: Service) -> bool:
-        intent = self._reconciler.intent(key_of(service))
-        return intent is not None and intent.verified
+        host = gather(rules.modules(self._reloader.settings), rules.SYSCTLS)
+        return rules.judge(host, self._reloader.settings, len(tuple(self._services.monitors())) or None)
 
     def _changed(self) -> None:
         if self._bgp:
             self._bgp.changed()
 
-    def _bgp_status(self) -> BGP:
-        bgp = self._bgp
-        if bgp is None:
-            return BGP()
-        sessions = tuple(bgp.sessions())
-        return BGP(not self._reload.settings.dry_run, bgp.verdicts, sessions, bgp.restarts)
-
-    def _status(self) -> Routes:
+    def _routes(self) -> Routes:
         return Routes(
             clock=self._reactor,
-            snapshot=self.snapshot,
+            snapshot=self._report.snapshot,
             monitors=self._services.monitors,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
@@ -284,47 +250,13 @@ class App:
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
             wall=_wall,
             sources=self._services.sources,
-            configuration=lambda: self._reload.configuration,
-            families=self._families,
-            bgp=self._bgp_status,
+            configuration=lambda: self._reloader.configuration,
+            families=self._report.families,
+            bgp=self._report.bgp,
         )
-
-    def _responses(self) -> Iterator[LastResponse]:
-        for name, host, monitor in self._services.monitors():
-            yield LastResponse(name, host, monitor.passed_at)
 
     def _log_isolation(self, text: str) -> None:
         self.log.error("{text}", text=text, system="checks")
-
-    def _families(self) -> Iterator[Family]:
-        """Yield the metrics of the daemon itself."""
-        yield from checks.families(self._engine)
-        frozen = self._freezer.frozen
-        yield Family(
-            "pybal_frozen", "gauge", "1 while frozen: IPVS and BGP are not changed", (((), frozen is not None),)
-        )
-        left = max(0.0, frozen.until - self._reactor.seconds()) if frozen else 0.0
-        yield Family("pybal_frozen_left_seconds", "gauge", "Seconds until the freeze expires", (((), left),))
-        services = [running.settings.service for running in self._services]
-        verified = [((("service", service.name),), self._verified(service)) for service in services]
-        yield Family(
-            "pybal_ipvs_verified", "gauge", "1 if IPVS holds exactly the wanted destinations of the service", verified
-        )
-        yield from kernel.families(self._audit.findings())
-
-    def _alerts(self) -> Iterator[Alert]:
-        if self._freezer.frozen:
-            text = f"{self._freezer.frozen.text(self._reactor.seconds())}; not changing IPVS or BGP"
-            yield Alert("", "frozen", text)
-        for running in self._services:
-            yield from running.controller.alerts()
-        yield from self._reconciler.alerts()
-        yield from self._examination.alerts()
-        yield from self._audit.alerts()
-        if self._bgp:
-            yield from self._bgp.alerts()
-        yield from alerts(self._reload.configuration)
-        yield from checks.alerts(self._engine)
 
 
 def _ledger(settings: Settings, runtime: Path) -> Ledger:
@@ -335,13 +267,3 @@ def _ledger(settings: Settings, runtime: Path) -> Ledger:
 
 def _wall() -> datetime:
     return datetime.now(UTC)
-
-
-def _freeze_heap() -> None:
-    """Exclude long-lived objects from garbage collection, because its passes would block the loop.
-
-    Objects that a reload has released are collected first.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

@@ -22,7 +22,6 @@ from pybal.bgp.service import BGPService
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import Settings
-from pybal.core.model import Service
 from pybal.daemon.services import Prepared, Services
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import key_of
@@ -217,10 +216,6 @@ class Reloader:
         text = f"reloaded: {kept} of {len(settings.services)} services unchanged"
         self._log.info("{text}", text=text, system="reload")
 
-    def _verified(self, service: Service) -> bool:
-        intent = self._targets.reconciler.intent(key_of(service))
-        return intent is not None and intent.verified
-
     async def _remove(self, removals: Sequence[Step]) -> None:
         """Remove services from the kernel after their VIPs are withdrawn and their successors are verified."""
         services = [step.before.service for step in removals if step.before]
@@ -233,7 +228,7 @@ class Reloader:
         while services and self._targets.clock.seconds() < until:
             await self._turn(_POLL_INTERVAL)
             held = self._targets.announcing and any(map(self._targets.announcing.holds, vips))
-            if not held and all(map(self._verified, successors)):
+            if not held and all(map(self._targets.reconciler.is_verified, successors)):
                 break
         for service in services:
             self._targets.reconciler.retire(key_of(service), service.name)
