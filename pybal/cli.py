@@ -16,9 +16,10 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
@@ -30,9 +31,10 @@ from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
 from pybal.daemon.app import App
+from pybal.daemon.support import unsupported
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
-from pybal.reload.file import ConfigurationFile, Loaded, unsupported
+from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.log import observer
 from pybal.runtime.systemd import Notifier
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command:
         return command(options, os.environ)
     file = ConfigurationFile(
-        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun)
+        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun), unsupported
     )
     try:
         loaded = file.read()
@@ -60,14 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{options.config}: {error.strerror}", file=sys.stderr)
         return REFUSED
-    missing = list(unsupported(loaded.settings, options.config))
-    for problem in (*loaded.warnings, *missing):
+    for problem in (*loaded.warnings, *loaded.unsupported):
         level = "warning:" if options.check_config or problem in loaded.warnings else "refused:"
         print(level, problem, file=sys.stderr)
     if options.check_config:
         print(describe(loaded.settings))
         return OK
-    return REFUSED if missing else _run(file, loaded, debug=options.debug)
+    return REFUSED if loaded.unsupported else _run(file, loaded, debug=options.debug)
 
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
@@ -77,13 +78,13 @@ def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
     reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to choose the clock
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
     _raise_descriptor_limit()
-    return _Run(file, loaded, reactor).result()
+    return _Run(file, loaded, cast("EPollReactor", reactor)).result()
 
 
 class _Run:
     """One run of the daemon, from the start of the reactor to its end."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Any) -> None:  # noqa: ANN401  # as in pybal.daemon.app
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: EPollReactor) -> None:
         self._file = file
         self._loaded = loaded
         self._reactor = reactor
@@ -125,7 +126,7 @@ class _Run:
 
     def _hung_up(self) -> None:
         if self._app:
-            self._app.ask_for_reload()
+            self._app.request_reload()
 
     def _fail(self) -> None:
         self._code = FAILED

@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""Settings for all tests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-# A shell has what it starts in the background ignore it, and so would all that tests start.
+# Background jobs of a shell ignore SIGINT, and so would every process that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A shared machine may take its time over an example. In CI the examples are the same each time: when it fails, that is
-# about the change; new ones are found by everybody else's runs.
+# No deadline, because a shared machine may be slow. In CI the examples are fixed, so that a failure is due to the change;
+# local runs find new examples.
 settings.register_profile(
     "pybal",
     deadline=None,
@@ -24,7 +24,7 @@ settings.load_profile("pybal")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what tests have measured: ``record_property`` is the way to say it."""
+    """Print measurements, which tests record with ``record_property``."""
     reports = [report for report in terminalreporter.getreports("passed") if report.user_properties]
     if reports:
         terminalreporter.section("measured")

@@ -59,7 +59,7 @@ class Count:
     @classmethod
     def of(cls, pool: Pool) -> Count:
         servers = pool.servers.values()
-        wanted = [server for server in servers if server.member.enabled and not server.nowhere]
+        wanted = [server for server in servers if server.member.enabled and not server.unresolvable]
         return cls(
             total=len(servers),
             pooled=sum(server.pooled for server in servers),

@@ -28,7 +28,7 @@ from pybal.checks.lateness import Lateness
 from pybal.checks.result import Result
 from pybal.checks.semaphore import Semaphore
 from pybal.checks.wheel import TICK, Schedule, Timed, Timer
-from pybal.core.isolation import SHORTEST, Isolation
+from pybal.core.isolation import MIN_OUTAGE, Isolation
 from pybal.core.model import SuspectSelf
 
 LATE = 0.1
@@ -101,7 +101,7 @@ class Engine:
         self.inconclusive = 0
         self.unanswered = 0
         self.responded_at = -math.inf
-        self.cut_off = Isolation(tuple, SuspectSelf.OFF, lambda _text: None)
+        self.isolation = Isolation(tuple, SuspectSelf.OFF, lambda _text: None)
         self.in_flight = 0
         self.lost = 0.0
         self.lateness = Lateness()
@@ -224,22 +224,22 @@ class Engine:
 
     def excused(self, began: float) -> bool:
         """Return whether a timeout of a check that began then is inconclusive because no server responds."""
-        cut_off = self.cut_off
-        excused = cut_off.excuses(began, self.responded_at, self.now, self._responded_at)
-        if cut_off.silence is not None and self._isolation_timer is None:
+        isolation = self.isolation
+        excused = isolation.ignores(began, self.responded_at, self.now, self._responded_at)
+        if isolation.outage is not None and self._isolation_timer is None:
             self._isolation_timer = self.every(1.0, self._check_isolation)
         return excused
 
     def _check_isolation(self) -> None:
-        self.cut_off.listen(self._responded_at(), self.now)
-        if self.cut_off.silence is None and self._isolation_timer is not None:
+        self.isolation.update(self._responded_at(), self.now)
+        if self.isolation.outage is None and self._isolation_timer is not None:
             self.leave(self._isolation_timer)
             self._isolation_timer = None
 
     def _responded_at(self) -> float:
         """Return the time of the last response of any server, including late connections."""
         quiet = self.now - self.responded_at
-        if quiet >= SHORTEST:
+        if quiet >= MIN_OUTAGE:
             connected = max((getattr(one, "connected_at", 0.0) for one in self._watchers.values()), default=0.0)
             if connected > self.responded_at + quiet / 2:
                 self.responded_at = connected
@@ -394,5 +394,5 @@ class Engine:
         responses = self.checks - self.inconclusive - self.unanswered
         if responses > self._responses:
             self._responses, before, self.responded_at = responses, self.responded_at, self.now
-            if self.now - before >= SHORTEST:
-                self.cut_off.heard(before, self.now)
+            if self.now - before >= MIN_OUTAGE:
+                self.isolation.note_response(before, self.now)

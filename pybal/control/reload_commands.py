@@ -10,10 +10,11 @@ from pybal.control.api import ControlAPI
 from pybal.control.listener import Caller
 from pybal.control.wire import DIFFERENT, DONE, FAILED, CommandReply, Request, RequestError
 from pybal.ipvs.backend import BackendError
-from pybal.reload.file import Loaded, unsupported
+from pybal.reload.file import Loaded
 from pybal.reload.plan import ReloadPlan
+from pybal.reload.render import plan_text
 from pybal.status.compat115 import JSON
-from pybal.status.reload import plan_json, plan_text
+from pybal.status.reload import plan_json
 
 
 async def plan(controls: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
@@ -21,8 +22,8 @@ async def plan(controls: ControlAPI, request: Request, _caller: Caller) -> Comma
     text, path = request.text("configuration"), request.text("file") or controls.file.path
     try:
         # As PEP 383 has it: what is not UTF-8 is still the same bytes at this end.
-        loaded = controls.file.understand(text.encode(errors="surrogateescape"), path) if text else controls.file.read()
-        planned = controls.plan(_supported(loaded, path))
+        loaded = controls.file.parse(text.encode(errors="surrogateescape"), path) if text else controls.file.read()
+        planned = controls.plan(_supported(loaded))
     except ConfigError as refused:
         return CommandReply(FAILED, str(refused))
     except (OSError, BackendError) as error:
@@ -42,9 +43,9 @@ async def reload(controls: ControlAPI, request: Request, _caller: Caller) -> Com
     return CommandReply(DONE, f"reloaded {controls.file.path}\n{text}", _document(outcome.plan, outcome.warnings))
 
 
-def _supported(loaded: Loaded, path: str) -> Settings:
-    if problems := tuple(unsupported(loaded.settings, path)):
-        raise ConfigError(problems, loaded.warnings)
+def _supported(loaded: Loaded) -> Settings:
+    if loaded.unsupported:
+        raise ConfigError(loaded.unsupported, loaded.warnings)
     return loaded.settings
 
 

@@ -1,1 +1,1 @@
-"""The pure core: the model of a pool, the policy that places servers, and what follows from the two."""
+"""The pure core: the model of a pool, the pooling policy and what both derive from the facts."""

@@ -11,14 +11,14 @@ from pybal.core.model import Health, Placement, Pool, Server
 
 
 class ChangeKind(Enum):
-    """What can have happened to a server between two states of its pool."""
+    """The kinds of change of a server between two states of its pool."""
 
     NEW = auto()
     MERGED = auto()
     REMOVED = auto()
     MOVED = auto()
-    NOWHERE = auto()
-    SAID_DOWN = auto()
+    UNRESOLVABLE = auto()
+    REPORTED_DOWN = auto()
     UP = auto()
     NOT_DEPOOLED = auto()
     LEFT_POOLED = auto()
@@ -29,10 +29,10 @@ class ChangeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that happened to a server, for the log and the counters.
+    """A change of one server, for the log and the counters.
 
-    ``server`` is its state afterwards, but for REMOVED and SAID_DOWN, which speak of the state before. ``monitor`` and
-    ``reason`` are set for SAID_DOWN only.
+    ``server`` is the state afterwards; for REMOVED and REPORTED_DOWN it is the state before. ``monitor`` and ``reason`` are
+    set for REPORTED_DOWN only.
     """
 
     kind: ChangeKind
@@ -42,40 +42,40 @@ class Change:
 
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
-    """Yield what happened between two states of a pool: first what was learnt, then what was decided."""
+    """Yield the changes between two states of a pool: first the facts, then the decisions."""
     for host, server in before.servers.items():
         if host not in after.servers:
             yield Change(ChangeKind.REMOVED, server)
-    different: list[tuple[Server, Server]] = []
+    changed: list[tuple[Server, Server]] = []
     for host, server in after.servers.items():
         known = before.servers.get(host)
         if known is None:
             yield Change(ChangeKind.NEW, server)
             known = Server(server.member, MappingProxyType(dict.fromkeys(server.reports)))
         if server is not known:
-            different.append((known, server))
-    for old, new in different:
-        yield from _learnt(old, new)
-    for old, new in different:
-        yield from _decided(old, new)
+            changed.append((known, server))
+    for old, new in changed:
+        yield from _facts(old, new)
+    for old, new in changed:
+        yield from _decisions(old, new)
 
 
-def _learnt(old: Server, new: Server) -> Iterator[Change]:
+def _facts(old: Server, new: Server) -> Iterator[Change]:
     if new.member != old.member:
         yield Change(ChangeKind.MERGED, new)
     if old.address is not None and new.address != old.address:
         yield Change(ChangeKind.MOVED, new)
-    if new.nowhere and not old.nowhere:
-        yield Change(ChangeKind.NOWHERE, new)
+    if new.unresolvable and not old.unresolvable:
+        yield Change(ChangeKind.UNRESOLVABLE, new)
     for monitor, report in new.reports.items():
-        said = old.reports.get(monitor)
-        if report is not None and not report.up and (said is None or said.up or said.reason != report.reason):
-            yield Change(ChangeKind.SAID_DOWN, old, monitor, report.reason)
+        last = old.reports.get(monitor)
+        if report is not None and not report.up and (last is None or last.up or last.reason != report.reason):
+            yield Change(ChangeKind.REPORTED_DOWN, old, monitor, report.reason)
     if new.health is Health.UP is not old.health:
         yield Change(ChangeKind.UP, new)
 
 
-def _decided(old: Server, new: Server) -> Iterator[Change]:
+def _decisions(old: Server, new: Server) -> Iterator[Change]:
     match old.placement, new.placement:
         case Placement.OUT, Placement.POOLED:
             yield Change(ChangeKind.REPOOLED, new)

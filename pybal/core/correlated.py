@@ -1,7 +1,7 @@
-"""When many servers begin to fail alike at the same time, the check is the suspect, not the servers. Pure.
+"""Correlated failures: many servers begin to fail one check alike, so suspect the check. Pure.
 
-A check URL that turned into a redirect once emptied half of every pool at once (2015-06-13). So: at least
-:data:`LEAST` servers, and half of those that were up, which a monitor called down for the same cause within one interval.
+A check URL that became a redirect once emptied half of every pool (2015-06-13). Failures are correlated if a monitor reports
+at least :data:`MIN_SERVERS` servers, and half of those that were up, as down for the same cause within one interval.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from pybal.core.model import Server
 
-LEAST = 3
+MIN_SERVERS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Suspicion:
-    """What servers began to fail together: ``hosts``, of ``up`` that the monitor had called up, within ``seconds``.
+class CorrelatedFailures:
+    """Failures of ``hosts``, out of ``up`` servers that had passed the monitor, within ``seconds``.
 
-    ``reason`` is that of the first of them; ``cause`` is what they have in common.
+    ``reason`` is that of the first failure; ``cause`` is common to all.
     """
 
     monitor: str
@@ -37,16 +37,16 @@ class Suspicion:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class _Fall:
+class _Failure:
     at: float
     host: str
     reason: str
 
 
-def suspicions(servers: Iterable[Server], window: float) -> Iterator[Suspicion]:
-    """Yield what is suspicious of the reports on eligible servers; ``window`` is one interval, in seconds."""
+def correlated_failures(servers: Iterable[Server], window: float) -> Iterator[CorrelatedFailures]:
+    """Yield the correlated failures of eligible servers; ``window`` is one interval, in seconds."""
     up: Counter[str] = Counter()
-    falls: dict[tuple[str, str], list[_Fall]] = {}
+    failures: dict[tuple[str, str], list[_Failure]] = {}
     for server in servers:
         for monitor, report in server.reports.items():
             if report is None or not server.eligible:
@@ -54,25 +54,25 @@ def suspicions(servers: Iterable[Server], window: float) -> Iterator[Suspicion]:
             if report.up:
                 up[monitor] += 1
             else:
-                falls.setdefault((monitor, report.cause), []).append(_Fall(report.at, server.host, report.reason))
-    for (monitor, cause), fell in falls.items():
-        if len(fell) < LEAST:
+                failures.setdefault((monitor, report.cause), []).append(_Failure(report.at, server.host, report.reason))
+    for (monitor, cause), alike in failures.items():
+        if len(alike) < MIN_SERVERS:
             continue
-        together = _together(sorted(fell), window)
+        together = _largest_run(sorted(alike), window)
         before = up[monitor] + len(together)
-        if len(together) >= LEAST and 2 * len(together) >= before:
-            hosts = frozenset(fall.host for fall in together)
+        if len(together) >= MIN_SERVERS and 2 * len(together) >= before:
+            hosts = frozenset(failure.host for failure in together)
             first, last = together[0], together[-1]
-            yield Suspicion(monitor, cause, first.reason, hosts, before, last.at - first.at)
+            yield CorrelatedFailures(monitor, cause, first.reason, hosts, before, last.at - first.at)
 
 
-def _together(falls: list[_Fall], window: float) -> list[_Fall]:
-    """Return the most falls that came within the window, the first such run of them."""
-    most: list[_Fall] = []
+def _largest_run(failures: list[_Failure], window: float) -> list[_Failure]:
+    """Return the first of the largest runs of failures within the window."""
+    largest: list[_Failure] = []
     start = 0
-    for end, fall in enumerate(falls, start=1):
-        while falls[start].at < fall.at - window:
+    for end, failure in enumerate(failures, start=1):
+        while failures[start].at < failure.at - window:
             start += 1
-        if end - start > len(most):
-            most = falls[start:end]
-    return most
+        if end - start > len(largest):
+            largest = failures[start:end]
+    return largest

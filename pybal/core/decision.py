@@ -1,7 +1,7 @@
-"""What was decided lately, bounded, and when things of the past were, for people.
+"""A log of the last decisions about a pool, of bounded length.
 
-The results of checks are kept by the monitors themselves (:meth:`pybal.monitors.base.Monitor.history`), so a server's
-go with it, and a server with another address begins anew. All times are monotonic; the wall clock is for display.
+Monitors keep the results of checks themselves (:meth:`pybal.monitors.base.Monitor.history`), so the results of a server are
+deleted with it, and a server with a new address starts an empty history. All times are monotonic.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-KEPT = 50
-"""Decisions of a pool: some 15 KB."""
-LISTED_AT_MOST = 10
-"""Hosts that a decision names."""
+KEPT_DECISIONS = 50
+"""Decisions kept per pool: about 15 KB."""
+NAMED_HOSTS = 10
+"""Hosts named in one decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was done with some servers of a pool: ``kept``, ``forced in``, ``depooled`` or ``pooled``.
+    """A decision about some servers of a pool: ``kept``, ``forced in``, ``depooled`` or ``pooled``.
 
-    ``at`` is the monotonic time in seconds, ``arithmetic`` that of the pool afterwards. ``hosts`` are the first of
-    them, ``others`` how many more there were.
+    ``at`` is the monotonic time in seconds, ``arithmetic`` the numbers of the pool afterwards. ``hosts`` are the first
+    servers, ``others`` is the number of further ones.
     """
 
     at: float
@@ -31,7 +31,7 @@ class Decision:
 
     @classmethod
     def of(cls, at: float, verb: str, hosts: Sequence[str], arithmetic: str) -> Decision:
-        named = tuple(hosts[:LISTED_AT_MOST])
+        named = tuple(hosts[:NAMED_HOSTS])
         return cls(at, verb, named, len(hosts) - len(named), arithmetic)
 
     @property

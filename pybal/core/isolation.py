@@ -1,17 +1,18 @@
-"""When nobody at all is heard any more, it is we who are cut off: our link, our switch, a firewall rule. Pure.
+"""Detection of an isolated balancer: if no server responds, suspect our own network. Pure.
 
-A check that heard nothing (no connection, no answer, not even a refusal) is excused while
+A check that failed without a response (no connection, no answer, no refusal) is ignored while all of this holds:
 
-* no server of any service has answered for :data:`SHORTEST` seconds, and none in nearly all of the check's own life;
-* at least :data:`LEAST` hosts had answered in as long a time before, :data:`ELSEWHERE` of them outside the largest
-  service: few would be silent by chance, and those of one service for a reason of its own;
-* the silence is more than twice as long as any lull of the last :data:`MEMORY` seconds: where few are checked, or many are
-  dead, there are such in every round, and nothing is to be made of them;
-* the silence has not lasted :data:`LONGEST` seconds: then all of them may be dead, and the threshold keeps its share.
+* no server of any service has responded for :data:`MIN_OUTAGE` seconds, nor during 90 % of the check's own run time;
+* at least :data:`MIN_HOSTS` hosts had responded in an equal period before, :data:`MIN_HOSTS_ELSEWHERE` of them outside the
+  largest service: a few hosts can fail by chance, and one service can fail for a reason of its own;
+* the outage is more than twice as long as the longest lull of the last :data:`LULL_MEMORY` seconds: if few servers are
+  checked, or many are dead, every round of checks has a lull;
+* the outage is not longer than :data:`MAX_OUTAGE` seconds. After that all servers may be dead, and the depool threshold
+  decides which ones stay.
 
-One answer from anybody ends it. Checks that began before that, or within :data:`AFTERMATH` seconds, are excused to the
-last; so a server that died meanwhile is found by the first check thereafter, or at once if it refuses. As long as somebody answers nothing is excused, and the crash of one server, or of
-most, is believed at once.
+The first response from any host ends the outage. Checks that began before it, or within :data:`AFTERMATH` seconds after it,
+are still ignored. A server that died during the outage is therefore depooled by its first later check, or immediately if it
+refuses the connection. While any host responds no check is ignored: the crash of one server, or of most, counts immediately.
 """
 
 from __future__ import annotations
@@ -24,20 +25,20 @@ from typing import NamedTuple
 
 from pybal.core.model import SuspectSelf
 
-LEAST = 6
-ELSEWHERE = 3
-SHORTEST = 1.0
-LONGEST = 60.0
-MEMORY = 120.0
+MIN_HOSTS = 6
+MIN_HOSTS_ELSEWHERE = 3
+MIN_OUTAGE = 1.0
+MAX_OUTAGE = 60.0
+LULL_MEMORY = 120.0
 AFTERMATH = 3.0
-"""Seconds for which the kernel goes on asking for a neighbour's address, and then fails all who wait for it."""
-_NEARLY_ALL = 0.9
-_PATIENCE = 1.0
-"""Seconds until ``answers`` are looked through again: with thousands of servers that takes 10 ms."""
+"""Seconds of neighbour discovery, after which the kernel fails all waiting connections."""
+_SHARE_OF_CHECK = 0.9
+_SEARCH_INTERVAL = 1.0
+"""Least seconds between two searches of ``responses``; with thousands of servers one takes 10 ms."""
 
 
 class LastResponse(NamedTuple):
-    """A host of a service last passed a check at a monotonic time, in seconds; ``-inf`` if it did not."""
+    """A host of a service last passed a check at a monotonic time, in seconds; ``-inf`` if it never did."""
 
     service: str
     host: str
@@ -45,109 +46,123 @@ class LastResponse(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
-    """Nobody has answered since a monotonic time; ``hosts`` of ``services`` had done so shortly before."""
+class Outage:
+    """A time without any response; ``hosts`` in ``services`` had responded shortly before ``since``."""
 
     since: float
     hosts: int
     services: int
 
     def text(self, now: float) -> str:
-        """Say how many are silent and for how long, for people."""
-        return (
-            f"none of {self.hosts} hosts of {self.services} services that had just answered did so for the last "
-            f"{now - self.since:.0f} s"
-        )
+        """Return how many hosts are silent and for how long, for people."""
+        return f"{self} for {now - self.since:.0f} s"
+
+    def __str__(self) -> str:
+        return f"No response from any of {self.hosts} hosts in {self.services} services"
 
 
-def silence(answers: Iterable[LastResponse], since: float, now: float) -> Silence | None:
-    """Return the silence there is since the last answer of all, if it tells of us; else ``None``."""
+def detect_outage(responses: Iterable[LastResponse], since: float, now: float) -> Outage | None:
+    """Return the outage since the last response of all.
+
+    ``None`` if it is too short, too long or concerns too few hosts.
+    """
     quiet = now - since
-    if not SHORTEST <= quiet <= LONGEST:
+    if not MIN_OUTAGE <= quiet <= MAX_OUTAGE:
         return None
-    before = {(answer.service, answer.host) for answer in answers if answer.at >= since - quiet}
+    before = {(response.service, response.host) for response in responses if response.at >= since - quiet}
     hosts = {host for _, host in before}
     services = Counter(service for service, _ in before)
     if not services:
         return None
     largest = max(services, key=services.__getitem__)
     elsewhere = hosts - {host for service, host in before if service == largest}
-    return Silence(since, len(hosts), len(services)) if len(hosts) >= LEAST and len(elsewhere) >= ELSEWHERE else None
+    if len(hosts) < MIN_HOSTS or len(elsewhere) < MIN_HOSTS_ELSEWHERE:
+        return None
+    return Outage(since, len(hosts), len(services))
 
 
 class Isolation:
-    """Whether we are cut off. ``answers`` are looked through only when nobody has been heard for a while.
+    """The state of the detection. ``responses`` is searched only after a period without any response.
 
-    ``say`` is told the beginning and the end, for the log. All times are monotonic seconds.
+    ``log`` receives the beginning and the end of each outage. All times are monotonic seconds.
     """
 
     def __init__(
-        self, answers: Callable[[], Iterable[LastResponse]], suspect_self: SuspectSelf, say: Callable[[str], None]
+        self, responses: Callable[[], Iterable[LastResponse]], suspect_self: SuspectSelf, log: Callable[[str], None]
     ) -> None:
-        self.times = 0
-        """How often it began."""
-        self._answers = answers
+        self.count = 0
+        """Number of outages so far."""
+        self._responses = responses
         self.suspect_self = suspect_self
-        self._say = say
-        self._silence: Silence | None = None
-        self._over = -math.inf
-        self._look_at = -math.inf
+        self._log = log
+        self._outage: Outage | None = None
+        self._ignore_until = -math.inf
+        self._next_search = -math.inf
         self._lull = 0.0
-        """Seconds of the longest lull of late."""
+        """Length of the longest recent lull, in seconds."""
         self._lull_at = -math.inf
 
     @property
-    def silence(self) -> Silence | None:
-        """The silence there is now, ``None`` while somebody is heard."""
-        return self._silence
+    def outage(self) -> Outage | None:
+        """The present outage, ``None`` while any host responds."""
+        return self._outage
 
-    def excuses(self, began: float, heard_at: float, now: float, ask: Callable[[], float]) -> bool:
-        """Return whether a check that began then, and has just failed, having heard nothing, proves nothing.
+    def ignores(self, began: float, response_at: float, now: float, find_response: Callable[[], float]) -> bool:
+        """Return whether to ignore a check that began at a time and has just failed without any response.
 
-        ``heard_at`` is when anybody answered last; ``ask`` returns when anybody was heard, which takes longer to find.
+        ``response_at`` is the time of the last response of any host. ``find_response`` returns it with pending connections
+        counted, which takes longer.
         """
         if self.suspect_self is SuspectSelf.OFF:
             return False
-        if self._silence is not None:
-            self.listen(heard_at, now)
-        elif now >= self._look_at and now - heard_at >= max(SHORTEST, _NEARLY_ALL * (now - began)):
-            self._look_at = now + _PATIENCE
-            self._begin(silence(self._answers(), ask(), now), now)
-        return self.suspect_self is SuspectSelf.HOLD and (self._silence is not None or began < self._over)
+        if self._outage is not None:
+            self.update(response_at, now)
+        elif now >= self._next_search and now - response_at >= max(MIN_OUTAGE, _SHARE_OF_CHECK * (now - began)):
+            self._next_search = now + _SEARCH_INTERVAL
+            self._begin(detect_outage(self._responses(), find_response(), now), now)
+        return self.suspect_self is SuspectSelf.HOLD and (self._outage is not None or began < self._ignore_until)
 
-    def heard(self, since: float, now: float) -> None:
-        """Take note of an answer, the first since :data:`SHORTEST` seconds ago or longer.
+    def note_response(self, since: float, now: float) -> None:
+        """Record the first response after :data:`MIN_OUTAGE` seconds or more without any.
 
-        Checks that met a silence too short for them may still be under way. ``-inf`` is before the first answer of all.
+        Checks that began in an outage too short for them to fail in may still be running. ``since`` is the time of the
+        response before, ``-inf`` if this is the first one of all.
         """
         if since == -math.inf:
             return
-        if self.suspect_self is not SuspectSelf.OFF and self._silence is None:
-            self._begin(silence(self._answers(), since, now), now)
-        self.listen(now, now)
-        forgotten = now - self._lull_at > MEMORY
+        if self.suspect_self is not SuspectSelf.OFF and self._outage is None:
+            self._begin(detect_outage(self._responses(), since, now), now)
+        self.update(now, now)
+        forgotten = now - self._lull_at > LULL_MEMORY
         if forgotten or 2 * (now - since) >= self._lull:
             self._lull, self._lull_at = max(now - since, 0.0 if forgotten else self._lull), now
 
-    def listen(self, heard_at: float, now: float) -> None:
-        """Take note of the end of the silence. To be called about every second while there is one."""
-        silence = self._silence
-        if silence is None:
-            return
-        if heard_at > silence.since:
-            self._silence, self._over = None, now + AFTERMATH
-            self._say(f"somebody answers again after {heard_at - silence.since:.1f} s: new checks are believed")
-        elif now - silence.since > LONGEST:
-            self._silence = None
-            self._say(f"{silence.text(now)}: that is too long to be held for our own fault, checks are believed")
+    def update(self, response_at: float, now: float) -> None:
+        """End the outage if a host has responded or it has lasted too long.
 
-    def _begin(self, silence: Silence | None, now: float) -> None:
-        if silence is None:
+        Call this about once a second during an outage.
+        """
+        outage = self._outage
+        if outage is None:
             return
-        usual = self._lull if now - self._lull_at <= MEMORY else 0.0
-        if now - silence.since <= 2 * usual:
+        if response_at > outage.since:
+            self._outage, self._ignore_until = None, now + AFTERMATH
+            self._log(f"First response after {response_at - outage.since:.1f} s; acting on new check results again")
+        elif now - outage.since > MAX_OUTAGE:
+            self._outage = None
+            self._log(f"{outage} for more than {MAX_OUTAGE:.0f} s; acting on check results again")
+
+    def _begin(self, outage: Outage | None, now: float) -> None:
+        if outage is None:
             return
-        self._silence = silence
-        self.times += 1
-        held = "what fails so says nothing" if self.suspect_self is SuspectSelf.HOLD else "servers are blamed for it"
-        self._say(f"{silence.text(now)}: we may be cut off, {held}")
+        usual = self._lull if now - self._lull_at <= LULL_MEMORY else 0.0
+        if now - outage.since <= 2 * usual:
+            return
+        self._outage = outage
+        self.count += 1
+        reaction = (
+            "ignoring timeouts"
+            if self.suspect_self is SuspectSelf.HOLD
+            else "acting on timeouts (suspect-self = alert)"
+        )
+        self._log(f"{outage.text(now)}; this balancer may be isolated, {reaction}")

@@ -1,8 +1,7 @@
-"""The values every other module speaks of: services, members, servers, pools and reports.
+"""The values all modules share: services, members, servers, pools and reports.
 
-Pure: no clock, no I/O. Everything here is immutable; a change is a new value, made by :mod:`pybal.core.policy`.
-The words are those of the architecture: a *member* is the operator's line about a server, a *server* is one host in
-one pool with all we know of it.
+Pure: no clock, no I/O. All values are immutable; :mod:`pybal.core.policy` returns new ones. A *member* is the operator's line
+about a server; a *server* is one host in one pool with all its facts.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ Address = IPv4Address | IPv6Address
 
 
 class IPProtocol(StrEnum):
-    """What a service balances."""
+    """The transport protocol of a service."""
 
     TCP = "tcp"
     UDP = "udp"
 
 
 class Health(StrEnum):
-    """What the monitors of a server, taken together, know of it."""
+    """The health of a server according to all its monitors."""
 
     UP = "up"
     DOWN = "down"
@@ -32,30 +31,30 @@ class Health(StrEnum):
 
 
 class SuspectCheck(StrEnum):
-    """What is done when many servers begin to fail a check alike at the same time."""
+    """The reaction to correlated failures of a check; see :mod:`pybal.core.correlated`."""
 
     HOLD = "hold"
-    """They stay pooled, or return, until they fail for another cause or are up."""
+    """The servers stay pooled, or are pooled again, until they fail for another cause or are up."""
     ALERT = "alert"
     OFF = "off"
 
 
 class SuspectSelf(StrEnum):
-    """What is done when nobody at all is heard any more, in any service."""
+    """The reaction when no server of any service responds; see :mod:`pybal.core.isolation`."""
 
     HOLD = "hold"
-    """Checks that fail so say nothing, for a bounded time."""
+    """Checks without a response are ignored for a limited time."""
     ALERT = "alert"
     OFF = "off"
 
 
 class Placement(Enum):
-    """Where a server stands with respect to the wanted set of its pool."""
+    """The place of a server in or outside the wanted set of its pool."""
 
     OUT = "not pooled"
     POOLED = "pooled"
     FORCED = "forced"
-    """Pooled although nothing says it is up, because the depool threshold forbids its removal."""
+    """Pooled although down, because the depool threshold forbids its removal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +62,9 @@ class Service:
     """A VIP with protocol, port and scheduler: one section of pybal.conf.
 
     ``depool_threshold`` is the share (0 to 1) of the pool's members that is never depooled. ``monitors`` are the
-    names of the kinds of monitor that watch each server, in the order of the configuration; without any, servers
+    names of the kinds of monitor that watch each server, in the order of the configuration; servers without monitors
     count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did. ``interval`` is the
-    longest one of its monitors, in seconds: failures that begin within it, and alike, make the check the suspect.
+    longest interval of its monitors, in seconds: failures with one cause that begin within it are correlated.
     """
 
     name: str
@@ -85,7 +84,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The operator's line about a server. ``weight`` is IPVS's: 0 means no new connections."""
+    """The operator's line about a server. A ``weight`` of 0 means no new connections, as in IPVS."""
 
     host: str
     weight: int = 10
@@ -94,11 +93,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A conclusive word of one monitor on one server.
+    """A conclusive report of one monitor on one server.
 
-    ``reason`` is empty when up, else the phase and the fact (``status: HTTP 500, wanted 200``). ``at`` is the
-    monotonic time, in seconds, at which the monitor came to it. ``cause`` is the reason without its numbers: servers
-    that fail alike have it in common.
+    ``reason`` is empty when up, else the phase and the fact (``status: HTTP 500, wanted 200``). ``at`` is the monotonic
+    time of the report, in seconds. ``cause`` is the reason without its numbers, equal for servers that fail in the same
+    way.
     """
 
     up: bool
@@ -109,28 +108,28 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One host in one pool, with all we know of it.
+    """One host in one pool, with all its facts.
 
-    ``address`` is ``None`` until the host's name has resolved; ``nowhere`` tells that the name is known to have no
-    address, as opposed to not being looked up successfully yet. ``reports`` has a key for each monitor of the
-    service, with ``None`` for those that have said nothing conclusive yet. ``health`` follows from them: DOWN if one
-    monitor says so, UNKNOWN while one is silent, else UP; UP without monitors. ``excused`` are the monitors, each with
-    the cause, whose failure is held to be the check's own. ``awaited`` are the monitors that a server which was up got
-    from a new configuration: until their first report they count for nothing.
+    ``address`` is ``None`` until the host's name has resolved; ``unresolvable`` is true if the name definitely has no
+    address, false if no lookup has succeeded yet. ``reports`` has a key for each monitor of the service, with ``None`` until
+    its first conclusive report. ``health`` follows from the reports: DOWN if one is down, UNKNOWN while one is missing, else
+    UP; UP without monitors. ``suspect_failures`` are monitors with causes: failures attributed to the check itself.
+    ``pending_monitors`` are monitors that a new configuration added while the server was up: they do not count until their
+    first report.
     """
 
     member: Member
     reports: Mapping[str, Report | None] = field(default_factory=lambda: MappingProxyType({}))
     address: Address | None = None
-    nowhere: bool = False
+    unresolvable: bool = False
     placement: Placement = Placement.OUT
-    excused: frozenset[tuple[str, str]] = frozenset()
-    awaited: frozenset[str] = frozenset()
+    suspect_failures: frozenset[tuple[str, str]] = frozenset()
+    pending_monitors: frozenset[str] = frozenset()
     health: Health = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once for each change of a server, as it is asked of every server of the pool at each of them.
-        object.__setattr__(self, "health", _health(self.reports, self.awaited))
+        # Computed once per change of a server, because every change of the pool reads it of all servers.
+        object.__setattr__(self, "health", _health(self.reports, self.pending_monitors))
 
     @property
     def host(self) -> str:
@@ -138,17 +137,17 @@ class Server:
 
     @property
     def ready(self) -> bool:
-        """Whether it has an address."""
+        """True if the server has an address."""
         return self.address is not None
 
     @property
     def eligible(self) -> bool:
-        """Whether the operator and the resolver allow it to be pooled at all."""
+        """True if the server is enabled and has an address, so that it may be pooled."""
         return self.member.enabled and self.address is not None
 
     @property
     def serving(self) -> bool:
-        """Whether it counts for the depool threshold: up and eligible."""
+        """True if the server counts for the depool threshold: up and eligible."""
         return self.eligible and self.health is Health.UP
 
     @property
@@ -156,21 +155,21 @@ class Server:
         return self.placement is not Placement.OUT
 
     @property
-    def held_up(self) -> bool:
-        """Known to be down, but only by checks that are the suspects themselves."""
-        return bool(self.excused) and all(
-            report is None or report.up or (monitor, report.cause) in self.excused
+    def only_suspect_failures(self) -> bool:
+        """True if every failure of the server is attributed to the check itself."""
+        return bool(self.suspect_failures) and all(
+            report is None or report.up or (monitor, report.cause) in self.suspect_failures
             for monitor, report in self.reports.items()
         )
 
     @property
     def pooled_down(self) -> bool:
-        """Pooled although known to be down: what ``/alerts`` calls critical."""
+        """True if the server is pooled although down: critical in ``/alerts``."""
         return self.pooled and self.health is Health.DOWN
 
     @property
     def status(self) -> str:
-        """PyBal 1.15's three words, e.g. ``enabled/partially up/not pooled``; unknown shows as down."""
+        """The three words of PyBal 1.15: ``enabled/partially up/not pooled``; unknown shows as down."""
         enabled = "enabled" if self.member.enabled else "disabled"
         if self.health is Health.UP:
             health = "up"
@@ -181,11 +180,11 @@ class Server:
         return f"{enabled}/{health}/{'pooled' if self.pooled else 'not pooled'}"
 
 
-def _health(reports: Mapping[str, Report | None], awaited: frozenset[str]) -> Health:
+def _health(reports: Mapping[str, Report | None], pending_monitors: frozenset[str]) -> Health:
     unknown = False
     for monitor, report in reports.items():
         if report is None:
-            unknown = unknown or monitor not in awaited
+            unknown = unknown or monitor not in pending_monitors
         elif not report.up:
             return Health.DOWN
     return Health.UNKNOWN if unknown else Health.UP
@@ -195,9 +194,9 @@ def _health(reports: Mapping[str, Report | None], awaited: frozenset[str]) -> He
 class Pool:
     """The servers of one service, by host, in the order of their source.
 
-    ``listed`` is false until the source has delivered a first list. ``held`` maps addresses that the kernel held when
-    we started, and that no server has, to their weights. It is empty once the list is there and no name of an enabled
-    member awaits its first lookup: until then they may be that member's, so they are not taken away.
+    ``listed`` is false until the source has delivered a first list. ``held`` maps the addresses found in the kernel at the
+    start, and not claimed by a server, to their weights. They stay, because they may belong to a member whose name has
+    not resolved yet, until the list has come and every enabled member has been looked up.
     """
 
     service: Service
@@ -208,7 +207,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something an operator should know that is not a decision: a source that fails, a name that does not resolve.
+    """A condition that an operator should see and that is not a decision, such as a failing source.
 
     ``kind`` is a fixed word for machines (``source``, ``unresolved``, ``ipvs``, …), ``text`` a sentence for people.
     """
@@ -222,8 +221,8 @@ class Alert:
 class Snapshot:
     """All pools at one moment, by the name of their service in the order of the configuration.
 
-    ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` is to be gone
-    through at once and only once: finding them takes longer than most questions about a snapshot.
+    ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` can be iterated
+    once only, and immediately: the alerts are computed during the iteration, because that takes longer than the rest.
     """
 
     pools: Mapping[str, Pool]

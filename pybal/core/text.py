@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """Return a text whose unprintable characters are escaped: it may come from anywhere and go to a terminal."""
+    """Return a text with its unprintable characters escaped, safe for a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

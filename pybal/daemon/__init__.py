@@ -1,1 +1,1 @@
-"""The composition root, the services that run, and reloads."""
+"""The composition root, the running services, and reloads."""

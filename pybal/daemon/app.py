@@ -1,26 +1,21 @@
-"""The composition root: builds every part from the settings, wires them, starts and stops them in order.
+"""The composition root: builds all parts from the settings, wires, starts and stops them.
 
-Start: the HTTP endpoints open, so that nobody meets a closed port; the kernel is read and adopted, and what is ours
-there but no longer in the configuration is retired; the BGP sessions begin, with nothing to say before services are
-checked and the kernel is verified; then sources, names and checks begin.
-Reload: see :mod:`pybal.daemon.reloader`. Stop: what is announced is withdrawn, checks end, the IPVS entries stay as they are, the
-endpoints close last.
+Start: open the HTTP endpoints, so that clients never find a closed port; read and adopt the kernel, and retire our services
+that are no longer configured; start BGP sessions, without announcements until services are checked and the kernel is
+verified; start sources, lookups and checks. Reload: see :mod:`pybal.daemon.reloader`. Stop: withdraw announcements, stop
+checks, leave IPVS unchanged, close the endpoints last.
 """
 
 from __future__ import annotations
 
-import gc
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from grp import getgrnam
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
-from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from pybal.bgp.service import BGPService
@@ -30,10 +25,10 @@ from pybal.control import commands
 from pybal.control.api import ControlAPI
 from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
-from pybal.core.isolation import Isolation, LastResponse
-from pybal.core.model import Alert, Service, Snapshot
+from pybal.core.isolation import Isolation
 from pybal.daemon.factory import ServiceFactory
 from pybal.daemon.reloader import Reloader, ReloadTargets
+from pybal.daemon.report import DaemonReport
 from pybal.daemon.services import Services
 from pybal.doctor import rules
 from pybal.doctor.facts import gather
@@ -43,30 +38,23 @@ from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
-from pybal.reload import plan as planning
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
+from pybal.runtime.heap import HeapFreezer
+from pybal.runtime.reactor import Reactor
 from pybal.runtime.systemd import Notifier
-from pybal.status import checks
-from pybal.status import ipvs as kernel
-from pybal.status.bgp import BGP
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
-from pybal.status.metrics import Family
-from pybal.status.reload import alerts
 from pybal.status.routes import Routes
-
-#: The heap of a large configuration is given this long, in seconds, to be complete before it is frozen.
-_SETTLED = 30.0
 
 
 class App:
-    """The daemon. ``reactor`` provides time, descriptors and TCP; ``lookup`` asks for the addresses of names.
+    """The daemon.
 
-    ``file`` is where ``loaded`` was read, and will be again. ``runtime`` is a directory for as long as it runs, ``state`` one
-    for what is to outlive it, if there is one. ``control`` is the path of the socket for commands, if there is to be one.
+    ``reactor`` provides time, descriptors and TCP; ``lookup`` returns the addresses of names.
+    ``loaded`` was read from ``file``; reloads read it again. ``runtime`` is a directory that lasts until the process ends,
+    ``state`` one that survives it, or ``None``. ``control`` is the path of the control socket, or ``None`` without one.
     """
 
     log = Logger()
@@ -76,7 +64,7 @@ class App:
         loaded: Loaded,
         *,
         file: ConfigurationFile,
-        reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
+        reactor: Reactor,
         backend: Backend,
         lookup: Lookup,
         random: Random,
@@ -90,7 +78,6 @@ class App:
         self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
-        self._engine.cut_off = Isolation(self._answers, settings.suspect_self, self._say_of_checks)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
             backend,
@@ -107,10 +94,9 @@ class App:
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
             exclusive=settings.ipvs.exclusive,
         )
-        self._freezer = Freezer(reactor, self._frozen)
+        self._freezer = Freezer(reactor, self._freeze_changed)
         self._examination = Examination(self._examine, reactor)
-        self._announcing: BGPService | None = None
-        self._freezing: IDelayedCall | None = None
+        self._heap_freezer = HeapFreezer(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, state),
@@ -119,120 +105,113 @@ class App:
             clock=reactor,
             changed=self._changed,
         )
-        if settings.bgp:
-            self._announcing = BGPService(
-                settings,
-                settings.bgp,
-                pool=lambda name: self._services[name].controller.pool,
-                verified=self._verified,
-                reactor=reactor,
-                runtime=runtime,
-                state=state,
-                random=random,
-                frozen=lambda: self._freezer.frozen is not None,
-            )
-        factory = StatusFactory(self._status(), reactor, host_names={socket.gethostname()})
+        self._bgp = self._bgp_service(settings, runtime, state, random)
+        self._report = DaemonReport(
+            clock=reactor,
+            services=self._services,
+            engine=self._engine,
+            reconciler=self._reconciler,
+            audit=self._audit,
+            freezer=self._freezer,
+            examination=self._examination,
+            announcing=self._bgp,
+            dry_run=settings.dry_run,
+            configuration=lambda: self._reloader.configuration,
+        )
+        self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
+        factory = StatusFactory(self._routes(), reactor, host_names={socket.gethostname()})
         self._listening = Listening(reactor, factory)
-        parts = ReloadTargets(
+        targets = ReloadTargets(
             self._services,
             self._reconciler,
-            self._announcing,
+            self._bgp,
             self._listening,
             notifier,
             reactor,
-            self._settled,
-            self._why_no_reload,
+            self._apply_settings,
+            self._report.frozen,
         )
-        self._reload = Reloader(file, loaded, parts)
+        self._reloader = Reloader(file, loaded, targets)
         self._control = self._control_socket(control, settings, file) if control else None
 
     def start(self) -> None:
-        """Start everything. What was started must still be stopped after any failure.
+        """Start everything. After a failure, call :meth:`stop` for the parts already started.
 
         Raises ControlError, CannotListenError, BackendError, SpeakerError or DrainError.
         """
         if self._control:
             self._control.start()
-        self._listening.open(self._reload.settings.instrumentation)
+        self._listening.open(self._reloader.settings.instrumentation)
         held = self._services.adopt()
         self._reconciler.retire_leftovers()
         self._examination.start()
-        if self._announcing:
-            self._announcing.start()
+        if self._bgp:
+            self._bgp.start()
         self._engine.start()
         self._services.start(held)
         self._audit.start()
-        self._freeze_later()
+        self._heap_freezer.schedule()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
-        """Stop everything in order: the routers first, for what they send is served on; the IPVS table stays as it is."""
+        """Stop everything in order: BGP first, so that routers stop sending; IPVS stays unchanged."""
         self._notifier.stopping()
         if self._control:
             await self._control.stop()
         self._freezer.stop()
         self._examination.stop()
-        self._reload.stop()
-        if self._announcing:
-            await self._announcing.stop()
+        self._reloader.stop()
+        if self._bgp:
+            await self._bgp.stop()
         self._services.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
+        self._heap_freezer.stop()
         await self._listening.close()
 
-    def plan(self, settings: Settings) -> planning.ReloadPlan:
-        """Return what a reload with these settings would do. Raises BackendError."""
-        return self._reload.plan(settings)
+    def request_reload(self) -> None:
+        """Request a reload; requests made before it begins are merged."""
+        self._reloader.request()
 
-    async def reload(self, *, force: bool = False) -> planning.Outcome:
-        """Read the configuration file and do what it says, or refuse it; see :meth:`pybal.daemon.reloader.Reloader.reload`."""
-        return await self._reload.reload(force=force)
-
-    def ask_for_reload(self) -> None:
-        """Have a reload, soon: however often this is called before it begins, one."""
-        self._reload.ask()
-
-    def snapshot(self) -> Snapshot:
-        """Return the state of all pools at this moment."""
-        controllers = {running.settings.service.name: running.controller for running in self._services}
-        return Snapshot(
-            self._services.pools(),
-            MappingProxyType({name: controller.could_not_depool for name, controller in controllers.items()}),
-            self._alerts(),
-        )
-
-    def _settled(self, settings: Settings) -> None:
-        """Take what a reload has brought into force beside the services."""
-        self._engine.cut_off.suspect_self = settings.suspect_self
+    def _apply_settings(self, settings: Settings) -> None:
+        """Apply the settings of a reload outside services."""
+        self._engine.isolation.suspect_self = settings.suspect_self
         ipvs = settings.ipvs
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR
         self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
-        self._freeze_later()
+        self._heap_freezer.schedule()
 
-    def _why_no_reload(self) -> str:
-        return self._freezer.frozen.text(self._reactor.seconds()) if self._freezer.frozen else ""
-
-    def _freeze_later(self) -> None:
-        if self._freezing and self._freezing.active():
-            self._freezing.cancel()
-        self._freezing = self._reactor.callLater(_SETTLED, _freeze)
+    def _bgp_service(self, settings: Settings, runtime: Path, state: Path | None, random: Random) -> BGPService | None:
+        if settings.bgp is None:
+            return None
+        return BGPService(
+            settings,
+            settings.bgp,
+            pool=lambda name: self._services[name].controller.pool,
+            verified=self._reconciler.is_verified,
+            reactor=self._reactor,
+            runtime=runtime,
+            state=state,
+            random=random,
+            frozen=lambda: self._freezer.frozen is not None,
+        )
 
     def _control_socket(self, path: Path, settings: Settings, file: ConfigurationFile) -> ControlSocket:
         controls = ControlAPI(
             clock=self._reactor,
             started=self._reactor.seconds(),
             dry_run=settings.dry_run,
-            snapshot=self.snapshot,
-            bgp=self._announced,
+            snapshot=self._report.snapshot,
+            bgp=self._report.bgp,
             monitors=self._services.monitors,
             freezer=self._freezer,
-            announcing=self._announcing,
+            announcing=self._bgp,
             file=file,
-            plan=self.plan,
-            reload=self.reload,
+            plan=self._reloader.plan,
+            reload=self._reloader.reload,
             reconciler=self._reconciler,
             ipvs=self._backend,
         )
@@ -241,41 +220,28 @@ class App:
             path, partial(commands.run, controls), self._reactor, getgrnam(group).gr_gid if group else None
         )
 
-    def _frozen(self) -> None:
-        frozen = self._freezer.frozen
-        if frozen:
-            now = self._reactor.seconds()
-            self.log.warn("{text}; nothing is acted on", text=frozen.text(now), system="control")
+    def _freeze_changed(self) -> None:
+        if frozen := self._report.frozen():
+            self.log.warn("{text}; not changing IPVS or BGP", text=frozen, system="control")
             self._reconciler.freeze()
         else:
-            self.log.warn("thawed: what was wanted meanwhile is done now", system="control")
+            self.log.warn("thawed: applying all changes made while frozen", system="control")
             self._reconciler.thaw()
             self._audit.thaw()
         self._changed()
 
     def _examine(self) -> Sequence[Finding]:
-        host = gather(rules.modules(self._reload.settings), rules.SYSCTLS)
-        return rules.judge(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
-
-    def _verified(self, service: Service) -> bool:
-        intent = self._reconciler.intent(key_of(service))
-        return intent is not None and intent.verified
+        host = gather(rules.modules(self._reloader.settings), rules.SYSCTLS)
+        return rules.judge(host, self._reloader.settings, len(tuple(self._services.monitors())) or None)
 
     def _changed(self) -> None:
-        if self._announcing:
-            self._announcing.changed()
+        if self._bgp:
+            self._bgp.changed()
 
-    def _announced(self) -> BGP:
-        announcing = self._announcing
-        if announcing is None:
-            return BGP()
-        sessions = tuple(announcing.sessions())
-        return BGP(not self._reload.settings.dry_run, announcing.verdicts, sessions, announcing.restarts)
-
-    def _status(self) -> Routes:
+    def _routes(self) -> Routes:
         return Routes(
             clock=self._reactor,
-            snapshot=self.snapshot,
+            snapshot=self._report.snapshot,
             monitors=self._services.monitors,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
@@ -284,60 +250,20 @@ class App:
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
             wall=_wall,
             sources=self._services.sources,
-            configuration=lambda: self._reload.configuration,
-            families=self._families,
-            bgp=self._announced,
+            configuration=lambda: self._reloader.configuration,
+            families=self._report.families,
+            bgp=self._report.bgp,
         )
 
-    def _answers(self) -> Iterator[LastResponse]:
-        for name, host, monitor in self._services.monitors():
-            yield LastResponse(name, host, monitor.passed_at)
-
-    def _say_of_checks(self, text: str) -> None:
+    def _log_isolation(self, text: str) -> None:
         self.log.error("{text}", text=text, system="checks")
-
-    def _families(self) -> Iterator[Family]:
-        """Yield the metrics of the daemon itself."""
-        yield from checks.families(self._engine)
-        frozen = self._freezer.frozen
-        yield Family("pybal_frozen", "gauge", "Whether nothing is acted on", (((), frozen is not None),))
-        left = max(0.0, frozen.until - self._reactor.seconds()) if frozen else 0.0
-        yield Family("pybal_frozen_left_seconds", "gauge", "Time until the freeze ends by itself", (((), left),))
-        services = [running.settings.service for running in self._services]
-        verified = [((("service", service.name),), self._verified(service)) for service in services]
-        yield Family("pybal_ipvs_verified", "gauge", "Whether IPVS holds what is wanted", verified)
-        yield from kernel.families(self._audit.findings())
-
-    def _alerts(self) -> Iterator[Alert]:
-        if self._freezer.frozen:
-            text = f"{self._freezer.frozen.text(self._reactor.seconds())}; IPVS and BGP stay as they are"
-            yield Alert("", "frozen", text)
-        for running in self._services:
-            yield from running.controller.alerts()
-        yield from self._reconciler.alerts()
-        yield from self._examination.alerts()
-        yield from self._audit.alerts()
-        if self._announcing:
-            yield from self._announcing.alerts()
-        yield from alerts(self._reload.configuration)
-        yield from checks.alerts(self._engine)
 
 
 def _ledger(settings: Settings, runtime: Path) -> Ledger:
-    """Return the ledger of the kernel's table; a table in memory ends with us, and so does its ledger."""
-    kept = settings.ipvs_backend is not IPVSBackend.MEMORY
-    return Ledger(runtime / "ipvs-services.json" if kept else None, dry_run=settings.dry_run)
+    """Return the ledger of the IPVS table; it is a file, except for a table in memory."""
+    persistent = settings.ipvs_backend is not IPVSBackend.MEMORY
+    return Ledger(runtime / "ipvs-services.json" if persistent else None, dry_run=settings.dry_run)
 
 
 def _wall() -> datetime:
     return datetime.now(UTC)
-
-
-def _freeze() -> None:
-    """Take what lives long out of the garbage collector's sight: its passes would stall the loop.
-
-    What has lived long enough, and went with a reload, is found now.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

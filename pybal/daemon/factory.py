@@ -1,11 +1,10 @@
-"""Makes the pool sources and the monitors of services from their settings, with what all services have in common."""
+"""Builds the pool sources and monitor factories of services from their settings."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from pybal.checks.engine import Engine
 from pybal.config.settings import MonitorSettings, ServiceSettings
@@ -13,18 +12,19 @@ from pybal.core.model import Service
 from pybal.monitors import kinds as monitors
 from pybal.monitors.base import MonitorFactory
 from pybal.monitors.shared import Sharing
+from pybal.runtime.reactor import Reactor
 from pybal.sources import kinds as sources
 from pybal.sources.cache import ListCache
 from pybal.sources.pool_source import PoolSource
 
 
 class ServiceFactory:
-    """Makes the parts of services; see :class:`pybal.daemon.services.Factory`."""
+    """Builds sources and monitor factories; see :class:`pybal.daemon.services.Factory`."""
 
     def __init__(
         self,
         engine: Engine,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         random: Random,
         state: Path | None,
     ) -> None:
@@ -32,17 +32,17 @@ class ServiceFactory:
         self._reactor = reactor
         self._random = random
         self._state = state
-        self._sharing = Sharing(self._prepared, engine)
+        self._sharing = Sharing(self._own_factory, engine)
 
     def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         name, source = settings.service.name, settings.source
-        kept = None if self._state is None else ListCache(self._state, name, source.url)
-        return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall, former=former)
+        cache = None if self._state is None else ListCache(self._state, name, source.url)
+        return sources.build(source, cache, reactor=self._reactor, random=self._random, wall=_wall, former=former)
 
-    def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
-        return self._sharing.plan(monitor, service) if shared else self._prepared(monitor, service)
+    def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
+        return self._sharing.plan(monitor, service) if shared else self._own_factory(monitor, service)
 
-    def _prepared(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
+    def _own_factory(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random)
 
 

@@ -174,6 +174,11 @@ class Reconciler:
         goal = self._goals.get(key)
         return None if goal is None or goal.wanted is None else Intent(*goal.wanted, self._verified(goal, key))
 
+    def is_verified(self, service: Service) -> bool:
+        """Return whether the table was last read or written to hold the wanted entry of a service."""
+        intent = self.intent(key_of(service))
+        return intent is not None and intent.verified
+
     def retired(self) -> Mapping[ServiceKey, Retired]:
         """Return the services that are being removed."""
         now = self._clock.seconds()

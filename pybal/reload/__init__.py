@@ -1,1 +1,1 @@
-"""What a configuration file says, how two differ, and the plan of a reload. Pure but for reading the file."""
+"""The configuration file, differences between two, and the plan of a reload. Pure except file.py."""

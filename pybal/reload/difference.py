@@ -1,6 +1,6 @@
-"""What differs between two configurations, in the words of pybal.conf, with the values where these are short and no secret.
+"""Differences between two configurations, in the terms of pybal.conf.
 
-Pure.
+Pure. Values are included if they are short and not secret.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.core.model import Service
-from pybal.monitors.kinds import name_of
 
 _PREFIXES: Mapping[type, str] = {
     BGPSettings: "bgp-",
@@ -53,10 +52,10 @@ _NAMES: Mapping[tuple[type, str], str] = {
     (DrainSettings, "graceful_shutdown"): "community",
     (InstrumentationSettings, "advertised_ips"): "advertised_ips",
 }
-"""The options whose names are not those of the fields with hyphens."""
+"""Options with another name than that of the field with hyphens."""
 
 _FIXED = {"dry_run", "ipvs_backend", "control_socket", "control_group"}
-"""What of the settings as a whole stays as it is while the daemon runs."""
+"""Global settings that a reload cannot change."""
 
 _LONGEST = 80
 _APART = {"service", "source", "monitors", "line"}
@@ -64,7 +63,7 @@ _KEY = {"protocol", "vip", "port", "monitors", "interval"}
 
 
 def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]:
-    """Yield what differs between two settings of one service; nothing if and only if they mean the same."""
+    """Yield the differences between two settings of one service; empty if and only if both mean the same."""
     if old.service.name != new.service.name:
         yield f"was [{old.service.name}]"
     yield from _reasons(old.service, new.service, {*_KEY, "name"})
@@ -74,19 +73,19 @@ def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]
 
 
 def restart_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield what cannot be changed while running."""
+    """Yield the differences that need a restart."""
     changes = list(_reasons(old, new, {field.name for field in fields(Settings)} - _FIXED))
     if (old.bgp is None) is not (new.bgp is None):
-        changes.append(f"bgp {_shown(old.bgp is not None)} -> {_shown(new.bgp is not None)}")
-    yield from (f"{change} needs a restart" for change in changes)
+        changes.append(f"bgp {_text(old.bgp is not None)} -> {_text(new.bgp is not None)}")
+    yield from (f"{change}: restart pybal to apply it" for change in changes)
 
 
 def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield what differs and concerns no single service."""
+    """Yield the differences outside single services."""
     if old.instrumentation and new.instrumentation:
         yield from _reasons(old.instrumentation, new.instrumentation, set())
     elif old.instrumentation or new.instrumentation:
-        yield f"instrumentation {_shown(old.instrumentation is not None)} -> {_shown(new.instrumentation is not None)}"
+        yield f"instrumentation {_text(old.instrumentation is not None)} -> {_text(new.instrumentation is not None)}"
     if old.bgp and new.bgp:
         yield from _reasons(old.bgp, new.bgp, {"peers"})
     yield from _reasons(old.ipvs, new.ipvs, set())
@@ -94,26 +93,26 @@ def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield which BGP peers come, go or are another way."""
+    """Yield added, removed and changed BGP peers."""
     before = {peer.address: peer for peer in (old.bgp.peers if old.bgp else ())}
     after = {peer.address: peer for peer in (new.bgp.peers if new.bgp else ())}
     for address, peer in after.items():
         if address not in before:
             yield f"+ peer {address}"
         elif peer != before[address]:
-            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set()))}; all sessions begin anew"
+            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set()))}; resets all BGP sessions"
     yield from (f"- peer {address}" for address in before if address not in after)
 
 
 def announcement_reasons(before: Sequence[Verdict], after: Sequence[Verdict]) -> Iterator[str]:
-    """Yield which announcements come, go or change, when one decision on the VIPs follows another."""
+    """Yield added, removed and changed announcements between two sets of verdicts."""
     old = {verdict.vip: verdict for verdict in before}
     new = {verdict.vip: verdict for verdict in after}
     for vip, verdict in new.items():
         was, now = old[vip].announcement if vip in old else None, verdict.announcement
         prefix = f"{vip}/{vip.max_prefixlen}"
         if vip not in old and now is None:
-            yield f"+ announcement {prefix}, when it is fit: {verdict.why} ({verdict.detail})"
+            yield f"+ announcement {prefix}, not yet: {verdict.why} ({verdict.detail})"
         elif was is None and now is not None:
             yield f"+ announcement {prefix}, MED {now.med}: {verdict.detail}"
         elif was is not None and now is None:
@@ -126,8 +125,8 @@ def announcement_reasons(before: Sequence[Verdict], after: Sequence[Verdict]) ->
 
 
 def _monitor_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]:
-    before = {name_of(monitor): monitor for monitor in old.monitors}
-    after = {name_of(monitor): monitor for monitor in new.monitors}
+    before = dict(zip(old.service.monitors, old.monitors, strict=True))
+    after = dict(zip(new.service.monitors, new.monitors, strict=True))
     yield from (f"monitors - {name}" for name in before if name not in after)
     for name, monitor in after.items():
         if name not in before:
@@ -148,12 +147,12 @@ def _reasons(old: object, new: object, apart: set[str], prefix: str = "") -> Ite
             continue
         option = _NAMES.get((type(old), field.name), field.name.replace("_", "-"))
         name = _PREFIXES.get(type(old), prefix) + option
-        short = [_shown(value) for value in (before, after)]
-        yield f"{name} {short[0]} -> {short[1]}" if all(short) else f"{name} is another"
+        short = [_text(value) for value in (before, after)]
+        yield f"{name} {short[0]} -> {short[1]}" if all(short) else f"{name} changed"
 
 
-def _shown(value: object) -> str:
-    """Return a value as it may be shown, empty where it may not or is too long for a line."""
+def _text(value: object) -> str:
+    """Return a value for people, empty if it is secret or too long for a line."""
     match value:
         case None | "":
             return "none"

@@ -1,7 +1,7 @@
-"""What a reload would do, and why: the difference between two configurations as a value.
+"""The plan of a reload: the steps from one configuration to another, with their reasons.
 
-Pure. What the kernel is told at the reload itself is exactly :attr:`ReloadPlan.ops`. What comes later is :attr:`Step.later`: an
-added service comes with its list of servers, and a service that goes is deleted when it is drained.
+Pure. A reload applies exactly :attr:`ReloadPlan.ops` to the kernel. :attr:`Step.later` are the operations that follow: a new
+service is added with its first server list, and a removed service is deleted after it has drained.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from pybal.core import policy
 from pybal.core.model import Pool, Service
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Op, Table, TableEntry, drained, entry, key_of
-from pybal.monitors.kinds import name_of, port_of
 from pybal.reload.difference import restart_reasons, service_reasons
 
 Held = Callable[[Service], TableEntry | None]
-"""Tells what the table is believed to hold of a service."""
+"""Returns the entry of a service in the table, as last read or written."""
 
 
 class Verb(StrEnum):
-    """What becomes of a service."""
+    """The kinds of step."""
 
     KEEP = "keep"
     CHANGE = "change"
@@ -33,11 +32,11 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What becomes of one service, and why.
+    """The step of one service, with its reasons.
 
-    ``before`` and ``after`` are its settings, ``None`` where it is not there. ``ops`` are the operations on the table,
-    ``later`` those that wait, and ``until`` says what for. ``started`` and ``stopped`` are monitors: host and kind. ``pool`` is
-    the one there would be, ``None`` of a service that goes.
+    ``before`` and ``after`` are its settings, ``None`` before an addition or after a removal. ``ops`` are the operations on
+    the table; ``later`` are those that wait, and ``until`` names their condition. ``started`` and ``stopped`` are monitors:
+    host and kind. ``pool`` is the pool after the step, ``None`` for a removal.
     """
 
     verb: Verb
@@ -53,18 +52,18 @@ class Step:
 
     @property
     def name(self) -> str:
-        """The name of the service, that which it will have if it stays."""
+        """The name of the service; the new name if it changes."""
         settings = self.after or self.before
         return settings.service.name if settings else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadPlan:
-    """What a reload would do.
+    """The plan of a reload.
 
-    ``general`` are changes that concern no single service, ``announcements`` those of what the BGP peers are told; both are
-    lines for people. ``restart`` says what only a restart can change, ``radius`` that too much would be removed: such a
-    reload is refused, the latter unless it is forced.
+    ``general`` are changes outside single services, ``announcements`` those of BGP announcements; both are lines for people.
+    ``restart`` are changes that need a restart, ``radius`` is set if too much would be removed: both refuse the reload,
+    ``radius`` only if it is not forced.
     """
 
     steps: tuple[Step, ...]
@@ -75,12 +74,12 @@ class ReloadPlan:
 
     @property
     def ops(self) -> tuple[Op, ...]:
-        """The operations on the table, those on services that go last."""
+        """The operations on the table; those on removed services are the last."""
         return tuple(op for step in self.steps for op in step.ops)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing would be done."""
+        """True if the reload changes nothing."""
         return not (self.general or self.announcements or self.restart) and all(
             step.verb is Verb.KEEP for step in self.steps
         )
@@ -88,9 +87,9 @@ class ReloadPlan:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a reload: done as planned, or refused with all that is wrong, one text each.
+    """The outcome of a reload: applied as planned, or refused with all its problems, one text each.
 
-    ``at`` is the monotonic time in seconds. There is no plan where the configuration could not be read.
+    ``at`` is the monotonic time in seconds. ``plan`` is ``None`` if the configuration could not be read.
     """
 
     accepted: bool
@@ -107,9 +106,9 @@ def steps(
     held: Held,
     grace: float,
 ) -> tuple[Step, ...]:
-    """Return what becomes of each service: those there will be, in order, then those that go.
+    """Return the step of each service: those of the new configuration in order, then the removals.
 
-    ``pools`` are those of the services before, by name. Those that go are drained for ``grace`` seconds.
+    ``pools`` are the present pools, by name of service. Removed services are drained for ``grace`` seconds.
     """
     result = []
     for old, new in _pairs(before, after):
@@ -123,32 +122,32 @@ def steps(
 
 
 def blast_radius(steps: Sequence[Step], pools: Mapping[str, Pool], most: float) -> str:
-    """Return why the steps remove more than the share ``most`` of the services or of all pooled servers; empty if not."""
+    """Return a refusal if the steps remove more than the share ``most`` of services or pooled servers."""
     removed = [step for step in steps if step.verb is Verb.REMOVE]
     total = {name: len(policy.wanted(pool)) for name, pool in pools.items()}
     servers = sum(total[step.name] for step in removed)
     servers += sum(op.command is Command.DELETE for step in steps for op in step.ops)
-    for count, whole, what in (
+    for count, whole, objects in (
         (len(removed), len(pools), "services"),
         (servers, sum(total.values()), "pooled servers"),
     ):
         if count > most * whole:
             return (
-                f"would remove {count} of {whole} {what}, wanted at most {most:g} of them (max-blast-radius); "
-                "pybal reload --force, or a restart, would do it"
+                f"would remove {count} of {whole} {objects}, more than max-blast-radius = {most:g} allows "
+                "(run pybal reload --force to apply it)"
             )
     return ""
 
 
 def needs_restart(before: Settings, after: Settings) -> tuple[str, ...]:
-    """Return what differs between two configurations and cannot be had while running."""
+    """Return the differences between two configurations that need a restart."""
     return tuple(restart_reasons(before, after))
 
 
 def _pairs(
     before: Sequence[ServiceSettings], after: Sequence[ServiceSettings]
 ) -> Iterator[tuple[ServiceSettings | None, ServiceSettings | None]]:
-    """Pair the settings of one service: those of the same key, whatever its name; the key is what the kernel knows."""
+    """Pair the settings of each service by its key in the kernel; its name may differ."""
     left = {key_of(settings.service): settings for settings in before}
     for settings in after:
         yield left.pop(key_of(settings.service), None), settings
@@ -160,28 +159,30 @@ def _moved_from(before: Sequence[ServiceSettings], new: ServiceSettings) -> tupl
     for old in before:
         if old.service.name == new.service.name:
             place = f"{old.service.protocol} {old.service.vip} port {old.service.port}"
-            return (f"was {place}: this is an addition and a removal",)
+            return (f"moved from {place} (one service is added, one removed)",)
     return ()
 
 
 def _addition(settings: ServiceSettings, held: Held, reasons: tuple[str, ...]) -> Step:
-    # Whatever its servers will be, the kernel will have to have the service itself.
+    # The kernel needs the service itself, independent of its servers.
     here = held(settings.service)
     wanted = entry(settings.service, {})
     found = {} if here is None else {wanted.service.key: replace(here, destinations={})}
     later = diff({wanted.service.key: wanted}, found)
-    until = "with its servers, once its list is there"
+    until = "with the first server list"
     return Step(Verb.ADD, None, settings, reasons, later=later, until=until, pool=Pool(settings.service))
 
 
 def _removal(settings: ServiceSettings, pool: Pool, held: TableEntry | None, grace: float) -> Step:
     here: Table = {held.service.key: held} if held else {}
-    quiet: Table = {key: drained(each) for key, each in here.items()}
-    stopped = tuple(_watching(settings, pool))
+    draining: Table = {key: drained(each) for key, each in here.items()}
+    stopped = tuple(_monitors(settings, pool))
     if not grace:
         return Step(Verb.REMOVE, settings, None, ops=diff({}, here), stopped=stopped)
     until = f"after {grace:g} s"
-    return Step(Verb.REMOVE, settings, None, ops=diff(quiet, here), later=diff({}, quiet), until=until, stopped=stopped)
+    return Step(
+        Verb.REMOVE, settings, None, ops=diff(draining, here), later=diff({}, draining), until=until, stopped=stopped
+    )
 
 
 def _change(old: ServiceSettings, new: ServiceSettings, pool: Pool, held: Held) -> Step:
@@ -194,24 +195,24 @@ def _change(old: ServiceSettings, new: ServiceSettings, pool: Pool, held: Held) 
         wanted = entry(new.service, policy.wanted(after))
         here = held(old.service)
         ops = diff({wanted.service.key: wanted}, {here.service.key: here} if here else {})
-    gone, come = anew(old, new)
-    hosts = _watched_hosts(pool)
+    stopped, started = changed_monitors(old, new)
+    hosts = _hosts_with_address(pool)
     return Step(
         Verb.CHANGE,
         old,
         new,
         reasons,
         ops,
-        started=tuple((host, kind) for host in hosts for kind in come),
-        stopped=tuple((host, kind) for host in hosts for kind in gone),
+        started=tuple((host, kind) for host in hosts for kind in started),
+        stopped=tuple((host, kind) for host in hosts for kind in stopped),
         pool=after,
     )
 
 
-def anew(old: ServiceSettings, new: ServiceSettings) -> tuple[Sequence[str], Sequence[str]]:
-    """Return the kinds of monitor whose monitors end, and those that are made, when one configuration follows another.
+def changed_monitors(old: ServiceSettings, new: ServiceSettings) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the kinds of monitor to stop, and those to start, between two configurations.
 
-    What is shared, and what logs, has the name of its service.
+    The name of the service counts, because shared checks and log lines contain it.
     """
     before, after = _identities(old), _identities(new)
     return (
@@ -223,16 +224,16 @@ def anew(old: ServiceSettings, new: ServiceSettings) -> tuple[Sequence[str], Seq
 def _identities(settings: ServiceSettings) -> Mapping[str, object]:
     service = settings.service
     return {
-        name_of(monitor): (monitor, port_of(monitor, service), settings.share_checks, service.name)
-        for monitor in settings.monitors
+        name: (monitor, settings.share_checks, service.name)
+        for name, monitor in zip(service.monitors, settings.monitors, strict=True)
     }
 
 
-def _watching(settings: ServiceSettings, pool: Pool) -> Iterator[tuple[str, str]]:
-    for host in _watched_hosts(pool):
-        for monitor in settings.monitors:
-            yield host, name_of(monitor)
+def _monitors(settings: ServiceSettings, pool: Pool) -> Iterator[tuple[str, str]]:
+    for host in _hosts_with_address(pool):
+        for name in settings.service.monitors:
+            yield host, name
 
 
-def _watched_hosts(pool: Pool) -> Sequence[str]:
+def _hosts_with_address(pool: Pool) -> Sequence[str]:
     return [host for host, server in pool.servers.items() if server.ready]

@@ -27,16 +27,16 @@ def families(engine: Engine) -> Iterator[Family]:
     wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lateness.counts()]
     late = "Times the loop came to its checks, by how many seconds late: less than this, not less than the one before"
     yield Family("pybal_loop_wakes_total", "counter", late, wakes)
-    cut_off = engine.cut_off
-    yield Family("pybal_cut_off", "gauge", "Whether nobody at all is heard", (((), cut_off.silence is not None),))
-    yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), cut_off.times),))
+    isolation = engine.isolation
+    yield Family("pybal_cut_off", "gauge", "Whether nobody at all is heard", (((), isolation.outage is not None),))
+    yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), isolation.count),))
 
 
 def alerts(engine: Engine) -> Iterator[Alert]:
     """Yield what an operator should know."""
-    silence = engine.cut_off.silence
-    if silence is not None:
-        yield Alert("", "checker", f"{silence.text(engine.seconds())}: we may be cut off")
+    outage = engine.isolation.outage
+    if outage is not None:
+        yield Alert("", "checker", f"{outage.text(engine.seconds())}; this balancer may be isolated")
     used, most = descriptors()
     if used > _MANY_DESCRIPTORS * most:
         yield Alert("", "checker", f"{used} of {most} descriptors in use")

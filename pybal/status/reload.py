@@ -3,60 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from pybal.core.model import Alert
 from pybal.ipvs.model import Op
 from pybal.ipvs.render import operation
-from pybal.reload.plan import Outcome, ReloadPlan, Step, Verb
+from pybal.reload.plan import Outcome, ReloadPlan, Step
+from pybal.reload.render import Configuration, plan_lines
 from pybal.runtime.clocks import Clocks
 from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family
-
-_SIGNS = {Verb.ADD: "+", Verb.REMOVE: "-", Verb.CHANGE: "~"}
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """The configuration at one moment.
-
-    ``digest`` is the SHA-256 of the file as it was loaded, ``on_disk`` of the file as it is, empty if it cannot be read.
-    ``loaded_at`` is the monotonic time in seconds. ``last`` is what came of the last reload, if there was one;
-    ``accepted`` and ``refused`` count them.
-    """
-
-    file: str
-    digest: str
-    on_disk: str
-    loaded_at: float
-    last: Outcome | None = None
-    accepted: int = 0
-    refused: int = 0
-
-    @property
-    def changed(self) -> bool:
-        """Whether the file is not what is loaded."""
-        return self.digest != self.on_disk
-
-
-def plan_lines(plan: ReloadPlan) -> Iterator[str]:
-    """Yield a line for each thing that would be done and why, in ipvsadm's words; none for an empty plan."""
-    yield from (f"refused: {problem}" for problem in (*plan.restart, *([plan.radius] if plan.radius else [])))
-    for line in plan.general:
-        yield f"~ {line}"
-    for step in plan.steps:
-        if step.verb is not Verb.KEEP:
-            reasons = "; ".join(step.reasons)
-            yield f"{_SIGNS[step.verb]} service {step.name}" + (f": {reasons}" if reasons else "")
-            yield from (f"    {detail}" for detail in _details(step))
-    yield from plan.announcements
-
-
-def plan_text(plan: ReloadPlan) -> str:
-    """Return the lines of a plan, ``nothing to do`` for an empty one, and how many services are kept."""
-    kept = sum(step.verb is Verb.KEEP for step in plan.steps)
-    body = "".join(f"{line}\n" for line in plan_lines(plan)) or "nothing to do\n"
-    return f"{body}{kept} of {len(plan.steps)} services kept as they are\n"
 
 
 def plan_json(plan: ReloadPlan) -> JSON:
@@ -124,15 +79,6 @@ def _stale(configuration: Configuration) -> str:
     if (last := configuration.last) and not last.accepted:
         return f"{configuration.file} is not what is loaded; the last reload was refused: {last.problems[0]}"
     return f"{configuration.file} is not what is loaded; a reload would apply it"
-
-
-def _details(step: Step) -> Iterator[str]:
-    yield from map(operation, step.ops)
-    yield from (f"{operation(op)} {step.until}" for op in step.later)
-    for verb, monitors in ("starts", step.started), ("stops", step.stopped):
-        for kind in dict.fromkeys(kind for _, kind in monitors):
-            count = sum(other == kind for _, other in monitors)
-            yield f"{verb} {kind} of {count} server{'' if count == 1 else 's'}"
 
 
 def _outcome(outcome: Outcome, clocks: Clocks) -> JSON:

@@ -17,6 +17,7 @@ from pybal.core.decision import Decision
 from pybal.core.model import Pool, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
+from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Clocks
 from pybal.status import bgp as announcing
 from pybal.status import compat115, history, metrics, reload, v1
@@ -68,7 +69,7 @@ class Routes:
     decisions: Callable[[str], Iterable[Decision]]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     wall: Callable[[], datetime]
-    configuration: Callable[[], reload.Configuration]
+    configuration: Callable[[], Configuration]
     sources: Callable[[], origins.Sources] = tuple
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family]] = tuple

@@ -76,13 +76,13 @@ def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> J
 def why(server: Server) -> str:
     """Return why a server is pooled, forced or not pooled."""
     match server.placement:
-        case Placement.POOLED if server.held_up:
+        case Placement.POOLED if server.only_suspect_failures:
             return "down, but so are many at once: the check is the suspect"
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
             return "disabled by the operator"
-        case Placement.OUT if server.nowhere:
+        case Placement.OUT if server.unresolvable:
             return "its name has no address"
         case Placement.OUT if not server.ready:
             return "its name has not been looked up yet"

@@ -94,4 +94,4 @@ def test_a_version_of_etcd_that_is_not_known_is_refused_at_the_start(tmp_path: P
     endpoint = configured(tmp_path, 2379, "?api=4")
     with daemon(tmp_path, endpoint=endpoint) as running:
         assert running.process.wait(30) == 2
-        assert "api=4', wanted a scheme of this version: " in running.log
+        assert "api=4', wanted a supported scheme: " in running.log

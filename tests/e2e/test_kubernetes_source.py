@@ -94,7 +94,7 @@ def test_a_pool_outlives_the_api_server_and_follows_it_when_it_is_back(pybal: Da
     refused = f"k8s://***@localhost:{api.server.port}/?labelSelector=pybal=yes: connection refused"
     pybal.wait(lambda: refused in pybal.get("/v1/sources"), "the trouble with the source")
     pybal.wait(lambda: refused in pybal.get("/v1/alerts"), "the alert")
-    assert re.search("the last good list of 3 servers serves on, good [0-9]+ s ago", pybal.get("/v1/alerts"))
+    assert re.search("keeping the last good list \\(3 servers, read [0-9]+ s ago\\)", pybal.get("/v1/alerts"))
     assert 'pybal_source_up{service="web"} 0.0\n' in pybal.get("/metrics")
     assert table(pybal) == set(NODES)
     api.do(lambda server: server.delete(NODES[0]))

@@ -250,10 +250,10 @@ def test_another_name_touches_neither_the_kernel_nor_anybody_pooled(site: Site, 
     [
         ({"web": "scheduler = wrong"}, "pybal.conf:21: [web] scheduler: found 'wrong', wanted one of "),
         ({"web": "config = nothing://x"}, "config: found 'nothing://x', wanted "),
-        ({"general": "dry-run = yes"}, "dry-run no -> yes needs a restart"),
+        ({"general": "dry-run = yes"}, "dry-run no -> yes: restart pybal to apply it"),
         (
             {"general": "bgp = yes\nbgp-local-asn = 64600\nbgp-peer-address = 127.0.0.1\nbgp-nexthop-ipv4 = 192.0.2.9"},
-            "bgp no -> yes needs a restart",
+            "bgp no -> yes: restart pybal to apply it",
         ),
         ({"general": "instrumentation_ips = ['192.0.2.77']"}, "Couldn't listen on 192.0.2.77"),
     ],
@@ -297,7 +297,7 @@ def test_a_reload_that_removes_too_much_is_refused(site: Site, running: Daemon) 
     site.configure(drop=r"\[web\].*(?=\[other\])")
     outcome = running.reload()
     (problem,) = outcome["problems"]
-    assert problem.startswith("would remove 4 of 6 pooled servers, wanted at most 0.5 of them (max-blast-radius)")
+    assert problem.startswith("would remove 4 of 6 pooled servers, more than max-blast-radius = 0.5 allows")
     assert running.get("/v1/ipvs") == table
 
 

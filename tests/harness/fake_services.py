@@ -1,4 +1,4 @@
-"""Services that run on Twisted's Clock with sources and monitors that the test plays, and a configuration to reload."""
+"""The core of a daemon on a Clock: real services and reloader, fake sources and monitors."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ def web(
     source: str = ONE,
     **service: Any,
 ) -> ServiceSettings:
-    """Return a service; what is not a part of the settings by itself is of its service."""
+    """Return the settings of a service; other keywords are fields of its ``Service``."""
     own = {key: service.pop(key) for key in ("share_checks", "line", "bgp_med", "bgp") if key in service}
     names = tuple(map(name_of, monitors))
     made = Service(name, IPProtocol.TCP, ip_address(vip), 80, service.pop("scheduler", "wrr"), monitors=names)
     return ServiceSettings(replace(made, **service), SourceSettings(source), tuple(monitors), **own)
 
 
-class PlayedSource:
-    """A pool source whose lists come from the test."""
+class FakeSource:
+    """A pool source; the test delivers its lists."""
 
     problem: str | None = None
     last_success: float | None = None
@@ -83,26 +83,36 @@ class PlayedSource:
         self.running = False
 
 
-class PlayedMonitor:
-    """A monitor whose reports come from the test, and that says when it starts and stops."""
+class FakeMonitor:
+    """A monitor; the test makes its reports, and ``log`` receives each start and stop."""
 
     passed_at = 0.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
+    hurried = False
 
     def __init__(
-        self, name: str, host: str, report: Callable[[Report], None], say: Callable[[str, str, str], None]
+        self,
+        name: str,
+        host: str,
+        address: Address,
+        report: Callable[[Report], None],
+        log: Callable[[str, str, str], None],
     ) -> None:
-        self.name, self.host, self.report, self._say = name, host, report, say
+        self.name, self.host, self.address, self.report, self._log = name, host, address, report, log
         self.up: bool | None = None
+        self.running = False
 
     def start(self) -> None:
-        self._say("start", self.host, self.name)
+        self.running = True
+        self._log("start", self.host, self.name)
 
     def stop(self) -> None:
-        self._say("stop", self.host, self.name)
+        self.running = False
+        self._log("stop", self.host, self.name)
 
-    def hurry(self, wanted: bool) -> None: ...
+    def hurry(self, wanted: bool) -> None:
+        self.hurried = wanted
 
     def samples(self) -> Iterable[Sample]:
         return ()
@@ -110,24 +120,31 @@ class PlayedMonitor:
     def history(self) -> Iterable[PastResult]:
         return ()
 
-    def says(self, *, up: bool) -> None:
+    def make_report(self, *, up: bool, reason: str = "connect: refused", at: float = 0.0) -> None:
         self.up = up
-        self.report(Report(up, "" if up else "connect: refused"))
+        reason = "" if up else reason
+        self.report(Report(up, reason, at, reason))
 
 
-class PlayedPlan:
-    """What makes played monitors of one kind."""
+class FakeMonitorFactory:
+    """A factory of fake monitors of one kind; ``made`` are all of them."""
 
-    def __init__(self, name: str, say: Callable[[str, str, str], None]) -> None:
+    def __init__(self, name: str, log: Callable[[str, str, str], None] = lambda _event, _host, _kind: None) -> None:
         self.name = name
-        self._say = say
+        self.made: list[FakeMonitor] = []
+        self._log = log
 
-    def monitor(self, host: str, _address: Address, report: Callable[[Report], None]) -> Monitor:
-        return PlayedMonitor(self.name, host, report, self._say)
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
+        self.made.append(FakeMonitor(self.name, host, address, report, self._log))
+        return self.made[-1]
+
+    @property
+    def running(self) -> Mapping[str, FakeMonitor]:
+        return {monitor.host: monitor for monitor in self.made if monitor.running}
 
 
-class Recorder(MemoryBackend):
-    """A table in memory that remembers each operation, all of which must succeed."""
+class RecordingBackend(MemoryBackend):
+    """A table in memory that records each operation; every operation must succeed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,19 +157,19 @@ class Recorder(MemoryBackend):
         return failures
 
 
-class World:
-    """A daemon without its edges. ``settings`` is what its configuration file says, or an error."""
+class DaemonOnClock:
+    """A daemon without endpoints. ``settings`` are those of its configuration file, or its error."""
 
     path = "/etc/pybal/pybal.conf"
 
     def __init__(self, settings: Settings) -> None:
         self.settings: Settings | ConfigError = settings
         self.clock = Clock()
-        self.backend = Recorder()
-        self.sources: list[PlayedSource] = []
+        self.backend = RecordingBackend()
+        self.sources: list[FakeSource] = []
         self.events: list[tuple[str, str, str]] = []
-        """What monitors did: ``start`` or ``stop``, host and kind."""
-        self.hindrance = ""
+        """Events of monitors: ``start`` or ``stop``, host and kind."""
+        self.blocker = ""
         self.unreadable: OSError | None = None
         self.broken: Exception | None = None
         self.reconciler = Reconciler(self.backend, self.clock, grace=settings.ipvs.remove_grace)
@@ -164,7 +181,7 @@ class World:
             clock=self.clock,
             changed=lambda: None,
         )
-        listening = Listening(None, cast("Any", None))  # no port is ever opened
+        listening = Listening(None, cast("Any", None))  # no port is opened
         running = ReloadTargets(
             self.services,
             self.reconciler,
@@ -172,10 +189,10 @@ class World:
             listening,
             Notifier({}, self.clock),
             self.clock,
-            self._settled,
-            lambda: self.hindrance,
+            self._apply_settings,
+            lambda: self.blocker,
         )
-        self.reloading = Reloader(self, self.read(), running)
+        self.reloader = Reloader(self, self.read(), running)
         self.services.start(self.services.adopt())
 
     def read(self) -> Loaded:
@@ -191,43 +208,43 @@ class World:
     def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         if self.broken:
             raise self.broken
-        played = PlayedSource(settings.source.url)
-        self.sources.append(played)
+        fake = FakeSource(settings.source.url)
+        self.sources.append(fake)
         wall = datetime(2026, 11, 21, 12, tzinfo=UTC)
-        return PoolSource(played, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
+        return PoolSource(fake, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
 
-    def plan(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> MonitorFactory:
+    def monitor_factory(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> MonitorFactory:
         assert isinstance(shared, bool)
-        return PlayedPlan(name_of(monitor), lambda *event: self.events.append(event))
+        return FakeMonitorFactory(name_of(monitor), lambda *event: self.events.append(event))
 
-    def _settled(self, settings: Settings) -> None:
+    def _apply_settings(self, settings: Settings) -> None:
         self.reconciler.grace = settings.ipvs.remove_grace
 
     def turn(self) -> None:
-        """Let the loop go round until nothing more is due."""
+        """Run the loop until nothing more is due."""
         for _ in range(6):
             self.clock.advance(0)
 
     def list_all(self, *urls: str) -> None:
-        """Have the running sources of these places deliver their lists."""
+        """Deliver the lists of the running sources with these URLs."""
         for source in self.sources:
             if source.running and source.url in urls:
                 source.listed(LISTS[source.url])
         self.turn()
 
-    def say(self, *down: str) -> None:
-        """Have each monitor say that its server is up, but for these hosts."""
+    def report_all(self, *down: str) -> None:
+        """Report each server as up, except these hosts."""
         for _, host, monitor in list(self.services.monitors()):
-            cast("PlayedMonitor", monitor).says(up=host not in down)
+            cast("FakeMonitor", monitor).make_report(up=host not in down)
         self.turn()
 
     def reload(self, settings: Settings | ConfigError, *, force: bool = False) -> Outcome:
-        """Reload with other settings, to the end, and return what came of it."""
+        """Reload with other settings, to the end, and return the outcome."""
         self.settings = settings
         self.backend.ops.clear()
         self.events.clear()
         outcomes: list[Outcome] = []
-        deferred = Deferred.fromCoroutine(self.reloading.reload(force=force))
+        deferred = Deferred.fromCoroutine(self.reloader.reload(force=force))
         deferred.addCallback(outcomes.append)
         for _ in range(1000):
             if outcomes:
@@ -238,13 +255,13 @@ class World:
         return outcome
 
     @property
-    def told(self) -> list[str]:
-        """What the kernel was told since the reload began, in ipvsadm's words."""
+    def operations(self) -> list[str]:
+        """Operations on the kernel since the reload began, in the syntax of ipvsadm."""
         return [operation(op) for op in self.backend.ops]
 
-    def told_of(self, key: ServiceKey) -> list[str]:
+    def operations_on(self, key: ServiceKey) -> list[str]:
         return [operation(op) for op in self.backend.ops if op.key == key]
 
 
 async def _no_lookup(host: str, version: int) -> LookupResult:
-    raise AssertionError(f"{host} is looked up in IPv{version}")
+    raise AssertionError(f"unexpected lookup of {host} in IPv{version}")

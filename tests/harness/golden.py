@@ -1,7 +1,7 @@
 """Golden files: outputs of PyBal for fixed inputs, recorded in tests/data/golden.
 
 ``python -m tests.harness.golden`` rewrites the files, tests/unit/test_golden.py compares them. All code of PyBal is used through
-the imports below, so a move of code needs an edit of these imports only.
+the imports below, so that a move of code changes these imports only.
 """
 
 from __future__ import annotations
@@ -43,13 +43,14 @@ from pybal.monitors.kinds import NAMES, prepare
 from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
+from pybal.reload.render import plan_text
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
 from pybal.status.ipvs import families as ipvs_families
-from pybal.status.reload import plan_json, plan_text
+from pybal.status.reload import plan_json
 from tests.harness.daemon_process import free_port
-from tests.harness.fake_services import World
+from tests.harness.fake_services import DaemonOnClock
 from tests.harness.snapshots import (
     DOWN,
     FORCED,
@@ -114,9 +115,9 @@ MIXED = snapshot(
         server("unknown-forced", UNKNOWN, FORCED),
         server("unknown-out", UNKNOWN, OUT),
         server("unresolved", UNKNOWN, OUT, address=None),
-        replace(server("nowhere", UNKNOWN, OUT, address=None), nowhere=True),
+        replace(server("nowhere", UNKNOWN, OUT, address=None), unresolvable=True),
         replace(server("partly", placement=OUT), reports=PARTLY),
-        replace(server("excused"), reports=PARTLY, excused=frozenset({("IdleConnection", "x")})),
+        replace(server("excused"), reports=PARTLY, suspect_failures=frozenset({("IdleConnection", "x")})),
     ),
     pool('odd/"näme" \\', server("h/ö"), vip="2001:db8::80"),
     pool("small", server("a", address="10.0.0.2"), server("b", address="fd00::2"), threshold=1, port=443),
@@ -212,7 +213,7 @@ def settings(name: str) -> Settings:
 
 
 def metrics() -> object:
-    """Return type, help and label names of each metric family, by name."""
+    """Return the type, help and label names of each metric family, by name."""
     families: dict[str, dict[str, Any]] = {}
     for line in f"{metrics_of_daemon()}{metrics_of_monitors()}".splitlines():
         if declared := re.fullmatch(r"# (HELP|TYPE) (\w+) (.*)", line):
@@ -226,7 +227,7 @@ def metrics() -> object:
     return families
 
 
-class Reactor(MemoryReactorClock):
+class PortKeepingReactor(MemoryReactorClock):
     """A reactor in memory that keeps the factory of the last listener."""
 
     factory: Any = None
@@ -237,13 +238,13 @@ class Reactor(MemoryReactorClock):
 
 
 def metrics_of_daemon() -> str:
-    """Return /metrics of a started daemon, whose sources have not returned anything yet."""
+    """Return /metrics of a started daemon whose sources have not returned a list yet."""
     parsed = settings("demo")
     assert parsed.instrumentation
     port = free_port("127.0.0.1")
     parsed = replace(parsed, instrumentation=replace(parsed.instrumentation, port=port))
     file = ConfigurationFile(str(CONFIGURATIONS["demo"]), lambda _: parsed)
-    reactor: Any = Reactor()  # type: ignore[no-untyped-call]
+    reactor = PortKeepingReactor()  # type: ignore[no-untyped-call]
     daemon = App(
         file.read(),
         file=file,
@@ -268,7 +269,7 @@ def metrics_of_daemon() -> str:
 
 
 async def _no_lookup(host: str, version: int) -> Any:
-    raise AssertionError(f"{host} is looked up in IPv{version}")
+    raise AssertionError(f"unexpected lookup of {host} in IPv{version}")
 
 
 def metrics_of_monitors() -> str:
@@ -315,27 +316,27 @@ def answers(shown: Snapshot, asked: tuple[str, ...]) -> object:
 
 def reload(before: Settings, after: Settings) -> tuple[str, object]:
     """Return the plan of a reload as text and as JSON: all servers are up but 10.0.0.3."""
-    world = World(before)
-    for source in world.sources:
+    daemon = DaemonOnClock(before)
+    for source in daemon.sources:
         source.listed(MEMBERS)
-    world.turn()
-    world.say("10.0.0.3")
-    plan = world.reloading.plan(after)
-    plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(world, before, after, plan)))
+    daemon.turn()
+    daemon.report_all("10.0.0.3")
+    plan = daemon.reloader.plan(after)
+    plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(daemon, before, after, plan)))
     return plan_text(plan), plan_json(plan)
 
 
-def announcements(world: World, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:
-    """Yield the changes of announcements, with all of IPVS verified."""
+def announcements(daemon: DaemonOnClock, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:
+    """Yield the changes of announcements, with all services verified in IPVS."""
     if not before.bgp or not after.bgp:
         return
-    pools = world.services.pools()
+    pools = daemon.services.pools()
     announcing = BGPService(
         replace(before, dry_run=True),
         before.bgp,
         pool=lambda name: pools[name],
         verified=lambda _: True,
-        reactor=world.clock,
+        reactor=daemon.clock,
         runtime=Path("/nonexistent"),
         state=None,
         random=Random(1),

@@ -1,4 +1,4 @@
-"""Short words for the pools and events that the tests of the policy are made of.
+"""Short names for pools and events in tests of the policy.
 
 Hosts are single letters, ``a`` has the address 10.0.0.1, ``b`` 10.0.0.2 and so on.
 """
@@ -35,7 +35,7 @@ def off(host: str) -> Member:
 
 
 def listed(*members: str | Member) -> Listed:
-    """Return the event of a list: of letters (``"abc"``: enabled, weight 10) and of members."""
+    """Return a list event of letters (``"abc"``: enabled, weight 10) and of members."""
     whole: list[Member] = []
     for item in members:
         whole.extend([item] if isinstance(item, Member) else map(Member, item))
@@ -63,7 +63,7 @@ def after(pool: Pool, *events: Event) -> Pool:
 
 
 def fresh(hosts: str, threshold: float = 0.5, monitors: tuple[str, ...] = (M,), **more: Any) -> Pool:
-    """Return a pool of enabled servers with addresses, of which nothing is known yet."""
+    """Return a pool of enabled servers with addresses and without any report."""
     return after(Pool(service(threshold, monitors, **more)), listed(hosts), resolved(hosts))
 
 
@@ -74,6 +74,6 @@ def healthy(hosts: str, threshold: float = 0.5, monitors: tuple[str, ...] = (M,)
 
 
 def standing(pool: Pool) -> str:
-    """Return the hosts in the wanted set, in the order of the source: ``a b!`` says that b is forced."""
+    """Return the hosts in the wanted set, in the order of the source; ``b!`` is forced."""
     mark = {Placement.POOLED: "", Placement.FORCED: "!"}
     return " ".join(s.host + mark[s.placement] for s in pool.servers.values() if s.placement in mark)

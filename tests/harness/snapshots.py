@@ -13,7 +13,7 @@ from pybal.core.decision import Decision
 from pybal.core.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor, PastResult, Sample
-from pybal.status.reload import Configuration
+from pybal.reload.render import Configuration
 from pybal.status.routes import Routes
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN

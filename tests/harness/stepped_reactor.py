@@ -1,4 +1,4 @@
-"""Runs a coroutine on a private reactor, and asserts that it leaves nothing behind."""
+"""Reactors for tests: one with a stepped clock, and a runner that detects leftovers."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ T = TypeVar("T")
 
 
 class SteppedReactor(EPollReactor):
-    """A reactor with real sockets whose time goes by only as a test says: ``advance`` it like a Clock.
+    """A reactor with real sockets and a clock that only ``advance`` moves, like a Clock.
 
-    Time stands still for as long as ``busy`` says that a server has still to answer.
+    The clock stands still while ``busy`` returns that a response of a server is pending.
     """
 
     def __init__(self, busy: Callable[[], bool] = lambda: False) -> None:
@@ -28,7 +28,7 @@ class SteppedReactor(EPollReactor):
         return self._now
 
     def advance(self, seconds: float, step: float = 0.05) -> None:
-        """Let time go by in steps; after each one what the sockets have is taken. TimeoutError after 20 busy seconds."""
+        """Advance the clock in steps and process socket events after each. TimeoutError after 20 busy seconds."""
         end = self._now + seconds
         limit = time.monotonic() + 20.0
         self.iterate(0)
@@ -36,15 +36,15 @@ class SteppedReactor(EPollReactor):
             while self._busy():
                 self.iterate(0.001)
                 if time.monotonic() > limit:
-                    raise TimeoutError("still no answer")
+                    raise TimeoutError("no response from the server")
             self._now = min(self._now + step, end)
             self.iterate(0)
 
 
 def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 20.0) -> T:
-    """Return what ``main(reactor)`` returns; raise what it raises, or TimeoutError after ``timeout`` seconds.
+    """Return the result of ``main(reactor)``; raise its exception, or TimeoutError after ``timeout`` s.
 
-    Fails when delayed calls or descriptors are still registered once ``main`` has ended.
+    Fails if delayed calls or descriptors are still registered after ``main`` has ended.
     """
     reactor = EPollReactor()
     reactor.seconds = time.monotonic  # as pybal.cli does
@@ -57,7 +57,7 @@ def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float =
 
     def overdue() -> None:
         deferred.cancel()
-        outcome.append(Failure(TimeoutError(f"not done after {timeout:g} s")))
+        outcome.append(Failure(TimeoutError(f"not finished after {timeout:g} s")))
         reactor.crash()
 
     limit = reactor.callLater(timeout, overdue)

@@ -1,4 +1,4 @@
-"""A way to break a module."""
+"""A mutant: a module with one deliberate defect."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One exact replacement, with a name that says what it breaks.
+    """One exact replacement, named after the defect.
 
-    ``survives`` explains why no test can notice it; empty if one has to.
+    ``survives`` explains why no test can detect the defect; empty if a test must detect it.
     """
 
     name: str

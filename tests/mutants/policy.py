@@ -1,4 +1,4 @@
-"""Ways to break the policy: exact replacements in pybal/core/policy.py, each with a name that says what it breaks."""
+"""Mutants of the policy: exact replacements in pybal/core/policy.py, each named after its defect."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     # The events
-    Mutant("what the kernel held is not adopted", "replace(pool, held=MappingProxyType(dict(held)))", "pool"),
-    Mutant("a list does not count as one", "replace(pool, listed=True, servers=", "replace(pool, servers="),
+    Mutant("addresses found in the kernel are not adopted", "replace(pool, held=MappingProxyType(dict(held)))", "pool"),
+    Mutant("a list does not set listed", "replace(pool, listed=True, servers=", "replace(pool, servers="),
     Mutant("a reload keeps the old service", "replace(pool, service=service, servers=", "replace(pool, servers="),
-    Mutant("a reload keeps the old monitors", "servers=_remonitor(pool, service)", "servers=pool.servers"),
-    Mutant("nobody claims what is held", "_settle(_excuse(_claim(facts)))", "_settle(_excuse(facts))"),
+    Mutant("a reload keeps the old monitors", "servers=_set_monitors(pool, service)", "servers=pool.servers"),
+    Mutant("no server claims a held address", "_place(_suspect(_claim(facts)))", "_place(_suspect(facts))"),
     Mutant(
         "a list is applied without the threshold",
-        "    after = _settle(_excuse(_claim(facts)))\n",
-        "    after = _settle(_excuse(_claim(facts)))\n"
+        "    after = _place(_suspect(_claim(facts)))\n",
+        "    after = _place(_suspect(_claim(facts)))\n"
         "    if isinstance(event, Listed):\n"
         "        after = replace(after, servers=MappingProxyType({h: replace(s, placement=Placement.OUT)\n"
         "            if s.placement is Placement.FORCED else s for h, s in after.servers.items()}))\n",
     ),
     Mutant(
-        "only reports are decided upon",
-        "    after = _settle(_excuse(_claim(facts)))\n",
-        "    after = _settle(_excuse(_claim(facts))) if isinstance(event, Reported) else _excuse(_claim(facts))\n",
+        "only reports lead to decisions",
+        "    after = _place(_suspect(_claim(facts)))\n",
+        "    after = _place(_suspect(_claim(facts))) if isinstance(event, Reported) else _suspect(_claim(facts))\n",
     ),
     Mutant(
         "an event that changes nothing makes a new pool", "return pool if _same(pool, after) else after", "return after"
@@ -45,44 +45,44 @@ MUTANTS = (
         "before.listed) == (after.service, after.listed)",
     ),
     # The floor
-    Mutant("the last one may leave", "max(1, ceil(", "max(0, ceil("),
+    Mutant("the last server may leave", "max(1, ceil(", "max(0, ceil("),
     Mutant("the floor is rounded down", "ceil(threshold * ", "int(threshold * "),
     Mutant(
         "the floor is rounded as a float",
         "ceil(threshold * len(pool.servers))",
         "ceil(pool.service.depool_threshold * len(pool.servers))",
     ),
-    Mutant("with threshold 0 one has to stay", " if threshold else 0", ""),
+    Mutant("with threshold 0 one server has to stay", " if threshold else 0", ""),
     Mutant(
         "disabled servers do not count for the floor",
         "ceil(threshold * len(pool.servers))",
         "ceil(threshold * sum(s.member.enabled for s in pool.servers.values()))",
     ),
-    Mutant("pooled is taken for serving", "return sum(server.serving for", "return sum(server.pooled for"),
+    Mutant("pooled servers count as serving", "return sum(server.serving for", "return sum(server.pooled for"),
     Mutant(
-        "what is not down is taken for serving",
+        "unknown servers count as serving",
         "return sum(server.serving for",
         "return sum(server.eligible and server.health is not Health.DOWN for",
     ),
     Mutant(
-        "can-depool wants one more than the floor",
+        "can-depool requires one more than the floor",
         "return serving(pool) >= floor(pool)",
         "return serving(pool) > floor(pool)",
     ),
     Mutant(
-        "can-depool counts the pooled",
+        "can-depool counts pooled servers",
         "return serving(pool) >= floor(pool)",
         "return sum(s.pooled for s in pool.servers.values()) >= floor(pool)",
     ),
     Mutant("a pool of one is too small", "total > 1 and ", ""),
     Mutant(
-        "too small without the one",
+        "too small ignores the server to depool",
         "* Decimal(str(pool.service.depool_threshold)) + 1",
         "* Decimal(str(pool.service.depool_threshold))",
     ),
     Mutant("too small when just large enough", "total < total * ", "total <= total * "),
     Mutant(
-        "the pooled are said to be forced",
+        "pooled servers count as forced",
         "server.placement is Placement.FORCED for server",
         "server.pooled for server",
     ),
@@ -94,11 +94,11 @@ MUTANTS = (
     ),
     Mutant("servers that are out are wanted", "if server.placement is not Placement.OUT and", "if"),
     Mutant(
-        "the last of two weights counts",
+        "the last weight at a shared address counts",
         "result.setdefault(server.address, server.member.weight)",
         "result[server.address] = server.member.weight",
     ),
-    Mutant("what is held is not wanted", "    result.update(pool.held)\n", ""),
+    Mutant("held addresses are not wanted", "    result.update(pool.held)\n", ""),
     Mutant("every weight is 10", "server.address, server.member.weight)", "server.address, 10)"),
     # Lists
     Mutant(
@@ -106,7 +106,7 @@ MUTANTS = (
         "    servers = {}\n    for member in members:",
         "    servers = dict(pool.servers)\n    for member in members:",
     ),
-    Mutant("a changed line forgets what is known", "replace(known, member=member)", "Server(member, silent)"),
+    Mutant("a changed line deletes the facts", "replace(known, member=member)", "Server(member, unreported)"),
     Mutant(
         "a changed line depools",
         "replace(known, member=member)",
@@ -118,94 +118,112 @@ MUTANTS = (
         "known if known.member == member else replace(known, member=member)",
         "replace(known, member=member)",
     ),
-    Mutant("new servers have no monitors", "or Server(member, silent)", "or Server(member)"),
+    Mutant("new servers have no monitors", "or Server(member, unreported)", "or Server(member)"),
     Mutant(
-        "new servers are pooled at once",
-        "or Server(member, silent)",
-        "or Server(member, silent, placement=Placement.POOLED)",
-        survives="a new server has no address, so it is put out at once",
+        "new servers are pooled immediately",
+        "or Server(member, unreported)",
+        "or Server(member, unreported, placement=Placement.POOLED)",
+        survives="a new server has no address, so it is not pooled in any case",
     ),
     # Addresses
     Mutant(
-        "a name that is lost loses its address",
-        "server if server.ready or server.nowhere else replace(server, nowhere=True)",
-        "replace(server, address=None, nowhere=True)",
+        "a lost name loses its address",
+        "server if server.ready or server.unresolvable else replace(server, unresolvable=True)",
+        "replace(server, address=None, unresolvable=True)",
     ),
-    Mutant("a name that is lost is nowhere", "server.ready or server.nowhere else", "server.nowhere else"),
-    Mutant("nowhere is news every time", "server.ready or server.nowhere else", "server.ready else"),
-    Mutant("nowhere is not remembered", "else replace(server, nowhere=True)", "else server"),
-    Mutant("nowhere for ever", "                nowhere=False,\n", ""),
+    Mutant("a lost name is unresolvable", "server.ready or server.unresolvable else", "server.unresolvable else"),
     Mutant(
-        "a new address inherits the reports on the old one",
+        "an unresolvable name is a change every time", "server.ready or server.unresolvable else", "server.ready else"
+    ),
+    Mutant("an unresolvable name is not recorded", "else replace(server, unresolvable=True)", "else server"),
+    Mutant("an unresolvable name stays unresolvable", "                unresolvable=False,\n", ""),
+    Mutant(
+        "a new address keeps the reports on the old one",
         "                reports=MappingProxyType(dict.fromkeys(server.reports)),\n",
         "",
     ),
-    Mutant("the same address again forgets the reports", "elif address != server.address:", "else:"),
+    Mutant("the same address again clears the reports", "elif address != server.address:", "else:"),
     Mutant(
-        "a server that moves leaves",
-        "placement=stood.get(address, server.placement)",
-        "placement=stood.get(address, Placement.OUT)",
+        "a server with a new address leaves",
+        "placement=placements.get(address, server.placement)",
+        "placement=placements.get(address, Placement.OUT)",
     ),
     Mutant(
-        "a server that moves is pooled", "placement=stood.get(address, server.placement)", "placement=Placement.POOLED"
+        "a server with a new address is pooled",
+        "placement=placements.get(address, server.placement)",
+        "placement=Placement.POOLED",
     ),
     Mutant(
-        "two hosts that swap put the dead one in",
-        "placement=stood.get(address, server.placement)",
+        "two hosts that swap addresses pool the dead one",
+        "placement=placements.get(address, server.placement)",
         "placement=server.placement",
     ),
     Mutant(
-        "a disabled neighbour decides",
+        "a disabled server at the address decides",
         " for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}",
         " for s in sorted(servers.values(), key=lambda s: s.pooled)}",
     ),
-    Mutant("the last neighbour decides", "sorted(servers.values(), key=lambda s: s.pooled)", "servers.values()"),
-    Mutant("the neighbour that is out decides", "key=lambda s: s.pooled)", "key=lambda s: not s.pooled)"),
+    Mutant(
+        "the last server at the address decides", "sorted(servers.values(), key=lambda s: s.pooled)", "servers.values()"
+    ),
+    Mutant("a depooled server at the address decides", "key=lambda s: s.pooled)", "key=lambda s: not s.pooled)"),
     # Reports and monitors
     Mutant(
-        "reports of other monitors are taken in",
+        "reports of other monitors are accepted",
         "monitor not in server.reports or server.reports[monitor] == report",
         "server.reports.get(monitor) == report",
     ),
-    Mutant("the same report is news", " or server.reports[monitor] == report", ""),
+    Mutant("the same report is a change", " or server.reports[monitor] == report", ""),
     Mutant(
-        "a report forgets those of the other monitors",
+        "a report clears those of the other monitors",
         "{**server.reports, monitor: report}",
         "{**dict.fromkeys(server.reports), monitor: report}",
     ),
-    Mutant("a report drops the other monitors", "{**server.reports, monitor: report}", "{monitor: report}"),
-    Mutant("a reload forgets the reports", "name: server.reports.get(name) for name", "name: None for name"),
-    # What the kernel held
-    Mutant("a disabled server is made anew by a claim", "in pool.held and server.eligible and", "in pool.held and"),
+    Mutant("a report removes the other monitors", "{**server.reports, monitor: report}", "{monitor: report}"),
+    Mutant("a reload clears the reports", "name: server.reports.get(name) for name", "name: None for name"),
+    # Held addresses
+    Mutant("a disabled server claims an address", "in pool.held and server.eligible and", "in pool.held and"),
     Mutant(
-        "a server known to be down claims", "server.eligible and server.health is Health.UNKNOWN\n", "server.eligible\n"
+        "a server that is down claims an address",
+        "server.eligible and server.health is Health.UNKNOWN\n",
+        "server.eligible\n",
     ),
     Mutant(
-        "a claim pools nobody",
+        "a claim pools no server",
         "        if server.address in pool.held and server.eligible",
         "        if False and server.eligible",
     ),
-    Mutant("a claim makes pooled servers anew", "        if not server.pooled\n", ""),
-    Mutant("what is claimed is held as well", " if address not in claimed}", "}"),
-    Mutant("what is held is held for ever", "if pool.listed and not _awaited(pool):", "if False:"),
-    Mutant("what is held goes with the first list", "if pool.listed and not _awaited(pool):", "if pool.listed:"),
+    Mutant("a claim replaces pooled servers", "        if not server.pooled\n", ""),
+    Mutant("a claimed address is still held", " if address not in claimed}", "}"),
+    Mutant("held addresses are never dropped", "if pool.listed and not _pending_lookups(pool):", "if False:"),
     Mutant(
-        "what is held goes before the first list", "if pool.listed and not _awaited(pool):", "if not _awaited(pool):"
+        "held addresses are dropped at the first list",
+        "if pool.listed and not _pending_lookups(pool):",
+        "if pool.listed:",
     ),
-    Mutant("disabled members are awaited", "sum(s.member.enabled and not s.ready", "sum(not s.ready"),
-    Mutant("members with an address are awaited", "s.member.enabled and not s.ready and", "s.member.enabled and"),
-    Mutant("names without an address are awaited", "not s.ready and not s.nowhere for", "not s.ready for"),
-    # Where servers belong
-    Mutant("servers stay when just enough serve", "if serve < least:", "if serve <= least:"),
-    Mutant("nobody is forced", "if serve < least:", "if False:"),
-    Mutant("the decision is on the state before", "    serve = 0\n", "    serve = 1\n"),
+    Mutant(
+        "held addresses are dropped before the first list",
+        "if pool.listed and not _pending_lookups(pool):",
+        "if not _pending_lookups(pool):",
+    ),
+    Mutant("disabled members count as pending lookups", "sum(s.member.enabled and not s.ready", "sum(not s.ready"),
+    Mutant(
+        "members with an address count as pending lookups",
+        "s.member.enabled and not s.ready and",
+        "s.member.enabled and",
+    ),
+    Mutant("unresolvable names count as pending lookups", "not s.ready and not s.unresolvable for", "not s.ready for"),
+    # Placements
+    Mutant("servers stay when exactly the floor serves", "if serving_count < least:", "if serving_count <= least:"),
+    Mutant("no server is forced", "if serving_count < least:", "if False:"),
+    Mutant("the decision counts one server too many", "    serving_count = 0\n", "    serving_count = 1\n"),
     Mutant(
         "servers that enter for the floor do not count",
-        "_lacking(pool, placements, least)",
-        "_lacking(pool, placements, least + 1)",
+        "_needed_for_floor(pool, placements, least)",
+        "_needed_for_floor(pool, placements, least + 1)",
     ),
     Mutant(
-        "forced is taken for pooled",
+        "forced servers count as pooled",
         "return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED",
         "return Placement.POOLED",
     ),
@@ -215,27 +233,43 @@ MUTANTS = (
         "return Placement.FORCED",
     ),
     Mutant(
-        "a list of names not yet known empties the pool",
+        "a list of unresolved names empties the pool",
         "    pooled = (server for server in",
         "    return pool.held\n    pooled = (server for server in",
     ),
     Mutant(
-        "those who leave are held though others serve",
+        "removed servers are held although others are eligible",
         "if any(server.eligible for server in servers.values()):",
         "if False:",
     ),
-    Mutant("those who were out are held", "pool.servers.values() if server.pooled)", "pool.servers.values())"),
-    Mutant("what was held is forgotten by such a list", "{**pool.held, **{s.address", "{**{s.address"),
-    # The check as the suspect
     Mutant(
-        "servers are held though that was not asked for",
+        "removed servers that were not pooled are held",
+        "pool.servers.values() if server.pooled)",
+        "pool.servers.values())",
+    ),
+    Mutant("a list of unresolved names drops held addresses", "{**pool.held, **{s.address", "{**{s.address"),
+    # Correlated failures
+    Mutant(
+        "suspect failures are recorded without suspect-check = hold",
         "if pool.service.suspect_check is not SuspectCheck.HOLD:",
         "if False:",
     ),
-    Mutant("nobody is held", "if pool.service.suspect_check is not SuspectCheck.HOLD:", "if True:"),
-    Mutant("an excuse outlives the failure", "excused = failing & (server", "excused = (server"),
-    Mutant("an excuse is forgotten", "(server.excused | together.get(host, set()))", "together.get(host, set())"),
-    Mutant("one excuse excuses everything", "if server.excused and server.held_up:", "if server.excused:"),
+    Mutant(
+        "suspect failures are never recorded", "if pool.service.suspect_check is not SuspectCheck.HOLD:", "if True:"
+    ),
+    Mutant(
+        "a suspect failure outlives the failure", "suspect_failures = failing & (server", "suspect_failures = (server"
+    ),
+    Mutant(
+        "a suspect failure is dropped after its first report",
+        "(server.suspect_failures | together.get(host, set()))",
+        "together.get(host, set())",
+    ),
+    Mutant(
+        "one suspect failure hides all failures",
+        "if server.suspect_failures and server.only_suspect_failures:",
+        "if server.suspect_failures:",
+    ),
     Mutant("disabled servers are pooled", "if not server.eligible:", "if server.address is None:"),
     Mutant("servers without an address are pooled", "if not server.eligible:", "if not server.member.enabled:"),
     Mutant(
@@ -248,9 +282,11 @@ MUTANTS = (
     Mutant(
         "unknown servers that were forced leave", "or server.placement is not out)", "or server.placement is pooled)"
     ),
-    Mutant("optimism is ignored", "(optimistic or server.placement is not out)", "server.placement is not out"),
     Mutant(
-        "optimism pools those that are down",
+        "initial-state = up is ignored", "(optimistic or server.placement is not out)", "server.placement is not out"
+    ),
+    Mutant(
+        "initial-state = up pools down servers",
         "server.health is unknown and (optimistic or server.placement is not out)",
         "(optimistic or server.health is unknown and server.placement is not out)",
     ),
@@ -259,23 +295,37 @@ MUTANTS = (
         "        else:\n            placements[host] = out\n",
         "        else:\n            placements[host] = server.placement\n",
     ),
-    # Who is forced
-    Mutant("those who were pooled do not stay", "return stay + (first", "return (first"),
-    Mutant("nobody enters for the floor", "return stay + (first + last)[: max(0, missing)]", "return stay"),
-    Mutant("everybody enters for the floor", "(first + last)[: max(0, missing)]", "(first + last)"),
-    Mutant("enough are pooled and some enter", "[: max(0, missing)]", "[:missing]"),
-    Mutant("those who stay do not count", " + len(stay)\n", "\n"),
+    # Forced servers
+    Mutant("pooled servers do not stay for the floor", "return stay + (first", "return (first"),
+    Mutant("no server enters for the floor", "return stay + (first + last)[: max(0, missing)]", "return stay"),
+    Mutant("every server enters for the floor", "(first + last)[: max(0, missing)]", "(first + last)"),
+    Mutant("servers enter although enough are pooled", "[: max(0, missing)]", "[:missing]"),
+    Mutant("servers that stay do not count", " + len(stay)\n", "\n"),
     Mutant(
-        "only as many stay as the floor needs",
+        "servers stay only up to the floor",
         "return stay + (first + last)[: max(0, missing)]",
         "return (stay + first + last)[: max(0, missing + len(stay))]",
     ),
-    Mutant("the down enter by the order of the source", "else last if server.health is down else first", "else first"),
-    Mutant("the down enter first", "(first + last)[", "(last + first)["),
-    Mutant("the last of the source enter first", "(first + last)[", "(first[::-1] + last[::-1])["),
-    Mutant("the disabled enter", "if server.eligible and placements[host] is out:", "if placements[host] is out:"),
-    Mutant("those who stay enter as others do", "stay if server.placement is not out else last", "last"),
-    Mutant("names awaited do not count", "(min(len(pool.held), _awaited(pool)) if pool.held else 0)", "0"),
-    Mutant("every address held counts", "(min(len(pool.held), _awaited(pool)) if pool.held else 0)", "len(pool.held)"),
-    Mutant("every name awaited counts", "(min(len(pool.held), _awaited(pool)) if pool.held else 0)", "_awaited(pool)"),
+    Mutant(
+        "down servers enter in the order of the source", "else last if server.health is down else first", "else first"
+    ),
+    Mutant("down servers enter first", "(first + last)[", "(last + first)["),
+    Mutant("the last servers of the source enter first", "(first + last)[", "(first[::-1] + last[::-1])["),
+    Mutant("disabled servers enter", "if server.eligible and placements[host] is out:", "if placements[host] is out:"),
+    Mutant("pooled servers are ranked like others", "stay if server.placement is not out else last", "last"),
+    Mutant(
+        "pending lookups do not count for the floor",
+        "(min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)",
+        "0",
+    ),
+    Mutant(
+        "every held address counts for the floor",
+        "(min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)",
+        "len(pool.held)",
+    ),
+    Mutant(
+        "every pending lookup counts for the floor",
+        "(min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)",
+        "_pending_lookups(pool)",
+    ),
 )

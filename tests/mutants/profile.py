@@ -1,4 +1,4 @@
-"""A pytest plug-in for the mutants: the same examples every time, and no time spent on making a failure small."""
+"""A pytest plug-in for mutants: fixed examples, and no shrinking of failures."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ hypothesis.settings.register_profile(
 
 def pytest_sessionstart() -> None:
     tested = Path(pybal.core.policy.__file__)
-    assert tested.is_relative_to(Path.cwd()), f"{tested} is tested, wanted the copy in {Path.cwd()}"
+    assert tested.is_relative_to(Path.cwd()), f"testing {tested} instead of the copy in {Path.cwd()}"

@@ -1,8 +1,8 @@
-"""Breaks the policy and the announcements in every way of the lists beside this, one at a time; prints which tests notice.
+"""Mutation tests of the policy and the announcements: prints which tests detect each mutant.
 
-``python -m tests.mutants.run [WORDS]`` runs all mutants, or those whose names, or modules, contain the words. Each is made in a
-copy, and both suites of its module run against it: the unit tests, and the property suite by itself. Exits 1 if a mutant
-survives both without an explanation, is killed though an explanation says that it cannot be, or does not apply any more.
+``python -m tests.mutants.run [WORDS]`` runs all mutants, or those whose names or modules contain the words. Each mutant is
+applied to a copy, and both suites of its module run against it: the unit tests and the property suite. Exits 1 if a mutant
+survives both without an explanation, is killed despite an explanation, or no longer applies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COPIED = ("pyproject.toml", "tests/mutants/profile.py")
 
 @dataclass(frozen=True)
 class Target:
-    """A module, its mutants, the patterns of its two suites, and what else these import."""
+    """A module, its mutants, the patterns of its two suites, and further files that these import."""
 
     path: Path
     mutants: Sequence[Mutant]
@@ -65,16 +65,16 @@ TARGETS = (
         ("tests/harness/pool_events.py",),
     ),
 )
-#: A suite takes seconds; a mutant that takes longer than this goes round in circles, and counts as noticed.
+#: A suite takes seconds; a mutant that runs longer than this loops for ever, and counts as killed.
 DEADLINE = 180.0
 
 
 def main(words: Sequence[str]) -> int:
     """Run the mutants, print a table and a summary for each module, return the exit code."""
-    return max(examine(target, words) for target in TARGETS)
+    return max(run_target(target, words) for target in TARGETS)
 
 
-def examine(target: Target, words: Sequence[str]) -> int:
+def run_target(target: Target, words: Sequence[str]) -> int:
     """Run the mutants of one module."""
     began = time.monotonic()
     source = (ROOT / target.path).read_text()
@@ -82,28 +82,28 @@ def examine(target: Target, words: Sequence[str]) -> int:
     stale = [mutant.name for mutant in target.mutants if source.count(mutant.old) != 1]
     chosen = [m for m in named if m.name not in stale]
     if chosen and survived(target, source) != list(target.suites):
-        say(f"the tests fail on {target.path} as it is")
+        write(f"the tests fail on the unchanged {target.path}")
         return 1
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         found = workers.map(lambda m: survived(target, source.replace(m.old, m.new)), chosen)
         results = dict(zip(chosen, found, strict=True))
     for mutant, suites in results.items():
         marks = "  ".join(f"{'-' if suite in suites else suite:8}" for suite in target.suites)
-        say(f"{marks}  {mutant.name}" + (f" (survives: {mutant.survives})" if mutant.survives else ""))
+        write(f"{marks}  {mutant.name}" + (f" (survives: {mutant.survives})" if mutant.survives else ""))
     alive = [mutant for mutant, suites in results.items() if len(suites) == len(target.suites)]
     wrong = [m.name for m in chosen if (m in alive) != bool(m.survives)]
     killed = {suite: sum(suite not in suites for suites in results.values()) for suite in target.suites}
-    say(
+    write(
         f"\n{target.path}: {len(chosen)} mutants, {len(chosen) - len(alive)} killed: {killed['unit']} by the unit tests, "
         f"{killed['property']} by the property suite alone; {len(alive)} survive; {time.monotonic() - began:.0f} s\n"
     )
-    for title, names in (("not as explained", wrong), ("does not apply any more", stale)):
+    for title, names in (("contradicts its explanation", wrong), ("no longer applies", stale)):
         for name in names:
-            say(f"{title}: {name}")
+            write(f"{title}: {name}")
     return 1 if wrong or stale else 0
 
 
-def say(text: str) -> None:
+def write(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 

@@ -6,10 +6,14 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     # What is counted
-    Mutant("disabled servers may serve", "if server.member.enabled and not server.nowhere]", "if not server.nowhere]"),
+    Mutant(
+        "disabled servers may serve",
+        "if server.member.enabled and not server.unresolvable]",
+        "if not server.unresolvable]",
+    ),
     Mutant(
         "servers that are nowhere may serve",
-        "if server.member.enabled and not server.nowhere]",
+        "if server.member.enabled and not server.unresolvable]",
         "if server.member.enabled]",
     ),
     Mutant(

@@ -1,6 +1,6 @@
-"""The laws of the pooling policy, said once more and independently: what must hold of every transition of a pool.
+"""An independent specification of the pooling policy: the laws of every transition of a pool.
 
-Nothing here asks the policy or the derived properties of a server; facts, health and the floor are counted anew.
+Facts, health and the floor are computed here, without the policy and without the derived properties of a server.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def health(server: Server) -> Health:
     reports = list(server.reports.values())
     if any(report is not None and not report.up for report in reports):
         return Health.DOWN
-    silent = {monitor for monitor, report in server.reports.items() if report is None}
-    return Health.UNKNOWN if silent - server.awaited else Health.UP
+    unreported = {monitor for monitor, report in server.reports.items() if report is None}
+    return Health.UNKNOWN if unreported - server.pending_monitors else Health.UP
 
 
 def eligible(server: Server) -> bool:
@@ -55,58 +55,70 @@ def least(pool: Pool) -> int:
     return max(1, ceil(threshold * len(pool.servers))) if threshold > 0 else 0
 
 
-def awaited(pool: Pool) -> int:
-    """Count the enabled members whose names nothing is known of."""
-    return sum(s.member.enabled and s.address is None and not s.nowhere for s in pool.servers.values())
+def pending_lookups(pool: Pool) -> int:
+    """Return the number of enabled members without a successful lookup."""
+    return sum(s.member.enabled and s.address is None and not s.unresolvable for s in pool.servers.values())
 
 
 def check(before: Pool, event: Event, after: Pool) -> None:
     """Assert every law of the transition from ``before`` to ``after`` by ``event``."""
-    assert step(before, event) == after, "the same facts lead to the same decision"
+    assert step(before, event) == after, "equal facts lead to equal decisions"
     assert {host: facts(server) for host, server in after.servers.items()} == dict(expected_facts(before, event))
     assert list(after.servers) == [host for host, _ in expected_facts(before, event)]
     assert after.listed == (before.listed or isinstance(event, Listed))
     assert after.service == (event.service if isinstance(event, Reconfigured) else before.service)
     check_held(before, event, after)
-    check_placements(after, {host: stood(before, event, server) for host, server in after.servers.items()})
+    check_placements(after, {host: former(before, event, server) for host, server in after.servers.items()})
     check_wanted(after)
     check_identity(before, after)
     check_changes(before, after)
 
 
 def facts(server: Server) -> Facts:
-    return server.member, server.address, server.nowhere, list(server.reports.items()), set(server.awaited)
+    return (
+        server.member,
+        server.address,
+        server.unresolvable,
+        list(server.reports.items()),
+        set(server.pending_monitors),
+    )
 
 
 def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
-    """Return what must be known of each server after ``event``, in the order of the source."""
-    silent: list[tuple[str, Report | None]] = [(monitor, None) for monitor in before.service.monitors]
+    """Return the expected facts of each server after ``event``, in the order of the source."""
+    unreported: list[tuple[str, Report | None]] = [(monitor, None) for monitor in before.service.monitors]
     if isinstance(event, Listed):
         known = {server.host: facts(server)[1:] for server in before.servers.values()}
         lines = {member.host: member for member in event.members}
-        return [(host, (line, *known.get(host, (None, False, silent, set())))) for host, line in lines.items()]
-    return [(host, expected_fact(facts(server), silent, event)) for host, server in before.servers.items()]
+        return [(host, (line, *known.get(host, (None, False, unreported, set())))) for host, line in lines.items()]
+    return [(host, expected_fact(facts(server), unreported, event)) for host, server in before.servers.items()]
 
 
-def expected_fact(fact: Facts, silent: list[tuple[str, Report | None]], event: Event) -> Facts:
-    member, address, nowhere, reports, awaited = fact
+def expected_fact(fact: Facts, unreported: list[tuple[str, Report | None]], event: Event) -> Facts:
+    member, address, unresolvable, reports, pending = fact
     match event:
         case Resolved(addresses) if member.host in addresses:
             there = addresses[member.host]
             if there is None:
-                return (member, address, nowhere or address is None, reports, awaited)
-            return fact if there == address else (member, there, False, silent, set())
-        case Reported(host, monitor, report) if host == member.host and monitor in dict(silent):
-            return (member, address, nowhere, list({**dict(reports), monitor: report}.items()), awaited - {monitor})
+                return (member, address, unresolvable or address is None, reports, pending)
+            return fact if there == address else (member, there, False, unreported, set())
+        case Reported(host, monitor, report) if host == member.host and monitor in dict(unreported):
+            return (
+                member,
+                address,
+                unresolvable,
+                list({**dict(reports), monitor: report}.items()),
+                pending - {monitor},
+            )
         case Reconfigured(service):
             if address and address.version != service.vip.version and not service.tunneling:
-                address, nowhere = None, True
+                address, unresolvable = None, True
             found = [(name, dict(reports).get(name)) for name in service.monitors]
             new = {name for name, report in found if report is None}
-            words = [report for name, report in reports if name not in awaited or report]
-            # Who was up stays up until what is new says otherwise.
-            up = all(report is not None and report.up for report in words)
-            return (member, address, nowhere, found, new if up else new & awaited)
+            counted = [report for name, report in reports if name not in pending or report]
+            # A server that was up stays up until a new monitor reports it down.
+            up = all(report is not None and report.up for report in counted)
+            return (member, address, unresolvable, found, new if up else new & pending)
     return fact
 
 
@@ -118,11 +130,11 @@ def check_held(before: Pool, event: Event, after: Pool) -> None:
                 held[old.address] = old.member.weight
     taken = {server.address for server in after.servers.values()}
     left = {address: weight for address, weight in held.items() if address not in taken}
-    assert after.held == ({} if after.listed and not awaited(after) else left)
+    assert after.held == ({} if after.listed and not pending_lookups(after) else left)
 
 
-def stood(before: Pool, event: Event, server: Server) -> Placement:
-    """Return where ``server``, as it is after the event, has to be taken to have stood before it."""
+def former(before: Pool, event: Event, server: Server) -> Placement:
+    """Return the placement before the event that applies to ``server``, given as it is after the event."""
     held = event.held if isinstance(event, Adopted) else before.held
     if server.address in held and eligible(server) and health(server) is Health.UNKNOWN:
         return Placement.POOLED
@@ -136,44 +148,44 @@ def stood(before: Pool, event: Event, server: Server) -> Placement:
     return old.placement
 
 
-def check_placements(pool: Pool, stood: Mapping[str, Placement]) -> None:
+def check_placements(pool: Pool, former: Mapping[str, Placement]) -> None:
     servers = pool.servers.values()
     needed, have = least(pool), count_serving(pool)
     pooled = [server for server in servers if is_pooled(server)]
-    spare = min(len(pool.held), awaited(pool))
+    spare = min(len(pool.held), pending_lookups(pool))
     assert len(pooled) + spare >= min(needed, sum(map(eligible, servers))), "the invariant of the architecture"
     for server in servers:
-        check_placement(pool, server, stood[server.host], lacking=have < needed)
+        check_placement(pool, server, former[server.host], lacking=have < needed)
     entered = [
         server
         for server in servers
-        if is_pooled(server) and stood[server.host] is Placement.OUT and health(server) is not Health.UP
+        if is_pooled(server) and former[server.host] is Placement.OUT and health(server) is not Health.UP
         if not pool.service.initially_up or health(server) is Health.DOWN
     ]
     if entered:
-        assert len(pooled) + spare <= needed, "no more enter than the floor needs"
+        assert len(pooled) + spare <= needed, "servers enter only up to the floor"
         order = list(pool.servers)
         left_out = [server for server in servers if eligible(server) and not is_pooled(server)]
         ranks = [(health(s) is Health.DOWN, order.index(s.host)) for s in (*entered, *left_out)]
         assert max(ranks[: len(entered)]) < min([*ranks[len(entered) :], (True, len(order))]), "in order"
 
 
-def check_placement(pool: Pool, server: Server, stood: Placement, *, lacking: bool) -> None:
-    """Assert the laws on one server; ``lacking`` says that fewer than the floor serve."""
+def check_placement(pool: Pool, server: Server, former: Placement, *, lacking: bool) -> None:
+    """Assert the laws on one server; ``lacking`` means that fewer than the floor serve."""
     if not eligible(server):
         assert server.placement is Placement.OUT, "not eligible, so not pooled"
     elif health(server) is Health.UP:
         assert server.placement is Placement.POOLED, "up and eligible, so pooled"
     elif health(server) is Health.DOWN:
         assert server.placement is not Placement.POOLED, "down: forced or out"
-        assert lacking or server.placement is Placement.OUT, "nobody is forced once the floor serves"
+        assert lacking or server.placement is Placement.OUT, "no server is forced once the floor serves"
     else:
         assert server.placement is not Placement.FORCED, "unknown, so not forced"
-        stays = stood is not Placement.OUT or pool.service.initially_up
+        stays = former is not Placement.OUT or pool.service.initially_up
         assert is_pooled(server) or not stays, "unknown: stays pooled"
-        assert lacking or stays or not is_pooled(server), "unknown: enters only where the floor needs it"
-    if eligible(server) and lacking and stood is not Placement.OUT:
-        assert is_pooled(server), "nobody leaves while fewer than the floor serve"
+        assert lacking or stays or not is_pooled(server), "unknown: enters only if the floor needs it"
+    if eligible(server) and lacking and former is not Placement.OUT:
+        assert is_pooled(server), "no server leaves while fewer than the floor serve"
 
 
 def check_wanted(pool: Pool) -> None:
@@ -192,7 +204,7 @@ def check_wanted(pool: Pool) -> None:
 
 
 def check_identity(before: Pool, after: Pool) -> None:
-    """Whatever is equal is the very same object."""
+    """Equal servers and pools must be the same objects."""
     for host, server in after.servers.items():
         old = before.servers.get(host)
         assert server is old or server != old
@@ -201,9 +213,9 @@ def check_identity(before: Pool, after: Pool) -> None:
 
 
 def check_changes(before: Pool, after: Pool) -> None:
-    """Every difference is told, once, and nothing else is."""
-    told = list(changes(before, after))
-    assert Counter((c.kind, c.server.host, c.monitor, c.reason) for c in told) == Counter(
+    """Every difference must be reported once, and nothing else."""
+    reported = list(changes(before, after))
+    assert Counter((c.kind, c.server.host, c.monitor, c.reason) for c in reported) == Counter(
         expected_changes(before, after)
     )
     decisions = [
@@ -213,12 +225,12 @@ def check_changes(before: Pool, after: Pool) -> None:
         ChangeKind.DEPOOLED,
         ChangeKind.REPOOLED,
     ]
-    assert [c.kind in decisions for c in told] == sorted(c.kind in decisions for c in told), (
-        "first facts, then decisions"
+    assert [c.kind in decisions for c in reported] == sorted(c.kind in decisions for c in reported), (
+        "facts precede decisions"
     )
-    for change in told:
-        speaks_of = before if change.kind in {ChangeKind.REMOVED, ChangeKind.SAID_DOWN} else after
-        assert change.server is speaks_of.servers[change.server.host]
+    for change in reported:
+        state = before if change.kind in {ChangeKind.REMOVED, ChangeKind.REPORTED_DOWN} else after
+        assert change.server is state.servers[change.server.host]
 
 
 def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[ChangeKind, str, str, str]]:
@@ -232,13 +244,13 @@ def expected_changes(before: Pool, after: Pool) -> Iterator[tuple[ChangeKind, st
             if happened:
                 yield kind, host, "", ""
         for monitor, report in new[host].reports.items():
-            said = old[host].reports.get(monitor)
+            last = old[host].reports.get(monitor)
             if (
                 report is not None
                 and not report.up
-                and (said is None or (said.up, said.reason) != (False, report.reason))
+                and (last is None or (last.up, last.reason) != (False, report.reason))
             ):
-                yield ChangeKind.SAID_DOWN, host, monitor, report.reason
+                yield ChangeKind.REPORTED_DOWN, host, monitor, report.reason
 
 
 def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
@@ -248,7 +260,7 @@ def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
     return {
         ChangeKind.MERGED: old.member != new.member,
         ChangeKind.MOVED: old.address is not None and old.address != new.address,
-        ChangeKind.NOWHERE: not old.nowhere and new.nowhere,
+        ChangeKind.UNRESOLVABLE: not old.unresolvable and new.unresolvable,
         ChangeKind.UP: came_up,
         ChangeKind.DEPOOLED: was and not now,
         ChangeKind.REPOOLED: not was and new.placement is Placement.POOLED,

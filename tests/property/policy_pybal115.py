@@ -1,13 +1,13 @@
-"""PyBal 1.15's rules of pooling as contract.md, incidents.md and its users tell them: naive, and wrong where it was.
+"""The pooling rules of PyBal 1.15, with its faults, from contract.md, incidents.md and its users.
 
-* A server is taken to be up until a monitor says otherwise ("BGP announced before any server was known").
+* A server counts as up until a monitor reports it down ("BGP announced before any server was known").
 * One that goes down leaves if ``(total - down) / total >= threshold``, where disabled servers count as not down
   (T184715, 2023-05-16); else it stays, pooled but down.
 * One that comes up is pooled if enabled; then those pooled but down leave, while the same formula lets them.
-* A new list is applied without the threshold: who is enabled and up is pooled, and nobody else (2015-06-13).
-* Up is the AND over the monitors, asked again at every list; over none of them it is false ("services without
+* A new list is applied without the threshold: enabled up servers are pooled, all others are not (2015-06-13).
+* Up is the AND over the monitors, computed again at every list; without monitors it is false ("services without
   monitors: any list change depooled everything").
-* A name is looked up once: not again if that failed, nor if it has another address later.
+* A name is looked up once: not again after a failure or a change of its address.
 * A weight of 0 was left out of the command, so it became ipvsadm's default of 1.
 """
 
@@ -21,7 +21,7 @@ from pybal.core.policy import Event, Listed, Reported, Resolved
 
 
 class Left(Enum):
-    """Why a server is not pooled."""
+    """The reason why a server is not pooled."""
 
     NEVER_POOLED = "never pooled"
     BY_LIST = "by a list"
@@ -31,7 +31,7 @@ class Left(Enum):
 @dataclass(slots=True)
 class NaiveServer:
     member: Member
-    said: dict[str, bool]
+    reports: dict[str, bool]
     up: bool = True
     pooled: bool = False
     looked_up: bool = False
@@ -64,7 +64,7 @@ class PyBal115:
                 for host in addresses.keys() & self.servers.keys():
                     self.look_up(self.servers[host], addresses[host])
             case Reported(host, monitor, report) if host in self.servers:
-                self.hear(self.servers[host], monitor, up=report.up)
+                self.report(self.servers[host], monitor, up=report.up)
 
     def apply(self, members: tuple[Member, ...]) -> None:
         old, self.servers = self.servers, {}
@@ -73,7 +73,7 @@ class PyBal115:
             if server is None:
                 server = NaiveServer(member, dict.fromkeys(self.service.monitors, True))
             else:
-                server.up = bool(server.said) and all(server.said.values())
+                server.up = bool(server.reports) and all(server.reports.values())
             server.member = member
             self.servers[member.host] = server
         for server in self.servers.values():
@@ -87,9 +87,9 @@ class PyBal115:
             server.looked_up, server.address = True, address
             server.pooled = server.member.enabled and server.up and address is not None
 
-    def hear(self, server: NaiveServer, monitor: str, *, up: bool) -> None:
-        server.said[monitor] = up
-        server.up = all(server.said.values())
+    def report(self, server: NaiveServer, monitor: str, *, up: bool) -> None:
+        server.reports[monitor] = up
+        server.up = all(server.reports.values())
         if not server.up:
             if self.can_depool():
                 server.leave(Left.BY_RESULT)

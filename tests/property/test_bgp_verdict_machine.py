@@ -35,7 +35,7 @@ targets = st.sampled_from((*VIPS, EXTRA, None))
 
 
 def possible(server: Server) -> bool:
-    return server.member.enabled and not server.nowhere and server.health is not Health.DOWN
+    return server.member.enabled and not server.unresolvable and server.health is not Health.DOWN
 
 
 def serving(server: Server) -> bool:
@@ -199,7 +199,7 @@ class Announcing(RuleBasedStateMachine):
         pool, least = standing.pool, self.limits[standing.name]
         waited = pool.listed and self.now >= self.listed[standing.name] + self.settings.wait
         conclusive = all(
-            server.nowhere or not server.member.enabled or (server.address and server.health is not Health.UNKNOWN)
+            server.unresolvable or not server.member.enabled or (server.address and server.health is not Health.UNKNOWN)
             for server in pool.servers.values()
         )
         return (

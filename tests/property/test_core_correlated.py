@@ -1,4 +1,4 @@
-"""With ``suspect-check = hold``: what must hold of every transition, whatever the servers are said to do."""
+"""Laws of ``suspect-check = hold`` for every transition of a pool."""
 
 from __future__ import annotations
 
@@ -34,26 +34,28 @@ def holding(suspect_check: SuspectCheck) -> Pool:
 
 
 @given(events)
-def test_only_what_fails_is_excused_and_who_is_excused_in_all_is_pooled(happened: list[Event]) -> None:
+def test_suspect_failures_are_present_failures_and_keep_servers_pooled(happened: list[Event]) -> None:
     pool = holding(SuspectCheck.HOLD)
     for event in happened:
         before, pool = pool, step(pool, event)
         for host, server in pool.servers.items():
             failing = {(name, report.cause) for name, report in server.reports.items() if report and not report.up}
-            assert server.excused <= failing
-            if server.eligible and server.health is Health.DOWN and failing == server.excused:
+            assert server.suspect_failures <= failing
+            if server.eligible and server.health is Health.DOWN and failing == server.suspect_failures:
                 assert server.placement is Placement.POOLED
             known = before.servers.get(host)
             if known is not None:
-                assert known.excused & failing <= server.excused, "an excuse lasts as long as the failure"
+                assert known.suspect_failures & failing <= server.suspect_failures, (
+                    "a suspect failure lasts as long as the failure"
+                )
         eligible = sum(server.eligible for server in pool.servers.values())
         pooled = sum(server.pooled for server in pool.servers.values()) + len(pool.held)
         assert pooled >= min(floor(pool), eligible)
 
 
 @given(events, st.sampled_from((SuspectCheck.ALERT, SuspectCheck.OFF)))
-def test_nobody_is_excused_unless_asked_for(happened: list[Event], suspect_check: SuspectCheck) -> None:
+def test_suspect_failures_are_empty_without_hold(happened: list[Event], suspect_check: SuspectCheck) -> None:
     pool = holding(suspect_check)
     for event in happened:
         pool = step(pool, event)
-        assert not any(server.excused for server in pool.servers.values())
+        assert not any(server.suspect_failures for server in pool.servers.values())

@@ -1,4 +1,4 @@
-"""A fleet that is checked in turns, servers that die, a link that fails: who is excused, whatever happens when."""
+"""Failed checks of a fleet while servers die and the link fails: which ones are ignored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pybal.core.isolation import AFTERMATH, LONGEST, SHORTEST, Isolation, LastResponse
+from pybal.core.isolation import AFTERMATH, MAX_OUTAGE, MIN_OUTAGE, Isolation, LastResponse
 from pybal.core.model import SuspectSelf
 
 END = 200
@@ -18,7 +18,7 @@ TIMEOUT = 3.0
 
 @dataclass
 class Host:
-    """A server that is checked at an interval; it answers at once unless it is dead or we are cut off."""
+    """A server with periodic checks; it responds immediately unless it is dead or the link is down."""
 
     service: str
     name: str
@@ -26,7 +26,7 @@ class Host:
     phase: float
     dies_at: float = math.inf
     passed_at: float = -math.inf
-    blamed_at: float = math.inf
+    failed_at: float = math.inf
 
 
 @st.composite
@@ -44,9 +44,9 @@ def fleets(draw: st.DrawFn) -> list[Host]:
     return hosts
 
 
-def play(hosts: list[Host], cut_from: float, cut_until: float) -> Isolation:
-    """Let the checks happen in order, and note when each host was first blamed."""
-    cut_off = Isolation(
+def play(hosts: list[Host], down_from: float, down_until: float) -> Isolation:
+    """Run the checks in order, and record the first failure that counts against each host."""
+    isolation = Isolation(
         lambda: [LastResponse(h.service, h.name, h.passed_at) for h in hosts], SuspectSelf.HOLD, lambda _: None
     )
     events: list[tuple[float, float, bool, Host]] = []
@@ -55,74 +55,72 @@ def play(hosts: list[Host], cut_from: float, cut_until: float) -> Isolation:
         for turn in range(int(END / host.interval)):
             began = host.phase + turn * host.interval
             if began >= over:
-                lost = cut_from <= began < cut_until or began >= host.dies_at
+                lost = down_from <= began < down_until or began >= host.dies_at
                 over = began + (TIMEOUT if lost else 0.001)
                 events.append((over, began, lost, host))
-    heard_at = -math.inf
+    response_at = -math.inf
     for at, began, lost, host in sorted(events, key=lambda event: event[0]):
         if not lost:
-            if at - heard_at >= SHORTEST:
-                cut_off.heard(heard_at, at)
-            host.passed_at = heard_at = at
-        elif not cut_off.excuses(began, heard_at, at, partial(float, heard_at)):
-            host.blamed_at = min(host.blamed_at, at)
-    return cut_off
+            if at - response_at >= MIN_OUTAGE:
+                isolation.note_response(response_at, at)
+            host.passed_at = response_at = at
+        elif not isolation.ignores(began, response_at, at, partial(float, response_at)):
+            host.failed_at = min(host.failed_at, at)
+    return isolation
 
 
 @given(fleets(), st.floats(30, 60), st.floats(0, 50))
-def test_the_dead_are_found_within_the_silence_and_one_interval(
-    hosts: list[Host], cut_from: float, lasts: float
+def test_dead_servers_fail_within_the_outage_and_one_interval(
+    hosts: list[Host], down_from: float, lasts: float
 ) -> None:
-    play(hosts, cut_from, cut_from + lasts)
+    play(hosts, down_from, down_from + lasts)
     alive = [host for host in hosts if host.dies_at == math.inf]
     for host in hosts:
         if host.dies_at < math.inf:
-            # Somebody is heard an interval later, and if nobody is left the silence lasts as long as it may.
-            heard_again = max(host.dies_at, cut_from + lasts) + host.interval + TIMEOUT + (0 if alive else LONGEST)
-            in_flight = heard_again + AFTERMATH + TIMEOUT
+            # A host responds an interval later; if every host is dead the outage lasts its longest time.
+            response = max(host.dies_at, down_from + lasts) + host.interval + TIMEOUT + (0 if alive else MAX_OUTAGE)
+            in_flight = response + AFTERMATH + TIMEOUT
             found = in_flight + host.interval + TIMEOUT
-            # Of those that are left, the first lull as they are checked may be mistaken for a silence, too.
-            assert host.blamed_at <= found + AFTERMATH + TIMEOUT + 2 * host.interval
+            # The first lull in the checks of the remaining hosts may be mistaken for an outage, too.
+            assert host.failed_at <= found + AFTERMATH + TIMEOUT + 2 * host.interval
 
 
 @given(fleets(), st.floats(30, 60), st.floats(0, 50))
-def test_nobody_is_blamed_who_answers_when_we_hear(hosts: list[Host], cut_from: float, lasts: float) -> None:
-    play(hosts, cut_from, cut_from + lasts)
+def test_live_servers_fail_only_while_the_link_is_down(hosts: list[Host], down_from: float, lasts: float) -> None:
+    play(hosts, down_from, down_from + lasts)
     for host in hosts:
-        if host.dies_at == math.inf and host.blamed_at < math.inf:
-            assert cut_from <= host.blamed_at - TIMEOUT < cut_from + lasts
+        if host.dies_at == math.inf and host.failed_at < math.inf:
+            assert down_from <= host.failed_at - TIMEOUT < down_from + lasts
 
 
 @given(st.integers(3, 5), st.integers(5, 8), st.floats(30, 60), st.floats(1, 50))
 @example(3, 5, 30.0, 50.0)
-def test_no_large_fleet_whose_servers_live_is_blamed_at_all(
-    services: int, size: int, cut_from: float, lasts: float
-) -> None:
+def test_live_servers_of_a_large_fleet_never_fail(services: int, size: int, down_from: float, lasts: float) -> None:
     count = services * size
     hosts = [
         Host(f"s{service}", f"h{service}.{nth}", 2.0, 2.0 * (nth * services + service) / count)
         for service in range(services)
         for nth in range(size)
     ]
-    play(hosts, cut_from, cut_from + lasts)
-    assert [host.name for host in hosts if host.blamed_at < math.inf] == []
+    play(hosts, down_from, down_from + lasts)
+    assert [host.name for host in hosts if host.failed_at < math.inf] == []
 
 
 @given(st.lists(st.floats(20, 100), min_size=1, max_size=5))
-def test_a_small_installation_is_never_held_back(deaths: list[float]) -> None:
+def test_failures_in_a_small_installation_are_never_ignored(deaths: list[float]) -> None:
     hosts = [Host("web", f"h{nth}", 2.0, nth / 3, at) for nth, at in enumerate(deaths)]
     play(hosts, math.inf, math.inf)
     for host in hosts:
-        assert host.blamed_at <= host.dies_at + host.interval + TIMEOUT + 0.001
+        assert host.failed_at <= host.dies_at + host.interval + TIMEOUT + 0.001
 
 
 @given(fleets(), st.floats(30, 60))
-def test_while_anybody_answers_the_dead_are_found_in_the_usual_time(hosts: list[Host], at: float) -> None:
-    # A host that answers ten times as often as all the others are checked.
+def test_dead_servers_fail_in_the_usual_time_while_a_host_responds(hosts: list[Host], at: float) -> None:
+    # This host responds at least four times as often as any other host is checked.
     hosts.append(Host("other", "alive", 0.25, 0.0))
     for host in hosts[:-1]:
         host.dies_at = at
-    cut_off = play(hosts, math.inf, math.inf)
-    assert cut_off.times == 0
+    isolation = play(hosts, math.inf, math.inf)
+    assert isolation.count == 0
     for host in hosts[:-1]:
-        assert host.blamed_at <= at + host.interval + TIMEOUT + 0.001
+        assert host.failed_at <= at + host.interval + TIMEOUT + 0.001

@@ -1,4 +1,4 @@
-"""The policy under anything that can happen to a pool, in any order, starting from full healthy pools."""
+"""The policy under arbitrary sequences of events, starting from full healthy pools."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ REASONS = ("connect: refused", "status: HTTP 500, wanted 200")
 thresholds = st.sampled_from((0.5, 0.66, 0.3, 0.01, 0.75, 1, 0))
 monitors = st.sampled_from(((M,), (M, N), (N,), ()))
 optimism = st.sampled_from((False, False, False, True))
-# An index into the servers that there are, whatever their number.
+# An index into the servers, modulo their number.
 which = st.integers(0, 7)
-# Few, so that hosts come to share addresses.
+# Few numbers, so that hosts share addresses.
 numbers = st.integers(1, 10)
 weights = st.integers(0, 3)
 
 
-class Policy(RuleBasedStateMachine):
-    """A pool, and the events that reach it."""
+class PolicyMachine(RuleBasedStateMachine):
+    """A pool and its events."""
 
     pool: Pool
 
@@ -52,7 +52,7 @@ class Policy(RuleBasedStateMachine):
     def edit(self, change: Callable[[Member], Member]) -> None:
         self.happen(Listed(tuple(map(change, self.members()))))
 
-    def say(self, host: str, *, up: bool) -> None:
+    def report_host(self, host: str, *, up: bool) -> None:
         for monitor in self.pool.service.monitors:
             self.happen(Reported(host, monitor, Report(up, "" if up else "connect: timeout")))
 
@@ -64,21 +64,21 @@ class Policy(RuleBasedStateMachine):
         self.happen(Reported(pick(self.hosts(), host), pick(watching, monitor), report))
 
     @rule(order=st.permutations(range(8)), up=st.booleans())
-    def report_of_everybody(self, order: Sequence[int], *, up: bool) -> None:
+    def report_all(self, order: Sequence[int], *, up: bool) -> None:
         for host in sorted(self.hosts(), key=shuffled(order, self.hosts())):
-            self.say(host, up=up)
+            self.report_host(host, up=up)
 
-    @rule(fates=st.lists(st.sampled_from(("up", "down", "moves", "dies and moves", "stays")), min_size=8, max_size=8))
+    @rule(fates=st.lists(st.sampled_from(("up", "down", "moves", "down and moves", "stays")), min_size=8, max_size=8))
     def storm(self, fates: list[str]) -> None:
         for place, (host, fate) in enumerate(zip(self.hosts(), fates, strict=False)):
-            if fate in {"up", "down", "dies and moves"}:
-                self.say(host, up=fate == "up")
-            if fate in {"moves", "dies and moves"}:
+            if fate in {"up", "down", "down and moves"}:
+                self.report_host(host, up=fate == "up")
+            if fate in {"moves", "down and moves"}:
                 here = self.pool.servers[host].address == ip(10 + place)
                 self.happen(Resolved({host: ip(20 + place if here else 10 + place)}))
 
     @rule(host=st.sampled_from(HOSTS), monitor=st.sampled_from((M, N)))
-    def report_of_anybody(self, host: str, monitor: str) -> None:
+    def report_any_host(self, host: str, monitor: str) -> None:
         self.happen(Reported(host, monitor, Report(up=False)))
 
     @rule(host=st.sampled_from(HOSTS), weight=weights, enabled=st.booleans(), place=which)
@@ -110,7 +110,7 @@ class Policy(RuleBasedStateMachine):
         self.edit(lambda member: replace(member, enabled=member.enabled != (member.host == chosen)))
 
     @rule(enabled=st.booleans())
-    def toggle_everybody(self, *, enabled: bool) -> None:
+    def toggle_all(self, *, enabled: bool) -> None:
         self.edit(lambda member: replace(member, enabled=enabled))
 
     @rule(hosts=st.lists(st.sampled_from(HOSTS), max_size=8))
@@ -140,12 +140,12 @@ class Policy(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.pool.servers) > 2)
     @rule(order=st.permutations(range(8)))
-    def crowd(self, order: Sequence[int]) -> None:
-        """A third host comes to where two are, of which one is up and one is down."""
+    def share_address(self, order: Sequence[int]) -> None:
+        """Move a third host to the address of two others, one up and one down."""
         up, down, third, *_ = sorted(self.hosts(), key=shuffled(order, self.hosts()))
         self.happen(Resolved({down: self.pool.servers[up].address}))
-        self.say(down, up=False)
-        self.say(up, up=True)
+        self.report_host(down, up=False)
+        self.report_host(up, up=True)
         self.happen(Resolved({third: self.pool.servers[up].address}))
 
     @rule(threshold=thresholds)
@@ -162,7 +162,7 @@ class Policy(RuleBasedStateMachine):
 
     @rule(held=st.dictionaries(numbers, weights, max_size=6))
     def start_cold(self, held: dict[int, int]) -> None:
-        """Begin anew with a kernel that holds anything, before any name has been found."""
+        """Start with a kernel that holds arbitrary addresses, before any name has resolved."""
         members = tuple(self.members())
         self.pool = Pool(self.pool.service)
         self.adopt(held)
@@ -171,13 +171,13 @@ class Policy(RuleBasedStateMachine):
     @precondition(lambda self: not self.pool.service.initially_up)
     @rule(order=st.permutations(range(8)), one_by_one=st.booleans())
     def restart(self, order: Sequence[int], *, one_by_one: bool) -> None:
-        """A restart changes nothing, at no moment: neither as names are found nor as the reports come in again."""
+        """Restart; the wanted set must not change while names resolve and reports arrive again."""
         old = self.pool
         addresses = [server.address for server in old.servers.values() if server.address]
         shared = len(addresses) != len(set(addresses))
-        found = {h: s.address for h, s in old.servers.items() if s.address or s.nowhere}
+        found = {h: s.address for h, s in old.servers.items() if s.address or s.unresolvable}
         hosts = sorted(found, key=shuffled(order, self.hosts()))
-        # Two hosts at one address claim it together only if they are found together.
+        # Two hosts at one address both claim it only if they resolve together.
         lookups = [{host: found[host]} for host in hosts] if one_by_one and not shared else [found]
         reports: list[Event] = [
             Reported(host, monitor, report)
@@ -193,7 +193,7 @@ class Policy(RuleBasedStateMachine):
         assert shared or wanted(self.pool) == wanted(old)
 
     @invariant()
-    def what_is_known_already_changes_nothing(self) -> None:
+    def repeated_facts_change_nothing(self) -> None:
         pool = self.pool
         assert step(pool, Reconfigured(replace(pool.service))) is pool
         assert step(pool, Adopted(dict(pool.held))) is pool
@@ -202,7 +202,7 @@ class Policy(RuleBasedStateMachine):
 
 
 def known(pool: Pool) -> list[tuple[str, Server]]:
-    return [(host, server) for host, server in pool.servers.items() if server.address or server.nowhere]
+    return [(host, server) for host, server in pool.servers.items() if server.address or server.unresolvable]
 
 
 def pick(choices: Sequence[T], index: int) -> T:
@@ -213,7 +213,7 @@ def shuffled(order: Sequence[int], hosts: list[str]) -> Callable[[str], int]:
     return lambda host: order[hosts.index(host) % len(order)]
 
 
-TestPolicy = Policy.TestCase
+TestPolicy = PolicyMachine.TestCase
 TestPolicy.settings = settings(
     max_examples=200,
     stateful_step_count=50,

@@ -23,11 +23,11 @@ def pools() -> Iterator[tuple[int, Fraction, Pool]]:
         pool = replace(pool, servers=MappingProxyType(servers))
 
 
-def test_the_floor_is_the_exact_share_rounded_up() -> None:
+def test_floor_is_the_exact_share_rounded_up() -> None:
     for total, share, pool in pools():
         assert floor(pool) == (max(1, ceil(share * total)) if share else 0)
 
 
-def test_a_pool_too_small_is_one_of_several_that_could_not_lose_a_single_server() -> None:
+def test_pool_of_several_is_too_small_when_it_cannot_lose_one_server() -> None:
     for total, share, pool in pools():
         assert too_small(pool) == (total > 1 and total - 1 < share * total)

@@ -1,4 +1,4 @@
-"""Every difference from PyBal 1.15 has a name and a reason; a difference without one fails."""
+"""Differences from PyBal 1.15: each has a name and a reason, any other difference fails."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from tests.property.policy_pybal115 import Left, NaiveServer, PyBal115
 
 
 class Difference(Enum):
-    """What is intended to differ, and why."""
+    """The intended differences, with their reasons."""
 
-    UNKNOWN_IS_NOT_UP = "a new server enters at its first up; PyBal 1.15 took it to be up (architecture, principle 7)"
-    FLOOR_ON_LISTS = "a list that is applied obeys the threshold (2015-06-13)"
-    SERVING_COUNTS = "serving servers count, not those that are not known to be down (T184715, 2023-05-16)"
-    ANOTHER_ONE_STAYS = (
-        "of those that have to stay down but pooled, others were out or in before (follows from the above)"
+    UNKNOWN_IS_NOT_UP = (
+        "a new server enters at its first up; in PyBal 1.15 it counted as up (architecture, principle 7)"
     )
-    FORCED_IN = "servers that are out are forced in while the floor is not reached (the rule of 2015-06-13)"
-    NO_MONITORS_IS_UP = "no monitors means up ('services without monitors: any list change depooled everything')"
+    FLOOR_ON_LISTS = "the threshold applies to lists, too (2015-06-13)"
+    SERVING_COUNTS = "serving servers count, not all servers that are not down (T184715, 2023-05-16)"
+    ANOTHER_ONE_STAYS = (
+        "another down server stays pooled, because other servers were pooled before (follows from the above)"
+    )
+    FORCED_IN = "depooled servers are forced in below the floor (the rule of 2015-06-13)"
+    NO_MONITORS_IS_UP = (
+        "servers without monitors are up ('services without monitors: any list change depooled everything')"
+    )
     LOOKED_UP_AGAIN = "a name is looked up until it has an address ('a server whose name did not resolve at start')"
-    ADDRESS_FOLLOWED = "a changed address is followed, and reports on the old one are forgotten (the same row)"
+    ADDRESS_FOLLOWED = "a changed address is applied, and clears the reports on the old one (the same row)"
     WEIGHT_ZERO = "a weight of 0 is honoured (contract, 'Pool sources')"
 
 
-class Both:
-    """Both programs, given the same events."""
+class BothPolicies:
+    """Both programs, with the same events."""
 
     def __init__(self, threshold: float, monitors: tuple[str, ...], *, optimistic: bool = False) -> None:
         self.pool = Pool(service(threshold, monitors, initially_up=optimistic))
@@ -57,7 +61,7 @@ class Both:
         self.followed &= servers.keys()
 
     def differences(self) -> Iterator[tuple[str, Difference]]:
-        """Yield the differences by host; raise AssertionError for one that has no name."""
+        """Yield the differences by host; raise AssertionError for a difference without a name."""
         assert list(self.pool.servers) == list(self.naive.servers)
         for host, naive in self.naive.servers.items():
             server = self.pool.servers[host]
@@ -106,7 +110,7 @@ class Both:
 
 
 KNOWN = (up("a"), up("b"))
-REAL: tuple[tuple[set[Difference], tuple[Event, ...]], ...] = (
+EXAMPLES: tuple[tuple[set[Difference], tuple[Event, ...]], ...] = (
     ({Difference.UNKNOWN_IS_NOT_UP}, (*KNOWN, listed("abc"), resolved("c"))),
     ({Difference.FLOOR_ON_LISTS}, (*KNOWN, down("a"), down("b"), listed("ba"))),
     ({Difference.SERVING_COUNTS}, (*KNOWN, listed("a", off("b")), down("a"))),
@@ -118,9 +122,9 @@ REAL: tuple[tuple[set[Difference], tuple[Event, ...]], ...] = (
 )
 
 
-@pytest.mark.parametrize(("expected", "events"), REAL)
-def test_each_difference_is_real(expected: set[Difference], events: tuple[Event, ...]) -> None:
-    both = Both(0.5, (M,))
+@pytest.mark.parametrize(("expected", "events"), EXAMPLES)
+def test_difference_occurs_after_its_events(expected: set[Difference], events: tuple[Event, ...]) -> None:
+    both = BothPolicies(0.5, (M,))
     both.happen(listed("ab"))
     both.happen(resolved("ab"))
     for event in events:
@@ -128,8 +132,8 @@ def test_each_difference_is_real(expected: set[Difference], events: tuple[Event,
     assert {found for _, found in both.differences()} == expected
 
 
-def test_a_service_without_monitors_is_real_too() -> None:
-    both = Both(0.5, ())
+def test_difference_occurs_for_a_service_without_monitors() -> None:
+    both = BothPolicies(0.5, ())
     both.happen(listed("ab"))
     both.happen(resolved("ab"))
     assert list(both.differences()) == []
@@ -137,12 +141,12 @@ def test_a_service_without_monitors_is_real_too() -> None:
     assert {found for _, found in both.differences()} == {Difference.NO_MONITORS_IS_UP}
 
 
-def test_every_difference_is_shown_to_be_real() -> None:
-    assert set().union(*(expected for expected, _ in REAL)) | {Difference.NO_MONITORS_IS_UP} == set(Difference)
+def test_examples_cover_every_difference() -> None:
+    assert set().union(*(expected for expected, _ in EXAMPLES)) | {Difference.NO_MONITORS_IS_UP} == set(Difference)
 
 
-def test_without_edits_and_with_all_known_there_is_no_difference() -> None:
-    both = Both(0.5, (M,))
+def test_policies_agree_without_edits_when_all_servers_are_known() -> None:
+    both = BothPolicies(0.5, (M,))
     hosts = "abcdef"
     reports = [*map(up, hosts), *map(down, hosts), *map(up, reversed(hosts))]
     both.happen(listed(hosts))
@@ -157,10 +161,10 @@ HOSTS = "abcdefgh"
 which = st.integers(0, 7)
 
 
-class Compared(RuleBasedStateMachine):
-    """The same day for both."""
+class ComparisonMachine(RuleBasedStateMachine):
+    """Arbitrary events for both policies."""
 
-    both: Both
+    both: BothPolicies
 
     @initialize(
         total=st.integers(1, 6),
@@ -170,11 +174,11 @@ class Compared(RuleBasedStateMachine):
         known=st.booleans(),
     )
     def start(self, total: int, threshold: float, monitors: tuple[str, ...], *, optimistic: bool, known: bool) -> None:
-        self.both = Both(threshold, monitors, optimistic=optimistic)
+        self.both = BothPolicies(threshold, monitors, optimistic=optimistic)
         self.happen(listed(HOSTS[:total]))
         self.happen(resolved(HOSTS[:total]))
         for host in HOSTS[: total if known else 0]:
-            self.say(host, up=True)
+            self.report_host(host, up=True)
 
     def happen(self, event: Event) -> None:
         self.both.happen(event)
@@ -187,8 +191,8 @@ class Compared(RuleBasedStateMachine):
     def edit(self, change: Callable[[Member], Member]) -> None:
         self.happen(Listed(tuple(map(change, self.members()))))
 
-    def say(self, host: str, *, up: bool) -> None:
-        # Nothing watches a server that has no address.
+    def report_host(self, host: str, *, up: bool) -> None:
+        # A server without an address has no monitors.
         if self.both.pool.servers[host].ready:
             for monitor in self.both.pool.service.monitors:
                 self.happen(Reported(host, monitor, Report(up)))
@@ -202,10 +206,10 @@ class Compared(RuleBasedStateMachine):
             self.happen(Reported(server.host, watching[monitor % len(watching)], Report(up)))
 
     @rule(order=st.permutations(HOSTS), up=st.booleans())
-    def report_of_everybody(self, order: Sequence[str], *, up: bool) -> None:
+    def report_all(self, order: Sequence[str], *, up: bool) -> None:
         for host in order:
             if host in self.both.pool.servers:
-                self.say(host, up=up)
+                self.report_host(host, up=up)
 
     @rule(host=st.sampled_from(HOSTS), weight=st.integers(0, 2), enabled=st.booleans(), place=which, number=which)
     def add(self, host: str, weight: int, place: int, number: int, *, enabled: bool) -> None:
@@ -225,7 +229,7 @@ class Compared(RuleBasedStateMachine):
         self.edit(lambda member: replace(member, enabled=member.enabled != (member.host == host)))
 
     @rule(enabled=st.booleans())
-    def toggle_everybody(self, *, enabled: bool) -> None:
+    def toggle_all(self, *, enabled: bool) -> None:
         self.edit(lambda member: replace(member, enabled=enabled))
 
     @rule(found=st.dictionaries(st.sampled_from(HOSTS), st.none() | st.integers(1, 12), max_size=3))
@@ -233,7 +237,7 @@ class Compared(RuleBasedStateMachine):
         self.happen(Resolved({host: None if number is None else ip(number) for host, number in found.items()}))
 
 
-TestPyBal115 = Compared.TestCase
+TestPyBal115 = ComparisonMachine.TestCase
 TestPyBal115.settings = settings(
     max_examples=150,
     stateful_step_count=40,

@@ -1,4 +1,4 @@
-"""A reload does what its plan says and nothing else, between any two configurations."""
+"""A reload applies exactly its plan, between any two configurations."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from pybal.ipvs.render import operation
 from pybal.monitors.kinds import name_of
 from pybal.reload.difference import service_reasons
 from pybal.reload.plan import Verb
-from tests.harness.fake_services import FETCH, IDLE, LISTS, ONE, TWO, World
+from tests.harness.fake_services import FETCH, IDLE, LISTS, ONE, TWO, DaemonOnClock
 
-# Small domains, so that two configurations have much in common.
+# Few choices, so that two configurations have much in common.
 PLACES = [("192.0.2.1", 80), ("192.0.2.1", 443), ("192.0.2.2", 80)]
 MONITORS: list[MonitorSettings] = [FETCH, replace(FETCH, http_status=404), IDLE, TCPConnectSettings()]
 GRACE = 30.0
@@ -69,74 +69,72 @@ DOWN = st.sets(st.sampled_from([member.host for member in LISTS[ONE]]))
 
 @settings(max_examples=200)
 @given(configurations(), configurations(), LISTED, DOWN)
-def test_a_reload_does_what_its_plan_says_and_nothing_else(
-    before: Settings, after: Settings, listed: set[str], down: set[str]
-) -> None:
-    world = World(before)
-    world.list_all(*listed)
-    world.say(*down)
-    kept = {key_of(running.settings.service): running.controller for running in world.services}
-    plan = world.reloading.plan(after)
+def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, listed: set[str], down: set[str]) -> None:
+    daemon = DaemonOnClock(before)
+    daemon.list_all(*listed)
+    daemon.report_all(*down)
+    kept = {key_of(running.settings.service): running.controller for running in daemon.services}
+    plan = daemon.reloader.plan(after)
     if plan.radius:
-        assert world.reload(after).problems == (plan.radius,)
-        assert (world.told, world.events) == ([], [])
-        assert world.reloading.settings == before
-    outcome = world.reload(after, force=True)
+        assert daemon.reload(after).problems == (plan.radius,)
+        assert (daemon.operations, daemon.events) == ([], [])
+        assert daemon.reloader.settings == before
+    outcome = daemon.reload(after, force=True)
     assert outcome.accepted
     assert outcome.plan == plan
-    for key in {op.key for op in (*plan.ops, *world.backend.ops)}:
-        assert world.told_of(key) == [operation(op) for op in plan.ops if op.key == key]
+    for key in {op.key for op in (*plan.ops, *daemon.backend.ops)}:
+        assert daemon.operations_on(key) == [operation(op) for op in plan.ops if op.key == key]
     stay = {key_of(each.service) for each in after.services}
-    leaving = [op.key not in stay for op in world.backend.ops]
-    assert leaving == sorted(leaving), "what goes leaves last"
+    leaving = [op.key not in stay for op in daemon.backend.ops]
+    assert leaving == sorted(leaving), "removed services leave last"
     started = [("start", *each) for step in plan.steps for each in step.started]
     stopped = [("stop", *each) for step in plan.steps for each in step.stopped]
-    assert Counter(world.events) == Counter(started + stopped)
-    assert [running.settings for running in world.services] == list(after.services)
-    for running in world.services:
+    assert Counter(daemon.events) == Counter(started + stopped)
+    assert [running.settings for running in daemon.services] == list(after.services)
+    for running in daemon.services:
         key = key_of(running.settings.service)
         assert running.controller is kept.get(key, running.controller)
         assert running.controller.pool.service == running.settings.service
-    assert world.reloading.plan(after).empty
+    assert daemon.reloader.plan(after).empty
 
 
 @given(configurations(), configurations(), LISTED, DOWN)
-def test_after_a_reload_and_all_lists_the_table_is_that_of_a_fresh_start(
+def test_table_equals_that_of_a_fresh_start_after_a_reload(
     before: Settings, after: Settings, listed: set[str], down: set[str]
 ) -> None:
-    world, fresh = World(before), World(after)
-    world.list_all(*listed)
-    world.say(*down)
-    plan = world.reloading.plan(after)
-    world.reload(after, force=True)
-    world.backend.ops.clear()
-    for each in (world, fresh):
+    daemon, fresh = DaemonOnClock(before), DaemonOnClock(after)
+    daemon.list_all(*listed)
+    daemon.report_all(*down)
+    plan = daemon.reloader.plan(after)
+    daemon.reload(after, force=True)
+    daemon.backend.ops.clear()
+    for each in (daemon, fresh):
         each.list_all(ONE, TWO)
-        each.say()
+        each.report_all()
         each.clock.advance(GRACE)
         each.turn()
-    assert world.backend.table() == fresh.backend.table()
+    assert daemon.backend.table() == fresh.backend.table()
     of_services = (Command.ADD_SERVICE, Command.EDIT_SERVICE, Command.DELETE_SERVICE)
     for step in plan.steps:
         if step.verb in (Verb.ADD, Verb.REMOVE):
             (key,) = {key_of(each.service) for each in (step.before, step.after) if each}
-            told = [op for op in world.backend.ops if op.key == key and op.command in of_services]
-            assert told == list(step.later)
+            applied = [op for op in daemon.backend.ops if op.key == key and op.command in of_services]
+            assert applied == list(step.later)
 
 
 @given(configurations(), configurations(), LISTED, DOWN)
-def test_whoever_was_pooled_and_up_stays_pooled_as_long_as_the_service_does(
+def test_up_servers_stay_pooled_in_services_that_remain(
     before: Settings, after: Settings, listed: set[str], down: set[str]
 ) -> None:
-    world = World(before)
-    world.list_all(*listed)
-    world.say(*down)
-    stood = {key_of(r.settings.service): policy.wanted(r.controller.pool) for r in world.services}
-    world.reload(after, force=True)
-    for running in world.services:
+    daemon = DaemonOnClock(before)
+    daemon.list_all(*listed)
+    daemon.report_all(*down)
+    former = {key_of(r.settings.service): policy.wanted(r.controller.pool) for r in daemon.services}
+    daemon.reload(after, force=True)
+    for running in daemon.services:
         servers = running.controller.pool.servers.values()
         up = {server.address for server in servers if server.serving}
-        here = stood.get(key_of(running.settings.service), {})
+        here = former.get(key_of(running.settings.service), {})
         assert up & here.keys() <= policy.wanted(running.controller.pool).keys()
         assert {a for a in here if a not in {ip_address(host) for host in down}} <= (
             policy.wanted(running.controller.pool).keys()
@@ -144,9 +142,7 @@ def test_whoever_was_pooled_and_up_stays_pooled_as_long_as_the_service_does(
 
 
 @given(configurations().filter(lambda made: bool(made.services)), st.data())
-def test_there_is_a_reason_if_and_only_if_two_settings_of_a_service_mean_different_things(
-    made: Settings, data: st.DataObject
-) -> None:
+def test_service_reasons_are_empty_only_for_equal_settings(made: Settings, data: st.DataObject) -> None:
     old = made.services[0]
     place = (str(old.service.vip), old.service.port)
     new = data.draw(st.one_of(service_settings(old.service.name, place), st.builds(replace, st.just(old))))
@@ -154,24 +150,24 @@ def test_there_is_a_reason_if_and_only_if_two_settings_of_a_service_mean_differe
 
 
 @given(configurations(), LISTED, DOWN)
-def test_the_same_configuration_is_an_empty_plan(made: Settings, listed: set[str], down: set[str]) -> None:
-    world = World(made)
-    world.list_all(*listed)
-    world.say(*down)
-    plan = world.reloading.plan(made)
+def test_plan_is_empty_for_the_same_configuration(made: Settings, listed: set[str], down: set[str]) -> None:
+    daemon = DaemonOnClock(made)
+    daemon.list_all(*listed)
+    daemon.report_all(*down)
+    plan = daemon.reloader.plan(made)
     assert plan.empty
     assert all(step.verb is Verb.KEEP for step in plan.steps)
-    assert world.reload(made).accepted
-    assert (world.told, world.events) == ([], [])
+    assert daemon.reload(made).accepted
+    assert (daemon.operations, daemon.events) == ([], [])
 
 
-def test_the_table_of_these_tests_holds_what_is_wanted() -> None:
-    world = World(Settings(()))
+def test_fake_daemon_writes_the_wanted_table() -> None:
+    daemon = DaemonOnClock(Settings(()))
     service = Service("a", IPProtocol.TCP, ip_address("192.0.2.1"), 80, "wrr")
     made = Settings((ServiceSettings(service, SourceSettings(ONE)),))
-    assert world.reload(made).accepted
-    world.list_all(ONE)
+    assert daemon.reload(made).accepted
+    daemon.list_all(ONE)
     wanted = {member.host: 10 for member in LISTS[ONE]}
-    assert world.backend.table() == {
+    assert daemon.backend.table() == {
         key_of(service): entry(service, {ip_address(host): weight for host, weight in wanted.items()})
     }

@@ -121,7 +121,7 @@ def test_servers_that_are_pooled_only_once_checked_are_waited_for() -> None:
 
 def test_disabled_servers_and_names_without_an_address_are_not_waited_for() -> None:
     pool = after(Pool(service()), listed("ab", off("c")), resolved("a"), up("a"))
-    nowhere = replace(pool.servers["b"], nowhere=True)
+    nowhere = replace(pool.servers["b"], unresolvable=True)
     pool = replace(pool, servers=MappingProxyType({**pool.servers, "b": nowhere}))
     assert History().verdict(0.0, Standing(pool, True)).announcement
 

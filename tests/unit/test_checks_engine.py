@@ -122,7 +122,7 @@ def test_timer_added_before_the_start_runs(reactor: ReactorClock) -> None:
 
 def eight_responding_hosts(engine: Engine, lines: list[str]) -> list[LastResponse]:
     responses = [LastResponse(name, f"{name}{n}", 0.0) for name in ("text", "upload") for n in range(4)]
-    engine.cut_off = Isolation(lambda: responses, SuspectSelf.HOLD, lines.append)
+    engine.isolation = Isolation(lambda: responses, SuspectSelf.HOLD, lines.append)
     return responses
 
 
@@ -137,7 +137,7 @@ def test_isolation_ends_with_the_first_response(reactor: ReactorClock, engine: E
     assert len(lines) == 1
     engine.responded_at = reactor.seconds()
     reactor.pass_time(1)
-    assert lines[1:] == ["somebody answers again after 6.0 s: new checks are believed"]
+    assert lines[1:] == ["First response after 6.0 s; acting on new check results again"]
 
 
 def test_isolation_ends_after_its_longest_time_without_a_check(reactor: ReactorClock, engine: Engine) -> None:

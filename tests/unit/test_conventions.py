@@ -1,4 +1,4 @@
-"""What no linter knows of this project."""
+"""Conventions that no linter checks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 PYBAL = Path(__file__).parents[2] / "pybal"
+#: Python 3.11 of Debian 12 hangs in some patterns with possessive quantifiers or atomic groups.
 POSSESSIVE = re.compile(r"[\])}*+?.\w][*+?]\+|\(\?>")
 
 
-def test_no_regular_expression_is_possessive_since_debian_12s_python_hangs_in_them() -> None:
+def test_regular_expressions_avoid_possessive_quantifiers() -> None:
     patterns = re.compile(r"""r[bf]?(\"{3}.*?\"{3}|"[^"\n]*"|'[^'\n]*')""", re.DOTALL)
     found = [
         (file.name, pattern[0])

@@ -1,4 +1,4 @@
-"""What follows from what is known of a server."""
+"""The derived properties of a server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DOWN = Report(False, "connect: refused")
         ((DOWN, None), Health.DOWN),
     ],
 )
-def test_health_is_what_all_monitors_together_know(reports: tuple[Report | None, ...], health: Health) -> None:
+def test_health_combines_the_reports_of_all_monitors(reports: tuple[Report | None, ...], health: Health) -> None:
     assert Server(Member("a"), dict(enumerate_names(reports))).health is health
 
 
@@ -48,41 +48,39 @@ def test_health_follows_a_change_of_the_reports() -> None:
         ((None, DOWN), "down"),
     ],
 )
-def test_unknown_shows_as_down_where_the_contract_has_two_words_only(
-    reports: tuple[Report | None, ...], word: str
-) -> None:
+def test_status_shows_unknown_as_down(reports: tuple[Report | None, ...], word: str) -> None:
     assert Server(Member("a"), dict(enumerate_names(reports))).status == f"enabled/{word}/not pooled"
 
 
-def test_a_forced_server_shows_as_pooled() -> None:
+def test_status_shows_forced_as_pooled() -> None:
     server = Server(Member("a", enabled=False), placement=Placement.FORCED)
     assert server.status == "disabled/up/pooled"
 
 
-def test_an_unknown_server_is_never_pooled_but_down() -> None:
+def test_pooled_down_is_false_for_an_unknown_server() -> None:
     assert not Server(Member("a"), {"M": None}, ip(1), placement=Placement.FORCED).pooled_down
     assert Server(Member("a"), {"M": DOWN}, ip(1), placement=Placement.FORCED).pooled_down
     assert not Server(Member("a"), {"M": DOWN}, ip(1)).pooled_down
 
 
-def test_eligible_is_enabled_and_with_an_address() -> None:
+def test_eligible_means_enabled_with_an_address() -> None:
     assert Server(Member("a"), address=ip(1)).eligible
     assert not Server(Member("a")).eligible
     assert not Server(Member("a", enabled=False), address=ip(1)).eligible
 
 
-def test_serving_is_eligible_and_up() -> None:
+def test_serving_means_eligible_and_up() -> None:
     assert Server(Member("a"), {"M": UP}, ip(1)).serving
     assert not Server(Member("a"), {"M": None}, ip(1)).serving
     assert not Server(Member("a"), {"M": UP}).serving
 
 
-def test_ready_is_with_an_address() -> None:
+def test_ready_means_with_an_address() -> None:
     assert Server(Member("a", enabled=False), address=ip(1)).ready
     assert not Server(Member("a")).ready
 
 
-def test_servers_are_equal_when_all_that_is_known_of_them_is() -> None:
+def test_servers_are_equal_when_their_facts_are_equal() -> None:
     assert Server(Member("a"), {"M": UP}, ip(1)) == Server(Member("a"), {"M": Report(True)}, ip(1))
     assert Server(Member("a"), {"M": UP}, ip(1)) != Server(Member("a"), {"M": DOWN}, ip(1))
 

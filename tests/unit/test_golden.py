@@ -1,4 +1,4 @@
-"""The outputs of PyBal for fixed inputs equal the golden files; ``python -m tests.harness.golden`` rewrites them."""
+"""Golden files: outputs of PyBal for fixed inputs; ``python -m tests.harness.golden`` rewrites them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The configuration file, and whether it is still the one that is loaded."""
+"""The configuration file and the detection of its changes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pybal.config.errors import ConfigError
-from pybal.reload.file import ConfigurationFile, unsupported
+from pybal.config.errors import ConfigError, Problem
+from pybal.reload.file import ConfigurationFile
 
 SERVICE = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "pybal.conf"
 
 
-def test_what_is_read_has_the_digest_of_the_file_and_the_adjustments(path: Path) -> None:
+def test_loaded_settings_have_the_digest_and_the_adjustments(path: Path) -> None:
     path.write_text(SERVICE)
     file = ConfigurationFile(str(path), lambda settings: replace(settings, dry_run=True))
     loaded = file.read()
@@ -31,7 +31,7 @@ def test_what_is_read_has_the_digest_of_the_file_and_the_adjustments(path: Path)
     assert file.read().digest == file.digest()
 
 
-def test_the_digest_is_that_of_the_bytes_and_needs_no_sense_in_them(path: Path) -> None:
+def test_digest_is_available_for_an_invalid_file(path: Path) -> None:
     file = ConfigurationFile(str(path))
     path.write_text("")
     assert file.digest() == EMPTY
@@ -41,7 +41,7 @@ def test_the_digest_is_that_of_the_bytes_and_needs_no_sense_in_them(path: Path) 
         file.read()
 
 
-def test_a_file_of_the_same_size_and_time_in_its_place_is_another(path: Path, tmp_path: Path) -> None:
+def test_digest_changes_when_a_file_of_equal_size_and_time_replaces_it(path: Path, tmp_path: Path) -> None:
     file = ConfigurationFile(str(path))
     path.write_text("a")
     before = file.digest()
@@ -52,7 +52,7 @@ def test_a_file_of_the_same_size_and_time_in_its_place_is_another(path: Path, tm
     assert file.digest() != before
 
 
-def test_a_file_that_is_gone_has_no_digest_until_it_is_back(path: Path) -> None:
+def test_digest_is_empty_while_the_file_is_missing(path: Path) -> None:
     file = ConfigurationFile(str(path))
     path.write_text("")
     assert file.digest() == EMPTY
@@ -62,8 +62,8 @@ def test_a_file_that_is_gone_has_no_digest_until_it_is_back(path: Path) -> None:
     assert file.digest() == EMPTY
 
 
-def test_what_only_this_machine_lacks_is_told_without_a_line(path: Path) -> None:
-    path.write_text("[global]\ncontrol-group = no-such-group\n" + SERVICE)
-    (problem,) = unsupported(ConfigurationFile(str(path)).read().settings, "pybal.conf")
-    wanted = "pybal.conf: [global] control-group: found 'no-such-group', wanted a group of this machine"
-    assert str(problem) == wanted
+def test_loaded_settings_have_the_unsupported_ones(path: Path) -> None:
+    path.write_text(SERVICE)
+    problem = Problem("pybal.conf", 0, "web", "config", "x", "y")
+    file = ConfigurationFile(str(path), unsupported=lambda settings, file: [problem] if settings.services else [])
+    assert file.read().unsupported == (problem,)

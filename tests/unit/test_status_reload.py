@@ -7,29 +7,30 @@ from datetime import UTC, datetime
 
 from pybal.config.settings import Settings
 from pybal.reload.plan import Outcome
+from pybal.reload.render import Configuration, plan_text
 from pybal.runtime.clocks import Clocks
 from pybal.status import reload
-from pybal.status.reload import Configuration, plan_json, plan_text
-from tests.harness.fake_services import FETCH, IDLE, ONE, World, web
+from pybal.status.reload import plan_json
+from tests.harness.fake_services import FETCH, IDLE, ONE, DaemonOnClock, web
 
 CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
 LOADED = Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 10.0)
 REFUSED = Outcome(False, 40.0, ("pybal.conf:7: [web] port: found 'x', wanted a number",), ("pybal.conf:9: odd",))
 
 
-def planned(*after: object, force: bool = True) -> World:
-    world = World(Settings((web(monitors=(FETCH,)), web("other", "192.0.2.2"))))
+def planned(*after: object, force: bool = True) -> DaemonOnClock:
+    world = DaemonOnClock(Settings((web(monitors=(FETCH,)), web("other", "192.0.2.2"))))
     world.list_all(ONE)
-    world.say()
+    world.report_all()
     assert world.reload(Settings(after), force=force).accepted  # type: ignore[arg-type]  # services
     return world
 
 
 def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
-    world = World(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
+    world = DaemonOnClock(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
     world.list_all(ONE)
-    world.say()
-    plan = world.reloading.plan(
+    world.report_all()
+    plan = world.reloader.plan(
         Settings(
             (
                 web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
@@ -45,12 +46,12 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
         "    -E -t 192.0.2.1:80 -s mh",
         "    starts IdleConnection of 4 servers",
         "+ service new",
-        "    -A -t 192.0.2.4:80 -s wrr with its servers, once its list is there",
+        "    -A -t 192.0.2.4:80 -s wrr with the first server list",
         "- service gone",
         *[f"    -e -t 192.0.2.3:80 -r 10.0.0.{n}:80 -g -w 0" for n in (1, 2, 3, 4)],
         "    -D -t 192.0.2.3:80 after 30 s",
         "    stops ProxyFetch of 4 servers",
-        "1 of 4 services kept as they are",
+        "1 of 4 services unchanged",
     ]
     document = plan_json(plan)
     assert isinstance(document, dict)
@@ -68,16 +69,16 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
 
 
 def test_a_plan_that_would_be_refused_says_so_first() -> None:
-    world = World(Settings((web(),)))
-    lines = plan_text(world.reloading.plan(Settings((), dry_run=True))).splitlines()
-    assert lines[0] == "refused: dry-run no -> yes needs a restart"
-    assert lines[1].startswith("refused: would remove 1 of 1 services, wanted at most 0.5 of them (max-blast-radius)")
+    world = DaemonOnClock(Settings((web(),)))
+    lines = plan_text(world.reloader.plan(Settings((), dry_run=True))).splitlines()
+    assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it"
+    assert lines[1].startswith("refused: would remove 1 of 1 services, more than max-blast-radius = 0.5 allows")
 
 
 def test_an_empty_plan_is_nothing_to_do() -> None:
-    world = World(Settings((web(),)))
-    plan = world.reloading.plan(Settings((web(),)))
-    assert plan_text(plan) == "nothing to do\n1 of 1 services kept as they are\n"
+    world = DaemonOnClock(Settings((web(),)))
+    plan = world.reloader.plan(Settings((web(),)))
+    assert plan_text(plan) == "nothing to do\n1 of 1 services unchanged\n"
     assert plan.empty
 
 
@@ -114,7 +115,7 @@ def test_after_one_that_was_refused() -> None:
 
 def test_after_one_that_was_done() -> None:
     world = planned(web(scheduler="mh"), web("other", "192.0.2.2"))
-    assert reload.text(world.reloading.configuration, CLOCKS).splitlines()[2:] == [
+    assert reload.text(world.reloader.configuration, CLOCKS).splitlines()[2:] == [
         "  ~ service web: scheduler wrr -> mh",
         "      -E -t 192.0.2.1:80 -s mh",
     ]

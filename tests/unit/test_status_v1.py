@@ -38,7 +38,7 @@ def test_alerts_as_json_keep_service_and_kind_apart() -> None:
         (server("a", UNKNOWN, POOLED), "not checked yet, and pooled before"),
         (server("a", UP, OUT, enabled=False), "disabled by the operator"),
         (server("a", UP, OUT, address=None), "its name has not been looked up yet"),
-        (Server(server("a").member, nowhere=True), "its name has no address"),
+        (Server(server("a").member, unresolvable=True), "its name has no address"),
     ],
 )
 def test_the_reason_of_a_placement_is_never_left_to_guess(subject: Server, reason: str) -> None:

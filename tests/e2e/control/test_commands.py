@@ -42,8 +42,8 @@ def test_frozen_the_table_stays_as_it_is_while_checks_go_on_and_thawed_it_is_mad
     site.pool(*HOSTS[:2])
     running.wait(lambda: HOSTS[2] not in running.get("/pools/web"), "the new list")
     assert running.get("/v1/ipvs") == table
-    assert "new switch; IPVS and BGP stay as they are" in running.get("/v1/alerts")
-    assert "new switch; IPVS and BGP stay as they are" in running.get("/")
+    assert "new switch; not changing IPVS or BGP" in running.get("/v1/alerts")
+    assert "new switch; not changing IPVS or BGP" in running.get("/")
     assert "pybal_frozen 1.0" in running.get("/metrics").splitlines()
     assert site.document("status")["frozen"]["reason"] == "new switch"
     said = site.pybal("thaw", "--reason", "it is there")
@@ -62,7 +62,7 @@ def test_frozen_the_table_stays_as_it_is_while_checks_go_on_and_thawed_it_is_mad
 def test_a_freeze_ends_by_itself_in_time(site: Site, running: Daemon) -> None:
     site.pybal("freeze", "--for", "2s", "--reason", "a moment")
     site.servers[HOSTS[0]].stop()
-    running.wait_for_log("thawed: what was wanted meanwhile is done now")
+    running.wait_for_log("thawed: applying all changes made while frozen")
     running.wait(lambda: HOSTS[0] not in running.get("/v1/ipvs"), "the dead server out of the table")
 
 
@@ -226,4 +226,4 @@ def test_a_group_that_is_not_there_is_refused_at_the_start(site: Site) -> None:
     site.configure(CONF.replace("bgp = {bgp}", "control-group = nobody-has-this"))
     said = site.pybal("-n")
     assert said.returncode == 2
-    assert "control-group: found 'nobody-has-this', wanted a group of this machine" in said.stderr
+    assert "control-group: found 'nobody-has-this', wanted an existing group" in said.stderr

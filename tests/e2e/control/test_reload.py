@@ -21,7 +21,7 @@ monitors = []
 def test_a_plan_of_the_own_file_shows_what_a_reload_then_does(site: Site, running: Daemon) -> None:
     said = site.pybal("plan", named=False)
     assert (said.returncode, said.stderr) == (0, "")
-    assert said.stdout == f"{site.conf}:\nnothing to do\n1 of 1 services kept as they are\n"
+    assert said.stdout == f"{site.conf}:\nnothing to do\n1 of 1 services unchanged\n"
     site.configure(CONF.replace("scheduler = wrr", "scheduler = rr") + SECOND)
     table = running.get("/v1/ipvs")
     said = site.pybal("plan", named=False)

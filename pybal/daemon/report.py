@@ -1,0 +1,92 @@
+"""Facts about the running daemon for status, control and checks: snapshot, metrics, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from twisted.internet.interfaces import IReactorTime
+
+from pybal.bgp.service import BGPService
+from pybal.checks.engine import Engine
+from pybal.control.freeze import Freezer
+from pybal.core.isolation import LastResponse
+from pybal.core.model import Alert, Snapshot
+from pybal.daemon.services import Services
+from pybal.doctor.periodic import Examination
+from pybal.ipvs.audit import Audit
+from pybal.ipvs.reconciler import Reconciler
+from pybal.reload.render import Configuration
+from pybal.status import checks, ipvs, reload
+from pybal.status.bgp import BGP
+from pybal.status.metrics import Family
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonReport:
+    """The parts of the daemon that have facts to report. Every fact is computed when requested."""
+
+    clock: IReactorTime
+    services: Services
+    engine: Engine
+    reconciler: Reconciler
+    audit: Audit
+    freezer: Freezer
+    examination: Examination
+    announcing: BGPService | None
+    dry_run: bool
+    configuration: Callable[[], Configuration]
+
+    def snapshot(self) -> Snapshot:
+        """Return the present state of all pools, with all alerts."""
+        could_not_depool = {
+            running.settings.service.name: running.controller.could_not_depool for running in self.services
+        }
+        return Snapshot(self.services.pools(), MappingProxyType(could_not_depool), self.alerts())
+
+    def bgp(self) -> BGP:
+        """Return the present verdicts and sessions, empty without BGP."""
+        if self.announcing is None:
+            return BGP()
+        sessions = tuple(self.announcing.sessions())
+        return BGP(not self.dry_run, self.announcing.verdicts, sessions, self.announcing.restarts)
+
+    def last_responses(self) -> Iterator[LastResponse]:
+        """Yield the last response of each monitored server."""
+        for name, host, monitor in self.services.monitors():
+            yield LastResponse(name, host, monitor.passed_at)
+
+    def frozen(self) -> str:
+        """Return the text of the present freeze, empty without one."""
+        return self.freezer.frozen.text(self.clock.seconds()) if self.freezer.frozen else ""
+
+    def families(self) -> Iterator[Family]:
+        """Yield the metrics of the daemon itself."""
+        yield from checks.families(self.engine)
+        frozen = self.freezer.frozen
+        yield Family(
+            "pybal_frozen", "gauge", "1 while frozen: IPVS and BGP are not changed", (((), frozen is not None),)
+        )
+        left = max(0.0, frozen.until - self.clock.seconds()) if frozen else 0.0
+        yield Family("pybal_frozen_left_seconds", "gauge", "Seconds until the freeze expires", (((), left),))
+        services = [running.settings.service for running in self.services]
+        verified = [((("service", service.name),), self.reconciler.is_verified(service)) for service in services]
+        yield Family(
+            "pybal_ipvs_verified", "gauge", "1 if IPVS holds exactly the wanted destinations of the service", verified
+        )
+        yield from ipvs.families(self.audit.findings())
+
+    def alerts(self) -> Iterator[Alert]:
+        """Yield the alerts of all parts."""
+        if frozen := self.frozen():
+            yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
+        for running in self.services:
+            yield from running.controller.alerts()
+        yield from self.reconciler.alerts()
+        yield from self.examination.alerts()
+        yield from self.audit.alerts()
+        if self.announcing:
+            yield from self.announcing.alerts()
+        yield from reload.alerts(self.configuration())
+        yield from checks.alerts(self.engine)

@@ -1,0 +1,44 @@
+"""Support: the valid settings that this version or this machine cannot use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from grp import getgrnam
+
+from pybal.config.errors import Problem, shown
+from pybal.config.settings import ServiceSettings, Settings
+from pybal.monitors import kinds as monitors
+from pybal.sources import kinds as sources
+
+
+def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
+    """Yield the settings of ``file`` that this version or this machine does not support."""
+    for peer in settings.bgp.peers if settings.bgp else ():
+        if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
+            found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
+            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a readable file")
+    if settings.control_group and not _is_group(settings.control_group):
+        yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
+    for refusal in sources.refusals(service.source for service in settings.services):
+        yield Problem(file, 0, *refusal)
+    for service in settings.services:
+        yield from _of_service(service, file)
+
+
+def _of_service(settings: ServiceSettings, file: str) -> Iterator[Problem]:
+    line, section = settings.line, settings.service.name
+    if sources.kind_of(settings.source) not in sources.SUPPORTED:
+        schemes = f"a supported scheme: {', '.join(sorted(sources.SUPPORTED))}"
+        yield Problem(file, line, section, "config", shown(settings.source.url), schemes)
+    for monitor in settings.monitors:
+        if refusal := monitors.refusal(monitor):
+            yield Problem(file, line, section, *refusal)
+
+
+def _is_group(name: str) -> bool:
+    try:
+        getgrnam(name)
+    except KeyError:
+        return False
+    return True

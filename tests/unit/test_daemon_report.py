@@ -1,0 +1,91 @@
+"""The report of the daemon: snapshot, metrics and alerts of its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pybal.checks.engine import Engine
+from pybal.config.settings import Settings
+from pybal.control.freeze import Freezer
+from pybal.core.isolation import LastResponse
+from pybal.daemon.report import DaemonReport
+from pybal.doctor.periodic import Examination
+from pybal.ipvs.audit import Audit
+from pybal.status.bgp import BGP
+from tests.harness.fake_services import ONE, DaemonOnClock, web
+
+
+@pytest.fixture
+def daemon() -> DaemonOnClock:
+    daemon = DaemonOnClock(Settings((web(), web("other", "192.0.2.2"))))
+    daemon.list_all(ONE)
+    daemon.report_all()
+    return daemon
+
+
+@pytest.fixture
+def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
+    audit = Audit(daemon.reconciler, daemon.backend, daemon.clock, interval=15.0, repairs=True, exclusive=False)
+    freezer = Freezer(daemon.clock, lambda: None)
+    yield DaemonReport(
+        clock=daemon.clock,
+        services=daemon.services,
+        engine=Engine(daemon.clock),  # type: ignore[arg-type]  # never started
+        reconciler=daemon.reconciler,
+        audit=audit,
+        freezer=freezer,
+        examination=Examination(tuple, daemon.clock),
+        announcing=None,
+        dry_run=False,
+        configuration=lambda: daemon.reloader.configuration,
+    )
+    freezer.stop()
+
+
+def gauges(report: DaemonReport, name: str) -> dict[str, float]:
+    (family,) = (family for family in report.families() if family.name == name)
+    return {"".join(value for _, value in labels): float(value) for labels, value in family.series}
+
+
+def test_snapshot_counts_servers_that_could_not_be_depooled(daemon: DaemonOnClock, report: DaemonReport) -> None:
+    daemon.report_all("10.0.0.1", "10.0.0.2", "10.0.0.3")
+    snapshot = report.snapshot()
+    assert list(snapshot.pools) == ["web", "other"]
+    assert snapshot.could_not_depool == {"web": 1, "other": 1}
+
+
+def test_alerts_are_empty_when_all_servers_are_up(report: DaemonReport) -> None:
+    assert list(report.alerts()) == []
+
+
+def test_freeze_is_an_alert_and_a_metric(report: DaemonReport) -> None:
+    assert (report.frozen(), gauges(report, "pybal_frozen")) == ("", {"": 0.0})
+    report.freezer.freeze("root", "new switch", 60.0)
+    (alert,) = report.alerts()
+    assert (alert.service, alert.kind, alert.text) == ("", "frozen", f"{report.frozen()}; not changing IPVS or BGP")
+    assert gauges(report, "pybal_frozen") == {"": 1.0}
+    assert gauges(report, "pybal_frozen_left_seconds") == {"": 60.0}
+
+
+def test_changed_file_is_an_alert(daemon: DaemonOnClock, report: DaemonReport) -> None:
+    daemon.settings = Settings(())
+    assert [alert.kind for alert in report.alerts()] == ["config"]
+
+
+def test_services_are_verified_after_their_first_list(report: DaemonReport) -> None:
+    fresh = DaemonOnClock(Settings((web(),)))
+    assert not fresh.reconciler.is_verified(fresh.services["web"].settings.service)
+    assert gauges(report, "pybal_ipvs_verified") == {"web": 1.0, "other": 1.0}
+
+
+def test_last_responses_name_each_monitored_server(report: DaemonReport) -> None:
+    assert list(report.last_responses())[:2] == [
+        LastResponse("web", "10.0.0.1", 0.0),
+        LastResponse("web", "10.0.0.2", 0.0),
+    ]
+
+
+def test_bgp_is_empty_without_bgp(report: DaemonReport) -> None:
+    assert report.bgp() == BGP()
