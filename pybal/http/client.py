@@ -82,13 +82,13 @@ class HTTPClient:
         self._stream: HTTPConnection | None = None
         self._requests: set[Deferred[FullResponse]] = set()
 
-    def ask(
+    def request(
         self, request: HTTPRequest, timeout: float = TIMEOUT, body_statuses: Container[int] | None = None
     ) -> Deferred[FullResponse]:
         """Return the response; without its body if ``body_statuses`` is set and lacks the status."""
         return self._begin(self._request(self._bytes(request), timeout, body_statuses), timeout)
 
-    def follow(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
+    def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the response after its headers if the status is 200; the ``listener`` receives the body.
 
         A response with another status is returned with its body and the listener receives nothing. A stream has a
@@ -142,7 +142,7 @@ class HTTPClient:
         listener: BodyListener | None = None,
     ) -> FullResponse:
         try:
-            response = await connection.ask(data, body_statuses, listener)
+            response = await connection.send(data, body_statuses, listener)
         except CancelledError:
             self._turn += 1
             stage = connection.stage

@@ -90,7 +90,7 @@ class HTTPConnection(Protocol):
             return "no complete headers"
         return "no complete body" if response.expected is None else f"no complete body of {response.expected} bytes"
 
-    def ask(
+    def send(
         self, request: bytes, body_statuses: Container[int] | None, listener: BodyListener | None
     ) -> Deferred[FullResponse]:
         """Send a request and return its response, as :class:`pybal.http.client.HTTPClient` does.

@@ -134,7 +134,7 @@ class HTTPSource:
         fields = {**_FIELDS, **self._validators}
         for value in authorization(settings.url, settings.access):
             fields["Authorization"] = value
-        return await self._client.ask(HTTPRequest(self._target, fields), body_statuses=(_OK, _NOT_MODIFIED))
+        return await self._client.request(HTTPRequest(self._target, fields), body_statuses=(_OK, _NOT_MODIFIED))
 
     def _answered(self, answer: FullResponse) -> float:
         _refuse_old(answer.response, self._settings.max_age)

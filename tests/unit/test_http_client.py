@@ -75,10 +75,10 @@ class FakeNetwork:
             raise LookupFailed("no such name (NXDOMAIN)", definite=True)
         return Addresses(tuple(map(ip_address, self.names[host, version])), 60.0)
 
-    def ask(self, request: HTTPRequest = GET, body_statuses: Container[int] | None = None) -> Requested:
-        return Requested(self.client.ask(request, body_statuses=body_statuses))
+    def request(self, request: HTTPRequest = GET, body_statuses: Container[int] | None = None) -> Requested:
+        return Requested(self.client.request(request, body_statuses=body_statuses))
 
-    def follow(self, request: HTTPRequest = GET) -> Streamed:
+    def stream(self, request: HTTPRequest = GET) -> Streamed:
         return Streamed(self.client, request)
 
     @property
@@ -96,7 +96,7 @@ class FakeNetwork:
 
     def complete(self, link: ServerSide | None = None) -> ServerSide:
         """Complete a request; return the idle connection."""
-        requested = self.ask()
+        requested = self.request()
         link = link or self.accept()
         link.send(OK)
         assert requested.body == b"hello"
@@ -142,7 +142,7 @@ class Streamed(Requested):
         self.lost: list[str] = []
         self.refused = b""
         super().__init__(
-            client.follow(request, BodyListener(self._receive, lambda error: self.lost.append(str(error))))
+            client.stream(request, BodyListener(self._receive, lambda error: self.lost.append(str(error))))
         )
 
     def _receive(self, data: bytes) -> None:
@@ -153,7 +153,7 @@ class Streamed(Requested):
 
 def test_request_contains_only_the_expected_lines() -> None:
     network = FakeNetwork()
-    network.ask(HTTPRequest("/pool?a=b", {"If-None-Match": '"x"'}))
+    network.request(HTTPRequest("/pool?a=b", {"If-None-Match": '"x"'}))
     assert network.accept().received() == (
         b'GET /pool?a=b HTTP/1.1\r\nHost: 192.0.2.1\r\nUser-Agent: PyBal\r\nIf-None-Match: "x"\r\n\r\n'
     )
@@ -161,7 +161,7 @@ def test_request_contains_only_the_expected_lines() -> None:
 
 def test_request_with_a_body_has_a_content_length() -> None:
     network = FakeNetwork(port=2379)
-    network.ask(HTTPRequest("/v3/kv/range", {"Content-Type": "application/json"}, "POST", b"{}"))
+    network.request(HTTPRequest("/v3/kv/range", {"Content-Type": "application/json"}, "POST", b"{}"))
     assert network.accept().received() == (
         b"POST /v3/kv/range HTTP/1.1\r\nHost: 192.0.2.1:2379\r\nUser-Agent: PyBal\r\n"
         b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -170,7 +170,7 @@ def test_request_with_a_body_has_a_content_length() -> None:
 
 def test_host_header_has_brackets_around_an_ipv6_address() -> None:
     network = FakeNetwork("2001:db8::1", 8080)
-    network.ask()
+    network.request()
     assert network.places == [("2001:db8::1", 8080)]
     assert b"\r\nHost: [2001:db8::1]:8080\r\n" in network.accept().received()
 
@@ -202,7 +202,7 @@ def test_client_replaces_a_connection_after_its_lifetime() -> None:
 )
 def test_client_closes_a_connection_that_cannot_be_reused(answer: bytes) -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     link.send(answer)
     assert requested.body == b"hello"
@@ -220,7 +220,7 @@ def test_client_repeats_the_request_when_a_reused_connection_is_lost() -> None:
     """The server may close an idle connection at the moment of the request."""
     network = FakeNetwork()
     link = network.complete()
-    requested = network.ask()
+    requested = network.request()
     link.close(LOST)
     network.accept().send(OK)
     assert requested.body == b"hello"
@@ -230,7 +230,7 @@ def test_client_replaces_a_half_open_connection_after_the_reuse_timeout() -> Non
     """T170847: half-open connections."""
     network = FakeNetwork()
     link = network.complete()
-    requested = network.ask()
+    requested = network.request()
     network.reactor.advance(REUSE_TIMEOUT)
     assert not link.is_open
     network.accept().send(OK)
@@ -240,7 +240,7 @@ def test_client_replaces_a_half_open_connection_after_the_reuse_timeout() -> Non
 def test_request_fails_when_a_reused_connection_is_lost_mid_response() -> None:
     network = FakeNetwork()
     link = network.complete()
-    requested = network.ask()
+    requested = network.request()
     link.send(OK[:9])
     link.close(LOST)
     assert requested.failure == ("connection lost: no complete headers", Fault.NO_RESPONSE)
@@ -258,8 +258,8 @@ def test_unsolicited_data_closes_the_connection() -> None:
 
 def test_concurrent_requests_use_two_connections_and_keep_one() -> None:
     network = FakeNetwork()
-    first, link = network.ask(), network.accept()
-    second, other = network.ask(), network.accept()
+    first, link = network.request(), network.accept()
+    second, other = network.request(), network.accept()
     other.send(OK)
     link.send(OK)
     assert (first.body, second.body) == (b"hello", b"hello")
@@ -268,7 +268,7 @@ def test_concurrent_requests_use_two_connections_and_keep_one() -> None:
 
 def test_client_joins_the_pieces_of_a_body() -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     for byte in ENDLESS + chunk(b"hel") + chunk(b"lo") + b"0\r\n\r\n":
         assert requested.is_open
@@ -281,7 +281,7 @@ def test_client_joins_the_pieces_of_a_body() -> None:
 
 def test_client_accepts_a_body_that_ends_with_the_connection() -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     link.send(b"HTTP/1.0 200 OK\r\n\r\nhello")
     link.close()
@@ -292,13 +292,13 @@ def test_client_accepts_a_body_that_ends_with_the_connection() -> None:
 def test_client_skips_a_body_when_its_status_is_excluded(status: int) -> None:
     network = FakeNetwork()
     head = b"HTTP/1.1 %d No\r\nContent-Length: 5\r\n\r\n" % status
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     link.send(head)
     assert requested.is_open
     link.send(b"sorry")
     assert requested.body == b"sorry"
-    requested = network.ask(body_statuses=(200,))
+    requested = network.request(body_statuses=(200,))
     link.send(head + b"s")
     assert requested.response is not None
     assert requested.response.status == status
@@ -329,7 +329,7 @@ FAILURES = {
 def test_failed_request_reports_its_cause(name: str) -> None:
     data, end, failure = FAILURES[name]
     network = FakeNetwork(limit=100)
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     if data:
         link.send(data)
@@ -351,7 +351,7 @@ def test_failed_request_reports_its_cause(name: str) -> None:
 )
 def test_timeout_reports_the_missing_part_of_the_response(sent: bytes, stage: str) -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     if sent:
         link.send(sent)
@@ -364,7 +364,7 @@ def test_timeout_reports_the_missing_part_of_the_response(sent: bytes, stage: st
 
 def test_timeout_is_not_extended_by_a_slow_body() -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     link.send(ENDLESS)
     for _ in range(10):
@@ -383,14 +383,14 @@ def test_timeout_is_not_extended_by_a_slow_body() -> None:
 )
 def test_failed_connection_reports_its_cause(error: Exception, reason: str) -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     network.refuse(error)
     assert requested.failure == (reason, Fault.UNREACHABLE)
 
 
 def test_connection_attempt_times_out_and_stops() -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     network.reactor.advance(5)
     assert requested.failure == ("no connection within 5 s", Fault.UNREACHABLE)
     assert network.reactor.connectors[-1].stoppedConnecting
@@ -399,7 +399,7 @@ def test_connection_attempt_times_out_and_stops() -> None:
 def test_client_tries_the_addresses_of_a_name_in_turn() -> None:
     network = FakeNetwork("conf.example")
     network.names = {("conf.example", 4): ["192.0.2.1"], ("conf.example", 6): ["2001:db8::1"]}
-    requested = network.ask()
+    requested = network.request()
     network.refuse()
     network.accept().send(OK)
     assert requested.body == b"hello"
@@ -409,7 +409,7 @@ def test_client_tries_the_addresses_of_a_name_in_turn() -> None:
 def test_client_begins_with_the_address_that_worked_last() -> None:
     network = FakeNetwork("conf.example")
     network.names = {("conf.example", 4): ["192.0.2.1", "192.0.2.2"]}
-    network.ask()
+    network.request()
     network.refuse()
     link = network.accept()
     link.send(OK)
@@ -421,7 +421,7 @@ def test_client_begins_with_the_address_that_worked_last() -> None:
 def test_client_moves_on_from_an_address_that_sends_no_response() -> None:
     network = FakeNetwork("conf.example")
     network.names = {("conf.example", 4): ["192.0.2.1", "192.0.2.2"]}
-    requested = network.ask()
+    requested = network.request()
     network.accept()
     network.reactor.advance(5)
     assert requested.failure == ("no response within 5 s", Fault.NO_RESPONSE)
@@ -432,7 +432,7 @@ def test_client_moves_on_from_an_address_that_sends_no_response() -> None:
 def test_client_moves_on_from_an_address_that_is_not_http() -> None:
     network = FakeNetwork("conf.example")
     network.names = {("conf.example", 4): ["192.0.2.1", "192.0.2.2"]}
-    network.ask()
+    network.request()
     network.accept().send(b"SSH-2.0-OpenSSH_9.2\r\n")
     network.complete()
     assert network.places == [("192.0.2.1", 80), ("192.0.2.2", 80)]
@@ -441,7 +441,7 @@ def test_client_moves_on_from_an_address_that_is_not_http() -> None:
 def test_connection_attempts_share_the_timeout() -> None:
     network = FakeNetwork("conf.example")
     network.names = {("conf.example", 4): ["192.0.2.1", "192.0.2.2"]}
-    requested = network.ask()
+    requested = network.request()
     assert network.reactor.tcpClients[-1][3] == 2.5
     network.refuse()
     network.refuse()
@@ -449,14 +449,14 @@ def test_connection_attempts_share_the_timeout() -> None:
 
 
 def test_unresolved_name_is_reported() -> None:
-    requested = FakeNetwork("conf.example").ask()
+    requested = FakeNetwork("conf.example").request()
     assert requested.failure == ("cannot resolve conf.example: no such name (NXDOMAIN)", Fault.UNREACHABLE)
 
 
 def test_client_keeps_the_last_addresses_while_dns_fails() -> None:
     network = FakeNetwork("conf.example")
     network.dns_fails = True
-    assert network.ask().failure == ("cannot resolve conf.example: SERVFAIL from 192.0.2.53", Fault.UNREACHABLE)
+    assert network.request().failure == ("cannot resolve conf.example: SERVFAIL from 192.0.2.53", Fault.UNREACHABLE)
     network.dns_fails = False
     network.names = {("conf.example", 4): ["192.0.2.1"]}
     network.complete().close()
@@ -470,14 +470,14 @@ def test_client_drops_the_addresses_of_a_deleted_name() -> None:
     network.names = {("conf.example", 4): ["192.0.2.1"]}
     network.complete().close()
     network.names = {}
-    assert network.ask().failure == ("cannot resolve conf.example: no such name (NXDOMAIN)", Fault.UNREACHABLE)
+    assert network.request().failure == ("cannot resolve conf.example: no such name (NXDOMAIN)", Fault.UNREACHABLE)
 
 
 def test_close_cancels_all_requests_and_leaves_the_client_usable() -> None:
     network = FakeNetwork()
     idle = network.complete()
-    requested, link = network.ask(), idle
-    trying = network.ask()
+    requested, link = network.request(), idle
+    trying = network.request()
     network.client.close()
     assert isinstance(requested.error, CancelledError)
     assert isinstance(trying.error, CancelledError)
@@ -489,7 +489,7 @@ def test_close_cancels_all_requests_and_leaves_the_client_usable() -> None:
 
 def test_request_can_be_cancelled() -> None:
     network = FakeNetwork()
-    requested = network.ask()
+    requested = network.request()
     link = network.accept()
     requested.deferred.cancel()
     assert isinstance(requested.error, CancelledError)
@@ -499,7 +499,7 @@ def test_request_can_be_cancelled() -> None:
 
 def test_listener_receives_an_endless_body_piece_by_piece() -> None:
     network = FakeNetwork(limit=10)
-    streamed = network.follow()
+    streamed = network.stream()
     link = network.accept()
     link.send(ENDLESS + chunk(b"one"))
     assert streamed.body == b""
@@ -514,7 +514,7 @@ def test_listener_receives_an_endless_body_piece_by_piece() -> None:
 
 def test_stream_begins_after_the_headers() -> None:
     network = FakeNetwork()
-    streamed = network.follow()
+    streamed = network.stream()
     link = network.accept()
     link.send(ENDLESS)
     assert streamed.response is not None
@@ -532,7 +532,7 @@ def test_stream_begins_after_the_headers() -> None:
 )
 def test_listener_receives_the_error_that_ends_a_stream_once(end: bytes | Failure, reason: str) -> None:
     network = FakeNetwork()
-    streamed = network.follow()
+    streamed = network.stream()
     link = network.accept()
     link.send(ENDLESS + chunk(b"one"))
     if isinstance(end, bytes):
@@ -546,14 +546,14 @@ def test_listener_receives_the_error_that_ends_a_stream_once(end: bytes | Failur
 
 def test_listener_receives_a_body_that_ends_immediately() -> None:
     network = FakeNetwork()
-    streamed = network.follow()
+    streamed = network.stream()
     network.accept().send(OK)
     assert (streamed.body, streamed.pieces, streamed.lost) == (b"", [b"hello"], ["response ended"])
 
 
 def test_listener_exception_ends_the_stream() -> None:
     network = FakeNetwork()
-    streamed = network.follow()
+    streamed = network.stream()
     streamed.refused = b"two"
     link = network.accept()
     link.send(ENDLESS + chunk(b"one"))
@@ -564,7 +564,7 @@ def test_listener_exception_ends_the_stream() -> None:
 
 def test_response_with_an_error_status_is_not_streamed() -> None:
     network = FakeNetwork(limit=10)
-    streamed = network.follow()
+    streamed = network.stream()
     link = network.accept()
     link.send(b"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nsorry")
     assert (streamed.body, streamed.pieces, streamed.lost) == (b"sorry", [], [])
@@ -574,7 +574,7 @@ def test_response_with_an_error_status_is_not_streamed() -> None:
 
 def test_body_limit_applies_to_an_error_response_to_a_stream() -> None:
     network = FakeNetwork(limit=10)
-    streamed = network.follow()
+    streamed = network.stream()
     link = network.accept()
     link.send(b"HTTP/1.1 403 No\r\n\r\nsorry")
     link.send(b", sorry")
@@ -584,7 +584,7 @@ def test_body_limit_applies_to_an_error_response_to_a_stream() -> None:
 
 def test_stream_times_out_when_no_response_begins() -> None:
     network = FakeNetwork()
-    streamed = network.follow()
+    streamed = network.stream()
     network.accept()
     network.reactor.advance(5)
     assert streamed.failure == ("no response within 5 s", Fault.NO_RESPONSE)
@@ -593,7 +593,7 @@ def test_stream_times_out_when_no_response_begins() -> None:
 
 def test_close_ends_a_stream_without_a_callback() -> None:
     network = FakeNetwork()
-    streamed = network.follow()
+    streamed = network.stream()
     link = network.accept()
     link.send(ENDLESS)
     network.client.close()
@@ -606,7 +606,7 @@ def test_close_ends_a_stream_without_a_callback() -> None:
 def test_listener_can_close_the_client_while_receiving() -> None:
     network = FakeNetwork()
     lost: list[Exception] = []
-    network.client.follow(GET, BodyListener(lambda _: network.client.close(), lost.append))
+    network.client.stream(GET, BodyListener(lambda _: network.client.close(), lost.append))
     link = network.accept()
     link.send(ENDLESS + chunk(b"one") + b"0\r\n\r\n")
     assert not link.is_open
@@ -616,7 +616,7 @@ def test_listener_can_close_the_client_while_receiving() -> None:
 def test_callback_can_close_the_client_before_the_first_piece() -> None:
     network = FakeNetwork()
     received: list[bytes | Exception] = []
-    network.client.follow(GET, BodyListener(received.append, received.append)).addCallback(
+    network.client.stream(GET, BodyListener(received.append, received.append)).addCallback(
         lambda _: network.client.close()
     )
     link = network.accept()
@@ -647,7 +647,7 @@ def test_request_has_one_outcome_and_leaves_no_timer_for_any_input(
     link = network.complete() if used else None
     for place, new in changes:
         data = data[:place] + new + data[place + 1 :]
-    requested = network.ask()
+    requested = network.request()
     link = link or network.accept()
     for start, stop in pairwise([0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]):
         if link.is_open and stop > start:
@@ -663,10 +663,10 @@ def test_request_has_one_outcome_and_leaves_no_timer_for_any_input(
 
 def test_stream_is_unique_and_independent_of_requests() -> None:
     network = FakeNetwork()
-    first = network.follow()
+    first = network.stream()
     link = network.accept()
     link.send(ENDLESS)
     network.complete()
     assert link.is_open
-    network.follow()
+    network.stream()
     assert (link.is_open, first.lost) == (False, [])

@@ -216,7 +216,7 @@ class KubernetesSource:
             request = self._request(
                 watch="1", allowWatchBookmarks="true", timeoutSeconds=lasting, resourceVersion=self._version
             )
-            return self._client.follow(request, BodyListener(heard, lambda error: ended.callback(source_error(error))))
+            return self._client.stream(request, BodyListener(heard, lambda error: ended.callback(source_error(error))))
 
         answer = await self._wait(begin)
         if answer.status != _OK:
@@ -241,7 +241,7 @@ class KubernetesSource:
         self._tell()
 
     async def _page(self, **query: str | int) -> Page:
-        answer = await self._wait(lambda: self._client.ask(self._request(**query)))
+        answer = await self._wait(lambda: self._client.request(self._request(**query)))
         if answer.status != _OK:
             raise self._refused(answer)
         return wire.page(answer.body)
