@@ -1,4 +1,4 @@
-"""The lookup of this host: its hosts file first, read again when it changes, then its DNS servers."""
+"""The lookup of this host: its hosts file, then its DNS servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pybal.core.model import Address
 from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
 from pybal.resolve.servers import NameServers, ParsedFile
 
-#: What the hosts file says is good for so many seconds.
+#: Time to live of the entries of the hosts file, in seconds.
 HOSTS_TTL = 30.0
 
 _TYPES = {4: dns.A, 6: dns.AAAA}
@@ -28,7 +28,7 @@ def dns_lookup(
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Lookup:
-    """Return the lookup of this host; its DNS servers are asked at ``port``."""
+    """Return the lookup of this host; ``port`` is the port of its DNS servers."""
     return _SystemLookup(reactor, hosts, resolv_conf, port).look_up
 
 
@@ -42,11 +42,11 @@ class _SystemLookup:
         name = host.lower().removesuffix(".")
         local = tuple(a for a in self._hosts.value().get(name, ()) if a.version == version)
         if not local and (name == "localhost" or name.endswith(".localhost")):
-            local = (_LOOPBACK[version],)  # never asked of DNS: RFC 6761 §6.3
+            local = (_LOOPBACK[version],)  # never sent to DNS: RFC 6761 §6.3
         if local:
             return LookupResult(local, HOSTS_TTL)
         if not _NAME.fullmatch(name):
-            raise LookupFailed("not a name that DNS could know", definite=True)
+            raise LookupFailed("not a valid DNS name", definite=True)
         kind = _TYPES[version]
         return _answer(await self._servers.ask(dns.Query(name.encode("ascii"), kind)), kind)
 
@@ -56,7 +56,7 @@ def _answer(message: dns.Message, wanted: int) -> LookupResult:
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
     payloads: list[Any] = [record.payload for record in message.answers if record.type == wanted]
     found = [ip_address(payload.address) for payload in payloads]
-    # 0.0.0.0 and :: are what filters answer with, and would be this host.
+    # DNS filters return 0.0.0.0 and ::, which would connect to this host.
     addresses = tuple(address for address in found if not (address.is_unspecified or address.is_multicast))
     if not addresses:
         raise LookupFailed(f"no {dns.QUERY_TYPES[wanted]} record", definite=True)
@@ -64,7 +64,7 @@ def _answer(message: dns.Message, wanted: int) -> LookupResult:
 
 
 def _addresses(text: str) -> Mapping[str, list[Address]]:
-    """Return the addresses of each name in a hosts(5) file, in lower case."""
+    """Return the addresses of each name (lower case) in a hosts(5) file."""
     found: dict[str, list[Address]] = {}
     for line in text.splitlines():
         address, *names = line.partition("#")[0].lower().split() or [""]
