@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Clocks:
-    """Both clocks, read at one moment. ``monotonic`` is in seconds."""
+    """Both clocks, read at the same moment. ``monotonic`` is in seconds."""
 
     monotonic: float
     wall: datetime
 
     def time_of(self, at: float) -> datetime:
-        """Return what the wall clock, as it goes now, would have shown at a monotonic time."""
+        """Return the wall-clock time of a monotonic time, by the current setting of the wall clock."""
         return self.wall - timedelta(seconds=self.monotonic - at)
