@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pybal.core.model import Address
+from pybal.runtime.backoff import Backoff
 
 #: Maximum number of concurrent lookups.
 MAX_CONCURRENT = 64
@@ -31,8 +32,6 @@ SHORTEST_LIFE, LONGEST_LIFE = 5.0, 3600.0
 
 #: Seconds until a failed lookup is retried: first and longest.
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
-
-_MOST_DOUBLINGS = 10
 
 Found = Callable[[Address | None], None]
 
@@ -91,10 +90,10 @@ class _Name:
 
     host: str
     version: int
+    backoff: Backoff
     address: Address | None = None
     has_no_address: bool = False
     problem: str | None = None
-    failures: int = 0
     followers: dict[Follower, None] = field(default_factory=dict)
     due: IDelayedCall | None = None
     lookup: Deferred[None] | None = None
@@ -124,7 +123,9 @@ class Resolver:
         """
         name = self._names.get((host, version))
         if name is None:
-            name = self._names[host, version] = _Name(host, version, _literal(host))
+            name = self._names[host, version] = _Name(
+                host, version, Backoff(FIRST_RETRY, LAST_RETRY, self._random, factor=2.0), _literal(host)
+            )
             if name.address is None:
                 name.due = self._clock.callLater(0, self._enqueue, name)
         follower = Follower(name, found, self._remove)
@@ -191,7 +192,7 @@ class Resolver:
         self._start_waiting()
 
     def _succeeded(self, name: _Name, result: LookupResult) -> None:
-        name.failures = 0
+        name.backoff.reset()
         name.problem = None
         if name.address not in result.addresses:
             name.address = min(result.addresses)
@@ -203,9 +204,7 @@ class Resolver:
         reaction = "" if name.address is None else f"; keeping {name.address}"
         name.problem = f"{failed}{reaction}"
         name.has_no_address = name.address is None and (name.has_no_address or failed.definite)
-        delay = min(FIRST_RETRY * 2 ** min(name.failures, _MOST_DOUBLINGS), LAST_RETRY)
-        name.failures += 1
-        self._schedule(name, delay * self._random.uniform(0.75, 1.25))
+        self._schedule(name, name.backoff.pause())
 
     def _schedule(self, name: _Name, delay: float) -> None:
         if name.followers:

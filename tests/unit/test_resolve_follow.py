@@ -193,9 +193,9 @@ def test_resolver_retries_an_unresolved_name_indefinitely(names: ManualResolver)
         waits.append(names.wait_for_lookup(at_most=1.3 * LAST_RETRY))
         names.fail(SERVFAIL)
     assert waits[0] <= 0.05
-    assert 0.7 < waits[1] < 1.4
-    assert 1.4 < waits[2] < 2.6
-    assert all(45 <= wait <= 75.1 for wait in waits[10:])
+    assert 0.7 < waits[1] <= 1.05
+    assert 1.4 < waits[2] <= 2.05
+    assert all(45 <= wait <= 60.1 for wait in waits[10:])
     assert len(set(waits[10:])) > 20
     assert reports == []
     assert follower.problem == "SERVFAIL"
