@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
 from pybal.http.errors import Fault, ProtocolError
+from pybal.runtime.watched_file import identity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 _CERTIFICATES = "a PEM file with certificates"
@@ -55,7 +56,7 @@ class Trust:
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: ARG002, N802  # Twisted's
         """Return the connection creator for a host, given by name or address. Raises :class:`UnusableFile`."""
         access = self._access
-        seen = tuple(_identity(name) for name in (access.ca, access.certificate, access.key) if name)
+        seen = tuple(identity(name) for name in (access.ca, access.certificate, access.key) if name)
         if seen != self._seen:
             self._made.clear()
             self._seen = seen
@@ -128,11 +129,3 @@ def _content(option: str, name: str, wanted: str) -> bytes:
         return Path(name).read_bytes()
     except OSError as error:
         raise UnusableFile(option, f"{name} ({error.strerror})", wanted) from None
-
-
-def _identity(name: str) -> tuple[int, ...] | None:
-    try:
-        stat = Path(name).stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns

@@ -11,7 +11,8 @@ from twisted.names import dns
 
 from pybal.core.model import Address
 from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
-from pybal.resolve.servers import NameServers, ParsedFile
+from pybal.resolve.servers import NameServers
+from pybal.runtime.watched_file import WatchedFile
 
 #: Time to live of the entries of the hosts file, in seconds.
 HOSTS_TTL = 30.0
@@ -34,7 +35,7 @@ def dns_lookup(
 
 class _SystemLookup:
     def __init__(self, reactor: Any, hosts: str, resolv_conf: str, port: int) -> None:  # noqa: ANN401  # as above
-        self._hosts = ParsedFile(hosts, _addresses)
+        self._hosts = WatchedFile(hosts, _addresses, _addresses(b""))
         self._servers = NameServers(reactor, resolv_conf, port)
 
     async def look_up(self, host: str, version: int) -> LookupResult:
@@ -63,10 +64,10 @@ def _answer(message: dns.Message, wanted: int) -> LookupResult:
     return LookupResult(addresses, min(record.ttl for record in message.answers))
 
 
-def _addresses(text: str) -> Mapping[str, list[Address]]:
+def _addresses(data: bytes) -> Mapping[str, list[Address]]:
     """Return the addresses of each name (lower case) in a hosts(5) file."""
     found: dict[str, list[Address]] = {}
-    for line in text.splitlines():
+    for line in data.decode("utf-8", "replace").splitlines():
         address, *names = line.partition("#")[0].lower().split() or [""]
         try:
             parsed = ip_address(address)

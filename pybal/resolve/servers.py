@@ -7,15 +7,14 @@ one is queried. Names are absolute: the search list is ignored.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from ipaddress import ip_address
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from twisted.names import dns
 
 from pybal.resolve.dns import DNSClient, NoReply
 from pybal.resolve.follow import LookupFailed
+from pybal.runtime.watched_file import WatchedFile
 
 #: Timeout of a query to one server, in seconds.
 TIMEOUT = 4.0
@@ -24,8 +23,6 @@ TIMEOUT = 4.0
 MOST_SERVERS = 3
 
 _RCODES = {dns.EFORMAT: "FORMERR", dns.ESERVER: "SERVFAIL", dns.ENOTIMP: "NOTIMP", dns.EREFUSED: "REFUSED"}
-
-T = TypeVar("T")
 
 
 class Unanswered(LookupFailed):
@@ -46,7 +43,7 @@ class NameServers:
         port: int = 53,
     ) -> None:
         self._client = DNSClient(reactor, TIMEOUT)
-        self._servers = ParsedFile(resolv_conf, nameservers)
+        self._servers = WatchedFile(resolv_conf, nameservers, nameservers(b""))
         self._port = port
         self._best = ""
 
@@ -67,31 +64,10 @@ class NameServers:
         raise Unanswered(", ".join(failures), silent=silent)
 
 
-class ParsedFile(Generic[T]):
-    """The parsed content of a small file, read again when its stat changes; as if empty while unreadable."""
-
-    def __init__(self, path: str, parse: Callable[[str], T]) -> None:
-        self._path = Path(path)
-        self._parse = parse
-        self._stat: tuple[int, ...] | None = None
-        self._value = parse("")
-
-    def value(self) -> T:
-        try:
-            stat = self._path.stat()
-            seen: tuple[int, ...] | None = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-            text = self._path.read_text("utf-8", "replace") if seen != self._stat else None
-        except OSError:
-            seen, text = None, ""
-        if text is not None:
-            self._stat, self._value = seen, self._parse(text)
-        return self._value
-
-
-def nameservers(text: str) -> tuple[str, ...]:
+def nameservers(data: bytes) -> tuple[str, ...]:
     """Return the servers of a resolv.conf(5) file, by default the one on this host."""
     found = []
-    for line in text.splitlines():
+    for line in data.decode("utf-8", "replace").splitlines():
         match line.split():
             case ["nameserver", address, *_]:
                 with contextlib.suppress(ValueError):

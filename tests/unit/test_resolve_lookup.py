@@ -106,4 +106,4 @@ def test_lookup_refuses_an_invalid_name_without_a_query(hosts: Path, host: str) 
     ],
 )
 def testnameservers_returns_the_servers_of_resolv_conf(text: str, servers: tuple[str, ...]) -> None:
-    assert nameservers(text) == servers
+    assert nameservers(text.encode()) == servers
