@@ -78,5 +78,5 @@ def test_file_is_read_again_after_the_parser_fails(file: Path) -> None:
         watched.value()
 
 
-def test_identity_is_none_for_a_missing_file(tmp_path: Path) -> None:
+def test_identity_of_a_missing_file_returns_none(tmp_path: Path) -> None:
     assert identity(tmp_path / "missing") is None
