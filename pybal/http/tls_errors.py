@@ -15,7 +15,7 @@ def tls_reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return _ssl_reason(error)
     if isinstance(error, VerificationError):
-        return "certificate does not match the host name"
+        return f"certificate does not match {_expected_name(error)}"
     if isinstance(error, SSL.Error):
         reasons = [entry[-1] for entry in error.args[0]] if error.args and isinstance(error.args[0], list) else []
         if _UNVERIFIED in reasons:
@@ -23,6 +23,12 @@ def tls_reason(error: BaseException) -> str:
             return "certificate expired or not signed by a trusted CA"
         return reasons[-1] if reasons else "connection closed"
     return ""
+
+
+def _expected_name(error: VerificationError) -> str:
+    expected = error.errors[0].mismatched_id
+    address = getattr(expected, "ip", None)
+    return f"address {address}" if address else f"host name {getattr(expected, 'hostname', b'').decode('ascii')}"
 
 
 def _ssl_reason(error: ssl.SSLError) -> str:

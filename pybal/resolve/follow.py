@@ -67,6 +67,11 @@ class Follower:
         self._last: Address | None = None
 
     @property
+    def host(self) -> str:
+        """The followed name."""
+        return self._name.host
+
+    @property
     def problem(self) -> str | None:
         """The error of the last lookup; ``None`` if it succeeded or is the first."""
         return self._name.problem
@@ -176,14 +181,14 @@ class Resolver:
 
     async def _look_up(self, name: _Name) -> None:
         try:
-            asked = Deferred.fromCoroutine(self._ask(name.host, name.version))
-            result = await asked.addTimeout(TIMEOUT, self._clock)
+            lookup = Deferred.fromCoroutine(self._ask(name.host, name.version))
+            result = await lookup.addTimeout(TIMEOUT, self._clock)
         except (defer.CancelledError, defer.TimeoutError):
             self._failed(name, LookupFailed(f"no response in {TIMEOUT:g} s", definite=False))
         except LookupFailed as failed:
             self._failed(name, failed)
         except Exception as bug:  # noqa: BLE001  # a bug in the lookup must not end the renewals of a name
-            self.log.failure("lookup of {host}", host=name.host)
+            self.log.failure("{host}: unexpected exception in the lookup; retrying", host=name.host)
             self._failed(name, LookupFailed(repr(bug), definite=False))
         else:
             self._succeeded(name, result)
@@ -220,7 +225,7 @@ class Resolver:
             try:
                 follower.report()
             except Exception:  # noqa: BLE001  # a bug in one follower must not affect the others
-                self.log.failure("a follower of a name")
+                self.log.failure("{host}: unexpected exception in a follower", host=follower.host)
 
 
 def _literal(host: str) -> Address | None:

@@ -152,7 +152,7 @@ def test_certificates_are_verified_and_ours_is_shown(tmp_path: Path) -> None:
         reading3(host, bad, AccessSettings(ca=str(authority.file)))
     url = f"etcd://{host}{PATH}?api=3: {host}: "
     assert reasons[0] == f"{url}TLS: certificate expired or not signed by a trusted CA"
-    assert reasons[1].endswith(": TLS: certificate does not match the host name")
+    assert reasons[1].endswith(": TLS: certificate does not match address 127.0.0.1")
     assert "TLS: " in reasons[2]
     assert "alert" in reasons[2]
 

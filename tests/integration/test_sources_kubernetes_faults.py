@@ -233,7 +233,7 @@ def test_an_event_without_end_is_given_up(reading: Reading) -> None:
     for _ in range(36):
         watch.chunk(b"x" * 2**16)
         reading.advance(0.1)
-    assert reading.texts == [f"a message of more than {2**21} bytes"]
+    assert reading.texts == [f"line longer than {2**21} bytes"]
     assert reading.lists == [ABC]
 
 
