@@ -34,15 +34,6 @@ def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
         context.load_default_certs()
 
 
-def reason_of(error: ssl.SSLError) -> str:
-    """Return OpenSSL's reason as text: ``wrong version number``."""
-    text = getattr(error, "verify_message", "")
-    if text:
-        abbreviated = text[:2].isupper()
-        return (text if abbreviated else f"{text[:1].lower()}{text[1:]}").removesuffix(".")
-    return (error.reason or str(error)).replace("_", " ").lower()
-
-
 class TLSStream:
     """A TLS client on a connected socket; ``server_name`` is the SNI unless empty or an address.
 

@@ -1,17 +1,15 @@
 """The last good list on disk: with it a balancer boots while its pool source is down.
 
-A file of JSON for each service in the state directory. It is written beside and renamed, and believed only if all of it
-is as it was written for the same source; nothing waits for the disk, so a loss of power may cost it::
+A file of JSON for each service in the state directory. It is replaced atomically, and used only if it is valid and was
+written for the same source::
 
     {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …]}
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from pybal.config.errors import masked
 from pybal.core.model import Member
+from pybal.runtime import atomic_file
 
 VERSION = 1
 LARGEST = 4 * 2**20
@@ -68,15 +67,7 @@ class ListCache:
             "time": memory.time.isoformat(),
             "members": [[m.host, m.weight, m.enabled] for m in memory.members],
         }
-        beside = self.path.with_suffix(f".{os.getpid()}.new")
-        try:
-            with beside.open("w", encoding="utf-8") as file:
-                json.dump(document, file)
-            beside.replace(self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                beside.unlink()
-            raise
+        atomic_file.replace(self.path, json.dumps(document).encode())
 
 
 def _member(host: object, weight: object, enabled: object) -> Member:

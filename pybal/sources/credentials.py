@@ -9,14 +9,14 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pybal.config.settings import AccessSettings
-from pybal.http.trust import Unusable
+from pybal.http.trust import UnusableFile
 
 _WORD = re.compile(r"[!-~]+")
 _LARGEST = 65536
 
 
 def authorization(url: str, access: AccessSettings) -> Iterator[str]:
-    """Yield the value of the header Authorization, if there is to be one; files are read anew. Raises :class:`Unusable`."""
+    """Yield the value of the header Authorization, if there is to be one; files are read anew. Raises :class:`UnusableFile`."""
     user, has_user = urlsplit(url).username, "@" in urlsplit(url).netloc
     if access.token_file:
         yield f"Bearer {secret('token-file', access.token_file)}"
@@ -26,30 +26,30 @@ def authorization(url: str, access: AccessSettings) -> Iterator[str]:
         yield _basic(unquote(user or ""), unquote(urlsplit(url).password or ""))
 
 
-def refusal(access: AccessSettings) -> Unusable | None:
+def refusal(access: AccessSettings) -> UnusableFile | None:
     """Return what is wrong with the files of secrets that ``access`` names, ``None`` if they can be used."""
     try:
         for option, name in (("password-file", access.password_file), ("token-file", access.token_file)):
             if name:
                 secret(option, name)
-    except Unusable as unusable:
+    except UnusableFile as unusable:
         return unusable
     return None
 
 
 def secret(option: str, name: str) -> str:
-    """Return the first line of a file that an option names. Raises :class:`Unusable`, which shows none of it."""
+    """Return the first line of a file that an option names. Raises :class:`UnusableFile`, which shows none of it."""
     try:
         with Path(name).open("rb") as file:
             line = file.readline(_LARGEST).decode().rstrip("\r\n")
     except OSError as error:
-        raise Unusable(option, f"{name} ({error.strerror})", "a file that can be read") from None
+        raise UnusableFile(option, f"{name} ({error.strerror})", "a file that can be read") from None
     except UnicodeDecodeError:
-        raise Unusable(option, f"{name} (not UTF-8)", "a file of text") from None
+        raise UnusableFile(option, f"{name} (not UTF-8)", "a file of text") from None
     if not line.isprintable() or not line:
-        raise Unusable(option, f"no secret in the first line of {name}", "printable characters")
+        raise UnusableFile(option, f"no secret in the first line of {name}", "printable characters")
     if option == "token-file" and not _WORD.fullmatch(line):
-        raise Unusable(option, f"no token in the first line of {name}", "one word of ASCII")
+        raise UnusableFile(option, f"no token in the first line of {name}", "one word of ASCII")
     return line
 
 

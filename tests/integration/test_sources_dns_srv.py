@@ -202,7 +202,7 @@ def test_a_server_that_hangs_keeps_the_list_and_is_told_once(server: Unbound, re
         await made.until(lambda: made.source.problem is None)
 
     made = reading(server, resolv_conf, play)
-    assert made.texts == ["dns+srv://_web._tcp.test: no answer in 0.5 s from 127.0.0.1"]
+    assert made.texts == ["dns+srv://_web._tcp.test: no response in 0.5 s from 127.0.0.1"]
     assert made.errors[0].trouble is Trouble.SILENT
     assert made.lists == [(Member("a.test", 5),)]
 
@@ -264,7 +264,7 @@ def test_a_question_that_fails_is_asked_less_and_less_often(played: Played) -> N
 def test_garbage_and_forged_answers_are_not_heard(played: Played) -> None:
     played.server.answers = lambda query: [b"", b"\xff" * 40, answer(query, number=1), answer(query, questions=[])]
     played.reactor.advance(20)
-    assert played.reading.texts == ["dns+srv://_web._tcp.test: no answer in 4 s from 127.0.0.1"]
+    assert played.reading.texts == ["dns+srv://_web._tcp.test: no response in 4 s from 127.0.0.1"]
 
 
 def test_a_source_that_is_stopped_while_it_waits_for_an_answer_leaves_nothing(played: Played) -> None:

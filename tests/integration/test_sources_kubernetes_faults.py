@@ -121,7 +121,7 @@ def test_a_server_that_hangs_is_told_and_followed_again_when_it_wakes(reading: R
     for connection in reading.server.watches:
         connection.watching = False
     reading.advance(kubernetes.WATCH + kubernetes.GRACE + 6)
-    assert reading.texts == ["no answer within 5 s"]
+    assert reading.texts == ["no response within 5 s"]
     assert reading.errors[0].trouble is Trouble.SILENT
     reading.advance(300)
     assert len(reading.errors) == 1
@@ -192,7 +192,7 @@ def test_a_list_that_drips_is_given_up(reading: Reading) -> None:
         reading.advance(1)
         for connection in dripping:
             connection.transport.write(b"{")
-    assert reading.texts == ["less than 5000 bytes of an answer within 5 s"]
+    assert reading.texts == ["no complete body of 5000 bytes within 5 s"]
     assert reading.lists == [ABC]
 
 
@@ -233,7 +233,7 @@ def test_an_event_without_end_is_given_up(reading: Reading) -> None:
     for _ in range(36):
         watch.chunk(b"x" * 2**16)
         reading.advance(0.1)
-    assert reading.texts == [f"a message of more than {2**21} bytes"]
+    assert reading.texts == [f"line longer than {2**21} bytes"]
     assert reading.lists == [ABC]
 
 
@@ -283,7 +283,7 @@ def test_half_an_answer_is_no_list(reading: Reading) -> None:
 def test_a_certificate_of_an_unknown_authority_is_told(reading: Reading) -> None:
     reading.start(ca="")
     reading.advance(3)
-    assert reading.texts == ["the server's certificate has expired, or is up to no authority that we trust"]
+    assert reading.texts == ["TLS: certificate expired or not signed by a trusted CA"]
     assert reading.asked("list") == []
 
 

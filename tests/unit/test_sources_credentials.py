@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pybal.config.settings import AccessSettings, SourceSettings
-from pybal.http.trust import Unusable
-from pybal.sources.base import Trouble
+from pybal.http.errors import Fault
+from pybal.http.trust import UnusableFile
 from pybal.sources.credentials import authorization, refusal, secret
 from pybal.sources.kinds import refusals
 
@@ -63,7 +63,7 @@ def test_a_token_is_read_anew_as_it_rotates_and_goes_before_the_url(tmp_path: Pa
 )
 def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes, found: str) -> None:
     file = written(tmp_path / "password", data)
-    with pytest.raises(Unusable) as raised:
+    with pytest.raises(UnusableFile) as raised:
         secret("password-file", file)
     assert str(raised.value) == f"password-file: {found.format(file)}"
     assert raised.value.__context__ is None or raised.value.__suppress_context__
@@ -72,7 +72,7 @@ def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes,
 @pytest.mark.parametrize("data", [b"a token\n", "tök\n".encode()])
 def test_a_token_is_one_word(tmp_path: Path, data: bytes) -> None:
     file = written(tmp_path / "token", data)
-    with pytest.raises(Unusable, match=r"no token in the first line of .*, wanted one word of ASCII"):
+    with pytest.raises(UnusableFile, match=r"no token in the first line of .*, wanted one word of ASCII"):
         secret("token-file", file)
 
 
@@ -80,7 +80,7 @@ def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
     unusable = refusal(AccessSettings(token_file=f"{tmp_path}/none"))
     assert unusable is not None
     assert str(unusable) == f"token-file: {tmp_path}/none (No such file or directory), wanted a file that can be read"
-    assert unusable.trouble is Trouble.UNREACHABLE
+    assert unusable.fault is Fault.UNREACHABLE
 
 
 def test_good_files_are_not_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.bgp.exabgp.events import Lines
+from pybal.runtime.lines import LineSplitter
 
 LONGEST_LINE = 1000
 """Bytes of a line of the child's output that are kept."""
@@ -76,7 +76,7 @@ class Child:
         self._reactor = reactor
         self._said = said
         self._ended = ended
-        self._lines = Lines(LONGEST_LINE)
+        self._lines = LineSplitter(LONGEST_LINE, truncate=True)
         # A session of its own: what a terminal sends to us is not for it.
         self._process = Popen(  # noqa: S603  # our own launcher, and no shell
             argv,
@@ -123,13 +123,3 @@ class Child:
         os.close(self._end.fileno())
         self._pipe.close()
         self._ended(f"exit status {code}" if code >= 0 else f"killed by {_NAMES.get(-code, f'signal {-code}')}")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read, whole or not at all. Raises OSError."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # a descriptor
-        file.write(text)
-    fresh.replace(path)

@@ -82,7 +82,7 @@ class HTTP:
         new.rename(self._path)
 
     def _is_asking(self) -> bool:
-        return self._source is not None and bool(self._source._client._asking) and not self._hangs
+        return self._source is not None and bool(self._source._client._requests) and not self._hangs
 
     @staticmethod
     def _fields(member: Member) -> dict[str, object]:
