@@ -1,7 +1,7 @@
-"""ExaBGP as a child of ours, and the conversation with it: begun, greeted, asked, waited for, killed, begun again.
+"""ExaBGP as a supervised child process: start, commands and answers, deadlines, restart.
 
-All deadlines on ExaBGP's answers are counted in our own heartbeats: while our loop hangs we do not beat, and what came in
-meanwhile has yet to be read, so it is not ExaBGP that is late.
+Deadlines of ExaBGP's answers are counted in the daemon's own heartbeats. While the reactor hangs it sends no heartbeat and
+reads no answer, so that time does not count against ExaBGP.
 """
 
 from __future__ import annotations
@@ -21,75 +21,83 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pybal.bgp.exabgp.child import Child, write_private
-from pybal.bgp.exabgp.events import BEAT, Answered, Beaten, Event, Greeted, Strange, Versioned
+from pybal.bgp.exabgp.events import (
+    BEAT,
+    Answered,
+    Event,
+    HeartbeatEchoed,
+    RelayConnected,
+    Unrecognised,
+    VersionReported,
+)
 from pybal.bgp.exabgp.link import Link, LinkFactory, parent
 
 HEARTBEAT_SECONDS = 0.5
 RELAY_SECONDS = 2.5
-"""Without a heartbeat of ours for this long, the relay has the sessions closed."""
+"""Time without a heartbeat from the daemon after which the relay closes the sessions."""
 PING_SECONDS = 2.0
 ANSWER_SECONDS = 3.0
-"""An answer later than this, of ExaBGP to a command or of the relay to a heartbeat, and ExaBGP is killed."""
+"""Time for ExaBGP to answer a command, and for the relay to echo a heartbeat, before ExaBGP is killed."""
 GREETING_SECONDS = 10.0
-"""ExaBGP's start, until its relay is connected."""
+"""Time for ExaBGP's start, until its relay is connected."""
 STOP_SECONDS = 2.0
 BACKOFF_SECONDS = (0.2, 30.0)
-"""The pause before ExaBGP is begun again: the first, and the longest; each is double the one before."""
+"""Shortest and longest pause before a restart of ExaBGP; each is twice the last one."""
 SETTLED_SECONDS = 60.0
-"""After a life of this length the pauses are short again."""
+"""Run time of ExaBGP that resets the pauses."""
 WINDOW = 200
-"""Commands without an answer."""
+"""Limit of commands that await their answer."""
 
 _PINGS = round(PING_SECONDS / HEARTBEAT_SECONDS)
 _ANSWER = round(ANSWER_SECONDS / HEARTBEAT_SECONDS)
 _GREETING = round(GREETING_SECONDS / HEARTBEAT_SECONDS)
 _KEPT_LINES = 3
 _REMARKS = ("environment file missing", "generate it using")
-"""What ExaBGP says of the file that it is kept from reading."""
+"""ExaBGP's remarks on the environment file, which it is kept from reading."""
 _HERE = Path(__file__).parent
 
 
 class ChildProcess(Protocol):
-    """What is needed of a child."""
+    """The part of a child process that is used here."""
 
     pid: int
 
     def kill(self) -> None: ...
 
 
-class ExaBGPOwner(Protocol):
-    """Who has an ExaBGP run."""
+class ExaBGPListener(Protocol):
+    """The receiver of ExaBGP's events."""
 
     def configuration(self) -> tuple[str, Mapping[str, str]]:
         """Return configuration file and environment for the next start."""
 
-    def happened(self, event: Event) -> None:
-        """Take an event of a session."""
+    def event_received(self, event: Event) -> None:
+        """Apply an event of a session."""
 
-    def versioned(self) -> None:
-        """Take note that its version is known, or is another than the last one's."""
+    def version_changed(self) -> None:
+        """Read the new ``version``, which differs from the last one."""
 
-    def beat(self) -> None:
-        """Do what is to be done at every heartbeat while there is an ExaBGP."""
+    def heartbeat(self) -> None:
+        """Do the periodic work; called with each heartbeat while the relay is connected."""
 
-    def room(self) -> None:
-        """Tell what there is to tell: there is room for commands."""
+    def window_opened(self) -> None:
+        """Send pending commands: half of the window is free."""
 
-    def ended(self, reason: str, said: str) -> bool:
-        """Take note of the end; ``said`` are the last lines of output. Return whether to begin again at once."""
+    def exabgp_ended(self, reason: str, output: str) -> bool:
+        """Record the end; ``output`` has its last lines. Return whether to reset the back-off."""
 
 
 class ExaBGP:
-    """ExaBGP, kept running from :meth:`start` to :meth:`stop`.
+    """Keep ExaBGP running from :meth:`start` to :meth:`stop`.
 
-    ``reason`` is why it does not run, empty while its relay is connected. ``secrets`` never get into the log.
+    ``reason`` is why ExaBGP is not running, empty while its relay is connected. ``secrets`` are masked in the log.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        client: ExaBGPOwner,
+        listener: ExaBGPListener,
         *,
         reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         directory: Path,
@@ -102,7 +110,7 @@ class ExaBGP:
         self.version = ""
         self.secrets: Sequence[str] = ()
         self.greeted_at = 0.0
-        self._client = client
+        self._listener = listener
         self._reactor = reactor
         self._random = random
         self._python = python
@@ -127,17 +135,17 @@ class ExaBGP:
 
     @property
     def now(self) -> float:
-        """The time in seconds that our loop has been seen to turn."""
+        """The time in seconds, counted in heartbeats: it stops while the reactor hangs."""
         return self._beats * HEARTBEAT_SECONDS
 
     @property
     def connected(self) -> bool:
-        """Whether commands can be given."""
+        """True if commands can be sent."""
         return self._link is not None and self._stopping is None
 
     @property
     def spare(self) -> int:
-        """How many commands may be given now."""
+        """The number of commands that may be sent now."""
         return WINDOW - len(self._pending) if self.connected else 0
 
     @property
@@ -146,33 +154,33 @@ class ExaBGP:
         return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._socket), f"{RELAY_SECONDS:g}")
 
     def start(self) -> None:
-        """Listen, and begin. Raises OSError or CannotListenError when the directory or the socket cannot be made."""
+        """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
         if not self._directory.exists():
             self._directory.mkdir(mode=0o700, parents=True)
             self._made = True
         status = self._directory.stat()
         if status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise PermissionError(
-                f"{self._directory} is of user {status.st_uid} with mode {status.st_mode & 0o777:o}, "
-                f"wanted of user {os.geteuid()} with mode 700"
+                f"{self._directory} is owned by user {status.st_uid} with mode {status.st_mode & 0o777:o}, "
+                f"wanted user {os.geteuid()} and mode 700"
             )
         self._socket.unlink(missing_ok=True)
-        factory = LinkFactory(self._trusted, self._prepare)
+        factory = LinkFactory(self._is_relay, self._prepare)
         self._port = self._reactor.listenUNIX(str(self._socket), factory, mode=0o600)
         self._pulse.start(HEARTBEAT_SECONDS, now=False)
         self._begin()
 
     async def stop(self) -> None:
-        """Have all sessions closed, and return when ExaBGP is gone."""
+        """Close all sessions, and return when ExaBGP has ended."""
         self._stopping = Deferred()
         if self._again is not None:
             self._again.cancel()
             self._again = None
-        limit = self._reactor.callLater(STOP_SECONDS, self._kill, f"did not end within {STOP_SECONDS:g} s")
+        limit = self._reactor.callLater(STOP_SECONDS, self._kill, f"did not stop within {STOP_SECONDS:g} s")
         if self._child is None:
             self._stopping.callback(None)
         elif self._link is None:
-            self._kill("stopped before it ran")
+            self._kill("stopped while starting")
         else:
             self.command(b"shutdown")
         await self._stopping
@@ -188,7 +196,7 @@ class ExaBGP:
                 self._directory.rmdir()
 
     def command(self, line: bytes, refused: Callable[[], None] | None = None) -> None:
-        """Give a command; ``refused`` is called should ExaBGP answer with an error."""
+        """Send a command; ``refused`` is called if ExaBGP answers with an error."""
         if self._link is None:
             return
         if not self._pending:
@@ -197,31 +205,31 @@ class ExaBGP:
         self._link.send(line)
 
     def reload(self) -> None:
-        """Have it read its configuration anew, with peers that come or go: the other sessions stay up."""
+        """Reload ExaBGP's configuration after adding or removing peers: the other sessions stay up."""
         if self.connected:
             try:
-                write_private(self._file, self._client.configuration()[0])
+                write_private(self._file, self._listener.configuration()[0])
             except OSError as error:
-                self.restart(f"its configuration cannot be written: {error.strerror}", soon=True)
+                self.restart(f"configuration cannot be written: {error.strerror}", soon=True)
             else:
                 self.command(b"reload")
         else:
-            self.restart("its peers have changed", soon=True)
+            self.restart("peers changed", soon=True)
 
     def restart(self, cause: str, *, soon: bool = False) -> None:
-        """End it for a reason, with all sessions, and begin again; ``soon`` forgets that it has failed before."""
+        """Restart ExaBGP, which resets every session; ``soon`` resets the back-off."""
         if soon:
             self._failures = 0
         self._kill(cause)
 
-    # -- its life
+    # -- start and end
 
     def _begin(self) -> None:
         self._again = None
         self._said.clear()
         self._cause = ""
-        self.reason = "starts"
-        text, environ = self._client.configuration()
+        self.reason = "starting"
+        text, environ = self._listener.configuration()
         try:
             write_private(self._file, text)
             launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
@@ -231,11 +239,11 @@ class ExaBGP:
                 [*launcher, *exabgp],
                 environ=environ,
                 directory=self._directory,
-                said=self._output,
+                received=self._output,
                 ended=self._ended,
             )
         except OSError as error:
-            self._ended(f"cannot be begun: {error.strerror or error}")
+            self._ended(f"cannot start: {error.strerror or error}")
             return
         self._begun, self._begun_at = self._beats, self._reactor.seconds()
 
@@ -251,9 +259,9 @@ class ExaBGP:
         self._child = self._link = None
         self._pending.clear()
         said = "; ".join(self._said)
-        # Who is killed has said nothing about that.
+        # After a kill the last lines of output do not explain the end.
         self.reason = self._cause or (f"{reason}: {said}" if said and reason.startswith("exit") else reason)
-        at_once = self._client.ended(self.reason, said)
+        at_once = self._listener.exabgp_ended(self.reason, said)
         if self._stopping is not None:
             self._stopping.callback(None)
             return
@@ -264,7 +272,7 @@ class ExaBGP:
         self._failures = min(self._failures + 1, 16)
         self.restarts += 1
         self._log.warn(
-            "exabgp has ended ({reason}) and starts again in {pause:.1f} s",
+            "exabgp ended ({reason}); restarting in {pause:.1f} s",
             reason=self.reason,
             pause=pause,
             system="bgp",
@@ -279,52 +287,52 @@ class ExaBGP:
             self._said.append(text)
             self._log.info("exabgp: {text}", text=text, system="bgp")
 
-    # -- the conversation
+    # -- commands and events
 
-    def _trusted(self, process: int) -> bool:
+    def _is_relay(self, process: int) -> bool:
         child = self._child
         return self._link is None and child is not None and parent(process) == child.pid
 
     def _prepare(self, link: Link) -> None:
-        link.greeted = self._greeted
-        link.heard = self._heard
-        link.lost = self._lost
+        link.relay_connected = self._relay_connected
+        link.event_received = self._event_received
+        link.relay_lost = self._relay_lost
 
-    def _greeted(self, link: Link) -> None:
+    def _relay_connected(self, link: Link) -> None:
         self._link = link
         self.reason = ""
         self.greeted_at = self._reactor.seconds()
         self._echoed = self._beats
         self.command(b"version")
 
-    def _lost(self) -> None:
+    def _relay_lost(self) -> None:
         self._link = None
-        self._kill("its relay has ended")
+        self._kill("relay ended")
 
-    def _heard(self, event: Event) -> None:
+    def _event_received(self, event: Event) -> None:
         if isinstance(event, Answered):
             self._answer(event)
-        elif isinstance(event, Beaten):
+        elif isinstance(event, HeartbeatEchoed):
             self._echoed = self._beats
-        elif isinstance(event, Versioned):
+        elif isinstance(event, VersionReported):
             if event.version != self.version:
                 self.version = event.version
-                self._client.versioned()
-        elif isinstance(event, Strange):
-            self._log.info("exabgp said what makes no sense: {line}", line=repr(event.line), system="bgp")
-        elif not isinstance(event, Greeted):
-            self._client.happened(event)
+                self._listener.version_changed()
+        elif isinstance(event, Unrecognised):
+            self._log.info("unrecognised line from exabgp: {line}", line=repr(event.line), system="bgp")
+        elif not isinstance(event, RelayConnected):
+            self._listener.event_received(event)
 
     def _answer(self, event: Answered) -> None:
         if not self._pending:
-            self._log.info("exabgp answered without having been asked", system="bgp")
+            self._log.info("unexpected answer from exabgp: no command is pending", system="bgp")
             return
         self._answered = self._beats
         refused = self._pending.popleft()
-        if not event.taken and refused is not None:
+        if not event.accepted and refused is not None:
             refused()
         if len(self._pending) <= WINDOW // 2:
-            self._client.room()
+            self._listener.window_opened()
 
     def _beat(self) -> None:
         self._beats += 1
@@ -338,12 +346,12 @@ class ExaBGP:
         if self._pending and self._beats - self._answered > _ANSWER:
             self._kill(f"no answer to a command for {ANSWER_SECONDS:g} s")
         elif self._beats - self._echoed > _ANSWER:
-            self._kill(f"no heartbeat of its relay for {ANSWER_SECONDS:g} s")
+            self._kill(f"no heartbeat from its relay for {ANSWER_SECONDS:g} s")
         elif not self._pending and self._beats % _PINGS == 0:
             self.command(b"version")
-        self._client.beat()
+        self._listener.heartbeat()
 
 
 def user() -> str:
-    """Return the name of our user, without which ExaBGP does not start; raises KeyError if we have none."""
+    """Return the name of our user, which ExaBGP needs; raises KeyError if the user has no name."""
     return pwd.getpwuid(os.geteuid()).pw_name

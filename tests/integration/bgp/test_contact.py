@@ -1,4 +1,4 @@
-"""Who connects to whom, and what is learnt when they do."""
+"""Connection setup: the direction of the connection, AS number detection, changes of the peers."""
 
 from __future__ import annotations
 
@@ -8,44 +8,47 @@ from pathlib import Path
 
 from pybal.bgp.model import SessionState
 from pybal.config.settings import BGPSettings
-from tests.harness.bgp.network import KINDS, Lab
-from tests.harness.bgp.sessions import VIP, VIP6, Scene, contact
+from tests.harness.bgp.network import KINDS, RouterNetwork
+from tests.harness.bgp.sessions import VIP, VIP6, Topology, peering
 from tests.harness.daemon_process import wait_for
 
 
-def test_a_router_whose_as_number_is_not_given_is_taken_at_its_word(lab: Lab, python: str, tmp_path: Path) -> None:
-    contacts = [contact(lab, kind, 1, peer_asn=None) for kind in KINDS]
-    with closing(Scene(lab, tmp_path, python, contacts)) as scene:
-        scene.announce(VIP, VIP6)
-        scene.held(VIP, VIP6)
+def test_router_without_a_configured_as_number_is_accepted(network: RouterNetwork, python: str, tmp_path: Path) -> None:
+    peerings = [peering(network, kind, 1, peer_asn=None) for kind in KINDS]
+    with closing(Topology(network, tmp_path, python, peerings)) as topology:
+        topology.announce(VIP, VIP6)
+        topology.held(VIP, VIP6)
 
 
-def test_a_router_that_connects_to_us_and_does_not_listen_holds_the_routes(
-    lab: Lab, python: str, tmp_path: Path
+def test_routers_that_connect_to_the_balancer_hold_the_routes(
+    network: RouterNetwork, python: str, tmp_path: Path
 ) -> None:
-    """On the one address that we listen on for each router."""
-    contacts = [contact(lab, kind, 1) for kind in KINDS]
-    contacts = [replace(each, neighbour=replace(each.neighbour, passive=False)) for each in contacts]
-    local_ips = tuple(each.neighbour.address for each in contacts)
-    with closing(Scene(lab, tmp_path, python, contacts, local_ips=local_ips)) as scene:
-        scene.announce(VIP, VIP6)
-        scene.held(VIP, VIP6)
+    """The balancer listens on one address for each router."""
+    peerings = [peering(network, kind, 1) for kind in KINDS]
+    peerings = [replace(each, neighbour=replace(each.neighbour, passive=False)) for each in peerings]
+    local_ips = tuple(each.neighbour.address for each in peerings)
+    with closing(Topology(network, tmp_path, python, peerings, local_ips=local_ips)) as topology:
+        topology.announce(VIP, VIP6)
+        topology.held(VIP, VIP6)
 
 
-def test_routers_come_and_go_and_the_sessions_of_the_others_stay_up(lab: Lab, python: str, tmp_path: Path) -> None:
-    contacts = [contact(lab, kind, 1) for kind in KINDS]
-    with closing(Scene(lab, tmp_path, python, contacts)) as scene:
-        scene.announce(VIP, VIP6)
-        scene.held(VIP, VIP6)
-        peers = [each.peer for each in contacts]
-        scene.balancer.reconfigure(BGPSettings(tuple(peers[:2])))
+def test_peers_are_added_and_removed_while_other_sessions_stay_up(
+    network: RouterNetwork, python: str, tmp_path: Path
+) -> None:
+    peerings = [peering(network, kind, 1) for kind in KINDS]
+    with closing(Topology(network, tmp_path, python, peerings)) as topology:
+        topology.announce(VIP, VIP6)
+        topology.held(VIP, VIP6)
+        peers = [each.peer for each in peerings]
+        topology.balancer.reconfigure(BGPSettings(tuple(peers[:2])))
         wait_for(
-            lambda: scene.routes(contacts[2]) == {}, lambda: f"the last router without routes\n{scene.balancer.log}"
+            lambda: topology.routes(peerings[2]) == {},
+            lambda: f"the last router without routes\n{topology.balancer.log}",
         )
-        scene.announce(VIP)
-        wait_for(lambda: scene.routes(contacts[0]) == contacts[0].holds([VIP]), lambda: scene.balancer.log)
-        scene.balancer.reconfigure(BGPSettings(tuple(peers)))
-        scene.held(VIP)
-        sessions = scene.balancer.sessions()
+        topology.announce(VIP)
+        wait_for(lambda: topology.routes(peerings[0]) == peerings[0].holds([VIP]), lambda: topology.balancer.log)
+        topology.balancer.reconfigure(BGPSettings(tuple(peers)))
+        topology.held(VIP)
+        sessions = topology.balancer.sessions()
         assert [sessions[peer.address].entered.get(SessionState.ESTABLISHED) for peer in peers] == [1, 1, 1]
-        assert scene.balancer.alerts() == []
+        assert topology.balancer.alerts() == []
