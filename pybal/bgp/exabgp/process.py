@@ -10,7 +10,6 @@ import os
 import pwd
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -20,7 +19,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pybal.bgp.exabgp.child import Child, write_private
+from pybal.bgp.exabgp.child import Child
+from pybal.bgp.exabgp.directory import RuntimeDirectory
 from pybal.bgp.exabgp.events import (
     BEAT,
     Answered,
@@ -115,10 +115,7 @@ class ExaBGP:
         self._random = random
         self._python = python
         self._spawn = spawn
-        self._directory = directory
-        self._made = False
-        self._socket = directory / "exabgp.sock"
-        self._file = directory / "exabgp.conf"
+        self._directory = RuntimeDirectory(directory)
         self._port: Any = None
         self._child: ChildProcess | None = None
         self._link: Link | None = None
@@ -151,22 +148,13 @@ class ExaBGP:
     @property
     def relay(self) -> tuple[str, ...]:
         """The command that ExaBGP runs as its API process."""
-        return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._socket), f"{RELAY_SECONDS:g}")
+        return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._directory.socket), f"{RELAY_SECONDS:g}")
 
     def start(self) -> None:
         """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
-        if not self._directory.exists():
-            self._directory.mkdir(mode=0o700, parents=True)
-            self._made = True
-        status = self._directory.stat()
-        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise PermissionError(
-                f"{self._directory} is owned by user {status.st_uid} with mode {status.st_mode & 0o777:o}, "
-                f"wanted user {os.geteuid()} and mode 700"
-            )
-        self._socket.unlink(missing_ok=True)
+        self._directory.create()
         factory = LinkFactory(self._is_relay, self._prepare)
-        self._port = self._reactor.listenUNIX(str(self._socket), factory, mode=0o600)
+        self._port = self._reactor.listenUNIX(str(self._directory.socket), factory, mode=0o600)
         self._pulse.start(HEARTBEAT_SECONDS, now=False)
         self._begin()
 
@@ -190,10 +178,7 @@ class ExaBGP:
             self._pulse.stop()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
-        self._file.unlink(missing_ok=True)
-        if self._made:
-            with suppress(OSError):
-                self._directory.rmdir()
+        self._directory.remove()
 
     def command(self, line: bytes, refused: Callable[[], None] | None = None) -> None:
         """Send a command; ``refused`` is called if ExaBGP answers with an error."""
@@ -208,7 +193,7 @@ class ExaBGP:
         """Reload ExaBGP's configuration after adding or removing peers: the other sessions stay up."""
         if self.connected:
             try:
-                write_private(self._file, self._listener.configuration()[0])
+                self._directory.write_configuration(self._listener.configuration()[0])
             except OSError as error:
                 self.restart(f"configuration cannot be written: {error.strerror}", soon=True)
             else:
@@ -231,14 +216,14 @@ class ExaBGP:
         self.reason = "starting"
         text, environ = self._listener.configuration()
         try:
-            write_private(self._file, text)
+            self._directory.write_configuration(text)
             launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
-            exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._file))
+            exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._directory.configuration))
             self._child = self._spawn(
                 self._reactor,
                 [*launcher, *exabgp],
                 environ=environ,
-                directory=self._directory,
+                directory=self._directory.path,
                 received=self._output,
                 ended=self._ended,
             )
