@@ -21,7 +21,8 @@ from pybal.bgp.adj_rib_out import RouteChange
 from pybal.bgp.exabgp import config
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.events import Event, Notified, OpenReceived, StateChanged, UpdateSent
-from pybal.bgp.exabgp.process import ChildProcess, ExaBGP, user
+from pybal.bgp.exabgp.process import ExaBGP, user
+from pybal.bgp.exabgp.run import ChildProcess
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
@@ -226,7 +227,7 @@ class Speaker:
                 self._exabgp.restart(f"a withdrawal was not sent to peer {peer.settings.address}")
         if any(peer.established for peer in self._peers.values()):
             self._last_up, self._quiet = seconds, False
-        elif seconds - max(self._last_up, self._exabgp.greeted_at) > NO_SESSION_SECONDS:
+        elif seconds - max(self._last_up, self._exabgp.since) > NO_SESSION_SECONDS:
             self._quiet = True
             self._exabgp.restart(f"no session for {NO_SESSION_SECONDS:g} s", soon=True)
         self.window_opened()
