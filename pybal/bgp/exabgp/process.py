@@ -42,6 +42,7 @@ from pybal.bgp.exabgp.events import (
 )
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
+from pybal.runtime.backoff import Backoff
 
 HEARTBEAT_SECONDS = 0.5
 RELAY_SECONDS = 2.5
@@ -50,9 +51,9 @@ START_SECONDS = 10.0
 """Time for ExaBGP's start, until its relay is connected."""
 STOP_SECONDS = 2.0
 BACKOFF_SECONDS = (0.2, 30.0)
-"""Shortest and longest pause before a restart of ExaBGP; each is twice the last one."""
+"""The first and the longest pause before a restart of ExaBGP."""
 SETTLED_SECONDS = 60.0
-"""Run time of ExaBGP that resets the pauses."""
+"""Run time of ExaBGP that resets the back-off."""
 
 _REMARKS = ("environment file missing", "generate it using")
 """ExaBGP's remarks on the environment file, which it is kept from reading."""
@@ -129,14 +130,13 @@ class ExaBGP:
         self.secrets: Sequence[str] = ()
         self._listener = listener
         self._reactor = reactor
-        self._random = random
         self._python = python
         self._spawn = spawn
         self._directory = RuntimeDirectory(directory)
         self._port: Any = None
         self._run: Run | None = None
         self._beats = 0
-        self._failures = 0
+        self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._heartbeat = LoopingCall(self._beat)
@@ -207,7 +207,7 @@ class ExaBGP:
     def restart(self, cause: str, *, soon: bool = False) -> None:
         """Restart ExaBGP, which resets every session; ``soon`` resets the back-off."""
         if soon:
-            self._failures = 0
+            self._backoff.reset()
         self._kill(cause)
 
     # -- start and end
@@ -260,10 +260,8 @@ class ExaBGP:
             self._stopped.callback(None)
             return
         if lived > SETTLED_SECONDS or remedied:
-            self._failures = 0
-        first, longest = BACKOFF_SECONDS
-        pause = min(longest, first * 2**self._failures) * self._random.uniform(0.8, 1.2)
-        self._failures = min(self._failures + 1, 16)
+            self._backoff.reset()
+        pause = self._backoff.pause()
         self.restarts += 1
         self._log.warn(
             "exabgp ended ({reason}); restarting in {pause:.1f} s",
