@@ -1,1 +1,1 @@
-"""Announcing the VIPs to routers, through ExaBGP: what is announced and why, and how a router comes to hold just that."""
+"""BGP announcements of VIPs through ExaBGP: the decision for each VIP, and the routes of each peer."""

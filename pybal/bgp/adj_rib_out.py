@@ -1,14 +1,14 @@
-"""What one peer should hold, what ExaBGP was told, and what went on the wire. Pure.
+"""The routes of one peer: the goal, the routes that ExaBGP holds, and those on the wire. Pure.
 
-ExaBGP can put two changes of one prefix that wait in it on the wire in the wrong order, and says ``done`` to both. So
+ExaBGP can send two queued changes of one prefix in the wrong order, although it answers ``done`` to both. Therefore:
 
-* at most one change of a prefix is inside ExaBGP: the next is told after the "update, send" event of the one before;
-* a peer whose session is down is told nothing: ExaBGP keeps what it was last told, and sends that by itself when the
-  session is up again, so at that moment all of it is in flight;
-* what is not on the wire as wanted in time is withdrawn and announced anew: an announcement that ExaBGP believes to be
-  with the peer would do nothing.
+* At most one change of a prefix is in flight: the next command is sent after the "update, send" event of the last one.
+* While a session is down no command is sent: ExaBGP holds its last routes, and sends them itself when the session is
+  established, so all of them are in flight then.
+* A route that is not on the wire in time is withdrawn and announced again: ExaBGP ignores an announcement that equals
+  the route it holds.
 
-``now`` is in seconds, of a clock that stands still while we cannot hear.
+``now`` is in seconds, of a clock that stops while the daemon does not read ExaBGP's output.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from dataclasses import dataclass
 from pybal.bgp.model import Announcement, Prefix
 
 WIRE_SECONDS = 2.0
-"""A change must be on the wire after this time, or it is repaired; doubled with each repair of the same prefix …"""
-MOST_DOUBLED = 5
-"""… so often."""
-ATTEMPTS = 3
-"""Withdrawals of what the peer is known to hold that may be lost before only the end of the session helps."""
+"""Time for ExaBGP to send a change before it is repaired; doubled by each repair of the prefix."""
+MAX_DOUBLINGS = 5
+"""Upper limit of these doublings."""
+MAX_ATTEMPTS = 3
+"""Lost withdrawals of a route on the wire after which only a new session can remove it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RouteChange:
-    """One command. ``old`` is what is withdrawn, ``new`` what is announced; one of them is there.
+    """One command: announce ``new``, or withdraw ``old`` if ``new`` is ``None``.
 
-    It is a ``repair`` when ExaBGP was told so before, and the peer holds something else.
+    A ``repair`` withdraws a route that ExaBGP holds and has not sent.
     """
 
     prefix: Prefix
@@ -40,37 +40,38 @@ class RouteChange:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
+class InFlight:
+    """A change inside ExaBGP; ``before`` is the route that ExaBGP held before it."""
+
     new: Announcement | None
     deadline: float
     before: Announcement | None = None
-    """What ExaBGP had been told before."""
 
 
 class AdjRIBOut:
-    """One peer's part of the goal, and how far it has come there."""
+    """Bring the routes of one peer to the goal."""
 
     def __init__(self) -> None:
         self.goal: Mapping[Prefix, Announcement] = {}
         self.wire: dict[Prefix, Announcement] = {}
-        """What the peer was sent in this session, and not withdrawn."""
+        """Routes sent to the peer in this session and not withdrawn."""
         self.refused: dict[Prefix, Announcement] = {}
-        """What ExaBGP did not take; not told again until it changes or the session does."""
+        """Routes that ExaBGP refused; not sent again until the route or the session changes."""
         self.attempts: dict[Prefix, int] = {}
-        """Prefixes that are not on the wire as wanted although it is time, with how often they were repaired."""
+        """Overdue prefixes, with the number of missed deadlines."""
         self.repairs = 0
         self.established = False
-        self._told: dict[Prefix, Announcement] = {}
-        self._flight: dict[Prefix, _Flight] = {}
+        self._held: dict[Prefix, Announcement] = {}
+        self.in_flight: dict[Prefix, InFlight] = {}
         self._dirty: dict[Prefix, None] = {}  # an ordered set
-        self._stuck: set[Prefix] = set()
+        self._undeletable: set[Prefix] = set()
 
     @property
-    def hopeless(self) -> bool:
-        """Whether the peer holds what it must not, and ExaBGP does not withdraw it."""
-        return bool(self._stuck)
+    def stuck(self) -> bool:
+        """True if the peer holds a route that ExaBGP fails to withdraw."""
+        return bool(self._undeletable)
 
-    def want(self, goal: Mapping[Prefix, Announcement]) -> None:
+    def set_goal(self, goal: Mapping[Prefix, Announcement]) -> None:
         """Replace the goal."""
         before, self.goal = self.goal, goal
         for prefix in {**before, **goal}:
@@ -79,118 +80,118 @@ class AdjRIBOut:
                 self.refused.pop(prefix, None)
 
     def up(self, now: float) -> None:
-        """Take note that the session is established: ExaBGP sends what it was told."""
+        """Record that the session is established: ExaBGP sends the routes it holds."""
         self.down()
         self.established = True
-        self._flight = {prefix: _Flight(told, now + WIRE_SECONDS) for prefix, told in self._told.items()}
-        self._dirty = dict.fromkeys([*self.goal, *self._told])
+        self.in_flight = {prefix: InFlight(held, now + WIRE_SECONDS) for prefix, held in self._held.items()}
+        self._dirty = dict.fromkeys([*self.goal, *self._held])
 
     def down(self) -> None:
-        """Take note that there is no session: the peer has forgotten everything."""
+        """Record that the session ended: the peer holds no route."""
         self.established = False
         self.wire.clear()
         self.refused.clear()
         self.attempts.clear()
-        self._flight.clear()
-        self._stuck.clear()
+        self.in_flight.clear()
+        self._undeletable.clear()
 
-    def forgotten(self) -> None:
-        """Take note that ExaBGP is gone, with all it was told."""
+    def reset(self) -> None:
+        """Record that ExaBGP ended: neither the peer nor ExaBGP holds a route."""
         self.down()
-        self._told.clear()
+        self._held.clear()
 
     def due(self, now: float, room: int) -> Iterator[RouteChange]:
-        """Yield at most ``room`` changes to tell ExaBGP now, each taken for told."""
+        """Yield at most ``room`` commands to send now; each is in flight when it is yielded."""
         if not self.established:
             return
         for prefix in list(self._dirty):
             if room <= 0:
                 return
-            if prefix in self._flight:
-                continue  # its event makes it dirty again, or its deadline
+            if prefix in self.in_flight:
+                continue  # its event or its deadline marks the prefix dirty again
             del self._dirty[prefix]
             if change := self._change(prefix):
-                self._tell(change, now)
+                self._send(change, now)
                 self.repairs += change.repair
                 room -= 1
                 yield change
 
     def _change(self, prefix: Prefix) -> RouteChange | None:
-        want, told, wire = self.goal.get(prefix), self._told.get(prefix), self.wire.get(prefix)
-        if want == told == wire or (want is not None and self.refused.get(prefix) == want):
+        want, held, wire = self.goal.get(prefix), self._held.get(prefix), self.wire.get(prefix)
+        if want == held == wire or (want is not None and self.refused.get(prefix) == want):
             return None
-        if want is None or want == told:
-            # Told and not so: only after a withdrawal ExaBGP sends it again.
-            return RouteChange(prefix, None, told or wire, repair=want == told)
+        if want is None or want == held:
+            # ExaBGP sends a route that it holds again only after a withdrawal.
+            return RouteChange(prefix, None, held or wire, repair=want == held)
         return RouteChange(prefix, want)
 
-    def _tell(self, change: RouteChange, now: float) -> None:
-        delay = WIRE_SECONDS * 2 ** min(self.attempts.get(change.prefix, 0), MOST_DOUBLED)
-        self._flight[change.prefix] = _Flight(change.new, now + delay, self._told.get(change.prefix))
-        self._knows(change.prefix, change.new)
+    def _send(self, change: RouteChange, now: float) -> None:
+        delay = WIRE_SECONDS * 2 ** min(self.attempts.get(change.prefix, 0), MAX_DOUBLINGS)
+        self.in_flight[change.prefix] = InFlight(change.new, now + delay, self._held.get(change.prefix))
+        self._set_held(change.prefix, change.new)
 
-    def _knows(self, prefix: Prefix, told: Announcement | None) -> None:
-        if told is None:
-            self._told.pop(prefix, None)
+    def _set_held(self, prefix: Prefix, held: Announcement | None) -> None:
+        if held is None:
+            self._held.pop(prefix, None)
         else:
-            self._told[prefix] = told
+            self._held[prefix] = held
 
     def announced(self, announcement: Announcement) -> None:
-        """Take note that this went to the peer."""
+        """Record that a route was sent to the peer."""
         if self.established:
             self.wire[announcement.prefix] = announcement
-            self._seen(announcement.prefix, announcement)
+            self._on_wire(announcement.prefix, announcement)
 
     def withdrawn(self, prefix: Prefix) -> None:
-        """Take note that this was withdrawn from the peer."""
+        """Record that a withdrawal was sent to the peer."""
         if self.established:
             self.wire.pop(prefix, None)
-            self._seen(prefix, None)
+            self._on_wire(prefix, None)
 
-    def _seen(self, prefix: Prefix, new: Announcement | None) -> None:
-        flight = self._flight.get(prefix)
+    def _on_wire(self, prefix: Prefix, new: Announcement | None) -> None:
+        flight = self.in_flight.get(prefix)
         if flight is not None and flight.new == new:
-            del self._flight[prefix]
+            del self.in_flight[prefix]
         if self.wire.get(prefix) == self.goal.get(prefix):
             self.attempts.pop(prefix, None)
-            self._stuck.discard(prefix)
+            self._undeletable.discard(prefix)
         self._dirty[prefix] = None
 
     def refuse(self, change: RouteChange) -> None:
-        """Take note that ExaBGP answered a change with an error."""
+        """Record that ExaBGP answered a command with an error."""
         if not self.established:
             return
-        flight = self._flight.pop(change.prefix, None)
-        # It still knows what it was told before, and the peer may hold that although we did not hear so.
-        self._knows(change.prefix, flight.before if flight and flight.new == change.new else change.old)
+        flight = self.in_flight.pop(change.prefix, None)
+        # ExaBGP still holds the route of before, and may have sent it although its event was lost.
+        self._set_held(change.prefix, flight.before if flight and flight.new == change.new else change.old)
         if change.new is not None:
             self.refused[change.prefix] = change.new
-            self.attempts.pop(change.prefix, None)  # that is why it is not there
+            self.attempts.pop(change.prefix, None)  # missing because it is refused
         elif change.prefix in self.wire:
-            self._stuck.add(change.prefix)
+            self._undeletable.add(change.prefix)
         elif flight:
-            self._flight[change.prefix] = flight  # told again when it is late
+            self.in_flight[change.prefix] = flight  # withdrawn again after the deadline
         self._dirty[change.prefix] = None
 
     def verify(self, now: float) -> None:
-        """Compare the wire with the goal: what is to be repaired is due then."""
+        """Compare the wire with the goal, and mark the prefixes that differ for :meth:`due`."""
         if not self.established:
             return
-        for prefix in [prefix for prefix, flight in self._flight.items() if flight.deadline <= now]:
+        for prefix in [prefix for prefix, flight in self.in_flight.items() if flight.deadline <= now]:
             self._overdue(prefix)
-        for prefix in [p for p in self.attempts if p not in self._flight and self.wire.get(p) == self.goal.get(p)]:
-            del self.attempts[prefix]  # it was the goal that gave way
-        # What nobody is at, all the same: the goal is compared as a whole, so that no lost event stays unnoticed.
+        for prefix in [p for p in self.attempts if p not in self.in_flight and self.wire.get(p) == self.goal.get(p)]:
+            del self.attempts[prefix]  # the goal changed to the state of the wire
+        # Compare the whole goal: an event may have been lost.
         for prefix in {**self.goal, **self.wire}:
-            if self.wire.get(prefix) != self.goal.get(prefix) and prefix not in self._flight:
+            if self.wire.get(prefix) != self.goal.get(prefix) and prefix not in self.in_flight:
                 self._dirty[prefix] = None
 
     def _overdue(self, prefix: Prefix) -> None:
-        flight = self._flight.pop(prefix)
+        flight = self.in_flight.pop(prefix)
         self._dirty[prefix] = None
         if self.wire.get(prefix) == self.goal.get(prefix):
             self.attempts.pop(prefix, None)
             return
         self.attempts[prefix] = self.attempts.get(prefix, 0) + 1
-        if flight.new is None and prefix in self.wire and self.attempts[prefix] >= ATTEMPTS:
-            self._stuck.add(prefix)
+        if flight.new is None and prefix in self.wire and self.attempts[prefix] >= MAX_ATTEMPTS:
+            self._undeletable.add(prefix)

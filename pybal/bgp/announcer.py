@@ -1,4 +1,4 @@
-"""Decides on the announcements again whenever something changed, tells the speaker, and logs each change with its why."""
+"""The announcer: decides after each change, passes the goal to the speaker, and logs the reasons."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pybal.config.settings import BGPSettings
 from pybal.core.model import Address
 
 
-class Speaks(Protocol):
-    """Whoever has the peers hold what is announced: the goal replaces the former."""
+class AnnouncementSink(Protocol):
+    """The receiver of the goal; each goal replaces the last one."""
 
     def announce(self, announcements: Iterable[Announcement]) -> None: ...
 
 
 class Announcer:
-    """Has ``speaker`` announce what is to be announced, according to the standings that ``gather`` returns.
+    """Decide on the announcements, given the standings of ``gather``, and pass them to ``speaker``.
 
-    ``advertised`` are the addresses that serve the HTTP endpoints. In a dry run the log says what would be done.
+    ``advertised`` are the addresses that serve the HTTP endpoints. In a dry run the log shows the intended announcements.
     """
 
     _log = Logger()
@@ -33,7 +33,7 @@ class Announcer:
     def __init__(
         self,
         settings: BGPSettings,
-        speaker: Speaks,
+        speaker: AnnouncementSink,
         gather: Callable[[], Iterable[Standing]],
         *,
         clock: IReactorTime,
@@ -41,39 +41,39 @@ class Announcer:
         dry_run: bool = False,
     ) -> None:
         self.verdicts: Sequence[Verdict] = ()
-        """One for each VIP, those of the services first."""
+        """One for each VIP; VIPs of services come first."""
         self.drains: dict[Address | None, Drain] = {}
         self._settings = settings
         self._speaker = speaker
         self._gather = gather
         self._clock = clock
         self._advertised = tuple(advertised)
-        self._would = "Would announce" if dry_run else "Announcing"
+        self._verb = "Would announce" if dry_run else "Announcing"
         self._memory = Memory()
-        self._told: tuple[Announcement, ...] = ()
+        self._goal: tuple[Announcement, ...] = ()
         self._due: IDelayedCall | None = None
         self._wake: IDelayedCall | None = None
         self._running = False
 
     def start(self) -> None:
-        """Begin: nothing was announced so far."""
+        """Make the first decision."""
         self._running = True
         self.changed()
 
     def stop(self) -> None:
-        """Decide no more. What is announced is the speaker's to withdraw."""
+        """Make no more decisions. Withdrawing the announcements is the speaker's task."""
         self._running = False
         for call in (self._due, self._wake):
             if call and call.active():
                 call.cancel()
 
     def changed(self) -> None:
-        """Decide again at the end of this turn of the loop, however often this is called in it."""
+        """Decide again once, after this turn of the reactor."""
         if self._running and self._due is None:
             self._due = self._clock.callLater(0, self._decide)
 
     def reconfigure(self, settings: BGPSettings, advertised: Iterable[Address], new: Collection[str]) -> None:
-        """Go on by other settings; services called ``new`` are others than those of that name before."""
+        """Apply other settings; services named in ``new`` replace earlier services of the same name."""
         self._settings, self._advertised = settings, tuple(advertised)
         self._memory = self._without(new)
         self.changed()
@@ -81,7 +81,7 @@ class Announcer:
     def foresee(
         self, settings: BGPSettings, standings: Iterable[Standing], advertised: Iterable[Address], new: Collection[str]
     ) -> Sequence[Verdict]:
-        """Return what would be decided now by other settings."""
+        """Return the verdicts that other settings would give now."""
         memory, now = self._without(new), self._clock.seconds()
         return decide(standings, advertised, drains=self.drains, settings=settings, memory=memory, now=now).verdicts
 
@@ -90,14 +90,14 @@ class Announcer:
         return replace(self._memory, services=MappingProxyType(services))
 
     def drain(self, vip: Address | None, by: str, reason: str, *, kept: bool = False) -> None:
-        """Announce a VIP, or with ``None`` all of them, less and then no more. One that goes on keeps its time."""
+        """Raise the MED of a VIP (``None``: all), then withdraw it. A repeated drain keeps its start time."""
         before = self.drains.get(vip)
         at = before.at if before else self._clock.seconds()
         self.drains[vip] = Drain(vip, at, by, reason, kept)
         self.changed()
 
     def undrain(self, vip: Address | None) -> None:
-        """Undo a drain; does nothing where there is none."""
+        """Cancel a drain, if there is one."""
         if self.drains.pop(vip, None):
             self.changed()
 
@@ -113,24 +113,24 @@ class Announcer:
         )
         before = {verdict.vip: verdict for verdict in self.verdicts}
         self.verdicts, self._memory = tuple(decided.verdicts), decided.memory
-        self._sleep(decided.wake)
+        self._schedule(decided.wake)
         for verdict in self.verdicts:
-            self._say(before.pop(verdict.vip, None), verdict)
+            self._log_change(before.pop(verdict.vip, None), verdict)
         for verdict in before.values():
             self._log.info("Not announcing {vip}: no longer configured", vip=_prefix(verdict), system="bgp")
         goal = tuple(announced(self.verdicts))
-        if goal != self._told:
-            self._told = goal
+        if goal != self._goal:
+            self._goal = goal
             self._speaker.announce(goal)
 
-    def _sleep(self, until: float | None) -> None:
+    def _schedule(self, until: float | None) -> None:
         if self._wake and self._wake.active():
             self._wake.cancel()
-        # A clock read a hair early would find nothing changed, and come again at once: never for ever.
+        # A timer that fires slightly early finds nothing changed and sets another short timer: this ends when the time is reached.
         self._wake = self._clock.callLater(max(0.0, until - self._clock.seconds()), self.changed) if until else None
 
-    def _say(self, before: Verdict | None, verdict: Verdict) -> None:
-        """Log a change of what is announced, or of why it is not."""
+    def _log_change(self, before: Verdict | None, verdict: Verdict) -> None:
+        """Log a change of the announcement, or of the reason against it."""
         if before and (before.announcement, before.why) == (verdict.announcement, verdict.why):
             return
         if verdict.announcement is None:
@@ -139,7 +139,7 @@ class Announcer:
         else:
             level = self._log.info
             shutdown = ", graceful shutdown" if verdict.announcement.graceful_shutdown else ""
-            line = f"{self._would} {_prefix(verdict)}, MED {verdict.announcement.med}{shutdown}: {verdict.detail}"
+            line = f"{self._verb} {_prefix(verdict)}, MED {verdict.announcement.med}{shutdown}: {verdict.detail}"
         level("{line}", line=line, system="bgp")
 
 

@@ -1,10 +1,10 @@
-"""The drains that outlive the daemon: a file, replaced as a whole and believed only when all of it is understood.
+"""The file of the drains that outlive the daemon: replaced atomically, refused if any part is invalid.
 
 ====================  ==================================================
 ``version``           1
 ``drains``            a list of objects with these keys and no others:
 ``vip``               an address, or null for all VIPs
-``by``, ``reason``    who wanted it and why, on one line each
+``by``, ``reason``    the operator and the reason, one line each
 ====================  ==================================================
 """
 
@@ -24,11 +24,11 @@ _KEYS = frozenset(("vip", "by", "reason"))
 
 
 class DrainError(Exception):
-    """The file cannot be read, written or understood; the text names it and says why."""
+    """The drains file is invalid, or cannot be read or written; the text names the file and the cause."""
 
 
 def read(file: Path, now: float) -> Mapping[Address | None, Drain]:
-    """Return the drains by VIP, as if they began ``now``; none where there is no file. Raises :class:`DrainError`."""
+    """Return the drains by VIP, all started ``now``; empty without a file. Raises :class:`DrainError`."""
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -38,11 +38,11 @@ def read(file: Path, now: float) -> Mapping[Address | None, Drain]:
     try:
         return {drain.vip: drain for drain in _drains(json.loads(text), now)}
     except (ValueError, RecursionError) as error:
-        raise DrainError(f"{file}: {error}; nothing is announced on the strength of half a file") from error
+        raise DrainError(f"{file}: {error}; not starting (mend or remove this file)") from error
 
 
 def write(file: Path, drains: Iterable[Drain]) -> None:
-    """Replace the file by one with those of the drains that are to be kept. Raises :class:`DrainError`."""
+    """Replace the file; it will hold the drains marked ``kept``. Raises :class:`DrainError`."""
     kept = [
         {"vip": None if drain.vip is None else str(drain.vip), "by": drain.by, "reason": drain.reason}
         for drain in drains
@@ -56,19 +56,19 @@ def write(file: Path, drains: Iterable[Drain]) -> None:
 
 def _drains(document: object, now: float) -> Iterator[Drain]:
     if not isinstance(document, dict) or document.get("version") != VERSION or document.keys() != {"version", "drains"}:
-        raise ValueError(f"not drains of version {VERSION}")
+        raise ValueError(f"not a drains file of version {VERSION}")
     if not isinstance(document["drains"], list):
-        raise ValueError("drains are not a list")  # noqa: TRY004  # what is wrong is the file
+        raise ValueError("'drains' is not a list")  # noqa: TRY004  # invalid is the file
     seen = set()
     for item in document["drains"]:
         if not isinstance(item, dict) or item.keys() != _KEYS:
-            raise ValueError(f"a drain without exactly {', '.join(sorted(_KEYS))}")
+            raise ValueError(f"a drain needs exactly the keys {', '.join(sorted(_KEYS))}")
         vip, by, reason = item["vip"], _line(item["by"]), _line(item["reason"])
         if vip is not None and not isinstance(vip, str):
-            raise ValueError("a vip that is neither an address nor null")
+            raise ValueError("'vip' is neither an address nor null")
         address = None if vip is None else ip_address(vip)
         if address in seen:
-            raise ValueError(f"{vip} twice")
+            raise ValueError(f"duplicate drain of {vip or 'all VIPs'}")
         seen.add(address)
         yield Drain(address, now, by, reason, kept=True)
 
@@ -76,4 +76,4 @@ def _drains(document: object, now: float) -> Iterator[Drain]:
 def _line(value: object) -> str:
     if isinstance(value, str) and value and value.isprintable():
         return value
-    raise ValueError("who or why is not a line of text")
+    raise ValueError("'by' and 'reason' must be one line of text")

@@ -1,4 +1,4 @@
-"""What is announced, to whom, and how it stands with each peer, as values. Pure."""
+"""Announcements and sessions as values. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Prefix = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One VIP with what all peers are told alike; next hop, AS path and communities are each peer's own.
+    """One VIP with the attributes that all peers share; the others are settings of each peer.
 
-    ``graceful_shutdown`` adds the well-known community 65535:0 (RFC 8326): prefer any other way.
+    ``graceful_shutdown`` adds the well-known community 65535:0 (RFC 8326): routers prefer any other path.
     """
 
     vip: Address
@@ -43,12 +43,13 @@ class SessionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """How it stands with one peer, for those who ask.
+    """A snapshot of the session with one peer.
 
-    ``since`` is the monotonic time, in seconds, of the last change of ``state``. ``entered`` counts how often each state was
-    entered. ``last_error`` is why the last session ended or was refused, empty if none was. ``on_wire`` is what ExaBGP
-    has sent to the peer in this session and not withdrawn; ``wanted`` is how many announcements it should hold,
-    ``refused`` how many of them ExaBGP did not take, ``repairs`` how often one was told again because it was not on the wire.
+    ``since`` is the monotonic time, in seconds, of the last change of ``state``. ``entered`` counts the entries into each
+    state. ``last_error`` is the reason why the last session ended or was refused; empty if every session is still up.
+    ``on_wire`` holds the announcements sent in this session and not withdrawn; ``wanted`` is the number of announcements
+    that the peer should hold, ``refused`` the number of those that ExaBGP refused, ``repairs`` the number of updates that
+    were sent again because ExaBGP had not sent them in time.
     """
 
     peer: PeerSettings

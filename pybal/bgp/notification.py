@@ -1,4 +1,4 @@
-"""The words of the RFCs for the numbers in a NOTIFICATION. Pure."""
+"""The RFCs' names for the error codes of a NOTIFICATION. Pure."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _SUBCODES = {
 """RFC 4271 §4.5, RFC 4486, RFC 5492, RFC 6608, RFC 7313, RFC 8538, RFC 9234, RFC 9384."""
 
 
-def words(code: int, subcode: int) -> str:
+def describe(code: int, subcode: int) -> str:
     """Return e.g. ``notification 2/2, OPEN message error: bad peer AS``."""
     text = f"notification {code}/{subcode}, {_CODES.get(code, 'unknown error')}"
     return f"{text}: {_SUBCODES[code, subcode]}" if (code, subcode) in _SUBCODES else text

@@ -1,4 +1,4 @@
-"""One peer: the state of its session, why the last one fell, and what it should hold."""
+"""One peer: the state of its session, the reason why the last one ended, and its routes."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from twisted.logger import Logger
 
 from pybal.bgp.adj_rib_out import AdjRIBOut
 from pybal.bgp.exabgp import config
-from pybal.bgp.exabgp.events import Entered, Notified
+from pybal.bgp.exabgp.events import Notified, StateChanged
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
 
 
 class Peer:
-    """What the speaker keeps for one peer. ``seconds`` is the monotonic time of the last change of state."""
+    """The speaker's state of one peer. ``seconds`` is the monotonic time of the last change of state."""
 
     _log = Logger()
 
     def __init__(self, settings: PeerSettings, seconds: float) -> None:
         self.settings = settings
         self.adj = AdjRIBOut()
-        self.ending = False
-        """Whether its session is closed by us."""
+        self.closing = False
+        """True while the daemon closes the session."""
         self.state = SessionState.IDLE
         self.since = seconds
         self.last_error = ""
         self._entered: Counter[SessionState] = Counter()
         self._notification = ""
-        self._complained = ""
+        self._reported = ""
         self._system = f"bgp peer@{settings.address}"
 
     @property
@@ -39,7 +39,7 @@ class Peer:
         return self.state is SessionState.ESTABLISHED
 
     def session(self) -> Session:
-        """Return how it stands."""
+        """Return a snapshot of the session."""
         return Session(
             self.settings,
             self.state,
@@ -52,10 +52,10 @@ class Peer:
             self.adj.repairs,
         )
 
-    def want(self, announcements: Iterable[Announcement]) -> None:
-        """Replace what it should hold; VIPs of a family without a next hop are not for it."""
+    def set_goal(self, announcements: Iterable[Announcement]) -> None:
+        """Replace the announcements that the peer should hold, except VIPs of a family without a next hop."""
         always = config.GRACEFUL_SHUTDOWN in self.settings.communities
-        self.adj.want(
+        self.adj.set_goal(
             {
                 announcement.prefix: replace(announcement, graceful_shutdown=announcement.graceful_shutdown or always)
                 for announcement in announcements
@@ -64,12 +64,12 @@ class Peer:
         )
 
     def notified(self, event: Notified) -> None:
-        """Take note of why the session is about to end."""
+        """Record the NOTIFICATION that is about to end the session."""
         self._notification = f"{'received' if event.received else 'sent'} {event.text}"
         self._failed(self._notification)
 
-    def entered(self, event: Entered, seconds: float, now: float) -> bool:
-        """Take note of a state, with ExaBGP's reason if the session fell; return whether it is another.
+    def state_changed(self, event: StateChanged, seconds: float, now: float) -> bool:
+        """Record the state, and ExaBGP's reason if the session ended; return whether the state changed.
 
         ``now`` is the time of :mod:`pybal.bgp.adj_rib_out`.
         """
@@ -81,7 +81,7 @@ class Peer:
             return False
         if event.state is SessionState.ESTABLISHED:
             self.adj.up(now)
-            self._complained = ""
+            self._reported = ""
         elif self.established:
             self.adj.down()
         log = self._log.info if event.state is SessionState.ESTABLISHED else self._log.debug
@@ -91,19 +91,19 @@ class Peer:
         return True
 
     def exabgp_ended(self, reason: str, seconds: float) -> None:
-        """Take note that there is no session any more, nor anybody who was told anything."""
+        """Record the end of ExaBGP: the session is gone, and ExaBGP's routes with it."""
         if self.established:
-            self._failed(f"exabgp has ended: {reason}")
+            self._failed(f"exabgp ended: {reason}")
         self._notification = ""
         if self.state is not SessionState.IDLE:
             self.state, self.since = SessionState.IDLE, seconds
             self._entered[SessionState.IDLE] += 1
-        self.adj.forgotten()
+        self.adj.reset()
 
     def _failed(self, reason: str) -> None:
         self.last_error = reason
-        if reason == self._complained:  # the same, at each attempt
+        if reason == self._reported:  # repeated by each attempt to connect
             return
-        self._complained = reason
-        log = self._log.info if self.ending else self._log.warn
-        log("No session with peer {peer}: {reason}", peer=self.settings.address, reason=reason, system=self._system)
+        self._reported = reason
+        log = self._log.info if self.closing else self._log.warn
+        log("BGP session with {peer} down: {reason}", peer=self.settings.address, reason=reason, system=self._system)

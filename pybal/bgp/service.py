@@ -1,4 +1,4 @@
-"""BGP as the daemon has it: the speaker, the announcer that tells it what to say, and the drains that are kept."""
+"""The daemon's interface to BGP: the speaker, the announcer that sets its goal, and the drains file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Protocol
 
 from pybal.bgp import drains
-from pybal.bgp.announcer import Announcer, Speaks
+from pybal.bgp.announcer import AnnouncementSink, Announcer
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
 from pybal.bgp.verdict import Drain, Standing, Verdict
@@ -16,8 +16,8 @@ from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
 
 
-class Sessions(Speaks, Protocol):
-    """A speaker with sessions."""
+class BGPSpeaker(AnnouncementSink, Protocol):
+    """A speaker as the daemon uses it: with sessions, or the one of a dry run."""
 
     @property
     def restarts(self) -> int: ...
@@ -36,7 +36,7 @@ class Sessions(Speaks, Protocol):
 
 
 class DryRunSpeaker:
-    """The speaker of a dry run: it has no session and says nothing."""
+    """The speaker of a dry run: it has no session and sends nothing."""
 
     restarts = 0
 
@@ -58,10 +58,11 @@ class DryRunSpeaker:
 
 
 class BGPService:
-    """Announces the VIPs of ``settings`` as ``bgp`` says.
+    """Announce the VIPs of ``settings`` to the peers of ``bgp``.
 
-    ``pool`` and ``verified`` tell how it stands with a service; :meth:`changed` is to be called when either does so anew.
-    ``runtime`` is a directory for as long as we run, ``state`` one for what outlives us, if there is one.
+    ``pool`` returns the pool of a service, ``verified`` whether IPVS holds its wanted state; call :meth:`changed` when the
+    result of either changes. ``runtime`` is a directory for sockets and temporary files, ``state`` one for files that
+    outlive the daemon, if any.
     """
 
     def __init__(
@@ -82,10 +83,10 @@ class BGPService:
         self._verified = verified
         self._frozen = frozen
         self._reactor = reactor
-        self._kept = state / "drains.json" if state else None
+        self._drains_file = state / "drains.json" if state else None
         self._standings: dict[str, Standing] = {}
-        self._speaking = False
-        self._speaker: Sessions = (
+        self._speaker_started = False
+        self._speaker: BGPSpeaker = (
             DryRunSpeaker()
             if settings.dry_run
             else Speaker(bgp, reactor=reactor, directory=runtime / "bgp", random=random, changed=lambda: None)
@@ -102,94 +103,94 @@ class BGPService:
 
     @property
     def verdicts(self) -> Sequence[Verdict]:
-        """What was decided on each VIP."""
+        """The verdict for each VIP."""
         return self._announcer.verdicts
 
     @property
     def restarts(self) -> int:
-        """How often ExaBGP was begun again."""
+        """The number of restarts of ExaBGP."""
         return self._speaker.restarts
 
     @property
     def keeps(self) -> bool:
-        """Whether a drain can outlive the daemon."""
-        return self._kept is not None
+        """True if drains can be saved for the next start of the daemon."""
+        return self._drains_file is not None
 
     def start(self) -> None:
-        """Begin the sessions, and decide. Raises SpeakerError or DrainError; it must be stopped even then."""
-        if self._kept:
-            self._announcer.drains.update(drains.read(self._kept, self._reactor.seconds()))
+        """Start sessions and decisions. Raises SpeakerError or DrainError; call :meth:`stop` even then."""
+        if self._drains_file:
+            self._announcer.drains.update(drains.read(self._drains_file, self._reactor.seconds()))
         self._speaker.start()
-        self._speaking = True
+        self._speaker_started = True
         self._announcer.start()
 
     async def stop(self) -> None:
-        """Withdraw everything, and return when that has been said."""
+        """Withdraw everything, and return when ExaBGP has ended."""
         self._announcer.stop()
-        if self._speaking:
+        if self._speaker_started:
             await self._speaker.stop()
 
     def check(self, settings: Settings) -> None:
-        """Raise SpeakerError unless :meth:`reconfigure` can be done."""
+        """Raise SpeakerError if :meth:`reconfigure` would fail."""
         if settings.bgp:
             self._speaker.check(settings.bgp)
 
     def reconfigure(self, settings: Settings, new: Collection[str]) -> None:
-        """Go on by settings that have BGP, too; services called ``new`` are others than those of that name before."""
-        assert settings.bgp  # noqa: S101  # to end it takes a restart
+        """Apply settings, with BGP still enabled; services in ``new`` replace earlier ones of that name."""
+        assert settings.bgp  # noqa: S101  # disabling BGP takes a restart
         self._services = _announced(settings)
         self._standings.clear()
         self._speaker.reconfigure(settings.bgp)
         self._announcer.reconfigure(settings.bgp, _advertised(settings), new)
 
     def foresee(self, settings: Settings, pools: Mapping[str, Pool], new: Collection[str]) -> Sequence[Verdict]:
-        """Return what :meth:`reconfigure` would have decided on each VIP, with pools as they would be."""
+        """Return the verdicts after a :meth:`reconfigure`, given the pools after it."""
         assert settings.bgp  # noqa: S101
         standings = [self._standing_of(each, pools[each.service.name]) for each in _announced(settings)]
         return self._announcer.foresee(settings.bgp, standings, _advertised(settings), new)
 
     def holds(self, vip: Address) -> bool:
-        """Return whether a VIP is announced, or on its way to any peer or from it."""
+        """Return whether a VIP has a verdict, or a peer still holds its route."""
         return any(verdict.vip == vip for verdict in self.verdicts) or any(
             announcement.vip == vip for session in self.sessions() for announcement in session.on_wire
         )
 
     def drain(self, vip: Address | None, by: str, reason: str, *, kept: bool = False) -> None:
-        """Drain a VIP, or with ``None`` all of them. Raises DrainError, and drains all the same, if it cannot be kept."""
+        """Drain a VIP (``None``: all VIPs). Raises DrainError if the drain, although active, cannot be saved."""
         self._announcer.drain(vip, by, reason, kept=kept)
-        self._keep()
+        self._save_drains()
 
     def undrain(self, vip: Address | None) -> None:
-        """Undo a drain. Raises DrainError, and undoes it all the same, if that cannot be kept."""
+        """Cancel a drain. Raises DrainError if the drain, although cancelled, cannot be removed from the file."""
         self._announcer.undrain(vip)
-        self._keep()
+        self._save_drains()
 
     def drains(self) -> Iterable[Drain]:
-        """Return the drains there are."""
+        """Return the current drains."""
         return tuple(self._announcer.drains.values())
 
     def sessions(self) -> Iterable[Session]:
-        """Return how it stands with each peer."""
+        """Return a snapshot of each session."""
         return self._speaker.sessions()
 
     def alerts(self) -> Iterator[Alert]:
-        """Yield what an operator should know: each VIP that is not announced, and trouble with the peers."""
+        """Yield an alert for each VIP that is not announced, and those of the speaker."""
         for verdict in self.verdicts:
             if verdict.why:
                 prefix = f"{verdict.vip}/{verdict.vip.max_prefixlen}"
                 yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})")
         yield from self._speaker.alerts()
 
-    def _keep(self) -> None:
-        if self._kept:
-            drains.write(self._kept, self._announcer.drains.values())
+    def _save_drains(self) -> None:
+        if self._drains_file:
+            drains.write(self._drains_file, self._announcer.drains.values())
 
     def _gather(self) -> Iterator[Standing]:
         for settings in self._services:
             yield self._standing(settings)
 
     def _standing(self, settings: ServiceSettings) -> Standing:
-        """Return how it stands with a service: the same value as before while nothing has changed."""
+        """Return the standing of a service: the identical object until it changes."""
         name = settings.service.name
         before, now = self._standings.get(name), self._standing_of(settings, self._pool(name))
         if before and before.pool is now.pool and (before.verified, before.frozen) == (now.verified, now.frozen):

@@ -1,6 +1,6 @@
-"""The speaker: has ExaBGP hold the sessions, and every peer hold exactly what is announced.
+"""The speaker: holds the sessions through ExaBGP, and brings the routes of each peer to the goal.
 
-What is inside ExaBGP at any time, and why, is :mod:`pybal.bgp.adj_rib_out`; how it is kept running, :mod:`pybal.bgp.exabgp.process`.
+:mod:`pybal.bgp.adj_rib_out` orders the commands to ExaBGP, :mod:`pybal.bgp.exabgp.process` keeps it running.
 """
 
 from __future__ import annotations
@@ -20,29 +20,31 @@ from twisted.logger import Logger
 from pybal.bgp.adj_rib_out import RouteChange
 from pybal.bgp.exabgp import config
 from pybal.bgp.exabgp.child import Child
-from pybal.bgp.exabgp.events import Entered, Event, Notified, Opened, Sent
-from pybal.bgp.exabgp.process import ChildProcess, ExaBGP, user
+from pybal.bgp.exabgp.events import Event, Notified, OpenReceived, StateChanged, UpdateSent
+from pybal.bgp.exabgp.process import ExaBGP, user
+from pybal.bgp.exabgp.run import ChildProcess
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert
 
-ALONE_SECONDS = 15.0
-"""Without any session for this long ExaBGP is begun anew: its own pauses grow to a minute, and nothing is lost."""
+NO_SESSION_SECONDS = 15.0
+"""Time without a session after which ExaBGP is restarted: its own pauses grow to 60 s."""
 
 _NO_AUTO = "missing peer-as"
-"""What ExaBGP 4 says of ``peer-as auto``."""
+"""ExaBGP 4's error for ``peer-as auto``."""
 
 
 class SpeakerError(Exception):
-    """The speaker cannot start; the text says why, for the operator."""
+    """The speaker cannot start, or cannot apply settings; the text is for the operator."""
 
 
 class Speaker:
-    """Announces to all peers of the settings.
+    """Announce to all peers of the settings.
 
-    ``directory`` is for the socket and the configuration file: ours, mode 0700, made if it is not there. ``changed`` is called
-    after each change of a session's state and of what is on the wire. ``spawn`` begins a child.
+    ``directory`` holds the socket and the configuration file; it must be owned by the daemon's user, mode 0700, and is
+    created if it does not exist. ``changed`` is called after each change of a session's state or of the routes on the
+    wire. ``spawn`` starts a child process.
     """
 
     _log = Logger()
@@ -72,204 +74,207 @@ class Speaker:
 
     @property
     def restarts(self) -> int:
-        """How often ExaBGP was begun again."""
+        """The number of restarts of ExaBGP."""
         return self._exabgp.restarts
 
     @property
     def version(self) -> str:
-        """ExaBGP's version, empty until it has said it."""
+        """ExaBGP's version, empty until it is reported."""
         return self._exabgp.version
 
     def start(self) -> None:
-        """Begin. Raises :class:`SpeakerError`; nothing was started then."""
+        """Start ExaBGP. Raises :class:`SpeakerError` if nothing was started."""
         try:
             self._user = user()
         except KeyError:
-            raise SpeakerError(f"exabgp wants a user with a name, and user {os.geteuid()} has none") from None
+            raise SpeakerError(
+                f"user {os.geteuid()} has no name, and exabgp needs one (add the user to /etc/passwd)"
+            ) from None
         self._keep_secret(_passwords(self._settings))
         for ip in self._settings.local_ips:
-            _listenable(ip, self._settings.local_port)
+            _check_listen(ip, self._settings.local_port)
         try:
-            self._text()
+            self._config_text()
             self._exabgp.start()
-        except (OSError, config.UnfitError) as error:
+        except (OSError, config.UnsupportedValueError) as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
     async def stop(self) -> None:
-        """Withdraw all by closing the sessions, and return when ExaBGP is gone."""
+        """Close the sessions, which withdraws all routes, and return when ExaBGP has ended."""
         for peer in self._peers.values():
-            peer.ending = True
+            peer.closing = True
         await self._exabgp.stop()
 
     def announce(self, announcements: Iterable[Announcement]) -> None:
-        """Set the goal, which replaces the former: the VIPs that the peers are to hold."""
+        """Replace the goal: the VIPs that the peers should hold."""
         self._goal = tuple(announcements)
         for peer in self._peers.values():
-            peer.want(self._goal)
-        self.room()
+            peer.set_goal(self._goal)
+        self.window_opened()
 
     def check(self, settings: BGPSettings) -> None:
-        """Raise :class:`SpeakerError` unless :meth:`reconfigure` can be done."""
+        """Raise :class:`SpeakerError` if :meth:`reconfigure` would fail."""
         for ip, port in _listening(settings) - _listening(self._settings):
-            _listenable(ip, port)
+            _check_listen(ip, port)
         try:
             config.configuration(settings, self._exabgp.relay, _passwords(settings), self._asns)
-        except config.UnfitError as error:
+        except config.UnsupportedValueError as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
     def reconfigure(self, settings: BGPSettings) -> None:
-        """Have the sessions of other settings.
+        """Apply other settings.
 
-        Peers may come and go, and the sessions of the others stay up. If a peer itself changes, or where we listen, ExaBGP
-        and all sessions begin anew: it has no command for that.
+        Adding and removing peers keeps the other sessions up. Changing a peer's own options or the listening addresses
+        restarts ExaBGP and resets every session: ExaBGP has no command for such a change.
         """
         passwords = _passwords(settings)
         before = {peer.address: (peer, self._passwords.get(peer.address)) for peer in self._settings.peers}
         after = {peer.address: (peer, passwords.get(peer.address)) for peer in settings.peers}
-        anew = _listening(settings) != _listening(self._settings) or any(
+        restart = _listening(settings) != _listening(self._settings) or any(
             before[address] != after[address] for address in before.keys() & after.keys()
         )
-        come = [peer for peer in settings.peers if peer.address not in before]
-        # One that must be told the number of each peer would refuse the whole file.
-        anew = anew or (self.version.startswith("4") and any(peer.peer_asn is None for peer in come))
+        added = [peer for peer in settings.peers if peer.address not in before]
+        # ExaBGP 4 would refuse the whole file for one peer without an AS number.
+        restart = restart or (self.version.startswith("4") and any(peer.peer_asn is None for peer in added))
         self._settings = settings
         self._keep_secret(passwords)
         self._peers = {
-            address: self._peers[address] if before.get(address) == after[address] else self._newcomer(peer)
+            address: self._peers[address] if before.get(address) == after[address] else self._new_peer(peer)
             for address, (peer, _) in after.items()
         }
         self._asns = {address: asn for address, asn in self._asns.items() if address in after}
-        if anew:
-            self._exabgp.restart("its peers have changed", soon=True)
+        if restart:
+            self._exabgp.restart("peers changed", soon=True)
         elif before.keys() != after.keys():
             self._exabgp.reload()
 
-    def _newcomer(self, settings: PeerSettings) -> Peer:
+    def _new_peer(self, settings: PeerSettings) -> Peer:
         peer = Peer(settings, self._reactor.seconds())
-        peer.want(self._goal)
+        peer.set_goal(self._goal)
         return peer
 
     def sessions(self) -> Iterator[Session]:
-        """Yield how it stands with each peer, in the order of the settings."""
+        """Yield a snapshot of each session, in the order of the settings."""
         for peer in self._peers.values():
             yield peer.session()
 
     def alerts(self) -> Iterator[Alert]:
-        """Yield what an operator should know."""
+        """Yield an alert for each problem with ExaBGP, a session or a route."""
         if self._exabgp.reason:
-            yield Alert("", "bgp", f"exabgp does not run: {self._exabgp.reason}")
-        if unheeded := config.unheeded(self._settings, self.version):
-            yield Alert("", "bgp", unheeded)
+            yield Alert("", "bgp", f"exabgp is not running: {self._exabgp.reason}")
+        if warning := config.ttl_security_warning(self._settings, self.version):
+            yield Alert("", "bgp", warning)
         for address, peer in self._peers.items():
             adj = peer.adj
             if not peer.established:
                 age = self._reactor.seconds() - peer.since
-                why = peer.last_error or "it has taken no connection yet"  # of refusals ExaBGP says nothing
-                yield Alert("", "bgp", f"session with peer {address} is {peer.state}, for {age:.0f} s: {why}")
+                why = peer.last_error or "never established"  # ExaBGP does not report refused connections
+                yield Alert("", "bgp", f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}")
             if adj.refused:
-                yield Alert("", "bgp", f"exabgp refused {_some(adj.refused)} for peer {address}")
+                yield Alert("", "bgp", f"peer {address}: exabgp refused to announce {_summary(adj.refused)}")
             if adj.attempts:
-                yield Alert(
-                    "", "bgp", f"peer {address} was not sent what is wanted of {_some(adj.attempts)}; told again"
-                )
+                text = f"peer {address}: update for {_summary(adj.attempts)} was not sent in time; re-announcing"
+                yield Alert("", "bgp", text)
 
-    # -- for ExaBGP
+    # -- ExaBGPListener
 
     def configuration(self) -> tuple[str, Mapping[str, str]]:
+        """Return configuration file and environment for the next start."""
         log = self._log.debug if self._quiet else self._log.info
         for address in self._peers:
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
-        return self._text(), config.environment(self._settings, self._user)
+        return self._config_text(), config.environment(self._settings, self._user)
 
     def _keep_secret(self, passwords: dict[Address, str]) -> None:
         self._passwords = passwords
         self._exabgp.secrets = tuple(passwords.values())
 
-    def _text(self) -> str:
+    def _config_text(self) -> str:
         return config.configuration(self._settings, self._exabgp.relay, self._passwords, self._asns)
 
-    def happened(self, event: Event) -> None:
-        """Take an event of a session."""
-        if not isinstance(event, Entered | Notified | Opened | Sent):
+    def event_received(self, event: Event) -> None:
+        """Apply an event of a session."""
+        if not isinstance(event, StateChanged | Notified | OpenReceived | UpdateSent):
             return
         peer = self._peers.get(event.peer)
         if peer is None:
             return
-        if isinstance(event, Sent):
+        if isinstance(event, UpdateSent):
             for prefix in event.withdrawn:
                 peer.adj.withdrawn(prefix)
             for announcement in event.announced:
                 peer.adj.announced(announcement)
         elif isinstance(event, Notified):
             peer.notified(event)
-        elif isinstance(event, Opened):
-            self._learn(peer.settings, event.asn)
-        elif not peer.entered(event, self._reactor.seconds(), self._exabgp.now):
+        elif isinstance(event, OpenReceived):
+            self._learn_asn(peer.settings, event.asn)
+        elif not peer.state_changed(event, self._reactor.seconds(), self._exabgp.now):
             return
-        self._tell(peer)
+        self._send_changes(peer)
         self._changed()
 
-    def versioned(self) -> None:
-        """Say what this version leaves out."""
-        if unheeded := config.unheeded(self._settings, self.version):
-            self._log.warn("{text}", text=unheeded, system="bgp")
+    def version_changed(self) -> None:
+        """Warn if this version does not enforce an option."""
+        if warning := config.ttl_security_warning(self._settings, self.version):
+            self._log.warn("{text}", text=warning, system="bgp")
 
-    def beat(self) -> None:
-        """Look after what is late."""
+    def heartbeat(self) -> None:
+        """Check for overdue updates and for missing sessions."""
         seconds = self._reactor.seconds()
         for peer in self._peers.values():
             peer.adj.verify(self._exabgp.now)
-            if peer.adj.hopeless:
-                self._exabgp.restart(f"it does not withdraw what peer {peer.settings.address} must not hold")
+            if peer.adj.stuck:
+                self._exabgp.restart(f"a withdrawal was not sent to peer {peer.settings.address}")
         if any(peer.established for peer in self._peers.values()):
             self._last_up, self._quiet = seconds, False
-        elif seconds - max(self._last_up, self._exabgp.greeted_at) > ALONE_SECONDS:
+        elif seconds - max(self._last_up, self._exabgp.since) > NO_SESSION_SECONDS:
             self._quiet = True
-            self._exabgp.restart(f"no session for {ALONE_SECONDS:g} s", soon=True)
-        self.room()
+            self._exabgp.restart(f"no session for {NO_SESSION_SECONDS:g} s", soon=True)
+        self.window_opened()
 
-    def room(self) -> None:
-        """Tell what there is to tell."""
+    def window_opened(self) -> None:
+        """Send pending changes of all peers."""
         for peer in self._peers.values():
-            self._tell(peer)
+            self._send_changes(peer)
 
-    def ended(self, reason: str, said: str) -> bool:
+    def exabgp_ended(self, reason: str, output: str) -> bool:
+        """Record the end of ExaBGP; return whether the next start is the remedy."""
         for peer in self._peers.values():
             peer.exabgp_ended(reason, self._reactor.seconds())
         self._changed()
-        if _NO_AUTO not in said or self._asns:
+        if _NO_AUTO not in output or self._asns:
             return False
         self._log.warn(
-            "this exabgp cannot take the number of a peer's autonomous system from the peer; it is guessed, refused once, "
-            "and learned. Better name it with bgp-peer-asn",
+            "This exabgp version cannot detect a peer's AS number; guessing it, then restarting exabgp with the number of the "
+            "peer's OPEN message (set bgp-peer-asn to avoid this)",
             system="bgp",
         )
         self._asns = {peer.address: peer.local_asn for peer in self._settings.peers if peer.peer_asn is None}
         return True
 
-    def _learn(self, peer: PeerSettings, asn: int) -> None:
-        """Take the peer's word for its number where ExaBGP could not."""
+    def _learn_asn(self, peer: PeerSettings, asn: int) -> None:
+        """Restart ExaBGP with the AS number of the peer's OPEN message, if it was guessed wrong."""
         if self._asns.get(peer.address, asn) == asn:
             return
         self._asns[peer.address] = asn
-        self._exabgp.restart(f"peer {peer.address} is of AS {asn}", soon=True)
+        self._exabgp.restart(f"peer {peer.address} has AS number {asn}", soon=True)
 
-    def _tell(self, peer: Peer) -> None:
+    def _send_changes(self, peer: Peer) -> None:
         repaired = []
         for change in peer.adj.due(self._exabgp.now, self._exabgp.spare):
             self._exabgp.command(_command(peer.settings, change), partial(self._refused, peer, change))
             repaired += [change.prefix] if change.repair else []
         if repaired:
             self._log.warn(
-                "Peer {peer} was not sent what is wanted of {repaired}; telling exabgp again",
+                "Peer {peer}: update for {repaired} was not sent in time; re-announcing",
                 peer=peer.settings.address,
-                repaired=_some(repaired),
+                repaired=_summary(repaired),
                 system="bgp",
             )
 
     def _refused(self, peer: Peer, change: RouteChange) -> None:
         self._log.error(
-            "exabgp refused to {verb} {prefix} for peer {peer}",
+            "Peer {peer}: exabgp refused to {verb} {prefix}",
             verb="withdraw" if change.new is None else "announce",
             prefix=change.prefix,
             peer=peer.settings.address,
@@ -282,7 +287,7 @@ class Speaker:
 def _command(peer: PeerSettings, change: RouteChange) -> bytes:
     if change.new is not None:
         return config.announce(peer, change.new)
-    assert change.old is not None  # noqa: S101  # one of them is there
+    assert change.old is not None  # noqa: S101  # every change has one of both
     return config.withdraw(peer, change.old)
 
 
@@ -295,10 +300,10 @@ def _passwords(settings: BGPSettings) -> dict[Address, str]:
 
 
 def _password(peer: PeerSettings) -> str:
-    """Return the first line of the file; an error names the file, never what it holds."""
+    """Return the first line of the file; an error names the file, never its content."""
     try:
         with Path(peer.md5_password_file).open(encoding="ascii") as file:
-            return file.readline().strip() or _unusable(peer, "an empty first line, wanted a password")
+            return file.readline().strip() or _unusable(peer, "empty first line, wanted a password")
     except OSError as error:
         return _unusable(peer, str(error.strerror))
     except UnicodeDecodeError:
@@ -309,8 +314,8 @@ def _unusable(peer: PeerSettings, why: str) -> str:
     raise SpeakerError(f"MD5 password of peer {peer.address}, {peer.md5_password_file}: {why}")
 
 
-def _listenable(ip: Address, port: int) -> None:
-    """Raise :class:`SpeakerError` unless ExaBGP will be able to listen there."""
+def _check_listen(ip: Address, port: int) -> None:
+    """Raise :class:`SpeakerError` unless ExaBGP can listen on the address and port."""
     family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET  # noqa: PLR2004
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
@@ -322,7 +327,7 @@ def _listenable(ip: Address, port: int) -> None:
             raise SpeakerError(f"cannot listen for BGP on {ip} port {port}: {error.strerror} ({name})") from error
 
 
-def _some(prefixes: Iterable[object]) -> str:
-    """Return the first of them, and how many more there are."""
+def _summary(prefixes: Iterable[object]) -> str:
+    """Return the first prefix and the number of the others."""
     first, *others = map(str, prefixes)
     return f"{first} and {len(others)} more" if others else first

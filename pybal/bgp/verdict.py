@@ -1,13 +1,13 @@
-"""Which VIPs are announced, and why the others are not: a pure function of how it stands with their services.
+"""The verdict for each VIP, announced or not and why: a pure function of its services' standings.
 
-What is not known yet holds an announcement back and never takes one back that is made: no list of servers, IPVS not read
-back, first checks that have not come. What is known takes it back: nothing pooled, too few servers serving, a drain.
+Inconclusive reasons delay an announcement and never withdraw one: no list of servers yet, IPVS not verified, first checks
+outstanding. Conclusive reasons withdraw it: no server pooled, too few servers serving, a drain.
 
-A VIP is made when each of its services is fit; once it has waited, with the policy ``any``, when one is. Made, it stays
-while one service (``any``) or every one (``all``) has nothing known against it. What is frozen stays as it is. Without
-the gate only a drain counts. An address that serves the HTTP endpoints alone is announced like that, too.
+A VIP is announced when each of its services is ready; with the policy ``any``, and after the wait, when one is. It stays
+announced while one service (``any``) or each service (``all``) has no conclusive reason against it. A frozen VIP does not
+change. Without the gate only a drain counts. The same holds for an address that serves the HTTP endpoints only.
 
-What was decided before is a :class:`Memory`, a value that goes in and comes out.
+Earlier decisions are a :class:`Memory`, a value passed in and returned.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
 from pybal.core import policy
 from pybal.core.model import Address, Health, Pool
 
-#: For how long enough servers must have been serving before a service that had too few is fit again, in seconds.
-RETURN = 30.0
+#: Seconds for which enough servers must have been serving before a service that had too few is ready again.
+RECOVERY_SECONDS = 30.0
 
 
 class Why(StrEnum):
-    """Why a VIP is not announced."""
+    """The reason why a VIP is not announced."""
 
     NO_CONFIG = "no-config"
     KERNEL_NOT_VERIFIED = "kernel-not-verified"
@@ -38,15 +38,16 @@ class Why(StrEnum):
     FROZEN = "frozen"
 
 
-_KNOWN = frozenset((Why.EMPTY, Why.BELOW))
-"""What is known against a service, as opposed to what is not known yet."""
+_CONCLUSIVE = frozenset((Why.EMPTY, Why.BELOW))
+"""Reasons that withdraw an announcement; the others only delay it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """The servers of a pool: ``addresses`` are those that IPVS is to hold for it, ``pooled`` the servers among them.
+    """Numbers of servers of a pool.
 
-    ``possible`` are the servers that serve or may do so for all we know; ``awaited`` those of which something is to come.
+    ``addresses`` counts the destinations wanted in IPVS, ``pooled`` their servers, ``possible`` the enabled servers that
+    are not down, ``awaited`` those without a first check or an address.
     """
 
     total: int
@@ -72,21 +73,21 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How it stands with one service whose VIP is to be announced.
+    """The state of one service whose VIP may be announced.
 
-    ``verified`` tells that IPVS holds what is wanted for it. With fewer servers serving than ``least`` it is not fit.
+    ``verified``: IPVS holds the wanted state of the service. With fewer servers serving than ``minimum`` it is not ready.
     """
 
     pool: Pool
     verified: bool
     med: int = 0
-    least: Limit | None = None
+    minimum: Limit | None = None
     policy: VIPPolicy = VIPPolicy.ANY
     frozen: bool = False
     count: Count = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once for each pool, as it is asked of all of them whenever one changes.
+        # Computed once per pool: each decision reads the counts of all pools.
         object.__setattr__(self, "count", Count.of(self.pool))
 
     @property
@@ -94,16 +95,16 @@ class Standing:
         return self.pool.service.name
 
     @property
-    def enough(self) -> int:
-        """How many servers must serve for the service to be fit."""
-        return self.least.of(self.count.total) if self.least else 0
+    def required(self) -> int:
+        """The number of servers that must serve for the service to be ready."""
+        return self.minimum.of(self.count.total) if self.minimum else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Somebody wants a VIP, or with ``None`` all of them, to be announced less and then no more.
+    """An operator's request to raise the MED of a VIP (``None``: all VIPs), then to withdraw it.
 
-    ``at`` is the monotonic time, in seconds, at which it began. With ``kept`` it outlives the daemon.
+    ``at`` is the monotonic time, in seconds, of its start. With ``kept`` the drain outlives the daemon.
     """
 
     vip: Address | None
@@ -115,10 +116,10 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether and how a VIP is announced.
+    """The decision on one VIP.
 
-    ``why`` is ``None`` if it is. ``detail`` is the fact behind that, for people. ``since`` is the monotonic time of the last
-    change between announced and not, or from one reason to another.
+    ``why`` is ``None`` if the VIP is announced. ``detail`` explains the decision to operators. ``since`` is the monotonic
+    time of the last change between announced and not announced, or from one reason to another.
     """
 
     vip: Address
@@ -130,7 +131,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _ServicePast:
-    """``listed``: since when there is a list. ``low``: too few servers; ``enough``: since when that is not so any more."""
+    """``listed``: time of the first list. ``low``: too few servers. ``enough``: time since enough serve."""
 
     listed: float | None = None
     low: bool = False
@@ -139,17 +140,17 @@ class _ServicePast:
 
 @dataclass(frozen=True, slots=True)
 class _VIPPast:
-    """``seen``: since when the VIP is ours. ``made``: whether it is announced."""
+    """``seen``: time of the first decision on the VIP. ``announced``: the outcome of the last one."""
 
     seen: float
     since: float
-    made: bool = False
+    announced: bool = False
     why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What was decided before, and what it was that must not be decided anew at every change."""
+    """The earlier decisions, and the times that they depend on."""
 
     vips: Mapping[Address, _VIPPast] = field(default_factory=lambda: MappingProxyType({}))
     services: Mapping[str, _ServicePast] = field(default_factory=lambda: MappingProxyType({}))
@@ -157,7 +158,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A verdict for each VIP, in order; ``wake`` is the monotonic time at which one may change by itself, if any."""
+    """A verdict for each VIP; ``wake`` is the monotonic time of the next decision without an event."""
 
     verdicts: Sequence[Verdict]
     memory: Memory
@@ -165,7 +166,7 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class _Trouble:
+class _Reason:
     why: Why
     detail: str
 
@@ -179,7 +180,7 @@ def decide(
     memory: Memory,
     now: float,
 ) -> Decided:
-    """Decide on the VIPs of the services, and on the ``advertised`` addresses that are not among them."""
+    """Decide on the VIPs of the services, and on the ``advertised`` addresses without a service."""
     by_vip: dict[Address, list[Standing]] = {}
     for standing in standings:
         by_vip.setdefault(standing.pool.service.vip, []).append(standing)
@@ -196,7 +197,7 @@ def decide(
         drain = min((drains[key] for key in (vip, None) if key in drains), key=lambda each: each.at, default=None)
         verdict = _Judge(own, services, settings, past, now).verdict(vip, drain)
         verdicts.append(verdict)
-        vips[vip] = replace(past, since=verdict.since, made=verdict.announcement is not None, why=verdict.why)
+        vips[vip] = replace(past, since=verdict.since, announced=verdict.announcement is not None, why=verdict.why)
     after = Memory(MappingProxyType(vips), MappingProxyType(services))
     return Decided(verdicts, after, _wake(after, drains, settings, now))
 
@@ -206,26 +207,26 @@ def _remember(standing: Standing, past: _ServicePast, now: float) -> _ServicePas
     if not standing.pool.listed:
         return past
     listed = now if past.listed is None else past.listed
-    if not standing.least:
+    if not standing.minimum:
         return _ServicePast(listed)
     enough = past.enough if past.enough is not None else now
-    if count.serving < standing.enough:
-        return _ServicePast(listed, past.low or count.possible < standing.enough)
-    return _ServicePast(listed, past.low and now < enough + RETURN, enough)
+    if count.serving < standing.required:
+        return _ServicePast(listed, past.low or count.possible < standing.required)
+    return _ServicePast(listed, past.low and now < enough + RECOVERY_SECONDS, enough)
 
 
 def _wake(memory: Memory, drains: Mapping[Address | None, Drain], settings: BGPSettings, now: float) -> float | None:
-    ends = [past.seen + settings.wait for past in memory.vips.values() if not past.made]
+    ends = [past.seen + settings.wait for past in memory.vips.values() if not past.announced]
     ends += [drain.at + settings.drain.wait for drain in drains.values()]
     for past in memory.services.values():
         ends += [] if past.listed is None else [past.listed + settings.wait]
-        ends += [past.enough + RETURN] if past.low and past.enough is not None else []
+        ends += [past.enough + RECOVERY_SECONDS] if past.low and past.enough is not None else []
     return min((end for end in ends if end > now), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Judges one VIP by the services it has, none for one that serves the HTTP endpoints alone."""
+    """Decide on one VIP from its services; an address that serves the HTTP endpoints only has no service."""
 
     services: Sequence[Standing]
     pasts: Mapping[str, _ServicePast]
@@ -235,17 +236,17 @@ class _Judge:
 
     def verdict(self, vip: Address, drain: Drain | None) -> Verdict:
         over = drain is not None and self.now >= drain.at + self.settings.drain.wait
-        # What is drained is judged at once like what was never made: another reason a moment later would be no news.
-        judge = replace(self, past=replace(self.past, made=False)) if over else self
-        trouble = judge.trouble()
-        announced = trouble is None
-        if drain and (trouble is None or trouble.why not in _KNOWN):
-            announced = self.past.made and not over
-            trouble = None if announced else _Trouble(Why.DRAINED, f"by {drain.by}: {drain.reason}")
+        # A drained VIP is decided like one that was never announced, so that the next decision finds the same reason.
+        judged = replace(self, past=replace(self.past, announced=False)) if over else self
+        reason = judged.reason()
+        announced = reason is None
+        if drain and (reason is None or reason.why not in _CONCLUSIVE):
+            announced = self.past.announced and not over
+            reason = None if announced else _Reason(Why.DRAINED, f"by {drain.by}: {drain.reason}")
         announcement = self._announcement(vip, drain) if announced else None
-        why = trouble.why if trouble else None
-        same = announced == self.past.made and why is self.past.why
-        detail = trouble.detail if trouble else self._strength(drain)
+        why = reason.why if reason else None
+        same = announced == self.past.announced and why is self.past.why
+        detail = reason.detail if reason else self._support(drain)
         return Verdict(vip, announcement, why, detail, self.past.since if same else self.now)
 
     def _announcement(self, vip: Address, drain: Drain | None) -> Announcement:
@@ -255,65 +256,67 @@ class _Judge:
         means: DrainSettings = self.settings.drain
         return Announcement(vip, max(med, means.med), means.graceful_shutdown)
 
-    def _strength(self, drain: Drain | None) -> str:
-        """Say what speaks for the announcement."""
+    def _support(self, drain: Drain | None) -> str:
+        """Return the facts that support the announcement."""
         if drain:
             left = drain.at + self.settings.drain.wait - self.now
-            return f"draining, {left:.0f} s to go: by {drain.by}: {drain.reason}"
+            return f"draining, {left:.0f} s left: by {drain.by}: {drain.reason}"
         if not self.services:
             return "serves the HTTP endpoints"
         verified = sum(standing.verified for standing in self.services)
         pooled = sum(standing.count.pooled for standing in self.services)
         total = sum(standing.count.total for standing in self.services)
-        servers = f"{_count(verified, 'service')} verified, {pooled} of {_count(total, 'server')} pooled"
+        servers = f"{_plural(verified, 'service')} verified, {pooled} of {_plural(total, 'server')} pooled"
         return servers if self.settings.gate else f"no gate; {servers}"
 
-    def trouble(self) -> _Trouble | None:
-        """Return why the VIP is not to be announced, drains apart."""
+    def reason(self) -> _Reason | None:
+        """Return the reason not to announce the VIP, drains excluded."""
         if not self.services or not self.settings.gate:
             return None
         if any(standing.frozen for standing in self.services):
             names = ", ".join(standing.name for standing in self.services if standing.frozen)
-            return None if self.past.made else _Trouble(Why.FROZEN, names)
-        troubles = [self._trouble_of(standing) for standing in self.services]
-        known = [trouble for trouble in troubles if trouble and trouble.why in _KNOWN]
-        unknown = [trouble for trouble in troubles if trouble and trouble.why not in _KNOWN]
-        one_is_enough = self.services[0].policy is VIPPolicy.ANY and None in troubles
-        if self.past.made:
-            return None if one_is_enough or not known else known[0]
+            return None if self.past.announced else _Reason(Why.FROZEN, names)
+        reasons = [self._service_reason(standing) for standing in self.services]
+        conclusive = [reason for reason in reasons if reason and reason.why in _CONCLUSIVE]
+        inconclusive = [reason for reason in reasons if reason and reason.why not in _CONCLUSIVE]
+        one_is_enough = self.services[0].policy is VIPPolicy.ANY and None in reasons
+        if self.past.announced:
+            return None if one_is_enough or not conclusive else conclusive[0]
         if one_is_enough:
-            waited = not unknown or self.now >= self.past.seen + self.settings.wait
-            return None if waited else unknown[0]
-        # What is known first: it is also why an announcement was taken back.
-        return next(iter(known + unknown), None)
+            waited = not inconclusive or self.now >= self.past.seen + self.settings.wait
+            return None if waited else inconclusive[0]
+        # Conclusive reasons first: the same reason withdrew the announcement.
+        return next(iter(conclusive + inconclusive), None)
 
-    def _trouble_of(self, standing: Standing) -> _Trouble | None:
-        """Return what speaks against one service."""
+    def _service_reason(self, standing: Standing) -> _Reason | None:
+        """Return the reason not to announce the VIP for one of its services."""
         count, past, name = standing.count, self.pasts[standing.name], standing.name
         if not standing.pool.listed or past.listed is None:
-            return _Trouble(Why.NO_CONFIG, f"{name}: no list of servers yet")
-        servers = _count(count.total, "server")
-        below = _Trouble(Why.BELOW, f"{name}: {count.serving} of {servers} serving, wanted {standing.enough}")
+            return _Reason(Why.NO_CONFIG, f"{name}: no list of servers yet")
+        servers = _plural(count.total, "server")
+        below = _Reason(Why.BELOW, f"{name}: {count.serving} of {servers} serving, wanted {standing.required}")
         if past.low:
-            return below if past.enough is None else replace(below, detail=f"{below.detail}, for {RETURN:.0f} s")
-        awaited = count.awaited and self.now < past.listed + self.settings.wait and not self.past.made
+            return (
+                below if past.enough is None else replace(below, detail=f"{below.detail} for {RECOVERY_SECONDS:.0f} s")
+            )
+        awaited = count.awaited and self.now < past.listed + self.settings.wait and not self.past.announced
         if not count.addresses and not awaited:
-            return _Trouble(Why.EMPTY, f"{name}: 0 of {servers} pooled")
-        if self.past.made:
+            return _Reason(Why.EMPTY, f"{name}: 0 of {servers} pooled")
+        if self.past.announced:
             return None
         if not standing.verified:
-            return _Trouble(Why.KERNEL_NOT_VERIFIED, f"{name}: IPVS does not hold what is wanted yet")
+            return _Reason(Why.KERNEL_NOT_VERIFIED, f"{name}: IPVS does not hold the wanted state yet")
         if awaited:
-            return _Trouble(Why.FIRST_CHECKS, f"{name}: {count.awaited} of {servers} unknown")
-        return below if count.serving < standing.enough else None
+            return _Reason(Why.FIRST_CHECKS, f"{name}: {count.awaited} of {servers} unknown")
+        return below if count.serving < standing.required else None
 
 
 def announced(verdicts: Iterable[Verdict]) -> Iterator[Announcement]:
-    """Yield the announcements that the verdicts come to."""
+    """Yield the announcements of the verdicts."""
     for verdict in verdicts:
         if verdict.announcement:
             yield verdict.announcement
 
 
-def _count(number: int, noun: str) -> str:
+def _plural(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")

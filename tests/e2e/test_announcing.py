@@ -1,6 +1,6 @@
-"""The daemon announces a VIP to a router, bird, when its servers are checked, and withdraws it in order.
+"""The daemon announces a VIP to a router, bird, after the first checks, and withdraws it.
 
-Both are in a network namespace of their own; ExaBGP connects to port 179.
+Both run in a network namespace of their own; ExaBGP connects to port 179.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ ESTABLISHED = 'pybal_bgp_session_established{local_asn="64600",peer="127.0.0.2"}
 
 
 @pytest.fixture
-def here() -> Iterator[None]:
+def network_namespace() -> Iterator[None]:
     with namespace.fresh():
         yield
 
 
 @pytest.fixture
-def router(tmp_path: Path, here: None) -> Iterator[Path]:
-    """The control socket of a bird."""
+def router(tmp_path: Path, network_namespace: None) -> Iterator[Path]:
+    """The control socket of bird."""
     conf, control = tmp_path / "bird.conf", tmp_path / "bird.ctl"
     conf.write_text(BIRD.format())
     bird = subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)], stderr=subprocess.PIPE)
@@ -87,7 +87,7 @@ def router(tmp_path: Path, here: None) -> Iterator[Path]:
 
 
 def routes(control: Path) -> str:
-    """Return what the router has learnt."""
+    """Return the routes of the router."""
     command = ["birdc", "-s", str(control), "show", "route", "all"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -110,7 +110,7 @@ def write_pool(directory: Path, pool: Mapping[str, bool]) -> None:
 
 
 @pytest.fixture
-def servers(here: None) -> Iterator[dict[str, WebServer]]:
+def servers(network_namespace: None) -> Iterator[dict[str, WebServer]]:
     served = {host: WebServer(host, 8080) for host in HOSTS}
     yield served
     for server in served.values():
@@ -123,7 +123,7 @@ def vip(running: Daemon) -> Mapping[str, object]:
     return found
 
 
-def test_a_vip_is_announced_when_its_servers_are_checked_and_withdrawn_when_none_is_left_or_at_the_end(
+def test_vip_is_announced_after_the_checks_and_withdrawn_when_empty(
     tmp_path: Path, router: Path, servers: dict[str, WebServer]
 ) -> None:
     with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
@@ -149,7 +149,7 @@ def test_a_vip_is_announced_when_its_servers_are_checked_and_withdrawn_when_none
         assert "192.0.2.1/32" not in routes(router)
 
 
-def test_a_crash_withdraws_the_vip_and_leaves_no_process(
+def test_crash_withdraws_the_vip_and_leaves_no_process(
     tmp_path: Path, router: Path, servers: dict[str, WebServer]
 ) -> None:
     with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
@@ -161,15 +161,15 @@ def test_a_crash_withdraws_the_vip_and_leaves_no_process(
         wait_for(lambda: subprocess.run(command, capture_output=True, check=False).returncode, lambda: own)
 
 
-def test_servers_that_do_not_answer_hold_the_vip_back_until_the_wait_is_over(tmp_path: Path, router: Path) -> None:
-    # It takes connections and says nothing: a check takes its whole time, which is 5 seconds.
+def test_unresponsive_servers_delay_the_vip_until_the_wait_ends(tmp_path: Path, router: Path) -> None:
+    # It accepts connections and sends nothing: a check lasts until its timeout of 5 s.
     with socket.create_server((HOSTS[0], 8080)), balancer(tmp_path, pool={HOSTS[0]: True}, wait=2) as running:
         running.wait_for_log("Not announcing 192.0.2.1/32: first-checks (web: 1 of 1 server unknown)")
         assert "192.0.2.1/32" not in routes(router)
         running.wait_for_log("Announcing 192.0.2.1/32")
 
 
-def test_a_dry_run_has_no_session_and_says_what_it_would_announce(
+def test_dry_run_has_no_session_and_logs_the_intended_announcement(
     tmp_path: Path, router: Path, servers: dict[str, WebServer]
 ) -> None:
     with balancer(tmp_path, "-n", pool=dict.fromkeys(HOSTS, True)) as running:
@@ -180,7 +180,7 @@ def test_a_dry_run_has_no_session_and_says_what_it_would_announce(
         assert "192.0.2.1/32" not in routes(router)
 
 
-def test_a_drain_that_was_kept_holds_after_a_restart_and_half_a_file_is_refused(
+def test_kept_drain_survives_a_restart_and_an_invalid_file_is_refused(
     tmp_path: Path, router: Path, servers: dict[str, WebServer]
 ) -> None:
     drains = tmp_path / "drains.json"
@@ -196,7 +196,7 @@ def test_a_drain_that_was_kept_holds_after_a_restart_and_half_a_file_is_refused(
         assert f"{drains}: Expecting" in running.log
 
 
-def test_an_address_that_it_cannot_listen_on_keeps_it_from_starting(tmp_path: Path, here: None) -> None:
+def test_foreign_listening_address_prevents_the_daemon_start(tmp_path: Path, network_namespace: None) -> None:
     conf = CONF.format(directory=tmp_path, wait=60).replace("bgp-med = 100", "bgp-local-ips = 192.0.2.99")
     (tmp_path / "pybal.conf").write_text(conf)
     write_pool(tmp_path, {HOSTS[0]: True})

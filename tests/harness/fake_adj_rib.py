@@ -1,7 +1,7 @@
-"""ExaBGP's Adj-RIB-Out towards one router, at its worst: changes of one prefix that wait together leave in any order.
+"""A fake of ExaBGP's Adj-RIB-Out for one router: it sends pending changes of a prefix in any order.
 
-What was measured with 4.2.21 and 5.0.15: an announcement equal to the last one told does nothing; a withdrawal is always sent;
-what was told is sent again when a session begins; each update that is sent is an event.
+Measured with 4.2.21 and 5.0.15: an announcement equal to the held one does nothing; a withdrawal is always sent; held
+routes are sent again when a session starts; each update sent is an event.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ from pybal.bgp.model import Announcement, Prefix
 
 @dataclass(frozen=True, slots=True)
 class Update:
+    """An update to the router: a route, or with ``None`` a withdrawal."""
+
     prefix: Prefix
     new: Announcement | None
 
 
 @dataclass
-class Rib:
-    """``router`` is what the router believes; ``pending`` waits; ``told`` is what was last said."""
+class FakeRIB:
+    """``router`` has the router's routes, ``pending`` the updates not sent yet, ``held`` ExaBGP's routes."""
 
     up: bool = False
-    told: dict[Prefix, Announcement] = field(default_factory=dict)
+    held: dict[Prefix, Announcement] = field(default_factory=dict)
     pending: list[Update] = field(default_factory=list)
     router: dict[Prefix, Announcement] = field(default_factory=dict)
 
     def take(self, change: RouteChange) -> None:
         if change.new is None:
-            self.told.pop(change.prefix, None)
+            self.held.pop(change.prefix, None)
             self.pending.append(Update(change.prefix, None))
-        elif self.told.get(change.prefix) != change.new:
-            self.told[change.prefix] = change.new
+        elif self.held.get(change.prefix) != change.new:
+            self.held[change.prefix] = change.new
             self.pending.append(Update(change.prefix, change.new))
 
     def send(self, order: Callable[[list[Update]], list[Update]]) -> list[Update]:
-        """Send what waits, in that order; return the events."""
+        """Send the pending updates in that order; return the events."""
         if not self.up:
             return []
         sent, self.pending = order(self.pending), []
@@ -48,17 +50,18 @@ class Rib:
                 self.router[update.prefix] = update.new
         return sent
 
-    def begin(self) -> None:
+    def establish(self) -> None:
         self.up = True
         waiting = {update.prefix: update.new for update in self.pending}
-        self.pending += [Update(p, told) for p, told in self.told.items() if waiting.get(p) != told]
+        self.pending += [Update(p, held) for p, held in self.held.items() if waiting.get(p) != held]
 
-    def fall(self) -> None:
+    def lose_session(self) -> None:
         self.up = False
         self.router.clear()
 
 
-def hear(adj: AdjRIBOut, update: Update) -> None:
+def report(adj: AdjRIBOut, update: Update) -> None:
+    """Report an update as an event."""
     if update.new is None:
         adj.withdrawn(update.prefix)
     else:

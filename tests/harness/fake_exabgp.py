@@ -1,4 +1,4 @@
-"""ExaBGP and its relay, as scripted by a test, in a reactor whose clock the test turns."""
+"""A scripted ExaBGP with its relay, in a reactor whose clock the test advances."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from pybal.config.settings import BGPSettings
 from pybal.runtime.log import format_event
 
 
-class Handle:
-    """A socket that knows whom it is connected to."""
+class FakeSocket:
+    """A socket with the credentials of its peer."""
 
     def __init__(self, process: int, user: int) -> None:
         self._packed = struct.pack("3i", process, user, 0)
@@ -33,60 +33,64 @@ class Handle:
         return self._packed
 
 
-class Transport(StringTransport):
+class FakeTransport(StringTransport):
+    """The daemon's end of a connection from a process of a user."""
+
     def __init__(self, process: int, user: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
-        self.handle = Handle(process, user)
+        self.handle = FakeSocket(process, user)
         self.aborted = False
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return the bytes written since the last call."""
         written = bytes(self.value())  # type: ignore[no-untyped-call]  # Twisted's
         self.clear()  # type: ignore[no-untyped-call]  # likewise
         return written
 
-    def getHandle(self) -> Handle:  # noqa: N802  # Twisted's name
+    def getHandle(self) -> FakeSocket:  # noqa: N802  # Twisted's name
         return self.handle
 
     def abortConnection(self) -> None:  # noqa: N802  # Twisted's name
         self.aborted = True
 
 
-class Port:
+class FakePort:
+    """A listening port."""
+
     def stopListening(self) -> Deferred[None] | None:  # noqa: N802  # Twisted's name
         return None
 
 
-class Reactor(Clock):
-    """Time, and one UNIX socket. Advances in steps small enough for every heartbeat, except where told to ``hang``."""
+class FakeReactor(Clock):
+    """A clock and one UNIX socket. ``hang`` advances the clock in one step, without heartbeats."""
 
     factory: LinkFactory
 
-    def listenUNIX(self, path: str, factory: LinkFactory, mode: int) -> Port:  # noqa: N802  # Twisted's name
+    def listenUNIX(self, path: str, factory: LinkFactory, mode: int) -> FakePort:  # noqa: N802  # Twisted's name
         assert mode == 0o600
         self.factory = factory
-        return Port()
+        return FakePort()
 
     def hang(self, seconds: float) -> None:
         super().advance(seconds)
 
 
-class Child:
-    """One run of ExaBGP: ``greet`` connects its relay; ``answer`` does as the real one does with all it was told."""
+class FakeChild:
+    """One run of ExaBGP: ``connect_relay`` connects its relay, ``answer`` answers commands as ExaBGP does."""
 
-    # Who connects is looked up in /proc: a child of the process that was begun, which stands for ExaBGP here.
+    # The link looks up the parent of the connecting process in /proc: this process is the relay, its parent ExaBGP.
     pid = os.getppid()
 
-    def __init__(self, world: World, argv: Sequence[str], environ: Mapping[str, str], **calls: Any) -> None:
-        self.world = world
+    def __init__(self, harness: SpeakerHarness, argv: Sequence[str], environ: Mapping[str, str], **calls: Any) -> None:
+        self.harness = harness
         self.argv = argv
         self.environ = environ
-        self.said: Callable[[bytes], None] = calls["said"]
+        self.print: Callable[[bytes], None] = calls["received"]
         self._ended: Callable[[str], None] = calls["ended"]
         self.killed = False
         self.alive = True
         self.relay: Link | None = None
-        self.transport = Transport(os.getpid(), os.geteuid())
+        self.transport = FakeTransport(os.getpid(), os.geteuid())
 
     def kill(self) -> None:
         self.killed = True
@@ -95,35 +99,35 @@ class Child:
         self.alive = False
         self._ended(reason)
 
-    def greet(self) -> None:
-        self.relay = self.world.connect(self.transport)
-        self.say(b"!hello 1")
+    def connect_relay(self) -> None:
+        self.relay = self.harness.connect(self.transport)
+        self.send_line(b"!hello 1")
         self.answer()
 
-    def say(self, line: bytes) -> None:
+    def send_line(self, line: bytes) -> None:
         assert self.relay is not None
         self.relay.dataReceived(line + b"\n")
 
     def commands(self) -> list[str]:
-        """Return what was said to it since the last time, without heartbeats, which are answered."""
+        """Return the commands received since the last call; echo the heartbeats among them."""
         lines = self.transport.take().decode().splitlines()
         for line in lines:
             if line.startswith("!beat"):
-                self.say(line.encode())
+                self.send_line(line.encode())
         return [line for line in lines if not line.startswith("!")]
 
-    def answer(self, *, taken: bool = True, sent: bool = True) -> list[str]:
-        """Answer all commands, and with ``sent`` have their updates sent; return them."""
+    def answer(self, *, accepted: bool = True, sent: bool = True) -> list[str]:
+        """Answer all commands, with ``sent`` also report their updates as sent; return the commands."""
         commands = self.commands()
         for command in commands:
-            version = b"exabgp %s\ndone" % self.world.version.encode()
-            self.say(version if command == "version" else b"done" if taken else b"error")
-            if sent and taken and command.startswith("neighbor"):
-                self.sent(command)
+            version = b"exabgp %s\ndone" % self.harness.version.encode()
+            self.send_line(version if command == "version" else b"done" if accepted else b"error")
+            if sent and accepted and command.startswith("neighbor"):
+                self.report_sent(command)
         return commands
 
-    def sent(self, command: str) -> None:
-        """Say that the update of a command has been sent."""
+    def report_sent(self, command: str) -> None:
+        """Report the update of a command as sent."""
         words = command.split()
         peer, verb, prefix, hop, med = words[1], words[2], words[4], words[6], int(words[8])
         if verb == "withdraw":
@@ -133,7 +137,7 @@ class Child:
         self.event("update", peer, direction="send", message={"update": update})
 
     def event(self, kind: str, peer: str, **more: object) -> None:
-        self.say(json.dumps({"type": kind, "neighbor": {"address": {"peer": peer}, **more}}).encode())
+        self.send_line(json.dumps({"type": kind, "neighbor": {"address": {"peer": peer}, **more}}).encode())
 
     def up(self, peer: str) -> None:
         self.event("fsm", peer, state="OPENSENT")
@@ -144,12 +148,12 @@ class Child:
         self.event("state", peer, state="down", reason=reason)
 
 
-class World:
-    """A speaker, and every ExaBGP that it began, the last of which is ``exabgp``."""
+class SpeakerHarness:
+    """A speaker and every ExaBGP that it started; ``exabgp`` is the last one."""
 
     def __init__(self, settings: BGPSettings, directory: Path) -> None:
-        self.reactor = Reactor()
-        self.children: list[Child] = []
+        self.reactor = FakeReactor()
+        self.children: list[FakeChild] = []
         self.version = "5.0.15"
         self.changes = 0
         self.log: list[str] = []
@@ -166,22 +170,22 @@ class World:
     def _changed(self) -> None:
         self.changes += 1
 
-    def _spawn(self, reactor: object, argv: Sequence[str], **how: Any) -> Child:
+    def _spawn(self, reactor: object, argv: Sequence[str], **how: Any) -> FakeChild:
         environ = how.pop("environ")
-        self.children.append(Child(self, argv, environ, **how))
+        self.children.append(FakeChild(self, argv, environ, **how))
         return self.children[-1]
 
     @property
-    def exabgp(self) -> Child:
+    def exabgp(self) -> FakeChild:
         return self.children[-1]
 
-    def connect(self, transport: Transport) -> Link:
+    def connect(self, transport: FakeTransport) -> Link:
         link = self.reactor.factory.buildProtocol(None)
         link.makeConnection(transport)  # type: ignore[no-untyped-call]  # Twisted's
         return link
 
     def run(self, seconds: float, *, answering: bool = True) -> None:
-        """Let time pass, in steps of a tenth of a second; ExaBGP answers, unless it is not to."""
+        """Advance the clock in steps of 0.1 s; with ``answering`` ExaBGP answers after each."""
         for _ in range(round(seconds * 10)):
             self.reactor.advance(0.1)
             if answering and self.exabgp.alive and self.exabgp.relay is not None:
@@ -189,7 +193,7 @@ class World:
 
     @contextmanager
     def logged(self) -> Iterator[None]:
-        """Collect the log's lines."""
+        """Collect the log lines in ``log``."""
 
         @implementer(ILogObserver)
         def note(event: LogEvent) -> None:

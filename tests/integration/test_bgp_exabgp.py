@@ -1,7 +1,8 @@
-"""The speaker with the real ExaBGP, and no router at all: what is begun, what it says, what is left."""
+"""The speaker with the real ExaBGP, without a router: its processes, its version, its end."""
 
 from __future__ import annotations
 
+import os
 import socket
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,12 +13,12 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
 from pybal.bgp.exabgp.link import parent
-from pybal.bgp.exabgp.process import ExaBGP
 from pybal.bgp.speaker import Speaker, SpeakerError
 from pybal.config.settings import BGPSettings, PeerSettings
+from tests.harness.bgp.balancer import children
 from tests.harness.stepped_reactor import run
 
-# Nobody listens there.
+# No router listens on this address.
 PEER = PeerSettings(IPv4Address("127.9.9.9"), 64600, 64601, nexthop_ipv4=IPv4Address("127.9.9.8"))
 
 
@@ -25,34 +26,28 @@ def arguments(process: int) -> list[str]:
     return Path(f"/proc/{process}/cmdline").read_text().split("\0")
 
 
-def children(process: int) -> list[int]:
-    found = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
-    return [one for one in found if parent(one) == process]
-
-
-async def until_it_speaks(reactor: EPollReactor, speaker: Speaker) -> int:
-    """Return the number of ExaBGP's process."""
+async def wait_for_version(reactor: EPollReactor, speaker: Speaker, directory: Path) -> int:
+    """Return the process ID of ExaBGP, which has its configuration file in ``directory``."""
     while not speaker.version:
         await deferLater(reactor, 0.01, lambda: None)
-    exabgp: ExaBGP = speaker._exabgp
-    assert exabgp._child is not None
-    return exabgp._child.pid
+    (exabgp,) = (child for child in children(os.getpid()) if str(directory / "exabgp.conf") in arguments(child))
+    return exabgp
 
 
-def test_exabgp_takes_what_we_write_answers_and_is_gone_with_everything_when_stopped(tmp_path: Path) -> None:
-    # Within /tmp: the path of a UNIX socket has 108 bytes at most.
+def test_exabgp_answers_and_stop_leaves_no_process(tmp_path: Path) -> None:
+    # In /tmp: the path of a UNIX socket is limited to 108 bytes.
     async def main(reactor: EPollReactor) -> tuple[list[str], list[str], str, list[int]]:
         speaker = Speaker(
             BGPSettings((PEER,)), reactor=reactor, directory=tmp_path / "run", random=Random(1), changed=lambda: None
         )
         speaker.start()
-        process = await until_it_speaks(reactor, speaker)
+        process = await wait_for_version(reactor, speaker, tmp_path / "run")
         (relay,) = children(process)
-        said = arguments(process), arguments(relay), speaker.version
+        started = arguments(process), arguments(relay), speaker.version
         await speaker.stop()
         while parent(relay):
             await deferLater(reactor, 0.01, lambda: None)
-        return *said, [parent(process), parent(relay)]
+        return *started, [parent(process), parent(relay)]
 
     exabgp, relay, version, left = run(main)
     assert exabgp[1:-1] == ["-I", "-u", "-m", "exabgp", str(tmp_path / "run" / "exabgp.conf")]
@@ -63,7 +58,7 @@ def test_exabgp_takes_what_we_write_answers_and_is_gone_with_everything_when_sto
     assert not (tmp_path / "run").exists()
 
 
-def test_a_port_that_is_taken_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_port_in_use_prevents_the_start(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.9.9.7", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""However ExaBGP orders what it is told, and whatever ends or is lost, the router comes to hold what is wanted."""
+"""The router ends with the goal for any order of ExaBGP's updates, any loss and any restart."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pybal.bgp.adj_rib_out import AdjRIBOut, RouteChange
 from pybal.bgp.model import Announcement, Prefix
-from tests.harness.fake_adj_rib import Rib, Update, hear
+from tests.harness.fake_adj_rib import FakeRIB, Update, report
 
 PREFIXES = 3
 ENOUGH = 200
-"""Rounds of half a second within which everything is as wanted."""
+"""Rounds of 0.5 s within which the router must hold the goal."""
 
 PREFIX = Announcement(ip_address("10.0.0.1"), 10).prefix
 
@@ -31,25 +31,25 @@ goals = st.dictionaries(
 )
 
 
-class Machine(RuleBasedStateMachine):
-    """The daemon's side (``adj``), the pipes both ways, and ExaBGP with its router."""
+class AdjRIBOutMachine(RuleBasedStateMachine):
+    """The daemon's side (``adj``), the pipes in both directions, and ExaBGP with its router."""
 
-    adjacent: type[AdjRIBOut] = AdjRIBOut
+    variant: type[AdjRIBOut] = AdjRIBOut
 
     def __init__(self) -> None:
         super().__init__()
-        self.adj = self.adjacent()
-        self.rib = Rib()
+        self.adj = self.variant()
+        self.rib = FakeRIB()
         self.now = 0.0
         self.commands: deque[RouteChange] = deque()
         self.events: deque[Update | str | RouteChange] = deque()
 
     @rule(goal=goals)
-    def want(self, goal: dict[Prefix, Announcement]) -> None:
-        self.adj.want(goal)
+    def set_goal(self, goal: dict[Prefix, Announcement]) -> None:
+        self.adj.set_goal(goal)
 
     @rule(room=st.integers(0, 4))
-    def tell(self, room: int) -> None:
+    def issue(self, room: int) -> None:
         changes = list(self.adj.due(self.now, room))
         assert len(changes) <= room
         assert self.adj.established or not changes
@@ -70,20 +70,20 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def run(self) -> None:
-        """All pipes are emptied: what is left waits in ExaBGP to be sent."""
+        """Drain all pipes: pending updates remain in ExaBGP only."""
         while self.events:
-            self.hear(1)
-        self.tell(100)
+            self.receive(1)
+        self.issue(100)
         while self.commands:
             self.take(accept=True)
 
     @precondition(lambda self: self.events)
     @rule(count=st.integers(1, 6))
-    def hear(self, count: int) -> None:
+    def receive(self, count: int) -> None:
         for _ in range(min(count, len(self.events))):
             event = self.events.popleft()
             if isinstance(event, Update):
-                hear(self.adj, event)
+                report(self.adj, event)
             elif isinstance(event, RouteChange):
                 self.adj.refuse(event)
             elif event == "up":
@@ -92,30 +92,30 @@ class Machine(RuleBasedStateMachine):
                 self.adj.down()
 
     @rule()
-    def send_unheard(self) -> None:
-        """Lines are lost. Not of two changes of one prefix: of the second alone there would be no trace at all."""
+    def send_without_events(self) -> None:
+        """Lose the events, except with two pending updates of one prefix: the second would leave no trace."""
         self.run()
         if len({update.prefix for update in self.rib.pending}) == len(self.rib.pending):
             self.rib.send(lambda pending: pending)
 
     @precondition(lambda self: not self.rib.up)
     @rule()
-    def begin_a_session(self) -> None:
-        self.rib.begin()
+    def establish_session(self) -> None:
+        self.rib.establish()
         self.events.append("up")
 
     @precondition(lambda self: self.rib.up)
     @rule()
-    def end_a_session(self) -> None:
-        self.rib.fall()
+    def lose_session(self) -> None:
+        self.rib.lose_session()
         self.events.append("down")
 
     @rule()
     def restart_exabgp(self) -> None:
-        self.rib = Rib()
+        self.rib = FakeRIB()
         self.commands.clear()
         self.events.clear()
-        self.adj.forgotten()
+        self.adj.reset()
 
     @rule(beats=st.integers(1, 6))
     def beat(self, beats: int) -> None:
@@ -123,18 +123,18 @@ class Machine(RuleBasedStateMachine):
         self.adj.verify(self.now)
 
     @invariant()
-    def nothing_is_known_of_a_session_that_is_down(self) -> None:
+    def wire_is_empty_while_the_session_is_down(self) -> None:
         assert self.adj.established or not self.adj.wire
 
     def teardown(self) -> None:
-        """However it came to this: left alone, all becomes as wanted."""
+        """Check that the router holds the goal after enough rounds without changes."""
         for _ in range(ENOUGH):
             if not self.rib.up:
-                self.begin_a_session()
+                self.establish_session()
             while self.events:
-                self.hear(1)
+                self.receive(1)
             self.beat(1)
-            if self.adj.hopeless:
+            if self.adj.stuck:
                 self.restart_exabgp()
             for change in self.adj.due(self.now, 100):
                 self.commands.append(change)
@@ -148,41 +148,41 @@ class Machine(RuleBasedStateMachine):
         assert not self.adj.attempts
 
 
-Machine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
-TestAdj = Machine.TestCase
+AdjRIBOutMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+TestAdjRIBOut = AdjRIBOutMachine.TestCase
 
 
 @pytest.mark.parametrize("later", [{}, {PREFIX: Announcement(ip_address("10.0.0.1"), 20)}], ids=["gone", "other"])
-def test_what_the_peer_may_hold_unheard_of_is_withdrawn_although_exabgp_refuses_once(
+def test_unreported_route_is_withdrawn_after_one_refusal(
     later: dict[Prefix, Announcement],
 ) -> None:
-    machine = Machine()
-    machine.begin_a_session()
-    machine.want({PREFIX: Announcement(ip_address("10.0.0.1"), 10)})
-    machine.send_unheard()
+    machine = AdjRIBOutMachine()
+    machine.establish_session()
+    machine.set_goal({PREFIX: Announcement(ip_address("10.0.0.1"), 10)})
+    machine.send_without_events()
     machine.run()
     machine.beat(4)
-    machine.want(later)
-    machine.tell(1)
+    machine.set_goal(later)
+    machine.issue(1)
     machine.take(accept=False)
     machine.run()
-    machine.want({})
+    machine.set_goal({})
     machine.teardown()
 
 
-def test_what_was_late_and_then_refused_is_refused_only() -> None:
-    machine = Machine()
-    machine.begin_a_session()
+def test_overdue_route_that_is_refused_is_no_longer_overdue() -> None:
+    machine = AdjRIBOutMachine()
+    machine.establish_session()
     machine.run()
-    machine.want({PREFIX: Announcement(ip_address("10.0.0.1"), 10)})
-    machine.tell(1)
+    machine.set_goal({PREFIX: Announcement(ip_address("10.0.0.1"), 10)})
+    machine.issue(1)
     machine.beat(4)
     machine.take(accept=False)
     machine.teardown()
 
 
 class Trusting(AdjRIBOut):
-    """The obvious way: what was told, and answered with ``done``, is taken to be on the wire."""
+    """Treat each command as sent when ExaBGP answers ``done``."""
 
     def due(self, now: float, room: int) -> Iterator[RouteChange]:
         for change in super().due(now, room):
@@ -200,27 +200,27 @@ class Trusting(AdjRIBOut):
 
 
 class Unverified(AdjRIBOut):
-    """Believes that what was told will be sent, and that what was sent will be heard of."""
+    """Ignore deadlines: assume that no update and no event is lost."""
 
     def verify(self, now: float) -> None:
         pass
 
 
 class Repeating(AdjRIBOut):
-    """Announces again what did not get there, without withdrawing it first."""
+    """Announce an overdue route again without a withdrawal before it."""
 
-    def _change(self, prefix: Prefix) -> RouteChange | None:
-        change = super()._change(prefix)
-        want = self.goal.get(prefix)
-        return RouteChange(prefix, want) if change is not None and want is not None else change
+    def due(self, now: float, room: int) -> Iterator[RouteChange]:
+        for change in super().due(now, room):
+            want = self.goal.get(change.prefix)
+            yield RouteChange(change.prefix, want) if want is not None else change
 
 
-@pytest.mark.parametrize("adjacent", [Trusting, Unverified, Repeating])
-def test_what_leaves_out_a_part_of_it_leaves_the_router_wrong(adjacent: type[AdjRIBOut]) -> None:
-    class Mutant(Machine):
+@pytest.mark.parametrize("variant", [Trusting, Unverified, Repeating])
+def test_invariant_fails_for_a_broken_variant(variant: type[AdjRIBOut]) -> None:
+    class Mutant(AdjRIBOutMachine):
         pass
 
-    Mutant.adjacent = adjacent
+    Mutant.variant = variant
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
             Mutant,
@@ -230,25 +230,25 @@ def test_what_leaves_out_a_part_of_it_leaves_the_router_wrong(adjacent: type[Adj
         )
 
 
-def test_changes_told_together_leave_a_med_that_nobody_wants() -> None:
+def test_concurrent_changes_of_a_prefix_can_end_with_a_stale_med() -> None:
     vip = ip_address("10.0.0.1")
     low, high = Announcement(vip, 10), Announcement(vip, 20)
-    rib = Rib(up=True)
+    rib = FakeRIB(up=True)
     for announcement in (low, high, low):
         rib.take(RouteChange(low.prefix, announcement))
     rib.send(lambda pending: [pending[0], pending[2], pending[1]])
     assert rib.router == {low.prefix: high}
 
 
-def test_trouble_with_what_is_not_wanted_any_more_is_none() -> None:
+def test_overdue_route_that_is_no_longer_wanted_is_forgotten() -> None:
     vip = Announcement(ip_address("10.0.0.1"), 10)
     adj = AdjRIBOut()
     adj.up(0.0)
-    adj.want({vip.prefix: vip})
+    adj.set_goal({vip.prefix: vip})
     assert list(adj.due(0.0, 1)) == [RouteChange(vip.prefix, vip)]
     adj.verify(2.0)
     assert list(adj.due(2.0, 1)) == [RouteChange(vip.prefix, None, vip, repair=True)]
-    adj.want({})
+    adj.set_goal({})
     assert adj.attempts == {vip.prefix: 1}
     adj.verify(6.0)
     assert list(adj.due(6.0, 1)) == []
@@ -257,47 +257,47 @@ def test_trouble_with_what_is_not_wanted_any_more_is_none() -> None:
 
 
 class Piling(AdjRIBOut):
-    """Tells the next change of a prefix while the one before may still wait in ExaBGP."""
+    """Send the next change of a prefix while the last one is in flight."""
 
     def due(self, now: float, room: int) -> Iterator[RouteChange]:
-        self._flight.clear()
+        self.in_flight.clear()
         yield from super().due(now, room)
 
 
-def nothing_is_repaired(adjacent: type[AdjRIBOut], data: st.DataObject) -> None:
-    """Nothing is lost, refused or late; ExaBGP sends what waits in it in any order."""
-    adj, rib = adjacent(), Rib(up=True)
+def check_no_repair(variant: type[AdjRIBOut], data: st.DataObject) -> None:
+    """Run without losses, refusals and delays; ExaBGP sends pending updates in any order."""
+    adj, rib = variant(), FakeRIB(up=True)
     adj.up(0.0)
     for goal in data.draw(st.lists(goals, min_size=1, max_size=8), "goals"):
-        adj.want(goal)
+        adj.set_goal(goal)
         for change in adj.due(0.0, data.draw(st.integers(0, 4), "room")):
             rib.take(change)
         if data.draw(st.booleans(), "sent"):
             for update in rib.send(lambda pending: data.draw(st.permutations(pending), "order")):
-                hear(adj, update)
-    for _ in range(3):  # what is in flight, what comes after it, what repairs that
+                report(adj, update)
+    for _ in range(3):  # the changes in flight, their successors, and repairs
         for change in adj.due(0.0, PREFIXES):
             rib.take(change)
         for update in rib.send(lambda pending: pending):
-            hear(adj, update)
+            report(adj, update)
     assert rib.router == adj.goal
     assert adj.repairs == 0
 
 
 @given(st.data())
-def test_nothing_is_repaired_while_nothing_goes_wrong(data: st.DataObject) -> None:
-    nothing_is_repaired(AdjRIBOut, data)
+def test_no_repair_happens_without_loss(data: st.DataObject) -> None:
+    check_no_repair(AdjRIBOut, data)
 
 
-def test_two_changes_of_a_prefix_at_a_time_would_have_to_be_repaired() -> None:
+def test_two_changes_in_flight_need_repairs() -> None:
     broken = settings(derandomize=True, database=None, phases=[Phase.generate])(
-        given(st.data())(lambda data: nothing_is_repaired(Piling, data))
+        given(st.data())(lambda data: check_no_repair(Piling, data))
     )
     with pytest.raises(AssertionError):
         broken()
 
 
-def test_what_exabgp_sends_by_itself_in_a_new_session_is_not_told() -> None:
+def test_routes_that_exabgp_resends_itself_need_no_command() -> None:
     vip = Announcement(ip_address("10.0.0.1"), 10)
     adj = established(vip)
     adj.announced(vip)
@@ -306,7 +306,7 @@ def test_what_exabgp_sends_by_itself_in_a_new_session_is_not_told() -> None:
     assert list(adj.due(1.0, 1)) == []
 
 
-def test_a_new_session_forgets_what_was_wrong_in_the_last_one() -> None:
+def test_new_session_resets_refusals_and_attempts() -> None:
     vip = Announcement(ip_address("10.0.0.1"), 10)
     adj = established(vip)
     adj.verify(2.0)
@@ -322,9 +322,9 @@ def test_a_new_session_forgets_what_was_wrong_in_the_last_one() -> None:
 
 
 def established(vip: Announcement) -> AdjRIBOut:
-    """Return one that has told ExaBGP of a VIP."""
+    """Return an AdjRIBOut whose command for the VIP is in flight."""
     adj = AdjRIBOut()
     adj.up(0.0)
-    adj.want({vip.prefix: vip})
+    adj.set_goal({vip.prefix: vip})
     assert list(adj.due(0.0, 1)) == [RouteChange(vip.prefix, vip)]
     return adj

@@ -1,4 +1,4 @@
-"""What is announced, under anything that can happen to services, in any order: the laws, said once more and independently."""
+"""Invariants of the verdicts for any sequence of events, stated independently of the implementation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))
 EXTRA = ip_address("192.0.2.9")
 NAMES = {"web": VIPS[0], "tls": VIPS[0], "dns": VIPS[1]}
 LIMITS = (None, None, Limit(1), Limit(2), Limit(percent=50), Limit(9))
-UNKNOWN = {Why.NO_CONFIG, Why.FIRST_CHECKS, Why.KERNEL_NOT_VERIFIED}
+INCONCLUSIVE = {Why.NO_CONFIG, Why.FIRST_CHECKS, Why.KERNEL_NOT_VERIFIED}
 
 names = st.sampled_from(tuple(NAMES))
 hosts = st.sampled_from("abcd")
@@ -42,8 +42,8 @@ def serving(server: Server) -> bool:
     return server.member.enabled and server.address is not None and server.health is Health.UP
 
 
-class Announcing(RuleBasedStateMachine):
-    """Three services of two VIPs, an address for the endpoints, and the drains."""
+class VerdictMachine(RuleBasedStateMachine):
+    """Three services on two VIPs, an address without a service, and drains."""
 
     @initialize(
         gate=st.sampled_from((True, True, True, False)),
@@ -70,7 +70,7 @@ class Announcing(RuleBasedStateMachine):
         self.now = 1000.0
         self.last: dict[Address, Verdict] = {}
         self.wake: float | None = None
-        self.look()
+        self.check_verdicts()
 
     def _pool(self, name: str, pool: Pool) -> Pool:
         return replace(pool, service=replace(pool.service, name=name, vip=NAMES[name]))
@@ -78,23 +78,23 @@ class Announcing(RuleBasedStateMachine):
     @rule(name=names, event=events)
     def happen(self, name: str, event: Event) -> None:
         self.pools[name] = step(self.pools[name], event)
-        self.look()
+        self.check_verdicts()
 
     @rule(name=names, good=st.booleans())
-    def begin_well(self, name: str, *, good: bool) -> None:
+    def prepare(self, name: str, *, good: bool) -> None:
         self.pools[name] = self._pool(name, healthy("abcd") if good else after(fresh("abcd"), up("a")))
         self.verified[name] = good
-        self.look()
+        self.check_verdicts()
 
     @rule(name=names, kernel=st.booleans())
     def kernel(self, name: str, *, kernel: bool) -> None:
         self.verified[name] = kernel
-        self.look()
+        self.check_verdicts()
 
     @rule(name=names, frozen=st.booleans())
     def freeze(self, name: str, *, frozen: bool) -> None:
         self.frozen[name] = frozen
-        self.look()
+        self.check_verdicts()
 
     @rule(name=names, present=st.booleans())
     def reload(self, name: str, *, present: bool) -> None:
@@ -103,33 +103,33 @@ class Announcing(RuleBasedStateMachine):
             self.listed.pop(name, None)
             self.enough.pop(name, None)
             self.low.discard(name)
-        self.look()
+        self.check_verdicts()
 
     @rule(vip=targets)
     def drain(self, vip: Address | None) -> None:
         self.drains.setdefault(vip, Drain(vip, self.now, "root", "x"))
-        self.look()
+        self.check_verdicts()
 
     @rule(vip=targets)
     def undrain(self, vip: Address | None) -> None:
         self.drains.pop(vip, None)
-        self.look()
+        self.check_verdicts()
 
     @rule(seconds=st.sampled_from((0.0, 0.1, 10.0, 20.0, 30.0, 100.0)))
     def wait(self, seconds: float) -> None:
-        self._quiet_until(self.now + seconds)
+        self._check_no_change_until(self.now + seconds)
         self.now += seconds
-        self.look()
+        self.check_verdicts()
 
     @rule()
     def wait_for_the_wake(self) -> None:
         if self.wake is not None:
-            self._quiet_until(self.wake)
+            self._check_no_change_until(self.wake)
             self.now = self.wake
-            self.look()
+            self.check_verdicts()
 
-    def _quiet_until(self, end: float) -> None:
-        """Nothing changes by itself before the time at which we want to be woken."""
+    def _check_no_change_until(self, end: float) -> None:
+        """Check that no verdict changes before ``wake`` without an event."""
         last = end - 0.01 if self.wake is None else min(end, self.wake - 0.01)
         if last > self.now:
             decided = self._decide(last)
@@ -143,7 +143,7 @@ class Announcing(RuleBasedStateMachine):
                 self.pools[name],
                 self.verified[name],
                 med=7,
-                least=self.limits[name],
+                minimum=self.limits[name],
                 policy=self.policies[vip],
                 frozen=self.frozen[name],
             )
@@ -156,7 +156,7 @@ class Announcing(RuleBasedStateMachine):
             self.standings(), [EXTRA], drains=self.drains, settings=self.settings, memory=self.memory, now=now
         )
 
-    def look(self) -> None:
+    def check_verdicts(self) -> None:
         standings = self.standings()
         for standing in standings:
             self._recount(standing)
@@ -171,18 +171,18 @@ class Announcing(RuleBasedStateMachine):
         self.memory, self.wake = decided.memory, decided.wake
         assert self.wake is None or self.wake > self.now
         again = self._decide(self.now)
-        assert (again.verdicts, again.memory) == (decided.verdicts, decided.memory), "nothing changes by being asked"
+        assert (again.verdicts, again.memory) == (decided.verdicts, decided.memory), "a repeated decision is the same"
 
     def _recount(self, standing: Standing) -> None:
-        """Keep account of the lists, and of too few servers, in our own way."""
+        """Record lists and shortages of servers, independently of the memory."""
         name, pool = standing.name, standing.pool
         if not pool.listed:
             return
         self.listed.setdefault(name, self.now)
-        least = self.limits[name]
-        if least is None:
+        minimum = self.limits[name]
+        if minimum is None:
             return
-        limit = least.of(len(pool.servers))
+        limit = minimum.of(len(pool.servers))
         if sum(map(serving, pool.servers.values())) < limit:
             self.enough.pop(name, None)
         else:
@@ -192,11 +192,11 @@ class Announcing(RuleBasedStateMachine):
         elif name in self.enough and self.now >= self.enough[name] + 30.0:
             self.low.discard(name)
 
-    def _known_against(self, standing: Standing) -> bool:
+    def _conclusive_against(self, standing: Standing) -> bool:
         return self.pools[standing.name].listed and (not wanted(standing.pool) or standing.name in self.low)
 
-    def _fit_to_begin(self, standing: Standing) -> bool:
-        pool, least = standing.pool, self.limits[standing.name]
+    def _ready_to_announce(self, standing: Standing) -> bool:
+        pool, minimum = standing.pool, self.limits[standing.name]
         waited = pool.listed and self.now >= self.listed[standing.name] + self.settings.wait
         conclusive = all(
             server.unresolvable or not server.member.enabled or (server.address and server.health is not Health.UNKNOWN)
@@ -208,17 +208,17 @@ class Announcing(RuleBasedStateMachine):
             and bool(wanted(pool))
             and (conclusive or waited)
             and standing.name not in self.low
-            and sum(map(serving, pool.servers.values())) >= (least.of(len(pool.servers)) if least else 0)
+            and sum(map(serving, pool.servers.values())) >= (minimum.of(len(pool.servers)) if minimum else 0)
         )
 
     def _check(self, verdict: Verdict, before: Verdict | None, own: list[Standing]) -> None:
         made = before is not None and before.announcement is not None
         announced = verdict.announcement is not None
-        assert announced == (verdict.why is None), "each no has a reason and each yes has none"
+        assert announced == (verdict.why is None), "a reason is given exactly if the VIP is not announced"
         drains = [drain for drain in self.drains.values() if drain.vip in {None, verdict.vip}]
         if drains:
             over = self.now >= min(drain.at for drain in drains) + 20.0
-            assert not (announced and (over or not made)), "a drain makes nothing and ends"
+            assert not (announced and (over or not made)), "a drain announces no VIP, and withdraws after the wait"
             assert not announced or verdict.announcement.med == 1000  # type: ignore[union-attr]
             return
         assert not announced or verdict.announcement.med == (7 if own else 0)  # type: ignore[union-attr]
@@ -226,31 +226,31 @@ class Announcing(RuleBasedStateMachine):
         if not own or not self.settings.gate:
             assert announced
         elif any(standing.frozen for standing in own):
-            assert announced == made, "what is frozen stays as it is"
+            assert announced == made, "a frozen VIP does not change"
         elif made:
             self._check_stays(verdict, own, announced=announced)
         else:
-            self._check_begins(verdict, own, announced=announced)
+            self._check_announces(verdict, own, announced=announced)
 
     def _check_stays(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
-        against = [standing for standing in own if self._known_against(standing)]
+        against = [standing for standing in own if self._conclusive_against(standing)]
         others = [standing for standing in own if standing.pool.listed and standing not in against]
         enough = not against or (self.policies[verdict.vip] is VIPPolicy.ANY and others)
-        assert announced == bool(enough), "only what is known takes an announcement back"
-        assert verdict.why not in UNKNOWN
+        assert announced == bool(enough), "only conclusive reasons withdraw an announcement"
+        assert verdict.why not in INCONCLUSIVE
 
-    def _check_begins(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
-        fit = [standing for standing in own if self._fit_to_begin(standing)]
+    def _check_announces(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
+        ready = [standing for standing in own if self._ready_to_announce(standing)]
         waited = self.now >= self.seen[verdict.vip] + self.settings.wait
         if self.policies[verdict.vip] is VIPPolicy.ALL:
-            assert announced == (fit == own)
-        elif not fit:
-            assert not announced, "nothing is announced without a service that is fit"
-        elif waited or fit == own:
-            assert announced, "once it has waited, one fit service is enough"
+            assert announced == (ready == own)
+        elif not ready:
+            assert not announced, "no VIP is announced without a ready service"
+        elif waited or ready == own:
+            assert announced, "after the wait one ready service is enough"
         else:
-            assert announced or verdict.why in UNKNOWN, "only what is not known yet is waited for"
+            assert announced or verdict.why in INCONCLUSIVE, "only inconclusive reasons delay an announcement"
 
 
-TestAnnouncing = Announcing.TestCase
-TestAnnouncing.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestVerdicts = VerdictMachine.TestCase
+TestVerdicts.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

@@ -1,4 +1,4 @@
-"""The shell of the announcements: when it decides, whom it tells, what it logs."""
+"""The announcer: the times of its decisions, its goals and its log lines."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ VIP = ip_address("192.0.2.1")
 V6 = ip_address("2001:db8::1")
 UNLISTED = Standing(Pool(service()), verified=False)
 UNCHECKED = Standing(after(fresh("abcd"), up("a")), verified=True)
-FIT = Standing(healthy("abcd"), verified=True)
+READY = Standing(healthy("abcd"), verified=True)
 EMPTY = Standing(after(Pool(service()), listed(off("a"))), verified=True)
 
 
-class Rig:
-    """An announcer with a speaker that remembers, and what the test says of the services."""
+class AnnouncerHarness:
+    """An announcer with the standings of the test, and a speaker that records its goals."""
 
     def __init__(self, *standings: Standing, dry_run: bool = False) -> None:
         self.clock = Clock()
@@ -48,7 +48,7 @@ class Rig:
             self.clock.advance(0)
         return [formatEvent(event) or "" for event in events]
 
-    def becomes(self, *standings: Standing, seconds: float = 0) -> list[str]:
+    def change(self, *standings: Standing, seconds: float = 0) -> list[str]:
         self.standings = standings
         with capturedLogs() as events:
             self.announcer.changed()
@@ -56,64 +56,64 @@ class Rig:
         return [formatEvent(event) or "" for event in events]
 
 
-def test_each_change_is_logged_with_its_why_and_told_to_the_speaker() -> None:
-    rig = Rig(UNLISTED)
-    assert rig.start() == ["Not announcing 192.0.2.1/32: no-config (web: no list of servers yet)"]
-    assert rig.becomes(UNCHECKED) == ["Not announcing 192.0.2.1/32: first-checks (web: 3 of 4 servers unknown)"]
-    assert rig.becomes(FIT) == ["Announcing 192.0.2.1/32, MED 0: 1 service verified, 4 of 4 servers pooled"]
-    assert rig.becomes(FIT, EMPTY) == []
-    assert rig.becomes(EMPTY) == ["Not announcing 192.0.2.1/32: empty (web: 0 of 1 server pooled)"]
-    assert rig.becomes() == ["Not announcing 192.0.2.1/32: no longer configured"]
-    assert rig.goals == [(Announcement(VIP),), ()]
+def test_announcer_logs_each_change_and_passes_it_to_the_speaker() -> None:
+    harness = AnnouncerHarness(UNLISTED)
+    assert harness.start() == ["Not announcing 192.0.2.1/32: no-config (web: no list of servers yet)"]
+    assert harness.change(UNCHECKED) == ["Not announcing 192.0.2.1/32: first-checks (web: 3 of 4 servers unknown)"]
+    assert harness.change(READY) == ["Announcing 192.0.2.1/32, MED 0: 1 service verified, 4 of 4 servers pooled"]
+    assert harness.change(READY, EMPTY) == []
+    assert harness.change(EMPTY) == ["Not announcing 192.0.2.1/32: empty (web: 0 of 1 server pooled)"]
+    assert harness.change() == ["Not announcing 192.0.2.1/32: no longer configured"]
+    assert harness.goals == [(Announcement(VIP),), ()]
 
 
-def test_what_changes_in_one_turn_is_decided_once() -> None:
-    rig = Rig(UNLISTED)
-    rig.start()
+def test_announcer_decides_once_per_reactor_turn() -> None:
+    harness = AnnouncerHarness(UNLISTED)
+    harness.start()
     for _ in range(100):
-        rig.announcer.changed()
-    rig.clock.advance(0)
-    assert rig.gathered == 2
+        harness.announcer.changed()
+    harness.clock.advance(0)
+    assert harness.gathered == 2
 
 
-def test_it_wakes_when_a_wait_ends() -> None:
-    rig = Rig(UNCHECKED)
-    rig.start()
-    rig.clock.advance(29)
-    assert rig.goals == []
-    rig.clock.advance(1)
-    rig.clock.advance(0)
-    assert rig.goals == [(Announcement(VIP),)]
+def test_announcer_decides_again_when_a_wait_ends() -> None:
+    harness = AnnouncerHarness(UNCHECKED)
+    harness.start()
+    harness.clock.advance(29)
+    assert harness.goals == []
+    harness.clock.advance(1)
+    harness.clock.advance(0)
+    assert harness.goals == [(Announcement(VIP),)]
 
 
-def test_a_dry_run_says_what_it_would_do() -> None:
-    assert Rig(FIT, dry_run=True).start() == [
+def test_dry_run_logs_the_intended_announcement() -> None:
+    assert AnnouncerHarness(READY, dry_run=True).start() == [
         "Would announce 192.0.2.1/32, MED 0: 1 service verified, 4 of 4 servers pooled"
     ]
 
 
-def test_an_ipv6_vip_is_named_as_a_prefix() -> None:
-    pool = replace(FIT.pool, service=replace(FIT.pool.service, vip=V6))
-    assert Rig(Standing(pool, verified=True)).start()[0].startswith("Announcing 2001:db8::1/128, MED 0: ")
+def test_log_line_names_an_ipv6_vip_as_a_prefix() -> None:
+    pool = replace(READY.pool, service=replace(READY.pool.service, vip=V6))
+    assert AnnouncerHarness(Standing(pool, verified=True)).start()[0].startswith("Announcing 2001:db8::1/128, MED 0: ")
 
 
-def test_a_drain_is_told_at_once_withdrawn_in_time_and_undone() -> None:
-    rig = Rig(FIT)
-    rig.start()
-    rig.clock.advance(10)
-    rig.announcer.drain(VIP, "alice", "new kernel")
-    rig.clock.advance(0)
-    rig.clock.advance(30)
-    rig.announcer.drain(VIP, "bob", "still", kept=True)
-    rig.clock.advance(0)
-    assert rig.announcer.drains[VIP].at == 10.0
-    rig.clock.advance(30)
-    rig.clock.advance(0)
-    assert rig.announcer.verdicts[0].detail == "by bob: still"
-    rig.announcer.undrain(VIP)
-    rig.announcer.undrain(None)
-    rig.clock.advance(0)
-    assert rig.goals == [
+def test_drain_raises_the_med_then_withdraws_until_cancelled() -> None:
+    harness = AnnouncerHarness(READY)
+    harness.start()
+    harness.clock.advance(10)
+    harness.announcer.drain(VIP, "alice", "new kernel")
+    harness.clock.advance(0)
+    harness.clock.advance(30)
+    harness.announcer.drain(VIP, "bob", "still", kept=True)
+    harness.clock.advance(0)
+    assert harness.announcer.drains[VIP].at == 10.0
+    harness.clock.advance(30)
+    harness.clock.advance(0)
+    assert harness.announcer.verdicts[0].detail == "by bob: still"
+    harness.announcer.undrain(VIP)
+    harness.announcer.undrain(None)
+    harness.clock.advance(0)
+    assert harness.goals == [
         (Announcement(VIP),),
         (Announcement(VIP, 1000, graceful_shutdown=True),),
         (),
@@ -121,48 +121,48 @@ def test_a_drain_is_told_at_once_withdrawn_in_time_and_undone() -> None:
     ]
 
 
-def test_once_stopped_it_decides_nothing_and_leaves_nothing_in_the_clock() -> None:
-    rig = Rig(UNCHECKED)
-    rig.start()
-    rig.announcer.changed()
-    rig.announcer.stop()
-    rig.announcer.changed()
-    assert rig.clock.getDelayedCalls() == []
-    rig.clock.advance(100)
-    assert rig.gathered == 1
+def test_stopped_announcer_makes_no_decision_and_leaves_no_timer() -> None:
+    harness = AnnouncerHarness(UNCHECKED)
+    harness.start()
+    harness.announcer.changed()
+    harness.announcer.stop()
+    harness.announcer.changed()
+    assert harness.clock.getDelayedCalls() == []
+    harness.clock.advance(100)
+    assert harness.gathered == 1
 
 
-def test_nothing_is_decided_before_it_is_started() -> None:
-    rig = Rig(FIT)
-    rig.announcer.changed()
-    rig.clock.advance(100)
-    assert rig.gathered == 0
+def test_announcer_makes_no_decision_before_start() -> None:
+    harness = AnnouncerHarness(READY)
+    harness.announcer.changed()
+    harness.clock.advance(100)
+    assert harness.gathered == 0
 
 
-def test_by_other_settings_it_decides_at_once_and_what_was_announced_stays() -> None:
-    rig = Rig(FIT)
-    rig.start()
-    rig.announcer.reconfigure(BGPSettings(()), [V6], frozenset())
-    rig.standings = (replace(FIT, med=7),)
-    rig.clock.advance(0)
-    assert rig.goals == [(Announcement(VIP),), (Announcement(VIP, 7), Announcement(V6))]
+def test_reconfigure_decides_immediately_and_keeps_announced_vips() -> None:
+    harness = AnnouncerHarness(READY)
+    harness.start()
+    harness.announcer.reconfigure(BGPSettings(()), [V6], frozenset())
+    harness.standings = (replace(READY, med=7),)
+    harness.clock.advance(0)
+    assert harness.goals == [(Announcement(VIP),), (Announcement(VIP, 7), Announcement(V6))]
 
 
-def test_a_service_of_a_name_that_another_had_has_no_past() -> None:
-    rig = Rig(FIT)
-    rig.start()
+def test_reconfigured_service_of_the_same_name_has_no_memory() -> None:
+    harness = AnnouncerHarness(READY)
+    harness.start()
     elsewhere = replace(UNCHECKED.pool, service=replace(UNCHECKED.pool.service, vip=ip_address("192.0.2.8")))
-    rig.announcer.reconfigure(BGPSettings(()), [], {"web"})
-    assert rig.becomes(Standing(elsewhere, verified=True)) == [
+    harness.announcer.reconfigure(BGPSettings(()), [], {"web"})
+    assert harness.change(Standing(elsewhere, verified=True)) == [
         "Not announcing 192.0.2.8/32: first-checks (web: 3 of 4 servers unknown)",
         "Not announcing 192.0.2.1/32: no longer configured",
     ]
 
 
-def test_what_would_be_decided_by_other_settings_changes_nothing() -> None:
-    rig = Rig(FIT)
-    rig.start()
-    foreseen = rig.announcer.foresee(BGPSettings(()), [EMPTY], [V6], frozenset())
+def test_foresee_returns_verdicts_and_changes_nothing() -> None:
+    harness = AnnouncerHarness(READY)
+    harness.start()
+    foreseen = harness.announcer.foresee(BGPSettings(()), [EMPTY], [V6], frozenset())
     assert [(str(verdict.vip), verdict.why) for verdict in foreseen] == [("192.0.2.1", "empty"), ("2001:db8::1", None)]
-    assert rig.becomes(FIT) == []
-    assert rig.goals == [(Announcement(VIP),)]
+    assert harness.change(READY) == []
+    assert harness.goals == [(Announcement(VIP),)]

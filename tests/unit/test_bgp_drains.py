@@ -1,4 +1,4 @@
-"""The file of drains: what goes in comes out, and what is not understood is not believed."""
+"""The drains file: kept drains are restored, and an invalid file is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VIP = ip_address("192.0.2.1")
 V6 = ip_address("2001:db8::1")
 
 
-def test_what_is_kept_comes_back_as_if_it_began_now_and_the_rest_does_not(tmp_path: Path) -> None:
+def test_drains_file_restores_kept_drains_only(tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
     drains.write(
         file,
@@ -35,11 +35,11 @@ def test_what_is_kept_comes_back_as_if_it_began_now_and_the_rest_does_not(tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["drains.json"]
 
 
-def test_no_file_is_no_drain(tmp_path: Path) -> None:
+def test_missing_file_gives_no_drains(tmp_path: Path) -> None:
     assert drains.read(tmp_path / "drains.json", 0.0) == {}
 
 
-def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
     drains.write(file, [Drain(VIP, 0.0, "alice", "x", kept=True)])
     (tmp_path / f"drains.json.{os.getpid()}.new").mkdir()
@@ -52,22 +52,28 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("", "Expecting value"),
-        ("[]", "not drains of version 1"),
-        ('{"version": 2, "drains": []}', "not drains of version 1"),
-        ('{"version": 1, "drains": {}}', "drains are not a list"),
-        ('{"version": 1, "drains": [{"vip": null}]}', "a drain without exactly by, reason, vip"),
-        ('{"version": 1, "drains": [{"vip": 1, "by": "a", "reason": "b"}]}', "a vip that is neither"),
+        ("[]", "not a drains file of version 1"),
+        ('{"version": 2, "drains": []}', "not a drains file of version 1"),
+        ('{"version": 1, "drains": {}}', "'drains' is not a list"),
+        ('{"version": 1, "drains": [{"vip": null}]}', "a drain needs exactly the keys by, reason, vip"),
+        ('{"version": 1, "drains": [{"vip": 1, "by": "a", "reason": "b"}]}', "'vip' is neither"),
         ('{"version": 1, "drains": [{"vip": "x", "by": "a", "reason": "b"}]}', "does not appear to be an IPv4"),
-        ('{"version": 1, "drains": [{"vip": null, "by": "", "reason": "b"}]}', "who or why is not a line of text"),
-        ('{"version": 1, "drains": [{"vip": null, "by": "a\\n", "reason": "b"}]}', "who or why is not a line"),
+        (
+            '{"version": 1, "drains": [{"vip": null, "by": "", "reason": "b"}]}',
+            "'by' and 'reason' must be one line of text",
+        ),
+        (
+            '{"version": 1, "drains": [{"vip": null, "by": "a\\n", "reason": "b"}]}',
+            "'by' and 'reason' must be one line",
+        ),
         (
             '{"version": 1, "drains": [{"vip": null, "by": "a", "reason": "b"}, {"vip": null, "by": "a", "reason": "b"}]}',
-            "None twice",
+            "duplicate drain of all VIPs",
         ),
         ("[" * 100000, "drains.json"),
     ],
 )
-def test_a_file_that_is_not_wholly_understood_is_refused(text: str, why: str, tmp_path: Path) -> None:
+def test_invalid_file_is_refused_as_a_whole(text: str, why: str, tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
     file.write_text(text)
     with pytest.raises(DrainError, match=why):
@@ -75,7 +81,7 @@ def test_a_file_that_is_not_wholly_understood_is_refused(text: str, why: str, tm
 
 
 @given(text=st.binary(max_size=200))
-def test_nothing_else_is_raised_whatever_the_file_holds(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_arbitrary_content_raises_drain_error_only(text: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     file = tmp_path_factory.mktemp("drains") / "drains.json"
     file.write_bytes(text)
     with pytest.raises(DrainError):

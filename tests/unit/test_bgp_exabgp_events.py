@@ -1,4 +1,4 @@
-"""What ExaBGP 4.2.21 and 5.0.15 said to us, and what nobody should say."""
+"""Lines of ExaBGP 4.2.21 and 5.0.15, and invalid lines."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from pybal.bgp.exabgp.events import (
     Answered,
-    Beaten,
-    Entered,
-    Greeted,
+    HeartbeatEchoed,
     Notified,
-    Opened,
-    Sent,
-    Strange,
-    Versioned,
+    OpenReceived,
+    RelayConnected,
+    StateChanged,
+    Unrecognised,
+    UpdateSent,
+    VersionReported,
     read,
 )
 from pybal.bgp.model import Announcement, SessionState
-from pybal.bgp.notification import words
+from pybal.bgp.notification import describe
 
 Version = Callable[[bytes, bytes], bytes]
 PEER = ip_address("10.92.1.1")
@@ -51,52 +51,50 @@ def four(kind: bytes, rest: bytes) -> bytes:
 
 @pytest.mark.parametrize("version", [four, five])
 class TestBothVersions:
-    def test_an_announcement_on_the_wire_has_its_med_and_whether_it_shuts_down_gracefully(
-        self, version: Version
-    ) -> None:
+    def test_update_event_has_med_and_graceful_shutdown(self, version: Version) -> None:
         line = version(
             b"update",
             b'"direction": "send", "message": { "update": { "attribute": { "origin": "igp", "as-path": [ 64600 ], '
             b'"confederation-path": [], "med": 7, "community": [ [ 64600, 1 ], [ 65535, 0 ] ] }, '
             b'"announce": { "ipv4 unicast": { "10.92.1.2": [ { "nlri": "10.200.0.1/32" } ] } } } } } }',
         )
-        assert read(line) == Sent(PEER, (Announcement(VIP, 7, graceful_shutdown=True),), ())
+        assert read(line) == UpdateSent(PEER, (Announcement(VIP, 7, graceful_shutdown=True),), ())
 
-    def test_withdrawals_come_together(self, version: Version) -> None:
+    def test_withdrawals_of_one_update_are_one_event(self, version: Version) -> None:
         line = version(
             b"update",
             b'"direction": "send", "message": { "update": { "withdraw": { "ipv4 unicast": '
             b'[ { "nlri": "10.200.0.1/32" }, { "nlri": "10.200.0.99/32" } ] } } } } }',
         )
-        assert read(line) == Sent(PEER, (), (ip_network("10.200.0.1/32"), ip_network("10.200.0.99/32")))
+        assert read(line) == UpdateSent(PEER, (), (ip_network("10.200.0.1/32"), ip_network("10.200.0.99/32")))
 
-    def test_the_end_of_all_routes_is_no_change(self, version: Version) -> None:
+    def test_end_of_rib_is_ignored(self, version: Version) -> None:
         line = version(
             b"update", b'"direction": "send", "message": { "eor": { "afi" : "ipv4", "safi" : "unicast" } } } }'
         )
         assert read(line) is None
 
-    def test_a_session_is_established_when_exabgp_says_up(self, version: Version) -> None:
+    def test_session_is_established_at_state_up(self, version: Version) -> None:
         assert read(version(b"fsm", b'"state": "ESTABLISHED" } }')) is None
-        assert read(version(b"state", b'"state": "up" } }')) == Entered(PEER, SessionState.ESTABLISHED)
+        assert read(version(b"state", b'"state": "up" } }')) == StateChanged(PEER, SessionState.ESTABLISHED)
 
-    def test_a_session_that_falls_has_a_reason(self, version: Version) -> None:
+    def test_ended_session_has_a_reason(self, version: Version) -> None:
         line = version(b"state", b'"state": "down", "reason": "stop, message (shutting down)" } }')
-        assert read(line) == Entered(PEER, SessionState.IDLE, "stop, message (shutting down)")
+        assert read(line) == StateChanged(PEER, SessionState.IDLE, "stop, message (shutting down)")
 
-    def test_other_states_are_the_state_machines(self, version: Version) -> None:
-        assert read(version(b"fsm", b'"state": "OPENSENT" } }')) == Entered(PEER, SessionState.OPENSENT)
+    def test_other_states_come_from_the_state_machine(self, version: Version) -> None:
+        assert read(version(b"fsm", b'"state": "OPENSENT" } }')) == StateChanged(PEER, SessionState.OPENSENT)
         assert read(version(b"state", b'"state": "connected" } }')) is None
 
-    def test_a_number_of_four_bytes_is_read_from_its_capability(self, version: Version) -> None:
+    def test_four_byte_as_number_is_read_from_its_capability(self, version: Version) -> None:
         line = version(
             b"open",
             b'"direction": "receive", "open": { "version": 4, "asn": 23456, "hold_time": 9, "router_id": "10.92.1.1", '
             b'"capabilities": { "65": { "name": "asn4", "asn4": 4200000001 } } } } }',
         )
-        assert read(line) == Opened(PEER, 4200000001)
+        assert read(line) == OpenReceived(PEER, 4200000001)
 
-    def test_a_notification_has_the_words_of_the_rfc(self, version: Version) -> None:
+    def test_notification_is_described_in_rfc_terms(self, version: Version) -> None:
         line = version(
             b"notification",
             b'"direction": "receive", "notification": { "code": 6, "subcode": 2, "data": "", "message": "" } } }',
@@ -105,17 +103,17 @@ class TestBothVersions:
         assert read(line) == Notified(PEER, received=True, text=expected)
 
 
-def test_a_peer_whose_number_is_not_known_is_read_although_it_is_no_json() -> None:
+def test_unknown_as_number_of_exabgp_5_is_read() -> None:
     line = five(b"state", b'"state": "up" } }').replace(b'"peer": 4200000001', b'"peer": None')
-    assert read(line) == Entered(PEER, SessionState.ESTABLISHED)
+    assert read(line) == StateChanged(PEER, SessionState.ESTABLISHED)
 
 
-def test_answers_versions_and_the_relays_own_lines() -> None:
-    assert read(b"done") == Answered(taken=True)
-    assert read(b"error") == Answered(taken=False)
-    assert read(b"exabgp 5.0.15") == Versioned("5.0.15")
-    assert read(b"!hello 4711") == Greeted()
-    assert read(b"!beat 12") == Beaten()
+def test_answers_versions_and_relay_lines_are_read() -> None:
+    assert read(b"done") == Answered(accepted=True)
+    assert read(b"error") == Answered(accepted=False)
+    assert read(b"exabgp 5.0.15") == VersionReported("5.0.15")
+    assert read(b"!hello 4711") == RelayConnected()
+    assert read(b"!beat 12") == HeartbeatEchoed()
     assert read(b"shutdown in progress") is None
     assert read(b'{ "exabgp": "5.0.0", "type": "notification", "notification": "shutdown" }') is None
 
@@ -128,29 +126,29 @@ def test_answers_versions_and_the_relays_own_lines() -> None:
         b"[" * 100_000,
         b"\xff\xfe",
         b"!what",
-        b'{ "type": "fsm", "neighbor": { "address": { "peer": "nobody" }, "state": "IDLE" } }',
+        b'{ "type": "fsm", "neighbor": { "address": { "peer": "bird" }, "state": "IDLE" } }',
         five(b"fsm", b'"state": "SINGING" } }'),
         five(b"update", b'"direction": "send", "message": { "update": { "announce": [] } } } }'),
         five(b"open", b'"direction": "receive", "open": { } } }'),
     ],
 )
-def test_what_makes_no_sense_is_strange_and_nothing_more(line: bytes) -> None:
-    assert read(line) == Strange(line[:200])
+def test_invalid_line_is_unrecognised(line: bytes) -> None:
+    assert read(line) == Unrecognised(line[:200])
 
 
 @given(st.binary(max_size=200))
-def test_no_line_of_garbage_raises(line: bytes) -> None:
+def test_arbitrary_line_does_not_raise(line: bytes) -> None:
     read(line)
 
 
 @given(st.integers(0, 500))
-def test_no_line_cut_off_raises(length: int) -> None:
+def test_truncated_line_does_not_raise(length: int) -> None:
     line = five(
         b"update", b'"direction": "send", "message": { "update": { "withdraw": { "ipv4 unicast": [ 1 ] } } } } }'
     )
     read(line[:length])
 
 
-def test_an_unknown_notification_keeps_its_numbers() -> None:
-    assert words(9, 1) == "notification 9/1, unknown error"
-    assert words(2, 99) == "notification 2/99, OPEN message error"
+def test_unknown_notification_keeps_its_codes() -> None:
+    assert describe(9, 1) == "notification 9/1, unknown error"
+    assert describe(2, 99) == "notification 2/99, OPEN message error"

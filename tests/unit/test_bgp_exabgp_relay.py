@@ -1,4 +1,4 @@
-"""The launcher and the relay as the processes that they are."""
+"""The launcher and the relay, as real processes."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def running(process: int) -> bool:
 
 
 class TestLauncher:
-    def test_it_becomes_the_program(self) -> None:
+    def test_launcher_executes_the_program(self) -> None:
         command = [*PYTHON, str(HERE / "launcher.py"), str(os.getpid()), "/bin/echo", "here", "it is"]
         assert subprocess.run(command, capture_output=True, check=True).stdout == b"here it is\n"
 
-    def test_it_does_not_begin_when_somebody_else_is_its_parent(self) -> None:
+    def test_launcher_refuses_another_parent(self) -> None:
         command = [*PYTHON, str(HERE / "launcher.py"), "1", "/bin/echo"]
         ended = subprocess.run(command, capture_output=True, check=False)
         assert (ended.returncode, ended.stdout) == (1, b"")
-        assert ended.stderr == b"the daemon ended before its child began\n"
+        assert ended.stderr == b"daemon ended before its child started\n"
 
-    def test_a_program_that_is_not_there_is_named(self) -> None:
+    def test_launcher_names_a_missing_program(self) -> None:
         command = [*PYTHON, str(HERE / "launcher.py"), str(os.getpid()), "/no/such/program"]
         ended = subprocess.run(command, capture_output=True, check=False)
         assert ended.stderr == b"/no/such/program: No such file or directory\n"
 
-    def test_the_program_dies_with_the_daemon(self) -> None:
-        # The daemon's place is taken by one that only begins the launcher and tells its number.
+    def test_program_is_killed_with_the_daemon(self) -> None:
+        # A stand-in for the daemon starts the launcher and prints its process ID.
         source = (
             "import os, subprocess, sys, time\n"
             f"p = subprocess.Popen([*{PYTHON!r}, {str(HERE / 'launcher.py')!r}, str(os.getpid()), '/bin/sleep', '60'])\n"
@@ -68,8 +68,8 @@ class TestLauncher:
         wait_for(lambda: not running(child))
 
 
-class Rig:
-    """The relay between a socket of ours and an "ExaBGP": a shell that begins it, so that it has a parent to end."""
+class RunningRelay:
+    """A relay between a socket of the test and a parent process that stands in for ExaBGP."""
 
     def __init__(self, directory: Path, timeout: float) -> None:
         path = directory / "socket"
@@ -95,11 +95,11 @@ class Rig:
         assert self.exabgp.stdout is not None
         assert self.exabgp.stderr is not None
         self.stdin, self.stdout, self.stderr = self.exabgp.stdin, self.exabgp.stdout, self.exabgp.stderr
-        self.relay = int(self.stderr.readline())
+        self.pid = int(self.stderr.readline())
         self.daemon = self.listener.accept()[0]
         self.daemon.settimeout(PATIENCE)
         self.lines = self.daemon.makefile("rb")
-        assert self.lines.readline() == b"!hello %d\n" % self.relay
+        assert self.lines.readline() == b"!hello %d\n" % self.pid
 
     def close(self) -> None:
         for file in (self.lines, self.daemon, self.listener):
@@ -107,12 +107,12 @@ class Rig:
         self.exabgp.kill()
         with self.exabgp:
             pass
-        wait_for(lambda: not running(self.relay))
+        wait_for(lambda: not running(self.pid))
 
 
 @contextlib.contextmanager
-def rig(directory: Path, timeout: float = PATIENCE) -> Iterator[Rig]:
-    made = Rig(directory, timeout)
+def running_relay(directory: Path, timeout: float = PATIENCE) -> Iterator[RunningRelay]:
+    made = RunningRelay(directory, timeout)
     try:
         yield made
     finally:
@@ -120,77 +120,77 @@ def rig(directory: Path, timeout: float = PATIENCE) -> Iterator[Rig]:
 
 
 class TestRelay:
-    def test_lines_go_both_ways_and_heartbeats_come_back(self, tmp_path: Path) -> None:
-        with rig(tmp_path) as at:
-            at.daemon.sendall(b"version\n!beat 7\nannou")
-            assert at.stdout.readline() == b"version\n"
-            assert at.lines.readline() == b"!beat 7\n"
-            at.daemon.sendall(b"nce\n")
-            assert at.stdout.readline() == b"announce\n"
-            at.stdin.write(b"done\n")
-            at.stdin.flush()
-            assert at.lines.readline() == b"done\n"
+    def test_relay_passes_lines_both_ways_and_echoes_heartbeats(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path) as relay:
+            relay.daemon.sendall(b"version\n!beat 7\nannou")
+            assert relay.stdout.readline() == b"version\n"
+            assert relay.lines.readline() == b"!beat 7\n"
+            relay.daemon.sendall(b"nce\n")
+            assert relay.stdout.readline() == b"announce\n"
+            relay.stdin.write(b"done\n")
+            relay.stdin.flush()
+            assert relay.lines.readline() == b"done\n"
 
-    def test_without_a_heartbeat_exabgp_is_told_to_shut_down_and_then_killed(self, tmp_path: Path) -> None:
-        with rig(tmp_path, timeout=0.3) as at:
-            assert at.stdout.read() == b"\nshutdown\n"
-            assert at.exabgp.wait(PATIENCE) == -signal.SIGKILL
-            assert at.stderr.read() == b"relay: no heartbeat from the daemon for 0.3 s: closing all sessions\n"
+    def test_exabgp_is_shut_down_then_killed_without_heartbeats(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path, timeout=0.3) as relay:
+            assert relay.stdout.read() == b"\nshutdown\n"
+            assert relay.exabgp.wait(PATIENCE) == -signal.SIGKILL
+            assert relay.stderr.read() == b"relay: no heartbeat from the daemon for 0.3 s; closing all sessions\n"
 
-    def test_at_the_end_of_the_daemon_exabgp_is_ended(self, tmp_path: Path) -> None:
-        with rig(tmp_path) as at:
-            at.lines.close()
-            at.daemon.close()
-            assert at.stdout.read() == b"\nshutdown\n"
-            assert at.exabgp.wait(PATIENCE) == -signal.SIGKILL
-            assert at.stderr.read() == b"relay: the daemon has ended: closing all sessions\n"
+    def test_exabgp_is_shut_down_when_the_daemon_ends(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path) as relay:
+            relay.lines.close()
+            relay.daemon.close()
+            assert relay.stdout.read() == b"\nshutdown\n"
+            assert relay.exabgp.wait(PATIENCE) == -signal.SIGKILL
+            assert relay.stderr.read() == b"relay: daemon ended; closing all sessions\n"
 
-    def test_an_exabgp_that_has_stopped_reading_is_killed_all_the_same(self, tmp_path: Path) -> None:
-        with rig(tmp_path, timeout=1.0) as at:
-            at.daemon.sendall(b"x" * 100 + b"\n")
-            with contextlib.suppress(OSError):  # it gives up while we still write
+    def test_exabgp_that_does_not_read_is_killed(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path, timeout=1.0) as relay:
+            relay.daemon.sendall(b"x" * 100 + b"\n")
+            with contextlib.suppress(OSError):  # the relay gives up during the writes
                 for _ in range(4000):
-                    at.daemon.sendall(b"x" * 999 + b"\n")
-            assert at.exabgp.wait(PATIENCE) == -signal.SIGKILL
+                    relay.daemon.sendall(b"x" * 999 + b"\n")
+            assert relay.exabgp.wait(PATIENCE) == -signal.SIGKILL
 
-    def test_an_exabgp_that_takes_the_hint_is_not_killed(self, tmp_path: Path) -> None:
-        with rig(tmp_path, timeout=0.3) as at:
-            assert at.stdout.readline() == b"\n"
-            at.stdin.close()
-            wait_for(lambda: not running(at.relay))
-            assert at.exabgp.poll() is None
+    def test_exabgp_that_shuts_down_is_not_killed(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path, timeout=0.3) as relay:
+            assert relay.stdout.readline() == b"\n"
+            relay.stdin.close()
+            wait_for(lambda: not running(relay.pid))
+            assert relay.exabgp.poll() is None
 
-    def test_it_dies_with_exabgp(self, tmp_path: Path) -> None:
-        with rig(tmp_path) as at:
-            at.exabgp.kill()
-            wait_for(lambda: not running(at.relay))
-            assert at.lines.read() == b""
+    def test_relay_ends_with_exabgp(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path) as relay:
+            relay.exabgp.kill()
+            wait_for(lambda: not running(relay.pid))
+            assert relay.lines.read() == b""
 
-    def test_the_last_words_of_exabgp_are_passed_on_when_it_ends_the_relay(self, tmp_path: Path) -> None:
-        with rig(tmp_path) as at:
-            os.kill(at.relay, signal.SIGSTOP)
-            at.stdin.write(b"last words\n")
-            at.stdin.flush()
-            os.kill(at.relay, signal.SIGTERM)
-            os.kill(at.relay, signal.SIGCONT)
-            assert at.lines.readline() == b"last words\n"
-            assert at.lines.read() == b""
+    def test_last_lines_of_exabgp_reach_the_daemon_when_it_ends_the_relay(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path) as relay:
+            os.kill(relay.pid, signal.SIGSTOP)
+            relay.stdin.write(b"last words\n")
+            relay.stdin.flush()
+            os.kill(relay.pid, signal.SIGTERM)
+            os.kill(relay.pid, signal.SIGCONT)
+            assert relay.lines.readline() == b"last words\n"
+            assert relay.lines.read() == b""
 
-    def test_what_a_silent_daemon_does_not_read_waits_so_that_exabgp_is_never_held_up(self, tmp_path: Path) -> None:
-        with rig(tmp_path) as at:
+    def test_relay_buffers_lines_while_the_daemon_does_not_read(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path) as relay:
             line = b"x" * 999 + b"\n"
             for _ in range(4000):
-                at.stdin.write(line)
-            at.stdin.flush()
-            assert all(at.lines.readline() == line for _ in range(4000))
+                relay.stdin.write(line)
+            relay.stdin.flush()
+            assert all(relay.lines.readline() == line for _ in range(4000))
 
-    def test_without_a_socket_it_says_which(self, tmp_path: Path) -> None:
+    def test_relay_names_a_missing_socket(self, tmp_path: Path) -> None:
         command = [*PYTHON, str(HERE / "relay.py"), str(tmp_path / "none"), "1"]
         ended = subprocess.run(command, capture_output=True, check=False)
         assert (ended.returncode, ended.stderr) == (1, f"relay: {tmp_path}/none: No such file or directory\n".encode())
 
 
 @pytest.mark.parametrize("name", ["launcher.py", "relay.py"])
-def test_no_helper_has_the_daemons_name_among_its_arguments(name: str) -> None:
+def test_helper_arguments_do_not_contain_the_daemon_path(name: str) -> None:
     assert "/usr/sbin/pybal" not in f"/usr/lib/python3/dist-packages/pybal/bgp/{name}"
     assert "/usr/sbin/pybal" not in str(HERE / name)

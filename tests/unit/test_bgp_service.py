@@ -1,4 +1,4 @@
-"""BGP as the daemon has it, in a dry run: what is gathered, what is kept, what is said."""
+"""The daemon's BGP service in a dry run: verdicts, alerts and the drains file."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ WEB = ServiceSettings(service(), SourceSettings("file:///pools/web"), bgp_med=5)
 HIDDEN = replace(WEB, service=replace(service(), name="hidden", vip=ip_address("192.0.2.7")), bgp=False)
 
 
-class Rig:
+class DryRunService:
+    """A BGP service in a dry run, with the pools of the test."""
+
     def __init__(self, state: Path | None = None) -> None:
         self.clock = Clock()
         self.frozen = False
         self.pools: dict[str, Pool] = {"web": Pool(service())}
-        bgp = BGPSettings(())
+        settings = BGPSettings(())
         advertised = InstrumentationSettings((), advertised_ips=(EXTRA,))
-        self.announcing = BGPService(
-            Settings((WEB, HIDDEN), bgp, advertised, dry_run=True),
-            bgp,
+        self.bgp = BGPService(
+            Settings((WEB, HIDDEN), settings, advertised, dry_run=True),
+            settings,
             pool=self.pools.__getitem__,
             verified=lambda _: True,
             reactor=self.clock,
@@ -49,87 +51,87 @@ class Rig:
         )
 
     def start(self) -> None:
-        self.announcing.start()
+        self.bgp.start()
         self.clock.advance(0)
 
     def change(self, *, frozen: bool, **pools: Pool) -> None:
         self.frozen = frozen
         self.pools.update(pools)
-        self.announcing.changed()
+        self.bgp.changed()
         self.clock.advance(0)
 
-    def said(self) -> dict[str, str | None]:
-        return {str(verdict.vip): verdict.why for verdict in self.announcing.verdicts}
+    def reasons(self) -> dict[str, str | None]:
+        return {str(verdict.vip): verdict.why for verdict in self.bgp.verdicts}
 
 
-def test_services_with_bgp_and_the_advertised_addresses_are_decided_on() -> None:
-    rig = Rig()
-    rig.start()
-    assert rig.said() == {"192.0.2.1": "no-config", "192.0.2.9": None}
-    assert [(alert.kind, alert.text) for alert in rig.announcing.alerts()] == [
+def test_verdicts_cover_bgp_services_and_advertised_addresses() -> None:
+    dry_run = DryRunService()
+    dry_run.start()
+    assert dry_run.reasons() == {"192.0.2.1": "no-config", "192.0.2.9": None}
+    assert [(alert.kind, alert.text) for alert in dry_run.bgp.alerts()] == [
         ("not-announced", "192.0.2.1/32: no-config (web: no list of servers yet)")
     ]
-    rig.pools["web"] = healthy("ab")
-    rig.announcing.changed()
-    rig.clock.advance(0)
-    assert rig.said() == {"192.0.2.1": None, "192.0.2.9": None}
-    announcement = rig.announcing.verdicts[0].announcement
+    dry_run.pools["web"] = healthy("ab")
+    dry_run.bgp.changed()
+    dry_run.clock.advance(0)
+    assert dry_run.reasons() == {"192.0.2.1": None, "192.0.2.9": None}
+    announcement = dry_run.bgp.verdicts[0].announcement
     assert announcement
     assert announcement.med == 5
 
 
-def test_a_drain_that_is_to_be_kept_is_there_after_a_restart_until_it_is_undone(tmp_path: Path) -> None:
-    rig = Rig(tmp_path)
-    rig.start()
-    rig.announcing.drain(VIP, "alice", "new kernel", kept=True)
-    rig.announcing.drain(EXTRA, "bob", "for a moment")
-    again = Rig(tmp_path)
-    again.start()
-    assert [one.vip for one in again.announcing.drains()] == [VIP]
-    assert again.said()["192.0.2.1"] == "drained"
-    again.announcing.undrain(VIP)
+def test_kept_drain_survives_a_restart_until_cancelled(tmp_path: Path) -> None:
+    dry_run = DryRunService(tmp_path)
+    dry_run.start()
+    dry_run.bgp.drain(VIP, "alice", "new kernel", kept=True)
+    dry_run.bgp.drain(EXTRA, "bob", "for a moment")
+    restarted = DryRunService(tmp_path)
+    restarted.start()
+    assert [one.vip for one in restarted.bgp.drains()] == [VIP]
+    assert restarted.reasons()["192.0.2.1"] == "drained"
+    restarted.bgp.undrain(VIP)
     assert drains.read(tmp_path / "drains.json", 0.0) == {}
 
 
-def test_with_a_file_of_drains_that_is_not_understood_it_does_not_start_and_can_be_stopped(tmp_path: Path) -> None:
+def test_invalid_drains_file_prevents_the_start(tmp_path: Path) -> None:
     (tmp_path / "drains.json").write_text("?")
-    rig = Rig(tmp_path)
+    dry_run = DryRunService(tmp_path)
     with pytest.raises(DrainError):
-        rig.start()
-    stopped = Deferred.fromCoroutine(rig.announcing.stop())
+        dry_run.start()
+    stopped = Deferred.fromCoroutine(dry_run.bgp.stop())
     assert stopped.called
-    assert rig.clock.getDelayedCalls() == []
+    assert dry_run.clock.getDelayedCalls() == []
 
 
-def test_frozen_what_is_announced_stays_and_what_is_not_stays_out_until_it_thaws() -> None:
-    rig = Rig()
-    rig.start()
-    rig.change(frozen=False, web=healthy("ab"))
-    rig.change(frozen=True, web=after(healthy("ab"), listed(off("a"), off("b"))))
-    assert rig.said()["192.0.2.1"] is None
-    rig.change(frozen=False)
-    assert rig.said()["192.0.2.1"] == "empty"
-    rig.change(frozen=True, web=healthy("ab"))
-    assert rig.said()["192.0.2.1"] == "frozen"
-    rig.change(frozen=False)
-    assert rig.said()["192.0.2.1"] is None
+def test_frozen_vip_does_not_change_until_thawed() -> None:
+    dry_run = DryRunService()
+    dry_run.start()
+    dry_run.change(frozen=False, web=healthy("ab"))
+    dry_run.change(frozen=True, web=after(healthy("ab"), listed(off("a"), off("b"))))
+    assert dry_run.reasons()["192.0.2.1"] is None
+    dry_run.change(frozen=False)
+    assert dry_run.reasons()["192.0.2.1"] == "empty"
+    dry_run.change(frozen=True, web=healthy("ab"))
+    assert dry_run.reasons()["192.0.2.1"] == "frozen"
+    dry_run.change(frozen=False)
+    assert dry_run.reasons()["192.0.2.1"] is None
 
 
-def test_after_a_reload_the_services_and_addresses_of_the_new_settings_are_decided_on() -> None:
-    rig = Rig()
-    rig.pools["web"] = healthy("ab")
-    rig.start()
-    assert rig.said() == {"192.0.2.1": None, "192.0.2.9": None}
-    assert rig.announcing.holds(VIP)
+def test_reload_decides_on_the_services_of_the_new_settings() -> None:
+    dry_run = DryRunService()
+    dry_run.pools["web"] = healthy("ab")
+    dry_run.start()
+    assert dry_run.reasons() == {"192.0.2.1": None, "192.0.2.9": None}
+    assert dry_run.bgp.holds(VIP)
     shown = replace(HIDDEN, bgp=True)
     pools = {"web": healthy("ab"), "hidden": Pool(shown.service)}
     after = Settings((shown,), BGPSettings(()), dry_run=True)
-    assert {str(verdict.vip): verdict.why for verdict in rig.announcing.foresee(after, pools, {"hidden"})} == {
+    assert {str(verdict.vip): verdict.why for verdict in dry_run.bgp.foresee(after, pools, {"hidden"})} == {
         "192.0.2.7": "no-config"
     }
-    rig.pools.update(pools)
-    rig.announcing.check(after)
-    rig.announcing.reconfigure(after, {"hidden"})
-    rig.clock.advance(0)
-    assert rig.said() == {"192.0.2.7": "no-config"}
-    assert not rig.announcing.holds(VIP)
+    dry_run.pools.update(pools)
+    dry_run.bgp.check(after)
+    dry_run.bgp.reconfigure(after, {"hidden"})
+    dry_run.clock.advance(0)
+    assert dry_run.reasons() == {"192.0.2.7": "no-config"}
+    assert not dry_run.bgp.holds(VIP)

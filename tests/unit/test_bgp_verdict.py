@@ -1,4 +1,4 @@
-"""Which VIPs are announced, and the reason for each that is not."""
+"""The verdict for each VIP, and its reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def named(pool: Pool, name: str) -> Pool:
     return replace(pool, service=replace(pool.service, name=name))
 
 
-def fit(name: str = "web", *, verified: bool = True, **more: Any) -> Standing:
+def ready(name: str = "web", *, verified: bool = True, **more: Any) -> Standing:
     return Standing(named(healthy("abcd"), name), verified, **more)
 
 
@@ -43,7 +43,7 @@ def unchecked(name: str = "web", *, verified: bool = True, **more: Any) -> Stand
 
 
 class History:
-    """Decisions one after the other, each from what the one before remembered."""
+    """A sequence of decisions, each with the memory of the last one."""
 
     def __init__(self, settings: BGPSettings = SETTINGS, advertised: Iterable[Address] = ()) -> None:
         self.settings = settings
@@ -62,47 +62,47 @@ class History:
         (verdict,) = self.decide(now, *standings).verdicts
         return verdict
 
-    def told(self, now: float, *standings: Standing) -> str:
+    def summary(self, now: float, *standings: Standing) -> str:
         verdict = self.verdict(now, *standings)
         assert (verdict.announcement is None) == (verdict.why is not None)
         return f"{verdict.why or 'announced'} ({verdict.detail})"
 
 
-def test_a_vip_whose_servers_are_checked_and_in_the_kernel_is_announced() -> None:
-    verdict = History().verdict(5.0, fit(med=7))
+def test_vip_with_checked_and_verified_servers_is_announced() -> None:
+    verdict = History().verdict(5.0, ready(med=7))
     assert verdict == Verdict(VIP, Announcement(VIP, 7), None, "1 service verified, 4 of 4 servers pooled", 5.0)
 
 
 @pytest.mark.parametrize(
-    ("standing", "told"),
+    ("standing", "summary"),
     [
         (unlisted(), "no-config (web: no list of servers yet)"),
-        (fit(verified=False), "kernel-not-verified (web: IPVS does not hold what is wanted yet)"),
+        (ready(verified=False), "kernel-not-verified (web: IPVS does not hold the wanted state yet)"),
         (unchecked(), "first-checks (web: 3 of 4 servers unknown)"),
         (empty(), "empty (web: 0 of 2 servers pooled)"),
-        (fit(least=Limit(5)), "below (web: 4 of 4 servers serving, wanted 5)"),
-        (fit(frozen=True), "frozen (web)"),
+        (ready(minimum=Limit(5)), "below (web: 4 of 4 servers serving, wanted 5)"),
+        (ready(frozen=True), "frozen (web)"),
     ],
 )
-def test_each_reason_not_to_announce_has_its_word(standing: Standing, told: str) -> None:
-    assert History().told(0.0, standing) == told
+def test_reason_not_to_announce_has_a_code_and_a_detail(standing: Standing, summary: str) -> None:
+    assert History().summary(0.0, standing) == summary
 
 
-@pytest.mark.parametrize("standing", [unlisted(), fit(verified=False), unchecked(), fit(frozen=True)])
-def test_what_is_not_known_takes_no_announcement_back(standing: Standing) -> None:
+@pytest.mark.parametrize("standing", [unlisted(), ready(verified=False), unchecked(), ready(frozen=True)])
+def test_inconclusive_reason_withdraws_nothing(standing: Standing) -> None:
     history = History()
-    assert history.verdict(0.0, fit()).announcement
+    assert history.verdict(0.0, ready()).announcement
     assert history.verdict(1.0, standing).announcement
 
 
-@pytest.mark.parametrize(("standing", "why"), [(empty(), "empty"), (fit(least=Limit(5)), "below")])
-def test_what_is_known_takes_it_back_at_once(standing: Standing, why: str) -> None:
+@pytest.mark.parametrize(("standing", "why"), [(empty(), "empty"), (ready(minimum=Limit(5)), "below")])
+def test_conclusive_reason_withdraws_immediately(standing: Standing, why: str) -> None:
     history = History()
-    assert history.verdict(0.0, fit()).announcement
+    assert history.verdict(0.0, ready()).announcement
     assert history.verdict(1.0, standing).why == why
 
 
-def test_first_checks_are_waited_for_from_the_first_list_on_and_no_longer_than_told() -> None:
+def test_first_checks_are_awaited_from_the_first_list_until_the_wait_ends() -> None:
     history = History()
     assert history.verdict(0.0, unlisted()).why == "no-config"
     assert history.decide(40.0, unchecked()).wake == 70.0
@@ -110,115 +110,117 @@ def test_first_checks_are_waited_for_from_the_first_list_on_and_no_longer_than_t
     assert history.verdict(70.0, unchecked()).announcement
 
 
-def test_servers_without_an_address_yet_are_waited_for_too() -> None:
+def test_servers_without_an_address_are_awaited() -> None:
     pool = after(Pool(service()), listed("ab"), resolved("a"), up("a"))
-    assert History().told(0.0, Standing(pool, True)) == "first-checks (web: 1 of 2 servers unknown)"
+    assert History().summary(0.0, Standing(pool, True)) == "first-checks (web: 1 of 2 servers unknown)"
 
 
-def test_servers_that_are_pooled_only_once_checked_are_waited_for() -> None:
-    assert History().told(0.0, Standing(fresh("ab", 0.0), True)) == "first-checks (web: 2 of 2 servers unknown)"
+def test_servers_pooled_only_after_a_check_are_awaited() -> None:
+    assert History().summary(0.0, Standing(fresh("ab", 0.0), True)) == "first-checks (web: 2 of 2 servers unknown)"
 
 
-def test_disabled_servers_and_names_without_an_address_are_not_waited_for() -> None:
+def test_disabled_and_unresolvable_servers_are_not_awaited() -> None:
     pool = after(Pool(service()), listed("ab", off("c")), resolved("a"), up("a"))
     nowhere = replace(pool.servers["b"], unresolvable=True)
     pool = replace(pool, servers=MappingProxyType({**pool.servers, "b": nowhere}))
     assert History().verdict(0.0, Standing(pool, True)).announcement
 
 
-def test_a_vip_has_one_announcement_whatever_its_services() -> None:
-    decided = History().decide(0.0, fit("web"), fit("tls"))
+def test_vip_of_two_services_has_one_announcement() -> None:
+    decided = History().decide(0.0, ready("web"), ready("tls"))
     assert list(announced(decided.verdicts)) == [Announcement(VIP)]
     assert decided.verdicts[0].detail == "2 services verified, 8 of 8 servers pooled"
 
 
-def test_a_vip_waits_for_all_of_its_services_and_then_makes_do_with_one() -> None:
+def test_vip_waits_for_all_services_then_accepts_one() -> None:
     history = History()
-    assert history.told(0.0, fit("web"), unlisted("tls")) == "no-config (tls: no list of servers yet)"
-    assert history.decide(29.9, fit("web"), unlisted("tls")).wake == 30.0
-    assert history.verdict(30.0, fit("web"), unlisted("tls")).announcement
+    assert history.summary(0.0, ready("web"), unlisted("tls")) == "no-config (tls: no list of servers yet)"
+    assert history.decide(29.9, ready("web"), unlisted("tls")).wake == 30.0
+    assert history.verdict(30.0, ready("web"), unlisted("tls")).announcement
 
 
-def test_a_service_that_is_known_to_be_empty_is_not_waited_for() -> None:
-    assert History().verdict(0.0, fit("web"), empty("tls")).announcement
+def test_empty_service_is_not_awaited() -> None:
+    assert History().verdict(0.0, ready("web"), empty("tls")).announcement
 
 
-def test_with_the_policy_all_each_service_must_be_fit_however_long_it_takes() -> None:
+def test_policy_all_requires_every_service() -> None:
     history = History()
-    assert history.verdict(0.0, fit("web", **ALL), unlisted("tls", **ALL)).why == "no-config"
-    assert history.verdict(99.0, fit("web", **ALL), empty("tls", **ALL)).why == "empty"
-    assert history.verdict(99.0, fit("web", **ALL), fit("tls", **ALL)).announcement
-    assert history.told(99.0, fit("web", **ALL), empty("tls", **ALL)) == "empty (tls: 0 of 2 servers pooled)"
+    assert history.verdict(0.0, ready("web", **ALL), unlisted("tls", **ALL)).why == "no-config"
+    assert history.verdict(99.0, ready("web", **ALL), empty("tls", **ALL)).why == "empty"
+    assert history.verdict(99.0, ready("web", **ALL), ready("tls", **ALL)).announcement
+    assert history.summary(99.0, ready("web", **ALL), empty("tls", **ALL)) == "empty (tls: 0 of 2 servers pooled)"
 
 
-def test_with_the_policy_any_a_vip_stays_while_one_service_is_fit() -> None:
+def test_policy_any_keeps_a_vip_while_one_service_is_ready() -> None:
     history = History()
-    history.verdict(0.0, fit("web"), fit("tls"))
-    assert history.verdict(1.0, empty("web"), fit("tls")).announcement
+    history.verdict(0.0, ready("web"), ready("tls"))
+    assert history.verdict(1.0, empty("web"), ready("tls")).announcement
     assert history.verdict(2.0, empty("web"), empty("tls")).why == "empty"
 
 
-def test_a_service_that_never_had_a_list_does_not_keep_a_vip_alone() -> None:
+def test_service_without_a_list_does_not_keep_a_vip_announced() -> None:
     history = History()
-    history.verdict(0.0, fit("web"), unlisted("tls"))
-    assert history.verdict(30.0, fit("web"), unlisted("tls")).announcement
+    history.verdict(0.0, ready("web"), unlisted("tls"))
+    assert history.verdict(30.0, ready("web"), unlisted("tls")).announcement
     assert history.verdict(31.0, empty("web"), unlisted("tls")).announcement is None
 
 
-def test_a_service_added_to_an_announced_vip_takes_nothing_back() -> None:
+def test_service_added_to_an_announced_vip_withdraws_nothing() -> None:
     history = History()
-    history.verdict(0.0, fit("web", **ALL))
-    assert history.verdict(1.0, fit("web", **ALL), unlisted("tls", **ALL)).announcement
+    history.verdict(0.0, ready("web", **ALL))
+    assert history.verdict(1.0, ready("web", **ALL), unlisted("tls", **ALL)).announcement
 
 
-def test_a_service_with_too_few_servers_returns_when_enough_have_served_for_a_while() -> None:
-    history, least = History(), Limit(3)
+def test_service_below_its_minimum_returns_after_the_recovery_time() -> None:
+    history, minimum = History(), Limit(3)
     pool = healthy("abcd")
-    assert history.verdict(0.0, Standing(pool, True, least=least)).announcement
+    assert history.verdict(0.0, Standing(pool, True, minimum=minimum)).announcement
     sick = after(pool, down("a"), down("b"))
-    assert history.told(1.0, Standing(sick, True, least=least)) == "below (web: 2 of 4 servers serving, wanted 3)"
+    assert (
+        history.summary(1.0, Standing(sick, True, minimum=minimum)) == "below (web: 2 of 4 servers serving, wanted 3)"
+    )
     better = after(sick, up("b"))
-    decided = history.decide(5.0, Standing(better, True, least=least))
-    assert decided.verdicts[0].detail == "web: 3 of 4 servers serving, wanted 3, for 30 s"
+    decided = history.decide(5.0, Standing(better, True, minimum=minimum))
+    assert decided.verdicts[0].detail == "web: 3 of 4 servers serving, wanted 3 for 30 s"
     assert decided.wake == 30.0
-    assert history.verdict(20.0, Standing(sick, True, least=least)).why == "below"
-    assert history.decide(25.0, Standing(better, True, least=least)).wake == 30.0
-    assert history.decide(30.0, Standing(better, True, least=least)).wake == 55.0
-    assert history.verdict(54.9, Standing(better, True, least=least)).why == "below"
-    assert history.verdict(55.0, Standing(better, True, least=least)).announcement
+    assert history.verdict(20.0, Standing(sick, True, minimum=minimum)).why == "below"
+    assert history.decide(25.0, Standing(better, True, minimum=minimum)).wake == 30.0
+    assert history.decide(30.0, Standing(better, True, minimum=minimum)).wake == 55.0
+    assert history.verdict(54.9, Standing(better, True, minimum=minimum)).why == "below"
+    assert history.verdict(55.0, Standing(better, True, minimum=minimum)).announcement
 
 
-def test_servers_not_checked_yet_are_not_too_few_to_stay_and_too_few_to_begin() -> None:
-    history, least = History(), Limit(percent=50)
-    assert history.verdict(0.0, unchecked(least=least)).why == "first-checks"
-    assert history.verdict(30.0, unchecked(least=least)).why == "below"
-    assert history.verdict(31.0, fit(least=least)).announcement
-    assert history.verdict(32.0, unchecked(least=least)).announcement
+def test_unchecked_servers_delay_an_announcement_but_withdraw_none() -> None:
+    history, minimum = History(), Limit(percent=50)
+    assert history.verdict(0.0, unchecked(minimum=minimum)).why == "first-checks"
+    assert history.verdict(30.0, unchecked(minimum=minimum)).why == "below"
+    assert history.verdict(31.0, ready(minimum=minimum)).announcement
+    assert history.verdict(32.0, unchecked(minimum=minimum)).announcement
 
 
-def test_what_is_frozen_stays_as_it_is() -> None:
+def test_frozen_vip_keeps_its_state() -> None:
     made, held = History(), History()
-    made.verdict(0.0, fit())
+    made.verdict(0.0, ready())
     assert made.verdict(1.0, empty(frozen=True)).announcement
-    assert held.told(0.0, fit("web", frozen=True), fit("tls")) == "frozen (web)"
+    assert held.summary(0.0, ready("web", frozen=True), ready("tls")) == "frozen (web)"
 
 
-def test_a_pool_of_adopted_addresses_that_stays_in_the_kernel_is_not_empty() -> None:
+def test_pool_with_adopted_destinations_is_not_empty() -> None:
     pool = replace(after(Pool(service()), listed("ab")), held=MappingProxyType({address("a"): 10}))
     history = History()
-    history.verdict(0.0, fit())
+    history.verdict(0.0, ready())
     assert history.verdict(1.0, Standing(pool, True)).announcement
 
 
-def test_without_the_gate_a_vip_is_announced_from_the_start_to_the_end() -> None:
+def test_vip_without_the_gate_is_withdrawn_by_a_drain_only() -> None:
     history = History(replace(SETTINGS, gate=False))
-    assert history.told(0.0, unlisted()) == "announced (no gate; 0 services verified, 0 of 0 servers pooled)"
+    assert history.summary(0.0, unlisted()) == "announced (no gate; 0 services verified, 0 of 0 servers pooled)"
     assert history.verdict(1.0, empty()).announcement
     history.drains[VIP] = Drain(VIP, 2.0, "root", "x")
-    assert history.verdict(62.0, fit()).why == "drained"
+    assert history.verdict(62.0, ready()).why == "drained"
 
 
-def test_an_address_for_the_endpoints_alone_is_announced_with_the_global_med() -> None:
+def test_address_without_a_service_has_the_global_med() -> None:
     extra = ip_address("192.0.2.99")
     history = History(replace(SETTINGS, med=5), [extra, VIP])
     decided = history.decide(0.0, unlisted())
@@ -229,95 +231,96 @@ def test_an_address_for_the_endpoints_alone_is_announced_with_the_global_med() -
     assert list(announced(decided.verdicts)) == [Announcement(extra, 5)]
 
 
-def test_a_drain_raises_the_med_then_withdraws_and_ends_when_it_is_undone() -> None:
+def test_drain_raises_the_med_then_withdraws_until_it_is_cancelled() -> None:
     history = History(replace(SETTINGS, drain=DrainSettings(1000, True, 60.0)))
-    history.verdict(0.0, fit(med=100))
+    history.verdict(0.0, ready(med=100))
     history.drains[VIP] = Drain(VIP, 50.0, "alice", "new kernel")
-    decided = history.decide(50.0, fit(med=100))
+    decided = history.decide(50.0, ready(med=100))
     assert list(announced(decided.verdicts)) == [Announcement(VIP, 1000, graceful_shutdown=True)]
-    assert decided.verdicts[0].detail == "draining, 60 s to go: by alice: new kernel"
+    assert decided.verdicts[0].detail == "draining, 60 s left: by alice: new kernel"
     assert decided.wake == 110.0
-    assert history.told(110.0, fit(med=100)) == "drained (by alice: new kernel)"
+    assert history.summary(110.0, ready(med=100)) == "drained (by alice: new kernel)"
     history.drains.clear()
-    assert history.verdict(120.0, fit(med=100)).announcement == Announcement(VIP, 100)
+    assert history.verdict(120.0, ready(med=100)).announcement == Announcement(VIP, 100)
 
 
-def test_a_drain_never_makes_a_vip_more_preferred() -> None:
+def test_drain_never_lowers_the_med() -> None:
     history = History()
-    history.verdict(0.0, fit(med=5000))
+    history.verdict(0.0, ready(med=5000))
     history.drains[None] = Drain(None, 1.0, "root", "x")
-    assert history.verdict(1.0, fit(med=5000)).announcement == Announcement(VIP, 5000)
+    assert history.verdict(1.0, ready(med=5000)).announcement == Announcement(VIP, 5000)
 
 
-def test_a_vip_that_is_not_announced_is_not_by_a_drain() -> None:
+def test_drain_does_not_announce_a_withdrawn_vip() -> None:
     history = History()
     history.drains[VIP] = Drain(VIP, 0.0, "root", "x")
-    assert history.verdict(0.0, fit()).why == "drained"
-    assert history.verdict(1.0, fit(frozen=True)).why == "drained"
+    assert history.verdict(0.0, ready()).why == "drained"
+    assert history.verdict(1.0, ready(frozen=True)).why == "drained"
 
 
-def test_a_drain_moves_what_is_frozen_and_what_is_known_to_be_empty_goes_at_once() -> None:
+def test_drain_applies_to_frozen_vips_and_empty_ones_go_immediately() -> None:
     history = History()
-    history.verdict(0.0, fit())
+    history.verdict(0.0, ready())
     history.drains[None] = Drain(None, 1.0, "root", "x")
-    assert history.verdict(2.0, fit(frozen=True)).announcement == Announcement(VIP, 1000)
+    assert history.verdict(2.0, ready(frozen=True)).announcement == Announcement(VIP, 1000)
     assert history.verdict(3.0, empty()).why == "empty"
 
 
-def test_the_reason_after_a_drain_is_the_same_when_it_is_asked_for_again() -> None:
-    """Of two services one has no servers left, and the other one is not as wanted in IPVS."""
+def test_reason_after_a_drain_is_stable() -> None:
+    """One of two services has no servers left, the other one is not verified in IPVS."""
     history = History()
-    assert history.verdict(0.0, fit(), fit("tls")).announcement
+    assert history.verdict(0.0, ready(), ready("tls")).announcement
     history.drains[VIP] = Drain(VIP, 1.0, "root", "x")
-    assert history.verdict(2.0, empty(), fit("tls", verified=False)).announcement
-    assert history.told(61.0, empty(), fit("tls", verified=False)) == "empty (web: 0 of 2 servers pooled)"
-    assert history.told(61.0, empty(), fit("tls", verified=False)) == "empty (web: 0 of 2 servers pooled)"
+    assert history.verdict(2.0, empty(), ready("tls", verified=False)).announcement
+    assert history.summary(61.0, empty(), ready("tls", verified=False)) == "empty (web: 0 of 2 servers pooled)"
+    assert history.summary(61.0, empty(), ready("tls", verified=False)) == "empty (web: 0 of 2 servers pooled)"
 
 
-def test_of_two_drains_the_first_counts() -> None:
+def test_first_of_two_drains_decides() -> None:
     history = History()
-    history.verdict(0.0, fit())
+    history.verdict(0.0, ready())
     history.drains = {None: Drain(None, 0.0, "root", "x"), VIP: Drain(VIP, 50.0, "alice", "y")}
-    assert history.told(60.0, fit()) == "drained (by root: x)"
+    assert history.summary(60.0, ready()) == "drained (by root: x)"
 
 
-def test_since_is_when_the_answer_or_its_reason_changed() -> None:
+def test_since_is_the_time_of_the_last_change() -> None:
     history = History()
     assert history.verdict(1.0, unlisted()).since == 1.0
     assert history.verdict(2.0, unlisted()).since == 1.0
     assert history.verdict(3.0, unchecked()).since == 3.0
-    assert history.verdict(4.0, fit()).since == 4.0
-    assert history.verdict(5.0, fit(med=3)).since == 4.0
+    assert history.verdict(4.0, ready()).since == 4.0
+    assert history.verdict(5.0, ready(med=3)).since == 4.0
 
 
-def test_a_vip_that_was_removed_begins_anew() -> None:
+def test_removed_vip_starts_without_memory() -> None:
     history = History()
-    history.verdict(0.0, fit())
+    history.verdict(0.0, ready())
     assert history.decide(1.0).verdicts == []
     assert history.verdict(100.0, unchecked()).why == "first-checks"
 
 
-def test_an_address_is_waited_for_even_where_nothing_is_checked() -> None:
+def test_addresses_are_awaited_without_monitors() -> None:
     pool = after(Pool(service(monitors=())), listed("ab"), resolved("a"))
-    assert History().told(0.0, Standing(pool, True)) == "first-checks (web: 1 of 2 servers unknown)"
+    assert History().summary(0.0, Standing(pool, True)) == "first-checks (web: 1 of 2 servers unknown)"
 
 
-def test_a_service_that_had_too_few_servers_does_not_return_by_not_being_checked() -> None:
-    history, least = History(), Limit(3)
-    history.verdict(0.0, fit(least=least))
+def test_unchecked_servers_do_not_end_a_shortage() -> None:
+    history, minimum = History(), Limit(3)
+    history.verdict(0.0, ready(minimum=minimum))
     assert (
-        history.verdict(1.0, Standing(after(healthy("abcd"), down("a"), down("b")), True, least=least)).why == "below"
+        history.verdict(1.0, Standing(after(healthy("abcd"), down("a"), down("b")), True, minimum=minimum)).why
+        == "below"
     )
-    assert history.verdict(99.0, unchecked(least=least)).why == "below"
+    assert history.verdict(99.0, unchecked(minimum=minimum)).why == "below"
 
 
-def test_an_announced_vip_without_a_pooled_server_does_not_wait_for_checks() -> None:
+def test_announced_vip_without_pooled_servers_does_not_wait_for_checks() -> None:
     history = History()
-    history.verdict(0.0, fit())
+    history.verdict(0.0, ready())
     assert history.verdict(1.0, Standing(fresh("ab", threshold=0), True)).why == "empty"
 
 
-def test_it_is_woken_when_a_vip_has_waited_for_lists_though_one_came_late() -> None:
+def test_wake_is_the_end_of_the_wait_when_one_list_is_late() -> None:
     history = History()
     history.decide(0.0, unlisted("web"), unlisted("tls"))
-    assert history.decide(10.0, fit("web"), unlisted("tls")).wake == 30.0
+    assert history.decide(10.0, ready("web"), unlisted("tls")).wake == 30.0

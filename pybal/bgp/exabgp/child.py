@@ -1,8 +1,8 @@
-"""One child process: begun at once, heard line by line, its end told.
+"""A child process whose output is read line by line.
 
-Not by the reactor's ``spawnProcess``, which in older Twisted forks without waiting for the execution: until the child has
-closed its copies, sockets that we close meanwhile would stay in the check engine's epoll. Nor with a signal handler: a pidfd
-tells of the end.
+The reactor's ``spawnProcess`` is not used: in older Twisted it forks without waiting for the exec, and until the child has
+closed its copies of our descriptors, sockets that we close stay in the check engine's epoll. A pidfd reports the end of the
+child, without a signal handler.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from zope.interface import implementer
 from pybal.runtime.lines import LineSplitter
 
 LONGEST_LINE = 1000
-"""Bytes of a line of the child's output that are kept."""
+"""Bytes kept of each line of output."""
 
 _READ = 65536
 _NAMES = {number.value: number.name for number in signal.Signals}
 
 
 class Readers(Protocol):
-    """What a child needs of a reactor."""
+    """The part of a reactor that a child uses."""
 
     def addReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
 
@@ -38,7 +38,7 @@ class Readers(Protocol):
 
 @implementer(IReadDescriptor)
 class _DescriptorReader:
-    """A descriptor of which the reactor says when it can be read."""
+    """Call ``ready`` when a descriptor is readable."""
 
     def __init__(self, fileno: int, ready: Callable[[], None]) -> None:
         self._fileno = fileno
@@ -58,9 +58,9 @@ class _DescriptorReader:
 
 
 class Child:
-    """A process of ours. Raises OSError when it cannot be begun.
+    """A running child process. Raises OSError if it cannot be started.
 
-    ``said`` takes each line of its output, ``ended`` is called once, with a reason, after the last of them.
+    ``received`` is called with each line of output, ``ended`` once, with the reason, after the last line.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class Child:
         *,
         environ: Mapping[str, str],
         directory: Path,
-        said: Callable[[bytes], None],
+        received: Callable[[bytes], None],
         ended: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
-        self._said = said
+        self._received = received
         self._ended = ended
         self._lines = LineSplitter(LONGEST_LINE, truncate=True)
-        # A session of its own: what a terminal sends to us is not for it.
-        self._process = Popen(  # noqa: S603  # our own launcher, and no shell
+        # A session of its own: signals of our terminal do not reach the child.
+        self._process = Popen(  # noqa: S603  # our own launcher, without a shell
             argv,
             env=environ,
             cwd=directory,
@@ -89,35 +89,35 @@ class Child:
             start_new_session=True,
         )
         self.pid = self._process.pid
-        assert self._process.stdout is not None  # noqa: S101  # it is a PIPE
+        assert self._process.stdout is not None  # noqa: S101  # stdout is a PIPE
         self._pipe = self._process.stdout
         os.set_blocking(self._pipe.fileno(), False)
-        self._output = _DescriptorReader(self._pipe.fileno(), self._hear)
+        self._output = _DescriptorReader(self._pipe.fileno(), self._read_output)
         self._end = _DescriptorReader(os.pidfd_open(self.pid), self._reap)
         reactor.addReader(self._output)
         reactor.addReader(self._end)
 
     def kill(self) -> None:
-        """Kill it, if it has not ended."""
+        """Kill the process, unless it has ended."""
         with suppress(ProcessLookupError):
             self._process.kill()
 
-    def _hear(self) -> None:
+    def _read_output(self) -> None:
         with suppress(BlockingIOError):
             piece = os.read(self._pipe.fileno(), _READ)
             if not piece:
                 self._reactor.removeReader(self._output)
             for line in self._lines.feed(piece):
-                self._said(line)
+                self._received(line)
 
     def _reap(self) -> None:
         code = self._process.poll()
         if code is None:
             return
-        self._hear()
+        self._read_output()
         for line in self._lines.feed(b"\n"):
             if line:
-                self._said(line)
+                self._received(line)
         for reader in (self._output, self._end):
             self._reactor.removeReader(reader)
         os.close(self._end.fileno())

@@ -1,6 +1,6 @@
-"""Our settings in ExaBGP's words: its configuration file, its environment, its commands. Pure.
+"""ExaBGP's configuration file, environment and commands, rendered from the settings. Pure.
 
-Written for the grammar that 4.2.21 to 5.0 have in common. There is no quoting in it, so what it cannot carry is refused.
+The grammar is the one that 4.2.21 to 5.0 share. It has no quoting: values that it cannot express are refused.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _COMMUNITY = re.compile(r"[0-9]+(:[0-9]+){1,2}")
 
 
 _TTL_SINCE = (5, 0, 14)
-"""The version that began to look at the TTL of what comes in."""
+"""The first version that checks the TTL of received packets."""
 
 
-class UnfitError(ValueError):
-    """ExaBGP's configuration cannot say this; never holds a password."""
+class UnsupportedValueError(ValueError):
+    """A value that ExaBGP's configuration cannot express; the text never contains a password."""
 
 
 def configuration(
@@ -39,15 +39,15 @@ def configuration(
     passwords: Mapping[Address, str],
     asns: Mapping[Address, int],
 ) -> str:
-    """Return exabgp.conf. ``run`` is the relay's command; raises :class:`UnfitError`.
+    """Return exabgp.conf. ``run`` is the relay's command; raises :class:`UnsupportedValueError`.
 
-    ``asns`` are the numbers to take for peers whose settings name none: without one the peer's word is taken (``auto``),
-    which ExaBGP 4 cannot do.
+    ``asns`` holds AS numbers for peers whose settings have none. A peer without either gets ``auto``, the number of its
+    OPEN message, which ExaBGP 4 does not support.
     """
     for word in run:
         if not _WORD.fullmatch(word):
-            raise UnfitError(
-                f"a path that exabgp cannot run: {word!r}, wanted one without blanks, quotes and ; {{ }} [ ] # \\"
+            raise UnsupportedValueError(
+                f"exabgp cannot run {word!r}, wanted a path without blanks, quotes and ; {{ }} [ ] # \\"
             )
     parts = [f"process {PROCESS} {{\n    run {' '.join(run)};\n    encoder json;\n}}\n"]
     for peer in settings.peers:
@@ -59,11 +59,13 @@ def configuration(
 def _neighbor(peer: PeerSettings, settings: BGPSettings, password: str, asn: int | None) -> list[str]:
     for value in (*peer.communities, *peer.large_communities):
         if not _COMMUNITY.fullmatch(value):
-            raise UnfitError(f"community {value!r} of peer {peer.address}, wanted numbers joined by colons")
+            raise UnsupportedValueError(
+                f"peer {peer.address}: invalid community {value!r}, wanted numbers joined by colons"
+            )
     local = local_address(peer, settings)
     options = [
         f"router-id {_router_id(peer, settings)};",
-        # The unspecified address leaves the choice to the kernel, in 4.2 as in 5.0; "auto" works in neither with MD5.
+        # With the unspecified address the kernel chooses, in 4.2 and 5.0; "auto" fails with MD5 in both.
         f"local-address {local or ('0.0.0.0' if peer.address.version == 4 else '::')};",  # noqa: S104, PLR2004  # connects from there
         f"local-as {peer.local_asn};",
         f"peer-as {peer.peer_asn or asn or 'auto'};",
@@ -72,13 +74,13 @@ def _neighbor(peer: PeerSettings, settings: BGPSettings, password: str, asn: int
         "group-updates true;",
     ]
     if local is not None and local in settings.local_ips:
-        # The socket is shared with tcp.bind; this is what gives it the peer's MD5 key.
+        # The socket is the one of tcp.bind; this option sets the peer's MD5 key on it.
         options.append(f"listen {settings.local_port};")
     if password:
         if not _PASSWORD.fullmatch(password):
-            raise UnfitError(
-                f"the MD5 password of peer {peer.address} is empty, longer than 80 characters, or has one that "
-                'exabgp cannot carry, wanted printable ASCII without blanks and " ; { } \\'
+            raise UnsupportedValueError(
+                f"peer {peer.address}: invalid MD5 password, "
+                'wanted 1 to 80 characters of printable ASCII without blanks and " ; { } \\'
             )
         options.append(f'md5-password "{password}";')
     if peer.ttl_security:
@@ -95,10 +97,10 @@ def _neighbor(peer: PeerSettings, settings: BGPSettings, password: str, asn: int
 
 
 def local_address(peer: PeerSettings, settings: BGPSettings) -> Address | None:
-    """Return the address we connect from, or ``None`` for the kernel's choice.
+    """Return the local address of a session, or ``None`` for the kernel's choice.
 
-    Where we listen on one address of the family it is that one: ExaBGP takes a peer's connection only for a session with the
-    address that it came to.
+    If the daemon listens on a single address of the family, it is that one: ExaBGP accepts a peer's connection only for a
+    session with the address that the connection was made to.
     """
     listening = [ip for ip in settings.local_ips if ip.version == peer.address.version]
     return peer.local_address or (listening[0] if len(listening) == 1 else None)
@@ -106,29 +108,29 @@ def local_address(peer: PeerSettings, settings: BGPSettings) -> Address | None:
 
 def _router_id(peer: PeerSettings, settings: BGPSettings) -> Address:
     for address in (peer.router_id, peer.local_address, *settings.local_ips, peer.nexthop_ipv4):
-        if address is not None and address.version == 4:  # noqa: PLR2004  # a router's name is an IPv4 address
+        if address is not None and address.version == 4:  # noqa: PLR2004  # RFC 4271: a router ID has the form of an IPv4 address
             return address
-    raise UnfitError(
-        f"no router ID for peer {peer.address}: wanted bgp-router-id, or an IPv4 local address or next hop"
+    raise UnsupportedValueError(
+        f"peer {peer.address}: no router ID (set bgp-router-id, or an IPv4 local address or next hop)"
     )
 
 
-def unheeded(settings: BGPSettings, version: str) -> str:
-    """Return what this version of ExaBGP does not do of what its file says, in words; empty if it does all."""
+def ttl_security_warning(settings: BGPSettings, version: str) -> str:
+    """Return a warning if this ExaBGP version does not enforce ``bgp-ttl-security``, else an empty text."""
     peers = [str(peer.address) for peer in settings.peers if peer.ttl_security]
     number = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
     if not peers or not number or tuple(map(int, number.groups())) >= _TTL_SINCE:
         return ""
     return (
-        f"exabgp {version} does not look at the TTL of what it receives, wanted {'.'.join(map(str, _TTL_SINCE))} or later: "
-        f"bgp-ttl-security protects only the other end with peer {', '.join(peers)}"
+        f"exabgp {version} does not check the TTL of received packets: bgp-ttl-security protects only the remote end of "
+        f"peer {', '.join(peers)} (upgrade exabgp to {'.'.join(map(str, _TTL_SINCE))} or later)"
     )
 
 
 def environment(settings: BGPSettings, user: str) -> dict[str, str]:
-    """Return the whole environment of ExaBGP: nothing of ours may reach it, and no file may change what it does."""
+    """Return ExaBGP's complete environment: it inherits no variable and reads no settings file."""
     options = {
-        # Privileges are not dropped: to change them clears what ties its life to ours (prctl(2), PR_SET_PDEATHSIG).
+        # Keep the privileges: dropping them clears the parent-death signal (prctl(2), PR_SET_PDEATHSIG).
         "daemon.user": user,
         "daemon.drop": "false",
         "daemon.daemonize": "false",
@@ -140,7 +142,7 @@ def environment(settings: BGPSettings, user: str) -> dict[str, str]:
         "log.short": "true",
         "api.cli": "false",
         "api.ack": "true",
-        # A relay that was killed while our loop hangs: the next one finds nobody who beats, and ends the sessions.
+        # If the relay is killed while the daemon hangs, the next relay misses the heartbeats and closes the sessions.
         "api.respawn": "true",
         "api.terminate": "true",
         "api.encoder": "json",
@@ -159,14 +161,14 @@ def environment(settings: BGPSettings, user: str) -> dict[str, str]:
 
 
 def next_hop(peer: PeerSettings, announcement: Announcement) -> Address | None:
-    """Return where a peer is to send packets for a VIP; ``None`` if it is not told of VIPs of that family."""
+    """Return a peer's next hop for a VIP; ``None`` if VIPs of that family are not announced to the peer."""
     return peer.nexthop_ipv4 if announcement.vip.version == 4 else peer.nexthop_ipv6  # noqa: PLR2004
 
 
 def announce(peer: PeerSettings, announcement: Announcement) -> bytes:
-    """Return the command that announces to one peer."""
+    """Return the command to announce to one peer."""
     words = [_route(peer, "announce", announcement)]
-    # With no path ExaBGP does what the kind of session wants: our own number to others, nothing within our system.
+    # Without a path ExaBGP sends our own number over eBGP, and an empty path over iBGP.
     if peer.as_path and peer.as_path != (peer.local_asn,):
         words.append(f"as-path [ {' '.join(map(str, peer.as_path))} ]")
     communities = dict.fromkeys([*peer.communities, *([GRACEFUL_SHUTDOWN] if announcement.graceful_shutdown else [])])
@@ -177,7 +179,7 @@ def announce(peer: PeerSettings, announcement: Announcement) -> bytes:
 
 
 def withdraw(peer: PeerSettings, announcement: Announcement) -> bytes:
-    """Return the command that withdraws from one peer what it was told."""
+    """Return the command to withdraw from one peer."""
     return _route(peer, "withdraw", announcement).encode("ascii")
 
 

@@ -1,7 +1,7 @@
-"""What ExaBGP says, line by line, as typed events. Pure; nothing that it may say raises or ends anything.
+"""ExaBGP's output lines as typed events. Pure; no line raises.
 
-ExaBGP writes, one a line: JSON objects for what happens, ``done`` and ``error`` as answers to commands, and its version. The
-relay puts in lines of its own, which begin with ``!``. Seen from 4.2.21 and 5.0.15; unknown fields and kinds are passed over.
+ExaBGP writes one JSON object per line for each event, ``done`` or ``error`` as the answer to each command, and its version.
+The relay adds lines of its own, which begin with ``!``. Written for 4.2.21 to 5.0.15; unknown fields and types are ignored.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from pybal.bgp.model import Announcement, Prefix, SessionState
-from pybal.bgp.notification import words
+from pybal.bgp.notification import describe
 from pybal.core.model import Address
 
 LONGEST_LINE = 1 << 20
-"""Bytes beyond which a line is not read: 1,000 prefixes in one update take 30 kB."""
+"""Bytes kept of each line: 1,000 prefixes in one update take 30 kB."""
 
 HELLO, BEAT = b"!hello", b"!beat"
-"""The relay's first line, and the heartbeat, which goes both ways."""
+"""The relay's first line, and the heartbeat, which the relay echoes."""
 
 _DONE = {b"done", b'{ "answer": "done" }', b'{"answer": "done"}'}
 _ERROR = (b"error", b'{ "answer": "error', b'{"answer": "error')
@@ -29,32 +29,32 @@ _ADDRESS_BITS = {4: 32, 6: 128}
 
 
 @dataclass(frozen=True, slots=True)
-class Greeted:
-    """The relay is there."""
+class RelayConnected:
+    """The relay is connected."""
 
 
 @dataclass(frozen=True, slots=True)
-class Beaten:
-    """The relay answers to our heartbeat."""
+class HeartbeatEchoed:
+    """The relay returned a heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """ExaBGP took a command, or refused it; answers come in the order of the commands."""
+    """ExaBGP accepted or refused a command; answers arrive in the order of the commands."""
 
-    taken: bool
+    accepted: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Versioned:
-    """ExaBGP names its version, e.g. ``5.0.15``."""
+class VersionReported:
+    """ExaBGP reported its version, e.g. ``5.0.15``."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
-    """A session is in another state. ``reason`` is why it fell, if that is so."""
+class StateChanged:
+    """A session entered a state. ``reason`` is set if the session ended."""
 
     peer: Address
     state: SessionState
@@ -62,8 +62,8 @@ class Entered:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """The peer has said which number its autonomous system has."""
+class OpenReceived:
+    """The peer sent its OPEN message, with its AS number."""
 
     peer: Address
     asn: int
@@ -71,7 +71,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Notified:
-    """A NOTIFICATION ended the session, with the RFCs' words for it."""
+    """A NOTIFICATION ended the session; ``text`` has the RFCs' names of its codes."""
 
     peer: Address
     received: bool
@@ -79,8 +79,8 @@ class Notified:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """An UPDATE went to the peer."""
+class UpdateSent:
+    """ExaBGP sent an UPDATE to the peer."""
 
     peer: Address
     announced: tuple[Announcement, ...]
@@ -88,37 +88,53 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Strange:
-    """A line of which we make nothing; its first bytes."""
+class Unrecognised:
+    """An unrecognised line; its first bytes."""
 
     line: bytes
 
 
-Event = Greeted | Beaten | Answered | Versioned | Entered | Opened | Notified | Sent | Strange
+Event = (
+    RelayConnected
+    | HeartbeatEchoed
+    | Answered
+    | VersionReported
+    | StateChanged
+    | OpenReceived
+    | Notified
+    | UpdateSent
+    | Unrecognised
+)
 
 
 def read(line: bytes) -> Event | None:
-    """Return what a line tells, or ``None`` if that is of no interest."""
+    """Return the event of a line, or ``None`` for a line without one."""
     line = line.strip()
     if not line or line in _REMARKS:
         return None
     if line in _DONE:
-        return Answered(taken=True)
+        return Answered(accepted=True)
     if line.startswith(_ERROR):
-        return Answered(taken=False)
+        return Answered(accepted=False)
     if line.startswith(b"!"):
-        return Greeted() if line.startswith(HELLO) else Beaten() if line.startswith(BEAT) else Strange(line[:200])
+        return (
+            RelayConnected()
+            if line.startswith(HELLO)
+            else HeartbeatEchoed()
+            if line.startswith(BEAT)
+            else Unrecognised(line[:200])
+        )
     if line.startswith(b"exabgp "):
-        return Versioned(line[7:47].decode("ascii", "replace"))
+        return VersionReported(line[7:47].decode("ascii", "replace"))
     try:
-        # A peer whose number is yet to be learned is Python's None to ExaBGP 5.0, which is no JSON.
-        return _happened(json.loads(line.replace(b'"peer": None', b'"peer": null')))
+        # ExaBGP 5.0 writes an AS number that is still unknown as Python's None, which is not JSON.
+        return _json_event(json.loads(line.replace(b'"peer": None', b'"peer": null')))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError):
-        return Strange(line[:200])
+        return Unrecognised(line[:200])
 
 
-def _happened(said: Any) -> Event | None:  # noqa: ANN401  # whatever JSON holds
-    kind, neighbor = said["type"], said.get("neighbor")
+def _json_event(message: Any) -> Event | None:  # noqa: ANN401  # any JSON value
+    kind, neighbor = message["type"], message.get("neighbor")
     if kind not in _KINDS or not isinstance(neighbor, dict):
         return None
     return _KINDS[kind](ip_address(neighbor["address"]["peer"]), neighbor)
@@ -126,30 +142,31 @@ def _happened(said: Any) -> Event | None:  # noqa: ANN401  # whatever JSON holds
 
 def _fsm(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     state = SessionState(str(neighbor["state"]).upper())
-    # "state up" follows at once, and counts: only then does ExaBGP send.
-    return None if state is SessionState.ESTABLISHED else Entered(peer, state)
+    # Wait for "state up", which follows immediately: ExaBGP sends no UPDATE before it.
+    return None if state is SessionState.ESTABLISHED else StateChanged(peer, state)
 
 
 def _state(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     if neighbor["state"] == "up":
-        return Entered(peer, SessionState.ESTABLISHED)
+        return StateChanged(peer, SessionState.ESTABLISHED)
     if neighbor["state"] == "down":
-        return Entered(peer, SessionState.IDLE, str(neighbor.get("reason", "")) or "no reason given")
+        return StateChanged(peer, SessionState.IDLE, str(neighbor.get("reason", "")) or "no reason given")
     return None
 
 
 def _open(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     if neighbor.get("direction") != "receive":
         return None
-    said = neighbor["open"]
-    # RFC 6793: who has a number of 4 bytes says so in a capability; the field of 2 bytes holds 23456 then.
-    four = said.get("capabilities", {}).get("65", {}).get("asn4", said["asn"])
-    return Opened(peer, int(four))
+    message = neighbor["open"]
+    # RFC 6793: an AS number of 4 bytes is in a capability; the field of 2 bytes holds 23456 then.
+    four = message.get("capabilities", {}).get("65", {}).get("asn4", message["asn"])
+    return OpenReceived(peer, int(four))
 
 
 def _notification(peer: Address, neighbor: dict[str, Any]) -> Event:
-    said = neighbor["notification"]
-    return Notified(peer, neighbor.get("direction") == "receive", words(int(said["code"]), int(said["subcode"])))
+    message = neighbor["notification"]
+    text = describe(int(message["code"]), int(message["subcode"]))
+    return Notified(peer, neighbor.get("direction") == "receive", text)
 
 
 def _update(peer: Address, neighbor: dict[str, Any]) -> Event | None:
@@ -168,7 +185,7 @@ def _update(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     ]
     if not (announced or withdrawn):
         return None
-    return Sent(
+    return UpdateSent(
         peer,
         tuple(
             Announcement(prefix.network_address, med, graceful_shutdown)
@@ -179,7 +196,7 @@ def _update(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     )
 
 
-def _prefix(entry: Any) -> Prefix:  # noqa: ANN401  # whatever JSON holds
+def _prefix(entry: Any) -> Prefix:  # noqa: ANN401  # any JSON value
     return ip_network(entry["nlri"] if isinstance(entry, dict) else entry)
 
 

@@ -1,4 +1,4 @@
-"""The daemon's end of the socket to the relay: nobody but ExaBGP's own child is heard."""
+"""The daemon's end of the socket to the relay; accepts ExaBGP's own child only."""
 
 from __future__ import annotations
 
@@ -17,74 +17,73 @@ from pybal.runtime.peercred import credentials
 
 
 class Link(Protocol):
-    """One connection, once it is known to be the relay's; silent otherwise."""
+    """One connection; it is aborted unless the peer is the relay."""
 
     _log = Logger()
 
-    def __init__(self, trusted: Callable[[int], bool]) -> None:
-        self._trusted = trusted
+    def __init__(self, is_relay: Callable[[int], bool]) -> None:
+        self._is_relay = is_relay
         self._lines = LineSplitter(events.LONGEST_LINE, truncate=True)
-        self._ours = False
-        self.greeted: Callable[[Link], None] = lambda _link: None
-        """Called when the relay is connected."""
-        self.heard: Callable[[events.Event], None] = lambda _event: None
-        self.lost: Callable[[], None] = lambda: None
+        self._accepted = False
+        self.relay_connected: Callable[[Link], None] = lambda _link: None
+        self.event_received: Callable[[events.Event], None] = lambda _event: None
+        self.relay_lost: Callable[[], None] = lambda: None
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
-        peer = credentials(self.transport.getHandle())  # type: ignore[union-attr]  # a connection has one
-        if peer.user != os.geteuid() or not self._trusted(peer.process):
+        peer = credentials(self.transport.getHandle())  # type: ignore[union-attr]  # set while connected
+        if peer.user != os.geteuid() or not self._is_relay(peer.process):
             self._log.warn(
-                "refused a connection to the socket of exabgp from process {process} of user {user}",
+                "exabgp socket: connection from process {process} of user {user} refused",
                 process=peer.process,
                 user=peer.user,
                 system="bgp",
             )
             self.transport.abortConnection()  # type: ignore[union-attr]  # likewise
             return
-        self._ours = True
-        self.greeted(self)
+        self._accepted = True
+        self.relay_connected(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
-        if not self._ours:
+        if not self._accepted:
             return
         for line in self._lines.feed(data):
             if event := events.read(line):
-                self.heard(event)
+                self.event_received(event)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
         del reason
-        if self._ours:
-            self._ours = False
-            self.lost()
+        if self._accepted:
+            self._accepted = False
+            self.relay_lost()
 
     def send(self, line: bytes) -> None:
-        """Send one line, given without its end."""
+        """Send one line, without its newline."""
         self.transport.write(line + b"\n")  # type: ignore[union-attr]  # likewise
 
     def close(self) -> None:
-        """Close, and be heard of no more."""
-        self._ours = False
+        """Close the connection, without calling ``relay_lost``."""
+        self._accepted = False
         self.transport.abortConnection()  # type: ignore[union-attr]  # likewise
 
 
 class LinkFactory(Factory):
-    """Makes links; ``prepare`` is given each before it is connected."""
+    """Build links; ``prepare`` sets the callbacks of each."""
 
     noisy = False
 
-    def __init__(self, trusted: Callable[[int], bool], prepare: Callable[[Link], None]) -> None:
-        self._trusted = trusted
+    def __init__(self, is_relay: Callable[[int], bool], prepare: Callable[[Link], None]) -> None:
+        self._is_relay = is_relay
         self._prepare = prepare
 
     def buildProtocol(self, addr: IAddress | None) -> Link:  # noqa: N802  # Twisted's name
         del addr
-        link = Link(self._trusted)
+        link = Link(self._is_relay)
         self._prepare(link)
         return link
 
 
 def parent(process: int) -> int:
-    """Return the parent of a process, 0 if there is no such process (proc(5), the fourth field of ``stat``)."""
+    """Return the parent of a process, 0 if the process has ended (proc(5), the fourth field of ``stat``)."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="ascii", errors="replace")
     except OSError:

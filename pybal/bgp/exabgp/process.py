@@ -1,16 +1,26 @@
-"""ExaBGP as a child of ours, and the conversation with it: begun, greeted, asked, waited for, killed, begun again.
+"""ExaBGP as a supervised child process: its states, its events, and its restarts.
 
-All deadlines on ExaBGP's answers are counted in our own heartbeats: while our loop hangs we do not beat, and what came in
-meanwhile has yet to be read, so it is not ExaBGP that is late.
+::
+
+    STOPPED ──start()──▶ STARTING ──relay connected──▶ RUNNING
+                         ▲   │                            │
+              pause over │   └─────────────┬──────────────┘
+                         │                 ▼
+                         │  KILLED (deadline missed, relay lost, restart())
+                         │                 │
+                      WAITING ◀────────────┘ process ended (also in STARTING and RUNNING)
+
+    any state ──stop()──▶ STOPPING ──process ended──▶ STOPPED
+
+:class:`~pybal.bgp.exabgp.run.Run` holds the state of one run, from STARTING to the end of the process.
 """
 
 from __future__ import annotations
 
 import os
 import pwd
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from random import Random
 from typing import Any, Protocol
@@ -21,76 +31,90 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pybal.bgp.exabgp.child import Child
-from pybal.bgp.exabgp.events import BEAT, Answered, Beaten, Event, Greeted, Strange, Versioned
-from pybal.bgp.exabgp.link import Link, LinkFactory, parent
-from pybal.runtime import atomic_file
+from pybal.bgp.exabgp.directory import RuntimeDirectory
+from pybal.bgp.exabgp.events import (
+    Answered,
+    Event,
+    HeartbeatEchoed,
+    RelayConnected,
+    Unrecognised,
+    VersionReported,
+)
+from pybal.bgp.exabgp.link import Link, LinkFactory
+from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
+from pybal.runtime.backoff import Backoff
 
 HEARTBEAT_SECONDS = 0.5
 RELAY_SECONDS = 2.5
-"""Without a heartbeat of ours for this long, the relay has the sessions closed."""
-PING_SECONDS = 2.0
-ANSWER_SECONDS = 3.0
-"""An answer later than this, of ExaBGP to a command or of the relay to a heartbeat, and ExaBGP is killed."""
-GREETING_SECONDS = 10.0
-"""ExaBGP's start, until its relay is connected."""
+"""Time without a heartbeat from the daemon after which the relay closes the sessions."""
+START_SECONDS = 10.0
+"""Time for ExaBGP's start, until its relay is connected."""
 STOP_SECONDS = 2.0
 BACKOFF_SECONDS = (0.2, 30.0)
-"""The pause before ExaBGP is begun again: the first, and the longest; each is double the one before."""
+"""The first and the longest pause before a restart of ExaBGP."""
 SETTLED_SECONDS = 60.0
-"""After a life of this length the pauses are short again."""
-WINDOW = 200
-"""Commands without an answer."""
+"""Run time of ExaBGP that resets the back-off."""
 
-_PINGS = round(PING_SECONDS / HEARTBEAT_SECONDS)
-_ANSWER = round(ANSWER_SECONDS / HEARTBEAT_SECONDS)
-_GREETING = round(GREETING_SECONDS / HEARTBEAT_SECONDS)
-_KEPT_LINES = 3
 _REMARKS = ("environment file missing", "generate it using")
-"""What ExaBGP says of the file that it is kept from reading."""
+"""ExaBGP's remarks on the environment file, which it is kept from reading."""
 _HERE = Path(__file__).parent
 
 
-class ChildProcess(Protocol):
-    """What is needed of a child."""
+class State(Enum):
+    """The states of the supervised process; the module has their drawing."""
 
-    pid: int
+    STOPPED = auto()
+    STARTING = auto()
+    RUNNING = auto()
+    KILLED = auto()
+    WAITING = auto()
+    STOPPING = auto()
 
-    def kill(self) -> None: ...
+
+_NEXT = {
+    State.STOPPED: {State.STARTING, State.STOPPING},
+    State.STARTING: {State.RUNNING, State.KILLED, State.WAITING, State.STOPPING},
+    State.RUNNING: {State.KILLED, State.WAITING, State.STOPPING},
+    State.KILLED: {State.WAITING, State.STOPPING},
+    State.WAITING: {State.STARTING, State.STOPPING},
+    State.STOPPING: {State.STOPPED},
+}
 
 
-class ExaBGPOwner(Protocol):
-    """Who has an ExaBGP run."""
+class ExaBGPListener(Protocol):
+    """The receiver of ExaBGP's events."""
 
     def configuration(self) -> tuple[str, Mapping[str, str]]:
         """Return configuration file and environment for the next start."""
 
-    def happened(self, event: Event) -> None:
-        """Take an event of a session."""
+    def event_received(self, event: Event) -> None:
+        """Apply an event of a session."""
 
-    def versioned(self) -> None:
-        """Take note that its version is known, or is another than the last one's."""
+    def version_changed(self) -> None:
+        """Read the new ``version``, which differs from the last one."""
 
-    def beat(self) -> None:
-        """Do what is to be done at every heartbeat while there is an ExaBGP."""
+    def heartbeat(self) -> None:
+        """Do the periodic work; called with each heartbeat while ExaBGP is running."""
 
-    def room(self) -> None:
-        """Tell what there is to tell: there is room for commands."""
+    def window_opened(self) -> None:
+        """Send pending commands: half of the window is free."""
 
-    def ended(self, reason: str, said: str) -> bool:
-        """Take note of the end; ``said`` are the last lines of output. Return whether to begin again at once."""
+    def exabgp_ended(self, reason: str, output: str) -> bool:
+        """Record the end; ``output`` has its last lines. Return whether to reset the back-off."""
 
 
 class ExaBGP:
-    """ExaBGP, kept running from :meth:`start` to :meth:`stop`.
+    """Keep ExaBGP running from :meth:`start` to :meth:`stop`.
 
-    ``reason`` is why it does not run, empty while its relay is connected. ``secrets`` never get into the log.
+    ``since`` is the monotonic time of the last change of ``state``. ``reason`` is why ExaBGP is not running, empty while it
+    is. ``secrets`` are masked in the log.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        client: ExaBGPOwner,
+        listener: ExaBGPListener,
         *,
         reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
         directory: Path,
@@ -98,253 +122,223 @@ class ExaBGP:
         python: str,
         spawn: Callable[..., ChildProcess] = Child,
     ) -> None:
+        self.state = State.STOPPED
+        self.since = 0.0
         self.restarts = 0
         self.reason = "not started"
         self.version = ""
         self.secrets: Sequence[str] = ()
-        self.greeted_at = 0.0
-        self._client = client
+        self._listener = listener
         self._reactor = reactor
-        self._random = random
         self._python = python
         self._spawn = spawn
-        self._directory = directory
-        self._made = False
-        self._socket = directory / "exabgp.sock"
-        self._file = directory / "exabgp.conf"
+        self._directory = RuntimeDirectory(directory)
         self._port: Any = None
-        self._child: ChildProcess | None = None
-        self._link: Link | None = None
-        self._cause = ""
-        self._said: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._pending: deque[Callable[[], None] | None] = deque()
-        self._beats = self._answered = self._echoed = self._begun = 0
-        self._begun_at = 0.0
-        self._failures = 0
-        self._again: IDelayedCall | None = None
-        self._stopping: Deferred[None] | None = None
-        self._pulse = LoopingCall(self._beat)
-        self._pulse.clock = reactor
+        self._run: Run | None = None
+        self._beats = 0
+        self._backoff = Backoff(*BACKOFF_SECONDS, random)
+        self._pause: IDelayedCall | None = None
+        self._stopped: Deferred[None] | None = None
+        self._heartbeat = LoopingCall(self._beat)
+        self._heartbeat.clock = reactor
 
     @property
     def now(self) -> float:
-        """The time in seconds that our loop has been seen to turn."""
+        """The time in seconds, counted in heartbeats: it stops while the reactor hangs."""
         return self._beats * HEARTBEAT_SECONDS
 
     @property
-    def connected(self) -> bool:
-        """Whether commands can be given."""
-        return self._link is not None and self._stopping is None
-
-    @property
     def spare(self) -> int:
-        """How many commands may be given now."""
-        return WINDOW - len(self._pending) if self.connected else 0
+        """The number of commands that may be sent now."""
+        return self._run.spare if self._run and self.state is State.RUNNING else 0
 
     @property
     def relay(self) -> tuple[str, ...]:
         """The command that ExaBGP runs as its API process."""
-        return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._socket), f"{RELAY_SECONDS:g}")
+        return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._directory.socket), f"{RELAY_SECONDS:g}")
 
     def start(self) -> None:
-        """Listen, and begin. Raises OSError or CannotListenError when the directory or the socket cannot be made."""
-        if not self._directory.exists():
-            self._directory.mkdir(mode=0o700, parents=True)
-            self._made = True
-        status = self._directory.stat()
-        if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise PermissionError(
-                f"{self._directory} is of user {status.st_uid} with mode {status.st_mode & 0o777:o}, "
-                f"wanted of user {os.geteuid()} with mode 700"
-            )
-        self._socket.unlink(missing_ok=True)
-        factory = LinkFactory(self._trusted, self._prepare)
-        self._port = self._reactor.listenUNIX(str(self._socket), factory, mode=0o600)
-        self._pulse.start(HEARTBEAT_SECONDS, now=False)
+        """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
+        self._directory.create()
+        factory = LinkFactory(self._is_relay, self._prepare)
+        self._port = self._reactor.listenUNIX(str(self._directory.socket), factory, mode=0o600)
+        self._heartbeat.start(HEARTBEAT_SECONDS, now=False)
         self._begin()
 
     async def stop(self) -> None:
-        """Have all sessions closed, and return when ExaBGP is gone."""
-        self._stopping = Deferred()
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        limit = self._reactor.callLater(STOP_SECONDS, self._kill, f"did not end within {STOP_SECONDS:g} s")
-        if self._child is None:
-            self._stopping.callback(None)
-        elif self._link is None:
-            self._kill("stopped before it ran")
-        else:
-            self.command(b"shutdown")
-        await self._stopping
-        if limit.active():
-            limit.cancel()
-        if self._pulse.running:
-            self._pulse.stop()
+        """Close all sessions, and return when ExaBGP has ended."""
+        self._enter(State.STOPPING)
+        if self._pause is not None and self._pause.active():
+            self._pause.cancel()
+        if self._run is not None:
+            self._stopped = Deferred()
+            limit = self._reactor.callLater(STOP_SECONDS, self._kill, f"did not stop within {STOP_SECONDS:g} s")
+            if self._run.linked:
+                self._run.send(b"shutdown")
+            else:
+                self._kill("stopped while starting")
+            await self._stopped
+            if limit.active():
+                limit.cancel()
+        self._enter(State.STOPPED)
+        if self._heartbeat.running:
+            self._heartbeat.stop()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
-        self._file.unlink(missing_ok=True)
-        if self._made:
-            with suppress(OSError):
-                self._directory.rmdir()
+        self._directory.remove()
 
     def command(self, line: bytes, refused: Callable[[], None] | None = None) -> None:
-        """Give a command; ``refused`` is called should ExaBGP answer with an error."""
-        if self._link is None:
-            return
-        if not self._pending:
-            self._answered = self._beats
-        self._pending.append(refused)
-        self._link.send(line)
+        """Send a command; ``refused`` is called if ExaBGP answers with an error."""
+        if self._run is not None:
+            self._run.send(line, refused)
 
     def reload(self) -> None:
-        """Have it read its configuration anew, with peers that come or go: the other sessions stay up."""
-        if self.connected:
-            try:
-                atomic_file.replace(self._file, self._client.configuration()[0].encode("ascii"), mode=0o600)
-            except OSError as error:
-                self.restart(f"its configuration cannot be written: {error.strerror}", soon=True)
-            else:
-                self.command(b"reload")
+        """Reload ExaBGP's configuration after adding or removing peers: the other sessions stay up."""
+        if self.state is not State.RUNNING:
+            self.restart("peers changed", soon=True)
+            return
+        try:
+            self._directory.write_configuration(self._listener.configuration()[0])
+        except OSError as error:
+            self.restart(f"configuration cannot be written: {error.strerror}", soon=True)
         else:
-            self.restart("its peers have changed", soon=True)
+            self.command(b"reload")
 
     def restart(self, cause: str, *, soon: bool = False) -> None:
-        """End it for a reason, with all sessions, and begin again; ``soon`` forgets that it has failed before."""
+        """Restart ExaBGP, which resets every session; ``soon`` resets the back-off."""
         if soon:
-            self._failures = 0
+            self._backoff.reset()
         self._kill(cause)
 
-    # -- its life
+    # -- start and end
+
+    def _enter(self, state: State) -> None:
+        assert state in _NEXT[self.state], (self.state, state)  # noqa: S101  # a bug of this module
+        self.state, self.since = state, self._reactor.seconds()
 
     def _begin(self) -> None:
-        self._again = None
-        self._said.clear()
-        self._cause = ""
-        self.reason = "starts"
-        text, environ = self._client.configuration()
+        self._enter(State.STARTING)
+        self.reason = "starting"
+        text, environ = self._listener.configuration()
+        launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
+        exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._directory.configuration))
         try:
-            atomic_file.replace(self._file, text.encode("ascii"), mode=0o600)
-            launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
-            exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._file))
-            self._child = self._spawn(
+            self._directory.write_configuration(text)
+            child = self._spawn(
                 self._reactor,
                 [*launcher, *exabgp],
                 environ=environ,
-                directory=self._directory,
-                said=self._output,
+                directory=self._directory.path,
+                received=self._output,
                 ended=self._ended,
             )
         except OSError as error:
-            self._ended(f"cannot be begun: {error.strerror or error}")
-            return
-        self._begun, self._begun_at = self._beats, self._reactor.seconds()
+            self._ended(f"cannot start: {error.strerror or error}")
+        else:
+            self._run = Run(child, lambda: self.now)
 
     def _kill(self, cause: str) -> None:
-        if self._child is not None:
-            self._cause = self._cause or cause
-            self._child.kill()
+        if self._run is not None:
+            if self.state in {State.STARTING, State.RUNNING}:
+                self._enter(State.KILLED)
+            self._run.kill(cause)
 
     def _ended(self, reason: str) -> None:
-        if self._link is not None:
-            self._link.close()
-        lived = self._reactor.seconds() - self._begun_at if self._child is not None else 0.0
-        self._child = self._link = None
-        self._pending.clear()
-        said = "; ".join(self._said)
-        # Who is killed has said nothing about that.
-        self.reason = self._cause or (f"{reason}: {said}" if said and reason.startswith("exit") else reason)
-        at_once = self._client.ended(self.reason, said)
-        if self._stopping is not None:
-            self._stopping.callback(None)
+        run, self._run = self._run, None
+        output = run.output if run else ""
+        lived = self.now - run.started if run else 0.0
+        # After a kill the last lines of output do not explain the end.
+        self.reason = run.cause if run and run.cause else reason
+        if output and self.reason.startswith("exit"):
+            self.reason = f"{reason}: {output}"
+        if run is not None:
+            run.close()
+        if self.state is not State.STOPPING:
+            self._enter(State.WAITING)
+        remedied = self._listener.exabgp_ended(self.reason, output)
+        if self._stopped is not None:
+            self._stopped.callback(None)
             return
-        if lived > SETTLED_SECONDS or at_once:
-            self._failures = 0
-        first, longest = BACKOFF_SECONDS
-        pause = min(longest, first * 2**self._failures) * self._random.uniform(0.8, 1.2)
-        self._failures = min(self._failures + 1, 16)
+        if lived > SETTLED_SECONDS or remedied:
+            self._backoff.reset()
+        pause = self._backoff.pause()
         self.restarts += 1
         self._log.warn(
-            "exabgp has ended ({reason}) and starts again in {pause:.1f} s",
+            "exabgp ended ({reason}); restarting in {pause:.1f} s",
             reason=self.reason,
             pause=pause,
             system="bgp",
         )
-        self._again = self._reactor.callLater(pause, self._begin)
+        self._pause = self._reactor.callLater(pause, self._begin)
 
     def _output(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").strip()
         for secret in self.secrets:
             text = text.replace(secret, "***")
         if text and not any(remark in text for remark in _REMARKS):
-            self._said.append(text)
+            if self._run is not None:
+                self._run.print(text)
             self._log.info("exabgp: {text}", text=text, system="bgp")
 
-    # -- the conversation
+    # -- commands and events
 
-    def _trusted(self, process: int) -> bool:
-        child = self._child
-        return self._link is None and child is not None and parent(process) == child.pid
+    def _is_relay(self, process: int) -> bool:
+        return self._run is not None and self._run.is_relay(process)
 
     def _prepare(self, link: Link) -> None:
-        link.greeted = self._greeted
-        link.heard = self._heard
-        link.lost = self._lost
+        link.relay_connected = self._relay_connected
+        link.event_received = self._event_received
+        link.relay_lost = self._relay_lost
 
-    def _greeted(self, link: Link) -> None:
-        self._link = link
-        self.reason = ""
-        self.greeted_at = self._reactor.seconds()
-        self._echoed = self._beats
-        self.command(b"version")
+    def _relay_connected(self, link: Link) -> None:
+        assert self._run is not None  # noqa: S101  # _is_relay
+        self._run.connect(link)
+        self._run.send(b"version")
+        if self.state is State.STARTING:
+            self._enter(State.RUNNING)
+            self.reason = ""
 
-    def _lost(self) -> None:
-        self._link = None
-        self._kill("its relay has ended")
+    def _relay_lost(self) -> None:
+        if self._run is not None:
+            self._run.disconnect()
+            self._kill("relay ended")
 
-    def _heard(self, event: Event) -> None:
+    def _event_received(self, event: Event) -> None:
         if isinstance(event, Answered):
-            self._answer(event)
-        elif isinstance(event, Beaten):
-            self._echoed = self._beats
-        elif isinstance(event, Versioned):
+            self._answered(event)
+        elif isinstance(event, HeartbeatEchoed):
+            if self._run is not None:
+                self._run.echo()
+        elif isinstance(event, VersionReported):
             if event.version != self.version:
                 self.version = event.version
-                self._client.versioned()
-        elif isinstance(event, Strange):
-            self._log.info("exabgp said what makes no sense: {line}", line=repr(event.line), system="bgp")
-        elif not isinstance(event, Greeted):
-            self._client.happened(event)
+                self._listener.version_changed()
+        elif isinstance(event, Unrecognised):
+            self._log.info("unrecognised line from exabgp: {line}", line=repr(event.line), system="bgp")
+        elif not isinstance(event, RelayConnected):
+            self._listener.event_received(event)
 
-    def _answer(self, event: Answered) -> None:
-        if not self._pending:
-            self._log.info("exabgp answered without having been asked", system="bgp")
-            return
-        self._answered = self._beats
-        refused = self._pending.popleft()
-        if not event.taken and refused is not None:
-            refused()
-        if len(self._pending) <= WINDOW // 2:
-            self._client.room()
+    def _answered(self, event: Answered) -> None:
+        if self._run is None or not self._run.answer(accepted=event.accepted):
+            self._log.info("unexpected answer from exabgp: no command is pending", system="bgp")
+        elif self.spare >= WINDOW // 2:
+            self._listener.window_opened()
 
     def _beat(self) -> None:
         self._beats += 1
-        if self._link is None:
-            if self._child is not None and self._beats - self._begun > _GREETING:
-                self._kill(f"did not start within {GREETING_SECONDS:g} s")
+        if self._run is None:
             return
-        self._link.send(b"%s %d" % (BEAT, self._beats))
-        if self._stopping is not None:
-            return
-        if self._pending and self._beats - self._answered > _ANSWER:
-            self._kill(f"no answer to a command for {ANSWER_SECONDS:g} s")
-        elif self._beats - self._echoed > _ANSWER:
-            self._kill(f"no heartbeat of its relay for {ANSWER_SECONDS:g} s")
-        elif not self._pending and self._beats % _PINGS == 0:
-            self.command(b"version")
-        self._client.beat()
+        self._run.heartbeat(self._beats)
+        if self.state is State.STARTING and self.now - self._run.started > START_SECONDS:
+            self._kill(f"did not start within {START_SECONDS:g} s")
+        elif self.state is State.RUNNING:
+            if cause := self._run.overdue():
+                self._kill(cause)
+            else:
+                self._run.ping()
+                self._listener.heartbeat()
 
 
 def user() -> str:
-    """Return the name of our user, without which ExaBGP does not start; raises KeyError if we have none."""
+    """Return the name of our user, which ExaBGP needs; raises KeyError if the user has no name."""
     return pwd.getpwuid(os.geteuid()).pw_name

@@ -1,10 +1,10 @@
-"""ExaBGP's API process: joins its pipes to the daemon's socket, and is the dead man's switch.
+"""ExaBGP's API process: relays lines between ExaBGP and the daemon, and is the dead man's switch.
 
-``relay.py SOCKET SECONDS``. Lines from ExaBGP (standard input) go to the daemon, those of the daemon to ExaBGP (standard
-output). Lines that begin with ``!`` are between the daemon and us: each is a heartbeat and comes back. At the daemon's end
-of file, or after so many seconds without a heartbeat, ExaBGP is told to close its sessions, and killed if it does not.
+``relay.py SOCKET SECONDS``. Lines from ExaBGP (standard input) go to the daemon, lines from the daemon to ExaBGP (standard
+output). Lines from the daemon that begin with ``!`` are heartbeats, which the relay echoes. At the daemon's end of file, or
+after SECONDS without a heartbeat, the relay orders ExaBGP to close its sessions, and kills it if it does not.
 
-ExaBGP's writes to us block it, so we read always. Standard library only, run with -I -S.
+The relay always reads: ExaBGP blocks while its output is not read. Standard library only, run with -I -S.
 """
 
 import ctypes
@@ -16,23 +16,23 @@ import sys
 import time
 from contextlib import suppress
 
-MOST = 16 * 1024 * 1024
-"""Bytes that may wait for either side before we give up on it."""
+BUFFER_LIMIT = 16 * 1024 * 1024
+"""Bytes buffered for either side before the relay gives up."""
 
 SHUTDOWN_SECONDS = 0.5
-"""How long ExaBGP may take to close its sessions before it is killed."""
+"""The time to close the sessions before ExaBGP is killed."""
 
 STDIN, STDOUT = 0, 1
 _PR_SET_PDEATHSIG = 1
 _READ = 65536
 
 
-class GaveUp(Exception):  # noqa: N818  # it is an end, not an error
-    """ExaBGP must not go on announcing; why."""
+class GaveUp(Exception):  # noqa: N818  # an end, not an error
+    """The reason why ExaBGP must stop announcing."""
 
 
 class Relay:
-    """Joins the pipes with the socket until one of them ends."""
+    """Relay between the pipes and the socket until one of them ends."""
 
     def __init__(self, daemon: socket.socket, timeout: float) -> None:
         self.daemon = daemon
@@ -42,14 +42,14 @@ class Relay:
         self.to_daemon = bytearray(b"!hello %d\n" % os.getpid())
         self.to_exabgp = bytearray()
         self.unfinished = bytearray()
-        self.heard = time.monotonic()
+        self.last_heartbeat = time.monotonic()
         self.selector = selectors.DefaultSelector()
         for file in (STDIN, STDOUT):
             os.set_blocking(file, False)
         daemon.setblocking(False)
         self.selector.register(STDIN, selectors.EVENT_READ)
         self.selector.register(daemon, selectors.EVENT_READ)
-        # A handler could run between a write and its note of how much was written: it only wakes the loop.
+        # A handler could run between a write and the removal of the written bytes: it only wakes the loop.
         self.signalled, woken = os.pipe()
         for file in (self.signalled, woken):
             os.set_blocking(file, False)
@@ -58,20 +58,20 @@ class Relay:
         signal.signal(signal.SIGTERM, lambda *_: None)
 
     def run(self) -> None:
-        """Return when ExaBGP has ended, or ended us; raises :class:`GaveUp`."""
+        """Return when ExaBGP has ended, or terminated the relay; raises :class:`GaveUp`."""
         while True:
             self._wait()
             ending = self._signalled()
-            while self._hear_exabgp() and ending:
-                pass  # what it said before it ended us is in the pipe
+            while self._read_exabgp() and ending:
+                pass  # the pipe still holds the lines from before the signal
             if self.exabgp_ended or ending:
                 self.write()
                 return
-            self._hear_daemon()
+            self._read_daemon()
             self.write()
-            if max(len(self.to_daemon), len(self.to_exabgp)) > MOST:
-                raise GaveUp("too much waits to be read")
-            if time.monotonic() - self.heard > self.timeout:
+            if max(len(self.to_daemon), len(self.to_exabgp)) > BUFFER_LIMIT:
+                raise GaveUp(f"more than {BUFFER_LIMIT} bytes unread")
+            if time.monotonic() - self.last_heartbeat > self.timeout:
                 raise GaveUp(f"no heartbeat from the daemon for {self.timeout:g} s")
 
     def _wait(self) -> None:
@@ -82,43 +82,43 @@ class Relay:
             self.selector.register(STDOUT, selectors.EVENT_WRITE)
         elif registered and not self.to_exabgp:
             self.selector.unregister(STDOUT)
-        self.selector.select(max(0.0, self.heard + self.timeout - time.monotonic()) + 0.01)
+        self.selector.select(max(0.0, self.last_heartbeat + self.timeout - time.monotonic()) + 0.01)
 
     def _signalled(self) -> bool:
         with suppress(BlockingIOError):
             return bool(os.read(self.signalled, _READ))
         return False
 
-    def _hear_exabgp(self) -> bool:
-        """Return whether there may be more."""
+    def _read_exabgp(self) -> bool:
+        """Read once; return whether more may be available."""
         with suppress(BlockingIOError):
-            said = os.read(STDIN, _READ)
-            self.to_daemon += said
-            self.exabgp_ended = not said
-            return bool(said)
+            data = os.read(STDIN, _READ)
+            self.to_daemon += data
+            self.exabgp_ended = not data
+            return bool(data)
         return False
 
-    def _hear_daemon(self) -> None:
+    def _read_daemon(self) -> None:
         try:
-            said = self.daemon.recv(_READ)
+            data = self.daemon.recv(_READ)
         except BlockingIOError:
             return
         except OSError as error:
-            raise GaveUp(f"lost the daemon: {error.strerror}") from error
-        if not said:
-            raise GaveUp("the daemon has ended")
-        self.unfinished += said
+            raise GaveUp(f"connection to the daemon lost: {error.strerror}") from error
+        if not data:
+            raise GaveUp("daemon ended")
+        self.unfinished += data
         *lines, self.unfinished = self.unfinished.split(b"\n")
         for line in lines:
             if line.startswith(b"!"):
-                self.heard = time.monotonic()
+                self.last_heartbeat = time.monotonic()
                 self.to_daemon += line + b"\n"
             else:
                 self.to_exabgp += line + b"\n"
 
     def write(self) -> None:
-        """Write what can be written now."""
-        with suppress(BlockingIOError, BrokenPipeError):  # an end is noticed where we read
+        """Write without blocking."""
+        with suppress(BlockingIOError, BrokenPipeError):  # reading detects the end
             if self.to_exabgp:
                 del self.to_exabgp[: os.write(STDOUT, self.to_exabgp)]
         with suppress(OSError):
@@ -126,7 +126,7 @@ class Relay:
                 del self.to_daemon[: self.daemon.send(self.to_daemon)]
 
     def end_exabgp(self) -> None:
-        """Have the sessions closed, kindly if that works at once."""
+        """Order ExaBGP to shut down; kill it if it has not ended in time."""
         with suppress(OSError):
             os.write(STDOUT, b"\nshutdown\n")
         end = time.monotonic() + SHUTDOWN_SECONDS
@@ -140,8 +140,8 @@ class Relay:
 
 
 def main() -> int:
-    """Run until the end of either side; return the exit status."""
-    # With the death of ExaBGP there is nothing to relay; its pipe may be held open by others.
+    """Relay until either side ends; return the exit status."""
+    # End with ExaBGP, even if another process holds its pipe open.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     daemon = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -153,7 +153,7 @@ def main() -> int:
         relay.run()
     except GaveUp as reason:
         with suppress(OSError):
-            os.write(2, f"relay: {reason}: closing all sessions\n".encode())
+            os.write(2, f"relay: {reason}; closing all sessions\n".encode())
         relay.end_exabgp()
         return 1
     return 0

@@ -1,6 +1,6 @@
-"""A speaker in a process of its own, in the balancer's namespace: to be asked, hung, stopped and killed.
+"""A speaker in a process of its own, in the balancer's namespace; tests hang, stop and kill it.
 
-Run as a program, with a directory and the descriptor of a connection, this is the process.
+The module is also the program of the process; its arguments are a directory and the descriptor of a connection.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from tests.harness.stepped_reactor import run
 
 
 class Balancer:
-    """A speaker as its owner sees it. ``inside`` is a namespace; the log is ``directory/log``."""
+    """A handle of the speaker's process. ``inside`` is a namespace; the log is ``directory/log``."""
 
     def __init__(self, inside: int, directory: Path, settings: BGPSettings, python: str = sys.executable) -> None:
         directory.mkdir()
@@ -60,7 +60,7 @@ class Balancer:
 
     @property
     def log(self) -> str:
-        """Its end, for the message of a test that fails."""
+        """The end of the log, for the message of a failed test."""
         return self._log.read_text()[-3000:]
 
     @property
@@ -71,11 +71,11 @@ class Balancer:
         self._call("announce", tuple(announcements))
 
     def announce_in_turn(self, goals: Iterable[Iterable[Announcement]]) -> None:
-        """Announce one after the other, with nothing between them."""
+        """Set one goal after the other, without a pause."""
         self._call("announce_in_turn", [tuple(goal) for goal in goals])
 
     def reconfigure(self, settings: BGPSettings) -> None:
-        """Have it go on by other settings."""
+        """Apply other settings."""
         self._call("reconfigure", settings)
 
     def sessions(self) -> dict[Address, Session]:
@@ -83,11 +83,11 @@ class Balancer:
         return {session.peer.address: session for session in self._call("sessions")}
 
     def alerts(self) -> list[str]:
-        """Return the texts of what there is to complain about."""
+        """Return the texts of the alerts."""
         return [alert.text for alert in self._call("alerts")]
 
     def hang(self, seconds: float) -> None:
-        """Have its loop do nothing for a while, and come back at once."""
+        """Block the reactor for a while; return without waiting."""
         self._connection.send(("hang", seconds))
 
     def suspend(self) -> None:
@@ -97,17 +97,17 @@ class Balancer:
         self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it as a fault of its own would."""
+        """Kill the process."""
         self._process.kill()
         self._process.wait()
 
     def stop(self) -> None:
-        """Have it withdraw everything and end; it must leave nothing in its reactor."""
+        """Stop the speaker; its reactor must be empty at the end."""
         self._connection.send(("stop",))
         assert self._process.wait(30) == 0, self.log
 
     def close(self) -> None:
-        """See that it is gone."""
+        """Kill the process, if it is running."""
         if self._process.poll() is None:
             self.kill()
         self._connection.close()
@@ -118,17 +118,17 @@ class Balancer:
                 self._connection.send(request)
                 return self._connection.recv()
         except (EOFError, BrokenPipeError):
-            raise AssertionError(f"the speaker's process has ended\n{self.log}") from None
+            raise AssertionError(f"the speaker's process ended\n{self.log}") from None
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes whose parent it is."""
+    """Return the children of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             parent = int(stat.read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
-            continue  # gone meanwhile
+            continue  # ended while being read
         if parent == pid:
             found.append(int(stat.parent.name))
     return found
@@ -136,7 +136,7 @@ def children(pid: int) -> list[int]:
 
 @implementer(IReadDescriptor)
 class _Requests:
-    """Calls of the speaker's methods that come over the connection, answered with what they return."""
+    """Remote calls of the speaker's methods over the connection."""
 
     def __init__(self, connection: Connection, speaker: Speaker, ended: Deferred[None]) -> None:
         self._connection = connection
@@ -168,7 +168,7 @@ class _Requests:
 
 
 def _plain(value: object) -> object:
-    """Return it as it can go between processes."""
+    """Return a value that can be pickled."""
     return replace(value, entered=dict(value.entered)) if isinstance(value, Session) else value
 
 

@@ -13,7 +13,7 @@ from tests.harness.bgp.router import Neighbour, Route, Routes
 
 
 class Bird:
-    """One ``protocol bgp`` per neighbour; asked over its control socket."""
+    """One ``protocol bgp`` per neighbour; queried over the control socket."""
 
     programs: ClassVar[Sequence[str]] = ("/usr/sbin/bird",)
 
@@ -77,7 +77,7 @@ def _name(neighbour: Neighbour) -> str:
 
 
 def _ask(place: Path, question: str) -> str:
-    """Return the answer without the reply codes at the beginning of lines, empty if there is none."""
+    """Return the answer without reply codes, empty if bird does not respond."""
     with socket.socket(socket.AF_UNIX) as control:
         control.settimeout(10)
         try:

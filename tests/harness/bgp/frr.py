@@ -13,11 +13,11 @@ from tests.harness.bgp.router import Neighbour, Route, Routes
 
 _FAMILIES = ("ipv4", "ipv6")
 _NAMED = {"gracefulShutdown": "65535:0"}
-"""Communities for which it has a word."""
+"""Communities that FRR shows by name."""
 
 
 class Frr:
-    """Without zebra: bgpd is what speaks BGP. Asked over its control socket."""
+    """A bgpd without zebra, queried over its control socket."""
 
     programs: ClassVar[Sequence[str]] = ("/usr/lib/frr/bgpd",)
 
@@ -82,7 +82,7 @@ class Frr:
 
 
 class _Control:
-    """A connection to bgpd's control socket; an answer ends with three zeros and a status."""
+    """A connection to bgpd's control socket; an answer ends with three zero bytes and a status byte."""
 
     def __init__(self, place: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -96,7 +96,7 @@ class _Control:
         self._socket.close()
 
     def ask(self, question: str) -> dict[str, Any]:
-        """Return the answer to a question about JSON; empty where there is nothing to say."""
+        """Return the JSON answer to a command, empty if it is not JSON."""
         self._socket.sendall(question.encode() + b"\0")
         answer = b""
         while answer[-4:-1] != b"\0\0\0":

@@ -15,7 +15,7 @@ _AS_PATH, _NEXTHOP, _MED, _COMMUNITIES, _MP_REACH, _LARGE_COMMUNITIES = 2, 3, 4,
 
 
 class Gobgp:
-    """Asked with its own command, over a UNIX socket."""
+    """A gobgpd, queried with the gobgp command over a UNIX socket."""
 
     programs: ClassVar[Sequence[str]] = ("/usr/bin/gobgpd", "/usr/bin/gobgp")
 
@@ -40,7 +40,7 @@ class Gobgp:
         for family in ("ipv4", "ipv6"):
             learnt = _ask(place, "neighbor", str(neighbour.address), "adj-in", "-a", family) or {}
             for prefix, paths in learnt.items():
-                if paths:  # a prefix that goes has none for a moment
+                if paths:  # a withdrawn prefix has no path for a moment
                     found[ip_network(prefix)] = _route(paths[0]["attrs"])
         return found
 
@@ -89,7 +89,7 @@ def _asns(attribute: dict[str, Any]) -> Iterator[int]:
 
 
 def _ask(place: Path, *question: str) -> Any:
-    """Return what it answers, None if it does not."""
+    """Return the JSON answer, None if gobgpd does not respond."""
     command = ("/usr/bin/gobgp", f"--target={_target(place)}", *question, "--json")
     answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     return json.loads(answer.stdout or "null") if answer.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""How long things took, beside what was measured when the design was chosen: a table at the end of a run."""
+"""A table of measured times, printed at the end of a run beside the figures of the design."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Measured:
-    """The lines of the table: an event, the seconds it took with each router, the figure of the design."""
+    """The lines of the table: an event, its seconds with each router, the figure of the design."""
 
     lines: list[str] = field(default_factory=list)
 

@@ -1,7 +1,7 @@
-"""A balancer and its routers, each in a network namespace of its own, one cable to each router.
+"""A balancer and its routers, each in a network namespace of its own, with one cable to each router.
 
-The namespaces have no names: they go with the last descriptor, whatever becomes of the tests, and suites that run at
-the same time do not meet.
+The namespaces have no names: they end with their last descriptor, even if the tests are killed, and concurrent suites do
+not interfere.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _FAR = 100
 
 
 def missing() -> str:
-    """Return why there can be no lab here, empty if there can."""
+    """Return why the network cannot be created here, empty if it can."""
     if os.geteuid() != 0:
-        return "network namespaces for routers: only root may make them"
+        return "network namespaces need root"
     absent = [program for kind in _PROGRAMS.values() for program in kind.programs if not Path(program).exists()]
     if absent or not shutil.which("ip"):
         return f"missing: {', '.join(absent) or 'ip'}; `make packages` installs it"
     return ""
 
 
-class Lab:
-    """``routers`` by kind, none started, each with a cable to ``balancer``, a namespace."""
+class RouterNetwork:
+    """Routers by kind, not started, each with a cable to the namespace ``balancer``."""
 
     def __init__(self, directory: Path) -> None:
         self.balancer = namespace.create()
@@ -59,24 +59,24 @@ class Lab:
         os.close(self.balancer)
 
     def pair(self, kind: str, case: int, family: int = 4, *, far: bool = False) -> tuple[Address, Address]:
-        """Return an address of the router and one of the balancer: another pair for each ``case`` from 1 to CASES.
+        """Return an address of the router and one of the balancer, for ``case`` from 1 to CASES.
 
-        Those that are ``far`` are not on the cable: what one side sends to the other passes a hop.
+        ``far`` addresses are not on the cable: packets between them pass a hop.
         """
         number, net = KINDS.index(kind) + 1, case + _FAR * far
         return ip_address(_FORMS[family].format(number, net, 1)), ip_address(_FORMS[family].format(number, net, 2))
 
     def nexthops(self, kind: str) -> tuple[IPv4Address, IPv6Address]:
-        """Return next hops on the cable to the router which are the address of nobody."""
+        """Return unused addresses on the cable to the router, for next hops."""
         number = KINDS.index(kind) + 1
         return IPv4Address(f"10.{number}.0.9"), IPv6Address(f"fd91:{number}::9")
 
     def cut(self, kind: str) -> None:
-        """Break the cable, for IPv4: neither side can say goodbye."""
+        """Cut the cable: neither side can close its connection."""
         _ip(self.balancer, f"link set {kind} down")
 
     def mend(self, kind: str) -> None:
-        """Join the cable again."""
+        """Mend the cable."""
         _ip(self.balancer, f"link set {kind} up")
 
     def _lay_cable(self, kind: str, inside: int) -> None:
@@ -96,7 +96,7 @@ class Lab:
 
 
 def _ip(inside: int, *commands: str, pass_on: int | None = None) -> None:
-    """Run commands of ip(8) in a namespace, which ``inside`` is a descriptor of."""
+    """Run commands of ip(8) in the namespace of the descriptor ``inside``."""
     descriptors = () if pass_on is None else (pass_on,)
     with namespace.entered(inside):
         subprocess.run(("ip", "-batch", "-"), input="\n".join(commands), text=True, check=True, pass_fds=descriptors)

@@ -1,4 +1,4 @@
-"""A router in a network namespace: what it is told about the balancers, and what it says it has learnt from them."""
+"""A router in a network namespace: its configuration, its process and its routes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from tests.harness.guest import namespace
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One session as the router is configured for it. With ``passive`` it waits for the balancer to connect,
-    without it does not listen, but connects."""
+    """One session in the router's configuration.
+
+    With ``passive`` the router waits for the balancer to connect, else it connects and does not listen.
+    """
 
     address: Address
     local: Address
@@ -32,7 +34,7 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Route:
-    """What the router knows of a prefix; the communities sorted."""
+    """The router's route of a prefix, with sorted communities."""
 
     nexthop: Address
     med: int | None = None
@@ -45,7 +47,7 @@ Routes = dict[Prefix, Route]
 
 
 class Program(Protocol):
-    """What is particular to one kind of router; ``place`` is a directory for its files and its control socket."""
+    """The interface to one kind of router; ``place`` is a directory for its files and its socket."""
 
     programs: ClassVar[Sequence[str]]
 
@@ -54,11 +56,11 @@ class Program(Protocol):
         ...
 
     def ready(self, place: Path) -> bool:
-        """Return whether the router answers questions."""
+        """Return whether the router responds."""
         ...
 
     def routes(self, place: Path, neighbour: Neighbour) -> Routes:
-        """Return what the router has learnt from the neighbour."""
+        """Return the routes received from the neighbour."""
         ...
 
     def established(self, place: Path, neighbour: Neighbour) -> bool: ...
@@ -75,16 +77,16 @@ class Router:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, *neighbours: Neighbour) -> None:
-        """Start with these neighbours, and wait until it answers questions. It must not run."""
+        """Start with these neighbours, and wait until the router responds. It must not be running."""
         command = self._program.configure(self._place, self.asn, neighbours)
         with namespace.entered(self.namespace), self._log.open("ab") as log:
-            # However the tests end, no router outlives them.
+            # The router ends with the tests, even if they are killed.
             bound = ("setpriv", "--pdeathsig", "KILL", *command)
             self._process = subprocess.Popen(bound, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(lambda: self._program.ready(self._place), lambda: f"{command}\n{self._log.read_text()}")
 
     def stop(self) -> None:
-        """Have it say goodbye and end, if it runs."""
+        """Terminate the router, if it is running."""
         if self._process is None:
             return
         self.resume()
@@ -97,14 +99,14 @@ class Router:
         self._process = None
 
     def suspend(self) -> None:
-        """Have it do nothing at all, its connections left open."""
+        """Suspend the process; its connections stay open."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
 
     def routes(self, neighbour: Neighbour) -> Routes:
-        """Return what it has learnt from a neighbour and not lost since."""
+        """Return the routes received from a neighbour and not withdrawn."""
         return self._program.routes(self._place, neighbour)
 
     def established(self, neighbour: Neighbour) -> bool:

@@ -1,4 +1,4 @@
-"""Sessions of one balancer with the routers of a lab, and what the routers should hold."""
+"""Sessions of one balancer with the routers of a network, and the routes that the routers should hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, PeerSettings
 from tests.harness.bgp.balancer import Balancer
-from tests.harness.bgp.network import KINDS, ROUTER_ASN, Lab
+from tests.harness.bgp.network import KINDS, ROUTER_ASN, RouterNetwork
 from tests.harness.bgp.router import Neighbour, Route, Routes
 from tests.harness.daemon_process import wait_for
 
@@ -22,15 +22,15 @@ VIP, VIP6 = Announcement(ip_address("198.51.100.1"), 10), Announcement(ip_addres
 
 
 @dataclass(frozen=True)
-class Contact:
-    """One session: what the balancer is told about the router, and the router about the balancer."""
+class Peering:
+    """One session: the balancer's settings of the router, and the router's of the balancer."""
 
     kind: str
     peer: PeerSettings
     neighbour: Neighbour
 
     def holds(self, announcements: Iterable[Announcement]) -> Routes:
-        """Return what the router holds when it was told all of these."""
+        """Return the router's routes after all of these announcements."""
         peer = self.peer
         default = () if peer.local_asn == ROUTER_ASN else (peer.local_asn,)
         routes: Routes = {}
@@ -48,12 +48,18 @@ class Contact:
         return routes
 
 
-def contact(
-    lab: Lab, kind: str, case: int, family: int = 4, *, password_file: Path | None = None, **options: object
-) -> Contact:
-    """Return a plain session, but for the ``options``, which are those of PeerSettings."""
-    there, here = lab.pair(kind, case, family, far="multihop" in options)
-    nexthop_ipv4, nexthop_ipv6 = lab.nexthops(kind)
+def peering(
+    network: RouterNetwork,
+    kind: str,
+    case: int,
+    family: int = 4,
+    *,
+    password_file: Path | None = None,
+    **options: object,
+) -> Peering:
+    """Return a plain eBGP session, changed by ``options`` of PeerSettings."""
+    there, here = network.pair(kind, case, family, far="multihop" in options)
+    nexthop_ipv4, nexthop_ipv6 = network.nexthops(kind)
     peer = PeerSettings(
         **{
             "address": there,
@@ -76,35 +82,37 @@ def contact(
         multihop=peer.multihop,
         hold_time=peer.hold_time,
     )
-    return Contact(kind, peer, neighbour)
+    return Peering(kind, peer, neighbour)
 
 
-class Scene:
-    """The routers started for their contacts, and a balancer that speaks to all of them.
+class Topology:
+    """The running routers of all peerings, and a balancer with a session to each.
 
-    ``options`` are those of BGPSettings.
+    ``options`` are options of BGPSettings.
     """
 
-    def __init__(self, lab: Lab, directory: Path, python: str, contacts: Iterable[Contact], **options: Any) -> None:
-        self.lab = lab
-        self.contacts = tuple(contacts)
+    def __init__(
+        self, network: RouterNetwork, directory: Path, python: str, peerings: Iterable[Peering], **options: Any
+    ) -> None:
+        self.network = network
+        self.peerings = tuple(peerings)
         for kind in KINDS:
-            lab.routers[kind].stop()
+            network.routers[kind].stop()
             self.start(kind)
-        settings = BGPSettings(tuple(contact.peer for contact in self.contacts), **options)
-        self.balancer = Balancer(lab.balancer, directory / "balancer", settings, python)
+        settings = BGPSettings(tuple(peering.peer for peering in self.peerings), **options)
+        self.balancer = Balancer(network.balancer, directory / "balancer", settings, python)
 
     def close(self) -> None:
         self.balancer.close()
-        for router in self.lab.routers.values():
+        for router in self.network.routers.values():
             router.stop()
 
     def start(self, kind: str) -> None:
-        """Start a router, for the first time or again."""
-        self.lab.routers[kind].start(*(contact.neighbour for contact in self.contacts if contact.kind == kind))
+        """Start a router, also for a second time."""
+        self.network.routers[kind].start(*(peering.neighbour for peering in self.peerings if peering.kind == kind))
 
-    def routes(self, contact: Contact) -> Routes:
-        return self.lab.routers[contact.kind].routes(contact.neighbour)
+    def routes(self, peering: Peering) -> Routes:
+        return self.network.routers[peering.kind].routes(peering.neighbour)
 
     def announce(self, *announcements: Announcement) -> None:
         self.balancer.announce(announcements)
@@ -112,32 +120,32 @@ class Scene:
     def held(
         self, *announcements: Announcement, within: float = 30.0, kinds: Sequence[str] = KINDS
     ) -> Mapping[str, float]:
-        """Wait until every router holds just these from every contact; return after how many seconds each did."""
+        """Wait until every router holds exactly these routes; return the seconds for each kind of router."""
         return self.times(
-            lambda contact: self.routes(contact) == contact.holds(announcements),
-            lambda contact: f"{contact.kind}: {self.routes(contact)}, wanted {contact.holds(announcements)}",
+            lambda peering: self.routes(peering) == peering.holds(announcements),
+            lambda peering: f"{peering.kind}: {self.routes(peering)}, wanted {peering.holds(announcements)}",
             within,
             kinds,
         )
 
     def times(
         self,
-        done: Callable[[Contact], bool],
-        what: Callable[[Contact], str],
+        done: Callable[[Peering], bool],
+        what: Callable[[Peering], str],
         within: float = 30.0,
         kinds: Sequence[str] = KINDS,
     ) -> Mapping[str, float]:
-        """Return after how many seconds it was done for all contacts of each kind of router.
+        """Wait until ``done`` is true for all peerings; return the seconds for each kind of router.
 
-        Each kind is looked at in a thread of its own: one answers in 0.3 ms, another in 30.
+        Each kind is polled in a thread of its own: one router answers in 0.3 ms, another in 30 ms.
         """
         begin = time.monotonic()
 
         def look(kind: str) -> float:
-            left = [contact for contact in self.contacts if contact.kind == kind]
+            left = [peering for peering in self.peerings if peering.kind == kind]
 
             def finished() -> bool:
-                left[:] = [contact for contact in left if not done(contact)]
+                left[:] = [peering for peering in left if not done(peering)]
                 return not left
 
             wait_for(finished, lambda: "\n".join([*map(what, left), self.balancer.log]), within)

@@ -1,4 +1,4 @@
-"""The lab, and the versions of ExaBGP that speak in it."""
+"""The network of routers, and the versions of ExaBGP under test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.bgp.measured import Measured
-from tests.harness.bgp.network import KINDS, Lab, missing
-from tests.harness.bgp.sessions import VIP, VIP6, Scene, contact
+from tests.harness.bgp.network import KINDS, RouterNetwork, missing
+from tests.harness.bgp.sessions import VIP, VIP6, Topology, peering
 
 _EXABGP42 = Path(".venv-exabgp42/bin/python").absolute()
 PYTHONS = {"exabgp5": Path(sys.executable), "exabgp42": _EXABGP42}
@@ -19,17 +19,17 @@ _MEASURED = pytest.StashKey[Measured]()
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A balancer without anything and three routers that do not run."""
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterNetwork]:
+    """An empty balancer and three routers that are not running."""
     if reason := missing():
         pytest.skip(reason)
-    with closing(Lab(tmp_path_factory.mktemp("lab"))) as made:
+    with closing(RouterNetwork(tmp_path_factory.mktemp("network"))) as made:
         yield made
 
 
 @pytest.fixture(scope="module", params=PYTHONS)
 def python(request: pytest.FixtureRequest) -> str:
-    """The Python that has ExaBGP: 5.0 as we depend on it, and 4.2.21 as Debian 12 has it."""
+    """The Python with ExaBGP: 5.0 of our dependencies, and 4.2.21 of Debian 12."""
     found = PYTHONS[request.param]
     if not found.exists():
         pytest.skip(f"missing: {found}; `make {_EXABGP42.parent.parent.name}/.installed` makes it")
@@ -37,9 +37,9 @@ def python(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def scene(lab: Lab, python: str, tmp_path: Path) -> Iterator[Scene]:
-    """One session with each router, on which two VIPs have arrived."""
-    with closing(Scene(lab, tmp_path, python, [contact(lab, kind, 1) for kind in KINDS])) as opened:
+def topology(network: RouterNetwork, python: str, tmp_path: Path) -> Iterator[Topology]:
+    """One session with each router; two VIPs are announced."""
+    with closing(Topology(network, tmp_path, python, [peering(network, kind, 1) for kind in KINDS])) as opened:
         opened.announce(VIP, VIP6)
         opened.held(VIP, VIP6)
         yield opened
@@ -52,6 +52,6 @@ def measured(request: pytest.FixtureRequest) -> Measured:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if lines := config.stash.get(_MEASURED, Measured()).lines:
-        terminalreporter.section("BGP: seconds until routers hold what they should, beside what the design had")
+        terminalreporter.section("BGP: seconds until the routers hold the wanted routes, and the figures of the design")
         for line in lines:
             terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""Every kind of session with every router, all at once in one ExaBGP: the routes arrive with all that they should have."""
+"""Every kind of session with every router, all in one ExaBGP: routes arrive with all attributes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pybal.bgp.model import Announcement, SessionState
-from tests.harness.bgp.network import KINDS, ROUTER_ASN, Lab
-from tests.harness.bgp.sessions import VIP, VIP6, Scene, contact
+from tests.harness.bgp.network import KINDS, ROUTER_ASN, RouterNetwork
+from tests.harness.bgp.sessions import VIP, VIP6, Topology, peering
 from tests.harness.daemon_process import wait_for
 
 DRAINED = Announcement(ip_address("198.51.100.2"), 4294967294, graceful_shutdown=True)
@@ -41,50 +41,50 @@ CASES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def scene(lab: Lab, python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    """All contacts established, and all VIPs announced."""
+def topology(network: RouterNetwork, python: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Topology]:
+    """All peerings, with all VIPs announced."""
     directory = tmp_path_factory.mktemp("matrix")
     key = directory / "key"
     key.write_text("not-a-secret.42\n")
-    contacts = []
+    peerings = []
     for kind in KINDS:
         for number, given in enumerate(CASES.values(), 1):
             options = dict(given)
             password_file = key if options.pop(KEYED, False) else None
-            contacts.append(
-                contact(lab, kind, number, options.pop("family", 4), password_file=password_file, **options)
+            peerings.append(
+                peering(network, kind, number, options.pop("family", 4), password_file=password_file, **options)
             )
-    with closing(Scene(lab, directory, python, contacts)) as opened:
+    with closing(Topology(network, directory, python, peerings)) as opened:
         opened.announce(*ALL)
         yield opened
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_router_holds_the_routes_with_all_their_attributes(scene: Scene, kind: str, case: str) -> None:
+def test_router_holds_the_routes_with_all_attributes(topology: Topology, kind: str, case: str) -> None:
     number = list(CASES).index(case) + len(CASES) * KINDS.index(kind)
-    mine = scene.contacts[number]
+    mine = topology.peerings[number]
     wait_for(
-        lambda: scene.routes(mine) == mine.holds(ALL),
-        lambda: f"{scene.routes(mine)}\nwanted {mine.holds(ALL)}\n{scene.balancer.log}",
+        lambda: topology.routes(mine) == mine.holds(ALL),
+        lambda: f"{topology.routes(mine)}\nwanted {mine.holds(ALL)}\n{topology.balancer.log}",
     )
-    assert scene.lab.routers[kind].established(mine.neighbour)
+    assert topology.network.routers[kind].established(mine.neighbour)
 
 
-def test_every_session_is_established_once_and_nothing_is_amiss(scene: Scene) -> None:
-    wait_for(lambda: all(s.established for s in scene.balancer.sessions().values()), lambda: scene.balancer.log)
-    sessions = scene.balancer.sessions().values()
+def test_every_session_is_established_once_without_errors(topology: Topology) -> None:
+    wait_for(lambda: all(s.established for s in topology.balancer.sessions().values()), lambda: topology.balancer.log)
+    sessions = topology.balancer.sessions().values()
     assert [s for s in sessions if s.entered[SessionState.ESTABLISHED] != 1 or s.refused or s.repairs] == []
     assert [s for s in sessions if set(s.on_wire) != set(ALL) or s.wanted != len(ALL)] == []
-    # 4.2 does not look at the TTL, and that is said of all peers together.
-    assert [text for text in scene.balancer.alerts() if "TTL" not in text] == []
+    # 4.2 does not check the TTL, which one alert reports for all peers.
+    assert [text for text in topology.balancer.alerts() if "TTL" not in text] == []
 
 
-def test_a_change_and_a_withdrawal_reach_every_router(scene: Scene) -> None:
+def test_changes_and_withdrawals_reach_every_router(topology: Topology) -> None:
     changed = Announcement(VIP.vip, 99)
-    scene.announce(changed, VIP6)
-    scene.held(changed, VIP6)
-    scene.announce(VIP6)
-    scene.held(VIP6)
-    scene.announce(*ALL)
-    scene.held(*ALL)
+    topology.announce(changed, VIP6)
+    topology.held(changed, VIP6)
+    topology.announce(VIP6)
+    topology.held(VIP6)
+    topology.announce(*ALL)
+    topology.held(*ALL)

@@ -1,4 +1,4 @@
-"""Random announcements, other MEDs and withdrawals, while sessions fall: in the end every router holds what it should."""
+"""Random changes of the goal while sessions fail: the routers end with the last goal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from pybal.bgp.model import Announcement
 from tests.harness.bgp.balancer import children
 from tests.harness.bgp.network import KINDS
-from tests.harness.bgp.sessions import Scene
+from tests.harness.bgp.sessions import Topology
 
 ROUNDS = 60
 VIPS = [ip_address(f"198.51.100.{number}") for number in range(1, 13)]
@@ -20,13 +20,13 @@ VIPS += [ip_address(f"2001:db8::{number}") for number in range(1, 5)]
 
 
 @pytest.mark.parametrize("seed", [20261121])
-def test_whatever_order_things_change_in_the_routers_end_with_what_is_wanted(scene: Scene, seed: int) -> None:
+def test_routers_end_with_the_last_goal_after_random_changes(topology: Topology, seed: int) -> None:
     choice = random.Random(seed)
-    falls = {12: "bird", 24: "frr", 36: "exabgp", 48: "gobgp"}
+    failures = {12: "bird", 24: "frr", 36: "exabgp", 48: "gobgp"}
     for number in range(ROUNDS):
-        if number in falls:
-            _fall(scene, falls[number])
-        # Few values, so that what goes comes back: that is what ExaBGP mixes up.
+        if number in failures:
+            _fail(topology, failures[number])
+        # Few values, so that withdrawn routes return: ExaBGP reorders such changes.
         goals = [
             [
                 Announcement(vip, choice.choice([10, 20]), graceful_shutdown=choice.random() < 0.1)
@@ -35,15 +35,15 @@ def test_whatever_order_things_change_in_the_routers_end_with_what_is_wanted(sce
             ]
             for _ in range(choice.randint(1, 12))
         ]
-        scene.balancer.announce_in_turn(goals)
-        scene.held(*goals[-1])
-    assert [session.repairs for session in scene.balancer.sessions().values()] == [0, 0, 0]
+        topology.balancer.announce_in_turn(goals)
+        topology.held(*goals[-1])
+    assert [session.repairs for session in topology.balancer.sessions().values()] == [0, 0, 0]
 
 
-def _fall(scene: Scene, what: str) -> None:
-    """Have a session fall, or all of them."""
-    if what in KINDS:
-        scene.lab.routers[what].stop()
-        scene.start(what)
+def _fail(topology: Topology, program: str) -> None:
+    """Restart a router, or kill ExaBGP."""
+    if program in KINDS:
+        topology.network.routers[program].stop()
+        topology.start(program)
     else:
-        os.kill(children(scene.balancer.pid)[0], signal.SIGKILL)
+        os.kill(children(topology.balancer.pid)[0], signal.SIGKILL)
