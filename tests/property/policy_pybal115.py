@@ -3,7 +3,7 @@
 * A server counts as up until a monitor reports it down ("BGP announced before any server was known").
 * One that goes down leaves if ``(total - down) / total >= threshold``, where disabled servers count as not down
   (T184715, 2023-05-16); else it stays, pooled but down.
-* One that comes up is pooled if enabled; then those pooled but down leave, while the same formula lets them.
+* One that comes up is pooled if enabled; then down servers leave, as long as the same formula allows it.
 * A new list is applied without the threshold: enabled up servers are pooled, all others are not (2015-06-13).
 * Up is the AND over the monitors, computed again at every list; without monitors it is false ("services without
   monitors: any list change depooled everything").
