@@ -94,7 +94,7 @@ class Controller:
         self._watched: dict[str, _Watched] = {}
         self._found: dict[str, Address | None] = {}
         self._suspected: frozenset[tuple[str, str]] = frozenset()
-        self._hurried = False
+        self._urgent = False
 
     def start(self, held: Mapping[Address, int]) -> None:
         """Begin with what the kernel holds for this service: addresses and weights, empty where it holds nothing."""
@@ -217,7 +217,7 @@ class Controller:
             self._supervise()
         elif self._suspected or not event.report.up:
             self._suspect()
-        self._hurry()
+        self._update_urgent()
         wanted = policy.wanted(self.pool)
         if self.pool.listed and wanted != self._wanted:
             self._wanted = wanted
@@ -245,16 +245,16 @@ class Controller:
                 monitors = [self._monitor(plan, host, server.address) for plan in self._plans]
                 self._watched[host] = _Watched(server.address, monitors, self._clock.seconds())
                 for monitor in monitors:
-                    monitor.hurry(self._hurried)
+                    monitor.set_urgent(self._urgent)
                     monitor.start()
 
-    def _hurry(self) -> None:
+    def _update_urgent(self) -> None:
         """At the floor, each server that is back lets a dead one leave: have the monitors look oftener."""
-        wanted = policy.serving(self.pool) <= policy.floor(self.pool)
-        if wanted != self._hurried:
-            self._hurried = wanted
+        urgent = policy.serving(self.pool) <= policy.floor(self.pool)
+        if urgent != self._urgent:
+            self._urgent = urgent
             for _, monitor in self.monitors():
-                monitor.hurry(wanted)
+                monitor.set_urgent(urgent)
 
     def _monitor(self, plan: MonitorFactory, host: str, address: Address) -> Monitor:
         return plan.monitor(host, address, partial(self._reported, host, plan.name))
@@ -270,7 +270,7 @@ class Controller:
         # The new ones first: what is shared ends with the last who shares it.
         for monitor in monitors:
             if monitor not in watched.monitors:
-                monitor.hurry(self._hurried)
+                monitor.set_urgent(self._urgent)
                 monitor.start()
         for monitor in old.values():
             monitor.stop()

@@ -82,7 +82,7 @@ class Monitor(Protocol):
 
     def stop(self) -> None: ...
 
-    def hurry(self, wanted: bool) -> None:
+    def set_urgent(self, urgent: bool) -> None:
         """Say whether the pool is at its floor: a server that is back must then be noticed soon."""
 
 

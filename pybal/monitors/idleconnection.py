@@ -29,7 +29,7 @@ FIRST_RETRY = 1.0
 """Seconds until the first attempt after a failure."""
 QUICKEST_RECONNECT = 1.0
 """Seconds that ``timeout-clean-reconnect`` counts for at least: without a pause a server could pin a core."""
-LONGEST_HURRIED = 10.0
+LONGEST_URGENT_PAUSE = 10.0
 """Seconds between attempts at most while the pool is at its floor: each server that is back lets a dead one leave."""
 LONGEST_CLEAN_PAUSE = 10
 """Times ``timeout-clean-reconnect``: meanwhile nothing watches the server."""
@@ -116,10 +116,10 @@ class IdleConnection(RiseFall):
             self._seat = None
         self._connection.cancel()
 
-    def hurry(self, wanted: bool) -> None:
-        super().hurry(wanted)
-        if wanted and self.up is False:
-            self._connection.hasten(self._retries.jittered(LONGEST_HURRIED))
+    def set_urgent(self, urgent: bool) -> None:
+        super().set_urgent(urgent)
+        if urgent and self.up is False:
+            self._connection.hasten(self._retries.jittered(LONGEST_URGENT_PAUSE))
 
     def _done(self, connection: HeldConnection, result: Result) -> None:
         self._recent.add(self._plan.engine.now, result)
@@ -144,7 +144,7 @@ class IdleConnection(RiseFall):
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
         pause = self._retries.pause()
-        connection.start_in(min(pause, self._retries.jittered(LONGEST_HURRIED)) if self._hurried else pause)
+        connection.start_in(min(pause, self._retries.jittered(LONGEST_URGENT_PAUSE)) if self._urgent else pause)
         self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:

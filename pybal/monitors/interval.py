@@ -86,6 +86,6 @@ class IntervalMonitor(RiseFall):
         if self.in_doubt:
             return rhythm.fast_interval or interval
         if self.up is False:
-            longest = interval if self._hurried else math.inf
+            longest = interval if self._urgent else math.inf
             return min(rhythm.down_interval or interval, longest)
         return interval

@@ -21,10 +21,10 @@ class RiseFall:
         "_against",
         "_cause",
         "_fall",
-        "_hurried",
         "_recent",
         "_report",
         "_rise",
+        "_urgent",
         "down_results",
         "down_transitions",
         "up",
@@ -43,7 +43,7 @@ class RiseFall:
         self._against = 0
         """How many results in a row spoke against what is believed."""
         self._cause = ""
-        self._hurried = False
+        self._urgent = False
         self._recent = ResultHistory()
         """Takes what any check came to, whether it counts or not."""
 
@@ -54,8 +54,8 @@ class RiseFall:
     def history(self) -> Iterable[PastResult]:
         return self._recent
 
-    def hurry(self, wanted: bool) -> None:
-        self._hurried = wanted
+    def set_urgent(self, urgent: bool) -> None:
+        self._urgent = urgent
         if self.up is False:
             self._moved()
 

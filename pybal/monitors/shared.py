@@ -60,7 +60,7 @@ class SharedMonitor:
     Counters, samples and history are those of the shared one since it began, perhaps long before this service came.
     """
 
-    __slots__ = ("_report", "_seat", "_started", "_watch", "hurried", "service")
+    __slots__ = ("_report", "_seat", "_started", "_watch", "service", "urgent")
 
     def __init__(self, watch: _Watch, service: str, report: Callable[[Report], None]) -> None:
         self.service = service
@@ -68,7 +68,7 @@ class SharedMonitor:
         self._watch = watch
         self._seat: Timer | None = None
         self._started = False
-        self.hurried = False
+        self.urgent = False
         watch.sharers.append(self)
 
     def start(self) -> None:
@@ -82,9 +82,9 @@ class SharedMonitor:
         self._stop_waiting()
         self._watch.leave(self)
 
-    def hurry(self, wanted: bool) -> None:
-        self.hurried = wanted
-        self._watch.hurry()
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
+        self._watch.update_urgent()
 
     def hear(self, report: Report) -> None:
         """Pass on what the shared one says, as long as this one runs."""
@@ -188,12 +188,12 @@ class _Watch:
             if not self.sharers:
                 self._forget()
                 self.monitor.stop()
-            elif sharer.hurried:
-                self.hurry()
+            elif sharer.urgent:
+                self.update_urgent()
 
-    def hurry(self) -> None:
-        """Hurry as long as one of the services wants it."""
-        self.monitor.hurry(any(sharer.hurried for sharer in self.sharers))
+    def update_urgent(self) -> None:
+        """Check urgently while one of the services needs it."""
+        self.monitor.set_urgent(any(sharer.urgent for sharer in self.sharers))
 
     def tell(self, report: Report) -> None:
         """Tell all services."""

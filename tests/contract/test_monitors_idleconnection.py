@@ -29,13 +29,13 @@ IDLE = IdleConnectionSettings()
 
 
 @pytest.fixture
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the first pauses short, and short connections shorter."""
     monkeypatch.setattr(idleconnection, "FIRST_RETRY", 0.05)
     monkeypatch.setattr(idleconnection, "QUICKEST_RECONNECT", 0.1)
 
 
-HURRY = pytest.mark.usefixtures("_hurry")
+QUICK_RETRIES = pytest.mark.usefixtures("_quick_retries")
 QUICK = IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.2)
 
 
@@ -151,7 +151,7 @@ class TestKeepalive:
         assert max(times.values()) < 11_000 / 30
 
 
-@HURRY
+@QUICK_RETRIES
 class TestAConnectionWhoseProbesGotNoAnswer:
     """The kernel's word for it is had from nobody but the kernel: here it is said in its place, of a real connection."""
 
@@ -187,7 +187,7 @@ class TestAConnectionWhoseProbesGotNoAnswer:
         run(main)
 
 
-@HURRY
+@QUICK_RETRIES
 class TestALostConnection:
     def test_is_down_at_once_with_a_reason_and_then_tried_again(self) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -223,22 +223,22 @@ class TestALostConnection:
 
         run(main)
 
-    @pytest.mark.parametrize("first", ["pause", "hurry"])
+    @pytest.mark.parametrize("first", ["pause", "urgent"])
     def test_is_noticed_soon_when_the_server_is_back_and_the_pool_at_its_floor(
         self, first: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(idleconnection, "FIRST_RETRY", 200.0)
-        monkeypatch.setattr(idleconnection, "LONGEST_HURRIED", 0.2)
+        monkeypatch.setattr(idleconnection, "LONGEST_URGENT_PAUSE", 0.2)
 
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 await world.server.stop()
                 monitor = world.monitor(IDLE)
-                if first == "hurry":
-                    monitor.hurry(True)
+                if first == "urgent":
+                    monitor.set_urgent(True)
                 assert not (await world.report()).up
                 if first == "pause":
-                    monitor.hurry(True)
+                    monitor.set_urgent(True)
                 await world.until(lambda: monitor.down_results >= 3)
                 world.server.listen(reactor, world.host)
                 assert (await world.report()).up
@@ -273,7 +273,7 @@ class TestALostConnection:
         run(main)
 
 
-@HURRY
+@QUICK_RETRIES
 class TestACleanClose:
     def test_reconnects_without_a_report(self) -> None:
         async def main(reactor: EPollReactor) -> None:

@@ -102,7 +102,7 @@ class PlayedMonitor:
     def stop(self) -> None:
         self._say("stop", self.host, self.name)
 
-    def hurry(self, wanted: bool) -> None: ...
+    def set_urgent(self, urgent: bool) -> None: ...
 
     def samples(self) -> Iterable[Sample]:
         return ()

@@ -47,7 +47,7 @@ class PlayedMonitor:
     passed_at = 0.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
-    hurried = False
+    urgent = False
 
     def __init__(self, host: str, address: Address, report: Callable[[Report], None]) -> None:
         self.host = host
@@ -56,8 +56,8 @@ class PlayedMonitor:
         self.up: bool | None = None
         self.running = False
 
-    def hurry(self, wanted: bool) -> None:
-        self.hurried = wanted
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
 
     def samples(self) -> Iterable[Sample]:
         return ()
@@ -436,9 +436,9 @@ def test_the_monitors_hurry_while_the_pool_is_at_its_floor() -> None:
     rig = Rig()
     rig.controller.start({})
     rig.lists(Member("web1"), Member("web2"), Member("web3"))
-    assert [monitor.hurried for monitor in rig.plan.made] == [True, True, True]
+    assert [monitor.urgent for monitor in rig.plan.made] == [True, True, True]
     for monitor in rig.plan.made:
         monitor.says(up=True)
-    assert [monitor.hurried for monitor in rig.plan.made] == [False, False, False]
+    assert [monitor.urgent for monitor in rig.plan.made] == [False, False, False]
     rig.plan.running["web1"].says(up=False)
-    assert [monitor.hurried for monitor in rig.plan.made] == [True, True, True]
+    assert [monitor.urgent for monitor in rig.plan.made] == [True, True, True]

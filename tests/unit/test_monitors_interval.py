@@ -160,9 +160,9 @@ class TestTurns:
         monitor = Monitor(engine, "-", 10.0, Intervals(down_interval=60.0))
         monitor.start()
         reactor.pass_time(30.0)
-        monitor.hurry(True)
+        monitor.set_urgent(True)
         reactor.pass_time(50.0)
-        monitor.hurry(False)
+        monitor.set_urgent(False)
         reactor.pass_time(130.0)
         monitor.stop()
         assert [len([t for t in monitor.turns if low < t <= low + 50]) for low in (30, 80)] == [5, 0]

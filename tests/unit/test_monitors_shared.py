@@ -35,15 +35,15 @@ class Played:
     up: bool | None = None
     up_results, down_results, up_transitions, down_transitions = 5, 6, 7, 8
     shared_by = ()
-    hurried = False
+    urgent = False
 
     def __init__(self, host: str, address: Address, say: Callable[[Report], None]) -> None:
         self.server = (host, address)
         self.say = say
         self.lived: list[str] = []
 
-    def hurry(self, wanted: bool) -> None:
-        self.hurried = wanted
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
 
     def samples(self) -> Iterable[Sample]:
         return (Sample("pybal_monitor_played", (), 1.0),)
@@ -282,11 +282,11 @@ def test_a_plan_that_no_service_has_any_more_is_forgotten(rig: Rig) -> None:
 
 def test_the_shared_one_hurries_as_long_as_one_of_the_services_wants_it(rig: Rig) -> None:
     a, b, c = rig.start("a"), rig.start("b"), rig.start("c")
-    a.hurry(True)
-    b.hurry(True)
-    a.hurry(False)
-    assert rig.made[0].hurried
+    a.set_urgent(True)
+    b.set_urgent(True)
+    a.set_urgent(False)
+    assert rig.made[0].urgent
     b.stop()
-    assert not rig.made[0].hurried
-    c.hurry(True)
-    assert rig.made[0].hurried
+    assert not rig.made[0].urgent
+    c.set_urgent(True)
+    assert rig.made[0].urgent
