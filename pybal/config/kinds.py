@@ -60,7 +60,7 @@ class _Turns(TypedDict):
 
     timeout: float
     interval: float
-    rhythm: Intervals
+    intervals: Intervals
 
 
 def _turns(options: Options, kind: str, *, timeout: float = 5.0, interval: float = 10.0) -> _Turns:
@@ -71,7 +71,7 @@ def _turns(options: Options, kind: str, *, timeout: float = 5.0, interval: float
     return _Turns(
         timeout=options.get(f"{kind}.timeout", seconds, timeout),
         interval=interval,
-        rhythm=Intervals(
+        intervals=Intervals(
             rise=options.get(f"{kind}.rise", _times, 1),
             fall=options.get(f"{kind}.fall", _times, 1),
             fast_interval=None if fast == interval else fast,

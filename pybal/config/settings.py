@@ -78,7 +78,7 @@ class ProxyFetchSettings:
     interval: float = 10.0
     check_all: bool = False
     max_failures: int = 0
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
     method: str = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     host: str = ""
@@ -118,7 +118,7 @@ class DNSQuerySettings:
     timeout: float = 5.0
     interval: float = 10.0
     fail_on_nxdomain: bool = False
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ class UDPSettings:
     interval: float = 10.0
     icmp_timeout: float = 20.0
     timeout: float = 3.5
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class RunCommandSettings:
     timeout: float = 20.0
     interval: float = 60.0
     log_output: bool = True
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class TCPConnectSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ class TLSSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class GRPCSettings:
     port: int = 0
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class ICMPSettings:
 
     timeout: float = 5.0
     interval: float = 10.0
-    rhythm: Intervals = Intervals()
+    intervals: Intervals = Intervals()
 
 
 MonitorSettings = (

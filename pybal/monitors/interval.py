@@ -21,7 +21,7 @@ class IntervalSettings(Protocol):
     def interval(self) -> float: ...
 
     @property
-    def rhythm(self) -> Intervals: ...
+    def intervals(self) -> Intervals: ...
 
 
 class IntervalMonitor(RiseFall):
@@ -36,7 +36,7 @@ class IntervalMonitor(RiseFall):
     def __init__(
         self, engine: Engine, random: Random, settings: IntervalSettings, report: Callable[[Report], None]
     ) -> None:
-        super().__init__(report, settings.rhythm.rise, settings.rhythm.fall)
+        super().__init__(report, settings.intervals.rise, settings.intervals.fall)
         self.deadline = 0
         self._engine = engine
         self._random = random
@@ -46,7 +46,7 @@ class IntervalMonitor(RiseFall):
         self._repeated = False
 
     def start(self) -> None:
-        turn = self._turn_at_random if self._settings.rhythm.jitter else self._turn
+        turn = self._turn_at_random if self._settings.intervals.jitter else self._turn
         self._seat = self._engine.every(self._settings.interval, turn)
 
     def stop(self) -> None:
@@ -77,15 +77,15 @@ class IntervalMonitor(RiseFall):
             self._prompt = False
             self._turn()
         elif not self.deadline:  # with a turn that is late already, another one would put it off for ever
-            self._engine.arm(self, self._random.random() * self._settings.rhythm.jitter * self._interval)
+            self._engine.arm(self, self._random.random() * self._settings.intervals.jitter * self._interval)
 
     @property
     def _interval(self) -> float:
         """The time from turn to turn, as things stand."""
-        rhythm, interval = self._settings.rhythm, self._settings.interval
+        intervals, interval = self._settings.intervals, self._settings.interval
         if self.in_doubt:
-            return rhythm.fast_interval or interval
+            return intervals.fast_interval or interval
         if self.up is False:
             longest = interval if self._urgent else math.inf
-            return min(rhythm.down_interval or interval, longest)
+            return min(intervals.down_interval or interval, longest)
         return interval

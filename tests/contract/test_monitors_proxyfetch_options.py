@@ -157,13 +157,13 @@ class TestBodies:
         assert reason(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"), method="HEAD") == ""
 
 
-class TestRhythm:
+class TestIntervals:
     def test_one_failure_is_not_enough_where_three_are_wanted(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
-                rhythm = Intervals(fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2)
-                monitor = world.monitor(ProxyFetchSettings(URLS, interval=0.1, rhythm=rhythm))
+                intervals = Intervals(fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2)
+                monitor = world.monitor(ProxyFetchSettings(URLS, interval=0.1, intervals=intervals))
                 assert (await world.report()).up
                 world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
                 assert not (await world.report()).up
@@ -209,7 +209,7 @@ def test_a_server_that_is_checked_with_all_options_at_once_leaves_nothing_behind
             body_regex=Pattern("ok"),
             max_body=2,
             source=IPv4Address("127.0.0.2"),
-            rhythm=Intervals(2, 2, 0.01, 0.01, 0.5),
+            intervals=Intervals(2, 2, 0.01, 0.01, 0.5),
         ),
         saying(OK),
     )

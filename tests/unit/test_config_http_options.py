@@ -123,8 +123,8 @@ def test_nothing_is_the_default(text: str) -> None:
 
 
 def test_the_intervals_of_a_rhythm_are_the_interval_unless_said_otherwise() -> None:
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").rhythm == Intervals()
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").rhythm == Intervals(
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").intervals == Intervals()
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").intervals == Intervals(
         fast_interval=10.0
     )
 
@@ -147,4 +147,4 @@ def test_every_kind_has_its_own_rhythm() -> None:
         "udp.timeout = 2",
     )
     assert idle == IdleConnectionSettings(timeout=5.0, fall=2)
-    assert udp == UDPSettings(timeout=2.0, rhythm=Intervals(2, 3, 1.0, 30.0, 0.1))
+    assert udp == UDPSettings(timeout=2.0, intervals=Intervals(2, 3, 1.0, 30.0, 0.1))

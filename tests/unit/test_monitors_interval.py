@@ -67,7 +67,7 @@ class TestRiseAndFall:
 @dataclass
 class Settings:
     interval: float
-    rhythm: Intervals
+    intervals: Intervals
 
 
 class Reactor(Clock):
@@ -90,8 +90,8 @@ class Reactor(Clock):
 class Monitor(IntervalMonitor):
     """Has its results from a list, those of the turn in which they are due; the last one again and again."""
 
-    def __init__(self, engine: Engine, results: str, interval: float, rhythm: Intervals) -> None:
-        super().__init__(engine, Random(1), Settings(interval, rhythm), lambda _report: None)
+    def __init__(self, engine: Engine, results: str, interval: float, intervals: Intervals) -> None:
+        super().__init__(engine, Random(1), Settings(interval, intervals), lambda _report: None)
         self.turns: list[float] = []
         self.results = list(results)
 
@@ -126,8 +126,8 @@ def engine(reactor: Reactor) -> Iterator[Engine]:
     assert reactor.calls == []
 
 
-def ran(reactor: Reactor, engine: Engine, results: str, rhythm: Intervals, seconds: float = 100.0) -> Monitor:
-    monitor = Monitor(engine, results, 10.0, rhythm)
+def ran(reactor: Reactor, engine: Engine, results: str, intervals: Intervals, seconds: float = 100.0) -> Monitor:
+    monitor = Monitor(engine, results, 10.0, intervals)
     monitor.start()
     reactor.pass_time(seconds)
     monitor.stop()

@@ -139,7 +139,7 @@ def test_checks_are_shared_that_do_the_same(
         (81, FETCH, HOST, ADDRESS),
         (80, replace(FETCH, port=81), HOST, ADDRESS),
         (80, replace(FETCH, interval=11.0), HOST, ADDRESS),
-        (80, replace(FETCH, rhythm=Intervals(fall=2)), HOST, ADDRESS),
+        (80, replace(FETCH, intervals=Intervals(fall=2)), HOST, ADDRESS),
         (80, replace(FETCH, host="other.example"), HOST, ADDRESS),
         (80, FETCH, "web1.example", ADDRESS),
         (80, FETCH, HOST, ip_address("10.0.0.2")),
