@@ -40,7 +40,7 @@ class ServiceFactory:
         return sources.build(source, kept, reactor=self._reactor, random=self._random, wall=_wall, former=former)
 
     def plan(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
-        return self._sharing.plan(monitor, service) if shared else self._prepared(monitor, service)
+        return self._sharing.factory(monitor, service) if shared else self._prepared(monitor, service)
 
     def _prepared(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random)

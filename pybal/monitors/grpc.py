@@ -1,7 +1,7 @@
-"""gRPC: asks a server at intervals for the health of a service (grpc.health.v1); SERVING means up.
+"""gRPC: request the health of a service (grpc.health.v1) at an interval; SERVING means up.
 
-With TLS any certificate will do; to watch it is for the monitor TLS. The first failure after a success is looked into:
-the connection alone.
+With TLS any certificate is accepted; use the monitor TLS to check it. The first failure after a success is diagnosed by a
+check that only connects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pybal.monitors.periodic import Periodic
 
 
 class GRPCFactory:
-    """The options of one service, and its one TLS context."""
+    """The options and the TLS context of one service."""
 
     name = "gRPC"
 
@@ -38,10 +38,10 @@ class GRPCFactory:
             self._context.set_alpn_protocols([PROTOCOL])
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
-        """Return a monitor of this server, which is asked for by its own name unless there is an authority."""
+        """Return a monitor of this server; the authority of its requests defaults to the host name and port."""
         settings = self._settings
-        named = f"[{host}]" if ":" in host else host
-        authority = settings.authority or f"{named}:{self._port}"
+        bracketed = f"[{host}]" if ":" in host else host
+        authority = settings.authority or f"{bracketed}:{self._port}"
         target = Target.of(address, self._port)
 
         def check(done: Callable[[object, Result], None]) -> GRPCCheck:

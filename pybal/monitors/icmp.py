@@ -1,4 +1,4 @@
-"""ICMP: sends a server an echo request at intervals; a reply means up."""
+"""ICMP: send an echo request at an interval; a reply means up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ICMPFactory:
         self._random = random
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+        """Return a monitor of the server at this address; the host name is not used."""
         del host
         target = Target.of(address, 0)
 

@@ -1,11 +1,11 @@
-"""IdleConnection: holds a connection to a server on which nothing is ever sent; losing it is the quickest alarm.
+"""IdleConnection: hold a connection open without sending data; its loss is the fastest failure sign.
 
-* A connection that is refused, hangs or is lost means down, at once; then attempts follow, with growing pauses. They
-  begin anew with short ones only after a connection that lasted longer than the pause before it. While the pool is at
-  its floor the pauses are short as well.
-* A server that closes the connection in order is not down: another connection is made, at once if this one lasted,
-  else after a pause that grows. Only if that fails is the server down. So it is where keepalive probes got no answer: they
-  may have been lost on our side, those of many connections at once.
+* If a connection is refused, times out or is lost, the server is down immediately. Attempts follow with exponential
+  back-off, which is reset only after a connection that lasted longer than the pause before it. While the pool is at its
+  floor, the pauses are short as well.
+* If the server closes the connection cleanly, it is not down: the monitor reconnects, immediately if the connection
+  lasted, else after a growing pause. Only if that fails is the server down. The same applies to unanswered keepalive
+  probes, because a local fault can lose the probes of many connections.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pybal.runtime.backoff import Backoff
 FIRST_RETRY = 1.0
 """Seconds until the first attempt after a failure."""
 QUICKEST_RECONNECT = 1.0
-"""Seconds that ``timeout-clean-reconnect`` counts for at least: without a pause a server could pin a core."""
+"""Minimum of ``timeout-clean-reconnect``, in seconds: without a pause a server could keep a core busy."""
 LONGEST_URGENT_PAUSE = 10.0
-"""Seconds between attempts at most while the pool is at its floor: each server that is back lets a dead one leave."""
+"""Maximum pause in seconds while the pool is at its floor: each recovered server frees a failed one."""
 LONGEST_CLEAN_PAUSE = 10
-"""Times ``timeout-clean-reconnect``: meanwhile nothing watches the server."""
+"""Maximum pause, as a multiple of ``timeout-clean-reconnect``: the server is unchecked until it ends."""
 
 FAILED = "pybal_monitor_idleconnection_connections_failed_total"
 LOST = "pybal_monitor_idleconnection_connections_lost_total"
@@ -60,14 +60,14 @@ class IdleConnectionFactory:
         self.engine = engine
         self.random = random
         self.lasting = max(settings.timeout_clean_reconnect, QUICKEST_RECONNECT)
-        """Seconds after which a connection was no short one."""
+        """Minimum duration, in seconds, of a connection after which a reconnect needs no pause."""
 
     def options(self) -> Sequence[SocketOption]:
-        """Return the options of one connection.
+        """Return the socket options of one connection.
 
-        Its probes come somewhat sooner than the settings have it: Linux rounds these timers, to 2 s for one of 30 s, so the
-        probes of thousands of connections made together go out in one burst, which overflows a queue of packets, each
-        time at the expense of the same ones.
+        The probe intervals are random and somewhat shorter than configured. Linux rounds these timers (to 2 s for 30 s),
+        so the probes of thousands of connections made together would be sent in one burst, which overflows a packet
+        queue and loses the probes of the same connections each time.
         """
         settings = self.settings
         if not settings.keepalive:
@@ -77,29 +77,31 @@ class IdleConnectionFactory:
         return keepalive(idle, interval, settings.keepalive_retries)
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> IdleConnection:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+        """Return a monitor of the server at this address; the host name is not used."""
         del host
         return IdleConnection(self, address, report)
 
 
 class IdleConnection(RiseFall):
-    """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_connection", "_failures", "_losses", "_pauses", "_plan", "_retries", "_seat")
+    __slots__ = ("_connection", "_factory", "_failures", "_losses", "_pauses", "_retries", "_timer")
 
     name = IdleConnectionFactory.name
 
-    def __init__(self, plan: IdleConnectionFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report, fall=plan.settings.fall)
-        self._plan = plan
-        target = Target.of(address, plan.port)
-        self._connection = HeldConnection(plan.engine, target, plan.settings.timeout, self._done, plan.options())
-        self._retries = Backoff(FIRST_RETRY, plan.settings.max_delay, plan.random)
-        longest = max(plan.lasting, min(plan.lasting * LONGEST_CLEAN_PAUSE, plan.settings.max_delay))
-        self._pauses = Backoff(plan.lasting, longest, plan.random)
+    def __init__(self, factory: IdleConnectionFactory, address: Address, report: Callable[[Report], None]) -> None:
+        super().__init__(report, fall=factory.settings.fall)
+        self._factory = factory
+        target = Target.of(address, factory.port)
+        self._connection = HeldConnection(
+            factory.engine, target, factory.settings.timeout, self._done, factory.options()
+        )
+        self._retries = Backoff(FIRST_RETRY, factory.settings.max_delay, factory.random)
+        longest = max(factory.lasting, min(factory.lasting * LONGEST_CLEAN_PAUSE, factory.settings.max_delay))
+        self._pauses = Backoff(factory.lasting, longest, factory.random)
         self._failures = dict.fromkeys(_FAILURES.values(), 0)
         self._losses = {_CLEAN: 0, _UNCLEAN: 0}
-        self._seat: Timer | None = None
+        self._timer: Timer | None = None
 
     def samples(self) -> Iterator[Sample]:
         for name, count in self._failures.items():
@@ -108,12 +110,12 @@ class IdleConnection(RiseFall):
             yield Sample(LOST, (("reason", name),), count)
 
     def start(self) -> None:
-        self._seat = self._plan.engine.soon(self._connection.start)
+        self._timer = self._factory.engine.soon(self._connection.start)
 
     def stop(self) -> None:
-        if self._seat is not None:
-            self._plan.engine.leave(self._seat)
-            self._seat = None
+        if self._timer is not None:
+            self._factory.engine.leave(self._timer)
+            self._timer = None
         self._connection.cancel()
 
     def set_urgent(self, urgent: bool) -> None:
@@ -122,11 +124,11 @@ class IdleConnection(RiseFall):
             self._connection.hasten(self._retries.jittered(LONGEST_URGENT_PAUSE))
 
     def _done(self, connection: HeldConnection, result: Result) -> None:
-        self._recent.add(self._plan.engine.now, result)
+        self._history.add(self._factory.engine.now, result)
         if result.verdict is PASSED:
-            self._passed(self._plan.engine.now)
+            self._passed(self._factory.engine.now)
         elif result.verdict is INCONCLUSIVE:
-            connection.start_in(FIRST_RETRY * (1 + self._plan.random.random()))  # no reason to give it ever more time
+            connection.start_in(FIRST_RETRY * (1 + self._factory.random.random()))  # no back-off: the error is local
         elif result.phase is Phase.CONNECT:
             self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1
             self._down(connection, result)
@@ -138,17 +140,17 @@ class IdleConnection(RiseFall):
             connection.start()
         else:
             self._losses[_UNCLEAN] += 1
-            if result.duration > max(self._plan.lasting, self._retries.following):
+            if result.duration > max(self._factory.lasting, self._retries.following):
                 self._retries.reset()
             self._down(connection, result)
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
         pause = self._retries.pause()
         connection.start_in(min(pause, self._retries.jittered(LONGEST_URGENT_PAUSE)) if self._urgent else pause)
-        self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
+        self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:
-        if lasted < self._plan.lasting:
+        if lasted < self._factory.lasting:
             connection.start_in(self._pauses.pause())
         else:
             self._pauses.reset()

@@ -1,9 +1,9 @@
-"""The table of the kinds of monitor: from the settings of one service to the monitors of its servers.
+"""The table of the kinds of monitor: from the settings of a service to the monitors of its servers.
 
-The controller makes one plan for each monitor of its service, once, and asks it for a monitor for each server::
+One factory is created for each monitor of a service, and creates the monitor of each server::
 
-    plans = [prepare(settings, service, engine=engine, random=random) for settings in service_settings.monitors]
-    monitor = plans[0].monitor(host, address, report)
+    factories = [prepare(settings, service, engine=engine, random=random) for settings in service_settings.monitors]
+    monitor = factories[0].monitor(host, address, report)
     monitor.start()
 """
 
@@ -52,9 +52,9 @@ NAMES: dict[type[MonitorSettings], str] = {
     GRPCSettings: "gRPC",
     ICMPSettings: "ICMP",
 }
-"""The name of each kind, as in pybal.conf."""
+"""The name of each kind in pybal.conf."""
 
-_PLANS: dict[type[MonitorSettings], Callable[..., MonitorFactory]] = {
+_FACTORIES: dict[type[MonitorSettings], Callable[..., MonitorFactory]] = {
     ProxyFetchSettings: ProxyFetchFactory,
     IdleConnectionSettings: IdleConnectionFactory,
     DNSQuerySettings: DNSQueryFactory,
@@ -68,7 +68,7 @@ _PLANS: dict[type[MonitorSettings], Callable[..., MonitorFactory]] = {
 
 
 class MonitorRefusal(NamedTuple):
-    """What is wrong with an option."""
+    """An option that this machine cannot apply."""
 
     option: str
     found: str
@@ -76,12 +76,12 @@ class MonitorRefusal(NamedTuple):
 
 
 def name_of(settings: MonitorSettings) -> str:
-    """Return the name of the kind, as in pybal.conf."""
+    """Return the name of the kind in pybal.conf."""
     return NAMES[type(settings)]
 
 
 def refusal(settings: MonitorSettings) -> MonitorRefusal | None:
-    """Return why this machine cannot run such a monitor, ``None`` if it can; what cannot run must not be started with."""
+    """Return why this machine cannot run such a monitor, ``None`` if it can."""
     if isinstance(settings, TLSSettings | ProxyFetchSettings) and settings.verify:
         try:
             tls.verify(tls.context(), settings.ca, name=False)
@@ -101,14 +101,14 @@ def refusal(settings: MonitorSettings) -> MonitorRefusal | None:
 
 
 def port_of(settings: MonitorSettings, service: Service) -> int:
-    """Return the port that the checks of a service go to, 0 if they go to none."""
+    """Return the port that the checks of a service connect to, 0 for ICMP."""
     return 0 if isinstance(settings, ICMPSettings) else getattr(settings, "port", 0) or service.port
 
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> MonitorFactory:
-    """Return what all monitors of this kind and service share; not to be called with what is refused.
+    """Return the factory of this kind for a service; ``settings`` must not be refused by :func:`refusal`.
 
-    Of the service a plan uses its port (:func:`port_of`) and, for the log, its name: what else would differ between
-    services that share their checks (:mod:`pybal.monitors.shared`) belongs in the settings.
+    A factory uses only the port (:func:`port_of`) of the service and, in the log, its name, because services with equal
+    settings may share their checks (:mod:`pybal.monitors.shared`).
     """
-    return _PLANS[type(settings)](settings, service, engine=engine, random=random)
+    return _FACTORIES[type(settings)](settings, service, engine=engine, random=random)

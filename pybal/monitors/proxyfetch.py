@@ -1,10 +1,10 @@
-"""ProxyFetch: fetches a URL from a server at intervals and judges the status of the answer.
+"""ProxyFetch: fetch a URL from a server at an interval; the status of the response decides.
 
-The host of the URL is only a name to ask for: the connection goes to the server's address and the service's port.
-Redirects are not followed. A check that came to nothing by our own fault is made once more at once, and then waits
-for its turn.
+The host of the URL is only the name in the request: the connection goes to the server's address and the service's port.
+Redirects are not followed. A check that is inconclusive because of a local error is retried once immediately, then at
+the next interval.
 
-The first failure after a success is looked into: the connection alone, the other URLs, and HTTP/1.1 in place of 1.0.
+The first failure after a success is diagnosed by a check that only connects, the other URLs, and HTTP/1.1 instead of 1.0.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from pybal.monitors.interval import IntervalMonitor
 DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
 
 OTHER_URLS = 3
-"""How many of the other URLs are asked for to learn more of a failure."""
+"""Maximum number of other URLs that a diagnosis fetches."""
 
 _REDIRECTS = frozenset((301, 302, 303))
 
 
 class ProxyFetchFactory:
-    """The requests of one service, and its one TLS context."""
+    """The requests and the TLS context of one service."""
 
     name = "ProxyFetch"
 
@@ -72,13 +72,13 @@ class ProxyFetchFactory:
         )
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> ProxyFetch:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+        """Return a monitor of the server at this address; the host name is not used."""
         del host
         return ProxyFetch(self, address, report)
 
 
 def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
-    """Return what failures say was wanted, and all that is meant by it."""
+    """Return the expected status as failures show it, and the set of accepted statuses."""
     one, ranges = settings.http_status, settings.statuses
     if not ranges:
         return one, _REDIRECTS if one in _REDIRECTS else frozenset((one,))
@@ -89,22 +89,24 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
 class ProxyFetch(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_diagnosis", "_fetches", "_plan", "_results", "_seconds", "_target")
+    __slots__ = ("_diagnosis", "_factory", "_fetches", "_results", "_seconds", "_target")
 
     name = ProxyFetchFactory.name
 
-    def __init__(self, plan: ProxyFetchFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._target = target = Target.of(address, plan.port, plan.settings.source)
-        timeout = plan.settings.timeout
-        self._plan = plan
-        self._fetches = tuple(HTTPCheck(plan.engine, target, timeout, self._done, request) for request in plan.requests)
-        self._diagnosis = Diagnosis(plan.engine, self._recent.add)
+    def __init__(self, factory: ProxyFetchFactory, address: Address, report: Callable[[Report], None]) -> None:
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self._target = target = Target.of(address, factory.port, factory.settings.source)
+        timeout = factory.settings.timeout
+        self._factory = factory
+        self._fetches = tuple(
+            HTTPCheck(factory.engine, target, timeout, self._done, request) for request in factory.requests
+        )
+        self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._results: list[tuple[CheckRequest, Result]] = []
-        self._seconds = [0.0] * (2 * len(plan.urls))
+        self._seconds = [0.0] * (2 * len(factory.urls))
 
     def samples(self) -> Iterator[Sample]:
-        for number, url in enumerate(self._plan.urls):
+        for number, url in enumerate(self._factory.urls):
             yield Sample(DURATION, (("result", "successful"), ("url", url)), self._seconds[2 * number])
             yield Sample(DURATION, (("result", "failed"), ("url", url)), self._seconds[2 * number + 1])
 
@@ -114,71 +116,75 @@ class ProxyFetch(IntervalMonitor):
             fetch.cancel()
         self._diagnosis.stop()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         fetches = self._fetches
         for fetch in fetches:
             if fetch.running:
                 return
         if len(fetches) == 1:
             fetches[0].start()
-        elif self._plan.settings.check_all:
+        elif self._factory.settings.check_all:
             self._results.clear()
             for fetch in fetches:
                 fetch.start()
         else:
-            self._plan.random.choice(fetches).start()
+            self._factory.random.choice(fetches).start()
 
     def _done(self, fetch: HTTPCheck, result: Result) -> None:
         request, verdict = fetch.request, result.verdict
-        self._recent.add(self._engine.now, result, request.url)
+        self._history.add(self._engine.now, result, request.url)
         if verdict is not INCONCLUSIVE:
             self._seconds[2 * request.number + (verdict is FAILED)] = result.duration
-        if len(self._fetches) > 1 and self._plan.settings.check_all:
+        if len(self._fetches) > 1 and self._factory.settings.check_all:
             self._results.append((request, result))
             if len(self._results) == len(self._fetches):
-                self._judge_all()
+                self._decide()
         elif verdict is PASSED:
-            self._say_up()
+            self._up()
         elif verdict is FAILED:
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
-            self._say_down(result.text + place, f"{result.phase} {result.cause}", request)
+            self._down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
-            self._make_up()
+            self._retry()
 
-    def _judge_all(self) -> None:
+    def _decide(self) -> None:
         failures = [(request, result) for request, result in self._results if result.verdict is FAILED]
-        if len(failures) > self._plan.settings.max_failures:
+        if len(failures) > self._factory.settings.max_failures:
             texts = "; ".join(f"{result.text} at {request.url}" for request, result in failures)
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
-            self._say_down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
+            self._down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
         elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
-            self._make_up()
+            self._retry()
         else:
-            self._say_up()
+            self._up()
 
-    def _say_up(self) -> None:
-        self._repeated = False
+    def _up(self) -> None:
+        self._retried = False
         self._diagnosis.succeeded = True
         self._passed(self._engine.now)
 
-    def _say_down(self, reason: str, cause: str, failed: CheckRequest) -> None:
-        self._repeated = False
+    def _down(self, reason: str, cause: str, failed: CheckRequest) -> None:
+        self._retried = False
         self._diagnosis.failed(self._follow_ups(failed))
         self._failed(reason, cause, self._engine.now)
 
     def _follow_ups(self, failed: CheckRequest) -> FollowUps:
-        plan, told = self._plan, self._diagnosis.told
-        timeout = plan.settings.timeout
-        yield from tcp_only(plan.engine, self._target, timeout, told)
-        others = [] if plan.settings.check_all else [one for one in plan.requests if one.url != failed.url][:OTHER_URLS]
+        factory, done = self._factory, self._diagnosis.done
+        timeout = factory.settings.timeout
+        yield from tcp_only(factory.engine, self._target, timeout, done)
+        others = (
+            []
+            if factory.settings.check_all
+            else [one for one in factory.requests if one.url != failed.url][:OTHER_URLS]
+        )
         for request in others:
-            yield request.url, HTTPCheck(plan.engine, self._target, timeout, told, request)
-        newer = _newer(failed)
-        if newer is not None:
-            yield f"HTTP/1.1 {newer.url}", HTTPCheck(plan.engine, self._target, timeout, told, newer)
+            yield request.url, HTTPCheck(factory.engine, self._target, timeout, done, request)
+        http11 = _http11(failed)
+        if http11 is not None:
+            yield f"HTTP/1.1 {http11.url}", HTTPCheck(factory.engine, self._target, timeout, done, http11)
 
 
-def _newer(request: CheckRequest) -> CheckRequest | None:
-    """Return the request in HTTP/1.1, ``None`` if it is that already."""
+def _http11(request: CheckRequest) -> CheckRequest | None:
+    """Return the request as HTTP/1.1, ``None`` if it is one already."""
     data = request.data.replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\nConnection: close\r\n", 1)
     return None if data == request.data else replace(request, data=data)

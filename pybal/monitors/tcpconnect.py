@@ -1,4 +1,4 @@
-"""TCPConnect: connects to a server at intervals; where wanted it says something, and waits for something said."""
+"""TCPConnect: connect to a server at an interval; optionally send bytes and expect others."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TCPConnectFactory:
         self._random = random
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+        """Return a monitor of the server at this address; the host name is not used."""
         del host
         target = Target.of(address, self._port)
 

@@ -1,7 +1,7 @@
-"""TLS: makes a TLS handshake with a server at intervals, and watches when the certificate ends.
+"""TLS: complete a TLS handshake at an interval, and check when the certificate expires.
 
-With ``tls.verify`` the chain is verified, and the name if ``tls.name`` is one; without, any certificate will do. The
-first failure after a success is looked into: the connection alone.
+With ``tls.verify`` the chain is verified, and the host name if ``tls.name`` is set; without it any certificate is
+accepted. The first failure after a success is diagnosed by a check that only connects.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DAYS = "pybal_monitor_tls_days_to_expiry"
 
 
 class TLSFactory:
-    """The options of one service, and its one TLS context. Raises OSError if the file of ``tls.ca`` is of no use."""
+    """The options and the TLS context of one service. Raises OSError if the file of ``tls.ca`` is invalid."""
 
     name = "TLS"
 
@@ -61,43 +61,43 @@ class TLSFactory:
             now=partial(datetime.now, UTC),
         )
 
-    def expiring(self, host: str, days: float) -> None:
-        """Log that a certificate is about to end."""
-        text = f"{host}: the certificate expires in {days:.1f} days" if days > 0 else f"{host}: the certificate expired"
+    def log_expiry(self, host: str, days: float) -> None:
+        """Log that a certificate expires soon, or has expired."""
+        text = f"{host}: certificate expires in {days:.1f} days" if days > 0 else f"{host}: certificate expired"
         self._log.warn("{text}", text=text, system=self._system)
 
 
 class TLS(Periodic):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_host", "_plan", "_tls", "_warned")
+    __slots__ = ("_factory", "_host", "_tls", "_warned")
 
-    def __init__(self, plan: TLSFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
-        self._plan = plan
+    def __init__(self, factory: TLSFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
+        self._factory = factory
         self._host = host
         self._warned = False
-        self._tls = plan.check(address, self._handshaken)
+        self._tls = factory.check(address, self._handshake_done)
         super().__init__(
-            plan.name,
-            plan.settings,
+            factory.name,
+            factory.settings,
             lambda _done: self._tls,
             report,
-            engine=plan.engine,
-            random=plan.random,
-            follow_ups=partial(tcp_only, plan.engine, Target.of(address, plan.port), plan.settings.timeout),
+            engine=factory.engine,
+            random=factory.random,
+            follow_ups=partial(tcp_only, factory.engine, Target.of(address, factory.port), factory.settings.timeout),
         )
 
     def samples(self) -> Iterator[Sample]:
-        """Yield what took how long, and when a certificate was seen the days that it has left at this moment."""
+        """Yield the durations and, once a certificate was received, the days until it expires."""
         yield from super().samples()
         days = self._tls.days
         if days is not None:
             yield Sample(DAYS, (), days)
 
-    def _handshaken(self, check: object, result: Result) -> None:
-        days, limit = self._tls.days, self._plan.settings.warn_days
+    def _handshake_done(self, check: object, result: Result) -> None:
+        days, limit = self._tls.days, self._factory.settings.warn_days
         if days is not None:
             if days < limit and not self._warned:
-                self._plan.expiring(self._host, days)
+                self._factory.log_expiry(self._host, days)
             self._warned = days < limit
         self._done(check, result)

@@ -1,9 +1,9 @@
-"""UDP: sends an empty datagram at intervals; an ICMP error that answers one means down.
+"""UDP: send an empty datagram at an interval; an ICMP error in response means down.
 
-A server is down at once, and stays down until ``icmp-timeout`` seconds have passed without an ICMP error and then a
-datagram met none either. It is up only after a datagram that no error answered within ``timeout``, and at most half the
-interval, where PyBal 1.15 took every server for up before it had sent anything: that ARP and neighbour discovery found
-nobody is known after 3 seconds. What the server answers does not matter.
+One error takes a server down. It stays down until ``icmp-timeout`` seconds have passed without an ICMP error and another
+datagram has caused no error. A server is up only after a datagram without an error for ``timeout`` seconds (at most half
+the interval), because ARP and neighbour discovery fail after 3 seconds; PyBal 1.15 assumed every server up before it had
+sent anything. Responses of the server are ignored.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ class UDPFactory:
         self.grace = min(settings.timeout, settings.interval / 2)
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> UDP:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+        """Return a monitor of the server at this address; the host name is not used."""
         del host
         return UDP(self, address, report)
 
 
 class UDP(IntervalMonitor):
-    """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_check", "_erred_at", "_plan")
+    __slots__ = ("_check", "_erred_at", "_factory")
 
     name = UDPFactory.name
 
-    def __init__(self, plan: UDPFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._plan = plan
-        self._check = UDPCheck(plan.engine, Target.of(address, plan.port), plan.grace, self._done)
+    def __init__(self, factory: UDPFactory, address: Address, report: Callable[[Report], None]) -> None:
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self._factory = factory
+        self._check = UDPCheck(factory.engine, Target.of(address, factory.port), factory.grace, self._done)
         self._erred_at = -math.inf
 
     def samples(self) -> Iterable[Sample]:
@@ -60,16 +60,16 @@ class UDP(IntervalMonitor):
         super().stop()
         self._check.cancel()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         if not self._check.running:
             self._check.start()
 
     def _done(self, check: UDPCheck, result: Result) -> None:
         del check
-        now = self._plan.engine.now
-        self._recent.add(now, result)
+        now = self._factory.engine.now
+        self._history.add(now, result)
         if result.verdict is FAILED:
             self._erred_at = now
             self._failed(result.text, f"{result.phase} {result.cause}", now)
-        elif result.verdict is PASSED and now - self._erred_at >= self._plan.settings.icmp_timeout:
+        elif result.verdict is PASSED and now - self._erred_at >= self._factory.settings.icmp_timeout:
             self._passed(now)

@@ -78,11 +78,11 @@ def firing(directory: Path, rule: str, scrapes: Sequence[str]) -> int:
     ],
     ids=["no BGP", "both up", "one down", "both down"],
 )
-def test_a_session_that_is_down_pages(states: tuple[SessionState, ...], count: int, tmp_path: Path) -> None:
+def test_session_down_fires_the_alert(states: tuple[SessionState, ...], count: int, tmp_path: Path) -> None:
     assert firing(tmp_path, SESSION_DOWN, [of_bgp(*states)]) == count
 
 
-def test_a_script_finds_each_session() -> None:
+def test_session_metrics_identify_each_peer() -> None:
     assert LOOKED_FOR.findall(of_bgp(SessionState.ESTABLISHED, SessionState.OPENSENT)) == [
         ("64600", "192.0.2.251", "1.0"),
         ("64600", "2001:db8::251", "0.0"),
@@ -94,6 +94,6 @@ def test_a_script_finds_each_session() -> None:
     [(False, [0, 1, 2], 1), (False, [2, 2, 2], 0), (True, [0, 1, 2], 0)],
     ids=["fails", "failed long ago", "has failed and is up"],
 )
-def test_a_server_that_fails_pages(*, up: bool, results: list[int], count: int, tmp_path: Path) -> None:
+def test_failing_server_fires_the_alert(*, up: bool, results: list[int], count: int, tmp_path: Path) -> None:
     scrapes = [of_monitor(up=up, down_results=number) for number in results]
     assert firing(tmp_path, SERVER_DOWN, scrapes) == count

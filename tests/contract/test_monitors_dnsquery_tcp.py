@@ -41,9 +41,9 @@ def durations(monitor: Monitor) -> dict[str, float]:
     return {dict(sample.labels)["result"]: sample.value for sample in monitor.samples()}
 
 
-class TestATruncatedAnswer:
+class TestTruncatedAnswer:
     @HOSTS
-    def test_is_asked_for_once_more_by_tcp(self, host: str) -> None:
+    def test_truncated_answer_is_queried_again_over_tcp(self, host: str) -> None:
         asked: list[bytes] = []
 
         def by(stream: Stream, query: bytes) -> None:
@@ -54,15 +54,15 @@ class TestATruncatedAnswer:
         assert report.up
         assert asked[0] == server.queries[0]
 
-    def test_may_be_truncated_in_tcp_too(self) -> None:
+    def test_truncated_answer_over_tcp_is_accepted(self) -> None:
         report, _ = by_tcp(lambda stream, query: stream.say(answer(query, truncated=True)))
         assert report.up
 
-    def test_is_judged_by_what_tcp_says(self) -> None:
+    def test_answer_over_tcp_decides(self) -> None:
         report, _ = by_tcp(lambda stream, query: stream.say(answer(query, dns.ESERVER)))
         assert (report.up, report.reason) == (False, "answer: SERVFAIL for www.example A")
 
-    def test_may_come_twice_without_being_asked_for_twice(self) -> None:
+    def test_repeated_truncated_answer_causes_one_tcp_query(self) -> None:
         def by(stream: Stream, query: bytes) -> None:
             stream.server.say(answer(query, truncated=True))
             stream.server.say(answer(query, dns.ESERVER))
@@ -72,7 +72,7 @@ class TestATruncatedAnswer:
         assert report.up
         assert len(server.streams) == 1
 
-    def test_was_an_answer_whatever_icmp_says_later(self) -> None:
+    def test_icmp_error_after_a_truncated_answer_is_ignored(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with NameServer(reactor) as server, World(reactor) as world:
                 waiting: list[tuple[Stream, bytes]] = []
@@ -90,7 +90,7 @@ class TestATruncatedAnswer:
 
         run(main)
 
-    def test_may_come_in_pieces(self) -> None:
+    def test_answer_over_tcp_is_accepted_in_pieces(self) -> None:
         def by(stream: Stream, query: bytes) -> None:
             for number, octet in enumerate(framed(answer(query))):
                 stream.server.reactor.callLater(number / 1000, stream.transport.write, bytes([octet]))
@@ -98,7 +98,7 @@ class TestATruncatedAnswer:
         report, _ = by_tcp(by)
         assert report.up
 
-    def test_is_not_taken_from_another_question(self) -> None:
+    def test_answer_over_tcp_to_another_query_is_down(self) -> None:
         def by(stream: Stream, query: bytes) -> None:
             stream.say(answer(query, dns.ESERVER, number=decoded(query).id ^ 1))
             stream.say(b"")
@@ -108,18 +108,18 @@ class TestATruncatedAnswer:
         assert report.up
 
     @HOSTS
-    def test_and_no_tcp_is_down(self, host: str) -> None:
+    def test_tcp_refused_is_down(self, host: str) -> None:
         report, _ = by_tcp(None, host)
         assert (report.up, report.reason) == (False, "connect: refused, over TCP after a truncated answer")
 
-    def test_and_tcp_that_hangs_is_down_in_the_time_of_one_check(self) -> None:
+    def test_tcp_hanging_is_down_within_one_timeout(self) -> None:
         report, _ = by_tcp(lambda _stream, _query: None)
         assert not report.up
         assert report.reason.startswith("query: nothing in ")
         assert report.reason.endswith(" ms, over TCP after a truncated answer")
         assert int(report.reason.split()[3]) > 100
 
-    def test_and_tcp_that_drips_is_down_in_the_time_of_one_check(self) -> None:
+    def test_tcp_dripping_is_down_within_one_timeout(self) -> None:
         def by(stream: Stream, query: bytes) -> None:
             for number, octet in enumerate(framed(answer(query))):
                 stream.server.reactor.callLater(number / 20, drip, stream, octet)
@@ -144,21 +144,21 @@ class TestATruncatedAnswer:
         assert " bytes in " in report.reason
         assert report.reason.endswith(" ms, over TCP after a truncated answer")
 
-    def test_and_tcp_that_is_closed_is_down(self) -> None:
+    def test_tcp_closed_is_down(self) -> None:
         report, _ = by_tcp(lambda stream, _query: stream.transport.loseConnection())
         assert (report.up, report.reason) == (False, "query: connection closed, over TCP after a truncated answer")
 
-    def test_and_tcp_that_is_reset_is_down(self) -> None:
+    def test_tcp_reset_is_down(self) -> None:
         report, _ = by_tcp(lambda stream, _query: stream.transport.abortConnection())
         assert (report.up, report.reason) == (False, "query: reset, over TCP after a truncated answer")
 
-    def test_and_tcp_that_is_garbage_is_down(self) -> None:
+    def test_tcp_garbage_is_down(self) -> None:
         report, _ = by_tcp(lambda stream, _query: stream.transport.write(b"HTTP/1.0 400 Bad Request\r\n\r\n"))
         assert not report.up
         assert report.reason.endswith(" ms, over TCP after a truncated answer")
 
     @pytest.mark.parametrize("when", ["asked", "truncated", "asked by TCP"])
-    def test_leaves_nothing_when_stopped_in_the_middle(self, when: str) -> None:
+    def test_stop_during_the_tcp_query_releases_everything(self, when: str) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with NameServer(reactor) as server, World(reactor) as world:
                 server.answers = lambda query: [answer(query, truncated=True)]
@@ -176,8 +176,8 @@ class TestATruncatedAnswer:
         run(main)
 
 
-class TestTheFirstFailureAfterASuccess:
-    def test_is_followed_up_by_the_same_question_over_tcp(self) -> None:
+class TestFirstFailure:
+    def test_failure_is_followed_up_by_the_same_query_over_tcp(self) -> None:
         asked: list[str] = []
 
         def by(stream: Stream, query: bytes) -> None:
@@ -211,7 +211,7 @@ class TestTheFirstFailureAfterASuccess:
             (lambda _stream, _query: None, "query: nothing in all its time, over TCP"),
         ],
     )
-    def test_says_what_was_wrong_with_tcp_too(self, by: Callable[[Stream, bytes], object] | None, reason: str) -> None:
+    def test_follow_up_records_the_failure_over_tcp(self, by: Callable[[Stream, bytes], object] | None, reason: str) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with NameServer(reactor) as server, World(reactor) as world:
                 monitor = world.monitor(SETTINGS, port=server.port)
@@ -227,7 +227,7 @@ class TestTheFirstFailureAfterASuccess:
 
         run(main)
 
-    def test_is_followed_up_no_more_once_the_monitor_is_stopped(self) -> None:
+    def test_follow_up_ends_when_the_monitor_stops(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with NameServer(reactor) as server, World(reactor) as world:
                 monitor = world.monitor(replace(SETTINGS, timeout=5.0), port=server.port)

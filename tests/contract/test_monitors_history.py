@@ -43,7 +43,7 @@ def counted(monitor: Monitor) -> int:
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_every_kind_remembers_each_result_with_its_time(kind: type[MonitorSettings]) -> None:
+def test_kind_records_each_result_with_its_time(kind: type[MonitorSettings]) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             with socket.socket() as bound:
@@ -61,7 +61,7 @@ def test_every_kind_remembers_each_result_with_its_time(kind: type[MonitorSettin
     run(main)
 
 
-def test_a_pass_has_its_phases_bytes_and_url() -> None:
+def test_passed_result_has_phases_bytes_and_url() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)
@@ -75,7 +75,7 @@ def test_a_pass_has_its_phases_bytes_and_url() -> None:
     run(main)
 
 
-def test_an_answer_of_dns_has_its_size_and_question_over_udp_and_tcp() -> None:
+def test_dns_result_has_size_and_query_over_udp_and_tcp() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             monitor = world.monitor(frequent(DNSQuerySettings), port=server.port)
@@ -91,7 +91,7 @@ def test_an_answer_of_dns_has_its_size_and_question_over_udp_and_tcp() -> None:
     run(main)
 
 
-def test_2013_parsoid_a_half_answer_shows_in_which_phase_the_time_went() -> None:
+def test_2013_parsoid_half_answer_shows_the_slow_phase() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(HALF)
@@ -106,8 +106,8 @@ def test_2013_parsoid_a_half_answer_shows_in_which_phase_the_time_went() -> None
     run(main)
 
 
-class TestTheFirstFailureAfterASuccess:
-    def test_is_followed_up_by_tcp_only_the_other_urls_and_http_11(self) -> None:
+class TestFirstFailure:
+    def test_failure_is_followed_up_by_tcp_other_urls_and_http_11(self) -> None:
         def sick(peer: Peer) -> None:
             if b" /2 " in peer.received:
                 peer.say(OK)
@@ -127,7 +127,7 @@ class TestTheFirstFailureAfterASuccess:
 
         run(main)
 
-    def test_counts_only_the_checks_themselves(self) -> None:
+    def test_follow_ups_are_not_counted(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
@@ -144,7 +144,7 @@ class TestTheFirstFailureAfterASuccess:
 
         run(main)
 
-    def test_is_followed_up_again_after_the_next_success(self) -> None:
+    def test_failure_is_followed_up_again_after_a_success(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(proxyfetch())
@@ -160,7 +160,7 @@ class TestTheFirstFailureAfterASuccess:
 
         run(main)
 
-    def test_leaves_out_the_other_urls_where_all_of_them_were_just_asked_for(self) -> None:
+    def test_follow_ups_omit_other_urls_with_check_all(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
@@ -174,7 +174,7 @@ class TestTheFirstFailureAfterASuccess:
         run(main)
 
 
-def test_a_server_that_never_passed_is_not_looked_into() -> None:
+def test_server_without_success_is_not_followed_up() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
@@ -185,7 +185,7 @@ def test_a_server_that_never_passed_is_not_looked_into() -> None:
     run(main)
 
 
-def test_a_mass_failure_costs_no_more_than_a_few_follow_ups() -> None:
+def test_mass_failure_starts_at_most_the_limit_of_follow_ups() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)
@@ -204,7 +204,7 @@ def test_a_mass_failure_costs_no_more_than_a_few_follow_ups() -> None:
     run(main)
 
 
-def test_a_monitor_that_is_stopped_follows_up_nothing_more() -> None:
+def test_follow_ups_end_when_the_monitor_stops() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)

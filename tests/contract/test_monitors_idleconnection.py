@@ -50,7 +50,7 @@ def open_socket(monitor: Monitor) -> socket.SocketType:
     return monitor._connection._socket  # type: ignore[attr-defined, no-any-return]  # nothing else has it
 
 
-def test_it_never_sends_a_byte_and_what_comes_is_thrown_away() -> None:
+def test_idle_connection_sends_nothing_and_discards_input() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.connected = lambda peer: peer.say(b"220 welcome\r\n" * 300_000)
@@ -66,7 +66,7 @@ def test_it_never_sends_a_byte_and_what_comes_is_thrown_away() -> None:
     run(main)
 
 
-def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
+def test_endless_input_does_not_block_the_loop() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             chunk = bytes(1 << 20)
@@ -90,7 +90,7 @@ def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", bytes(20_000)], ids=["at once", "behind more than is read in one go"])
-def test_a_close_that_comes_together_with_the_connection_is_noticed(
+def test_close_together_with_the_connection_is_detected(
     said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pybal.checks.idle._READ", 1000)
@@ -125,7 +125,7 @@ class TestKeepalive:
             (IdleConnectionSettings(keepalive=False), (7200,), (75,), 9),
         ],
     )
-    def test_t119372_the_options_are_set_so_that_servers_gone_silently_are_noticed(
+    def test_t119372_keepalive_options_are_set(
         self, settings: IdleConnectionSettings, first: Sequence[int], then: Sequence[int], lost: int
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -141,7 +141,7 @@ class TestKeepalive:
 
         run(main)
 
-    def test_of_many_connections_they_do_not_probe_together(self) -> None:
+    def test_keepalive_probes_of_many_connections_are_spread(self) -> None:
         """11,000 made within 6 s were all lost two minutes later: their probes overflowed net.core.netdev_max_backlog."""
         service = Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr")
         plan = IdleConnectionFactory(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
@@ -152,7 +152,7 @@ class TestKeepalive:
 
 
 @QUICK_RETRIES
-class TestAConnectionWhoseProbesGotNoAnswer:
+class TestUnansweredProbes:
     """The kernel's word for it is had from nobody but the kernel: here it is said in its place, of a real connection."""
 
     @staticmethod
@@ -161,7 +161,7 @@ class TestAConnectionWhoseProbesGotNoAnswer:
         world.engine.soon(lambda: monitor._connection._errored(lost))  # type: ignore[attr-defined]
         await world.until(lambda: counts(monitor, LOST) == {"ConnectionLost": 1})
 
-    def test_is_made_anew_and_the_server_stays_up(self) -> None:
+    def test_unanswered_probes_cause_a_reconnect_and_no_failure(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(QUICK)
@@ -173,7 +173,7 @@ class TestAConnectionWhoseProbesGotNoAnswer:
 
         run(main)
 
-    def test_is_down_if_it_cannot_be_made_anew(self) -> None:
+    def test_unanswered_probes_are_down_when_the_reconnect_fails(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(QUICK)
@@ -188,8 +188,8 @@ class TestAConnectionWhoseProbesGotNoAnswer:
 
 
 @QUICK_RETRIES
-class TestALostConnection:
-    def test_is_down_at_once_with_a_reason_and_then_tried_again(self) -> None:
+class TestLostConnection:
+    def test_lost_connection_is_down_immediately_and_retried(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(QUICK)
@@ -204,7 +204,7 @@ class TestALostConnection:
 
         run(main)
 
-    def test_of_a_server_that_died_is_tried_again_with_growing_pauses_up_to_max_delay(self) -> None:
+    def test_dead_server_is_retried_with_back_off_up_to_max_delay(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(QUICK)
@@ -224,7 +224,7 @@ class TestALostConnection:
         run(main)
 
     @pytest.mark.parametrize("first", ["pause", "urgent"])
-    def test_is_noticed_soon_when_the_server_is_back_and_the_pool_at_its_floor(
+    def test_recovered_server_is_detected_soon_while_urgent(
         self, first: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(idleconnection, "FIRST_RETRY", 200.0)
@@ -245,7 +245,7 @@ class TestALostConnection:
 
         run(main)
 
-    def test_that_had_lasted_is_tried_again_quickly_whatever_went_before(self) -> None:
+    def test_connection_that_lasted_resets_the_back_off(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.connected = Peer.reset
@@ -262,7 +262,7 @@ class TestALostConnection:
 
         run(main)
 
-    def test_again_and_again_as_soon_as_it_is_there_is_tried_ever_more_seldom(self) -> None:
+    def test_connection_lost_repeatedly_keeps_the_back_off(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.connected = Peer.reset
@@ -274,8 +274,8 @@ class TestALostConnection:
 
 
 @QUICK_RETRIES
-class TestACleanClose:
-    def test_reconnects_without_a_report(self) -> None:
+class TestCleanClose:
+    def test_clean_close_reconnects_without_a_report(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(QUICK)
@@ -290,7 +290,7 @@ class TestACleanClose:
 
         run(main)
 
-    def test_of_the_servers_half_is_one_too(self) -> None:
+    def test_half_close_reconnects_without_a_report(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.monitor(QUICK)
@@ -303,7 +303,7 @@ class TestACleanClose:
 
         run(main)
 
-    def test_after_a_long_life_reconnects_at_once(self) -> None:
+    def test_clean_close_reconnects_immediately_after_a_long_connection(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(IDLE)  # with pauses of 3 s
@@ -320,7 +320,7 @@ class TestACleanClose:
 
         run(main)
 
-    def test_t337446_again_and_again_pins_no_core(self) -> None:
+    def test_t337446_repeated_clean_closes_keep_the_pause(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 times: list[float] = []
@@ -339,7 +339,7 @@ class TestACleanClose:
 
         run(main)
 
-    def test_is_down_if_the_reconnect_fails(self) -> None:
+    def test_clean_close_is_down_when_the_reconnect_fails(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.monitor(QUICK)
@@ -353,7 +353,7 @@ class TestACleanClose:
         run(main)
 
 
-def test_the_pause_after_clean_closes_is_at_least_a_second_and_at_most_ten_times_the_option() -> None:
+def test_pause_after_clean_closes_is_bounded() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             service = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 1, "wlc")
@@ -373,7 +373,7 @@ def test_the_pause_after_clean_closes_is_at_least_a_second_and_at_most_ten_times
     run(main)
 
 
-def test_the_series_of_the_usual_reasons_exist_from_the_beginning() -> None:
+def test_series_of_known_reasons_exist_from_the_start() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             samples = [(sample.metric, sample.labels) for sample in world.monitor(IDLE).samples()]
@@ -390,7 +390,7 @@ def test_the_series_of_the_usual_reasons_exist_from_the_beginning() -> None:
     run(main)
 
 
-def test_a_connection_lost_while_the_checker_was_frozen_is_down_all_the_same() -> None:
+def test_connection_lost_during_a_freeze_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.monitor(IDLE)

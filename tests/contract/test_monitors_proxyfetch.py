@@ -56,7 +56,7 @@ def first_report(
 
 class TestTheWire:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-    def test_the_request_is_pybals_and_not_a_byte_more(self, host: str) -> None:
+    def test_request_equals_that_of_pybal_115(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor, host) as world:
                 world.server.asked = saying(OK)
@@ -71,7 +71,7 @@ class TestTheWire:
 
         run(main)
 
-    def test_the_connection_goes_to_address_and_port_of_the_server_whatever_the_url_says(self) -> None:
+    def test_connection_ignores_host_and_port_of_the_url(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
@@ -81,7 +81,7 @@ class TestTheWire:
 
         run(main)
 
-    def test_t82747_an_ipv6_server_is_not_checked_over_ipv4(self) -> None:
+    def test_t82747_ipv6_server_is_not_checked_over_ipv4(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor, "::1") as world:
                 world.server.asked = saying(OK)
@@ -92,7 +92,7 @@ class TestTheWire:
         run(main)
 
 
-class TestAServerIsUp:
+class TestUp:
     @pytest.mark.parametrize(
         "pieces",
         [
@@ -104,15 +104,15 @@ class TestAServerIsUp:
         ],
         ids=["at once", "byte by byte", "chunked", "100 first", "3 MB"],
     )
-    def test_2013_parsoid_a_full_answer_on_a_connection_that_is_never_closed_is_up(
+    def test_2013_parsoid_full_answer_on_an_open_connection_is_up(
         self, pieces: tuple[bytes, ...]
     ) -> None:
         assert first_report(saying(*pieces), settings(timeout=10)) == (True, "")
 
-    def test_an_answer_that_ends_by_closing_is_up(self) -> None:
+    def test_answer_that_ends_by_closing_is_up(self) -> None:
         assert first_report(closing_after(b"HTTP/1.0 200 OK\r\n\r\nhello")) == (True, "")
 
-    def test_a_server_that_closes_its_half_after_the_answer_is_up(self) -> None:
+    def test_half_close_after_the_answer_is_up(self) -> None:
         def answer(peer: Peer) -> None:
             peer.say(b"HTTP/1.0 200 OK\r\n\r\nhello")
             peer.transport.loseWriteConnection()
@@ -121,25 +121,25 @@ class TestAServerIsUp:
 
     @pytest.mark.parametrize("wanted", [301, 302, 303])
     @pytest.mark.parametrize("status", [301, 302, 303])
-    def test_any_redirect_will_do_where_one_is_wanted_and_is_not_followed(self, wanted: int, status: int) -> None:
+    def test_redirect_is_accepted_and_not_followed(self, wanted: int, status: int) -> None:
         answer = saying(b"HTTP/1.0 %d Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % status)
         assert first_report(answer, settings(http_status=wanted)) == (True, "")
 
-    def test_any_other_status_that_is_wanted_will_do(self) -> None:
+    def test_configured_status_is_up(self) -> None:
         answer = saying(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         assert first_report(answer, settings(http_status=404)) == (True, "")
 
 
-class TestAServerIsDown:
+class TestDown:
     @pytest.mark.parametrize(
         ("status", "wanted"), [(500, 200), (301, 200), (204, 200), (200, 301), (200, 302), (304, 303)]
     )
-    def test_with_another_status(self, status: int, wanted: int) -> None:
+    def test_unexpected_status_is_down(self, status: int, wanted: int) -> None:
         answer = saying(b"HTTP/1.0 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
         expected = (False, f"status: HTTP {status}, wanted {wanted}")
         assert first_report(answer, settings(http_status=wanted)) == expected
 
-    def test_with_another_status_before_its_body_is_there(self) -> None:
+    def test_unexpected_status_is_down_before_the_body(self) -> None:
         answer = saying(b"HTTP/1.0 500 Oops\r\nContent-Length: 1000\r\n\r\nx")
         assert first_report(answer) == (False, "status: HTTP 500, wanted 200")
 
@@ -153,18 +153,18 @@ class TestAServerIsDown:
             (b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n", "headers: bad content-length 'x'"),
         ],
     )
-    def test_that_closes_or_talks_nonsense(self, data: bytes, reason: str) -> None:
+    def test_close_or_garbage_is_down(self, data: bytes, reason: str) -> None:
         assert first_report(closing_after(data)) == (False, reason)
 
-    def test_that_closes_before_it_is_asked(self) -> None:
+    def test_close_before_the_request_is_down(self) -> None:
         up, reason = first_report(Peer.close, on_connection=True)
         assert not up
         assert reason in {"headers: connection closed before a response", "headers: reset before a response"}
 
-    def test_that_resets_the_connection_when_asked(self) -> None:
+    def test_reset_after_the_request_is_down(self) -> None:
         assert first_report(Peer.reset) == (False, "headers: reset before a response")
 
-    def test_that_resets_the_connection_within_its_answer(self) -> None:
+    def test_reset_within_the_answer_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
@@ -177,7 +177,7 @@ class TestAServerIsDown:
         run(main)
 
 
-class TestATimeoutSaysWhatHadArrived:
+class TestTimeout:
     @pytest.mark.parametrize(
         ("data", "pattern"),
         [
@@ -193,12 +193,12 @@ class TestATimeoutSaysWhatHadArrived:
             ),
         ],
     )
-    def test_and_for_how_long_nothing_came(self, data: bytes, pattern: str) -> None:
+    def test_timeout_reports_the_silence(self, data: bytes, pattern: str) -> None:
         up, reason = first_report(saying(data))
         assert not up
         assert re.fullmatch(pattern, reason), reason
 
-    def test_a_slow_drip_ends_at_the_time_limit_of_the_whole_check(self) -> None:
+    def test_slow_drip_ends_at_the_timeout_of_the_check(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -213,7 +213,7 @@ class TestATimeoutSaysWhatHadArrived:
 
         run(main)
 
-    def test_the_same_trouble_again_is_reported_once(self) -> None:
+    def test_repeated_failure_is_reported_once(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\nx")
@@ -231,7 +231,7 @@ class TestATimeoutSaysWhatHadArrived:
 class TestSeveralUrls:
     URLS = ("http://a.example/1", "http://b.example/2", "http://c.example/3")
 
-    def test_one_of_them_at_random_each_time(self) -> None:
+    def test_url_is_chosen_at_random(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
@@ -243,7 +243,7 @@ class TestSeveralUrls:
 
         run(main)
 
-    def test_which_of_them_failed_is_said(self) -> None:
+    def test_failed_url_is_in_the_reason(self) -> None:
         answer = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
         up, reason = first_report(answer, settings("http://a.example/", "http://a.example/"))
         assert (up, reason) == (False, "status: HTTP 500, wanted 200 at http://a.example/")
@@ -251,7 +251,7 @@ class TestSeveralUrls:
     @pytest.mark.parametrize(
         ("failing", "max_failures", "up"), [(0, 0, True), (1, 0, False), (1, 1, True), (2, 1, False), (3, 3, True)]
     )
-    def test_all_are_asked_each_time_and_so_many_may_fail(self, failing: int, max_failures: int, up: bool) -> None:
+    def test_check_all_fetches_all_urls_and_allows_max_failures(self, failing: int, max_failures: int, up: bool) -> None:
         def answer(peer: Peer) -> None:
             number = int(peer.received.split()[1][1:])
             peer.say(b"HTTP/1.0 500 Oops\r\n\r\n" if number <= failing else OK)
@@ -273,7 +273,7 @@ class TestSeveralUrls:
 
 
 class TestSamples:
-    def test_the_duration_of_the_last_request_by_result_and_url(self) -> None:
+    def test_samples_have_the_last_duration_by_result_and_url(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.asked = saying(OK)
@@ -291,7 +291,7 @@ class TestSamples:
 
         run(main)
 
-    def test_a_url_listed_twice_has_one_series(self) -> None:
+    def test_url_listed_twice_has_one_series(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(settings("http://a.example/", "http://a.example/"))
@@ -300,7 +300,7 @@ class TestSamples:
         run(main)
 
 
-def test_2020_05_25_an_error_nobody_thought_of_is_a_failed_check_and_ends_no_monitor(
+def test_2020_05_25_unexpected_error_does_not_end_a_monitor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main(reactor: EPollReactor) -> None:
@@ -320,7 +320,7 @@ def test_2020_05_25_an_error_nobody_thought_of_is_a_failed_check_and_ends_no_mon
     run(main)
 
 
-def test_nothing_of_an_answer_is_kept_until_the_next_check() -> None:
+def test_answer_is_released_before_the_next_check() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK[:-1], OK[-1:])
@@ -333,7 +333,7 @@ def test_nothing_of_an_answer_is_kept_until_the_next_check() -> None:
     run(main)
 
 
-def test_a_check_that_takes_longer_than_the_interval_does_not_overlap_itself() -> None:
+def test_check_longer_than_the_interval_does_not_overlap() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             open_at_once: list[int] = []
@@ -349,7 +349,7 @@ def test_a_check_that_takes_longer_than_the_interval_does_not_overlap_itself() -
     run(main)
 
 
-def test_t111899_first_checks_are_spread_and_come_within_a_second() -> None:
+def test_t111899_first_checks_are_spread_over_a_second() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             times: list[float] = []

@@ -89,7 +89,7 @@ def descriptors_left(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-class TestEnds:
+class TestExit:
     def test_exit_status_0_is_up(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
@@ -112,7 +112,7 @@ class TestEnds:
             (r"printf 'red \033[31m \377 \r\n'; exit 1", "1", r"exit: status 1, wanted 0: red \x1b[31m \xff"),
         ],
     )
-    def test_any_other_end_is_down_with_a_reason(self, script: str, exitcode: str, reason: str) -> None:
+    def test_other_exit_is_down_with_a_reason(self, script: str, exitcode: str, reason: str) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(sh(script))
@@ -123,7 +123,7 @@ class TestEnds:
 
         run(main)
 
-    def test_a_server_that_recovers_is_up_again(self, tmp_path: Path) -> None:
+    def test_recovered_server_is_up_again(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 flag = tmp_path / "up"
@@ -137,7 +137,7 @@ class TestEnds:
 
         run(main)
 
-    def test_another_last_line_is_no_news_another_status_is(self, tmp_path: Path) -> None:
+    def test_changed_status_is_reported_changed_output_is_not(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 status = tmp_path / "status"
@@ -152,7 +152,7 @@ class TestEnds:
         run(main)
 
 
-class TestCannotBeRun:
+class TestUnrunnable:
     @pytest.mark.parametrize(
         ("command", "reason"),
         [
@@ -162,7 +162,7 @@ class TestCannotBeRun:
             ("/bin/tr\N{LATIN SMALL LETTER U WITH DIAERESIS}\ud800", "surrogates not allowed"),
         ],
     )
-    def test_a_command_that_cannot_be_run_says_nothing_of_servers_and_is_logged_once(
+    def test_unrunnable_command_is_inconclusive_and_logged_once(
         self, command: str, reason: str, logged: Sequence[LogEvent]
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -180,7 +180,7 @@ class TestCannotBeRun:
         assert reason in text
         assert {e["log_level"] for e in logged if e.get("system") == "svc RunCommand"} == {LogLevel.error}
 
-    def test_a_command_that_goes_missing_leaves_servers_as_they_are(
+    def test_missing_command_keeps_the_state_of_servers(
         self, tmp_path: Path, logged: Sequence[LogEvent]
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -204,7 +204,7 @@ class TestCannotBeRun:
         run(main)
         assert len(texts(logged)) == 2, "once each time"
 
-    def test_many_that_wait_for_a_command_that_is_missing_are_all_told(self) -> None:
+    def test_missing_command_ends_all_waiting_checks(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.engine.processes = Semaphore(0)
@@ -217,7 +217,7 @@ class TestCannotBeRun:
 
         run(main)
 
-    def test_running_out_of_descriptors_says_nothing_of_servers(self, logged: Sequence[LogEvent]) -> None:
+    def test_descriptor_exhaustion_is_inconclusive(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(settings("/bin/true", interval=SOON))
@@ -232,7 +232,7 @@ class TestCannotBeRun:
         run(main)
         assert texts(logged) == []
 
-    def test_what_the_trouble_of_the_moment_prevented_is_tried_once_more_at_once(self) -> None:
+    def test_local_error_is_retried_once_immediately(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 with descriptors_left(0):
@@ -240,16 +240,16 @@ class TestCannotBeRun:
                     await world.until(lambda: world.engine.local_errors["EMFILE"] == 2)
                     await world.pause(0.3)
                 assert world.engine.local_errors["EMFILE"] == 2
-                world.engine.soon(monitor._turn)  # type: ignore[attr-defined]  # in 1000 s' time
+                world.engine.soon(monitor._run)  # type: ignore[attr-defined]  # in 1000 s' time
                 assert (await world.report()).up
                 with descriptors_left(0):
-                    world.engine.soon(monitor._turn)  # type: ignore[attr-defined]  # likewise
+                    world.engine.soon(monitor._run)  # type: ignore[attr-defined]  # likewise
                     await world.until(lambda: world.engine.local_errors["EMFILE"] == 4)
 
         run(main)
 
     @pytest.mark.parametrize("count", range(1, 10))
-    def test_running_out_of_descriptors_half_way_leaves_nothing_behind(self, count: int) -> None:
+    def test_descriptor_exhaustion_half_way_releases_everything(self, count: int) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 before = descriptors()
@@ -264,7 +264,7 @@ class TestCannotBeRun:
         run(main)
 
     @pytest.mark.parametrize("full_after", [0, 1])
-    def test_a_process_that_cannot_be_watched_is_killed_and_says_nothing(
+    def test_unwatchable_process_is_killed_and_inconclusive(
         self, full_after: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -289,7 +289,7 @@ class TestCannotBeRun:
 
 
 class TestTimeout:
-    def test_a_command_that_hangs_is_down_and_killed_with_grandchildren_that_ignore_signals(
+    def test_hanging_command_is_killed_with_its_grandchildren(
         self, tmp_path: Path
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -311,7 +311,7 @@ class TestTimeout:
 
         run(main)
 
-    def test_a_command_that_hangs_in_silence_is_said_to(self) -> None:
+    def test_hanging_command_without_output_is_reported_so(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.monitor(settings("/bin/sleep", "1000", timeout=0.3))
@@ -320,7 +320,7 @@ class TestTimeout:
 
         run(main)
 
-    def test_a_timeout_while_the_loop_was_frozen_proves_nothing(self) -> None:
+    def test_timeout_during_a_freeze_is_inconclusive(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(settings("/bin/sleep", "1000", timeout=5.0))
@@ -331,7 +331,7 @@ class TestTimeout:
 
         run(main)
 
-    def test_an_end_that_came_while_the_loop_was_frozen_counts_before_the_timeout(self, tmp_path: Path) -> None:
+    def test_exit_during_a_freeze_counts(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 file = tmp_path / "pids"
@@ -343,7 +343,7 @@ class TestTimeout:
 
         run(main)
 
-    def test_it_runs_again_after_a_timeout(self, tmp_path: Path) -> None:
+    def test_command_runs_again_after_a_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 flag = tmp_path / "up"
@@ -356,7 +356,7 @@ class TestTimeout:
 
 
 class TestLeftovers:
-    def test_a_child_that_holds_the_pipe_delays_nothing_and_is_killed(self, tmp_path: Path) -> None:
+    def test_child_that_holds_the_pipe_is_killed(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 file = tmp_path / "pids"
@@ -369,7 +369,7 @@ class TestLeftovers:
 
         run(main)
 
-    def test_a_child_in_a_session_of_its_own_delays_nothing(self, tmp_path: Path) -> None:
+    def test_child_in_its_own_session_does_not_delay_the_result(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 file = tmp_path / "pids"
@@ -382,7 +382,7 @@ class TestLeftovers:
 
         run(main)
 
-    def test_no_zombie_is_left_of_what_ends_or_is_killed(self, tmp_path: Path) -> None:
+    def test_commands_leave_no_zombie(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 file = tmp_path / "pids"
@@ -399,7 +399,7 @@ class TestLeftovers:
 
 
 class TestStop:
-    def test_stopping_kills_what_runs_and_leaves_no_zombie(self, tmp_path: Path) -> None:
+    def test_stop_kills_the_command_and_leaves_no_zombie(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 file = tmp_path / "pids"
@@ -418,7 +418,7 @@ class TestStop:
 
         run(main)
 
-    def test_stopping_what_waits_gives_its_turn_to_the_next(self, tmp_path: Path) -> None:
+    def test_stop_of_a_waiting_command_starts_the_next(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.engine.processes = Semaphore(1)
@@ -438,7 +438,7 @@ class TestStop:
 
 
 class TestOutput:
-    def test_a_flood_of_output_neither_delays_others_nor_takes_memory(self) -> None:
+    def test_output_flood_delays_no_check_and_takes_no_memory(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 flooding = world.monitor(settings("/usr/bin/yes", timeout=2.0))
@@ -452,7 +452,7 @@ class TestOutput:
 
         run(main)
 
-    def test_a_lot_of_output_does_not_keep_a_command_from_its_end(self) -> None:
+    def test_large_output_does_not_block_the_exit(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.monitor(sh("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1"))
@@ -460,7 +460,7 @@ class TestOutput:
 
         run(main)
 
-    def test_output_is_logged_escaped_when_down_and_when_news(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
+    def test_output_is_logged_escaped_on_failures_and_transitions(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 flag = tmp_path / "up"
@@ -480,7 +480,7 @@ class TestOutput:
     @pytest.mark.parametrize(
         "quiet", [sh("exit 1"), RunCommandSettings("/bin/sh", ("-c", "echo x; exit 1"), log_output=False)]
     )
-    def test_no_output_or_no_wish_for_it_is_no_log(self, quiet: RunCommandSettings, logged: Sequence[LogEvent]) -> None:
+    def test_output_is_not_logged_when_empty_or_disabled(self, quiet: RunCommandSettings, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.monitor(quiet)
@@ -490,7 +490,7 @@ class TestOutput:
         assert texts(logged) == []
 
 
-class TestSurroundings:
+class TestEnvironment:
     def report_of(self, program: str, *arguments: str | ServerField) -> list[str]:
         """Return what a Python program has written into the file that is its first argument."""
         lines: list[str] = []
@@ -504,14 +504,14 @@ class TestSurroundings:
         run(main)
         return lines
 
-    def test_arguments_come_as_they_are_written(self, tmp_path: Path) -> None:
+    def test_arguments_are_passed_unchanged(self, tmp_path: Path) -> None:
         file = tmp_path / "argv"
         program = "import sys; open(sys.argv[1], 'w').write('\\n'.join(sys.argv[2:]))"
         hostile = ["two  words", "'\"", "$(touch x)", "`id`", "; exit 1", "*", "", "-", "é\\n", "server.host"]
         self.report_of(program, str(file), *hostile, ServerField.HOST, ServerField.IP)
         assert file.read_text().split("\n") == [*hostile, "server.example", "127.0.0.1"]
 
-    def test_standard_input_is_at_its_end_and_there_is_no_terminal(self) -> None:
+    def test_standard_input_is_empty_without_a_terminal(self) -> None:
         program = """
 import os, sys
 assert sys.stdin.read() == ""
@@ -524,7 +524,7 @@ sys.exit("a terminal")
 """
         self.report_of(program)
 
-    def test_no_descriptor_of_ours_is_inherited(self) -> None:
+    def test_descriptors_are_not_inherited(self) -> None:
         reading, writing = os.pipe()
         os.set_inheritable(reading, True)
         os.set_inheritable(writing, True)
@@ -535,7 +535,7 @@ sys.exit("a terminal")
             os.close(reading)
             os.close(writing)
 
-    def test_signals_are_as_programs_expect_them(self) -> None:
+    def test_signals_have_their_default_actions(self) -> None:
         program = """
 import signal, pathlib
 masks = dict(line.split(":") for line in pathlib.Path("/proc/self/status").read_text().splitlines())
@@ -544,7 +544,7 @@ assert int(masks["SigBlk"], 16) == 0, masks
         self.report_of(program)
 
 
-class TestManyAtOnce:
+class TestConcurrency:
     def overlap(self, file: Path) -> int:
         """Return how many ran at once, by their own account."""
         now = most = 0
@@ -553,7 +553,7 @@ class TestManyAtOnce:
             most = max(most, now)
         return most
 
-    def test_t111899_hundreds_of_commands_are_not_forked_at_once(self, tmp_path: Path) -> None:
+    def test_t111899_concurrent_commands_are_limited(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 script = 'echo begin >> "$1"; sleep 0.3; echo end >> "$1"'
@@ -568,7 +568,7 @@ class TestManyAtOnce:
         run(main, timeout=60)
         assert 16 <= self.overlap(tmp_path / "runs") <= 32
 
-    def test_who_waits_is_served_in_the_order_they_came_and_has_all_its_time(self, tmp_path: Path) -> None:
+    def test_waiting_commands_run_in_order_with_their_full_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.engine.processes = Semaphore(1)
@@ -582,7 +582,7 @@ class TestManyAtOnce:
 
         run(main)
 
-    def test_commands_that_hang_are_replaced_by_those_that_wait(self) -> None:
+    def test_hanging_commands_are_replaced_by_waiting_ones(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.engine.processes = Semaphore(2)
@@ -594,7 +594,7 @@ class TestManyAtOnce:
 
         run(main)
 
-    def test_coming_late_is_logged_but_not_often(self, logged: Sequence[LogEvent]) -> None:
+    def test_delay_is_logged_rarely(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.engine.processes = Semaphore(1)
@@ -605,4 +605,4 @@ class TestManyAtOnce:
                 await world.pause(0.3)
 
         run(main)
-        assert texts(logged) == ["commands come late: more than 1 want to run at once"]
+        assert texts(logged) == ["RunCommand behind schedule: limit of 1 concurrent commands reached"]

@@ -28,7 +28,7 @@ class Two:
         self._port = port
 
     def start(self, name: str) -> Monitor:
-        plan = self._sharing.plan(self._settings, self.world.service(self._port, name))
+        plan = self._sharing.factory(self._settings, self.world.service(self._port, name))
         monitor = plan.monitor(HOST_NAME, ip_address(self.world.host), self.heard[name].append)
         monitor.start()
         self.world.monitors.append(monitor)
@@ -40,7 +40,7 @@ def counters(monitor: Monitor) -> tuple[int, int, int, int]:
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_every_kind_is_checked_once_for_both(kind: type[MonitorSettings]) -> None:
+def test_kind_is_checked_once_for_both_services(kind: type[MonitorSettings]) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             with socket.socket() as bound:
@@ -55,7 +55,7 @@ def test_every_kind_is_checked_once_for_both(kind: type[MonitorSettings]) -> Non
     run(main)
 
 
-def test_a_service_that_comes_later_adds_no_connection_and_hears_of_the_server() -> None:
+def test_later_service_adds_no_connection_and_receives_the_state() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             two = Two(world, IdleConnectionSettings())
@@ -75,7 +75,7 @@ def test_a_service_that_comes_later_adds_no_connection_and_hears_of_the_server()
     run(main)
 
 
-def test_what_was_followed_up_is_in_the_history_of_both() -> None:
+def test_follow_ups_are_in_the_history_of_both_services() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -31,7 +31,7 @@ def refusing(number: int) -> type[socket.SocketType]:
     return Refusing
 
 
-def test_a_checker_out_of_descriptors_declares_nobody_dead() -> None:
+def test_descriptor_exhaustion_takes_no_server_down() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)
@@ -59,7 +59,7 @@ def test_a_checker_out_of_descriptors_declares_nobody_dead() -> None:
 @pytest.mark.parametrize(
     "number", [errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EPERM, errno.EACCES, errno.EHOSTUNREACH, errno.ENOBUFS]
 )
-def test_what_connect_refuses_at_once_says_nothing_of_the_server(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_connect_error_is_inconclusive(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_module, "SocketType", refusing(number))
 
     async def main(reactor: EPollReactor) -> None:
@@ -71,7 +71,7 @@ def test_what_connect_refuses_at_once_says_nothing_of_the_server(number: int, mo
     run(main)
 
 
-def test_while_it_lasts_checks_are_repeated_once_at_once_and_then_have_their_turns(
+def test_checks_are_retried_once_during_a_local_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(check_module, "SocketType", refusing(errno.ENETUNREACH))
@@ -86,14 +86,14 @@ def test_while_it_lasts_checks_are_repeated_once_at_once_and_then_have_their_tur
     run(main)
 
 
-def test_a_frozen_checker_declares_nobody_dead_and_checks_again_at_once() -> None:
+def test_freeze_takes_no_server_down_and_checks_again() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)
             monitor = world.monitor(settings(timeout=5, interval=60))
             assert (await world.report()).up
             world.server.asked = saying()
-            world.engine.again(monitor._seat)  # type: ignore[attr-defined]  # instead of waiting for a minute
+            world.engine.again(monitor._timer)  # type: ignore[attr-defined]  # instead of waiting for a minute
             await world.until(lambda: world.engine.in_flight)
             world.skipped += 20
             await world.until(lambda: world.engine.inconclusive)
@@ -107,7 +107,7 @@ def test_a_frozen_checker_declares_nobody_dead_and_checks_again_at_once() -> Non
     run(main)
 
 
-def test_an_answer_that_came_while_the_checker_was_frozen_counts() -> None:
+def test_answer_during_a_freeze_counts() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)
@@ -124,7 +124,7 @@ def test_an_answer_that_came_while_the_checker_was_frozen_counts() -> None:
     run(main)
 
 
-def test_a_step_of_the_wall_clock_neither_stops_nor_storms_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wall_clock_step_does_not_change_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.server.asked = saying(OK)
@@ -142,7 +142,7 @@ def test_a_step_of_the_wall_clock_neither_stops_nor_storms_the_checks(monkeypatc
     run(main)
 
 
-def test_an_idle_connection_that_our_own_trouble_forbids_is_tried_again_and_nobody_is_declared_dead(
+def test_idle_connection_is_retried_after_a_local_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main(reactor: EPollReactor) -> None:

@@ -25,7 +25,7 @@ def silent(server: NameServer) -> NameServer:
 
 
 @HOSTS
-def test_a_server_that_says_nothing_is_up(host: str) -> None:
+def test_silent_server_is_up(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor, host) as server, World(reactor, host) as world:
             silent(server)
@@ -39,7 +39,7 @@ def test_a_server_that_says_nothing_is_up(host: str) -> None:
     run(main)
 
 
-def test_a_server_is_not_up_before_a_datagram_was_given_time_to_meet_an_error() -> None:
+def test_server_is_not_up_before_the_timeout() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             silent(server)
@@ -53,7 +53,7 @@ def test_a_server_is_not_up_before_a_datagram_was_given_time_to_meet_an_error() 
     run(main)
 
 
-def test_what_a_server_answers_does_not_matter() -> None:
+def test_answers_are_ignored() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             server.answers = lambda _datagram: [b"garbage" * 100, b""] * 50
@@ -76,7 +76,7 @@ def readable(monitor: Monitor) -> bool:
 
 
 @HOSTS
-def test_a_port_where_nobody_listens_is_down_at_once(host: str) -> None:
+def test_closed_port_is_down_immediately(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor, host) as server, World(reactor, host) as world:
             await server.stop()
@@ -89,7 +89,7 @@ def test_a_port_where_nobody_listens_is_down_at_once(host: str) -> None:
 
 
 @HOSTS
-def test_a_server_that_comes_back_is_up_again(host: str) -> None:
+def test_restarted_server_is_up_again(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor, host) as server, World(reactor, host) as world:
             silent(server)
@@ -105,7 +105,7 @@ def test_a_server_that_comes_back_is_up_again(host: str) -> None:
     run(main)
 
 
-def test_a_server_stays_down_for_the_icmp_timeout_although_no_more_errors_come() -> None:
+def test_server_stays_down_for_the_icmp_timeout() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             silent(server)
@@ -122,7 +122,7 @@ def test_a_server_stays_down_for_the_icmp_timeout_although_no_more_errors_come()
     run(main)
 
 
-def test_the_icmp_timeout_alone_is_no_proof_of_life() -> None:
+def test_server_is_not_up_after_the_icmp_timeout_alone() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             await server.stop()
@@ -134,7 +134,7 @@ def test_the_icmp_timeout_alone_is_no_proof_of_life() -> None:
     run(main)
 
 
-def test_an_error_that_comes_late_is_a_failure_too() -> None:
+def test_late_error_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             silent(server)
@@ -150,7 +150,7 @@ def test_an_error_that_comes_late_is_a_failure_too() -> None:
     run(main)
 
 
-def test_an_error_is_a_fact_even_for_a_frozen_loop() -> None:
+def test_error_during_a_freeze_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, World(reactor) as world:
             silent(server)
@@ -166,7 +166,7 @@ def test_an_error_is_a_fact_even_for_a_frozen_loop() -> None:
     run(main)
 
 
-def test_local_trouble_says_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_error_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -183,7 +183,7 @@ def test_local_trouble_says_nothing_of_the_server(monkeypatch: pytest.MonkeyPatc
     run(main)
 
 
-def test_a_datagram_that_was_never_sent_says_nothing_of_the_server() -> None:
+def test_unsent_datagram_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             world.host = "255.255.255.255"  # connect() forbids it

@@ -159,14 +159,14 @@ def connecting(host: str, port: int) -> set[str | None]:
 
 
 @HOSTS
-def test_refused(host: str) -> None:
+def test_refused_connection_is_down(host: str) -> None:
     with socket.socket(family(host)) as bound:
         bound.bind((host, 0))  # and does not listen
         assert connecting(host, bound.getsockname()[1]) == {"connect: refused"}
 
 
 @HOSTS
-def test_a_connection_that_hangs(host: str) -> None:
+def test_hanging_connection_is_down(host: str) -> None:
     with unanswered(host) as port:
         assert connecting(host, port) == {"connect: nothing for 600 ms"}
 
@@ -181,12 +181,12 @@ def expected(http: str, tcpconnect: str, grpc: str, handshake: str, idle: str = 
 
 
 @HOSTS
-def test_silence(host: str) -> None:
+def test_silence_is_down(host: str) -> None:
     assert said(silence, host) == expected(f"headers: {SILENT}", f"answer: {SILENT}", f"headers: {SILENT}", TIMEOUT)
 
 
 @HOSTS
-def test_a_good_beginning_and_then_nothing(host: str) -> None:
+def test_stall_after_a_good_beginning_is_down(host: str) -> None:
     assert said(stall, host) == expected(
         "body: 5 of 1000 bytes, then nothing for TIME (connected in TIME, HTTP 200 in TIME)",
         "answer: 8 bytes without 'READY', then nothing for TIME (connected in TIME)",
@@ -196,7 +196,7 @@ def test_a_good_beginning_and_then_nothing(host: str) -> None:
 
 
 @HOSTS
-def test_a_slow_drip(host: str) -> None:
+def test_slow_drip_is_down(host: str) -> None:
     assert said(drip, host) == expected(
         "headers: SOME bytes in TIME, and slowly more (connected in TIME)",
         "answer: SOME bytes without 'READY' in TIME, and slowly more (connected in TIME)",
@@ -206,7 +206,7 @@ def test_a_slow_drip(host: str) -> None:
 
 
 @HOSTS
-def test_garbage(host: str) -> None:
+def test_garbage_is_down(host: str) -> None:
     assert said(garbage, host) == expected(
         r"headers: not HTTP/1: '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0\xef\xee\xed\xec'",
         "answer: 65536 bytes without 'READY'",
@@ -225,8 +225,8 @@ def test_garbage(host: str) -> None:
     ],
     ids=["close", "half close", "reset"],
 )
-class TestAnEnd:
-    def test_before_a_word(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+class TestEnd:
+    def test_end_before_the_first_byte_is_down(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
         assert said(at_once(act), host) == expected(
             f"headers: {end} before a response",
             f"answer: {end} before an answer",
@@ -235,7 +235,7 @@ class TestAnEnd:
             idle,
         )
 
-    def test_after_a_good_beginning(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+    def test_end_after_a_good_beginning_is_down(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
         assert said(after_beginning(act), host) == expected(
             f"body: {end} after 5 of 1000 bytes",
             f"answer: {end} after 8 bytes without 'READY'",

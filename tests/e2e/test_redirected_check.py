@@ -61,7 +61,7 @@ def table(running: Daemon) -> list[str]:
     return [line for line in running.get("/v1/ipvs").splitlines() if line.startswith("-a")]
 
 
-def test_20150613_half_stays_pooled_through_an_edit_and_operators_are_told(
+def test_20150613_half_stays_pooled_and_alerts_fire_after_an_edit(
     tmp_path: Path, running: Daemon, servers: dict[str, WebServer]
 ) -> None:
     for server in servers.values():

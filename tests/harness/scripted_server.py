@@ -184,8 +184,8 @@ class SharedWorld(World):
 
     def made(self, settings: MonitorSettings, service: Service) -> Monitor:
         sharing, address = Sharing(self.plan, self.engine), ip_address(self.host)
-        other = sharing.plan(settings, replace(service, name="other")).monitor(HOST_NAME, address, self._unwanted)
-        monitor = sharing.plan(settings, service).monitor(HOST_NAME, address, self._report)
+        other = sharing.factory(settings, replace(service, name="other")).monitor(HOST_NAME, address, self._unwanted)
+        monitor = sharing.factory(settings, service).monitor(HOST_NAME, address, self._report)
         other.start()
         other.stop()
         return monitor

@@ -70,7 +70,7 @@ def behind(site: Site, directory: Path, kind: str) -> Iterator[int]:
 
 class TestRealServer:
     @pytest.mark.parametrize("service", ["", "good.Service"])
-    def test_a_service_that_serves_is_up(self, site: Site, service: str) -> None:
+    def test_serving_service_is_up(self, site: Site, service: str) -> None:
         assert said(site.plain, GRPCSettings(service)) == [""]
         assert said(site.secure, GRPCSettings(service, tls=True)) == [""]
 
@@ -82,19 +82,19 @@ class TestRealServer:
             ("no.Service", "status: NOT_FOUND '', wanted OK"),
         ],
     )
-    def test_any_other_status_is_down(self, site: Site, service: str, reason: str) -> None:
+    def test_other_status_is_down(self, site: Site, service: str, reason: str) -> None:
         assert said(site.plain, GRPCSettings(service)) == [reason]
         assert said(site.secure, GRPCSettings(service, tls=True)) == [reason]
 
-    def test_a_server_without_a_health_service_is_down(self, site: Site) -> None:
+    def test_server_without_a_health_service_is_down(self, site: Site) -> None:
         assert said(site.bare, GRPCSettings()) == ["status: UNIMPLEMENTED 'Method not found!', wanted OK"]
 
-    def test_plain_and_tls_do_not_mix(self, site: Site) -> None:
+    def test_plain_and_tls_mismatch_is_down(self, site: Site) -> None:
         assert said(site.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
         (reason,) = said(site.secure, GRPCSettings(timeout=1.0))
         assert reason.startswith("headers: ")
 
-    def test_a_server_that_stops_serving_and_serves_again(self, site: Site) -> None:
+    def test_server_follows_changes_of_its_status(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(GRPCSettings("turns", interval=0.05), port=site.plain)
@@ -109,7 +109,7 @@ class TestRealServer:
 
         run(main)
 
-    def test_one_that_hangs_has_connections_but_says_nothing(self, site: Site) -> None:
+    def test_hanging_server_accepts_connections_only(self, site: Site) -> None:
         site.server.pause()
         try:
             plain = said(site.plain, GRPCSettings(timeout=0.4))
@@ -119,7 +119,7 @@ class TestRealServer:
         assert plain == ["headers: TIME without a byte (connected in TIME)"]
         assert secure == ["tls: handshake timeout after TIME (connected in TIME)"]
 
-    def test_one_that_dies_refuses_and_is_up_when_it_is_back(self, site: Site) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitors = watch(world, site.plain, GRPCSettings(interval=0.05))
@@ -134,7 +134,7 @@ class TestRealServer:
         run(main, timeout=60.0)
 
     @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
-    def test_one_behind_a_proxy_is_up_until_it_dies(self, site: Site, proxy: str, status: int, tmp_path: Path) -> None:
+    def test_server_behind_a_proxy_is_up_until_it_dies(self, site: Site, proxy: str, status: int, tmp_path: Path) -> None:
         with behind(site, tmp_path, proxy) as port:
             asked = said(port, GRPCSettings(), GRPCSettings("bad.Service"))
             assert asked == ["", "status: NOT_SERVING, wanted SERVING"]
@@ -214,7 +214,7 @@ class TestScripted:
         assert scripted(saying(answer()), host) == (True, "")
 
     @pytest.mark.parametrize("stream", [b"\x7f\xff\xff\xff", b"\0\0\0\1"], ids=["any", "ours"])
-    def test_a_server_that_goes_away_after_its_answer_is_up(self, stream: bytes) -> None:
+    def test_goaway_after_the_answer_is_up(self, stream: bytes) -> None:
         goaway = frame(7, 0, 0, stream + bytes(4))
         assert scripted(saying(SETTINGS + goaway + answer()[9:])) == (True, "")
         assert scripted(saying(answer()[:-21] + goaway + answer()[-21:])) == (True, "")
@@ -227,11 +227,11 @@ class TestScripted:
             (b"\0\0\0\1", "headers: not HTTP/2: "),
         ],
     )
-    def test_a_server_that_goes_away_at_once_is_down(self, payload: bytes, reason: str) -> None:
+    def test_goaway_before_the_answer_is_down(self, payload: bytes, reason: str) -> None:
         up, text = scripted(saying(SETTINGS + frame(7, 0, 0, payload)))
         assert (up, text.startswith(reason)) == (False, True), text
 
-    def test_it_may_come_byte_by_byte_if_in_time(self) -> None:
+    def test_answer_is_accepted_byte_by_byte(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.server.connected = drip
@@ -242,7 +242,7 @@ class TestScripted:
 
         run(main)
 
-    def test_the_call_is_what_grpc_wants(self) -> None:
+    def test_request_is_a_valid_grpc_call(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 world.monitor(GRPCSettings("a.B", authority="health.example", timeout=5.0))
@@ -298,12 +298,12 @@ class TestScripted:
             ),
         ],
     )
-    def test_anything_else_is_down(self, act: Callable[[Peer], object], reason: str, host: str) -> None:
+    def test_other_answers_are_down(self, act: Callable[[Peer], object], reason: str, host: str) -> None:
         up, said = scripted(act, host)
         assert not up
         assert said.startswith(reason)
 
-    def test_refused(self) -> None:
+    def test_refused_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 await world.server.stop()
@@ -312,7 +312,7 @@ class TestScripted:
 
         run(main)
 
-    def test_a_connection_that_hangs(self) -> None:
+    def test_hanging_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
@@ -324,7 +324,7 @@ class TestScripted:
         run(main)
 
 
-def test_a_tls_server_that_does_not_choose_http_2_is_down(tmp_path: Path) -> None:
+def test_tls_server_without_http_2_is_down(tmp_path: Path) -> None:
     pem = self_signed(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

@@ -47,7 +47,7 @@ def network(*, pings: bool) -> Iterator[None]:
 
 @SOCKETS
 @HOSTS
-def test_a_host_that_replies_is_up(pings: bool, host: str) -> None:
+def test_replying_host_is_up(pings: bool, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor, host) as world:
             monitor = world.monitor(SETTINGS)
@@ -62,7 +62,7 @@ def test_a_host_that_replies_is_up(pings: bool, host: str) -> None:
 
 @SOCKETS
 @HOSTS
-def test_a_host_that_is_silent_is_down_until_it_replies(pings: bool, host: str) -> None:
+def test_silent_host_is_down_until_it_replies(pings: bool, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor, host) as world:
             sysctl(IGNORE[host], "1")
@@ -78,7 +78,7 @@ def test_a_host_that_is_silent_is_down_until_it_replies(pings: bool, host: str) 
 
 
 @HOSTS
-def test_many_monitors_of_one_host_take_nobody_elses_reply_for_theirs(host: str) -> None:
+def test_monitors_of_one_host_match_their_own_replies(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor, host) as world:
             monitors = [world.monitor(SETTINGS) for _ in range(10)]
@@ -90,7 +90,7 @@ def test_many_monitors_of_one_host_take_nobody_elses_reply_for_theirs(host: str)
 
 
 @HOSTS
-def test_replies_to_something_else_are_none(host: str) -> None:
+def test_foreign_replies_are_ignored(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     protocol = socket.IPPROTO_ICMPV6 if ":" in host else socket.IPPROTO_ICMP
     kind = 129 if ":" in host else 0
@@ -114,14 +114,14 @@ def test_replies_to_something_else_are_none(host: str) -> None:
         run(main)
 
 
-def test_an_ipv4_request_on_a_raw_socket_has_a_checksum_that_is_right() -> None:
+def test_ipv4_request_on_a_raw_socket_has_a_valid_checksum() -> None:
     packet = struct.pack("!BBHHH", 8, 0, 0, 0x1234, 1) + b"abcdefgh"
     checksum = _checksum(packet)
     assert _checksum(packet[:2] + checksum.to_bytes(2, "big") + packet[4:]) == 0
     assert checksum == 0x5435
 
 
-def test_a_host_that_the_network_says_is_unreachable_is_down_at_once() -> None:
+def test_unreachable_host_is_down_immediately() -> None:
     script = "\n".join(
         (
             "ip link set lo up",
@@ -139,7 +139,7 @@ def test_a_host_that_the_network_says_is_unreachable_is_down_at_once() -> None:
     assert json.loads(done.stdout or "[]") == [[False, "icmp: host unreachable"]] * 2, done.stderr
 
 
-def test_a_machine_that_forbids_both_kinds_of_socket_is_told_so_before_the_start() -> None:
+def test_machine_without_permitted_sockets_is_refused_before_start() -> None:
     code = (
         "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(*refusal(ICMPSettings()), sep='; ')"
@@ -152,7 +152,7 @@ def test_a_machine_that_forbids_both_kinds_of_socket_is_told_so_before_the_start
     ), done.stderr
 
 
-def test_without_privileges_a_group_that_may_ping_is_enough() -> None:
+def test_ping_group_is_sufficient_without_privileges() -> None:
     code = (
         "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(refusal(ICMPSettings()))"
@@ -163,7 +163,7 @@ def test_without_privileges_a_group_that_may_ping_is_enough() -> None:
     assert done.stdout == "None\n", done.stderr
 
 
-def test_the_loss_of_the_permission_says_nothing_of_the_server() -> None:
+def test_lost_permission_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with World(reactor) as world:
             os.seteuid(65534)

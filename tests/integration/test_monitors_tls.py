@@ -84,7 +84,7 @@ def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bo
 class TestCertificates:
     @HOSTS
     @pytest.mark.parametrize("kind", ["valid", "old-protocol"])
-    def test_a_valid_one_is_up_and_its_days_are_told(self, site: Site, kind: str, host: str) -> None:
+    def test_valid_certificate_is_up_and_reports_its_days(self, site: Site, kind: str, host: str) -> None:
         up, reason, days = first(site.settings(), site.ports[kind], host)
         assert (up, reason) == (True, "")
         assert 89 < days[0] < 90
@@ -97,49 +97,49 @@ class TestCertificates:
             ("self-signed", "tls: self-signed certificate"),
         ],
     )
-    def test_what_is_wrong_with_one_is_told_if_it_is_verified(self, site: Site, kind: str, reason: str) -> None:
+    def test_invalid_certificate_is_down_with_verify(self, site: Site, kind: str, reason: str) -> None:
         assert first(site.settings(), site.ports[kind]) == (False, reason, [])
         assert first(site.settings(name=""), site.ports[kind]) == (False, reason, [])
 
     @pytest.mark.parametrize("kind", ["expired", "unknown-ca", "self-signed", "wrong-name"])
-    def test_any_one_will_do_if_it_is_not_verified(self, site: Site, kind: str) -> None:
+    def test_any_certificate_is_up_without_verify(self, site: Site, kind: str) -> None:
         up, reason, days = first(site.settings(verify=False, ca="", name="c.example"), site.ports[kind])
         assert (up, reason) == (True, "")
         assert (days[0] > 0) == (kind != "expired")
 
-    def test_the_name_is_verified_if_there_is_one(self, site: Site) -> None:
+    def test_host_name_is_verified_when_configured(self, site: Site) -> None:
         up, reason, _ = first(site.settings(name="c.example"), site.ports["valid"])
         assert not up
         assert reason.startswith("tls: hostname mismatch, certificate is not valid for 'c.example'")
         assert first(site.settings(name=""), site.ports["valid"])[0]
 
-    def test_the_name_is_asked_for_so_the_right_certificate_comes(self, site: Site) -> None:
+    def test_server_name_selects_the_certificate(self, site: Site) -> None:
         assert first(site.settings(name="a.example"), site.ports["wrong-name"])[0]
         assert first(site.settings(name="b.example"), site.ports["wrong-name"])[0]
         assert not first(site.settings(name="c.example"), site.ports["wrong-name"])[0]
 
-    def test_the_systems_authorities_do_not_know_ours(self, site: Site) -> None:
+    def test_system_authorities_reject_an_unknown_authority(self, site: Site) -> None:
         up, reason, _ = first(site.settings(ca=""), site.ports["valid"])
         assert (up, reason) == (False, "tls: unable to get local issuer certificate")
 
-    def test_a_self_signed_one_can_be_trusted(self, site: Site) -> None:
+    def test_self_signed_certificate_can_be_trusted(self, site: Site) -> None:
         assert first(site.settings(ca=str(site.own)), site.ports["self-signed"])[0]
 
     @pytest.mark.parametrize(("limit", "up"), [(0, True), (4, True), (6, False)])
-    def test_the_end_may_come_too_near(self, site: Site, limit: int, up: bool) -> None:
+    def test_certificate_near_its_expiry_is_down_with_fail_days(self, site: Site, limit: int, up: bool) -> None:
         is_up, reason, days = first(site.settings(fail_days=limit), site.ports["expiring"])
         assert is_up == up
         assert reason == ("" if up else "tls: the certificate expires in 5.0 days, wanted 6")
         assert 4.9 < days[0] < 5
 
-    def test_an_end_that_has_come_is_told(self, site: Site) -> None:
+    def test_expired_certificate_is_down_with_fail_days(self, site: Site) -> None:
         settings = site.settings(verify=False, ca="", fail_days=1)
         up, reason, days = first(settings, site.ports["expired"])
         assert (up, reason) == (False, "tls: the certificate expired 3.0 days ago, wanted 1")
         assert days[0] < -3
 
     @pytest.mark.parametrize(("limit", "count"), [(0, 0), (4, 0), (14, 1)])
-    def test_there_is_one_warning_that_the_end_comes_near(self, site: Site, limit: int, count: int) -> None:
+    def test_expiry_is_logged_once(self, site: Site, limit: int, count: int) -> None:
         said: list[str] = []
 
         @provider(ILogObserver)
@@ -156,9 +156,9 @@ class TestCertificates:
             run(main)
         finally:
             globalLogPublisher.removeObserver(observe)
-        assert said == ["server.example: the certificate expires in 5.0 days"] * count
+        assert said == ["server.example: certificate expires in 5.0 days"] * count
 
-    def test_the_history_says_how_long_the_handshake_took(self, site: Site) -> None:
+    def test_history_has_the_duration_of_the_handshake(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitor = world.monitor(site.settings(), port=site.ports["valid"])
@@ -170,7 +170,7 @@ class TestCertificates:
         run(main)
 
 
-def test_an_authority_that_cannot_be_read_is_refused_before_the_start(site: Site, tmp_path: Path) -> None:
+def test_unreadable_authority_is_refused_before_start(site: Site, tmp_path: Path) -> None:
     (tmp_path / "garbage").write_text("no certificate")
     assert refusal(site.settings()) is None
     for name, why in (("nowhere", "No such file or directory"), ("garbage", "[X509: NO_CERTIFICATE_OR_CRL_FOUND]")):
@@ -208,7 +208,7 @@ class TestOthers:
         ],
         ids=["close", "half close", "reset", "plain text", "garbage", "silence", "drip"],
     )
-    def test_a_server_that_does_not_speak_tls_is_down(
+    def test_server_without_tls_is_down(
         self, act: Callable[[Peer], object], reason: str, host: str
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -223,7 +223,7 @@ class TestOthers:
 
         run(main)
 
-    def test_a_refused_connection_is_down(self) -> None:
+    def test_refused_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 await world.server.stop()
@@ -232,7 +232,7 @@ class TestOthers:
 
         run(main)
 
-    def test_a_connection_that_hangs_is_down(self) -> None:
+    def test_hanging_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
@@ -244,7 +244,7 @@ class TestOthers:
         run(main)
 
 
-def test_the_first_failure_after_a_success_is_followed_up_by_a_connection_alone(tmp_path: Path) -> None:
+def test_first_failure_is_followed_up_by_a_tcp_connection(tmp_path: Path) -> None:
     [port] = free_ports(1)
     listen, file = listening(port, "ssl"), self_signed(tmp_path)
     config = SERVER.format(listen=listen, file=file, name="_", protocols="TLSv1.3")

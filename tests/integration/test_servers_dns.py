@@ -42,10 +42,10 @@ def asking(*hostnames: str, fail_on_nxdomain: bool = False) -> DNSQuerySettings:
 
 
 class TestHealthy:
-    def test_it_is_up_with_records_without_and_with_more_than_a_datagram_holds(self, names: NameServer) -> None:
+    def test_server_is_up_with_any_number_of_records(self, names: NameServer) -> None:
         assert said(names.port, asking("www.test"), asking("four.test"), asking("large.test")) == [""] * 3
 
-    def test_more_than_a_datagram_holds_came_over_tcp(self, names: NameServer) -> None:
+    def test_large_answer_is_read_over_tcp(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitors = watch(world, names.port, asking("large.test"))
@@ -54,23 +54,23 @@ class TestHealthy:
 
         run(main)
 
-    def test_a_name_that_does_not_exist_is_up_unless_told_otherwise(self, names: NameServer) -> None:
+    def test_nxdomain_is_up_unless_configured_otherwise(self, names: NameServer) -> None:
         strict = asking("no.test", fail_on_nxdomain=True)
         assert said(names.port, asking("no.test"), strict) == ["", "answer: NXDOMAIN for no.test A"]
 
-    def test_its_ports_are_open(self, names: NameServer) -> None:
+    def test_ports_are_open(self, names: NameServer) -> None:
         assert said(names.port, UDP, TCPConnectSettings()) == ["", ""]
 
 
 class TestBroken:
-    def test_one_that_refuses_to_answer_says_so(self, names: NameServer) -> None:
+    def test_refusing_server_is_down(self, names: NameServer) -> None:
         assert said(names.port, asking("refused.example")) == ["answer: REFUSED for refused.example A"]
 
     @pytest.mark.parametrize("names", [unbound, bind, nsd], indirect=True, ids=["unbound", "BIND", "NSD"])
-    def test_one_that_fails_says_so(self, names: NameServer) -> None:
+    def test_failing_server_is_down(self, names: NameServer) -> None:
         assert said(names.port, asking("broken.example")) == ["answer: SERVFAIL for broken.example A"]
 
-    def test_one_that_hangs_is_down_but_its_ports_are_open(self, names: NameServer) -> None:
+    def test_hanging_server_is_down_but_its_ports_are_open(self, names: NameServer) -> None:
         names.server.pause()
         try:
             reasons = said(names.port, replace(WWW, timeout=0.4), UDP, TCPConnectSettings())
@@ -79,7 +79,7 @@ class TestBroken:
         assert reasons == ["query: TIME without an answer", "", ""]
         assert said(names.port, WWW) == [""]
 
-    def test_one_that_dies_refuses_and_is_up_with_the_next_check_when_it_is_back(self, names: NameServer) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 # A question that is there when the server dies has no answer, and is not refused either.
@@ -98,7 +98,7 @@ class TestBroken:
 
         run(main, timeout=60.0)
 
-    def test_one_that_reads_its_files_again_stays_up(self, names: NameServer) -> None:
+    def test_reload_keeps_the_server_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 often = replace(WWW, interval=0.01)

@@ -203,7 +203,7 @@ KEEP_ALIVE = (("Connection", "keep-alive"),)
 
 class TestHealthy:
     @pytest.mark.parametrize("path", ["ok", "chunked.sh"])
-    def test_a_page_is_up_by_either_version_and_method_on_connections_that_stay_open_or_not(
+    def test_page_is_up_with_each_version_and_method(
         self, site: Site, path: str
     ) -> None:
         settings = [
@@ -214,7 +214,7 @@ class TestHealthy:
         ]
         assert said(site.port, *settings) == [""] * 8
 
-    def test_what_is_in_a_page_is_found(self, site: Site) -> None:
+    def test_body_regex_matches_the_page(self, site: Site) -> None:
         page = [fetching("chunked.sh", http_version=v, body_regex=Pattern("<p>bye</p>$")) for v in VERSIONS]
         assert said(site.port, *page) == [""] * 2
         page = [replace(settings, body_regex=Pattern("farewell")) for settings in page]
@@ -222,14 +222,14 @@ class TestHealthy:
         assert said(site.port, *page) == [f"body: no match for 'farewell' in {size} bytes"] * 2
 
     @of("nginx", "haproxy", "varnish")
-    def test_a_page_that_is_compressed_is_up_but_nothing_is_found_in_it_and_why_is_said(self, site: Site) -> None:
+    def test_compressed_page_is_up_but_does_not_match(self, site: Site) -> None:
         page = fetching("chunked.sh", headers=(("Accept-Encoding", "gzip"),))
         fetched, searched = said(site.port, page, replace(page, body_regex=Pattern("bye")))
         assert fetched == ""
         assert re.fullmatch(r"body: no match for 'bye' in \d+ bytes, content-encoding 'gzip'", searched)
 
     @pytest.mark.parametrize(("path", "status"), [("500.sh", 500), ("503.sh", 503), ("none", 404), ("moved", 301)])
-    def test_another_status_is_down_unless_wanted(self, site: Site, path: str, status: int) -> None:
+    def test_other_status_is_down_unless_configured(self, site: Site, path: str, status: int) -> None:
         asked = [fetching(path, http_version=version, method=method) for version in VERSIONS for method in METHODS]
         assert said(site.port, *asked) == [f"status: HTTP {status}, wanted 200"] * 4
         asked = [replace(settings, http_status=status) for settings in asked]
@@ -237,11 +237,11 @@ class TestHealthy:
         asked = [replace(settings, http_status=200, statuses=((300, 599),)) for settings in asked]
         assert said(site.port, *asked) == [""] * 4
 
-    def test_a_connection_is_up_and_so_is_what_is_expected_on_it(self, site: Site) -> None:
+    def test_tcp_connection_is_up_with_and_without_expect(self, site: Site) -> None:
         first, second, third = said(site.port, TCPConnectSettings(), EXPECT, replace(EXPECT, expect=b"ready"))
         assert (first, second, third) == ("", "", "answer: connection closed after SOME bytes without 'ready'")
 
-    def test_one_that_closes_idle_connections_stays_up(self, site: Site) -> None:
+    def test_server_that_closes_idle_connections_stays_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 ports = [site.port, *site.secure.values(), *([site.tcp_port] if site.tcp_port else [])]
@@ -262,13 +262,13 @@ class TestTLS:
             ("other", "tls: hostname mismatch, certificate is not valid for 'a.example'"),
         ],
     )
-    def test_the_certificate_is_judged_where_that_is_wanted(self, site: Site, kind: str, reason: str) -> None:
+    def test_certificate_is_verified_when_configured(self, site: Site, kind: str, reason: str) -> None:
         verified = [https(http_version=version, verify=True, ca=site.authority) for version in VERSIONS]
         tls = TLSSettings("a.example", verify=True, ca=site.authority)
         assert said(site.secure[kind], *verified, tls) == [reason] * 3
         assert said(site.secure[kind], https(), TLSSettings()) == ["", ""]
 
-    def test_a_port_without_tls_is_down(self, site: Site) -> None:
+    def test_port_without_tls_is_down(self, site: Site) -> None:
         silent = site.name == "varnish"
         reason = "tls: connection closed during the handshake" if silent else "tls: wrong version number"
         assert said(site.port, https(), TLSSettings()) == [reason] * 2
@@ -277,7 +277,7 @@ class TestTLS:
 class TestBroken:
     """In each of these the server is left as it was found."""
 
-    def test_one_that_hangs_has_connections_but_says_nothing(self, site: Site) -> None:
+    def test_hanging_server_accepts_connections_only(self, site: Site) -> None:
         secured = []
         site.server.pause()
         try:
@@ -295,7 +295,7 @@ class TestBroken:
         assert secured == ["tls: handshake timeout after TIME (connected in TIME)"] * len(secured)
         assert said(site.port, fetching("ok"), EXPECT) == ["", ""]
 
-    def test_one_that_dies_refuses_and_is_up_when_it_is_back(self, site: Site) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 monitors = watch(world, site.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE)
@@ -311,7 +311,7 @@ class TestBroken:
         run(main, timeout=60.0)
 
     @of("haproxy", "varnish")
-    def test_one_whose_origin_is_dead_or_hangs_says_so(self, site: Site) -> None:
+    def test_proxy_reports_a_dead_or_hanging_origin(self, site: Site) -> None:
         assert site.origin is not None
         site.origin.pause()
         try:
@@ -335,7 +335,7 @@ class TestBroken:
         run(main)
 
     @of(*RELOADS)
-    def test_one_that_reads_its_configuration_again_stays_up(self, site: Site) -> None:
+    def test_reload_keeps_the_server_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with World(reactor) as world:
                 patient = replace(EXPECT, timeout=5.0)  # lighttpd answers nobody until those who were there are gone

@@ -68,14 +68,14 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactor
         TCPConnectSettings(expect=b"220"),
     ],
 )
-def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
+def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
     one = prepare(settings, SERVICE, engine=engine, random=Random(1))
     monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
     assert one.name == monitor.name == name_of(settings)
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_of_a_service_a_plan_uses_its_name_and_its_port_and_nothing_else(
+def test_factory_uses_only_name_and_port_of_a_service(
     engine: Engine, kind: type[MonitorSettings]
 ) -> None:
     settings = cast("Any", kind)(*REQUIRED.get(kind, ()))
@@ -84,11 +84,11 @@ def test_of_a_service_a_plan_uses_its_name_and_its_port_and_nothing_else(
     assert port_of(settings, narrow) == (0 if kind is ICMPSettings else 8080)
 
 
-def test_a_port_among_the_options_goes_before_that_of_the_service() -> None:
+def test_port_option_takes_precedence_over_the_service_port() -> None:
     assert port_of(TLSSettings(port=636), SERVICE) == 636
 
 
-def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificate(engine: Engine) -> None:
+def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) -> None:
     requests = plan(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
     contexts = [request.context for request in requests]
     assert contexts[0] is contexts[1]
@@ -101,11 +101,11 @@ def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificat
 @pytest.mark.parametrize(
     ("wanted", "statuses"), [(200, {200}), (404, {404}), (301, {301, 302, 303}), (303, {301, 302, 303}), (304, {304})]
 )
-def test_any_of_three_redirects_is_wanted_where_one_is(engine: Engine, wanted: int, statuses: set[int]) -> None:
+def test_redirect_status_accepts_three_redirects(engine: Engine, wanted: int, statuses: set[int]) -> None:
     request = plan(engine, "http://a.example/", http_status=wanted).requests[0]
     assert (set(request.statuses), request.wanted) == (statuses, wanted)
 
 
-def test_the_family_of_the_address_decides() -> None:
+def test_record_type_follows_the_address_family() -> None:
     assert Target.of(IPv4Address("192.0.2.1"), 80) == (AF_INET, ("192.0.2.1", 80), None)
     assert Target.of(IPv6Address("2001:db8::1"), 80) == (AF_INET6, ("2001:db8::1", 80), None)

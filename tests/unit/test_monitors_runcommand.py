@@ -32,7 +32,7 @@ def plan(*arguments: str | ServerField) -> RunCommandFactory:
         (("host", "server.host", "$1", "{host}", "%h"), ("host", "server.host", "$1", "{host}", "%h")),
     ],
 )
-def test_facts_about_the_server_take_the_places_of_their_names(
+def test_arguments_replace_fields_with_facts_of_the_server(
     arguments: tuple[str | ServerField, ...], expected: tuple[str, ...]
 ) -> None:
     argv = plan(*arguments).argv("web1.example", IPv4Address("192.0.2.7"))
@@ -40,7 +40,7 @@ def test_facts_about_the_server_take_the_places_of_their_names(
 
 
 @pytest.mark.parametrize("address", [IPv4Address("192.0.2.7"), IPv6Address("2001:db8::7")])
-def test_every_server_has_a_command_of_its_own_address(address: Address) -> None:
+def test_command_has_the_address_of_its_server(address: Address) -> None:
     assert plan(IP).argv("web1.example", address) == ("/usr/lib/check", str(address))
     monitor = plan(IP).monitor("web1.example", address, lambda _report: None)
     assert monitor._command._argv == ("/usr/lib/check", str(address))

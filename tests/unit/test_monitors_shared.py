@@ -92,7 +92,7 @@ class Rig:
             self.heard.append((of.name, report))
             self.reported(of.name)
 
-        return self.sharing.plan(settings, of).monitor(host, address, report)
+        return self.sharing.factory(settings, of).monitor(host, address, report)
 
     def start(self, name: str) -> Monitor:
         monitor = self.monitor(service(name))
@@ -122,7 +122,7 @@ def rig() -> Iterator[Rig]:
         ((service("a"), FETCH), (replace(service("b"), vip=ip_address("10.2.1.2"), scheduler="mh"), replace(FETCH))),
     ],
 )
-def test_checks_are_shared_that_do_the_same(
+def test_checks_are_shared_when_all_settings_are_equal(
     rig: Rig, one: tuple[Service, MonitorSettings], other: tuple[Service, MonitorSettings]
 ) -> None:
     first, second = rig.monitor(*one), rig.monitor(*other)
@@ -146,7 +146,7 @@ def test_checks_are_shared_that_do_the_same(
         (80, ICMPSettings(), HOST, ADDRESS),
     ],
 )
-def test_checks_are_not_shared_that_differ_in_anything(
+def test_checks_are_not_shared_when_anything_differs(
     rig: Rig, port: int, settings: MonitorSettings, host: str, address: Address
 ) -> None:
     own = rig.monitor(service("a"))
@@ -155,22 +155,22 @@ def test_checks_are_not_shared_that_differ_in_anything(
     assert (list(own.shared_by), list(other.shared_by)) == ([], [])
 
 
-def test_every_service_hears_in_order_of_their_coming(rig: Rig) -> None:
+def test_services_receive_reports_in_order_of_creation(rig: Rig) -> None:
     for name in "abc":
         rig.start(name)
     rig.made[0].say(DOWN)
     assert rig.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
 
 
-def test_one_made_but_not_started_hears_nothing(rig: Rig) -> None:
+def test_unstarted_proxy_receives_no_report(rig: Rig) -> None:
     rig.start("a")
     rig.monitor(service("b"))
     rig.made[0].say(UP)
     assert rig.heard == [("a", UP)]
 
 
-class TestALateOne:
-    def test_hears_what_stands_within_a_second_but_not_from_within_start(self, rig: Rig) -> None:
+class TestLateProxy:
+    def test_late_proxy_receives_the_last_report_after_start(self, rig: Rig) -> None:
         rig.start("a")
         rig.made[0].say(UP)
         rig.made[0].say(DOWN)
@@ -182,13 +182,13 @@ class TestALateOne:
         rig.pass_time()
         assert rig.heard == [("b", DOWN)]
 
-    def test_hears_of_nothing_where_nothing_was_said_yet(self, rig: Rig) -> None:
+    def test_late_proxy_receives_nothing_before_the_first_report(self, rig: Rig) -> None:
         rig.start("a")
         rig.start("b")
         rig.pass_time()
         assert rig.heard == []
 
-    def test_hears_the_news_alone_where_they_come_before_its_turn(self, rig: Rig) -> None:
+    def test_late_proxy_receives_only_a_newer_report(self, rig: Rig) -> None:
         rig.start("a")
         rig.made[0].say(UP)
         rig.start("b")
@@ -196,14 +196,14 @@ class TestALateOne:
         rig.pass_time()
         assert rig.heard == [("a", UP), ("a", DOWN), ("b", DOWN)]
 
-    def test_hears_nothing_once_it_is_stopped(self, rig: Rig) -> None:
+    def test_late_proxy_receives_nothing_once_stopped(self, rig: Rig) -> None:
         rig.start("a")
         rig.made[0].say(UP)
         rig.start("b").stop()
         rig.pass_time()
         assert rig.heard == [("a", UP)]
 
-    def test_hears_once_when_it_comes_in_the_report_to_another(self, rig: Rig) -> None:
+    def test_late_proxy_receives_one_report_when_started_in_a_report(self, rig: Rig) -> None:
         rig.reported = lambda name: rig.start("b") if name == "a" else None
         rig.start("a")
         rig.made[0].say(UP)
@@ -211,8 +211,8 @@ class TestALateOne:
         assert rig.heard == [("a", UP), ("b", UP)]
 
 
-class TestTheSharedOne:
-    def test_goes_on_until_the_last_is_stopped(self, rig: Rig) -> None:
+class TestSharedMonitor:
+    def test_shared_monitor_runs_until_the_last_proxy_stops(self, rig: Rig) -> None:
         a, b = rig.start("a"), rig.start("b")
         a.stop()
         assert list(b.shared_by) == []
@@ -222,7 +222,7 @@ class TestTheSharedOne:
         b.stop()
         assert rig.made[0].lived == ["start", "stop"]
 
-    def test_begins_anew_after_the_last_was_stopped(self, rig: Rig) -> None:
+    def test_shared_monitor_is_created_again_after_the_last_stop(self, rig: Rig) -> None:
         a = rig.start("a")
         rig.made[0].say(DOWN)
         a.stop()
@@ -232,17 +232,17 @@ class TestTheSharedOne:
         assert [made.lived for made in rig.made] == [["start", "stop"], ["start"]]
         assert rig.heard == []
 
-    def test_is_kept_for_one_that_is_made_but_not_started_yet(self, rig: Rig) -> None:
+    def test_shared_monitor_is_kept_for_an_unstarted_proxy(self, rig: Rig) -> None:
         a, b = rig.start("a"), rig.monitor(service("b"))
         a.stop()
         b.start()
         assert [made.lived for made in rig.made] == [["start"]]
 
-    def test_is_stopped_with_one_that_was_never_started(self, rig: Rig) -> None:
+    def test_shared_monitor_stops_with_an_unstarted_proxy(self, rig: Rig) -> None:
         rig.monitor(service("a")).stop()
         assert [made.lived for made in rig.made] == [["stop"]]
 
-    def test_may_be_stopped_by_its_own_report(self, rig: Rig) -> None:
+    def test_shared_monitor_can_stop_in_its_own_report(self, rig: Rig) -> None:
         monitors = [rig.start(name) for name in "abc"]
 
         def stop_all(_name: str) -> None:
@@ -253,7 +253,7 @@ class TestTheSharedOne:
         rig.made[0].say(DOWN)
         assert (rig.heard, rig.made[0].lived) == ([("a", DOWN)], ["start", "stop"])
 
-    def test_tells_the_others_in_spite_of_the_bug_of_one(self, rig: Rig) -> None:
+    def test_shared_monitor_reports_to_others_when_one_raises(self, rig: Rig) -> None:
         for name in "abc":
             rig.start(name)
         rig.reported = lambda name: 1 / 0 if name == "a" else None
@@ -262,7 +262,7 @@ class TestTheSharedOne:
         assert rig.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
         assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
 
-    def test_has_the_counters_samples_and_history_that_every_service_shows(self, rig: Rig) -> None:
+    def test_shared_monitor_provides_counters_samples_and_history(self, rig: Rig) -> None:
         a, b = rig.start("a"), rig.start("b")
         rig.made[0].up = True
         for one in (a, b):
@@ -272,7 +272,7 @@ class TestTheSharedOne:
             assert [past.at for past in one.history()] == [1.0]
 
 
-def test_a_plan_that_no_service_has_any_more_is_forgotten(rig: Rig) -> None:
+def test_factory_is_forgotten_when_unused(rig: Rig) -> None:
     rig.start("a").stop()
     rig.made.clear()
     gc.collect()
@@ -280,7 +280,7 @@ def test_a_plan_that_no_service_has_any_more_is_forgotten(rig: Rig) -> None:
     assert [of.name for _, of in rig.prepared] == ["a", "b"]
 
 
-def test_the_shared_one_hurries_as_long_as_one_of_the_services_wants_it(rig: Rig) -> None:
+def test_shared_monitor_is_urgent_while_one_service_is_urgent(rig: Rig) -> None:
     a, b, c = rig.start("a"), rig.start("b"), rig.start("c")
     a.set_urgent(True)
     b.set_urgent(True)
