@@ -14,7 +14,7 @@ from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from tests.harness.fake_dns_server import NameServer, answer, decoded
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
@@ -29,10 +29,10 @@ def first_report(
     """Return what a monitor says first of a server that answers so."""
 
     async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
-        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+        async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
             server.answers = answers
-            world.monitor(settings, port=server.port)
-            return await world.report(), server
+            setup.monitor(settings, port=server.port)
+            return await setup.report(), server
 
     return run(main)
 
@@ -41,10 +41,10 @@ def durations(monitor: Monitor) -> dict[str, float]:
     return {dict(sample.labels)["result"]: sample.value for sample in monitor.samples()}
 
 
-async def passed(world: World, monitor: Monitor) -> None:
+async def passed(setup: MonitoredServer, monitor: Monitor) -> None:
     """Wait for the next check to pass."""
     before = monitor.up_results
-    await world.until(lambda: monitor.up_results > before)
+    await setup.until(lambda: monitor.up_results > before)
 
 
 class TestQuery:
@@ -58,9 +58,9 @@ class TestQuery:
 
     def test_queries_vary_name_and_id_and_keep_the_socket(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
-                world.monitor(replace(SETTINGS, hostnames=("a.example", "b.example"), interval=0.02), port=server.port)
-                await world.until(lambda: len(server.queries) > 16)
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+                setup.monitor(replace(SETTINGS, hostnames=("a.example", "b.example"), interval=0.02), port=server.port)
+                await setup.until(lambda: len(server.queries) > 16)
                 assert {str(decoded(query).queries[0].name) for query in server.queries} == {"a.example", "b.example"}
                 assert len({decoded(query).id for query in server.queries}) > 10
                 assert len(set(server.clients)) == 1
@@ -149,11 +149,11 @@ class TestForeignDatagrams:
             return late[-2:-1]
 
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
                 server.answers = answers
-                monitor = world.monitor(replace(SETTINGS, timeout=0.1), port=server.port)
-                await world.until(lambda: monitor.down_results > 3)
-                assert {report.reason.partition(" (")[0] for report in world.reports} == {
+                monitor = setup.monitor(replace(SETTINGS, timeout=0.1), port=server.port)
+                await setup.until(lambda: monitor.down_results > 3)
+                assert {report.reason.partition(" (")[0] for report in setup.reports} == {
                     "query: 100 ms without an answer"
                 }
 
@@ -161,22 +161,22 @@ class TestForeignDatagrams:
 
     def test_second_answer_after_the_result_is_ignored(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
-                monitor = world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-                assert (await world.report()).up
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+                assert (await setup.report()).up
                 for code in (dns.OK, dns.ESERVER):
                     server.say(answer(server.queries[0], code))
-                    await world.pause(0.05)
+                    await setup.pause(0.05)
                 assert (monitor.up_results, monitor.down_results) == (1, 0)
 
         run(main)
 
     def test_second_answer_to_a_query_is_ignored(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
                 server.answers = lambda query: [answer(query), answer(query, dns.ESERVER), b"", answer(query)]
-                monitor = world.monitor(SETTINGS, port=server.port)
-                await world.until(lambda: len(server.queries) > 5)
+                monitor = setup.monitor(SETTINGS, port=server.port)
+                await setup.until(lambda: len(server.queries) > 5)
                 assert monitor.down_results == 0
                 assert monitor.up_results <= len(server.queries)
 
@@ -192,38 +192,38 @@ class TestNoAnswer:
     @HOSTS
     def test_closed_port_is_down_immediately(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor, host) as server, World(reactor, host) as world:
+            async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
                 await server.stop()
-                monitor = world.monitor(replace(SETTINGS, timeout=3600.0), port=server.port)
-                report = await world.report()
+                monitor = setup.monitor(replace(SETTINGS, timeout=3600.0), port=server.port)
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "query: refused")
                 assert 0 < durations(monitor)["failed"] < 10
-                await world.until(lambda: monitor.down_results > 3)
-                assert len(world.reports) == 1
+                await setup.until(lambda: monitor.down_results > 3)
+                assert len(setup.reports) == 1
 
         run(main)
 
     @HOSTS
     def test_restarted_server_is_up_with_the_next_check(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor, host) as server, World(reactor, host) as world:
-                monitor = world.monitor(SETTINGS, port=server.port)
-                assert (await world.report()).up
+            async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
+                monitor = setup.monitor(SETTINGS, port=server.port)
+                assert (await setup.report()).up
                 await server.stop()
-                assert (await world.report()).reason == "query: refused"
+                assert (await setup.report()).reason == "query: refused"
                 failures = monitor.down_results
                 server.listen()
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 assert monitor.down_results <= failures + 1
 
         run(main)
 
     def test_restart_between_two_checks_causes_no_failure(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
-                monitor = world.monitor(SETTINGS, port=server.port)
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(SETTINGS, port=server.port)
                 for _ in range(3):
-                    await passed(world, monitor)
+                    await passed(setup, monitor)
                     await server.stop()
                     server.listen()
                 assert monitor.down_results == 0
@@ -233,17 +233,17 @@ class TestNoAnswer:
 
 def test_durations_exist_from_the_start_for_each_outcome() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
-            monitor = world.monitor(SETTINGS, port=server.port)
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(SETTINGS, port=server.port)
             assert {sample.metric for sample in monitor.samples()} == {
                 "pybal_monitor_dnsquery_request_duration_seconds"
             }
             assert durations(monitor) == {"successful": 0, "failed": 0}
-            await world.report()
+            await setup.report()
             assert 0 < durations(monitor)["successful"] < 0.3
             assert durations(monitor)["failed"] == 0
             server.answers = lambda _query: []
-            await world.report()
+            await setup.report()
             assert 0.3 <= durations(monitor)["failed"] < 5
 
     run(main)
@@ -251,10 +251,10 @@ def test_durations_exist_from_the_start_for_each_outcome() -> None:
 
 def test_checks_of_one_server_never_overlap() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             server.answers = lambda _query: []
-            monitor = world.monitor(replace(SETTINGS, interval=0.02, timeout=0.2), port=server.port)
-            await world.until(lambda: monitor.down_results >= 3)
+            monitor = setup.monitor(replace(SETTINGS, interval=0.02, timeout=0.2), port=server.port)
+            await setup.until(lambda: monitor.down_results >= 3)
             assert len(server.queries) <= 4
 
     run(main)
@@ -267,25 +267,25 @@ def test_local_error_is_inconclusive_and_retried_once(
         raise OSError(errno.EMFILE, "Too many open files")
 
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             with monkeypatch.context() as patch:
                 patch.setattr("pybal.checks.datagram.SocketType", full)
-                monitor = world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-                await world.until(lambda: world.engine.inconclusive == 2)
-                await world.pause(0.2)
-            assert world.engine.inconclusive == 2
-            assert (monitor.up, world.reports, durations(monitor)["failed"]) == (None, [], 0)
-            assert world.engine.local_errors == {"EMFILE": 2}
+                monitor = setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+                await setup.until(lambda: setup.engine.inconclusive == 2)
+                await setup.pause(0.2)
+            assert setup.engine.inconclusive == 2
+            assert (monitor.up, setup.reports, durations(monitor)["failed"]) == (None, [], 0)
+            assert setup.engine.local_errors == {"EMFILE": 2}
 
     run(main)
 
 
 def test_query_uses_another_socket_after_a_failure() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             server.answers = lambda _query: []
-            monitor = world.monitor(replace(SETTINGS, timeout=0.05), port=server.port)
-            await world.until(lambda: monitor.down_results >= 3)
+            monitor = setup.monitor(replace(SETTINGS, timeout=0.05), port=server.port)
+            await setup.until(lambda: monitor.down_results >= 3)
             assert len(set(server.clients)) >= 3
 
     run(main)
@@ -293,47 +293,47 @@ def test_query_uses_another_socket_after_a_failure() -> None:
 
 def test_error_between_two_checks_does_not_fail_the_next() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
-            monitor = world.monitor(SETTINGS, port=server.port)
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(SETTINGS, port=server.port)
             for noticed in (True, False):
-                await passed(world, monitor)
+                await passed(setup, monitor)
                 await server.stop()
                 monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
                 server.listen()
                 if not noticed:
                     monitor._run()  # type: ignore[attr-defined]  # likewise
-                await passed(world, monitor)
-            assert monitor.down_results == world.engine.inconclusive == 0
+                await passed(setup, monitor)
+            assert monitor.down_results == setup.engine.inconclusive == 0
 
     run(main)
 
 
 def test_frozen_loop_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             server.answers = lambda _query: []
-            monitor = world.monitor(replace(SETTINGS, interval=3600, timeout=5.0), port=server.port)
-            await world.until(lambda: server.queries)
-            world.skipped = 10.0
-            await world.until(lambda: world.engine.inconclusive)
-            assert (monitor.up, monitor.down_results, world.reports) == (None, 0, [])
+            monitor = setup.monitor(replace(SETTINGS, interval=3600, timeout=5.0), port=server.port)
+            await setup.until(lambda: server.queries)
+            setup.skipped = 10.0
+            await setup.until(lambda: setup.engine.inconclusive)
+            assert (monitor.up, monitor.down_results, setup.reports) == (None, 0, [])
             server.answers = lambda query: [answer(query)]
-            assert (await world.report()).up  # it is made once more at once
+            assert (await setup.report()).up  # it is made once more at once
 
     run(main)
 
 
 def test_answer_counts_when_the_loop_reads_it_late() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
 
             def answers(query: bytes) -> list[bytes]:
-                world.skipped += 10.0
+                setup.skipped += 10.0
                 return [answer(query)]
 
             server.answers = answers
-            monitor = world.monitor(replace(SETTINGS, interval=3600, timeout=5.0), port=server.port)
-            assert (await world.report()).up
-            assert monitor.down_results == world.engine.inconclusive == 0
+            monitor = setup.monitor(replace(SETTINGS, interval=3600, timeout=5.0), port=server.port)
+            assert (await setup.report()).up
+            assert monitor.down_results == setup.engine.inconclusive == 0
 
     run(main)

@@ -14,7 +14,7 @@ from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from tests.harness.fake_dns_server import NameServer, Stream, answer, decoded, framed
-from tests.harness.scripted_server import World, follow_ups
+from tests.harness.scripted_server import MonitoredServer, follow_ups
 from tests.harness.stepped_reactor import run
 
 SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
@@ -25,14 +25,14 @@ def by_tcp(asked: Callable[[Stream, bytes], object] | None, host: str = "127.0.0
     """Return what a monitor says first of a server whose datagrams are truncated; without TCP if that is None."""
 
     async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
-        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+        async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
             server.answers = lambda query: [answer(query, truncated=True)]
             if asked is None:
                 await server.stop_tcp()
             else:
                 server.asked_by_tcp = asked
-            world.monitor(SETTINGS, port=server.port)
-            return await world.report(), server
+            setup.monitor(SETTINGS, port=server.port)
+            return await setup.report(), server
 
     return run(main)
 
@@ -74,18 +74,18 @@ class TestTruncatedAnswer:
 
     def test_icmp_error_after_a_truncated_answer_is_ignored(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
                 waiting: list[tuple[Stream, bytes]] = []
                 server.answers = lambda query: [answer(query, truncated=True)]
                 server.asked_by_tcp = lambda stream, query: waiting.append((stream, query))
-                monitor = world.monitor(replace(SETTINGS, interval=3600.0, timeout=10.0), port=server.port)
-                await world.until(lambda: waiting)
+                monitor = setup.monitor(replace(SETTINGS, interval=3600.0, timeout=10.0), port=server.port)
+                await setup.until(lambda: waiting)
                 await server.stop()
                 monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
-                await world.pause(0.05)
+                await setup.pause(0.05)
                 for stream, query in waiting:
                     stream.say(answer(query))
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 assert 0.05 <= durations(monitor)["successful"] < 10
 
         run(main)
@@ -129,11 +129,11 @@ class TestTruncatedAnswer:
                 stream.transport.write(bytes([octet]))
 
         async def main(reactor: EPollReactor) -> Report:
-            async with NameServer(reactor) as server, World(reactor) as world:
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
                 server.answers = lambda query: [answer(query, truncated=True)]
                 server.asked_by_tcp = by
-                world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-                report = await world.report()
+                setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+                report = await setup.report()
                 for call in reactor.getDelayedCalls():
                     if getattr(call, "func", None) is drip:
                         call.cancel()
@@ -160,18 +160,18 @@ class TestTruncatedAnswer:
     @pytest.mark.parametrize("when", ["asked", "truncated", "asked by TCP"])
     def test_stop_during_the_tcp_query_releases_everything(self, when: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
                 server.answers = lambda query: [answer(query, truncated=True)]
                 server.asked_by_tcp = lambda _stream, _query: None
-                monitor = world.monitor(SETTINGS, port=server.port)
+                monitor = setup.monitor(SETTINGS, port=server.port)
                 if when == "truncated":
-                    await world.until(lambda: world.engine._paused)
+                    await setup.until(lambda: setup.engine._paused)
                 else:
-                    await world.until(lambda: server.streams if when == "asked by TCP" else server.queries)
+                    await setup.until(lambda: server.streams if when == "asked by TCP" else server.queries)
                 monitor.stop()
-                before = list(world.reports)  # on a busy machine a former check may have timed out
-                await world.pause(0.05)
-                assert world.reports == before
+                before = list(setup.reports)  # on a busy machine a former check may have timed out
+                await setup.pause(0.05)
+                assert setup.reports == before
 
         run(main)
 
@@ -185,20 +185,20 @@ class TestFirstFailure:
             stream.say(answer(query))
 
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
                 server.asked_by_tcp = by
-                monitor = world.monitor(SETTINGS, port=server.port)
-                assert (await world.report()).up
+                monitor = setup.monitor(SETTINGS, port=server.port)
+                assert (await setup.report()).up
                 server.answers = lambda _query: []
-                assert (await world.report()).reason == "query: 300 ms without an answer"
-                await world.until(lambda: follow_ups(monitor))
-                await world.until(lambda: monitor.down_results >= 3)
+                assert (await setup.report()).reason == "query: 300 ms without an answer"
+                await setup.until(lambda: follow_ups(monitor))
+                await setup.until(lambda: monitor.down_results >= 3)
                 assert follow_ups(monitor) == [("by TCP www.example A", "passed")]
                 assert (asked, monitor.up_results + monitor.down_results) == (
                     ["www.example"],
                     sum(not past.follow_up for past in monitor.history()),
                 )
-                assert world.engine.follow_ups.taken == 0
+                assert setup.engine.follow_ups.taken == 0
 
         run(main)
 
@@ -211,17 +211,19 @@ class TestFirstFailure:
             (lambda _stream, _query: None, "query: nothing in all its time, over TCP"),
         ],
     )
-    def test_follow_up_records_the_failure_over_tcp(self, by: Callable[[Stream, bytes], object] | None, reason: str) -> None:
+    def test_follow_up_records_the_failure_over_tcp(
+        self, by: Callable[[Stream, bytes], object] | None, reason: str
+    ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
-                monitor = world.monitor(SETTINGS, port=server.port)
-                assert (await world.report()).up
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(SETTINGS, port=server.port)
+                assert (await setup.report()).up
                 server.answers = lambda _query: []
                 if by is None:
                     await server.stop_tcp()
                 else:
                     server.asked_by_tcp = by
-                await world.until(lambda: follow_ups(monitor))
+                await setup.until(lambda: follow_ups(monitor))
                 [result] = [past.result for past in monitor.history() if past.follow_up]
                 assert re.sub(r"in \d.* m?s,", "in all its time,", result.text) == reason
 
@@ -229,14 +231,14 @@ class TestFirstFailure:
 
     def test_follow_up_ends_when_the_monitor_stops(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with NameServer(reactor) as server, World(reactor) as world:
-                monitor = world.monitor(replace(SETTINGS, timeout=5.0), port=server.port)
-                assert (await world.report()).up
+            async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(replace(SETTINGS, timeout=5.0), port=server.port)
+                assert (await setup.report()).up
                 server.answers = lambda query: [answer(query, dns.ESERVER)]
                 server.asked_by_tcp = lambda _stream, _query: monitor.stop()
-                await world.until(lambda: monitor.up is False)
-                await world.until(lambda: not world.engine.follow_ups.taken)
-                await world.until(lambda: not server.streams[0].transport.connected)
+                await setup.until(lambda: monitor.up is False)
+                await setup.until(lambda: not setup.engine.follow_ups.taken)
+                await setup.until(lambda: not server.streams[0].transport.connected)
                 assert follow_ups(monitor) == []
 
         run(main)

@@ -11,7 +11,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.proxyfetch import DURATION
-from tests.harness.scripted_server import Peer, World, saying
+from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -42,13 +42,13 @@ def first_report(
     """Return what is reported first of a server that answers so."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             if on_connection:
-                world.server.connected = answer
+                setup.server.connected = answer
             else:
-                world.server.asked = answer
-            world.monitor(options or settings())
-            report = await world.report()
+                setup.server.asked = answer
+            setup.monitor(options or settings())
+            report = await setup.report()
             return report.up, report.reason
 
     return run(main)
@@ -58,11 +58,11 @@ class TestTheWire:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
     def test_request_equals_that_of_pybal_115(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                world.server.asked = saying(OK)
-                world.monitor(settings("http://en.wikipedia.org:8080/wiki/Main_Page?action=raw&x=%20"))
-                assert (await world.report()).up
-                assert world.server.peers[0].received == (
+            async with MonitoredServer(reactor, host) as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(settings("http://en.wikipedia.org:8080/wiki/Main_Page?action=raw&x=%20"))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].received == (
                     b"GET /wiki/Main_Page?action=raw&x=%20 HTTP/1.0\r\n"
                     b"Host: en.wikipedia.org\r\n"
                     b"User-Agent: Twisted PageGetter\r\n"
@@ -73,21 +73,21 @@ class TestTheWire:
 
     def test_connection_ignores_host_and_port_of_the_url(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                world.monitor(settings("http://203.0.113.1:1/"))
-                assert (await world.report()).up
-                assert world.server.peers[0].transport.getPeer().host == "127.0.0.1"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(settings("http://203.0.113.1:1/"))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].transport.getPeer().host == "127.0.0.1"
 
         run(main)
 
     def test_t82747_ipv6_server_is_not_checked_over_ipv4(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, "::1") as world:
-                world.server.asked = saying(OK)
-                world.monitor(settings("http://127.0.0.1/"))
-                assert (await world.report()).up
-                assert world.server.peers[0].transport.getPeer().host == "::1"
+            async with MonitoredServer(reactor, "::1") as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(settings("http://127.0.0.1/"))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].transport.getPeer().host == "::1"
 
         run(main)
 
@@ -104,9 +104,7 @@ class TestUp:
         ],
         ids=["at once", "byte by byte", "chunked", "100 first", "3 MB"],
     )
-    def test_2013_parsoid_full_answer_on_an_open_connection_is_up(
-        self, pieces: tuple[bytes, ...]
-    ) -> None:
+    def test_2013_parsoid_full_answer_on_an_open_connection_is_up(self, pieces: tuple[bytes, ...]) -> None:
         assert first_report(saying(*pieces), settings(timeout=10)) == (True, "")
 
     def test_answer_that_ends_by_closing_is_up(self) -> None:
@@ -166,13 +164,13 @@ class TestDown:
 
     def test_reset_within_the_answer_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
-                monitor = world.monitor(settings(timeout=10))
-                await world.until(lambda: world.server.peers and world.server.peers[0].received)
-                await world.until(lambda: monitor._fetches[0]._response is not None)  # type: ignore[attr-defined]
-                world.server.peers[0].reset()
-                assert (await world.report()).reason == "body: reset after 2 of 9 bytes"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
+                monitor = setup.monitor(settings(timeout=10))
+                await setup.until(lambda: setup.server.peers and setup.server.peers[0].received)
+                await setup.until(lambda: monitor._fetches[0]._response is not None)  # type: ignore[attr-defined]
+                setup.server.peers[0].reset()
+                assert (await setup.report()).reason == "body: reset after 2 of 9 bytes"
 
         run(main)
 
@@ -200,29 +198,29 @@ class TestTimeout:
 
     def test_slow_drip_ends_at_the_timeout_of_the_check(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                world.monitor(settings(timeout=0.5))
-                while not world.reports:
-                    for peer in world.server.peers:
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                setup.monitor(settings(timeout=0.5))
+                while not setup.reports:
+                    for peer in setup.server.peers:
                         if peer.received:
                             peer.say(b"x")
-                    await world.pause(0.02)
-                reason = world.reports[0].reason
+                    await setup.pause(0.02)
+                reason = setup.reports[0].reason
                 assert re.match(r"body: \d+ of 100000 bytes in \d+ ms, and slowly more \(connected", reason), reason
 
         run(main)
 
     def test_repeated_failure_is_reported_once(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\nx")
-                monitor = world.monitor(settings(timeout=0.05))
-                await world.until(lambda: monitor.down_results >= 3)
-                assert len(world.reports) == 1
-                world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
-                await world.until(lambda: len(world.reports) > 1)
-                assert world.reports[1].reason == "status: HTTP 500, wanted 200"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\nx")
+                monitor = setup.monitor(settings(timeout=0.05))
+                await setup.until(lambda: monitor.down_results >= 3)
+                assert len(setup.reports) == 1
+                setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                await setup.until(lambda: len(setup.reports) > 1)
+                assert setup.reports[1].reason == "status: HTTP 500, wanted 200"
                 assert monitor.down_transitions == 1
 
         run(main)
@@ -233,13 +231,13 @@ class TestSeveralUrls:
 
     def test_url_is_chosen_at_random(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings(*self.URLS, interval=0.01))
-                await world.until(lambda: monitor.up_results >= 40)
-                paths = Counter(peer.received.split()[1] for peer in world.server.peers)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(settings(*self.URLS, interval=0.01))
+                await setup.until(lambda: monitor.up_results >= 40)
+                paths = Counter(peer.received.split()[1] for peer in setup.server.peers)
                 assert set(paths) == {b"/1", b"/2", b"/3"}
-                assert len(world.server.peers) <= monitor.up_results + 2
+                assert len(setup.server.peers) <= monitor.up_results + 2
 
         run(main)
 
@@ -251,22 +249,24 @@ class TestSeveralUrls:
     @pytest.mark.parametrize(
         ("failing", "max_failures", "up"), [(0, 0, True), (1, 0, False), (1, 1, True), (2, 1, False), (3, 3, True)]
     )
-    def test_check_all_fetches_all_urls_and_allows_max_failures(self, failing: int, max_failures: int, up: bool) -> None:
+    def test_check_all_fetches_all_urls_and_allows_max_failures(
+        self, failing: int, max_failures: int, up: bool
+    ) -> None:
         def answer(peer: Peer) -> None:
             number = int(peer.received.split()[1][1:])
             peer.say(b"HTTP/1.0 500 Oops\r\n\r\n" if number <= failing else OK)
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = answer
-                monitor = world.monitor(settings(*self.URLS, check_all=True, max_failures=max_failures))
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = answer
+                monitor = setup.monitor(settings(*self.URLS, check_all=True, max_failures=max_failures))
+                report = await setup.report()
                 assert report.up == up
                 if not up:
                     assert report.reason.startswith(
                         f"{failing} of 3 URLs failed: status: HTTP 500, wanted 200 at http://a.example/1"
                     )
-                assert {peer.received.split()[1] for peer in world.server.peers} == {b"/1", b"/2", b"/3"}
+                assert {peer.received.split()[1] for peer in setup.server.peers} == {b"/1", b"/2", b"/3"}
                 assert monitor.up_results + monitor.down_results == 1
 
         run(main)
@@ -275,16 +275,16 @@ class TestSeveralUrls:
 class TestSamples:
     def test_samples_have_the_last_duration_by_result_and_url(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
                 before = [(sample.metric, sample.labels, sample.value) for sample in monitor.samples()]
                 assert before == [
                     (DURATION, (("result", result), ("url", url)), 0)
                     for url in ("http://a.example/", "http://b.example/")
                     for result in ("successful", "failed")
                 ]
-                await world.report()
+                await setup.report()
                 values = [sample.value for sample in monitor.samples()]
                 assert [value > 0 for value in values] == [True, False, True, False]
                 assert max(values) < 20
@@ -293,8 +293,8 @@ class TestSamples:
 
     def test_url_listed_twice_has_one_series(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("http://a.example/", "http://a.example/"))
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("http://a.example/", "http://a.example/"))
                 assert len(list(monitor.samples())) == 2
 
         run(main)
@@ -304,17 +304,17 @@ def test_2020_05_25_unexpected_error_does_not_end_a_monitor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
 
             def surprise(_data: bytes) -> int:
                 raise LookupError("never heard of it")
 
             with monkeypatch.context() as patched:
                 patched.setattr("pybal.http.message.glance", surprise)
-                monitor = world.monitor(settings())
-                assert (await world.report()).reason == "headers: LookupError: never heard of it"
-            assert (await world.report()).up
+                monitor = setup.monitor(settings())
+                assert (await setup.report()).reason == "headers: LookupError: never heard of it"
+            assert (await setup.report()).up
             assert monitor.up
 
     run(main)
@@ -322,12 +322,12 @@ def test_2020_05_25_unexpected_error_does_not_end_a_monitor(
 
 def test_answer_is_released_before_the_next_check() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK[:-1], OK[-1:])
-            monitor = world.monitor(settings())
-            assert (await world.report()).up
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK[:-1], OK[-1:])
+            monitor = setup.monitor(settings())
+            assert (await setup.report()).up
             fetch = monitor._fetches[0]  # type: ignore[attr-defined]
-            await world.until(lambda: not fetch.running)
+            await setup.until(lambda: not fetch.running)
             assert (fetch._tls, fetch._response) == (None, None)
 
     run(main)
@@ -335,15 +335,15 @@ def test_answer_is_released_before_the_next_check() -> None:
 
 def test_check_longer_than_the_interval_does_not_overlap() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             open_at_once: list[int] = []
 
             def count(_peer: Peer) -> None:
-                open_at_once.append(sum(not peer.closed for peer in world.server.peers))
+                open_at_once.append(sum(not peer.closed for peer in setup.server.peers))
 
-            world.server.asked = count
-            monitor = world.monitor(settings(interval=0.02, timeout=0.2))
-            await world.until(lambda: monitor.down_results >= 3)
+            setup.server.asked = count
+            monitor = setup.monitor(settings(interval=0.02, timeout=0.2))
+            await setup.until(lambda: monitor.down_results >= 3)
             assert max(open_at_once) == 1
 
     run(main)
@@ -351,18 +351,18 @@ def test_check_longer_than_the_interval_does_not_overlap() -> None:
 
 def test_t111899_first_checks_are_spread_over_a_second() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             times: list[float] = []
 
             def answer(peer: Peer) -> None:
                 times.append(reactor.seconds())
                 peer.say(OK)
 
-            world.server.asked = answer
+            setup.server.asked = answer
             began = reactor.seconds()
             for _ in range(200):
-                world.monitor(settings(interval=60, timeout=10))
-            await world.until(lambda: len(world.reports) == 200)
+                setup.monitor(settings(interval=60, timeout=10))
+            await setup.until(lambda: len(setup.reports) == 200)
             assert len(times) <= 210  # a few have their turn of the minute in the same second
             turns = len({round((time - began) * 100) for time in times})
             assert turns >= 10

@@ -11,7 +11,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.pattern import Pattern
 from pybal.config.settings import IdleConnectionSettings, Intervals, ProxyFetchSettings
 from pybal.core.model import Report
-from tests.harness.scripted_server import Peer, World, saying
+from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -25,10 +25,10 @@ def outcome(
     """Return the first report of a server that answers so, and its end of the connection."""
 
     async def main(reactor: EPollReactor) -> tuple[Report, Peer]:
-        async with World(reactor, host) as world:
-            world.server.asked = answer
-            world.monitor(settings)
-            return await world.report(), world.server.peers[0]
+        async with MonitoredServer(reactor, host) as setup:
+            setup.server.asked = answer
+            setup.monitor(settings)
+            return await setup.report(), setup.server.peers[0]
 
     return run(main)
 
@@ -67,10 +67,10 @@ class TestTheWire:
 
     def test_port_option_sets_the_port(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                world.monitor(ProxyFetchSettings(URLS, interval=0.05, port=world.server.port), port=1)
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(ProxyFetchSettings(URLS, interval=0.05, port=setup.server.port), port=1)
+                assert (await setup.report()).up
 
         run(main)
 
@@ -84,10 +84,10 @@ class TestSource:
 
     def test_source_that_is_not_local_is_inconclusive(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(ProxyFetchSettings(URLS, interval=0.05, source=IPv4Address("192.0.2.77")))
-                await world.until(lambda: world.engine.local_errors["EADDRNOTAVAIL"] >= 3)
-                assert (world.reports, world.server.peers) == ([], [])
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(ProxyFetchSettings(URLS, interval=0.05, source=IPv4Address("192.0.2.77")))
+                await setup.until(lambda: setup.engine.local_errors["EADDRNOTAVAIL"] >= 3)
+                assert (setup.reports, setup.server.peers) == ([], [])
 
         run(main)
 
@@ -135,12 +135,12 @@ class TestBodies:
 
     def test_body_search_restarts_with_each_check(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nfine")
-                world.monitor(ProxyFetchSettings(URLS, interval=0.05, body_regex=Pattern("fine")))
-                assert (await world.report()).up
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nsick")
-                assert (await world.report()).reason == "body: no match for 'fine' in 4 bytes"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nfine")
+                setup.monitor(ProxyFetchSettings(URLS, interval=0.05, body_regex=Pattern("fine")))
+                assert (await setup.report()).up
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nsick")
+                assert (await setup.report()).reason == "body: no match for 'fine' in 4 bytes"
 
         run(main)
 
@@ -160,39 +160,39 @@ class TestBodies:
 class TestIntervals:
     def test_fall_requires_three_failures(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
                 intervals = Intervals(fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2)
-                monitor = world.monitor(ProxyFetchSettings(URLS, interval=0.1, intervals=intervals))
-                assert (await world.report()).up
-                world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
-                assert not (await world.report()).up
+                monitor = setup.monitor(ProxyFetchSettings(URLS, interval=0.1, intervals=intervals))
+                assert (await setup.report()).up
+                setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                assert not (await setup.report()).up
                 assert monitor.down_results == 3
-                world.server.asked = saying(OK)
-                assert (await world.report()).up
+                setup.server.asked = saying(OK)
+                assert (await setup.report()).up
 
         run(main)
 
     def test_idle_connection_with_fall_2_survives_one_loss(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(IdleConnectionSettings(fall=2))
-                assert (await world.report()).up
-                await world.until(lambda: world.server.peers)
-                world.server.peers[0].reset()
-                await world.until(lambda: monitor.up_results == 2)
-                assert (len(world.reports), monitor.down_results) == (1, 1)
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(IdleConnectionSettings(fall=2))
+                assert (await setup.report()).up
+                await setup.until(lambda: setup.server.peers)
+                setup.server.peers[0].reset()
+                await setup.until(lambda: monitor.up_results == 2)
+                assert (len(setup.reports), monitor.down_results) == (1, 1)
 
         run(main)
 
     def test_idle_connection_with_fall_2_is_down_after_two_losses(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(IdleConnectionSettings(fall=2))
-                assert (await world.report()).up
-                await world.until(lambda: world.server.peers)
-                await world.server.stop()
-                assert (await world.report()).reason == "connect: refused"
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(IdleConnectionSettings(fall=2))
+                assert (await setup.report()).up
+                await setup.until(lambda: setup.server.peers)
+                await setup.server.stop()
+                assert (await setup.report()).reason == "connect: refused"
 
         run(main)
 

@@ -21,7 +21,7 @@ from pybal.checks.semaphore import Semaphore
 from pybal.config.settings import RunCommandSettings, ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 SOON = 0.05
@@ -92,10 +92,10 @@ def descriptors_left(count: int) -> Iterator[None]:
 class TestExit:
     def test_exit_status_0_is_up(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/true"))
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/bin/true"))
                 assert samples(monitor) == {("successful", "0"): 0.0}
-                report = await world.report()
+                report = await setup.report()
                 assert (report.up, report.reason, monitor.up) == (True, "", True)
                 assert 0 < samples(monitor)["successful", "0"] < 10
 
@@ -114,9 +114,9 @@ class TestExit:
     )
     def test_other_exit_is_down_with_a_reason(self, script: str, exitcode: str, reason: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(sh(script))
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(sh(script))
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, reason)
                 assert samples(monitor)["failed", exitcode] > 0
                 assert samples(monitor)["successful", "0"] == 0
@@ -125,29 +125,29 @@ class TestExit:
 
     def test_recovered_server_is_up_again(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 flag = tmp_path / "up"
-                monitor = world.monitor(settings("/usr/bin/test", "-e", str(flag), interval=SOON))
-                assert not (await world.report()).up
+                monitor = setup.monitor(settings("/usr/bin/test", "-e", str(flag), interval=SOON))
+                assert not (await setup.report()).up
                 flag.touch()
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 flag.unlink()
-                assert not (await world.report()).up
+                assert not (await setup.report()).up
                 assert (monitor.up_transitions, monitor.down_transitions) == (1, 2)
 
         run(main)
 
     def test_changed_status_is_reported_changed_output_is_not(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 status = tmp_path / "status"
                 status.write_text("1")
-                monitor = world.monitor(sh('echo $$; exit $(cat "$1")', str(status), interval=SOON))
-                await world.until(lambda: monitor.down_results >= 3)
-                assert len(world.reports) == 1
+                monitor = setup.monitor(sh('echo $$; exit $(cat "$1")', str(status), interval=SOON))
+                await setup.until(lambda: monitor.down_results >= 3)
+                assert len(setup.reports) == 1
                 status.write_text("2")
-                await world.until(lambda: len(world.reports) == 2)
-                assert world.reports[1].reason.startswith("exit: status 2, wanted 0: ")
+                await setup.until(lambda: len(setup.reports) == 2)
+                assert setup.reports[1].reason.startswith("exit: status 2, wanted 0: ")
 
         run(main)
 
@@ -166,13 +166,13 @@ class TestUnrunnable:
         self, command: str, reason: str, logged: Sequence[LogEvent]
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings(command, interval=SOON))
-                await world.until(lambda: world.engine.inconclusive >= 5)
-                assert world.engine.processes.taken == 0
-                assert (monitor.up, world.reports, monitor.down_results) == (None, [], 0)
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings(command, interval=SOON))
+                await setup.until(lambda: setup.engine.inconclusive >= 5)
+                assert setup.engine.processes.taken == 0
+                assert (monitor.up, setup.reports, monitor.down_results) == (None, [], 0)
                 assert samples(monitor) == {("successful", "0"): 0.0}
-                assert not world.engine.local_errors
+                assert not setup.engine.local_errors
 
         run(main)
         (text,) = texts(logged)
@@ -180,24 +180,22 @@ class TestUnrunnable:
         assert reason in text
         assert {e["log_level"] for e in logged if e.get("system") == "svc RunCommand"} == {LogLevel.error}
 
-    def test_missing_command_keeps_the_state_of_servers(
-        self, tmp_path: Path, logged: Sequence[LogEvent]
-    ) -> None:
+    def test_missing_command_keeps_the_state_of_servers(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
 
                 async def another(count: Callable[[], int]) -> None:
                     enough = count() + 3
-                    await world.until(lambda: count() >= enough)
+                    await setup.until(lambda: count() >= enough)
 
                 command = tmp_path / "check"
                 command.symlink_to("/bin/true")
-                monitor = world.monitor(settings(str(command), interval=SOON))
-                assert (await world.report()).up
+                monitor = setup.monitor(settings(str(command), interval=SOON))
+                assert (await setup.report()).up
                 for _ in range(2):
                     command.unlink()
-                    await another(lambda: world.engine.inconclusive)
-                    assert (monitor.up, len(world.reports)) == (True, 1)
+                    await another(lambda: setup.engine.inconclusive)
+                    assert (monitor.up, len(setup.reports)) == (True, 1)
                     command.symlink_to("/bin/true")
                     await another(lambda: monitor.up_results)
 
@@ -206,59 +204,59 @@ class TestUnrunnable:
 
     def test_missing_command_ends_all_waiting_checks(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(0)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(0)
                 for _ in range(2000):
-                    world.monitor(settings("/nonexistent/check"))
-                await world.until(lambda: len(world.engine.processes._waiting) == 2000)
-                world.engine.processes.most = 1
-                world.engine.soon(lambda: world.engine.processes.enter(world.engine.processes.leave))
-                await world.until(lambda: world.engine.inconclusive == 2000)
+                    setup.monitor(settings("/nonexistent/check"))
+                await setup.until(lambda: len(setup.engine.processes._waiting) == 2000)
+                setup.engine.processes.most = 1
+                setup.engine.soon(lambda: setup.engine.processes.enter(setup.engine.processes.leave))
+                await setup.until(lambda: setup.engine.inconclusive == 2000)
 
         run(main)
 
     def test_descriptor_exhaustion_is_inconclusive(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/true", interval=SOON))
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/bin/true", interval=SOON))
+                assert (await setup.report()).up
                 with descriptors_left(0):
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] >= 3)
-                assert (monitor.up, len(world.reports), monitor.down_results) == (True, 1, 0)
+                    await setup.until(lambda: setup.engine.local_errors["EMFILE"] >= 3)
+                assert (monitor.up, len(setup.reports), monitor.down_results) == (True, 1, 0)
                 results = monitor.up_results
-                await world.until(lambda: monitor.up_results > results + 2)
-                await world.until(lambda: world.engine.processes.taken == 0)
+                await setup.until(lambda: monitor.up_results > results + 2)
+                await setup.until(lambda: setup.engine.processes.taken == 0)
 
         run(main)
         assert texts(logged) == []
 
     def test_local_error_is_retried_once_immediately(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with descriptors_left(0):
-                    monitor = world.monitor(settings("/bin/true", interval=1000))
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] == 2)
-                    await world.pause(0.3)
-                assert world.engine.local_errors["EMFILE"] == 2
-                world.engine.soon(monitor._run)  # type: ignore[attr-defined]  # in 1000 s' time
-                assert (await world.report()).up
+                    monitor = setup.monitor(settings("/bin/true", interval=1000))
+                    await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 2)
+                    await setup.pause(0.3)
+                assert setup.engine.local_errors["EMFILE"] == 2
+                setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # in 1000 s' time
+                assert (await setup.report()).up
                 with descriptors_left(0):
-                    world.engine.soon(monitor._run)  # type: ignore[attr-defined]  # likewise
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] == 4)
+                    setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # likewise
+                    await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 4)
 
         run(main)
 
     @pytest.mark.parametrize("count", range(1, 10))
     def test_descriptor_exhaustion_half_way_releases_everything(self, count: int) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 before = descriptors()
                 with descriptors_left(count):
-                    monitor = world.monitor(settings("/bin/true"))
-                    await world.until(lambda: world.engine.checks)
+                    monitor = setup.monitor(settings("/bin/true"))
+                    await setup.until(lambda: setup.engine.checks)
                 monitor.stop()
-                assert world.engine.local_errors or monitor.up
-                await world.until(lambda: world.engine.processes.taken == 0)
+                assert setup.engine.local_errors or monitor.up
+                await setup.until(lambda: setup.engine.processes.taken == 0)
                 assert descriptors() <= before
 
         run(main)
@@ -268,8 +266,8 @@ class TestUnrunnable:
         self, full_after: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                watch, watched = world.engine.watch, []
+            async with MonitoredServer(reactor) as setup:
+                watch, watched = setup.engine.watch, []
 
                 def full(watcher: Watcher, fileno: int) -> None:
                     watched.append(fileno)
@@ -277,80 +275,78 @@ class TestUnrunnable:
                         raise OSError(errno.ENOSPC, "as if /proc/sys/fs/epoll/max_user_watches were reached")
                     watch(watcher, fileno)
 
-                monkeypatch.setattr(world.engine, "watch", full)
+                monkeypatch.setattr(setup.engine, "watch", full)
                 before = descriptors()
-                monitor = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
-                await world.until(lambda: world.engine.local_errors["ENOSPC"] == 2)
-                await world.until(lambda: world.engine.processes.taken == 0)
-                assert (monitor.up, world.reports) == (None, [])
+                monitor = setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.local_errors["ENOSPC"] == 2)
+                await setup.until(lambda: setup.engine.processes.taken == 0)
+                assert (monitor.up, setup.reports) == (None, [])
                 assert descriptors() <= before
 
         run(main)
 
 
 class TestTimeout:
-    def test_hanging_command_is_killed_with_its_grandchildren(
-        self, tmp_path: Path
-    ) -> None:
+    def test_hanging_command_is_killed_with_its_grandchildren(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """
                     trap '' TERM HUP INT
                     (trap '' TERM HUP INT; sh -c 'trap "" TERM; echo $$ >> "$1"; sleep 1000; :' sh "$1" & wait) &
                     echo $$ >> "$1"; echo connecting; wait
                 """
-                monitor = world.monitor(sh(script, str(file), timeout=1.0))
-                report = await world.report()
+                monitor = setup.monitor(sh(script, str(file), timeout=1.0))
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "exit: timeout after 1 s; output so far: connecting")
                 assert samples(monitor)["failed", "-9"] >= 1
                 both = pids(file, 2)
                 assert len(both) == 2
-                await world.until(lambda: not any(map(alive, both)))
-                await world.until(lambda: world.engine.processes.taken == 0)
+                await setup.until(lambda: not any(map(alive, both)))
+                await setup.until(lambda: setup.engine.processes.taken == 0)
 
         run(main)
 
     def test_hanging_command_without_output_is_reported_so(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(settings("/bin/sleep", "1000", timeout=0.3))
-                assert (await world.report()).reason == "exit: timeout after 300 ms; no output"
-                await world.until(lambda: world.engine.processes.taken == 0)
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(settings("/bin/sleep", "1000", timeout=0.3))
+                assert (await setup.report()).reason == "exit: timeout after 300 ms; no output"
+                await setup.until(lambda: setup.engine.processes.taken == 0)
 
         run(main)
 
     def test_timeout_during_a_freeze_is_inconclusive(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/sleep", "1000", timeout=5.0))
-                await world.until(lambda: world.engine.in_flight)
-                world.skipped += 30
-                await world.until(lambda: world.engine.inconclusive)
-                assert (monitor.up, world.reports) == (None, [])
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/bin/sleep", "1000", timeout=5.0))
+                await setup.until(lambda: setup.engine.in_flight)
+                setup.skipped += 30
+                await setup.until(lambda: setup.engine.inconclusive)
+                assert (monitor.up, setup.reports) == (None, [])
 
         run(main)
 
     def test_exit_during_a_freeze_counts(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
-                world.monitor(sh('echo $$ >> "$1"; sleep 0.2', str(file), timeout=5.0))
-                await world.until(lambda: pids(file, 1))
+                setup.monitor(sh('echo $$ >> "$1"; sleep 0.2', str(file), timeout=5.0))
+                await setup.until(lambda: pids(file, 1))
                 os.waitid(os.P_PID, pids(file, 1)[0], os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  # the loop is to be frozen
-                world.skipped += 30
-                assert (await world.report()).up
+                setup.skipped += 30
+                assert (await setup.report()).up
 
         run(main)
 
     def test_command_runs_again_after_a_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 flag = tmp_path / "up"
-                world.monitor(sh('test -e "$1" || sleep 1000', str(flag), timeout=0.3, interval=SOON))
-                assert not (await world.report()).up
+                setup.monitor(sh('test -e "$1" || sleep 1000', str(flag), timeout=0.3, interval=SOON))
+                assert not (await setup.report()).up
                 flag.touch()
-                assert (await world.report()).up
+                assert (await setup.report()).up
 
         run(main)
 
@@ -358,25 +354,25 @@ class TestTimeout:
 class TestLeftovers:
     def test_child_that_holds_the_pipe_is_killed(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """(trap '' TERM HUP; sh -c 'echo $$ >> "$1"; exec sleep 1000' sh "$1") &
                             until test -s "$1"; do sleep 0.01; done; echo done"""
-                world.monitor(sh(script, str(file), timeout=1000))
-                assert (await world.report()).up
+                setup.monitor(sh(script, str(file), timeout=1000))
+                assert (await setup.report()).up
                 (child,) = pids(file, 1)
-                await world.until(lambda: not alive(child))
+                await setup.until(lambda: not alive(child))
 
         run(main)
 
     def test_child_in_its_own_session_does_not_delay_the_result(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """setsid sh -c 'echo $$ >> "$1"; exec sleep 1000' sh "$1" &
                             until test -s "$1"; do sleep 0.01; done"""
-                world.monitor(sh(script, str(file), timeout=1000))
-                assert (await world.report()).up
+                setup.monitor(sh(script, str(file), timeout=1000))
+                assert (await setup.report()).up
                 (child,) = pids(file, 1)
                 os.kill(child, signal.SIGKILL)
 
@@ -384,16 +380,16 @@ class TestLeftovers:
 
     def test_commands_leave_no_zombie(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 for seconds in ("0", "1000"):
                     script = 'echo $$ >> "$1"; exec sleep "$2"'
-                    world.monitor(sh(script, str(file), seconds, timeout=0.5))
-                await world.until(lambda: len(world.reports) == 2)
+                    setup.monitor(sh(script, str(file), seconds, timeout=0.5))
+                await setup.until(lambda: len(setup.reports) == 2)
                 both = pids(file, 2)
                 assert len(both) == 2
-                await world.until(lambda: not any(map(exists, both)))
-                assert world.engine.processes.taken == 0
+                await setup.until(lambda: not any(map(exists, both)))
+                assert setup.engine.processes.taken == 0
 
         run(main)
 
@@ -401,36 +397,36 @@ class TestLeftovers:
 class TestStop:
     def test_stop_kills_the_command_and_leaves_no_zombie(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """trap '' TERM; (trap '' TERM; echo grandchild; sleep 1000) & echo $$ >> "$1"; wait"""
-                monitor = world.monitor(sh(script, str(file), timeout=1000))
-                await world.until(lambda: pids(file, 1))
+                monitor = setup.monitor(sh(script, str(file), timeout=1000))
+                await setup.until(lambda: pids(file, 1))
                 (child,) = pids(file, 1)
                 group = os.getpgid(child)
                 assert group == child != os.getpgid(0)
                 monitor.stop()
-                assert (world.engine.in_flight, len(world.engine._watchers)) == (0, 0)
-                await world.until(lambda: not exists(child))
-                await world.until(lambda: world.engine.processes.taken == 0)
-                assert world.reports == []
+                assert (setup.engine.in_flight, len(setup.engine._watchers)) == (0, 0)
+                await setup.until(lambda: not exists(child))
+                await setup.until(lambda: setup.engine.processes.taken == 0)
+                assert setup.reports == []
                 monitor.stop()
 
         run(main)
 
     def test_stop_of_a_waiting_command_starts_the_next(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(1)
-                first = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
-                await world.until(lambda: world.engine.in_flight)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(1)
+                first = setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.in_flight)
                 file = tmp_path / "second"
-                second = world.monitor(settings("/usr/bin/touch", str(file)))
-                third = world.monitor(settings("/bin/true"))
-                await world.until(lambda: len(world.engine.processes._waiting) == 2)
+                second = setup.monitor(settings("/usr/bin/touch", str(file)))
+                third = setup.monitor(settings("/bin/true"))
+                await setup.until(lambda: len(setup.engine.processes._waiting) == 2)
                 second.stop()
                 first.stop()
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 assert (first.up, second.up, third.up) == (None, None, True)
                 assert not file.exists()
 
@@ -440,35 +436,37 @@ class TestStop:
 class TestOutput:
     def test_output_flood_delays_no_check_and_takes_no_memory(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                flooding = world.monitor(settings("/usr/bin/yes", timeout=2.0))
-                others = [world.monitor(settings("/bin/true", interval=SOON)) for _ in range(5)]
-                await world.until(lambda: flooding.down_results)
+            async with MonitoredServer(reactor) as setup:
+                flooding = setup.monitor(settings("/usr/bin/yes", timeout=2.0))
+                others = [setup.monitor(settings("/bin/true", interval=SOON)) for _ in range(5)]
+                await setup.until(lambda: flooding.down_results)
                 assert flooding.up is False
                 assert all(other.up_results > 5 for other in others)
-                assert world.engine.lost < 1
-                reason = next(report.reason for report in world.reports if not report.up)
+                assert setup.engine.lost < 1
+                reason = next(report.reason for report in setup.reports if not report.up)
                 assert reason == "exit: timeout after 2 s; output so far: y"
 
         run(main)
 
     def test_large_output_does_not_block_the_exit(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(sh("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1"))
-                assert (await world.report()).reason == "exit: status 1, wanted 0: the end"
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(sh("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1"))
+                assert (await setup.report()).reason == "exit: status 1, wanted 0: the end"
 
         run(main)
 
-    def test_output_is_logged_escaped_on_failures_and_transitions(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
+    def test_output_is_logged_escaped_on_failures_and_transitions(
+        self, tmp_path: Path, logged: Sequence[LogEvent]
+    ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 flag = tmp_path / "up"
                 script = """test -e "$1" && echo fine && exit; printf 'a\\033[2J\\0b\\r\\n\\n  c\\n'; exit 1"""
-                monitor = world.monitor(sh(script, str(flag), interval=SOON))
-                await world.until(lambda: monitor.down_results == 2)
+                monitor = setup.monitor(sh(script, str(flag), interval=SOON))
+                await setup.until(lambda: monitor.down_results == 2)
                 flag.touch()
-                await world.until(lambda: monitor.up_results >= 5)
+                await setup.until(lambda: monitor.up_results >= 5)
                 monitor.stop()
 
         run(main)
@@ -480,11 +478,13 @@ class TestOutput:
     @pytest.mark.parametrize(
         "quiet", [sh("exit 1"), RunCommandSettings("/bin/sh", ("-c", "echo x; exit 1"), log_output=False)]
     )
-    def test_output_is_not_logged_when_empty_or_disabled(self, quiet: RunCommandSettings, logged: Sequence[LogEvent]) -> None:
+    def test_output_is_not_logged_when_empty_or_disabled(
+        self, quiet: RunCommandSettings, logged: Sequence[LogEvent]
+    ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(quiet)
-                assert not (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(quiet)
+                assert not (await setup.report()).up
 
         run(main)
         assert texts(logged) == []
@@ -496,9 +496,9 @@ class TestEnvironment:
         lines: list[str] = []
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(settings(sys.executable, "-c", program, *arguments))
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(settings(sys.executable, "-c", program, *arguments))
+                report = await setup.report()
                 assert report.up, report.reason
 
         run(main)
@@ -555,13 +555,13 @@ class TestConcurrency:
 
     def test_t111899_concurrent_commands_are_limited(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 script = 'echo begin >> "$1"; sleep 0.3; echo end >> "$1"'
-                monitors = [world.monitor(sh(script, str(tmp_path / "runs"))) for _ in range(200)]
+                monitors = [setup.monitor(sh(script, str(tmp_path / "runs"))) for _ in range(200)]
                 taken = 0
-                while len(world.reports) < 200:
-                    taken = max(taken, world.engine.processes.taken)
-                    await world.pause(0.01)
+                while len(setup.reports) < 200:
+                    taken = max(taken, setup.engine.processes.taken)
+                    await setup.pause(0.01)
                 assert taken == 32
                 assert all(monitor.up for monitor in monitors)
 
@@ -570,39 +570,39 @@ class TestConcurrency:
 
     def test_waiting_commands_run_in_order_with_their_full_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(1)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(1)
                 file = tmp_path / "runs"
                 for number in range(8):
                     script = 'echo "$2" >> "$1"; sleep 0.3'
-                    world.monitor(sh(script, str(file), str(number), timeout=1.5))
-                await world.until(lambda: len(world.reports) == 8)
-                assert all(report.up for report in world.reports)
+                    setup.monitor(sh(script, str(file), str(number), timeout=1.5))
+                await setup.until(lambda: len(setup.reports) == 8)
+                assert all(report.up for report in setup.reports)
                 assert file.read_text().split() == [str(number) for number in range(8)]
 
         run(main)
 
     def test_hanging_commands_are_replaced_by_waiting_ones(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(2)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(2)
                 for _ in range(4):
-                    world.monitor(settings("/bin/sleep", "1000", timeout=0.2))
-                last = world.monitor(settings("/bin/true"))
-                await world.until(lambda: last.up)
-                assert [report.up for report in world.reports] == [False] * 4 + [True]
+                    setup.monitor(settings("/bin/sleep", "1000", timeout=0.2))
+                last = setup.monitor(settings("/bin/true"))
+                await setup.until(lambda: last.up)
+                assert [report.up for report in setup.reports] == [False] * 4 + [True]
 
         run(main)
 
     def test_delay_is_logged_rarely(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(1)
-                world.monitor(settings("/bin/sleep", "1000", timeout=1000))
-                await world.until(lambda: world.engine.in_flight)
-                world.monitor(settings("/bin/true", interval=SOON))
-                await world.until(lambda: texts(logged))
-                await world.pause(0.3)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(1)
+                setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.in_flight)
+                setup.monitor(settings("/bin/true", interval=SOON))
+                await setup.until(lambda: texts(logged))
+                await setup.pause(0.3)
 
         run(main)
         assert texts(logged) == ["RunCommand behind schedule: limit of 1 concurrent commands reached"]

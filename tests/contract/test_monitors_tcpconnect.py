@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import TCPConnectSettings
-from tests.harness.scripted_server import Peer, World, saying
+from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
 PLAIN = TCPConnectSettings(interval=0.05, timeout=0.4)
@@ -50,13 +50,13 @@ def first(
     """Return what the first report says of a server that does so."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor, host) as world:
-            world.server.connected, world.server.asked = connected, asked
-            world.monitor(settings)
-            report = await world.report()
-            world.stop_monitors()
-            await world.until(lambda: all(peer.closed for peer in world.server.peers))
-            await world.pause(0.03)
+        async with MonitoredServer(reactor, host) as setup:
+            setup.server.connected, setup.server.asked = connected, asked
+            setup.monitor(settings)
+            report = await setup.report()
+            setup.stop_monitors()
+            await setup.until(lambda: all(peer.closed for peer in setup.server.peers))
+            await setup.pause(0.03)
             return report.up, report.reason
 
     return run(main)
@@ -66,11 +66,11 @@ class TestUp:
     @HOSTS
     def test_connection_is_up_and_sends_nothing(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                monitor = world.monitor(PLAIN)
-                await world.until(lambda: monitor.up_results >= 3)
+            async with MonitoredServer(reactor, host) as setup:
+                monitor = setup.monitor(PLAIN)
+                await setup.until(lambda: monitor.up_results >= 3)
                 assert (monitor.up, monitor.name, monitor.down_results) == (True, "TCPConnect", 0)
-                assert not any(peer.received for peer in world.server.peers)
+                assert not any(peer.received for peer in setup.server.peers)
                 seconds = {sample.labels[0][1]: sample.value for sample in monitor.samples()}
                 assert seconds["successful"] > seconds["failed"] == 0
                 assert {sample.metric for sample in monitor.samples()} == {SENDS}
@@ -105,19 +105,19 @@ class TestUp:
     def test_long_text_is_sent_completely(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             text = bytes(range(256)) * 20_000 + b"\r\n\r\n"
-            async with World(reactor) as world:
-                world.server.asked = saying(b"PONG")
-                world.monitor(TCPConnectSettings(send=text, expect=b"PONG", timeout=15))
-                assert (await world.report()).up
-                assert world.server.peers[0].received == text
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"PONG")
+                setup.monitor(TCPConnectSettings(send=text, expect=b"PONG", timeout=15))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].received == text
 
         run(main)
 
     def test_port_option_sets_the_port(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(TCPConnectSettings(port=world.server.port), port=1)
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(TCPConnectSettings(port=setup.server.port), port=1)
+                assert (await setup.report()).up
 
         run(main)
 
@@ -127,10 +127,10 @@ class TestDown:
     @HOSTS
     def test_refused_connection_is_down(self, settings: TCPConnectSettings, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                await world.server.stop()
-                world.monitor(settings)
-                report = await world.report()
+            async with MonitoredServer(reactor, host) as setup:
+                await setup.server.stop()
+                setup.monitor(settings)
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "connect: refused")
 
         run(main)
@@ -138,13 +138,13 @@ class TestDown:
     @KINDS
     def test_hanging_connection_is_down(self, settings: TCPConnectSettings) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
-                    world.monitor(settings, port=full.getsockname()[1])
-                    report = await world.report()
+                    setup.monitor(settings, port=full.getsockname()[1])
+                    report = await setup.report()
                     assert (report.up, report.reason) == (False, "connect: nothing for 400 ms")
-                    world.stop_monitors()
+                    setup.stop_monitors()
 
         run(main)
 
@@ -197,13 +197,13 @@ class TestDown:
 
     def test_restarted_server_is_up_again(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(PLAIN)
-                assert (await world.report()).up
-                await world.server.stop()
-                assert not (await world.report()).up
-                world.server.listen(reactor, world.host)
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(PLAIN)
+                assert (await setup.report()).up
+                await setup.server.stop()
+                assert not (await setup.report()).up
+                setup.server.listen(reactor, setup.host)
+                assert (await setup.report()).up
                 assert (monitor.up_transitions, monitor.down_transitions) == (2, 1)
 
         run(main)
@@ -215,13 +215,13 @@ def test_half_closed_connection_is_up() -> None:
 
 def test_frozen_loop_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            monitor = world.monitor(TCPConnectSettings(expect=b"220", timeout=5, interval=60))
-            await world.until(lambda: world.server.peers)
-            world.skipped += 20
-            await world.until(lambda: world.engine.inconclusive)
-            assert (monitor.up, world.reports) == (None, [])
-            world.server.connected = saying(b"220 again, at once\r\n")
-            assert (await world.report()).up
+        async with MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(TCPConnectSettings(expect=b"220", timeout=5, interval=60))
+            await setup.until(lambda: setup.server.peers)
+            setup.skipped += 20
+            await setup.until(lambda: setup.engine.inconclusive)
+            assert (monitor.up, setup.reports) == (None, [])
+            setup.server.connected = saying(b"220 again, at once\r\n")
+            assert (await setup.report()).up
 
     run(main)

@@ -21,7 +21,7 @@ from pybal.config.settings import (
     TLSSettings,
 )
 from pybal.monitors.base import Monitor
-from tests.harness.scripted_server import Peer, Server, World
+from tests.harness.scripted_server import MonitoredServer, Peer, Server
 from tests.harness.servers.process import LOOPBACK, family
 from tests.harness.stepped_reactor import run
 
@@ -106,10 +106,10 @@ def unmeasured(reason: str | None) -> str | None:
     return reason and re.sub(r"\d+ bytes( without 'READY')? in TIME", r"SOME bytes\1 in TIME", reason)
 
 
-def watch(ports: dict[str, int], host: str, world: World) -> dict[str, Monitor]:
-    world.host = host
-    monitors = {name: world.monitor(KINDS[name].settings, port=port) for name, port in ports.items()}
-    world.engine._schedule._sweep_end = 0
+def watch(ports: dict[str, int], host: str, setup: MonitoredServer) -> dict[str, Monitor]:
+    setup.host = host
+    monitors = {name: setup.monitor(KINDS[name].settings, port=port) for name, port in ports.items()}
+    setup.engine._schedule._sweep_end = 0
     return monitors
 
 
@@ -117,19 +117,19 @@ def said(way: Way, host: str) -> dict[str, str | None]:
     """Return what each kind of monitor says of a server that behaves in such a way."""
 
     async def main(reactor: EPollReactor) -> dict[str, str | None]:
-        async with World(reactor, host) as world:
+        async with MonitoredServer(reactor, host) as setup:
             servers = {name: Server() for name in KINDS}
             for name, server in servers.items():
                 server.connected = lambda peer, name=name: way(peer, KINDS[name].beginning)  # type: ignore[misc]
                 server.listen(reactor, host)
-            monitors = watch({name: server.port for name, server in servers.items()}, host, world)
-            await world.until(lambda: all(verdict(monitor) is not None for monitor in monitors.values()))
-            await world.pause(0.1)  # an idle connection may yet be lost
+            monitors = watch({name: server.port for name, server in servers.items()}, host, setup)
+            await setup.until(lambda: all(verdict(monitor) is not None for monitor in monitors.values()))
+            await setup.pause(0.1)  # an idle connection may yet be lost
             reasons = {name: unmeasured(verdict(monitor)) for name, monitor in monitors.items()}
-            world.stop_monitors()
+            setup.stop_monitors()
             for server in servers.values():
                 await server.stop()
-            await world.pause(0.06)
+            await setup.pause(0.06)
             return reasons
 
     return run(main)
@@ -150,9 +150,9 @@ def connecting(host: str, port: int) -> set[str | None]:
     """Return what all kinds of monitors say of a port."""
 
     async def main(reactor: EPollReactor) -> set[str | None]:
-        async with World(reactor, host) as world:
-            monitors = watch(dict.fromkeys(KINDS, port), host, world).values()
-            await world.until(lambda: all(verdict(monitor) is not None for monitor in monitors))
+        async with MonitoredServer(reactor, host) as setup:
+            monitors = watch(dict.fromkeys(KINDS, port), host, setup).values()
+            await setup.until(lambda: all(verdict(monitor) is not None for monitor in monitors))
             return {verdict(monitor) for monitor in monitors}
 
     return run(main)
@@ -226,7 +226,9 @@ def test_garbage_is_down(host: str) -> None:
     ids=["close", "half close", "reset"],
 )
 class TestEnd:
-    def test_end_before_the_first_byte_is_down(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+    def test_end_before_the_first_byte_is_down(
+        self, act: Callable[[Peer], object], end: str, idle: str, host: str
+    ) -> None:
         assert said(at_once(act), host) == expected(
             f"headers: {end} before a response",
             f"answer: {end} before an answer",
@@ -235,7 +237,9 @@ class TestEnd:
             idle,
         )
 
-    def test_end_after_a_good_beginning_is_down(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+    def test_end_after_a_good_beginning_is_down(
+        self, act: Callable[[Peer], object], end: str, idle: str, host: str
+    ) -> None:
         assert said(after_beginning(act), host) == expected(
             f"body: {end} after 5 of 1000 bytes",
             f"answer: {end} after 8 bytes without 'READY'",

@@ -75,9 +75,7 @@ def results(metrics: str, host: str, service: str) -> int:
     return value(metrics, f"pybal_monitor_up_results_total{labels}")
 
 
-def test_shared_check_is_one_request_for_two_services(
-    running: Daemon, servers: dict[str, WebServer]
-) -> None:
+def test_shared_check_is_one_request_for_two_services(running: Daemon, servers: dict[str, WebServer]) -> None:
     running.wait(lambda: servers[ONE].requests >= 10, "ten requests")
     before = servers[ONE].requests
     metrics = running.get("/metrics")

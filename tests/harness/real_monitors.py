@@ -8,17 +8,17 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import MonitorSettings
 from pybal.monitors.base import Monitor
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.process import LOOPBACK
 from tests.harness.stepped_reactor import run
 
 
-def watch(world: World, port: int, *settings: MonitorSettings) -> list[Monitor]:
+def watch(setup: MonitoredServer, port: int, *settings: MonitorSettings) -> list[Monitor]:
     """Start monitors of a server at both its addresses, all at once and not within a second."""
     monitors = []
-    for world.host in LOOPBACK:
-        monitors += [world.monitor(one, port=port) for one in settings]
-    world.engine._schedule._sweep_end = 0
+    for setup.host in LOOPBACK:
+        monitors += [setup.monitor(one, port=port) for one in settings]
+    setup.engine._schedule._sweep_end = 0
     return monitors
 
 
@@ -35,10 +35,10 @@ def said(port: int, *settings: MonitorSettings) -> list[str]:
     """
 
     async def main(reactor: EPollReactor) -> list[str]:
-        async with World(reactor) as world:
-            monitors = watch(world, port, *settings)
-            await world.until(lambda: all(monitor.up is not None for monitor in monitors))
-            world.stop_monitors()
+        async with MonitoredServer(reactor) as setup:
+            monitors = watch(setup, port, *settings)
+            await setup.until(lambda: all(monitor.up is not None for monitor in monitors))
+            setup.stop_monitors()
             return [last(monitor) for monitor in monitors]
 
     reasons = [unmeasured(reason) for reason in run(main)]

@@ -108,8 +108,8 @@ class Server:
             self._listening = None
 
 
-class World:
-    """An engine, a server, and monitors of it: ``async with World(reactor) as world``."""
+class MonitoredServer:
+    """An engine, a server, and monitors of it: ``async with MonitoredServer(reactor) as setup``."""
 
     def __init__(self, reactor: EPollReactor, host: str = "127.0.0.1") -> None:
         self.reactor = reactor
@@ -146,7 +146,7 @@ class World:
         return monitor
 
     def made(self, settings: MonitorSettings, service: Service) -> Monitor:
-        """Return a monitor, not started yet, whose reports are the world's."""
+        """Return a monitor, not started yet, whose reports are the setup's."""
         return self.plan(settings, service).monitor(HOST_NAME, ip_address(self.host), self._report)
 
     def service(self, port: int | None = None, name: str = "svc") -> Service:
@@ -179,8 +179,8 @@ class World:
             await self.pause(0.002)
 
 
-class SharedWorld(World):
-    """A world in which each monitor was shared with another service, which has left again."""
+class SharedMonitoredServer(MonitoredServer):
+    """A setup in which each monitor was shared with another service, which has left again."""
 
     def made(self, settings: MonitorSettings, service: Service) -> Monitor:
         sharing, address = Sharing(self.plan, self.engine), ip_address(self.host)

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.config.settings import GRPCSettings
 from tests.harness.certificates import self_signed
 from tests.harness.real_monitors import last, said, watch
-from tests.harness.scripted_server import Peer, World, follow_ups, saying
+from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, saying
 from tests.harness.servers.grpc import grpc
 from tests.harness.servers.haproxy import bound, haproxy
 from tests.harness.servers.nginx import listening, nginx
@@ -96,14 +96,14 @@ class TestRealServer:
 
     def test_server_follows_changes_of_its_status(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(GRPCSettings("turns", interval=0.05), port=site.plain)
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(GRPCSettings("turns", interval=0.05), port=site.plain)
+                assert (await setup.report()).up
                 site.server.say("turns NOT_SERVING")
-                assert (await world.report()).reason == "status: NOT_SERVING, wanted SERVING"
-                await world.until(lambda: follow_ups(monitor) == [("TCP only", "passed")])
+                assert (await setup.report()).reason == "status: NOT_SERVING, wanted SERVING"
+                await setup.until(lambda: follow_ups(monitor) == [("TCP only", "passed")])
                 site.server.say("turns SERVING")
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 assert (monitor.name, monitor.up_transitions, monitor.down_transitions) == ("gRPC", 2, 1)
                 assert list(list(monitor.history())[-1].result.phases)[:3] == ["connect", "first byte", "headers"]
 
@@ -121,20 +121,22 @@ class TestRealServer:
 
     def test_dead_server_refuses_and_restarted_server_is_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, site.plain, GRPCSettings(interval=0.05))
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+            async with MonitoredServer(reactor) as setup:
+                monitors = watch(setup, site.plain, GRPCSettings(interval=0.05))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 site.server.kill()
                 try:
-                    await world.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                    await setup.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
                 finally:
                     site.server.start()
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
 
         run(main, timeout=60.0)
 
     @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
-    def test_server_behind_a_proxy_is_up_until_it_dies(self, site: Site, proxy: str, status: int, tmp_path: Path) -> None:
+    def test_server_behind_a_proxy_is_up_until_it_dies(
+        self, site: Site, proxy: str, status: int, tmp_path: Path
+    ) -> None:
         with behind(site, tmp_path, proxy) as port:
             asked = said(port, GRPCSettings(), GRPCSettings("bad.Service"))
             assert asked == ["", "status: NOT_SERVING, wanted SERVING"]
@@ -197,12 +199,12 @@ def drip(peer: Peer, rest: bytes = answer()) -> None:
 
 def scripted(act: Callable[[Peer], object], host: str = "127.0.0.1", **options: Any) -> tuple[bool, str]:
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor, host) as world:
-            world.server.connected = act
-            world.monitor(GRPCSettings(timeout=0.4, **options))
-            report = await world.report()
-            world.stop_monitors()
-            await world.pause(0.03)
+        async with MonitoredServer(reactor, host) as setup:
+            setup.server.connected = act
+            setup.monitor(GRPCSettings(timeout=0.4, **options))
+            report = await setup.report()
+            setup.stop_monitors()
+            await setup.pause(0.03)
             return report.up, report.reason
 
     return run(main)
@@ -233,23 +235,23 @@ class TestScripted:
 
     def test_answer_is_accepted_byte_by_byte(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.connected = drip
-                world.monitor(GRPCSettings(timeout=15))
-                assert (await world.report()).up
-                world.stop_monitors()
-                await world.pause(0.03)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.connected = drip
+                setup.monitor(GRPCSettings(timeout=15))
+                assert (await setup.report()).up
+                setup.stop_monitors()
+                await setup.pause(0.03)
 
         run(main)
 
     def test_request_is_a_valid_grpc_call(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(GRPCSettings("a.B", authority="health.example", timeout=5.0))
-                await world.until(
-                    lambda: world.server.peers and world.server.peers[0].received.endswith(b"\x0a\x03a.B")
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(GRPCSettings("a.B", authority="health.example", timeout=5.0))
+                await setup.until(
+                    lambda: setup.server.peers and setup.server.peers[0].received.endswith(b"\x0a\x03a.B")
                 )
-                assert world.server.peers[0].received.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                assert setup.server.peers[0].received.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
         run(main)
 
@@ -305,21 +307,21 @@ class TestScripted:
 
     def test_refused_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                await world.server.stop()
-                world.monitor(GRPCSettings(timeout=0.4))
-                assert (await world.report()).reason == "connect: refused"
+            async with MonitoredServer(reactor) as setup:
+                await setup.server.stop()
+                setup.monitor(GRPCSettings(timeout=0.4))
+                assert (await setup.report()).reason == "connect: refused"
 
         run(main)
 
     def test_hanging_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
-                    world.monitor(GRPCSettings(timeout=0.4), port=full.getsockname()[1])
-                    assert (await world.report()).reason == "connect: nothing for 400 ms"
-                    world.stop_monitors()
+                    setup.monitor(GRPCSettings(timeout=0.4), port=full.getsockname()[1])
+                    assert (await setup.report()).reason == "connect: nothing for 400 ms"
+                    setup.stop_monitors()
 
         run(main)
 
@@ -336,11 +338,11 @@ def test_tls_server_without_http_2_is_down(tmp_path: Path) -> None:
     )
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.monitor(GRPCSettings(tls=True, interval=0.05), port=port)
-            report = await world.report()
+        async with MonitoredServer(reactor) as setup:
+            setup.monitor(GRPCSettings(tls=True, interval=0.05), port=port)
+            report = await setup.report()
             while report.reason == "connect: refused":  # it takes a moment to listen
-                report = await world.report()
+                report = await setup.report()
             assert report.reason == "tls: the server does not choose HTTP/2 by ALPN"
 
     try:

@@ -19,7 +19,7 @@ from pybal.checks.icmp import _checksum, echo_socket
 from pybal.config.settings import ICMPSettings
 from pybal.monitors.kinds import refusal
 from tests.harness.guest.namespace import fresh
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for networks of our own and raw sockets")
@@ -49,10 +49,10 @@ def network(*, pings: bool) -> Iterator[None]:
 @HOSTS
 def test_replying_host_is_up(pings: bool, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
-            monitor = world.monitor(SETTINGS)
-            assert (await world.report()).up
-            await world.until(lambda: monitor.up_results >= 3)
+        async with MonitoredServer(reactor, host) as setup:
+            monitor = setup.monitor(SETTINGS)
+            assert (await setup.report()).up
+            await setup.until(lambda: monitor.up_results >= 3)
             assert (monitor.name, monitor.down_results) == ("ICMP", 0)
             assert list(next(iter(monitor.history())).result.phases) == ["icmp"]
 
@@ -64,13 +64,13 @@ def test_replying_host_is_up(pings: bool, host: str) -> None:
 @HOSTS
 def test_silent_host_is_down_until_it_replies(pings: bool, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
+        async with MonitoredServer(reactor, host) as setup:
             sysctl(IGNORE[host], "1")
-            monitor = world.monitor(SETTINGS)
-            report = await world.report()
+            monitor = setup.monitor(SETTINGS)
+            report = await setup.report()
             assert (report.up, report.reason) == (False, "icmp: 400 ms without an echo reply")
             sysctl(IGNORE[host], "0")
-            assert (await world.report()).up
+            assert (await setup.report()).up
             assert (monitor.up_transitions, monitor.down_transitions) == (1, 1)
 
     with network(pings=pings):
@@ -80,9 +80,9 @@ def test_silent_host_is_down_until_it_replies(pings: bool, host: str) -> None:
 @HOSTS
 def test_monitors_of_one_host_match_their_own_replies(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
-            monitors = [world.monitor(SETTINGS) for _ in range(10)]
-            await world.until(lambda: all(monitor.up_results >= 3 for monitor in monitors))
+        async with MonitoredServer(reactor, host) as setup:
+            monitors = [setup.monitor(SETTINGS) for _ in range(10)]
+            await setup.until(lambda: all(monitor.up_results >= 3 for monitor in monitors))
             assert sum(monitor.down_results for monitor in monitors) == 0
 
     with network(pings=False):
@@ -96,17 +96,17 @@ def test_foreign_replies_are_ignored(host: str) -> None:
     kind = 129 if ":" in host else 0
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
+        async with MonitoredServer(reactor, host) as setup:
             sysctl(IGNORE[host], "1")
-            monitor = world.monitor(SETTINGS)
+            monitor = setup.monitor(SETTINGS)
             with socket.socket(family, socket.SOCK_RAW, protocol) as forger:
                 while monitor.down_results == 0:
                     for data in (b"", b"x" * 16, b"x" * 1000):
                         packet = struct.pack("!BBHHH", kind, 0, 0, 1, 1) + data
                         packet = packet[:2] + _checksum(packet).to_bytes(2, "big") + packet[4:]
                         forger.sendto(packet, (host, 0))
-                    await world.pause(0.02)
-            report = await world.report()
+                    await setup.pause(0.02)
+            report = await setup.report()
             assert report.reason.startswith("icmp: 400 ms without an echo reply (")
             assert report.reason.endswith(" replies to others)")
 
@@ -165,15 +165,15 @@ def test_ping_group_is_sufficient_without_privileges() -> None:
 
 def test_lost_permission_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             os.seteuid(65534)
             try:
-                monitor = world.monitor(SETTINGS)
-                await world.until(lambda: world.engine.inconclusive >= 2)
-                assert (monitor.up, world.reports) == (None, [])
+                monitor = setup.monitor(SETTINGS)
+                await setup.until(lambda: setup.engine.inconclusive >= 2)
+                assert (monitor.up, setup.reports) == (None, [])
             finally:
                 os.seteuid(0)
-            assert (await world.report()).up
+            assert (await setup.report()).up
 
     with network(pings=False):
         run(main)
@@ -181,10 +181,10 @@ def test_lost_permission_is_inconclusive() -> None:
 
 async def _watch(reactor: EPollReactor) -> None:
     """Print what is first said of hosts that are not there."""
-    async with World(reactor) as world:
-        for world.host in ("10.77.0.2", "fd77::2"):
-            world.monitor(ICMPSettings(timeout=15))
-        reports = [await world.report() for _ in world.monitors]
+    async with MonitoredServer(reactor) as setup:
+        for setup.host in ("10.77.0.2", "fd77::2"):
+            setup.monitor(ICMPSettings(timeout=15))
+        reports = [await setup.report() for _ in setup.monitors]
     print(json.dumps([(report.up, report.reason) for report in reports]))  # noqa: T201  # for the test
 
 

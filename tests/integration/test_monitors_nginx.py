@@ -17,7 +17,7 @@ from pybal.checks.socket_check import Target
 from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from pybal.core.model import Report
 from tests.harness.certificates import self_signed
-from tests.harness.scripted_server import Peer, World
+from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import run
@@ -68,9 +68,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
 def first_report(port: int, url: str, http_status: int = 200, host: str = "127.0.0.1") -> tuple[bool, str]:
     async def main(reactor: EPollReactor) -> Report:
-        async with World(reactor, host) as world:
-            world.monitor(ProxyFetchSettings((url,), http_status=http_status, timeout=10), port=port)
-            return await world.report()
+        async with MonitoredServer(reactor, host) as setup:
+            setup.monitor(ProxyFetchSettings((url,), http_status=http_status, timeout=10), port=port)
+            return await setup.report()
 
     report = run(main)
     return report.up, report.reason
@@ -146,10 +146,10 @@ class TestHTTPS:
     )
     def test_server_without_tls_is_down(self, act: object, reason: str) -> None:
         async def main(reactor: EPollReactor) -> Report:
-            async with World(reactor) as world:
-                world.server.connected = act  # type: ignore[assignment]  # one of the above
-                world.monitor(ProxyFetchSettings(("https://a.example/",), timeout=0.5))
-                return await world.report()
+            async with MonitoredServer(reactor) as setup:
+                setup.server.connected = act  # type: ignore[assignment]  # one of the above
+                setup.monitor(ProxyFetchSettings(("https://a.example/",), timeout=0.5))
+                return await setup.report()
 
         report = run(main)
         assert not report.up
@@ -158,10 +158,10 @@ class TestHTTPS:
 
 def test_server_that_closes_idle_connections_stays_up(nginx: Nginx) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            monitor = world.monitor(IdleConnectionSettings(timeout_clean_reconnect=0.5), port=nginx.http)
-            await world.until(lambda: monitor.up_results >= 3)
-            assert (monitor.up, monitor.down_results, len(world.reports)) == (True, 0, 1)
+        async with MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(IdleConnectionSettings(timeout_clean_reconnect=0.5), port=nginx.http)
+            await setup.until(lambda: monitor.up_results >= 3)
+            assert (monitor.up, monitor.down_results, len(setup.reports)) == (True, 0, 1)
 
     run(main)
 
@@ -170,11 +170,11 @@ def fetch(port: int, request: CheckRequest) -> Result:
     """Return the result of one check."""
 
     async def main(reactor: EPollReactor) -> Result:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             told: Deferred[Result] = Deferred()
             target = Target.of(ip_address("127.0.0.1"), port)
-            check = HTTPCheck(world.engine, target, 10.0, lambda _check, result: told.callback(result), request)
-            world.engine.soon(check.start)
+            check = HTTPCheck(setup.engine, target, 10.0, lambda _check, result: told.callback(result), request)
+            setup.engine.soon(check.start)
             return await told
 
     return run(main)

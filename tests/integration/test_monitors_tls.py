@@ -16,7 +16,7 @@ from pybal.config.settings import TLSSettings
 from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS
 from tests.harness.certificates import Authority, self_signed
-from tests.harness.scripted_server import Peer, World, follow_ups
+from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import run
@@ -72,9 +72,9 @@ def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bo
     """Return what the first report says, and the days to expiry as the metric has them."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str, list[float]]:
-        async with World(reactor, host) as world:
-            monitor = world.monitor(settings, port=port)
-            report = await world.report()
+        async with MonitoredServer(reactor, host) as setup:
+            monitor = setup.monitor(settings, port=port)
+            report = await setup.report()
             days = [sample.value for sample in monitor.samples() if sample.metric == DAYS]
             return report.up, report.reason, days
 
@@ -147,9 +147,9 @@ class TestCertificates:
             said.extend([event["text"]] * (event.get("log_system") == "svc TLS" or event.get("system") == "svc TLS"))
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(site.settings(warn_days=limit, interval=0.05), port=site.ports["expiring"])
-                await world.until(lambda: monitor.up_results >= 3)
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(site.settings(warn_days=limit, interval=0.05), port=site.ports["expiring"])
+                await setup.until(lambda: monitor.up_results >= 3)
 
         globalLogPublisher.addObserver(observe)
         try:
@@ -160,9 +160,9 @@ class TestCertificates:
 
     def test_history_has_the_duration_of_the_handshake(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(site.settings(), port=site.ports["valid"])
-                await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(site.settings(), port=site.ports["valid"])
+                await setup.report()
                 (past,) = monitor.history()
                 assert list(past.result.phases) == ["connect", "tls"]
                 assert past.result.phases["tls"] > 0
@@ -208,38 +208,36 @@ class TestOthers:
         ],
         ids=["close", "half close", "reset", "plain text", "garbage", "silence", "drip"],
     )
-    def test_server_without_tls_is_down(
-        self, act: Callable[[Peer], object], reason: str, host: str
-    ) -> None:
+    def test_server_without_tls_is_down(self, act: Callable[[Peer], object], reason: str, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                world.server.connected = act
-                world.monitor(TLSSettings(timeout=0.4))
-                report = await world.report()
+            async with MonitoredServer(reactor, host) as setup:
+                setup.server.connected = act
+                setup.monitor(TLSSettings(timeout=0.4))
+                report = await setup.report()
                 assert not report.up
                 assert report.reason.startswith(reason)
-                world.stop_monitors()
-                await world.pause(0.03)
+                setup.stop_monitors()
+                await setup.pause(0.03)
 
         run(main)
 
     def test_refused_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                await world.server.stop()
-                world.monitor(TLSSettings(timeout=0.4))
-                assert (await world.report()).reason == "connect: refused"
+            async with MonitoredServer(reactor) as setup:
+                await setup.server.stop()
+                setup.monitor(TLSSettings(timeout=0.4))
+                assert (await setup.report()).reason == "connect: refused"
 
         run(main)
 
     def test_hanging_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
-                    world.monitor(TLSSettings(timeout=0.4), port=full.getsockname()[1])
-                    assert (await world.report()).reason == "connect: nothing for 400 ms"
-                    world.stop_monitors()
+                    setup.monitor(TLSSettings(timeout=0.4), port=full.getsockname()[1])
+                    assert (await setup.report()).reason == "connect: nothing for 400 ms"
+                    setup.stop_monitors()
 
         run(main)
 
@@ -250,19 +248,19 @@ def test_first_failure_is_followed_up_by_a_tcp_connection(tmp_path: Path) -> Non
     config = SERVER.format(listen=listen, file=file, name="_", protocols="TLSv1.3")
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            await world.server.stop()
+        async with MonitoredServer(reactor) as setup:
+            await setup.server.stop()
             with nginx(tmp_path, config, port):
-                monitor = world.monitor(TLSSettings(interval=0.05, timeout=5.0), port=port)
-                assert (await world.report()).up
+                monitor = setup.monitor(TLSSettings(interval=0.05, timeout=5.0), port=port)
+                assert (await setup.report()).up
             # The loop stood still until nginx had ended, so that nothing was refused.
-            world.server.port = port
-            world.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
-            world.server.listen(reactor, world.host)
-            assert (await world.report()).reason == "tls: wrong version number"
-            await world.until(lambda: follow_ups(monitor))
-            await world.until(lambda: monitor.down_results >= 3)
+            setup.server.port = port
+            setup.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
+            setup.server.listen(reactor, setup.host)
+            assert (await setup.report()).reason == "tls: wrong version number"
+            await setup.until(lambda: follow_ups(monitor))
+            await setup.until(lambda: monitor.down_results >= 3)
             assert follow_ups(monitor) == [("TCP only", "passed")]
-            assert world.engine.follow_ups.taken == 0
+            assert setup.engine.follow_ups.taken == 0
 
     run(main)

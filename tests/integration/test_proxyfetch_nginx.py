@@ -14,7 +14,7 @@ from pybal.config.pattern import Pattern
 from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.kinds import refusal
 from tests.harness.certificates import Authority, self_signed
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import run
@@ -67,9 +67,9 @@ def said(settings: ProxyFetchSettings, port: int, host: str = "127.0.0.1") -> st
     """Return the reason that is reported first, empty for up."""
 
     async def main(reactor: EPollReactor) -> str:
-        async with World(reactor, host) as world:
-            world.monitor(replace(settings, timeout=10.0), port=port)
-            report = await world.report()
+        async with MonitoredServer(reactor, host) as setup:
+            setup.monitor(replace(settings, timeout=10.0), port=port)
+            report = await setup.report()
             assert report.up == (not report.reason)
             return report.reason
 

@@ -11,7 +11,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import DNSQuerySettings, TCPConnectSettings, UDPSettings
 from tests.harness.real_monitors import last, said, watch
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.bind import bind
 from tests.harness.servers.dnsmasq import dnsmasq
 from tests.harness.servers.nsd import nsd
@@ -47,9 +47,9 @@ class TestHealthy:
 
     def test_large_answer_is_read_over_tcp(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, names.port, asking("large.test"))
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+            async with MonitoredServer(reactor) as setup:
+                monitors = watch(setup, names.port, asking("large.test"))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 assert all(next(iter(monitor.history())).result.received > 1000 for monitor in monitors)
 
         run(main)
@@ -81,32 +81,32 @@ class TestBroken:
 
     def test_dead_server_refuses_and_restarted_server_is_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 # A question that is there when the server dies has no answer, and is not refused either.
-                monitors = watch(world, names.port, replace(WWW, timeout=1.0), UDP)
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                monitors = watch(setup, names.port, replace(WWW, timeout=1.0), UDP)
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 names.server.kill()
                 try:
                     reasons = ["query: refused", "icmp: refused"] * 2
-                    await world.until(lambda: [last(monitor) for monitor in monitors] == reasons)
+                    await setup.until(lambda: [last(monitor) for monitor in monitors] == reasons)
                     assert not any(monitor.up for monitor in monitors)
                 finally:
                     names.server.start()
                 failures = [monitor.down_results for monitor in monitors]
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 assert all(m.down_results <= n + 1 for m, n in zip(monitors, failures, strict=True))
 
         run(main, timeout=60.0)
 
     def test_reload_keeps_the_server_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 often = replace(WWW, interval=0.01)
-                monitors = watch(world, names.port, often, replace(often, hostnames=("large.test",)))
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                monitors = watch(setup, names.port, often, replace(often, hostnames=("large.test",)))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 enough = [monitor.up_results + 50 for monitor in monitors]
                 names.server.reload()
-                await world.until(lambda: all(m.up_results >= n for m, n in zip(monitors, enough, strict=True)))
+                await setup.until(lambda: all(m.up_results >= n for m, n in zip(monitors, enough, strict=True)))
                 assert [monitor.down_results for monitor in monitors] == [0] * 4
 
         run(main)

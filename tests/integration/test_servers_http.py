@@ -21,7 +21,7 @@ from pybal.config.settings import (
 )
 from tests.harness.certificates import Authority
 from tests.harness.real_monitors import last, said, watch
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.haproxy import bound, haproxy
 from tests.harness.servers.lighttpd import lighttpd
 from tests.harness.servers.nginx import listening, nginx
@@ -203,9 +203,7 @@ KEEP_ALIVE = (("Connection", "keep-alive"),)
 
 class TestHealthy:
     @pytest.mark.parametrize("path", ["ok", "chunked.sh"])
-    def test_page_is_up_with_each_version_and_method(
-        self, site: Site, path: str
-    ) -> None:
+    def test_page_is_up_with_each_version_and_method(self, site: Site, path: str) -> None:
         settings = [
             fetching(path, method=method, http_version=version, headers=headers)
             for method in ("GET", "HEAD")
@@ -243,10 +241,10 @@ class TestHealthy:
 
     def test_server_that_closes_idle_connections_stays_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 ports = [site.port, *site.secure.values(), *([site.tcp_port] if site.tcp_port else [])]
-                monitors = [monitor for port in ports for monitor in watch(world, port, IDLE)]
-                await world.until(lambda: all(monitor.up_results >= 2 for monitor in monitors))
+                monitors = [monitor for port in ports for monitor in watch(setup, port, IDLE)]
+                await setup.until(lambda: all(monitor.up_results >= 2 for monitor in monitors))
                 assert [monitor.down_results for monitor in monitors] == [0] * len(monitors)
 
         run(main)
@@ -297,16 +295,16 @@ class TestBroken:
 
     def test_dead_server_refuses_and_restarted_server_is_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, site.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE)
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+            async with MonitoredServer(reactor) as setup:
+                monitors = watch(setup, site.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE)
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 site.server.kill()
                 try:
-                    await world.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                    await setup.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
                     assert not any(monitor.up for monitor in monitors)
                 finally:
                     site.server.start()
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
 
         run(main, timeout=60.0)
 
@@ -328,28 +326,28 @@ class TestBroken:
         assert dead == ["status: HTTP 503, wanted 200", ""]
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, site.port, fetching("ok"))
-                await world.until(lambda: all(m.up for m in monitors))  # varnish asks nobody who refused for 250 ms
+            async with MonitoredServer(reactor) as setup:
+                monitors = watch(setup, site.port, fetching("ok"))
+                await setup.until(lambda: all(m.up for m in monitors))  # varnish asks nobody who refused for 250 ms
 
         run(main)
 
     @of(*RELOADS)
     def test_reload_keeps_the_server_up(self, site: Site) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 patient = replace(EXPECT, timeout=5.0)  # lighttpd answers nobody until those who were there are gone
                 often = {"interval": 0.01}
-                fetched = watch(world, site.port, fetching("ok", **often), fetching("chunked.sh", **often), patient)
-                idle = watch(world, site.port, IDLE)
-                await world.until(lambda: all(monitor.up for monitor in fetched + idle))
+                fetched = watch(setup, site.port, fetching("ok", **often), fetching("chunked.sh", **often), patient)
+                idle = watch(setup, site.port, IDLE)
+                await setup.until(lambda: all(monitor.up for monitor in fetched + idle))
                 before = [monitor.up_results for monitor in idle]
                 site.server.reload(RELOADS[site.name])
                 # An idle connection is closed, in order, and there is another.
-                await world.until(lambda: all(m.up_results > n for m, n in zip(idle, before, strict=True)))
+                await setup.until(lambda: all(m.up_results > n for m, n in zip(idle, before, strict=True)))
                 enough = [monitor.up_results + 10 for monitor in fetched]
-                await world.until(lambda: all(m.up_results >= n for m, n in zip(fetched, enough, strict=True)))
+                await setup.until(lambda: all(m.up_results >= n for m, n in zip(fetched, enough, strict=True)))
                 assert [monitor.down_results for monitor in fetched + idle] == [0] * 8
-                assert len(world.reports) == 8
+                assert len(setup.reports) == 8
 
         run(main)

@@ -15,7 +15,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import DNSQuerySettings, UDPSettings
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 NETWORK = (
@@ -50,12 +50,12 @@ def test_a_host_that_is_gone_is_down_and_was_never_up() -> None:
 
 async def _watch(reactor: EPollReactor) -> None:
     """Print what the monitors of the hosts report first, and how often any of them was up."""
-    async with World(reactor) as world:
-        for world.host in HOSTS:
+    async with MonitoredServer(reactor) as setup:
+        for setup.host in HOSTS:
             for settings in (UDPSettings(), DNSQuerySettings(("www.example",))):
-                world.monitor(settings, port=53)
-        reports = [await world.report() for _ in world.monitors]
-        ups = sum(monitor.up_results for monitor in world.monitors)
+                setup.monitor(settings, port=53)
+        reports = [await setup.report() for _ in setup.monitors]
+        ups = sum(monitor.up_results for monitor in setup.monitors)
     print(json.dumps(sorted((report.up, report.reason, ups) for report in reports)))  # noqa: T201  # for the test
 
 

@@ -53,7 +53,9 @@ class TestRiseAndFall:
             ("+-+++--", 2, 2, "+.....-", False),
         ],
     )
-    def test_rise_and_fall_count_consecutive_results(self, results: str, rise: int, fall: int, said: str, up: bool | None) -> None:
+    def test_rise_and_fall_count_consecutive_results(
+        self, results: str, rise: int, fall: int, said: str, up: bool | None
+    ) -> None:
         assert words(results, rise, fall) == (said, up)
 
     def test_reason_is_that_of_the_last_failure(self) -> None:
@@ -136,9 +138,7 @@ def ran(reactor: Reactor, engine: Engine, results: str, intervals: Intervals, se
 
 
 class TestTurns:
-    def test_runs_follow_the_interval_by_default(
-        self, reactor: Reactor, engine: Engine
-    ) -> None:
+    def test_runs_follow_the_interval_by_default(self, reactor: Reactor, engine: Engine) -> None:
         assert set(ran(reactor, engine, "+-+-+--++", Intervals()).gaps) == {10.0}
 
     def test_runs_use_the_fast_interval_after_a_first_failure(self, reactor: Reactor, engine: Engine) -> None:
@@ -154,9 +154,7 @@ class TestTurns:
     def test_runs_use_the_down_interval_while_down(self, reactor: Reactor, engine: Engine) -> None:
         assert ran(reactor, engine, "++--+", Intervals(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
 
-    def test_runs_ignore_a_longer_down_interval_while_urgent(
-        self, reactor: Reactor, engine: Engine
-    ) -> None:
+    def test_runs_ignore_a_longer_down_interval_while_urgent(self, reactor: Reactor, engine: Engine) -> None:
         monitor = Monitor(engine, "-", 10.0, Intervals(down_interval=60.0))
         monitor.start()
         reactor.pass_time(30.0)

@@ -75,9 +75,7 @@ def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings:
 
 
 @pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_factory_uses_only_name_and_port_of_a_service(
-    engine: Engine, kind: type[MonitorSettings]
-) -> None:
+def test_factory_uses_only_name_and_port_of_a_service(engine: Engine, kind: type[MonitorSettings]) -> None:
     settings = cast("Any", kind)(*REQUIRED.get(kind, ()))
     narrow = cast("Service", NameAndPort())
     assert prepare(settings, narrow, engine=engine, random=Random(1)).name == NAMES[kind]
