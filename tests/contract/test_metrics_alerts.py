@@ -1,4 +1,4 @@
-"""The paging rules that operators of PyBal 1.15 have go on firing: Prometheus judges what we render."""
+"""The alerting rules of PyBal 1.15 operators still fire: Prometheus evaluates our exposition."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.skipif(
 SESSION_DOWN = "pybal_bgp_session_established != 1 and ignoring (local_asn, peer) pybal_bgp_enabled == 1"
 SERVER_DOWN = "pybal_monitor_status == 0 and increase(pybal_monitor_down_results_total[5m]) > 0"
 LOOKED_FOR = re.compile(r'^pybal_bgp_session_established\{local_asn="(\d+)",peer="(.+?)"\} (.+)$', re.MULTILINE)
-"""What a script in use parses; it wants exactly ``1.0``."""
+"""The lines that an existing script parses; it requires exactly ``1.0``."""
 PEERS = [PeerSettings(ip_address(address), 64600, 64601) for address in ("192.0.2.251", "2001:db8::251")]
 
 
 def of_bgp(*states: SessionState) -> str:
-    """Return the metrics of sessions with the peers, without any if BGP is off."""
+    """Return the metrics of BGP sessions, none if BGP is off."""
     sessions = tuple(Session(peer, state) for peer, state in zip(PEERS, states, strict=False))
     return "".join(Exposition().pieces(snapshot(), (), bgp.families(BGP(bool(states), (), sessions), 1.0)))
 
@@ -42,7 +42,7 @@ def of_monitor(*, up: bool, down_results: int) -> str:
 
 
 def firing(directory: Path, rule: str, scrapes: Sequence[str]) -> int:
-    """Return for how many series the rule fires after such scrapes, one a minute."""
+    """Return the number of series for which a rule fires after these scrapes, one per minute."""
     values: dict[str, list[str]] = {}
     for text in scrapes:
         for line in text.splitlines():

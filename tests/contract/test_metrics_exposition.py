@@ -1,4 +1,4 @@
-"""What we render ourselves means exactly what prometheus_client, and Prometheus, make of the same values."""
+"""The exposition equals the rendering of prometheus_client for the same values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rendered(shown: Snapshot, monitors: Watched = [], families: Iterable[Family]
 
 
 def parsed(text: str) -> Parsed:
-    """Families that have series; prometheus_client writes the heads of empty ones too."""
+    """Return the families with series; prometheus_client also writes the headers of empty ones."""
     return {
         family.name: (
             family.type,
@@ -46,7 +46,7 @@ def parsed(text: str) -> Parsed:
 
 
 class Reference(Collector):
-    """The metrics as prometheus_client's own families, counted as naively as can be."""
+    """The metrics as families of prometheus_client, counted without optimisation."""
 
     def __init__(self, shown: Snapshot, monitors: Watched) -> None:
         self.shown = shown
@@ -110,7 +110,7 @@ def reference(shown: Snapshot, monitors: Watched) -> str:
 
 
 def without_policy(families: Parsed) -> Parsed:
-    """Leave out what only the policy can say; the unit tests of the tally have it."""
+    """Drop the families that only the policy can provide; the unit tests of the tally cover them."""
     return {n: f for n, f in families.items() if n not in {"pybal_service_floor", "pybal_service_can_depool"}}
 
 

@@ -1,4 +1,4 @@
-"""DNSQuery on real sockets: servers that answer, refuse, hang, lie, and answer too much for a datagram."""
+"""DNSQuery on real sockets: servers that answer, refuse, hang, lie, and send too much."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Answers = Callable[[bytes], list[bytes]]
 def first_report(
     answers: Answers, settings: DNSQuerySettings = SETTINGS, host: str = "127.0.0.1"
 ) -> tuple[Report, NameServer]:
-    """Return what a monitor says first of a server that answers so."""
+    """Return the first report about a server with this answer."""
 
     async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
         async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
@@ -318,7 +318,7 @@ def test_frozen_loop_is_inconclusive() -> None:
             await setup.until(lambda: setup.engine.inconclusive)
             assert (monitor.up, monitor.down_results, setup.reports) == (None, 0, [])
             server.answers = lambda query: [answer(query)]
-            assert (await setup.report()).up  # it is made once more at once
+            assert (await setup.report()).up  # the check is retried once immediately
 
     run(main)
 

@@ -1,4 +1,4 @@
-"""DNSQuery on real sockets: answers that do not fit into a datagram, and are asked for once more by TCP."""
+"""DNSQuery on real sockets: answers too large for a datagram, queried again over TCP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 
 
 def by_tcp(asked: Callable[[Stream, bytes], object] | None, host: str = "127.0.0.1") -> tuple[Report, NameServer]:
-    """Return what a monitor says first of a server whose datagrams are truncated; without TCP if that is None."""
+    """Return the first report about a server with truncated datagrams; None: no TCP."""
 
     async def main(reactor: EPollReactor) -> tuple[Report, NameServer]:
         async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
@@ -169,7 +169,7 @@ class TestTruncatedAnswer:
                 else:
                     await setup.until(lambda: server.streams if when == "asked by TCP" else server.queries)
                 monitor.stop()
-                before = list(setup.reports)  # on a busy machine a former check may have timed out
+                before = list(setup.reports)  # on a busy machine an earlier check may have timed out
                 await setup.pause(0.05)
                 assert setup.reports == before
 

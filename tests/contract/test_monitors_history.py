@@ -1,4 +1,4 @@
-"""What monitors remember of their checks, and what they try when a server fails after a success; on real sockets."""
+"""The history of monitors, and the follow-ups of a failure after a success, on real sockets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_kind_records_each_result_with_its_time(kind: type[MonitorSettings]) -> 
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             with socket.socket() as bound:
-                bound.bind(("127.0.0.1", 0))  # and does not listen
+                bound.bind(("127.0.0.1", 0))  # without listening
                 monitor = setup.monitor(frequent(kind), port=bound.getsockname()[1])
                 assert list(monitor.history()) == []
                 await setup.until(lambda: counted(monitor))
@@ -191,7 +191,7 @@ def test_mass_failure_starts_at_most_the_limit_of_follow_ups() -> None:
             setup.server.asked = saying(OK)
             monitors = [setup.monitor(proxyfetch(timeout=2.0, interval=0.2)) for _ in range(40)]
             await setup.until(lambda: all(monitor.up for monitor in monitors))
-            await setup.server.stop()  # and whatever is asked for takes its time, for there is one who hangs
+            await setup.server.stop()  # every request takes long, because one server hangs
             with socket.create_server(("127.0.0.1", setup.server.port), backlog=0) as full, socket.socket() as taken:
                 taken.connect(full.getsockname())
                 await setup.until(lambda: all(monitor.up is False for monitor in monitors))
@@ -212,7 +212,7 @@ def test_follow_ups_end_when_the_monitor_stops() -> None:
             await setup.report()
             setup.server.asked = lambda peer: peer.say(b"HTTP/1.0 500 Oops\r\n\r\n") if _first(peer) else None
             await setup.report()
-            await setup.until(lambda: len(follow_ups(monitor)) == 1)  # the next one hangs
+            await setup.until(lambda: len(follow_ups(monitor)) == 1)  # the next follow-up hangs
             monitor.stop()
             assert setup.engine.follow_ups.taken == 0
             await setup.pause(0.2)
@@ -222,5 +222,5 @@ def test_follow_ups_end_when_the_monitor_stops() -> None:
 
 
 def _first(peer: Peer) -> bool:
-    """Tell whether it asks in HTTP/1.0."""
+    """Return whether this is a request in HTTP/1.0."""
     return b" HTTP/1.0\r\n" in peer.received

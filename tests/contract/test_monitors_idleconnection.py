@@ -1,4 +1,4 @@
-"""IdleConnection: never a byte, down at once when the connection is lost, and patient with servers that close."""
+"""IdleConnection: sends nothing, down when the connection is lost, up after a clean close."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IDLE = IdleConnectionSettings()
 
 @pytest.fixture
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the first pauses short, and short connections shorter."""
+    """Shorten the first pauses, and the duration of a short connection."""
     monkeypatch.setattr(idleconnection, "FIRST_RETRY", 0.05)
     monkeypatch.setattr(idleconnection, "QUICKEST_RECONNECT", 0.1)
 
@@ -40,7 +40,7 @@ QUICK = IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.2)
 
 
 def counts(monitor: Monitor, metric: str) -> dict[str, float]:
-    """Return what is not 0, by reason."""
+    """Return the counters above 0, by reason."""
     return {
         sample.labels[0][1]: sample.value for sample in monitor.samples() if sample.metric == metric and sample.value
     }
@@ -89,7 +89,7 @@ def test_endless_input_does_not_block_the_loop() -> None:
     run(main)
 
 
-@pytest.mark.parametrize("said", [b"", bytes(20_000)], ids=["at once", "behind more than is read in one go"])
+@pytest.mark.parametrize("said", [b"", bytes(20_000)], ids=["immediately", "after more than one read"])
 def test_close_together_with_the_connection_is_detected(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pybal.checks.idle._READ", 1000)
 
@@ -140,7 +140,11 @@ class TestKeepalive:
         run(main)
 
     def test_keepalive_probes_of_many_connections_are_spread(self) -> None:
-        """11,000 made within 6 s were all lost two minutes later: their probes overflowed net.core.netdev_max_backlog."""
+        """Spread the probes.
+
+        11,000 connections made within 6 s were all lost two minutes later: the probes overflowed
+        net.core.netdev_max_backlog.
+        """
         service = Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr")
         plan = IdleConnectionFactory(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
         times = Counter((options[1][2], options[2][2]) for options in (plan.options() for _ in range(11_000)))
@@ -151,7 +155,7 @@ class TestKeepalive:
 
 @QUICK_RETRIES
 class TestUnansweredProbes:
-    """The kernel's word for it is had from nobody but the kernel: here it is said in its place, of a real connection."""
+    """Only the kernel detects unanswered probes; these tests raise its error on a real connection."""
 
     @staticmethod
     async def lose(setup: MonitoredServer, monitor: Monitor) -> None:
@@ -176,7 +180,7 @@ class TestUnansweredProbes:
             async with MonitoredServer(reactor) as setup:
                 monitor = setup.monitor(QUICK)
                 assert (await setup.report()).up
-                await setup.until(lambda: setup.server.peers)  # else it would be reset with the listening socket
+                await setup.until(lambda: setup.server.peers)  # otherwise the listening socket would reset it
                 await setup.server.refuse()
                 await self.lose(setup, monitor)
                 report = await setup.report()

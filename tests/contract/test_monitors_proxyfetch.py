@@ -1,4 +1,4 @@
-"""ProxyFetch: to the byte on the wire, and whatever a server answers has a phase and a reason."""
+"""ProxyFetch: the exact bytes on the wire, and a phase and a reason for every answer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def closing_after(data: bytes) -> Callable[[Peer], None]:
 def first_report(
     answer: Callable[[Peer], object], options: ProxyFetchSettings | None = None, *, on_connection: bool = False
 ) -> tuple[bool, str]:
-    """Return what is reported first of a server that answers so."""
+    """Return the first report about a server with this answer."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
         async with MonitoredServer(reactor) as setup:
@@ -102,7 +102,7 @@ class TestUp:
             (b"HTTP/1.1 100 Continue\r\n\r\n", OK),
             (b"HTTP/1.0 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(3000000)),
         ],
-        ids=["at once", "byte by byte", "chunked", "100 first", "3 MB"],
+        ids=["in one piece", "byte by byte", "chunked", "100 first", "3 MB"],
     )
     def test_2013_parsoid_full_answer_on_an_open_connection_is_up(self, pieces: tuple[bytes, ...]) -> None:
         assert first_report(saying(*pieces), settings(timeout=10)) == (True, "")
@@ -308,12 +308,12 @@ def test_2020_05_25_unexpected_error_does_not_end_a_monitor(
             setup.server.asked = saying(OK)
 
             def surprise(_data: bytes) -> int:
-                raise LookupError("never heard of it")
+                raise LookupError("an unexpected key")
 
             with monkeypatch.context() as patched:
                 patched.setattr("pybal.http.message.glance", surprise)
                 monitor = setup.monitor(settings())
-                assert (await setup.report()).reason == "headers: LookupError: never heard of it"
+                assert (await setup.report()).reason == "headers: LookupError: an unexpected key"
             assert (await setup.report()).up
             assert monitor.up
 
@@ -363,7 +363,7 @@ def test_t111899_first_checks_are_spread_over_a_second() -> None:
             for _ in range(200):
                 setup.monitor(settings(interval=60, timeout=10))
             await setup.until(lambda: len(setup.reports) == 200)
-            assert len(times) <= 210  # a few have their turn of the minute in the same second
+            assert len(times) <= 210  # the slots of a few fall into this second
             turns = len({round((time - began) * 100) for time in times})
             assert turns >= 10
 

@@ -1,4 +1,4 @@
-"""ProxyFetch with options: what goes over the wire, and what is found in a response."""
+"""ProxyFetch with options: the bytes on the wire, and the evaluation of a response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUICK = ProxyFetchSettings(URLS, timeout=2.0, interval=0.05)
 def outcome(
     settings: ProxyFetchSettings, answer: Callable[[Peer], object], host: str = "127.0.0.1"
 ) -> tuple[Report, Peer]:
-    """Return the first report of a server that answers so, and its end of the connection."""
+    """Return the first report about a server with this answer, and the server side of the connection."""
 
     async def main(reactor: EPollReactor) -> tuple[Report, Peer]:
         async with MonitoredServer(reactor, host) as setup:
@@ -113,7 +113,7 @@ class TestBodies:
             (b"HTTP/1.0 200 OK\r\nContent-Length: 12\r\n\r\nstat", b"us: fi", b"ne"),
             (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nstat\r\n", b"8\r\nus: fine\r\n0\r\n\r\n"),
         ],
-        ids=["at once", "in pieces", "in chunks"],
+        ids=["in one piece", "in pieces", "in chunks"],
     )
     def test_body_regex_matches_across_pieces(self, pieces: tuple[bytes, ...]) -> None:
         assert reason(saying(*pieces), body_regex=Pattern("^status: fine$")) == ""
@@ -145,7 +145,9 @@ class TestBodies:
         run(main)
 
     @pytest.mark.parametrize(
-        "head", [b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"], ids=["told", "not told"]
+        "head",
+        [b"HTTP/1.0 200 OK\r\nContent-Length: 11\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n"],
+        ids=["with length", "without length"],
     )
     def test_body_longer_than_max_body_is_down(self, head: bytes) -> None:
         assert reason(saying(head, b"x" * 11), max_body=10) == "body: more than 10 bytes"

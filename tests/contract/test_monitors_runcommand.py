@@ -1,4 +1,4 @@
-"""RunCommand with real processes: what it makes of their ends, and that nothing of them is left."""
+"""RunCommand with real processes: the evaluation of their exits, and no leftovers."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def samples(monitor: Monitor) -> dict[tuple[str, ...], float]:
 
 
 def exists(pid: int) -> bool:
-    """Tell whether there is such a process, zombies included."""
+    """Return whether a process exists, including zombies."""
     return Path(f"/proc/{pid}").exists()
 
 
 def alive(pid: int) -> bool:
-    """Tell whether there is such a process, zombies excluded: what is not ours to wait for is init's."""
+    """Return whether a process runs; init reaps orphaned zombies."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
@@ -55,7 +55,7 @@ def alive(pid: int) -> bool:
 
 
 def pids(file: Path, count: int) -> list[int]:
-    """Return the numbers that processes have written into a file, once there are so many."""
+    """Return the process IDs in a file, once it has ``count`` of them."""
     found = file.read_text().split("\n") if file.exists() else []
     return [int(line) for line in found[:-1]] if len(found) > count else []
 
@@ -67,18 +67,18 @@ def logged() -> Iterator[Sequence[LogEvent]]:
 
 
 def texts(events: Sequence[LogEvent]) -> list[str]:
-    """Return what the monitor has logged."""
+    """Return the log lines of the monitor."""
     return [eventAsText(e, False, False, False) for e in events if e.get("system") == "svc RunCommand"]
 
 
 def descriptors() -> set[str]:
-    gc.collect()  # the reactors of other tests have some
+    gc.collect()  # reactors of other tests hold some
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Let there be no more descriptors than so many."""
+    """Limit the number of free descriptors."""
     free = os.dup(0)
     os.close(free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -492,7 +492,7 @@ class TestOutput:
 
 class TestEnvironment:
     def report_of(self, program: str, *arguments: str | ServerField) -> list[str]:
-        """Return what a Python program has written into the file that is its first argument."""
+        """Return the lines that a Python program writes into the file of its first argument."""
         lines: list[str] = []
 
         async def main(reactor: EPollReactor) -> None:
@@ -546,7 +546,7 @@ assert int(masks["SigBlk"], 16) == 0, masks
 
 class TestConcurrency:
     def overlap(self, file: Path) -> int:
-        """Return how many ran at once, by their own account."""
+        """Return the maximum number of commands that ran concurrently, from their own records."""
         now = most = 0
         for line in file.read_text().split():
             now += 1 if line == "begin" else -1

@@ -1,4 +1,4 @@
-"""Monitors that two services share, of every kind, on real sockets: each check is made once."""
+"""Shared monitors of every kind on real sockets: one check for two services."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_kind_is_checked_once_for_both_services(kind: type[MonitorSettings]) -> 
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             with socket.socket() as bound:
-                bound.bind(("127.0.0.1", 0))  # and does not listen
+                bound.bind(("127.0.0.1", 0))  # without listening
                 two = Two(setup, frequent(kind), bound.getsockname()[1])
                 a, b = two.start("a"), two.start("b")
                 await setup.until(lambda: all(two.heard.values()))

@@ -1,4 +1,4 @@
-"""TCPConnect on real sockets: the connection alone, and what is said on it."""
+"""TCPConnect on real sockets: only the connection, and bytes sent and expected on it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def half_close(peer: Peer) -> None:
 
 
 def after(seconds: float, peer: Peer, act: Act) -> None:
-    reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+    reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
     reactor.callLater(seconds, act, peer)
 
 
 def drip(peer: Peer) -> None:
-    """Say a byte every 20 ms, for ever."""
+    """Send a byte every 20 ms, without end."""
     if not peer.closed:
         peer.say(b".")
         after(0.02, peer, drip)
@@ -47,7 +47,7 @@ def first(
     asked: Act = lambda _peer: None,
     host: str = "127.0.0.1",
 ) -> tuple[bool, str]:
-    """Return what the first report says of a server that does so."""
+    """Return the reason of the first report about a server that acts like this."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
         async with MonitoredServer(reactor, host) as setup:
@@ -221,7 +221,7 @@ def test_frozen_loop_is_inconclusive() -> None:
             setup.skipped += 20
             await setup.until(lambda: setup.engine.inconclusive)
             assert (monitor.up, setup.reports) == (None, [])
-            setup.server.connected = saying(b"220 again, at once\r\n")
+            setup.server.connected = saying(b"220 again, immediately\r\n")
             assert (await setup.report()).up
 
     run(main)

@@ -1,4 +1,4 @@
-"""Our own trouble is never the server's: out of descriptors, no route, frozen, a clock that steps."""
+"""Local errors take no server down: descriptor exhaustion, no route, a freeze, a clock step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def settings(timeout: float = 0.4, interval: float = 0.05) -> ProxyFetchSettings
 
 
 def refusing(number: int) -> type[socket.SocketType]:
-    """Return sockets whose connect() fails at once."""
+    """Return sockets whose connect() fails immediately."""
 
     class Refusing(socket.SocketType):
         def connect_ex(self, _address: object) -> int:

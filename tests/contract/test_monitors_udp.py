@@ -1,4 +1,4 @@
-"""UDP on real sockets: ICMP errors mean down, for a while; silence means up."""
+"""UDP on real sockets: ICMP errors mean down, silence means up."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_answers_are_ignored() -> None:
 
 
 def readable(monitor: Monitor) -> bool:
-    """Tell whether its socket holds anything unread."""
+    """Return whether the socket has unread data."""
     try:
         monitor._check._socket.recv(1)  # type: ignore[attr-defined]  # a monitor of this kind has one
     except BlockingIOError:
@@ -186,7 +186,7 @@ def test_local_error_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_unsent_datagram_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
-            setup.host = "255.255.255.255"  # connect() forbids it
+            setup.host = "255.255.255.255"  # forbidden by connect()
             monitor = setup.monitor(SETTINGS, port=9)
             await setup.until(lambda: setup.engine.inconclusive >= 2)
             assert (monitor.up, setup.reports) == (None, [])

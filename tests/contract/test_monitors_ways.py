@@ -1,4 +1,4 @@
-"""Every monitor that speaks TCP, and each way in which a server can be broken: what it says of it, IPv4 and IPv6."""
+"""Every TCP monitor and every way a server can fail: the resulting reasons, over IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HTTP = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\nhello"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A monitor, and how a good answer begins that never ends."""
+    """A monitor, and the beginning of a valid answer that never ends."""
 
     settings: MonitorSettings
     beginning: bytes
@@ -54,7 +54,7 @@ Way = Callable[[Peer, bytes], object]
 
 
 def after(seconds: float, peer: Peer, act: Callable[..., object], *arguments: object) -> None:
-    reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+    reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
     reactor.callLater(seconds, lambda: peer.closed or act(peer, *arguments))
 
 
@@ -63,7 +63,7 @@ def half_close(peer: Peer) -> None:
 
 
 def silence(peer: Peer, beginning: bytes) -> None:
-    """Say nothing."""
+    """Send no byte."""
 
 
 def stall(peer: Peer, beginning: bytes) -> None:
@@ -71,7 +71,7 @@ def stall(peer: Peer, beginning: bytes) -> None:
 
 
 def drip(peer: Peer, rest: bytes) -> None:
-    """Say a byte every 20 ms, again and again."""
+    """Send a byte every 20 ms."""
     peer.say(rest[:1])
     after(0.02, peer, drip, rest[1:] or b".")
 
@@ -93,7 +93,7 @@ def after_beginning(act: Callable[[Peer], object]) -> Way:
 
 
 def verdict(monitor: Monitor) -> str | None:
-    """Return what its first failure that counts says; empty if it held a connection and did not find it lost."""
+    """Return the reason of the first counted failure; empty if it only held a connection."""
     for past in monitor.history():
         if monitor.down_results and past.result.reason:
             return past.result.text
@@ -101,7 +101,7 @@ def verdict(monitor: Monitor) -> str | None:
 
 
 def unmeasured(reason: str | None) -> str | None:
-    """Return a reason without the times that were measured, and without what came in such a time."""
+    """Return a reason without measured times and byte counts."""
     reason = reason and re.sub(r"\b\d+(\.\d+)? m?s\b", "TIME", reason)
     return reason and re.sub(r"\d+ bytes( without 'READY')? in TIME", r"SOME bytes\1 in TIME", reason)
 
@@ -114,7 +114,7 @@ def watch(ports: dict[str, int], host: str, setup: MonitoredServer) -> dict[str,
 
 
 def said(way: Way, host: str) -> dict[str, str | None]:
-    """Return what each kind of monitor says of a server that behaves in such a way."""
+    """Return the reason of each kind of monitor for a server that acts like this."""
 
     async def main(reactor: EPollReactor) -> dict[str, str | None]:
         async with MonitoredServer(reactor, host) as setup:
@@ -124,7 +124,7 @@ def said(way: Way, host: str) -> dict[str, str | None]:
                 server.listen(reactor, host)
             monitors = watch({name: server.port for name, server in servers.items()}, host, setup)
             await setup.until(lambda: all(verdict(monitor) is not None for monitor in monitors.values()))
-            await setup.pause(0.1)  # an idle connection may yet be lost
+            await setup.pause(0.1)  # an idle connection may still be lost
             reasons = {name: unmeasured(verdict(monitor)) for name, monitor in monitors.items()}
             setup.stop_monitors()
             for server in servers.values():
@@ -137,7 +137,7 @@ def said(way: Way, host: str) -> dict[str, str | None]:
 
 @contextmanager
 def unanswered(host: str) -> Iterator[int]:
-    """Give a port to which connections hang: nobody accepts, and there is no room for more."""
+    """Yield a port on which connections hang, because the backlog is full."""
     with ExitStack() as stack:
         full = stack.enter_context(socket.socket(family(host)))
         full.bind((host, 0))
@@ -147,7 +147,7 @@ def unanswered(host: str) -> Iterator[int]:
 
 
 def connecting(host: str, port: int) -> set[str | None]:
-    """Return what all kinds of monitors say of a port."""
+    """Return the reasons of all kinds of monitors for a port."""
 
     async def main(reactor: EPollReactor) -> set[str | None]:
         async with MonitoredServer(reactor, host) as setup:
@@ -161,7 +161,7 @@ def connecting(host: str, port: int) -> set[str | None]:
 @HOSTS
 def test_refused_connection_is_down(host: str) -> None:
     with socket.socket(family(host)) as bound:
-        bound.bind((host, 0))  # and does not listen
+        bound.bind((host, 0))  # without listening
         assert connecting(host, bound.getsockname()[1]) == {"connect: refused"}
 
 

@@ -1,4 +1,4 @@
-"""share-checks: the daemon as a process, two services on the same servers, and a server that counts requests."""
+"""share-checks in the daemon: two services on the same servers, which count requests."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_shared_check_is_one_request_for_two_services(running: Daemon, servers: 
     running.wait(lambda: servers[ONE].requests >= 10, "ten requests")
     before = servers[ONE].requests
     metrics = running.get("/metrics")
-    # The daemon goes on checking while it answers: a request may be under way, a result may come between two lines.
+    # The daemon checks while it responds: a request may be in flight, a result may arrive between two lines.
     assert before - 1 <= results(metrics, ONE, "text") <= servers[ONE].requests
     for host in (ONE, TWO):
         assert results(metrics, host, "text") == results(metrics, host, "upload")

@@ -1,4 +1,4 @@
-"""gRPC against a real gRPC server, and against servers that do as told."""
+"""gRPC against a real gRPC server, and against scripted servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import GRPCSettings
 from tests.harness.certificates import self_signed
-from tests.harness.real_monitors import last, said, watch
+from tests.harness.real_monitors import first_results, last_reason, start_monitors
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, saying
 from tests.harness.servers.grpc import grpc
 from tests.harness.servers.haproxy import bound, haproxy
@@ -39,8 +39,8 @@ NGINX = """
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A gRPC server with its ports: plain, with TLS, and one without a health service."""
+class GRPCServer:
+    """A gRPC server and its ports: plain, with TLS, and without a health service."""
 
     server: Server
     plain: int
@@ -49,30 +49,30 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def grpc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRPCServer]:
     directory = tmp_path_factory.mktemp("grpc")
     ports = free_ports(3)
     with grpc(directory, self_signed(directory), *ports) as server:
-        yield Site(server, *ports)
+        yield GRPCServer(server, *ports)
 
 
 @contextmanager
-def behind(site: Site, directory: Path, kind: str) -> Iterator[int]:
-    """Have a proxy in front of the gRPC server; give its port."""
+def behind(grpc_server: GRPCServer, directory: Path, kind: str) -> Iterator[int]:
+    """Run a proxy in front of the gRPC server; yield its port."""
     (port,) = free_ports(1)
     if kind == "haproxy":
-        proxy = haproxy(directory, HAPROXY.format(bind=bound(port, "proto", "h2"), plain=site.plain), port)
+        proxy = haproxy(directory, HAPROXY.format(bind=bound(port, "proto", "h2"), plain=grpc_server.plain), port)
     else:
-        proxy = nginx(directory, NGINX.format(listen=listening(port, "http2"), plain=site.plain), port)
+        proxy = nginx(directory, NGINX.format(listen=listening(port, "http2"), plain=grpc_server.plain), port)
     with proxy:
         yield port
 
 
 class TestRealServer:
     @pytest.mark.parametrize("service", ["", "good.Service"])
-    def test_serving_service_is_up(self, site: Site, service: str) -> None:
-        assert said(site.plain, GRPCSettings(service)) == [""]
-        assert said(site.secure, GRPCSettings(service, tls=True)) == [""]
+    def test_serving_service_is_up(self, grpc_server: GRPCServer, service: str) -> None:
+        assert first_results(grpc_server.plain, GRPCSettings(service)) == [""]
+        assert first_results(grpc_server.secure, GRPCSettings(service, tls=True)) == [""]
 
     @pytest.mark.parametrize(
         ("service", "reason"),
@@ -82,69 +82,71 @@ class TestRealServer:
             ("no.Service", "status: NOT_FOUND '', wanted OK"),
         ],
     )
-    def test_other_status_is_down(self, site: Site, service: str, reason: str) -> None:
-        assert said(site.plain, GRPCSettings(service)) == [reason]
-        assert said(site.secure, GRPCSettings(service, tls=True)) == [reason]
+    def test_other_status_is_down(self, grpc_server: GRPCServer, service: str, reason: str) -> None:
+        assert first_results(grpc_server.plain, GRPCSettings(service)) == [reason]
+        assert first_results(grpc_server.secure, GRPCSettings(service, tls=True)) == [reason]
 
-    def test_server_without_a_health_service_is_down(self, site: Site) -> None:
-        assert said(site.bare, GRPCSettings()) == ["status: UNIMPLEMENTED 'Method not found!', wanted OK"]
+    def test_server_without_a_health_service_is_down(self, grpc_server: GRPCServer) -> None:
+        assert first_results(grpc_server.bare, GRPCSettings()) == [
+            "status: UNIMPLEMENTED 'Method not found!', wanted OK"
+        ]
 
-    def test_plain_and_tls_mismatch_is_down(self, site: Site) -> None:
-        assert said(site.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
-        (reason,) = said(site.secure, GRPCSettings(timeout=1.0))
+    def test_plain_and_tls_mismatch_is_down(self, grpc_server: GRPCServer) -> None:
+        assert first_results(grpc_server.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
+        (reason,) = first_results(grpc_server.secure, GRPCSettings(timeout=1.0))
         assert reason.startswith("headers: ")
 
-    def test_server_follows_changes_of_its_status(self, site: Site) -> None:
+    def test_server_follows_changes_of_its_status(self, grpc_server: GRPCServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                monitor = setup.monitor(GRPCSettings("turns", interval=0.05), port=site.plain)
+                monitor = setup.monitor(GRPCSettings("turns", interval=0.05), port=grpc_server.plain)
                 assert (await setup.report()).up
-                site.server.say("turns NOT_SERVING")
+                grpc_server.server.say("turns NOT_SERVING")
                 assert (await setup.report()).reason == "status: NOT_SERVING, wanted SERVING"
                 await setup.until(lambda: follow_ups(monitor) == [("TCP only", "passed")])
-                site.server.say("turns SERVING")
+                grpc_server.server.say("turns SERVING")
                 assert (await setup.report()).up
                 assert (monitor.name, monitor.up_transitions, monitor.down_transitions) == ("gRPC", 2, 1)
                 assert list(list(monitor.history())[-1].result.phases)[:3] == ["connect", "first byte", "headers"]
 
         run(main)
 
-    def test_hanging_server_accepts_connections_only(self, site: Site) -> None:
-        site.server.pause()
+    def test_hanging_server_accepts_connections_only(self, grpc_server: GRPCServer) -> None:
+        grpc_server.server.pause()
         try:
-            plain = said(site.plain, GRPCSettings(timeout=0.4))
-            secure = said(site.secure, GRPCSettings(tls=True, timeout=0.4))
+            plain = first_results(grpc_server.plain, GRPCSettings(timeout=0.4))
+            secure = first_results(grpc_server.secure, GRPCSettings(tls=True, timeout=0.4))
         finally:
-            site.server.resume()
+            grpc_server.server.resume()
         assert plain == ["headers: TIME without a byte (connected in TIME)"]
         assert secure == ["tls: handshake timeout after TIME (connected in TIME)"]
 
-    def test_dead_server_refuses_and_restarted_server_is_up(self, site: Site) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, grpc_server: GRPCServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                monitors = watch(setup, site.plain, GRPCSettings(interval=0.05))
+                monitors = start_monitors(setup, grpc_server.plain, GRPCSettings(interval=0.05))
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
-                site.server.kill()
+                grpc_server.server.kill()
                 try:
-                    await setup.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                    await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
                 finally:
-                    site.server.start()
+                    grpc_server.server.start()
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
 
         run(main, timeout=60.0)
 
     @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
     def test_server_behind_a_proxy_is_up_until_it_dies(
-        self, site: Site, proxy: str, status: int, tmp_path: Path
+        self, grpc_server: GRPCServer, proxy: str, status: int, tmp_path: Path
     ) -> None:
-        with behind(site, tmp_path, proxy) as port:
-            asked = said(port, GRPCSettings(), GRPCSettings("bad.Service"))
+        with behind(grpc_server, tmp_path, proxy) as port:
+            asked = first_results(port, GRPCSettings(), GRPCSettings("bad.Service"))
             assert asked == ["", "status: NOT_SERVING, wanted SERVING"]
-            site.server.kill()
+            grpc_server.server.kill()
             try:
-                assert said(port, GRPCSettings()) == [f"status: HTTP {status}, wanted 200"]
+                assert first_results(port, GRPCSettings()) == [f"status: HTTP {status}, wanted 200"]
             finally:
-                site.server.start()
+                grpc_server.server.start()
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -161,7 +163,7 @@ END_STREAM, END_HEADERS = 1, 4
 def answer(
     head: Sequence[tuple[str, str]] = OK, message: bytes = SERVING, trailers: Sequence[tuple[str, str]] = DONE
 ) -> bytes:
-    """Return what an HTTP/2 server sends."""
+    """Return the bytes of an HTTP/2 server."""
     encoder = Encoder()
     return b"".join(
         (
@@ -190,10 +192,10 @@ def half_close(peer: Peer) -> None:
 
 
 def drip(peer: Peer, rest: bytes = answer()) -> None:
-    """Say an answer a byte every 20 ms."""
+    """Send an answer at one byte every 20 ms."""
     if not peer.closed:
         peer.say(rest[:1])
-        reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+        reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
         reactor.callLater(0.02, drip, peer, rest[1:])
 
 
@@ -341,7 +343,7 @@ def test_tls_server_without_http_2_is_down(tmp_path: Path) -> None:
         async with MonitoredServer(reactor) as setup:
             setup.monitor(GRPCSettings(tls=True, interval=0.05), port=port)
             report = await setup.report()
-            while report.reason == "connect: refused":  # it takes a moment to listen
+            while report.reason == "connect: refused":  # until it listens
                 report = await setup.report()
             assert report.reason == "tls: the server does not choose HTTP/2 by ALPN"
 

@@ -1,4 +1,4 @@
-"""ICMP against the kernel's own replies, in networks of our own, on sockets for pings and on raw ones."""
+"""ICMP against replies of the kernel, in network namespaces, on ping sockets and raw sockets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sysctl(name: str, value: str) -> None:
 
 @contextmanager
 def network(*, pings: bool) -> Iterator[None]:
-    """Have a network of our own, in which sockets for pings are allowed or not."""
+    """Enter a new network namespace in which ping sockets are allowed or not."""
     with fresh():
         sysctl("ipv4/ping_group_range", "0 0" if pings else "1 0")
         one = echo_socket(socket.AF_INET)
@@ -180,7 +180,7 @@ def test_lost_permission_is_inconclusive() -> None:
 
 
 async def _watch(reactor: EPollReactor) -> None:
-    """Print what is first said of hosts that are not there."""
+    """Print the first report about unreachable hosts."""
     async with MonitoredServer(reactor) as setup:
         for setup.host in ("10.77.0.2", "fd77::2"):
             setup.monitor(ICMPSettings(timeout=15))

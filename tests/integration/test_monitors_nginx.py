@@ -1,4 +1,4 @@
-"""ProxyFetch and IdleConnection against a real nginx: statuses, redirects, chunks, connections left open, TLS."""
+"""ProxyFetch and IdleConnection against a real nginx: statuses, redirects, chunks, TLS."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ CONFIG = """
 
 
 class Nginx:
-    """Where it listens."""
+    """The ports of nginx."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

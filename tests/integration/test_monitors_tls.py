@@ -1,4 +1,4 @@
-"""TLS against a real nginx with certificates of all kinds, and against servers that do not speak it."""
+"""TLS against a real nginx with certificates of all kinds, and against servers without TLS."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SERVER = """
 """
 
 
-class Site:
-    """The ports of the servers, by the kind of their certificate, and the files."""
+class TLSServer:
+    """The ports of the servers by kind of certificate, and the files."""
 
     def __init__(self, directory: Path) -> None:
         self.authority = Authority(directory)
@@ -61,15 +61,15 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSServer]:
     directory = tmp_path_factory.mktemp("tls")
-    site = Site(directory)
-    with nginx(directory, site.config, site.ports["valid"]):
-        yield site
+    tls_server = TLSServer(directory)
+    with nginx(directory, tls_server.config, tls_server.ports["valid"]):
+        yield tls_server
 
 
 def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bool, str, list[float]]:
-    """Return what the first report says, and the days to expiry as the metric has them."""
+    """Return the first report and the metric of days to expiry."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str, list[float]]:
         async with MonitoredServer(reactor, host) as setup:
@@ -84,8 +84,8 @@ def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bo
 class TestCertificates:
     @HOSTS
     @pytest.mark.parametrize("kind", ["valid", "old-protocol"])
-    def test_valid_certificate_is_up_and_reports_its_days(self, site: Site, kind: str, host: str) -> None:
-        up, reason, days = first(site.settings(), site.ports[kind], host)
+    def test_valid_certificate_is_up_and_reports_its_days(self, tls_server: TLSServer, kind: str, host: str) -> None:
+        up, reason, days = first(tls_server.settings(), tls_server.ports[kind], host)
         assert (up, reason) == (True, "")
         assert 89 < days[0] < 90
 
@@ -97,49 +97,51 @@ class TestCertificates:
             ("self-signed", "tls: self-signed certificate"),
         ],
     )
-    def test_invalid_certificate_is_down_with_verify(self, site: Site, kind: str, reason: str) -> None:
-        assert first(site.settings(), site.ports[kind]) == (False, reason, [])
-        assert first(site.settings(name=""), site.ports[kind]) == (False, reason, [])
+    def test_invalid_certificate_is_down_with_verify(self, tls_server: TLSServer, kind: str, reason: str) -> None:
+        assert first(tls_server.settings(), tls_server.ports[kind]) == (False, reason, [])
+        assert first(tls_server.settings(name=""), tls_server.ports[kind]) == (False, reason, [])
 
     @pytest.mark.parametrize("kind", ["expired", "unknown-ca", "self-signed", "wrong-name"])
-    def test_any_certificate_is_up_without_verify(self, site: Site, kind: str) -> None:
-        up, reason, days = first(site.settings(verify=False, ca="", name="c.example"), site.ports[kind])
+    def test_any_certificate_is_up_without_verify(self, tls_server: TLSServer, kind: str) -> None:
+        up, reason, days = first(tls_server.settings(verify=False, ca="", name="c.example"), tls_server.ports[kind])
         assert (up, reason) == (True, "")
         assert (days[0] > 0) == (kind != "expired")
 
-    def test_host_name_is_verified_when_configured(self, site: Site) -> None:
-        up, reason, _ = first(site.settings(name="c.example"), site.ports["valid"])
+    def test_host_name_is_verified_when_configured(self, tls_server: TLSServer) -> None:
+        up, reason, _ = first(tls_server.settings(name="c.example"), tls_server.ports["valid"])
         assert not up
         assert reason.startswith("tls: hostname mismatch, certificate is not valid for 'c.example'")
-        assert first(site.settings(name=""), site.ports["valid"])[0]
+        assert first(tls_server.settings(name=""), tls_server.ports["valid"])[0]
 
-    def test_server_name_selects_the_certificate(self, site: Site) -> None:
-        assert first(site.settings(name="a.example"), site.ports["wrong-name"])[0]
-        assert first(site.settings(name="b.example"), site.ports["wrong-name"])[0]
-        assert not first(site.settings(name="c.example"), site.ports["wrong-name"])[0]
+    def test_server_name_selects_the_certificate(self, tls_server: TLSServer) -> None:
+        assert first(tls_server.settings(name="a.example"), tls_server.ports["wrong-name"])[0]
+        assert first(tls_server.settings(name="b.example"), tls_server.ports["wrong-name"])[0]
+        assert not first(tls_server.settings(name="c.example"), tls_server.ports["wrong-name"])[0]
 
-    def test_system_authorities_reject_an_unknown_authority(self, site: Site) -> None:
-        up, reason, _ = first(site.settings(ca=""), site.ports["valid"])
+    def test_system_authorities_reject_an_unknown_authority(self, tls_server: TLSServer) -> None:
+        up, reason, _ = first(tls_server.settings(ca=""), tls_server.ports["valid"])
         assert (up, reason) == (False, "tls: unable to get local issuer certificate")
 
-    def test_self_signed_certificate_can_be_trusted(self, site: Site) -> None:
-        assert first(site.settings(ca=str(site.own)), site.ports["self-signed"])[0]
+    def test_self_signed_certificate_can_be_trusted(self, tls_server: TLSServer) -> None:
+        assert first(tls_server.settings(ca=str(tls_server.own)), tls_server.ports["self-signed"])[0]
 
     @pytest.mark.parametrize(("limit", "up"), [(0, True), (4, True), (6, False)])
-    def test_certificate_near_its_expiry_is_down_with_fail_days(self, site: Site, limit: int, up: bool) -> None:
-        is_up, reason, days = first(site.settings(fail_days=limit), site.ports["expiring"])
+    def test_certificate_near_its_expiry_is_down_with_fail_days(
+        self, tls_server: TLSServer, limit: int, up: bool
+    ) -> None:
+        is_up, reason, days = first(tls_server.settings(fail_days=limit), tls_server.ports["expiring"])
         assert is_up == up
         assert reason == ("" if up else "tls: the certificate expires in 5.0 days, wanted 6")
         assert 4.9 < days[0] < 5
 
-    def test_expired_certificate_is_down_with_fail_days(self, site: Site) -> None:
-        settings = site.settings(verify=False, ca="", fail_days=1)
-        up, reason, days = first(settings, site.ports["expired"])
+    def test_expired_certificate_is_down_with_fail_days(self, tls_server: TLSServer) -> None:
+        settings = tls_server.settings(verify=False, ca="", fail_days=1)
+        up, reason, days = first(settings, tls_server.ports["expired"])
         assert (up, reason) == (False, "tls: the certificate expired 3.0 days ago, wanted 1")
         assert days[0] < -3
 
     @pytest.mark.parametrize(("limit", "count"), [(0, 0), (4, 0), (14, 1)])
-    def test_expiry_is_logged_once(self, site: Site, limit: int, count: int) -> None:
+    def test_expiry_is_logged_once(self, tls_server: TLSServer, limit: int, count: int) -> None:
         said: list[str] = []
 
         @provider(ILogObserver)
@@ -148,7 +150,9 @@ class TestCertificates:
 
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                monitor = setup.monitor(site.settings(warn_days=limit, interval=0.05), port=site.ports["expiring"])
+                monitor = setup.monitor(
+                    tls_server.settings(warn_days=limit, interval=0.05), port=tls_server.ports["expiring"]
+                )
                 await setup.until(lambda: monitor.up_results >= 3)
 
         globalLogPublisher.addObserver(observe)
@@ -158,10 +162,10 @@ class TestCertificates:
             globalLogPublisher.removeObserver(observe)
         assert said == ["server.example: certificate expires in 5.0 days"] * count
 
-    def test_history_has_the_duration_of_the_handshake(self, site: Site) -> None:
+    def test_history_has_the_duration_of_the_handshake(self, tls_server: TLSServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                monitor = setup.monitor(site.settings(), port=site.ports["valid"])
+                monitor = setup.monitor(tls_server.settings(), port=tls_server.ports["valid"])
                 await setup.report()
                 (past,) = monitor.history()
                 assert list(past.result.phases) == ["connect", "tls"]
@@ -170,11 +174,11 @@ class TestCertificates:
         run(main)
 
 
-def test_unreadable_authority_is_refused_before_start(site: Site, tmp_path: Path) -> None:
+def test_unreadable_authority_is_refused_before_start(tls_server: TLSServer, tmp_path: Path) -> None:
     (tmp_path / "garbage").write_text("no certificate")
-    assert refusal(site.settings()) is None
+    assert refusal(tls_server.settings()) is None
     for name, why in (("nowhere", "No such file or directory"), ("garbage", "[X509: NO_CERTIFICATE_OR_CRL_FOUND]")):
-        found = refusal(site.settings(ca=str(tmp_path / name)))
+        found = refusal(tls_server.settings(ca=str(tmp_path / name)))
         assert found is not None
         assert found.option == "tls.ca"
         assert found.found.startswith(f"{tmp_path / name} ({why}")
@@ -186,10 +190,10 @@ def half_close(peer: Peer) -> None:
 
 
 def drip(peer: Peer, rest: bytes = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 1000) -> None:
-    """Say the beginning of a record that is long, a byte every 20 ms."""
+    """Send the beginning of a long record, a byte every 20 ms."""
     if not peer.closed:
         peer.say(rest[:1])
-        reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+        reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
         reactor.callLater(0.02, drip, peer, rest[1:])
 
 
@@ -253,7 +257,7 @@ def test_first_failure_is_followed_up_by_a_tcp_connection(tmp_path: Path) -> Non
             with nginx(tmp_path, config, port):
                 monitor = setup.monitor(TLSSettings(interval=0.05, timeout=5.0), port=port)
                 assert (await setup.report()).up
-            # The loop stood still until nginx had ended, so that nothing was refused.
+            # The loop was blocked until nginx had ended, so no connection was refused.
             setup.server.port = port
             setup.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
             setup.server.listen(reactor, setup.host)

@@ -1,4 +1,4 @@
-"""ProxyFetch with options against a real nginx: verified certificates, names, HTTP/1.1, chunks, bodies, sources."""
+"""ProxyFetch with options against a real nginx: certificates, names, HTTP/1.1, chunks, bodies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KINDS = ("good", "expired", "other", "stranger", "own")
 
 
 class Nginx:
-    """Where it listens, and the authority that signed the good certificate."""
+    """The ports of nginx, and the authority of the good certificate."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -64,7 +64,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
 
 def said(settings: ProxyFetchSettings, port: int, host: str = "127.0.0.1") -> str:
-    """Return the reason that is reported first, empty for up."""
+    """Return the reason of the first report, empty for up."""
 
     async def main(reactor: EPollReactor) -> str:
         async with MonitoredServer(reactor, host) as setup:

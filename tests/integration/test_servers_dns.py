@@ -1,4 +1,4 @@
-"""DNSQuery and UDP against unbound, BIND, NSD and dnsmasq: healthy, hanging, dead and while reading their files again."""
+"""DNSQuery and UDP against unbound, BIND, NSD and dnsmasq: healthy, hanging, dead, reloading."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.settings import DNSQuerySettings, TCPConnectSettings, UDPSettings
-from tests.harness.real_monitors import last, said, watch
+from tests.harness.real_monitors import first_results, last_reason, start_monitors
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.bind import bind
 from tests.harness.servers.dnsmasq import dnsmasq
@@ -43,12 +43,12 @@ def asking(*hostnames: str, fail_on_nxdomain: bool = False) -> DNSQuerySettings:
 
 class TestHealthy:
     def test_server_is_up_with_any_number_of_records(self, names: NameServer) -> None:
-        assert said(names.port, asking("www.test"), asking("four.test"), asking("large.test")) == [""] * 3
+        assert first_results(names.port, asking("www.test"), asking("four.test"), asking("large.test")) == [""] * 3
 
     def test_large_answer_is_read_over_tcp(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                monitors = watch(setup, names.port, asking("large.test"))
+                monitors = start_monitors(setup, names.port, asking("large.test"))
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
                 assert all(next(iter(monitor.history())).result.received > 1000 for monitor in monitors)
 
@@ -56,39 +56,39 @@ class TestHealthy:
 
     def test_nxdomain_is_up_unless_configured_otherwise(self, names: NameServer) -> None:
         strict = asking("no.test", fail_on_nxdomain=True)
-        assert said(names.port, asking("no.test"), strict) == ["", "answer: NXDOMAIN for no.test A"]
+        assert first_results(names.port, asking("no.test"), strict) == ["", "answer: NXDOMAIN for no.test A"]
 
     def test_ports_are_open(self, names: NameServer) -> None:
-        assert said(names.port, UDP, TCPConnectSettings()) == ["", ""]
+        assert first_results(names.port, UDP, TCPConnectSettings()) == ["", ""]
 
 
 class TestBroken:
     def test_refusing_server_is_down(self, names: NameServer) -> None:
-        assert said(names.port, asking("refused.example")) == ["answer: REFUSED for refused.example A"]
+        assert first_results(names.port, asking("refused.example")) == ["answer: REFUSED for refused.example A"]
 
     @pytest.mark.parametrize("names", [unbound, bind, nsd], indirect=True, ids=["unbound", "BIND", "NSD"])
     def test_failing_server_is_down(self, names: NameServer) -> None:
-        assert said(names.port, asking("broken.example")) == ["answer: SERVFAIL for broken.example A"]
+        assert first_results(names.port, asking("broken.example")) == ["answer: SERVFAIL for broken.example A"]
 
     def test_hanging_server_is_down_but_its_ports_are_open(self, names: NameServer) -> None:
         names.server.pause()
         try:
-            reasons = said(names.port, replace(WWW, timeout=0.4), UDP, TCPConnectSettings())
+            reasons = first_results(names.port, replace(WWW, timeout=0.4), UDP, TCPConnectSettings())
         finally:
             names.server.resume()
         assert reasons == ["query: TIME without an answer", "", ""]
-        assert said(names.port, WWW) == [""]
+        assert first_results(names.port, WWW) == [""]
 
     def test_dead_server_refuses_and_restarted_server_is_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                # A question that is there when the server dies has no answer, and is not refused either.
-                monitors = watch(setup, names.port, replace(WWW, timeout=1.0), UDP)
+                # A query in flight when the server dies is neither answered nor refused.
+                monitors = start_monitors(setup, names.port, replace(WWW, timeout=1.0), UDP)
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
                 names.server.kill()
                 try:
                     reasons = ["query: refused", "icmp: refused"] * 2
-                    await setup.until(lambda: [last(monitor) for monitor in monitors] == reasons)
+                    await setup.until(lambda: [last_reason(monitor) for monitor in monitors] == reasons)
                     assert not any(monitor.up for monitor in monitors)
                 finally:
                     names.server.start()
@@ -102,7 +102,7 @@ class TestBroken:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 often = replace(WWW, interval=0.01)
-                monitors = watch(setup, names.port, often, replace(often, hostnames=("large.test",)))
+                monitors = start_monitors(setup, names.port, often, replace(often, hostnames=("large.test",)))
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
                 enough = [monitor.up_results + 50 for monitor in monitors]
                 names.server.reload()

@@ -1,4 +1,4 @@
-"""What a monitor remembers, and what it makes of it: the bound, the order, and each fact of a result."""
+"""The history of a monitor: its bound, its order and the fields of a result."""
 
 from __future__ import annotations
 

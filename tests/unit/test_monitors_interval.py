@@ -1,4 +1,4 @@
-"""Rise and fall, and turns that come oftener while in doubt, seldomer while down, and late by jitter."""
+"""Rise and fall, and the intervals of checks: fast while undecided, slow while down, with jitter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pybal.monitors.rise_fall import RiseFall
 
 
 def words(results: str, rise: int = 1, fall: int = 1) -> tuple[str, bool | None]:
-    """Return what was reported of results (``+`` and ``-``), ``.`` for those without a report, and what is believed."""
+    """Return the report of each result (``+``, ``-``, ``.`` for none), and the state at the end."""
     reports: list[Report] = []
     record = RiseFall(reports.append, rise, fall)
     said = ""
@@ -73,7 +73,7 @@ class Settings:
 
 
 class Reactor(Clock):
-    """A clock that also takes readers, and forgets them."""
+    """A clock that accepts readers and ignores them."""
 
     def addReader(self, reader: IReadDescriptor) -> None:  # noqa: N802  # Twisted's name
         pass
@@ -82,7 +82,7 @@ class Reactor(Clock):
         pass
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass without a call coming late."""
+        """Advance the time without delaying any call."""
         end = self.seconds() + seconds
         while self.calls and self.calls[0].getTime() <= end:
             self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
@@ -90,7 +90,7 @@ class Reactor(Clock):
 
 
 class Monitor(IntervalMonitor):
-    """Has its results from a list, those of the turn in which they are due; the last one again and again."""
+    """A monitor with scripted results, one per run; the last one repeats."""
 
     def __init__(self, engine: Engine, results: str, interval: float, intervals: Intervals) -> None:
         super().__init__(engine, Random(1), Settings(interval, intervals), lambda _report: None)
@@ -110,7 +110,7 @@ class Monitor(IntervalMonitor):
 
     @property
     def gaps(self) -> list[float]:
-        """The seconds from turn to turn, from the second one: the first is prompt, wherever its slot may be."""
+        """The seconds between runs, from the second run on: the first one is prompt, wherever its slot is."""
         return [round(later - earlier, 1) for earlier, later in pairwise(self.turns[1:])]
 
 

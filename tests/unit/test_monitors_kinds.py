@@ -1,4 +1,4 @@
-"""The table of kinds, and what the monitors of one service share."""
+"""The table of kinds, and the objects that the monitors of one service share."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ REQUIRED: dict[type[MonitorSettings], tuple[object, ...]] = {
 }
 
 
-def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
+def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
     return ProxyFetchFactory(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
 
 
@@ -87,7 +87,7 @@ def test_port_option_takes_precedence_over_the_service_port() -> None:
 
 
 def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) -> None:
-    requests = plan(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
+    requests = factory(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
     contexts = [request.context for request in requests]
     assert contexts[0] is contexts[1]
     assert isinstance(contexts[0], ssl.SSLContext)
@@ -100,7 +100,7 @@ def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) ->
     ("wanted", "statuses"), [(200, {200}), (404, {404}), (301, {301, 302, 303}), (303, {301, 302, 303}), (304, {304})]
 )
 def test_redirect_status_accepts_three_redirects(engine: Engine, wanted: int, statuses: set[int]) -> None:
-    request = plan(engine, "http://a.example/", http_status=wanted).requests[0]
+    request = factory(engine, "http://a.example/", http_status=wanted).requests[0]
     assert (set(request.statuses), request.wanted) == (statuses, wanted)
 
 

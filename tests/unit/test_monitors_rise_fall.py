@@ -1,4 +1,4 @@
-"""What is counted, and what is reported: changes, and other causes of being down."""
+"""Counters and reports of a monitor: transitions, and changed causes while down."""
 
 from __future__ import annotations
 

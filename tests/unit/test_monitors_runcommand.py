@@ -1,4 +1,4 @@
-"""What RunCommand runs for a server."""
+"""The command line that RunCommand runs for a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pybal.monitors.runcommand import RunCommandFactory
 HOST, IP, PORT = ServerField
 
 
-def plan(*arguments: str | ServerField) -> RunCommandFactory:
+def factory(*arguments: str | ServerField) -> RunCommandFactory:
     service = Service("search_9200", IPProtocol.TCP, IPv4Address("192.0.2.1"), 9200, "wrr")
     settings = RunCommandSettings("/usr/lib/check", arguments)
     engine = Engine(Clock())  # type: ignore[arg-type]  # never started
@@ -35,12 +35,12 @@ def plan(*arguments: str | ServerField) -> RunCommandFactory:
 def test_arguments_replace_fields_with_facts_of_the_server(
     arguments: tuple[str | ServerField, ...], expected: tuple[str, ...]
 ) -> None:
-    argv = plan(*arguments).argv("web1.example", IPv4Address("192.0.2.7"))
+    argv = factory(*arguments).argv("web1.example", IPv4Address("192.0.2.7"))
     assert argv == ("/usr/lib/check", *expected)
 
 
 @pytest.mark.parametrize("address", [IPv4Address("192.0.2.7"), IPv6Address("2001:db8::7")])
 def test_command_has_the_address_of_its_server(address: Address) -> None:
-    assert plan(IP).argv("web1.example", address) == ("/usr/lib/check", str(address))
-    monitor = plan(IP).monitor("web1.example", address, lambda _report: None)
+    assert factory(IP).argv("web1.example", address) == ("/usr/lib/check", str(address))
+    monitor = factory(IP).monitor("web1.example", address, lambda _report: None)
     assert monitor._command._argv == ("/usr/lib/check", str(address))
