@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from pybal.config import http_options
 from pybal.config.convert import (
@@ -27,6 +28,7 @@ from pybal.config.convert import (
     some,
 )
 from pybal.config.errors import shown
+from pybal.config.option import Kind
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import (
     MOST_BODY,
@@ -186,20 +188,34 @@ def _icmp(options: Options) -> ICMPSettings:
     return ICMPSettings(**_turns(options, "icmp"))
 
 
-KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class _ReaderKind(Kind[Any]):
+    """A kind whose options are not declared yet."""
+
+    reader: Callable[[Options], MonitorSettings]
+
+    @property
+    def options(self) -> frozenset[str]:
+        return asked_by(self.reader)
+
+    def read(self, options: Options) -> MonitorSettings:
+        return self.reader(options)
+
+
+KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
     {
-        "ProxyFetch": _proxyfetch,
-        "IdleConnection": _idleconnection,
-        "DNSQuery": _dnsquery,
-        "UDP": _udp,
-        "RunCommand": _runcommand,
-        "TCPConnect": _tcpconnect,
-        "TLS": _tls,
-        "gRPC": _grpc,
-        "ICMP": _icmp,
+        kind.name: kind
+        for kind in (
+            _ReaderKind("ProxyFetch", ProxyFetchSettings, _proxyfetch),
+            _ReaderKind("IdleConnection", IdleConnectionSettings, _idleconnection),
+            _ReaderKind("DNSQuery", DNSQuerySettings, _dnsquery),
+            _ReaderKind("UDP", UDPSettings, _udp),
+            _ReaderKind("RunCommand", RunCommandSettings, _runcommand),
+            _ReaderKind("TCPConnect", TCPConnectSettings, _tcpconnect),
+            _ReaderKind("TLS", TLSSettings, _tls),
+            _ReaderKind("gRPC", GRPCSettings, _grpc),
+            _ReaderKind("ICMP", ICMPSettings, _icmp),
+        )
     }
 )
-"""Name, as in pybal.conf → how the settings of that kind are read from a service's section."""
-
-MONITOR_OPTIONS: frozenset[str] = frozenset().union(*map(asked_by, KINDS.values()))
-"""The names of the options of all kinds."""
+"""The kinds of monitor by name."""

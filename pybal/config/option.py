@@ -22,7 +22,7 @@ hold more facts about a kind, such as its factory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -191,3 +191,7 @@ class Kind(Generic[S]):
     def read(self, options: Options) -> S:
         """Return the settings that the section of a service configures; every problem is added to ``options``."""
         return read_options(self.settings, options, self.prefix)
+
+
+Kinds = Mapping[str, Kind[Any]]
+"""The kinds of monitor, by name."""

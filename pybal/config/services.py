@@ -25,7 +25,7 @@ from pybal.config.convert import (
 )
 from pybal.config.errors import shown
 from pybal.config.general import vip_policy
-from pybal.config.kinds import KINDS, MONITOR_OPTIONS
+from pybal.config.option import Kinds
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import BGPSettings, ProxyFetchSettings, ServiceSettings, SourceSettings, VIPPolicy
 from pybal.core.model import IPProtocol, Service, SuspectCheck
@@ -36,13 +36,13 @@ _initial_state = choice("up", "unknown")
 _suspect_check = choice(*SuspectCheck)
 
 
-def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
+def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> ServiceSettings:
     """Return the settings of a service, which is announced as ``bgp`` says unless it has options of its own."""
     # With a protocol that is refused, one-packet scheduling is not to be refused on top.
     protocol = IPProtocol(options.need("protocol", _protocol, "udp"))
     scheduler = options.need("scheduler", _scheduler, "")
     number = options.need("port", port, 0)
-    monitors = tuple(_monitors(options))
+    monitors = tuple(_monitors(options, kinds))
     settings = ServiceSettings(
         service=Service(
             name=options.name,
@@ -59,7 +59,7 @@ def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
             suspect_check=SuspectCheck(options.get("suspect-check", _suspect_check, SuspectCheck.ALERT)),
         ),
         source=_source(options, number),
-        monitors=tuple(KINDS[name](options) for name in monitors),
+        monitors=tuple(kinds[name].read(options) for name in monitors),
         bgp=options.get("bgp", boolean, True),
         bgp_med=options.get("bgp-med", unsigned, bgp.med if bgp else 0),
         bgp_withdraw_below=options.get("bgp-withdraw-below", least, None),
@@ -113,15 +113,17 @@ def _scheduler_flags(options: Options, scheduler: str) -> Iterator[str]:
             yield flag
 
 
-def _monitors(options: Options) -> Iterator[str]:
+def _monitors(options: Options, kinds: Kinds) -> Iterator[str]:
     for name, times in Counter(options.get("monitors", texts, ())).items():
-        if name in KINDS:
+        if name in kinds:
             yield name
         else:
-            options.refuse("monitors", shown(name), one_of(name, KINDS))
+            options.refuse("monitors", shown(name), one_of(name, kinds))
         if times > 1:
             options.warn("monitors", f"{shown(name)} more than once", "each monitor once")
 
 
-SERVICE_OPTIONS = MONITOR_OPTIONS | asked_by(lambda options: read_service(options, None))
-"""The names of all options of a service, with those of its monitors."""
+def service_options(kinds: Kinds) -> frozenset[str]:
+    """Return the names of all options of a service, those of its monitors included."""
+    own = asked_by(lambda options: read_service(options, None, kinds))
+    return own.union(*(kind.options for kind in kinds.values()))

@@ -12,7 +12,8 @@ import pytest
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Verdict, Why
 from pybal.config.general import GLOBAL_OPTIONS
-from pybal.config.services import SERVICE_OPTIONS
+from pybal.config.kinds import KINDS
+from pybal.config.services import service_options
 from pybal.config.settings import (
     AccessSettings,
     BGPSettings,
@@ -56,6 +57,7 @@ ALL: list[MonitorSettings] = [
     GRPCSettings(),
     ICMPSettings(),
 ]
+SERVICE_OPTIONS = service_options(KINDS)
 PEER = PeerSettings(IPv4Address("192.0.2.254"), 64600)
 
 
