@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 
+from pybal.config.bgp_options import local_addresses
 from pybal.config.convert import (
     address,
     boolean,
     choice,
     each,
     listen_address,
-    local_addresses,
     optional_text,
     pause,
     port,

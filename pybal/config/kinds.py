@@ -8,13 +8,10 @@ from types import MappingProxyType
 from typing import Any, TypedDict
 
 from pybal.config import http_options
+from pybal.config.command_options import arguments, command
 from pybal.config.convert import (
-    arguments,
-    authority,
     boolean,
-    check_url,
     choice,
-    command,
     each,
     hostname,
     integer,
@@ -44,6 +41,7 @@ from pybal.config.settings import (
     TLSSettings,
     UDPSettings,
 )
+from pybal.config.url_options import authority, check_url
 
 _check_urls = some(check_url, "a URL http://host/path or https://host/path")
 _hostnames = some(hostname, "a host name")

@@ -13,21 +13,21 @@ from pybal.config.convert import (
     address,
     boolean,
     choice,
-    least,
     one_of,
     port,
     seconds,
     share,
-    source_url,
     texts,
     unsigned,
     words,
 )
 from pybal.config.errors import shown
 from pybal.config.general import vip_policy
+from pybal.config.limit import least
 from pybal.config.option import Kinds
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import BGPSettings, ProxyFetchSettings, ServiceSettings, SourceSettings, VIPPolicy
+from pybal.config.url_options import source_url
 from pybal.core.model import IPProtocol, Service, SuspectCheck
 
 _protocol = choice(*IPProtocol)

@@ -6,11 +6,11 @@ All durations are float seconds. The defaults are PyBal 1.15's.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
-from math import ceil
 
+from pybal.config.command_options import ServerField
+from pybal.config.limit import Limit
 from pybal.config.pattern import Pattern
 from pybal.core.model import Address, Service, SuspectSelf
 
@@ -38,14 +38,6 @@ class VIPPolicy(StrEnum):
 
     ANY = "any"
     ALL = "all"
-
-
-class ServerField(StrEnum):
-    """A fact about the checked server that stands for itself in ``runcommand.arguments``."""
-
-    HOST = "host"
-    IP = "ip"
-    PORT = "port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,18 +242,6 @@ class SourceSettings:
     def scheme(self) -> str:
         """What the URL begins with, in small letters."""
         return self.url.partition(":")[0].lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """So many servers, or such a share of them in per cent: whichever of the two is not 0."""
-
-    servers: int = 0
-    percent: float = 0.0
-
-    def of(self, total: int) -> int:
-        """Return how many servers of ``total`` that is, rounded up."""
-        return self.servers or ceil(Decimal(str(self.percent)) * total / 100)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pybal.config.convert import boolean, each, endpoint, optional_hostname, optional_text
+from pybal.config.convert import boolean, each, optional_hostname, optional_text
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.config.url_options import endpoint
 
 _SECTION = re.compile(r"(etcd|http|k8s)[ \t]+(\S.*)", re.IGNORECASE)
 _endpoints = each(endpoint)

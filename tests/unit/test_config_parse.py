@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pybal.config.command_options import ServerField
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
 from pybal.config.kinds import KINDS
@@ -22,7 +23,6 @@ from pybal.config.settings import (
     PeerSettings,
     ProxyFetchSettings,
     RunCommandSettings,
-    ServerField,
     ServiceSettings,
     Settings,
     SourceSettings,

@@ -8,8 +8,9 @@ import pytest
 
 from pybal.config.errors import ConfigError
 from pybal.config.kinds import KINDS
+from pybal.config.limit import Limit
 from pybal.config.parse import parse
-from pybal.config.settings import BGPSettings, DrainSettings, Limit, PeerSettings, Settings, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, PeerSettings, Settings, VIPPolicy
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 BGP = """\

@@ -13,6 +13,7 @@ from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Verdict, Why
 from pybal.config.general import GLOBAL_OPTIONS
 from pybal.config.kinds import KINDS
+from pybal.config.limit import Limit
 from pybal.config.services import service_options
 from pybal.config.settings import (
     AccessSettings,
@@ -24,7 +25,6 @@ from pybal.config.settings import (
     ICMPSettings,
     InstrumentationSettings,
     IPVSSettings,
-    Limit,
     MonitorSettings,
     PeerSettings,
     RunCommandSettings,
