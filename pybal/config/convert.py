@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from pybal.config.literals import LiteralKind, is_literal, items, unescaped
 from pybal.core.model import Address
 
 T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
 A = TypeVar("A", IPv4Address, IPv6Address)
 Converter = Callable[[str], T]
 
@@ -34,6 +36,7 @@ DECIMAL = re.compile(r"[-+]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 HIGHEST_PORT = 65535
 _LONGEST_NAME = 253
 _LONGEST_LABEL = 63
+_LONGEST_SOCKET_PATH = 107  # unix(7): sun_path without its NUL
 _DAY = 86400.0
 
 
@@ -121,6 +124,12 @@ def choice(*words: str) -> Converter[str]:
     return convert
 
 
+def member(enum: type[E]) -> Converter[E]:
+    """Return a converter to a member of an enumeration, by its value."""
+    convert = choice(*enum)
+    return lambda text: enum(convert(text))
+
+
 def one_of(text: str, words: Iterable[str]) -> str:
     """Say what was wanted in place of ``text``: all of ``words``, and which one was probably meant."""
     words = tuple(words)
@@ -198,3 +207,16 @@ def octets(text: str) -> bytes:
     if len(found) == 1 and found[0].kind is LiteralKind.TEXT:
         return found[0].value.encode("latin-1")
     raise Unwanted(shown(text), "one text, best in quotes")
+
+
+def initial_state(text: str) -> bool:
+    """Return whether a new server counts as up."""
+    return choice("up", "unknown")(text) == "up"
+
+
+def socket_path(text: str) -> str:
+    """Return the absolute path of a unix socket, or the empty text, bare or in quotes."""
+    bare = optional_text(text)
+    if bare and not (bare.startswith("/") and len(bare.encode()) <= _LONGEST_SOCKET_PATH):
+        raise Unwanted(shown(text), f"an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
+    return bare

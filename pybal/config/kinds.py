@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from pybal.config import http_options
 from pybal.config.command_options import arguments, command
 from pybal.config.convert import (
+    address,
     boolean,
     choice,
     each,
@@ -89,6 +90,11 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         options.refuse("proxyfetch.ca", shown(ca), "proxyfetch.verify = yes beside it")
     if verify and urls and not any(url.lower().startswith("https:") for url in urls):
         options.refuse("proxyfetch.verify", "yes", "a URL https://host/path beside it")
+    source = options.get("proxyfetch.source", http_options.source, None)
+    vip = options.get("ip", address, None)
+    if source and vip and source.version != vip.version:
+        wanted = f"an IPv{vip.version} address, as ip is one and the servers have them"
+        options.refuse("proxyfetch.source", shown(str(source)), wanted)
     return ProxyFetchSettings(
         urls=urls,
         http_status=options.get("proxyfetch.http_status", _status, 200),
@@ -105,7 +111,7 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         ca=ca,
         sni=options.get("proxyfetch.sni", http_options.server_name, ""),
         port=options.get("proxyfetch.port", port_or_services, 0),
-        source=options.get("proxyfetch.source", http_options.source, None),
+        source=source,
         **_turns(options, "proxyfetch"),
     )
 
@@ -194,7 +200,7 @@ class _ReaderKind(Kind[Any]):
 
     @property
     def options(self) -> frozenset[str]:
-        return asked_by(self.reader)
+        return frozenset(name for name in asked_by(self.reader) if name.startswith(self.prefix))
 
     def read(self, options: Options) -> MonitorSettings:
         return self.reader(options)

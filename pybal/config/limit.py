@@ -20,6 +20,9 @@ class Limit:
     servers: int = 0
     percent: float = 0.0
 
+    def __str__(self) -> str:
+        return str(self.servers) if self.servers else f"{self.percent:g}%"
+
     def of(self, total: int) -> int:
         """Return how many servers of ``total`` that is, rounded up."""
         return self.servers or ceil(Decimal(str(self.percent)) * total / 100)

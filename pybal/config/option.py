@@ -22,8 +22,9 @@ hold more facts about a kind, such as its factory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pybal.config.convert import Converter, boolean
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 S = TypeVar("S", bound="DataclassInstance")
 
+NO_DEFAULTS: Mapping[str, Any] = MappingProxyType({})
 _KEY = "option"
 
 
@@ -50,6 +52,8 @@ class Option:
     aliases: tuple[str, ...] = ()
     same_as: str = ""
     variants: tuple[str, ...] = ()
+    show: Callable[[Any], str] | None = None
+    restart: bool = False
     default_text: str = ""
     example: str = ""
 
@@ -72,36 +76,56 @@ def option(
     aliases: tuple[str, ...] = (),
     same_as: str = "",
     variants: tuple[str, ...] = (),
+    show: Callable[[T], str] | None = None,
+    restart: bool = False,
     default_text: str = "",
     example: str = "",
 ) -> T:
     """Declare an option at a field of a settings class.
 
     ``help`` is a phrase for the reference, with the unit of a number. Without a ``name`` the option has the name of the
-    field, with hyphens for underscores; both follow the prefix of the class. The values of ``aliases``, names of the
-    same list, are appended. With ``same_as`` the default ``None`` means the value of that field of the class, and an equal
-    value is read as ``None``. An option with ``variants`` exists in those variants of its section only.
-    ``default_text`` describes a default that depends on other options; ``example`` is a value for the reference.
+    field, with hyphens for underscores; both follow the prefix of the class.
+
+    * ``aliases``: more names of the same list; their values are appended.
+    * ``same_as``: a field of the class whose value the default ``None`` stands for; an equal value is read as ``None``.
+    * ``variants``: the variants of its section in which the option exists, all of them by default.
+    * ``show``: the inverse of ``convert``, where :func:`written` is not.
+    * ``restart``: a change takes a restart of the daemon.
+    * ``default_text``: a phrase for a default that depends on other options.
+    * ``example``: a value for etc/pybal.conf that differs from the default.
     """
-    declared = Option(name, convert, help, default, False, aliases, same_as, variants, default_text, example)
+    declared = Option(
+        name, convert, help, default, False, aliases, same_as, variants, show, restart, default_text, example
+    )
     return field(default=default, metadata={_KEY: declared})
 
 
-def required(stand_in: T, convert: Converter[T], *, help: str, name: str = "", example: str = "") -> T:  # noqa: A002
+def required(
+    stand_in: T,
+    convert: Converter[T],
+    *,
+    help: str,  # noqa: A002
+    name: str = "",
+    secret: bool = False,
+    example: str = "",
+) -> T:
     """Declare an option without a default.
 
-    ``stand_in`` replaces a missing or invalid value while the rest of the file is read.
+    ``stand_in`` replaces a missing or invalid value while the rest of the file is read. A ``secret`` value is left out of
+    the representation of its class.
     """
-    return cast("T", field(metadata={_KEY: Option(name, convert, help, stand_in, required=True, example=example)}))
+    declared = Option(name, convert, help, stand_in, required=True, example=example)
+    return cast("T", field(repr=not secret, metadata={_KEY: declared}))
 
 
-def group(declared: type[Any], *, prefix: str = "", switch: str = "", help: str = "") -> Any:  # noqa: A002, ANN401
+def group(declared: type[Any], *, prefix: str = "", switch: str = "", help: str = "", given: bool = False) -> Any:  # noqa: A002, ANN401
     """Declare a field that holds the settings of another class.
 
-    The class ``declared`` declares their options; ``prefix`` follows that of the outer class. ``switch`` is the full name of a boolean option: while it is off, the field is ``None``.
+    The class ``declared`` declares their options; ``prefix`` follows that of the outer class. ``switch`` is the full
+    name of a boolean option: while it is off, the field is ``None``. A field that is ``given`` has no default.
     """
     on = Option(switch, boolean, help, default=False) if switch else None
-    default: Any = {"default": None} if switch else {"default_factory": declared}
+    default: Any = {} if given else {"default": None} if switch else {"default_factory": declared}
     return field(metadata={_KEY: Group(declared, prefix, on)}, **default)
 
 
@@ -130,22 +154,30 @@ def names_of(settings: type[DataclassInstance], prefix: str = "", variant: str =
     return frozenset(name for found in options_of(settings, prefix, variant) for name in (found.name, *found.aliases))
 
 
-def read_options(settings: type[S], options: Options, prefix: str = "", variant: str = "", **given: Any) -> S:  # noqa: ANN401
+def read_options(
+    settings: type[S],
+    options: Options,
+    prefix: str = "",
+    variant: str = "",
+    defaults: Mapping[str, Any] = NO_DEFAULTS,
+    **given: Any,  # noqa: ANN401
+) -> S:
     """Return the settings that a section configures; every problem is added to ``options``.
 
-    ``given`` holds, by field, the values of fields that are no options, and defaults in place of the declared ones.
+    Fields that are ``given`` are not read. ``defaults``, by field, replace declared ones; a required option that has one
+    may be missing.
     """
-    values: dict[str, Any] = {}
+    values = dict(given)
     same_as: dict[str, str] = {}
     for member in fields(settings):
-        match declared(member):
-            case Option() as found if not found.variants or variant in found.variants:
-                values[member.name] = _read_option(found, options, prefix, given.get(member.name, found))
-                same_as[member.name] = found.same_as
-            case Group() as found if member.name not in given:
-                values[member.name] = _read_group(found, options, prefix, variant)
-            case _ if member.name in given:
-                values[member.name] = given[member.name]
+        found = None if member.name in given else declared(member)
+        if isinstance(found, Group):
+            values[member.name] = _read_group(found, options, prefix, variant)
+        elif found and (not found.variants or variant in found.variants):
+            if member.name in defaults:
+                found = replace(found, default=defaults[member.name], required=False)
+            values[member.name] = _read_option(found, options, prefix)
+            same_as[member.name] = found.same_as
     values |= {name: None for name, other in same_as.items() if other and values[name] == values[other]}
     result = settings(**values)
     if validate := getattr(result, "validate", None):
@@ -153,13 +185,9 @@ def read_options(settings: type[S], options: Options, prefix: str = "", variant:
     return result
 
 
-def _read_option(found: Option, options: Options, prefix: str, default: Any) -> Any:  # noqa: ANN401
-    name = prefix + found.name
-    if default is not found:
-        return options.get(name, found.convert, default)
-    if found.required:
-        return options.need(name, found.convert, found.default)
-    value = options.get(name, found.convert, found.default)
+def _read_option(found: Option, options: Options, prefix: str) -> Any:  # noqa: ANN401
+    read = options.need if found.required else options.get
+    value = read(prefix + found.name, found.convert, found.default)
     for alias in found.aliases:
         value += options.get(prefix + alias, found.convert, found.default)
     return value
@@ -169,6 +197,23 @@ def _read_group(found: Group, options: Options, prefix: str, variant: str) -> An
     if found.switch and not options.get(found.switch.name, boolean, False):
         return None
     return read_options(found.declared, options, prefix + found.prefix, variant)
+
+
+def written(value: object) -> str:
+    """Return a value as an operator writes it in pybal.conf."""
+    match value:
+        case None | "":
+            return '""'
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case tuple():
+            texts = ", ".join(f"'{each}'" for each in value)
+            return f"[ {texts} ]" if texts else "[]"
+        case bytes():
+            return '"' + repr(value)[2:-1] + '"'
+    return str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 
-from pybal.config.bgp_options import (
-    absolute_path,
-    as_path,
-    asn,
-    communities,
-    hold_time,
-    large_communities,
-    nexthop_ipv4,
-    nexthop_ipv6,
-    optional_address,
-    optional_asn,
-    peer_address,
-    peer_addresses,
-    ttl,
-)
-from pybal.config.convert import boolean
+from pybal.config.bgp_options import asn, peer_address, peer_addresses
+from pybal.config.bgp_settings import NO_ADDRESS, PeerSettings
 from pybal.config.errors import shown
-from pybal.config.options import Options, asked_by
-from pybal.config.settings import PeerSettings
+from pybal.config.option import names_of, read_options
+from pybal.config.options import Options
 from pybal.core.model import Address
 
 ADDRESS = "bgp-peer-address"
 _SECTION = re.compile(r"bgp[ \t]+\S.*", re.IGNORECASE)
-_NOBODY = IPv4Address(0)
 
 
 def is_peer_section(name: str) -> bool:
@@ -54,7 +40,7 @@ def peer_places(general: Options, sections: Sequence[Options]) -> Mapping[Addres
 def read_peers(general: Options, sections: Sequence[Options]) -> tuple[PeerSettings, ...]:
     """Return the peers that [global] lists and those that have sections, whose options are before those of [global]."""
     local_asn = general.need("bgp-local-asn", asn, 0)
-    read_peer(general, _NOBODY, local_asn)
+    read_peer(general, NO_ADDRESS, local_asn)
     places = peer_places(general, sections)
     peers = tuple(read_peer(options, address, local_asn) for address, options in places.items())
     for peer, options in zip(peers, places.values(), strict=True):
@@ -63,29 +49,13 @@ def read_peers(general: Options, sections: Sequence[Options]) -> tuple[PeerSetti
 
 
 def read_peer(options: Options, address: Address, local_asn: int) -> PeerSettings:
-    """Return the settings of the peer at ``address``, with what follows from others where nothing is said."""
-    local_asn = options.get("bgp-local-asn", asn, local_asn)
-    peer_asn = options.get("bgp-peer-asn", optional_asn, None)
-    nexthop_v4 = options.get("bgp-nexthop-ipv4", nexthop_ipv4, None)
-    local_address = options.get("bgp-local-address", optional_address, None)
-    derived = next((ip for ip in (nexthop_v4, local_address) if ip and ip.version == 4), None)  # noqa: PLR2004  # of IP
-    return PeerSettings(
-        address=address,
-        local_asn=local_asn,
-        peer_asn=peer_asn,
-        # Inside an AS a path with its own number would be taken for a loop.
-        as_path=options.get("bgp-as-path", as_path, ()) or (() if peer_asn == local_asn else (local_asn,)),
-        nexthop_ipv4=nexthop_v4,
-        nexthop_ipv6=options.get("bgp-nexthop-ipv6", nexthop_ipv6, None),
-        communities=options.get("bgp-communities", communities, ()),
-        large_communities=options.get("bgp-large-communities", large_communities, ()),
-        local_address=local_address,
-        router_id=options.get("bgp-router-id", nexthop_ipv4, None) or derived,
-        hold_time=options.get("bgp-hold-time", hold_time, 9),
-        md5_password_file=options.get("bgp-md5-password-file", absolute_path, ""),
-        ttl_security=options.get("bgp-ttl-security", boolean, False),
-        multihop=options.get("bgp-multihop", ttl, 0),
-    )
+    """Return the settings of the peer at ``address``, with the defaults that depend on other options."""
+    peer = read_options(PeerSettings, options, "bgp-", defaults={"local_asn": local_asn}, address=address)
+    candidates = (peer.nexthop_ipv4, peer.local_address)
+    derived = next((ip for ip in candidates if isinstance(ip, IPv4Address)), None)
+    # Inside an AS a path with its own number would be taken for a loop.
+    as_path = () if peer.peer_asn == peer.local_asn else (peer.local_asn,)
+    return replace(peer, as_path=peer.as_path or as_path, router_id=peer.router_id or derived)
 
 
 def _refuse_conflicts(options: Options, peer: PeerSettings) -> None:
@@ -119,5 +89,5 @@ def _check_as_path(options: Options, peer: PeerSettings) -> None:
         tell("bgp-as-path", found, f"a path that begins with {own}, our own AS: routers refuse others")
 
 
-PEER_OPTIONS = asked_by(lambda options: read_peer(options, _NOBODY, 0)) | {ADDRESS}
+PEER_OPTIONS = names_of(PeerSettings, "bgp-")
 """The names of all options of a peer."""

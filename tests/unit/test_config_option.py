@@ -133,16 +133,21 @@ def test_read_options_reads_groups_and_their_switches() -> None:
     assert read_options(Whole, section("serve = yes", "server-name = a"), line=4).server == Server("a")
 
 
-def test_read_options_takes_given_values_of_groups_and_defaults() -> None:
-    options = section("t-interval = 3")
+def test_read_options_keeps_given_values() -> None:
+    options = section("t-interval = 3", "colour = red")
     whole = read_options(Whole, options, line=4, timing=Timing(9.0), colour=Colour.BLUE)
     assert whole == Whole(4, Timing(9.0), None, Colour.BLUE)
-    assert read_options(Whole, section("colour = red"), line=4, colour=Colour.BLUE).colour is Colour.RED
 
 
-def test_given_default_replaces_a_required_option() -> None:
+def test_default_in_place_of_the_declared_one_applies_when_the_option_is_absent() -> None:
+    blue = {"colour": Colour.BLUE}
+    assert read_options(Whole, section(), defaults=blue, line=4).colour is Colour.BLUE
+    assert read_options(Whole, section("colour = red"), defaults=blue, line=4).colour is Colour.RED
+
+
+def test_required_option_with_a_default_may_be_missing() -> None:
     options = section()
-    assert read_options(Login, options, "login.", user="guest").user == "guest"
+    assert read_options(Login, options, "login.", defaults={"user": "guest"}).user == "guest"
     assert problems(options) == []
 
 
