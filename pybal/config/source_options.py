@@ -49,7 +49,7 @@ class AccessSections:
     def finish(self) -> None:
         """Note the options that nobody knows, and the sections that no service uses."""
         for number, options in enumerate(self._sections):
-            options.finish(_OPTIONS[_about(options.name)[0]])
+            options.finish(ACCESS_OPTIONS[_about(options.name)[0]])
             if number in self._unused:
                 options.warn(
                     "", "a section that no service uses", "the server of a config option, as it is written there"
@@ -69,4 +69,4 @@ def _about(name: str) -> tuple[str, str]:
     return (match[1].lower(), match[2].strip().lower()) if match else ("", "")
 
 
-_OPTIONS = {kind: names_of(AccessSettings, variant=kind) for kind in ("etcd", "http", "k8s")}
+ACCESS_OPTIONS = {kind: names_of(AccessSettings, variant=kind) for kind in ("etcd", "http", "k8s")}
