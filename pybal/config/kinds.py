@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from pybal.config import http_options
+from pybal.config.command_options import arguments, command
 from pybal.config.convert import (
-    arguments,
-    authority,
+    address,
     boolean,
-    check_url,
     choice,
-    command,
     each,
     hostname,
     integer,
@@ -27,6 +26,7 @@ from pybal.config.convert import (
     some,
 )
 from pybal.config.errors import shown
+from pybal.config.option import Kind
 from pybal.config.options import Options, asked_by
 from pybal.config.settings import (
     MOST_BODY,
@@ -42,6 +42,7 @@ from pybal.config.settings import (
     TLSSettings,
     UDPSettings,
 )
+from pybal.config.url_options import authority, check_url
 
 _check_urls = some(check_url, "a URL http://host/path or https://host/path")
 _hostnames = some(hostname, "a host name")
@@ -89,6 +90,11 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         options.refuse("proxyfetch.ca", shown(ca), "proxyfetch.verify = yes beside it")
     if verify and urls and not any(url.lower().startswith("https:") for url in urls):
         options.refuse("proxyfetch.verify", "yes", "a URL https://host/path beside it")
+    source = options.get("proxyfetch.source", http_options.source, None)
+    vip = options.get("ip", address, None)
+    if source and vip and source.version != vip.version:
+        wanted = f"an IPv{vip.version} address, as ip is one and the servers have them"
+        options.refuse("proxyfetch.source", shown(str(source)), wanted)
     return ProxyFetchSettings(
         urls=urls,
         http_status=options.get("proxyfetch.http_status", _status, 200),
@@ -105,7 +111,7 @@ def _proxyfetch(options: Options) -> ProxyFetchSettings:
         ca=ca,
         sni=options.get("proxyfetch.sni", http_options.server_name, ""),
         port=options.get("proxyfetch.port", port_or_services, 0),
-        source=options.get("proxyfetch.source", http_options.source, None),
+        source=source,
         **_turns(options, "proxyfetch"),
     )
 
@@ -186,20 +192,34 @@ def _icmp(options: Options) -> ICMPSettings:
     return ICMPSettings(**_turns(options, "icmp"))
 
 
-KINDS: Mapping[str, Callable[[Options], MonitorSettings]] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class _ReaderKind(Kind[Any]):
+    """A kind whose options are not declared yet."""
+
+    reader: Callable[[Options], MonitorSettings]
+
+    @property
+    def options(self) -> frozenset[str]:
+        return frozenset(name for name in asked_by(self.reader) if name.startswith(self.prefix))
+
+    def read(self, options: Options) -> MonitorSettings:
+        return self.reader(options)
+
+
+KINDS: Mapping[str, Kind[Any]] = MappingProxyType(
     {
-        "ProxyFetch": _proxyfetch,
-        "IdleConnection": _idleconnection,
-        "DNSQuery": _dnsquery,
-        "UDP": _udp,
-        "RunCommand": _runcommand,
-        "TCPConnect": _tcpconnect,
-        "TLS": _tls,
-        "gRPC": _grpc,
-        "ICMP": _icmp,
+        kind.name: kind
+        for kind in (
+            _ReaderKind("ProxyFetch", ProxyFetchSettings, _proxyfetch),
+            _ReaderKind("IdleConnection", IdleConnectionSettings, _idleconnection),
+            _ReaderKind("DNSQuery", DNSQuerySettings, _dnsquery),
+            _ReaderKind("UDP", UDPSettings, _udp),
+            _ReaderKind("RunCommand", RunCommandSettings, _runcommand),
+            _ReaderKind("TCPConnect", TCPConnectSettings, _tcpconnect),
+            _ReaderKind("TLS", TLSSettings, _tls),
+            _ReaderKind("gRPC", GRPCSettings, _grpc),
+            _ReaderKind("ICMP", ICMPSettings, _icmp),
+        )
     }
 )
-"""Name, as in pybal.conf → how the settings of that kind are read from a service's section."""
-
-MONITOR_OPTIONS: frozenset[str] = frozenset().union(*map(asked_by, KINDS.values()))
-"""The names of the options of all kinds."""
+"""The kinds of monitor by name."""

@@ -9,9 +9,10 @@ from pybal.config import ini
 from pybal.config.conflicts import refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
+from pybal.config.option import Kinds
 from pybal.config.options import Options, unknown
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
-from pybal.config.services import SERVICE_OPTIONS, read_service
+from pybal.config.services import read_service, service_options
 from pybal.config.settings import Settings
 from pybal.config.source_options import AccessSections, is_access_section
 
@@ -26,8 +27,12 @@ class ParsedConfig:
     warnings: tuple[Problem, ...] = ()
 
 
-def parse(text: str | bytes, path: str) -> ParsedConfig:
-    """Read the text of a configuration file that ``path`` names; raises :class:`ConfigError` with all its problems."""
+def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
+    """Return what the configuration file at ``path``, with this text, means to these kinds of monitor.
+
+    Raises :class:`ConfigError` with all its problems.
+    """
+    known = service_options(kinds)
     document = ini.read(text, path)
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
     general = Options(path, section, document.defaults)
@@ -45,8 +50,8 @@ def parse(text: str | bytes, path: str) -> ParsedConfig:
         if options.name.strip().lower() == GLOBAL:
             options.refuse("", "a service of this name", f"[{GLOBAL}], in small letters and without blanks")
             continue
-        service = read_service(options, settings.bgp)
-        options.finish(SERVICE_OPTIONS)
+        service = read_service(options, settings.bgp, kinds)
+        options.finish(known)
         service = replace(service, source=accesses.of(service.source))
         if not options.problems:
             services.append((options, service))
@@ -57,7 +62,7 @@ def parse(text: str | bytes, path: str) -> ParsedConfig:
 
     views = [general, *peers, *servers, *places]
     problems = _in_order([*document.problems, *(problem for view in views for problem in view.problems)])
-    unused = _unused_defaults(path, document.defaults, views)
+    unused = _unused_defaults(path, document.defaults, GLOBAL_OPTIONS | known, views)
     warnings = _in_order([*unused, *(warning for view in views for warning in view.warnings)])
     if problems:
         raise ConfigError(problems, warnings)
@@ -88,8 +93,9 @@ def _take(path: str, document: ini.Document, wanted: Callable[[str], bool], behi
     return [Options(path, document.sections.pop(name), behind) for name in names]
 
 
-def _unused_defaults(path: str, defaults: ini.Section, views: Sequence[Options]) -> list[Problem]:
-    known = GLOBAL_OPTIONS | SERVICE_OPTIONS
+def _unused_defaults(
+    path: str, defaults: ini.Section, known: frozenset[str], views: Sequence[Options]
+) -> list[Problem]:
     used = known.union(*(view.referenced for view in views))
     return [
         Problem(path, entry.line, defaults.name, name, *unknown(name, known))

@@ -9,12 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pybal.config.convert import boolean, each, endpoint, optional_hostname, optional_text
-from pybal.config.options import Options, asked_by
+from pybal.config.option import names_of, read_options
+from pybal.config.options import Options
 from pybal.config.settings import AccessSettings, SourceSettings
 
 _SECTION = re.compile(r"(etcd|http|k8s)[ \t]+(\S.*)", re.IGNORECASE)
-_endpoints = each(endpoint)
 
 
 def is_access_section(name: str) -> bool:
@@ -37,7 +36,7 @@ class AccessSections:
             twin = self._places.setdefault((kind, server), options)
             if twin is not options:
                 options.refuse("", f"the server of [{twin.name}] (line {twin.line})", "another one in each section")
-            self._found[kind, server] = read_access(options)
+            self._found[kind, server] = read_options(AccessSettings, options, variant=kind)
 
     def of(self, source: SourceSettings) -> SourceSettings:
         """Return the settings of a source with what is said of its server, if anything is."""
@@ -50,7 +49,7 @@ class AccessSections:
     def finish(self) -> None:
         """Note the options that nobody knows, and the sections that no service uses."""
         for number, options in enumerate(self._sections):
-            options.finish(_OPTIONS[_about(options.name)[0]])
+            options.finish(ACCESS_OPTIONS[_about(options.name)[0]])
             if number in self._unused:
                 options.warn(
                     "", "a section that no service uses", "the server of a config option, as it is written there"
@@ -65,60 +64,9 @@ def server_of(url: str) -> tuple[str, str]:
     return "http" if scheme == "https" else scheme, server.lower()
 
 
-def read_access(options: Options) -> AccessSettings:
-    """Return what a section says, and note what does not go together."""
-    access = _READERS[_about(options.name)[0]](options)
-    if access.endpoints and access.discovery:
-        options.refuse("discovery-srv", access.discovery, "nothing beside endpoints: they are the servers")
-    if bool(access.certificate) != bool(access.key):
-        missing = "key" if access.certificate else "certificate"
-        options.refuse(missing, "nothing", "a file in PEM form: certificate and key go together")
-    if bool(access.user) != bool(access.password_file):
-        missing = "password-file" if access.user else "user"
-        options.refuse(missing, "nothing", "user and password-file together")
-    if access.user and access.token_file:
-        options.refuse("token-file", access.token_file, "nothing beside user: one of them says who we are")
-    return access
-
-
 def _about(name: str) -> tuple[str, str]:
     match = _SECTION.fullmatch(name)
     return (match[1].lower(), match[2].strip().lower()) if match else ("", "")
 
 
-def _etcd(options: Options) -> AccessSettings:
-    return AccessSettings(
-        endpoints=options.get("endpoints", _endpoints, ()),
-        discovery=options.get("discovery-srv", optional_hostname, ""),
-        tls=options.get("tls", boolean, True),
-        ca=options.get("ca", optional_text, ""),
-        certificate=options.get("certificate", optional_text, ""),
-        key=options.get("key", optional_text, ""),
-        user=options.get("user", optional_text, ""),
-        password_file=options.get("password-file", optional_text, ""),
-    )
-
-
-def _http(options: Options) -> AccessSettings:
-    return AccessSettings(
-        ca=options.get("ca", optional_text, ""),
-        certificate=options.get("certificate", optional_text, ""),
-        key=options.get("key", optional_text, ""),
-        user=options.get("user", optional_text, ""),
-        password_file=options.get("password-file", optional_text, ""),
-        token_file=options.get("token-file", optional_text, ""),
-    )
-
-
-def _k8s(options: Options) -> AccessSettings:
-    return AccessSettings(
-        ca=options.get("ca", optional_text, ""),
-        certificate=options.get("certificate", optional_text, ""),
-        key=options.get("key", optional_text, ""),
-        token_file=options.get("token-file", optional_text, ""),
-    )
-
-
-_READERS = {"etcd": _etcd, "http": _http, "k8s": _k8s}
-
-_OPTIONS = {kind: asked_by(reader) for kind, reader in _READERS.items()}
+ACCESS_OPTIONS = {kind: names_of(AccessSettings, variant=kind) for kind in ("etcd", "http", "k8s")}

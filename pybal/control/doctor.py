@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.control.client import NoAnswerError, ask
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
@@ -20,7 +21,7 @@ from pybal.doctor.rules import SYSCTLS, judge, modules
 def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]) -> int:
     """Look at the host, with the eyes of the daemon if there is one; return the exit status."""
     try:
-        settings = parse(Path(options.config).read_bytes(), options.config).settings
+        settings = parse(Path(options.config).read_bytes(), options.config, KINDS).settings
     except ConfigError as error:
         return fail(str(error))
     except OSError as error:

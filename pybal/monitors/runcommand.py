@@ -15,7 +15,8 @@ from pybal.checks.command import UNRUNNABLE, CommandCheck
 from pybal.checks.command_output import lines
 from pybal.checks.engine import Engine
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
-from pybal.config.settings import RunCommandSettings, ServerField
+from pybal.config.command_options import ServerField
+from pybal.config.settings import RunCommandSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
 from pybal.monitors.interval import IntervalMonitor

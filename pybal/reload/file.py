@@ -10,6 +10,7 @@ from grp import getgrnam
 from pathlib import Path
 
 from pybal.config.errors import Problem, shown
+from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
 from pybal.monitors import kinds as monitors
@@ -40,7 +41,7 @@ class ConfigurationFile:
 
     def understand(self, text: bytes, path: str) -> Loaded:
         """Return what this text of a file would say in place of ours. Raises ConfigError."""
-        parsed = parse(text, path)
+        parsed = parse(text, path, KINDS)
         return Loaded(self._adjust(parsed.settings), parsed.warnings, _digest(text))
 
     def digest(self) -> str:

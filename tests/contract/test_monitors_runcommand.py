@@ -18,7 +18,8 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
 from pybal.checks.engine import Watcher
 from pybal.checks.semaphore import Semaphore
-from pybal.config.settings import RunCommandSettings, ServerField
+from pybal.config.command_options import ServerField
+from pybal.config.settings import RunCommandSettings
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION
 from tests.harness.scripted_server import MonitoredServer

@@ -29,6 +29,7 @@ from pybal.bgp.service import BGPService
 from pybal.bgp.verdict import Verdict, Why
 from pybal.checks.engine import Engine
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
 from pybal.config.settings import PeerSettings, Settings
@@ -173,7 +174,7 @@ def configuration(path: Path) -> object:
     """Return the settings of a configuration file by section, its problems and its warnings."""
     name = str(path.relative_to(ROOT))
     try:
-        parsed = parse(path.read_bytes(), name)
+        parsed = parse(path.read_bytes(), name, KINDS)
     except ConfigError as refused:
         return {"problems": list(map(str, refused.problems)), "warnings": list(map(str, refused.warnings))}
     general = neutral(replace(parsed.settings, services=()))
@@ -208,7 +209,7 @@ def neutral(value: object) -> Any:
 
 
 def settings(name: str) -> Settings:
-    return parse(CONFIGURATIONS[name].read_bytes(), name).settings
+    return parse(CONFIGURATIONS[name].read_bytes(), name, KINDS).settings
 
 
 def metrics() -> object:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.config.parse import ParsedConfig, parse
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,7 @@ VALUES = [
 
 def outcome(text: str | bytes) -> ParsedConfig | tuple[str, ...]:
     try:
-        return parse(text, "f")
+        return parse(text, "f", KINDS)
     except ConfigError as error:
         problems = error.problems
     assert problems

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pybal.config import convert, ini
+from pybal.config import bgp_options, command_options, convert, ini, url_options
 from pybal.config.errors import Unwanted, shown
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=6).filter(
@@ -56,7 +56,7 @@ def test_addresses_are_read_back(ip: IPv4Address | IPv6Address) -> None:
 
 @given(st.lists(st.integers(1, 2**32 - 1)))
 def test_as_paths_are_read_back(path: list[int]) -> None:
-    assert convert.as_path(" ".join(map(str, path))) == tuple(path)
+    assert bgp_options.as_path(" ".join(map(str, path))) == tuple(path)
 
 
 @given(st.lists(PRINTABLE))
@@ -88,7 +88,7 @@ def test_a_list_means_what_python_says_or_is_refused(text: str) -> None:
 
 @given(st.lists(PRINTABLE | st.integers(0, 10**6)))
 def test_arguments_are_read_back_as_python_writes_them(arguments: list[str | int]) -> None:
-    assert convert.arguments(repr(arguments)) == tuple(map(str, arguments))
+    assert command_options.arguments(repr(arguments)) == tuple(map(str, arguments))
 
 
 @given(st.text())
@@ -101,9 +101,9 @@ def test_a_shown_value_is_one_short_line(text: str) -> None:
 def test_a_converter_returns_or_refuses(text: str) -> None:
     for converter in (
         convert.boolean, convert.port, convert.share, convert.seconds, convert.pause, convert.address,
-        convert.listen_address, convert.nexthop_ipv4, convert.nexthop_ipv6, convert.texts, convert.words,
-        convert.local_addresses, convert.as_path, convert.hostname, convert.check_url, convert.source_url,
-        convert.command, convert.arguments, convert.choice("a", "b"), convert.some(convert.address, "x"),
+        convert.listen_address, bgp_options.nexthop_ipv4, bgp_options.nexthop_ipv6, convert.texts, convert.words,
+        bgp_options.local_addresses, bgp_options.as_path, convert.hostname, url_options.check_url, url_options.source_url,
+        command_options.command, command_options.arguments, convert.choice("a", "b"), convert.some(convert.address, "x"),
     ):  # fmt: skip
         try:
             converter(text)

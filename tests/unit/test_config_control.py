@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.config.parse import control_socket, parse
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
@@ -12,16 +13,16 @@ WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig
 
 def test_socket_and_group_are_read_bare_or_in_quotes_and_absent_by_default() -> None:
     options = 'control-socket = "/run/pybal/other.sock"\ncontrol-group = adm\n'
-    found = parse(f"[global]\n{options}{WEB}", "f").settings
+    found = parse(f"[global]\n{options}{WEB}", "f", KINDS).settings
     assert (found.control_socket, found.control_group) == ("/run/pybal/other.sock", "adm")
-    found = parse(WEB, "f").settings
+    found = parse(WEB, "f", KINDS).settings
     assert (found.control_socket, found.control_group) == ("", "")
 
 
 @pytest.mark.parametrize("path", ["control.sock", "/" + "x" * 107])
 def test_a_path_that_cannot_be_that_of_a_socket_is_refused(path: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse(f"[global]\ncontrol-socket = {path}\n{WEB}", "f")
+        parse(f"[global]\ncontrol-socket = {path}\n{WEB}", "f", KINDS)
     (problem,) = refused.value.problems
     assert problem.wanted == "an absolute path of at most 107 bytes"
 

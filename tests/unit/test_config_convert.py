@@ -6,10 +6,10 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from pybal.config import convert
+from pybal.config import bgp_options, command_options, convert, url_options
+from pybal.config.command_options import ServerField
 from pybal.config.convert import Converter
 from pybal.config.errors import Unwanted, masked, shown
-from pybal.config.settings import ServerField
 
 
 def refusal(converter: Converter[object], text: str) -> str:
@@ -75,10 +75,10 @@ def test_one_may_listen_on_every_address() -> None:
 
 
 def test_a_next_hop_is_of_its_family() -> None:
-    assert convert.nexthop_ipv4("192.0.2.1") == IPv4Address("192.0.2.1")
-    assert convert.nexthop_ipv6("") is None
-    assert refusal(convert.nexthop_ipv4, "2001:db8::1") == "found '2001:db8::1', wanted an IPv4 address"
-    assert refusal(convert.nexthop_ipv6, "192.0.2.1") == "found '192.0.2.1', wanted an IPv6 address"
+    assert bgp_options.nexthop_ipv4("192.0.2.1") == IPv4Address("192.0.2.1")
+    assert bgp_options.nexthop_ipv6("") is None
+    assert refusal(bgp_options.nexthop_ipv4, "2001:db8::1") == "found '2001:db8::1', wanted an IPv4 address"
+    assert refusal(bgp_options.nexthop_ipv6, "192.0.2.1") == "found '192.0.2.1', wanted an IPv6 address"
 
 
 def test_lists_are_in_either_quotes() -> None:
@@ -133,7 +133,7 @@ def test_what_is_not_a_list_is_refused(text: str, message: str) -> None:
 )
 def test_depth_and_length_do_no_harm(text: str) -> None:
     refusal(convert.texts, text)
-    refusal(convert.arguments, text)
+    refusal(command_options.arguments, text)
 
 
 def test_a_list_keeps_each_value_once_in_order() -> None:
@@ -155,15 +155,15 @@ def test_words_are_a_list_or_have_commas_between() -> None:
 
 
 def test_local_addresses_leave_out_the_empty_text() -> None:
-    assert convert.local_addresses('[""]') == ()
-    assert convert.local_addresses('["", "192.0.2.1"]') == (IPv4Address("192.0.2.1"),)
+    assert bgp_options.local_addresses('[""]') == ()
+    assert bgp_options.local_addresses('["", "192.0.2.1"]') == (IPv4Address("192.0.2.1"),)
 
 
 def test_an_as_path_has_blanks_between_its_numbers() -> None:
-    assert convert.as_path("64600  4294967295") == (64600, 4294967295)
-    assert convert.as_path("") == ()
+    assert bgp_options.as_path("64600  4294967295") == (64600, 4294967295)
+    assert bgp_options.as_path("") == ()
     for text, bad in (("64600,64601", "64600,64601"), ("64600 0", "0"), ("4294967296", "4294967296")):
-        assert refusal(convert.as_path, text) == (
+        assert refusal(bgp_options.as_path, text) == (
             f"found '{bad}', wanted AS numbers from 1 to 4294967295, with blanks between"
         )
 
@@ -196,7 +196,7 @@ def test_these_are_no_host_names(text: str) -> None:
     ],
 )
 def test_these_can_be_checked(text: str) -> None:
-    assert convert.check_url(text) == text
+    assert url_options.check_url(text) == text
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_these_can_be_checked(text: str) -> None:
     ],
 )
 def test_these_cannot_be_checked(text: str, wanted: str) -> None:
-    assert refusal(convert.check_url, text) == (
+    assert refusal(url_options.check_url, text) == (
         f"found {shown(text)}, wanted a URL http://host/path or https://host/path{wanted}"
     )
 
@@ -240,7 +240,7 @@ def test_these_cannot_be_checked(text: str, wanted: str) -> None:
     ],
 )
 def test_these_are_pool_sources(text: str) -> None:
-    assert convert.source_url(text) == text
+    assert url_options.source_url(text) == text
 
 
 @pytest.mark.parametrize(
@@ -281,17 +281,17 @@ def test_these_are_no_pool_sources_and_tokens_are_not_told(text: str, found: str
             "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, "
             "k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
         )
-    assert refusal(convert.source_url, text) == f"found {found}, wanted {wanted}"
+    assert refusal(url_options.source_url, text) == f"found {found}, wanted {wanted}"
 
 
 def test_a_command_is_one_program() -> None:
-    assert convert.command("/bin/sh") == convert.command("'/bin/sh'") == "/bin/sh"
+    assert command_options.command("/bin/sh") == command_options.command("'/bin/sh'") == "/bin/sh"
     for text in ("", "[]", "['/bin/sh', '-c']", r"'a\0'"):
-        assert "wanted the path of one program" in refusal(convert.command, text)
+        assert "wanted the path of one program" in refusal(command_options.command, text)
 
 
 def test_arguments_are_texts_numbers_and_facts_about_the_server() -> None:
-    assert convert.arguments("['-x', server.host, server.ip, server.port, -5, 2.50, 'server.host']") == (
+    assert command_options.arguments("['-x', server.host, server.ip, server.port, -5, 2.50, 'server.host']") == (
         "-x",
         ServerField.HOST,
         ServerField.IP,
@@ -300,8 +300,8 @@ def test_arguments_are_texts_numbers_and_facts_about_the_server() -> None:
         "2.50",
         "server.host",
     )
-    assert convert.arguments("server.host") == (ServerField.HOST,)
-    assert convert.arguments("") == ()
+    assert command_options.arguments("server.host") == (ServerField.HOST,)
+    assert command_options.arguments("") == ()
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_arguments_are_texts_numbers_and_facts_about_the_server() -> None:
     ],
 )
 def test_arguments_are_nothing_else(text: str) -> None:
-    refusal(convert.arguments, text)
+    refusal(command_options.arguments, text)
 
 
 @pytest.mark.parametrize(
@@ -353,16 +353,16 @@ def test_octets_are_one_text(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", '""', "''", "[]"])
 def test_a_name_and_an_authority_may_be_none(text: str) -> None:
-    assert (convert.optional_hostname(text), convert.authority(text), convert.optional_text(text)) == ("", "", "")
+    assert (convert.optional_hostname(text), url_options.authority(text), convert.optional_text(text)) == ("", "", "")
 
 
 def test_a_name_and_an_authority_are_bare_or_in_quotes() -> None:
     assert convert.optional_hostname("a.example") == convert.optional_hostname("'a.example'") == "a.example"
     for text in ("a.example", "a.example:443", "192.0.2.1"):
-        assert convert.authority(text) == convert.authority(f"'{text}'") == text
-    assert convert.authority("'[2001:db8::1]:443'") == "[2001:db8::1]:443"
+        assert url_options.authority(text) == url_options.authority(f"'{text}'") == text
+    assert url_options.authority("'[2001:db8::1]:443'") == "[2001:db8::1]:443"
     for text in ("a b", "a.example:0", "http://a.example", "2001:db8::1", "user@a.example", "'a', 'b'"):
-        refusal(convert.authority, text)
+        refusal(url_options.authority, text)
     for text in ("a b", "a..example", "'a', 'b'"):
         refusal(convert.optional_hostname, text)
 

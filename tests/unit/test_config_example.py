@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pybal.config.general import GLOBAL_OPTIONS
+from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
-from pybal.config.services import SERVICE_OPTIONS
+from pybal.config.services import service_options
 from pybal.config.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "etc" / "pybal.conf").read_text()
@@ -39,7 +40,7 @@ def settings(uncommented: set[int], *, bgp: bool = False) -> Settings:
     lines = [line.removeprefix("#") if index in uncommented else line for index, line in enumerate(LINES)]
     if bgp:
         lines[LINES.index("#bgp = no")] = "bgp = yes"
-    parsed = parse("\n".join(lines), "etc/pybal.conf")
+    parsed = parse("\n".join(lines), "etc/pybal.conf", KINDS)
     assert parsed.warnings == ()
     return parsed.settings
 
@@ -61,7 +62,7 @@ def test_the_example_loads_without_a_warning_and_uses_every_monitor() -> None:
 
 def test_every_option_that_the_parser_knows_is_in_the_example_and_no_other() -> None:
     assert {name for section, _, name in options() if section == "global"} == GLOBAL_OPTIONS
-    assert {name for section, _, name in options() if section != "global"} == SERVICE_OPTIONS
+    assert {name for section, _, name in options() if section != "global"} == service_options(KINDS)
 
 
 @pytest.mark.parametrize(("index", "name"), COMMENTED)

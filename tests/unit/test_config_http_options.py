@@ -8,7 +8,6 @@ import pytest
 
 from pybal.config.errors import ConfigError
 from pybal.config.kinds import KINDS
-from pybal.config.options import asked_by
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
 from pybal.config.settings import IdleConnectionSettings, Intervals, MonitorSettings, ProxyFetchSettings, UDPSettings
@@ -25,7 +24,7 @@ proxyfetch.url = https://a.example/
 
 
 def monitors(*options: str) -> tuple[MonitorSettings, ...]:
-    parsed = parse(SERVICE + "\n".join(options), "f")
+    parsed = parse(SERVICE + "\n".join(options), "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings.services[0].monitors
 
@@ -131,7 +130,7 @@ def test_the_intervals_of_a_rhythm_are_the_interval_unless_said_otherwise() -> N
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"IdleConnection"}))
 def test_every_kind_that_checks_in_turns_has_the_same_options_for_it(kind: str) -> None:
-    options = {name.partition(".")[2] for name in asked_by(KINDS[kind])}
+    options = {name.removeprefix(KINDS[kind].prefix) for name in KINDS[kind].options}
     assert options >= {"interval", "timeout", "rise", "fall", "fast-interval", "down-interval", "jitter"}
 
 

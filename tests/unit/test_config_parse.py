@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pybal.config.command_options import ServerField
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import (
     BGPSettings,
@@ -21,7 +23,6 @@ from pybal.config.settings import (
     PeerSettings,
     ProxyFetchSettings,
     RunCommandSettings,
-    ServerField,
     ServiceSettings,
     Settings,
     SourceSettings,
@@ -49,7 +50,7 @@ bgp-nexthop-ipv4 = 192.0.2.10
 
 
 def settings(text: str | bytes) -> Settings:
-    parsed = parse(text, "f")
+    parsed = parse(text, "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings
 
@@ -60,13 +61,13 @@ def service(text: str) -> ServiceSettings:
 
 def problems(text: str | bytes) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(text, "f")
+        parse(text, "f", KINDS)
     assert str(caught.value) == "\n".join(map(str, caught.value.problems))
     return [str(problem) for problem in caught.value.problems]
 
 
 def warnings(text: str) -> list[str]:
-    return [str(warning) for warning in parse(text, "f").warnings]
+    return [str(warning) for warning in parse(text, "f", KINDS).warnings]
 
 
 def test_the_least_of_a_service_has_the_defaults_of_1_15() -> None:
@@ -329,7 +330,7 @@ def test_an_unknown_monitor_is_refused_with_its_section_and_the_nearest_name() -
 
 def test_a_monitor_named_twice_watches_once_and_is_warned_of() -> None:
     text = WEB + "monitors = [ 'UDP', 'UDP' ]\n"
-    assert parse(text, "f").settings.services[0].service.monitors == ("UDP",)
+    assert parse(text, "f", KINDS).settings.services[0].service.monitors == ("UDP",)
     assert warnings(text) == ["f:7: [web] monitors: found 'UDP' more than once, wanted each monitor once"]
 
 
@@ -480,7 +481,7 @@ def test_unknown_options_are_warned_of_with_the_nearest_name() -> None:
 
 def test_a_refusal_comes_with_the_warnings_that_may_explain_it() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(WEB.replace("protocol", "protocl"), "f")
+        parse(WEB.replace("protocol", "protocl"), "f", KINDS)
     assert [str(problem) for problem in caught.value.problems] == [
         "f:1: [web] protocol: found nothing, wanted one of tcp, udp"
     ]
@@ -562,7 +563,7 @@ def test_a_token_is_in_no_representation_and_no_description() -> None:
 
 def test_the_description_has_a_line_of_totals_and_one_for_each_service() -> None:
     found = settings((DATA / "wmf-like.conf").read_text()).services
-    parsed = parse((DATA / "every-monitor.conf").read_bytes(), "f")
+    parsed = parse((DATA / "every-monitor.conf").read_bytes(), "f", KINDS)
     assert describe(parsed.settings).splitlines() == [
         "3 services, 3 VIPs, 3 pool sources, no BGP, HTTP on 127.0.0.1:9191 [::1]:9191, IPVS through netlink",
         "web_80: tcp 10.2.1.1:80, wlc, threshold 0.5, ProxyFetch IdleConnection, file:///etc/pybal/pools/eqiad/web_80",

@@ -7,8 +7,10 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
+from pybal.config.limit import Limit
 from pybal.config.parse import parse
-from pybal.config.settings import BGPSettings, DrainSettings, Limit, PeerSettings, Settings, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, PeerSettings, Settings, VIPPolicy
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 BGP = """\
@@ -24,7 +26,7 @@ DEFAULT = PeerSettings(ROUTER, 64600, None, (64600,), OWN, router_id=OWN)
 
 
 def settings(text: str) -> Settings:
-    parsed = parse(text + WEB, "f")
+    parsed = parse(text + WEB, "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings
 
@@ -41,7 +43,7 @@ def peers(text: str) -> tuple[PeerSettings, ...]:
 
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(text + WEB, "f")
+        parse(text + WEB, "f", KINDS)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -142,7 +144,7 @@ def test_a_section_whose_name_is_in_capitals_is_not_taken_for_a_service() -> Non
 
 
 def test_an_unknown_option_of_a_section_is_warned_of() -> None:
-    parsed = parse(BGP + "[bgp one]\nbgp-peer-address = 192.0.2.251\nbgp-hold-tiem = 5\n" + WEB, "f")
+    parsed = parse(BGP + "[bgp one]\nbgp-peer-address = 192.0.2.251\nbgp-hold-tiem = 5\n" + WEB, "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
         "f:8: [bgp one] bgp-hold-tiem: found an unknown option, wanted bgp-hold-time, perhaps"
     ]
@@ -213,7 +215,7 @@ def test_to_a_peer_in_another_as_the_path_begins_with_our_own() -> None:
     assert problems(BGP + "bgp-peer-asn = 64700\n" + path) == [
         f"f:7: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
     ]
-    parsed = parse(BGP + path + WEB, "f")
+    parsed = parse(BGP + path + WEB, "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
         f"f:6: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
     ]
@@ -243,11 +245,11 @@ def test_a_peer_on_the_same_link_is_not_several_hops_away() -> None:
 def test_a_router_id_is_the_ipv4_next_hop_else_the_local_address_else_required() -> None:
     v6 = BGP.replace("bgp-nexthop-ipv4 = 192.0.2.10", "bgp-nexthop-ipv6 = 2001:db8::10")
     only_v6 = WEB.replace("192.0.2.1", "2001:db8::1")
-    local = parse(v6 + "bgp-local-address = 192.0.2.9\n" + only_v6, "f").settings.bgp
+    local = parse(v6 + "bgp-local-address = 192.0.2.9\n" + only_v6, "f", KINDS).settings.bgp
     assert local
     assert local.peers[0].router_id == IPv4Address("192.0.2.9")
     with pytest.raises(ConfigError) as caught:
-        parse(v6 + only_v6, "f")
+        parse(v6 + only_v6, "f", KINDS)
     assert str(caught.value) == (
         "f:1: [global] bgp-router-id: found nothing, wanted an IPv4 address to be known by: "
         "neither bgp-nexthop-ipv4 nor bgp-local-address is one"
@@ -269,14 +271,14 @@ def test_a_next_hop_is_wanted_of_each_peer() -> None:
     [("off", None), ("3", Limit(3)), ("25%", Limit(percent=25)), ("12.5 %", Limit(percent=12.5))],
 )
 def test_a_service_may_want_a_least_number_of_servers(text: str, found: Limit | None) -> None:
-    read = parse(BGP + WEB + f"bgp-withdraw-below = {text.replace('%', '%%')}\n", "f").settings.services[0]
+    read = parse(BGP + WEB + f"bgp-withdraw-below = {text.replace('%', '%%')}\n", "f", KINDS).settings.services[0]
     assert read.bgp_withdraw_below == found
 
 
 @pytest.mark.parametrize("bad", ["0", "0%", "101%", "-1", "half", "%", "1e3"])
 def test_a_least_number_of_servers_is_more_than_none_and_no_more_than_all(bad: str) -> None:
     with pytest.raises(ConfigError, match="wanted a number of servers from 1, a share of them up to 100%, or off"):
-        parse(BGP + WEB + f"bgp-withdraw-below = {bad.replace('%', '%%')}\n", "f")
+        parse(BGP + WEB + f"bgp-withdraw-below = {bad.replace('%', '%%')}\n", "f", KINDS)
 
 
 def test_a_share_of_servers_is_rounded_up_exactly() -> None:
@@ -292,7 +294,7 @@ def test_services_of_one_ip_agree_on_the_policy_of_the_vip() -> None:
 
 
 def test_a_least_number_of_servers_without_the_gate_is_doubted() -> None:
-    parsed = parse(BGP + "bgp-announce-gate = off\n" + WEB + "bgp-withdraw-below = 2\n", "f")
+    parsed = parse(BGP + "bgp-announce-gate = off\n" + WEB + "bgp-withdraw-below = 2\n", "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
         (
             "f:13: [web] bgp-withdraw-below: found a limit, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import AccessSettings
 
@@ -19,14 +20,14 @@ config = {source}
 
 
 def access(section: str, source: str) -> AccessSettings:
-    parsed = parse(f"{section}\n{WEB.format(source=source)}", "f")
+    parsed = parse(f"{section}\n{WEB.format(source=source)}", "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings.services[0].source.access
 
 
 def problems(section: str, source: str = "etcd://h/p") -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(f"{section}\n{WEB.format(source=source)}", "f")
+        parse(f"{section}\n{WEB.format(source=source)}", "f", KINDS)
     return list(map(str, caught.value.problems))
 
 
@@ -67,7 +68,7 @@ def test_a_section_is_about_the_server_of_that_name(section: str, source: str) -
 
 
 def test_a_service_without_such_a_section_has_the_defaults() -> None:
-    parsed = parse(WEB.format(source="etcd://h/p"), "f")
+    parsed = parse(WEB.format(source="etcd://h/p"), "f", KINDS)
     assert parsed.settings.services[0].source.access == AccessSettings()
 
 
@@ -76,7 +77,7 @@ def test_servers_may_be_named_by_srv_records() -> None:
 
 
 def test_a_section_that_no_service_uses_is_doubted() -> None:
-    (warning,) = parse(f"[etcd other]\n{WEB.format(source='etcd://h/p')}", "f").warnings
+    (warning,) = parse(f"[etcd other]\n{WEB.format(source='etcd://h/p')}", "f", KINDS).warnings
     assert str(warning) == (
         "f:1: [etcd other] found a section that no service uses, "
         "wanted the server of a config option, as it is written there"
@@ -122,5 +123,5 @@ def test_what_is_wrong_is_refused(section: str, problem: str) -> None:
 
 
 def test_an_option_of_another_kind_is_doubted() -> None:
-    (warning,) = parse(f"[k8s h]\nuser = u\n{WEB.format(source='k8s://t@h')}", "f").warnings
+    (warning,) = parse(f"[k8s h]\nuser = u\n{WEB.format(source='k8s://t@h')}", "f", KINDS).warnings
     assert "found an unknown option" in str(warning)

@@ -9,7 +9,8 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import RunCommandSettings, ServerField
+from pybal.config.command_options import ServerField
+from pybal.config.settings import RunCommandSettings
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.monitors.runcommand import RunCommandFactory
 

@@ -12,7 +12,9 @@ import pytest
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Verdict, Why
 from pybal.config.general import GLOBAL_OPTIONS
-from pybal.config.services import SERVICE_OPTIONS
+from pybal.config.kinds import KINDS
+from pybal.config.limit import Limit
+from pybal.config.services import service_options
 from pybal.config.settings import (
     AccessSettings,
     BGPSettings,
@@ -23,7 +25,6 @@ from pybal.config.settings import (
     ICMPSettings,
     InstrumentationSettings,
     IPVSSettings,
-    Limit,
     MonitorSettings,
     PeerSettings,
     RunCommandSettings,
@@ -34,7 +35,7 @@ from pybal.config.settings import (
     TLSSettings,
     UDPSettings,
 )
-from pybal.config.source_options import _OPTIONS
+from pybal.config.source_options import ACCESS_OPTIONS
 from pybal.monitors.kinds import NAMES, name_of
 from pybal.reload.difference import (
     announcement_reasons,
@@ -56,6 +57,7 @@ ALL: list[MonitorSettings] = [
     GRPCSettings(),
     ICMPSettings(),
 ]
+SERVICE_OPTIONS = service_options(KINDS)
 PEER = PeerSettings(IPv4Address("192.0.2.254"), 64600)
 
 
@@ -112,7 +114,7 @@ def test_each_option_about_a_server_of_sources_is_told_by_its_name() -> None:
     old = web()
     for changed in variants(old.source.access):
         (reason,) = service_reasons(old, replace(old, source=replace(old.source, access=changed)))
-        assert reason.split()[0] in {option for known in _OPTIONS.values() for option in known}
+        assert reason.split()[0] in {option for known in ACCESS_OPTIONS.values() for option in known}
 
 
 @pytest.mark.parametrize(
@@ -120,16 +122,16 @@ def test_each_option_about_a_server_of_sources_is_told_by_its_name() -> None:
     [
         (web("www"), "was [web]"),
         (web(scheduler="mh"), "scheduler wrr -> mh"),
-        (web(scheduler_flags=("mh-port",)), "scheduler-flag is another"),
+        (web(scheduler_flags=("mh-port",)), "scheduler-flag changed"),
         (web(one_packet=True), "ops no -> yes"),
         (web(tunneling=True), "tunneling no -> yes"),
         (web(depool_threshold=0.75), "depool-threshold 0.5 -> 0.75"),
         (web(source="http://user:secret@conf/web"), f"config {ONE} -> http://***@conf/web"),
-        (web(source="file:///" + "x" * 80), "config is another"),
+        (web(source="file:///" + "x" * 80), "config changed"),
         (web(monitors=()), "monitors - ProxyFetch"),
         (web(monitors=(FETCH, IDLE)), "monitors + IdleConnection"),
         (web(monitors=(replace(FETCH, http_status=404),)), "proxyfetch.http_status 200 -> 404"),
-        (web(monitors=(replace(FETCH, headers=(("Authorization", "x"),)),)), "proxyfetch.headers is another"),
+        (web(monitors=(replace(FETCH, headers=(("Authorization", "x"),)),)), "proxyfetch.headers changed"),
         (web(bgp_med=100), "bgp-med 0 -> 100"),
         (web(share_checks=True), "share-checks no -> yes"),
     ],
@@ -204,7 +206,7 @@ def test_peers_that_come_go_and_change() -> None:
     old = Settings((), BGPSettings((PEER, other)))
     new = Settings((), BGPSettings((replace(PEER, hold_time=30, md5_password_file="/etc/secret"), third)))  # a path
     assert list(peer_reasons(old, new)) == [
-        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; all sessions begin anew",
+        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; all sessions restart",
         "+ peer 192.0.2.252",
         "- peer 192.0.2.253",
     ]
