@@ -22,11 +22,13 @@ from random import Random
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import LoopingCall
 
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings, SourceSettings
+from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import IPProtocol, Service
 from pybal.daemon.app import App
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.systemd import Notifier

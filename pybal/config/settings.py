@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from pybal.config.bgp_settings import NO_ADDRESS, BGPSettings, DrainSettings, PeerSettings, VIPPolicy
-from pybal.config.command_options import ServerField
 from pybal.config.convert import (
     SCHEDULER_FLAGS,
     SCHEDULERS,
@@ -37,7 +37,6 @@ from pybal.config.errors import shown
 from pybal.config.limit import Limit, least
 from pybal.config.option import group, option, required
 from pybal.config.options import Options
-from pybal.config.pattern import Pattern
 from pybal.config.source_settings import AccessSettings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Service, SuspectCheck, SuspectSelf
 
@@ -59,9 +58,6 @@ __all__ = (
 
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
-MOST_BODY = 64 * 1024 * 1024
-"""Bytes of an HTTP response's body beyond which no server is believed."""
-
 
 class IPVSBackend(StrEnum):
     """How the IPVS table is written."""
@@ -76,163 +72,6 @@ class DriftPolicy(StrEnum):
 
     REPAIR = "repair"
     REPORT = "report"
-
-
-@dataclass(frozen=True, slots=True)
-class Intervals:
-    """What every kind of monitor that checks in turns has beside its interval.
-
-    So many successes or failures in a row make a transition; the first success of all is enough. ``fast_interval``
-    applies while there are too few for one, ``down_interval`` while the server is down; ``None`` stands for the interval.
-    ``jitter`` is the share of the interval by which a turn may be late at random.
-    """
-
-    rise: int = 1
-    fall: int = 1
-    fast_interval: float | None = None
-    down_interval: float | None = None
-    jitter: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyFetchSettings:
-    """Options of ProxyFetch: HTTP and HTTPS checks. ``urls`` has at least one.
-
-    ``statuses`` are ranges, both ends included, in place of ``http_status``. Empty texts, a ``port`` of 0 and no
-    ``source`` leave the matter to the URL, the service and the kernel.
-    """
-
-    urls: tuple[str, ...]
-    http_status: int = 200
-    timeout: float = 5.0
-    interval: float = 10.0
-    check_all: bool = False
-    max_failures: int = 0
-    intervals: Intervals = Intervals()
-    method: str = "GET"
-    headers: tuple[tuple[str, str], ...] = ()
-    host: str = ""
-    http_version: str = "1.0"
-    statuses: tuple[tuple[int, int], ...] = ()
-    body_regex: Pattern | None = None
-    max_body: int = MOST_BODY
-    verify: bool = False
-    ca: str = ""
-    sni: str = ""
-    port: int = 0
-    source: Address | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class IdleConnectionSettings:
-    """Options of IdleConnection: a held TCP connection on which nothing is ever sent.
-
-    ``timeout`` is that of an attempt to connect. ``fall`` counts the loss of a connection and attempts that failed.
-    """
-
-    timeout_clean_reconnect: float = 3.0
-    max_delay: float = 300.0
-    keepalive: bool = True
-    keepalive_retries: int = 3
-    keepalive_idle: int = 10
-    keepalive_interval: int = 30
-    timeout: float = 30.0
-    fall: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class DNSQuerySettings:
-    """Options of DNSQuery. ``hostnames`` has at least one."""
-
-    hostnames: tuple[str, ...]
-    timeout: float = 5.0
-    interval: float = 10.0
-    fail_on_nxdomain: bool = False
-    intervals: Intervals = Intervals()
-
-
-@dataclass(frozen=True, slots=True)
-class UDPSettings:
-    """Options of UDP: an empty datagram, and the ICMP errors that answer it within ``timeout``."""
-
-    interval: float = 10.0
-    icmp_timeout: float = 20.0
-    timeout: float = 3.5
-    intervals: Intervals = Intervals()
-
-
-@dataclass(frozen=True, slots=True)
-class RunCommandSettings:
-    """Options of RunCommand. ``arguments`` are literal texts and facts about the server."""
-
-    command: str
-    arguments: tuple[str | ServerField, ...] = ()
-    timeout: float = 20.0
-    interval: float = 60.0
-    log_output: bool = True
-    intervals: Intervals = Intervals()
-
-
-@dataclass(frozen=True, slots=True)
-class TCPConnectSettings:
-    """Options of TCPConnect. ``port`` 0 is the service's; without ``expect``, if something is sent, any answer will do."""
-
-    send: bytes = b""
-    expect: bytes = b""
-    port: int = 0
-    timeout: float = 5.0
-    interval: float = 10.0
-    intervals: Intervals = Intervals()
-
-
-@dataclass(frozen=True, slots=True)
-class TLSSettings:
-    """Options of TLS. ``name`` is asked for, and verified with ``verify``; ``ca`` is a file. Days of 0 are no limit."""
-
-    name: str = ""
-    verify: bool = False
-    ca: str = ""
-    warn_days: int = 14
-    fail_days: int = 0
-    port: int = 0
-    timeout: float = 5.0
-    interval: float = 10.0
-    intervals: Intervals = Intervals()
-
-
-@dataclass(frozen=True, slots=True)
-class GRPCSettings:
-    """Options of gRPC: the health of ``service``. Without an ``authority`` a server is asked for by its own name."""
-
-    service: str = ""
-    tls: bool = False
-    authority: str = ""
-    port: int = 0
-    timeout: float = 5.0
-    interval: float = 10.0
-    intervals: Intervals = Intervals()
-
-
-@dataclass(frozen=True, slots=True)
-class ICMPSettings:
-    """Options of ICMP: an echo request and its reply."""
-
-    timeout: float = 5.0
-    interval: float = 10.0
-    intervals: Intervals = Intervals()
-
-
-MonitorSettings = (
-    ProxyFetchSettings
-    | IdleConnectionSettings
-    | DNSQuerySettings
-    | UDPSettings
-    | RunCommandSettings
-    | TCPConnectSettings
-    | TLSSettings
-    | GRPCSettings
-    | ICMPSettings
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +140,7 @@ class ServiceSettings:
 
     service: Service = group(ServiceOptions, given=True)
     source: SourceSettings = group(SourceSettings, given=True)
-    monitors: tuple[MonitorSettings, ...] = ()
+    monitors: tuple[Any, ...] = ()
     bgp: bool = option(True, boolean, help="announce the VIP; needs bgp = yes in [global]")
     bgp_med: int = option(
         0,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.control.client import NoAnswerError, ask
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend
 from pybal.doctor.rules import SYSCTLS, judge, modules
+from pybal.monitors.kinds import KINDS
 
 
 def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]) -> int:

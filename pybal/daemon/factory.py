@@ -8,10 +8,11 @@ from random import Random
 from typing import Any
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import MonitorSettings, ServiceSettings
+from pybal.config.settings import ServiceSettings
 from pybal.core.model import Service
 from pybal.monitors import kinds as monitors
 from pybal.monitors.base import MonitorFactory
+from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.shared import Sharing
 from pybal.sources import kinds as sources
 from pybal.sources.cache import ListCache

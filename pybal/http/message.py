@@ -22,11 +22,10 @@ from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlsplit
 
 from pybal.checks.result import CheckFailed, Phase
-from pybal.config.settings import MOST_BODY
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of headers and trailers, interim responses included."""
-BODY_LIMIT = MOST_BODY
+BODY_LIMIT = 64 * 1024 * 1024
 """Bytes of body."""
 
 _VERBATIM = "".join(map(chr, range(0x21, 0x7F)))

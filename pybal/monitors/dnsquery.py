@@ -9,42 +9,46 @@ over TCP.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from random import Random
+from dataclasses import dataclass
 
 from pybal.checks.dns import DNSCheck, DNSCheckByTCP
 from pybal.checks.dns_wire import Question, RecordType, question
-from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target
-from pybal.config.settings import DNSQuerySettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import boolean, hostname, some
+from pybal.config.option import option, required
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import duration_metric
 
-DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
+DURATION = duration_metric("DNSQuery")
 
 
-class DNSQueryFactory:
-    """The queries of one service."""
+@dataclass(frozen=True, slots=True)
+class DNSQuerySettings(Interval):
+    """Query a name server for the A or AAAA records of a host name."""
 
-    name = "DNSQuery"
+    hostnames: tuple[str, ...] = required(
+        (),
+        some(hostname, "a host name"),
+        help="host name to query, or a list from which each query takes one at random",
+    )
+    fail_on_nxdomain: bool = option(False, boolean, help="a response that the name does not exist means down")
 
-    def __init__(self, settings: DNSQuerySettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = service.port
-        self.engine = engine
-        self.random = random
+
+class DNSQueryFactory(Factory[DNSQuerySettings]):
+    """Creates the monitors of one service, which share its queries."""
+
+    def _prepare(self) -> None:
         self.questions = {
-            version: tuple(question(name, kind) for name in settings.hostnames)
+            version: tuple(question(name, kind) for name in self.settings.hostnames)
             for version, kind in ((4, RecordType.A), (6, RecordType.AAAA))
         }
         """Queries for each IP version of a server."""
-
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> DNSQuery:
-        """Return a monitor of the server at this address; the host name is not used."""
-        del host
-        return DNSQuery(self, address, report)
 
     def check(
         self, kind: type[DNSCheck], target: Target, question: Question, done: Callable[[DNSCheck, Result], None]
@@ -66,9 +70,10 @@ class DNSQuery(IntervalMonitor):
 
     __slots__ = ("_check", "_diagnosis", "_factory", "_questions", "_seconds", "_target")
 
-    name = DNSQueryFactory.name
+    name = "DNSQuery"
 
-    def __init__(self, factory: DNSQueryFactory, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(self, factory: DNSQueryFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
+        del host
         super().__init__(factory.engine, factory.random, factory.settings, report)
         self._factory = factory
         self._questions = factory.questions[address.version]
@@ -112,3 +117,12 @@ class DNSQuery(IntervalMonitor):
     def _by_tcp(self, question: Question) -> FollowUps:
         check = self._factory.check(DNSCheckByTCP, self._target, question, self._diagnosis.done)
         yield f"by TCP {question.text}", check
+
+
+KIND = Kind(
+    "DNSQuery",
+    DNSQuerySettings,
+    duration="Duration of the last query, by result",
+    monitor=DNSQuery,
+    factory=DNSQueryFactory,
+)

@@ -11,17 +11,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil
 from random import Random
 
-from pybal.checks.engine import Engine
 from pybal.checks.idle import UNANSWERED, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import SocketOption, Target
 from pybal.checks.wheel import Timer
-from pybal.config.settings import IdleConnectionSettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import boolean, integer, pause, seconds
+from pybal.config.option import option
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
+from pybal.monitors.factory import Factory, MonitorSettings
+from pybal.monitors.interval import times
+from pybal.monitors.kind import Kind
 from pybal.monitors.rise_fall import RiseFall
 from pybal.runtime.backoff import Backoff
 
@@ -49,56 +53,84 @@ _FAILURES = {
 _CLEAN, _UNCLEAN = "ConnectionDone", "ConnectionLost"
 
 
-class IdleConnectionFactory:
-    """The options of one service."""
+# The limits of Linux for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
+_probes = integer(1, 127)
+_keepalive_seconds = integer(1, 32767, "whole seconds")
 
-    name = "IdleConnection"
 
-    def __init__(self, settings: IdleConnectionSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = service.port
-        self.engine = engine
-        self.random = random
-        self.lasting = max(settings.timeout_clean_reconnect, QUICKEST_RECONNECT)
+@dataclass(frozen=True, slots=True)
+class IdleConnectionSettings(MonitorSettings):
+    """Hold a TCP connection open without sending data; the server is down while it cannot be kept."""
+
+    timeout_clean_reconnect: float = option(
+        3.0,
+        pause,
+        help="time to wait before reconnecting if a connection was closed cleanly within that time, in seconds",
+    )
+    max_delay: float = option(
+        300.0,
+        seconds,
+        help="longest pause between attempts to connect while the server is down, in seconds; 10 seconds while the pool is"
+        " at its floor",
+    )
+    keepalive: bool = option(
+        True, boolean, help="send TCP keepalive probes, which detect servers that vanish without closing"
+    )
+    keepalive_retries: int = option(3, _probes, help="unanswered probes after which the connection is lost")
+    keepalive_idle: int = option(
+        10, _keepalive_seconds, help="seconds without traffic before the first probe; reduced at random by up to a half"
+    )
+    keepalive_interval: int = option(
+        30, _keepalive_seconds, help="seconds between probes; reduced at random by up to a fifth"
+    )
+    timeout: float = option(30.0, seconds, help="time limit of an attempt to connect, in seconds")
+    fall: int = option(1, times, help="consecutive lost or failed connections that take a server down")
+
+    @property
+    def lasting(self) -> float:
         """Minimum duration, in seconds, of a connection after which a reconnect needs no pause."""
+        return max(self.timeout_clean_reconnect, QUICKEST_RECONNECT)
 
-    def options(self) -> Sequence[SocketOption]:
-        """Return the socket options of one connection.
 
-        The probe intervals are random and somewhat shorter than configured. Linux rounds these timers (to 2 s for 30 s),
-        so the probes of thousands of connections made together would be sent in one burst, which overflows a packet
-        queue and loses the probes of the same connections each time.
-        """
-        settings = self.settings
-        if not settings.keepalive:
-            return ()
-        idle = self.random.randint(ceil(settings.keepalive_idle / 2), settings.keepalive_idle)
-        interval = self.random.randint(ceil(settings.keepalive_interval * 0.8), settings.keepalive_interval)
-        return keepalive(idle, interval, settings.keepalive_retries)
+def socket_options(settings: IdleConnectionSettings, random: Random) -> Sequence[SocketOption]:
+    """Return the socket options of one connection.
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> IdleConnection:
-        """Return a monitor of the server at this address; the host name is not used."""
-        del host
-        return IdleConnection(self, address, report)
+    The probe intervals are random and somewhat shorter than configured. Linux rounds these timers (to 2 s for 30 s), so
+    the probes of thousands of connections made together would be sent in one burst, which overflows a packet queue and
+    loses the probes of the same connections each time.
+    """
+    if not settings.keepalive:
+        return ()
+    idle = random.randint(ceil(settings.keepalive_idle / 2), settings.keepalive_idle)
+    interval = random.randint(ceil(settings.keepalive_interval * 0.8), settings.keepalive_interval)
+    return keepalive(idle, interval, settings.keepalive_retries)
+
+
+def clean_pauses(settings: IdleConnectionSettings, random: Random) -> Backoff:
+    """Return the pauses before reconnecting to a server that closes connections soon."""
+    longest = max(settings.lasting, min(settings.lasting * LONGEST_CLEAN_PAUSE, settings.max_delay))
+    return Backoff(settings.lasting, longest, random)
 
 
 class IdleConnection(RiseFall):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_connection", "_factory", "_failures", "_losses", "_pauses", "_retries", "_timer")
+    __slots__ = ("_connection", "_factory", "_failures", "_lasting", "_losses", "_pauses", "_retries", "_timer")
 
-    name = IdleConnectionFactory.name
+    name = "IdleConnection"
 
-    def __init__(self, factory: IdleConnectionFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report, fall=factory.settings.fall)
+    def __init__(
+        self, factory: Factory[IdleConnectionSettings], host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        del host
+        settings, random = factory.settings, factory.random
+        super().__init__(report, fall=settings.fall)
         self._factory = factory
-        target = Target.of(address, factory.port)
-        self._connection = HeldConnection(
-            factory.engine, target, factory.settings.timeout, self._done, factory.options()
-        )
-        self._retries = Backoff(FIRST_RETRY, factory.settings.max_delay, factory.random)
-        longest = max(factory.lasting, min(factory.lasting * LONGEST_CLEAN_PAUSE, factory.settings.max_delay))
-        self._pauses = Backoff(factory.lasting, longest, factory.random)
+        self._lasting = settings.lasting
+        target, options = Target.of(address, factory.port), socket_options(settings, random)
+        self._connection = HeldConnection(factory.engine, target, settings.timeout, self._done, options)
+        self._retries = Backoff(FIRST_RETRY, settings.max_delay, random)
+        self._pauses = clean_pauses(settings, random)
         self._failures = dict.fromkeys(_FAILURES.values(), 0)
         self._losses = {_CLEAN: 0, _UNCLEAN: 0}
         self._timer: Timer | None = None
@@ -140,7 +172,7 @@ class IdleConnection(RiseFall):
             connection.start()
         else:
             self._losses[_UNCLEAN] += 1
-            if result.duration > max(self._factory.lasting, self._retries.following):
+            if result.duration > max(self._lasting, self._retries.following):
                 self._retries.reset()
             self._down(connection, result)
 
@@ -150,9 +182,17 @@ class IdleConnection(RiseFall):
         self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:
-        if lasted < self._factory.lasting:
+        if lasted < self._lasting:
             connection.start_in(self._pauses.pause())
         else:
             self._pauses.reset()
             self._retries.reset()
             connection.start()
+
+
+KIND = Kind(
+    "IdleConnection",
+    IdleConnectionSettings,
+    metrics={FAILED: "Failed connection attempts, by error", LOST: "Lost connections, by error"},
+    monitor=IdleConnection,
+)

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
-from pybal.config.settings import Intervals
+from pybal.config.convert import integer, part, seconds
+from pybal.config.option import option
 from pybal.core.model import Report
+from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.rise_fall import RiseFall
 
+times = integer(1, 1000)
 
-class IntervalSettings(Protocol):
-    """The settings of a monitor that checks at an interval."""
 
-    @property
-    def interval(self) -> float: ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval(MonitorSettings):
+    """The options of every kind that checks at an interval."""
 
-    @property
-    def intervals(self) -> Intervals: ...
+    timeout: float = option(5.0, seconds, help="time limit of one check, in seconds")
+    interval: float = option(10.0, seconds, help="time between checks, in seconds")
+    rise: int = option(1, times, help="consecutive passed checks that bring a server up; a new server needs only one")
+    fall: int = option(1, times, help="consecutive failed checks that take a server down")
+    fast_interval: float | None = option(
+        None, seconds, same_as="interval", help="interval while fewer checks than rise or fall have changed, in seconds"
+    )
+    down_interval: float | None = option(
+        None, seconds, same_as="interval", help="interval while the server is down, in seconds"
+    )
+    jitter: float = option(
+        0.0,
+        part(0.5),
+        help="share of the interval, from 0 to 0.5, by which a check may be delayed at random; 0 spreads the checks of"
+        " all servers evenly",
+    )
 
 
 class IntervalMonitor(RiseFall):
@@ -33,10 +49,8 @@ class IntervalMonitor(RiseFall):
 
     __slots__ = ("_engine", "_prompt", "_random", "_retried", "_settings", "_timer", "deadline")
 
-    def __init__(
-        self, engine: Engine, random: Random, settings: IntervalSettings, report: Callable[[Report], None]
-    ) -> None:
-        super().__init__(report, settings.intervals.rise, settings.intervals.fall)
+    def __init__(self, engine: Engine, random: Random, settings: Interval, report: Callable[[Report], None]) -> None:
+        super().__init__(report, settings.rise, settings.fall)
         self.deadline = 0
         self._engine = engine
         self._random = random
@@ -46,7 +60,7 @@ class IntervalMonitor(RiseFall):
         self._retried = False
 
     def start(self) -> None:
-        run = self._run_with_jitter if self._settings.intervals.jitter else self._run
+        run = self._run_with_jitter if self._settings.jitter else self._run
         self._timer = self._engine.every(self._settings.interval, run)
 
     def stop(self) -> None:
@@ -77,15 +91,15 @@ class IntervalMonitor(RiseFall):
             self._prompt = False
             self._run()
         elif not self.deadline:  # a run that is delayed already must not be delayed again, or it never starts
-            self._engine.arm(self, self._random.random() * self._settings.intervals.jitter * self._interval)
+            self._engine.arm(self, self._random.random() * self._settings.jitter * self._interval)
 
     @property
     def _interval(self) -> float:
         """The interval in the present state."""
-        intervals, interval = self._settings.intervals, self._settings.interval
+        settings, interval = self._settings, self._settings.interval
         if self.undecided:
-            return intervals.fast_interval or interval
+            return settings.fast_interval or interval
         if self.up is False:
             longest = interval if self._urgent else math.inf
-            return min(intervals.down_interval or interval, longest)
+            return min(settings.down_interval or interval, longest)
         return interval

@@ -7,49 +7,56 @@ resource was exhausted (descriptors, processes, memory), the command is retried 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from random import Random
+from dataclasses import dataclass
 
 from twisted.logger import Logger, LogLevel
 
 from pybal.checks.command import UNRUNNABLE, CommandCheck
 from pybal.checks.command_output import lines
-from pybal.checks.engine import Engine
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
-from pybal.config.command_options import ServerField
-from pybal.config.settings import RunCommandSettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.command_options import ServerField, arguments, command
+from pybal.config.convert import boolean, seconds
+from pybal.config.option import option, required
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
 
 DURATION = "pybal_monitor_runcommand_run_duration_seconds"
 
 _LOG_INTERVAL = 600.0
 
 
-class RunCommandFactory:
-    """The command of one service."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCommandSettings(Interval):
+    """Run a program for each check, without a shell; an exit status of 0 means up."""
 
-    name = "RunCommand"
+    command: str = required("", command, help="path of the program")
+    arguments: tuple[str | ServerField, ...] = option(
+        (),
+        arguments,
+        help="list of arguments: texts in quotes, numbers, and server.host, server.ip and server.port, which are replaced"
+        " by the name, address and port of the server",
+    )
+    timeout: float = option(20.0, seconds, help="time limit of a run, after which the program is killed, in seconds")
+    interval: float = option(60.0, seconds, help="time between runs, in seconds")
+    log_output: bool = option(True, boolean, help="log the output of the program")
+
+
+class RunCommandFactory(Factory[RunCommandSettings]):
+    """Creates the monitors of one service, which share the log of its command."""
 
     _log = Logger()
 
-    def __init__(self, settings: RunCommandSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.engine = engine
-        self.random = random
-        self._port = service.port
-        self._system = f"{service.name} {self.name}"
+    def _prepare(self) -> None:
         self.logged_reason = ""
         """The reason, already logged, why the command cannot be run; empty if it can."""
         self._quiet_until = 0.0
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> RunCommand:
-        """Return a monitor of this server."""
-        return RunCommand(self, host, address, report)
-
     def argv(self, host: str, address: Address) -> Sequence[str]:
         """Return the command and its arguments for one server."""
-        facts = {ServerField.HOST: host, ServerField.IP: str(address), ServerField.PORT: str(self._port)}
+        facts = {ServerField.HOST: host, ServerField.IP: str(address), ServerField.PORT: str(self.port)}
         arguments = (facts[item] if isinstance(item, ServerField) else item for item in self.settings.arguments)
         return (self.settings.command, *arguments)
 
@@ -59,21 +66,21 @@ class RunCommandFactory:
         if output_lines:
             level = LogLevel.info if result.verdict is PASSED else LogLevel.warn
             text = "\n".join((f"{host}: {result.cause or 'status 0'}, output:", *output_lines))
-            self._log.emit(level, "{text}", text=text, system=self._system)
+            self._log.emit(level, "{text}", text=text, system=self.log_system)
 
     def log_unrunnable(self, reason: str) -> None:
         """Log why the command cannot be run, once per reason until it runs again."""
         if self.logged_reason != reason:
             self.logged_reason = reason
             text = f"cannot run {self.settings.command}: {reason}; keeping the state of its servers"
-            self._log.error("{text}", text=text, system=self._system)
+            self._log.error("{text}", text=text, system=self.log_system)
 
     def log_delay(self) -> None:
         """Log, at most every 10 minutes, that a command has waited for a whole interval."""
         if self.engine.now >= self._quiet_until:
             self._quiet_until = self.engine.now + _LOG_INTERVAL
             text = f"RunCommand behind schedule: limit of {self.engine.processes.most} concurrent commands reached"
-            self._log.warn("{text}", text=text, system=self._system)
+            self._log.warn("{text}", text=text, system=self.log_system)
 
 
 class RunCommand(IntervalMonitor):
@@ -81,7 +88,7 @@ class RunCommand(IntervalMonitor):
 
     __slots__ = ("_command", "_factory", "_host", "_seconds")
 
-    name = RunCommandFactory.name
+    name = "RunCommand"
 
     def __init__(
         self, factory: RunCommandFactory, host: str, address: Address, report: Callable[[Report], None]
@@ -94,9 +101,9 @@ class RunCommand(IntervalMonitor):
 
     def samples(self) -> Iterator[Sample]:
         """Yield the duration of the last run for each exit code; a signal is a negative exit code."""
-        for exitcode, seconds in self._seconds.items():
+        for exitcode, duration in self._seconds.items():
             result = "failed" if exitcode else "successful"
-            yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), seconds)
+            yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), duration)
 
     def stop(self) -> None:
         super().stop()
@@ -129,3 +136,12 @@ class RunCommand(IntervalMonitor):
             self._factory.log_unrunnable(result.reason)
         else:
             self._retry()
+
+
+KIND = Kind(
+    "RunCommand",
+    RunCommandSettings,
+    metrics={DURATION: "Duration of the last run, by result"},
+    monitor=RunCommand,
+    factory=RunCommandFactory,
+)

@@ -16,10 +16,9 @@ from twisted.logger import Logger
 
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
-from pybal.config.settings import MonitorSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
-from pybal.monitors.kinds import port_of
+from pybal.monitors.factory import MonitorSettings
 
 
 class Sharing:
@@ -33,7 +32,7 @@ class Sharing:
 
     def factory(self, settings: MonitorSettings, service: Service) -> SharedMonitorFactory:
         """Return a factory whose monitors are shared with services of equal settings."""
-        key = (settings, port_of(settings, service))
+        key = (settings, settings.port_of(service))
         shared = self._shared.get(key)
         if shared is None:
             shared = self._shared[key] = _SharedFactory(self._prepare(settings, service), self._engine)

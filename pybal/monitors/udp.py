@@ -10,34 +10,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from random import Random
+from dataclasses import dataclass
 
-from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.checks.udp import UDPCheck
-from pybal.config.settings import UDPSettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import seconds
+from pybal.config.option import option
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
 
 
-class UDPFactory:
-    """The options of one service."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UDPSettings(Interval):
+    """Send an empty datagram; an ICMP error in response means down."""
 
-    name = "UDP"
-
-    def __init__(self, settings: UDPSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = service.port
-        self.engine = engine
-        self.random = random
-        self.grace = min(settings.timeout, settings.interval / 2)
-
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> UDP:
-        """Return a monitor of the server at this address; the host name is not used."""
-        del host
-        return UDP(self, address, report)
+    timeout: float = option(
+        3.5, seconds, help="time to wait for an ICMP error after a datagram, in seconds; at most half the interval"
+    )
+    icmp_timeout: float = option(20.0, seconds, help="time that a server stays down after an ICMP error, in seconds")
 
 
 class UDP(IntervalMonitor):
@@ -45,12 +39,16 @@ class UDP(IntervalMonitor):
 
     __slots__ = ("_check", "_erred_at", "_factory")
 
-    name = UDPFactory.name
+    name = "UDP"
 
-    def __init__(self, factory: UDPFactory, address: Address, report: Callable[[Report], None]) -> None:
+    def __init__(
+        self, factory: Factory[UDPSettings], host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        del host
         super().__init__(factory.engine, factory.random, factory.settings, report)
         self._factory = factory
-        self._check = UDPCheck(factory.engine, Target.of(address, factory.port), factory.grace, self._done)
+        grace = min(factory.settings.timeout, factory.settings.interval / 2)
+        self._check = UDPCheck(factory.engine, Target.of(address, factory.port), grace, self._done)
         self._erred_at = -math.inf
 
     def samples(self) -> Iterable[Sample]:
@@ -73,3 +71,6 @@ class UDP(IntervalMonitor):
             self._failed(result.text, f"{result.phase} {result.cause}", now)
         elif result.verdict is PASSED and now - self._erred_at >= self._factory.settings.icmp_timeout:
             self._passed(now)
+
+
+KIND = Kind("UDP", UDPSettings, monitor=UDP)

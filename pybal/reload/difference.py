@@ -19,9 +19,6 @@ from pybal.config.settings import ServiceOptions, ServiceSettings, Settings
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_UNDECLARED = {"urls": "url", "http_status": "http_status", "check_all": "check_all", "max_failures": "max_failures"}
-"""Names of options of ProxyFetch that its settings do not declare yet."""
-
 _FIXED = {field.name for field in fields(Settings) if isinstance(found := declared(field), Option) and found.restart}
 """The settings that a restart alone changes."""
 
@@ -118,8 +115,7 @@ def _reasons(
         elif is_dataclass(before):
             yield from _reasons(before, after, set(), prefix)
         else:
-            name = _UNDECLARED.get(field.name, field.name.replace("_", "-"))
-            yield _reason(prefix + name, _shown, before, after)
+            yield _reason(prefix + field.name.replace("_", "-"), _shown, before, after)
 
 
 def _group_reasons(found: Group, before: object, after: object, prefix: str) -> Iterator[str]:

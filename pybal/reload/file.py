@@ -10,10 +10,10 @@ from grp import getgrnam
 from pathlib import Path
 
 from pybal.config.errors import Problem, shown
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
 from pybal.monitors import kinds as monitors
+from pybal.monitors.kinds import KINDS
 from pybal.sources import kinds as sources
 
 

@@ -15,7 +15,7 @@ from pybal.core import policy
 from pybal.core.model import Pool, Service
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Op, Table, TableEntry, drained, entry, key_of
-from pybal.monitors.kinds import name_of, port_of
+from pybal.monitors.kinds import name_of
 from pybal.reload.difference import restart_reasons, service_reasons
 
 Held = Callable[[Service], TableEntry | None]
@@ -223,7 +223,7 @@ def anew(old: ServiceSettings, new: ServiceSettings) -> tuple[Sequence[str], Seq
 def _identities(settings: ServiceSettings) -> Mapping[str, object]:
     service = settings.service
     return {
-        name_of(monitor): (monitor, port_of(monitor, service), settings.share_checks, service.name)
+        name_of(monitor): (monitor, monitor.port_of(service), settings.share_checks, service.name)
         for monitor in settings.monitors
     }
 

@@ -7,7 +7,9 @@ import socket
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, SharedMonitoredServer
 from tests.harness.stepped_reactor import run
 

@@ -10,9 +10,9 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
-from pybal.config.settings import DNSQuerySettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
+from pybal.monitors.dnsquery import DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, answer, decoded
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run

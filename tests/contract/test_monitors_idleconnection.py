@@ -13,15 +13,12 @@ from random import Random
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection
 from pybal.checks.result import Phase
 from pybal.checks.socket_check import Target
-from pybal.config.settings import IdleConnectionSettings
-from pybal.core.model import IPProtocol, Service
 from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
-from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionFactory
+from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionSettings, clean_pauses, socket_options
 from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.stepped_reactor import run
 
@@ -145,9 +142,9 @@ class TestKeepalive:
         11,000 connections made within 6 s were all lost two minutes later: the probes overflowed
         net.core.netdev_max_backlog.
         """
-        service = Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr")
-        plan = IdleConnectionFactory(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
-        times = Counter((options[1][2], options[2][2]) for options in (plan.options() for _ in range(11_000)))
+        random = Random(1)
+        connections = [socket_options(IDLE, random) for _ in range(11_000)]
+        times = Counter((options[1][2], options[2][2]) for options in connections)
         assert {first for first, _ in times} == set(range(5, 11))
         assert {then for _, then in times} == set(range(24, 31))
         assert max(times.values()) < 11_000 / 30
@@ -354,23 +351,16 @@ class TestCleanClose:
 
 
 def test_pause_after_clean_closes_is_bounded() -> None:
-    async def main(reactor: EPollReactor) -> None:
-        async with MonitoredServer(reactor) as setup:
-            service = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 1, "wlc")
+    def limits(settings: IdleConnectionSettings) -> tuple[float, float]:
+        pauses = clean_pauses(settings, Random(1))
+        first = pauses.following
+        for _ in range(50):
+            pauses.pause()
+        return first, pauses.following
 
-            def pauses(settings: IdleConnectionSettings) -> tuple[float, float]:
-                plan = IdleConnectionFactory(settings, service, engine=setup.engine, random=Random(1))
-                pauses = plan.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)._pauses
-                first = pauses.following
-                for _ in range(50):
-                    pauses.pause()
-                return first, pauses.following
-
-            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=3)) == (3, 30)
-            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=0)) == (1, 10)
-            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=3, max_delay=5)) == (3, 5)
-
-    run(main)
+    assert limits(IdleConnectionSettings(timeout_clean_reconnect=3)) == (3, 30)
+    assert limits(IdleConnectionSettings(timeout_clean_reconnect=0)) == (1, 10)
+    assert limits(IdleConnectionSettings(timeout_clean_reconnect=3, max_delay=5)) == (3, 5)
 
 
 def test_series_of_known_reasons_exist_from_the_start() -> None:

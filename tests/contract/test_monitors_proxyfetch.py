@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import ProxyFetchSettings
-from pybal.monitors.proxyfetch import DURATION
+from pybal.monitors.proxyfetch import DURATION, ProxyFetchSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -25,7 +24,14 @@ def settings(
     check_all: bool = False,
     max_failures: int = 0,
 ) -> ProxyFetchSettings:
-    return ProxyFetchSettings(urls or ("http://www.example/",), http_status, timeout, interval, check_all, max_failures)
+    return ProxyFetchSettings(
+        urls or ("http://www.example/",),
+        http_status,
+        check_all,
+        max_failures,
+        timeout=timeout,
+        interval=interval,
+    )
 
 
 def closing_after(data: bytes) -> Callable[[Peer], None]:

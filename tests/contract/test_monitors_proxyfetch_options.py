@@ -9,8 +9,9 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
-from pybal.config.settings import IdleConnectionSettings, Intervals, ProxyFetchSettings
 from pybal.core.model import Report
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -164,8 +165,10 @@ class TestIntervals:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 setup.server.asked = saying(OK)
-                intervals = Intervals(fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2)
-                monitor = setup.monitor(ProxyFetchSettings(URLS, interval=0.1, intervals=intervals))
+                settings = ProxyFetchSettings(
+                    URLS, interval=0.1, fall=3, fast_interval=0.02, down_interval=0.03, jitter=0.2
+                )
+                monitor = setup.monitor(settings)
                 assert (await setup.report()).up
                 setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
                 assert not (await setup.report()).up
@@ -211,7 +214,11 @@ def test_check_with_all_options_releases_everything() -> None:
             body_regex=Pattern("ok"),
             max_body=2,
             source=IPv4Address("127.0.0.2"),
-            intervals=Intervals(2, 2, 0.01, 0.01, 0.5),
+            rise=2,
+            fall=2,
+            fast_interval=0.01,
+            down_interval=0.01,
+            jitter=0.5,
         ),
         saying(OK),
     )

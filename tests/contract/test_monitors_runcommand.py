@@ -19,9 +19,8 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 from pybal.checks.engine import Watcher
 from pybal.checks.semaphore import Semaphore
 from pybal.config.command_options import ServerField
-from pybal.config.settings import RunCommandSettings
 from pybal.monitors.base import Monitor
-from pybal.monitors.runcommand import DURATION
+from pybal.monitors.runcommand import DURATION, RunCommandSettings
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -30,7 +29,7 @@ SOON = 0.05
 
 
 def settings(*argv: str | ServerField, timeout: float = 10.0, interval: float = 60.0) -> RunCommandSettings:
-    return RunCommandSettings(str(argv[0]), argv[1:], timeout, interval)
+    return RunCommandSettings(command=str(argv[0]), arguments=argv[1:], timeout=timeout, interval=interval)
 
 
 def sh(script: str, *argv: str | ServerField, timeout: float = 10.0, interval: float = 60.0) -> RunCommandSettings:
@@ -477,7 +476,8 @@ class TestOutput:
         assert up == "server.example: status 0, output:\nfine"
 
     @pytest.mark.parametrize(
-        "quiet", [sh("exit 1"), RunCommandSettings("/bin/sh", ("-c", "echo x; exit 1"), log_output=False)]
+        "quiet",
+        [sh("exit 1"), RunCommandSettings(command="/bin/sh", arguments=("-c", "echo x; exit 1"), log_output=False)],
     )
     def test_output_is_not_logged_when_empty_or_disabled(
         self, quiet: RunCommandSettings, logged: Sequence[LogEvent]

@@ -8,10 +8,11 @@ from ipaddress import ip_address
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import IdleConnectionSettings, MonitorSettings, ProxyFetchSettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
-from pybal.monitors.kinds import NAMES
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS
 from pybal.monitors.shared import Sharing
 from tests.harness.scripted_server import HOST_NAME, MonitoredServer, frequent, saying
 from tests.harness.stepped_reactor import run
@@ -39,8 +40,8 @@ def counters(monitor: Monitor) -> tuple[int, int, int, int]:
     return monitor.up_results, monitor.down_results, monitor.up_transitions, monitor.down_transitions
 
 
-@pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_kind_is_checked_once_for_both_services(kind: type[MonitorSettings]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_is_checked_once_for_both_services(kind: str) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             with socket.socket() as bound:
@@ -79,7 +80,7 @@ def test_follow_ups_are_in_the_history_of_both_services() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            two = Two(setup, frequent(ProxyFetchSettings))
+            two = Two(setup, frequent("ProxyFetch"))
             a, b = two.start("a"), two.start("b")
             await setup.until(lambda: two.heard["b"])
             setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import TCPConnectSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 

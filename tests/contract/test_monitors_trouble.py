@@ -10,7 +10,8 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks import socket_check as check_module
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import UDPSettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
+from pybal.monitors.udp import UDPSettings
 from tests.harness.fake_dns_server import NameServer
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run

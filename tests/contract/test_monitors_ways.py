@@ -12,15 +12,13 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import (
-    GRPCSettings,
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    TCPConnectSettings,
-    TLSSettings,
-)
 from pybal.monitors.base import Monitor
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.grpc import GRPCSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, Server
 from tests.harness.servers.process import LOOPBACK, family
 from tests.harness.stepped_reactor import run

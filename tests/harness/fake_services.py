@@ -14,14 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pybal.config.errors import ConfigError
-from pybal.config.settings import (
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    ServiceSettings,
-    Settings,
-    SourceSettings,
-)
+from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
@@ -30,7 +23,10 @@ from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
 from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import name_of
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome
 from pybal.resolve import LookupResult, Resolver

@@ -29,7 +29,6 @@ from pybal.bgp.service import BGPService
 from pybal.bgp.verdict import Verdict, Why
 from pybal.checks.engine import Engine
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
 from pybal.config.settings import PeerSettings, Settings
@@ -40,7 +39,9 @@ from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import entry, key_of
 from pybal.monitors.base import Monitor, Sample
-from pybal.monitors.kinds import NAMES, prepare
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.interval import Interval
+from pybal.monitors.kinds import KINDS, name_of, prepare
 from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
@@ -142,6 +143,7 @@ DRIFTED = Findings(
     foreign=(),
     retired={},
 )
+INTERVALS = ("rise", "fall", "fast_interval", "down_interval", "jitter")
 RARE = (
     ("IdleConnection", "pybal_monitor_idleconnection_connections_failed_total", (("reason", "ConnectionRefused"),)),
     ("IdleConnection", "pybal_monitor_idleconnection_connections_lost_total", (("reason", "ConnectionLost"),)),
@@ -204,8 +206,10 @@ def neutral(value: object) -> Any:
         case tuple():
             return [neutral(each) for each in value]
     assert is_dataclass(value), value
-    monitor = {"monitor": NAMES[type(value)]} if type(value) in NAMES else {}  # type: ignore[index]
-    return monitor | {field.name: neutral(getattr(value, field.name)) for field in fields(value)}
+    found = {field.name: neutral(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Interval):
+        found["intervals"] = {name: found.pop(name) for name in INTERVALS}
+    return found | ({"monitor": name_of(value)} if isinstance(value, MonitorSettings) else {})
 
 
 def settings(name: str) -> Settings:

@@ -6,8 +6,8 @@ import re
 
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import MonitorSettings
 from pybal.monitors.base import Monitor
+from pybal.monitors.factory import MonitorSettings
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.process import LOOPBACK
 from tests.harness.stepped_reactor import run

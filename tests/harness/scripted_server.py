@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self
 
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.epollreactor import EPollReactor
@@ -20,17 +20,15 @@ from twisted.internet.tcp import Server as Transport
 from twisted.python.failure import Failure
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import (
-    DNSQuerySettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
-    UDPSettings,
-)
 from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, MonitorFactory
-from pybal.monitors.kinds import prepare
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.kinds import KINDS, prepare
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.runcommand import RunCommandSettings
 from pybal.monitors.shared import Sharing
+from pybal.monitors.udp import UDPSettings
 
 HOST_NAME = "server.example"
 
@@ -209,14 +207,15 @@ def saying(*pieces: bytes) -> Callable[[Peer], None]:
     return answer
 
 
-_FREQUENT: dict[type[MonitorSettings], MonitorSettings] = {
-    ProxyFetchSettings: ProxyFetchSettings(("http://www.example/1",), interval=0.1, timeout=0.3),
-    DNSQuerySettings: DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
-    UDPSettings: UDPSettings(interval=0.1),
-    RunCommandSettings: RunCommandSettings("/bin/false", (), timeout=10.0, interval=0.1),
+_FREQUENT: dict[str, MonitorSettings] = {
+    "ProxyFetch": ProxyFetchSettings(("http://www.example/1",), interval=0.1, timeout=0.3),
+    "DNSQuery": DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
+    "UDP": UDPSettings(interval=0.1),
+    "RunCommand": RunCommandSettings(command="/bin/false", timeout=10.0, interval=0.1),
 }
 
 
-def frequent(kind: type[MonitorSettings]) -> MonitorSettings:
-    """Return settings of this kind that soon give results, also if the defaults do not."""
-    return _FREQUENT.get(kind) or cast("Any", kind)()
+def frequent(kind: str) -> MonitorSettings:
+    """Return settings of this kind that soon give results; by default those without options."""
+    settings: MonitorSettings = _FREQUENT[kind] if kind in _FREQUENT else KINDS[kind].settings()
+    return settings

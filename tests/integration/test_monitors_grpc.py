@@ -14,7 +14,7 @@ import pytest
 from hpack import Encoder
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import GRPCSettings
+from pybal.monitors.grpc import GRPCSettings
 from tests.harness.certificates import self_signed
 from tests.harness.real_monitors import first_results, last_reason, start_monitors
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, saying

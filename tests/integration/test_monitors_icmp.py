@@ -16,7 +16,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks.icmp import _checksum, echo_socket
-from pybal.config.settings import ICMPSettings
+from pybal.monitors.icmp import ICMPSettings
 from pybal.monitors.kinds import refusal
 from tests.harness.guest.namespace import fresh
 from tests.harness.scripted_server import MonitoredServer
@@ -141,7 +141,7 @@ def test_unreachable_host_is_down_immediately() -> None:
 
 def test_machine_without_permitted_sockets_is_refused_before_start() -> None:
     code = (
-        "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
+        "from pybal.monitors.kinds import refusal; from pybal.monitors.icmp import ICMPSettings;"
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(*refusal(ICMPSettings()), sep='; ')"
     )
     with network(pings=False):
@@ -154,7 +154,7 @@ def test_machine_without_permitted_sockets_is_refused_before_start() -> None:
 
 def test_ping_group_is_sufficient_without_privileges() -> None:
     code = (
-        "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
+        "from pybal.monitors.kinds import refusal; from pybal.monitors.icmp import ICMPSettings;"
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(refusal(ICMPSettings()))"
     )
     with fresh():

@@ -14,8 +14,9 @@ from pybal.checks import tls
 from pybal.checks.http_check import CheckRequest, HTTPCheck
 from pybal.checks.result import PASSED, Result
 from pybal.checks.socket_check import Target
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
 from pybal.core.model import Report
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.certificates import self_signed
 from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.servers.nginx import listening, nginx

@@ -12,9 +12,8 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
-from pybal.config.settings import TLSSettings
 from pybal.monitors.kinds import refusal
-from pybal.monitors.tls import DAYS
+from pybal.monitors.tls import DAYS, TLSSettings
 from tests.harness.certificates import Authority, self_signed
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups
 from tests.harness.servers.nginx import listening, nginx

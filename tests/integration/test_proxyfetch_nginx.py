@@ -11,8 +11,8 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
-from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.kinds import refusal
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.certificates import Authority, self_signed
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.nginx import listening, nginx

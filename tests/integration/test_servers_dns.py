@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import DNSQuerySettings, TCPConnectSettings, UDPSettings
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.udp import UDPSettings
 from tests.harness.real_monitors import first_results, last_reason, start_monitors
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.bind import bind

@@ -13,12 +13,10 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
-from pybal.config.settings import (
-    IdleConnectionSettings,
-    ProxyFetchSettings,
-    TCPConnectSettings,
-    TLSSettings,
-)
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
 from tests.harness.certificates import Authority
 from tests.harness.real_monitors import first_results, last_reason, start_monitors
 from tests.harness.scripted_server import MonitoredServer

@@ -14,7 +14,8 @@ import sys
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import DNSQuerySettings, UDPSettings
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.udp import UDPSettings
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.parse import ParsedConfig, parse
+from pybal.monitors.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 REAL = [path.read_bytes() for path in (ROOT / "etc" / "pybal.conf", *sorted((ROOT / "tests/data/config").iterdir()))]

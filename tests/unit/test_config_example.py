@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pybal.config.general import GLOBAL_OPTIONS
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.services import service_options
 from pybal.config.settings import Settings
+from pybal.monitors.kinds import KINDS
 
 TEXT = (Path(__file__).parents[2] / "etc" / "pybal.conf").read_text()
 LINES = TEXT.splitlines()

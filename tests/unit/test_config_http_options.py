@@ -7,10 +7,13 @@ from ipaddress import IPv4Address
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
-from pybal.config.settings import IdleConnectionSettings, Intervals, MonitorSettings, ProxyFetchSettings, UDPSettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.udp import UDPSettings
 
 SERVICE = """[web]
 protocol = tcp
@@ -121,11 +124,9 @@ def test_nothing_is_the_default(text: str) -> None:
     assert proxyfetch(*(f"proxyfetch.{name} = {text}" for name in names)) == proxyfetch()
 
 
-def test_the_intervals_of_a_rhythm_are_the_interval_unless_said_otherwise() -> None:
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").intervals == Intervals()
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").intervals == Intervals(
-        fast_interval=10.0
-    )
+def test_fast_interval_defaults_to_the_interval() -> None:
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").fast_interval is None
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").fast_interval == 10.0
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"IdleConnection"}))
@@ -134,7 +135,7 @@ def test_every_kind_that_checks_in_turns_has_the_same_options_for_it(kind: str) 
     assert options >= {"interval", "timeout", "rise", "fall", "fast-interval", "down-interval", "jitter"}
 
 
-def test_every_kind_has_its_own_rhythm() -> None:
+def test_kinds_have_their_own_intervals() -> None:
     _, idle, udp = monitors(
         "idleconnection.timeout = 5",
         "idleconnection.fall = 2",
@@ -146,4 +147,4 @@ def test_every_kind_has_its_own_rhythm() -> None:
         "udp.timeout = 2",
     )
     assert idle == IdleConnectionSettings(timeout=5.0, fall=2)
-    assert udp == UDPSettings(timeout=2.0, intervals=Intervals(2, 3, 1.0, 30.0, 0.1))
+    assert udp == UDPSettings(timeout=2.0, rise=2, fall=3, fast_interval=1.0, down_interval=30.0, jitter=0.1)

@@ -10,25 +10,25 @@ import pytest
 from pybal.config.command_options import ServerField
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import (
     BGPSettings,
-    DNSQuerySettings,
     DriftPolicy,
-    IdleConnectionSettings,
     InstrumentationSettings,
     IPVSBackend,
     IPVSSettings,
     PeerSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
     ServiceSettings,
     Settings,
     SourceSettings,
-    UDPSettings,
 )
 from pybal.core.model import IPProtocol, Service
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.runcommand import RunCommandSettings
+from pybal.monitors.udp import UDPSettings
 
 DATA = Path(__file__).parents[1] / "data" / "config"
 
@@ -215,13 +215,13 @@ def test_monitors_have_the_defaults_of_1_15() -> None:
         IdleConnectionSettings(
             3.0, 300.0, keepalive=True, keepalive_retries=3, keepalive_idle=10, keepalive_interval=30
         ),
-        ProxyFetchSettings(("http://h/",), 200, 5.0, 10.0, check_all=False, max_failures=0),
+        ProxyFetchSettings(("http://h/",), 200, check_all=False, max_failures=0, timeout=5.0, interval=10.0),
     )
     text = WEB + "monitors = ['DNSQuery','UDP','RunCommand']\ndnsquery.hostnames = h\nruncommand.command = /x\n"
     assert service(text).monitors == (
-        DNSQuerySettings(("h",), 5.0, 10.0, fail_on_nxdomain=False),
-        UDPSettings(10.0, 20.0),
-        RunCommandSettings("/x", (), 20.0, 60.0, log_output=True),
+        DNSQuerySettings(("h",), fail_on_nxdomain=False, timeout=5.0, interval=10.0),
+        UDPSettings(interval=10.0, icmp_timeout=20.0),
+        RunCommandSettings(command="/x", arguments=(), timeout=20.0, interval=60.0, log_output=True),
     )
 
 
@@ -253,11 +253,17 @@ runcommand.interval = 2
 runcommand.log-output = no
 """
     assert service(WEB + text).monitors == (
-        ProxyFetchSettings(("http://h/", "https://h/"), 301, 1.5, 2.0, check_all=True, max_failures=1),
+        ProxyFetchSettings(("http://h/", "https://h/"), 301, check_all=True, max_failures=1, timeout=1.5, interval=2.0),
         IdleConnectionSettings(0.0, 60.0, keepalive=False, keepalive_retries=4, keepalive_idle=5, keepalive_interval=6),
-        DNSQuerySettings(("a", "b"), 1.0, 2.0, fail_on_nxdomain=True),
-        UDPSettings(1.0, 2.0),
-        RunCommandSettings("/bin/sh", ("/x", ServerField.HOST, "1"), 1.0, 2.0, log_output=False),
+        DNSQuerySettings(("a", "b"), fail_on_nxdomain=True, timeout=1.0, interval=2.0),
+        UDPSettings(interval=1.0, icmp_timeout=2.0),
+        RunCommandSettings(
+            command="/bin/sh",
+            arguments=("/x", ServerField.HOST, "1"),
+            timeout=1.0,
+            interval=2.0,
+            log_output=False,
+        ),
     )
 
 
@@ -606,8 +612,8 @@ def test_a_file_full_of_comments_and_spellings_loads_unchanged() -> None:
     assert dns.monitors == (DNSQuerySettings(("www.example.org",), timeout=1.0), UDPSettings(icmp_timeout=30.0))
     assert search.monitors == (
         RunCommandSettings(
-            "/bin/sh",
-            ("/etc/pybal/check", ServerField.HOST, ServerField.IP, ServerField.PORT, "5", "it's"),
+            command="/bin/sh",
+            arguments=("/etc/pybal/check", ServerField.HOST, ServerField.IP, ServerField.PORT, "5", "it's"),
             log_output=False,
         ),
     )

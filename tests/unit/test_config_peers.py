@@ -7,10 +7,10 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.limit import Limit
 from pybal.config.parse import parse
 from pybal.config.settings import BGPSettings, DrainSettings, PeerSettings, Settings, VIPPolicy
+from pybal.monitors.kinds import KINDS
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 BGP = """\

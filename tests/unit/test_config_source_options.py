@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import AccessSettings
+from pybal.monitors.kinds import KINDS
 
 WEB = """\
 [web]

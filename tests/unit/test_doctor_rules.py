@@ -7,12 +7,12 @@ from ipaddress import ip_network
 
 import pytest
 
-from pybal.config.kinds import KINDS
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
 from pybal.doctor.finding import Finding, Grade, document, report, to_mend
 from pybal.doctor.host import Host, Local, Module, Process
 from pybal.doctor.rules import judge, modules
+from pybal.monitors.kinds import KINDS
 
 CONF = """
 [global]

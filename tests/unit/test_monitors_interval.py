@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -12,9 +12,8 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import Intervals
 from pybal.core.model import Report
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.rise_fall import RiseFall
 
 
@@ -66,12 +65,6 @@ class TestRiseAndFall:
         assert reports == [Report(up=False, reason="status: HTTP 500, wanted 200", at=2.0, cause="status HTTP 500")]
 
 
-@dataclass
-class Settings:
-    interval: float
-    intervals: Intervals
-
-
 class Reactor(Clock):
     """A clock that accepts readers and ignores them."""
 
@@ -92,8 +85,8 @@ class Reactor(Clock):
 class Monitor(IntervalMonitor):
     """A monitor with scripted results, one per run; the last one repeats."""
 
-    def __init__(self, engine: Engine, results: str, interval: float, intervals: Intervals) -> None:
-        super().__init__(engine, Random(1), Settings(interval, intervals), lambda _report: None)
+    def __init__(self, engine: Engine, results: str, interval: float, settings: Interval) -> None:
+        super().__init__(engine, Random(1), replace(settings, interval=interval), lambda _report: None)
         self.turns: list[float] = []
         self.results = list(results)
 
@@ -128,8 +121,8 @@ def engine(reactor: Reactor) -> Iterator[Engine]:
     assert reactor.calls == []
 
 
-def ran(reactor: Reactor, engine: Engine, results: str, intervals: Intervals, seconds: float = 100.0) -> Monitor:
-    monitor = Monitor(engine, results, 10.0, intervals)
+def ran(reactor: Reactor, engine: Engine, results: str, settings: Interval, seconds: float = 100.0) -> Monitor:
+    monitor = Monitor(engine, results, 10.0, settings)
     monitor.start()
     reactor.pass_time(seconds)
     monitor.stop()
@@ -139,23 +132,23 @@ def ran(reactor: Reactor, engine: Engine, results: str, intervals: Intervals, se
 
 class TestTurns:
     def test_runs_follow_the_interval_by_default(self, reactor: Reactor, engine: Engine) -> None:
-        assert set(ran(reactor, engine, "+-+-+--++", Intervals()).gaps) == {10.0}
+        assert set(ran(reactor, engine, "+-+-+--++", Interval()).gaps) == {10.0}
 
     def test_runs_use_the_fast_interval_after_a_first_failure(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = ran(reactor, engine, "++---+++", Intervals(fall=3, fast_interval=1.0))
+        monitor = ran(reactor, engine, "++---+++", Interval(fall=3, fast_interval=1.0))
         assert monitor.gaps[:7] == [10.0, 1.0, 1.0, 10.0, 10.0, 10.0, 10.0]
 
     def test_runs_use_the_fast_interval_after_a_first_success(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "--+++", Intervals(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
+        assert ran(reactor, engine, "--+++", Interval(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
 
     def test_runs_use_the_fast_interval_for_a_new_server(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "---", Intervals(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
+        assert ran(reactor, engine, "---", Interval(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
 
     def test_runs_use_the_down_interval_while_down(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "++--+", Intervals(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
+        assert ran(reactor, engine, "++--+", Interval(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
 
     def test_runs_ignore_a_longer_down_interval_while_urgent(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = Monitor(engine, "-", 10.0, Intervals(down_interval=60.0))
+        monitor = Monitor(engine, "-", 10.0, Interval(down_interval=60.0))
         monitor.start()
         reactor.pass_time(30.0)
         monitor.set_urgent(True)
@@ -166,7 +159,7 @@ class TestTurns:
         assert [len([t for t in monitor.turns if low < t <= low + 50]) for low in (30, 80)] == [5, 0]
 
     def test_fast_run_does_not_run_twice(self, reactor: Reactor, engine: Engine) -> None:
-        monitors = [Monitor(engine, "+-+", 1.0, Intervals(fall=2, fast_interval=0.2)) for _ in range(50)]
+        monitors = [Monitor(engine, "+-+", 1.0, Interval(fall=2, fast_interval=0.2)) for _ in range(50)]
         for monitor in monitors:
             monitor.start()
         reactor.pass_time(10.0)
@@ -175,9 +168,9 @@ class TestTurns:
             assert min(later - earlier for earlier, later in pairwise(monitor.turns[1:])) >= 0.15
 
     def test_runs_continue_for_others_when_one_monitor_stops(self, reactor: Reactor, engine: Engine) -> None:
-        stays = Monitor(engine, "+", 1.0, Intervals())
+        stays = Monitor(engine, "+", 1.0, Interval())
         stays.start()
-        leaves = Monitor(engine, "-", 1.0, Intervals(down_interval=5.0))
+        leaves = Monitor(engine, "-", 1.0, Interval(down_interval=5.0))
         leaves._report = lambda _report: leaves.stop()
         leaves.start()
         reactor.pass_time(10.0)
@@ -186,14 +179,14 @@ class TestTurns:
         stays.stop()
 
     def test_inconclusive_check_is_retried_once(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = ran(reactor, engine, "++??+", Intervals(jitter=0.5))
+        monitor = ran(reactor, engine, "++??+", Interval(jitter=0.5))
         assert monitor.gaps[1] <= 0.2
         assert monitor.gaps[2] >= 4.9
 
 
 class TestJitter:
     def test_jitter_delays_each_run_by_at_most_its_share(self, reactor: Reactor, engine: Engine) -> None:
-        gaps = ran(reactor, engine, "+", Intervals(jitter=0.5), 10_000.0).gaps
+        gaps = ran(reactor, engine, "+", Interval(jitter=0.5), 10_000.0).gaps
         assert 980 <= len(gaps) <= 1000
         assert min(gaps) >= 4.9
         assert max(gaps) <= 15.2
@@ -201,24 +194,24 @@ class TestJitter:
         assert abs(sum(gaps) / len(gaps) - 10.0) < 0.1
 
     def test_jitter_does_not_delay_the_first_run(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "+", Intervals(jitter=0.5), 20.0).turns[0] <= 1.0
+        assert ran(reactor, engine, "+", Interval(jitter=0.5), 20.0).turns[0] <= 1.0
 
     def test_jitter_is_a_share_of_the_present_interval(self, reactor: Reactor, engine: Engine) -> None:
-        gaps = ran(reactor, engine, "-", Intervals(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
+        gaps = ran(reactor, engine, "-", Interval(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
         assert min(gaps) >= 0.7
         assert max(gaps) <= 1.3
 
     def test_jitter_does_not_postpone_runs_forever_when_the_loop_is_slow(
         self, reactor: Reactor, engine: Engine
     ) -> None:
-        monitor = Monitor(engine, "+", 0.02, Intervals(jitter=0.5))
+        monitor = Monitor(engine, "+", 0.02, Interval(jitter=0.5))
         monitor.start()
         reactor.pass_time(5.0)
         monitor.stop()
         assert len(monitor.turns) > 20
 
     def test_jitter_ends_with_the_monitor(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = Monitor(engine, "+", 1.0, Intervals(jitter=0.5))
+        monitor = Monitor(engine, "+", 1.0, Interval(jitter=0.5))
         monitor.start()
         reactor.pass_time(5.3)
         monitor.stop()

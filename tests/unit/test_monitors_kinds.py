@@ -6,28 +6,25 @@ import ssl
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from socket import AF_INET, AF_INET6
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import pytest
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
 from pybal.checks.socket_check import Target
-from pybal.config.settings import (
-    DNSQuerySettings,
-    GRPCSettings,
-    ICMPSettings,
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
-    TCPConnectSettings,
-    TLSSettings,
-    UDPSettings,
-)
 from pybal.core.model import IPProtocol, Service
-from pybal.monitors.kinds import NAMES, name_of, port_of, prepare
-from pybal.monitors.proxyfetch import ProxyFetchFactory
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.grpc import GRPCSettings
+from pybal.monitors.icmp import ICMPSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS, name_of, prepare
+from pybal.monitors.proxyfetch import ProxyFetchFactory, ProxyFetchSettings
+from pybal.monitors.runcommand import RunCommandSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
+from pybal.monitors.udp import UDPSettings
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
 
@@ -42,15 +39,17 @@ class NameAndPort(NamedTuple):
     port: int = 8080
 
 
-REQUIRED: dict[type[MonitorSettings], tuple[object, ...]] = {
-    ProxyFetchSettings: (("http://a.example/",),),
-    DNSQuerySettings: (("a.example",),),
-    RunCommandSettings: ("/bin/true",),
+REQUIRED: dict[str, dict[str, object]] = {
+    "ProxyFetch": {"urls": ("http://a.example/",)},
+    "DNSQuery": {"hostnames": ("a.example",)},
+    "RunCommand": {"command": "/bin/true"},
 }
 
 
 def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
-    return ProxyFetchFactory(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+    made = prepare(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+    assert isinstance(made, ProxyFetchFactory)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFac
         IdleConnectionSettings(),
         DNSQuerySettings(("a.example",)),
         UDPSettings(),
-        RunCommandSettings("/bin/true"),
+        RunCommandSettings(command="/bin/true"),
         TCPConnectSettings(),
         GRPCSettings(tls=True),
         ICMPSettings(),
@@ -74,16 +73,16 @@ def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings:
     assert one.name == monitor.name == name_of(settings)
 
 
-@pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_factory_uses_only_name_and_port_of_a_service(engine: Engine, kind: type[MonitorSettings]) -> None:
-    settings = cast("Any", kind)(*REQUIRED.get(kind, ()))
+@pytest.mark.parametrize("kind", KINDS)
+def test_factory_uses_only_name_and_port_of_a_service(engine: Engine, kind: str) -> None:
+    settings = KINDS[kind].settings(**REQUIRED.get(kind, {}))
     narrow = cast("Service", NameAndPort())
-    assert prepare(settings, narrow, engine=engine, random=Random(1)).name == NAMES[kind]
-    assert port_of(settings, narrow) == (0 if kind is ICMPSettings else 8080)
+    assert prepare(settings, narrow, engine=engine, random=Random(1)).name == kind
+    assert settings.port_of(narrow) == (0 if kind == "ICMP" else 8080)
 
 
 def test_port_option_takes_precedence_over_the_service_port() -> None:
-    assert port_of(TLSSettings(port=636), SERVICE) == 636
+    assert TLSSettings(port=636).port_of(SERVICE) == 636
 
 
 def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) -> None:

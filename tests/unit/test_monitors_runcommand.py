@@ -10,18 +10,20 @@ from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
 from pybal.config.command_options import ServerField
-from pybal.config.settings import RunCommandSettings
 from pybal.core.model import Address, IPProtocol, Service
-from pybal.monitors.runcommand import RunCommandFactory
+from pybal.monitors.kinds import prepare
+from pybal.monitors.runcommand import RunCommandFactory, RunCommandSettings
 
 HOST, IP, PORT = ServerField
 
 
 def factory(*arguments: str | ServerField) -> RunCommandFactory:
     service = Service("search_9200", IPProtocol.TCP, IPv4Address("192.0.2.1"), 9200, "wrr")
-    settings = RunCommandSettings("/usr/lib/check", arguments)
+    settings = RunCommandSettings(command="/usr/lib/check", arguments=arguments)
     engine = Engine(Clock())  # type: ignore[arg-type]  # never started
-    return RunCommandFactory(settings, service, engine=engine, random=Random(1))
+    made = prepare(settings, service, engine=engine, random=Random(1))
+    assert isinstance(made, RunCommandFactory)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -43,5 +45,3 @@ def test_arguments_replace_fields_with_facts_of_the_server(
 @pytest.mark.parametrize("address", [IPv4Address("192.0.2.7"), IPv6Address("2001:db8::7")])
 def test_command_has_the_address_of_its_server(address: Address) -> None:
     assert factory(IP).argv("web1.example", address) == ("/usr/lib/check", str(address))
-    monitor = factory(IP).monitor("web1.example", address, lambda _report: None)
-    assert monitor._command._argv == ("/usr/lib/check", str(address))

@@ -13,9 +13,11 @@ from twisted.logger import capturedLogs
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, Result
-from pybal.config.settings import ICMPSettings, Intervals, MonitorSettings, ProxyFetchSettings
 from pybal.core.model import Address, IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, PastResult, Sample
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.icmp import ICMPSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.shared import Sharing
 
 FETCH = ProxyFetchSettings(("http://www.example/",))
@@ -139,7 +141,7 @@ def test_checks_are_shared_when_all_settings_are_equal(
         (81, FETCH, HOST, ADDRESS),
         (80, replace(FETCH, port=81), HOST, ADDRESS),
         (80, replace(FETCH, interval=11.0), HOST, ADDRESS),
-        (80, replace(FETCH, intervals=Intervals(fall=2)), HOST, ADDRESS),
+        (80, replace(FETCH, fall=2), HOST, ADDRESS),
         (80, replace(FETCH, host="other.example"), HOST, ADDRESS),
         (80, FETCH, "web1.example", ADDRESS),
         (80, FETCH, HOST, ip_address("10.0.0.2")),

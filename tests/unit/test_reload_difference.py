@@ -12,31 +12,30 @@ import pytest
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Verdict, Why
 from pybal.config.general import GLOBAL_OPTIONS
-from pybal.config.kinds import KINDS
 from pybal.config.limit import Limit
 from pybal.config.services import service_options
 from pybal.config.settings import (
     AccessSettings,
     BGPSettings,
-    DNSQuerySettings,
     DrainSettings,
     DriftPolicy,
-    GRPCSettings,
-    ICMPSettings,
     InstrumentationSettings,
     IPVSSettings,
-    MonitorSettings,
     PeerSettings,
-    RunCommandSettings,
     ServiceSettings,
     Settings,
     SourceSettings,
-    TCPConnectSettings,
-    TLSSettings,
-    UDPSettings,
 )
 from pybal.config.source_options import ACCESS_OPTIONS
-from pybal.monitors.kinds import NAMES, name_of
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.grpc import GRPCSettings
+from pybal.monitors.icmp import ICMPSettings
+from pybal.monitors.kinds import KINDS, name_of
+from pybal.monitors.runcommand import RunCommandSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
+from pybal.monitors.udp import UDPSettings
 from pybal.reload.difference import (
     announcement_reasons,
     general_reasons,
@@ -51,7 +50,7 @@ ALL: list[MonitorSettings] = [
     IDLE,
     DNSQuerySettings(("www.example.org",)),
     UDPSettings(),
-    RunCommandSettings("/bin/true"),
+    RunCommandSettings(command="/bin/true"),
     TCPConnectSettings(),
     TLSSettings(),
     GRPCSettings(),
@@ -89,7 +88,7 @@ def another(value: Any) -> Any:
 
 @pytest.mark.parametrize("monitor", ALL, ids=name_of)
 def test_each_option_of_a_monitor_is_told_by_its_name(monitor: MonitorSettings) -> None:
-    assert {*map(type, ALL)} == {*NAMES}
+    assert {*map(name_of, ALL)} == {*KINDS}
     old = web(monitors=(monitor,))
     for changed in variants(monitor):
         (reason,) = service_reasons(old, replace(old, monitors=(changed,)))
