@@ -1,4 +1,4 @@
-"""A kind of monitor: name, options, monitor class and metrics. Each monitor module ends with a ``KIND``."""
+"""A kind of monitor: name, options, monitor class, metrics. Each monitor module ends with a ``KIND``."""
 
 from __future__ import annotations
 
