@@ -108,11 +108,11 @@ def test_a_section_that_no_service_uses_is_doubted() -> None:
         ("[etcd h]\nendpoints = a b", "endpoints: found 'a b', wanted a host, and perhaps a colon and a port"),
         (
             "[etcd h]\nendpoints = a\ndiscovery-srv = b",
-            "discovery-srv: found b, wanted nothing beside endpoints: they are the servers",
+            "discovery-srv: found b, wanted nothing beside endpoints",
         ),
         (
             "[http h]\nuser = u\npassword-file = /p\ntoken-file = /t",
-            "token-file: found /t, wanted nothing beside user: one of them says who we are",
+            "token-file: found /t, wanted either user or token-file",
         ),
     ],
 )
