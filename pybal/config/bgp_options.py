@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from pybal.config.convert import Converter, address, integer, optional_text, some, texts, words
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 from pybal.core.model import Address
 
 A = TypeVar("A", IPv4Address, IPv6Address)
@@ -50,26 +50,26 @@ def as_path(text: str) -> tuple[int, ...]:
     """Return AS numbers with blanks between, none for the empty text."""
     try:
         return tuple(map(asn, text.split()))
-    except Unwanted as error:
-        raise Unwanted(error.found, "AS numbers from 1 to 4294967295, with blanks between") from None
+    except InvalidValueError as error:
+        raise InvalidValueError(error.found, "AS numbers from 1 to 4294967295, with blanks between") from None
 
 
 def _of_family(text: str, family: type[A]) -> A:
     try:
         found = address(text)
-    except Unwanted:
+    except InvalidValueError:
         found = None
     if isinstance(found, family):
         return found
-    raise Unwanted(shown(text), f"an IPv{'4' if family is IPv4Address else '6'} address") from None
+    raise InvalidValueError(shown(text), f"an IPv{'4' if family is IPv4Address else '6'} address") from None
 
 
 def peer_address(text: str) -> Address:
     """Return the address of a peer."""
     try:
         return address(text)
-    except Unwanted as error:
-        raise Unwanted(error.found, _A_PEER) from None
+    except InvalidValueError as error:
+        raise InvalidValueError(error.found, _A_PEER) from None
 
 
 peer_addresses = some(peer_address, _A_PEER)
@@ -89,7 +89,7 @@ def absolute_path(text: str) -> str:
     """Return the absolute path of a file, bare or in quotes, or the empty text."""
     path = optional_text(text)
     if path and not path.startswith("/"):
-        raise Unwanted(shown(text), "a path that begins with /")
+        raise InvalidValueError(shown(text), "a path that begins with /")
     return path
 
 
@@ -103,12 +103,12 @@ def _community_list(most: int, example: str, names: Mapping[str, str]) -> Conver
         if form.fullmatch(text) and max(values := [int(number) for number in text.split(":")]) <= most:
             return ":".join(map(str, values))
         wanted = f"{parts} numbers from 0 to {most}, such as {example}"
-        raise Unwanted(shown(word), wanted + (f", or one of {', '.join(names)}" if names else ""))
+        raise InvalidValueError(shown(word), wanted + (f", or one of {', '.join(names)}" if names else ""))
 
     def convert(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(map(community, words(text))))
         if len(found) > MOST_COMMUNITIES:
-            raise Unwanted(f"{len(found)} communities", f"at most {MOST_COMMUNITIES}")
+            raise InvalidValueError(f"{len(found)} communities", f"at most {MOST_COMMUNITIES}")
         return found
 
     return convert

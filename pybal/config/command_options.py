@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from pybal.config.convert import texts
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 from pybal.config.literals import LiteralKind, items
 
 
@@ -22,7 +22,7 @@ def command(text: str) -> str:
     found = texts(text)
     if len(found) == 1 and found[0] and "\0" not in found[0]:
         return found[0]
-    raise Unwanted(shown(text), "the path of one program; arguments have an option of their own")
+    raise InvalidValueError(shown(text), "the path of one program; arguments have an option of their own")
 
 
 def arguments(text: str) -> tuple[str | ServerField, ...]:
@@ -33,10 +33,10 @@ def arguments(text: str) -> tuple[str | ServerField, ...]:
     for item in items(text):
         if item.kind is LiteralKind.NAME:
             if item.value not in fields:
-                raise Unwanted(shown(item.value), wanted)
+                raise InvalidValueError(shown(item.value), wanted)
             found.append(fields[item.value])
         elif "\0" in item.value:
-            raise Unwanted(shown(item.value), "arguments without a NUL character")
+            raise InvalidValueError(shown(item.value), "arguments without a NUL character")
         else:
             found.append(item.value)
     return tuple(found)

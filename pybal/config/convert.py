@@ -1,6 +1,6 @@
 """Text → value: what each kind of option may hold, and how a refusal is worded.
 
-A converter takes the text of a value and returns what it means, or raises :class:`Unwanted`. All of them refuse the
+A converter takes the text of a value and returns what it means, or raises :class:`InvalidValueError`. All of them refuse the
 empty text unless they say otherwise.
 """
 
@@ -13,7 +13,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 from pybal.config.literals import LiteralKind, is_literal, items, unescaped
 from pybal.core.model import Address
 
@@ -47,7 +47,7 @@ def boolean(text: str) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise Unwanted(shown(text), "yes or no (t true y yes on 1, f false n no off 0)")
+    raise InvalidValueError(shown(text), "yes or no (t true y yes on 1, f false n no off 0)")
 
 
 def integer(low: int, high: int, what: str = "a whole number") -> Converter[int]:
@@ -56,7 +56,7 @@ def integer(low: int, high: int, what: str = "a whole number") -> Converter[int]
     def convert(text: str) -> int:
         if WHOLE.fullmatch(text) and low <= (number := int(text)) <= high:
             return number
-        raise Unwanted(shown(text), f"{what} from {low} to {high}")
+        raise InvalidValueError(shown(text), f"{what} from {low} to {high}")
 
     return convert
 
@@ -72,7 +72,7 @@ def part(most: float) -> Converter[float]:
     def convert(text: str) -> float:
         if DECIMAL.fullmatch(text) and 0 <= (number := float(text)) <= most:
             return number
-        raise Unwanted(shown(text), f"a number from 0 to {most:g}")
+        raise InvalidValueError(shown(text), f"a number from 0 to {most:g}")
 
     return convert
 
@@ -84,14 +84,14 @@ def seconds(text: str) -> float:
     """Return a duration of more than nothing and at most a day, in seconds."""
     if (number := pause(text)) > 0:
         return number
-    raise Unwanted(shown(text), f"seconds, more than 0 and at most {_DAY:.0f}")
+    raise InvalidValueError(shown(text), f"seconds, more than 0 and at most {_DAY:.0f}")
 
 
 def pause(text: str) -> float:
     """Return a duration of at most a day, in seconds."""
     if DECIMAL.fullmatch(text) and 0 <= (number := float(text)) <= _DAY:
         return number
-    raise Unwanted(shown(text), f"seconds, at most {_DAY:.0f}")
+    raise InvalidValueError(shown(text), f"seconds, at most {_DAY:.0f}")
 
 
 def listen_address(text: str) -> Address:
@@ -99,9 +99,9 @@ def listen_address(text: str) -> Address:
     try:
         found = ip_address(text)
     except ValueError:
-        raise Unwanted(shown(text), "an IPv4 or IPv6 address") from None
+        raise InvalidValueError(shown(text), "an IPv4 or IPv6 address") from None
     if found.is_multicast or (isinstance(found, IPv6Address) and found.scope_id):
-        raise Unwanted(shown(text), "an address of this host, without a zone")
+        raise InvalidValueError(shown(text), "an address of this host, without a zone")
     return found
 
 
@@ -109,7 +109,7 @@ def address(text: str) -> Address:
     """Return an address that one host can have, without a zone."""
     found = listen_address(text)
     if found.is_unspecified:
-        raise Unwanted(shown(text), "the address of a host")
+        raise InvalidValueError(shown(text), "the address of a host")
     return found
 
 
@@ -119,7 +119,7 @@ def choice(*words: str) -> Converter[str]:
     def convert(text: str) -> str:
         if text in words:
             return text
-        raise Unwanted(shown(text), one_of(text, words))
+        raise InvalidValueError(shown(text), one_of(text, words))
 
     return convert
 
@@ -151,7 +151,7 @@ def texts(text: str) -> tuple[str, ...]:
     found = items(text)
     for item in found:
         if item.kind is not LiteralKind.TEXT:
-            raise Unwanted(f"{shown(item.value)} without quotes", "texts in quotes")
+            raise InvalidValueError(f"{shown(item.value)} without quotes", "texts in quotes")
     return tuple(item.value for item in found)
 
 
@@ -171,7 +171,7 @@ def some(convert: Converter[T], what: str) -> Converter[tuple[T, ...]]:
     def some_of(text: str) -> tuple[T, ...]:
         if found := each(convert)(text):
             return found
-        raise Unwanted(shown(text), f"{what}, or a list of them")
+        raise InvalidValueError(shown(text), f"{what}, or a list of them")
 
     return some_of
 
@@ -180,7 +180,7 @@ def hostname(text: str) -> str:
     """Return a name that can be asked of DNS, with or without a last dot."""
     labels = text.removesuffix(".").split(".")
     if len(text) > _LONGEST_NAME or not all(re.fullmatch(r"[!-~]+", x) and len(x) <= _LONGEST_LABEL for x in labels):
-        raise Unwanted(shown(text), "a host name")
+        raise InvalidValueError(shown(text), "a host name")
     return text
 
 
@@ -194,7 +194,7 @@ def optional_text(text: str) -> str:
     """Return one text on one line, bare or in quotes, perhaps an empty one."""
     found = texts(text)
     if len(found) > 1 or not "".join(found).isprintable():
-        raise Unwanted(shown(text), "one text")
+        raise InvalidValueError(shown(text), "one text")
     return "".join(found)
 
 
@@ -206,7 +206,7 @@ def octets(text: str) -> bytes:
     found = items(raw)
     if len(found) == 1 and found[0].kind is LiteralKind.TEXT:
         return found[0].value.encode("latin-1")
-    raise Unwanted(shown(text), "one text, best in quotes")
+    raise InvalidValueError(shown(text), "one text, best in quotes")
 
 
 def initial_state(text: str) -> bool:
@@ -218,5 +218,5 @@ def socket_path(text: str) -> str:
     """Return the absolute path of a unix socket, or the empty text, bare or in quotes."""
     bare = optional_text(text)
     if bare and not (bare.startswith("/") and len(bare.encode()) <= _LONGEST_SOCKET_PATH):
-        raise Unwanted(shown(text), f"an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
+        raise InvalidValueError(shown(text), f"an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
     return bare

@@ -49,7 +49,7 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Unwanted(ValueError):  # noqa: N818  what is wrong is a value, and says so by this name
+class InvalidValueError(ValueError):
     """A value that is not what was wanted; both are phrases, as in :class:`Problem`."""
 
     def __init__(self, found: str, wanted: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pybal.config.convert import address, hostname, optional_text, texts, words
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 from pybal.config.expression import PatternError
 from pybal.config.pattern import Pattern
 from pybal.core.model import Address
@@ -21,16 +21,16 @@ def method(text: str) -> str:
     """Return the name of a method: any, in capitals, but the one that makes a tunnel."""
     if _METHOD.fullmatch(text) and text != "CONNECT":
         return text
-    raise Unwanted(shown(text), "a method in capitals: GET, HEAD, OPTIONS, POST …, not CONNECT")
+    raise InvalidValueError(shown(text), "a method in capitals: GET, HEAD, OPTIONS, POST …, not CONNECT")
 
 
 def header(text: str) -> tuple[str, str]:
     """Return name and value of a header; nothing in it can be taken for another one, or for the end of them all."""
     match = _HEADER.fullmatch(text)
     if not match:
-        raise Unwanted(shown(text), "a header 'Name: value' in printable ASCII, without line ends")
+        raise InvalidValueError(shown(text), "a header 'Name: value' in printable ASCII, without line ends")
     if match[1].lower() in _OURS:
-        raise Unwanted(shown(text), f"a header other than {match[1]}, which is PyBal's to set")
+        raise InvalidValueError(shown(text), f"a header other than {match[1]}, which is PyBal's to set")
     return match[1], match[2].rstrip(" \t")
 
 
@@ -39,10 +39,10 @@ def server_name(text: str) -> str:
     bare = optional_text(text)
     try:
         is_address = bool(bare and address(bare.strip("[]")))
-    except Unwanted:
+    except InvalidValueError:
         is_address = False
     if is_address:
-        raise Unwanted(shown(text), "a host name, not an address")
+        raise InvalidValueError(shown(text), "a host name, not an address")
     return hostname(bare) if bare else ""
 
 
@@ -55,7 +55,7 @@ def _range(word: str) -> tuple[int, int]:
     match = _STATUSES.fullmatch(word)
     if match and (low := int(match[1])) <= (high := int(match[2] or low)):
         return low, high
-    raise Unwanted(shown(word), "HTTP statuses such as 200, or ranges of them such as 200-299")
+    raise InvalidValueError(shown(word), "HTTP statuses such as 200, or ranges of them such as 200-299")
 
 
 def pattern(text: str) -> Pattern | None:
@@ -65,7 +65,7 @@ def pattern(text: str) -> Pattern | None:
     try:
         return Pattern(bare) if bare else None
     except PatternError as error:
-        raise Unwanted(f"{error} in {shown(text)}", "a regular expression") from None
+        raise InvalidValueError(f"{error} in {shown(text)}", "a regular expression") from None
 
 
 def source(text: str) -> Address | None:

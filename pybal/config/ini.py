@@ -21,7 +21,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pybal.config.errors import Problem, Unwanted, shown
+from pybal.config.errors import InvalidValueError, Problem, shown
 
 DEFAULT = "DEFAULT"
 BLANKS = " \t\r\v\f"
@@ -82,7 +82,7 @@ def read(text: str | bytes, path: str) -> Document:
 
 
 def expand(text: str, value_of: Callable[[str], str | None], used: set[str]) -> str:
-    """Return ``text`` with its references replaced by what ``value_of`` returns for them; raises :class:`Unwanted`.
+    """Return ``text`` with its references replaced by what ``value_of`` returns for them; raises :class:`InvalidValueError`.
 
     The names of all options that were referred to are added to ``used``.
     """
@@ -169,7 +169,7 @@ class _Expansion:
 
     def add(self, text: str, depth: int) -> None:
         if depth > _DEEPEST:
-            raise Unwanted(f"references nested over {_DEEPEST} levels deep", "fewer, and no circle")
+            raise InvalidValueError(f"references nested over {_DEEPEST} levels deep", "fewer, and no circle")
         position = 0
         for match in _PERCENT.finditer(text):
             self._keep(text[position : match.start()])
@@ -179,18 +179,22 @@ class _Expansion:
             elif match[1]:
                 self._refer(match[1], depth)
             else:
-                raise Unwanted("a lone '%'", "%% or %(option)s")
+                raise InvalidValueError("a lone '%'", "%% or %(option)s")
         self._keep(text[position:])
 
     def _refer(self, name: str, depth: int) -> None:
         self._used.add(name.lower())
         value = self._value_of(name.lower())
         if value is None:
-            raise Unwanted(shown(f"%({name})s"), f"the name of an option of the same section or of [{DEFAULT}]")
+            raise InvalidValueError(
+                shown(f"%({name})s"), f"the name of an option of the same section or of [{DEFAULT}]"
+            )
         self.add(value, depth + 1)
 
     def _keep(self, piece: str) -> None:
         self.pieces.append(piece)
         self._size += len(piece)
         if self._size > _LONGEST_VALUE or len(self.pieces) > _MOST_PIECES:
-            raise Unwanted("references that grow without end", f"a value of at most {_LONGEST_VALUE} characters")
+            raise InvalidValueError(
+                "references that grow without end", f"a value of at most {_LONGEST_VALUE} characters"
+            )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import ceil
 
 from pybal.config.convert import DECIMAL, WHOLE
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 _WHOLE_PERCENT = 100
 _MOST_SERVERS = 1_000_000
@@ -37,4 +37,4 @@ def least(text: str) -> Limit | None:
         return Limit(percent=float(number))
     if WHOLE.fullmatch(text) and 0 < int(text) <= _MOST_SERVERS:
         return Limit(int(text))
-    raise Unwanted(shown(text), "a number of servers from 1, a share of them up to 100%, or off")
+    raise InvalidValueError(shown(text), "a number of servers from 1, a share of them up to 100%, or off")

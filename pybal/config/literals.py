@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 
 class LiteralKind(Enum):
@@ -64,7 +64,7 @@ def is_literal(text: str) -> bool:
 
 
 def items(text: str) -> tuple[Item, ...]:
-    """Return the items of a list; raises :class:`Unwanted` where it is not one."""
+    """Return the items of a list; raises :class:`InvalidValueError` where it is not one."""
     tokens = list(_tokens(text))
     closing = _CLOSING.get(tokens[0], "")
     position = 1 if closing else 0
@@ -94,7 +94,7 @@ def _tokens(text: str) -> Iterator[Item | str]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise Unwanted(shown(text[position:]), "a list of texts in quotes, with commas between")
+            raise InvalidValueError(shown(text[position:]), "a list of texts in quotes, with commas between")
         yield _item(match)
         position = _end_of_gap(text, match.end())
     yield ""
@@ -126,7 +126,7 @@ def _unescape(match: re.Match[str]) -> str:
     return _ESCAPED.get(code, match[0])
 
 
-def _unexpected(token: Item | str, wanted: str) -> Unwanted:
+def _unexpected(token: Item | str, wanted: str) -> InvalidValueError:
     if isinstance(token, Item):
-        return Unwanted(shown(token.value), wanted)
-    return Unwanted(shown(token) if token else "the end", wanted)
+        return InvalidValueError(shown(token.value), wanted)
+    return InvalidValueError(shown(token) if token else "the end", wanted)

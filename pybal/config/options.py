@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from pybal.config.convert import Converter, nearest
-from pybal.config.errors import Problem, Unwanted, masked, shown
+from pybal.config.errors import InvalidValueError, Problem, masked, shown
 from pybal.config.ini import RawOption, Section, expand
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class Options:
             return default
         try:
             return convert(text)
-        except Unwanted as error:
+        except InvalidValueError as error:
             self._refuse_value(entry, text, error)
             return default
 
@@ -50,7 +50,7 @@ class Options:
         if name not in self._entries:
             try:
                 convert("")
-            except Unwanted as error:
+            except InvalidValueError as error:
                 self.refuse(name, "nothing", error.wanted)
         return self.get(name, convert, stand_in)
 
@@ -85,7 +85,7 @@ class Options:
             return None
         try:
             return expand(entry.text, self._text_of, self.referenced)
-        except Unwanted as error:
+        except InvalidValueError as error:
             self._refuse_value(entry, entry.text, error)
             return None
 
@@ -95,7 +95,7 @@ class Options:
         entry = self._entries.get(name)
         return None if entry is None else entry.text
 
-    def _refuse_value(self, entry: RawOption, text: str, error: Unwanted) -> None:
+    def _refuse_value(self, entry: RawOption, text: str, error: InvalidValueError) -> None:
         """Note a problem with a value where it is written, be it in DEFAULT.
 
         A part of a value may not show any more that it is one of credentials: then the whole is shown, masked.

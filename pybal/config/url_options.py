@@ -6,7 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv6Address
 
 from pybal.config.convert import HIGHEST_PORT, optional_text
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 _URL = re.compile(r"(?=[!-~]+\Z)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)")
@@ -27,11 +27,11 @@ def check_url(text: str) -> str:
     wanted = "a URL http://host/path or https://host/path"
     match = _URL.fullmatch(text)
     if not match or match["scheme"].lower() not in ("http", "https"):
-        raise Unwanted(shown(text), wanted)
+        raise InvalidValueError(shown(text), wanted)
     if "@" in match["authority"]:
-        raise Unwanted(shown(text), f"{wanted}, without user and password")
+        raise InvalidValueError(shown(text), f"{wanted}, without user and password")
     if not _is_authority(match["authority"]):
-        raise Unwanted(shown(text), f"{wanted}, with a host and perhaps a port from 1 to {HIGHEST_PORT}")
+        raise InvalidValueError(shown(text), f"{wanted}, with a host and perhaps a port from 1 to {HIGHEST_PORT}")
     return text
 
 
@@ -44,7 +44,7 @@ def source_url(text: str) -> str:
     wanted = _SOURCES.get(scheme, f"a URL: one of {', '.join(_SOURCES.values())}")
     if match and _is_source(scheme, match["authority"], match["rest"]):
         return text
-    raise Unwanted(shown(text), wanted)
+    raise InvalidValueError(shown(text), wanted)
 
 
 def _is_source(scheme: str, authority: str, rest: str) -> bool:
@@ -71,7 +71,7 @@ def authority(text: str) -> str:
 def endpoint(text: str) -> str:
     """Return a host, by name or by address, and perhaps a port."""
     if not _is_authority(text):
-        raise Unwanted(shown(text), "a host, and perhaps a colon and a port")
+        raise InvalidValueError(shown(text), "a host, and perhaps a colon and a port")
     return text
 
 

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from pybal.config import bgp_options, command_options, convert, ini, url_options
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=6).filter(
     lambda name: name.lower() != "rem"
@@ -33,7 +33,7 @@ def test_integers_are_read_within_their_range_only(number: int) -> None:
     try:
         assert converter(str(number)) == number
         assert -5 <= number <= 1000
-    except Unwanted:
+    except InvalidValueError:
         assert not -5 <= number <= 1000
 
 
@@ -79,7 +79,7 @@ def test_quoted_texts_are_read_as_python_reads_them(text: str) -> None:
 def test_a_list_means_what_python_says_or_is_refused(text: str) -> None:
     try:
         found = convert.texts("[" + text)
-    except Unwanted:
+    except InvalidValueError:
         return
     assume(";" not in text)
     # Stripped: to Python, blanks on a line after the list are an indentation.
@@ -107,7 +107,7 @@ def test_a_converter_returns_or_refuses(text: str) -> None:
     ):  # fmt: skip
         try:
             converter(text)
-        except Unwanted as error:
+        except InvalidValueError as error:
             refusal = error
         else:
             continue
@@ -155,6 +155,6 @@ def test_references_are_those_of_the_standard_library(options: dict[str, str]) -
             expected = None
         try:
             found: str | None = ini.expand(text, options.get, set())
-        except Unwanted:
+        except InvalidValueError:
             found = None
         assert found == expected

@@ -9,11 +9,11 @@ import pytest
 from pybal.config import bgp_options, command_options, convert, url_options
 from pybal.config.command_options import ServerField
 from pybal.config.convert import Converter
-from pybal.config.errors import Unwanted, masked, shown
+from pybal.config.errors import InvalidValueError, masked, shown
 
 
 def refusal(converter: Converter[object], text: str) -> str:
-    with pytest.raises(Unwanted) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         converter(text)
     return str(caught.value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybal.config import ini
-from pybal.config.errors import Problem, Unwanted
+from pybal.config.errors import InvalidValueError, Problem
 
 
 def values(text: str | bytes, section: str = "a") -> dict[str, str]:
@@ -19,7 +19,7 @@ def problems(text: str | bytes) -> list[str]:
 def expanded(text: str, **others: str) -> str:
     try:
         return ini.expand(text, others.get, set())
-    except Unwanted as error:
+    except InvalidValueError as error:
         return str(error)
 
 
