@@ -285,11 +285,11 @@ class ServiceOptions:
         for name in ("scheduler-flag", "scheduler_flag"):
             for flag in options.get(name, words, ()):
                 if self.scheduler and flag not in allowed:
-                    wanted = one_of(flag, allowed) if allowed else f"none: the scheduler {self.scheduler} has no flags"
+                    wanted = one_of(flag, allowed) if allowed else f"no flag: the scheduler {self.scheduler} has none"
                     options.refuse(name, shown(flag), wanted)
-        # An invalid protocol is read as udp: one problem is enough.
+        # An invalid protocol is read as udp, and then reported alone.
         if self.one_packet and self.protocol is IPProtocol.TCP:
-            options.refuse("ops", "yes", "no: one-packet scheduling is for udp")
+            options.refuse("ops", "yes", "no, or protocol = udp")
 
 
 @dataclass(frozen=True, slots=True)

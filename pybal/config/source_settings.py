@@ -56,7 +56,7 @@ class AccessSettings:
             options.refuse("discovery-srv", self.discovery, "nothing beside endpoints")
         if bool(self.certificate) != bool(self.key):
             missing = "key" if self.certificate else "certificate"
-            options.refuse(missing, "nothing", "a file in PEM form: certificate and key go together")
+            options.refuse(missing, "nothing", "a file in PEM form; certificate and key are set together")
         if bool(self.user) != bool(self.password_file):
             missing = "password-file" if self.user else "user"
             options.refuse(missing, "nothing", "user and password-file together")

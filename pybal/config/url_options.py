@@ -1,4 +1,4 @@
-"""Text → value, for URLs, and for hosts with a port."""
+"""Converters from text to value for URLs and for hosts with a port."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NODES = re.compile(r"/?(?:\?labelSelector=[^&#]+)?")
 
 
 def check_url(text: str) -> str:
-    """Return a URL that a server can be checked with, unchanged: http or https, with a host, without credentials."""
+    """Return the URL of a check, unchanged: http or https, with a host, without credentials."""
     wanted = "a URL http://host/path or https://host/path"
     match = _URL.fullmatch(text)
     if not match or match["scheme"].lower() not in ("http", "https"):
@@ -31,12 +31,12 @@ def check_url(text: str) -> str:
     if "@" in match["authority"]:
         raise InvalidValueError(shown(text), f"{wanted}, without user and password")
     if not _is_authority(match["authority"]):
-        raise InvalidValueError(shown(text), f"{wanted}, with a host and perhaps a port from 1 to {HIGHEST_PORT}")
+        raise InvalidValueError(shown(text), f"{wanted}, with a host and optionally a port from 1 to {HIGHEST_PORT}")
     return text
 
 
 def source_url(text: str) -> str:
-    """Return the URL of a pool source, unchanged. What is after host and port is its source's to understand."""
+    """Return the URL of a pool source, unchanged; its source parses the part after host and port."""
     if text.startswith("file://") and text.strip("/") != "file:" and text.isprintable():
         return text
     match = _URL.fullmatch(text)
@@ -63,20 +63,20 @@ def _is_source(scheme: str, authority: str, rest: str) -> bool:
 
 
 def authority(text: str) -> str:
-    """Return a host, by name or by address, and perhaps a port; or the empty text, bare or in quotes."""
+    """Return a host, by name or address, with an optional port; or the empty text, bare or quoted."""
     bare = optional_text(text)
     return endpoint(bare) if bare else ""
 
 
 def endpoint(text: str) -> str:
-    """Return a host, by name or by address, and perhaps a port."""
+    """Return a host, by name or address, with an optional port."""
     if not _is_authority(text):
-        raise InvalidValueError(shown(text), "a host, and perhaps a colon and a port")
+        raise InvalidValueError(shown(text), "HOST or HOST:PORT")
     return text
 
 
 def _is_authority(text: str) -> bool:
-    """Tell whether a text is a host, by name or by address, and perhaps a port."""
+    """Return whether a text is a host, by name or address, with an optional port."""
     match = _AUTHORITY.fullmatch(text)
     if not match or (match[3] and not 0 < int(match[3]) <= HIGHEST_PORT):
         return False
