@@ -50,13 +50,13 @@ def boolean(text: str) -> bool:
     raise InvalidValueError(shown(text), "yes or no (t true y yes on 1, f false n no off 0)")
 
 
-def integer(low: int, high: int, what: str = "a whole number") -> Converter[int]:
+def integer(low: int, high: int, noun: str = "a whole number") -> Converter[int]:
     """Return a converter to integers from ``low`` to ``high``."""
 
     def convert(text: str) -> int:
         if WHOLE.fullmatch(text) and low <= (number := int(text)) <= high:
             return number
-        raise InvalidValueError(shown(text), f"{what} from {low} to {high}")
+        raise InvalidValueError(shown(text), f"{noun} from {low} to {high}")
 
     return convert
 
@@ -165,13 +165,13 @@ def each(convert: Converter[T]) -> Converter[tuple[T, ...]]:
     return lambda text: tuple(dict.fromkeys(map(convert, texts(text))))
 
 
-def some(convert: Converter[T], what: str) -> Converter[tuple[T, ...]]:
-    """Return a converter of lists with at least one value; ``what`` names a value in refusals."""
+def some(convert: Converter[T], noun: str) -> Converter[tuple[T, ...]]:
+    """Return a converter of lists with at least one value; ``noun`` names a value in refusals."""
 
     def some_of(text: str) -> tuple[T, ...]:
         if found := each(convert)(text):
             return found
-        raise InvalidValueError(shown(text), f"{what}, or a list of them")
+        raise InvalidValueError(shown(text), f"{noun}, or a list of them")
 
     return some_of
 

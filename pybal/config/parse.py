@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pybal.config import ini
-from pybal.config.conflicts import refuse_conflicts
+from pybal.config.conflicts import Place, refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
 from pybal.config.option import Kinds
@@ -32,7 +32,6 @@ def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
 
     Raises :class:`ConfigError` with all problems.
     """
-    known = service_options(kinds)
     document = ini.read(text, path)
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
     general = Options(path, section, document.defaults)
@@ -42,22 +41,11 @@ def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
     for peer in peers:
         peer.finish(PEER_OPTIONS)
     servers = _take(path, document, is_access_section, document.defaults)
-    accesses = AccessSections(servers)
-
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
-    services = []
-    for options in places:
-        if options.name.strip().lower() == GLOBAL:
-            options.refuse("", "a section of this name", f"[{GLOBAL}], in lower case and without blanks")
-            continue
-        service = read_service(options, settings.bgp, kinds)
-        options.finish(known)
-        service = replace(service, source=accesses.of(service.source))
-        if not options.problems:
-            services.append((options, service))
+    known = service_options(kinds)
+    services = list(_services(places, AccessSections(servers), settings, kinds, known))
     if not places:
         general.problems.append(Problem(path, 1, "", "", "no service section", "at least one"))
-    accesses.finish()
     refuse_conflicts(general, settings, services, peers)
 
     views = [general, *peers, *servers, *places]
@@ -67,6 +55,22 @@ def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
     if problems:
         raise ConfigError(problems, warnings)
     return ParsedConfig(replace(settings, services=tuple(service for _, service in services)), warnings)
+
+
+def _services(
+    places: Sequence[Options], accesses: AccessSections, settings: Settings, kinds: Kinds, known: frozenset[str]
+) -> Iterator[Place]:
+    """Yield the services without problems, and their sections."""
+    for options in places:
+        if options.name.strip().lower() == GLOBAL:
+            options.refuse("", "a section of this name", f"[{GLOBAL}], in lower case and without blanks")
+            continue
+        service = read_service(options, settings.bgp, kinds)
+        options.finish(known)
+        service = replace(service, source=accesses.of(service.source))
+        if not options.problems:
+            yield options, service
+    accesses.finish()
 
 
 def control_socket(text: str | bytes, path: str) -> str:
