@@ -1,4 +1,4 @@
-"""Text → value, for the options of BGP."""
+"""Converters from text to value for the options of BGP."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
 from pybal.config.convert import Converter, address, integer, optional_text, some, texts, words
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 from pybal.core.model import Address
 
 A = TypeVar("A", IPv4Address, IPv6Address)
 
 MOST_COMMUNITIES = 64
-"""Of each kind: with a longer list an announcement may not fit in a message of BGP."""
+"""Communities of each kind at most: an announcement with more may not fit in a BGP message."""
 
 _A_PEER = "the IPv4 or IPv6 address of a BGP peer"
 _SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
@@ -26,7 +26,7 @@ _WELL_KNOWN = {
     "no-peer": "65535:65284",
 }
 asn = integer(1, 2**32 - 1, "an AS number")
-# RFC 4271: 0, which would switch it off, or at least 3 seconds. Without it a dead session would go on for ever.
+# RFC 4271 allows 0 (no hold timer) or at least 3 seconds. Without the timer a dead session would never end.
 hold_time = integer(3, _SHORT, "whole seconds")
 ttl = integer(0, 255, "a TTL")
 
@@ -42,34 +42,34 @@ def nexthop_ipv6(text: str) -> IPv6Address | None:
 
 
 def local_addresses(text: str) -> tuple[Address, ...]:
-    """Return a list of addresses; empty texts in it, which stood for every address in PyBal 1.15, are left out."""
+    """Return a list of addresses without its empty texts, which meant every address in PyBal 1.15."""
     return tuple(dict.fromkeys(address(item) for item in texts(text) if item))
 
 
 def as_path(text: str) -> tuple[int, ...]:
-    """Return AS numbers with blanks between, none for the empty text."""
+    """Return AS numbers separated by blanks; an empty tuple for the empty text."""
     try:
         return tuple(map(asn, text.split()))
-    except Unwanted as error:
-        raise Unwanted(error.found, "AS numbers from 1 to 4294967295, with blanks between") from None
+    except InvalidValueError as error:
+        raise InvalidValueError(error.found, "AS numbers from 1 to 4294967295, separated by blanks") from None
 
 
 def _of_family(text: str, family: type[A]) -> A:
     try:
         found = address(text)
-    except Unwanted:
+    except InvalidValueError:
         found = None
     if isinstance(found, family):
         return found
-    raise Unwanted(shown(text), f"an IPv{'4' if family is IPv4Address else '6'} address") from None
+    raise InvalidValueError(shown(text), f"an IPv{'4' if family is IPv4Address else '6'} address") from None
 
 
 def peer_address(text: str) -> Address:
     """Return the address of a peer."""
     try:
         return address(text)
-    except Unwanted as error:
-        raise Unwanted(error.found, _A_PEER) from None
+    except InvalidValueError as error:
+        raise InvalidValueError(error.found, _A_PEER) from None
 
 
 peer_addresses = some(peer_address, _A_PEER)
@@ -86,15 +86,15 @@ def optional_address(text: str) -> Address | None:
 
 
 def absolute_path(text: str) -> str:
-    """Return the absolute path of a file, bare or in quotes, or the empty text."""
+    """Return the absolute path of a file, bare or quoted, or the empty text."""
     path = optional_text(text)
     if path and not path.startswith("/"):
-        raise Unwanted(shown(text), "a path that begins with /")
+        raise InvalidValueError(shown(text), "a path that begins with /")
     return path
 
 
 def _community_list(most: int, example: str, names: Mapping[str, str]) -> Converter[tuple[str, ...]]:
-    """Return a converter of lists of communities: numbers of at most ``most`` as in ``example``, or names."""
+    """Return a converter of lists of communities: names, or numbers up to ``most`` as in ``example``."""
     parts = example.count(":") + 1
     form = re.compile(":".join([r"[0-9]{1,10}"] * parts), re.ASCII)
 
@@ -103,12 +103,12 @@ def _community_list(most: int, example: str, names: Mapping[str, str]) -> Conver
         if form.fullmatch(text) and max(values := [int(number) for number in text.split(":")]) <= most:
             return ":".join(map(str, values))
         wanted = f"{parts} numbers from 0 to {most}, such as {example}"
-        raise Unwanted(shown(word), wanted + (f", or one of {', '.join(names)}" if names else ""))
+        raise InvalidValueError(shown(word), wanted + (f", or one of {', '.join(names)}" if names else ""))
 
     def convert(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(map(community, words(text))))
         if len(found) > MOST_COMMUNITIES:
-            raise Unwanted(f"{len(found)} communities", f"at most {MOST_COMMUNITIES}")
+            raise InvalidValueError(f"{len(found)} communities", f"at most {MOST_COMMUNITIES}")
         return found
 
     return convert

@@ -21,7 +21,7 @@ NO_ADDRESS: Address = IPv4Address(0)
 
 
 class VIPPolicy(StrEnum):
-    """How many of the services of a VIP must be fit for it to stay announced."""
+    """Number of services of a VIP that must be fit for its announcement."""
 
     ANY = "any"
     ALL = "all"
@@ -110,7 +110,7 @@ class PeerSettings:
 
 @dataclass(frozen=True, slots=True)
 class DrainSettings:
-    """How a VIP is drained."""
+    """The drain of a VIP."""
 
     med: int = option(2**32 - 2, unsigned, help="MED of a VIP that is drained, unless its own is higher")
     graceful_shutdown: bool = option(

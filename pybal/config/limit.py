@@ -1,4 +1,4 @@
-"""A number of servers, or a share of them."""
+"""Limits on the number of servers: a number, or a share of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 from math import ceil
 
 from pybal.config.convert import DECIMAL, WHOLE
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 _WHOLE_PERCENT = 100
 _MOST_SERVERS = 1_000_000
@@ -15,7 +15,7 @@ _MOST_SERVERS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many servers, or such a share of them in per cent: whichever of the two is not 0."""
+    """A number of servers, or a share of them in per cent; one of the two is 0."""
 
     servers: int = 0
     percent: float = 0.0
@@ -24,7 +24,7 @@ class Limit:
         return str(self.servers) if self.servers else f"{self.percent:g}%"
 
     def of(self, total: int) -> int:
-        """Return how many servers of ``total`` that is, rounded up."""
+        """Return the limit as a number of servers of ``total``, rounded up."""
         return self.servers or ceil(Decimal(str(self.percent)) * total / 100)
 
 
@@ -37,4 +37,4 @@ def least(text: str) -> Limit | None:
         return Limit(percent=float(number))
     if WHOLE.fullmatch(text) and 0 < int(text) <= _MOST_SERVERS:
         return Limit(int(text))
-    raise Unwanted(shown(text), "a number of servers from 1, a share of them up to 100%, or off")
+    raise InvalidValueError(shown(text), "a number of servers of at least 1, a share of at most 100%, or off")

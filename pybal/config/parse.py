@@ -1,12 +1,12 @@
-"""The text of pybal.conf → settings, or everything that is wrong with it at once."""
+"""Parser of pybal.conf: text to settings, or all problems together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pybal.config import ini
-from pybal.config.conflicts import refuse_conflicts
+from pybal.config.conflicts import Place, refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
 from pybal.config.option import Kinds
@@ -21,18 +21,17 @@ GLOBAL = "global"
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """A configuration without problems, and what is doubtful in it nevertheless."""
+    """A valid configuration and its warnings."""
 
     settings: Settings
     warnings: tuple[Problem, ...] = ()
 
 
 def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
-    """Return what the configuration file at ``path``, with this text, means to these kinds of monitor.
+    """Return the settings in the text of a file; ``path`` is its name in problems.
 
-    Raises :class:`ConfigError` with all its problems.
+    Raises :class:`ConfigError` with all problems.
     """
-    known = service_options(kinds)
     document = ini.read(text, path)
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
     general = Options(path, section, document.defaults)
@@ -42,22 +41,11 @@ def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
     for peer in peers:
         peer.finish(PEER_OPTIONS)
     servers = _take(path, document, is_access_section, document.defaults)
-    accesses = AccessSections(servers)
-
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
-    services = []
-    for options in places:
-        if options.name.strip().lower() == GLOBAL:
-            options.refuse("", "a service of this name", f"[{GLOBAL}], in small letters and without blanks")
-            continue
-        service = read_service(options, settings.bgp, kinds)
-        options.finish(known)
-        service = replace(service, source=accesses.of(service.source))
-        if not options.problems:
-            services.append((options, service))
+    known = service_options(kinds)
+    services = list(_services(places, AccessSections(servers), settings, kinds, known))
     if not places:
-        general.problems.append(Problem(path, 1, "", "", "no service section", "one or more"))
-    accesses.finish()
+        general.problems.append(Problem(path, 1, "", "", "no service section", "at least one"))
     refuse_conflicts(general, settings, services, peers)
 
     views = [general, *peers, *servers, *places]
@@ -69,28 +57,44 @@ def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
     return ParsedConfig(replace(settings, services=tuple(service for _, service in services)), warnings)
 
 
+def _services(
+    places: Sequence[Options], accesses: AccessSections, settings: Settings, kinds: Kinds, known: frozenset[str]
+) -> Iterator[Place]:
+    """Yield the services without problems, and their sections."""
+    for options in places:
+        if options.name.strip().lower() == GLOBAL:
+            options.refuse("", "a section of this name", f"[{GLOBAL}], in lower case and without blanks")
+            continue
+        service = read_service(options, settings.bgp, kinds)
+        options.finish(known)
+        service = replace(service, source=accesses.of(service.source))
+        if not options.problems:
+            yield options, service
+    accesses.finish()
+
+
 def control_socket(text: str | bytes, path: str) -> str:
-    """Return the option ``control-socket`` alone, whatever else is wrong with the file; empty where it is not there."""
+    """Return the option ``control-socket`` of a file that may have problems; empty if absent."""
     document = ini.read(text, path)
     section = document.sections.get(GLOBAL, ini.Section(GLOBAL, 1))
     return read_control_socket(Options(path, section, document.defaults))
 
 
 def _peers(path: str, document: ini.Document, general: ini.Section) -> list[Options]:
-    """Take the sections about peers out of the document. Behind their options are those of [global]."""
+    """Remove the sections of peers from the document; the options of [global] apply to them."""
     inherited = ini.Section(ini.DEFAULT, 0, {**document.defaults.entries, **general.entries})
     inherited.entries.pop(ADDRESS, None)
     peers = _take(path, document, is_peer_section, inherited)
     for peer in peers:
         if not peer.name.startswith("bgp "):
-            peer.refuse("", "a section of this name", "[bgp NAME], in small letters and with a blank")
+            peer.refuse("", "a section of this name", "[bgp NAME], in lower case and with a blank")
     return peers
 
 
-def _take(path: str, document: ini.Document, wanted: Callable[[str], bool], behind: ini.Section) -> list[Options]:
-    """Take the sections out of the document whose names are ``wanted``."""
-    names = [name for name in document.sections if wanted(name)]
-    return [Options(path, document.sections.pop(name), behind) for name in names]
+def _take(path: str, document: ini.Document, matching: Callable[[str], bool], inherited: ini.Section) -> list[Options]:
+    """Remove the sections with ``matching`` names from the document and return them."""
+    names = [name for name in document.sections if matching(name)]
+    return [Options(path, document.sections.pop(name), inherited) for name in names]
 
 
 def _unused_defaults(
@@ -98,12 +102,12 @@ def _unused_defaults(
 ) -> list[Problem]:
     used = known.union(*(view.referenced for view in views))
     return [
-        Problem(path, entry.line, defaults.name, name, *unknown(name, known))
+        Problem(path, entry.line, defaults.name, name, unknown(name, known), "")
         for name, entry in defaults.entries.items()
         if name not in used
     ]
 
 
 def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Sort by line. What DEFAULT has wrong was found once for each section, and is said once."""
+    """Return the problems sorted by line; those of DEFAULT, found once per section, only once."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))

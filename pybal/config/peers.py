@@ -1,4 +1,4 @@
-"""BGP peers: the options of [global] about all of them, and the sections [bgp NAME], each about one."""
+"""BGP peers: the options of [global], and the sections [bgp NAME] that override them for one peer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SECTION = re.compile(r"bgp[ \t]+\S.*", re.IGNORECASE)
 
 
 def is_peer_section(name: str) -> bool:
-    """Tell whether a section is about a peer, however its name is spelt: it is no service."""
+    """Return whether a section configures a peer, in any spelling of its name."""
     return _SECTION.fullmatch(name) is not None
 
 
 def peer_places(general: Options, sections: Sequence[Options]) -> Mapping[Address, Options]:
-    """Return the addresses of all peers, in order, each with the section that speaks for it."""
+    """Return the addresses of all peers, in order, each with the section that configures it."""
     listed = general.get(ADDRESS, peer_addresses, ()) if sections else general.need(ADDRESS, peer_addresses, ())
     places = dict.fromkeys(listed, general)
     for options in sections:
@@ -32,13 +32,13 @@ def peer_places(general: Options, sections: Sequence[Options]) -> Mapping[Addres
             continue
         if (twin := places.get(found, general)) is not general:
             place = f"[{twin.name}] (line {twin.line})"
-            options.refuse(ADDRESS, f"{found}, which is that of {place}", "another peer in each section")
+            options.refuse(ADDRESS, f"{found}, as in {place}", "one section per peer")
         places[found] = options
     return places
 
 
 def read_peers(general: Options, sections: Sequence[Options]) -> tuple[PeerSettings, ...]:
-    """Return the peers that [global] lists and those that have sections, whose options are before those of [global]."""
+    """Return the peers of [global] and of the sections, whose options override those of [global]."""
     local_asn = general.need("bgp-local-asn", asn, 0)
     read_peer(general, NO_ADDRESS, local_asn)
     places = peer_places(general, sections)
@@ -53,40 +53,42 @@ def read_peer(options: Options, address: Address, local_asn: int) -> PeerSetting
     peer = read_options(PeerSettings, options, "bgp-", defaults={"local_asn": local_asn}, address=address)
     candidates = (peer.nexthop_ipv4, peer.local_address)
     derived = next((ip for ip in candidates if isinstance(ip, IPv4Address)), None)
-    # Inside an AS a path with its own number would be taken for a loop.
+    # Inside an AS, routers treat a path with its own number as a loop.
     as_path = () if peer.peer_asn == peer.local_asn else (peer.local_asn,)
     return replace(peer, as_path=peer.as_path or as_path, router_id=peer.router_id or derived)
 
 
 def _refuse_conflicts(options: Options, peer: PeerSettings) -> None:
-    """Note what is wrong between the options of one peer, each good by itself."""
+    """Add the problems between the options of one peer."""
     local = peer.local_address
     if local and local.version != peer.address.version:
-        wanted = f"an IPv{peer.address.version} address, as that of the peer {peer.address} is one"
+        wanted = f"an IPv{peer.address.version} address, like that of the peer {peer.address}"
         options.refuse("bgp-local-address", shown(str(local)), wanted)
     if local == peer.address:
-        options.refuse("bgp-local-address", shown(str(local)), "an address of our own: this is the peer's")
+        options.refuse("bgp-local-address", shown(str(local)), "an address of this balancer; this is the peer's")
     if peer.ttl_security and peer.multihop:
-        wanted = "no, or bgp-multihop = 0: it is for peers on the same link"
+        wanted = "no, or bgp-multihop = 0: ttl-security is for peers on the same link"
         options.refuse("bgp-ttl-security", f"yes with bgp-multihop = {peer.multihop}", wanted)
     underivable = ("bgp-router-id", "bgp-nexthop-ipv4", "bgp-local-address")
     if peer.router_id is None and not any(map(options.refused, underivable)):
-        wanted = "an IPv4 address to be known by: neither bgp-nexthop-ipv4 nor bgp-local-address is one"
+        wanted = "an IPv4 address, because neither bgp-nexthop-ipv4 nor bgp-local-address is one"
         options.refuse("bgp-router-id", "nothing", wanted)
     if not options.refused("bgp-as-path") and not options.refused("bgp-local-asn"):
         _check_as_path(options, peer)
 
 
 def _check_as_path(options: Options, peer: PeerSettings) -> None:
-    """Note a path that the peer would not accept; doubt one that it may not, as long as its AS is not known."""
+    """Refuse a path that the peer would reject; warn if its AS number is unknown."""
     own, found = peer.local_asn, shown(" ".join(map(str, peer.as_path)))
     if peer.peer_asn == own:
         if own in peer.as_path:
-            wanted = f"a path without {own}, or none: to the peer {peer.address} of the same AS it is a loop"
+            wanted = (
+                f"a path without {own}, or an empty one: the peer {peer.address} of the same AS rejects it as a loop"
+            )
             options.refuse("bgp-as-path", found, wanted)
     elif peer.as_path[0] != own:
-        tell = options.warn if peer.peer_asn is None else options.refuse
-        tell("bgp-as-path", found, f"a path that begins with {own}, our own AS: routers refuse others")
+        report = options.warn if peer.peer_asn is None else options.refuse
+        report("bgp-as-path", found, f"a path that begins with the local AS {own}: routers reject others")
 
 
 PEER_OPTIONS = names_of(PeerSettings, "bgp-")

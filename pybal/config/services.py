@@ -58,7 +58,7 @@ def _service(name: str, own: ServiceOptions) -> Service:
 
 
 def _known(options: Options, monitors: tuple[str, ...], kinds: Kinds) -> Iterator[str]:
-    """Yield the monitors of these kinds, each once; note the others."""
+    """Yield the monitors of known kinds, each once; add a problem for the others."""
     for name, times in Counter(monitors).items():
         if name in kinds:
             yield name

@@ -60,7 +60,7 @@ _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
 class IPVSBackend(StrEnum):
-    """How the IPVS table is written."""
+    """A way to write the IPVS table."""
 
     NETLINK = "netlink"
     IPVSADM = "ipvsadm"
@@ -68,7 +68,7 @@ class IPVSBackend(StrEnum):
 
 
 class DriftPolicy(StrEnum):
-    """What is done about services of ours that others changed in the IPVS table."""
+    """Reaction to a change of the IPVS table by another program."""
 
     REPAIR = "repair"
     REPORT = "report"
@@ -78,7 +78,7 @@ class DriftPolicy(StrEnum):
 class ServiceOptions:
     """The options of a service section that :class:`pybal.core.model.Service` holds, field by field."""
 
-    protocol: IPProtocol = required(IPProtocol.UDP, member(IPProtocol), help="tcp or udp")
+    protocol: IPProtocol = required(IPProtocol.UDP, member(IPProtocol), help="transport protocol: tcp or udp")
     vip: Address = required(NO_ADDRESS, address, name="ip", help="VIP, an IPv4 or IPv6 address")
     port: int = required(0, port, help="port; no two services may have the same protocol, ip and port")
     scheduler: str = required("", choice(*SCHEDULERS), help=f"scheduler of IPVS: {' '.join(SCHEDULERS)}")
@@ -101,7 +101,7 @@ class ServiceOptions:
         0.5, share, help="share of the servers, from 0 to 1, that stay pooled whatever their health"
     )
     monitors: tuple[str, ...] = option(
-        (), texts, help="monitors that check each server; a server is up if none reports it down"
+        (), texts, default_text="none", help="monitors that check each server; a server is up if none reports it down"
     )
     initially_up: bool = option(
         False,
@@ -124,11 +124,11 @@ class ServiceOptions:
         for name in ("scheduler-flag", "scheduler_flag"):
             for flag in options.get(name, words, ()):
                 if self.scheduler and flag not in allowed:
-                    wanted = one_of(flag, allowed) if allowed else f"none: the scheduler {self.scheduler} has no flags"
+                    wanted = one_of(flag, allowed) if allowed else f"no flag: the scheduler {self.scheduler} has none"
                     options.refuse(name, shown(flag), wanted)
-        # An invalid protocol is read as udp: one problem is enough.
+        # An invalid protocol is read as udp, and then reported alone.
         if self.one_packet and self.protocol is IPProtocol.TCP:
-            options.refuse("ops", "yes", "no: one-packet scheduling is for udp")
+            options.refuse("ops", "yes", "no, or protocol = udp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class ServiceSettings:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentationSettings:
-    """Where the HTTP endpoints listen; present only with ``instrumentation = yes``."""
+    """The HTTP endpoints; present only with ``instrumentation = yes``."""
 
     ips: tuple[Address, ...] = option(
         _LOOPBACK, each(listen_address), name="instrumentation_ips", help="addresses to listen on"
@@ -187,7 +187,7 @@ class InstrumentationSettings:
 
 @dataclass(frozen=True, slots=True)
 class IPVSSettings:
-    """How the IPVS table is kept."""
+    """Maintenance of the IPVS table."""
 
     audit_interval: float = option(
         15.0, seconds, help="time between audits, which read the whole table and compare it, in seconds"
@@ -207,7 +207,7 @@ class IPVSSettings:
     exclusive: bool = option(
         False,
         boolean,
-        help="delete every service that is not in this file, whoever made it; otherwise an alert names foreign services",
+        help="delete every IPVS service that is not in this file; otherwise an alert names those that PyBal did not create",
     )
 
 

@@ -1,6 +1,6 @@
-"""The sections [etcd NAME], [http NAME] and [k8s NAME]: how the servers of pool sources are reached, and who we are to them.
+"""The sections [etcd NAME], [http NAME] and [k8s NAME]: access to the servers of pool sources.
 
-NAME is what stands for the server in ``config``: ``conf1:2379`` in ``etcd://conf1:2379/pools/web``.
+NAME is the server as written in ``config``: ``conf1:2379`` in ``etcd://conf1:2379/pools/web``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SECTION = re.compile(r"(etcd|http|k8s)[ \t]+(\S.*)", re.IGNORECASE)
 
 
 def is_access_section(name: str) -> bool:
-    """Tell whether a section is about the server of pool sources, however its name is spelt: it is no service."""
+    """Return whether a section configures a server of pool sources, in any spelling of its name."""
     return _SECTION.fullmatch(name) is not None
 
 
 class AccessSections:
-    """The sections about servers, and which of them services make use of."""
+    """The sections of servers, and whether services use them."""
 
     def __init__(self, sections: Sequence[Options]) -> None:
         self._sections = sections
@@ -30,16 +30,16 @@ class AccessSections:
         self._found: dict[tuple[str, str], AccessSettings] = {}
         self._unused = set(range(len(sections)))
         for options in sections:
-            kind, server = _about(options.name)
+            kind, server = _kind_and_server(options.name)
             if not options.name.startswith(f"{kind} "):
-                options.refuse("", "a section of this name", f"[{kind} NAME], in small letters and with a blank")
+                options.refuse("", "a section of this name", f"[{kind} NAME], in lower case and with a blank")
             twin = self._places.setdefault((kind, server), options)
             if twin is not options:
-                options.refuse("", f"the server of [{twin.name}] (line {twin.line})", "another one in each section")
+                options.refuse("", f"the server of [{twin.name}] (line {twin.line})", "one section per server")
             self._found[kind, server] = read_options(AccessSettings, options, variant=kind)
 
     def of(self, source: SourceSettings) -> SourceSettings:
-        """Return the settings of a source with what is said of its server, if anything is."""
+        """Return the settings of a source with the access to its server, if a section configures it."""
         key = server_of(source.url)
         if key not in self._places:
             return source
@@ -47,24 +47,22 @@ class AccessSections:
         return replace(source, access=self._found[key])
 
     def finish(self) -> None:
-        """Note the options that nobody knows, and the sections that no service uses."""
+        """Add warnings for unknown options and unused sections."""
         for number, options in enumerate(self._sections):
-            options.finish(ACCESS_OPTIONS[_about(options.name)[0]])
+            options.finish(ACCESS_OPTIONS[_kind_and_server(options.name)[0]])
             if number in self._unused:
-                options.warn(
-                    "", "a section that no service uses", "the server of a config option, as it is written there"
-                )
+                options.warn("", "unused section (no config option names this server)")
 
 
 def server_of(url: str) -> tuple[str, str]:
-    """Return the kind and the name of the server of a pool source, as they may stand in the name of a section."""
+    """Return kind and name of the server of a pool source, as in the name of a section."""
     scheme, _, rest = url.partition("://")
     scheme = scheme.lower()
     server = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     return "http" if scheme == "https" else scheme, server.lower()
 
 
-def _about(name: str) -> tuple[str, str]:
+def _kind_and_server(name: str) -> tuple[str, str]:
     match = _SECTION.fullmatch(name)
     return (match[1].lower(), match[2].strip().lower()) if match else ("", "")
 

@@ -20,7 +20,7 @@ from pybal.config.url_options import endpoint, source_url
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings:
-    """How to reach the server of a pool source: the sections [etcd NAME], [http NAME] and [k8s NAME].
+    """Access to the server of a pool source: the sections [etcd NAME], [http NAME] and [k8s NAME].
 
     Empty texts mean not set. The first line of a file with a secret is read whenever it is needed.
     """
@@ -53,15 +53,15 @@ class AccessSettings:
     def validate(self, options: Options, prefix: str) -> None:
         del prefix
         if self.endpoints and self.discovery:
-            options.refuse("discovery-srv", self.discovery, "nothing beside endpoints: they are the servers")
+            options.refuse("discovery-srv", self.discovery, "nothing beside endpoints")
         if bool(self.certificate) != bool(self.key):
             missing = "key" if self.certificate else "certificate"
-            options.refuse(missing, "nothing", "a file in PEM form: certificate and key go together")
+            options.refuse(missing, "nothing", "a file in PEM form; certificate and key are set together")
         if bool(self.user) != bool(self.password_file):
             missing = "password-file" if self.user else "user"
             options.refuse(missing, "nothing", "user and password-file together")
         if self.user and self.token_file:
-            options.refuse("token-file", self.token_file, "nothing beside user: one of them says who we are")
+            options.refuse("token-file", self.token_file, "either user or token-file")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Text → value, for URLs, and for hosts with a port."""
+"""Converters from text to value for URLs and for hosts with a port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv6Address
 
 from pybal.config.convert import HIGHEST_PORT, optional_text
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 _URL = re.compile(r"(?=[!-~]+\Z)(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<rest>.*)")
@@ -23,20 +23,20 @@ _NODES = re.compile(r"/?(?:\?labelSelector=[^&#]+)?")
 
 
 def check_url(text: str) -> str:
-    """Return a URL that a server can be checked with, unchanged: http or https, with a host, without credentials."""
+    """Return the URL of a check, unchanged: http or https, with a host, without credentials."""
     wanted = "a URL http://host/path or https://host/path"
     match = _URL.fullmatch(text)
     if not match or match["scheme"].lower() not in ("http", "https"):
-        raise Unwanted(shown(text), wanted)
+        raise InvalidValueError(shown(text), wanted)
     if "@" in match["authority"]:
-        raise Unwanted(shown(text), f"{wanted}, without user and password")
+        raise InvalidValueError(shown(text), f"{wanted}, without user and password")
     if not _is_authority(match["authority"]):
-        raise Unwanted(shown(text), f"{wanted}, with a host and perhaps a port from 1 to {HIGHEST_PORT}")
+        raise InvalidValueError(shown(text), f"{wanted}, with a host and optionally a port from 1 to {HIGHEST_PORT}")
     return text
 
 
 def source_url(text: str) -> str:
-    """Return the URL of a pool source, unchanged. What is after host and port is its source's to understand."""
+    """Return the URL of a pool source, unchanged; its source parses the part after host and port."""
     if text.startswith("file://") and text.strip("/") != "file:" and text.isprintable():
         return text
     match = _URL.fullmatch(text)
@@ -44,7 +44,7 @@ def source_url(text: str) -> str:
     wanted = _SOURCES.get(scheme, f"a URL: one of {', '.join(_SOURCES.values())}")
     if match and _is_source(scheme, match["authority"], match["rest"]):
         return text
-    raise Unwanted(shown(text), wanted)
+    raise InvalidValueError(shown(text), wanted)
 
 
 def _is_source(scheme: str, authority: str, rest: str) -> bool:
@@ -63,20 +63,20 @@ def _is_source(scheme: str, authority: str, rest: str) -> bool:
 
 
 def authority(text: str) -> str:
-    """Return a host, by name or by address, and perhaps a port; or the empty text, bare or in quotes."""
+    """Return a host, by name or address, with an optional port; or the empty text, bare or quoted."""
     bare = optional_text(text)
     return endpoint(bare) if bare else ""
 
 
 def endpoint(text: str) -> str:
-    """Return a host, by name or by address, and perhaps a port."""
+    """Return a host, by name or address, with an optional port."""
     if not _is_authority(text):
-        raise Unwanted(shown(text), "a host, and perhaps a colon and a port")
+        raise InvalidValueError(shown(text), "HOST or HOST:PORT")
     return text
 
 
 def _is_authority(text: str) -> bool:
-    """Tell whether a text is a host, by name or by address, and perhaps a port."""
+    """Return whether a text is a host, by name or address, with an optional port."""
     match = _AUTHORITY.fullmatch(text)
     if not match or (match[3] and not 0 < int(match[3]) <= HIGHEST_PORT):
         return False

@@ -16,7 +16,7 @@ from pybal.monitors.periodic import CheckDone, PeriodicSettings
 
 @dataclass(frozen=True, slots=True)
 class ICMPSettings(PeriodicSettings):
-    """Send an echo request ("ping"); a reply means up, from whatever service of the machine."""
+    """Send an echo request ("ping"); a reply means that the machine is up, not its service."""
 
     def port_of(self, service: Service) -> int:
         del service

@@ -27,7 +27,7 @@ class Interval(MonitorSettings):
     rise: int = option(1, times, help="consecutive passed checks that bring a server up; a new server needs only one")
     fall: int = option(1, times, help="consecutive failed checks that take a server down")
     fast_interval: float | None = option(
-        None, seconds, same_as="interval", help="interval while fewer checks than rise or fall have changed, in seconds"
+        None, seconds, same_as="interval", help="interval while rise or fall is being counted, in seconds"
     )
     down_interval: float | None = option(
         None, seconds, same_as="interval", help="interval while the server is down, in seconds"

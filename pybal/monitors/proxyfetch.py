@@ -82,7 +82,7 @@ class ProxyFetchSettings(Interval):
     body_regex: Pattern | None = option(
         None,
         http_options.pattern,
-        help=r"regular expression that the body must match, in quotes or bare, with . [ ] ( ) | * + ? {n,m} and \d \s \w,"
+        help=r"regular expression that must match within the body, in quotes or bare, with . [ ] ( ) | * + ? {n,m} and \d \s \w,"
         " with ^ and $ at the ends of the whole body, and (?i) in front to ignore case. A % is written twice",
     )
     max_body: int = option(

@@ -47,7 +47,7 @@ def ca_refusal(ca: str, prefix: str) -> MonitorRefusal | None:
 
 @dataclass(frozen=True, slots=True)
 class TLSSettings(TCPSettings):
-    """Complete a TLS handshake and send nothing; days_to_expiry reports the certificate."""
+    """Complete a TLS handshake, optionally with a verified certificate."""
 
     name: str = option(
         "", optional_hostname, help="host name to request (SNI), and to verify in the certificate if verify = yes"

@@ -139,7 +139,7 @@ def test_read_options_keeps_given_values() -> None:
     assert whole == Whole(4, Timing(9.0), None, Colour.BLUE)
 
 
-def test_default_in_place_of_the_declared_one_applies_when_the_option_is_absent() -> None:
+def test_default_of_the_caller_applies_when_the_option_is_absent() -> None:
     blue = {"colour": Colour.BLUE}
     assert read_options(Whole, section(), defaults=blue, line=4).colour is Colour.BLUE
     assert read_options(Whole, section("colour = red"), defaults=blue, line=4).colour is Colour.RED
