@@ -8,7 +8,7 @@ EXABGP42 := .venv-exabgp42
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: demo test quick lint mutants bench setup packages clean
+.PHONY: reference demo test quick lint mutants bench setup packages clean
 
 setup: $(VENV)/.installed
 
@@ -42,6 +42,10 @@ lint: setup
 
 mutants: setup
 	$(BIN)/python -m tests.mutants.run
+
+# Renders docs/reference/options.md and the comments of etc/pybal.conf from the declarations of options.
+reference: setup
+	$(BIN)/python -m tests.harness.reference
 
 bench: packages setup
 	$(BIN)/python -m bench

@@ -22,11 +22,14 @@ from random import Random
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import LoopingCall
 
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings, ServiceSettings, Settings, SourceSettings
+from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import IPProtocol, Service
 from pybal.daemon.app import App
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Command, Failure, Op
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.systemd import Notifier
@@ -133,7 +136,7 @@ def measure(
     backend = Recorder()
     app = App(
         Loaded(Settings((ServiceSettings(service, SourceSettings(f"file://{pool}"), monitors),)), (), ""),
-        file=ConfigurationFile("/nonexistent"),
+        file=ConfigurationFile("/nonexistent", KINDS),
         reactor=reactor,
         backend=backend,
         lookup=dns_lookup(reactor),

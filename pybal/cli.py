@@ -34,6 +34,7 @@ from pybal.daemon.app import App
 from pybal.daemon.support import unsupported
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
+from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.log import observer
@@ -50,7 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command:
         return command(options, os.environ)
     file = ConfigurationFile(
-        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun), unsupported
+        options.config,
+        KINDS,
+        lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun),
+        unsupported,
     )
     try:
         loaded = file.read()

@@ -17,15 +17,13 @@ from twisted.internet.epollreactor import EPollReactor
 
 from bench.checks.load import HOST, NAME, Load
 from pybal.checks.engine import Engine
-from pybal.config.settings import (
-    DNSQuerySettings,
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    TCPConnectSettings,
-)
 from pybal.core.model import IPProtocol, Report, Service
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import prepare
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
 
 
 def settings(load: Load) -> MonitorSettings:

@@ -18,7 +18,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from pybal.bgp.model import Announcement
-from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
+from pybal.config.limit import Limit
+from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core import policy
 from pybal.core.model import Address, Health, Pool
 

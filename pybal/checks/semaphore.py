@@ -17,6 +17,11 @@ class Semaphore:
         self._waiting: deque[Callable[[], None]] = deque()
         self._running = False
 
+    @property
+    def waiting(self) -> int:
+        """The number of waiters."""
+        return len(self._waiting)
+
     def acquire(self, begin: Callable[[], None]) -> None:
         """Acquire a unit: now if one is free, else after all earlier waiters."""
         self._waiting.append(begin)

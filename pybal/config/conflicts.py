@@ -1,4 +1,4 @@
-"""What no section shows by itself: services that cannot be together, and announcements without a next hop."""
+"""Conflicts between sections: services that exclude each other, announcements without a next hop."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, IPProtocol
 
 Place = tuple[Options, ServiceSettings]
-"""A service, and where it is written."""
+"""A service and its section."""
 
 
 def refuse_conflicts(
     options: Options, settings: Settings, services: Sequence[Place], peers: Sequence[Options] = ()
 ) -> None:
-    """Note what is wrong between ``services``, each good by itself, or between them and [global] or the ``peers``."""
-    _refuse_twins(services)
-    _refuse_disagreement(services)
+    """Add the problems between ``services``, and between them and [global] or the ``peers``."""
+    _refuse_duplicates(services)
+    _refuse_contradictions(services)
     if settings.bgp:
         _require_nexthops(settings.bgp, peer_places(options, peers), _announced(settings, services))
-        _doubt_floors_without_gate(settings.bgp, services)
+        _warn_of_limits_without_gate(settings.bgp, services)
 
 
-def _refuse_twins(services: Sequence[Place]) -> None:
+def _refuse_duplicates(services: Sequence[Place]) -> None:
     first: dict[tuple[IPProtocol, Address, int], Options] = {}
     for options, settings in services:
         service = settings.service
         twin = first.setdefault((service.protocol, service.vip, service.port), options)
         if twin is not options:
-            found = f"{service.protocol} {service.vip} port {service.port}, which is [{twin.name}] (line {twin.line})"
-            options.refuse("port", found, "a protocol, ip and port of its own")
+            found = f"{service.protocol} {service.vip} port {service.port}, as in [{twin.name}] (line {twin.line})"
+            options.refuse("port", found, "a unique combination of protocol, ip and port")
 
 
-def _refuse_disagreement(services: Sequence[Place]) -> None:
+def _refuse_contradictions(services: Sequence[Place]) -> None:
     first: dict[Address, Place] = {}
     for options, settings in services:
         if not settings.bgp:
@@ -58,19 +58,18 @@ def _require_nexthops(
         for version, nexthop in ((4, peer.nexthop_ipv4), (6, peer.nexthop_ipv6)):
             name = f"bgp-nexthop-ipv{version}"
             if version in first and nexthop is None and not options.refused(name):
-                options.refuse(name, "nothing", f"an IPv{version} address, for {first[version]} is announced")
+                options.refuse(name, "nothing", f"an IPv{version} address, because {first[version]} is announced")
 
 
-def _doubt_floors_without_gate(bgp: BGPSettings, services: Sequence[Place]) -> None:
+def _warn_of_limits_without_gate(bgp: BGPSettings, services: Sequence[Place]) -> None:
     for options, settings in services:
         if settings.bgp and settings.bgp_withdraw_below and not bgp.gate:
-            options.warn(
-                "bgp-withdraw-below", "a limit", "off, or bgp-announce-gate = on: without it VIPs stay announced"
-            )
+            wanted = "off or bgp-announce-gate = yes; without the gate VIPs stay announced"
+            options.warn("bgp-withdraw-below", str(settings.bgp_withdraw_below), wanted)
 
 
 def _announced(settings: Settings, services: Sequence[Place]) -> Iterator[tuple[int, str]]:
-    """Yield the version of each address that is announced, and what it is."""
+    """Yield the IP version and the description of each announced address."""
     for options, each in services:
         if each.bgp:
             yield each.service.vip.version, f"{each.service.vip} of [{options.name}] (line {options.line_of('ip')})"

@@ -1,4 +1,4 @@
-"""Settings → text for people: what ``pybal --check-config`` prints."""
+"""The text that ``pybal --check-config`` prints for valid settings."""
 
 from __future__ import annotations
 

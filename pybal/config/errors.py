@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, and how it is worded: on one line, shortened, never with credentials."""
+"""Problems of a configuration: located, on one line, shortened, without credentials."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _TOKEN_WITHOUT_HOST = re.compile(r"\b(k8s:/*).+", re.DOTALL | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, or doubtful, in a configuration, and where.
+    """An error or a warning about a configuration, and its place.
 
-    ``line`` is 0 where it is not known. ``section`` and ``option`` are empty where the problem is that of the whole file,
-    line or section. ``found`` and ``wanted`` are phrases; a value in them is quoted, shortened and without credentials.
+    ``line`` is 0 if unknown. ``section`` and ``option`` are empty if the problem concerns the whole file, line or section.
+    ``found`` and ``wanted`` are phrases; values in them are quoted, shortened and without credentials. If ``wanted`` is
+    empty, ``found`` is the whole message.
     """
 
     file: str
@@ -34,13 +35,15 @@ class Problem:
             place += f" [{self.section}]"
         if self.option:
             place += f" {self.option}:"
-        return printable(f"{place} found {self.found}, wanted {self.wanted}")
+        return printable(
+            f"{place} found {self.found}, wanted {self.wanted}" if self.wanted else f"{place} {self.found}"
+        )
 
 
 class ConfigError(Exception):
-    """A configuration that is refused, with all of its problems in the order of the file.
+    """An invalid configuration, with all of its problems in the order of the file.
 
-    ``warnings`` are what is doubtful in it besides: an option that is missing may be one that is misspelt.
+    Its ``warnings`` may explain a problem: a missing option may be a misspelt one.
     """
 
     def __init__(self, problems: Iterable[Problem], warnings: Iterable[Problem] = ()) -> None:
@@ -49,8 +52,8 @@ class ConfigError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
-class Unwanted(ValueError):  # noqa: N818  what is wrong is a value, and says so by this name
-    """A value that is not what was wanted; both are phrases, as in :class:`Problem`."""
+class InvalidValueError(ValueError):
+    """An invalid value; ``found`` and ``wanted`` are phrases, as in :class:`Problem`."""
 
     def __init__(self, found: str, wanted: str) -> None:
         self.found = found
@@ -59,12 +62,12 @@ class Unwanted(ValueError):  # noqa: N818  what is wrong is a value, and says so
 
 
 def masked(text: str) -> str:
-    """Return a URL without credentials: ``***`` for all before the last ``@``, or after ``k8s://`` without one."""
+    """Return a URL with ``***`` for everything before the last ``@``, or after ``k8s://`` without one."""
     before, at, after = text.rpartition("@")
     return _BEFORE_AT.sub(r"\1***@", before + at) + _TOKEN_WITHOUT_HOST.sub(r"\1***", after)
 
 
 def shown(text: str) -> str:
-    """Return a value as it may stand in a message: quoted, masked, at most 80 characters of it."""
+    """Return a value for a message: quoted, masked, at most 80 characters."""
     text = masked(text)
     return repr(text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}...")

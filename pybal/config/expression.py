@@ -1,4 +1,4 @@
-r"""The text of a regular expression over bytes → a tree, of what :mod:`pybal.config.pattern` can do.
+r"""Parser of the regular expressions over bytes that :mod:`pybal.config.pattern` supports.
 
 alternatives = sequence { "|" sequence }
 sequence     = { atom [ "*" | "+" | "?" | "{n}" | "{n,}" | "{n,m}" ] [ "?" ] }
@@ -34,33 +34,33 @@ _CONTROLS = {"n": 10, "r": 13, "t": 9, "f": 12, "v": 11, "a": 7, "0": 0}
 
 
 class PatternError(ValueError):
-    """An expression that is refused; what is wrong with it."""
+    """An unsupported or invalid expression; the message names the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """One byte of a set."""
+    """One byte of a set; bit n of ``members`` is byte n."""
 
     members: int
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """One after the other."""
+    """A sequence."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """One of them."""
+    """Alternatives."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """So many times, ``None`` for any number."""
+    """A repetition; ``most`` is ``None`` if unlimited."""
 
     part: Node
     least: int
@@ -70,8 +70,8 @@ class Repeat:
 Node = Set | All | Any | Repeat
 
 
-class Reader:
-    """Reads an expression; ``from_start`` and ``to_end`` tell of ``^`` and ``$``."""
+class Parser:
+    """Parses an expression; ``from_start`` and ``to_end`` are set by ``^`` and ``$``."""
 
     def __init__(self, text: str) -> None:
         self._caseless = text.startswith("(?i)")
@@ -85,7 +85,7 @@ class Reader:
     def read(self) -> Node:
         node = self._alternatives()
         if self._at < len(self._text):
-            raise PatternError("a ) without a (")
+            raise PatternError("an unmatched )")
         if (self.from_start or self.to_end) and isinstance(node, Any):
             raise PatternError("^ or $ beside a | without parentheses")
         return node
@@ -101,7 +101,7 @@ class Reader:
 
     def _next(self) -> str:
         if self._at >= len(self._text):
-            raise PatternError("an end too early")
+            raise PatternError("an incomplete expression")
         self._at += 1
         return self._text[self._at - 1]
 
@@ -139,7 +139,7 @@ class Reader:
         least = int(written[1])
         most = least if not written[2] else int(written[3]) if written[3] else None
         if most is not None and most < least:
-            raise PatternError(f"{written[0]}, fewer at most than at least")
+            raise PatternError(f"{written[0]} with a maximum below the minimum")
         return least, most
 
     def _atom(self) -> Node:
@@ -156,9 +156,9 @@ class Reader:
             case "^" | "$":
                 raise PatternError(f"{character} in the middle")
             case "*" | "+" | "?":
-                raise PatternError(f"a {character} after nothing")
+                raise PatternError(f"a {character} without an operand")
             case "{" if _COUNTS.match(self._text, self._at - 1) or self._peek(","):
-                raise PatternError("a { after nothing")
+                raise PatternError("a { without an operand")
         return Set(self._folded(_bit(character)))
 
     def _group(self) -> Node:
@@ -169,7 +169,7 @@ class Reader:
             raise PatternError("too many parentheses")
         node = self._alternatives()
         if not self._skip(")"):
-            raise PatternError("a ( without a )")
+            raise PatternError("an unmatched (")
         self._depth -= 1
         return node
 
@@ -191,7 +191,7 @@ class Reader:
         self._skip("-")
         high = self._member()
         if low.bit_count() != 1 or high.bit_count() != 1 or high < low:
-            raise PatternError("a bad range in [ ]")
+            raise PatternError("an invalid range in [ ]")
         return (high << 1) - low
 
     def _member(self) -> int:

@@ -1,11 +1,11 @@
-"""Text → value, for the options of a request by HTTP and of what is wanted of its response."""
+"""Converters from text to value for the options of an HTTP check."""
 
 from __future__ import annotations
 
 import re
 
 from pybal.config.convert import address, hostname, optional_text, texts, words
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 from pybal.config.expression import PatternError
 from pybal.config.pattern import Pattern
 from pybal.core.model import Address
@@ -13,41 +13,41 @@ from pybal.core.model import Address
 _METHOD = re.compile(r"[A-Z]{1,20}")
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t -~]*)")
 _OURS = frozenset(("host", "connection", "content-length", "transfer-encoding", "upgrade", "te", "trailer", "expect"))
-"""Headers that say where a request or its response ends, and one that has an option of its own."""
+"""Headers that frame a request or its response, and ``Host``, which has an option."""
 _STATUSES = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 
 def method(text: str) -> str:
-    """Return the name of a method: any, in capitals, but the one that makes a tunnel."""
+    """Return the name of a method in capitals; CONNECT, which opens a tunnel, is refused."""
     if _METHOD.fullmatch(text) and text != "CONNECT":
         return text
-    raise Unwanted(shown(text), "a method in capitals: GET, HEAD, OPTIONS, POST …, not CONNECT")
+    raise InvalidValueError(shown(text), "a method in capitals: GET, HEAD, OPTIONS, POST …, not CONNECT")
 
 
 def header(text: str) -> tuple[str, str]:
-    """Return name and value of a header; nothing in it can be taken for another one, or for the end of them all."""
+    """Return name and value of a header; the text cannot inject another header or end the headers."""
     match = _HEADER.fullmatch(text)
     if not match:
-        raise Unwanted(shown(text), "a header 'Name: value' in printable ASCII, without line ends")
+        raise InvalidValueError(shown(text), "a header 'Name: value' in printable ASCII, without line ends")
     if match[1].lower() in _OURS:
-        raise Unwanted(shown(text), f"a header other than {match[1]}, which is PyBal's to set")
+        raise InvalidValueError(shown(text), f"a header other than {match[1]}, which PyBal sets")
     return match[1], match[2].rstrip(" \t")
 
 
 def server_name(text: str) -> str:
-    """Return the name to ask TLS for, empty for what the URL says."""
+    """Return the server name for TLS, empty for the host of the URL."""
     bare = optional_text(text)
     try:
         is_address = bool(bare and address(bare.strip("[]")))
-    except Unwanted:
+    except InvalidValueError:
         is_address = False
     if is_address:
-        raise Unwanted(shown(text), "a host name, not an address")
+        raise InvalidValueError(shown(text), "a host name, not an address")
     return hostname(bare) if bare else ""
 
 
 def statuses(text: str) -> tuple[tuple[int, int], ...]:
-    """Return ranges of statuses, both ends included, each once; none for the empty list."""
+    """Return ranges of statuses, both ends included, duplicates removed."""
     return tuple(dict.fromkeys(map(_range, words(text))))
 
 
@@ -55,20 +55,20 @@ def _range(word: str) -> tuple[int, int]:
     match = _STATUSES.fullmatch(word)
     if match and (low := int(match[1])) <= (high := int(match[2] or low)):
         return low, high
-    raise Unwanted(shown(word), "HTTP statuses such as 200, or ranges of them such as 200-299")
+    raise InvalidValueError(shown(word), "HTTP statuses such as 200, or ranges such as 200-299")
 
 
 def pattern(text: str) -> Pattern | None:
-    """Return a regular expression, in quotes or bare, without its escapes being touched; ``None`` for an empty text."""
+    """Return a regular expression, bare or quoted, its escapes kept; ``None`` for the empty text."""
     quoted = len(text) > 1 and text[0] in "'\"" and text[-1] == text[0]
     bare = text[1:-1] if quoted else text
     try:
         return Pattern(bare) if bare else None
     except PatternError as error:
-        raise Unwanted(f"{error} in {shown(text)}", "a regular expression") from None
+        raise InvalidValueError(f"{error} in {shown(text)}", "a regular expression") from None
 
 
 def source(text: str) -> Address | None:
-    """Return an address of this host, ``None`` for whichever the kernel takes."""
+    """Return an address of this host, ``None`` if the kernel chooses."""
     found = texts(text)
     return address("".join(found)) if any(found) else None

@@ -1,15 +1,15 @@
-"""The text of pybal.conf → located sections, read as Python 2's SafeConfigParser read it.
+"""Parser of pybal.conf: text to located sections, compatible with SafeConfigParser of Python 2.
 
-Unlike ``configparser`` this knows the line of every option, and goes on after a mistake to find all of them.
+Unlike ``configparser`` it records the line of every option, and continues after an error to find all of them.
 
 ==================  ====================================================================================
-``[name]``          a section; what follows the bracket is ignored; a repeated one continues the first
-``[DEFAULT]``       options that every section has unless it has its own
+``[name]``          a section; text after the bracket is ignored; a repeated one continues the first
+``[DEFAULT]``       options of every section that does not set them
 ``key = value``     or ``key: value``, from the first column; keys are lower-cased; the last one counts
-indented            continues the value of the last option, as a line of its own, whatever it looks like
+indented            a further line of the value of the last option, whatever its text
 ``#`` ``;`` ``rem``  in the first column: a comment
 blank and ``;``     on the line of an option, if that is its first ``;``: the rest is a comment
-``""``              as a whole value: an empty one
+``""``              as a whole value: the empty value
 ``%%``              a per cent sign
 ``%(key)s``         the value of an option of the same section or of DEFAULT; ``__name__`` is the section's
 ==================  ====================================================================================
@@ -21,11 +21,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pybal.config.errors import Problem, Unwanted, shown
+from pybal.config.errors import InvalidValueError, Problem, shown
 
 DEFAULT = "DEFAULT"
 BLANKS = " \t\r\v\f"
-"""The blanks of a line: ASCII's only. Others are letters to Python 2, and mistakes to us."""
+"""The blanks of a line, ASCII only: Python 2 took others for letters; here they are invalid."""
 
 _HEADER = re.compile(r"\[([^]]+)\]")
 _OPTION = re.compile(r"([^:=\s][^:=]*)[:=](.*)", re.ASCII)
@@ -39,7 +39,7 @@ _LONGEST_VALUE = 1_000_000
 
 @dataclass(slots=True)
 class RawOption:
-    """An option as written, with the line of its key. One that is ``broken`` has had its problem noted."""
+    """An option as written, with the line of its key. ``broken``: its problem has been reported."""
 
     section: str
     name: str
@@ -64,7 +64,7 @@ class Section:
 
 @dataclass(slots=True)
 class Document:
-    """A whole file: its sections in their order, without DEFAULT, which stands apart."""
+    """A whole file: its sections in order, and DEFAULT apart from them."""
 
     defaults: Section
     sections: dict[str, Section]
@@ -72,7 +72,7 @@ class Document:
 
 
 def read(text: str | bytes, path: str) -> Document:
-    """Read a whole file, which ``path`` names in the problems. Nothing is raised, whatever the text."""
+    """Return the sections and problems of any text; ``path`` is the file name in problems."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     reader = _IniReader(path)
@@ -82,9 +82,9 @@ def read(text: str | bytes, path: str) -> Document:
 
 
 def expand(text: str, value_of: Callable[[str], str | None], used: set[str]) -> str:
-    """Return ``text`` with its references replaced by what ``value_of`` returns for them; raises :class:`Unwanted`.
+    """Return ``text`` with its references replaced by the results of ``value_of``.
 
-    The names of all options that were referred to are added to ``used``.
+    The names of all referenced options are added to ``used``. Raises :class:`InvalidValueError`.
     """
     if "%" not in text:
         return text
@@ -94,7 +94,7 @@ def expand(text: str, value_of: Callable[[str], str | None], used: set[str]) -> 
 
 
 class _IniReader:
-    """Takes a file line by line."""
+    """Reads a file line by line."""
 
     def __init__(self, path: str) -> None:
         self.document = Document(Section(DEFAULT, 0), {}, [])
@@ -111,12 +111,12 @@ class _IniReader:
         elif header := _HEADER.match(line):
             self._open(number, header[1])
         elif self._section is None:
-            self._refuse(number, "", shown(stripped), "a section header before anything else")
+            self._refuse(number, "", shown(stripped), "a section header first")
         elif option := _OPTION.match(line):
             self._add(number, self._section, option[1].rstrip(BLANKS).lower(), option[2])
         else:
-            self._refuse(number, "", shown(stripped), "[section] or option = value in the first column")
-            # What continues this line belongs to no option.
+            self._refuse(number, "", shown(stripped), "[section] or option = value, starting in the first column")
+            # Lines that continue this one belong to no option.
             self._entry = RawOption(self._section.name, "", number)
 
     def _open(self, number: int, name: str) -> None:
@@ -146,11 +146,11 @@ class _IniReader:
             self._refuse(number, entry.name, bad, "printable text in UTF-8")
 
     def _unprintable(self, text: str) -> str:
-        """Name the first character that has no place in a configuration, if any."""
+        """Return a phrase for the first invalid character, empty without one."""
         if text.isprintable():
             return ""
         bad = next(c for c in text if not c.isprintable())
-        # How the decoder marks a byte that is not UTF-8.
+        # surrogateescape maps an invalid byte to this range.
         return f"the byte 0x{ord(bad) - 0xDC00:02x}" if "\udc80" <= bad <= "\udcff" else f"the character {bad!a}"
 
     def _refuse(self, number: int, option: str, found: str, wanted: str) -> None:
@@ -159,7 +159,7 @@ class _IniReader:
 
 
 class _Expansion:
-    """One value in the making. Its size is bounded: ten levels of references can describe any number of bytes."""
+    """One value under expansion. Its size is bounded: ten levels of references can grow without limit."""
 
     def __init__(self, value_of: Callable[[str], str | None], used: set[str]) -> None:
         self.pieces: list[str] = []
@@ -169,7 +169,7 @@ class _Expansion:
 
     def add(self, text: str, depth: int) -> None:
         if depth > _DEEPEST:
-            raise Unwanted(f"references nested over {_DEEPEST} levels deep", "fewer, and no circle")
+            raise InvalidValueError(f"references nested more than {_DEEPEST} levels deep", "fewer levels and no cycle")
         position = 0
         for match in _PERCENT.finditer(text):
             self._keep(text[position : match.start()])
@@ -179,18 +179,22 @@ class _Expansion:
             elif match[1]:
                 self._refer(match[1], depth)
             else:
-                raise Unwanted("a lone '%'", "%% or %(option)s")
+                raise InvalidValueError("a lone '%'", "%% or %(option)s")
         self._keep(text[position:])
 
     def _refer(self, name: str, depth: int) -> None:
         self._used.add(name.lower())
         value = self._value_of(name.lower())
         if value is None:
-            raise Unwanted(shown(f"%({name})s"), f"the name of an option of the same section or of [{DEFAULT}]")
+            raise InvalidValueError(
+                shown(f"%({name})s"), f"the name of an option of the same section or of [{DEFAULT}]"
+            )
         self.add(value, depth + 1)
 
     def _keep(self, piece: str) -> None:
         self.pieces.append(piece)
         self._size += len(piece)
         if self._size > _LONGEST_VALUE or len(self.pieces) > _MOST_PIECES:
-            raise Unwanted("references that grow without end", f"a value of at most {_LONGEST_VALUE} characters")
+            raise InvalidValueError(
+                "references that expand to too much text", f"a value of at most {_LONGEST_VALUE} characters"
+            )

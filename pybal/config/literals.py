@@ -1,11 +1,11 @@
-"""Lists written as Python literals, read by a grammar of their own: nothing is evaluated, nothing nests.
+"""Parser of lists written as Python literals: no evaluation, no nesting.
 
 ::
 
     list   = "[" items "]" | "(" items ")" | items
     items  = [ item { "," item } [ "," ] ]
     item   = text | number | name
-    text   = in single or double quotes, with the escapes of a Python 2 str, perhaps after u or b
+    text   = [ "u" | "b" ] single or double quotes, with the escapes of a Python 2 str
     name   = letters, digits, underscores and dots
 
 Comments are allowed between items: after ``#``, or after a blank and ``;``.
@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from pybal.config.errors import Unwanted, shown
+from pybal.config.errors import InvalidValueError, shown
 
 
 class LiteralKind(Enum):
-    """What an item is written as."""
+    """The syntax of an item."""
 
     TEXT = "quoted text"
     NUMBER = "a number"
@@ -31,13 +31,13 @@ class LiteralKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a list; ``value`` is the text itself, without quotes and escapes, or the number as written."""
+    """One item of a list; ``value`` is the unescaped text, or the number or name as written."""
 
     kind: LiteralKind
     value: str
 
 
-# Not every parenthesis: "(unspecified)" is a text that templates leave behind.
+# Not every parenthesis: templates produce the text "(unspecified)".
 _LITERAL = re.compile(r"\[|\(?\s*[uUbB]?['\"]|\(\s*\)")
 # No possessive quantifier anywhere: Debian 12's Python 3.11.2 hangs in them (cpython#101955).
 _GAP = re.compile(r"(?:\s|#[^\n]*|(?<=\s);[^\n]*)*")
@@ -59,12 +59,12 @@ _CLOSING: dict[Item | str, str] = {"[": "]", "(": ")"}
 
 
 def is_literal(text: str) -> bool:
-    """Tell whether a value is to be read as a literal, rather than as bare text."""
+    """Return whether a value is a literal rather than bare text."""
     return bool(_LITERAL.match(text))
 
 
 def items(text: str) -> tuple[Item, ...]:
-    """Return the items of a list; raises :class:`Unwanted` where it is not one."""
+    """Return the items of a list. Raises :class:`InvalidValueError`."""
     tokens = list(_tokens(text))
     closing = _CLOSING.get(tokens[0], "")
     position = 1 if closing else 0
@@ -84,7 +84,7 @@ def items(text: str) -> tuple[Item, ...]:
 
 
 def unescaped(text: str) -> str:
-    """Return a text with what its escapes stand for."""
+    """Return a text with its escapes resolved."""
     return _ESCAPE.sub(_unescape, text)
 
 
@@ -94,7 +94,7 @@ def _tokens(text: str) -> Iterator[Item | str]:
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
-            raise Unwanted(shown(text[position:]), "a list of texts in quotes, with commas between")
+            raise InvalidValueError(shown(text[position:]), "a list of quoted texts, separated by commas")
         yield _item(match)
         position = _end_of_gap(text, match.end())
     yield ""
@@ -122,11 +122,11 @@ def _unescape(match: re.Match[str]) -> str:
     if code[0] == "x" and len(code) > 1:
         return chr(int(code[1:], 16))
     if code[0] in "01234567":
-        return chr(int(code, 8) & 0xFF)  # as Python 2 has it
+        return chr(int(code, 8) & 0xFF)  # like Python 2
     return _ESCAPED.get(code, match[0])
 
 
-def _unexpected(token: Item | str, wanted: str) -> Unwanted:
+def _unexpected(token: Item | str, wanted: str) -> InvalidValueError:
     if isinstance(token, Item):
-        return Unwanted(shown(token.value), wanted)
-    return Unwanted(shown(token) if token else "the end", wanted)
+        return InvalidValueError(shown(token.value), wanted)
+    return InvalidValueError(shown(token) if token else "the end", wanted)

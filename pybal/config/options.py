@@ -1,13 +1,13 @@
-"""One section as its reader sees it: options asked for by name and converted, with every problem noted on the way."""
+"""One section: returns converted options by name and collects every problem."""
 
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TypeVar
 
 from pybal.config.convert import Converter, nearest
-from pybal.config.errors import Problem, Unwanted, masked, shown
+from pybal.config.errors import InvalidValueError, Problem, masked, shown
 from pybal.config.ini import RawOption, Section, expand
 
 T = TypeVar("T")
@@ -15,11 +15,11 @@ D = TypeVar("D")
 
 
 class Options:
-    """The options of one section, with those of DEFAULT behind them.
+    """The options of one section; those of DEFAULT apply if it does not set them.
 
-    What cannot be read is noted in ``problems``, and a stand-in returned so that reading goes on: what was read is
-    good for nothing unless ``problems`` is empty. ``asked`` and ``referenced`` are the names of the options that were
-    asked for and those that interpolation used.
+    An invalid option is added to ``problems`` and read as a stand-in, to find further problems: the values are valid only
+    if ``problems`` is empty. ``asked`` and ``referenced`` are the names of the options that were read and those that
+    interpolation used.
     """
 
     def __init__(self, path: str, section: Section, defaults: Section) -> None:
@@ -34,58 +34,58 @@ class Options:
         self._entries = ChainMap(section.entries, defaults.entries)
 
     def get(self, name: str, convert: Converter[T], default: D) -> T | D:
-        """Return the converted value of an option, ``default`` if it is absent or refused."""
+        """Return the converted value of an option, ``default`` if it is absent or invalid."""
         self.asked.add(name)
         entry = self._entries.get(name)
         if entry is None or (text := self._expanded(entry)) is None:
             return default
         try:
             return convert(text)
-        except Unwanted as error:
+        except InvalidValueError as error:
             self._refuse_value(entry, text, error)
             return default
 
     def need(self, name: str, convert: Converter[T], stand_in: D) -> T | D:
-        """Return the converted value of an option that must be there, ``stand_in`` if it is absent or refused."""
+        """Return the converted value of a required option, ``stand_in`` if it is absent or invalid."""
         if name not in self._entries:
             try:
                 convert("")
-            except Unwanted as error:
+            except InvalidValueError as error:
                 self.refuse(name, "nothing", error.wanted)
         return self.get(name, convert, stand_in)
 
     def refuse(self, name: str, found: str, wanted: str) -> None:
-        """Note a problem that this section has with an option."""
+        """Add a problem with an option of this section."""
         self.problems.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
 
-    def warn(self, name: str, found: str, wanted: str) -> None:
-        """Note a doubt that this section raises about an option."""
+    def warn(self, name: str, found: str, wanted: str = "") -> None:
+        """Add a warning about an option of this section."""
         self.warnings.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
 
     def refused(self, name: str) -> bool:
-        """Tell whether a problem was noted with an option."""
+        """Return whether an option has a problem."""
         return any(problem.option == name for problem in self.problems)
 
     def line_of(self, name: str) -> int:
-        """Return the line of an option, that of the section's header if it is absent."""
+        """Return the line of an option, that of the section header if it is absent."""
         entry = self._entries.get(name)
         return self.line if entry is None else entry.line
 
     def finish(self, known: Iterable[str]) -> None:
-        """Note the options of this section itself that nobody knows, and those with a bad interpolation."""
+        """Add a warning for each unknown option of the section itself, and each invalid interpolation."""
         known = frozenset(known)
         for entry in self._own.values():
             self._expanded(entry)
         for name in self._own:
             if name not in known and name not in self.referenced:
-                self.warn(name, *unknown(name, known))
+                self.warn(name, unknown(name, known))
 
     def _expanded(self, entry: RawOption) -> str | None:
         if entry.broken:
             return None
         try:
             return expand(entry.text, self._text_of, self.referenced)
-        except Unwanted as error:
+        except InvalidValueError as error:
             self._refuse_value(entry, entry.text, error)
             return None
 
@@ -95,23 +95,16 @@ class Options:
         entry = self._entries.get(name)
         return None if entry is None else entry.text
 
-    def _refuse_value(self, entry: RawOption, text: str, error: Unwanted) -> None:
-        """Note a problem with a value where it is written, be it in DEFAULT.
+    def _refuse_value(self, entry: RawOption, text: str, error: InvalidValueError) -> None:
+        """Add a problem with a value at its place, which may be in DEFAULT.
 
-        A part of a value may not show any more that it is one of credentials: then the whole is shown, masked.
+        If the value holds credentials, the whole of it is shown, masked: a part of it could not be recognised as secret.
         """
         found = error.found if masked(text) == text else shown(text)
         self.problems.append(Problem(self._path, entry.line, entry.section, entry.name, found, error.wanted))
 
 
-def unknown(name: str, known: Iterable[str]) -> tuple[str, str]:
-    """Say what is wrong with an option that is not ``known``: what was found and what was wanted."""
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Return the message about an option that is not ``known``."""
     near = nearest(name, known)
-    return "an unknown option", f"{near}, perhaps" if near else "one of those in the example file"
-
-
-def asked_by(read: Callable[[Options], object]) -> frozenset[str]:
-    """Return the names of all options that a reader of sections asks for."""
-    options = Options("", Section("", 0), Section("", 0))
-    read(options)
-    return frozenset(options.asked)
+    return f"unknown option (did you mean {near}?)" if near else "unknown option (see docs/reference/options.md)"

@@ -1,21 +1,20 @@
-r"""Regular expressions over bytes that take a bounded time for each byte, whatever the expression and the bytes.
+r"""Regular expressions over bytes with a bounded time per byte, for any expression and any input.
 
-Python's own go back and try again, for as long as they like: one of them, and one unlucky answer, would stop all checks.
-These are a set of positions in the expression (Glushkov's automaton), stepped once per byte. What that cannot do is
-refused when the expression is read: back references, looking around, possessive quantifiers, ``\b``, and ``^`` and
-``$`` anywhere but at the ends. Lazy quantifiers mean what greedy ones do, for all that is told is whether there is a
-match.
+Python's own backtrack: one unlucky response could stop all checks. These are Glushkov automata: a set of positions in the
+expression, stepped once per byte. Features that need more are refused when the expression is parsed: back references,
+look-around, possessive quantifiers, ``\b``, and ``^`` and ``$`` anywhere but at the ends. Lazy quantifiers mean the same as
+greedy ones, because the only result is whether there is a match.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pybal.config.expression import NEWLINE, All, Any, Node, PatternError, Reader, Repeat, Set
+from pybal.config.expression import NEWLINE, All, Any, Node, Parser, PatternError, Repeat, Set
 
 FOUND = -1
 MOST_POSITIONS = 500
-"""How many characters an expression may have, with all that is counted written out."""
+"""Characters of an expression at most, with repetitions written out."""
 
 _MOST_STATES = 1000
 
@@ -31,14 +30,14 @@ def _size(node: Node) -> int:
 
 
 class _Automaton:
-    """The positions of an expression, each a bit, and which may follow which."""
+    """The positions of an expression, each a bit, and the positions that may follow each."""
 
     def __init__(self) -> None:
         self.members: list[int] = []
         self.follow: list[int] = []
 
     def add(self, node: Node) -> tuple[bool, int, int]:
-        """Add the positions of a node; return whether it matches nothing at all, and where it begins and ends."""
+        """Add the positions of a node; return whether it matches the empty text, and its first and last ones."""
         match node:
             case Set(members):
                 position = 1 << len(self.members)
@@ -90,15 +89,15 @@ def _positions(bits: int) -> Iterator[int]:
 
 
 class Pattern:
-    """An expression; equal to those with the same text. :class:`PatternError` says what is wrong with a text."""
+    """A compiled expression; equal if the text is. Raises :class:`PatternError`."""
 
     __slots__ = ("_always", "_empty", "_follow", "_from_start", "_last", "_rows", "_taking", "_to_end", "start", "text")
 
     def __init__(self, text: str) -> None:
-        reader = Reader(text)
+        reader = Parser(text)
         node = reader.read()
         if reader.to_end:
-            node = All((node, Repeat(Set(1 << NEWLINE), 0, 1)))  # as Python has it
+            node = All((node, Repeat(Set(1 << NEWLINE), 0, 1)))  # like Python
         if _size(node) > MOST_POSITIONS:
             raise PatternError(f"more than {MOST_POSITIONS} characters, repeated ones counted")
         automaton = _Automaton()
@@ -123,11 +122,11 @@ class Pattern:
         return f"Pattern({self.text!r})"
 
     def search(self) -> Search:
-        """Begin to search."""
+        """Return a new search."""
         return Search(self)
 
     def row(self, state: int) -> list[int | None]:
-        """Return the states that follow a state by byte, ``None`` where that is not known yet."""
+        """Return the state after each byte, ``None`` if not computed yet."""
         found = self._rows.get(state)
         if found is None:
             if len(self._rows) >= _MOST_STATES:
@@ -136,7 +135,7 @@ class Pattern:
         return found
 
     def step(self, state: int, byte: int) -> int:
-        """Return the state that follows a state, ``FOUND`` if that is a match whatever comes."""
+        """Return the state after a byte, ``FOUND`` if it is a match whatever follows."""
         candidates = self._always
         for position in _positions(state):
             candidates |= self._follow[position]
@@ -144,18 +143,18 @@ class Pattern:
         return FOUND if following & self._last and not self._to_end else following
 
     def matches_nothing(self) -> bool:
-        """Tell whether there is a match before anything has come."""
+        """Return whether the empty text is a match."""
         return self._empty and not self._to_end
 
     def matches_at_end(self, state: int) -> bool:
-        """Tell whether it is a match when nothing more comes."""
+        """Return whether it is a match if the text ends here."""
         if not self._to_end:
             return False
         return bool(state & self._last) or (self._empty and (state == self.start or not self._from_start))
 
 
 class Search:
-    """A search in bytes that come in pieces; ``found`` as soon as there is a match whatever else may come."""
+    """A search in bytes fed in pieces; ``found`` is set once there is a match whatever follows."""
 
     __slots__ = ("_state", "found", "pattern")
 
@@ -182,5 +181,5 @@ class Search:
         self._state = state
 
     def end(self) -> bool:
-        """Take it that nothing more comes; tell whether there was a match."""
+        """End the text; return whether there was a match."""
         return self.found or self.pattern.matches_at_end(self._state)

@@ -1,72 +1,46 @@
-"""BGP peers: the options of [global] about all of them, and the sections [bgp NAME], each about one."""
+"""BGP peers: the options of [global], and the sections [bgp NAME] that override them for one peer."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import IPv4Address
 
-from pybal.config.convert import (
-    Converter,
-    address,
-    as_path,
-    asn,
-    boolean,
-    integer,
-    nexthop_ipv4,
-    nexthop_ipv6,
-    optional_text,
-    some,
-    words,
-)
-from pybal.config.errors import Unwanted, shown
-from pybal.config.options import Options, asked_by
-from pybal.config.settings import PeerSettings
+from pybal.config.bgp_options import asn, peer_address, peer_addresses
+from pybal.config.bgp_settings import NO_ADDRESS, PeerSettings
+from pybal.config.errors import shown
+from pybal.config.option import names_of, read_options
+from pybal.config.options import Options
 from pybal.core.model import Address
 
 ADDRESS = "bgp-peer-address"
-MOST_COMMUNITIES = 64
-"""Of each kind: with a longer list an announcement may not fit in a message of BGP."""
-
 _SECTION = re.compile(r"bgp[ \t]+\S.*", re.IGNORECASE)
-_NOBODY = IPv4Address(0)
-_A_PEER = "the IPv4 or IPv6 address of a BGP peer"
-_SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
-_WELL_KNOWN = {
-    "graceful-shutdown": "65535:0",
-    "no-export": "65535:65281",
-    "no-advertise": "65535:65282",
-    "no-export-subconfed": "65535:65283",
-    "no-peer": "65535:65284",
-}
-# RFC 4271: 0, which would switch it off, or at least 3 seconds. Without it a dead session would go on for ever.
-_hold_time = integer(3, _SHORT, "whole seconds")
-_ttl = integer(0, 255, "a TTL")
 
 
 def is_peer_section(name: str) -> bool:
-    """Tell whether a section is about a peer, however its name is spelt: it is no service."""
+    """Return whether a section configures a peer, in any spelling of its name."""
     return _SECTION.fullmatch(name) is not None
 
 
 def peer_places(general: Options, sections: Sequence[Options]) -> Mapping[Address, Options]:
-    """Return the addresses of all peers, in order, each with the section that speaks for it."""
-    listed = general.get(ADDRESS, _peers, ()) if sections else general.need(ADDRESS, _peers, ())
+    """Return the addresses of all peers, in order, each with the section that configures it."""
+    listed = general.get(ADDRESS, peer_addresses, ()) if sections else general.need(ADDRESS, peer_addresses, ())
     places = dict.fromkeys(listed, general)
     for options in sections:
-        if (found := options.need(ADDRESS, _peer, None)) is None:
+        if (found := options.need(ADDRESS, peer_address, None)) is None:
             continue
         if (twin := places.get(found, general)) is not general:
             place = f"[{twin.name}] (line {twin.line})"
-            options.refuse(ADDRESS, f"{found}, which is that of {place}", "another peer in each section")
+            options.refuse(ADDRESS, f"{found}, as in {place}", "one section per peer")
         places[found] = options
     return places
 
 
 def read_peers(general: Options, sections: Sequence[Options]) -> tuple[PeerSettings, ...]:
-    """Return the peers that [global] lists and those that have sections, whose options are before those of [global]."""
+    """Return the peers of [global] and of the sections, whose options override those of [global]."""
     local_asn = general.need("bgp-local-asn", asn, 0)
-    read_peer(general, _NOBODY, local_asn)
+    read_peer(general, NO_ADDRESS, local_asn)
     places = peer_places(general, sections)
     peers = tuple(read_peer(options, address, local_asn) for address, options in places.items())
     for peer, options in zip(peers, places.values(), strict=True):
@@ -75,111 +49,47 @@ def read_peers(general: Options, sections: Sequence[Options]) -> tuple[PeerSetti
 
 
 def read_peer(options: Options, address: Address, local_asn: int) -> PeerSettings:
-    """Return the settings of the peer at ``address``, with what follows from others where nothing is said."""
-    local_asn = options.get("bgp-local-asn", asn, local_asn)
-    peer_asn = options.get("bgp-peer-asn", _optional_asn, None)
-    nexthop_v4 = options.get("bgp-nexthop-ipv4", nexthop_ipv4, None)
-    local_address = options.get("bgp-local-address", _optional_address, None)
-    derived = next((ip for ip in (nexthop_v4, local_address) if ip and ip.version == 4), None)  # noqa: PLR2004  # of IP
-    return PeerSettings(
-        address=address,
-        local_asn=local_asn,
-        peer_asn=peer_asn,
-        # Inside an AS a path with its own number would be taken for a loop.
-        as_path=options.get("bgp-as-path", as_path, ()) or (() if peer_asn == local_asn else (local_asn,)),
-        nexthop_ipv4=nexthop_v4,
-        nexthop_ipv6=options.get("bgp-nexthop-ipv6", nexthop_ipv6, None),
-        communities=options.get("bgp-communities", _communities, ()),
-        large_communities=options.get("bgp-large-communities", _large_communities, ()),
-        local_address=local_address,
-        router_id=options.get("bgp-router-id", nexthop_ipv4, None) or derived,
-        hold_time=options.get("bgp-hold-time", _hold_time, 9),
-        md5_password_file=options.get("bgp-md5-password-file", _file, ""),
-        ttl_security=options.get("bgp-ttl-security", boolean, False),
-        multihop=options.get("bgp-multihop", _ttl, 0),
-    )
+    """Return the settings of the peer at ``address``, with the defaults that depend on other options."""
+    peer = read_options(PeerSettings, options, "bgp-", defaults={"local_asn": local_asn}, address=address)
+    candidates = (peer.nexthop_ipv4, peer.local_address)
+    derived = next((ip for ip in candidates if isinstance(ip, IPv4Address)), None)
+    # Inside an AS, routers treat a path with its own number as a loop.
+    as_path = () if peer.peer_asn == peer.local_asn else (peer.local_asn,)
+    return replace(peer, as_path=peer.as_path or as_path, router_id=peer.router_id or derived)
 
 
 def _refuse_conflicts(options: Options, peer: PeerSettings) -> None:
-    """Note what is wrong between the options of one peer, each good by itself."""
+    """Add the problems between the options of one peer."""
     local = peer.local_address
     if local and local.version != peer.address.version:
-        wanted = f"an IPv{peer.address.version} address, as that of the peer {peer.address} is one"
+        wanted = f"an IPv{peer.address.version} address, like that of the peer {peer.address}"
         options.refuse("bgp-local-address", shown(str(local)), wanted)
     if local == peer.address:
-        options.refuse("bgp-local-address", shown(str(local)), "an address of our own: this is the peer's")
+        options.refuse("bgp-local-address", shown(str(local)), "an address of this balancer; this is the peer's")
     if peer.ttl_security and peer.multihop:
-        wanted = "no, or bgp-multihop = 0: it is for peers on the same link"
+        wanted = "no, or bgp-multihop = 0: ttl-security is for peers on the same link"
         options.refuse("bgp-ttl-security", f"yes with bgp-multihop = {peer.multihop}", wanted)
     underivable = ("bgp-router-id", "bgp-nexthop-ipv4", "bgp-local-address")
     if peer.router_id is None and not any(map(options.refused, underivable)):
-        wanted = "an IPv4 address to be known by: neither bgp-nexthop-ipv4 nor bgp-local-address is one"
+        wanted = "an IPv4 address, because neither bgp-nexthop-ipv4 nor bgp-local-address is one"
         options.refuse("bgp-router-id", "nothing", wanted)
     if not options.refused("bgp-as-path") and not options.refused("bgp-local-asn"):
         _check_as_path(options, peer)
 
 
 def _check_as_path(options: Options, peer: PeerSettings) -> None:
-    """Note a path that the peer would not accept; doubt one that it may not, as long as its AS is not known."""
+    """Refuse a path that the peer would reject; warn if its AS number is unknown."""
     own, found = peer.local_asn, shown(" ".join(map(str, peer.as_path)))
     if peer.peer_asn == own:
         if own in peer.as_path:
-            wanted = f"a path without {own}, or none: to the peer {peer.address} of the same AS it is a loop"
+            wanted = (
+                f"a path without {own}, or an empty one: the peer {peer.address} of the same AS rejects it as a loop"
+            )
             options.refuse("bgp-as-path", found, wanted)
     elif peer.as_path[0] != own:
-        tell = options.warn if peer.peer_asn is None else options.refuse
-        tell("bgp-as-path", found, f"a path that begins with {own}, our own AS: routers refuse others")
+        report = options.warn if peer.peer_asn is None else options.refuse
+        report("bgp-as-path", found, f"a path that begins with the local AS {own}: routers reject others")
 
 
-def _peer(text: str) -> Address:
-    try:
-        return address(text)
-    except Unwanted as error:
-        raise Unwanted(error.found, _A_PEER) from None
-
-
-_peers = some(_peer, _A_PEER)
-
-
-def _optional_asn(text: str) -> int | None:
-    return asn(text) if text else None
-
-
-def _optional_address(text: str) -> Address | None:
-    return address(text) if text else None
-
-
-def _file(text: str) -> str:
-    """Return the absolute path of a file, bare or in quotes, or the empty text."""
-    path = optional_text(text)
-    if path and not path.startswith("/"):
-        raise Unwanted(shown(text), "a path that begins with /")
-    return path
-
-
-def _community_list(most: int, example: str, names: Mapping[str, str]) -> Converter[tuple[str, ...]]:
-    """Return a converter of lists of communities: numbers of at most ``most`` as in ``example``, or names."""
-    parts = example.count(":") + 1
-    form = re.compile(":".join([r"[0-9]{1,10}"] * parts), re.ASCII)
-
-    def community(word: str) -> str:
-        text = names.get(word, word)
-        if form.fullmatch(text) and max(values := [int(number) for number in text.split(":")]) <= most:
-            return ":".join(map(str, values))
-        wanted = f"{parts} numbers from 0 to {most}, such as {example}"
-        raise Unwanted(shown(word), wanted + (f", or one of {', '.join(names)}" if names else ""))
-
-    def convert(text: str) -> tuple[str, ...]:
-        found = tuple(dict.fromkeys(map(community, words(text))))
-        if len(found) > MOST_COMMUNITIES:
-            raise Unwanted(f"{len(found)} communities", f"at most {MOST_COMMUNITIES}")
-        return found
-
-    return convert
-
-
-_communities = _community_list(_SHORT, "64600:1", _WELL_KNOWN)
-_large_communities = _community_list(_LONG, "64600:1:1", {})
-
-PEER_OPTIONS = asked_by(lambda options: read_peer(options, _NOBODY, 0)) | {ADDRESS}
+PEER_OPTIONS = names_of(PeerSettings, "bgp-")
 """The names of all options of a peer."""

@@ -5,123 +5,64 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
 
-from pybal.config.convert import (
-    SCHEDULER_FLAGS,
-    SCHEDULERS,
-    address,
-    boolean,
-    choice,
-    least,
-    one_of,
-    port,
-    seconds,
-    share,
-    source_url,
-    texts,
-    unsigned,
-    words,
-)
+from pybal.config.convert import one_of
 from pybal.config.errors import shown
-from pybal.config.general import vip_policy
-from pybal.config.kinds import KINDS, MONITOR_OPTIONS
-from pybal.config.options import Options, asked_by
-from pybal.config.settings import BGPSettings, ProxyFetchSettings, ServiceSettings, SourceSettings, VIPPolicy
-from pybal.core.model import IPProtocol, Service, SuspectCheck
-
-_protocol = choice(*IPProtocol)
-_scheduler = choice(*SCHEDULERS)
-_initial_state = choice("up", "unknown")
-_suspect_check = choice(*SuspectCheck)
+from pybal.config.option import NO_DEFAULTS, Kinds, names_of, read_options
+from pybal.config.options import Options
+from pybal.config.settings import BGPSettings, ServiceOptions, ServiceSettings, SourceSettings
+from pybal.core.model import Service
 
 
-def read_service(options: Options, bgp: BGPSettings | None) -> ServiceSettings:
-    """Return the settings of a service, which is announced as ``bgp`` says unless it has options of its own."""
-    # With a protocol that is refused, one-packet scheduling is not to be refused on top.
-    protocol = IPProtocol(options.need("protocol", _protocol, "udp"))
-    scheduler = options.need("scheduler", _scheduler, "")
-    number = options.need("port", port, 0)
-    monitors = tuple(_monitors(options))
-    settings = ServiceSettings(
-        service=Service(
-            name=options.name,
-            protocol=protocol,
-            vip=options.need("ip", address, IPv4Address(0)),
-            port=number,
-            scheduler=scheduler,
-            scheduler_flags=tuple(dict.fromkeys(_scheduler_flags(options, scheduler))),
-            one_packet=_one_packet(options, protocol),
-            tunneling=options.get("tunneling", boolean, False),
-            depool_threshold=options.get("depool-threshold", share, 0.5),
-            monitors=monitors,
-            initially_up=options.get("initial-state", _initial_state, "unknown") == "up",
-            suspect_check=SuspectCheck(options.get("suspect-check", _suspect_check, SuspectCheck.ALERT)),
-        ),
-        source=_source(options, number),
-        monitors=tuple(KINDS[name](options) for name in monitors),
-        bgp=options.get("bgp", boolean, True),
-        bgp_med=options.get("bgp-med", unsigned, bgp.med if bgp else 0),
-        bgp_withdraw_below=options.get("bgp-withdraw-below", least, None),
-        bgp_vip_policy=VIPPolicy(options.get("bgp-vip-policy", vip_policy, bgp.vip_policy if bgp else VIPPolicy.ANY)),
-        share_checks=options.get("share-checks", boolean, False),
+def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> ServiceSettings:
+    """Return the settings of a service; ``bgp`` holds the defaults of its announcement."""
+    own = read_options(ServiceOptions, options)
+    names = tuple(_known(options, own.monitors, kinds))
+    source = read_options(SourceSettings, options, port=own.port)
+    monitors = tuple(kinds[name].read(options) for name in names)
+    defaults = {"bgp_med": bgp.med, "bgp_vip_policy": bgp.vip_policy} if bgp else NO_DEFAULTS
+    service = _service(options.name, replace(own, monitors=names))
+    if interval := max((getattr(monitor, "interval", 0.0) for monitor in monitors), default=0.0):
+        service = replace(service, interval=interval)
+    return read_options(
+        ServiceSettings,
+        options,
+        defaults=defaults,
+        service=service,
+        source=source,
+        monitors=monitors,
         line=options.line,
     )
-    _refuse_foreign_sources(options, settings)
-    interval = max((getattr(monitor, "interval", 0.0) for monitor in settings.monitors), default=0.0)
-    return replace(settings, service=replace(settings.service, interval=interval)) if interval else settings
 
 
-def _source(options: Options, number: int) -> SourceSettings:
-    settings = SourceSettings(
-        url=options.need("config", source_url, ""),
-        allow_empty=options.get("allow-empty", boolean, False),
-        max_step=options.get("max-depool-step", share, 0.5),
-        admin_floor=options.get("admin-floor", unsigned, 0),
-        max_age=options.get("source-max-age", seconds, 300.0),
-        interval=options.get("source-interval", seconds, 1.0),
-        port=number,
+def service_options(kinds: Kinds) -> frozenset[str]:
+    """Return the names of all options of a service, those of its monitors included."""
+    return names_of(ServiceSettings).union(*(kind.options for kind in kinds.values()))
+
+
+def _service(name: str, own: ServiceOptions) -> Service:
+    return Service(
+        name=name,
+        protocol=own.protocol,
+        vip=own.vip,
+        port=own.port,
+        scheduler=own.scheduler,
+        scheduler_flags=tuple(dict.fromkeys(own.scheduler_flags)),
+        one_packet=own.one_packet,
+        tunneling=own.tunneling,
+        depool_threshold=own.depool_threshold,
+        monitors=own.monitors,
+        initially_up=own.initially_up,
+        suspect_check=own.suspect_check,
     )
-    if settings.max_age <= settings.interval:
-        options.refuse("source-max-age", f"{settings.max_age:g}", f"more than source-interval, {settings.interval:g}")
-    return settings
 
 
-def _refuse_foreign_sources(options: Options, settings: ServiceSettings) -> None:
-    vip = settings.service.vip
-    for monitor in settings.monitors:
-        source = monitor.source if isinstance(monitor, ProxyFetchSettings) else None
-        if source and source.version != vip.version and not options.refused("ip"):
-            wanted = f"an IPv{vip.version} address, as ip is one and the servers have them"
-            options.refuse("proxyfetch.source", shown(str(source)), wanted)
-
-
-def _one_packet(options: Options, protocol: IPProtocol) -> bool:
-    asked_for = options.get("ops", boolean, False)
-    if asked_for and protocol is IPProtocol.TCP:
-        options.refuse("ops", "yes", "no: one-packet scheduling is for udp")
-    return asked_for
-
-
-def _scheduler_flags(options: Options, scheduler: str) -> Iterator[str]:
-    allowed = SCHEDULER_FLAGS.get(scheduler, ())
-    for name in ("scheduler-flag", "scheduler_flag"):
-        for flag in options.get(name, words, ()):
-            if scheduler and flag not in allowed:
-                wanted = one_of(flag, allowed) if allowed else f"none: the scheduler {scheduler} has no flags"
-                options.refuse(name, shown(flag), wanted)
-            yield flag
-
-
-def _monitors(options: Options) -> Iterator[str]:
-    for name, times in Counter(options.get("monitors", texts, ())).items():
-        if name in KINDS:
+def _known(options: Options, monitors: tuple[str, ...], kinds: Kinds) -> Iterator[str]:
+    """Yield the monitors of known kinds, each once; add a problem for the others."""
+    for name, times in Counter(monitors).items():
+        if name in kinds:
             yield name
         else:
-            options.refuse("monitors", shown(name), one_of(name, KINDS))
+            options.refuse("monitors", shown(name), one_of(name, kinds))
         if times > 1:
             options.warn("monitors", f"{shown(name)} more than once", "each monitor once")
-
-
-SERVICE_OPTIONS = MONITOR_OPTIONS | asked_by(lambda options: read_service(options, None))
-"""The names of all options of a service, with those of its monitors."""

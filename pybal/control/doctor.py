@@ -15,12 +15,13 @@ from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend
 from pybal.doctor.rules import SYSCTLS, judge, modules
+from pybal.monitors.kinds import KINDS
 
 
 def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]) -> int:
     """Look at the host, with the eyes of the daemon if there is one; return the exit status."""
     try:
-        settings = parse(Path(options.config).read_bytes(), options.config).settings
+        settings = parse(Path(options.config).read_bytes(), options.config, KINDS).settings
     except ConfigError as error:
         return fail(str(error))
     except OSError as error:

@@ -250,7 +250,7 @@ class Controller:
                 monitors = [self._monitor(factory, host, server.address) for factory in self._factories]
                 self._watched[host] = _Watched(server.address, monitors, self._clock.seconds())
                 for monitor in monitors:
-                    monitor.hurry(self._urgent)
+                    monitor.set_urgent(self._urgent)
                     monitor.start()
 
     def _update_urgent(self) -> None:
@@ -259,7 +259,7 @@ class Controller:
         if urgent != self._urgent:
             self._urgent = urgent
             for _, monitor in self.monitors():
-                monitor.hurry(urgent)
+                monitor.set_urgent(urgent)
 
     def _monitor(self, factory: MonitorFactory, host: str, address: Address) -> Monitor:
         return factory.monitor(host, address, partial(self._reported, host, factory.name))
@@ -276,7 +276,7 @@ class Controller:
         # New monitors first: a shared check ends with its last user.
         for monitor in monitors:
             if monitor not in watched.monitors:
-                monitor.hurry(self._urgent)
+                monitor.set_urgent(self._urgent)
                 monitor.start()
         for monitor in old.values():
             monitor.stop()

@@ -7,10 +7,11 @@ from pathlib import Path
 from random import Random
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import MonitorSettings, ServiceSettings
+from pybal.config.settings import ServiceSettings
 from pybal.core.model import Service
 from pybal.monitors import kinds as monitors
 from pybal.monitors.base import MonitorFactory
+from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.shared import Sharing
 from pybal.runtime.reactor import Reactor
 from pybal.sources import kinds as sources
@@ -40,7 +41,7 @@ class ServiceFactory:
         return sources.build(source, cache, reactor=self._reactor, random=self._random, wall=_wall, former=former)
 
     def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
-        return self._sharing.plan(monitor, service) if shared else self._own_factory(monitor, service)
+        return self._sharing.factory(monitor, service) if shared else self._own_factory(monitor, service)
 
     def _own_factory(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
         return monitors.prepare(settings, service, engine=self._engine, random=self._random)

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.config.settings import MonitorSettings, ServiceSettings
+from pybal.config.settings import ServiceSettings
 from pybal.core.model import Address, Pool, Service
 from pybal.daemon.controller import Controller
 from pybal.ipvs.model import key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.monitors.base import Monitor, MonitorFactory
+from pybal.monitors.factory import MonitorSettings
 from pybal.reload.plan import Step, changed_monitors
 from pybal.resolve import Resolver
 from pybal.sources.pool_source import PoolSource

@@ -21,12 +21,11 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlsplit
 
-from pybal.config.settings import MOST_BODY
 from pybal.http.errors import ResponseError, ResponsePart
 
 HEAD_LIMIT = 64 * 1024
 """Limit on the bytes of headers and trailers, including interim responses."""
-BODY_LIMIT = MOST_BODY
+BODY_LIMIT = 64 * 1024 * 1024
 """Default limit on the bytes of a body."""
 
 _VERBATIM = "".join(map(chr, range(0x21, 0x7F)))

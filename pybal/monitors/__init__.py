@@ -1,1 +1,1 @@
-"""The long-lived watchers of servers, and a table of their kinds."""
+"""Monitors, which check one server each for as long as it is configured, and the table of their kinds."""

@@ -1,4 +1,4 @@
-"""The seam of the monitors: long-lived watchers of one server that report up or down."""
+"""The interface of monitors: each checks one server repeatedly and reports it up or down."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pybal.core.model import Address, Report
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value of a metric that only one kind of monitor has.
+    """One value of a metric that belongs to one kind of monitor.
 
-    ``metric`` is the whole name (``pybal_monitor_proxyfetch_request_duration_seconds``); ``labels`` come after
+    ``metric`` is the full name (``pybal_monitor_proxyfetch_request_duration_seconds``); ``labels`` follow the labels
     service, host and monitor.
     """
 
@@ -24,11 +24,10 @@ class Sample:
 
 
 class PastResult(NamedTuple):
-    """A result of the past.
+    """A result in the history of a monitor.
 
-    ``at`` is the monotonic time, in seconds, at which it came. ``subject`` is what was asked, where that differs: a URL.
-    A ``follow_up`` is a check that was made to learn more of a failure and counts for nothing. The cause of the result
-    is not kept.
+    ``at`` is its monotonic time, in seconds. ``subject`` is the request, if a monitor makes different ones: a URL.
+    A ``follow_up`` is a check that diagnoses a failure and does not count. The cause of the result is not kept.
     """
 
     at: float
@@ -38,23 +37,23 @@ class PastResult(NamedTuple):
 
 
 class Monitor(Protocol):
-    """Watches one server for one service, from :meth:`start` to :meth:`stop`.
+    """Checks one server for one service, from :meth:`start` to :meth:`stop`.
 
-    It reports transitions (and changed reasons) to the function it was made with, never from within :meth:`start` or
-    :meth:`stop`, and never after :meth:`stop`. Nothing that happens to it ends it. The counters are read at scrape.
+    It reports transitions (and changed reasons) to the function given at construction, never during :meth:`start` or
+    :meth:`stop`, and never after :meth:`stop`. No error ends it. The counters are read at scrape.
     """
 
     @property
     def name(self) -> str:
-        """The name of its kind, as in pybal.conf: ``ProxyFetch``."""
+        """The name of its kind in pybal.conf: ``ProxyFetch``."""
 
     @property
     def shared_by(self) -> Sequence[str]:
-        """The names of the services that have this monitor between them, none where it is one service's own."""
+        """The names of the services that share this monitor; empty if only one service uses it."""
 
     @property
     def up(self) -> bool | None:
-        """The last conclusive word, ``None`` before the first."""
+        """The state of the server, ``None`` before the first conclusive result."""
 
     @property
     def up_results(self) -> int: ...
@@ -70,28 +69,28 @@ class Monitor(Protocol):
 
     @property
     def passed_at(self) -> float:
-        """When its last check passed: monotonic, in seconds; ``-inf`` if none did, or one has failed since."""
+        """The monotonic time of the last conclusive check, in seconds, if it passed; else ``-inf``."""
 
     def samples(self) -> Iterable[Sample]:
-        """Return the metrics of its kind, 0 where nothing has been measured yet."""
+        """Return the metrics of its kind, 0 before the first measurement."""
 
     def history(self) -> Iterable[PastResult]:
-        """Return its last results, the oldest first, inconclusive ones and follow-ups included."""
+        """Return the last results, oldest first, including inconclusive ones and follow-ups."""
 
     def start(self) -> None: ...
 
     def stop(self) -> None: ...
 
-    def hurry(self, wanted: bool) -> None:
-        """Say whether the pool is at its floor: a server that is back must then be noticed soon."""
+    def set_urgent(self, urgent: bool) -> None:
+        """Set whether the pool is at its floor: a recovered server must then be detected soon."""
 
 
 class MonitorFactory(Protocol):
-    """What all monitors of one kind share within one service: made once per service, never per server."""
+    """The part that all monitors of one kind share within a service: created once per service."""
 
     @property
     def name(self) -> str:
-        """The name of the kind, as in pybal.conf."""
+        """The name of the kind in pybal.conf."""
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
-        """Return a monitor of one server, not started yet, which will tell ``report`` what it comes to."""
+        """Return a monitor of one server, not started yet, that calls ``report``."""

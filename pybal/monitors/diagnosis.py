@@ -1,7 +1,7 @@
-"""What is tried when a server fails after a success, to learn more of why: a few other checks, one after the other.
+"""Follow-up checks that diagnose the first failure after a success, one after the other.
 
-Their results are remembered and count for nothing. No more servers are looked into at once than the engine has places
-for in the whole daemon; one that fails while all are taken goes without, so that a mass failure costs nothing.
+Their results go into the history and do not count. The engine limits the number of servers that are diagnosed
+concurrently, in the whole daemon; a failure beyond that limit is not diagnosed. A mass failure therefore costs little.
 """
 
 from __future__ import annotations
@@ -13,33 +13,33 @@ from pybal.checks.result import Result
 from pybal.checks.socket_check import Check, Target, TCPCheck
 
 FollowUps = Iterator[tuple[str, Check]]
-"""Checks with names, each made when its turn comes."""
-Told = Callable[[Check, Result], None]
+"""Names and checks; each check is created when the one before it has ended."""
+Done = Callable[[Check, Result], None]
 
 
 class Diagnosis:
-    """Looks into the first failure after each success of one monitor, which sets ``succeeded``.
+    """Diagnoses the first failure after each success of one monitor, which sets ``succeeded``.
 
-    ``note`` is the monitor's way to remember a result.
+    ``record`` adds a result to the history of the monitor.
     """
 
-    __slots__ = ("_check", "_engine", "_follow_ups", "_name", "_note", "running", "succeeded")
+    __slots__ = ("_check", "_engine", "_follow_ups", "_name", "_record", "running", "succeeded")
 
     _follow_ups: FollowUps
 
-    def __init__(self, engine: Engine, note: Callable[..., None]) -> None:
+    def __init__(self, engine: Engine, record: Callable[..., None]) -> None:
         self.succeeded = False
         self.running = False
         self._engine = engine
-        self._note = note
+        self._record = record
         self._name = ""
         self._check: Check | None = None
 
     def failed(self, follow_ups: FollowUps) -> None:
-        """Take a failure, in the ``done`` of a check.
+        """Start the follow-ups of a failure, from the ``done`` of a check.
 
-        It is looked into if it is the first, the one before it is looked into no more, and there is a place; else no
-        follow-up is made. They have :meth:`told` for their ``done``.
+        Nothing starts if the check before failed as well, if a diagnosis is running, or if the limit is reached. The
+        ``done`` of the follow-ups is :meth:`done`.
         """
         first, self.succeeded = self.succeeded, False
         semaphore = self._engine.follow_ups
@@ -49,15 +49,15 @@ class Diagnosis:
             semaphore.acquire(self._proceed)
 
     def stop(self) -> None:
-        """End for good, wherever it is."""
+        """Cancel the follow-up that is running, if any."""
         if self._check is not None:
             self._check.cancel()
             self._leave()
 
-    def told(self, check: Check, result: Result) -> None:
-        """Take what the check in turn came to, and go on to the next."""
+    def done(self, check: Check, result: Result) -> None:
+        """Record the result of a follow-up and start the next one."""
         del check
-        self._note(self._engine.now, result, self._name, follow_up=True)
+        self._record(self._engine.now, result, self._name, follow_up=True)
         self._proceed()
 
     def _proceed(self) -> None:
@@ -73,6 +73,6 @@ class Diagnosis:
         self._engine.follow_ups.release()
 
 
-def tcp_only(engine: Engine, target: Target, timeout: float, told: Told) -> FollowUps:
-    """Yield a connection alone."""
-    yield "TCP only", TCPCheck(engine, target, timeout, told)
+def tcp_only(engine: Engine, target: Target, timeout: float, done: Done) -> FollowUps:
+    """Yield a check that only connects."""
+    yield "TCP only", TCPCheck(engine, target, timeout, done)

@@ -1,49 +1,54 @@
-"""DNSQuery: asks a server for the addresses of a host at intervals, and judges the code of the answer.
+"""DNSQuery: query a name server for the addresses of a host at an interval; the response code decides.
 
-The host is a random one of those configured, the addresses are those of the server's own family: A of an IPv4 server,
-AAAA of an IPv6 one. An answer without records is an answer. A check that came to nothing by our own fault is made once
-more at once, and then waits for its turn. The first failure after a success is looked into: the same question by TCP.
+The host is chosen at random from those configured. The record type follows the server's address family: A for an IPv4
+server, AAAA for an IPv6 one. A response without records passes. A check that is inconclusive because of a local error is
+retried once immediately, then at the next interval. The first failure after a success is diagnosed by the same query
+over TCP.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from random import Random
+from dataclasses import dataclass
 
 from pybal.checks.dns import DNSCheck, DNSCheckOverTCP
 from pybal.checks.dns_wire import Question, RecordType, question
-from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target
-from pybal.config.settings import DNSQuerySettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import boolean, hostname, some
+from pybal.config.option import option, required
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import duration_metric
 
-DURATION = "pybal_monitor_dnsquery_request_duration_seconds"
+DURATION = duration_metric("DNSQuery")
 
 
-class DNSQueryFactory:
-    """The questions of one service."""
+@dataclass(frozen=True, slots=True)
+class DNSQuerySettings(Interval):
+    """Query a name server for the A or AAAA records of a host name."""
 
-    name = "DNSQuery"
+    hostnames: tuple[str, ...] = required(
+        (),
+        some(hostname, "a host name"),
+        help="host name to query, or a list from which each query takes one at random",
+    )
+    fail_on_nxdomain: bool = option(False, boolean, help="a response that the name does not exist means down")
 
-    def __init__(self, settings: DNSQuerySettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = service.port
-        self.engine = engine
-        self.random = random
+
+class DNSQueryFactory(Factory[DNSQuerySettings]):
+    """Creates the monitors of one service, which share its queries."""
+
+    def _prepare(self) -> None:
         self.questions = {
-            version: tuple(question(name, kind) for name in settings.hostnames)
+            version: tuple(question(name, kind) for name in self.settings.hostnames)
             for version, kind in ((4, RecordType.A), (6, RecordType.AAAA))
         }
-        """By the version of IP of the server."""
-
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> DNSQuery:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
-        del host
-        return DNSQuery(self, address, report)
+        """Queries for each IP version of a server."""
 
     def check(
         self, kind: type[DNSCheck], target: Target, question: Question, done: Callable[[DNSCheck, Result], None]
@@ -63,17 +68,18 @@ class DNSQueryFactory:
 class DNSQuery(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_check", "_diagnosis", "_plan", "_questions", "_seconds", "_target")
+    __slots__ = ("_check", "_diagnosis", "_factory", "_questions", "_seconds", "_target")
 
-    name = DNSQueryFactory.name
+    name = "DNSQuery"
 
-    def __init__(self, plan: DNSQueryFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._plan = plan
-        self._questions = plan.questions[address.version]
-        self._target = Target.of(address, plan.port)
-        self._check = plan.check(DNSCheck, self._target, self._questions[0], self._done)
-        self._diagnosis = Diagnosis(plan.engine, self._recent.add)
+    def __init__(self, factory: DNSQueryFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
+        del host
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self._factory = factory
+        self._questions = factory.questions[address.version]
+        self._target = Target.of(address, factory.port)
+        self._check = factory.check(DNSCheck, self._target, self._questions[0], self._done)
+        self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._seconds = [0.0, 0.0]
 
     def samples(self) -> Iterator[Sample]:
@@ -85,29 +91,38 @@ class DNSQuery(IntervalMonitor):
         self._check.cancel()
         self._diagnosis.stop()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         check = self._check
         if check.running:
             return
         if len(self._questions) > 1:
-            check.question = self._plan.random.choice(self._questions)
+            check.question = self._factory.random.choice(self._questions)
         check.start()
 
     def _done(self, check: DNSCheck, result: Result) -> None:
-        verdict, plan = result.verdict, self._plan
-        self._recent.add(plan.engine.now, result, check.question.text)
+        verdict, factory = result.verdict, self._factory
+        self._history.add(factory.engine.now, result, check.question.text)
         if verdict is INCONCLUSIVE:
-            self._make_up()
+            self._retry()
             return
-        self._repeated = False
+        self._retried = False
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
             self._diagnosis.succeeded = True
-            self._passed(plan.engine.now)
+            self._passed(factory.engine.now)
         else:
             self._diagnosis.failed(self._by_tcp(check.question))
-            self._failed(result.text, f"{result.phase} {result.cause}", plan.engine.now)
+            self._failed(result.text, f"{result.phase} {result.cause}", factory.engine.now)
 
     def _by_tcp(self, question: Question) -> FollowUps:
-        check = self._plan.check(DNSCheckOverTCP, self._target, question, self._diagnosis.told)
+        check = self._factory.check(DNSCheckOverTCP, self._target, question, self._diagnosis.done)
         yield f"by TCP {question.text}", check
+
+
+KIND = Kind(
+    "DNSQuery",
+    DNSQuerySettings,
+    duration="Duration of the last query, by result",
+    monitor=DNSQuery,
+    factory=DNSQueryFactory,
+)

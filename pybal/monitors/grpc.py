@@ -1,62 +1,57 @@
-"""gRPC: asks a server at intervals for the health of a service (grpc.health.v1); SERVING means up.
+"""gRPC: request the health of a service (grpc.health.v1) at an interval; SERVING means up.
 
-With TLS any certificate will do; to watch it is for the monitor TLS. The first failure after a success is looked into:
-the connection alone.
+With TLS any certificate is accepted; use the monitor TLS to check it. The first failure after a success is diagnosed by a
+check that only connects.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from random import Random
+import ssl
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pybal.checks import tls
-from pybal.checks.engine import Engine
 from pybal.checks.grpc import PROTOCOL, GRPCCheck
-from pybal.checks.result import Result
 from pybal.checks.socket_check import Target
-from pybal.config.settings import GRPCSettings
-from pybal.core.model import Address, Report, Service
-from pybal.monitors.diagnosis import tcp_only
-from pybal.monitors.periodic import Periodic
+from pybal.config.convert import boolean, optional_text
+from pybal.config.option import option
+from pybal.config.url_options import authority
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import CheckDone, TCPSettings
 
 
-class GRPCFactory:
-    """The options of one service, and its one TLS context."""
+@dataclass(frozen=True, slots=True)
+class GRPCSettings(TCPSettings):
+    """Call Check of grpc.health.v1.Health; SERVING means up."""
 
-    name = "gRPC"
+    service: str = option("", optional_text, help="service whose health is requested; empty is the whole server")
+    tls: bool = option(False, boolean, help="use TLS; any certificate is accepted")
+    authority: str = option(
+        "", authority, default_text="host name of the server and port", help="host, and optional port, of the call"
+    )
 
-    def __init__(self, settings: GRPCSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self._settings = settings
-        self._port = settings.port or service.port
-        self._engine = engine
-        self._random = random
-        self._context = None
-        if settings.tls:
-            self._context = tls.context()
-            self._context.set_alpn_protocols([PROTOCOL])
+    def tls_context(self) -> ssl.SSLContext | None:
+        if not self.tls:
+            return None
+        context = tls.context()
+        context.set_alpn_protocols([PROTOCOL])
+        return context
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
-        """Return a monitor of this server, which is asked for by its own name unless there is an authority."""
-        settings = self._settings
-        named = f"[{host}]" if ":" in host else host
-        authority = settings.authority or f"{named}:{self._port}"
-        target = Target.of(address, self._port)
-
-        def check(done: Callable[[object, Result], None]) -> GRPCCheck:
-            return GRPCCheck(
-                self._engine,
-                target,
-                settings.timeout,
-                done,
-                service=settings.service,
-                authority=authority,
-                context=self._context,
-                server_name=urlsplit(f"//{authority}").hostname or "",
-            )
-
-        follow_ups = partial(tcp_only, self._engine, target, settings.timeout)
-        return Periodic(
-            self.name, settings, check, report, engine=self._engine, random=self._random, follow_ups=follow_ups
+    def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> GRPCCheck:
+        bracketed = f"[{host}]" if ":" in host else host
+        authority = self.authority or f"{bracketed}:{factory.port}"
+        return GRPCCheck(
+            factory.engine,
+            target,
+            self.timeout,
+            done,
+            service=self.service,
+            authority=authority,
+            context=factory.context,
+            server_name=urlsplit(f"//{authority}").hostname or "",
         )
+
+
+KIND = Kind("gRPC", GRPCSettings, duration="Duration of the last call, by result")

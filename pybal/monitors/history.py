@@ -1,15 +1,15 @@
-"""The last results of a monitor, packed: some 11,750 monitors remember 50 each.
+"""The last results of a monitor, packed: about 11,750 monitors keep 50 each.
 
-An entry is 36 bytes and two references, to the reason and to what was asked; equal reasons in a row are one object,
-and a long one is cut. Measured with 11,750 ProxyFetches, by the growth of the process, their checks included: 1.4 KB
-for each before its first result, 4.2 KB with 50 passes, 11.5 KB if each of the 50 failed for a reason of its own of
-the greatest length. To remember a result takes 1.4 µs.
+An entry is 36 bytes and two references, to the reason and to the subject; consecutive equal reasons are one object, and
+a long reason is cut. Measured with 11,750 ProxyFetch monitors, as the growth of the process including their checks:
+1.4 KB each before the first result, 4.2 KB with 50 passes, 11.5 KB with 50 failures, each with a different reason of
+maximum length. Adding a result takes 1.4 µs.
 
     offset  bytes  field
          0      8  at: monotonic time, seconds
          8      1  verdict
          9      1  phase
-        10      1  whether it was a follow-up
+        10      1  1 for a follow-up, else 0
         12      4  bytes received
         16     16  steps, seconds
         32      4  duration, seconds
@@ -25,15 +25,15 @@ from pybal.checks.result import INCONCLUSIVE, NEVER, PASSED, STEPS, CheckOutcome
 from pybal.monitors.base import PastResult
 
 KEPT = 50
-"""Results of a monitor, follow-ups included."""
+"""Results per monitor, including follow-ups."""
 LONGEST_REASON = 95
-"""Characters, of ASCII, for a str of one byte each: it takes 144 bytes then."""
+"""ASCII characters; a str with one byte per character then takes 144 bytes."""
 
 _ENTRY = struct.Struct("<dBB?xI5f")
 _ENTRY_HEAD = struct.Struct("<dBB?")
 _SIZE = _ENTRY.size
-_MOST_BYTES = 2**32 - 1
-_UNSTEPPED = (NEVER,) * len(STEPS)
+_MAX_BYTES = 2**32 - 1
+_NO_STEPS = (NEVER,) * len(STEPS)
 _VERDICTS = tuple(CheckOutcome)
 _PHASES = tuple(Phase)
 _VERDICT_NUMBERS = {verdict.value: number for number, verdict in enumerate(_VERDICTS)}
@@ -52,7 +52,7 @@ class ResultHistory:
         self._subjects: list[str] = []
 
     def add(self, at: float, result: Result, subject: str = "", *, follow_up: bool = False) -> None:
-        """Remember a result, in the place of the oldest if need be."""
+        """Add a result; it replaces the oldest one if there are already :data:`KEPT`."""
         verdict, duration, phase, reason, _, steps, received = result
         place, reasons = self._next, self._reasons
         if reason:
@@ -73,15 +73,15 @@ class ResultHistory:
             _VERDICT_NUMBERS[verdict._value_],
             _PHASE_NUMBERS[phase],
             follow_up,
-            min(_MOST_BYTES, received),
-            *(steps or _UNSTEPPED),
+            min(_MAX_BYTES, received),
+            *(steps or _NO_STEPS),
             duration,
         )
         self._next = (place + 1) % KEPT
 
     @property
     def passed_at(self) -> float:
-        """When the last result that says anything passed: monotonic, in seconds; ``-inf`` if there is none or it failed."""
+        """The monotonic time of the last conclusive result, in seconds, if it passed; else ``-inf``."""
         count = len(self._reasons)
         for back in range(1, count + 1):
             at, verdict, _, follow_up = _ENTRY_HEAD.unpack_from(self._packed, (self._next - back) % count * _SIZE)
@@ -90,7 +90,7 @@ class ResultHistory:
         return -inf
 
     def __iter__(self) -> Iterator[PastResult]:
-        """Yield what is remembered, the oldest first."""
+        """Yield the results, oldest first."""
         count = len(self._reasons)
         for number in range(count):
             place = (self._next + number) % count if count == KEPT else number

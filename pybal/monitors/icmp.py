@@ -1,36 +1,39 @@
-"""ICMP: sends a server an echo request at intervals; a reply means up."""
+"""ICMP: send an echo request at an interval; a reply means up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
+from dataclasses import dataclass
+from socket import AF_INET
 
-from pybal.checks.engine import Engine
-from pybal.checks.icmp import ICMPCheck
-from pybal.checks.result import Result
+from pybal.checks.icmp import ICMPCheck, echo_socket
 from pybal.checks.socket_check import Target
-from pybal.config.settings import ICMPSettings
-from pybal.core.model import Address, Report, Service
-from pybal.monitors.periodic import Periodic
+from pybal.core.model import Service
+from pybal.monitors.factory import Factory, MonitorRefusal
+from pybal.monitors.interval import Interval
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import CheckDone, PeriodicSettings
 
 
-class ICMPFactory:
-    """The options of one service."""
+@dataclass(frozen=True, slots=True)
+class ICMPSettings(PeriodicSettings):
+    """Send an echo request ("ping"); a reply means that the machine is up, not its service."""
 
-    name = "ICMP"
-
-    def __init__(self, settings: ICMPSettings, service: Service, *, engine: Engine, random: Random) -> None:
+    def port_of(self, service: Service) -> int:
         del service
-        self._settings = settings
-        self._engine = engine
-        self._random = random
+        return 0
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+    def refusal(self, prefix: str) -> MonitorRefusal | None:
+        del prefix
+        try:
+            echo_socket(AF_INET).close()
+        except OSError as error:
+            wanted = "CAP_NET_RAW, or our group in the sysctl net.ipv4.ping_group_range"
+            return MonitorRefusal("monitors", f"ICMP ({error.strerror})", wanted)
+        return None
+
+    def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> ICMPCheck:
         del host
-        target = Target.of(address, 0)
+        return ICMPCheck(factory.engine, target, self.timeout, done, random=factory.random)
 
-        def check(done: Callable[[object, Result], None]) -> ICMPCheck:
-            return ICMPCheck(self._engine, target, self._settings.timeout, done, random=self._random)
 
-        return Periodic(self.name, self._settings, check, report, engine=self._engine, random=self._random)
+KIND = Kind("ICMP", ICMPSettings, duration="Duration of the last echo, by result")

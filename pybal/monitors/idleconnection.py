@@ -1,38 +1,42 @@
-"""IdleConnection: holds a connection to a server on which nothing is ever sent; losing it is the quickest alarm.
+"""IdleConnection: hold a connection open without sending data; its loss is the fastest failure sign.
 
-* A connection that is refused, hangs or is lost means down, at once; then attempts follow, with growing pauses. They
-  begin anew with short ones only after a connection that lasted longer than the pause before it. While the pool is at
-  its floor the pauses are short as well.
-* A server that closes the connection in order is not down: another connection is made, at once if this one lasted,
-  else after a pause that grows. Only if that fails is the server down. So it is where keepalive probes got no answer: they
-  may have been lost on our side, those of many connections at once.
+* If a connection is refused, times out or is lost, the server is down immediately. Attempts follow with exponential
+  back-off, which is reset only after a connection that lasted longer than the pause before it. While the pool is at its
+  floor, the pauses are short as well.
+* If the server closes the connection cleanly, it is not down: the monitor reconnects, immediately if the connection
+  lasted, else after a growing pause. Only if that fails is the server down. The same applies to unanswered keepalive
+  probes, because a local fault can lose the probes of many connections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil
 from random import Random
 
-from pybal.checks.engine import Engine
 from pybal.checks.idle import KEEPALIVE_LOST, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import SocketOption, Target
 from pybal.checks.wheel import Timer
-from pybal.config.settings import IdleConnectionSettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import boolean, integer, pause, seconds
+from pybal.config.option import option
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
+from pybal.monitors.factory import Factory, MonitorSettings
+from pybal.monitors.interval import times
+from pybal.monitors.kind import Kind
 from pybal.monitors.rise_fall import RiseFall
 from pybal.runtime.backoff import Backoff
 
 FIRST_RETRY = 1.0
 """Seconds until the first attempt after a failure."""
 QUICKEST_RECONNECT = 1.0
-"""Seconds that ``timeout-clean-reconnect`` counts for at least: without a pause a server could pin a core."""
-LONGEST_HURRIED = 10.0
-"""Seconds between attempts at most while the pool is at its floor: each server that is back lets a dead one leave."""
+"""Minimum of ``timeout-clean-reconnect``, in seconds: without a pause a server could keep a core busy."""
+LONGEST_URGENT_PAUSE = 10.0
+"""Maximum pause in seconds while the pool is at its floor: each recovered server frees a failed one."""
 LONGEST_CLEAN_PAUSE = 10
-"""Times ``timeout-clean-reconnect``: meanwhile nothing watches the server."""
+"""Maximum pause, as a multiple of ``timeout-clean-reconnect``: the server is unchecked until it ends."""
 
 FAILED = "pybal_monitor_idleconnection_connections_failed_total"
 LOST = "pybal_monitor_idleconnection_connections_lost_total"
@@ -49,57 +53,87 @@ _FAILURES = {
 _CLEAN, _UNCLEAN = "ConnectionDone", "ConnectionLost"
 
 
-class IdleConnectionFactory:
-    """The options of one service."""
+# The limits of Linux for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
+_probes = integer(1, 127)
+_keepalive_seconds = integer(1, 32767, "whole seconds")
 
-    name = "IdleConnection"
 
-    def __init__(self, settings: IdleConnectionSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = service.port
-        self.engine = engine
-        self.random = random
-        self.lasting = max(settings.timeout_clean_reconnect, QUICKEST_RECONNECT)
-        """Seconds after which a connection was no short one."""
+@dataclass(frozen=True, slots=True)
+class IdleConnectionSettings(MonitorSettings):
+    """Hold a TCP connection open without sending data; the server is down while it cannot be kept."""
 
-    def options(self) -> Sequence[SocketOption]:
-        """Return the options of one connection.
+    timeout_clean_reconnect: float = option(
+        3.0,
+        pause,
+        help="time to wait before reconnecting if a connection was closed cleanly within that time, in seconds",
+    )
+    max_delay: float = option(
+        300.0,
+        seconds,
+        help="longest pause between attempts to connect while the server is down, in seconds; 10 seconds while the pool is"
+        " at its floor",
+    )
+    keepalive: bool = option(
+        True, boolean, help="send TCP keepalive probes, which detect servers that vanish without closing"
+    )
+    keepalive_retries: int = option(3, _probes, help="unanswered probes after which the connection is lost")
+    keepalive_idle: int = option(
+        10, _keepalive_seconds, help="seconds without traffic before the first probe; reduced at random by up to a half"
+    )
+    keepalive_interval: int = option(
+        30, _keepalive_seconds, help="seconds between probes; reduced at random by up to a fifth"
+    )
+    timeout: float = option(30.0, seconds, help="time limit of an attempt to connect, in seconds")
+    fall: int = option(1, times, help="consecutive lost or failed connections that take a server down")
 
-        Its probes come somewhat sooner than the settings have it: Linux rounds these timers, to 2 s for one of 30 s, so the
-        probes of thousands of connections made together go out in one burst, which overflows a queue of packets, each
-        time at the expense of the same ones.
-        """
-        settings = self.settings
-        if not settings.keepalive:
-            return ()
-        idle = self.random.randint(ceil(settings.keepalive_idle / 2), settings.keepalive_idle)
-        interval = self.random.randint(ceil(settings.keepalive_interval * 0.8), settings.keepalive_interval)
-        return keepalive(idle, interval, settings.keepalive_retries)
+    @property
+    def lasting(self) -> float:
+        """Minimum duration, in seconds, of a connection after which a reconnect needs no pause."""
+        return max(self.timeout_clean_reconnect, QUICKEST_RECONNECT)
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> IdleConnection:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
-        del host
-        return IdleConnection(self, address, report)
+
+def socket_options(settings: IdleConnectionSettings, random: Random) -> Sequence[SocketOption]:
+    """Return the socket options of one connection.
+
+    The probe intervals are random and somewhat shorter than configured. Linux rounds these timers (to 2 s for 30 s), so
+    the probes of thousands of connections made together would be sent in one burst, which overflows a packet queue and
+    loses the probes of the same connections each time.
+    """
+    if not settings.keepalive:
+        return ()
+    idle = random.randint(ceil(settings.keepalive_idle / 2), settings.keepalive_idle)
+    interval = random.randint(ceil(settings.keepalive_interval * 0.8), settings.keepalive_interval)
+    return keepalive(idle, interval, settings.keepalive_retries)
+
+
+def clean_pauses(settings: IdleConnectionSettings, random: Random) -> Backoff:
+    """Return the pauses before reconnecting to a server that closes connections soon."""
+    longest = max(settings.lasting, min(settings.lasting * LONGEST_CLEAN_PAUSE, settings.max_delay))
+    return Backoff(settings.lasting, longest, random)
 
 
 class IdleConnection(RiseFall):
-    """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_connection", "_failures", "_losses", "_pauses", "_plan", "_retries", "_seat")
+    __slots__ = ("_connection", "_factory", "_failures", "_lasting", "_losses", "_pauses", "_retries", "_timer")
 
-    name = IdleConnectionFactory.name
+    name = "IdleConnection"
 
-    def __init__(self, plan: IdleConnectionFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(report, fall=plan.settings.fall)
-        self._plan = plan
-        target = Target.of(address, plan.port)
-        self._connection = HeldConnection(plan.engine, target, plan.settings.timeout, self._done, plan.options())
-        self._retries = Backoff(FIRST_RETRY, plan.settings.max_delay, plan.random)
-        longest = max(plan.lasting, min(plan.lasting * LONGEST_CLEAN_PAUSE, plan.settings.max_delay))
-        self._pauses = Backoff(plan.lasting, longest, plan.random)
+    def __init__(
+        self, factory: Factory[IdleConnectionSettings], host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        del host
+        settings, random = factory.settings, factory.random
+        super().__init__(report, fall=settings.fall)
+        self._factory = factory
+        self._lasting = settings.lasting
+        target, options = Target.of(address, factory.port), socket_options(settings, random)
+        self._connection = HeldConnection(factory.engine, target, settings.timeout, self._done, options)
+        self._retries = Backoff(FIRST_RETRY, settings.max_delay, random)
+        self._pauses = clean_pauses(settings, random)
         self._failures = dict.fromkeys(_FAILURES.values(), 0)
         self._losses = {_CLEAN: 0, _UNCLEAN: 0}
-        self._seat: Timer | None = None
+        self._timer: Timer | None = None
 
     def samples(self) -> Iterator[Sample]:
         for name, count in self._failures.items():
@@ -108,25 +142,25 @@ class IdleConnection(RiseFall):
             yield Sample(LOST, (("reason", name),), count)
 
     def start(self) -> None:
-        self._seat = self._plan.engine.soon(self._connection.start)
+        self._timer = self._factory.engine.soon(self._connection.start)
 
     def stop(self) -> None:
-        if self._seat is not None:
-            self._plan.engine.leave(self._seat)
-            self._seat = None
+        if self._timer is not None:
+            self._factory.engine.leave(self._timer)
+            self._timer = None
         self._connection.cancel()
 
-    def hurry(self, wanted: bool) -> None:
-        super().hurry(wanted)
-        if wanted and self.up is False:
-            self._connection.hasten(self._retries.jittered(LONGEST_HURRIED))
+    def set_urgent(self, urgent: bool) -> None:
+        super().set_urgent(urgent)
+        if urgent and self.up is False:
+            self._connection.hasten(self._retries.jittered(LONGEST_URGENT_PAUSE))
 
     def _done(self, connection: HeldConnection, result: Result) -> None:
-        self._recent.add(self._plan.engine.now, result)
+        self._history.add(self._factory.engine.now, result)
         if result.verdict is PASSED:
-            self._passed(self._plan.engine.now)
+            self._passed(self._factory.engine.now)
         elif result.verdict is INCONCLUSIVE:
-            connection.start_in(FIRST_RETRY * (1 + self._plan.random.random()))  # no reason to give it ever more time
+            connection.start_in(FIRST_RETRY * (1 + self._factory.random.random()))  # no back-off: the error is local
         elif result.phase is Phase.CONNECT:
             self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1
             self._down(connection, result)
@@ -138,19 +172,27 @@ class IdleConnection(RiseFall):
             connection.start()
         else:
             self._losses[_UNCLEAN] += 1
-            if result.duration > max(self._plan.lasting, self._retries.following):
+            if result.duration > max(self._lasting, self._retries.following):
                 self._retries.reset()
             self._down(connection, result)
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
         pause = self._retries.pause()
-        connection.start_in(min(pause, self._retries.jittered(LONGEST_HURRIED)) if self._hurried else pause)
-        self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
+        connection.start_in(min(pause, self._retries.jittered(LONGEST_URGENT_PAUSE)) if self._urgent else pause)
+        self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:
-        if lasted < self._plan.lasting:
+        if lasted < self._lasting:
             connection.start_in(self._pauses.pause())
         else:
             self._pauses.reset()
             self._retries.reset()
             connection.start()
+
+
+KIND = Kind(
+    "IdleConnection",
+    IdleConnectionSettings,
+    metrics={FAILED: "Failed connection attempts, by error", LOST: "Lost connections, by error"},
+    monitor=IdleConnection,
+)

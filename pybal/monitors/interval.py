@@ -1,91 +1,105 @@
-"""When monitors check: in turns, at an interval that depends on what was found, with jitter if wanted."""
+"""Monitors that check at an interval, which depends on the state, with optional jitter."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from typing import Protocol
 
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
-from pybal.config.settings import Intervals
+from pybal.config.convert import integer, part, seconds
+from pybal.config.option import option
 from pybal.core.model import Report
+from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.rise_fall import RiseFall
 
+times = integer(1, 1000)
 
-class IntervalSettings(Protocol):
-    """The settings of a monitor that checks in turns."""
 
-    @property
-    def interval(self) -> float: ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval(MonitorSettings):
+    """The options of every kind that checks at an interval."""
 
-    @property
-    def rhythm(self) -> Intervals: ...
+    timeout: float = option(5.0, seconds, help="time limit of one check, in seconds")
+    interval: float = option(10.0, seconds, help="time between checks, in seconds")
+    rise: int = option(1, times, help="consecutive passed checks that bring a server up; a new server needs only one")
+    fall: int = option(1, times, help="consecutive failed checks that take a server down")
+    fast_interval: float | None = option(
+        None, seconds, same_as="interval", help="interval while rise or fall is being counted, in seconds"
+    )
+    down_interval: float | None = option(
+        None, seconds, same_as="interval", help="interval while the server is down, in seconds"
+    )
+    jitter: float = option(
+        0.0,
+        part(0.5),
+        help="share of the interval, from 0 to 0.5, by which a check may be delayed at random; 0 spreads the checks of"
+        " all servers evenly",
+    )
 
 
 class IntervalMonitor(RiseFall):
-    """The part that all monitors have that check in turns: a kind says what is done in one (:meth:`_turn`).
+    """The base of monitors that check at an interval; a kind implements :meth:`_run`.
 
-    With jitter a turn is late by a random share of the interval; the turns themselves stay where they are, so checks
-    stay spread. A first turn, and one that makes up for a check that came to nothing, are prompt.
+    With jitter, each run is delayed by a random share of the interval; the schedule itself is unchanged, so the checks
+    of many servers stay spread. The first run, and the retry of an inconclusive check, have no delay.
     """
 
-    __slots__ = ("_engine", "_prompt", "_random", "_repeated", "_seat", "_settings", "deadline")
+    __slots__ = ("_engine", "_prompt", "_random", "_retried", "_settings", "_timer", "deadline")
 
-    def __init__(
-        self, engine: Engine, random: Random, settings: IntervalSettings, report: Callable[[Report], None]
-    ) -> None:
-        super().__init__(report, settings.rhythm.rise, settings.rhythm.fall)
+    def __init__(self, engine: Engine, random: Random, settings: Interval, report: Callable[[Report], None]) -> None:
+        super().__init__(report, settings.rise, settings.fall)
         self.deadline = 0
         self._engine = engine
         self._random = random
         self._settings = settings
-        self._seat: Timer | None = None
+        self._timer: Timer | None = None
         self._prompt = True
-        self._repeated = False
+        self._retried = False
 
     def start(self) -> None:
-        turn = self._turn_at_random if self._settings.rhythm.jitter else self._turn
-        self._seat = self._engine.every(self._settings.interval, turn)
+        run = self._run_with_jitter if self._settings.jitter else self._run
+        self._timer = self._engine.every(self._settings.interval, run)
 
     def stop(self) -> None:
         self.deadline = 0
-        if self._seat is not None:
-            self._engine.leave(self._seat)
-            self._seat = None
+        if self._timer is not None:
+            self._engine.leave(self._timer)
+            self._timer = None
 
     def expire(self) -> None:
-        """Take the turn that was late."""
-        self._turn()
+        """Run after the delay of the jitter."""
+        self._run()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         raise NotImplementedError
 
-    def _make_up(self) -> None:
-        """Have a turn more for a check that came to nothing, but only one until there is a result."""
-        if self._seat is not None and not self._repeated:
-            self._repeated = self._prompt = True
-            self._engine.again(self._seat)
+    def _retry(self) -> None:
+        """Run once more after an inconclusive check, but only once until the next conclusive result."""
+        if self._timer is not None and not self._retried:
+            self._retried = self._prompt = True
+            self._engine.again(self._timer)
 
-    def _moved(self) -> None:
-        if self._seat is not None:
-            self._engine.pace(self._seat, self._interval)
+    def _state_changed(self) -> None:
+        if self._timer is not None:
+            self._engine.pace(self._timer, self._interval)
 
-    def _turn_at_random(self) -> None:
+    def _run_with_jitter(self) -> None:
         if self._prompt:
             self._prompt = False
-            self._turn()
-        elif not self.deadline:  # with a turn that is late already, another one would put it off for ever
-            self._engine.arm(self, self._random.random() * self._settings.rhythm.jitter * self._interval)
+            self._run()
+        elif not self.deadline:  # a run that is delayed already must not be delayed again, or it never starts
+            self._engine.arm(self, self._random.random() * self._settings.jitter * self._interval)
 
     @property
     def _interval(self) -> float:
-        """The time from turn to turn, as things stand."""
-        rhythm, interval = self._settings.rhythm, self._settings.interval
-        if self.in_doubt:
-            return rhythm.fast_interval or interval
+        """The interval in the present state."""
+        settings, interval = self._settings, self._settings.interval
+        if self.undecided:
+            return settings.fast_interval or interval
         if self.up is False:
-            longest = interval if self._hurried else math.inf
-            return min(rhythm.down_interval or interval, longest)
+            longest = interval if self._urgent else math.inf
+            return min(settings.down_interval or interval, longest)
         return interval

@@ -1,114 +1,64 @@
-"""The table of the kinds of monitor: from the settings of one service to the monitors of its servers.
+"""The table of the kinds of monitor: from the settings of a service to the monitors of its servers.
 
-The controller makes one plan for each monitor of its service, once, and asks it for a monitor for each server::
+One factory is created for each monitor of a service, and creates the monitor of each server::
 
-    plans = [prepare(settings, service, engine=engine, random=random) for settings in service_settings.monitors]
-    monitor = plans[0].monitor(host, address, report)
+    factories = [prepare(settings, service, engine=engine, random=random) for settings in service_settings.monitors]
+    monitor = factories[0].monitor(host, address, report)
     monitor.start()
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from random import Random
-from socket import AF_INET
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any
 
-from pybal.checks import tls
 from pybal.checks.engine import Engine
-from pybal.checks.icmp import echo_socket
-from pybal.config.settings import (
-    DNSQuerySettings,
-    GRPCSettings,
-    ICMPSettings,
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
-    TCPConnectSettings,
-    TLSSettings,
-    UDPSettings,
-)
 from pybal.core.model import Service
+from pybal.monitors import (
+    dnsquery,
+    grpc,
+    icmp,
+    idleconnection,
+    proxyfetch,
+    runcommand,
+    tcpconnect,
+    tls,
+    udp,
+)
 from pybal.monitors.base import MonitorFactory
-from pybal.monitors.dnsquery import DNSQueryFactory
-from pybal.monitors.grpc import GRPCFactory
-from pybal.monitors.icmp import ICMPFactory
-from pybal.monitors.idleconnection import IdleConnectionFactory
-from pybal.monitors.proxyfetch import ProxyFetchFactory
-from pybal.monitors.runcommand import RunCommandFactory
-from pybal.monitors.tcpconnect import TCPConnectFactory
-from pybal.monitors.tls import TLSFactory
-from pybal.monitors.udp import UDPFactory
+from pybal.monitors.factory import MonitorRefusal, MonitorSettings
+from pybal.monitors.kind import Kind
 
-NAMES: dict[type[MonitorSettings], str] = {
-    ProxyFetchSettings: "ProxyFetch",
-    IdleConnectionSettings: "IdleConnection",
-    DNSQuerySettings: "DNSQuery",
-    UDPSettings: "UDP",
-    RunCommandSettings: "RunCommand",
-    TCPConnectSettings: "TCPConnect",
-    TLSSettings: "TLS",
-    GRPCSettings: "gRPC",
-    ICMPSettings: "ICMP",
-}
-"""The name of each kind, as in pybal.conf."""
+_ALL: tuple[Kind[Any], ...] = (
+    proxyfetch.KIND,
+    idleconnection.KIND,
+    dnsquery.KIND,
+    udp.KIND,
+    runcommand.KIND,
+    tcpconnect.KIND,
+    tls.KIND,
+    grpc.KIND,
+    icmp.KIND,
+)
 
-_PLANS: dict[type[MonitorSettings], Callable[..., MonitorFactory]] = {
-    ProxyFetchSettings: ProxyFetchFactory,
-    IdleConnectionSettings: IdleConnectionFactory,
-    DNSQuerySettings: DNSQueryFactory,
-    UDPSettings: UDPFactory,
-    RunCommandSettings: RunCommandFactory,
-    TCPConnectSettings: TCPConnectFactory,
-    TLSSettings: TLSFactory,
-    GRPCSettings: GRPCFactory,
-    ICMPSettings: ICMPFactory,
-}
+KINDS: Mapping[str, Kind[Any]] = MappingProxyType({kind.name: kind for kind in _ALL})
+"""The kinds of monitor by the name in pybal.conf."""
 
-
-class MonitorRefusal(NamedTuple):
-    """What is wrong with an option."""
-
-    option: str
-    found: str
-    wanted: str
+_BY_SETTINGS: Mapping[type, Kind[Any]] = {kind.settings: kind for kind in _ALL}
 
 
 def name_of(settings: MonitorSettings) -> str:
-    """Return the name of the kind, as in pybal.conf."""
-    return NAMES[type(settings)]
+    """Return the name of the kind in pybal.conf."""
+    return _BY_SETTINGS[type(settings)].name
 
 
 def refusal(settings: MonitorSettings) -> MonitorRefusal | None:
-    """Return why this machine cannot run such a monitor, ``None`` if it can; what cannot run must not be started with."""
-    if isinstance(settings, TLSSettings | ProxyFetchSettings) and settings.verify:
-        try:
-            tls.verify(tls.context(), settings.ca, name=False)
-        except OSError as error:
-            return MonitorRefusal(
-                f"{name_of(settings).lower()}.ca",
-                f"{settings.ca} ({error.strerror or error})",
-                "a file of certificates in PEM form",
-            )
-    if isinstance(settings, ICMPSettings):
-        try:
-            echo_socket(AF_INET).close()
-        except OSError as error:
-            wanted = "CAP_NET_RAW, or our group in the sysctl net.ipv4.ping_group_range"
-            return MonitorRefusal("monitors", f"ICMP ({error.strerror})", wanted)
-    return None
-
-
-def port_of(settings: MonitorSettings, service: Service) -> int:
-    """Return the port that the checks of a service go to, 0 if they go to none."""
-    return 0 if isinstance(settings, ICMPSettings) else getattr(settings, "port", 0) or service.port
+    """Return why this machine cannot run such a monitor, ``None`` if it can."""
+    return settings.refusal(_BY_SETTINGS[type(settings)].prefix)
 
 
 def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> MonitorFactory:
-    """Return what all monitors of this kind and service share; not to be called with what is refused.
-
-    Of the service a plan uses its port (:func:`port_of`) and, for the log, its name: what else would differ between
-    services that share their checks (:mod:`pybal.monitors.shared`) belongs in the settings.
-    """
-    return _PLANS[type(settings)](settings, service, engine=engine, random=random)
+    """Return the factory of this kind for a service; ``settings`` must not be refused by :func:`refusal`."""
+    return _BY_SETTINGS[type(settings)].prepare(settings, service, engine=engine, random=random)

@@ -1,25 +1,28 @@
-"""What monitors share that make one check in each turn and judge by nothing but its result.
+"""The monitor of kinds that run one check per interval and need nothing but its result.
 
-A check that came to nothing by our own fault is made once more at once, and then waits for its turn. The first failure
-after a success is looked into by those kinds that have follow-ups.
+A check that is inconclusive because of a local error is retried once immediately, then at the next interval. Kinds with
+follow-ups diagnose the first failure after a success.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from random import Random
+from dataclasses import dataclass
 from typing import Protocol
 
-from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
-from pybal.core.model import Report
+from pybal.checks.socket_check import Target
+from pybal.config.convert import port_or_services
+from pybal.config.option import option
+from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Sample
-from pybal.monitors.diagnosis import Diagnosis, FollowUps, Told
-from pybal.monitors.interval import IntervalMonitor, IntervalSettings
+from pybal.monitors.diagnosis import Diagnosis, Done, FollowUps, tcp_only
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
 
 
 class PeriodicCheck(Protocol):
-    """A check as :class:`pybal.checks.socket_check.Check` has them."""
+    """A check with the interface of :class:`pybal.checks.socket_check.Check`."""
 
     running: bool
 
@@ -28,64 +31,84 @@ class PeriodicCheck(Protocol):
     def cancel(self) -> None: ...
 
 
-def _nothing(told: Told) -> FollowUps:
-    del told
-    return iter(())
+CheckDone = Callable[[object, Result], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodicSettings(Interval):
+    """The options of a kind that runs one check per interval."""
+
+    def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> PeriodicCheck:
+        """Return the check of one server, which calls ``done`` with each result; called once per server."""
+        raise NotImplementedError
+
+    def follow_ups(self, factory: Factory[Interval], target: Target, done: Done) -> FollowUps:
+        """Return the checks that diagnose the first failure after a success; they call ``done``."""
+        del factory, target, done
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TCPSettings(PeriodicSettings):
+    """The options of a kind that checks over TCP; a check that only connects diagnoses a failure."""
+
+    port: int = option(0, port_or_services, help="port to connect to; 0 is the port of the service")
+
+    def port_of(self, service: Service) -> int:
+        return self.port or service.port
+
+    def follow_ups(self, factory: Factory[Interval], target: Target, done: Done) -> FollowUps:
+        return tcp_only(factory.engine, target, self.timeout, done)
+
+
+def duration_metric(kind: str) -> str:
+    """Return the name of the metric of the last duration."""
+    return f"pybal_monitor_{kind.lower()}_request_duration_seconds"
 
 
 class Periodic(IntervalMonitor):
-    """Checks one server; see :class:`pybal.monitors.base.Monitor`.
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    ``check`` is called once, with what is to be told of results, and returns the check. ``follow_ups`` is called with what
-    is to be told of theirs.
-    """
-
-    __slots__ = ("_check", "_diagnosis", "_duration", "_follow_ups", "_seconds", "name")
+    __slots__ = ("_check", "_diagnosis", "_factory", "_seconds", "_target", "name")
 
     def __init__(
-        self,
-        name: str,
-        settings: IntervalSettings,
-        check: Callable[[Callable[[object, Result], None]], PeriodicCheck],
-        report: Callable[[Report], None],
-        *,
-        engine: Engine,
-        random: Random,
-        follow_ups: Callable[[Told], FollowUps] = _nothing,
+        self, factory: Factory[PeriodicSettings], host: str, address: Address, report: Callable[[Report], None]
     ) -> None:
-        super().__init__(engine, random, settings, report)
-        self.name = name
-        self._check = check(self._done)
-        self._diagnosis = Diagnosis(engine, self._recent.add)
-        self._follow_ups = follow_ups
-        self._duration = f"pybal_monitor_{name.lower()}_request_duration_seconds"
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self.name = factory.name
+        self._factory = factory
+        self._target = Target.of(address, factory.port)
+        self._check = factory.settings.check(factory, host, self._target, self._done)
+        self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._seconds = [0.0, 0.0]
 
     def samples(self) -> Iterator[Sample]:
-        yield Sample(self._duration, (("result", "successful"),), self._seconds[0])
-        yield Sample(self._duration, (("result", "failed"),), self._seconds[1])
+        metric = duration_metric(self.name)
+        yield Sample(metric, (("result", "successful"),), self._seconds[0])
+        yield Sample(metric, (("result", "failed"),), self._seconds[1])
 
     def stop(self) -> None:
         super().stop()
         self._check.cancel()
         self._diagnosis.stop()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         if not self._check.running:
             self._check.start()
 
     def _done(self, check: object, result: Result) -> None:
         del check
         verdict, now = result.verdict, self._engine.now
-        self._recent.add(now, result)
+        self._history.add(now, result)
         if verdict is INCONCLUSIVE:
-            self._make_up()
+            self._retry()
             return
-        self._repeated = False
+        self._retried = False
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
             self._diagnosis.succeeded = True
             self._passed(now)
         else:
-            self._diagnosis.failed(self._follow_ups(self._diagnosis.told))
+            factory = self._factory
+            self._diagnosis.failed(factory.settings.follow_ups(factory, self._target, self._diagnosis.done))
             self._failed(result.text, f"{result.phase} {result.cause}", now)

@@ -1,57 +1,146 @@
-"""ProxyFetch: fetches a URL from a server at intervals and judges the status of the answer.
+"""ProxyFetch: fetch a URL from a server at an interval; the status of the response decides.
 
-The host of the URL is only a name to ask for: the connection goes to the server's address and the service's port.
-Redirects are not followed. A check that came to nothing by our own fault is made once more at once, and then waits
-for its turn.
+The host of the URL is only the name in the request: the connection goes to the server's address and the service's port.
+Redirects are not followed. A check that is inconclusive because of a local error is retried once immediately, then at
+the next interval.
 
-The first failure after a success is looked into: the connection alone, the other URLs, and HTTP/1.1 in place of 1.0.
+The first failure after a success is diagnosed by a check that only connects, the other URLs, and HTTP/1.1 instead of 1.0.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from random import Random
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from pybal.checks import tls
-from pybal.checks.engine import Engine
 from pybal.checks.http_check import CheckRequest, HTTPCheck
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target
-from pybal.config.settings import ProxyFetchSettings
+from pybal.config import http_options
+from pybal.config.convert import address, boolean, choice, each, integer, optional_text, port_or_services, some
+from pybal.config.errors import shown
+from pybal.config.option import option, required
+from pybal.config.options import Options
+from pybal.config.pattern import Pattern
+from pybal.config.url_options import authority, check_url
 from pybal.core.model import Address, Report, Service
 from pybal.http import message
 from pybal.monitors.base import Sample
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory, MonitorRefusal
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import duration_metric
+from pybal.monitors.tls import ca_refusal
 
-DURATION = "pybal_monitor_proxyfetch_request_duration_seconds"
+DURATION = duration_metric("ProxyFetch")
 
 OTHER_URLS = 3
-"""How many of the other URLs are asked for to learn more of a failure."""
+"""Maximum number of other URLs that a diagnosis fetches."""
 
 _REDIRECTS = frozenset((301, 302, 303))
 
 
-class ProxyFetchFactory:
-    """The requests of one service, and its one TLS context."""
+@dataclass(frozen=True, slots=True)
+class ProxyFetchSettings(Interval):
+    """Fetch a URL over HTTP or HTTPS from the server's address and the service's port."""
 
-    name = "ProxyFetch"
+    urls: tuple[str, ...] = required(
+        (),
+        some(check_url, "a URL http://host/path or https://host/path"),
+        name="url",
+        help="URL to fetch, or a list from which each check takes one at random",
+    )
+    http_status: int = option(
+        200,
+        integer(100, 599, "an HTTP status"),
+        name="http_status",
+        help="expected status; 301, 302 and 303 each accept all three. Redirects are not followed",
+    )
+    check_all: bool = option(False, boolean, name="check_all", help="fetch every URL in each check")
+    max_failures: int = option(
+        0,
+        integer(0, 2**31 - 1),
+        name="max_failures",
+        help="URLs that may fail with check_all before the server is down",
+    )
+    method: str = option("GET", http_options.method, help="method of the request, in capitals")
+    headers: tuple[tuple[str, str], ...] = option(
+        (),
+        each(http_options.header),
+        help="headers of the request besides Host and User-Agent: a list of texts 'Name: value'",
+    )
+    host: str = option("", authority, default_text="the host of the URL", help="header Host of the request")
+    http_version: str = option("1.0", choice("1.0", "1.1"), help="version of HTTP, 1.0 or 1.1")
+    statuses: tuple[tuple[int, int], ...] = option(
+        (),
+        http_options.statuses,
+        help="expected statuses instead of http_status: one, ranges with both ends included, or several with commas",
+    )
+    body_regex: Pattern | None = option(
+        None,
+        http_options.pattern,
+        help=r"regular expression that must match within the body, in quotes or bare, with . [ ] ( ) | * + ? {n,m} and \d \s \w,"
+        " with ^ and $ at the ends of the whole body, and (?i) in front to ignore case. A % is written twice",
+    )
+    max_body: int = option(
+        message.BODY_LIMIT,
+        integer(1, message.BODY_LIMIT, "a number of bytes"),
+        help="largest body, in bytes; a server that sends more is down",
+    )
+    verify: bool = option(False, boolean, help="verify the certificate and its host name; https only")
+    ca: str = option(
+        "", optional_text, default_text="the authorities of the system", help="file of trusted authorities, in PEM form"
+    )
+    sni: str = option(
+        "",
+        http_options.server_name,
+        default_text="the host of the URL",
+        help="host name to request (SNI) and to verify; https only",
+    )
+    port: int = option(0, port_or_services, help="port to connect to; 0 is the port of the service")
+    source: Address | None = option(
+        None, http_options.source, default_text="chosen by the kernel", help="local address to connect from"
+    )
 
-    def __init__(self, settings: ProxyFetchSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = settings.port or service.port
-        self.engine = engine
-        self.random = random
-        wanted, statuses = _wanted(settings)
-        self._context = None
-        if any(urlsplit(url).scheme == "https" for url in settings.urls):
-            self._context = tls.context()
-            if settings.verify:
-                tls.verify(self._context, settings.ca, name=True)
-        self.urls = tuple(dict.fromkeys(settings.urls))
-        self.requests = tuple(self._request(url, wanted, statuses) for url in settings.urls)
+    def validate(self, options: Options, prefix: str) -> None:
+        if self.ca and not self.verify:
+            options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes beside it")
+        if self.verify and self.urls and not self._https:
+            options.refuse(f"{prefix}verify", "yes", "a URL https://host/path beside it")
+        vip = options.get("ip", address, None)
+        if self.source and vip and self.source.version != vip.version:
+            wanted = f"an IPv{vip.version} address, as ip is one and the servers have them"
+            options.refuse(f"{prefix}source", shown(str(self.source)), wanted)
+
+    @property
+    def _https(self) -> bool:
+        return any(urlsplit(url).scheme == "https" for url in self.urls)
+
+    def port_of(self, service: Service) -> int:
+        return self.port or service.port
+
+    def refusal(self, prefix: str) -> MonitorRefusal | None:
+        return ca_refusal(self.ca, prefix) if self.verify else None
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        if not self._https:
+            return None
+        context = tls.context()
+        if self.verify:
+            tls.verify(context, self.ca, name=True)
+        return context
+
+
+class ProxyFetchFactory(Factory[ProxyFetchSettings]):
+    """Creates the monitors of one service, which share its requests."""
+
+    def _prepare(self) -> None:
+        wanted, statuses = _wanted(self.settings)
+        self.urls = tuple(dict.fromkeys(self.settings.urls))
+        self.requests = tuple(self._request(url, wanted, statuses) for url in self.settings.urls)
 
     def _request(self, url: str, wanted: int | str, statuses: frozenset[int]) -> CheckRequest:
         settings = self.settings
@@ -64,21 +153,16 @@ class ProxyFetchFactory:
             ),
             wanted=wanted,
             statuses=statuses,
-            context=self._context if secure else None,
+            context=self.context if secure else None,
             server_name=(settings.sni or message.host_of(url)) if secure else "",
             bodiless=settings.method == "HEAD",
             max_body=settings.max_body,
             pattern=settings.body_regex,
         )
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> ProxyFetch:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
-        del host
-        return ProxyFetch(self, address, report)
-
 
 def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
-    """Return what failures say was wanted, and all that is meant by it."""
+    """Return the expected status as failures show it, and the set of accepted statuses."""
     one, ranges = settings.http_status, settings.statuses
     if not ranges:
         return one, _REDIRECTS if one in _REDIRECTS else frozenset((one,))
@@ -89,22 +173,27 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
 class ProxyFetch(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_diagnosis", "_fetches", "_plan", "_results", "_seconds", "_target")
+    __slots__ = ("_diagnosis", "_factory", "_fetches", "_results", "_seconds", "_target")
 
-    name = ProxyFetchFactory.name
+    name = "ProxyFetch"
 
-    def __init__(self, plan: ProxyFetchFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._target = target = Target.of(address, plan.port, plan.settings.source)
-        timeout = plan.settings.timeout
-        self._plan = plan
-        self._fetches = tuple(HTTPCheck(plan.engine, target, timeout, self._done, request) for request in plan.requests)
-        self._diagnosis = Diagnosis(plan.engine, self._recent.add)
+    def __init__(
+        self, factory: ProxyFetchFactory, host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        del host
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self._target = target = Target.of(address, factory.port, factory.settings.source)
+        timeout = factory.settings.timeout
+        self._factory = factory
+        self._fetches = tuple(
+            HTTPCheck(factory.engine, target, timeout, self._done, request) for request in factory.requests
+        )
+        self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._results: list[tuple[CheckRequest, Result]] = []
-        self._seconds = [0.0] * (2 * len(plan.urls))
+        self._seconds = [0.0] * (2 * len(factory.urls))
 
     def samples(self) -> Iterator[Sample]:
-        for number, url in enumerate(self._plan.urls):
+        for number, url in enumerate(self._factory.urls):
             yield Sample(DURATION, (("result", "successful"), ("url", url)), self._seconds[2 * number])
             yield Sample(DURATION, (("result", "failed"), ("url", url)), self._seconds[2 * number + 1])
 
@@ -114,71 +203,84 @@ class ProxyFetch(IntervalMonitor):
             fetch.cancel()
         self._diagnosis.stop()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         fetches = self._fetches
         for fetch in fetches:
             if fetch.running:
                 return
         if len(fetches) == 1:
             fetches[0].start()
-        elif self._plan.settings.check_all:
+        elif self._factory.settings.check_all:
             self._results.clear()
             for fetch in fetches:
                 fetch.start()
         else:
-            self._plan.random.choice(fetches).start()
+            self._factory.random.choice(fetches).start()
 
     def _done(self, fetch: HTTPCheck, result: Result) -> None:
         request, verdict = fetch.request, result.verdict
-        self._recent.add(self._engine.now, result, request.url)
+        self._history.add(self._engine.now, result, request.url)
         if verdict is not INCONCLUSIVE:
             self._seconds[2 * request.number + (verdict is FAILED)] = result.duration
-        if len(self._fetches) > 1 and self._plan.settings.check_all:
+        if len(self._fetches) > 1 and self._factory.settings.check_all:
             self._results.append((request, result))
             if len(self._results) == len(self._fetches):
-                self._judge_all()
+                self._decide()
         elif verdict is PASSED:
-            self._say_up()
+            self._up()
         elif verdict is FAILED:
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
-            self._say_down(result.text + place, f"{result.phase} {result.cause}", request)
+            self._down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
-            self._make_up()
+            self._retry()
 
-    def _judge_all(self) -> None:
+    def _decide(self) -> None:
         failures = [(request, result) for request, result in self._results if result.verdict is FAILED]
-        if len(failures) > self._plan.settings.max_failures:
+        if len(failures) > self._factory.settings.max_failures:
             texts = "; ".join(f"{result.text} at {request.url}" for request, result in failures)
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
-            self._say_down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
+            self._down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
         elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
-            self._make_up()
+            self._retry()
         else:
-            self._say_up()
+            self._up()
 
-    def _say_up(self) -> None:
-        self._repeated = False
+    def _up(self) -> None:
+        self._retried = False
         self._diagnosis.succeeded = True
         self._passed(self._engine.now)
 
-    def _say_down(self, reason: str, cause: str, failed: CheckRequest) -> None:
-        self._repeated = False
+    def _down(self, reason: str, cause: str, failed: CheckRequest) -> None:
+        self._retried = False
         self._diagnosis.failed(self._follow_ups(failed))
         self._failed(reason, cause, self._engine.now)
 
     def _follow_ups(self, failed: CheckRequest) -> FollowUps:
-        plan, told = self._plan, self._diagnosis.told
-        timeout = plan.settings.timeout
-        yield from tcp_only(plan.engine, self._target, timeout, told)
-        others = [] if plan.settings.check_all else [one for one in plan.requests if one.url != failed.url][:OTHER_URLS]
+        factory, done = self._factory, self._diagnosis.done
+        timeout = factory.settings.timeout
+        yield from tcp_only(factory.engine, self._target, timeout, done)
+        others = (
+            []
+            if factory.settings.check_all
+            else [one for one in factory.requests if one.url != failed.url][:OTHER_URLS]
+        )
         for request in others:
-            yield request.url, HTTPCheck(plan.engine, self._target, timeout, told, request)
-        newer = _newer(failed)
-        if newer is not None:
-            yield f"HTTP/1.1 {newer.url}", HTTPCheck(plan.engine, self._target, timeout, told, newer)
+            yield request.url, HTTPCheck(factory.engine, self._target, timeout, done, request)
+        http11 = _http11(failed)
+        if http11 is not None:
+            yield f"HTTP/1.1 {http11.url}", HTTPCheck(factory.engine, self._target, timeout, done, http11)
 
 
-def _newer(request: CheckRequest) -> CheckRequest | None:
-    """Return the request in HTTP/1.1, ``None`` if it is that already."""
+def _http11(request: CheckRequest) -> CheckRequest | None:
+    """Return the request as HTTP/1.1, ``None`` if it is one already."""
     data = request.data.replace(b" HTTP/1.0\r\n", b" HTTP/1.1\r\nConnection: close\r\n", 1)
     return None if data == request.data else replace(request, data=data)
+
+
+KIND = Kind(
+    "ProxyFetch",
+    ProxyFetchSettings,
+    duration="Duration of the last request, by result",
+    monitor=ProxyFetch,
+    factory=ProxyFetchFactory,
+)

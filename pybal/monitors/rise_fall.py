@@ -1,4 +1,4 @@
-"""What a monitor has said so far: its counters, and when its owner is to hear of it."""
+"""The state of a monitor: rise and fall hysteresis, counters, history and reports of transitions."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pybal.monitors.history import ResultHistory
 
 
 class RiseFall:
-    """The part that all monitors have: results go in, reports of changes go out.
+    """The base of all monitors: takes results, reports transitions.
 
-    ``fall`` failures in a row make a server down, and ``rise`` successes make one that is down up; of a server of which
-    nothing is known yet the first success is enough. While a server is down, another ``cause`` is reported, other
-    numbers in the reason are not.
+    ``fall`` consecutive failures take a server down, ``rise`` consecutive successes bring it back up; before the first
+    conclusive result one success is enough. While a server is down, a different ``cause`` is reported; different numbers
+    in the reason are not.
     """
 
     __slots__ = (
-        "_against",
         "_cause",
+        "_contrary",
         "_fall",
-        "_hurried",
-        "_recent",
+        "_history",
         "_report",
         "_rise",
+        "_urgent",
         "down_results",
         "down_transitions",
         "up",
@@ -40,70 +40,70 @@ class RiseFall:
         self._report = report
         self._rise = rise
         self._fall = fall
-        self._against = 0
-        """How many results in a row spoke against what is believed."""
+        self._contrary = 0
+        """The number of consecutive results that contradict the state."""
         self._cause = ""
-        self._hurried = False
-        self._recent = ResultHistory()
-        """Takes what any check came to, whether it counts or not."""
+        self._urgent = False
+        self._history = ResultHistory()
+        """Every result, whether it counts or not."""
 
     @property
     def passed_at(self) -> float:
-        return self._recent.passed_at
+        return self._history.passed_at
 
     def history(self) -> Iterable[PastResult]:
-        return self._recent
+        return self._history
 
-    def hurry(self, wanted: bool) -> None:
-        self._hurried = wanted
+    def set_urgent(self, urgent: bool) -> None:
+        self._urgent = urgent
         if self.up is False:
-            self._moved()
+            self._state_changed()
 
     @property
-    def in_doubt(self) -> bool:
-        """Whether what came last speaks against what is believed, but not often enough."""
-        return self._against > 0
+    def undecided(self) -> bool:
+        """True while fewer results than rise or fall contradict the state."""
+        return self._contrary > 0
 
     def _passed(self, at: float) -> None:
         self.up_results += 1
         if self.up:
-            if self._against:
-                self._believe()
+            if self._contrary:
+                self._settle()
             return
-        if self.up is False and self._doubt(self._rise):
+        if self.up is False and self._contradict(self._rise):
             return
         self.up = True
         self.up_transitions += 1
-        self._believe()
+        self._settle()
         self._report(Report(up=True, at=at))
 
     def _failed(self, reason: str, cause: str, at: float) -> None:
         self.down_results += 1
         if self.up is False:
-            if self._against:
-                self._believe()
+            if self._contrary:
+                self._settle()
             if self._cause == cause:
                 return
-        elif self._doubt(self._fall):
+        elif self._contradict(self._fall):
             return
         else:
             self.up = False
             self.down_transitions += 1
-            self._believe()
+            self._settle()
         self._cause = cause
         self._report(Report(up=False, reason=reason, at=at, cause=cause))
 
-    def _doubt(self, needed: int) -> bool:
-        """Take a result against what is believed; tell whether more are needed."""
-        if self._against + 1 >= needed:
+    def _contradict(self, needed: int) -> bool:
+        """Count a result that contradicts the state; return whether more of them are needed."""
+        if self._contrary + 1 >= needed:
             return False
-        self._against += 1
-        self._moved()
+        self._contrary += 1
+        self._state_changed()
         return True
 
-    def _believe(self) -> None:
-        self._against = 0
-        self._moved()
+    def _settle(self) -> None:
+        self._contrary = 0
+        self._state_changed()
 
-    def _moved(self) -> None:
-        """Take note that the server is up, down or in doubt as it was not before."""
+    def _state_changed(self) -> None:
+        """Adapt to a server that has just become up, down or undecided."""

@@ -1,128 +1,147 @@
-"""RunCommand: runs a command for a server at intervals; exit status 0 means up, anything else down.
+"""RunCommand: run a command for a server at an interval; exit status 0 means up, any other down.
 
-A command that cannot be run says nothing of the server: that is an error in the log, and the server stays what it was,
-or unknown. What the trouble of the moment prevented (descriptors, processes, memory) is tried once more at once.
+If the command cannot be run, the result is inconclusive: an error is logged and the server keeps its state. If a local
+resource was exhausted (descriptors, processes, memory), the command is retried once immediately.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from random import Random
+from dataclasses import dataclass
 
 from twisted.logger import Logger, LogLevel
 
 from pybal.checks.command import UNRUNNABLE, CommandCheck
 from pybal.checks.command_output import lines
-from pybal.checks.engine import Engine
 from pybal.checks.result import INCONCLUSIVE, PASSED, Result
-from pybal.config.settings import RunCommandSettings, ServerField
-from pybal.core.model import Address, Report, Service
+from pybal.config.command_options import ServerField, arguments, command
+from pybal.config.convert import boolean, seconds
+from pybal.config.option import option, required
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
 
 DURATION = "pybal_monitor_runcommand_run_duration_seconds"
 
-_COMPLAIN_SECONDS = 600.0
+_LOG_INTERVAL = 600.0
 
 
-class RunCommandFactory:
-    """The command of one service."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunCommandSettings(Interval):
+    """Run a program for each check, without a shell; an exit status of 0 means up."""
 
-    name = "RunCommand"
+    command: str = required("", command, help="path of the program")
+    arguments: tuple[str | ServerField, ...] = option(
+        (),
+        arguments,
+        help="list of arguments: texts in quotes, numbers, and server.host, server.ip and server.port, which are replaced"
+        " by the name, address and port of the server",
+    )
+    timeout: float = option(20.0, seconds, help="time limit of a run, after which the program is killed, in seconds")
+    interval: float = option(60.0, seconds, help="time between runs, in seconds")
+    log_output: bool = option(True, boolean, help="log the output of the program")
+
+
+class RunCommandFactory(Factory[RunCommandSettings]):
+    """Creates the monitors of one service, which share the log of its command."""
 
     _log = Logger()
 
-    def __init__(self, settings: RunCommandSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.engine = engine
-        self.random = random
-        self._port = service.port
-        self._system = f"{service.name} {self.name}"
-        self.trouble = ""
-        """Why the command cannot be run, as far as it was logged."""
-        self._crowded_until = 0.0
-
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> RunCommand:
-        """Return a monitor of this server."""
-        return RunCommand(self, host, address, report)
+    def _prepare(self) -> None:
+        self.logged_reason = ""
+        """The reason, already logged, why the command cannot be run; empty if it can."""
+        self._quiet_until = 0.0
 
     def argv(self, host: str, address: Address) -> Sequence[str]:
         """Return the command and its arguments for one server."""
-        facts = {ServerField.HOST: host, ServerField.IP: str(address), ServerField.PORT: str(self._port)}
+        facts = {ServerField.HOST: host, ServerField.IP: str(address), ServerField.PORT: str(self.port)}
         arguments = (facts[item] if isinstance(item, ServerField) else item for item in self.settings.arguments)
         return (self.settings.command, *arguments)
 
-    def ran(self, host: str, result: Result, output: bytes) -> None:
-        """Log what a command said, if it is to be logged."""
-        said = lines(output) if self.settings.log_output else []
-        if said:
+    def log_output(self, host: str, result: Result, output: bytes) -> None:
+        """Log the output of a command, unless runcommand.log-output = no."""
+        output_lines = lines(output) if self.settings.log_output else []
+        if output_lines:
             level = LogLevel.info if result.verdict is PASSED else LogLevel.warn
-            text = "\n".join((f"{host}: {result.cause or 'status 0'}, output:", *said))
-            self._log.emit(level, "{text}", text=text, system=self._system)
+            text = "\n".join((f"{host}: {result.cause or 'status 0'}, output:", *output_lines))
+            self._log.emit(level, "{text}", text=text, system=self.log_system)
 
-    def unrunnable(self, reason: str) -> None:
-        """Log why the command cannot be run, once until it could be, or another reason comes up."""
-        if self.trouble != reason:
-            self.trouble = reason
-            text = f"cannot run {self.settings.command}: {reason}; its servers stay as they are"
-            self._log.error("{text}", text=text, system=self._system)
+    def log_unrunnable(self, reason: str) -> None:
+        """Log why the command cannot be run, once per reason until it runs again."""
+        if self.logged_reason != reason:
+            self.logged_reason = reason
+            text = f"cannot run {self.settings.command}: {reason}; keeping the state of its servers"
+            self._log.error("{text}", text=text, system=self.log_system)
 
-    def crowded(self) -> None:
-        """Log, but not often, that a command still waits for a place when its next turn has come."""
-        if self.engine.now >= self._crowded_until:
-            self._crowded_until = self.engine.now + _COMPLAIN_SECONDS
-            text = f"commands come late: more than {self.engine.processes.most} want to run at once"
-            self._log.warn("{text}", text=text, system=self._system)
+    def log_delay(self) -> None:
+        """Log, at most every 10 minutes, that a command has waited for a whole interval."""
+        if self.engine.now >= self._quiet_until:
+            self._quiet_until = self.engine.now + _LOG_INTERVAL
+            text = f"RunCommand behind schedule: limit of {self.engine.processes.most} concurrent commands reached"
+            self._log.warn("{text}", text=text, system=self.log_system)
 
 
 class RunCommand(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_command", "_host", "_plan", "_seconds")
+    __slots__ = ("_command", "_factory", "_host", "_seconds")
 
-    name = RunCommandFactory.name
+    name = "RunCommand"
 
-    def __init__(self, plan: RunCommandFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._plan = plan
+    def __init__(
+        self, factory: RunCommandFactory, host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self._factory = factory
         self._host = host
-        self._command = CommandCheck(plan.engine, plan.argv(host, address), plan.settings.timeout, self._done)
+        self._command = CommandCheck(factory.engine, factory.argv(host, address), factory.settings.timeout, self._done)
         self._seconds = {0: 0.0}
 
     def samples(self) -> Iterator[Sample]:
-        """Yield the duration of the last run that ended in each way; a signal counts as a negative exit code."""
-        for exitcode, seconds in self._seconds.items():
+        """Yield the duration of the last run for each exit code; a signal is a negative exit code."""
+        for exitcode, duration in self._seconds.items():
             result = "failed" if exitcode else "successful"
-            yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), seconds)
+            yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), duration)
 
     def stop(self) -> None:
         super().stop()
         self._command.cancel()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         if not self._command.running:
             self._command.start()
         elif self._command.waiting:
-            self._plan.crowded()
+            self._factory.log_delay()
 
     def _done(self, command: CommandCheck, result: Result) -> None:
-        self._recent.add(self._plan.engine.now, result)
+        self._history.add(self._factory.engine.now, result)
         if result.verdict is INCONCLUSIVE:
-            self._say_nothing(result)
+            self._inconclusive(result)
             return
-        self._repeated = False
-        self._plan.trouble = ""
+        self._retried = False
+        self._factory.logged_reason = ""
         self._seconds[command.exitcode] = result.duration
         passed = result.verdict is PASSED
         if not (passed and self.up):
-            self._plan.ran(self._host, result, command.output)
+            self._factory.log_output(self._host, result, command.output)
         if passed:
-            self._passed(self._plan.engine.now)
+            self._passed(self._factory.engine.now)
         else:
-            self._failed(result.text, f"{result.phase} {result.cause}", self._plan.engine.now)
+            self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
-    def _say_nothing(self, result: Result) -> None:
+    def _inconclusive(self, result: Result) -> None:
         if result.cause == UNRUNNABLE:
-            self._plan.unrunnable(result.reason)
+            self._factory.log_unrunnable(result.reason)
         else:
-            self._make_up()
+            self._retry()
+
+
+KIND = Kind(
+    "RunCommand",
+    RunCommandSettings,
+    metrics={DURATION: "Duration of the last run, by result"},
+    monitor=RunCommand,
+    factory=RunCommandFactory,
+)

@@ -1,11 +1,10 @@
-"""Checks that are made once for several services.
+"""Checks that several services share (``share-checks = yes``).
 
-Services that ask for it have one monitor between them where theirs would say the same on the wire, byte for byte: of one
-kind, with equal settings, for the same port of the same address, and for the same host name, which is part of what some
-kinds say. Each service has a monitor of its own that stands for that one, from when it is made until it is stopped. Who
-comes late is told of what stands, within a second; when the last one is stopped, so is the one.
+Services share a monitor if theirs would send identical bytes: the same kind, settings, port and address, and the same host
+name, which some kinds send. Each service has a :class:`SharedMonitor`, a proxy of the shared one. A proxy added later
+receives the last report within a second; when the last proxy stops, the shared monitor stops.
 
-What the one logs by itself has the name of the service that was the first to share it.
+Log lines of a shared monitor carry the name of the first service that used it.
 """
 
 from __future__ import annotations
@@ -17,152 +16,151 @@ from twisted.logger import Logger
 
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
-from pybal.config.settings import MonitorSettings
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
-from pybal.monitors.kinds import port_of
+from pybal.monitors.factory import MonitorSettings
 
 
 class Sharing:
-    """What services share. ``prepare`` makes a plan for the first of those that will have it between them."""
+    """The shared monitors; ``prepare`` returns the factory of the first service that uses one."""
 
     def __init__(self, prepare: Callable[[MonitorSettings, Service], MonitorFactory], engine: Engine) -> None:
         self._prepare = prepare
         self._engine = engine
-        # Kept by the services' own plans alone: what none of them has any more is gone.
-        self._common: WeakValueDictionary[Hashable, _Common] = WeakValueDictionary()
+        # Only the factories of the services hold references: an unused entry disappears.
+        self._shared: WeakValueDictionary[Hashable, _SharedFactory] = WeakValueDictionary()
 
-    def plan(self, settings: MonitorSettings, service: Service) -> SharedMonitorFactory:
-        """Return the service's own plan: its monitors share with those of other services that have equal settings."""
-        key = (settings, port_of(settings, service))
-        common = self._common.get(key)
-        if common is None:
-            common = self._common[key] = _Common(self._prepare(settings, service), self._engine)
-        return SharedMonitorFactory(common, service.name)
+    def factory(self, settings: MonitorSettings, service: Service) -> SharedMonitorFactory:
+        """Return a factory whose monitors are shared with services of equal settings."""
+        key = (settings, settings.port_of(service))
+        shared = self._shared.get(key)
+        if shared is None:
+            shared = self._shared[key] = _SharedFactory(self._prepare(settings, service), self._engine)
+        return SharedMonitorFactory(shared, service.name)
 
 
 class SharedMonitorFactory:
-    """What a service has in place of a plan of its own; see :class:`pybal.monitors.base.MonitorFactory`."""
+    """A factory of proxies; see :class:`pybal.monitors.base.MonitorFactory`."""
 
-    def __init__(self, common: _Common, service: str) -> None:
-        self.name = common.plan.name
-        self._common = common
+    def __init__(self, shared: _SharedFactory, service: str) -> None:
+        self.name = shared.factory.name
+        self._shared = shared
         self._service = service
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> SharedMonitor:
-        """Return a monitor of this server, which holds on to the shared one until it is stopped."""
-        return SharedMonitor(self._common.watch(host, address), self._service, report)
+        """Return a proxy that keeps the shared monitor of this server alive until it stops."""
+        return SharedMonitor(self._shared.check(host, address), self._service, report)
 
 
 class SharedMonitor:
-    """Stands for a monitor that is shared; see :class:`pybal.monitors.base.Monitor`.
+    """The proxy of a shared monitor; see :class:`pybal.monitors.base.Monitor`.
 
-    Counters, samples and history are those of the shared one since it began, perhaps long before this service came.
+    Counters, samples and history are those of the shared monitor since it started, possibly long before this service.
     """
 
-    __slots__ = ("_report", "_seat", "_started", "_watch", "hurried", "service")
+    __slots__ = ("_check", "_report", "_started", "_timer", "service", "urgent")
 
-    def __init__(self, watch: _Watch, service: str, report: Callable[[Report], None]) -> None:
+    def __init__(self, check: _SharedCheck, service: str, report: Callable[[Report], None]) -> None:
         self.service = service
         self._report = report
-        self._watch = watch
-        self._seat: Timer | None = None
+        self._check = check
+        self._timer: Timer | None = None
         self._started = False
-        self.hurried = False
-        watch.sharers.append(self)
+        self.urgent = False
+        check.proxies.append(self)
 
     def start(self) -> None:
         self._started = True
-        self._watch.start()
-        if self._watch.standing is not None:
-            self._seat = self._watch.engine.soon(self._catch_up)
+        self._check.start()
+        if self._check.last_report is not None:
+            self._timer = self._check.engine.soon(self._catch_up)
 
     def stop(self) -> None:
         self._started = False
-        self._stop_waiting()
-        self._watch.leave(self)
+        self._cancel_catch_up()
+        self._check.leave(self)
 
-    def hurry(self, wanted: bool) -> None:
-        self.hurried = wanted
-        self._watch.hurry()
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
+        self._check.update_urgent()
 
-    def hear(self, report: Report) -> None:
-        """Pass on what the shared one says, as long as this one runs."""
+    def deliver(self, report: Report) -> None:
+        """Pass on a report of the shared monitor, unless this proxy has stopped."""
         if self._started:
-            self._stop_waiting()
+            self._cancel_catch_up()
             self._report(report)
 
     def _catch_up(self) -> None:
-        self._seat = None
-        if self._watch.standing is not None:
-            self._report(self._watch.standing)
+        self._timer = None
+        if self._check.last_report is not None:
+            self._report(self._check.last_report)
 
-    def _stop_waiting(self) -> None:
-        if self._seat is not None:
-            self._watch.engine.leave(self._seat)
-            self._seat = None
+    def _cancel_catch_up(self) -> None:
+        if self._timer is not None:
+            self._check.engine.leave(self._timer)
+            self._timer = None
 
     @property
     def name(self) -> str:
-        return self._watch.monitor.name
+        return self._check.monitor.name
 
     @property
     def shared_by(self) -> Sequence[str]:
-        services = sorted(sharer.service for sharer in self._watch.sharers)
+        services = sorted(proxy.service for proxy in self._check.proxies)
         return services if len(services) > 1 else ()
 
     @property
     def up(self) -> bool | None:
-        return self._watch.monitor.up
+        return self._check.monitor.up
 
     @property
     def up_results(self) -> int:
-        return self._watch.monitor.up_results
+        return self._check.monitor.up_results
 
     @property
     def down_results(self) -> int:
-        return self._watch.monitor.down_results
+        return self._check.monitor.down_results
 
     @property
     def up_transitions(self) -> int:
-        return self._watch.monitor.up_transitions
+        return self._check.monitor.up_transitions
 
     @property
     def down_transitions(self) -> int:
-        return self._watch.monitor.down_transitions
+        return self._check.monitor.down_transitions
 
     @property
     def passed_at(self) -> float:
-        return self._watch.monitor.passed_at
+        return self._check.monitor.passed_at
 
     def samples(self) -> Iterable[Sample]:
-        return self._watch.monitor.samples()
+        return self._check.monitor.samples()
 
     def history(self) -> Iterable[PastResult]:
-        return self._watch.monitor.history()
+        return self._check.monitor.history()
 
 
-class _Common:
-    """One plan that services have between them, and those of its monitors that are in use."""
+class _SharedFactory:
+    """The factory that services share, and its monitors in use."""
 
-    def __init__(self, plan: MonitorFactory, engine: Engine) -> None:
-        self.plan = plan
+    def __init__(self, factory: MonitorFactory, engine: Engine) -> None:
+        self.factory = factory
         self._engine = engine
-        self._watches: dict[tuple[str, Address], _Watch] = {}
+        self._checks: dict[tuple[str, Address], _SharedCheck] = {}
 
-    def watch(self, host: str, address: Address) -> _Watch:
+    def check(self, host: str, address: Address) -> _SharedCheck:
         key = (host, address)
-        watch = self._watches.get(key)
-        if watch is None:
-            watch = self._watches[key] = _Watch(self._engine, lambda: self._watches.pop(key))
-            watch.monitor = self.plan.monitor(host, address, watch.tell)
-        return watch
+        check = self._checks.get(key)
+        if check is None:
+            check = self._checks[key] = _SharedCheck(self._engine, lambda: self._checks.pop(key))
+            check.monitor = self.factory.monitor(host, address, check.report)
+        return check
 
 
-class _Watch:
-    """A shared monitor, and those that stand for it in the services, the first one first."""
+class _SharedCheck:
+    """A shared monitor and its proxies, in order of creation."""
 
-    __slots__ = ("_forget", "_started", "engine", "monitor", "sharers", "standing")
+    __slots__ = ("_forget", "_started", "engine", "last_report", "monitor", "proxies")
 
     _log = Logger()
 
@@ -170,36 +168,36 @@ class _Watch:
 
     def __init__(self, engine: Engine, forget: Callable[[], object]) -> None:
         self.engine = engine
-        self.sharers: list[SharedMonitor] = []
-        self.standing: Report | None = None
+        self.proxies: list[SharedMonitor] = []
+        self.last_report: Report | None = None
         self._forget = forget
         self._started = False
 
     def start(self) -> None:
-        """Begin, if that has not happened yet."""
+        """Start the monitor unless it runs already."""
         if not self._started:
             self._started = True
             self.monitor.start()
 
-    def leave(self, sharer: SharedMonitor) -> None:
-        """Go on for the others, if there are any. Who has left already is not missed."""
-        if sharer in self.sharers:
-            self.sharers.remove(sharer)
-            if not self.sharers:
+    def leave(self, proxy: SharedMonitor) -> None:
+        """Remove a proxy, at most once; stop the monitor with the last one."""
+        if proxy in self.proxies:
+            self.proxies.remove(proxy)
+            if not self.proxies:
                 self._forget()
                 self.monitor.stop()
-            elif sharer.hurried:
-                self.hurry()
+            elif proxy.urgent:
+                self.update_urgent()
 
-    def hurry(self) -> None:
-        """Hurry as long as one of the services wants it."""
-        self.monitor.hurry(any(sharer.hurried for sharer in self.sharers))
+    def update_urgent(self) -> None:
+        """Check urgently while one of the services requires it."""
+        self.monitor.set_urgent(any(proxy.urgent for proxy in self.proxies))
 
-    def tell(self, report: Report) -> None:
-        """Tell all services."""
-        self.standing = report
-        for sharer in tuple(self.sharers):
+    def report(self, report: Report) -> None:
+        """Report to all services."""
+        self.last_report = report
+        for proxy in tuple(self.proxies):
             try:
-                sharer.hear(report)
-            except Exception:  # noqa: BLE001  # one service's bug is not another's
-                self._log.failure("Unexpected error in what was told of a shared check", system="checks")
+                proxy.deliver(report)
+            except Exception:  # noqa: BLE001  # an error of one service must not affect the others
+                self._log.failure("Unexpected error while reporting a shared check", system="checks")

@@ -1,39 +1,40 @@
-"""TCPConnect: connects to a server at intervals; where wanted it says something, and waits for something said."""
+"""TCPConnect: connect to a server at an interval; optionally send bytes and expect others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from random import Random
+from dataclasses import dataclass
 
-from pybal.checks.engine import Engine
-from pybal.checks.result import Result
 from pybal.checks.socket_check import Target, TCPCheck
 from pybal.checks.tcpconnect import ExpectCheck
-from pybal.config.settings import TCPConnectSettings
-from pybal.core.model import Address, Report, Service
-from pybal.monitors.periodic import Periodic
+from pybal.config.convert import octets
+from pybal.config.option import option
+from pybal.monitors.diagnosis import Done, FollowUps
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import CheckDone, TCPSettings
 
 
-class TCPConnectFactory:
-    """The options of one service."""
+@dataclass(frozen=True, slots=True)
+class TCPConnectSettings(TCPSettings):
+    """Connect over TCP; optionally send bytes and expect others."""
 
-    name = "TCPConnect"
+    send: bytes = option(b"", octets, help=r"text to send, in quotes, in which \r, \n, \t, \0 and \xff stand for bytes")
+    expect: bytes = option(
+        b"",
+        octets,
+        help="text that must be within the first 64 KiB received, written like send; with send alone any answer passes",
+    )
 
-    def __init__(self, settings: TCPConnectSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self._settings = settings
-        self._port = settings.port or service.port
-        self._engine = engine
-        self._random = random
-
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Periodic:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
+    def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> TCPCheck | ExpectCheck:
         del host
-        target = Target.of(address, self._port)
+        if not self.send and not self.expect:
+            return TCPCheck(factory.engine, target, self.timeout, done)
+        return ExpectCheck(factory.engine, target, self.timeout, done, send=self.send, expect=self.expect)
 
-        def check(done: Callable[[object, Result], None]) -> TCPCheck | ExpectCheck:
-            settings = self._settings
-            if not settings.send and not settings.expect:
-                return TCPCheck(self._engine, target, settings.timeout, done)
-            return ExpectCheck(self._engine, target, settings.timeout, done, send=settings.send, expect=settings.expect)
+    def follow_ups(self, factory: Factory[Interval], target: Target, done: Done) -> FollowUps:
+        del factory, target, done
+        return iter(())
 
-        return Periodic(self.name, self._settings, check, report, engine=self._engine, random=self._random)
+
+KIND = Kind("TCPConnect", TCPConnectSettings, duration="Duration of the last check, by result")

@@ -1,103 +1,134 @@
-"""TLS: makes a TLS handshake with a server at intervals, and watches when the certificate ends.
+"""TLS: complete a TLS handshake at an interval, and check when the certificate expires.
 
-With ``tls.verify`` the chain is verified, and the name if ``tls.name`` is one; without, any certificate will do. The
-first failure after a success is looked into: the connection alone.
+With ``tls.verify`` the chain is verified, and the host name if ``tls.name`` is set; without it any certificate is
+accepted. The first failure after a success is diagnosed by a check that only connects.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from random import Random
+from typing import cast
 
 from twisted.logger import Logger
 
 from pybal.checks import tls
-from pybal.checks.engine import Engine
 from pybal.checks.result import Result
 from pybal.checks.socket_check import Target
 from pybal.checks.tls_handshake import TLSCheck
-from pybal.config.settings import TLSSettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import boolean, integer, optional_hostname, optional_text
+from pybal.config.errors import shown
+from pybal.config.option import option
+from pybal.config.options import Options
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
-from pybal.monitors.diagnosis import tcp_only
-from pybal.monitors.periodic import Periodic
+from pybal.monitors.factory import Factory, MonitorRefusal
+from pybal.monitors.interval import Interval
+from pybal.monitors.kind import Kind
+from pybal.monitors.periodic import CheckDone, Periodic, TCPSettings
 
 DAYS = "pybal_monitor_tls_days_to_expiry"
 
+_days = integer(0, 3650, "whole days")
 
-class TLSFactory:
-    """The options of one service, and its one TLS context. Raises OSError if the file of ``tls.ca`` is of no use."""
 
-    name = "TLS"
+def ca_refusal(ca: str, prefix: str) -> MonitorRefusal | None:
+    """Return why the option ``ca`` cannot be applied, ``None`` if it can."""
+    try:
+        tls.verify(tls.context(), ca, name=False)
+    except OSError as error:
+        found = f"{ca} ({error.strerror or error})"
+        return MonitorRefusal(f"{prefix}ca", found, "a file of certificates in PEM form")
+    return None
 
-    _log = Logger()
 
-    def __init__(self, settings: TLSSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = settings.port or service.port
-        self.engine = engine
-        self.random = random
-        self.context = tls.context()
-        if settings.verify:
-            tls.verify(self.context, settings.ca, name=bool(settings.name))
-        self._system = f"{service.name} {self.name}"
+@dataclass(frozen=True, slots=True)
+class TLSSettings(TCPSettings):
+    """Complete a TLS handshake, optionally with a verified certificate."""
 
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> TLS:
-        """Return a monitor of this server."""
-        return TLS(self, host, address, report)
+    name: str = option(
+        "", optional_hostname, help="host name to request (SNI), and to verify in the certificate if verify = yes"
+    )
+    verify: bool = option(False, boolean, help="verify the certificate")
+    ca: str = option(
+        "", optional_text, default_text="the authorities of the system", help="file of trusted authorities, in PEM form"
+    )
+    warn_days: int = option(14, _days, help="days before the certificate expires at which a warning is logged")
+    fail_days: int = option(
+        0, _days, help="days before the certificate expires at which the server is down; 0 is never"
+    )
 
-    def check(self, address: Address, done: Callable[[object, Result], None]) -> TLSCheck:
-        """Return a check of the server at this address."""
+    def validate(self, options: Options, prefix: str) -> None:
+        if self.ca and not self.verify:
+            options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes beside it")
+
+    def refusal(self, prefix: str) -> MonitorRefusal | None:
+        return ca_refusal(self.ca, prefix) if self.verify else None
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Return the TLS context. Raises OSError if the file of ``tls.ca`` is invalid."""
+        context = tls.context()
+        if self.verify:
+            tls.verify(context, self.ca, name=bool(self.name))
+        return context
+
+    def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> TLSCheck:
+        del host
         return TLSCheck(
-            self.engine,
-            Target.of(address, self.port),
-            self.settings.timeout,
+            factory.engine,
+            target,
+            self.timeout,
             done,
-            context=self.context,
-            server_name=self.settings.name,
-            fail_days=self.settings.fail_days,
+            context=cast("ssl.SSLContext", factory.context),
+            server_name=self.name,
+            fail_days=self.fail_days,
             now=partial(datetime.now, UTC),
         )
-
-    def expiring(self, host: str, days: float) -> None:
-        """Log that a certificate is about to end."""
-        text = f"{host}: the certificate expires in {days:.1f} days" if days > 0 else f"{host}: the certificate expired"
-        self._log.warn("{text}", text=text, system=self._system)
 
 
 class TLS(Periodic):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_host", "_plan", "_tls", "_warned")
+    __slots__ = ("_host", "_tls", "_warn_days", "_warned")
 
-    def __init__(self, plan: TLSFactory, host: str, address: Address, report: Callable[[Report], None]) -> None:
-        self._plan = plan
+    _log = Logger()
+
+    def __init__(
+        self, factory: Factory[TLSSettings], host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        super().__init__(factory, host, address, report)
         self._host = host
+        self._tls = cast("TLSCheck", self._check)
+        self._warn_days = factory.settings.warn_days
         self._warned = False
-        self._tls = plan.check(address, self._handshaken)
-        super().__init__(
-            plan.name,
-            plan.settings,
-            lambda _done: self._tls,
-            report,
-            engine=plan.engine,
-            random=plan.random,
-            follow_ups=partial(tcp_only, plan.engine, Target.of(address, plan.port), plan.settings.timeout),
-        )
 
     def samples(self) -> Iterator[Sample]:
-        """Yield what took how long, and when a certificate was seen the days that it has left at this moment."""
+        """Yield the durations and, once a certificate was received, the days until it expires."""
         yield from super().samples()
         days = self._tls.days
         if days is not None:
             yield Sample(DAYS, (), days)
 
-    def _handshaken(self, check: object, result: Result) -> None:
-        days, limit = self._tls.days, self._plan.settings.warn_days
+    def _done(self, check: object, result: Result) -> None:
+        days = self._tls.days
         if days is not None:
-            if days < limit and not self._warned:
-                self._plan.expiring(self._host, days)
-            self._warned = days < limit
-        self._done(check, result)
+            if days < self._warn_days and not self._warned:
+                self._log_expiry(days)
+            self._warned = days < self._warn_days
+        super()._done(check, result)
+
+    def _log_expiry(self, days: float) -> None:
+        text = f"certificate expires in {days:.1f} days" if days > 0 else "certificate expired"
+        self._log.warn("{host}: {text}", host=self._host, text=text, system=self._factory.log_system)
+
+
+KIND = Kind(
+    "TLS",
+    TLSSettings,
+    duration="Duration of the last handshake, by result",
+    metrics={DAYS: "Days until the server certificate expires"},
+    monitor=TLS,
+)

@@ -1,56 +1,54 @@
-"""UDP: sends an empty datagram at intervals; an ICMP error that answers one means down.
+"""UDP: send an empty datagram at an interval; an ICMP error in response means down.
 
-A server is down at once, and stays down until ``icmp-timeout`` seconds have passed without an ICMP error and then a
-datagram met none either. It is up only after a datagram that no error answered within ``timeout``, and at most half the
-interval, where PyBal 1.15 took every server for up before it had sent anything: that ARP and neighbour discovery found
-nobody is known after 3 seconds. What the server answers does not matter.
+One error takes a server down. It stays down until ``icmp-timeout`` seconds have passed without an ICMP error and another
+datagram has caused no error. A server is up only after a datagram without an error for ``timeout`` seconds (at most half
+the interval), because ARP and neighbour discovery fail after 3 seconds; PyBal 1.15 assumed every server up before it had
+sent anything. Responses of the server are ignored.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from random import Random
+from dataclasses import dataclass
 
-from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.checks.udp import UDPCheck
-from pybal.config.settings import UDPSettings
-from pybal.core.model import Address, Report, Service
+from pybal.config.convert import seconds
+from pybal.config.option import option
+from pybal.core.model import Address, Report
 from pybal.monitors.base import Sample
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.factory import Factory
+from pybal.monitors.interval import Interval, IntervalMonitor
+from pybal.monitors.kind import Kind
 
 
-class UDPFactory:
-    """The options of one service."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UDPSettings(Interval):
+    """Send an empty datagram; an ICMP error in response means down."""
 
-    name = "UDP"
-
-    def __init__(self, settings: UDPSettings, service: Service, *, engine: Engine, random: Random) -> None:
-        self.settings = settings
-        self.port = service.port
-        self.engine = engine
-        self.random = random
-        self.grace = min(settings.timeout, settings.interval / 2)
-
-    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> UDP:
-        """Return a monitor of the server at this address; its host name is of no importance here."""
-        del host
-        return UDP(self, address, report)
+    timeout: float = option(
+        3.5, seconds, help="time to wait for an ICMP error after a datagram, in seconds; at most half the interval"
+    )
+    icmp_timeout: float = option(20.0, seconds, help="time that a server stays down after an ICMP error, in seconds")
 
 
 class UDP(IntervalMonitor):
-    """Watches one server; see :class:`pybal.monitors.base.Monitor`."""
+    """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_check", "_erred_at", "_plan")
+    __slots__ = ("_check", "_erred_at", "_factory")
 
-    name = UDPFactory.name
+    name = "UDP"
 
-    def __init__(self, plan: UDPFactory, address: Address, report: Callable[[Report], None]) -> None:
-        super().__init__(plan.engine, plan.random, plan.settings, report)
-        self._plan = plan
-        self._check = UDPCheck(plan.engine, Target.of(address, plan.port), plan.grace, self._done)
+    def __init__(
+        self, factory: Factory[UDPSettings], host: str, address: Address, report: Callable[[Report], None]
+    ) -> None:
+        del host
+        super().__init__(factory.engine, factory.random, factory.settings, report)
+        self._factory = factory
+        grace = min(factory.settings.timeout, factory.settings.interval / 2)
+        self._check = UDPCheck(factory.engine, Target.of(address, factory.port), grace, self._done)
         self._erred_at = -math.inf
 
     def samples(self) -> Iterable[Sample]:
@@ -60,16 +58,19 @@ class UDP(IntervalMonitor):
         super().stop()
         self._check.cancel()
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         if not self._check.running:
             self._check.start()
 
     def _done(self, check: UDPCheck, result: Result) -> None:
         del check
-        now = self._plan.engine.now
-        self._recent.add(now, result)
+        now = self._factory.engine.now
+        self._history.add(now, result)
         if result.verdict is FAILED:
             self._erred_at = now
             self._failed(result.text, f"{result.phase} {result.cause}", now)
-        elif result.verdict is PASSED and now - self._erred_at >= self._plan.settings.icmp_timeout:
+        elif result.verdict is PASSED and now - self._erred_at >= self._factory.settings.icmp_timeout:
             self._passed(now)
+
+
+KIND = Kind("UDP", UDPSettings, monitor=UDP)

@@ -5,56 +5,21 @@ Pure. Values are included if they are short and not secret.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any
 
 from pybal.bgp.verdict import Verdict
 from pybal.config.errors import masked
-from pybal.config.settings import (
-    AccessSettings,
-    BGPSettings,
-    DrainSettings,
-    InstrumentationSettings,
-    IPVSSettings,
-    PeerSettings,
-    ProxyFetchSettings,
-    ServiceSettings,
-    Settings,
-    SourceSettings,
-)
-from pybal.core.model import Service
+from pybal.config.option import Group, Option, declared
+from pybal.config.settings import ServiceOptions, ServiceSettings, Settings
 
-_PREFIXES: Mapping[type, str] = {
-    BGPSettings: "bgp-",
-    DrainSettings: "bgp-drain-",
-    IPVSSettings: "ipvs-",
-    InstrumentationSettings: "instrumentation_",
-    PeerSettings: "bgp-",
-}
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-_NAMES: Mapping[tuple[type, str], str] = {
-    (Service, "scheduler_flags"): "scheduler-flag",
-    (Service, "one_packet"): "ops",
-    (Service, "initially_up"): "initial-state = up",
-    (SourceSettings, "url"): "config",
-    (SourceSettings, "max_step"): "max-depool-step",
-    (SourceSettings, "max_age"): "source-max-age",
-    (SourceSettings, "interval"): "source-interval",
-    (ProxyFetchSettings, "urls"): "url",
-    (ProxyFetchSettings, "http_status"): "http_status",
-    (ProxyFetchSettings, "check_all"): "check_all",
-    (ProxyFetchSettings, "max_failures"): "max_failures",
-    (AccessSettings, "discovery"): "discovery-srv",
-    (BGPSettings, "gate"): "announce-gate",
-    (BGPSettings, "wait"): "announce-wait",
-    (DrainSettings, "graceful_shutdown"): "community",
-    (InstrumentationSettings, "advertised_ips"): "advertised_ips",
-}
-"""Options with another name than that of the field with hyphens."""
-
-_FIXED = {"dry_run", "ipvs_backend", "control_socket", "control_group"}
+_FIXED = {field.name for field in fields(Settings) if isinstance(found := declared(field), Option) and found.restart}
 """Global settings that a reload cannot change."""
 
 _LONGEST = 80
@@ -66,7 +31,7 @@ def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]
     """Yield the differences between two settings of one service; empty if and only if both mean the same."""
     if old.service.name != new.service.name:
         yield f"was [{old.service.name}]"
-    yield from _reasons(old.service, new.service, {*_KEY, "name"})
+    yield from _reasons(old.service, new.service, {*_KEY, "name"}, by=ServiceOptions)
     yield from _monitor_reasons(old, new)
     yield from _reasons(old.source, new.source, set())
     yield from _reasons(old, new, _APART)
@@ -82,14 +47,10 @@ def restart_reasons(old: Settings, new: Settings) -> Iterator[str]:
 
 def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
     """Yield the differences outside single services."""
-    if old.instrumentation and new.instrumentation:
-        yield from _reasons(old.instrumentation, new.instrumentation, set())
-    elif old.instrumentation or new.instrumentation:
-        yield f"instrumentation {_text(old.instrumentation is not None)} -> {_text(new.instrumentation is not None)}"
+    apart = {"services", "bgp"} | _FIXED
     if old.bgp and new.bgp:
-        yield from _reasons(old.bgp, new.bgp, {"peers"})
-    yield from _reasons(old.ipvs, new.ipvs, set())
-    yield from _reasons(old, new, {"services", "bgp", "instrumentation", "ipvs"} | _FIXED)
+        yield from _reasons(old.bgp, new.bgp, {"peers"}, "bgp-")
+    yield from _reasons(old, new, apart)
 
 
 def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
@@ -100,7 +61,7 @@ def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
         if address not in before:
             yield f"+ peer {address}"
         elif peer != before[address]:
-            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set()))}; resets all BGP sessions"
+            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set(), 'bgp-'))}; resets all BGP sessions"
     yield from (f"- peer {address}" for address in before if address not in after)
 
 
@@ -137,18 +98,36 @@ def _monitor_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str
         yield f"monitors {', '.join(before)} -> {', '.join(after)}"
 
 
-def _reasons(old: object, new: object, apart: set[str], prefix: str = "") -> Iterator[str]:
+def _reasons(
+    old: object, new: object, apart: set[str], prefix: str = "", by: type[DataclassInstance] | None = None
+) -> Iterator[str]:
+    """Yield the options that differ; the class ``by`` declares them, that of ``old`` by default."""
+    names = {field.name: declared(field) for field in fields(by)} if by else {}
     for field in fields(old) if is_dataclass(old) else ():
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after or field.name in apart:
             continue
-        if is_dataclass(before) and type(before) is type(after):
+        found = names.get(field.name) or declared(field)
+        if isinstance(found, Group):
+            yield from _group_reasons(found, before, after, prefix)
+        elif isinstance(found, Option):
+            yield _reason(prefix + found.name, found.show or _text, before, after)
+        elif is_dataclass(before):
             yield from _reasons(before, after, set(), prefix)
-            continue
-        option = _NAMES.get((type(old), field.name), field.name.replace("_", "-"))
-        name = _PREFIXES.get(type(old), prefix) + option
-        short = [_text(value) for value in (before, after)]
-        yield f"{name} {short[0]} -> {short[1]}" if all(short) else f"{name} changed"
+        else:
+            yield _reason(prefix + field.name.replace("_", "-"), _text, before, after)
+
+
+def _group_reasons(found: Group, before: object, after: object, prefix: str) -> Iterator[str]:
+    if before is not None and after is not None:
+        yield from _reasons(before, after, set(), prefix + found.prefix, found.declared)
+    elif found.switch:
+        yield _reason(found.switch.name, _text, before is not None, after is not None)
+
+
+def _reason(name: str, show: Callable[[Any], str], before: object, after: object) -> str:
+    short = [show(value) for value in (before, after)]
+    return f"{name} {short[0]} -> {short[1]}" if all(short) else f"{name} changed"
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybal.config.errors import Problem
+from pybal.config.option import Kinds
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
 
@@ -29,17 +30,19 @@ class Loaded:
 class ConfigurationFile:
     """The file at ``path``.
 
-    ``adjust`` applies the options of the command line to its settings. ``unsupported`` yields the settings of a file that
+    ``kinds`` are the kinds of monitor, ``adjust`` applies the options of the command line to its settings. ``unsupported`` yields the settings of a file that
     this version or machine does not support.
     """
 
     def __init__(
         self,
         path: str,
+        kinds: Kinds,
         adjust: Callable[[Settings], Settings] = lambda settings: settings,
         unsupported: Callable[[Settings, str], Iterable[Problem]] = lambda _settings, _path: (),
     ) -> None:
         self.path = path
+        self._kinds = kinds
         self._adjust = adjust
         self._unsupported = unsupported
         self._seen: tuple[int, ...] | None = None
@@ -51,7 +54,7 @@ class ConfigurationFile:
 
     def parse(self, text: bytes, path: str) -> Loaded:
         """Return the settings of a text, as if it were the file. Raises ConfigError."""
-        parsed = parse(text, path)
+        parsed = parse(text, path, self._kinds)
         settings = self._adjust(parsed.settings)
         return Loaded(settings, parsed.warnings, _digest(text), tuple(self._unsupported(settings, path)))
 

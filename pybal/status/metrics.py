@@ -15,6 +15,7 @@ from typing import Literal, TypeVar
 
 from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor
+from pybal.monitors.kinds import KINDS
 from pybal.status.compat115 import Tally, tally
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
@@ -59,18 +60,7 @@ _MONITOR: tuple[tuple[str, Callable[[Monitor], int], str], ...] = (
     ("pybal_monitor_down_results_total", attrgetter("down_results"), "Results that were down"),
 )
 
-_SAMPLE_HELP: Mapping[str, str] = {
-    "pybal_monitor_proxyfetch_request_duration_seconds": "Time the last request took, by its result",
-    "pybal_monitor_dnsquery_request_duration_seconds": "Time the last query took, by its result",
-    "pybal_monitor_runcommand_run_duration_seconds": "Time the last run took, by its result",
-    "pybal_monitor_tcpconnect_request_duration_seconds": "Time the last check took, by its result",
-    "pybal_monitor_tls_request_duration_seconds": "Time the last handshake took, by its result",
-    "pybal_monitor_tls_days_to_expiry": "Days until the last certificate seen expires",
-    "pybal_monitor_grpc_request_duration_seconds": "Time the last call took, by its result",
-    "pybal_monitor_icmp_request_duration_seconds": "Time the last echo took, by its result",
-    "pybal_monitor_idleconnection_connections_failed_total": "Connections that could not be made, by error",
-    "pybal_monitor_idleconnection_connections_lost_total": "Connections that were lost, by error",
-}
+_SAMPLE_HELP: Mapping[str, str] = {metric: text for kind in KINDS.values() for metric, text in kind.help.items()}
 
 
 class Exposition:
@@ -134,7 +124,7 @@ def _sample_pieces(rows: list[tuple[str, Monitor]]) -> Iterator[str]:
                 lines.setdefault(sample.metric, []).append(f"{sample.metric}{{{text}{more}}} {float(sample.value)!r}\n")
         yield ""
     for name, series in lines.items():
-        yield _header(name, _SAMPLE_HELP.get(name, "A value that only this kind of monitor has"))
+        yield _header(name, _SAMPLE_HELP[name])
         for part in _batches(series):
             yield "".join(part)
 

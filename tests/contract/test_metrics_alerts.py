@@ -1,4 +1,4 @@
-"""The paging rules that operators of PyBal 1.15 have go on firing: Prometheus judges what we render."""
+"""The alerting rules of PyBal 1.15 operators still fire: Prometheus evaluates our exposition."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ pytestmark = pytest.mark.skipif(
 SESSION_DOWN = "pybal_bgp_session_established != 1 and ignoring (local_asn, peer) pybal_bgp_enabled == 1"
 SERVER_DOWN = "pybal_monitor_status == 0 and increase(pybal_monitor_down_results_total[5m]) > 0"
 LOOKED_FOR = re.compile(r'^pybal_bgp_session_established\{local_asn="(\d+)",peer="(.+?)"\} (.+)$', re.MULTILINE)
-"""What a script in use parses; it wants exactly ``1.0``."""
+"""The lines that an existing script parses; it requires exactly ``1.0``."""
 PEERS = [PeerSettings(ip_address(address), 64600, 64601) for address in ("192.0.2.251", "2001:db8::251")]
 
 
 def of_bgp(*states: SessionState) -> str:
-    """Return the metrics of sessions with the peers, without any if BGP is off."""
+    """Return the metrics of BGP sessions, none if BGP is off."""
     sessions = tuple(Session(peer, state) for peer, state in zip(PEERS, states, strict=False))
     return "".join(Exposition().pieces(snapshot(), (), bgp.families(BGP(bool(states), (), sessions), 1.0)))
 
@@ -42,7 +42,7 @@ def of_monitor(*, up: bool, down_results: int) -> str:
 
 
 def firing(directory: Path, rule: str, scrapes: Sequence[str]) -> int:
-    """Return for how many series the rule fires after such scrapes, one a minute."""
+    """Return the number of series for which a rule fires after these scrapes, one per minute."""
     values: dict[str, list[str]] = {}
     for text in scrapes:
         for line in text.splitlines():
@@ -78,11 +78,11 @@ def firing(directory: Path, rule: str, scrapes: Sequence[str]) -> int:
     ],
     ids=["no BGP", "both up", "one down", "both down"],
 )
-def test_a_session_that_is_down_pages(states: tuple[SessionState, ...], count: int, tmp_path: Path) -> None:
+def test_session_down_fires_the_alert(states: tuple[SessionState, ...], count: int, tmp_path: Path) -> None:
     assert firing(tmp_path, SESSION_DOWN, [of_bgp(*states)]) == count
 
 
-def test_a_script_finds_each_session() -> None:
+def test_session_metrics_identify_each_peer() -> None:
     assert LOOKED_FOR.findall(of_bgp(SessionState.ESTABLISHED, SessionState.OPENSENT)) == [
         ("64600", "192.0.2.251", "1.0"),
         ("64600", "2001:db8::251", "0.0"),
@@ -94,6 +94,6 @@ def test_a_script_finds_each_session() -> None:
     [(False, [0, 1, 2], 1), (False, [2, 2, 2], 0), (True, [0, 1, 2], 0)],
     ids=["fails", "failed long ago", "has failed and is up"],
 )
-def test_a_server_that_fails_pages(*, up: bool, results: list[int], count: int, tmp_path: Path) -> None:
+def test_failing_server_fires_the_alert(*, up: bool, results: list[int], count: int, tmp_path: Path) -> None:
     scrapes = [of_monitor(up=up, down_results=number) for number in results]
     assert firing(tmp_path, SERVER_DOWN, scrapes) == count

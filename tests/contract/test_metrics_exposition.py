@@ -1,4 +1,4 @@
-"""What we render ourselves means exactly what prometheus_client, and Prometheus, make of the same values."""
+"""The exposition equals the rendering of prometheus_client for the same values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rendered(shown: Snapshot, monitors: Watched = [], families: Iterable[Family]
 
 
 def parsed(text: str) -> Parsed:
-    """Families that have series; prometheus_client writes the heads of empty ones too."""
+    """Return the families with series; prometheus_client also writes the headers of empty ones."""
     return {
         family.name: (
             family.type,
@@ -46,7 +46,7 @@ def parsed(text: str) -> Parsed:
 
 
 class Reference(Collector):
-    """The metrics as prometheus_client's own families, counted as naively as can be."""
+    """The metrics as families of prometheus_client, counted without optimisation."""
 
     def __init__(self, shown: Snapshot, monitors: Watched) -> None:
         self.shown = shown
@@ -110,7 +110,7 @@ def reference(shown: Snapshot, monitors: Watched) -> str:
 
 
 def without_policy(families: Parsed) -> Parsed:
-    """Leave out what only the policy can say; the unit tests of the tally have it."""
+    """Drop the families that only the policy can provide; the unit tests of the tally cover them."""
     return {n: f for n, f in families.items() if n not in {"pybal_service_floor", "pybal_service_can_depool"}}
 
 
@@ -130,7 +130,7 @@ MONITORS: Watched = [
 ]
 
 
-def test_the_text_parses_equal_to_that_of_prometheus_client() -> None:
+def test_text_parses_equal_to_that_of_prometheus_client() -> None:
     assert without_policy(parsed(rendered(EXAMPLE, MONITORS))) == parsed(reference(EXAMPLE, MONITORS))
 
 
@@ -148,7 +148,7 @@ def test_series_have_the_labels_of_the_contract() -> None:
     assert families["pybal_service_servers"][0] == "gauge"
 
 
-def test_the_paging_rule_on_monitors_finds_the_same_labels_on_both_sides() -> None:
+def test_monitor_series_match_the_labels_of_the_paging_rule() -> None:
     families = parsed(rendered(EXAMPLE, MONITORS))
     status = {labels: value for _, labels, value in families["pybal_monitor_status"][1]}
     results = {labels: value for _, labels, value in families["pybal_monitor_down_results"][1]}
@@ -156,33 +156,33 @@ def test_the_paging_rule_on_monitors_finds_the_same_labels_on_both_sides() -> No
     assert [dict(labels)["host"] for labels, value in status.items() if value == 0 and results[labels] > 1] == ["b"]
 
 
-def test_a_monitor_that_has_said_nothing_has_all_its_series_at_once() -> None:
+def test_monitor_has_all_its_series_from_the_start() -> None:
     text = rendered(EXAMPLE, [("web", "a", CountingMonitor("ProxyFetch"))])
     labels = '{host="a",monitor="ProxyFetch",service="web"}'
     for line in (f"pybal_monitor_status{labels} 0.0", f"pybal_monitor_up_results_total{labels} 0.0"):
         assert f"\n{line}\n" in text
 
 
-def test_series_go_with_their_monitor() -> None:
+def test_series_disappear_with_their_monitor() -> None:
     exposition = Exposition()
     assert 'host="b"' in "".join(exposition.pieces(EXAMPLE, MONITORS))
     assert 'host="b"' not in "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
     assert exposition._labels.keys() == {("web", "a", "ProxyFetch")}
 
 
-def test_a_value_is_written_as_prometheus_client_does() -> None:
+def test_value_is_formatted_as_in_prometheus_client() -> None:
     assert 'pybal_service_servers{service="web"} 3.0\n' in rendered(EXAMPLE)
     assert "pybal_bgp_enabled 1.0\n" in rendered(EXAMPLE, [], [Family("pybal_bgp_enabled", "gauge", "x", (((), 1),))])
 
 
-def test_no_piece_has_more_than_its_share_of_series() -> None:
+def test_pieces_have_a_bounded_number_of_series() -> None:
     shown, monitors = large(pools=12)
     pieces = list(Exposition().pieces(shown, monitors))
     assert max(piece.count("\n") for piece in pieces) <= PIECE
     assert "".join(pieces).count("\npybal_monitor_up_results_total{") == len(monitors)
 
 
-def test_the_process_has_the_metrics_that_prometheus_client_has() -> None:
+def test_process_metrics_equal_those_of_prometheus_client() -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
@@ -197,7 +197,7 @@ def test_the_process_has_the_metrics_that_prometheus_client_has() -> None:
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus) is not installed")
-def test_promtool_has_nothing_to_say() -> None:
+def test_promtool_reports_no_problem() -> None:
     text = rendered(EXAMPLE, MONITORS, process_families())
     check = subprocess.run(
         ["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False
@@ -214,7 +214,7 @@ values = st.integers(0, 10**12)
         st.tuples(names, names, values, st.sampled_from([True, False, None])), max_size=5, unique_by=lambda t: t[:2]
     )
 )
-def test_any_name_is_escaped_as_prometheus_client_does(rows: list[tuple[str, str, int, bool | None]]) -> None:
+def test_names_are_escaped_as_in_prometheus_client(rows: list[tuple[str, str, int, bool | None]]) -> None:
     shown = snapshot(*(pool(service, server(host)) for service, host, _, _ in rows))
     monitors: Watched = [
         (

@@ -1,4 +1,4 @@
-"""What monitors remember of their checks, and what they try when a server fails after a success; on real sockets."""
+"""The history of monitors, and the follow-ups of a failure after a success, on real sockets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,11 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks.engine import FOLLOW_UPS
 from pybal.checks.result import FAILED, PASSED
-from pybal.config.settings import (
-    DNSQuerySettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-)
 from pybal.monitors.base import Monitor
-from pybal.monitors.kinds import NAMES
+from pybal.monitors.kinds import KINDS
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.fake_dns_server import NameServer, answer
-from tests.harness.scripted_server import Peer, World, follow_ups, frequent
+from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, frequent
 from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -42,15 +38,15 @@ def counted(monitor: Monitor) -> int:
     return monitor.up_results + monitor.down_results
 
 
-@pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_every_kind_remembers_each_result_with_its_time(kind: type[MonitorSettings]) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_records_each_result_with_its_time(kind: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             with socket.socket() as bound:
-                bound.bind(("127.0.0.1", 0))  # and does not listen
-                monitor = world.monitor(frequent(kind), port=bound.getsockname()[1])
+                bound.bind(("127.0.0.1", 0))  # without listening
+                monitor = setup.monitor(frequent(kind), port=bound.getsockname()[1])
                 assert list(monitor.history()) == []
-                await world.until(lambda: counted(monitor))
+                await setup.until(lambda: counted(monitor))
             history = list(monitor.history())
             assert len(history) == counted(monitor)
             assert abs(history[-1].at - reactor.seconds()) < 20
@@ -61,12 +57,12 @@ def test_every_kind_remembers_each_result_with_its_time(kind: type[MonitorSettin
     run(main)
 
 
-def test_a_pass_has_its_phases_bytes_and_url() -> None:
+def test_passed_result_has_phases_bytes_and_url() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
-            monitor = world.monitor(proxyfetch())
-            await world.report()
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
+            monitor = setup.monitor(proxyfetch())
+            await setup.report()
             past = next(iter(monitor.history()))
             assert (past.subject, past.result.verdict, past.result.received) == (URL, PASSED, len(OK))
             assert list(past.result.phases) == ["connect", "first byte", "headers", "body"]
@@ -75,28 +71,28 @@ def test_a_pass_has_its_phases_bytes_and_url() -> None:
     run(main)
 
 
-def test_an_answer_of_dns_has_its_size_and_question_over_udp_and_tcp() -> None:
+def test_dns_result_has_size_and_query_over_udp_and_tcp() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
-            monitor = world.monitor(frequent(DNSQuerySettings), port=server.port)
-            await world.report()
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(frequent("DNSQuery"), port=server.port)
+            await setup.report()
             past = next(iter(monitor.history()))
             size = len(answer(server.queries[0]))
             assert (past.subject, past.result.received) == ("www.example A", size)
             assert list(past.result.phases) == ["query"]
             server.answers = lambda query: [answer(query, truncated=True)]
-            await world.until(lambda: monitor.up_results >= 3)
+            await setup.until(lambda: monitor.up_results >= 3)
             assert list(monitor.history())[-1].result.received == 2 + size
 
     run(main)
 
 
-def test_2013_parsoid_a_half_answer_shows_in_which_phase_the_time_went() -> None:
+def test_2013_parsoid_half_answer_shows_the_slow_phase() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(HALF)
-            monitor = world.monitor(proxyfetch())
-            await world.report()
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(HALF)
+            monitor = setup.monitor(proxyfetch())
+            await setup.report()
             past = next(iter(monitor.history()))
             assert past.result.received == len(HALF)
             assert list(past.result.phases) == ["connect", "first byte", "headers", "body"]
@@ -106,8 +102,8 @@ def test_2013_parsoid_a_half_answer_shows_in_which_phase_the_time_went() -> None
     run(main)
 
 
-class TestTheFirstFailureAfterASuccess:
-    def test_is_followed_up_by_tcp_only_the_other_urls_and_http_11(self) -> None:
+class TestFirstFailure:
+    def test_failure_is_followed_up_by_tcp_other_urls_and_http_11(self) -> None:
         def sick(peer: Peer) -> None:
             if b" /2 " in peer.received:
                 peer.say(OK)
@@ -115,112 +111,112 @@ class TestTheFirstFailureAfterASuccess:
                 only_to_11(peer)
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(proxyfetch(URL, OTHER))
-                await world.report()
-                world.server.asked = sick
-                await world.report()
-                await world.until(lambda: len(follow_ups(monitor)) == 3)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(proxyfetch(URL, OTHER))
+                await setup.report()
+                setup.server.asked = sick
+                await setup.report()
+                await setup.until(lambda: len(follow_ups(monitor)) == 3)
                 assert follow_ups(monitor) == [("TCP only", "passed"), (OTHER, "passed"), (f"HTTP/1.1 {URL}", "passed")]
-                assert world.engine.follow_ups.taken == 0
+                assert setup.engine.follow_ups.taken == 0
 
         run(main)
 
-    def test_counts_only_the_checks_themselves(self) -> None:
+    def test_follow_ups_are_not_counted(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(proxyfetch())
-                await world.report()
-                world.server.asked = only_to_11
-                await world.report()
-                await world.until(lambda: len(follow_ups(monitor)) == 2 and monitor.down_results >= 3)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(proxyfetch())
+                await setup.report()
+                setup.server.asked = only_to_11
+                await setup.report()
+                await setup.until(lambda: len(follow_ups(monitor)) == 2 and monitor.down_results >= 3)
                 assert follow_ups(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "passed")]
                 history = [past for past in monitor.history() if not past.follow_up]
                 assert counted(monitor) == len(history)
-                assert [report.up for report in world.reports] == [True, False]
+                assert [report.up for report in setup.reports] == [True, False]
                 assert (monitor.up, monitor.up_transitions, monitor.down_transitions) == (False, 1, 1)
 
         run(main)
 
-    def test_is_followed_up_again_after_the_next_success(self) -> None:
+    def test_failure_is_followed_up_again_after_a_success(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(proxyfetch())
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(proxyfetch())
                 for wanted in (2, 4):
-                    world.server.asked = saying(OK)
-                    while not (await world.report()).up:
+                    setup.server.asked = saying(OK)
+                    while not (await setup.report()).up:
                         pass
-                    world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
-                    await world.report()
+                    setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                    await setup.report()
                     while len(follow_ups(monitor)) < wanted:
-                        await world.pause(0.02)
+                        await setup.pause(0.02)
                 assert follow_ups(monitor) == [("TCP only", "passed"), (f"HTTP/1.1 {URL}", "failed")] * 2
 
         run(main)
 
-    def test_leaves_out_the_other_urls_where_all_of_them_were_just_asked_for(self) -> None:
+    def test_follow_ups_omit_other_urls_with_check_all(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(proxyfetch(URL, OTHER, check_all=True))
-                await world.report()
-                world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
-                await world.report()
-                await world.until(lambda: len(follow_ups(monitor)) == 2)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(proxyfetch(URL, OTHER, check_all=True))
+                await setup.report()
+                setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                await setup.report()
+                await setup.until(lambda: len(follow_ups(monitor)) == 2)
                 assert [subject for subject, _ in follow_ups(monitor)] == ["TCP only", f"HTTP/1.1 {URL}"]
 
         run(main)
 
 
-def test_a_server_that_never_passed_is_not_looked_into() -> None:
+def test_server_without_success_is_not_followed_up() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
-            monitor = world.monitor(proxyfetch())
-            await world.until(lambda: monitor.down_results >= 3)
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+            monitor = setup.monitor(proxyfetch())
+            await setup.until(lambda: monitor.down_results >= 3)
             assert follow_ups(monitor) == []
 
     run(main)
 
 
-def test_a_mass_failure_costs_no_more_than_a_few_follow_ups() -> None:
+def test_mass_failure_starts_at_most_the_limit_of_follow_ups() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
-            monitors = [world.monitor(proxyfetch(timeout=2.0, interval=0.2)) for _ in range(40)]
-            await world.until(lambda: all(monitor.up for monitor in monitors))
-            await world.server.stop()  # and whatever is asked for takes its time, for there is one who hangs
-            with socket.create_server(("127.0.0.1", world.server.port), backlog=0) as full, socket.socket() as taken:
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
+            monitors = [setup.monitor(proxyfetch(timeout=2.0, interval=0.2)) for _ in range(40)]
+            await setup.until(lambda: all(monitor.up for monitor in monitors))
+            await setup.server.stop()  # every request takes long, because one server hangs
+            with socket.create_server(("127.0.0.1", setup.server.port), backlog=0) as full, socket.socket() as taken:
                 taken.connect(full.getsockname())
-                await world.until(lambda: all(monitor.up is False for monitor in monitors))
-                assert world.engine.follow_ups.taken == FOLLOW_UPS
+                await setup.until(lambda: all(monitor.up is False for monitor in monitors))
+                assert setup.engine.follow_ups.taken == FOLLOW_UPS
                 looked_into = [monitor for monitor in monitors if monitor._diagnosis.running]  # type: ignore[attr-defined]
                 assert len(looked_into) == FOLLOW_UPS
-                world.stop_monitors()
-                assert world.engine.follow_ups.taken == 0
+                setup.stop_monitors()
+                assert setup.engine.follow_ups.taken == 0
 
     run(main)
 
 
-def test_a_monitor_that_is_stopped_follows_up_nothing_more() -> None:
+def test_follow_ups_end_when_the_monitor_stops() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
-            monitor = world.monitor(proxyfetch(timeout=5.0))
-            await world.report()
-            world.server.asked = lambda peer: peer.say(b"HTTP/1.0 500 Oops\r\n\r\n") if _first(peer) else None
-            await world.report()
-            await world.until(lambda: len(follow_ups(monitor)) == 1)  # the next one hangs
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
+            monitor = setup.monitor(proxyfetch(timeout=5.0))
+            await setup.report()
+            setup.server.asked = lambda peer: peer.say(b"HTTP/1.0 500 Oops\r\n\r\n") if _first(peer) else None
+            await setup.report()
+            await setup.until(lambda: len(follow_ups(monitor)) == 1)  # the next follow-up hangs
             monitor.stop()
-            assert world.engine.follow_ups.taken == 0
-            await world.pause(0.2)
+            assert setup.engine.follow_ups.taken == 0
+            await setup.pause(0.2)
             assert len(follow_ups(monitor)) == 1
 
     run(main)
 
 
 def _first(peer: Peer) -> bool:
-    """Tell whether it asks in HTTP/1.0."""
+    """Return whether this is a request in HTTP/1.0."""
     return b" HTTP/1.0\r\n" in peer.received

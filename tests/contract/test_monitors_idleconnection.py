@@ -1,4 +1,4 @@
-"""IdleConnection: never a byte, down at once when the connection is lost, and patient with servers that close."""
+"""IdleConnection: sends nothing, down when the connection is lost, up after a clean close."""
 
 from __future__ import annotations
 
@@ -13,34 +13,31 @@ from random import Random
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.checks.engine import Engine
 from pybal.checks.idle import HeldConnection
 from pybal.checks.result import Phase
 from pybal.checks.socket_check import Target
-from pybal.config.settings import IdleConnectionSettings
-from pybal.core.model import IPProtocol, Service
 from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
-from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionFactory
-from tests.harness.scripted_server import Peer, World
+from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionSettings, clean_pauses, socket_options
+from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.stepped_reactor import run
 
 IDLE = IdleConnectionSettings()
 
 
 @pytest.fixture
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the first pauses short, and short connections shorter."""
+def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the first pauses, and the duration of a short connection."""
     monkeypatch.setattr(idleconnection, "FIRST_RETRY", 0.05)
     monkeypatch.setattr(idleconnection, "QUICKEST_RECONNECT", 0.1)
 
 
-HURRY = pytest.mark.usefixtures("_hurry")
+QUICK_RETRIES = pytest.mark.usefixtures("_quick_retries")
 QUICK = IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.2)
 
 
 def counts(monitor: Monitor, metric: str) -> dict[str, float]:
-    """Return what is not 0, by reason."""
+    """Return the counters above 0, by reason."""
     return {
         sample.labels[0][1]: sample.value for sample in monitor.samples() if sample.metric == metric and sample.value
     }
@@ -50,25 +47,25 @@ def open_socket(monitor: Monitor) -> socket.SocketType:
     return monitor._connection._socket  # type: ignore[attr-defined, no-any-return]  # nothing else has it
 
 
-def test_it_never_sends_a_byte_and_what_comes_is_thrown_away() -> None:
+def test_idle_connection_sends_nothing_and_discards_input() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.connected = lambda peer: peer.say(b"220 welcome\r\n" * 300_000)
-            monitor = world.monitor(IDLE)
-            assert (await world.report()).up
-            await world.until(lambda: world.server.peers and not world.server.peers[0].transport.dataBuffer)
-            await world.until(lambda: not world.server.peers[0].transport._tempDataBuffer)
+        async with MonitoredServer(reactor) as setup:
+            setup.server.connected = lambda peer: peer.say(b"220 welcome\r\n" * 300_000)
+            monitor = setup.monitor(IDLE)
+            assert (await setup.report()).up
+            await setup.until(lambda: setup.server.peers and not setup.server.peers[0].transport.dataBuffer)
+            await setup.until(lambda: not setup.server.peers[0].transport._tempDataBuffer)
             monitor.stop()
-            await world.until(lambda: world.server.peers[0].closed)
-            assert world.server.peers[0].received == b""
-            assert len(world.reports) == 1
+            await setup.until(lambda: setup.server.peers[0].closed)
+            assert setup.server.peers[0].received == b""
+            assert len(setup.reports) == 1
 
     run(main)
 
 
-def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
+def test_endless_input_does_not_block_the_loop() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             chunk = bytes(1 << 20)
 
             def talk(peer: Peer) -> None:
@@ -77,31 +74,29 @@ def test_a_server_that_talks_without_end_does_not_hold_the_loop() -> None:
                         peer.say(chunk)
                     reactor.callLater(0, talk, peer)
 
-            world.server.connected = talk
-            monitor = world.monitor(IDLE)
-            await world.report()
+            setup.server.connected = talk
+            monitor = setup.monitor(IDLE)
+            await setup.report()
             for _ in range(20):
-                await world.pause(0.001)
+                await setup.pause(0.001)
             monitor.stop()
-            await world.until(lambda: world.server.peers[0].closed)
-            await world.pause(0.01)
+            await setup.until(lambda: setup.server.peers[0].closed)
+            await setup.pause(0.01)
 
     run(main)
 
 
-@pytest.mark.parametrize("said", [b"", bytes(20_000)], ids=["at once", "behind more than is read in one go"])
-def test_a_close_that_comes_together_with_the_connection_is_noticed(
-    said: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("said", [b"", bytes(20_000)], ids=["immediately", "after more than one read"])
+def test_close_together_with_the_connection_is_detected(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pybal.checks.idle._READ", 1000)
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             results: list[tuple[Phase, str]] = []
             with socket.create_server(("127.0.0.1", 0)) as listening:
                 target = Target.of(IPv4Address("127.0.0.1"), listening.getsockname()[1])
                 held = HeldConnection(
-                    world.engine, target, 5.0, lambda _held, result: results.append((result.phase, result.cause)), ()
+                    setup.engine, target, 5.0, lambda _held, result: results.append((result.phase, result.cause)), ()
                 )
 
                 def turn() -> None:
@@ -109,8 +104,8 @@ def test_a_close_that_comes_together_with_the_connection_is_noticed(
                     with listening.accept()[0] as peer:
                         peer.sendall(said)
 
-                world.engine.soon(turn)
-                await world.until(lambda: len(results) == 2)
+                setup.engine.soon(turn)
+                await setup.until(lambda: len(results) == 2)
             assert results == [(Phase.CONNECT, ""), (Phase.IDLE, "closed")]
 
     run(main)
@@ -125,13 +120,13 @@ class TestKeepalive:
             (IdleConnectionSettings(keepalive=False), (7200,), (75,), 9),
         ],
     )
-    def test_t119372_the_options_are_set_so_that_servers_gone_silently_are_noticed(
+    def test_t119372_keepalive_options_are_set(
         self, settings: IdleConnectionSettings, first: Sequence[int], then: Sequence[int], lost: int
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings)
-                await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings)
+                await setup.report()
                 sock = open_socket(monitor)
                 tcp = socket.IPPROTO_TCP
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == settings.keepalive
@@ -141,242 +136,237 @@ class TestKeepalive:
 
         run(main)
 
-    def test_of_many_connections_they_do_not_probe_together(self) -> None:
-        """11,000 made within 6 s were all lost two minutes later: their probes overflowed net.core.netdev_max_backlog."""
-        service = Service("web", IPProtocol.TCP, IPv4Address("192.0.2.1"), 80, "wrr")
-        plan = IdleConnectionFactory(IDLE, service, engine=Engine(EPollReactor()), random=Random(1))
-        times = Counter((options[1][2], options[2][2]) for options in (plan.options() for _ in range(11_000)))
+    def test_keepalive_probes_of_many_connections_are_spread(self) -> None:
+        """Spread the probes.
+
+        11,000 connections made within 6 s were all lost two minutes later: the probes overflowed
+        net.core.netdev_max_backlog.
+        """
+        random = Random(1)
+        connections = [socket_options(IDLE, random) for _ in range(11_000)]
+        times = Counter((options[1][2], options[2][2]) for options in connections)
         assert {first for first, _ in times} == set(range(5, 11))
         assert {then for _, then in times} == set(range(24, 31))
         assert max(times.values()) < 11_000 / 30
 
 
-@HURRY
-class TestAConnectionWhoseProbesGotNoAnswer:
-    """The kernel's word for it is had from nobody but the kernel: here it is said in its place, of a real connection."""
+@QUICK_RETRIES
+class TestUnansweredProbes:
+    """Only the kernel detects unanswered probes; these tests raise its error on a real connection."""
 
     @staticmethod
-    async def lose(world: World, monitor: Monitor) -> None:
+    async def lose(setup: MonitoredServer, monitor: Monitor) -> None:
         lost = OSError(errno.ETIMEDOUT, "Connection timed out")
-        world.engine.soon(lambda: monitor._connection._errored(lost))  # type: ignore[attr-defined]
-        await world.until(lambda: counts(monitor, LOST) == {"ConnectionLost": 1})
+        setup.engine.soon(lambda: monitor._connection._errored(lost))  # type: ignore[attr-defined]
+        await setup.until(lambda: counts(monitor, LOST) == {"ConnectionLost": 1})
 
-    def test_is_made_anew_and_the_server_stays_up(self) -> None:
+    def test_unanswered_probes_cause_a_reconnect_and_no_failure(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(QUICK)
-                assert (await world.report()).up
-                await self.lose(world, monitor)
-                await world.until(lambda: monitor.up_results == 2)
-                assert [report.up for report in world.reports] == [True]
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(QUICK)
+                assert (await setup.report()).up
+                await self.lose(setup, monitor)
+                await setup.until(lambda: monitor.up_results == 2)
+                assert [report.up for report in setup.reports] == [True]
                 assert counts(monitor, FAILED) == {}
 
         run(main)
 
-    def test_is_down_if_it_cannot_be_made_anew(self) -> None:
+    def test_unanswered_probes_are_down_when_the_reconnect_fails(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(QUICK)
-                assert (await world.report()).up
-                await world.until(lambda: world.server.peers)  # else it would be reset with the listening socket
-                await world.server.refuse()
-                await self.lose(world, monitor)
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(QUICK)
+                assert (await setup.report()).up
+                await setup.until(lambda: setup.server.peers)  # otherwise the listening socket would reset it
+                await setup.server.refuse()
+                await self.lose(setup, monitor)
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "connect: refused")
 
         run(main)
 
 
-@HURRY
-class TestALostConnection:
-    def test_is_down_at_once_with_a_reason_and_then_tried_again(self) -> None:
+@QUICK_RETRIES
+class TestLostConnection:
+    def test_lost_connection_is_down_immediately_and_retried(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(QUICK)
-                assert (await world.report()).up
-                await world.until(lambda: world.server.peers)
-                world.server.peers[0].reset()
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(QUICK)
+                assert (await setup.report()).up
+                await setup.until(lambda: setup.server.peers)
+                setup.server.peers[0].reset()
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "idle: connection lost: reset")
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 assert counts(monitor, LOST) == {"ConnectionLost": 1}
                 assert counts(monitor, FAILED) == {}
 
         run(main)
 
-    def test_of_a_server_that_died_is_tried_again_with_growing_pauses_up_to_max_delay(self) -> None:
+    def test_dead_server_is_retried_with_back_off_up_to_max_delay(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(QUICK)
-                assert (await world.report()).up
-                await world.until(lambda: world.server.peers)
-                world.server.peers[0].reset()
-                await world.server.stop()
-                reasons = {(await world.report()).reason, (await world.report()).reason}
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(QUICK)
+                assert (await setup.report()).up
+                await setup.until(lambda: setup.server.peers)
+                setup.server.peers[0].reset()
+                await setup.server.stop()
+                reasons = {(await setup.report()).reason, (await setup.report()).reason}
                 assert reasons == {"idle: connection lost: reset", "connect: refused"}
-                await world.until(lambda: monitor.down_results >= 7)
+                await setup.until(lambda: monitor.down_results >= 7)
                 assert monitor._retries.following == QUICK.max_delay  # type: ignore[attr-defined]
-                assert len(world.reports) == 3
+                assert len(setup.reports) == 3
                 assert counts(monitor, FAILED) == {"ConnectionRefusedError": monitor.down_results - 1}
-                world.server.listen(reactor, world.host)
-                assert (await world.report()).up
+                setup.server.listen(reactor, setup.host)
+                assert (await setup.report()).up
 
         run(main)
 
-    @pytest.mark.parametrize("first", ["pause", "hurry"])
-    def test_is_noticed_soon_when_the_server_is_back_and_the_pool_at_its_floor(
-        self, first: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.mark.parametrize("first", ["pause", "urgent"])
+    def test_recovered_server_is_detected_soon_while_urgent(self, first: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(idleconnection, "FIRST_RETRY", 200.0)
-        monkeypatch.setattr(idleconnection, "LONGEST_HURRIED", 0.2)
+        monkeypatch.setattr(idleconnection, "LONGEST_URGENT_PAUSE", 0.2)
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                await world.server.stop()
-                monitor = world.monitor(IDLE)
-                if first == "hurry":
-                    monitor.hurry(True)
-                assert not (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                await setup.server.stop()
+                monitor = setup.monitor(IDLE)
+                if first == "urgent":
+                    monitor.set_urgent(True)
+                assert not (await setup.report()).up
                 if first == "pause":
-                    monitor.hurry(True)
-                await world.until(lambda: monitor.down_results >= 3)
-                world.server.listen(reactor, world.host)
-                assert (await world.report()).up
+                    monitor.set_urgent(True)
+                await setup.until(lambda: monitor.down_results >= 3)
+                setup.server.listen(reactor, setup.host)
+                assert (await setup.report()).up
 
         run(main)
 
-    def test_that_had_lasted_is_tried_again_quickly_whatever_went_before(self) -> None:
+    def test_connection_that_lasted_resets_the_back_off(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.connected = Peer.reset
-                monitor = world.monitor(QUICK)
-                await world.until(lambda: monitor.down_results >= 6)
-                world.server.connected = lambda _peer: None
-                up_results, connections = monitor.up_results, len(world.server.peers)
-                await world.until(lambda: monitor.up_results > up_results and len(world.server.peers) > connections)
-                world.skipped += 10
+            async with MonitoredServer(reactor) as setup:
+                setup.server.connected = Peer.reset
+                monitor = setup.monitor(QUICK)
+                await setup.until(lambda: monitor.down_results >= 6)
+                setup.server.connected = lambda _peer: None
+                up_results, connections = monitor.up_results, len(setup.server.peers)
+                await setup.until(lambda: monitor.up_results > up_results and len(setup.server.peers) > connections)
+                setup.skipped += 10
                 down_results = monitor.down_results
-                world.server.peers[-1].reset()
-                await world.until(lambda: monitor.down_results > down_results)
+                setup.server.peers[-1].reset()
+                await setup.until(lambda: monitor.down_results > down_results)
                 assert monitor._retries.following < QUICK.max_delay  # type: ignore[attr-defined]
 
         run(main)
 
-    def test_again_and_again_as_soon_as_it_is_there_is_tried_ever_more_seldom(self) -> None:
+    def test_connection_lost_repeatedly_keeps_the_back_off(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.connected = Peer.reset
-                monitor = world.monitor(QUICK)
-                await world.until(lambda: monitor.down_results >= 6)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.connected = Peer.reset
+                monitor = setup.monitor(QUICK)
+                await setup.until(lambda: monitor.down_results >= 6)
                 assert monitor._retries.following == QUICK.max_delay  # type: ignore[attr-defined]
 
         run(main)
 
 
-@HURRY
-class TestACleanClose:
-    def test_reconnects_without_a_report(self) -> None:
+@QUICK_RETRIES
+class TestCleanClose:
+    def test_clean_close_reconnects_without_a_report(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(QUICK)
-                await world.report()
-                await world.until(lambda: world.server.peers)
-                world.server.peers[0].close()
-                await world.until(lambda: len(world.server.peers) == 2)
-                await world.until(lambda: monitor.up_results == 2)
-                assert len(world.reports) == 1
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(QUICK)
+                await setup.report()
+                await setup.until(lambda: setup.server.peers)
+                setup.server.peers[0].close()
+                await setup.until(lambda: len(setup.server.peers) == 2)
+                await setup.until(lambda: monitor.up_results == 2)
+                assert len(setup.reports) == 1
                 assert counts(monitor, LOST) == {"ConnectionDone": 1}
                 assert (monitor.up, monitor.down_results, monitor.up_transitions) == (True, 0, 1)
 
         run(main)
 
-    def test_of_the_servers_half_is_one_too(self) -> None:
+    def test_half_close_reconnects_without_a_report(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(QUICK)
-                await world.report()
-                await world.until(lambda: world.server.peers)
-                world.server.peers[0].transport.loseWriteConnection()
-                await world.until(lambda: world.server.peers[0].closed)
-                await world.until(lambda: len(world.server.peers) == 2)
-                assert len(world.reports) == 1
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(QUICK)
+                await setup.report()
+                await setup.until(lambda: setup.server.peers)
+                setup.server.peers[0].transport.loseWriteConnection()
+                await setup.until(lambda: setup.server.peers[0].closed)
+                await setup.until(lambda: len(setup.server.peers) == 2)
+                assert len(setup.reports) == 1
 
         run(main)
 
-    def test_after_a_long_life_reconnects_at_once(self) -> None:
+    def test_clean_close_reconnects_immediately_after_a_long_connection(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(IDLE)  # with pauses of 3 s
-                await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(IDLE)  # with pauses of 3 s
+                await setup.report()
                 monitor._pauses.pause()  # type: ignore[attr-defined]  # as if it had been closed quickly before
-                await world.until(lambda: world.server.peers)
-                world.skipped += 3.5
-                world.server.peers[0].close()
+                await setup.until(lambda: setup.server.peers)
+                setup.skipped += 3.5
+                setup.server.peers[0].close()
                 closed = reactor.seconds()
-                await world.until(lambda: len(world.server.peers) == 2)
+                await setup.until(lambda: len(setup.server.peers) == 2)
                 assert reactor.seconds() - closed < 2
-                assert len(world.reports) == 1
+                assert len(setup.reports) == 1
                 assert monitor._pauses.following == 3  # type: ignore[attr-defined]
 
         run(main)
 
-    def test_t337446_again_and_again_pins_no_core(self) -> None:
+    def test_t337446_repeated_clean_closes_keep_the_pause(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 times: list[float] = []
 
                 def close(peer: Peer) -> None:
                     times.append(reactor.seconds())
                     peer.close()
 
-                world.server.connected = close
-                world.monitor(IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.3))
-                await world.until(lambda: len(times) == 6)
+                setup.server.connected = close
+                setup.monitor(IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.3))
+                await setup.until(lambda: len(times) == 6)
                 pauses = [later - earlier for earlier, later in pairwise(times)]
                 assert min(pauses) >= 0.07
                 assert max(pauses[-2:]) >= 0.2
-                assert len(world.reports) == 1
+                assert len(setup.reports) == 1
 
         run(main)
 
-    def test_is_down_if_the_reconnect_fails(self) -> None:
+    def test_clean_close_is_down_when_the_reconnect_fails(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(QUICK)
-                await world.report()
-                await world.until(lambda: world.server.peers)
-                world.server.peers[0].close()
-                await world.until(lambda: world.server.peers[0].closed)
-                await world.server.stop()
-                assert (await world.report()).reason == "connect: refused"
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(QUICK)
+                await setup.report()
+                await setup.until(lambda: setup.server.peers)
+                setup.server.peers[0].close()
+                await setup.until(lambda: setup.server.peers[0].closed)
+                await setup.server.stop()
+                assert (await setup.report()).reason == "connect: refused"
 
         run(main)
 
 
-def test_the_pause_after_clean_closes_is_at_least_a_second_and_at_most_ten_times_the_option() -> None:
+def test_pause_after_clean_closes_is_bounded() -> None:
+    def limits(settings: IdleConnectionSettings) -> tuple[float, float]:
+        pauses = clean_pauses(settings, Random(1))
+        first = pauses.following
+        for _ in range(50):
+            pauses.pause()
+        return first, pauses.following
+
+    assert limits(IdleConnectionSettings(timeout_clean_reconnect=3)) == (3, 30)
+    assert limits(IdleConnectionSettings(timeout_clean_reconnect=0)) == (1, 10)
+    assert limits(IdleConnectionSettings(timeout_clean_reconnect=3, max_delay=5)) == (3, 5)
+
+
+def test_series_of_known_reasons_exist_from_the_start() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            service = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 1, "wlc")
-
-            def pauses(settings: IdleConnectionSettings) -> tuple[float, float]:
-                plan = IdleConnectionFactory(settings, service, engine=world.engine, random=Random(1))
-                pauses = plan.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)._pauses
-                first = pauses.following
-                for _ in range(50):
-                    pauses.pause()
-                return first, pauses.following
-
-            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=3)) == (3, 30)
-            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=0)) == (1, 10)
-            assert pauses(IdleConnectionSettings(timeout_clean_reconnect=3, max_delay=5)) == (3, 5)
-
-    run(main)
-
-
-def test_the_series_of_the_usual_reasons_exist_from_the_beginning() -> None:
-    async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            samples = [(sample.metric, sample.labels) for sample in world.monitor(IDLE).samples()]
+        async with MonitoredServer(reactor) as setup:
+            samples = [(sample.metric, sample.labels) for sample in setup.monitor(IDLE).samples()]
             assert samples == [
                 (FAILED, (("reason", "ConnectionRefusedError"),)),
                 (FAILED, (("reason", "TimeoutError"),)),
@@ -390,14 +380,14 @@ def test_the_series_of_the_usual_reasons_exist_from_the_beginning() -> None:
     run(main)
 
 
-def test_a_connection_lost_while_the_checker_was_frozen_is_down_all_the_same() -> None:
+def test_connection_lost_during_a_freeze_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.monitor(IDLE)
-            assert (await world.report()).up
-            await world.until(lambda: world.server.peers)
-            world.skipped += 100
-            world.server.peers[0].reset()
-            assert (await world.report()).reason == "idle: connection lost: reset"
+        async with MonitoredServer(reactor) as setup:
+            setup.monitor(IDLE)
+            assert (await setup.report()).up
+            await setup.until(lambda: setup.server.peers)
+            setup.skipped += 100
+            setup.server.peers[0].reset()
+            assert (await setup.report()).reason == "idle: connection lost: reset"
 
     run(main)

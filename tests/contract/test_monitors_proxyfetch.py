@@ -1,4 +1,4 @@
-"""ProxyFetch: to the byte on the wire, and whatever a server answers has a phase and a reason."""
+"""ProxyFetch: the exact bytes on the wire, and a phase and a reason for every answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import ProxyFetchSettings
-from pybal.monitors.proxyfetch import DURATION
-from tests.harness.scripted_server import Peer, World, saying
+from pybal.monitors.proxyfetch import DURATION, ProxyFetchSettings
+from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -25,7 +24,14 @@ def settings(
     check_all: bool = False,
     max_failures: int = 0,
 ) -> ProxyFetchSettings:
-    return ProxyFetchSettings(urls or ("http://www.example/",), http_status, timeout, interval, check_all, max_failures)
+    return ProxyFetchSettings(
+        urls or ("http://www.example/",),
+        http_status,
+        check_all,
+        max_failures,
+        timeout=timeout,
+        interval=interval,
+    )
 
 
 def closing_after(data: bytes) -> Callable[[Peer], None]:
@@ -39,16 +45,16 @@ def closing_after(data: bytes) -> Callable[[Peer], None]:
 def first_report(
     answer: Callable[[Peer], object], options: ProxyFetchSettings | None = None, *, on_connection: bool = False
 ) -> tuple[bool, str]:
-    """Return what is reported first of a server that answers so."""
+    """Return the first report about a server with this answer."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             if on_connection:
-                world.server.connected = answer
+                setup.server.connected = answer
             else:
-                world.server.asked = answer
-            world.monitor(options or settings())
-            report = await world.report()
+                setup.server.asked = answer
+            setup.monitor(options or settings())
+            report = await setup.report()
             return report.up, report.reason
 
     return run(main)
@@ -56,13 +62,13 @@ def first_report(
 
 class TestTheWire:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-    def test_the_request_is_pybals_and_not_a_byte_more(self, host: str) -> None:
+    def test_request_equals_that_of_pybal_115(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                world.server.asked = saying(OK)
-                world.monitor(settings("http://en.wikipedia.org:8080/wiki/Main_Page?action=raw&x=%20"))
-                assert (await world.report()).up
-                assert world.server.peers[0].received == (
+            async with MonitoredServer(reactor, host) as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(settings("http://en.wikipedia.org:8080/wiki/Main_Page?action=raw&x=%20"))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].received == (
                     b"GET /wiki/Main_Page?action=raw&x=%20 HTTP/1.0\r\n"
                     b"Host: en.wikipedia.org\r\n"
                     b"User-Agent: Twisted PageGetter\r\n"
@@ -71,28 +77,28 @@ class TestTheWire:
 
         run(main)
 
-    def test_the_connection_goes_to_address_and_port_of_the_server_whatever_the_url_says(self) -> None:
+    def test_connection_ignores_host_and_port_of_the_url(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                world.monitor(settings("http://203.0.113.1:1/"))
-                assert (await world.report()).up
-                assert world.server.peers[0].transport.getPeer().host == "127.0.0.1"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(settings("http://203.0.113.1:1/"))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].transport.getPeer().host == "127.0.0.1"
 
         run(main)
 
-    def test_t82747_an_ipv6_server_is_not_checked_over_ipv4(self) -> None:
+    def test_t82747_ipv6_server_is_not_checked_over_ipv4(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, "::1") as world:
-                world.server.asked = saying(OK)
-                world.monitor(settings("http://127.0.0.1/"))
-                assert (await world.report()).up
-                assert world.server.peers[0].transport.getPeer().host == "::1"
+            async with MonitoredServer(reactor, "::1") as setup:
+                setup.server.asked = saying(OK)
+                setup.monitor(settings("http://127.0.0.1/"))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].transport.getPeer().host == "::1"
 
         run(main)
 
 
-class TestAServerIsUp:
+class TestUp:
     @pytest.mark.parametrize(
         "pieces",
         [
@@ -102,17 +108,15 @@ class TestAServerIsUp:
             (b"HTTP/1.1 100 Continue\r\n\r\n", OK),
             (b"HTTP/1.0 200 OK\r\nContent-Length: 3000000\r\n\r\n", bytes(3000000)),
         ],
-        ids=["at once", "byte by byte", "chunked", "100 first", "3 MB"],
+        ids=["in one piece", "byte by byte", "chunked", "100 first", "3 MB"],
     )
-    def test_2013_parsoid_a_full_answer_on_a_connection_that_is_never_closed_is_up(
-        self, pieces: tuple[bytes, ...]
-    ) -> None:
+    def test_2013_parsoid_full_answer_on_an_open_connection_is_up(self, pieces: tuple[bytes, ...]) -> None:
         assert first_report(saying(*pieces), settings(timeout=10)) == (True, "")
 
-    def test_an_answer_that_ends_by_closing_is_up(self) -> None:
+    def test_answer_that_ends_by_closing_is_up(self) -> None:
         assert first_report(closing_after(b"HTTP/1.0 200 OK\r\n\r\nhello")) == (True, "")
 
-    def test_a_server_that_closes_its_half_after_the_answer_is_up(self) -> None:
+    def test_half_close_after_the_answer_is_up(self) -> None:
         def answer(peer: Peer) -> None:
             peer.say(b"HTTP/1.0 200 OK\r\n\r\nhello")
             peer.transport.loseWriteConnection()
@@ -121,25 +125,25 @@ class TestAServerIsUp:
 
     @pytest.mark.parametrize("wanted", [301, 302, 303])
     @pytest.mark.parametrize("status", [301, 302, 303])
-    def test_any_redirect_will_do_where_one_is_wanted_and_is_not_followed(self, wanted: int, status: int) -> None:
+    def test_redirect_is_accepted_and_not_followed(self, wanted: int, status: int) -> None:
         answer = saying(b"HTTP/1.0 %d Moved\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" % status)
         assert first_report(answer, settings(http_status=wanted)) == (True, "")
 
-    def test_any_other_status_that_is_wanted_will_do(self) -> None:
+    def test_configured_status_is_up(self) -> None:
         answer = saying(b"HTTP/1.0 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         assert first_report(answer, settings(http_status=404)) == (True, "")
 
 
-class TestAServerIsDown:
+class TestDown:
     @pytest.mark.parametrize(
         ("status", "wanted"), [(500, 200), (301, 200), (204, 200), (200, 301), (200, 302), (304, 303)]
     )
-    def test_with_another_status(self, status: int, wanted: int) -> None:
+    def test_unexpected_status_is_down(self, status: int, wanted: int) -> None:
         answer = saying(b"HTTP/1.0 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
         expected = (False, f"status: HTTP {status}, wanted {wanted}")
         assert first_report(answer, settings(http_status=wanted)) == expected
 
-    def test_with_another_status_before_its_body_is_there(self) -> None:
+    def test_unexpected_status_is_down_before_the_body(self) -> None:
         answer = saying(b"HTTP/1.0 500 Oops\r\nContent-Length: 1000\r\n\r\nx")
         assert first_report(answer) == (False, "status: HTTP 500, wanted 200")
 
@@ -153,31 +157,31 @@ class TestAServerIsDown:
             (b"HTTP/1.0 200 OK\r\nContent-Length: x\r\n\r\n", "headers: bad content-length 'x'"),
         ],
     )
-    def test_that_closes_or_talks_nonsense(self, data: bytes, reason: str) -> None:
+    def test_close_or_garbage_is_down(self, data: bytes, reason: str) -> None:
         assert first_report(closing_after(data)) == (False, reason)
 
-    def test_that_closes_before_it_is_asked(self) -> None:
+    def test_close_before_the_request_is_down(self) -> None:
         up, reason = first_report(Peer.close, on_connection=True)
         assert not up
         assert reason in {"headers: connection closed before a response", "headers: reset before a response"}
 
-    def test_that_resets_the_connection_when_asked(self) -> None:
+    def test_reset_after_the_request_is_down(self) -> None:
         assert first_report(Peer.reset) == (False, "headers: reset before a response")
 
-    def test_that_resets_the_connection_within_its_answer(self) -> None:
+    def test_reset_within_the_answer_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
-                monitor = world.monitor(settings(timeout=10))
-                await world.until(lambda: world.server.peers and world.server.peers[0].received)
-                await world.until(lambda: monitor._fetches[0]._response is not None)  # type: ignore[attr-defined]
-                world.server.peers[0].reset()
-                assert (await world.report()).reason == "body: reset after 2 of 9 bytes"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
+                monitor = setup.monitor(settings(timeout=10))
+                await setup.until(lambda: setup.server.peers and setup.server.peers[0].received)
+                await setup.until(lambda: monitor._fetches[0]._response is not None)  # type: ignore[attr-defined]
+                setup.server.peers[0].reset()
+                assert (await setup.report()).reason == "body: reset after 2 of 9 bytes"
 
         run(main)
 
 
-class TestATimeoutSaysWhatHadArrived:
+class TestTimeout:
     @pytest.mark.parametrize(
         ("data", "pattern"),
         [
@@ -193,36 +197,36 @@ class TestATimeoutSaysWhatHadArrived:
             ),
         ],
     )
-    def test_and_for_how_long_nothing_came(self, data: bytes, pattern: str) -> None:
+    def test_timeout_reports_the_silence(self, data: bytes, pattern: str) -> None:
         up, reason = first_report(saying(data))
         assert not up
         assert re.fullmatch(pattern, reason), reason
 
-    def test_a_slow_drip_ends_at_the_time_limit_of_the_whole_check(self) -> None:
+    def test_slow_drip_ends_at_the_timeout_of_the_check(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                world.monitor(settings(timeout=0.5))
-                while not world.reports:
-                    for peer in world.server.peers:
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                setup.monitor(settings(timeout=0.5))
+                while not setup.reports:
+                    for peer in setup.server.peers:
                         if peer.received:
                             peer.say(b"x")
-                    await world.pause(0.02)
-                reason = world.reports[0].reason
+                    await setup.pause(0.02)
+                reason = setup.reports[0].reason
                 assert re.match(r"body: \d+ of 100000 bytes in \d+ ms, and slowly more \(connected", reason), reason
 
         run(main)
 
-    def test_the_same_trouble_again_is_reported_once(self) -> None:
+    def test_repeated_failure_is_reported_once(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\nx")
-                monitor = world.monitor(settings(timeout=0.05))
-                await world.until(lambda: monitor.down_results >= 3)
-                assert len(world.reports) == 1
-                world.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
-                await world.until(lambda: len(world.reports) > 1)
-                assert world.reports[1].reason == "status: HTTP 500, wanted 200"
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\nx")
+                monitor = setup.monitor(settings(timeout=0.05))
+                await setup.until(lambda: monitor.down_results >= 3)
+                assert len(setup.reports) == 1
+                setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+                await setup.until(lambda: len(setup.reports) > 1)
+                assert setup.reports[1].reason == "status: HTTP 500, wanted 200"
                 assert monitor.down_transitions == 1
 
         run(main)
@@ -231,19 +235,19 @@ class TestATimeoutSaysWhatHadArrived:
 class TestSeveralUrls:
     URLS = ("http://a.example/1", "http://b.example/2", "http://c.example/3")
 
-    def test_one_of_them_at_random_each_time(self) -> None:
+    def test_url_is_chosen_at_random(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings(*self.URLS, interval=0.01))
-                await world.until(lambda: monitor.up_results >= 40)
-                paths = Counter(peer.received.split()[1] for peer in world.server.peers)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(settings(*self.URLS, interval=0.01))
+                await setup.until(lambda: monitor.up_results >= 40)
+                paths = Counter(peer.received.split()[1] for peer in setup.server.peers)
                 assert set(paths) == {b"/1", b"/2", b"/3"}
-                assert len(world.server.peers) <= monitor.up_results + 2
+                assert len(setup.server.peers) <= monitor.up_results + 2
 
         run(main)
 
-    def test_which_of_them_failed_is_said(self) -> None:
+    def test_failed_url_is_in_the_reason(self) -> None:
         answer = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
         up, reason = first_report(answer, settings("http://a.example/", "http://a.example/"))
         assert (up, reason) == (False, "status: HTTP 500, wanted 200 at http://a.example/")
@@ -251,119 +255,121 @@ class TestSeveralUrls:
     @pytest.mark.parametrize(
         ("failing", "max_failures", "up"), [(0, 0, True), (1, 0, False), (1, 1, True), (2, 1, False), (3, 3, True)]
     )
-    def test_all_are_asked_each_time_and_so_many_may_fail(self, failing: int, max_failures: int, up: bool) -> None:
+    def test_check_all_fetches_all_urls_and_allows_max_failures(
+        self, failing: int, max_failures: int, up: bool
+    ) -> None:
         def answer(peer: Peer) -> None:
             number = int(peer.received.split()[1][1:])
             peer.say(b"HTTP/1.0 500 Oops\r\n\r\n" if number <= failing else OK)
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = answer
-                monitor = world.monitor(settings(*self.URLS, check_all=True, max_failures=max_failures))
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = answer
+                monitor = setup.monitor(settings(*self.URLS, check_all=True, max_failures=max_failures))
+                report = await setup.report()
                 assert report.up == up
                 if not up:
                     assert report.reason.startswith(
                         f"{failing} of 3 URLs failed: status: HTTP 500, wanted 200 at http://a.example/1"
                     )
-                assert {peer.received.split()[1] for peer in world.server.peers} == {b"/1", b"/2", b"/3"}
+                assert {peer.received.split()[1] for peer in setup.server.peers} == {b"/1", b"/2", b"/3"}
                 assert monitor.up_results + monitor.down_results == 1
 
         run(main)
 
 
 class TestSamples:
-    def test_the_duration_of_the_last_request_by_result_and_url(self) -> None:
+    def test_samples_have_the_last_duration_by_result_and_url(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.asked = saying(OK)
-                monitor = world.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(OK)
+                monitor = setup.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
                 before = [(sample.metric, sample.labels, sample.value) for sample in monitor.samples()]
                 assert before == [
                     (DURATION, (("result", result), ("url", url)), 0)
                     for url in ("http://a.example/", "http://b.example/")
                     for result in ("successful", "failed")
                 ]
-                await world.report()
+                await setup.report()
                 values = [sample.value for sample in monitor.samples()]
                 assert [value > 0 for value in values] == [True, False, True, False]
                 assert max(values) < 20
 
         run(main)
 
-    def test_a_url_listed_twice_has_one_series(self) -> None:
+    def test_url_listed_twice_has_one_series(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("http://a.example/", "http://a.example/"))
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("http://a.example/", "http://a.example/"))
                 assert len(list(monitor.samples())) == 2
 
         run(main)
 
 
-def test_2020_05_25_an_error_nobody_thought_of_is_a_failed_check_and_ends_no_monitor(
+def test_2020_05_25_unexpected_error_does_not_end_a_monitor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
 
             def surprise(_data: bytes) -> int:
-                raise LookupError("never heard of it")
+                raise LookupError("an unexpected key")
 
             with monkeypatch.context() as patched:
                 patched.setattr("pybal.http.message.glance", surprise)
-                monitor = world.monitor(settings())
-                assert (await world.report()).reason == "headers: LookupError: never heard of it"
-            assert (await world.report()).up
+                monitor = setup.monitor(settings())
+                assert (await setup.report()).reason == "headers: LookupError: an unexpected key"
+            assert (await setup.report()).up
             assert monitor.up
 
     run(main)
 
 
-def test_nothing_of_an_answer_is_kept_until_the_next_check() -> None:
+def test_answer_is_released_before_the_next_check() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK[:-1], OK[-1:])
-            monitor = world.monitor(settings())
-            assert (await world.report()).up
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK[:-1], OK[-1:])
+            monitor = setup.monitor(settings())
+            assert (await setup.report()).up
             fetch = monitor._fetches[0]  # type: ignore[attr-defined]
-            await world.until(lambda: not fetch.running)
+            await setup.until(lambda: not fetch.running)
             assert (fetch._tls, fetch._response) == (None, None)
 
     run(main)
 
 
-def test_a_check_that_takes_longer_than_the_interval_does_not_overlap_itself() -> None:
+def test_check_longer_than_the_interval_does_not_overlap() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             open_at_once: list[int] = []
 
             def count(_peer: Peer) -> None:
-                open_at_once.append(sum(not peer.closed for peer in world.server.peers))
+                open_at_once.append(sum(not peer.closed for peer in setup.server.peers))
 
-            world.server.asked = count
-            monitor = world.monitor(settings(interval=0.02, timeout=0.2))
-            await world.until(lambda: monitor.down_results >= 3)
+            setup.server.asked = count
+            monitor = setup.monitor(settings(interval=0.02, timeout=0.2))
+            await setup.until(lambda: monitor.down_results >= 3)
             assert max(open_at_once) == 1
 
     run(main)
 
 
-def test_t111899_first_checks_are_spread_and_come_within_a_second() -> None:
+def test_t111899_first_checks_are_spread_over_a_second() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             times: list[float] = []
 
             def answer(peer: Peer) -> None:
                 times.append(reactor.seconds())
                 peer.say(OK)
 
-            world.server.asked = answer
+            setup.server.asked = answer
             began = reactor.seconds()
             for _ in range(200):
-                world.monitor(settings(interval=60, timeout=10))
-            await world.until(lambda: len(world.reports) == 200)
-            assert len(times) <= 210  # a few have their turn of the minute in the same second
+                setup.monitor(settings(interval=60, timeout=10))
+            await setup.until(lambda: len(setup.reports) == 200)
+            assert len(times) <= 210  # the slots of a few fall into this second
             turns = len({round((time - began) * 100) for time in times})
             assert turns >= 10
 

@@ -1,4 +1,4 @@
-"""RunCommand with real processes: what it makes of their ends, and that nothing of them is left."""
+"""RunCommand with real processes: the evaluation of their exits, and no leftovers."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
 from pybal.checks.engine import Watcher
 from pybal.checks.semaphore import Semaphore
-from pybal.config.settings import RunCommandSettings, ServerField
+from pybal.config.command_options import ServerField
 from pybal.monitors.base import Monitor
-from pybal.monitors.runcommand import DURATION
-from tests.harness.scripted_server import World
+from pybal.monitors.runcommand import DURATION, RunCommandSettings
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 SOON = 0.05
@@ -29,7 +29,7 @@ SOON = 0.05
 
 
 def settings(*argv: str | ServerField, timeout: float = 10.0, interval: float = 60.0) -> RunCommandSettings:
-    return RunCommandSettings(str(argv[0]), argv[1:], timeout, interval)
+    return RunCommandSettings(command=str(argv[0]), arguments=argv[1:], timeout=timeout, interval=interval)
 
 
 def sh(script: str, *argv: str | ServerField, timeout: float = 10.0, interval: float = 60.0) -> RunCommandSettings:
@@ -42,12 +42,12 @@ def samples(monitor: Monitor) -> dict[tuple[str, ...], float]:
 
 
 def exists(pid: int) -> bool:
-    """Tell whether there is such a process, zombies included."""
+    """Return whether a process exists, including zombies."""
     return Path(f"/proc/{pid}").exists()
 
 
 def alive(pid: int) -> bool:
-    """Tell whether there is such a process, zombies excluded: what is not ours to wait for is init's."""
+    """Return whether a process runs; init reaps orphaned zombies."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
     except (FileNotFoundError, ProcessLookupError):
@@ -55,7 +55,7 @@ def alive(pid: int) -> bool:
 
 
 def pids(file: Path, count: int) -> list[int]:
-    """Return the numbers that processes have written into a file, once there are so many."""
+    """Return the process IDs in a file, once it has ``count`` of them."""
     found = file.read_text().split("\n") if file.exists() else []
     return [int(line) for line in found[:-1]] if len(found) > count else []
 
@@ -67,18 +67,18 @@ def logged() -> Iterator[Sequence[LogEvent]]:
 
 
 def texts(events: Sequence[LogEvent]) -> list[str]:
-    """Return what the monitor has logged."""
+    """Return the log lines of the monitor."""
     return [eventAsText(e, False, False, False) for e in events if e.get("system") == "svc RunCommand"]
 
 
 def descriptors() -> set[str]:
-    gc.collect()  # the reactors of other tests have some
+    gc.collect()  # reactors of other tests hold some
     return {path.name for path in Path("/proc/self/fd").iterdir()}
 
 
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
-    """Let there be no more descriptors than so many."""
+    """Limit the number of free descriptors."""
     free = os.dup(0)
     os.close(free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -89,13 +89,13 @@ def descriptors_left(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-class TestEnds:
+class TestExit:
     def test_exit_status_0_is_up(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/true"))
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/bin/true"))
                 assert samples(monitor) == {("successful", "0"): 0.0}
-                report = await world.report()
+                report = await setup.report()
                 assert (report.up, report.reason, monitor.up) == (True, "", True)
                 assert 0 < samples(monitor)["successful", "0"] < 10
 
@@ -112,47 +112,47 @@ class TestEnds:
             (r"printf 'red \033[31m \377 \r\n'; exit 1", "1", r"exit: status 1, wanted 0: red \x1b[31m \xff"),
         ],
     )
-    def test_any_other_end_is_down_with_a_reason(self, script: str, exitcode: str, reason: str) -> None:
+    def test_other_exit_is_down_with_a_reason(self, script: str, exitcode: str, reason: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(sh(script))
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(sh(script))
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, reason)
                 assert samples(monitor)["failed", exitcode] > 0
                 assert samples(monitor)["successful", "0"] == 0
 
         run(main)
 
-    def test_a_server_that_recovers_is_up_again(self, tmp_path: Path) -> None:
+    def test_recovered_server_is_up_again(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 flag = tmp_path / "up"
-                monitor = world.monitor(settings("/usr/bin/test", "-e", str(flag), interval=SOON))
-                assert not (await world.report()).up
+                monitor = setup.monitor(settings("/usr/bin/test", "-e", str(flag), interval=SOON))
+                assert not (await setup.report()).up
                 flag.touch()
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 flag.unlink()
-                assert not (await world.report()).up
+                assert not (await setup.report()).up
                 assert (monitor.up_transitions, monitor.down_transitions) == (1, 2)
 
         run(main)
 
-    def test_another_last_line_is_no_news_another_status_is(self, tmp_path: Path) -> None:
+    def test_changed_status_is_reported_changed_output_is_not(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 status = tmp_path / "status"
                 status.write_text("1")
-                monitor = world.monitor(sh('echo $$; exit $(cat "$1")', str(status), interval=SOON))
-                await world.until(lambda: monitor.down_results >= 3)
-                assert len(world.reports) == 1
+                monitor = setup.monitor(sh('echo $$; exit $(cat "$1")', str(status), interval=SOON))
+                await setup.until(lambda: monitor.down_results >= 3)
+                assert len(setup.reports) == 1
                 status.write_text("2")
-                await world.until(lambda: len(world.reports) == 2)
-                assert world.reports[1].reason.startswith("exit: status 2, wanted 0: ")
+                await setup.until(lambda: len(setup.reports) == 2)
+                assert setup.reports[1].reason.startswith("exit: status 2, wanted 0: ")
 
         run(main)
 
 
-class TestCannotBeRun:
+class TestUnrunnable:
     @pytest.mark.parametrize(
         ("command", "reason"),
         [
@@ -162,17 +162,17 @@ class TestCannotBeRun:
             ("/bin/tr\N{LATIN SMALL LETTER U WITH DIAERESIS}\ud800", "surrogates not allowed"),
         ],
     )
-    def test_a_command_that_cannot_be_run_says_nothing_of_servers_and_is_logged_once(
+    def test_unrunnable_command_is_inconclusive_and_logged_once(
         self, command: str, reason: str, logged: Sequence[LogEvent]
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings(command, interval=SOON))
-                await world.until(lambda: world.engine.inconclusive >= 5)
-                assert world.engine.processes.taken == 0
-                assert (monitor.up, world.reports, monitor.down_results) == (None, [], 0)
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings(command, interval=SOON))
+                await setup.until(lambda: setup.engine.inconclusive >= 5)
+                assert setup.engine.processes.taken == 0
+                assert (monitor.up, setup.reports, monitor.down_results) == (None, [], 0)
                 assert samples(monitor) == {("successful", "0"): 0.0}
-                assert not world.engine.local_errors
+                assert not setup.engine.local_errors
 
         run(main)
         (text,) = texts(logged)
@@ -180,96 +180,94 @@ class TestCannotBeRun:
         assert reason in text
         assert {e["log_level"] for e in logged if e.get("system") == "svc RunCommand"} == {LogLevel.error}
 
-    def test_a_command_that_goes_missing_leaves_servers_as_they_are(
-        self, tmp_path: Path, logged: Sequence[LogEvent]
-    ) -> None:
+    def test_missing_command_keeps_the_state_of_servers(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
 
                 async def another(count: Callable[[], int]) -> None:
                     enough = count() + 3
-                    await world.until(lambda: count() >= enough)
+                    await setup.until(lambda: count() >= enough)
 
                 command = tmp_path / "check"
                 command.symlink_to("/bin/true")
-                monitor = world.monitor(settings(str(command), interval=SOON))
-                assert (await world.report()).up
+                monitor = setup.monitor(settings(str(command), interval=SOON))
+                assert (await setup.report()).up
                 for _ in range(2):
                     command.unlink()
-                    await another(lambda: world.engine.inconclusive)
-                    assert (monitor.up, len(world.reports)) == (True, 1)
+                    await another(lambda: setup.engine.inconclusive)
+                    assert (monitor.up, len(setup.reports)) == (True, 1)
                     command.symlink_to("/bin/true")
                     await another(lambda: monitor.up_results)
 
         run(main)
         assert len(texts(logged)) == 2, "once each time"
 
-    def test_many_that_wait_for_a_command_that_is_missing_are_all_told(self) -> None:
+    def test_missing_command_ends_all_waiting_checks(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(0)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(0)
                 for _ in range(2000):
-                    world.monitor(settings("/nonexistent/check"))
-                await world.until(lambda: len(world.engine.processes._waiting) == 2000)
-                world.engine.processes.most = 1
-                world.engine.soon(lambda: world.engine.processes.acquire(world.engine.processes.release))
-                await world.until(lambda: world.engine.inconclusive == 2000)
+                    setup.monitor(settings("/nonexistent/check"))
+                await setup.until(lambda: setup.engine.processes.waiting == 2000)
+                setup.engine.processes.most = 1
+                setup.engine.soon(lambda: setup.engine.processes.acquire(setup.engine.processes.release))
+                await setup.until(lambda: setup.engine.inconclusive == 2000)
 
         run(main)
 
-    def test_running_out_of_descriptors_says_nothing_of_servers(self, logged: Sequence[LogEvent]) -> None:
+    def test_descriptor_exhaustion_is_inconclusive(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/true", interval=SOON))
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/bin/true", interval=SOON))
+                assert (await setup.report()).up
                 with descriptors_left(0):
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] >= 3)
-                assert (monitor.up, len(world.reports), monitor.down_results) == (True, 1, 0)
+                    await setup.until(lambda: setup.engine.local_errors["EMFILE"] >= 3)
+                assert (monitor.up, len(setup.reports), monitor.down_results) == (True, 1, 0)
                 results = monitor.up_results
-                await world.until(lambda: monitor.up_results > results + 2)
-                await world.until(lambda: world.engine.processes.taken == 0)
+                await setup.until(lambda: monitor.up_results > results + 2)
+                await setup.until(lambda: setup.engine.processes.taken == 0)
 
         run(main)
         assert texts(logged) == []
 
-    def test_what_the_trouble_of_the_moment_prevented_is_tried_once_more_at_once(self) -> None:
+    def test_local_error_is_retried_once_immediately(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with descriptors_left(0):
-                    monitor = world.monitor(settings("/bin/true", interval=1000))
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] == 2)
-                    await world.pause(0.3)
-                assert world.engine.local_errors["EMFILE"] == 2
-                world.engine.soon(monitor._turn)  # type: ignore[attr-defined]  # in 1000 s' time
-                assert (await world.report()).up
+                    monitor = setup.monitor(settings("/bin/true", interval=1000))
+                    await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 2)
+                    await setup.pause(0.3)
+                assert setup.engine.local_errors["EMFILE"] == 2
+                setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # in 1000 s' time
+                assert (await setup.report()).up
                 with descriptors_left(0):
-                    world.engine.soon(monitor._turn)  # type: ignore[attr-defined]  # likewise
-                    await world.until(lambda: world.engine.local_errors["EMFILE"] == 4)
+                    setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # likewise
+                    await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 4)
 
         run(main)
 
     @pytest.mark.parametrize("count", range(1, 10))
-    def test_running_out_of_descriptors_half_way_leaves_nothing_behind(self, count: int) -> None:
+    def test_descriptor_exhaustion_half_way_releases_everything(self, count: int) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 before = descriptors()
                 with descriptors_left(count):
-                    monitor = world.monitor(settings("/bin/true"))
-                    await world.until(lambda: world.engine.checks)
+                    monitor = setup.monitor(settings("/bin/true"))
+                    await setup.until(lambda: setup.engine.checks)
                 monitor.stop()
-                assert world.engine.local_errors or monitor.up
-                await world.until(lambda: world.engine.processes.taken == 0)
+                assert setup.engine.local_errors or monitor.up
+                await setup.until(lambda: setup.engine.processes.taken == 0)
                 assert descriptors() <= before
 
         run(main)
 
     @pytest.mark.parametrize("full_after", [0, 1])
-    def test_a_process_that_cannot_be_watched_is_killed_and_says_nothing(
+    def test_unwatchable_process_is_killed_and_inconclusive(
         self, full_after: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                watch, watched = world.engine.watch, []
+            async with MonitoredServer(reactor) as setup:
+                watch, watched = setup.engine.watch, []
 
                 def full(watcher: Watcher, fileno: int) -> None:
                     watched.append(fileno)
@@ -277,160 +275,158 @@ class TestCannotBeRun:
                         raise OSError(errno.ENOSPC, "as if /proc/sys/fs/epoll/max_user_watches were reached")
                     watch(watcher, fileno)
 
-                monkeypatch.setattr(world.engine, "watch", full)
+                monkeypatch.setattr(setup.engine, "watch", full)
                 before = descriptors()
-                monitor = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
-                await world.until(lambda: world.engine.local_errors["ENOSPC"] == 2)
-                await world.until(lambda: world.engine.processes.taken == 0)
-                assert (monitor.up, world.reports) == (None, [])
+                monitor = setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.local_errors["ENOSPC"] == 2)
+                await setup.until(lambda: setup.engine.processes.taken == 0)
+                assert (monitor.up, setup.reports) == (None, [])
                 assert descriptors() <= before
 
         run(main)
 
 
 class TestTimeout:
-    def test_a_command_that_hangs_is_down_and_killed_with_grandchildren_that_ignore_signals(
-        self, tmp_path: Path
-    ) -> None:
+    def test_hanging_command_is_killed_with_its_grandchildren(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """
                     trap '' TERM HUP INT
                     (trap '' TERM HUP INT; sh -c 'trap "" TERM; echo $$ >> "$1"; sleep 1000; :' sh "$1" & wait) &
                     echo $$ >> "$1"; echo connecting; wait
                 """
-                monitor = world.monitor(sh(script, str(file), timeout=1.0))
-                report = await world.report()
+                monitor = setup.monitor(sh(script, str(file), timeout=1.0))
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "exit: timeout after 1 s; output so far: connecting")
                 assert samples(monitor)["failed", "-9"] >= 1
                 both = pids(file, 2)
                 assert len(both) == 2
-                await world.until(lambda: not any(map(alive, both)))
-                await world.until(lambda: world.engine.processes.taken == 0)
+                await setup.until(lambda: not any(map(alive, both)))
+                await setup.until(lambda: setup.engine.processes.taken == 0)
 
         run(main)
 
-    def test_a_command_that_hangs_in_silence_is_said_to(self) -> None:
+    def test_hanging_command_without_output_is_reported_so(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(settings("/bin/sleep", "1000", timeout=0.3))
-                assert (await world.report()).reason == "exit: timeout after 300 ms; no output"
-                await world.until(lambda: world.engine.processes.taken == 0)
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(settings("/bin/sleep", "1000", timeout=0.3))
+                assert (await setup.report()).reason == "exit: timeout after 300 ms; no output"
+                await setup.until(lambda: setup.engine.processes.taken == 0)
 
         run(main)
 
-    def test_a_timeout_while_the_loop_was_frozen_proves_nothing(self) -> None:
+    def test_timeout_during_a_freeze_is_inconclusive(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(settings("/bin/sleep", "1000", timeout=5.0))
-                await world.until(lambda: world.engine.in_flight)
-                world.skipped += 30
-                await world.until(lambda: world.engine.inconclusive)
-                assert (monitor.up, world.reports) == (None, [])
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/bin/sleep", "1000", timeout=5.0))
+                await setup.until(lambda: setup.engine.in_flight)
+                setup.skipped += 30
+                await setup.until(lambda: setup.engine.inconclusive)
+                assert (monitor.up, setup.reports) == (None, [])
 
         run(main)
 
-    def test_an_end_that_came_while_the_loop_was_frozen_counts_before_the_timeout(self, tmp_path: Path) -> None:
+    def test_exit_during_a_freeze_counts(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
-                world.monitor(sh('echo $$ >> "$1"; sleep 0.2', str(file), timeout=5.0))
-                await world.until(lambda: pids(file, 1))
+                setup.monitor(sh('echo $$ >> "$1"; sleep 0.2', str(file), timeout=5.0))
+                await setup.until(lambda: pids(file, 1))
                 os.waitid(os.P_PID, pids(file, 1)[0], os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222  # the loop is to be frozen
-                world.skipped += 30
-                assert (await world.report()).up
+                setup.skipped += 30
+                assert (await setup.report()).up
 
         run(main)
 
-    def test_it_runs_again_after_a_timeout(self, tmp_path: Path) -> None:
+    def test_command_runs_again_after_a_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 flag = tmp_path / "up"
-                world.monitor(sh('test -e "$1" || sleep 1000', str(flag), timeout=0.3, interval=SOON))
-                assert not (await world.report()).up
+                setup.monitor(sh('test -e "$1" || sleep 1000', str(flag), timeout=0.3, interval=SOON))
+                assert not (await setup.report()).up
                 flag.touch()
-                assert (await world.report()).up
+                assert (await setup.report()).up
 
         run(main)
 
 
 class TestLeftovers:
-    def test_a_child_that_holds_the_pipe_delays_nothing_and_is_killed(self, tmp_path: Path) -> None:
+    def test_child_that_holds_the_pipe_is_killed(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """(trap '' TERM HUP; sh -c 'echo $$ >> "$1"; exec sleep 1000' sh "$1") &
                             until test -s "$1"; do sleep 0.01; done; echo done"""
-                world.monitor(sh(script, str(file), timeout=1000))
-                assert (await world.report()).up
+                setup.monitor(sh(script, str(file), timeout=1000))
+                assert (await setup.report()).up
                 (child,) = pids(file, 1)
-                await world.until(lambda: not alive(child))
+                await setup.until(lambda: not alive(child))
 
         run(main)
 
-    def test_a_child_in_a_session_of_its_own_delays_nothing(self, tmp_path: Path) -> None:
+    def test_child_in_its_own_session_does_not_delay_the_result(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """setsid sh -c 'echo $$ >> "$1"; exec sleep 1000' sh "$1" &
                             until test -s "$1"; do sleep 0.01; done"""
-                world.monitor(sh(script, str(file), timeout=1000))
-                assert (await world.report()).up
+                setup.monitor(sh(script, str(file), timeout=1000))
+                assert (await setup.report()).up
                 (child,) = pids(file, 1)
                 os.kill(child, signal.SIGKILL)
 
         run(main)
 
-    def test_no_zombie_is_left_of_what_ends_or_is_killed(self, tmp_path: Path) -> None:
+    def test_commands_leave_no_zombie(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 for seconds in ("0", "1000"):
                     script = 'echo $$ >> "$1"; exec sleep "$2"'
-                    world.monitor(sh(script, str(file), seconds, timeout=0.5))
-                await world.until(lambda: len(world.reports) == 2)
+                    setup.monitor(sh(script, str(file), seconds, timeout=0.5))
+                await setup.until(lambda: len(setup.reports) == 2)
                 both = pids(file, 2)
                 assert len(both) == 2
-                await world.until(lambda: not any(map(exists, both)))
-                assert world.engine.processes.taken == 0
+                await setup.until(lambda: not any(map(exists, both)))
+                assert setup.engine.processes.taken == 0
 
         run(main)
 
 
 class TestStop:
-    def test_stopping_kills_what_runs_and_leaves_no_zombie(self, tmp_path: Path) -> None:
+    def test_stop_kills_the_command_and_leaves_no_zombie(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 file = tmp_path / "pids"
                 script = """trap '' TERM; (trap '' TERM; echo grandchild; sleep 1000) & echo $$ >> "$1"; wait"""
-                monitor = world.monitor(sh(script, str(file), timeout=1000))
-                await world.until(lambda: pids(file, 1))
+                monitor = setup.monitor(sh(script, str(file), timeout=1000))
+                await setup.until(lambda: pids(file, 1))
                 (child,) = pids(file, 1)
                 group = os.getpgid(child)
                 assert group == child != os.getpgid(0)
                 monitor.stop()
-                assert (world.engine.in_flight, len(world.engine._watchers)) == (0, 0)
-                await world.until(lambda: not exists(child))
-                await world.until(lambda: world.engine.processes.taken == 0)
-                assert world.reports == []
+                assert (setup.engine.in_flight, len(setup.engine._watchers)) == (0, 0)
+                await setup.until(lambda: not exists(child))
+                await setup.until(lambda: setup.engine.processes.taken == 0)
+                assert setup.reports == []
                 monitor.stop()
 
         run(main)
 
-    def test_stopping_what_waits_gives_its_turn_to_the_next(self, tmp_path: Path) -> None:
+    def test_stop_of_a_waiting_command_starts_the_next(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(1)
-                first = world.monitor(settings("/bin/sleep", "1000", timeout=1000))
-                await world.until(lambda: world.engine.in_flight)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(1)
+                first = setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.in_flight)
                 file = tmp_path / "second"
-                second = world.monitor(settings("/usr/bin/touch", str(file)))
-                third = world.monitor(settings("/bin/true"))
-                await world.until(lambda: len(world.engine.processes._waiting) == 2)
+                second = setup.monitor(settings("/usr/bin/touch", str(file)))
+                third = setup.monitor(settings("/bin/true"))
+                await setup.until(lambda: len(setup.engine.processes._waiting) == 2)
                 second.stop()
                 first.stop()
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 assert (first.up, second.up, third.up) == (None, None, True)
                 assert not file.exists()
 
@@ -438,37 +434,39 @@ class TestStop:
 
 
 class TestOutput:
-    def test_a_flood_of_output_neither_delays_others_nor_takes_memory(self) -> None:
+    def test_output_flood_delays_no_check_and_takes_no_memory(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                flooding = world.monitor(settings("/usr/bin/yes", timeout=2.0))
-                others = [world.monitor(settings("/bin/true", interval=SOON)) for _ in range(5)]
-                await world.until(lambda: flooding.down_results)
+            async with MonitoredServer(reactor) as setup:
+                flooding = setup.monitor(settings("/usr/bin/yes", timeout=2.0))
+                others = [setup.monitor(settings("/bin/true", interval=SOON)) for _ in range(5)]
+                await setup.until(lambda: flooding.down_results)
                 assert flooding.up is False
                 assert all(other.up_results > 5 for other in others)
-                assert world.engine.lost < 1
-                reason = next(report.reason for report in world.reports if not report.up)
+                assert setup.engine.lost < 1
+                reason = next(report.reason for report in setup.reports if not report.up)
                 assert reason == "exit: timeout after 2 s; output so far: y"
 
         run(main)
 
-    def test_a_lot_of_output_does_not_keep_a_command_from_its_end(self) -> None:
+    def test_large_output_does_not_block_the_exit(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(sh("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1"))
-                assert (await world.report()).reason == "exit: status 1, wanted 0: the end"
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(sh("head -c 5000000 /dev/zero | tr '\\0' x; echo; echo the end; exit 1"))
+                assert (await setup.report()).reason == "exit: status 1, wanted 0: the end"
 
         run(main)
 
-    def test_output_is_logged_escaped_when_down_and_when_news(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
+    def test_output_is_logged_escaped_on_failures_and_transitions(
+        self, tmp_path: Path, logged: Sequence[LogEvent]
+    ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 flag = tmp_path / "up"
                 script = """test -e "$1" && echo fine && exit; printf 'a\\033[2J\\0b\\r\\n\\n  c\\n'; exit 1"""
-                monitor = world.monitor(sh(script, str(flag), interval=SOON))
-                await world.until(lambda: monitor.down_results == 2)
+                monitor = setup.monitor(sh(script, str(flag), interval=SOON))
+                await setup.until(lambda: monitor.down_results == 2)
                 flag.touch()
-                await world.until(lambda: monitor.up_results >= 5)
+                await setup.until(lambda: monitor.up_results >= 5)
                 monitor.stop()
 
         run(main)
@@ -478,40 +476,43 @@ class TestOutput:
         assert up == "server.example: status 0, output:\nfine"
 
     @pytest.mark.parametrize(
-        "quiet", [sh("exit 1"), RunCommandSettings("/bin/sh", ("-c", "echo x; exit 1"), log_output=False)]
+        "quiet",
+        [sh("exit 1"), RunCommandSettings(command="/bin/sh", arguments=("-c", "echo x; exit 1"), log_output=False)],
     )
-    def test_no_output_or_no_wish_for_it_is_no_log(self, quiet: RunCommandSettings, logged: Sequence[LogEvent]) -> None:
+    def test_output_is_not_logged_when_empty_or_disabled(
+        self, quiet: RunCommandSettings, logged: Sequence[LogEvent]
+    ) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(quiet)
-                assert not (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(quiet)
+                assert not (await setup.report()).up
 
         run(main)
         assert texts(logged) == []
 
 
-class TestSurroundings:
+class TestEnvironment:
     def report_of(self, program: str, *arguments: str | ServerField) -> list[str]:
-        """Return what a Python program has written into the file that is its first argument."""
+        """Return the lines that a Python program writes into the file of its first argument."""
         lines: list[str] = []
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(settings(sys.executable, "-c", program, *arguments))
-                report = await world.report()
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(settings(sys.executable, "-c", program, *arguments))
+                report = await setup.report()
                 assert report.up, report.reason
 
         run(main)
         return lines
 
-    def test_arguments_come_as_they_are_written(self, tmp_path: Path) -> None:
+    def test_arguments_are_passed_unchanged(self, tmp_path: Path) -> None:
         file = tmp_path / "argv"
         program = "import sys; open(sys.argv[1], 'w').write('\\n'.join(sys.argv[2:]))"
         hostile = ["two  words", "'\"", "$(touch x)", "`id`", "; exit 1", "*", "", "-", "é\\n", "server.host"]
         self.report_of(program, str(file), *hostile, ServerField.HOST, ServerField.IP)
         assert file.read_text().split("\n") == [*hostile, "server.example", "127.0.0.1"]
 
-    def test_standard_input_is_at_its_end_and_there_is_no_terminal(self) -> None:
+    def test_standard_input_is_empty_without_a_terminal(self) -> None:
         program = """
 import os, sys
 assert sys.stdin.read() == ""
@@ -524,7 +525,7 @@ sys.exit("a terminal")
 """
         self.report_of(program)
 
-    def test_no_descriptor_of_ours_is_inherited(self) -> None:
+    def test_descriptors_are_not_inherited(self) -> None:
         reading, writing = os.pipe()
         os.set_inheritable(reading, True)
         os.set_inheritable(writing, True)
@@ -535,7 +536,7 @@ sys.exit("a terminal")
             os.close(reading)
             os.close(writing)
 
-    def test_signals_are_as_programs_expect_them(self) -> None:
+    def test_signals_have_their_default_actions(self) -> None:
         program = """
 import signal, pathlib
 masks = dict(line.split(":") for line in pathlib.Path("/proc/self/status").read_text().splitlines())
@@ -544,65 +545,65 @@ assert int(masks["SigBlk"], 16) == 0, masks
         self.report_of(program)
 
 
-class TestManyAtOnce:
+class TestConcurrency:
     def overlap(self, file: Path) -> int:
-        """Return how many ran at once, by their own account."""
+        """Return the maximum number of commands that ran concurrently, from their own records."""
         now = most = 0
         for line in file.read_text().split():
             now += 1 if line == "begin" else -1
             most = max(most, now)
         return most
 
-    def test_t111899_hundreds_of_commands_are_not_forked_at_once(self, tmp_path: Path) -> None:
+    def test_t111899_concurrent_commands_are_limited(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 script = 'echo begin >> "$1"; sleep 0.3; echo end >> "$1"'
-                monitors = [world.monitor(sh(script, str(tmp_path / "runs"))) for _ in range(200)]
+                monitors = [setup.monitor(sh(script, str(tmp_path / "runs"))) for _ in range(200)]
                 taken = 0
-                while len(world.reports) < 200:
-                    taken = max(taken, world.engine.processes.taken)
-                    await world.pause(0.01)
+                while len(setup.reports) < 200:
+                    taken = max(taken, setup.engine.processes.taken)
+                    await setup.pause(0.01)
                 assert taken == 32
                 assert all(monitor.up for monitor in monitors)
 
         run(main, timeout=60)
         assert 16 <= self.overlap(tmp_path / "runs") <= 32
 
-    def test_who_waits_is_served_in_the_order_they_came_and_has_all_its_time(self, tmp_path: Path) -> None:
+    def test_waiting_commands_run_in_order_with_their_full_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(1)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(1)
                 file = tmp_path / "runs"
                 for number in range(8):
                     script = 'echo "$2" >> "$1"; sleep 0.3'
-                    world.monitor(sh(script, str(file), str(number), timeout=1.5))
-                await world.until(lambda: len(world.reports) == 8)
-                assert all(report.up for report in world.reports)
+                    setup.monitor(sh(script, str(file), str(number), timeout=1.5))
+                await setup.until(lambda: len(setup.reports) == 8)
+                assert all(report.up for report in setup.reports)
                 assert file.read_text().split() == [str(number) for number in range(8)]
 
         run(main)
 
-    def test_commands_that_hang_are_replaced_by_those_that_wait(self) -> None:
+    def test_hanging_commands_are_replaced_by_waiting_ones(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(2)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(2)
                 for _ in range(4):
-                    world.monitor(settings("/bin/sleep", "1000", timeout=0.2))
-                last = world.monitor(settings("/bin/true"))
-                await world.until(lambda: last.up)
-                assert [report.up for report in world.reports] == [False] * 4 + [True]
+                    setup.monitor(settings("/bin/sleep", "1000", timeout=0.2))
+                last = setup.monitor(settings("/bin/true"))
+                await setup.until(lambda: last.up)
+                assert [report.up for report in setup.reports] == [False] * 4 + [True]
 
         run(main)
 
-    def test_coming_late_is_logged_but_not_often(self, logged: Sequence[LogEvent]) -> None:
+    def test_delay_is_logged_rarely(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.engine.processes = Semaphore(1)
-                world.monitor(settings("/bin/sleep", "1000", timeout=1000))
-                await world.until(lambda: world.engine.in_flight)
-                world.monitor(settings("/bin/true", interval=SOON))
-                await world.until(lambda: texts(logged))
-                await world.pause(0.3)
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Semaphore(1)
+                setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.in_flight)
+                setup.monitor(settings("/bin/true", interval=SOON))
+                await setup.until(lambda: texts(logged))
+                await setup.pause(0.3)
 
         run(main)
-        assert texts(logged) == ["commands come late: more than 1 want to run at once"]
+        assert texts(logged) == ["RunCommand behind schedule: limit of 1 concurrent commands reached"]

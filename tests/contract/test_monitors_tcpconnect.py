@@ -1,4 +1,4 @@
-"""TCPConnect on real sockets: the connection alone, and what is said on it."""
+"""TCPConnect on real sockets: only the connection, and bytes sent and expected on it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import TCPConnectSettings
-from tests.harness.scripted_server import Peer, World, saying
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
 PLAIN = TCPConnectSettings(interval=0.05, timeout=0.4)
@@ -30,12 +30,12 @@ def half_close(peer: Peer) -> None:
 
 
 def after(seconds: float, peer: Peer, act: Act) -> None:
-    reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+    reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
     reactor.callLater(seconds, act, peer)
 
 
 def drip(peer: Peer) -> None:
-    """Say a byte every 20 ms, for ever."""
+    """Send a byte every 20 ms, without end."""
     if not peer.closed:
         peer.say(b".")
         after(0.02, peer, drip)
@@ -47,16 +47,16 @@ def first(
     asked: Act = lambda _peer: None,
     host: str = "127.0.0.1",
 ) -> tuple[bool, str]:
-    """Return what the first report says of a server that does so."""
+    """Return the reason of the first report about a server that acts like this."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor, host) as world:
-            world.server.connected, world.server.asked = connected, asked
-            world.monitor(settings)
-            report = await world.report()
-            world.stop_monitors()
-            await world.until(lambda: all(peer.closed for peer in world.server.peers))
-            await world.pause(0.03)
+        async with MonitoredServer(reactor, host) as setup:
+            setup.server.connected, setup.server.asked = connected, asked
+            setup.monitor(settings)
+            report = await setup.report()
+            setup.stop_monitors()
+            await setup.until(lambda: all(peer.closed for peer in setup.server.peers))
+            await setup.pause(0.03)
             return report.up, report.reason
 
     return run(main)
@@ -64,13 +64,13 @@ def first(
 
 class TestUp:
     @HOSTS
-    def test_a_connection_is_enough_and_nothing_is_said_on_it(self, host: str) -> None:
+    def test_connection_is_up_and_sends_nothing(self, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                monitor = world.monitor(PLAIN)
-                await world.until(lambda: monitor.up_results >= 3)
+            async with MonitoredServer(reactor, host) as setup:
+                monitor = setup.monitor(PLAIN)
+                await setup.until(lambda: monitor.up_results >= 3)
                 assert (monitor.up, monitor.name, monitor.down_results) == (True, "TCPConnect", 0)
-                assert not any(peer.received for peer in world.server.peers)
+                assert not any(peer.received for peer in setup.server.peers)
                 seconds = {sample.labels[0][1]: sample.value for sample in monitor.samples()}
                 assert seconds["successful"] > seconds["failed"] == 0
                 assert {sample.metric for sample in monitor.samples()} == {SENDS}
@@ -78,46 +78,46 @@ class TestUp:
         run(main)
 
     @HOSTS
-    def test_what_is_expected_may_come_unasked(self, host: str) -> None:
+    def test_expected_bytes_are_accepted_unsolicited(self, host: str) -> None:
         assert first(BANNER, saying(b"220 mail.example ESMTP\r\n"), host=host) == (True, "")
 
     @HOSTS
-    def test_what_is_expected_may_come_after_something_was_said(self, host: str) -> None:
+    def test_expected_bytes_are_accepted_after_sending(self, host: str) -> None:
         assert first(PING, asked=saying(b"+PONG\r\n"), host=host) == (True, "")
 
-    def test_what_is_expected_may_come_in_pieces_after_other_things(self) -> None:
+    def test_expected_bytes_are_accepted_in_pieces(self) -> None:
         def pieces(peer: Peer) -> None:
             for delay, piece in enumerate((b"-LOADING\r\nPO", b"PO", b"N", b"G")):
                 after(delay / 50, peer, saying(piece))
 
         assert first(PING, asked=pieces) == (True, "")
 
-    def test_what_is_expected_may_come_with_the_end_of_the_connection(self) -> None:
+    def test_expected_bytes_are_accepted_with_the_close(self) -> None:
         def answer(peer: Peer) -> None:
             peer.say(b"PONG")
             peer.close()
 
         assert first(PING, asked=answer) == (True, "")
 
-    def test_any_answer_will_do_where_none_is_named(self) -> None:
+    def test_any_answer_is_accepted_without_expect(self) -> None:
         assert first(ANY, asked=saying(b"-ERR\r\n")) == (True, "")
 
-    def test_all_of_a_long_text_is_said(self) -> None:
+    def test_long_text_is_sent_completely(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             text = bytes(range(256)) * 20_000 + b"\r\n\r\n"
-            async with World(reactor) as world:
-                world.server.asked = saying(b"PONG")
-                world.monitor(TCPConnectSettings(send=text, expect=b"PONG", timeout=15))
-                assert (await world.report()).up
-                assert world.server.peers[0].received == text
+            async with MonitoredServer(reactor) as setup:
+                setup.server.asked = saying(b"PONG")
+                setup.monitor(TCPConnectSettings(send=text, expect=b"PONG", timeout=15))
+                assert (await setup.report()).up
+                assert setup.server.peers[0].received == text
 
         run(main)
 
-    def test_the_port_may_be_another_than_the_services(self) -> None:
+    def test_port_option_sets_the_port(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(TCPConnectSettings(port=world.server.port), port=1)
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(TCPConnectSettings(port=setup.server.port), port=1)
+                assert (await setup.report()).up
 
         run(main)
 
@@ -125,37 +125,37 @@ class TestUp:
 class TestDown:
     @KINDS
     @HOSTS
-    def test_refused(self, settings: TCPConnectSettings, host: str) -> None:
+    def test_refused_connection_is_down(self, settings: TCPConnectSettings, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                await world.server.stop()
-                world.monitor(settings)
-                report = await world.report()
+            async with MonitoredServer(reactor, host) as setup:
+                await setup.server.stop()
+                setup.monitor(settings)
+                report = await setup.report()
                 assert (report.up, report.reason) == (False, "connect: refused")
 
         run(main)
 
     @KINDS
-    def test_a_connection_that_hangs(self, settings: TCPConnectSettings) -> None:
+    def test_hanging_connection_is_down(self, settings: TCPConnectSettings) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
-                    world.monitor(settings, port=full.getsockname()[1])
-                    report = await world.report()
+                    setup.monitor(settings, port=full.getsockname()[1])
+                    report = await setup.report()
                     assert (report.up, report.reason) == (False, "connect: nothing for 400 ms")
-                    world.stop_monitors()
+                    setup.stop_monitors()
 
         run(main)
 
     @HOSTS
-    def test_silence(self, host: str) -> None:
+    def test_silence_is_down(self, host: str) -> None:
         up, reason = first(PING, host=host)
         assert not up
         assert re.match(r"answer: 0\.\d s without a byte \(connected in ", reason)
 
     @HOSTS
-    def test_a_slow_drip_ends_when_the_time_is_up(self, host: str) -> None:
+    def test_slow_drip_is_down_at_the_timeout(self, host: str) -> None:
         up, reason = first(PING, drip, host=host)
         assert not up
         assert reason.startswith("answer: ")
@@ -163,28 +163,28 @@ class TestDown:
         assert ", and slowly more (connected in " in reason
 
     @HOSTS
-    def test_garbage(self, host: str) -> None:
+    def test_garbage_is_down(self, host: str) -> None:
         up, reason = first(PING, asked=saying(b"-ERR unknown command\r\n"), host=host)
         assert not up
         assert reason.startswith("answer: 22 bytes without 'PONG', then nothing for ")
 
     @HOSTS
-    def test_endless_garbage_ends_after_64_kib(self, host: str) -> None:
+    def test_endless_garbage_is_down_after_64_kib(self, host: str) -> None:
         outcome = first(PING, asked=saying(b"PON" * 100_000), host=host)
         assert outcome == (False, "answer: 65536 bytes without 'PONG'")
 
-    def test_what_is_expected_beyond_the_first_64_kib_is_not_seen(self) -> None:
+    def test_expected_bytes_after_64_kib_are_ignored(self) -> None:
         at_the_end = b"." * 65532 + b"PONG"
         assert first(PING, asked=saying(at_the_end)) == (True, "")
         assert first(PING, asked=saying(b"." + at_the_end)) == (False, "answer: 65536 bytes without 'PONG'")
 
     @pytest.mark.parametrize("end", [half_close, Peer.close])
     @HOSTS
-    def test_a_close_before_the_answer(self, end: Act, host: str) -> None:
+    def test_close_before_the_answer_is_down(self, end: Act, host: str) -> None:
         assert first(PING, asked=end, host=host) == (False, "answer: connection closed before an answer")
 
     @pytest.mark.parametrize("end", [half_close, Peer.close])
-    def test_a_close_within_the_answer(self, end: Act) -> None:
+    def test_close_within_the_answer_is_down(self, end: Act) -> None:
         def act(peer: Peer) -> None:
             peer.say(b"PON")
             end(peer)
@@ -192,36 +192,36 @@ class TestDown:
         assert first(PING, asked=act) == (False, "answer: connection closed after 3 bytes without 'PONG'")
 
     @HOSTS
-    def test_a_reset(self, host: str) -> None:
+    def test_reset_is_down(self, host: str) -> None:
         assert first(PING, asked=Peer.reset, host=host) == (False, "answer: reset before an answer")
 
-    def test_a_server_that_goes_and_comes_back(self) -> None:
+    def test_restarted_server_is_up_again(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(PLAIN)
-                assert (await world.report()).up
-                await world.server.stop()
-                assert not (await world.report()).up
-                world.server.listen(reactor, world.host)
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(PLAIN)
+                assert (await setup.report()).up
+                await setup.server.stop()
+                assert not (await setup.report()).up
+                setup.server.listen(reactor, setup.host)
+                assert (await setup.report()).up
                 assert (monitor.up_transitions, monitor.down_transitions) == (2, 1)
 
         run(main)
 
 
-def test_a_half_closed_connection_is_a_connection() -> None:
+def test_half_closed_connection_is_up() -> None:
     assert first(PLAIN, half_close) == (True, "")
 
 
-def test_a_frozen_loop_says_nothing_of_a_silent_server() -> None:
+def test_frozen_loop_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            monitor = world.monitor(TCPConnectSettings(expect=b"220", timeout=5, interval=60))
-            await world.until(lambda: world.server.peers)
-            world.skipped += 20
-            await world.until(lambda: world.engine.inconclusive)
-            assert (monitor.up, world.reports) == (None, [])
-            world.server.connected = saying(b"220 again, at once\r\n")
-            assert (await world.report()).up
+        async with MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(TCPConnectSettings(expect=b"220", timeout=5, interval=60))
+            await setup.until(lambda: setup.server.peers)
+            setup.skipped += 20
+            await setup.until(lambda: setup.engine.inconclusive)
+            assert (monitor.up, setup.reports) == (None, [])
+            setup.server.connected = saying(b"220 again, immediately\r\n")
+            assert (await setup.report()).up
 
     run(main)

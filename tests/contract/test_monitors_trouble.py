@@ -1,4 +1,4 @@
-"""Our own trouble is never the server's: out of descriptors, no route, frozen, a clock that steps."""
+"""Local errors take no server down: descriptor exhaustion, no route, a freeze, a clock step."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks import socket_check as check_module
-from pybal.config.settings import IdleConnectionSettings, ProxyFetchSettings
-from tests.harness.scripted_server import Peer, World, saying
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -22,7 +23,7 @@ def settings(timeout: float = 0.4, interval: float = 0.05) -> ProxyFetchSettings
 
 
 def refusing(number: int) -> type[socket.SocketType]:
-    """Return sockets whose connect() fails at once."""
+    """Return sockets whose connect() fails immediately."""
 
     class Refusing(socket.SocketType):
         def connect_ex(self, _address: object) -> int:
@@ -31,27 +32,27 @@ def refusing(number: int) -> type[socket.SocketType]:
     return Refusing
 
 
-def test_a_checker_out_of_descriptors_declares_nobody_dead() -> None:
+def test_descriptor_exhaustion_takes_no_server_down() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
-            monitor = world.monitor(settings())
-            assert (await world.report()).up
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
+            monitor = setup.monitor(settings())
+            assert (await setup.report()).up
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             spare = socket.socket()
             lowest = spare.fileno()
             spare.close()
-            await world.until(lambda: not world.engine.in_flight)
+            await setup.until(lambda: not setup.engine.in_flight)
             resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
             try:
-                await world.until(lambda: world.engine.local_errors["EMFILE"] >= 3)
+                await setup.until(lambda: setup.engine.local_errors["EMFILE"] >= 3)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             up_results = monitor.up_results
-            await world.until(lambda: monitor.up_results > up_results)
+            await setup.until(lambda: monitor.up_results > up_results)
             assert (monitor.up, monitor.down_results) == (True, 0)
-            assert world.engine.inconclusive >= 3
-            assert len(world.reports) == 1
+            assert setup.engine.inconclusive >= 3
+            assert len(setup.reports) == 1
 
     run(main)
 
@@ -59,100 +60,100 @@ def test_a_checker_out_of_descriptors_declares_nobody_dead() -> None:
 @pytest.mark.parametrize(
     "number", [errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EPERM, errno.EACCES, errno.EHOSTUNREACH, errno.ENOBUFS]
 )
-def test_what_connect_refuses_at_once_says_nothing_of_the_server(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_connect_error_is_inconclusive(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_module, "SocketType", refusing(number))
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            monitor = world.monitor(settings())
-            await world.until(lambda: world.engine.local_errors[errno.errorcode[number]] >= 2)
-            assert (monitor.up, world.reports) == (None, [])
+        async with MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(settings())
+            await setup.until(lambda: setup.engine.local_errors[errno.errorcode[number]] >= 2)
+            assert (monitor.up, setup.reports) == (None, [])
 
     run(main)
 
 
-def test_while_it_lasts_checks_are_repeated_once_at_once_and_then_have_their_turns(
+def test_checks_are_retried_once_during_a_local_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(check_module, "SocketType", refusing(errno.ENETUNREACH))
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.monitor(settings(interval=60))
-            await world.until(lambda: world.engine.checks >= 2)
-            await world.pause(0.3)
-            assert world.engine.checks <= 3
+        async with MonitoredServer(reactor) as setup:
+            setup.monitor(settings(interval=60))
+            await setup.until(lambda: setup.engine.checks >= 2)
+            await setup.pause(0.3)
+            assert setup.engine.checks <= 3
 
     run(main)
 
 
-def test_a_frozen_checker_declares_nobody_dead_and_checks_again_at_once() -> None:
+def test_freeze_takes_no_server_down_and_checks_again() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
-            monitor = world.monitor(settings(timeout=5, interval=60))
-            assert (await world.report()).up
-            world.server.asked = saying()
-            world.engine.again(monitor._seat)  # type: ignore[attr-defined]  # instead of waiting for a minute
-            await world.until(lambda: world.engine.in_flight)
-            world.skipped += 20
-            await world.until(lambda: world.engine.inconclusive)
-            world.server.asked = saying(OK)
-            for peer in world.server.peers:
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
+            monitor = setup.monitor(settings(timeout=5, interval=60))
+            assert (await setup.report()).up
+            setup.server.asked = saying()
+            setup.engine.again(monitor._timer)  # type: ignore[attr-defined]  # instead of waiting for a minute
+            await setup.until(lambda: setup.engine.in_flight)
+            setup.skipped += 20
+            await setup.until(lambda: setup.engine.inconclusive)
+            setup.server.asked = saying(OK)
+            for peer in setup.server.peers:
                 if not peer.closed:
                     peer.say(OK)
-            await world.until(lambda: monitor.up_results >= 2)
-            assert (monitor.down_results, len(world.reports)) == (0, 1)
+            await setup.until(lambda: monitor.up_results >= 2)
+            assert (monitor.down_results, len(setup.reports)) == (0, 1)
 
     run(main)
 
 
-def test_an_answer_that_came_while_the_checker_was_frozen_counts() -> None:
+def test_answer_during_a_freeze_counts() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
 
             def freeze(_peer: Peer) -> None:
-                world.skipped += 20
+                setup.skipped += 20
                 saying(OK)(_peer)
 
-            world.server.asked = freeze
-            monitor = world.monitor(settings(timeout=5, interval=60))
-            assert (await world.report()).up
+            setup.server.asked = freeze
+            monitor = setup.monitor(settings(timeout=5, interval=60))
+            assert (await setup.report()).up
             assert monitor.down_results == 0
 
     run(main)
 
 
-def test_a_step_of_the_wall_clock_neither_stops_nor_storms_the_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wall_clock_step_does_not_change_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.server.asked = saying(OK)
-            monitor = world.monitor(settings(interval=0.1))
-            await world.until(lambda: monitor.up_results >= 2)
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(OK)
+            monitor = setup.monitor(settings(interval=0.1))
+            await setup.until(lambda: monitor.up_results >= 2)
             for stepped in (1.6e9, 1.8e9):
                 clock = iter([stepped] * 1_000_000)
                 monkeypatch.setattr("time.time", clock.__next__)
                 began, wanted = reactor.seconds(), monitor.up_results + 3
                 while monitor.up_results < wanted:
-                    await world.pause(0.002)
+                    await setup.pause(0.002)
                 assert reactor.seconds() - began >= 0.15
             assert monitor.down_results == 0
 
     run(main)
 
 
-def test_an_idle_connection_that_our_own_trouble_forbids_is_tried_again_and_nobody_is_declared_dead(
+def test_idle_connection_is_retried_after_a_local_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             with monkeypatch.context() as patched:
                 patched.setattr(check_module, "SocketType", refusing(errno.EADDRNOTAVAIL))
-                monitor = world.monitor(IdleConnectionSettings())
-                await world.until(lambda: world.engine.local_errors["EADDRNOTAVAIL"])
-                assert world.reports == []
-            assert (await world.report()).up
+                monitor = setup.monitor(IdleConnectionSettings())
+                await setup.until(lambda: setup.engine.local_errors["EADDRNOTAVAIL"])
+                assert setup.reports == []
+            assert (await setup.report()).up
             assert monitor.down_results == 0
 
     run(main)

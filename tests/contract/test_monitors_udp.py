@@ -1,4 +1,4 @@
-"""UDP on real sockets: ICMP errors mean down, for a while; silence means up."""
+"""UDP on real sockets: ICMP errors mean down, silence means up."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import UDPSettings
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
+from pybal.monitors.udp import UDPSettings
 from tests.harness.fake_dns_server import NameServer
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 SETTINGS = UDPSettings(interval=0.1, icmp_timeout=0.2)
@@ -25,13 +25,13 @@ def silent(server: NameServer) -> NameServer:
 
 
 @HOSTS
-def test_a_server_that_says_nothing_is_up(host: str) -> None:
+def test_silent_server_is_up(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+        async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
             silent(server)
-            monitor = world.monitor(SETTINGS, port=server.port)
-            assert await world.report() == Report(up=True, at=world.engine.now)
-            await world.until(lambda: len(server.queries) >= 3)
+            monitor = setup.monitor(SETTINGS, port=server.port)
+            assert await setup.report() == Report(up=True, at=setup.engine.now)
+            await setup.until(lambda: len(server.queries) >= 3)
             assert set(server.queries) == {b""}
             assert len(set(server.clients)) == 1
             assert (monitor.up, monitor.name, list(monitor.samples())) == (True, "UDP", [])
@@ -39,35 +39,35 @@ def test_a_server_that_says_nothing_is_up(host: str) -> None:
     run(main)
 
 
-def test_a_server_is_not_up_before_a_datagram_was_given_time_to_meet_an_error() -> None:
+def test_server_is_not_up_before_the_timeout() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
-            world.monitor(replace(SETTINGS, interval=1.0), port=server.port)
-            await world.until(lambda: server.queries)
-            await world.pause(0.1)
-            assert world.reports == []
-            assert (await world.report()).up
+            setup.monitor(replace(SETTINGS, interval=1.0), port=server.port)
+            await setup.until(lambda: server.queries)
+            await setup.pause(0.1)
+            assert setup.reports == []
+            assert (await setup.report()).up
             assert len(server.queries) == 1
 
     run(main)
 
 
-def test_what_a_server_answers_does_not_matter() -> None:
+def test_answers_are_ignored() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             server.answers = lambda _datagram: [b"garbage" * 100, b""] * 50
-            monitor = world.monitor(SETTINGS, port=server.port)
-            await world.until(lambda: monitor.up_results >= 3)
+            monitor = setup.monitor(SETTINGS, port=server.port)
+            await setup.until(lambda: monitor.up_results >= 3)
             assert monitor.down_results == 0
             silent(server)
-            await world.until(lambda: not readable(monitor))
+            await setup.until(lambda: not readable(monitor))
 
     run(main)
 
 
 def readable(monitor: Monitor) -> bool:
-    """Tell whether its socket holds anything unread."""
+    """Return whether the socket has unread data."""
     try:
         monitor._check._socket.recv(1)  # type: ignore[attr-defined]  # a monitor of this kind has one
     except BlockingIOError:
@@ -76,12 +76,12 @@ def readable(monitor: Monitor) -> bool:
 
 
 @HOSTS
-def test_a_port_where_nobody_listens_is_down_at_once(host: str) -> None:
+def test_closed_port_is_down_immediately(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+        async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
             await server.stop()
-            monitor = world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-            report = await world.report()
+            monitor = setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+            report = await setup.report()
             assert (report.up, report.reason) == (False, "icmp: refused")
             assert (monitor.down_results, monitor.up_results) == (1, 0)
 
@@ -89,31 +89,31 @@ def test_a_port_where_nobody_listens_is_down_at_once(host: str) -> None:
 
 
 @HOSTS
-def test_a_server_that_comes_back_is_up_again(host: str) -> None:
+def test_restarted_server_is_up_again(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor, host) as server, World(reactor, host) as world:
+        async with NameServer(reactor, host) as server, MonitoredServer(reactor, host) as setup:
             silent(server)
-            monitor = world.monitor(SETTINGS, port=server.port)
+            monitor = setup.monitor(SETTINGS, port=server.port)
             for _ in range(2):
-                assert (await world.report()).up
+                assert (await setup.report()).up
                 await server.stop()
-                assert (await world.report()).reason == "icmp: refused"
+                assert (await setup.report()).reason == "icmp: refused"
                 server.listen()
-            assert (await world.report()).up
+            assert (await setup.report()).up
             assert (monitor.up_transitions, monitor.down_transitions) == (3, 2)
 
     run(main)
 
 
-def test_a_server_stays_down_for_the_icmp_timeout_although_no_more_errors_come() -> None:
+def test_server_stays_down_for_the_icmp_timeout() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
             await server.stop()
-            monitor = world.monitor(replace(SETTINGS, icmp_timeout=0.6), port=server.port)
-            down = await world.report()
+            monitor = setup.monitor(replace(SETTINGS, icmp_timeout=0.6), port=server.port)
+            down = await setup.report()
             server.listen()
-            up = await world.report()
+            up = await setup.report()
             assert (down.up, up.up) == (False, True)
             assert up.at - down.at >= 0.6
             assert len(server.queries) >= 3
@@ -122,74 +122,74 @@ def test_a_server_stays_down_for_the_icmp_timeout_although_no_more_errors_come()
     run(main)
 
 
-def test_the_icmp_timeout_alone_is_no_proof_of_life() -> None:
+def test_server_is_not_up_after_the_icmp_timeout_alone() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             await server.stop()
-            monitor = world.monitor(replace(SETTINGS, icmp_timeout=0.01), port=server.port)
-            await world.until(lambda: monitor.down_results >= 4)
-            assert [report.up for report in world.reports] == [False]
+            monitor = setup.monitor(replace(SETTINGS, icmp_timeout=0.01), port=server.port)
+            await setup.until(lambda: monitor.down_results >= 4)
+            assert [report.up for report in setup.reports] == [False]
             assert monitor.up_results == 0
 
     run(main)
 
 
-def test_an_error_that_comes_late_is_a_failure_too() -> None:
+def test_late_error_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
-            world.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-            monitor = world.monitors[0]
+            setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
+            monitor = setup.monitors[0]
             monitor._check.timeout = 0.05  # type: ignore[attr-defined]  # a monitor of this kind has one
-            assert (await world.report()).up
+            assert (await setup.report()).up
             await server.stop()
             monitor._check._socket.send(b"")  # type: ignore[attr-defined]
-            report = await world.report()
+            report = await setup.report()
             assert (report.up, report.reason) == (False, "icmp: refused")
 
     run(main)
 
 
-def test_an_error_is_a_fact_even_for_a_frozen_loop() -> None:
+def test_error_during_a_freeze_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
-            monitor = world.monitor(SETTINGS, port=server.port)
-            assert (await world.report()).up
+            monitor = setup.monitor(SETTINGS, port=server.port)
+            assert (await setup.report()).up
             await server.stop()
             monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
-            world.skipped = 60.0
-            assert (await world.report()).reason == "icmp: refused"
+            setup.skipped = 60.0
+            assert (await setup.report()).reason == "icmp: refused"
             assert monitor.up_transitions == 1
-            assert world.engine.inconclusive == 0
+            assert setup.engine.inconclusive == 0
 
     run(main)
 
 
-def test_local_trouble_says_nothing_of_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_error_is_inconclusive(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     async def main(reactor: EPollReactor) -> None:
-        async with NameServer(reactor) as server, World(reactor) as world:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
             with monkeypatch.context() as patch:
                 patch.setattr("pybal.checks.datagram.SocketType", full)
-                monitor = world.monitor(SETTINGS, port=server.port)
-                await world.until(lambda: world.engine.inconclusive >= 2)
-            assert (monitor.up, world.reports, world.engine.local_errors["EMFILE"] >= 2) == (None, [], True)
-            assert (await world.report()).up
+                monitor = setup.monitor(SETTINGS, port=server.port)
+                await setup.until(lambda: setup.engine.inconclusive >= 2)
+            assert (monitor.up, setup.reports, setup.engine.local_errors["EMFILE"] >= 2) == (None, [], True)
+            assert (await setup.report()).up
 
     run(main)
 
 
-def test_a_datagram_that_was_never_sent_says_nothing_of_the_server() -> None:
+def test_unsent_datagram_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.host = "255.255.255.255"  # connect() forbids it
-            monitor = world.monitor(SETTINGS, port=9)
-            await world.until(lambda: world.engine.inconclusive >= 2)
-            assert (monitor.up, world.reports) == (None, [])
-            assert world.engine.local_errors["EACCES"] >= 2
+        async with MonitoredServer(reactor) as setup:
+            setup.host = "255.255.255.255"  # forbidden by connect()
+            monitor = setup.monitor(SETTINGS, port=9)
+            await setup.until(lambda: setup.engine.inconclusive >= 2)
+            assert (monitor.up, setup.reports) == (None, [])
+            assert setup.engine.local_errors["EACCES"] >= 2
 
     run(main)

@@ -1,4 +1,4 @@
-"""Every monitor that speaks TCP, and each way in which a server can be broken: what it says of it, IPv4 and IPv6."""
+"""Every TCP monitor and every way a server can fail: the resulting reasons, over IPv4 and IPv6."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import (
-    GRPCSettings,
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    TCPConnectSettings,
-    TLSSettings,
-)
 from pybal.monitors.base import Monitor
-from tests.harness.scripted_server import Peer, Server, World
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.grpc import GRPCSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
+from tests.harness.scripted_server import MonitoredServer, Peer, Server
 from tests.harness.servers.process import LOOPBACK, family
 from tests.harness.stepped_reactor import run
 
@@ -32,7 +30,7 @@ HTTP = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\nhello"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A monitor, and how a good answer begins that never ends."""
+    """A monitor, and the beginning of a valid answer that never ends."""
 
     settings: MonitorSettings
     beginning: bytes
@@ -54,7 +52,7 @@ Way = Callable[[Peer, bytes], object]
 
 
 def after(seconds: float, peer: Peer, act: Callable[..., object], *arguments: object) -> None:
-    reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+    reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
     reactor.callLater(seconds, lambda: peer.closed or act(peer, *arguments))
 
 
@@ -63,7 +61,7 @@ def half_close(peer: Peer) -> None:
 
 
 def silence(peer: Peer, beginning: bytes) -> None:
-    """Say nothing."""
+    """Send no byte."""
 
 
 def stall(peer: Peer, beginning: bytes) -> None:
@@ -71,7 +69,7 @@ def stall(peer: Peer, beginning: bytes) -> None:
 
 
 def drip(peer: Peer, rest: bytes) -> None:
-    """Say a byte every 20 ms, again and again."""
+    """Send a byte every 20 ms."""
     peer.say(rest[:1])
     after(0.02, peer, drip, rest[1:] or b".")
 
@@ -93,7 +91,7 @@ def after_beginning(act: Callable[[Peer], object]) -> Way:
 
 
 def verdict(monitor: Monitor) -> str | None:
-    """Return what its first failure that counts says; empty if it held a connection and did not find it lost."""
+    """Return the reason of the first counted failure; empty if it only held a connection."""
     for past in monitor.history():
         if monitor.down_results and past.result.reason:
             return past.result.text
@@ -101,35 +99,35 @@ def verdict(monitor: Monitor) -> str | None:
 
 
 def unmeasured(reason: str | None) -> str | None:
-    """Return a reason without the times that were measured, and without what came in such a time."""
+    """Return a reason without measured times and byte counts."""
     reason = reason and re.sub(r"\b\d+(\.\d+)? m?s\b", "TIME", reason)
     return reason and re.sub(r"\d+ bytes( without 'READY')? in TIME", r"SOME bytes\1 in TIME", reason)
 
 
-def watch(ports: dict[str, int], host: str, world: World) -> dict[str, Monitor]:
-    world.host = host
-    monitors = {name: world.monitor(KINDS[name].settings, port=port) for name, port in ports.items()}
-    world.engine._schedule._sweep_end = 0
+def watch(ports: dict[str, int], host: str, setup: MonitoredServer) -> dict[str, Monitor]:
+    setup.host = host
+    monitors = {name: setup.monitor(KINDS[name].settings, port=port) for name, port in ports.items()}
+    setup.engine._schedule._sweep_end = 0
     return monitors
 
 
 def said(way: Way, host: str) -> dict[str, str | None]:
-    """Return what each kind of monitor says of a server that behaves in such a way."""
+    """Return the reason of each kind of monitor for a server that acts like this."""
 
     async def main(reactor: EPollReactor) -> dict[str, str | None]:
-        async with World(reactor, host) as world:
+        async with MonitoredServer(reactor, host) as setup:
             servers = {name: Server() for name in KINDS}
             for name, server in servers.items():
                 server.connected = lambda peer, name=name: way(peer, KINDS[name].beginning)  # type: ignore[misc]
                 server.listen(reactor, host)
-            monitors = watch({name: server.port for name, server in servers.items()}, host, world)
-            await world.until(lambda: all(verdict(monitor) is not None for monitor in monitors.values()))
-            await world.pause(0.1)  # an idle connection may yet be lost
+            monitors = watch({name: server.port for name, server in servers.items()}, host, setup)
+            await setup.until(lambda: all(verdict(monitor) is not None for monitor in monitors.values()))
+            await setup.pause(0.1)  # an idle connection may still be lost
             reasons = {name: unmeasured(verdict(monitor)) for name, monitor in monitors.items()}
-            world.stop_monitors()
+            setup.stop_monitors()
             for server in servers.values():
                 await server.stop()
-            await world.pause(0.06)
+            await setup.pause(0.06)
             return reasons
 
     return run(main)
@@ -137,7 +135,7 @@ def said(way: Way, host: str) -> dict[str, str | None]:
 
 @contextmanager
 def unanswered(host: str) -> Iterator[int]:
-    """Give a port to which connections hang: nobody accepts, and there is no room for more."""
+    """Yield a port on which connections hang, because the backlog is full."""
     with ExitStack() as stack:
         full = stack.enter_context(socket.socket(family(host)))
         full.bind((host, 0))
@@ -147,26 +145,26 @@ def unanswered(host: str) -> Iterator[int]:
 
 
 def connecting(host: str, port: int) -> set[str | None]:
-    """Return what all kinds of monitors say of a port."""
+    """Return the reasons of all kinds of monitors for a port."""
 
     async def main(reactor: EPollReactor) -> set[str | None]:
-        async with World(reactor, host) as world:
-            monitors = watch(dict.fromkeys(KINDS, port), host, world).values()
-            await world.until(lambda: all(verdict(monitor) is not None for monitor in monitors))
+        async with MonitoredServer(reactor, host) as setup:
+            monitors = watch(dict.fromkeys(KINDS, port), host, setup).values()
+            await setup.until(lambda: all(verdict(monitor) is not None for monitor in monitors))
             return {verdict(monitor) for monitor in monitors}
 
     return run(main)
 
 
 @HOSTS
-def test_refused(host: str) -> None:
+def test_refused_connection_is_down(host: str) -> None:
     with socket.socket(family(host)) as bound:
-        bound.bind((host, 0))  # and does not listen
+        bound.bind((host, 0))  # without listening
         assert connecting(host, bound.getsockname()[1]) == {"connect: refused"}
 
 
 @HOSTS
-def test_a_connection_that_hangs(host: str) -> None:
+def test_hanging_connection_is_down(host: str) -> None:
     with unanswered(host) as port:
         assert connecting(host, port) == {"connect: nothing for 600 ms"}
 
@@ -181,12 +179,12 @@ def expected(http: str, tcpconnect: str, grpc: str, handshake: str, idle: str = 
 
 
 @HOSTS
-def test_silence(host: str) -> None:
+def test_silence_is_down(host: str) -> None:
     assert said(silence, host) == expected(f"headers: {SILENT}", f"answer: {SILENT}", f"headers: {SILENT}", TIMEOUT)
 
 
 @HOSTS
-def test_a_good_beginning_and_then_nothing(host: str) -> None:
+def test_stall_after_a_good_beginning_is_down(host: str) -> None:
     assert said(stall, host) == expected(
         "body: 5 of 1000 bytes, then nothing for TIME (connected in TIME, HTTP 200 in TIME)",
         "answer: 8 bytes without 'READY', then nothing for TIME (connected in TIME)",
@@ -196,7 +194,7 @@ def test_a_good_beginning_and_then_nothing(host: str) -> None:
 
 
 @HOSTS
-def test_a_slow_drip(host: str) -> None:
+def test_slow_drip_is_down(host: str) -> None:
     assert said(drip, host) == expected(
         "headers: SOME bytes in TIME, and slowly more (connected in TIME)",
         "answer: SOME bytes without 'READY' in TIME, and slowly more (connected in TIME)",
@@ -206,7 +204,7 @@ def test_a_slow_drip(host: str) -> None:
 
 
 @HOSTS
-def test_garbage(host: str) -> None:
+def test_garbage_is_down(host: str) -> None:
     assert said(garbage, host) == expected(
         r"headers: not HTTP/1: '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0\xef\xee\xed\xec'",
         "answer: 65536 bytes without 'READY'",
@@ -225,8 +223,10 @@ def test_garbage(host: str) -> None:
     ],
     ids=["close", "half close", "reset"],
 )
-class TestAnEnd:
-    def test_before_a_word(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+class TestEnd:
+    def test_end_before_the_first_byte_is_down(
+        self, act: Callable[[Peer], object], end: str, idle: str, host: str
+    ) -> None:
         assert said(at_once(act), host) == expected(
             f"headers: {end} before a response",
             f"answer: {end} before an answer",
@@ -235,7 +235,9 @@ class TestAnEnd:
             idle,
         )
 
-    def test_after_a_good_beginning(self, act: Callable[[Peer], object], end: str, idle: str, host: str) -> None:
+    def test_end_after_a_good_beginning_is_down(
+        self, act: Callable[[Peer], object], end: str, idle: str, host: str
+    ) -> None:
         assert said(after_beginning(act), host) == expected(
             f"body: {end} after 5 of 1000 bytes",
             f"answer: {end} after 8 bytes without 'READY'",

@@ -1,4 +1,4 @@
-"""What went wrong on 2015-06-13, with the daemon as a process: a check URL turns into a redirect on all servers."""
+"""The incident of 2015-06-13 in the daemon: a check URL becomes a redirect on all servers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def table(running: Daemon) -> list[str]:
     return [line for line in running.get("/v1/ipvs").splitlines() if line.startswith("-a")]
 
 
-def test_20150613_half_stays_pooled_through_an_edit_and_operators_are_told(
+def test_20150613_half_stays_pooled_and_alerts_fire_after_an_edit(
     tmp_path: Path, running: Daemon, servers: dict[str, WebServer]
 ) -> None:
     for server in servers.values():
@@ -75,7 +75,7 @@ def test_20150613_half_stays_pooled_through_an_edit_and_operators_are_told(
     assert f"WARNING web suspect-check: 6 of 6 servers {reason}" in running.get("/v1/alerts")
     assert f"servers {reason}" in running.log
 
-    # The edit that emptied the pool then: here it changes what it says, and no more.
+    # The edit that emptied the pool then: here it changes only the list.
     forced = [line.split(" -r ")[1].partition(":")[0] for line in table(running)]
     write_pool(tmp_path, {forced[0]: 25})
     running.wait(lambda: any(line.endswith("-w 25") for line in table(running)), "the new weight")

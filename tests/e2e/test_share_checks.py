@@ -1,4 +1,4 @@
-"""share-checks: the daemon as a process, two services on the same servers, and a server that counts requests."""
+"""share-checks in the daemon: two services on the same servers, which count requests."""
 
 from __future__ import annotations
 
@@ -75,13 +75,11 @@ def results(metrics: str, host: str, service: str) -> int:
     return value(metrics, f"pybal_monitor_up_results_total{labels}")
 
 
-def test_a_check_of_two_services_is_one_request_and_both_services_act_on_it(
-    running: Daemon, servers: dict[str, WebServer]
-) -> None:
+def test_shared_check_is_one_request_for_two_services(running: Daemon, servers: dict[str, WebServer]) -> None:
     running.wait(lambda: servers[ONE].requests >= 10, "ten requests")
     before = servers[ONE].requests
     metrics = running.get("/metrics")
-    # The daemon goes on checking while it answers: a request may be under way, a result may come between two lines.
+    # The daemon checks while it responds: a request may be in flight, a result may arrive between two lines.
     assert before - 1 <= results(metrics, ONE, "text") <= servers[ONE].requests
     for host in (ONE, TWO):
         assert results(metrics, host, "text") == results(metrics, host, "upload")
@@ -96,7 +94,7 @@ def test_a_check_of_two_services_is_one_request_and_both_services_act_on_it(
         running.wait_for_log(f"[{pool}] INFO: serving 1 of 2, floor 1, 0 forced: {ONE} depooled")
 
 
-def test_a_service_that_gives_up_a_server_leaves_its_checks_to_the_other(
+def test_shared_check_continues_for_the_remaining_service(
     running: Daemon, servers: dict[str, WebServer], tmp_path: Path
 ) -> None:
     (tmp_path / "text.pool").write_text(f"{{'host': '{TWO}'}}\n")

@@ -14,14 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from pybal.config.errors import ConfigError
-from pybal.config.settings import (
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    ServiceSettings,
-    Settings,
-    SourceSettings,
-)
+from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
@@ -30,7 +23,10 @@ from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
 from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import name_of
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome
 from pybal.resolve import LookupResult, Resolver
@@ -89,7 +85,7 @@ class FakeMonitor:
     passed_at = 0.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
-    hurried = False
+    urgent = False
 
     def __init__(
         self,
@@ -111,8 +107,8 @@ class FakeMonitor:
         self.running = False
         self._log("stop", self.host, self.name)
 
-    def hurry(self, wanted: bool) -> None:
-        self.hurried = wanted
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
 
     def samples(self) -> Iterable[Sample]:
         return ()

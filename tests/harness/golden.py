@@ -39,7 +39,9 @@ from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import entry, key_of
 from pybal.monitors.base import Monitor, Sample
-from pybal.monitors.kinds import NAMES, prepare
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.interval import Interval
+from pybal.monitors.kinds import KINDS, name_of, prepare
 from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
@@ -142,6 +144,7 @@ DRIFTED = Findings(
     foreign=(),
     retired={},
 )
+INTERVALS = ("rise", "fall", "fast_interval", "down_interval", "jitter")
 RARE = (
     ("IdleConnection", "pybal_monitor_idleconnection_connections_failed_total", (("reason", "ConnectionRefused"),)),
     ("IdleConnection", "pybal_monitor_idleconnection_connections_lost_total", (("reason", "ConnectionLost"),)),
@@ -174,7 +177,7 @@ def configuration(path: Path) -> object:
     """Return the settings of a configuration file by section, its problems and its warnings."""
     name = str(path.relative_to(ROOT))
     try:
-        parsed = parse(path.read_bytes(), name)
+        parsed = parse(path.read_bytes(), name, KINDS)
     except ConfigError as refused:
         return {"problems": list(map(str, refused.problems)), "warnings": list(map(str, refused.warnings))}
     general = neutral(replace(parsed.settings, services=()))
@@ -204,12 +207,14 @@ def neutral(value: object) -> Any:
         case tuple():
             return [neutral(each) for each in value]
     assert is_dataclass(value), value
-    monitor = {"monitor": NAMES[type(value)]} if type(value) in NAMES else {}  # type: ignore[index]
-    return monitor | {field.name: neutral(getattr(value, field.name)) for field in fields(value)}
+    found = {field.name: neutral(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Interval):
+        found["intervals"] = {name: found.pop(name) for name in INTERVALS}
+    return found | ({"monitor": name_of(value)} if isinstance(value, MonitorSettings) else {})
 
 
 def settings(name: str) -> Settings:
-    return parse(CONFIGURATIONS[name].read_bytes(), name).settings
+    return parse(CONFIGURATIONS[name].read_bytes(), name, KINDS).settings
 
 
 def metrics() -> object:
@@ -243,7 +248,7 @@ def metrics_of_daemon() -> str:
     assert parsed.instrumentation
     port = free_port("127.0.0.1")
     parsed = replace(parsed, instrumentation=replace(parsed.instrumentation, port=port))
-    file = ConfigurationFile(str(CONFIGURATIONS["demo"]), lambda _: parsed)
+    file = ConfigurationFile(str(CONFIGURATIONS["demo"]), KINDS, lambda _: parsed)
     reactor = PortKeepingReactor()  # type: ignore[no-untyped-call]
     daemon = App(
         file.read(),

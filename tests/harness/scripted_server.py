@@ -1,4 +1,4 @@
-"""TCP servers that do as a test says, in the test's own reactor, and what monitors say of them."""
+"""Scripted TCP servers in the reactor of the test, and monitors that check them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self
 
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.epollreactor import EPollReactor
@@ -20,23 +20,21 @@ from twisted.internet.tcp import Server as Transport
 from twisted.python.failure import Failure
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import (
-    DNSQuerySettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
-    UDPSettings,
-)
 from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, MonitorFactory
-from pybal.monitors.kinds import prepare
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.kinds import KINDS, prepare
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.runcommand import RunCommandSettings
 from pybal.monitors.shared import Sharing
+from pybal.monitors.udp import UDPSettings
 
 HOST_NAME = "server.example"
 
 
 class Peer(Protocol):
-    """One connection at the server's side."""
+    """The server side of one connection."""
 
     transport: Transport
     server: Server
@@ -59,17 +57,17 @@ class Peer(Protocol):
         self.transport.write(data)
 
     def close(self) -> None:
-        """Close in order."""
+        """Close the connection cleanly."""
         self.transport.loseConnection()
 
     def reset(self) -> None:
-        """Close by a reset."""
+        """Reset the connection."""
         self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abortConnection()
 
 
 class Server:
-    """Calls ``connected`` with each new connection, ``asked`` when a request is complete."""
+    """A server that calls ``connected`` with each new connection and ``asked`` with each complete request."""
 
     def __init__(self) -> None:
         self.peers: list[Peer] = []
@@ -100,7 +98,7 @@ class Server:
         await self.refuse()
 
     async def refuse(self) -> None:
-        """Take no more connections; those that are there stay."""
+        """Stop listening; existing connections stay open."""
         if self._listening is not None:
             stopped = self._listening.stopListening()
             assert stopped is not None
@@ -108,15 +106,15 @@ class Server:
             self._listening = None
 
 
-class World:
-    """An engine, a server, and monitors of it: ``async with World(reactor) as world``."""
+class MonitoredServer:
+    """An engine, a server and its monitors: ``async with MonitoredServer(reactor) as setup``."""
 
     def __init__(self, reactor: EPollReactor, host: str = "127.0.0.1") -> None:
         self.reactor = reactor
         self.host = host
         self.server = Server()
         self.skipped = 0.0
-        """Seconds for which the engine's loop was frozen."""
+        """Seconds for which the loop of the engine was frozen."""
         self.engine = Engine(reactor, seconds=lambda: reactor.seconds() + self.skipped)
         self.reports: list[Report] = []
         self.monitors: list[Monitor] = []
@@ -136,7 +134,7 @@ class World:
         assert (self.engine.in_flight, len(self.engine._watchers)) == (0, 0), "left in the engine"
         self.engine.stop()
         await self.server.stop()
-        await self.pause(0.01)  # for the servers' ends of connections to notice
+        await self.pause(0.01)  # until the server side sees the closed connections
 
     def monitor(self, settings: MonitorSettings, *, port: int | None = None) -> Monitor:
         """Start a monitor of the server."""
@@ -146,11 +144,11 @@ class World:
         return monitor
 
     def made(self, settings: MonitorSettings, service: Service) -> Monitor:
-        """Return a monitor, not started yet, whose reports are the world's."""
+        """Return a monitor, not started yet, whose reports this setup receives."""
         return self.plan(settings, service).monitor(HOST_NAME, ip_address(self.host), self._report)
 
     def service(self, port: int | None = None, name: str = "svc") -> Service:
-        """Return a service of the server, at another port if wanted."""
+        """Return a service of the server, by default at the port of the server."""
         vip = ip_address("192.0.2.1" if ":" not in self.host else "2001:db8::1")
         return Service(name, IPProtocol.TCP, vip, self.server.port if port is None else port, "wlc")
 
@@ -174,18 +172,18 @@ class World:
         return deferLater(self.reactor, seconds, lambda: None)
 
     async def until(self, true: Callable[[], object]) -> None:
-        """Wait until it is true; the deadline is the test's."""
+        """Wait until ``true`` returns true; :func:`run` sets the deadline."""
         while not true():
             await self.pause(0.002)
 
 
-class SharedWorld(World):
-    """A world in which each monitor was shared with another service, which has left again."""
+class SharedMonitoredServer(MonitoredServer):
+    """A setup in which each monitor was shared with another service that has stopped using it."""
 
     def made(self, settings: MonitorSettings, service: Service) -> Monitor:
         sharing, address = Sharing(self.plan, self.engine), ip_address(self.host)
-        other = sharing.plan(settings, replace(service, name="other")).monitor(HOST_NAME, address, self._unwanted)
-        monitor = sharing.plan(settings, service).monitor(HOST_NAME, address, self._report)
+        other = sharing.factory(settings, replace(service, name="other")).monitor(HOST_NAME, address, self._unwanted)
+        monitor = sharing.factory(settings, service).monitor(HOST_NAME, address, self._report)
         other.start()
         other.stop()
         return monitor
@@ -195,12 +193,12 @@ class SharedWorld(World):
 
 
 def follow_ups(monitor: Monitor) -> list[tuple[str, str]]:
-    """Return what was tried after failures, and what that came to."""
+    """Return the follow-ups of failures and their outcomes."""
     return [(past.subject, past.result.verdict.value) for past in monitor.history() if past.follow_up]
 
 
 def saying(*pieces: bytes) -> Callable[[Peer], None]:
-    """Return what says these pieces and leaves the connection open."""
+    """Return a function that sends these pieces and leaves the connection open."""
 
     def answer(peer: Peer) -> None:
         for piece in pieces:
@@ -209,14 +207,15 @@ def saying(*pieces: bytes) -> Callable[[Peer], None]:
     return answer
 
 
-_FREQUENT: dict[type[MonitorSettings], MonitorSettings] = {
-    ProxyFetchSettings: ProxyFetchSettings(("http://www.example/1",), interval=0.1, timeout=0.3),
-    DNSQuerySettings: DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
-    UDPSettings: UDPSettings(interval=0.1),
-    RunCommandSettings: RunCommandSettings("/bin/false", (), timeout=10.0, interval=0.1),
+_FREQUENT: dict[str, MonitorSettings] = {
+    "ProxyFetch": ProxyFetchSettings(("http://www.example/1",), interval=0.1, timeout=0.3),
+    "DNSQuery": DNSQuerySettings(("www.example",), interval=0.1, timeout=0.3),
+    "UDP": UDPSettings(interval=0.1),
+    "RunCommand": RunCommandSettings(command="/bin/false", timeout=10.0, interval=0.1),
 }
 
 
-def frequent(kind: type[MonitorSettings]) -> MonitorSettings:
-    """Return settings of this kind: with results soon, where the defaults have none or come too slowly."""
-    return _FREQUENT.get(kind) or cast("Any", kind)()
+def frequent(kind: str) -> MonitorSettings:
+    """Return settings of this kind that soon give results; by default those without options."""
+    settings: MonitorSettings = _FREQUENT[kind] if kind in _FREQUENT else KINDS[kind].settings()
+    return settings

@@ -1,4 +1,4 @@
-"""gRPC against a real gRPC server, and against servers that do as told."""
+"""gRPC against a real gRPC server, and against scripted servers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from hpack import Encoder
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import GRPCSettings
+from pybal.monitors.grpc import GRPCSettings
 from tests.harness.certificates import self_signed
-from tests.harness.real_monitors import last, said, watch
-from tests.harness.scripted_server import Peer, World, follow_ups, saying
+from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, saying
 from tests.harness.servers.grpc import grpc
 from tests.harness.servers.haproxy import bound, haproxy
 from tests.harness.servers.nginx import listening, nginx
@@ -39,8 +39,8 @@ NGINX = """
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A gRPC server with its ports: plain, with TLS, and one without a health service."""
+class GRPCServer:
+    """A gRPC server and its ports: plain, with TLS, and without a health service."""
 
     server: Server
     plain: int
@@ -49,30 +49,30 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def grpc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GRPCServer]:
     directory = tmp_path_factory.mktemp("grpc")
     ports = free_ports(3)
     with grpc(directory, self_signed(directory), *ports) as server:
-        yield Site(server, *ports)
+        yield GRPCServer(server, *ports)
 
 
 @contextmanager
-def behind(site: Site, directory: Path, kind: str) -> Iterator[int]:
-    """Have a proxy in front of the gRPC server; give its port."""
+def behind(grpc_server: GRPCServer, directory: Path, kind: str) -> Iterator[int]:
+    """Run a proxy in front of the gRPC server; yield its port."""
     (port,) = free_ports(1)
     if kind == "haproxy":
-        proxy = haproxy(directory, HAPROXY.format(bind=bound(port, "proto", "h2"), plain=site.plain), port)
+        proxy = haproxy(directory, HAPROXY.format(bind=bound(port, "proto", "h2"), plain=grpc_server.plain), port)
     else:
-        proxy = nginx(directory, NGINX.format(listen=listening(port, "http2"), plain=site.plain), port)
+        proxy = nginx(directory, NGINX.format(listen=listening(port, "http2"), plain=grpc_server.plain), port)
     with proxy:
         yield port
 
 
 class TestRealServer:
     @pytest.mark.parametrize("service", ["", "good.Service"])
-    def test_a_service_that_serves_is_up(self, site: Site, service: str) -> None:
-        assert said(site.plain, GRPCSettings(service)) == [""]
-        assert said(site.secure, GRPCSettings(service, tls=True)) == [""]
+    def test_serving_service_is_up(self, grpc_server: GRPCServer, service: str) -> None:
+        assert first_results(grpc_server.plain, GRPCSettings(service)) == [""]
+        assert first_results(grpc_server.secure, GRPCSettings(service, tls=True)) == [""]
 
     @pytest.mark.parametrize(
         ("service", "reason"),
@@ -82,67 +82,71 @@ class TestRealServer:
             ("no.Service", "status: NOT_FOUND '', wanted OK"),
         ],
     )
-    def test_any_other_status_is_down(self, site: Site, service: str, reason: str) -> None:
-        assert said(site.plain, GRPCSettings(service)) == [reason]
-        assert said(site.secure, GRPCSettings(service, tls=True)) == [reason]
+    def test_other_status_is_down(self, grpc_server: GRPCServer, service: str, reason: str) -> None:
+        assert first_results(grpc_server.plain, GRPCSettings(service)) == [reason]
+        assert first_results(grpc_server.secure, GRPCSettings(service, tls=True)) == [reason]
 
-    def test_a_server_without_a_health_service_is_down(self, site: Site) -> None:
-        assert said(site.bare, GRPCSettings()) == ["status: UNIMPLEMENTED 'Method not found!', wanted OK"]
+    def test_server_without_a_health_service_is_down(self, grpc_server: GRPCServer) -> None:
+        assert first_results(grpc_server.bare, GRPCSettings()) == [
+            "status: UNIMPLEMENTED 'Method not found!', wanted OK"
+        ]
 
-    def test_plain_and_tls_do_not_mix(self, site: Site) -> None:
-        assert said(site.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
-        (reason,) = said(site.secure, GRPCSettings(timeout=1.0))
+    def test_plain_and_tls_mismatch_is_down(self, grpc_server: GRPCServer) -> None:
+        assert first_results(grpc_server.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
+        (reason,) = first_results(grpc_server.secure, GRPCSettings(timeout=1.0))
         assert reason.startswith("headers: ")
 
-    def test_a_server_that_stops_serving_and_serves_again(self, site: Site) -> None:
+    def test_server_follows_changes_of_its_status(self, grpc_server: GRPCServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(GRPCSettings("turns", interval=0.05), port=site.plain)
-                assert (await world.report()).up
-                site.server.say("turns NOT_SERVING")
-                assert (await world.report()).reason == "status: NOT_SERVING, wanted SERVING"
-                await world.until(lambda: follow_ups(monitor) == [("TCP only", "passed")])
-                site.server.say("turns SERVING")
-                assert (await world.report()).up
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(GRPCSettings("turns", interval=0.05), port=grpc_server.plain)
+                assert (await setup.report()).up
+                grpc_server.server.say("turns NOT_SERVING")
+                assert (await setup.report()).reason == "status: NOT_SERVING, wanted SERVING"
+                await setup.until(lambda: follow_ups(monitor) == [("TCP only", "passed")])
+                grpc_server.server.say("turns SERVING")
+                assert (await setup.report()).up
                 assert (monitor.name, monitor.up_transitions, monitor.down_transitions) == ("gRPC", 2, 1)
                 assert list(list(monitor.history())[-1].result.phases)[:3] == ["connect", "first byte", "headers"]
 
         run(main)
 
-    def test_one_that_hangs_has_connections_but_says_nothing(self, site: Site) -> None:
-        site.server.pause()
+    def test_hanging_server_accepts_connections_only(self, grpc_server: GRPCServer) -> None:
+        grpc_server.server.pause()
         try:
-            plain = said(site.plain, GRPCSettings(timeout=0.4))
-            secure = said(site.secure, GRPCSettings(tls=True, timeout=0.4))
+            plain = first_results(grpc_server.plain, GRPCSettings(timeout=0.4))
+            secure = first_results(grpc_server.secure, GRPCSettings(tls=True, timeout=0.4))
         finally:
-            site.server.resume()
+            grpc_server.server.resume()
         assert plain == ["headers: TIME without a byte (connected in TIME)"]
         assert secure == ["tls: handshake timeout after TIME (connected in TIME)"]
 
-    def test_one_that_dies_refuses_and_is_up_when_it_is_back(self, site: Site) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, grpc_server: GRPCServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, site.plain, GRPCSettings(interval=0.05))
-                await world.until(lambda: all(monitor.up for monitor in monitors))
-                site.server.kill()
+            async with MonitoredServer(reactor) as setup:
+                monitors = start_monitors(setup, grpc_server.plain, GRPCSettings(interval=0.05))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
+                grpc_server.server.kill()
                 try:
-                    await world.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                    await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
                 finally:
-                    site.server.start()
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                    grpc_server.server.start()
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
 
         run(main, timeout=60.0)
 
     @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
-    def test_one_behind_a_proxy_is_up_until_it_dies(self, site: Site, proxy: str, status: int, tmp_path: Path) -> None:
-        with behind(site, tmp_path, proxy) as port:
-            asked = said(port, GRPCSettings(), GRPCSettings("bad.Service"))
+    def test_server_behind_a_proxy_is_up_until_it_dies(
+        self, grpc_server: GRPCServer, proxy: str, status: int, tmp_path: Path
+    ) -> None:
+        with behind(grpc_server, tmp_path, proxy) as port:
+            asked = first_results(port, GRPCSettings(), GRPCSettings("bad.Service"))
             assert asked == ["", "status: NOT_SERVING, wanted SERVING"]
-            site.server.kill()
+            grpc_server.server.kill()
             try:
-                assert said(port, GRPCSettings()) == [f"status: HTTP {status}, wanted 200"]
+                assert first_results(port, GRPCSettings()) == [f"status: HTTP {status}, wanted 200"]
             finally:
-                site.server.start()
+                grpc_server.server.start()
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -159,7 +163,7 @@ END_STREAM, END_HEADERS = 1, 4
 def answer(
     head: Sequence[tuple[str, str]] = OK, message: bytes = SERVING, trailers: Sequence[tuple[str, str]] = DONE
 ) -> bytes:
-    """Return what an HTTP/2 server sends."""
+    """Return the bytes of an HTTP/2 server."""
     encoder = Encoder()
     return b"".join(
         (
@@ -188,21 +192,21 @@ def half_close(peer: Peer) -> None:
 
 
 def drip(peer: Peer, rest: bytes = answer()) -> None:
-    """Say an answer a byte every 20 ms."""
+    """Send an answer at one byte every 20 ms."""
     if not peer.closed:
         peer.say(rest[:1])
-        reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+        reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
         reactor.callLater(0.02, drip, peer, rest[1:])
 
 
 def scripted(act: Callable[[Peer], object], host: str = "127.0.0.1", **options: Any) -> tuple[bool, str]:
     async def main(reactor: EPollReactor) -> tuple[bool, str]:
-        async with World(reactor, host) as world:
-            world.server.connected = act
-            world.monitor(GRPCSettings(timeout=0.4, **options))
-            report = await world.report()
-            world.stop_monitors()
-            await world.pause(0.03)
+        async with MonitoredServer(reactor, host) as setup:
+            setup.server.connected = act
+            setup.monitor(GRPCSettings(timeout=0.4, **options))
+            report = await setup.report()
+            setup.stop_monitors()
+            await setup.pause(0.03)
             return report.up, report.reason
 
     return run(main)
@@ -214,7 +218,7 @@ class TestScripted:
         assert scripted(saying(answer()), host) == (True, "")
 
     @pytest.mark.parametrize("stream", [b"\x7f\xff\xff\xff", b"\0\0\0\1"], ids=["any", "ours"])
-    def test_a_server_that_goes_away_after_its_answer_is_up(self, stream: bytes) -> None:
+    def test_goaway_after_the_answer_is_up(self, stream: bytes) -> None:
         goaway = frame(7, 0, 0, stream + bytes(4))
         assert scripted(saying(SETTINGS + goaway + answer()[9:])) == (True, "")
         assert scripted(saying(answer()[:-21] + goaway + answer()[-21:])) == (True, "")
@@ -227,29 +231,29 @@ class TestScripted:
             (b"\0\0\0\1", "headers: not HTTP/2: "),
         ],
     )
-    def test_a_server_that_goes_away_at_once_is_down(self, payload: bytes, reason: str) -> None:
+    def test_goaway_before_the_answer_is_down(self, payload: bytes, reason: str) -> None:
         up, text = scripted(saying(SETTINGS + frame(7, 0, 0, payload)))
         assert (up, text.startswith(reason)) == (False, True), text
 
-    def test_it_may_come_byte_by_byte_if_in_time(self) -> None:
+    def test_answer_is_accepted_byte_by_byte(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.server.connected = drip
-                world.monitor(GRPCSettings(timeout=15))
-                assert (await world.report()).up
-                world.stop_monitors()
-                await world.pause(0.03)
+            async with MonitoredServer(reactor) as setup:
+                setup.server.connected = drip
+                setup.monitor(GRPCSettings(timeout=15))
+                assert (await setup.report()).up
+                setup.stop_monitors()
+                await setup.pause(0.03)
 
         run(main)
 
-    def test_the_call_is_what_grpc_wants(self) -> None:
+    def test_request_is_a_valid_grpc_call(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                world.monitor(GRPCSettings("a.B", authority="health.example", timeout=5.0))
-                await world.until(
-                    lambda: world.server.peers and world.server.peers[0].received.endswith(b"\x0a\x03a.B")
+            async with MonitoredServer(reactor) as setup:
+                setup.monitor(GRPCSettings("a.B", authority="health.example", timeout=5.0))
+                await setup.until(
+                    lambda: setup.server.peers and setup.server.peers[0].received.endswith(b"\x0a\x03a.B")
                 )
-                assert world.server.peers[0].received.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                assert setup.server.peers[0].received.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
         run(main)
 
@@ -298,33 +302,33 @@ class TestScripted:
             ),
         ],
     )
-    def test_anything_else_is_down(self, act: Callable[[Peer], object], reason: str, host: str) -> None:
+    def test_other_answers_are_down(self, act: Callable[[Peer], object], reason: str, host: str) -> None:
         up, said = scripted(act, host)
         assert not up
         assert said.startswith(reason)
 
-    def test_refused(self) -> None:
+    def test_refused_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                await world.server.stop()
-                world.monitor(GRPCSettings(timeout=0.4))
-                assert (await world.report()).reason == "connect: refused"
+            async with MonitoredServer(reactor) as setup:
+                await setup.server.stop()
+                setup.monitor(GRPCSettings(timeout=0.4))
+                assert (await setup.report()).reason == "connect: refused"
 
         run(main)
 
-    def test_a_connection_that_hangs(self) -> None:
+    def test_hanging_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
-                    world.monitor(GRPCSettings(timeout=0.4), port=full.getsockname()[1])
-                    assert (await world.report()).reason == "connect: nothing for 400 ms"
-                    world.stop_monitors()
+                    setup.monitor(GRPCSettings(timeout=0.4), port=full.getsockname()[1])
+                    assert (await setup.report()).reason == "connect: nothing for 400 ms"
+                    setup.stop_monitors()
 
         run(main)
 
 
-def test_a_tls_server_that_does_not_choose_http_2_is_down(tmp_path: Path) -> None:
+def test_tls_server_without_http_2_is_down(tmp_path: Path) -> None:
     pem = self_signed(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -336,11 +340,11 @@ def test_a_tls_server_that_does_not_choose_http_2_is_down(tmp_path: Path) -> Non
     )
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            world.monitor(GRPCSettings(tls=True, interval=0.05), port=port)
-            report = await world.report()
-            while report.reason == "connect: refused":  # it takes a moment to listen
-                report = await world.report()
+        async with MonitoredServer(reactor) as setup:
+            setup.monitor(GRPCSettings(tls=True, interval=0.05), port=port)
+            report = await setup.report()
+            while report.reason == "connect: refused":  # until it listens
+                report = await setup.report()
             assert report.reason == "tls: the server does not choose HTTP/2 by ALPN"
 
     try:

@@ -1,4 +1,4 @@
-"""ICMP against the kernel's own replies, in networks of our own, on sockets for pings and on raw ones."""
+"""ICMP against replies of the kernel, in network namespaces, on ping sockets and raw sockets."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks.icmp import _checksum, echo_socket
-from pybal.config.settings import ICMPSettings
+from pybal.monitors.icmp import ICMPSettings
 from pybal.monitors.kinds import refusal
 from tests.harness.guest.namespace import fresh
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for networks of our own and raw sockets")
@@ -36,7 +36,7 @@ def sysctl(name: str, value: str) -> None:
 
 @contextmanager
 def network(*, pings: bool) -> Iterator[None]:
-    """Have a network of our own, in which sockets for pings are allowed or not."""
+    """Enter a new network namespace in which ping sockets are allowed or not."""
     with fresh():
         sysctl("ipv4/ping_group_range", "0 0" if pings else "1 0")
         one = echo_socket(socket.AF_INET)
@@ -47,12 +47,12 @@ def network(*, pings: bool) -> Iterator[None]:
 
 @SOCKETS
 @HOSTS
-def test_a_host_that_replies_is_up(pings: bool, host: str) -> None:
+def test_replying_host_is_up(pings: bool, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
-            monitor = world.monitor(SETTINGS)
-            assert (await world.report()).up
-            await world.until(lambda: monitor.up_results >= 3)
+        async with MonitoredServer(reactor, host) as setup:
+            monitor = setup.monitor(SETTINGS)
+            assert (await setup.report()).up
+            await setup.until(lambda: monitor.up_results >= 3)
             assert (monitor.name, monitor.down_results) == ("ICMP", 0)
             assert list(next(iter(monitor.history())).result.phases) == ["icmp"]
 
@@ -62,15 +62,15 @@ def test_a_host_that_replies_is_up(pings: bool, host: str) -> None:
 
 @SOCKETS
 @HOSTS
-def test_a_host_that_is_silent_is_down_until_it_replies(pings: bool, host: str) -> None:
+def test_silent_host_is_down_until_it_replies(pings: bool, host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
+        async with MonitoredServer(reactor, host) as setup:
             sysctl(IGNORE[host], "1")
-            monitor = world.monitor(SETTINGS)
-            report = await world.report()
+            monitor = setup.monitor(SETTINGS)
+            report = await setup.report()
             assert (report.up, report.reason) == (False, "icmp: 400 ms without an echo reply")
             sysctl(IGNORE[host], "0")
-            assert (await world.report()).up
+            assert (await setup.report()).up
             assert (monitor.up_transitions, monitor.down_transitions) == (1, 1)
 
     with network(pings=pings):
@@ -78,11 +78,11 @@ def test_a_host_that_is_silent_is_down_until_it_replies(pings: bool, host: str) 
 
 
 @HOSTS
-def test_many_monitors_of_one_host_take_nobody_elses_reply_for_theirs(host: str) -> None:
+def test_monitors_of_one_host_match_their_own_replies(host: str) -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
-            monitors = [world.monitor(SETTINGS) for _ in range(10)]
-            await world.until(lambda: all(monitor.up_results >= 3 for monitor in monitors))
+        async with MonitoredServer(reactor, host) as setup:
+            monitors = [setup.monitor(SETTINGS) for _ in range(10)]
+            await setup.until(lambda: all(monitor.up_results >= 3 for monitor in monitors))
             assert sum(monitor.down_results for monitor in monitors) == 0
 
     with network(pings=False):
@@ -90,23 +90,23 @@ def test_many_monitors_of_one_host_take_nobody_elses_reply_for_theirs(host: str)
 
 
 @HOSTS
-def test_replies_to_something_else_are_none(host: str) -> None:
+def test_foreign_replies_are_ignored(host: str) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     protocol = socket.IPPROTO_ICMPV6 if ":" in host else socket.IPPROTO_ICMP
     kind = 129 if ":" in host else 0
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor, host) as world:
+        async with MonitoredServer(reactor, host) as setup:
             sysctl(IGNORE[host], "1")
-            monitor = world.monitor(SETTINGS)
+            monitor = setup.monitor(SETTINGS)
             with socket.socket(family, socket.SOCK_RAW, protocol) as forger:
                 while monitor.down_results == 0:
                     for data in (b"", b"x" * 16, b"x" * 1000):
                         packet = struct.pack("!BBHHH", kind, 0, 0, 1, 1) + data
                         packet = packet[:2] + _checksum(packet).to_bytes(2, "big") + packet[4:]
                         forger.sendto(packet, (host, 0))
-                    await world.pause(0.02)
-            report = await world.report()
+                    await setup.pause(0.02)
+            report = await setup.report()
             assert report.reason.startswith("icmp: 400 ms without an echo reply (")
             assert report.reason.endswith(" replies to others)")
 
@@ -114,14 +114,14 @@ def test_replies_to_something_else_are_none(host: str) -> None:
         run(main)
 
 
-def test_an_ipv4_request_on_a_raw_socket_has_a_checksum_that_is_right() -> None:
+def test_ipv4_request_on_a_raw_socket_has_a_valid_checksum() -> None:
     packet = struct.pack("!BBHHH", 8, 0, 0, 0x1234, 1) + b"abcdefgh"
     checksum = _checksum(packet)
     assert _checksum(packet[:2] + checksum.to_bytes(2, "big") + packet[4:]) == 0
     assert checksum == 0x5435
 
 
-def test_a_host_that_the_network_says_is_unreachable_is_down_at_once() -> None:
+def test_unreachable_host_is_down_immediately() -> None:
     script = "\n".join(
         (
             "ip link set lo up",
@@ -139,9 +139,9 @@ def test_a_host_that_the_network_says_is_unreachable_is_down_at_once() -> None:
     assert json.loads(done.stdout or "[]") == [[False, "icmp: host unreachable"]] * 2, done.stderr
 
 
-def test_a_machine_that_forbids_both_kinds_of_socket_is_told_so_before_the_start() -> None:
+def test_machine_without_permitted_sockets_is_refused_before_start() -> None:
     code = (
-        "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
+        "from pybal.monitors.kinds import refusal; from pybal.monitors.icmp import ICMPSettings;"
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(*refusal(ICMPSettings()), sep='; ')"
     )
     with network(pings=False):
@@ -152,9 +152,9 @@ def test_a_machine_that_forbids_both_kinds_of_socket_is_told_so_before_the_start
     ), done.stderr
 
 
-def test_without_privileges_a_group_that_may_ping_is_enough() -> None:
+def test_ping_group_is_sufficient_without_privileges() -> None:
     code = (
-        "from pybal.monitors.kinds import refusal; from pybal.config.settings import ICMPSettings;"
+        "from pybal.monitors.kinds import refusal; from pybal.monitors.icmp import ICMPSettings;"
         "import os; os.setgroups([]); os.setgid(65534); os.setuid(65534); print(refusal(ICMPSettings()))"
     )
     with fresh():
@@ -163,28 +163,28 @@ def test_without_privileges_a_group_that_may_ping_is_enough() -> None:
     assert done.stdout == "None\n", done.stderr
 
 
-def test_the_loss_of_the_permission_says_nothing_of_the_server() -> None:
+def test_lost_permission_is_inconclusive() -> None:
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
+        async with MonitoredServer(reactor) as setup:
             os.seteuid(65534)
             try:
-                monitor = world.monitor(SETTINGS)
-                await world.until(lambda: world.engine.inconclusive >= 2)
-                assert (monitor.up, world.reports) == (None, [])
+                monitor = setup.monitor(SETTINGS)
+                await setup.until(lambda: setup.engine.inconclusive >= 2)
+                assert (monitor.up, setup.reports) == (None, [])
             finally:
                 os.seteuid(0)
-            assert (await world.report()).up
+            assert (await setup.report()).up
 
     with network(pings=False):
         run(main)
 
 
 async def _watch(reactor: EPollReactor) -> None:
-    """Print what is first said of hosts that are not there."""
-    async with World(reactor) as world:
-        for world.host in ("10.77.0.2", "fd77::2"):
-            world.monitor(ICMPSettings(timeout=15))
-        reports = [await world.report() for _ in world.monitors]
+    """Print the first report about unreachable hosts."""
+    async with MonitoredServer(reactor) as setup:
+        for setup.host in ("10.77.0.2", "fd77::2"):
+            setup.monitor(ICMPSettings(timeout=15))
+        reports = [await setup.report() for _ in setup.monitors]
     print(json.dumps([(report.up, report.reason) for report in reports]))  # noqa: T201  # for the test
 
 

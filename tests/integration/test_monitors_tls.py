@@ -1,4 +1,4 @@
-"""TLS against a real nginx with certificates of all kinds, and against servers that do not speak it."""
+"""TLS against a real nginx with certificates of all kinds, and against servers without TLS."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, globalLogPublisher
 from zope.interface import provider
 
-from pybal.config.settings import TLSSettings
 from pybal.monitors.kinds import refusal
-from pybal.monitors.tls import DAYS
+from pybal.monitors.tls import DAYS, TLSSettings
 from tests.harness.certificates import Authority, self_signed
-from tests.harness.scripted_server import Peer, World, follow_ups
+from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import run
@@ -30,8 +29,8 @@ SERVER = """
 """
 
 
-class Site:
-    """The ports of the servers, by the kind of their certificate, and the files."""
+class TLSServer:
+    """The ports of the servers by kind of certificate, and the files."""
 
     def __init__(self, directory: Path) -> None:
         self.authority = Authority(directory)
@@ -61,20 +60,20 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSServer]:
     directory = tmp_path_factory.mktemp("tls")
-    site = Site(directory)
-    with nginx(directory, site.config, site.ports["valid"]):
-        yield site
+    tls_server = TLSServer(directory)
+    with nginx(directory, tls_server.config, tls_server.ports["valid"]):
+        yield tls_server
 
 
 def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bool, str, list[float]]:
-    """Return what the first report says, and the days to expiry as the metric has them."""
+    """Return the first report and the metric of days to expiry."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str, list[float]]:
-        async with World(reactor, host) as world:
-            monitor = world.monitor(settings, port=port)
-            report = await world.report()
+        async with MonitoredServer(reactor, host) as setup:
+            monitor = setup.monitor(settings, port=port)
+            report = await setup.report()
             days = [sample.value for sample in monitor.samples() if sample.metric == DAYS]
             return report.up, report.reason, days
 
@@ -84,8 +83,8 @@ def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bo
 class TestCertificates:
     @HOSTS
     @pytest.mark.parametrize("kind", ["valid", "old-protocol"])
-    def test_a_valid_one_is_up_and_its_days_are_told(self, site: Site, kind: str, host: str) -> None:
-        up, reason, days = first(site.settings(), site.ports[kind], host)
+    def test_valid_certificate_is_up_and_reports_its_days(self, tls_server: TLSServer, kind: str, host: str) -> None:
+        up, reason, days = first(tls_server.settings(), tls_server.ports[kind], host)
         assert (up, reason) == (True, "")
         assert 89 < days[0] < 90
 
@@ -97,49 +96,51 @@ class TestCertificates:
             ("self-signed", "tls: self-signed certificate"),
         ],
     )
-    def test_what_is_wrong_with_one_is_told_if_it_is_verified(self, site: Site, kind: str, reason: str) -> None:
-        assert first(site.settings(), site.ports[kind]) == (False, reason, [])
-        assert first(site.settings(name=""), site.ports[kind]) == (False, reason, [])
+    def test_invalid_certificate_is_down_with_verify(self, tls_server: TLSServer, kind: str, reason: str) -> None:
+        assert first(tls_server.settings(), tls_server.ports[kind]) == (False, reason, [])
+        assert first(tls_server.settings(name=""), tls_server.ports[kind]) == (False, reason, [])
 
     @pytest.mark.parametrize("kind", ["expired", "unknown-ca", "self-signed", "wrong-name"])
-    def test_any_one_will_do_if_it_is_not_verified(self, site: Site, kind: str) -> None:
-        up, reason, days = first(site.settings(verify=False, ca="", name="c.example"), site.ports[kind])
+    def test_any_certificate_is_up_without_verify(self, tls_server: TLSServer, kind: str) -> None:
+        up, reason, days = first(tls_server.settings(verify=False, ca="", name="c.example"), tls_server.ports[kind])
         assert (up, reason) == (True, "")
         assert (days[0] > 0) == (kind != "expired")
 
-    def test_the_name_is_verified_if_there_is_one(self, site: Site) -> None:
-        up, reason, _ = first(site.settings(name="c.example"), site.ports["valid"])
+    def test_host_name_is_verified_when_configured(self, tls_server: TLSServer) -> None:
+        up, reason, _ = first(tls_server.settings(name="c.example"), tls_server.ports["valid"])
         assert not up
         assert reason.startswith("tls: hostname mismatch, certificate is not valid for 'c.example'")
-        assert first(site.settings(name=""), site.ports["valid"])[0]
+        assert first(tls_server.settings(name=""), tls_server.ports["valid"])[0]
 
-    def test_the_name_is_asked_for_so_the_right_certificate_comes(self, site: Site) -> None:
-        assert first(site.settings(name="a.example"), site.ports["wrong-name"])[0]
-        assert first(site.settings(name="b.example"), site.ports["wrong-name"])[0]
-        assert not first(site.settings(name="c.example"), site.ports["wrong-name"])[0]
+    def test_server_name_selects_the_certificate(self, tls_server: TLSServer) -> None:
+        assert first(tls_server.settings(name="a.example"), tls_server.ports["wrong-name"])[0]
+        assert first(tls_server.settings(name="b.example"), tls_server.ports["wrong-name"])[0]
+        assert not first(tls_server.settings(name="c.example"), tls_server.ports["wrong-name"])[0]
 
-    def test_the_systems_authorities_do_not_know_ours(self, site: Site) -> None:
-        up, reason, _ = first(site.settings(ca=""), site.ports["valid"])
+    def test_system_authorities_reject_an_unknown_authority(self, tls_server: TLSServer) -> None:
+        up, reason, _ = first(tls_server.settings(ca=""), tls_server.ports["valid"])
         assert (up, reason) == (False, "tls: unable to get local issuer certificate")
 
-    def test_a_self_signed_one_can_be_trusted(self, site: Site) -> None:
-        assert first(site.settings(ca=str(site.own)), site.ports["self-signed"])[0]
+    def test_self_signed_certificate_can_be_trusted(self, tls_server: TLSServer) -> None:
+        assert first(tls_server.settings(ca=str(tls_server.own)), tls_server.ports["self-signed"])[0]
 
     @pytest.mark.parametrize(("limit", "up"), [(0, True), (4, True), (6, False)])
-    def test_the_end_may_come_too_near(self, site: Site, limit: int, up: bool) -> None:
-        is_up, reason, days = first(site.settings(fail_days=limit), site.ports["expiring"])
+    def test_certificate_near_its_expiry_is_down_with_fail_days(
+        self, tls_server: TLSServer, limit: int, up: bool
+    ) -> None:
+        is_up, reason, days = first(tls_server.settings(fail_days=limit), tls_server.ports["expiring"])
         assert is_up == up
         assert reason == ("" if up else "tls: the certificate expires in 5.0 days, wanted 6")
         assert 4.9 < days[0] < 5
 
-    def test_an_end_that_has_come_is_told(self, site: Site) -> None:
-        settings = site.settings(verify=False, ca="", fail_days=1)
-        up, reason, days = first(settings, site.ports["expired"])
+    def test_expired_certificate_is_down_with_fail_days(self, tls_server: TLSServer) -> None:
+        settings = tls_server.settings(verify=False, ca="", fail_days=1)
+        up, reason, days = first(settings, tls_server.ports["expired"])
         assert (up, reason) == (False, "tls: the certificate expired 3.0 days ago, wanted 1")
         assert days[0] < -3
 
     @pytest.mark.parametrize(("limit", "count"), [(0, 0), (4, 0), (14, 1)])
-    def test_there_is_one_warning_that_the_end_comes_near(self, site: Site, limit: int, count: int) -> None:
+    def test_expiry_is_logged_once(self, tls_server: TLSServer, limit: int, count: int) -> None:
         said: list[str] = []
 
         @provider(ILogObserver)
@@ -147,22 +148,24 @@ class TestCertificates:
             said.extend([event["text"]] * (event.get("log_system") == "svc TLS" or event.get("system") == "svc TLS"))
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(site.settings(warn_days=limit, interval=0.05), port=site.ports["expiring"])
-                await world.until(lambda: monitor.up_results >= 3)
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(
+                    tls_server.settings(warn_days=limit, interval=0.05), port=tls_server.ports["expiring"]
+                )
+                await setup.until(lambda: monitor.up_results >= 3)
 
         globalLogPublisher.addObserver(observe)
         try:
             run(main)
         finally:
             globalLogPublisher.removeObserver(observe)
-        assert said == ["server.example: the certificate expires in 5.0 days"] * count
+        assert said == ["server.example: certificate expires in 5.0 days"] * count
 
-    def test_the_history_says_how_long_the_handshake_took(self, site: Site) -> None:
+    def test_history_has_the_duration_of_the_handshake(self, tls_server: TLSServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitor = world.monitor(site.settings(), port=site.ports["valid"])
-                await world.report()
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(tls_server.settings(), port=tls_server.ports["valid"])
+                await setup.report()
                 (past,) = monitor.history()
                 assert list(past.result.phases) == ["connect", "tls"]
                 assert past.result.phases["tls"] > 0
@@ -170,11 +173,11 @@ class TestCertificates:
         run(main)
 
 
-def test_an_authority_that_cannot_be_read_is_refused_before_the_start(site: Site, tmp_path: Path) -> None:
+def test_unreadable_authority_is_refused_before_start(tls_server: TLSServer, tmp_path: Path) -> None:
     (tmp_path / "garbage").write_text("no certificate")
-    assert refusal(site.settings()) is None
+    assert refusal(tls_server.settings()) is None
     for name, why in (("nowhere", "No such file or directory"), ("garbage", "[X509: NO_CERTIFICATE_OR_CRL_FOUND]")):
-        found = refusal(site.settings(ca=str(tmp_path / name)))
+        found = refusal(tls_server.settings(ca=str(tmp_path / name)))
         assert found is not None
         assert found.option == "tls.ca"
         assert found.found.startswith(f"{tmp_path / name} ({why}")
@@ -186,10 +189,10 @@ def half_close(peer: Peer) -> None:
 
 
 def drip(peer: Peer, rest: bytes = b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc" + b"\x03" * 1000) -> None:
-    """Say the beginning of a record that is long, a byte every 20 ms."""
+    """Send the beginning of a long record, a byte every 20 ms."""
     if not peer.closed:
         peer.say(rest[:1])
-        reactor: Any = peer.transport.reactor  # Twisted types it too narrowly
+        reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
         reactor.callLater(0.02, drip, peer, rest[1:])
 
 
@@ -208,61 +211,59 @@ class TestOthers:
         ],
         ids=["close", "half close", "reset", "plain text", "garbage", "silence", "drip"],
     )
-    def test_a_server_that_does_not_speak_tls_is_down(
-        self, act: Callable[[Peer], object], reason: str, host: str
-    ) -> None:
+    def test_server_without_tls_is_down(self, act: Callable[[Peer], object], reason: str, host: str) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor, host) as world:
-                world.server.connected = act
-                world.monitor(TLSSettings(timeout=0.4))
-                report = await world.report()
+            async with MonitoredServer(reactor, host) as setup:
+                setup.server.connected = act
+                setup.monitor(TLSSettings(timeout=0.4))
+                report = await setup.report()
                 assert not report.up
                 assert report.reason.startswith(reason)
-                world.stop_monitors()
-                await world.pause(0.03)
+                setup.stop_monitors()
+                await setup.pause(0.03)
 
         run(main)
 
-    def test_a_refused_connection_is_down(self) -> None:
+    def test_refused_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                await world.server.stop()
-                world.monitor(TLSSettings(timeout=0.4))
-                assert (await world.report()).reason == "connect: refused"
+            async with MonitoredServer(reactor) as setup:
+                await setup.server.stop()
+                setup.monitor(TLSSettings(timeout=0.4))
+                assert (await setup.report()).reason == "connect: refused"
 
         run(main)
 
-    def test_a_connection_that_hangs_is_down(self) -> None:
+    def test_hanging_connection_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
-                    world.monitor(TLSSettings(timeout=0.4), port=full.getsockname()[1])
-                    assert (await world.report()).reason == "connect: nothing for 400 ms"
-                    world.stop_monitors()
+                    setup.monitor(TLSSettings(timeout=0.4), port=full.getsockname()[1])
+                    assert (await setup.report()).reason == "connect: nothing for 400 ms"
+                    setup.stop_monitors()
 
         run(main)
 
 
-def test_the_first_failure_after_a_success_is_followed_up_by_a_connection_alone(tmp_path: Path) -> None:
+def test_first_failure_is_followed_up_by_a_tcp_connection(tmp_path: Path) -> None:
     [port] = free_ports(1)
     listen, file = listening(port, "ssl"), self_signed(tmp_path)
     config = SERVER.format(listen=listen, file=file, name="_", protocols="TLSv1.3")
 
     async def main(reactor: EPollReactor) -> None:
-        async with World(reactor) as world:
-            await world.server.stop()
+        async with MonitoredServer(reactor) as setup:
+            await setup.server.stop()
             with nginx(tmp_path, config, port):
-                monitor = world.monitor(TLSSettings(interval=0.05, timeout=5.0), port=port)
-                assert (await world.report()).up
-            # The loop stood still until nginx had ended, so that nothing was refused.
-            world.server.port = port
-            world.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
-            world.server.listen(reactor, world.host)
-            assert (await world.report()).reason == "tls: wrong version number"
-            await world.until(lambda: follow_ups(monitor))
-            await world.until(lambda: monitor.down_results >= 3)
+                monitor = setup.monitor(TLSSettings(interval=0.05, timeout=5.0), port=port)
+                assert (await setup.report()).up
+            # The loop was blocked until nginx had ended, so no connection was refused.
+            setup.server.port = port
+            setup.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
+            setup.server.listen(reactor, setup.host)
+            assert (await setup.report()).reason == "tls: wrong version number"
+            await setup.until(lambda: follow_ups(monitor))
+            await setup.until(lambda: monitor.down_results >= 3)
             assert follow_ups(monitor) == [("TCP only", "passed")]
-            assert world.engine.follow_ups.taken == 0
+            assert setup.engine.follow_ups.taken == 0
 
     run(main)

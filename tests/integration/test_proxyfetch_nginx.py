@@ -1,4 +1,4 @@
-"""ProxyFetch with options against a real nginx: verified certificates, names, HTTP/1.1, chunks, bodies, sources."""
+"""ProxyFetch with options against a real nginx: certificates, names, HTTP/1.1, chunks, bodies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
-from pybal.config.settings import ProxyFetchSettings
 from pybal.monitors.kinds import refusal
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from tests.harness.certificates import Authority, self_signed
-from tests.harness.scripted_server import World
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import run
@@ -36,7 +36,7 @@ KINDS = ("good", "expired", "other", "stranger", "own")
 
 
 class Nginx:
-    """Where it listens, and the authority that signed the good certificate."""
+    """The ports of nginx, and the authority of the good certificate."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -64,12 +64,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 
 
 def said(settings: ProxyFetchSettings, port: int, host: str = "127.0.0.1") -> str:
-    """Return the reason that is reported first, empty for up."""
+    """Return the reason of the first report, empty for up."""
 
     async def main(reactor: EPollReactor) -> str:
-        async with World(reactor, host) as world:
-            world.monitor(replace(settings, timeout=10.0), port=port)
-            report = await world.report()
+        async with MonitoredServer(reactor, host) as setup:
+            setup.monitor(replace(settings, timeout=10.0), port=port)
+            report = await setup.report()
             assert report.up == (not report.reason)
             return report.reason
 
@@ -87,25 +87,25 @@ class TestVerified:
             ("own", "tls: self-signed certificate"),
         ],
     )
-    def test_says_why_a_certificate_will_not_do(self, nginx: Nginx, kind: str, reason: str) -> None:
+    def test_verify_reports_why_a_certificate_is_refused(self, nginx: Nginx, kind: str, reason: str) -> None:
         settings = ProxyFetchSettings(("https://a.example/",), verify=True, ca=nginx.ca)
         assert said(settings, nginx.ports[kind]) == reason
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_is_none_unless_wanted(self, nginx: Nginx, kind: str) -> None:
+    def test_verify_is_off_by_default(self, nginx: Nginx, kind: str) -> None:
         assert said(ProxyFetchSettings(("https://a.example/",)), nginx.ports[kind]) == ""
 
-    def test_is_the_name_that_is_asked_for_in_place_of_the_urls(self, nginx: Nginx) -> None:
+    def test_sni_option_replaces_the_host_of_the_url(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(
             ("https://a.example/",), verify=True, ca=nginx.ca, sni="b.example", body_regex=Pattern("^b.example$")
         )
         assert said(settings, nginx.ports["other"]) == ""
 
-    def test_is_by_the_systems_authorities_without_a_file(self, nginx: Nginx) -> None:
+    def test_verify_uses_the_system_authorities_by_default(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(("https://a.example/",), verify=True)
         assert said(settings, nginx.ports["good"]) == "tls: unable to get local issuer certificate"
 
-    def test_needs_a_file_that_is_there(self, nginx: Nginx) -> None:
+    def test_verify_requires_an_existing_file(self, nginx: Nginx) -> None:
         missing = ProxyFetchSettings(("https://a.example/",), verify=True, ca=str(nginx.directory / "none"))
         found = refusal(missing)
         assert found is not None
@@ -114,8 +114,8 @@ class TestVerified:
         assert refusal(replace(missing, ca=str(nginx.directory / "page.shtml"))) is not None
 
 
-class TestAsked:
-    def test_with_all_that_can_be_said(self, nginx: Nginx) -> None:
+class TestRequest:
+    def test_request_has_all_configured_options(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(
             ("http://a.example/from",),
             method="POST",
@@ -127,13 +127,13 @@ class TestAsked:
         )
         assert said(settings, nginx.plain) == ""
 
-    def test_from_an_ipv6_address(self, nginx: Nginx) -> None:
+    def test_source_option_accepts_an_ipv6_address(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(
             ("http://a.example/from",), source=ip_address("::1"), body_regex=Pattern("^::1 HTTP/1.0 GET a.example $")
         )
         assert said(settings, nginx.plain, "::1") == ""
 
-    def test_for_chunks_by_http_1_1(self, nginx: Nginx) -> None:
+    def test_chunked_body_is_read_with_http_11(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(
             ("http://a.example/page.shtml",), http_version="1.1", body_regex=Pattern("(?i)</P><p>BYE</p>$")
         )
@@ -142,11 +142,11 @@ class TestAsked:
         assert said(settings, nginx.plain) == "body: no match for 'farewell' in 60010 bytes"
         assert said(replace(settings, max_body=60_009), nginx.plain) == "body: more than 60009 bytes"
 
-    def test_for_headers_only(self, nginx: Nginx) -> None:
+    def test_head_request_reads_headers_only(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(("http://a.example/page.shtml",), method="HEAD", http_version="1.1")
         assert said(settings, nginx.plain) == ""
 
-    def test_for_any_of_some_statuses(self, nginx: Nginx) -> None:
+    def test_statuses_accept_a_range(self, nginx: Nginx) -> None:
         settings = ProxyFetchSettings(("http://a.example/204",), statuses=((200, 299),))
         assert said(settings, nginx.plain) == ""
         settings = replace(settings, urls=("http://a.example/none",))

@@ -1,4 +1,4 @@
-"""DNSQuery and UDP against unbound, BIND, NSD and dnsmasq: healthy, hanging, dead and while reading their files again."""
+"""DNSQuery and UDP against unbound, BIND, NSD and dnsmasq: healthy, hanging, dead, reloading."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import DNSQuerySettings, TCPConnectSettings, UDPSettings
-from tests.harness.real_monitors import last, said, watch
-from tests.harness.scripted_server import World
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.udp import UDPSettings
+from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.bind import bind
 from tests.harness.servers.dnsmasq import dnsmasq
 from tests.harness.servers.nsd import nsd
@@ -42,71 +44,71 @@ def asking(*hostnames: str, fail_on_nxdomain: bool = False) -> DNSQuerySettings:
 
 
 class TestHealthy:
-    def test_it_is_up_with_records_without_and_with_more_than_a_datagram_holds(self, names: NameServer) -> None:
-        assert said(names.port, asking("www.test"), asking("four.test"), asking("large.test")) == [""] * 3
+    def test_server_is_up_with_any_number_of_records(self, names: NameServer) -> None:
+        assert first_results(names.port, asking("www.test"), asking("four.test"), asking("large.test")) == [""] * 3
 
-    def test_more_than_a_datagram_holds_came_over_tcp(self, names: NameServer) -> None:
+    def test_large_answer_is_read_over_tcp(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, names.port, asking("large.test"))
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+            async with MonitoredServer(reactor) as setup:
+                monitors = start_monitors(setup, names.port, asking("large.test"))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 assert all(next(iter(monitor.history())).result.received > 1000 for monitor in monitors)
 
         run(main)
 
-    def test_a_name_that_does_not_exist_is_up_unless_told_otherwise(self, names: NameServer) -> None:
+    def test_nxdomain_is_up_unless_configured_otherwise(self, names: NameServer) -> None:
         strict = asking("no.test", fail_on_nxdomain=True)
-        assert said(names.port, asking("no.test"), strict) == ["", "answer: NXDOMAIN for no.test A"]
+        assert first_results(names.port, asking("no.test"), strict) == ["", "answer: NXDOMAIN for no.test A"]
 
-    def test_its_ports_are_open(self, names: NameServer) -> None:
-        assert said(names.port, UDP, TCPConnectSettings()) == ["", ""]
+    def test_ports_are_open(self, names: NameServer) -> None:
+        assert first_results(names.port, UDP, TCPConnectSettings()) == ["", ""]
 
 
 class TestBroken:
-    def test_one_that_refuses_to_answer_says_so(self, names: NameServer) -> None:
-        assert said(names.port, asking("refused.example")) == ["answer: REFUSED for refused.example A"]
+    def test_refusing_server_is_down(self, names: NameServer) -> None:
+        assert first_results(names.port, asking("refused.example")) == ["answer: REFUSED for refused.example A"]
 
     @pytest.mark.parametrize("names", [unbound, bind, nsd], indirect=True, ids=["unbound", "BIND", "NSD"])
-    def test_one_that_fails_says_so(self, names: NameServer) -> None:
-        assert said(names.port, asking("broken.example")) == ["answer: SERVFAIL for broken.example A"]
+    def test_failing_server_is_down(self, names: NameServer) -> None:
+        assert first_results(names.port, asking("broken.example")) == ["answer: SERVFAIL for broken.example A"]
 
-    def test_one_that_hangs_is_down_but_its_ports_are_open(self, names: NameServer) -> None:
+    def test_hanging_server_is_down_but_its_ports_are_open(self, names: NameServer) -> None:
         names.server.pause()
         try:
-            reasons = said(names.port, replace(WWW, timeout=0.4), UDP, TCPConnectSettings())
+            reasons = first_results(names.port, replace(WWW, timeout=0.4), UDP, TCPConnectSettings())
         finally:
             names.server.resume()
         assert reasons == ["query: TIME without an answer", "", ""]
-        assert said(names.port, WWW) == [""]
+        assert first_results(names.port, WWW) == [""]
 
-    def test_one_that_dies_refuses_and_is_up_with_the_next_check_when_it_is_back(self, names: NameServer) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                # A question that is there when the server dies has no answer, and is not refused either.
-                monitors = watch(world, names.port, replace(WWW, timeout=1.0), UDP)
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+            async with MonitoredServer(reactor) as setup:
+                # A query in flight when the server dies is neither answered nor refused.
+                monitors = start_monitors(setup, names.port, replace(WWW, timeout=1.0), UDP)
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 names.server.kill()
                 try:
                     reasons = ["query: refused", "icmp: refused"] * 2
-                    await world.until(lambda: [last(monitor) for monitor in monitors] == reasons)
+                    await setup.until(lambda: [last_reason(monitor) for monitor in monitors] == reasons)
                     assert not any(monitor.up for monitor in monitors)
                 finally:
                     names.server.start()
                 failures = [monitor.down_results for monitor in monitors]
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 assert all(m.down_results <= n + 1 for m, n in zip(monitors, failures, strict=True))
 
         run(main, timeout=60.0)
 
-    def test_one_that_reads_its_files_again_stays_up(self, names: NameServer) -> None:
+    def test_reload_keeps_the_server_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
+            async with MonitoredServer(reactor) as setup:
                 often = replace(WWW, interval=0.01)
-                monitors = watch(world, names.port, often, replace(often, hostnames=("large.test",)))
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                monitors = start_monitors(setup, names.port, often, replace(often, hostnames=("large.test",)))
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
                 enough = [monitor.up_results + 50 for monitor in monitors]
                 names.server.reload()
-                await world.until(lambda: all(m.up_results >= n for m, n in zip(monitors, enough, strict=True)))
+                await setup.until(lambda: all(m.up_results >= n for m, n in zip(monitors, enough, strict=True)))
                 assert [monitor.down_results for monitor in monitors] == [0] * 4
 
         run(main)

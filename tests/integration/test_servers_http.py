@@ -1,4 +1,4 @@
-"""Every monitor that speaks TCP, against nginx, lighttpd, and nginx behind haproxy and varnish: healthy and broken."""
+"""Every TCP monitor against nginx, lighttpd, and nginx behind HAProxy and Varnish."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.config.pattern import Pattern
-from pybal.config.settings import (
-    IdleConnectionSettings,
-    ProxyFetchSettings,
-    TCPConnectSettings,
-    TLSSettings,
-)
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
 from tests.harness.certificates import Authority
-from tests.harness.real_monitors import last, said, watch
-from tests.harness.scripted_server import World
+from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.haproxy import bound, haproxy
 from tests.harness.servers.lighttpd import lighttpd
 from tests.harness.servers.nginx import listening, nginx
@@ -81,8 +79,8 @@ PAGE = "<p>hello</p>" * 5000 + "<p>bye</p>"
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """A server with its port, its ports for TLS by the kind of certificate, and what else is needed for it."""
+class HTTPServer:
+    """A server with its port, its TLS ports by kind of certificate, and its origin if any."""
 
     name: str
     server: Server
@@ -94,7 +92,7 @@ class Site:
 
 
 class Certificates:
-    """The files of good and bad certificates."""
+    """The files of valid and invalid certificates."""
 
     def __init__(self, directory: Path) -> None:
         authority = Authority(directory)
@@ -111,7 +109,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-def origin(directory: Path, port: int, certificates: Certificates | None = None, *, master: bool = False) -> Site:
+def origin(directory: Path, port: int, certificates: Certificates | None = None, *, master: bool = False) -> HTTPServer:
     """Return an nginx with all pages."""
     (directory / "page").write_text(PAGE)
     secure = dict(zip(KINDS, free_ports(len(KINDS)), strict=True)) if certificates else {}
@@ -120,10 +118,10 @@ def origin(directory: Path, port: int, certificates: Certificates | None = None,
         assert certificates is not None
         http += NGINX_TLS.format(listen=listening(number, "ssl"), file=certificates.files[kind])
     server = nginx(directory, http, port, master=master)
-    return Site("nginx", server, port, secure, certificates.authority if certificates else "")
+    return HTTPServer("nginx", server, port, secure, certificates.authority if certificates else "")
 
 
-def behind_haproxy(directory: Path, certificates: Certificates) -> Site:
+def behind_haproxy(directory: Path, certificates: Certificates) -> HTTPServer:
     port, behind, tcp_port, *secure = free_ports(3 + len(KINDS))
     (directory / "origin").mkdir()
     text = FRONTEND.format(name="plain", bind=bound(port))
@@ -132,17 +130,19 @@ def behind_haproxy(directory: Path, certificates: Certificates) -> Site:
     text += HAPROXY.format(bind=bound(tcp_port), origin=behind)
     one = origin(directory / "origin", behind).server
     ports = dict(zip(KINDS, secure, strict=True))
-    return Site("haproxy", haproxy(directory, text, port), port, ports, certificates.authority, one, tcp_port)
+    return HTTPServer("haproxy", haproxy(directory, text, port), port, ports, certificates.authority, one, tcp_port)
 
 
-def behind_varnish(directory: Path, certificates: Certificates) -> Site:
-    del certificates  # it has no TLS
+def behind_varnish(directory: Path, certificates: Certificates) -> HTTPServer:
+    del certificates  # without TLS
     port, behind = free_ports(2)
     (directory / "origin").mkdir()
-    return Site("varnish", varnish(directory, port, behind), port, {}, "", origin(directory / "origin", behind).server)
+    return HTTPServer(
+        "varnish", varnish(directory, port, behind), port, {}, "", origin(directory / "origin", behind).server
+    )
 
 
-def lighttpd_site(directory: Path, certificates: Certificates) -> Site:
+def lighttpd_server(directory: Path, certificates: Certificates) -> HTTPServer:
     port, *secure = free_ports(1 + len(KINDS))
     (directory / "ok").write_text("ok")
     (directory / "chunked.sh").write_text(f"echo Status: 200; echo; echo '{PAGE}'\n")
@@ -154,26 +154,26 @@ def lighttpd_site(directory: Path, certificates: Certificates) -> Site:
         for host in ("127.0.0.1", "[::1]"):
             text += LIGHTTPD_TLS.format(host=host, port=number, file=certificates.files[kind])
     ports = dict(zip(KINDS, secure, strict=True))
-    return Site("lighttpd", lighttpd(directory, text, port), port, ports, certificates.authority)
+    return HTTPServer("lighttpd", lighttpd(directory, text, port), port, ports, certificates.authority)
 
 
-def nginx_site(directory: Path, certificates: Certificates) -> Site:
+def nginx_server(directory: Path, certificates: Certificates) -> HTTPServer:
     return origin(directory, free_ports(1)[0], certificates, master=True)
 
 
-Make = Callable[[Path, Certificates], Site]
+Make = Callable[[Path, Certificates], HTTPServer]
 SITES: dict[str, Make] = {
-    "nginx": nginx_site,
+    "nginx": nginx_server,
     "haproxy": behind_haproxy,
     "varnish": behind_varnish,
-    "lighttpd": lighttpd_site,
+    "lighttpd": lighttpd_server,
 }
 
 
 @pytest.fixture(scope="module", params=SITES)
-def site(
+def http_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
-) -> Iterator[Site]:
+) -> Iterator[HTTPServer]:
     made = SITES[request.param](tmp_path_factory.mktemp(request.param), certificates)
     with ExitStack() as stack:
         if made.origin is not None:
@@ -183,8 +183,8 @@ def site(
 
 
 def of(*names: str) -> pytest.MarkDecorator:
-    """Have a test run for these servers only."""
-    return pytest.mark.parametrize("site", names, indirect=True, scope="module")
+    """Limit a test to these servers."""
+    return pytest.mark.parametrize("http_server", names, indirect=True, scope="module")
 
 
 def fetching(path: str, **options: object) -> ProxyFetchSettings:
@@ -203,50 +203,54 @@ KEEP_ALIVE = (("Connection", "keep-alive"),)
 
 class TestHealthy:
     @pytest.mark.parametrize("path", ["ok", "chunked.sh"])
-    def test_a_page_is_up_by_either_version_and_method_on_connections_that_stay_open_or_not(
-        self, site: Site, path: str
-    ) -> None:
+    def test_page_is_up_with_each_version_and_method(self, http_server: HTTPServer, path: str) -> None:
         settings = [
             fetching(path, method=method, http_version=version, headers=headers)
             for method in ("GET", "HEAD")
             for version in VERSIONS
             for headers in ((), KEEP_ALIVE)
         ]
-        assert said(site.port, *settings) == [""] * 8
+        assert first_results(http_server.port, *settings) == [""] * 8
 
-    def test_what_is_in_a_page_is_found(self, site: Site) -> None:
+    def test_body_regex_matches_the_page(self, http_server: HTTPServer) -> None:
         page = [fetching("chunked.sh", http_version=v, body_regex=Pattern("<p>bye</p>$")) for v in VERSIONS]
-        assert said(site.port, *page) == [""] * 2
+        assert first_results(http_server.port, *page) == [""] * 2
         page = [replace(settings, body_regex=Pattern("farewell")) for settings in page]
-        size = 60_011 if site.name == "lighttpd" else 60_010
-        assert said(site.port, *page) == [f"body: no match for 'farewell' in {size} bytes"] * 2
+        size = 60_011 if http_server.name == "lighttpd" else 60_010
+        assert first_results(http_server.port, *page) == [f"body: no match for 'farewell' in {size} bytes"] * 2
 
     @of("nginx", "haproxy", "varnish")
-    def test_a_page_that_is_compressed_is_up_but_nothing_is_found_in_it_and_why_is_said(self, site: Site) -> None:
+    def test_compressed_page_is_up_but_does_not_match(self, http_server: HTTPServer) -> None:
         page = fetching("chunked.sh", headers=(("Accept-Encoding", "gzip"),))
-        fetched, searched = said(site.port, page, replace(page, body_regex=Pattern("bye")))
+        fetched, searched = first_results(http_server.port, page, replace(page, body_regex=Pattern("bye")))
         assert fetched == ""
         assert re.fullmatch(r"body: no match for 'bye' in \d+ bytes, content-encoding 'gzip'", searched)
 
     @pytest.mark.parametrize(("path", "status"), [("500.sh", 500), ("503.sh", 503), ("none", 404), ("moved", 301)])
-    def test_another_status_is_down_unless_wanted(self, site: Site, path: str, status: int) -> None:
+    def test_other_status_is_down_unless_configured(self, http_server: HTTPServer, path: str, status: int) -> None:
         asked = [fetching(path, http_version=version, method=method) for version in VERSIONS for method in METHODS]
-        assert said(site.port, *asked) == [f"status: HTTP {status}, wanted 200"] * 4
+        assert first_results(http_server.port, *asked) == [f"status: HTTP {status}, wanted 200"] * 4
         asked = [replace(settings, http_status=status) for settings in asked]
-        assert said(site.port, *asked) == [""] * 4
+        assert first_results(http_server.port, *asked) == [""] * 4
         asked = [replace(settings, http_status=200, statuses=((300, 599),)) for settings in asked]
-        assert said(site.port, *asked) == [""] * 4
+        assert first_results(http_server.port, *asked) == [""] * 4
 
-    def test_a_connection_is_up_and_so_is_what_is_expected_on_it(self, site: Site) -> None:
-        first, second, third = said(site.port, TCPConnectSettings(), EXPECT, replace(EXPECT, expect=b"ready"))
+    def test_tcp_connection_is_up_with_and_without_expect(self, http_server: HTTPServer) -> None:
+        first, second, third = first_results(
+            http_server.port, TCPConnectSettings(), EXPECT, replace(EXPECT, expect=b"ready")
+        )
         assert (first, second, third) == ("", "", "answer: connection closed after SOME bytes without 'ready'")
 
-    def test_one_that_closes_idle_connections_stays_up(self, site: Site) -> None:
+    def test_server_that_closes_idle_connections_stays_up(self, http_server: HTTPServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                ports = [site.port, *site.secure.values(), *([site.tcp_port] if site.tcp_port else [])]
-                monitors = [monitor for port in ports for monitor in watch(world, port, IDLE)]
-                await world.until(lambda: all(monitor.up_results >= 2 for monitor in monitors))
+            async with MonitoredServer(reactor) as setup:
+                ports = [
+                    http_server.port,
+                    *http_server.secure.values(),
+                    *([http_server.tcp_port] if http_server.tcp_port else []),
+                ]
+                monitors = [monitor for port in ports for monitor in start_monitors(setup, port, IDLE)]
+                await setup.until(lambda: all(monitor.up_results >= 2 for monitor in monitors))
                 assert [monitor.down_results for monitor in monitors] == [0] * len(monitors)
 
         run(main)
@@ -262,94 +266,102 @@ class TestTLS:
             ("other", "tls: hostname mismatch, certificate is not valid for 'a.example'"),
         ],
     )
-    def test_the_certificate_is_judged_where_that_is_wanted(self, site: Site, kind: str, reason: str) -> None:
-        verified = [https(http_version=version, verify=True, ca=site.authority) for version in VERSIONS]
-        tls = TLSSettings("a.example", verify=True, ca=site.authority)
-        assert said(site.secure[kind], *verified, tls) == [reason] * 3
-        assert said(site.secure[kind], https(), TLSSettings()) == ["", ""]
+    def test_certificate_is_verified_when_configured(self, http_server: HTTPServer, kind: str, reason: str) -> None:
+        verified = [https(http_version=version, verify=True, ca=http_server.authority) for version in VERSIONS]
+        tls = TLSSettings("a.example", verify=True, ca=http_server.authority)
+        assert first_results(http_server.secure[kind], *verified, tls) == [reason] * 3
+        assert first_results(http_server.secure[kind], https(), TLSSettings()) == ["", ""]
 
-    def test_a_port_without_tls_is_down(self, site: Site) -> None:
-        silent = site.name == "varnish"
+    def test_port_without_tls_is_down(self, http_server: HTTPServer) -> None:
+        silent = http_server.name == "varnish"
         reason = "tls: connection closed during the handshake" if silent else "tls: wrong version number"
-        assert said(site.port, https(), TLSSettings()) == [reason] * 2
+        assert first_results(http_server.port, https(), TLSSettings()) == [reason] * 2
 
 
 class TestBroken:
-    """In each of these the server is left as it was found."""
+    """Tests that restore the server afterwards."""
 
-    def test_one_that_hangs_has_connections_but_says_nothing(self, site: Site) -> None:
+    def test_hanging_server_accepts_connections_only(self, http_server: HTTPServer) -> None:
         secured = []
-        site.server.pause()
+        http_server.server.pause()
         try:
-            plain = said(site.port, fetching("ok", timeout=0.4), EXPECT, TCPConnectSettings(), IDLE)
-            if site.secure:
-                secured = said(site.secure["good"], https(timeout=0.4), TLSSettings(timeout=0.4))
+            plain = first_results(http_server.port, fetching("ok", timeout=0.4), EXPECT, TCPConnectSettings(), IDLE)
+            if http_server.secure:
+                secured = first_results(http_server.secure["good"], https(timeout=0.4), TLSSettings(timeout=0.4))
         finally:
-            site.server.resume()
+            http_server.server.resume()
         assert plain == [
             "headers: TIME without a byte (connected in TIME)",
             "answer: TIME without a byte (connected in TIME)",
-            "",  # the kernel speaks for it
+            "",  # the kernel responds instead
             "",
         ]
         assert secured == ["tls: handshake timeout after TIME (connected in TIME)"] * len(secured)
-        assert said(site.port, fetching("ok"), EXPECT) == ["", ""]
+        assert first_results(http_server.port, fetching("ok"), EXPECT) == ["", ""]
 
-    def test_one_that_dies_refuses_and_is_up_when_it_is_back(self, site: Site) -> None:
+    def test_dead_server_refuses_and_restarted_server_is_up(self, http_server: HTTPServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, site.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE)
-                await world.until(lambda: all(monitor.up for monitor in monitors))
-                site.server.kill()
+            async with MonitoredServer(reactor) as setup:
+                monitors = start_monitors(
+                    setup, http_server.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE
+                )
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
+                http_server.server.kill()
                 try:
-                    await world.until(lambda: all(last(monitor) == "connect: refused" for monitor in monitors))
+                    await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
                     assert not any(monitor.up for monitor in monitors)
                 finally:
-                    site.server.start()
-                await world.until(lambda: all(monitor.up for monitor in monitors))
+                    http_server.server.start()
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
 
         run(main, timeout=60.0)
 
     @of("haproxy", "varnish")
-    def test_one_whose_origin_is_dead_or_hangs_says_so(self, site: Site) -> None:
-        assert site.origin is not None
-        site.origin.pause()
+    def test_proxy_reports_a_dead_or_hanging_origin(self, http_server: HTTPServer) -> None:
+        assert http_server.origin is not None
+        http_server.origin.pause()
         try:
-            hanging = said(site.port, fetching("ok"), TCPConnectSettings())
+            hanging = first_results(http_server.port, fetching("ok"), TCPConnectSettings())
         finally:
-            site.origin.resume()
-        site.origin.kill()
+            http_server.origin.resume()
+        http_server.origin.kill()
         try:
-            dead = said(site.port, fetching("ok"), TCPConnectSettings())
+            dead = first_results(http_server.port, fetching("ok"), TCPConnectSettings())
         finally:
-            site.origin.start()
-        timeout = 504 if site.name == "haproxy" else 503
+            http_server.origin.start()
+        timeout = 504 if http_server.name == "haproxy" else 503
         assert hanging == [f"status: HTTP {timeout}, wanted 200", ""]
         assert dead == ["status: HTTP 503, wanted 200", ""]
 
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                monitors = watch(world, site.port, fetching("ok"))
-                await world.until(lambda: all(m.up for m in monitors))  # varnish asks nobody who refused for 250 ms
+            async with MonitoredServer(reactor) as setup:
+                monitors = start_monitors(setup, http_server.port, fetching("ok"))
+                await setup.until(
+                    lambda: all(m.up for m in monitors)
+                )  # Varnish does not retry a refusing backend for 250 ms
 
         run(main)
 
     @of(*RELOADS)
-    def test_one_that_reads_its_configuration_again_stays_up(self, site: Site) -> None:
+    def test_reload_keeps_the_server_up(self, http_server: HTTPServer) -> None:
         async def main(reactor: EPollReactor) -> None:
-            async with World(reactor) as world:
-                patient = replace(EXPECT, timeout=5.0)  # lighttpd answers nobody until those who were there are gone
+            async with MonitoredServer(reactor) as setup:
+                patient = replace(
+                    EXPECT, timeout=5.0
+                )  # lighttpd accepts no request until the old connections have closed
                 often = {"interval": 0.01}
-                fetched = watch(world, site.port, fetching("ok", **often), fetching("chunked.sh", **often), patient)
-                idle = watch(world, site.port, IDLE)
-                await world.until(lambda: all(monitor.up for monitor in fetched + idle))
+                fetched = start_monitors(
+                    setup, http_server.port, fetching("ok", **often), fetching("chunked.sh", **often), patient
+                )
+                idle = start_monitors(setup, http_server.port, IDLE)
+                await setup.until(lambda: all(monitor.up for monitor in fetched + idle))
                 before = [monitor.up_results for monitor in idle]
-                site.server.reload(RELOADS[site.name])
-                # An idle connection is closed, in order, and there is another.
-                await world.until(lambda: all(m.up_results > n for m, n in zip(idle, before, strict=True)))
+                http_server.server.reload(RELOADS[http_server.name])
+                # An idle connection is closed cleanly and replaced.
+                await setup.until(lambda: all(m.up_results > n for m, n in zip(idle, before, strict=True)))
                 enough = [monitor.up_results + 10 for monitor in fetched]
-                await world.until(lambda: all(m.up_results >= n for m, n in zip(fetched, enough, strict=True)))
+                await setup.until(lambda: all(m.up_results >= n for m, n in zip(fetched, enough, strict=True)))
                 assert [monitor.down_results for monitor in fetched + idle] == [0] * 8
-                assert len(world.reports) == 8
+                assert len(setup.reports) == 8
 
         run(main)

@@ -14,8 +14,9 @@ import sys
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
-from pybal.config.settings import DNSQuerySettings, UDPSettings
-from tests.harness.scripted_server import World
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.udp import UDPSettings
+from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
 NETWORK = (
@@ -50,12 +51,12 @@ def test_missing_host_is_down_and_never_up() -> None:
 
 async def _watch(reactor: EPollReactor) -> None:
     """Print the first report of each monitor, and the number of up results."""
-    async with World(reactor) as world:
-        for world.host in HOSTS:
+    async with MonitoredServer(reactor) as setup:
+        for setup.host in HOSTS:
             for settings in (UDPSettings(), DNSQuerySettings(("www.example",))):
-                world.monitor(settings, port=53)
-        reports = [await world.report() for _ in world.monitors]
-        ups = sum(monitor.up_results for monitor in world.monitors)
+                setup.monitor(settings, port=53)
+        reports = [await setup.report() for _ in setup.monitors]
+        ups = sum(monitor.up_results for monitor in setup.monitors)
     print(json.dumps(sorted((report.up, report.reason, ups) for report in reports)))  # noqa: T201  # for the test
 
 

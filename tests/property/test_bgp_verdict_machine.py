@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, Why, decide
-from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
+from pybal.config.limit import Limit
+from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core.model import Address, Health, Pool, Server
 from pybal.core.policy import Event, step, wanted
 from tests.harness.pool_events import after, down, fresh, healthy, listed, moved, off, resolved, service, up

@@ -1,4 +1,4 @@
-"""Whatever the text: settings or a ConfigError, the same each time, and never a token in it."""
+"""Parsing of any text: deterministic settings or a ConfigError, without tokens in the messages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
 from pybal.config.parse import ParsedConfig, parse
+from pybal.monitors.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 REAL = [path.read_bytes() for path in (ROOT / "etc" / "pybal.conf", *sorted((ROOT / "tests/data/config").iterdir()))]
@@ -26,7 +27,7 @@ VALUES = [
 
 def outcome(text: str | bytes) -> ParsedConfig | tuple[str, ...]:
     try:
-        return parse(text, "f")
+        return parse(text, "f", KINDS)
     except ConfigError as error:
         problems = error.problems
     assert problems
@@ -80,22 +81,22 @@ def mutated(draw: st.DrawFn) -> bytes:
 @example(b"\xef\xbb\xbf")
 @example(b"[")
 @example(b"[a]\n=\n:\n\n ")
-def test_any_bytes_are_settings_or_a_config_error(text: bytes) -> None:
+def test_parse_of_any_bytes_returns_settings_or_raises_config_error(text: bytes) -> None:
     judge(text)
 
 
 @given(st.text(max_size=500))
-def test_any_text_is_settings_or_a_config_error(text: str) -> None:
+def test_parse_of_any_text_returns_settings_or_raises_config_error(text: str) -> None:
     judge(text)
 
 
 @given(st.text(alphabet="[]()ab'\"%s=: ;#\n\t,\\.@/1-", max_size=300))
-def test_any_text_of_meaningful_characters_is_settings_or_a_config_error(text: str) -> None:
+def test_parse_of_meaningful_characters_returns_or_raises(text: str) -> None:
     judge("[a]\n" + text)
 
 
 @given(mutated())
-def test_any_mutation_of_a_real_file_is_settings_or_a_config_error(text: bytes) -> None:
+def test_parse_of_a_mutated_file_returns_or_raises(text: bytes) -> None:
     judge(text)
 
 
@@ -103,7 +104,7 @@ def test_any_mutation_of_a_real_file_is_settings_or_a_config_error(text: bytes) 
     mutated(),
     st.sampled_from([b"k8s://%s@h", b"k8s://%s", b"k8s:%s@h", b"k8s://%s@h:x", b"http://u:%s@:1", b"\xff//%s@"]),
 )
-def test_no_mutation_makes_a_token_appear(text: bytes, source: bytes) -> None:
+def test_mutated_file_never_shows_a_token(text: bytes, source: bytes) -> None:
     secret = b"config = " + source % SECRET.encode()
     text = b"\n".join(secret if line.startswith(b"config") else line for line in text.split(b"\n"))
     found = outcome(text)
@@ -114,5 +115,5 @@ def test_no_mutation_makes_a_token_appear(text: bytes, source: bytes) -> None:
 
 
 @given(st.permutations(REAL[0].split(b"\n\n")))
-def test_paragraphs_in_any_order_are_settings_or_a_config_error(paragraphs: list[bytes]) -> None:
+def test_parse_of_shuffled_paragraphs_returns_or_raises(paragraphs: list[bytes]) -> None:
     judge(b"\n\n".join(paragraphs))

@@ -1,17 +1,17 @@
-"""What is written is what is read: values, and the dialect itself beside the standard library's."""
+"""Written values are read back; the syntax equals that of the standard library."""
 
 from __future__ import annotations
 
 import ast
 import string
-from configparser import ConfigParser, InterpolationError
+from configparser import BasicInterpolation, ConfigParser, InterpolationError
 from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from pybal.config import convert, ini
-from pybal.config.errors import Unwanted, shown
+from pybal.config import bgp_options, command_options, convert, ini, url_options
+from pybal.config.errors import InvalidValueError, shown
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=6).filter(
     lambda name: name.lower() != "rem"
@@ -28,12 +28,12 @@ def test_ports_are_read_back(port: int) -> None:
 
 
 @given(st.integers())
-def test_integers_are_read_within_their_range_only(number: int) -> None:
+def test_integer_refuses_numbers_out_of_range(number: int) -> None:
     converter = convert.integer(-5, 1000)
     try:
         assert converter(str(number)) == number
         assert -5 <= number <= 1000
-    except Unwanted:
+    except InvalidValueError:
         assert not -5 <= number <= 1000
 
 
@@ -55,18 +55,18 @@ def test_addresses_are_read_back(ip: IPv4Address | IPv6Address) -> None:
 
 
 @given(st.lists(st.integers(1, 2**32 - 1)))
-def test_as_paths_are_read_back(path: list[int]) -> None:
-    assert convert.as_path(" ".join(map(str, path))) == tuple(path)
+def test_path_of_as_numbers_is_read_back(path: list[int]) -> None:
+    assert bgp_options.as_path(" ".join(map(str, path))) == tuple(path)
 
 
 @given(st.lists(PRINTABLE))
-def test_lists_are_read_back_as_python_writes_them(texts: list[str]) -> None:
+def test_lists_in_python_syntax_are_read_back(texts: list[str]) -> None:
     assert convert.texts(repr(texts)) == tuple(texts)
     assert convert.texts(repr(tuple(texts))) == tuple(texts)
 
 
 @given(PRINTABLE)
-def test_quoted_texts_are_read_as_python_reads_them(text: str) -> None:
+def test_quoted_texts_equal_python_literals(text: str) -> None:
     for quote in "'\"":
         written = quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
         assert convert.texts(written) == (ast.literal_eval(written),) == (text,)
@@ -76,10 +76,10 @@ def test_quoted_texts_are_read_as_python_reads_them(text: str) -> None:
 @example("('a')")
 @example("['a' # b\n,]")
 @example("]\n ")
-def test_a_list_means_what_python_says_or_is_refused(text: str) -> None:
+def test_texts_equals_the_python_literal_or_refuses_it(text: str) -> None:
     try:
         found = convert.texts("[" + text)
-    except Unwanted:
+    except InvalidValueError:
         return
     assume(";" not in text)
     # Stripped: to Python, blanks on a line after the list are an indentation.
@@ -87,27 +87,27 @@ def test_a_list_means_what_python_says_or_is_refused(text: str) -> None:
 
 
 @given(st.lists(PRINTABLE | st.integers(0, 10**6)))
-def test_arguments_are_read_back_as_python_writes_them(arguments: list[str | int]) -> None:
-    assert convert.arguments(repr(arguments)) == tuple(map(str, arguments))
+def test_arguments_in_python_syntax_are_read_back(arguments: list[str | int]) -> None:
+    assert command_options.arguments(repr(arguments)) == tuple(map(str, arguments))
 
 
 @given(st.text())
-def test_a_shown_value_is_one_short_line(text: str) -> None:
+def test_shown_value_is_one_short_line(text: str) -> None:
     assert shown(text).isprintable()
     assert len(shown(text)) < 1000
 
 
 @given(st.text() | st.text("[]'\"(),ab1.", max_size=30))
-def test_a_converter_returns_or_refuses(text: str) -> None:
+def test_every_converter_returns_or_refuses_any_text(text: str) -> None:
     for converter in (
         convert.boolean, convert.port, convert.share, convert.seconds, convert.pause, convert.address,
-        convert.listen_address, convert.nexthop_ipv4, convert.nexthop_ipv6, convert.texts, convert.words,
-        convert.local_addresses, convert.as_path, convert.hostname, convert.check_url, convert.source_url,
-        convert.command, convert.arguments, convert.choice("a", "b"), convert.some(convert.address, "x"),
+        convert.listen_address, bgp_options.nexthop_ipv4, bgp_options.nexthop_ipv6, convert.texts, convert.words,
+        bgp_options.local_addresses, bgp_options.as_path, convert.hostname, url_options.check_url, url_options.source_url,
+        command_options.command, command_options.arguments, convert.choice("a", "b"), convert.some(convert.address, "x"),
     ):  # fmt: skip
         try:
             converter(text)
-        except Unwanted as error:
+        except InvalidValueError as error:
             refusal = error
         else:
             continue
@@ -124,7 +124,7 @@ def test_a_converter_returns_or_refuses(text: str) -> None:
         max_size=5,
     )
 )
-def test_sections_and_options_are_those_of_the_standard_library(
+def test_ini_equals_the_parser_of_the_standard_library(
     sections: list[tuple[str, list[tuple[str, str, str]]]],
 ) -> None:
     text = "".join(
@@ -143,18 +143,15 @@ def test_sections_and_options_are_those_of_the_standard_library(
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.text("ab%()sd ", max_size=12), min_size=1))
-def test_references_are_those_of_the_standard_library(options: dict[str, str]) -> None:
-    peer = ConfigParser()
-    peer.read_dict({})
-    peer._sections["x"] = dict(options)  # type: ignore[attr-defined]  # read_dict would refuse values with a lone %
-    peer._proxies["x"] = None  # type: ignore[attr-defined]
+def test_references_equal_those_of_the_standard_library(options: dict[str, str]) -> None:
+    peer, interpolation = ConfigParser(), BasicInterpolation()  # read_dict would refuse values with a lone %
     for name, text in options.items():
         try:
-            expected: str | None = peer.get("x", name)
+            expected: str | None = interpolation.before_get(peer, "x", name, text, options)
         except InterpolationError:
             expected = None
         try:
             found: str | None = ini.expand(text, options.get, set())
-        except Unwanted:
+        except InvalidValueError:
             found = None
         assert found == expected

@@ -1,4 +1,4 @@
-"""Expressions that take bounded time find what Python's find, in any pieces."""
+"""Patterns with bounded time find the matches of Python's, in input split anywhere."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def found(text: str, pieces: list[bytes]) -> bool:
 @example("", [])
 @example("(|a)b", [b"b"])
 @example(r"a\$$", [b"a$"])
-def test_what_python_finds_is_found(text: str, pieces: list[bytes]) -> None:
+def test_pattern_finds_the_matches_of_python(text: str, pieces: list[bytes]) -> None:
     assert found(text, pieces) == bool(re.search(text.encode(), b"".join(pieces)))
 
 
@@ -81,12 +81,12 @@ def test_what_python_finds_is_found(text: str, pieces: list[bytes]) -> None:
         ("(a?){100}a{100}b", b"a" * 50_000),
     ],
 )
-def test_what_makes_python_hang_is_done_at_once(text: str, body: bytes) -> None:
+def test_pattern_takes_bounded_time_where_python_hangs(text: str, body: bytes) -> None:
     assert not found(text, [body])
 
 
 @given(st.text(alphabet=st.sampled_from("ab.*+?()[]{}|^$\\-,12x:i<=!#\n\u00e9"), max_size=12))
-def test_any_text_is_an_expression_or_refused(text: str) -> None:
+def test_pattern_accepts_or_refuses_any_text(text: str) -> None:
     try:
         pattern = Pattern(text)
     except PatternError:
@@ -104,14 +104,14 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
         ("(?=a)", "(?=: no groups but ( ) and (?: )"),
         (r"(a)\1", r"\1"),
         (r"\bok", r"\b"),
-        ("(a", "a ( without a )"),
-        ("a)", "a ) without a ("),
-        ("[a", "an end too early"),
-        ("a\\", "an end too early"),
-        ("*a", "a * after nothing"),
+        ("(a", "an unmatched ("),
+        ("a)", "an unmatched )"),
+        ("[a", "an incomplete expression"),
+        ("a\\", "an incomplete expression"),
+        ("*a", "a * without an operand"),
         ("a**", "a quantifier after a quantifier"),
-        ("a{3,2}", "{3,2}, fewer at most than at least"),
-        ("[b-a]", "a bad range in [ ]"),
+        ("a{3,2}", "{3,2} with a maximum below the minimum"),
+        ("[b-a]", "an invalid range in [ ]"),
         ("a^b", "^ in the middle"),
         ("^a|b", "^ or $ beside a | without parentheses"),
         ("\u00e9", "'\u00e9': write bytes beyond ASCII as \\xff"),
@@ -120,13 +120,13 @@ def test_any_text_is_an_expression_or_refused(text: str) -> None:
         ("(" * 60, "too many parentheses"),
     ],
 )
-def test_what_is_refused_is_told(text: str, wrong: str) -> None:
+def test_pattern_error_names_the_reason(text: str, wrong: str) -> None:
     with pytest.raises(PatternError) as refused:
         Pattern(text)
     assert str(refused.value) == wrong
 
 
-def test_patterns_are_their_texts() -> None:
+def test_patterns_are_equal_if_their_texts_are() -> None:
     assert Pattern("ok") == Pattern("ok") != Pattern("no")
     assert len({Pattern("ok"), Pattern("ok")}) == 1
     assert repr(Pattern("ok")) == "Pattern('ok')"

@@ -9,19 +9,14 @@ from ipaddress import ip_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pybal.config.settings import (
-    IPVSSettings,
-    MonitorSettings,
-    ServiceSettings,
-    Settings,
-    SourceSettings,
-    TCPConnectSettings,
-)
+from pybal.config.settings import IPVSSettings, ServiceSettings, Settings, SourceSettings
 from pybal.core import policy
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.model import Command, entry, key_of
 from pybal.ipvs.render import operation
+from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.kinds import name_of
+from pybal.monitors.tcpconnect import TCPConnectSettings
 from pybal.reload.difference import service_reasons
 from pybal.reload.plan import Verb
 from tests.harness.fake_services import FETCH, IDLE, LISTS, ONE, TWO, DaemonOnClock

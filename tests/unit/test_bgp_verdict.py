@@ -12,7 +12,8 @@ import pytest
 
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
-from pybal.config.settings import BGPSettings, DrainSettings, Limit, VIPPolicy
+from pybal.config.limit import Limit
+from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core.model import Address, Pool
 from tests.harness.pool_events import address, after, down, fresh, healthy, listed, off, resolved, service, up
 

@@ -1,4 +1,4 @@
-"""Where commands are given and who may give them, as pybal.conf says it."""
+"""The options of the control socket."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import pytest
 
 from pybal.config.errors import ConfigError
 from pybal.config.parse import control_socket, parse
+from pybal.monitors.kinds import KINDS
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 
 
-def test_socket_and_group_are_read_bare_or_in_quotes_and_absent_by_default() -> None:
+def test_control_socket_and_group_are_read_bare_or_quoted() -> None:
     options = 'control-socket = "/run/pybal/other.sock"\ncontrol-group = adm\n'
-    found = parse(f"[global]\n{options}{WEB}", "f").settings
+    found = parse(f"[global]\n{options}{WEB}", "f", KINDS).settings
     assert (found.control_socket, found.control_group) == ("/run/pybal/other.sock", "adm")
-    found = parse(WEB, "f").settings
+    found = parse(WEB, "f", KINDS).settings
     assert (found.control_socket, found.control_group) == ("", "")
 
 
 @pytest.mark.parametrize("path", ["control.sock", "/" + "x" * 107])
-def test_a_path_that_cannot_be_that_of_a_socket_is_refused(path: str) -> None:
+def test_control_socket_refuses_an_invalid_path(path: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse(f"[global]\ncontrol-socket = {path}\n{WEB}", "f")
+        parse(f"[global]\ncontrol-socket = {path}\n{WEB}", "f", KINDS)
     (problem,) = refused.value.problems
     assert problem.wanted == "an absolute path of at most 107 bytes"
 
 
-def test_the_socket_is_found_in_a_file_that_is_wrong_elsewhere() -> None:
+def test_control_socket_is_read_from_a_file_with_other_problems() -> None:
     assert control_socket("[global]\ncontrol-socket = /run/c\nbgp = maybe\nno sense\n[web]\n", "f") == "/run/c"
     assert control_socket("[web]\n", "f") == ""

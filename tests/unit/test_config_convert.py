@@ -1,4 +1,4 @@
-"""What each kind of option may hold, and the words in which the rest is refused."""
+"""Converters: accepted texts, values, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -6,48 +6,48 @@ from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
-from pybal.config import convert
+from pybal.config import bgp_options, command_options, convert, url_options
+from pybal.config.command_options import ServerField
 from pybal.config.convert import Converter
-from pybal.config.errors import Unwanted, masked, shown
-from pybal.config.settings import ServerField
+from pybal.config.errors import InvalidValueError, masked, shown
 
 
 def refusal(converter: Converter[object], text: str) -> str:
-    with pytest.raises(Unwanted) as caught:
+    with pytest.raises(InvalidValueError) as caught:
         converter(text)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("word", ["t", "true", "y", "yes", "on", "1", "True", "YES"])
-def test_these_words_mean_yes(word: str) -> None:
+def test_boolean_accepts_words_for_yes(word: str) -> None:
     assert convert.boolean(word) is True
 
 
 @pytest.mark.parametrize("word", ["f", "false", "n", "no", "off", "0", "False", "OFF"])
-def test_these_words_mean_no(word: str) -> None:
+def test_boolean_accepts_words_for_no(word: str) -> None:
     assert convert.boolean(word) is False
 
 
 @pytest.mark.parametrize("word", ["", "2", "ja", "yes ", "None"])
-def test_no_other_word_means_yes_or_no(word: str) -> None:
+def test_boolean_refuses_other_words(word: str) -> None:
     assert refusal(convert.boolean, word) == (
         f"found {word!r}, wanted yes or no (t true y yes on 1, f false n no off 0)"
     )
 
 
-def test_a_port_is_a_number_from_1_to_65535() -> None:
+def test_port_accepts_numbers_from_1_to_65535() -> None:
     assert [convert.port(text) for text in ("1", "80", "+443", "65535")] == [1, 80, 443, 65535]
     for text in ("0", "65536", "-1", "http", "8_0", "0x50", "80.0", "\u0668\u0660", "", "9" * 5000):
         assert refusal(convert.port, text) == f"found {shown(text)}, wanted a port number from 1 to 65535"
 
 
-def test_a_share_is_a_number_from_0_to_1() -> None:
+def test_share_accepts_numbers_from_0_to_1() -> None:
     assert [convert.share(text) for text in ("0", ".5", "0.66", "1", "1.", "1.0")] == [0, 0.5, 0.66, 1, 1, 1]
     for text in ("-0.1", "1.01", "50%", "nan", "inf", "1e-3", ".", "", "0." + "9" * 5000):
         assert refusal(convert.share, text) == f"found {shown(text)}, wanted a number from 0 to 1"
 
 
-def test_seconds_are_more_than_none_and_at_most_a_day() -> None:
+def test_seconds_accepts_positive_durations_of_at_most_a_day() -> None:
     assert [convert.seconds(text) for text in ("5", "0.25", "86400")] == [5, 0.25, 86400]
     for text in ("0", "0.0"):
         assert refusal(convert.seconds, text) == f"found '{text}', wanted seconds, more than 0 and at most 86400"
@@ -55,11 +55,11 @@ def test_seconds_are_more_than_none_and_at_most_a_day() -> None:
         assert refusal(convert.seconds, text) == f"found '{text}', wanted seconds, at most 86400"
 
 
-def test_a_pause_may_be_none() -> None:
+def test_pause_accepts_0() -> None:
     assert convert.pause("0") == 0
 
 
-def test_an_address_is_one_that_a_host_can_have() -> None:
+def test_address_accepts_addresses_of_one_host() -> None:
     assert convert.address("192.0.2.1") == IPv4Address("192.0.2.1")
     assert convert.address("2001:DB8::1") == IPv6Address("2001:db8::1")
     for text in ("host", "192.0.2", "192.0.2.1/32", "192.0.2.01", "(unspecified)", "", "1"):
@@ -70,36 +70,36 @@ def test_an_address_is_one_that_a_host_can_have() -> None:
         assert refusal(convert.address, text) == f"found '{text}', wanted an address of this host, without a zone"
 
 
-def test_one_may_listen_on_every_address() -> None:
+def test_listen_address_accepts_the_unspecified_address() -> None:
     assert convert.listen_address("::") == IPv6Address("::")
 
 
-def test_a_next_hop_is_of_its_family() -> None:
-    assert convert.nexthop_ipv4("192.0.2.1") == IPv4Address("192.0.2.1")
-    assert convert.nexthop_ipv6("") is None
-    assert refusal(convert.nexthop_ipv4, "2001:db8::1") == "found '2001:db8::1', wanted an IPv4 address"
-    assert refusal(convert.nexthop_ipv6, "192.0.2.1") == "found '192.0.2.1', wanted an IPv6 address"
+def test_next_hop_accepts_addresses_of_its_family() -> None:
+    assert bgp_options.nexthop_ipv4("192.0.2.1") == IPv4Address("192.0.2.1")
+    assert bgp_options.nexthop_ipv6("") is None
+    assert refusal(bgp_options.nexthop_ipv4, "2001:db8::1") == "found '2001:db8::1', wanted an IPv4 address"
+    assert refusal(bgp_options.nexthop_ipv6, "192.0.2.1") == "found '192.0.2.1', wanted an IPv6 address"
 
 
-def test_lists_are_in_either_quotes() -> None:
+def test_texts_accepts_single_and_double_quotes() -> None:
     assert convert.texts("[ 'a', \"b\" ]") == ("a", "b")
     assert convert.texts("('a', u'b',)") == ("a", "b")
     assert convert.texts("'a', 'b'") == ("a", "b")
     assert convert.texts("[]") == convert.texts("()") == ()
 
 
-def test_a_bare_text_is_a_list_of_one() -> None:
+def test_texts_reads_a_bare_text_as_a_list_of_one() -> None:
     assert convert.texts("http://x/?a=[1]") == ("http://x/?a=[1]",)
     assert convert.texts("(unspecified)") == ("(unspecified)",)
     assert convert.texts("'a'") == ("a",)
     assert convert.texts("") == ()
 
 
-def test_lists_may_hold_comments_and_line_breaks() -> None:
+def test_texts_ignores_comments_and_line_breaks() -> None:
     assert convert.texts("[ 'a', # 'x',\n'b ;#' ; 'y'\n, ] # z") == ("a", "b ;#")
 
 
-def test_escapes_are_those_of_python_2() -> None:
+def test_texts_resolves_the_escapes_of_python_2() -> None:
     assert convert.texts(r"""['it\'s', "\"", '\\d\d', '\x41\101\n', 'a\
 b', '\u0041', '\xg']""") == ("it's", '"', r"\d\d", "AA\n", "ab", r"\u0041", r"\xg")
 
@@ -111,76 +111,76 @@ b', '\u0041', '\xg']""") == ("it's", '"', r"\d\d", "AA\n", "ab", r"\u0041", r"\x
         ("['a',", "found the end, wanted an item"),
         ("['a' 'b']", "found 'b', wanted a comma or ]"),
         ("['a'] 'b'", "found 'b', wanted nothing after the ]"),
-        ("['a'];['b']", "found \";['b']\", wanted a list of texts in quotes, with commas between"),
+        ("['a'];['b']", "found \";['b']\", wanted a list of quoted texts, separated by commas"),
         ("[,]", "found ',', wanted an item"),
         ("[['a']]", "found '[', wanted an item"),
         ("('a']", "found ']', wanted a comma or )"),
         ("'a' 'b'", "found 'b', wanted a comma or the end"),
-        ("['a]", 'found "\'a]", wanted a list of texts in quotes, with commas between'),
-        ("['a\nb']", "found \"'a\\nb']\", wanted a list of texts in quotes, with commas between"),
+        ("['a]", 'found "\'a]", wanted a list of quoted texts, separated by commas'),
+        ("['a\nb']", "found \"'a\\nb']\", wanted a list of quoted texts, separated by commas"),
         ("[a]", "found 'a' without quotes, wanted texts in quotes"),
         ("['a', 5]", "found '5' without quotes, wanted texts in quotes"),
         ("[__import__('os')]", "found '(', wanted a comma or ]"),
-        ("['a' + 'b']", "found \"+ 'b']\", wanted a list of texts in quotes, with commas between"),
+        ("['a' + 'b']", "found \"+ 'b']\", wanted a list of quoted texts, separated by commas"),
     ],
 )
-def test_what_is_not_a_list_is_refused(text: str, message: str) -> None:
+def test_texts_refuses_malformed_lists(text: str, message: str) -> None:
     assert refusal(convert.texts, text) == message
 
 
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, "('" * 100_000, "['a'" * 100_000, "[" + "9" * 100_000, "['" + "\\" * 99_999]
 )
-def test_depth_and_length_do_no_harm(text: str) -> None:
+def test_deep_and_long_lists_are_read_or_refused(text: str) -> None:
     refusal(convert.texts, text)
-    refusal(convert.arguments, text)
+    refusal(command_options.arguments, text)
 
 
-def test_a_list_keeps_each_value_once_in_order() -> None:
+def test_each_removes_duplicates_and_keeps_the_order() -> None:
     assert convert.each(convert.address)("['192.0.2.2', '192.0.2.1', '192.0.2.2']") == (
         IPv4Address("192.0.2.2"),
         IPv4Address("192.0.2.1"),
     )
 
 
-def test_a_list_that_must_have_something_says_what() -> None:
+def test_some_refuses_an_empty_list_and_names_the_value() -> None:
     peers = convert.some(convert.address, "the address of a peer")
     assert refusal(peers, "[]") == "found '[]', wanted the address of a peer, or a list of them"
     assert refusal(peers, "['192.0.2.1', 'x']") == "found 'x', wanted an IPv4 or IPv6 address"
 
 
-def test_words_are_a_list_or_have_commas_between() -> None:
+def test_words_accepts_lists_and_commas() -> None:
     for text in ("['a', 'b']", "a,b", "a, b", "a b", "['a,b']"):
         assert convert.words(text) == ("a", "b")
 
 
-def test_local_addresses_leave_out_the_empty_text() -> None:
-    assert convert.local_addresses('[""]') == ()
-    assert convert.local_addresses('["", "192.0.2.1"]') == (IPv4Address("192.0.2.1"),)
+def test_local_addresses_omits_empty_texts() -> None:
+    assert bgp_options.local_addresses('[""]') == ()
+    assert bgp_options.local_addresses('["", "192.0.2.1"]') == (IPv4Address("192.0.2.1"),)
 
 
-def test_an_as_path_has_blanks_between_its_numbers() -> None:
-    assert convert.as_path("64600  4294967295") == (64600, 4294967295)
-    assert convert.as_path("") == ()
+def test_path_of_as_numbers_accepts_numbers_separated_by_blanks() -> None:
+    assert bgp_options.as_path("64600  4294967295") == (64600, 4294967295)
+    assert bgp_options.as_path("") == ()
     for text, bad in (("64600,64601", "64600,64601"), ("64600 0", "0"), ("4294967296", "4294967296")):
-        assert refusal(convert.as_path, text) == (
-            f"found '{bad}', wanted AS numbers from 1 to 4294967295, with blanks between"
+        assert refusal(bgp_options.as_path, text) == (
+            f"found '{bad}', wanted AS numbers from 1 to 4294967295, separated by blanks"
         )
 
 
-def test_the_nearest_choice_is_named() -> None:
+def test_choice_suggests_the_nearest_word() -> None:
     assert convert.choice("wrr", "wlc")("wrr") == "wrr"
-    assert refusal(convert.choice("wrr", "wlc"), "WRR") == "found 'WRR', wanted one of wrr, wlc; perhaps wrr"
+    assert refusal(convert.choice("wrr", "wlc"), "WRR") == "found 'WRR', wanted one of wrr, wlc (did you mean wrr?)"
     assert refusal(convert.choice("wrr", "wlc"), "-A") == "found '-A', wanted one of wrr, wlc"
 
 
 @pytest.mark.parametrize("text", ["www.example.org", "www.example.org.", "_x._tcp.example.org", "a" * 63])
-def test_these_are_host_names(text: str) -> None:
+def test_hostname_accepts_valid_names(text: str) -> None:
     assert convert.hostname(text) == text
 
 
 @pytest.mark.parametrize("text", ["", ".", "a..b", "a b", "a" * 64, "a." * 127, "caf\xe9.example"])
-def test_these_are_no_host_names(text: str) -> None:
+def test_hostname_refuses_invalid_names(text: str) -> None:
     assert refusal(convert.hostname, text) == f"found {shown(text)}, wanted a host name"
 
 
@@ -195,8 +195,8 @@ def test_these_are_no_host_names(text: str) -> None:
         "http://h?x",
     ],
 )
-def test_these_can_be_checked(text: str) -> None:
-    assert convert.check_url(text) == text
+def test_check_url_accepts_valid_urls(text: str) -> None:
+    assert url_options.check_url(text) == text
 
 
 @pytest.mark.parametrize(
@@ -205,20 +205,20 @@ def test_these_can_be_checked(text: str) -> None:
         ("", ""),
         ("www.example.org", ""),
         ("ftp://h/", ""),
-        ("http:///path", ", with a host and perhaps a port from 1 to 65535"),
-        ("http://h:0/", ", with a host and perhaps a port from 1 to 65535"),
-        ("http://h:65536/", ", with a host and perhaps a port from 1 to 65535"),
-        ("http://h:http/", ", with a host and perhaps a port from 1 to 65535"),
-        ("http://[x]/", ", with a host and perhaps a port from 1 to 65535"),
-        ("http://[::1/", ", with a host and perhaps a port from 1 to 65535"),
+        ("http:///path", ", with a host and optionally a port from 1 to 65535"),
+        ("http://h:0/", ", with a host and optionally a port from 1 to 65535"),
+        ("http://h:65536/", ", with a host and optionally a port from 1 to 65535"),
+        ("http://h:http/", ", with a host and optionally a port from 1 to 65535"),
+        ("http://[x]/", ", with a host and optionally a port from 1 to 65535"),
+        ("http://[::1/", ", with a host and optionally a port from 1 to 65535"),
         ("http://h/a b", ""),
         ("http://h/\r\nX: y", ""),
         ("http://h/caf\xe9", ""),
         ("http://user:word@h/", ", without user and password"),
     ],
 )
-def test_these_cannot_be_checked(text: str, wanted: str) -> None:
-    assert refusal(convert.check_url, text) == (
+def test_check_url_refuses_invalid_urls(text: str, wanted: str) -> None:
+    assert refusal(url_options.check_url, text) == (
         f"found {shown(text)}, wanted a URL http://host/path or https://host/path{wanted}"
     )
 
@@ -239,8 +239,8 @@ def test_these_cannot_be_checked(text: str, wanted: str) -> None:
         "dns+srv://_http._tcp.example.org",
     ],
 )
-def test_these_are_pool_sources(text: str) -> None:
-    assert convert.source_url(text) == text
+def test_source_url_accepts_every_scheme(text: str) -> None:
+    assert url_options.source_url(text) == text
 
 
 @pytest.mark.parametrize(
@@ -275,23 +275,23 @@ def test_these_are_pool_sources(text: str) -> None:
         ("", "''", "any"),
     ],
 )
-def test_these_are_no_pool_sources_and_tokens_are_not_told(text: str, found: str, wanted: str) -> None:
+def test_source_url_refuses_invalid_urls_and_masks_tokens(text: str, found: str, wanted: str) -> None:
     if wanted == "any":
         wanted = (
             "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, "
             "k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
         )
-    assert refusal(convert.source_url, text) == f"found {found}, wanted {wanted}"
+    assert refusal(url_options.source_url, text) == f"found {found}, wanted {wanted}"
 
 
-def test_a_command_is_one_program() -> None:
-    assert convert.command("/bin/sh") == convert.command("'/bin/sh'") == "/bin/sh"
+def test_command_accepts_one_program() -> None:
+    assert command_options.command("/bin/sh") == command_options.command("'/bin/sh'") == "/bin/sh"
     for text in ("", "[]", "['/bin/sh', '-c']", r"'a\0'"):
-        assert "wanted the path of one program" in refusal(convert.command, text)
+        assert "wanted the path of one program" in refusal(command_options.command, text)
 
 
-def test_arguments_are_texts_numbers_and_facts_about_the_server() -> None:
-    assert convert.arguments("['-x', server.host, server.ip, server.port, -5, 2.50, 'server.host']") == (
+def test_arguments_accepts_texts_numbers_and_server_facts() -> None:
+    assert command_options.arguments("['-x', server.host, server.ip, server.port, -5, 2.50, 'server.host']") == (
         "-x",
         ServerField.HOST,
         ServerField.IP,
@@ -300,8 +300,8 @@ def test_arguments_are_texts_numbers_and_facts_about_the_server() -> None:
         "2.50",
         "server.host",
     )
-    assert convert.arguments("server.host") == (ServerField.HOST,)
-    assert convert.arguments("") == ()
+    assert command_options.arguments("server.host") == (ServerField.HOST,)
+    assert command_options.arguments("") == ()
 
 
 @pytest.mark.parametrize(
@@ -323,8 +323,8 @@ def test_arguments_are_texts_numbers_and_facts_about_the_server() -> None:
         "['a', ['b']]",
     ],
 )
-def test_arguments_are_nothing_else(text: str) -> None:
-    refusal(convert.arguments, text)
+def test_arguments_refuses_other_items(text: str) -> None:
+    refusal(command_options.arguments, text)
 
 
 @pytest.mark.parametrize(
@@ -342,32 +342,32 @@ def test_arguments_are_nothing_else(text: str) -> None:
         ("it's", b"it's"),
     ],
 )
-def test_octets_are_a_text_with_escapes(text: str, expected: bytes) -> None:
+def test_octets_resolves_escapes(text: str, expected: bytes) -> None:
     assert convert.octets(text) == expected
 
 
 @pytest.mark.parametrize("text", ["'a', 'b'", "[]", "[1]", "'a"])
-def test_octets_are_one_text(text: str) -> None:
+def test_octets_refuses_several_texts(text: str) -> None:
     refusal(convert.octets, text)
 
 
 @pytest.mark.parametrize("text", ["", '""', "''", "[]"])
-def test_a_name_and_an_authority_may_be_none(text: str) -> None:
-    assert (convert.optional_hostname(text), convert.authority(text), convert.optional_text(text)) == ("", "", "")
+def test_name_and_authority_accept_the_empty_text(text: str) -> None:
+    assert (convert.optional_hostname(text), url_options.authority(text), convert.optional_text(text)) == ("", "", "")
 
 
-def test_a_name_and_an_authority_are_bare_or_in_quotes() -> None:
+def test_name_and_authority_are_read_bare_or_quoted() -> None:
     assert convert.optional_hostname("a.example") == convert.optional_hostname("'a.example'") == "a.example"
     for text in ("a.example", "a.example:443", "192.0.2.1"):
-        assert convert.authority(text) == convert.authority(f"'{text}'") == text
-    assert convert.authority("'[2001:db8::1]:443'") == "[2001:db8::1]:443"
+        assert url_options.authority(text) == url_options.authority(f"'{text}'") == text
+    assert url_options.authority("'[2001:db8::1]:443'") == "[2001:db8::1]:443"
     for text in ("a b", "a.example:0", "http://a.example", "2001:db8::1", "user@a.example", "'a', 'b'"):
-        refusal(convert.authority, text)
+        refusal(url_options.authority, text)
     for text in ("a b", "a..example", "'a', 'b'"):
         refusal(convert.optional_hostname, text)
 
 
-def test_a_shown_value_is_short_and_on_one_line() -> None:
+def test_shown_value_is_short_and_on_one_line() -> None:
     assert shown("a\nb\0") == r"'a\nb\x00'"
     assert len(shown("x" * 1000)) == 82
 

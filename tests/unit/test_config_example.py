@@ -1,24 +1,24 @@
-"""etc/pybal.conf says what the parser does: every option, nothing else, with its true default."""
+"""etc/pybal.conf: it loads, shows every option, and every commented option has its default."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pybal.config.general import GLOBAL_OPTIONS
 from pybal.config.parse import parse
-from pybal.config.services import SERVICE_OPTIONS
+from pybal.config.services import service_options
 from pybal.config.settings import Settings
+from pybal.monitors.kinds import KINDS
+from tests.harness.reference import EXAMPLE, GLOBAL
 
-TEXT = (Path(__file__).parents[2] / "etc" / "pybal.conf").read_text()
-LINES = TEXT.splitlines()
+LINES = EXAMPLE.read_text().splitlines()
 
 OPTION = re.compile(r"#?([a-z][a-z0-9_.-]*) = ")
-WITHOUT_DEFAULT = {"bgp-local-asn", "bgp-peer-address", "bgp-nexthop-ipv4", "bgp-nexthop-ipv6"}
-"""Commented out, with a value that is only an example, as are the flags of a scheduler."""
+WITHOUT_DEFAULT = {name for name, found in GLOBAL.items() if found.example}
+"""Options of [global] whose values in the file are examples; those of a scheduler's flags are, too."""
 
 
 def options() -> Iterator[tuple[str, int, str]]:
@@ -39,33 +39,22 @@ def settings(uncommented: set[int], *, bgp: bool = False) -> Settings:
     lines = [line.removeprefix("#") if index in uncommented else line for index, line in enumerate(LINES)]
     if bgp:
         lines[LINES.index("#bgp = no")] = "bgp = yes"
-    parsed = parse("\n".join(lines), "etc/pybal.conf")
+    parsed = parse("\n".join(lines), "etc/pybal.conf", KINDS)
     assert parsed.warnings == ()
     return parsed.settings
 
 
-def test_the_example_loads_without_a_warning_and_uses_every_monitor() -> None:
-    services = settings(set()).services
-    assert {name for each in services for name in each.service.monitors} == {
-        "ProxyFetch",
-        "IdleConnection",
-        "DNSQuery",
-        "UDP",
-        "RunCommand",
-        "TCPConnect",
-        "TLS",
-        "gRPC",
-        "ICMP",
-    }
+def test_example_loads_without_warnings_and_uses_every_monitor() -> None:
+    assert {name for each in settings(set()).services for name in each.service.monitors} == set(KINDS)
 
 
-def test_every_option_that_the_parser_knows_is_in_the_example_and_no_other() -> None:
+def test_example_shows_every_option_and_no_other() -> None:
     assert {name for section, _, name in options() if section == "global"} == GLOBAL_OPTIONS
-    assert {name for section, _, name in options() if section != "global"} == SERVICE_OPTIONS
+    assert {name for section, _, name in options() if section != "global"} == service_options(KINDS)
 
 
 @pytest.mark.parametrize(("index", "name"), COMMENTED)
-def test_what_is_commented_out_is_the_default(index: int, name: str) -> None:
+def test_commented_option_has_its_default(index: int, name: str) -> None:
     if name.startswith("scheduler"):
         assert settings({index}).services[0].service.scheduler_flags[0] == "mh-port"
     elif name.startswith("bgp-"):
@@ -74,5 +63,5 @@ def test_what_is_commented_out_is_the_default(index: int, name: str) -> None:
         assert settings({index}) == settings(set())
 
 
-def test_the_example_of_bgp_loads() -> None:
+def test_example_loads_with_bgp() -> None:
     assert settings(BGP_ON, bgp=True).bgp is not None

@@ -1,4 +1,4 @@
-"""Options of requests by HTTP, and of the rhythm of checks: what may be said, and what is refused."""
+"""Options of ProxyFetch and of intervals: accepted and refused values."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from ipaddress import IPv4Address
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.config.kinds import KINDS
-from pybal.config.options import asked_by
 from pybal.config.parse import parse
 from pybal.config.pattern import Pattern
-from pybal.config.settings import IdleConnectionSettings, Intervals, MonitorSettings, ProxyFetchSettings, UDPSettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.udp import UDPSettings
 
 SERVICE = """[web]
 protocol = tcp
@@ -25,7 +27,7 @@ proxyfetch.url = https://a.example/
 
 
 def monitors(*options: str) -> tuple[MonitorSettings, ...]:
-    parsed = parse(SERVICE + "\n".join(options), "f")
+    parsed = parse(SERVICE + "\n".join(options), "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings.services[0].monitors
 
@@ -43,7 +45,7 @@ def refusal(*options: str) -> str:
     return str(refused.value)
 
 
-def test_all_options_of_proxyfetch() -> None:
+def test_proxyfetch_reads_all_options() -> None:
     assert proxyfetch(
         "proxyfetch.method = HEAD",
         "proxyfetch.headers = ['X-Forwarded-Proto: https', 'Accept:*/*']",
@@ -85,21 +87,21 @@ def test_all_options_of_proxyfetch() -> None:
         (r"headers = ['X: a\nY: b']", r"'X: a\nY: b'", "a header 'Name: value' in printable ASCII"),
         (r"headers = ['X: a\0']", r"'X: a\x00'", "a header 'Name: value' in printable ASCII"),
         (r"headers = ['X\r: a']", r"'X\r: a'", "a header 'Name: value' in printable ASCII"),
-        ("headers = ['host: b.example']", "'host: b.example'", "a header other than host, which is PyBal's to set"),
+        ("headers = ['host: b.example']", "'host: b.example'", "a header other than host, which PyBal sets"),
         ("headers = Content-Length: 5", "'Content-Length: 5'", "a header other than Content-Length"),
         (r"host = 'a\r\nX: b'", r'''"'a\\r\\nX: b'"''', "one text"),
-        ("host = a b", "'a b'", "a host, and perhaps a colon and a port"),
+        ("host = a b", "'a b'", "HOST or HOST:PORT"),
         ("http-version = 2", "'2'", "one of 1.0, 1.1"),
-        ("statuses = 299-200", "'299-200'", "HTTP statuses such as 200, or ranges of them such as 200-299"),
+        ("statuses = 299-200", "'299-200'", "HTTP statuses such as 200, or ranges such as 200-299"),
         ("statuses = 2xx", "'2xx'", "HTTP statuses such as 200"),
         ("statuses = 600", "'600'", "HTTP statuses such as 200"),
-        ("body-regex = (a", "a ( without a ) in '(a'", "a regular expression"),
+        ("body-regex = (a", "an unmatched ( in '(a'", "a regular expression"),
         ("body-regex = a++", "a possessive quantifier in 'a++'", "a regular expression"),
         ("body-regex = (?>a)", "(?>: no groups but ( ) and (?: ) in '(?>a)'", "a regular expression"),
         ("max-body = 0", "'0'", "a number of bytes from 1 to 67108864"),
         ("ca = /ca.pem", "'/ca.pem'", "proxyfetch.verify = yes beside it"),
         ("sni = 192.0.2.1", "'192.0.2.1'", "a host name, not an address"),
-        ("port = 65536", "'65536'", "a port number, or 0 for that of the service"),
+        ("port = 65536", "'65536'", "a port number, or 0 for the port of the service"),
         ("source = 2001:db8::1", "'2001:db8::1'", "an IPv4 address, as ip is one and the servers have them"),
         ("source = 0.0.0.0", "'0.0.0.0'", "the address of a host"),
         ("jitter = 0.6", "'0.6'", "a number from 0 to 0.5"),
@@ -107,35 +109,33 @@ def test_all_options_of_proxyfetch() -> None:
         ("fast-interval = 0", "'0'", "seconds, more than 0"),
     ],
 )
-def test_what_is_refused(option: str, found: str, wanted: str) -> None:
+def test_proxyfetch_refuses_invalid_values(option: str, found: str, wanted: str) -> None:
     name = option.partition(" ")[0]
     assert refusal(f"proxyfetch.{option}").startswith(f"f:9: [web] proxyfetch.{name}: found {found}, wanted {wanted}")
 
 
-def test_verifying_without_tls_is_refused() -> None:
+def test_proxyfetch_refuses_verify_without_https() -> None:
     assert "a URL https://host/path beside it" in refusal("proxyfetch.url = http://a.example/", "proxyfetch.verify = 1")
 
 
 @pytest.mark.parametrize("text", ['""', "''", "[]"])
-def test_nothing_is_the_default(text: str) -> None:
+def test_empty_value_is_the_default(text: str) -> None:
     names = ("host", "headers", "statuses", "sni", "source", "ca") if text == "[]" else ("host", "sni", "source", "ca")
     assert proxyfetch(*(f"proxyfetch.{name} = {text}" for name in names)) == proxyfetch()
 
 
-def test_the_intervals_of_a_rhythm_are_the_interval_unless_said_otherwise() -> None:
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").rhythm == Intervals()
-    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").rhythm == Intervals(
-        fast_interval=10.0
-    )
+def test_fast_interval_equal_to_the_interval_is_the_default() -> None:
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 7").fast_interval is None
+    assert proxyfetch("proxyfetch.interval = 7", "proxyfetch.fast-interval = 10").fast_interval == 10.0
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"IdleConnection"}))
-def test_every_kind_that_checks_in_turns_has_the_same_options_for_it(kind: str) -> None:
-    options = {name.partition(".")[2] for name in asked_by(KINDS[kind])}
+def test_every_interval_kind_has_the_common_options(kind: str) -> None:
+    options = {name.removeprefix(KINDS[kind].prefix) for name in KINDS[kind].options}
     assert options >= {"interval", "timeout", "rise", "fall", "fast-interval", "down-interval", "jitter"}
 
 
-def test_every_kind_has_its_own_rhythm() -> None:
+def test_every_kind_reads_its_own_intervals() -> None:
     _, idle, udp = monitors(
         "idleconnection.timeout = 5",
         "idleconnection.fall = 2",
@@ -147,4 +147,4 @@ def test_every_kind_has_its_own_rhythm() -> None:
         "udp.timeout = 2",
     )
     assert idle == IdleConnectionSettings(timeout=5.0, fall=2)
-    assert udp == UDPSettings(timeout=2.0, rhythm=Intervals(2, 3, 1.0, 30.0, 0.1))
+    assert udp == UDPSettings(timeout=2.0, rise=2, fall=3, fast_interval=1.0, down_interval=30.0, jitter=0.1)

@@ -1,9 +1,9 @@
-"""The dialect of Python 2's SafeConfigParser, and a place for everything that is wrong."""
+"""The parser of sections: the syntax of SafeConfigParser of Python 2, with located problems."""
 
 from __future__ import annotations
 
 from pybal.config import ini
-from pybal.config.errors import Problem, Unwanted
+from pybal.config.errors import InvalidValueError, Problem
 
 
 def values(text: str | bytes, section: str = "a") -> dict[str, str]:
@@ -19,11 +19,11 @@ def problems(text: str | bytes) -> list[str]:
 def expanded(text: str, **others: str) -> str:
     try:
         return ini.expand(text, others.get, set())
-    except Unwanted as error:
+    except InvalidValueError as error:
         return str(error)
 
 
-def test_both_delimiters_separate_and_the_first_one_counts() -> None:
+def test_first_equals_sign_or_colon_separates_key_and_value() -> None:
     assert values("[a]\nk = v\nip: 2001:db8::1\nurl=http://x/?q=1") == {
         "k": "v",
         "ip": "2001:db8::1",
@@ -31,19 +31,19 @@ def test_both_delimiters_separate_and_the_first_one_counts() -> None:
     }
 
 
-def test_names_of_options_are_in_any_case_names_of_sections_are_not() -> None:
+def test_option_names_ignore_case_and_section_names_do_not() -> None:
     document = ini.read("[a]\nBGP-Med = 1\n[A]\nbgp-med = 2", "f")
     assert [section.entries["bgp-med"].text for section in document.sections.values()] == ["1", "2"]
 
 
-def test_a_repeated_section_continues_the_first_and_the_last_value_of_an_option_counts() -> None:
+def test_repeated_section_continues_and_last_value_counts() -> None:
     document = ini.read("[a]\nk = 1\nl = 1\n[b]\n[a]\nk = 2\nk = 3", "f")
     assert list(document.sections) == ["a", "b"]
     assert document.sections["a"].line == 1
     assert {(e.name, e.text, e.line) for e in document.sections["a"].entries.values()} == {("k", "3", 7), ("l", "1", 3)}
 
 
-def test_a_semicolon_after_a_blank_begins_a_comment() -> None:
+def test_semicolon_after_a_blank_starts_a_comment() -> None:
     assert values("[a] ; x\nk = v ; x\nl = v\t;x\nm = v;w\nn = ; x\no =;x \np = a;b ;c") == {
         "k": "v",
         "l": "v",
@@ -54,11 +54,11 @@ def test_a_semicolon_after_a_blank_begins_a_comment() -> None:
     }
 
 
-def test_a_hash_begins_a_comment_in_the_first_column_only() -> None:
+def test_hash_starts_a_comment_in_the_first_column_only() -> None:
     assert values("#x\n[a]\n# k = 1\n; k = 2\nk = a # b\nREM k = 3\nrem\nremark = 1") == {"k": "a # b", "remark": "1"}
 
 
-def test_an_indented_line_continues_the_value_across_comments_and_empty_lines() -> None:
+def test_indented_line_continues_the_value_after_comments() -> None:
     assert values("[a]\nk = [ 'a',\n  # 1\n\n# 2\n\t'b' ; 3\n ]\nl = 1") == {"k": "[ 'a',\n# 1\n'b' ; 3\n]", "l": "1"}
 
 
@@ -66,22 +66,22 @@ def test_two_double_quotes_are_an_empty_value() -> None:
     assert values("[a]\nk = \"\"\nl =\nm = ''") == {"k": "", "l": "", "m": "''"}
 
 
-def test_line_ends_of_windows_and_a_byte_order_mark_do_no_harm() -> None:
+def test_crlf_and_byte_order_mark_are_accepted() -> None:
     assert values(b"\xef\xbb\xbf[a]\r\nk = 1\r\n  2\r\n") == {"k": "1\n2"}
 
 
-def test_bytes_that_are_not_utf8_do_no_harm_in_comments() -> None:
+def test_invalid_utf8_is_accepted_in_comments() -> None:
     assert values(b"# caf\xe9\n[a]\nk = 1 ; caf\xe9\nl = caf\xc3\xa9") == {"k": "1", "l": "caf\xe9"}
 
 
-def test_bytes_that_are_not_utf8_are_refused_in_values() -> None:
+def test_invalid_utf8_is_refused_in_values() -> None:
     assert problems(b"[a]\nk = caf\xe9\nl = 1\n  \xff") == [
         "f:2: [a] k: found the byte 0xe9, wanted printable text in UTF-8",
         "f:4: [a] l: found the byte 0xff, wanted printable text in UTF-8",
     ]
 
 
-def test_characters_without_a_shape_are_refused_everywhere() -> None:
+def test_unprintable_characters_are_refused_everywhere() -> None:
     assert problems("[a\x07]\nk = a\0b\nl = a\tb\n\xa0m = 1\nn = a\rb") == [
         r"f:1: [a\x07] found the section 'a\x07', wanted a name of printable characters",
         r"f:2: [a\x07] k: found the character '\x00', wanted printable text in UTF-8",
@@ -90,21 +90,21 @@ def test_characters_without_a_shape_are_refused_everywhere() -> None:
     ]
 
 
-def test_all_lines_that_are_nothing_are_refused_at_once() -> None:
+def test_every_malformed_line_is_refused() -> None:
     assert problems("k = 1\n[a]\nfoo\n  bar\n[]\n = 1\nk = 1\n[b]\n l = 1") == [
-        "f:1: found 'k = 1', wanted a section header before anything else",
-        "f:3: [a] found 'foo', wanted [section] or option = value in the first column",
-        "f:5: [a] found '[]', wanted [section] or option = value in the first column",
-        "f:9: [b] found 'l = 1', wanted [section] or option = value in the first column",
+        "f:1: found 'k = 1', wanted a section header first",
+        "f:3: [a] found 'foo', wanted [section] or option = value, starting in the first column",
+        "f:5: [a] found '[]', wanted [section] or option = value, starting in the first column",
+        "f:9: [b] found 'l = 1', wanted [section] or option = value, starting in the first column",
     ]
 
 
-def test_what_continues_a_bad_line_is_not_added_to_the_option_before() -> None:
+def test_continuation_of_a_malformed_line_is_dropped() -> None:
     document = ini.read("[a]\nk = 1\nfoo\n  bar", "f")
     assert document.sections["a"].entries["k"].text == "1"
 
 
-def test_the_default_section_stands_apart() -> None:
+def test_default_section_is_kept_apart() -> None:
     document = ini.read("[DEFAULT]\nk = 1\n[default]\nk = 2", "f")
     assert document.defaults.entries["k"].text == "1"
     assert list(document.sections) == ["default"]
@@ -115,7 +115,7 @@ def test_percent_signs_and_references_are_replaced() -> None:
     assert expanded("%(A)s-%(b)s", a="1", b="[%(a)s%%]") == "1-[1%]"
 
 
-def test_a_bad_reference_is_refused() -> None:
+def test_malformed_reference_is_refused() -> None:
     lone = "found a lone '%', wanted %% or %(option)s"
     assert expanded("50%") == lone
     assert expanded("%s") == lone
@@ -124,22 +124,22 @@ def test_a_bad_reference_is_refused() -> None:
     assert expanded("%(x)s") == "found '%(x)s', wanted the name of an option of the same section or of [DEFAULT]"
 
 
-def test_a_circle_of_references_is_refused() -> None:
+def test_cycle_of_references_is_refused() -> None:
     assert (
         expanded("%(a)s", a="%(b)s", b="%(a)s")
-        == "found references nested over 10 levels deep, wanted fewer, and no circle"
+        == "found references nested more than 10 levels deep, wanted fewer levels and no cycle"
     )
     deep = {f"v{n}": f"%(v{n + 1})s" for n in range(9)}
     assert expanded("%(v1)s", **deep, v9="end") == "end"
     assert "nested" in expanded("%(v0)s", **deep, v9="end")
 
 
-def test_references_cannot_fill_the_memory() -> None:
+def test_size_of_expanded_references_is_bounded() -> None:
     laughs = {f"v{n}": f"%(v{n + 1})s" * 100 for n in range(8)}
-    assert "grow without end" in expanded("%(v0)s", **laughs, v8="ha")
-    assert "grow without end" in expanded("%(v0)s", **laughs, v8="")
-    assert "grow without end" in expanded("%(a)s" * 100, a="x" * 100_000)
+    assert "expand to too much text" in expanded("%(v0)s", **laughs, v8="ha")
+    assert "expand to too much text" in expanded("%(v0)s", **laughs, v8="")
+    assert "expand to too much text" in expanded("%(a)s" * 100, a="x" * 100_000)
 
 
-def test_a_problem_is_one_printable_line() -> None:
+def test_problem_is_one_printable_line() -> None:
     assert str(Problem("/x\udcff", 3, "a\n", "b\t", "c\r", "d")) == r"/x\udcff:3: [a\n] b\t: found c\r, wanted d"

@@ -1,4 +1,4 @@
-"""From a whole pybal.conf to settings, or to all that is wrong with it."""
+"""The parser of a whole pybal.conf: settings, or all problems."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from pathlib import Path
 
 import pytest
 
+from pybal.config.command_options import ServerField
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
 from pybal.config.settings import (
     BGPSettings,
-    DNSQuerySettings,
     DriftPolicy,
-    IdleConnectionSettings,
     InstrumentationSettings,
     IPVSBackend,
     IPVSSettings,
     PeerSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
-    ServerField,
     ServiceSettings,
     Settings,
     SourceSettings,
-    UDPSettings,
 )
 from pybal.core.model import IPProtocol, Service
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS
+from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.runcommand import RunCommandSettings
+from pybal.monitors.udp import UDPSettings
 
 DATA = Path(__file__).parents[1] / "data" / "config"
 
@@ -49,7 +50,7 @@ bgp-nexthop-ipv4 = 192.0.2.10
 
 
 def settings(text: str | bytes) -> Settings:
-    parsed = parse(text, "f")
+    parsed = parse(text, "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings
 
@@ -60,16 +61,16 @@ def service(text: str) -> ServiceSettings:
 
 def problems(text: str | bytes) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(text, "f")
+        parse(text, "f", KINDS)
     assert str(caught.value) == "\n".join(map(str, caught.value.problems))
     return [str(problem) for problem in caught.value.problems]
 
 
 def warnings(text: str) -> list[str]:
-    return [str(warning) for warning in parse(text, "f").warnings]
+    return [str(warning) for warning in parse(text, "f", KINDS).warnings]
 
 
-def test_the_least_of_a_service_has_the_defaults_of_1_15() -> None:
+def test_minimal_service_has_the_defaults_of_pybal_1_15() -> None:
     assert settings(WEB) == Settings(
         services=(
             ServiceSettings(
@@ -81,14 +82,14 @@ def test_the_least_of_a_service_has_the_defaults_of_1_15() -> None:
     )
 
 
-def test_the_defaults_of_the_values_are_those_of_the_contract() -> None:
+def test_service_defaults_equal_the_contract() -> None:
     found = service(WEB)
     assert (found.service.depool_threshold, found.service.monitors, found.service.scheduler_flags) == (0.5, (), ())
     assert (found.service.one_packet, found.service.tunneling, found.service.initially_up) == (False, False, False)
     assert (found.bgp, found.bgp_med, found.source.allow_empty) == (True, 0, False)
 
 
-def test_every_option_of_a_service_is_read() -> None:
+def test_service_reads_every_option() -> None:
     text = """\
 [dns]
 protocol = udp
@@ -132,11 +133,11 @@ share-checks = yes
 @pytest.mark.parametrize(
     "scheduler", ["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh", "fo", "ovf"]
 )
-def test_every_scheduler_of_ipvs_is_known(scheduler: str) -> None:
+def test_scheduler_accepts_every_scheduler_of_ipvs(scheduler: str) -> None:
     assert service(WEB.replace("wrr", scheduler)).service.scheduler == scheduler
 
 
-def test_sharing_checks_is_asked_for_by_one_service_or_by_all_in_default() -> None:
+def test_share_checks_is_set_by_a_service_or_by_default() -> None:
     other = WEB.replace("[web]", "[api]").replace("192.0.2.1", "192.0.2.2")
     assert [one.share_checks for one in settings(f"{WEB}share-checks = yes\n{other}").services] == [True, False]
     all_but_one = f"[DEFAULT]\nshare-checks = yes\n{WEB}{other}share-checks = no\n"
@@ -145,7 +146,7 @@ def test_sharing_checks_is_asked_for_by_one_service_or_by_all_in_default() -> No
     assert [", shared checks, " in line for line in described] == [True, False]
 
 
-def test_every_option_of_bgp_is_read() -> None:
+def test_bgp_reads_every_option() -> None:
     text = """\
 [global]
 bgp = yes
@@ -172,14 +173,14 @@ bgp-local-port = 1179
     assert found.services[0].bgp_med == 100
 
 
-def test_the_as_path_is_the_local_as_by_default() -> None:
+def test_path_of_as_numbers_defaults_to_the_local_as() -> None:
     bgp = settings(BGP + WEB).bgp
     nexthop = IPv4Address("192.0.2.10")
     peer = PeerSettings(IPv4Address("192.0.2.251"), 64600, None, (64600,), nexthop, router_id=nexthop)
     assert bgp == BGPSettings((peer,))
 
 
-def test_instrumentation_is_read_only_if_it_is_on() -> None:
+def test_instrumentation_is_read_only_if_enabled() -> None:
     options = "instrumentation_ips = ['::']\ninstrumentation_port = 1\nadvertised_instrumentation_ips = 192.0.2.7\n"
     assert settings(f"[global]\n{options}{WEB}").instrumentation is None
     assert settings(f"[global]\ninstrumentation = t\n{options}{WEB}").instrumentation == InstrumentationSettings(
@@ -190,41 +191,41 @@ def test_instrumentation_is_read_only_if_it_is_on() -> None:
     )
 
 
-def test_the_rest_of_global_is_read() -> None:
+def test_global_section_reads_the_other_options() -> None:
     found = settings("[global]\nipvs-backend = memory\ndry-run = yes\n" + WEB)
     assert (found.ipvs_backend, found.dry_run) == (IPVSBackend.MEMORY, True)
     assert settings(WEB).ipvs_backend is IPVSBackend.NETLINK
     assert settings("[global]\nipvs-backend = ipvsadm\n" + WEB).ipvs_backend is IPVSBackend.IPVSADM
 
 
-def test_the_audit_can_be_slower_and_only_report_and_what_leaves_can_go_at_once() -> None:
+def test_ipvs_options_are_read() -> None:
     lines = "ipvs-audit-interval = 60\nipvs-drift = report\nipvs-remove-grace = 0\nipvs-exclusive = yes\n"
     assert settings("[global]\n" + lines + WEB).ipvs == IPVSSettings(60.0, DriftPolicy.REPORT, 0.0, exclusive=True)
     assert settings(WEB).ipvs == IPVSSettings(15.0, DriftPolicy.REPAIR, 30.0, exclusive=False)
 
 
-def test_what_is_there_for_bgp_that_is_off_is_not_looked_at() -> None:
+def test_bgp_options_are_ignored_when_bgp_is_off() -> None:
     assert settings("[global]\nbgp = no\nbgp-peer-address = (unspecified)\nbgp-local-asn =\n" + WEB).bgp is None
 
 
-def test_monitors_have_the_defaults_of_1_15() -> None:
+def test_monitors_have_the_defaults_of_pybal_1_15() -> None:
     text = WEB + "monitors = [ 'IdleConnection', \"ProxyFetch\" ]\nproxyfetch.url = http://h/\n"
     assert service(text).service.monitors == ("IdleConnection", "ProxyFetch")
     assert service(text).monitors == (
         IdleConnectionSettings(
             3.0, 300.0, keepalive=True, keepalive_retries=3, keepalive_idle=10, keepalive_interval=30
         ),
-        ProxyFetchSettings(("http://h/",), 200, 5.0, 10.0, check_all=False, max_failures=0),
+        ProxyFetchSettings(("http://h/",), 200, check_all=False, max_failures=0, timeout=5.0, interval=10.0),
     )
     text = WEB + "monitors = ['DNSQuery','UDP','RunCommand']\ndnsquery.hostnames = h\nruncommand.command = /x\n"
     assert service(text).monitors == (
-        DNSQuerySettings(("h",), 5.0, 10.0, fail_on_nxdomain=False),
-        UDPSettings(10.0, 20.0),
-        RunCommandSettings("/x", (), 20.0, 60.0, log_output=True),
+        DNSQuerySettings(("h",), fail_on_nxdomain=False, timeout=5.0, interval=10.0),
+        UDPSettings(interval=10.0, icmp_timeout=20.0),
+        RunCommandSettings(command="/x", arguments=(), timeout=20.0, interval=60.0, log_output=True),
     )
 
 
-def test_every_option_of_every_monitor_is_read() -> None:
+def test_monitors_read_every_option() -> None:
     text = """\
 monitors = [ 'ProxyFetch', 'IdleConnection', 'DNSQuery', 'UDP', 'RunCommand' ]
 proxyfetch.url = [ 'http://h/', 'https://h/' ]
@@ -252,19 +253,25 @@ runcommand.interval = 2
 runcommand.log-output = no
 """
     assert service(WEB + text).monitors == (
-        ProxyFetchSettings(("http://h/", "https://h/"), 301, 1.5, 2.0, check_all=True, max_failures=1),
+        ProxyFetchSettings(("http://h/", "https://h/"), 301, check_all=True, max_failures=1, timeout=1.5, interval=2.0),
         IdleConnectionSettings(0.0, 60.0, keepalive=False, keepalive_retries=4, keepalive_idle=5, keepalive_interval=6),
-        DNSQuerySettings(("a", "b"), 1.0, 2.0, fail_on_nxdomain=True),
-        UDPSettings(1.0, 2.0),
-        RunCommandSettings("/bin/sh", ("/x", ServerField.HOST, "1"), 1.0, 2.0, log_output=False),
+        DNSQuerySettings(("a", "b"), fail_on_nxdomain=True, timeout=1.0, interval=2.0),
+        UDPSettings(interval=1.0, icmp_timeout=2.0),
+        RunCommandSettings(
+            command="/bin/sh",
+            arguments=("/x", ServerField.HOST, "1"),
+            timeout=1.0,
+            interval=2.0,
+            log_output=False,
+        ),
     )
 
 
-def test_a_service_without_monitors_is_accepted() -> None:
+def test_service_without_monitors_is_accepted() -> None:
     assert service(WEB + "monitors = []\n").monitors == ()
 
 
-def test_options_of_a_monitor_that_is_not_in_use_are_fine() -> None:
+def test_options_of_an_unused_monitor_are_accepted() -> None:
     assert service(WEB + "proxyfetch.url = ['whatever'\nudp.interval = x\n").monitors == ()
 
 
@@ -276,7 +283,7 @@ def test_references_and_defaults_work_as_in_1_15() -> None:
     assert service(text).source.url == "file:///pools/web"
 
 
-def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
+def test_problems_are_raised_together_in_file_order() -> None:
     text = """\
 [global]
 bgp = ja
@@ -295,7 +302,7 @@ initial-state = down
 """
     assert problems(text) == [
         "f:2: [global] bgp: found 'ja', wanted yes or no (t true y yes on 1, f false n no off 0)",
-        "f:3: [global] found 'nonsense', wanted [section] or option = value in the first column",
+        "f:3: [global] found 'nonsense', wanted [section] or option = value, starting in the first column",
         (
             "f:4: [text_80] config: found nothing, wanted a URL: one of file:///path, http://host/path, https://host/path, "
             "etcd://host:port/path, k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
@@ -309,7 +316,7 @@ initial-state = down
         "f:7: [text_80] port: found 'http', wanted a port number from 1 to 65535",
         (
             "f:8: [text_80] scheduler: found 'wr', wanted one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, "
-            "ovf; perhaps wrr"
+            "ovf (did you mean wrr?)"
         ),
         "f:9: [text_80] tunneling: found 'maybe', wanted yes or no (t true y yes on 1, f false n no off 0)",
         "f:10: [text_80] depool-threshold: found '50%', wanted a number from 0 to 1",
@@ -319,46 +326,46 @@ initial-state = down
     ]
 
 
-def test_an_unknown_monitor_is_refused_with_its_section_and_the_nearest_name() -> None:
+def test_unknown_monitor_is_refused_with_a_suggestion() -> None:
     monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand, TCPConnect, TLS, gRPC, ICMP"
     assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP', 'Ping' ]\n") == [
-        f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors}; perhaps ProxyFetch",
+        f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors} (did you mean ProxyFetch?)",
         f"f:7: [web] monitors: found 'Ping', wanted one of {monitors}",
     ]
 
 
-def test_a_monitor_named_twice_watches_once_and_is_warned_of() -> None:
+def test_monitor_named_twice_is_used_once_with_a_warning() -> None:
     text = WEB + "monitors = [ 'UDP', 'UDP' ]\n"
-    assert parse(text, "f").settings.services[0].service.monitors == ("UDP",)
+    assert parse(text, "f", KINDS).settings.services[0].service.monitors == ("UDP",)
     assert warnings(text) == ["f:7: [web] monitors: found 'UDP' more than once, wanted each monitor once"]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[global]\n", "[DEFAULT]\nport = 80\n", b"\xef\xbb\xbf"])
-def test_a_file_without_services_is_refused(text: str | bytes) -> None:
-    assert problems(text) == ["f:1: found no service section, wanted one or more"]
+def test_file_without_services_is_refused(text: str | bytes) -> None:
+    assert problems(text) == ["f:1: found no service section, wanted at least one"]
 
 
-def test_a_misspelt_global_is_not_taken_for_a_service() -> None:
+def test_misspelt_global_section_is_refused() -> None:
     assert problems("[Global]\nbgp = yes\n" + WEB) == [
-        "f:1: [Global] found a service of this name, wanted [global], in small letters and without blanks"
+        "f:1: [Global] found a section of this name, wanted [global], in lower case and without blanks"
     ]
 
 
-def test_one_packet_scheduling_is_refused_with_tcp_only_if_it_is_on() -> None:
+def test_one_packet_scheduling_is_refused_for_tcp() -> None:
     assert service(WEB + "ops = false\n").service.one_packet is False
-    assert problems(WEB + "ops = true\n") == ["f:7: [web] ops: found yes, wanted no: one-packet scheduling is for udp"]
+    assert problems(WEB + "ops = true\n") == ["f:7: [web] ops: found yes, wanted no, or protocol = udp"]
 
 
-def test_a_flag_that_its_scheduler_does_not_know_is_refused() -> None:
+def test_scheduler_refuses_flags_it_does_not_have() -> None:
     assert problems(WEB + "scheduler-flag = mh-port\n") == [
-        "f:7: [web] scheduler-flag: found 'mh-port', wanted none: the scheduler wrr has no flags"
+        "f:7: [web] scheduler-flag: found 'mh-port', wanted no flag: the scheduler wrr has none"
     ]
     assert problems(WEB.replace("wrr", "mh") + "scheduler_flag = sh-port\n") == [
-        "f:7: [web] scheduler_flag: found 'sh-port', wanted one of mh-port, mh-fallback, flag-1, flag-2; perhaps mh-port"
+        "f:7: [web] scheduler_flag: found 'sh-port', wanted one of mh-port, mh-fallback, flag-1, flag-2 (did you mean mh-port?)"
     ]
 
 
-def test_what_depends_on_an_option_that_is_refused_is_not_refused_as_well() -> None:
+def test_option_that_depends_on_a_refused_one_is_not_refused() -> None:
     assert len(problems(WEB.replace("tcp", "sctp") + "ops = yes\n")) == 1
     assert len(problems(WEB.replace("wrr", "x") + "scheduler-flag = mh-port\n")) == 1
 
@@ -377,20 +384,20 @@ def test_what_depends_on_an_option_that_is_refused_is_not_refused_as_well() -> N
         ("idleconnection.max-delay", "0", "seconds, more than 0 and at most 86400"),
     ],
 )
-def test_numbers_of_monitors_are_in_range(option: str, bad: str, wanted: str) -> None:
+def test_monitor_options_refuse_numbers_out_of_range(option: str, bad: str, wanted: str) -> None:
     text = WEB + "monitors = [ 'ProxyFetch', 'IdleConnection' ]\nproxyfetch.url = http://h/\n"
     assert problems(f"{text}{option} = {bad}\n") == [f"f:9: [web] {option}: found '{bad}', wanted {wanted}"]
 
 
 @pytest.mark.parametrize(("more", "line"), [("source-interval = 300", 1), ("source-max-age = .5", 7)])
-def test_a_source_is_asked_more_often_than_its_age_is_an_alert(more: str, line: int) -> None:
+def test_source_max_age_must_exceed_source_interval(more: str, line: int) -> None:
     found, interval = ("300", "300") if line == 1 else ("0.5", "1")
     assert problems(WEB + f"{more}\n") == [
         f"f:{line}: [web] source-max-age: found {found}, wanted more than source-interval, {interval}"
     ]
 
 
-def test_bgp_wants_its_own_as_and_a_peer() -> None:
+def test_bgp_requires_local_asn_and_peer_address() -> None:
     assert problems("[global]\nbgp = yes\nbgp-nexthop-ipv4 = 192.0.2.10\n" + WEB) == [
         "f:1: [global] bgp-local-asn: found nothing, wanted an AS number from 1 to 4294967295",
         (
@@ -400,18 +407,18 @@ def test_bgp_wants_its_own_as_and_a_peer() -> None:
     ]
 
 
-def test_a_peer_left_unspecified_is_refused_clearly() -> None:
+def test_peer_address_refuses_a_placeholder() -> None:
     assert problems(BGP.replace("192.0.2.251", "(unspecified)") + WEB) == [
         "f:4: [global] bgp-peer-address: found '(unspecified)', wanted the IPv4 or IPv6 address of a BGP peer"
     ]
 
 
-def test_a_next_hop_is_required_of_each_family_that_is_announced() -> None:
+def test_next_hop_is_required_for_each_announced_family() -> None:
     v6 = WEB.replace("192.0.2.1", "2001:db8::1")
     assert problems(BGP + v6) == [
         (
             "f:1: [global] bgp-nexthop-ipv6: found nothing, wanted an IPv6 address, "
-            "for 2001:db8::1 of [web] (line 8) is announced"
+            "because 2001:db8::1 of [web] (line 8) is announced"
         )
     ]
     assert "2001:db8::1 of [web] (line 8)" in problems(BGP + v6 + v6.replace("[web]", "[b]").replace("80", "81"))[0]
@@ -420,36 +427,36 @@ def test_a_next_hop_is_required_of_each_family_that_is_announced() -> None:
     assert problems(BGP + advertised + WEB) == [
         (
             "f:1: [global] bgp-nexthop-ipv6: found nothing, wanted an IPv6 address, "
-            "for 2001:db8::9 of advertised_instrumentation_ips is announced"
+            "because 2001:db8::9 of advertised_instrumentation_ips is announced"
         )
     ]
 
 
-def test_a_next_hop_that_is_refused_is_not_missed_as_well() -> None:
+def test_invalid_next_hop_is_reported_once() -> None:
     assert problems(BGP.replace("192.0.2.10", "x") + WEB) == [
         "f:5: [global] bgp-nexthop-ipv4: found 'x', wanted an IPv4 address"
     ]
 
 
-def test_two_services_cannot_have_the_same_protocol_ip_and_port() -> None:
+def test_services_with_the_same_address_are_refused() -> None:
     other = WEB.replace("[web]", "[other]")
     assert problems(WEB + other) == [
         (
-            "f:10: [other] port: found tcp 192.0.2.1 port 80, which is [web] (line 1), "
-            "wanted a protocol, ip and port of its own"
+            "f:10: [other] port: found tcp 192.0.2.1 port 80, as in [web] (line 1), "
+            "wanted a unique combination of protocol, ip and port"
         )
     ]
     assert len(settings(WEB + other.replace("tcp", "udp")).services) == 2
     assert len(settings(WEB + other.replace("80", "443")).services) == 2
 
 
-def test_the_same_address_in_another_spelling_is_the_same() -> None:
+def test_spelling_of_an_address_does_not_matter() -> None:
     one = WEB.replace("192.0.2.1", "2001:db8::1")
     other = WEB.replace("192.0.2.1", "2001:DB8:0::1").replace("[web]", "[other]")
-    assert "which is [web] (line 1)" in problems(one + other)[0]
+    assert "as in [web] (line 1)" in problems(one + other)[0]
 
 
-def test_services_of_one_ip_must_agree_on_the_med() -> None:
+def test_services_of_one_vip_must_have_one_med() -> None:
     other = WEB.replace("[web]", "[other]").replace("80", "443")
     assert problems(WEB + other + "bgp-med = 100\n") == [
         "f:13: [other] bgp-med: found 100, wanted 0, as in [web] (line 1) with the same ip"
@@ -461,46 +468,46 @@ def test_services_of_one_ip_must_agree_on_the_med() -> None:
     assert settings(WEB + other.replace("192.0.2.1", "192.0.2.2") + "bgp-med = 100\n")
 
 
-def test_a_service_with_problems_is_not_in_conflict_with_others() -> None:
+def test_service_with_problems_has_no_conflicts() -> None:
     broken = WEB.replace("[web]", "[other]").replace("wrr", "x")
     assert len(problems(WEB + broken)) == 1
 
 
-def test_unknown_options_are_warned_of_with_the_nearest_name() -> None:
+def test_unknown_options_cause_warnings_with_suggestions() -> None:
     text = "[DEFAULT]\nprot = tcp\nport = 1\n[global]\ninstrumentation-port = 1\n" + WEB
     assert warnings(text + "depool-treshold = 1\nproxyfetch.ulr = x\nping.interval = 1\nxyzzy = 1\n") == [
-        "f:2: [DEFAULT] prot: found an unknown option, wanted port, perhaps",
-        "f:5: [global] instrumentation-port: found an unknown option, wanted instrumentation_port, perhaps",
-        "f:12: [web] depool-treshold: found an unknown option, wanted depool-threshold, perhaps",
-        "f:13: [web] proxyfetch.ulr: found an unknown option, wanted proxyfetch.url, perhaps",
-        "f:14: [web] ping.interval: found an unknown option, wanted udp.interval, perhaps",
-        "f:15: [web] xyzzy: found an unknown option, wanted one of those in the example file",
+        "f:2: [DEFAULT] prot: unknown option (did you mean port?)",
+        "f:5: [global] instrumentation-port: unknown option (did you mean instrumentation_port?)",
+        "f:12: [web] depool-treshold: unknown option (did you mean depool-threshold?)",
+        "f:13: [web] proxyfetch.ulr: unknown option (did you mean proxyfetch.url?)",
+        "f:14: [web] ping.interval: unknown option (did you mean udp.interval?)",
+        "f:15: [web] xyzzy: unknown option (see docs/reference/options.md)",
     ]
 
 
-def test_a_refusal_comes_with_the_warnings_that_may_explain_it() -> None:
+def test_config_error_holds_the_warnings() -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(WEB.replace("protocol", "protocl"), "f")
+        parse(WEB.replace("protocol", "protocl"), "f", KINDS)
     assert [str(problem) for problem in caught.value.problems] == [
         "f:1: [web] protocol: found nothing, wanted one of tcp, udp"
     ]
     assert [str(warning) for warning in caught.value.warnings] == [
-        "f:2: [web] protocl: found an unknown option, wanted protocol, perhaps"
+        "f:2: [web] protocl: unknown option (did you mean protocol?)"
     ]
 
 
-def test_an_option_that_others_refer_to_is_not_unknown() -> None:
+def test_referenced_option_is_not_unknown() -> None:
     assert warnings(WEB.replace("/pools/web", "/%(dc)s/web") + "dc = a\n") == []
 
 
-def test_a_bad_reference_is_a_problem_even_where_nobody_asks() -> None:
+def test_malformed_reference_of_an_unread_option_is_refused() -> None:
     assert problems(WEB + "udp.interval = 5%\nfoo = %(bar)s\n") == [
         "f:7: [web] udp.interval: found a lone '%', wanted %% or %(option)s",
         "f:8: [web] foo: found '%(bar)s', wanted the name of an option of the same section or of [DEFAULT]",
     ]
 
 
-def test_what_default_has_wrong_is_said_once_where_it_is() -> None:
+def test_problem_in_default_is_reported_once_at_its_line() -> None:
     assert problems(
         "[DEFAULT]\nport = x\n"
         + WEB.replace("port = 80\n", "")
@@ -508,14 +515,14 @@ def test_what_default_has_wrong_is_said_once_where_it_is() -> None:
     ) == ["f:2: [DEFAULT] port: found 'x', wanted a port number from 1 to 65535"]
 
 
-def test_what_a_service_cannot_do_with_default_is_said_of_the_service() -> None:
+def test_conflict_with_default_is_reported_at_the_service() -> None:
     text = "[DEFAULT]\nops = yes\nport = 53\n" + WEB.replace("port = 80\n", "")
-    assert problems(text) == ["f:2: [web] ops: found yes, wanted no: one-packet scheduling is for udp"]
+    assert problems(text) == ["f:2: [web] ops: found yes, wanted no, or protocol = udp"]
     text = text.replace("tcp", "udp")
     assert problems(text + text.replace("[web]", "[b]"))[0].startswith("f:11: [b] port: found udp 192.0.2.1 port 53, ")
 
 
-def test_an_option_with_bad_bytes_is_one_problem() -> None:
+def test_option_with_invalid_bytes_is_one_problem() -> None:
     assert problems(WEB.encode() + b"depool-threshold = \xff\n") == [
         "f:7: [web] depool-threshold: found the byte 0xff, wanted printable text in UTF-8"
     ]
@@ -541,28 +548,28 @@ SECRET = "s3cr3t"
         f"k8s://%({SECRET})s@h",
     ],
 )
-def test_a_token_is_never_in_a_problem(value: str) -> None:
+def test_problem_never_shows_a_token(value: str) -> None:
     text = WEB.replace("file:///pools/web", value)
     assert problems(text)
     assert SECRET not in "".join(problems(text) + problems("[global]\nfoo\n" + text.replace("config = ", "")))
 
 
-def test_a_token_is_not_in_a_problem_of_another_option_that_it_strayed_into() -> None:
+def test_token_in_another_option_is_not_shown() -> None:
     assert problems(WEB + f"monitors = [ 'UDP' ]\n  k8s://{SECRET}\n") == [
-        "f:7: [web] monitors: found \"[ 'UDP' ]\\nk8s://***\", wanted a list of texts in quotes, with commas between"
+        "f:7: [web] monitors: found \"[ 'UDP' ]\\nk8s://***\", wanted a list of quoted texts, separated by commas"
     ]
 
 
-def test_a_token_is_in_no_representation_and_no_description() -> None:
+def test_token_is_in_no_representation_and_no_description() -> None:
     found = settings(WEB.replace("file:///pools/web", f"k8s://{SECRET}@h"))
     assert found.services[0].source.url == f"k8s://{SECRET}@h"
     assert SECRET not in repr(found) + describe(found)
     assert "k8s://***@h" in describe(found)
 
 
-def test_the_description_has_a_line_of_totals_and_one_for_each_service() -> None:
+def test_description_has_totals_and_a_line_per_service() -> None:
     found = settings((DATA / "wmf-like.conf").read_text()).services
-    parsed = parse((DATA / "every-monitor.conf").read_bytes(), "f")
+    parsed = parse((DATA / "every-monitor.conf").read_bytes(), "f", KINDS)
     assert describe(parsed.settings).splitlines() == [
         "3 services, 3 VIPs, 3 pool sources, no BGP, HTTP on 127.0.0.1:9191 [::1]:9191, IPVS through netlink",
         "web_80: tcp 10.2.1.1:80, wlc, threshold 0.5, ProxyFetch IdleConnection, file:///etc/pybal/pools/eqiad/web_80",
@@ -580,7 +587,7 @@ def test_the_description_has_a_line_of_totals_and_one_for_each_service() -> None
     ]
 
 
-def test_a_file_as_the_largest_deployment_writes_it_loads_unchanged() -> None:
+def test_file_of_the_largest_deployment_loads() -> None:
     found = settings((DATA / "wmf-like.conf").read_bytes())
     upload = next(each for each in found.services if each.service.name == "uploadlb6_443")
     assert upload.service == Service(
@@ -597,7 +604,7 @@ def test_a_file_as_the_largest_deployment_writes_it_loads_unchanged() -> None:
     assert upload.monitors[1] == ProxyFetchSettings(("https://healthcheck.example.org/varnish-fe",))
 
 
-def test_a_file_full_of_comments_and_spellings_loads_unchanged() -> None:
+def test_file_full_of_comments_and_spellings_loads() -> None:
     web, dns, search = settings((DATA / "every-monitor.conf").read_bytes()).services
     assert web.monitors[0] == ProxyFetchSettings(
         ("http://www.example.org/a%20b", "https://www.example.org:8443/"), timeout=2.5, check_all=True, max_failures=1
@@ -605,14 +612,14 @@ def test_a_file_full_of_comments_and_spellings_loads_unchanged() -> None:
     assert dns.monitors == (DNSQuerySettings(("www.example.org",), timeout=1.0), UDPSettings(icmp_timeout=30.0))
     assert search.monitors == (
         RunCommandSettings(
-            "/bin/sh",
-            ("/etc/pybal/check", ServerField.HOST, ServerField.IP, ServerField.PORT, "5", "it's"),
+            command="/bin/sh",
+            arguments=("/etc/pybal/check", ServerField.HOST, ServerField.IP, ServerField.PORT, "5", "it's"),
             log_output=False,
         ),
     )
 
 
-def test_a_file_of_windows_with_latin_1_in_its_comments_loads() -> None:
+def test_file_with_crlf_and_latin_1_comments_loads() -> None:
     assert service_of("odd.conf").port == 516
 
 
@@ -620,7 +627,7 @@ def service_of(name: str) -> Service:
     return settings((DATA / name).read_bytes()).services[0].service
 
 
-def test_an_authority_without_verification_is_refused() -> None:
+def test_ca_without_verify_is_refused() -> None:
     web = WEB + "monitors = [ 'TLS' ]\ntls.ca = /etc/ca.pem\n"
     assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem', wanted tls.verify = yes beside it"]
     assert warnings(web + "tls.verify = yes\n") == []

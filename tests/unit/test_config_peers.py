@@ -1,4 +1,4 @@
-"""BGP peers: what [global] says of all, what a section [bgp NAME] says of one, and what cannot be."""
+"""BGP peers: options of [global], sections [bgp NAME], and contradictions between them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from pybal.config.errors import ConfigError
+from pybal.config.limit import Limit
 from pybal.config.parse import parse
-from pybal.config.settings import BGPSettings, DrainSettings, Limit, PeerSettings, Settings, VIPPolicy
+from pybal.config.settings import BGPSettings, DrainSettings, PeerSettings, Settings, VIPPolicy
+from pybal.monitors.kinds import KINDS
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
 BGP = """\
@@ -24,7 +26,7 @@ DEFAULT = PeerSettings(ROUTER, 64600, None, (64600,), OWN, router_id=OWN)
 
 
 def settings(text: str) -> Settings:
-    parsed = parse(text + WEB, "f")
+    parsed = parse(text + WEB, "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings
 
@@ -41,11 +43,11 @@ def peers(text: str) -> tuple[PeerSettings, ...]:
 
 def problems(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(text + WEB, "f")
+        parse(text + WEB, "f", KINDS)
     return [str(problem) for problem in caught.value.problems]
 
 
-def test_every_option_of_a_peer_is_read_from_global() -> None:
+def test_peer_reads_every_option_from_global() -> None:
     text = (
         BGP
         + """\
@@ -82,7 +84,7 @@ bgp-ttl-security = yes
     assert peers(BGP + "bgp-multihop = 5\n")[0].multihop == 5
 
 
-def test_the_options_of_what_is_announced_are_read() -> None:
+def test_announcement_options_are_read() -> None:
     assert bgp(BGP) == BGPSettings((DEFAULT,))
     text = """\
 bgp-announce-gate = off
@@ -97,7 +99,7 @@ bgp-drain-wait = 5.5
     )
 
 
-def test_a_section_overrides_global_for_a_peer_of_the_list_and_adds_one_that_is_not() -> None:
+def test_peer_section_overrides_global_or_adds_a_peer() -> None:
     listed = BGP.replace("192.0.2.251", "[ '192.0.2.251', '192.0.2.252' ]") + "bgp-communities = 64600:1\n"
     found = peers(
         listed
@@ -111,12 +113,12 @@ def test_a_section_overrides_global_for_a_peer_of_the_list_and_adds_one_that_is_
     assert all(peer.nexthop_ipv4 == OWN for peer in found)
 
 
-def test_with_sections_the_list_may_be_absent() -> None:
+def test_peer_address_of_global_is_optional_with_peer_sections() -> None:
     text = BGP.replace("bgp-peer-address = 192.0.2.251\n", "") + "[bgp one]\nbgp-peer-address = 192.0.2.251\n"
     assert peers(text) == (DEFAULT,)
 
 
-def test_a_section_is_only_about_one_peer_which_must_be_named() -> None:
+def test_peer_section_requires_one_peer_address() -> None:
     assert problems(BGP + "[bgp one]\nbgp-hold-time = 30\n") == [
         "f:6: [bgp one] bgp-peer-address: found nothing, wanted the IPv4 or IPv6 address of a BGP peer"
     ]
@@ -125,37 +127,34 @@ def test_a_section_is_only_about_one_peer_which_must_be_named() -> None:
     )
 
 
-def test_a_peer_has_one_section() -> None:
+def test_second_section_of_a_peer_is_refused() -> None:
     section = "[bgp one]\nbgp-peer-address = 192.0.2.252\n"
     assert problems(BGP + section + section.replace("one", "two")) == [
-        (
-            "f:9: [bgp two] bgp-peer-address: found 192.0.2.252, which is that of [bgp one] (line 6), "
-            "wanted another peer in each section"
-        )
+        ("f:9: [bgp two] bgp-peer-address: found 192.0.2.252, as in [bgp one] (line 6), wanted one section per peer")
     ]
 
 
-def test_a_section_whose_name_is_in_capitals_is_not_taken_for_a_service() -> None:
+def test_peer_section_in_capitals_is_refused() -> None:
     assert problems(BGP + "[BGP one]\nbgp-peer-address = 192.0.2.251\n") == [
-        "f:6: [BGP one] found a section of this name, wanted [bgp NAME], in small letters and with a blank"
+        "f:6: [BGP one] found a section of this name, wanted [bgp NAME], in lower case and with a blank"
     ]
 
 
-def test_an_unknown_option_of_a_section_is_warned_of() -> None:
-    parsed = parse(BGP + "[bgp one]\nbgp-peer-address = 192.0.2.251\nbgp-hold-tiem = 5\n" + WEB, "f")
+def test_unknown_option_of_a_peer_section_causes_a_warning() -> None:
+    parsed = parse(BGP + "[bgp one]\nbgp-peer-address = 192.0.2.251\nbgp-hold-tiem = 5\n" + WEB, "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
-        "f:8: [bgp one] bgp-hold-tiem: found an unknown option, wanted bgp-hold-time, perhaps"
+        "f:8: [bgp one] bgp-hold-tiem: unknown option (did you mean bgp-hold-time?)"
     ]
 
 
-def test_what_global_has_wrong_is_said_once_whatever_inherits_it() -> None:
+def test_inherited_problem_of_global_is_reported_once() -> None:
     sections = "[bgp one]\nbgp-peer-address = 192.0.2.251\n[bgp two]\nbgp-peer-address = 192.0.2.252\n"
     assert problems(BGP + "bgp-hold-time = 0\n" + sections) == [
         "f:6: [global] bgp-hold-time: found '0', wanted whole seconds from 3 to 65535"
     ]
 
 
-def test_without_bgp_a_section_is_not_looked_at() -> None:
+def test_peer_section_is_ignored_when_bgp_is_off() -> None:
     assert settings("[global]\nbgp = no\n[bgp one]\nbgp-peer-address = (unspecified)\n").bgp is None
 
 
@@ -173,12 +172,12 @@ def test_without_bgp_a_section_is_not_looked_at() -> None:
         ("bgp-vip-policy", "most", "one of any, all"),
     ],
 )
-def test_values_are_in_range(option: str, bad: str, wanted: str) -> None:
+def test_peer_options_refuse_values_out_of_range(option: str, bad: str, wanted: str) -> None:
     assert problems(BGP + f"{option} = {bad}\n") == [f"f:6: [global] {option}: found '{bad}', wanted {wanted}"]
 
 
 @pytest.mark.parametrize("bad", ["64600", "65536:1", "64600:1:1", "64600:", "no-exports", "64600:1;"])
-def test_a_community_is_two_numbers_or_a_name(bad: str) -> None:
+def test_communities_refuse_other_texts(bad: str) -> None:
     names = "graceful-shutdown, no-export, no-advertise, no-export-subconfed, no-peer"
     assert problems(BGP + f"bgp-communities = {bad}\n") == [
         (
@@ -188,7 +187,7 @@ def test_a_community_is_two_numbers_or_a_name(bad: str) -> None:
     ]
 
 
-def test_communities_are_written_as_exabgp_writes_them_and_fit_in_a_message() -> None:
+def test_communities_are_normalised_and_limited() -> None:
     assert peers(BGP + "bgp-communities = 00064600:0001 64600:1\n")[0].communities == ("64600:1",)
     many = " ".join(f"64600:{number}" for number in range(65))
     assert problems(BGP + f"bgp-communities = {many}\n") == [
@@ -196,70 +195,70 @@ def test_communities_are_written_as_exabgp_writes_them_and_fit_in_a_message() ->
     ]
 
 
-def test_to_a_peer_in_our_own_as_the_path_is_empty_and_never_has_our_own_number() -> None:
+def test_ibgp_peer_has_no_local_as_in_its_path() -> None:
     assert peers(BGP + "bgp-peer-asn = 64600\n")[0].as_path == ()
     assert peers(BGP + "bgp-peer-asn = 64600\nbgp-as-path = 65000\n")[0].as_path == (65000,)
     assert problems(BGP + "bgp-peer-asn = 64600\nbgp-as-path = 64601 64600\n") == [
         (
-            "f:7: [global] bgp-as-path: found '64601 64600', wanted a path without 64600, or none: "
-            "to the peer 192.0.2.251 of the same AS it is a loop"
+            "f:7: [global] bgp-as-path: found '64601 64600', wanted a path without 64600, "
+            "or an empty one: the peer 192.0.2.251 of the same AS rejects it as a loop"
         )
     ]
 
 
-def test_to_a_peer_in_another_as_the_path_begins_with_our_own() -> None:
-    wanted = "a path that begins with 64600, our own AS: routers refuse others"
+def test_ebgp_path_must_begin_with_the_local_as() -> None:
+    wanted = "a path that begins with the local AS 64600: routers reject others"
     path = "bgp-as-path = 64601 64600\n"
     assert problems(BGP + "bgp-peer-asn = 64700\n" + path) == [
         f"f:7: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
     ]
-    parsed = parse(BGP + path + WEB, "f")
+    parsed = parse(BGP + path + WEB, "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
         f"f:6: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
     ]
 
 
-def test_a_local_address_is_of_the_family_of_the_peer_and_not_its_own() -> None:
+def test_local_address_must_fit_the_peer() -> None:
     assert problems(BGP + "bgp-local-address = 2001:db8::10\n") == [
         (
             "f:6: [global] bgp-local-address: found '2001:db8::10', wanted an IPv4 address, "
-            "as that of the peer 192.0.2.251 is one"
+            "like that of the peer 192.0.2.251"
         )
     ]
     assert problems(BGP + "bgp-local-address = 192.0.2.251\n") == [
-        "f:6: [global] bgp-local-address: found '192.0.2.251', wanted an address of our own: this is the peer's"
+        "f:6: [global] bgp-local-address: found '192.0.2.251', wanted an address of this balancer; this is the peer's"
     ]
 
 
-def test_a_peer_on_the_same_link_is_not_several_hops_away() -> None:
+def test_ttl_security_excludes_multihop() -> None:
     assert problems(BGP + "bgp-multihop = 2\n[bgp r]\nbgp-peer-address = 192.0.2.251\nbgp-ttl-security = on\n") == [
         (
             "f:9: [bgp r] bgp-ttl-security: found yes with bgp-multihop = 2, "
-            "wanted no, or bgp-multihop = 0: it is for peers on the same link"
+            "wanted no, or bgp-multihop = 0: ttl-security is for peers on the same link"
         )
     ]
 
 
-def test_a_router_id_is_the_ipv4_next_hop_else_the_local_address_else_required() -> None:
+def test_router_id_defaults_to_an_ipv4_address_or_is_required() -> None:
     v6 = BGP.replace("bgp-nexthop-ipv4 = 192.0.2.10", "bgp-nexthop-ipv6 = 2001:db8::10")
     only_v6 = WEB.replace("192.0.2.1", "2001:db8::1")
-    local = parse(v6 + "bgp-local-address = 192.0.2.9\n" + only_v6, "f").settings.bgp
+    local = parse(v6 + "bgp-local-address = 192.0.2.9\n" + only_v6, "f", KINDS).settings.bgp
     assert local
     assert local.peers[0].router_id == IPv4Address("192.0.2.9")
     with pytest.raises(ConfigError) as caught:
-        parse(v6 + only_v6, "f")
+        parse(v6 + only_v6, "f", KINDS)
     assert str(caught.value) == (
-        "f:1: [global] bgp-router-id: found nothing, wanted an IPv4 address to be known by: "
+        "f:1: [global] bgp-router-id: found nothing, wanted an IPv4 address, because "
         "neither bgp-nexthop-ipv4 nor bgp-local-address is one"
     )
 
 
-def test_a_next_hop_is_wanted_of_each_peer() -> None:
+def test_next_hop_is_required_for_each_peer() -> None:
     text = BGP + "[bgp r]\nbgp-peer-address = 192.0.2.252\nbgp-nexthop-ipv4 =\nbgp-router-id = 192.0.2.9\n"
     assert problems(text) == [
         (
             "f:8: [bgp r] bgp-nexthop-ipv4: found nothing, wanted an IPv4 address, "
-            "for 192.0.2.1 of [web] (line 12) is announced"
+            "because 192.0.2.1 of [web] (line 12) is announced"
         )
     ]
 
@@ -268,34 +267,34 @@ def test_a_next_hop_is_wanted_of_each_peer() -> None:
     ("text", "found"),
     [("off", None), ("3", Limit(3)), ("25%", Limit(percent=25)), ("12.5 %", Limit(percent=12.5))],
 )
-def test_a_service_may_want_a_least_number_of_servers(text: str, found: Limit | None) -> None:
-    read = parse(BGP + WEB + f"bgp-withdraw-below = {text.replace('%', '%%')}\n", "f").settings.services[0]
+def test_withdraw_below_accepts_numbers_and_shares(text: str, found: Limit | None) -> None:
+    read = parse(BGP + WEB + f"bgp-withdraw-below = {text.replace('%', '%%')}\n", "f", KINDS).settings.services[0]
     assert read.bgp_withdraw_below == found
 
 
 @pytest.mark.parametrize("bad", ["0", "0%", "101%", "-1", "half", "%", "1e3"])
-def test_a_least_number_of_servers_is_more_than_none_and_no_more_than_all(bad: str) -> None:
-    with pytest.raises(ConfigError, match="wanted a number of servers from 1, a share of them up to 100%, or off"):
-        parse(BGP + WEB + f"bgp-withdraw-below = {bad.replace('%', '%%')}\n", "f")
+def test_withdraw_below_refuses_other_values(bad: str) -> None:
+    with pytest.raises(ConfigError, match="wanted a number of servers of at least 1, a share of at most 100%, or off"):
+        parse(BGP + WEB + f"bgp-withdraw-below = {bad.replace('%', '%%')}\n", "f", KINDS)
 
 
-def test_a_share_of_servers_is_rounded_up_exactly() -> None:
+def test_limit_rounds_a_share_up_exactly() -> None:
     assert [Limit(percent=7).of(total) for total in (0, 1, 14, 100, 101)] == [0, 1, 1, 7, 8]
     assert Limit(3).of(1) == 3
 
 
-def test_services_of_one_ip_agree_on_the_policy_of_the_vip() -> None:
+def test_services_of_one_vip_must_have_one_policy() -> None:
     other = WEB.replace("[web]", "[other]").replace("port = 80", "port = 443")
     assert problems(BGP + other + "bgp-vip-policy = all\n") == [
         "f:13: [web] bgp-vip-policy: found any, wanted all, as in [other] (line 12) with the same ip"
     ]
 
 
-def test_a_least_number_of_servers_without_the_gate_is_doubted() -> None:
-    parsed = parse(BGP + "bgp-announce-gate = off\n" + WEB + "bgp-withdraw-below = 2\n", "f")
+def test_withdraw_below_without_gate_causes_a_warning() -> None:
+    parsed = parse(BGP + "bgp-announce-gate = off\n" + WEB + "bgp-withdraw-below = 2\n", "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
         (
-            "f:13: [web] bgp-withdraw-below: found a limit, "
-            "wanted off, or bgp-announce-gate = on: without it VIPs stay announced"
+            "f:13: [web] bgp-withdraw-below: found 2, "
+            "wanted off or bgp-announce-gate = yes; without the gate VIPs stay announced"
         )
     ]

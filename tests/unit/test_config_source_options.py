@@ -1,4 +1,4 @@
-"""The sections about the servers of pool sources."""
+"""The sections [etcd NAME], [http NAME] and [k8s NAME]."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
 from pybal.config.settings import AccessSettings
+from pybal.monitors.kinds import KINDS
 
 WEB = """\
 [web]
@@ -19,18 +20,18 @@ config = {source}
 
 
 def access(section: str, source: str) -> AccessSettings:
-    parsed = parse(f"{section}\n{WEB.format(source=source)}", "f")
+    parsed = parse(f"{section}\n{WEB.format(source=source)}", "f", KINDS)
     assert parsed.warnings == ()
     return parsed.settings.services[0].source.access
 
 
 def problems(section: str, source: str = "etcd://h/p") -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        parse(f"{section}\n{WEB.format(source=source)}", "f")
+        parse(f"{section}\n{WEB.format(source=source)}", "f", KINDS)
     return list(map(str, caught.value.problems))
 
 
-def test_every_option_is_read() -> None:
+def test_access_section_reads_every_option() -> None:
     text = """\
 [etcd conf1:2379]
 endpoints = ['conf1:2379', '[2001:db8::1]:2379']
@@ -62,25 +63,22 @@ password-file = /password
         ("etcd a:1,b:2", "etcd://a:1,b:2/pools"),
     ],
 )
-def test_a_section_is_about_the_server_of_that_name(section: str, source: str) -> None:
+def test_access_section_applies_to_the_server_of_its_name(section: str, source: str) -> None:
     assert access(f"[{section}]\nca = /ca", source) == AccessSettings(ca="/ca")
 
 
-def test_a_service_without_such_a_section_has_the_defaults() -> None:
-    parsed = parse(WEB.format(source="etcd://h/p"), "f")
+def test_source_without_access_section_has_the_defaults() -> None:
+    parsed = parse(WEB.format(source="etcd://h/p"), "f", KINDS)
     assert parsed.settings.services[0].source.access == AccessSettings()
 
 
-def test_servers_may_be_named_by_srv_records() -> None:
+def test_discovery_srv_is_read() -> None:
     assert access("[etcd h]\ndiscovery-srv = example.org", "etcd://h/p").discovery == "example.org"
 
 
-def test_a_section_that_no_service_uses_is_doubted() -> None:
-    (warning,) = parse(f"[etcd other]\n{WEB.format(source='etcd://h/p')}", "f").warnings
-    assert str(warning) == (
-        "f:1: [etcd other] found a section that no service uses, "
-        "wanted the server of a config option, as it is written there"
-    )
+def test_unused_access_section_causes_a_warning() -> None:
+    (warning,) = parse(f"[etcd other]\n{WEB.format(source='etcd://h/p')}", "f", KINDS).warnings
+    assert str(warning) == "f:1: [etcd other] unused section (no config option names this server)"
 
 
 @pytest.mark.parametrize(
@@ -88,39 +86,39 @@ def test_a_section_that_no_service_uses_is_doubted() -> None:
     [
         (
             "[ETCD h]",
-            "f:1: [ETCD h] found a section of this name, wanted [etcd NAME], in small letters and with a blank",
+            "f:1: [ETCD h] found a section of this name, wanted [etcd NAME], in lower case and with a blank",
         ),
         (
             "[etcd h]\n[etcd H]",
-            "f:2: [etcd H] found the server of [etcd h] (line 1), wanted another one in each section",
+            "f:2: [etcd H] found the server of [etcd h] (line 1), wanted one section per server",
         ),
         (
             "[etcd h]\nkey = /k",
-            "certificate: found nothing, wanted a file in PEM form: certificate and key go together",
+            "certificate: found nothing, wanted a file in PEM form; certificate and key are set together",
         ),
         (
             "[etcd h]\ncertificate = /c",
-            "key: found nothing, wanted a file in PEM form: certificate and key go together",
+            "key: found nothing, wanted a file in PEM form; certificate and key are set together",
         ),
         ("[etcd h]\nuser = u", "password-file: found nothing, wanted user and password-file together"),
         ("[etcd h]\npassword-file = /u", "user: found nothing, wanted user and password-file together"),
-        ("[etcd h]\nendpoints = a b", "endpoints: found 'a b', wanted a host, and perhaps a colon and a port"),
+        ("[etcd h]\nendpoints = a b", "endpoints: found 'a b', wanted HOST or HOST:PORT"),
         (
             "[etcd h]\nendpoints = a\ndiscovery-srv = b",
-            "discovery-srv: found b, wanted nothing beside endpoints: they are the servers",
+            "discovery-srv: found b, wanted nothing beside endpoints",
         ),
         (
             "[http h]\nuser = u\npassword-file = /p\ntoken-file = /t",
-            "token-file: found /t, wanted nothing beside user: one of them says who we are",
+            "token-file: found /t, wanted either user or token-file",
         ),
     ],
 )
-def test_what_is_wrong_is_refused(section: str, problem: str) -> None:
+def test_access_section_refuses_contradictions(section: str, problem: str) -> None:
     found = problems(section)
     assert len(found) == 1
     assert found[0].endswith(problem)
 
 
-def test_an_option_of_another_kind_is_doubted() -> None:
-    (warning,) = parse(f"[k8s h]\nuser = u\n{WEB.format(source='k8s://t@h')}", "f").warnings
-    assert "found an unknown option" in str(warning)
+def test_option_of_another_section_kind_causes_a_warning() -> None:
+    (warning,) = parse(f"[k8s h]\nuser = u\n{WEB.format(source='k8s://t@h')}", "f", KINDS).warnings
+    assert "unknown option" in str(warning)

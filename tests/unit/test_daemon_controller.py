@@ -375,9 +375,9 @@ def test_monitors_are_urgent_when_the_pool_is_at_its_floor() -> None:
     service = ControllerOnClock()
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"), Member("web3"))
-    assert [monitor.hurried for monitor in service.factory.made] == [True, True, True]
+    assert [monitor.urgent for monitor in service.factory.made] == [True, True, True]
     for monitor in service.factory.made:
         monitor.make_report(up=True)
-    assert [monitor.hurried for monitor in service.factory.made] == [False, False, False]
+    assert [monitor.urgent for monitor in service.factory.made] == [False, False, False]
     service.factory.running["web1"].make_report(up=False)
-    assert [monitor.hurried for monitor in service.factory.made] == [True, True, True]
+    assert [monitor.urgent for monitor in service.factory.made] == [True, True, True]

@@ -12,6 +12,7 @@ from pybal.config.settings import Settings
 from pybal.doctor.finding import Finding, Grade, document, report, to_mend
 from pybal.doctor.host import Host, Local, Module, Process
 from pybal.doctor.rules import judge, modules
+from pybal.monitors.kinds import KINDS
 
 CONF = """
 [global]
@@ -51,7 +52,7 @@ GOOD = Host(
 
 
 def settings(*, bgp: str = "yes", backend: str = "netlink", scheduler: str = "wrr", protocol: str = "tcp") -> Settings:
-    return parse(CONF.format(bgp=bgp, backend=backend, scheduler=scheduler, protocol=protocol), "f").settings
+    return parse(CONF.format(bgp=bgp, backend=backend, scheduler=scheduler, protocol=protocol), "f", KINDS).settings
 
 
 def bad(host: Host, of: Settings | None = None, monitors: int | None = None) -> list[Finding]:
@@ -221,6 +222,7 @@ def test_capabilities_are_those_that_the_configuration_needs() -> None:
             "instrumentation = yes", "instrumentation = yes\ninstrumentation_port = 90"
         ),
         "f",
+        KINDS,
     ).settings
     assert [each.about for each in bad(weak, low)] == ["CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"]
     free = replace(weak, sysctls={**GOOD.sysctls, "net.ipv4.ip_unprivileged_port_start": 90})

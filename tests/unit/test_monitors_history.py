@@ -1,4 +1,4 @@
-"""What a monitor remembers, and what it makes of it: the bound, the order, and each fact of a result."""
+"""The history of a monitor: its bound, its order and the fields of a result."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from pybal.monitors.history import KEPT, LONGEST_REASON, ResultHistory
         PastResult(3e9, Result(FAILED, 2.0**22, Phase.IDLE, "connection lost: reset", received=2**32 - 1)),
     ],
 )
-def test_what_is_remembered_is_what_was(past: PastResult) -> None:
+def test_history_returns_what_was_added(past: PastResult) -> None:
     recent = ResultHistory()
     recent.add(past.at, past.result, past.subject, follow_up=past.follow_up)
     assert list(recent) == [past]
 
 
 @pytest.mark.parametrize("count", [0, 1, KEPT - 1, KEPT, KEPT + 1, 3 * KEPT + 7])
-def test_the_last_ones_are_remembered_the_oldest_first(count: int) -> None:
+def test_history_keeps_the_last_results_oldest_first(count: int) -> None:
     recent = ResultHistory()
     for number in range(count):
         recent.add(float(number), Result(FAILED, 0.0, reason=f"reason {number}"), f"subject {number}", follow_up=False)
@@ -49,19 +49,19 @@ def test_the_last_ones_are_remembered_the_oldest_first(count: int) -> None:
         ("\U0001f600" * 1000, ("\\U0001f600" * 10)[: LONGEST_REASON - 3] + "..."),
     ],
 )
-def test_a_long_reason_is_cut_and_a_wide_one_escaped(reason: str, kept: str) -> None:
+def test_reason_is_cut_and_escaped(reason: str, kept: str) -> None:
     recent = ResultHistory()
     recent.add(1.0, Result(FAILED, 1.0, Phase.STATUS, reason), "", follow_up=False)
     assert [past.result.reason for past in recent] == [kept]
 
 
-def test_more_bytes_than_can_be_noted_are_no_error() -> None:
+def test_history_caps_the_byte_count() -> None:
     recent = ResultHistory()
     recent.add(1.0, Result(PASSED, 1.0, received=2**40), "", follow_up=False)
     assert [past.result.received for past in recent] == [2**32 - 1]
 
 
-def test_a_history_of_the_longest_reasons_takes_less_than_11_kilobytes() -> None:
+def test_history_of_longest_reasons_takes_under_11_kilobytes() -> None:
     recent = ResultHistory()
     for number in range(4 * KEPT):
         recent.add(1.0, Result(FAILED, 1.0, reason=f"{number}".rjust(LONGEST_REASON, "x")), "", follow_up=False)
@@ -70,7 +70,7 @@ def test_a_history_of_the_longest_reasons_takes_less_than_11_kilobytes() -> None
     assert reasons + lists < 11 * 1024
 
 
-def test_equal_reasons_in_a_row_are_one_object() -> None:
+def test_consecutive_equal_reasons_are_one_object() -> None:
     recent = ResultHistory()
     for _ in range(KEPT):
         recent.add(1.0, Result(FAILED, 1.0, reason=b"refused".decode()), "", follow_up=False)
@@ -78,7 +78,7 @@ def test_equal_reasons_in_a_row_are_one_object() -> None:
 
 
 class TestPhases:
-    def test_the_last_phase_has_the_rest_of_the_time(self) -> None:
+    def test_last_phase_has_the_remaining_time(self) -> None:
         assert Result(PASSED, 1.0, Phase.BODY, steps=(0.125, 0.25, 0.5, 0.75)).phases == {
             "connect": 0.125,
             "tls": 0.125,
@@ -107,5 +107,5 @@ class TestPhases:
             ),
         ],
     )
-    def test_a_failure_ends_in_the_phase_it_struck(self, result: Result, phases: dict[str, float]) -> None:
+    def test_failure_ends_in_its_phase(self, result: Result, phases: dict[str, float]) -> None:
         assert result.phases == phases

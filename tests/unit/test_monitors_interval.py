@@ -1,9 +1,9 @@
-"""Rise and fall, and turns that come oftener while in doubt, seldomer while down, and late by jitter."""
+"""Rise and fall, and the intervals of checks: fast while undecided, slow while down, with jitter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -12,14 +12,13 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import Intervals
 from pybal.core.model import Report
-from pybal.monitors.interval import IntervalMonitor
+from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.rise_fall import RiseFall
 
 
 def words(results: str, rise: int = 1, fall: int = 1) -> tuple[str, bool | None]:
-    """Return what was reported of results (``+`` and ``-``), ``.`` for those without a report, and what is believed."""
+    """Return the report of each result (``+``, ``-``, ``.`` for none), and the state at the end."""
     reports: list[Report] = []
     record = RiseFall(reports.append, rise, fall)
     said = ""
@@ -53,10 +52,12 @@ class TestRiseAndFall:
             ("+-+++--", 2, 2, "+.....-", False),
         ],
     )
-    def test_count_results_in_a_row(self, results: str, rise: int, fall: int, said: str, up: bool | None) -> None:
+    def test_rise_and_fall_count_consecutive_results(
+        self, results: str, rise: int, fall: int, said: str, up: bool | None
+    ) -> None:
         assert words(results, rise, fall) == (said, up)
 
-    def test_the_reason_is_that_of_the_last_failure(self) -> None:
+    def test_reason_is_that_of_the_last_failure(self) -> None:
         reports: list[Report] = []
         record = RiseFall(reports.append, fall=2)
         record._failed("connect: refused", "connect refused", 1.0)
@@ -64,14 +65,8 @@ class TestRiseAndFall:
         assert reports == [Report(up=False, reason="status: HTTP 500, wanted 200", at=2.0, cause="status HTTP 500")]
 
 
-@dataclass
-class Settings:
-    interval: float
-    rhythm: Intervals
-
-
 class Reactor(Clock):
-    """A clock that also takes readers, and forgets them."""
+    """A clock that accepts readers and ignores them."""
 
     def addReader(self, reader: IReadDescriptor) -> None:  # noqa: N802  # Twisted's name
         pass
@@ -80,7 +75,7 @@ class Reactor(Clock):
         pass
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass without a call coming late."""
+        """Advance the time without delaying any call."""
         end = self.seconds() + seconds
         while self.calls and self.calls[0].getTime() <= end:
             self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
@@ -88,14 +83,14 @@ class Reactor(Clock):
 
 
 class Monitor(IntervalMonitor):
-    """Has its results from a list, those of the turn in which they are due; the last one again and again."""
+    """A monitor with scripted results, one per run; the last one repeats."""
 
-    def __init__(self, engine: Engine, results: str, interval: float, rhythm: Intervals) -> None:
-        super().__init__(engine, Random(1), Settings(interval, rhythm), lambda _report: None)
+    def __init__(self, engine: Engine, results: str, interval: float, settings: Interval) -> None:
+        super().__init__(engine, Random(1), replace(settings, interval=interval), lambda _report: None)
         self.turns: list[float] = []
         self.results = list(results)
 
-    def _turn(self) -> None:
+    def _run(self) -> None:
         now = self._engine.now
         self.turns.append(now)
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
@@ -104,11 +99,11 @@ class Monitor(IntervalMonitor):
         elif result == "-":
             self._failed("connect: refused", "connect refused", now)
         else:
-            self._make_up()
+            self._retry()
 
     @property
     def gaps(self) -> list[float]:
-        """The seconds from turn to turn, from the second one: the first is prompt, wherever its slot may be."""
+        """The seconds between runs, from the second run on: the first one is prompt, wherever its slot is."""
         return [round(later - earlier, 1) for earlier, later in pairwise(self.turns[1:])]
 
 
@@ -126,49 +121,47 @@ def engine(reactor: Reactor) -> Iterator[Engine]:
     assert reactor.calls == []
 
 
-def ran(reactor: Reactor, engine: Engine, results: str, rhythm: Intervals, seconds: float = 100.0) -> Monitor:
-    monitor = Monitor(engine, results, 10.0, rhythm)
+def ran(reactor: Reactor, engine: Engine, results: str, settings: Interval, seconds: float = 100.0) -> Monitor:
+    monitor = Monitor(engine, results, 10.0, settings)
     monitor.start()
     reactor.pass_time(seconds)
     monitor.stop()
-    assert (engine._schedule._rings, engine._schedule._moving) == ({}, {})
+    runs = len(monitor.gaps)
+    reactor.pass_time(30)
+    assert len(monitor.gaps) == runs
     return monitor
 
 
 class TestTurns:
-    def test_come_at_the_interval_whatever_is_found_if_nothing_else_is_wanted(
-        self, reactor: Reactor, engine: Engine
-    ) -> None:
-        assert set(ran(reactor, engine, "+-+-+--++", Intervals()).gaps) == {10.0}
+    def test_runs_follow_the_interval_by_default(self, reactor: Reactor, engine: Engine) -> None:
+        assert set(ran(reactor, engine, "+-+-+--++", Interval()).gaps) == {10.0}
 
-    def test_are_quick_while_a_failure_is_in_doubt(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = ran(reactor, engine, "++---+++", Intervals(fall=3, fast_interval=1.0))
+    def test_runs_use_the_fast_interval_after_a_first_failure(self, reactor: Reactor, engine: Engine) -> None:
+        monitor = ran(reactor, engine, "++---+++", Interval(fall=3, fast_interval=1.0))
         assert monitor.gaps[:7] == [10.0, 1.0, 1.0, 10.0, 10.0, 10.0, 10.0]
 
-    def test_are_quick_while_a_success_is_in_doubt(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "--+++", Intervals(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
+    def test_runs_use_the_fast_interval_after_a_first_success(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "--+++", Interval(rise=3, fast_interval=0.5)).gaps[:4] == [10.0, 0.5, 0.5, 10.0]
 
-    def test_are_quick_for_a_new_server_that_failed_once(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "---", Intervals(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
+    def test_runs_use_the_fast_interval_for_a_new_server(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "---", Interval(fall=3, fast_interval=1.0)).gaps[:3] == [1.0, 10.0, 10.0]
 
-    def test_have_an_interval_of_their_own_while_the_server_is_down(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "++--+", Intervals(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
+    def test_runs_use_the_down_interval_while_down(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "++--+", Interval(down_interval=3.0)).gaps[:4] == [10.0, 3.0, 3.0, 10.0]
 
-    def test_of_a_server_that_is_down_are_no_rarer_than_the_others_while_the_pool_is_at_its_floor(
-        self, reactor: Reactor, engine: Engine
-    ) -> None:
-        monitor = Monitor(engine, "-", 10.0, Intervals(down_interval=60.0))
+    def test_runs_ignore_a_longer_down_interval_while_urgent(self, reactor: Reactor, engine: Engine) -> None:
+        monitor = Monitor(engine, "-", 10.0, Interval(down_interval=60.0))
         monitor.start()
         reactor.pass_time(30.0)
-        monitor.hurry(True)
+        monitor.set_urgent(True)
         reactor.pass_time(50.0)
-        monitor.hurry(False)
+        monitor.set_urgent(False)
         reactor.pass_time(130.0)
         monitor.stop()
         assert [len([t for t in monitor.turns if low < t <= low + 50]) for low in (30, 80)] == [5, 0]
 
-    def test_that_were_quick_do_not_come_twice(self, reactor: Reactor, engine: Engine) -> None:
-        monitors = [Monitor(engine, "+-+", 1.0, Intervals(fall=2, fast_interval=0.2)) for _ in range(50)]
+    def test_fast_run_does_not_run_twice(self, reactor: Reactor, engine: Engine) -> None:
+        monitors = [Monitor(engine, "+-+", 1.0, Interval(fall=2, fast_interval=0.2)) for _ in range(50)]
         for monitor in monitors:
             monitor.start()
         reactor.pass_time(10.0)
@@ -176,10 +169,10 @@ class TestTurns:
             monitor.stop()
             assert min(later - earlier for earlier, later in pairwise(monitor.turns[1:])) >= 0.15
 
-    def test_go_on_for_the_others_when_one_leaves_while_it_changes(self, reactor: Reactor, engine: Engine) -> None:
-        stays = Monitor(engine, "+", 1.0, Intervals())
+    def test_runs_continue_for_others_when_one_monitor_stops(self, reactor: Reactor, engine: Engine) -> None:
+        stays = Monitor(engine, "+", 1.0, Interval())
         stays.start()
-        leaves = Monitor(engine, "-", 1.0, Intervals(down_interval=5.0))
+        leaves = Monitor(engine, "-", 1.0, Interval(down_interval=5.0))
         leaves._report = lambda _report: leaves.stop()
         leaves.start()
         reactor.pass_time(10.0)
@@ -187,40 +180,40 @@ class TestTurns:
         assert len(stays.turns) in {10, 11}
         stays.stop()
 
-    def test_make_up_for_a_check_that_came_to_nothing_once(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = ran(reactor, engine, "++??+", Intervals(jitter=0.5))
+    def test_inconclusive_check_is_retried_once(self, reactor: Reactor, engine: Engine) -> None:
+        monitor = ran(reactor, engine, "++??+", Interval(jitter=0.5))
         assert monitor.gaps[1] <= 0.2
         assert monitor.gaps[2] >= 4.9
 
 
 class TestJitter:
-    def test_makes_each_turn_late_by_up_to_its_share_of_the_interval(self, reactor: Reactor, engine: Engine) -> None:
-        gaps = ran(reactor, engine, "+", Intervals(jitter=0.5), 10_000.0).gaps
+    def test_jitter_delays_each_run_by_at_most_its_share(self, reactor: Reactor, engine: Engine) -> None:
+        gaps = ran(reactor, engine, "+", Interval(jitter=0.5), 10_000.0).gaps
         assert 980 <= len(gaps) <= 1000
         assert min(gaps) >= 4.9
         assert max(gaps) <= 15.2
         assert len(set(gaps)) > 50
         assert abs(sum(gaps) / len(gaps) - 10.0) < 0.1
 
-    def test_leaves_the_first_turn_prompt(self, reactor: Reactor, engine: Engine) -> None:
-        assert ran(reactor, engine, "+", Intervals(jitter=0.5), 20.0).turns[0] <= 1.0
+    def test_jitter_does_not_delay_the_first_run(self, reactor: Reactor, engine: Engine) -> None:
+        assert ran(reactor, engine, "+", Interval(jitter=0.5), 20.0).turns[0] <= 1.0
 
-    def test_is_of_the_interval_of_the_moment(self, reactor: Reactor, engine: Engine) -> None:
-        gaps = ran(reactor, engine, "-", Intervals(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
+    def test_jitter_is_a_share_of_the_present_interval(self, reactor: Reactor, engine: Engine) -> None:
+        gaps = ran(reactor, engine, "-", Interval(jitter=0.2, down_interval=1.0), 60.0).gaps[1:]
         assert min(gaps) >= 0.7
         assert max(gaps) <= 1.3
 
-    def test_does_not_put_off_for_ever_what_comes_oftener_than_the_loop_wakes(
+    def test_jitter_does_not_postpone_runs_forever_when_the_loop_is_slow(
         self, reactor: Reactor, engine: Engine
     ) -> None:
-        monitor = Monitor(engine, "+", 0.02, Intervals(jitter=0.5))
+        monitor = Monitor(engine, "+", 0.02, Interval(jitter=0.5))
         monitor.start()
         reactor.pass_time(5.0)
         monitor.stop()
         assert len(monitor.turns) > 20
 
-    def test_ends_with_the_monitor(self, reactor: Reactor, engine: Engine) -> None:
-        monitor = Monitor(engine, "+", 1.0, Intervals(jitter=0.5))
+    def test_jitter_ends_with_the_monitor(self, reactor: Reactor, engine: Engine) -> None:
+        monitor = Monitor(engine, "+", 1.0, Interval(jitter=0.5))
         monitor.start()
         reactor.pass_time(5.3)
         monitor.stop()

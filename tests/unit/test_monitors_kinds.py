@@ -1,4 +1,4 @@
-"""The table of kinds, and what the monitors of one service share."""
+"""The table of kinds, and the objects that the monitors of one service share."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import ssl
 from ipaddress import IPv4Address, IPv6Address
 from random import Random
 from socket import AF_INET, AF_INET6
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import pytest
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
 from pybal.checks.socket_check import Target
-from pybal.config.settings import (
-    DNSQuerySettings,
-    GRPCSettings,
-    ICMPSettings,
-    IdleConnectionSettings,
-    MonitorSettings,
-    ProxyFetchSettings,
-    RunCommandSettings,
-    TCPConnectSettings,
-    TLSSettings,
-    UDPSettings,
-)
 from pybal.core.model import IPProtocol, Service
-from pybal.monitors.kinds import NAMES, name_of, port_of, prepare
-from pybal.monitors.proxyfetch import ProxyFetchFactory
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.grpc import GRPCSettings
+from pybal.monitors.icmp import ICMPSettings
+from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.kinds import KINDS, name_of, prepare
+from pybal.monitors.proxyfetch import ProxyFetchFactory, ProxyFetchSettings
+from pybal.monitors.runcommand import RunCommandSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
+from pybal.monitors.udp import UDPSettings
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
 
@@ -42,15 +39,17 @@ class NameAndPort(NamedTuple):
     port: int = 8080
 
 
-REQUIRED: dict[type[MonitorSettings], tuple[object, ...]] = {
-    ProxyFetchSettings: (("http://a.example/",),),
-    DNSQuerySettings: (("a.example",),),
-    RunCommandSettings: ("/bin/true",),
+REQUIRED: dict[str, dict[str, object]] = {
+    "ProxyFetch": {"urls": ("http://a.example/",)},
+    "DNSQuery": {"hostnames": ("a.example",)},
+    "RunCommand": {"command": "/bin/true"},
 }
 
 
-def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
-    return ProxyFetchFactory(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
+    made = prepare(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+    assert isinstance(made, ProxyFetchFactory)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactor
         IdleConnectionSettings(),
         DNSQuerySettings(("a.example",)),
         UDPSettings(),
-        RunCommandSettings("/bin/true"),
+        RunCommandSettings(command="/bin/true"),
         TCPConnectSettings(),
         GRPCSettings(tls=True),
         ICMPSettings(),
@@ -68,28 +67,26 @@ def plan(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactor
         TCPConnectSettings(expect=b"220"),
     ],
 )
-def test_a_plan_and_its_monitors_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
+def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
     one = prepare(settings, SERVICE, engine=engine, random=Random(1))
     monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
     assert one.name == monitor.name == name_of(settings)
 
 
-@pytest.mark.parametrize("kind", NAMES, ids=NAMES.values())
-def test_of_a_service_a_plan_uses_its_name_and_its_port_and_nothing_else(
-    engine: Engine, kind: type[MonitorSettings]
-) -> None:
-    settings = cast("Any", kind)(*REQUIRED.get(kind, ()))
+@pytest.mark.parametrize("kind", KINDS)
+def test_factory_uses_only_name_and_port_of_a_service(engine: Engine, kind: str) -> None:
+    settings = KINDS[kind].settings(**REQUIRED.get(kind, {}))
     narrow = cast("Service", NameAndPort())
-    assert prepare(settings, narrow, engine=engine, random=Random(1)).name == NAMES[kind]
-    assert port_of(settings, narrow) == (0 if kind is ICMPSettings else 8080)
+    assert prepare(settings, narrow, engine=engine, random=Random(1)).name == kind
+    assert settings.port_of(narrow) == (0 if kind == "ICMP" else 8080)
 
 
-def test_a_port_among_the_options_goes_before_that_of_the_service() -> None:
-    assert port_of(TLSSettings(port=636), SERVICE) == 636
+def test_port_option_takes_precedence_over_the_service_port() -> None:
+    assert TLSSettings(port=636).port_of(SERVICE) == 636
 
 
-def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificate(engine: Engine) -> None:
-    requests = plan(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
+def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) -> None:
+    requests = factory(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
     contexts = [request.context for request in requests]
     assert contexts[0] is contexts[1]
     assert isinstance(contexts[0], ssl.SSLContext)
@@ -101,11 +98,11 @@ def test_all_checks_of_a_service_share_one_tls_context_that_takes_any_certificat
 @pytest.mark.parametrize(
     ("wanted", "statuses"), [(200, {200}), (404, {404}), (301, {301, 302, 303}), (303, {301, 302, 303}), (304, {304})]
 )
-def test_any_of_three_redirects_is_wanted_where_one_is(engine: Engine, wanted: int, statuses: set[int]) -> None:
-    request = plan(engine, "http://a.example/", http_status=wanted).requests[0]
+def test_redirect_status_accepts_three_redirects(engine: Engine, wanted: int, statuses: set[int]) -> None:
+    request = factory(engine, "http://a.example/", http_status=wanted).requests[0]
     assert (set(request.statuses), request.wanted) == (statuses, wanted)
 
 
-def test_the_family_of_the_address_decides() -> None:
+def test_record_type_follows_the_address_family() -> None:
     assert Target.of(IPv4Address("192.0.2.1"), 80) == (AF_INET, ("192.0.2.1", 80), None)
     assert Target.of(IPv6Address("2001:db8::1"), 80) == (AF_INET6, ("2001:db8::1", 80), None)

@@ -1,4 +1,4 @@
-"""What is counted, and what is reported: changes, and other causes of being down."""
+"""Counters and reports of a monitor: transitions, and changed causes while down."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pybal.runtime.backoff import Backoff
 
 
 class TestRecord:
-    def test_the_first_word_is_reported_whatever_it_is(self) -> None:
+    def test_first_result_is_reported(self) -> None:
         reports: list[Report] = []
         RiseFall(reports.append)._passed(1.0)
         RiseFall(reports.append)._failed("connect: refused", "connect refused", 2.0)
         assert reports == [Report(up=True, at=1.0), Report(False, "connect: refused", 2.0, "connect refused")]
 
-    def test_the_same_word_again_is_counted_and_not_reported(self) -> None:
+    def test_repeated_result_is_counted_but_not_reported(self) -> None:
         reports: list[Report] = []
         record = RiseFall(reports.append)
         for at in (1.0, 2.0, 3.0):
@@ -29,7 +29,7 @@ class TestRecord:
         assert (record.up_results, record.down_results) == (3, 2)
         assert (record.up_transitions, record.down_transitions) == (1, 1)
 
-    def test_another_cause_of_being_down_is_reported_and_no_transition(self) -> None:
+    def test_changed_cause_is_reported_but_not_a_transition(self) -> None:
         reports: list[Report] = []
         record = RiseFall(reports.append)
         record._failed("connect: refused", "connect refused", 1.0)
@@ -37,7 +37,7 @@ class TestRecord:
         assert [report.reason for report in reports] == ["connect: refused", "status: HTTP 500, wanted 200"]
         assert (record.down_results, record.down_transitions) == (2, 1)
 
-    def test_there_and_back_are_transitions(self) -> None:
+    def test_transitions_are_counted_in_both_directions(self) -> None:
         reports: list[Report] = []
         record = RiseFall(reports.append)
         record._passed(1.0)
@@ -49,7 +49,7 @@ class TestRecord:
 
 
 class TestBackoff:
-    def test_pauses_grow_by_half_and_end_at_the_most(self) -> None:
+    def test_pauses_grow_by_half_up_to_the_maximum(self) -> None:
         backoff = Backoff(1.0, 3.0, Random(1))
         most = []
         for _ in range(5):
@@ -57,7 +57,7 @@ class TestBackoff:
             assert 0.75 * most[-1] <= backoff.pause() <= most[-1]
         assert most == [1.0, 1.5, 2.25, 3.0, 3.0]
 
-    def test_a_reset_begins_anew(self) -> None:
+    def test_reset_starts_with_the_first_pause(self) -> None:
         backoff = Backoff(1.0, 300.0, Random(1))
         for _ in range(20):
             backoff.pause()
@@ -65,14 +65,14 @@ class TestBackoff:
         backoff.reset()
         assert backoff.following == 1.0
 
-    def test_the_first_is_no_longer_than_the_most(self) -> None:
+    def test_first_pause_is_at_most_the_maximum(self) -> None:
         assert Backoff(1.0, 0.5, Random(1)).following == 0.5
 
-    def test_monitors_that_lost_the_same_thing_do_not_come_back_together(self) -> None:
+    def test_pauses_of_different_monitors_differ(self) -> None:
         random = Random(1)
         assert len({Backoff(1.0, 300.0, random).pause() for _ in range(100)}) == 100
 
     @pytest.mark.parametrize("attempts", [10])
-    def test_ten_quick_attempts_take_less_than_two_minutes(self, attempts: int) -> None:
+    def test_pauses_of_ten_attempts_take_under_two_minutes(self, attempts: int) -> None:
         backoff = Backoff(1.0, 300.0, Random(1))
         assert sum(backoff.pause() for _ in range(attempts)) < 120

@@ -1,4 +1,4 @@
-"""What RunCommand runs for a server."""
+"""The command line that RunCommand runs for a server."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import RunCommandSettings, ServerField
+from pybal.config.command_options import ServerField
 from pybal.core.model import Address, IPProtocol, Service
-from pybal.monitors.runcommand import RunCommandFactory
+from pybal.monitors.kinds import prepare
+from pybal.monitors.runcommand import RunCommandFactory, RunCommandSettings
 
 HOST, IP, PORT = ServerField
 
 
-def plan(*arguments: str | ServerField) -> RunCommandFactory:
+def factory(*arguments: str | ServerField) -> RunCommandFactory:
     service = Service("search_9200", IPProtocol.TCP, IPv4Address("192.0.2.1"), 9200, "wrr")
-    settings = RunCommandSettings("/usr/lib/check", arguments)
+    settings = RunCommandSettings(command="/usr/lib/check", arguments=arguments)
     engine = Engine(Clock())  # type: ignore[arg-type]  # never started
-    return RunCommandFactory(settings, service, engine=engine, random=Random(1))
+    made = prepare(settings, service, engine=engine, random=Random(1))
+    assert isinstance(made, RunCommandFactory)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -32,15 +35,13 @@ def plan(*arguments: str | ServerField) -> RunCommandFactory:
         (("host", "server.host", "$1", "{host}", "%h"), ("host", "server.host", "$1", "{host}", "%h")),
     ],
 )
-def test_facts_about_the_server_take_the_places_of_their_names(
+def test_arguments_replace_fields_with_facts_of_the_server(
     arguments: tuple[str | ServerField, ...], expected: tuple[str, ...]
 ) -> None:
-    argv = plan(*arguments).argv("web1.example", IPv4Address("192.0.2.7"))
+    argv = factory(*arguments).argv("web1.example", IPv4Address("192.0.2.7"))
     assert argv == ("/usr/lib/check", *expected)
 
 
 @pytest.mark.parametrize("address", [IPv4Address("192.0.2.7"), IPv6Address("2001:db8::7")])
-def test_every_server_has_a_command_of_its_own_address(address: Address) -> None:
-    assert plan(IP).argv("web1.example", address) == ("/usr/lib/check", str(address))
-    monitor = plan(IP).monitor("web1.example", address, lambda _report: None)
-    assert monitor._command._argv == ("/usr/lib/check", str(address))
+def test_command_has_the_address_of_its_server(address: Address) -> None:
+    assert factory(IP).argv("web1.example", address) == ("/usr/lib/check", str(address))

@@ -1,4 +1,4 @@
-"""Checks that several services share: which are, who hears of them, and when they end."""
+"""Checks that several services share: which ones, their reports, and when they end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from twisted.logger import capturedLogs
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, Result
-from pybal.config.settings import ICMPSettings, Intervals, MonitorSettings, ProxyFetchSettings
 from pybal.core.model import Address, IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, PastResult, Sample
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.icmp import ICMPSettings
+from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.shared import Sharing
 
 FETCH = ProxyFetchSettings(("http://www.example/",))
@@ -27,23 +29,23 @@ def service(name: str, port: int = 80) -> Service:
     return Service(name, IPProtocol.TCP, ip_address("10.2.1.1"), port, "wrr")
 
 
-class Played:
-    """A monitor that says what the test has it say."""
+class ScriptedMonitor:
+    """A monitor with scripted reports."""
 
-    name = "Played"
+    name = "ScriptedMonitor"
     passed_at = 0.0
     up: bool | None = None
     up_results, down_results, up_transitions, down_transitions = 5, 6, 7, 8
     shared_by = ()
-    hurried = False
+    urgent = False
 
     def __init__(self, host: str, address: Address, say: Callable[[Report], None]) -> None:
         self.server = (host, address)
         self.say = say
         self.lived: list[str] = []
 
-    def hurry(self, wanted: bool) -> None:
-        self.hurried = wanted
+    def set_urgent(self, urgent: bool) -> None:
+        self.urgent = urgent
 
     def samples(self) -> Iterable[Sample]:
         return (Sample("pybal_monitor_played", (), 1.0),)
@@ -58,32 +60,32 @@ class Played:
         self.lived.append("stop")
 
 
-class PlayedPlan:
-    name = "Played"
+class ScriptedFactory:
+    name = "ScriptedMonitor"
 
-    def __init__(self, made: list[Played]) -> None:
+    def __init__(self, made: list[ScriptedMonitor]) -> None:
         self.made = made
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
-        self.made.append(Played(host, address, report))
+        self.made.append(ScriptedMonitor(host, address, report))
         return self.made[-1]
 
 
-class Rig:
-    """Services that share, and the monitors that are really made for them."""
+class SharingServices:
+    """Services that share checks, and the real monitors created for them."""
 
     def __init__(self) -> None:
         self.reactor = MemoryReactorClock()
         self.engine = Engine(self.reactor, seconds=self.reactor.seconds)
         self.prepared: list[tuple[MonitorSettings, Service]] = []
-        self.made: list[Played] = []
+        self.made: list[ScriptedMonitor] = []
         self.heard: list[tuple[str, Report]] = []
         self.reported: Callable[[str], object] = lambda _name: None
         self.sharing = Sharing(self._prepare, self.engine)
 
-    def _prepare(self, settings: MonitorSettings, of: Service) -> PlayedPlan:
+    def _prepare(self, settings: MonitorSettings, of: Service) -> ScriptedFactory:
         self.prepared.append((settings, of))
-        return PlayedPlan(self.made)
+        return ScriptedFactory(self.made)
 
     def monitor(
         self, of: Service, settings: MonitorSettings = FETCH, host: str = HOST, address: Address = ADDRESS
@@ -92,7 +94,7 @@ class Rig:
             self.heard.append((of.name, report))
             self.reported(of.name)
 
-        return self.sharing.plan(settings, of).monitor(host, address, report)
+        return self.sharing.factory(settings, of).monitor(host, address, report)
 
     def start(self, name: str) -> Monitor:
         monitor = self.monitor(service(name))
@@ -100,17 +102,17 @@ class Rig:
         return monitor
 
     def pass_time(self) -> None:
-        """Let a second pass."""
+        """Advance the time by a second."""
         for _ in range(100):
             self.reactor.advance(0.01)
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    rig = Rig()
-    rig.engine.start()
-    yield rig
-    rig.engine.stop()
+def services() -> Iterator[SharingServices]:
+    services = SharingServices()
+    services.engine.start()
+    yield services
+    services.engine.stop()
 
 
 @pytest.mark.parametrize(
@@ -122,14 +124,14 @@ def rig() -> Iterator[Rig]:
         ((service("a"), FETCH), (replace(service("b"), vip=ip_address("10.2.1.2"), scheduler="mh"), replace(FETCH))),
     ],
 )
-def test_checks_are_shared_that_do_the_same(
-    rig: Rig, one: tuple[Service, MonitorSettings], other: tuple[Service, MonitorSettings]
+def test_checks_are_shared_when_all_settings_are_equal(
+    services: SharingServices, one: tuple[Service, MonitorSettings], other: tuple[Service, MonitorSettings]
 ) -> None:
-    first, second = rig.monitor(*one), rig.monitor(*other)
+    first, second = services.monitor(*one), services.monitor(*other)
     first.start()
     second.start()
-    assert rig.prepared == [(one[1], one[0])]
-    assert [(made.server, made.lived) for made in rig.made] == [((HOST, ADDRESS), ["start"])]
+    assert services.prepared == [(one[1], one[0])]
+    assert [(made.server, made.lived) for made in services.made] == [((HOST, ADDRESS), ["start"])]
     assert (list(first.shared_by), list(second.shared_by)) == (["a", "b"], ["a", "b"])
 
 
@@ -139,154 +141,154 @@ def test_checks_are_shared_that_do_the_same(
         (81, FETCH, HOST, ADDRESS),
         (80, replace(FETCH, port=81), HOST, ADDRESS),
         (80, replace(FETCH, interval=11.0), HOST, ADDRESS),
-        (80, replace(FETCH, rhythm=Intervals(fall=2)), HOST, ADDRESS),
+        (80, replace(FETCH, fall=2), HOST, ADDRESS),
         (80, replace(FETCH, host="other.example"), HOST, ADDRESS),
         (80, FETCH, "web1.example", ADDRESS),
         (80, FETCH, HOST, ip_address("10.0.0.2")),
         (80, ICMPSettings(), HOST, ADDRESS),
     ],
 )
-def test_checks_are_not_shared_that_differ_in_anything(
-    rig: Rig, port: int, settings: MonitorSettings, host: str, address: Address
+def test_checks_are_not_shared_when_anything_differs(
+    services: SharingServices, port: int, settings: MonitorSettings, host: str, address: Address
 ) -> None:
-    own = rig.monitor(service("a"))
-    other = rig.monitor(service("b", port), settings, host, address)
-    assert len(rig.made) == 2
+    own = services.monitor(service("a"))
+    other = services.monitor(service("b", port), settings, host, address)
+    assert len(services.made) == 2
     assert (list(own.shared_by), list(other.shared_by)) == ([], [])
 
 
-def test_every_service_hears_in_order_of_their_coming(rig: Rig) -> None:
+def test_services_receive_reports_in_order_of_creation(services: SharingServices) -> None:
     for name in "abc":
-        rig.start(name)
-    rig.made[0].say(DOWN)
-    assert rig.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
+        services.start(name)
+    services.made[0].say(DOWN)
+    assert services.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
 
 
-def test_one_made_but_not_started_hears_nothing(rig: Rig) -> None:
-    rig.start("a")
-    rig.monitor(service("b"))
-    rig.made[0].say(UP)
-    assert rig.heard == [("a", UP)]
+def test_unstarted_proxy_receives_no_report(services: SharingServices) -> None:
+    services.start("a")
+    services.monitor(service("b"))
+    services.made[0].say(UP)
+    assert services.heard == [("a", UP)]
 
 
-class TestALateOne:
-    def test_hears_what_stands_within_a_second_but_not_from_within_start(self, rig: Rig) -> None:
-        rig.start("a")
-        rig.made[0].say(UP)
-        rig.made[0].say(DOWN)
-        rig.heard.clear()
-        rig.start("b")
-        assert rig.heard == []
-        rig.pass_time()
-        assert rig.heard == [("b", DOWN)]
-        rig.pass_time()
-        assert rig.heard == [("b", DOWN)]
+class TestLateProxy:
+    def test_late_proxy_receives_the_last_report_after_start(self, services: SharingServices) -> None:
+        services.start("a")
+        services.made[0].say(UP)
+        services.made[0].say(DOWN)
+        services.heard.clear()
+        services.start("b")
+        assert services.heard == []
+        services.pass_time()
+        assert services.heard == [("b", DOWN)]
+        services.pass_time()
+        assert services.heard == [("b", DOWN)]
 
-    def test_hears_of_nothing_where_nothing_was_said_yet(self, rig: Rig) -> None:
-        rig.start("a")
-        rig.start("b")
-        rig.pass_time()
-        assert rig.heard == []
+    def test_late_proxy_receives_nothing_before_the_first_report(self, services: SharingServices) -> None:
+        services.start("a")
+        services.start("b")
+        services.pass_time()
+        assert services.heard == []
 
-    def test_hears_the_news_alone_where_they_come_before_its_turn(self, rig: Rig) -> None:
-        rig.start("a")
-        rig.made[0].say(UP)
-        rig.start("b")
-        rig.made[0].say(DOWN)
-        rig.pass_time()
-        assert rig.heard == [("a", UP), ("a", DOWN), ("b", DOWN)]
+    def test_late_proxy_receives_only_a_newer_report(self, services: SharingServices) -> None:
+        services.start("a")
+        services.made[0].say(UP)
+        services.start("b")
+        services.made[0].say(DOWN)
+        services.pass_time()
+        assert services.heard == [("a", UP), ("a", DOWN), ("b", DOWN)]
 
-    def test_hears_nothing_once_it_is_stopped(self, rig: Rig) -> None:
-        rig.start("a")
-        rig.made[0].say(UP)
-        rig.start("b").stop()
-        rig.pass_time()
-        assert rig.heard == [("a", UP)]
+    def test_late_proxy_receives_nothing_once_stopped(self, services: SharingServices) -> None:
+        services.start("a")
+        services.made[0].say(UP)
+        services.start("b").stop()
+        services.pass_time()
+        assert services.heard == [("a", UP)]
 
-    def test_hears_once_when_it_comes_in_the_report_to_another(self, rig: Rig) -> None:
-        rig.reported = lambda name: rig.start("b") if name == "a" else None
-        rig.start("a")
-        rig.made[0].say(UP)
-        rig.pass_time()
-        assert rig.heard == [("a", UP), ("b", UP)]
+    def test_late_proxy_receives_one_report_when_started_in_a_report(self, services: SharingServices) -> None:
+        services.reported = lambda name: services.start("b") if name == "a" else None
+        services.start("a")
+        services.made[0].say(UP)
+        services.pass_time()
+        assert services.heard == [("a", UP), ("b", UP)]
 
 
-class TestTheSharedOne:
-    def test_goes_on_until_the_last_is_stopped(self, rig: Rig) -> None:
-        a, b = rig.start("a"), rig.start("b")
+class TestSharedMonitor:
+    def test_shared_monitor_runs_until_the_last_proxy_stops(self, services: SharingServices) -> None:
+        a, b = services.start("a"), services.start("b")
         a.stop()
         assert list(b.shared_by) == []
-        rig.made[0].say(UP)
-        assert (rig.made[0].lived, rig.heard) == (["start"], [("b", UP)])
+        services.made[0].say(UP)
+        assert (services.made[0].lived, services.heard) == (["start"], [("b", UP)])
         b.stop()
         b.stop()
-        assert rig.made[0].lived == ["start", "stop"]
+        assert services.made[0].lived == ["start", "stop"]
 
-    def test_begins_anew_after_the_last_was_stopped(self, rig: Rig) -> None:
-        a = rig.start("a")
-        rig.made[0].say(DOWN)
+    def test_shared_monitor_is_created_again_after_the_last_stop(self, services: SharingServices) -> None:
+        a = services.start("a")
+        services.made[0].say(DOWN)
         a.stop()
-        rig.heard.clear()
-        rig.start("b")
-        rig.pass_time()
-        assert [made.lived for made in rig.made] == [["start", "stop"], ["start"]]
-        assert rig.heard == []
+        services.heard.clear()
+        services.start("b")
+        services.pass_time()
+        assert [made.lived for made in services.made] == [["start", "stop"], ["start"]]
+        assert services.heard == []
 
-    def test_is_kept_for_one_that_is_made_but_not_started_yet(self, rig: Rig) -> None:
-        a, b = rig.start("a"), rig.monitor(service("b"))
+    def test_shared_monitor_is_kept_for_an_unstarted_proxy(self, services: SharingServices) -> None:
+        a, b = services.start("a"), services.monitor(service("b"))
         a.stop()
         b.start()
-        assert [made.lived for made in rig.made] == [["start"]]
+        assert [made.lived for made in services.made] == [["start"]]
 
-    def test_is_stopped_with_one_that_was_never_started(self, rig: Rig) -> None:
-        rig.monitor(service("a")).stop()
-        assert [made.lived for made in rig.made] == [["stop"]]
+    def test_shared_monitor_stops_with_an_unstarted_proxy(self, services: SharingServices) -> None:
+        services.monitor(service("a")).stop()
+        assert [made.lived for made in services.made] == [["stop"]]
 
-    def test_may_be_stopped_by_its_own_report(self, rig: Rig) -> None:
-        monitors = [rig.start(name) for name in "abc"]
+    def test_shared_monitor_can_stop_in_its_own_report(self, services: SharingServices) -> None:
+        monitors = [services.start(name) for name in "abc"]
 
         def stop_all(_name: str) -> None:
             for monitor in monitors:
                 monitor.stop()
 
-        rig.reported = stop_all
-        rig.made[0].say(DOWN)
-        assert (rig.heard, rig.made[0].lived) == ([("a", DOWN)], ["start", "stop"])
+        services.reported = stop_all
+        services.made[0].say(DOWN)
+        assert (services.heard, services.made[0].lived) == ([("a", DOWN)], ["start", "stop"])
 
-    def test_tells_the_others_in_spite_of_the_bug_of_one(self, rig: Rig) -> None:
+    def test_shared_monitor_reports_to_others_when_one_raises(self, services: SharingServices) -> None:
         for name in "abc":
-            rig.start(name)
-        rig.reported = lambda name: 1 / 0 if name == "a" else None
+            services.start(name)
+        services.reported = lambda name: 1 / 0 if name == "a" else None
         with capturedLogs() as logged:
-            rig.made[0].say(DOWN)
-        assert rig.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
+            services.made[0].say(DOWN)
+        assert services.heard == [("a", DOWN), ("b", DOWN), ("c", DOWN)]
         assert [event["log_failure"].type for event in logged] == [ZeroDivisionError]
 
-    def test_has_the_counters_samples_and_history_that_every_service_shows(self, rig: Rig) -> None:
-        a, b = rig.start("a"), rig.start("b")
-        rig.made[0].up = True
+    def test_shared_monitor_provides_counters_samples_and_history(self, services: SharingServices) -> None:
+        a, b = services.start("a"), services.start("b")
+        services.made[0].up = True
         for one in (a, b):
-            assert (one.name, one.up, one.up_results, one.down_results) == ("Played", True, 5, 6)
+            assert (one.name, one.up, one.up_results, one.down_results) == ("ScriptedMonitor", True, 5, 6)
             assert (one.up_transitions, one.down_transitions) == (7, 8)
             assert [sample.metric for sample in one.samples()] == ["pybal_monitor_played"]
             assert [past.at for past in one.history()] == [1.0]
 
 
-def test_a_plan_that_no_service_has_any_more_is_forgotten(rig: Rig) -> None:
-    rig.start("a").stop()
-    rig.made.clear()
+def test_factory_is_forgotten_when_unused(services: SharingServices) -> None:
+    services.start("a").stop()
+    services.made.clear()
     gc.collect()
-    rig.start("b")
-    assert [of.name for _, of in rig.prepared] == ["a", "b"]
+    services.start("b")
+    assert [of.name for _, of in services.prepared] == ["a", "b"]
 
 
-def test_the_shared_one_hurries_as_long_as_one_of_the_services_wants_it(rig: Rig) -> None:
-    a, b, c = rig.start("a"), rig.start("b"), rig.start("c")
-    a.hurry(True)
-    b.hurry(True)
-    a.hurry(False)
-    assert rig.made[0].hurried
+def test_shared_monitor_is_urgent_while_one_service_is_urgent(services: SharingServices) -> None:
+    a, b, c = services.start("a"), services.start("b"), services.start("c")
+    a.set_urgent(True)
+    b.set_urgent(True)
+    a.set_urgent(False)
+    assert services.made[0].urgent
     b.stop()
-    assert not rig.made[0].hurried
-    c.hurry(True)
-    assert rig.made[0].hurried
+    assert not services.made[0].urgent
+    c.set_urgent(True)
+    assert services.made[0].urgent

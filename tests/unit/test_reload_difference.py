@@ -12,30 +12,30 @@ import pytest
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Verdict, Why
 from pybal.config.general import GLOBAL_OPTIONS
-from pybal.config.services import SERVICE_OPTIONS
+from pybal.config.limit import Limit
+from pybal.config.services import service_options
 from pybal.config.settings import (
     AccessSettings,
     BGPSettings,
-    DNSQuerySettings,
     DrainSettings,
     DriftPolicy,
-    GRPCSettings,
-    ICMPSettings,
     InstrumentationSettings,
     IPVSSettings,
-    Limit,
-    MonitorSettings,
     PeerSettings,
-    RunCommandSettings,
     ServiceSettings,
     Settings,
     SourceSettings,
-    TCPConnectSettings,
-    TLSSettings,
-    UDPSettings,
 )
-from pybal.config.source_options import _OPTIONS
-from pybal.monitors.kinds import NAMES, name_of
+from pybal.config.source_options import ACCESS_OPTIONS
+from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.factory import MonitorSettings
+from pybal.monitors.grpc import GRPCSettings
+from pybal.monitors.icmp import ICMPSettings
+from pybal.monitors.kinds import KINDS, name_of
+from pybal.monitors.runcommand import RunCommandSettings
+from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.monitors.tls import TLSSettings
+from pybal.monitors.udp import UDPSettings
 from pybal.reload.difference import (
     announcement_reasons,
     general_reasons,
@@ -50,12 +50,13 @@ ALL: list[MonitorSettings] = [
     IDLE,
     DNSQuerySettings(("www.example.org",)),
     UDPSettings(),
-    RunCommandSettings("/bin/true"),
+    RunCommandSettings(command="/bin/true"),
     TCPConnectSettings(),
     TLSSettings(),
     GRPCSettings(),
     ICMPSettings(),
 ]
+SERVICE_OPTIONS = service_options(KINDS)
 PEER = PeerSettings(IPv4Address("192.0.2.254"), 64600)
 
 
@@ -87,7 +88,7 @@ def changed_value(value: Any) -> Any:
 
 @pytest.mark.parametrize("monitor", ALL, ids=name_of)
 def test_difference_names_each_option_of_a_monitor(monitor: MonitorSettings) -> None:
-    assert {*map(type, ALL)} == {*NAMES}
+    assert {*map(name_of, ALL)} == {*KINDS}
     old = web(monitors=(monitor,))
     for changed in variants(monitor):
         (reason,) = service_reasons(old, replace(old, monitors=(changed,)))
@@ -112,7 +113,7 @@ def test_difference_names_each_option_of_a_source_server() -> None:
     old = web()
     for changed in variants(old.source.access):
         (reason,) = service_reasons(old, replace(old, source=replace(old.source, access=changed)))
-        assert reason.split()[0] in {option for known in _OPTIONS.values() for option in known}
+        assert reason.split()[0] in {option for known in ACCESS_OPTIONS.values() for option in known}
 
 
 @pytest.mark.parametrize(

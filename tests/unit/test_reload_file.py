@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybal.config.errors import ConfigError, Problem
+from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile
 
 SERVICE = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
@@ -22,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_loaded_settings_have_the_digest_and_the_adjustments(path: Path) -> None:
     path.write_text(SERVICE)
-    file = ConfigurationFile(str(path), lambda settings: replace(settings, dry_run=True))
+    file = ConfigurationFile(str(path), KINDS, lambda settings: replace(settings, dry_run=True))
     loaded = file.read()
     assert loaded.settings.dry_run
     assert loaded.digest == file.digest()
@@ -32,7 +33,7 @@ def test_loaded_settings_have_the_digest_and_the_adjustments(path: Path) -> None
 
 
 def test_digest_is_available_for_an_invalid_file(path: Path) -> None:
-    file = ConfigurationFile(str(path))
+    file = ConfigurationFile(str(path), KINDS)
     path.write_text("")
     assert file.digest() == EMPTY
     path.write_text("[web\n")
@@ -42,7 +43,7 @@ def test_digest_is_available_for_an_invalid_file(path: Path) -> None:
 
 
 def test_digest_changes_when_a_file_of_equal_size_and_time_replaces_it(path: Path, tmp_path: Path) -> None:
-    file = ConfigurationFile(str(path))
+    file = ConfigurationFile(str(path), KINDS)
     path.write_text("a")
     before = file.digest()
     status = path.stat()
@@ -53,7 +54,7 @@ def test_digest_changes_when_a_file_of_equal_size_and_time_replaces_it(path: Pat
 
 
 def test_digest_is_empty_while_the_file_is_missing(path: Path) -> None:
-    file = ConfigurationFile(str(path))
+    file = ConfigurationFile(str(path), KINDS)
     path.write_text("")
     assert file.digest() == EMPTY
     path.unlink()
@@ -65,5 +66,7 @@ def test_digest_is_empty_while_the_file_is_missing(path: Path) -> None:
 def test_loaded_settings_have_the_unsupported_ones(path: Path) -> None:
     path.write_text(SERVICE)
     problem = Problem("pybal.conf", 0, "web", "config", "x", "y")
-    file = ConfigurationFile(str(path), unsupported=lambda settings, file: [problem] if settings.services else [])
+    file = ConfigurationFile(
+        str(path), KINDS, unsupported=lambda settings, file: [problem] if settings.services else []
+    )
     assert file.read().unsupported == (problem,)

@@ -1,4 +1,4 @@
-"""BIND: a name server with two zones, of which one cannot be loaded."""
+"""BIND: a name server with a valid and an invalid zone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ zone "broken.example" {{ type primary; file "{directory}/broken.zone"; }};
 def bind(directory: Path, port: int) -> Server:
     path = program("named", "bind9")
     (directory / "test.zone").write_text(ZONE)
-    (directory / "broken.zone").write_text("this is no zone\n")
+    (directory / "broken.zone").write_text("invalid zone\n")
     config = directory / "named.conf"
     config.write_text(CONFIG.format(port=port, directory=directory))
     return Server((path, "-f", "-n", "1", "-c", str(config)), directory, lambda: known(port))

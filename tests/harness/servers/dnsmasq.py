@@ -1,4 +1,4 @@
-"""dnsmasq: a forwarder, here with names of its own and, for other names, nobody to ask."""
+"""dnsmasq: a forwarder with local names and without upstream servers."""
 
 from __future__ import annotations
 

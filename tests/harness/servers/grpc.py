@@ -1,4 +1,4 @@
-"""A gRPC server with a health service, of the packages grpcio and grpcio-health-checking."""
+"""A gRPC server with a health service, from the packages grpcio and grpcio-health-checking."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ for server in servers:
 
 
 def grpc(directory: Path, pem: Path, plain: int, secure: int, bare: int) -> Server:
-    """Return a gRPC server: plain, with TLS and the certificate in ``pem``, and one without a health service.
+    """Return a gRPC server with a plain port, a TLS port and one without a health service.
 
-    It takes lines with the name of a service and its status from then on.
+    ``pem`` has the certificate and its key. The server reads lines from its standard input: a service and its new status.
     """
     if not importlib.util.find_spec("grpc_health"):
         pytest.skip("no gRPC server: pip install grpcio grpcio-health-checking")

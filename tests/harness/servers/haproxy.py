@@ -1,4 +1,4 @@
-"""haproxy: a proxy for HTTP and TCP, that ends TLS."""
+"""HAProxy: a proxy for HTTP and TCP that terminates TLS."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ defaults
 
 
 def haproxy(directory: Path, sections: str, port: int) -> Server:
-    """Return an haproxy with such sections, which is ready when ``port`` answers. SIGUSR2 reloads it."""
+    """Return an HAProxy with these sections, ready when ``port`` accepts. SIGUSR2 reloads it."""
     path = program("haproxy", "haproxy")
     config = directory / "haproxy.cfg"
     config.write_text(HEAD.format(directory=directory) + sections)
@@ -29,5 +29,5 @@ def haproxy(directory: Path, sections: str, port: int) -> Server:
 
 
 def bound(port: int, *words: str) -> str:
-    """Return the lines that bind a frontend to a port of both addresses."""
+    """Return the lines to bind a frontend to a port of both addresses."""
     return "".join(f"    bind {host}:{port} {' '.join(words)}\n" for host in ("127.0.0.1", "[::1]"))

@@ -1,4 +1,4 @@
-"""lighttpd: serves files and the output of scripts, over HTTP and TLS."""
+"""lighttpd: a server of files and of the output of scripts, over HTTP and TLS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ cgi.assign = ( ".sh" => "/bin/sh" )
 
 
 def lighttpd(directory: Path, sections: str, port: int) -> Server:
-    """Return a lighttpd at a port, and what else such sections say, that closes what is idle for a second."""
+    """Return a lighttpd at a port, with these sections, that closes idle connections after 1 s."""
     path = program("lighttpd", "lighttpd lighttpd-mod-openssl")
     config = directory / "lighttpd.conf"
     config.write_text(HEAD.format(directory=directory, port=port) + sections)

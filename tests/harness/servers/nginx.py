@@ -1,4 +1,4 @@
-"""nginx: serves files and literal texts, over HTTP and TLS."""
+"""nginx: a server of files and literal texts, over HTTP and TLS."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ http {{
 
 
 def nginx(directory: Path, http: str, port: int, *, master: bool = False, connections: int = 256) -> Server:
-    """Return an nginx with such a section *http*, which is ready when ``port`` answers. A master can be reloaded.
+    """Return an nginx with this section ``http``, ready when ``port`` accepts.
 
-    It takes so many ``connections`` at a time.
+    A ``master`` process can be reloaded. ``connections`` is the maximum number of concurrent connections.
     """
     path = program("nginx", "nginx-light")
     config = directory / "nginx.conf"
@@ -32,5 +32,5 @@ def nginx(directory: Path, http: str, port: int, *, master: bool = False, connec
 
 
 def listening(port: int, *words: str) -> str:
-    """Return the directives that have a server listen at a port of both addresses."""
+    """Return the directives to listen at a port of both addresses."""
     return " ".join(f"listen {host}:{port} {' '.join(words)};" for host in ("127.0.0.1", "[::1]"))

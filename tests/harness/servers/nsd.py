@@ -1,4 +1,4 @@
-"""NSD: a name server with two zones, of which one is not there."""
+"""NSD: a name server with a valid zone and a zone without a file."""
 
 from __future__ import annotations
 

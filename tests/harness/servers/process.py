@@ -1,7 +1,7 @@
-"""A real server as a process of a test: started, paused, killed, and ended with the test.
+"""A real server as a process of a test: started, paused, killed, and stopped with the test.
 
-Each other module of this folder knows one program. All listen on 127.0.0.1 and ::1, at ports that were free a moment
-before, keep their files in a folder of the test and need no privileges.
+Each other module of this folder runs one program. All listen on 127.0.0.1 and ::1, at ports found to be free, keep their
+files in a folder of the test and need no privileges.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import pytest
 PATIENCE = 30.0
 LOOPBACK = ("127.0.0.1", "::1")
 _PORTS = (10_000, 32_000)
-"""Below those that the kernel gives to connections: none of these can take one before its server does."""
+"""Below the ephemeral ports of the kernel, so that no connection takes a port before its server does."""
 
 
 def program(name: str, package: str) -> str:
-    """Return where it is, or skip the test."""
+    """Return the path of a program, or skip the test."""
     found = shutil.which(name, path="/usr/sbin:/usr/bin")
     if found is None:
         pytest.skip(f"{name} is not installed: apt-get install {package}")
@@ -36,7 +36,7 @@ def program(name: str, package: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free at this moment, at both addresses, for TCP and UDP."""
+    """Return ports that are free at both addresses, for TCP and UDP."""
     found: list[int] = []
     random = Random()
     while len(found) < count:
@@ -62,15 +62,15 @@ def family(host: str) -> socket.AddressFamily:
 
 
 def accepts(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether there is somebody to connect to."""
+    """Return whether a server accepts connections."""
     with socket.socket(family(host)) as probe:
         return probe.connect_ex((host, port)) == 0
 
 
 class Server:
-    """A program that runs in the foreground, and is ready when ``ready`` says so: ``with Server(...) as server``.
+    """A program in the foreground, ready when ``ready()`` is true: ``with Server(...) as server``.
 
-    What it prints is kept in the file ``output``. Signals go to all of its processes.
+    The file ``output`` collects its output. Signals go to all of its processes.
     """
 
     def __init__(self, command: Sequence[str], directory: Path, ready: Callable[[], bool]) -> None:
@@ -90,7 +90,7 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start the program and wait until it is ready."""
         with self.output.open("ab") as output:
             process = self._process = subprocess.Popen(
                 self._command,
@@ -112,32 +112,32 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """End it in order."""
+        """Terminate the program."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it at once: from then on its ports refuse."""
+        """Kill the program: from then on its ports refuse connections."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Have it hang: the kernel goes on accepting connections for it."""
-        self._tell(signal.SIGSTOP)
+        """Stop the program: the kernel continues to accept connections for it."""
+        self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        self._tell(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def reload(self, number: int = signal.SIGHUP) -> None:
-        """Have its first process read its configuration again."""
+        """Make the first process read its configuration again."""
         assert self._process is not None
         self._process.send_signal(number)
 
     def say(self, line: str) -> None:
-        """Have it read a line."""
+        """Write a line to the standard input."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
 
-    def _tell(self, number: int) -> None:
+    def _signal(self, number: int) -> None:
         assert self._process is not None
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
@@ -147,10 +147,10 @@ class Server:
         if process is None:
             return
         process.send_signal(number)
-        self._tell(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         try:
             process.wait(PATIENCE)
         finally:
-            self._tell(signal.SIGKILL)  # also what it left behind
+            self._signal(signal.SIGKILL)  # also what it left behind
             process.communicate()
             self._process = None

@@ -1,4 +1,4 @@
-"""varnish: a cache in front of another server."""
+"""Varnish: a cache in front of another server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ sub vcl_recv {{ return (pass); }}
 
 
 def varnish(directory: Path, port: int, origin: int) -> Server:
-    """Return a varnish that asks 127.0.0.1 at port ``origin`` for all, and closes what is idle for a second."""
+    """Return a Varnish in front of 127.0.0.1 port ``origin`` that closes idle connections after 1 s."""
     path = program("varnishd", "varnish")
     vcl = directory / "default.vcl"
     vcl.write_text(VCL.format(origin=origin))

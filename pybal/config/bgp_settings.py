@@ -1,0 +1,157 @@
+"""The settings of BGP, and the declarations of their options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+from pybal.config import bgp_options
+from pybal.config.convert import (
+    boolean,
+    member,
+    pause,
+    port,
+    unsigned,
+)
+from pybal.config.option import group, option, required
+from pybal.core.model import Address
+
+NO_ADDRESS: Address = IPv4Address(0)
+
+
+class VIPPolicy(StrEnum):
+    """Number of services of a VIP that must be fit for its announcement."""
+
+    ANY = "any"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSettings:
+    """One BGP peer: the options of [global], or of a section [bgp NAME] that overrides them.
+
+    A ``peer_asn`` of ``None`` accepts any AS number. The password file is read when the sessions start. Communities are
+    written for ExaBGP: ``64600:1``, ``64600:1:2``.
+    """
+
+    address: Address = required(
+        NO_ADDRESS,
+        bgp_options.peer_address,
+        name="peer-address",
+        help="address of the router to peer with; in [global] also a list",
+        example="[ '192.0.2.251', '192.0.2.252' ]",
+    )
+    local_asn: int = required(0, bgp_options.asn, help="AS number of this balancer", example="64600")
+    peer_asn: int | None = option(
+        None,
+        bgp_options.optional_asn,
+        default_text="any number the router sends",
+        help="AS number of the router: that of this balancer for iBGP, another one for eBGP",
+    )
+    as_path: tuple[int, ...] = option(
+        (),
+        bgp_options.as_path,
+        show=lambda path: " ".join(map(str, path)),
+        default_text="bgp-local-asn; empty for iBGP",
+        help="AS path of the announcements: AS numbers separated by blanks",
+        example="64600",
+    )
+    nexthop_ipv4: IPv4Address | None = option(
+        None,
+        bgp_options.nexthop_ipv4,
+        default_text="required if an IPv4 VIP is announced",
+        help="next hop of IPv4 VIPs, an address of this balancer",
+        example="192.0.2.10",
+    )
+    nexthop_ipv6: IPv6Address | None = option(
+        None,
+        bgp_options.nexthop_ipv6,
+        default_text="required if an IPv6 VIP is announced",
+        help="next hop of IPv6 VIPs, an address of this balancer",
+        example="2001:db8::10",
+    )
+    communities: tuple[str, ...] = option(
+        (),
+        bgp_options.communities,
+        help="communities of the announcements (64600:1), or their names: no-export no-advertise no-export-subconfed"
+        " no-peer graceful-shutdown",
+    )
+    large_communities: tuple[str, ...] = option(
+        (), bgp_options.large_communities, help="large communities of the announcements (64600:1:1)"
+    )
+    local_address: Address | None = option(
+        None,
+        bgp_options.optional_address,
+        default_text="chosen by the kernel",
+        help="address of this balancer that sessions start from, of the router's family",
+    )
+    router_id: IPv4Address | None = option(
+        None,
+        bgp_options.nexthop_ipv4,
+        default_text="bgp-nexthop-ipv4, or bgp-local-address if it is an IPv4 address",
+        help="BGP identifier of this balancer, an IPv4 address that is unique among the routers",
+    )
+    hold_time: int = option(
+        9,
+        bgp_options.hold_time,
+        help="hold time in seconds, at least 3: a silent session ends, and its announcements with it",
+    )
+    md5_password_file: str = option(
+        "", bgp_options.absolute_path, help="file whose first line is the MD5 password of the sessions (RFC 2385)"
+    )
+    ttl_security: bool = option(
+        False, boolean, help="send packets with a TTL of 255 and require it (RFC 5082); the router must do the same"
+    )
+    multihop: int = option(
+        0, bgp_options.ttl, help="TTL of packets to routers that are not on the same link; 0 if they are"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """The drain of a VIP."""
+
+    med: int = option(2**32 - 2, unsigned, help="MED of a VIP that is drained, unless its own is higher")
+    graceful_shutdown: bool = option(
+        False, boolean, name="community", help="add the community GRACEFUL_SHUTDOWN (RFC 8326) to a VIP that is drained"
+    )
+    wait: float = option(30.0, pause, help="time from the start of a drain to the withdrawal of the VIP, in seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class BGPSettings:
+    """The global BGP options; present only with ``bgp = yes``."""
+
+    peers: tuple[PeerSettings, ...] = group(PeerSettings, given=True)
+    med: int = option(
+        0,
+        unsigned,
+        help="MED of the announcements; routers prefer the lowest. By custom 0 on the primary balancer and 100"
+        " on its backup",
+    )
+    local_ips: tuple[Address, ...] = option(
+        (),
+        bgp_options.local_addresses,
+        help="addresses to accept BGP connections on; failing to listen on one is fatal",
+    )
+    local_port: int = option(179, port, help="port to accept BGP connections on")
+    gate: bool = option(
+        True,
+        boolean,
+        name="announce-gate",
+        help="announce a VIP only while its services are fit: servers known, checked and pooled, and IPVS verified."
+        " Otherwise VIPs are announced from start to stop, as PyBal 1.15 did",
+    )
+    wait: float = option(
+        30.0,
+        pause,
+        name="announce-wait",
+        help="longest time an announcement waits for first checks and lists of servers, in seconds",
+    )
+    vip_policy: VIPPolicy = option(
+        VIPPolicy.ANY,
+        member(VIPPolicy),
+        help="announce a VIP of several services while any of them is fit, or only while all are",
+    )
+    drain: DrainSettings = group(DrainSettings, prefix="drain-")

@@ -1,0 +1,108 @@
+"""The settings of pool sources and of their servers, and the declarations of their options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pybal.config.convert import (
+    boolean,
+    each,
+    optional_hostname,
+    optional_text,
+    seconds,
+    share,
+    unsigned,
+)
+from pybal.config.option import option, required
+from pybal.config.options import Options
+from pybal.config.url_options import endpoint, source_url
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Access to the server of a pool source: the sections [etcd NAME], [http NAME] and [k8s NAME].
+
+    Empty texts mean not set. The first line of a file with a secret is read whenever it is needed.
+    """
+
+    endpoints: tuple[str, ...] = option(
+        (), each(endpoint), variants=("etcd",), help="servers to try in turn, as host:port, instead of NAME"
+    )
+    discovery: str = option(
+        "",
+        optional_hostname,
+        name="discovery-srv",
+        variants=("etcd",),
+        help="domain whose SRV records name the servers, instead of NAME",
+    )
+    tls: bool = option(True, boolean, variants=("etcd",), help="use TLS; no means plain HTTP")
+    ca: str = option("", optional_text, help="file with the trusted CA", default_text="CAs of the system")
+    certificate: str = option("", optional_text, help="file with the client certificate, in PEM form")
+    key: str = option("", optional_text, help="file with the key of the client certificate, in PEM form")
+    user: str = option("", optional_text, variants=("etcd", "http"), help="user to authenticate as, with password-file")
+    password_file: str = option(
+        "", optional_text, variants=("etcd", "http"), help="file whose first line is the password of user"
+    )
+    token_file: str = option(
+        "",
+        optional_text,
+        variants=("http", "k8s"),
+        help="file whose first line is a bearer token, read for each request",
+    )
+
+    def validate(self, options: Options, prefix: str) -> None:
+        del prefix
+        if self.endpoints and self.discovery:
+            options.refuse("discovery-srv", self.discovery, "nothing beside endpoints")
+        if bool(self.certificate) != bool(self.key):
+            missing = "key" if self.certificate else "certificate"
+            options.refuse(missing, "nothing", "a file in PEM form; certificate and key are set together")
+        if bool(self.user) != bool(self.password_file):
+            missing = "password-file" if self.user else "user"
+            options.refuse(missing, "nothing", "user and password-file together")
+        if self.user and self.token_file:
+            options.refuse("token-file", self.token_file, "either user or token-file")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """The pool source of a service, and the sanity checks on its lists.
+
+    ``url`` may hold credentials, so it is not part of the representation. ``port`` is that of the service, 0 if unknown.
+    """
+
+    url: str = required("", source_url, name="config", secret=True, help="URL of the list of servers")
+    access: AccessSettings = AccessSettings()
+    allow_empty: bool = option(
+        False, boolean, help="accept a list without servers; otherwise it is refused and the last good list is kept"
+    )
+    max_step: float = option(
+        0.5,
+        share,
+        name="max-depool-step",
+        help="share of a list of at least 4 servers, from 0 to 1, that may leave it in one step; a list that lost more is"
+        " refused. Disabling servers is never refused. 1 accepts everything",
+    )
+    admin_floor: int = option(
+        0, unsigned, help="number of servers that stay enabled whatever the list says: the last ones that it enabled"
+    )
+    max_age: float = option(
+        300.0,
+        seconds,
+        name="source-max-age",
+        help="age of the last good list, in seconds, above which an alert is raised; more than source-interval",
+    )
+    interval: float = option(
+        1.0, seconds, name="source-interval", help="time between polls of an http or https source, in seconds"
+    )
+    port: int = 0
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the URL, in lower case."""
+        return self.url.partition(":")[0].lower()
+
+    def validate(self, options: Options, prefix: str) -> None:
+        del prefix
+        if self.max_age <= self.interval:
+            options.refuse("source-max-age", f"{self.max_age:g}", f"more than source-interval, {self.interval:g}")

@@ -1,0 +1,79 @@
+"""The part that the monitors of one kind share within a service: options and factory."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Generic, NamedTuple, TypeVar
+
+from pybal.checks.engine import Engine
+from pybal.core.model import Address, Report, Service
+from pybal.monitors.base import Monitor
+
+
+class MonitorRefusal(NamedTuple):
+    """An option that this machine cannot apply."""
+
+    option: str
+    found: str
+    wanted: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorSettings:
+    """The options of a kind of monitor; its fields declare them with :func:`pybal.config.option.option`."""
+
+    def port_of(self, service: Service) -> int:
+        """Return the port that the checks of a service connect to, 0 if they use none."""
+        return service.port
+
+    def refusal(self, prefix: str) -> MonitorRefusal | None:
+        """Return why this machine cannot run such a monitor, ``None`` if it can.
+
+        ``prefix`` is that of the option names.
+        """
+        del prefix
+        return None
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return the TLS context that all checks of a service share; called once."""
+        return None
+
+
+S_co = TypeVar("S_co", bound=MonitorSettings, covariant=True)
+
+
+class Factory(Generic[S_co]):
+    """Creates the monitors of one kind for one service; see :class:`pybal.monitors.base.MonitorFactory`.
+
+    It uses only the port of the service and, in the log, its name, because services with equal settings may share their
+    checks (:mod:`pybal.monitors.shared`).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        create: Callable[[Factory[S_co], str, Address, Callable[[Report], None]], Monitor],
+        settings: S_co,
+        service: Service,
+        *,
+        engine: Engine,
+        random: Random,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.port = settings.port_of(service)
+        self.engine = engine
+        self.random = random
+        self.log_system = f"{service.name} {name}"
+        self.context = settings.tls_context()
+        self._create = create
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Compute whatever else the monitors share."""
+
+    def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
+        return self._create(self, host, address, report)
