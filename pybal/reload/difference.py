@@ -1,6 +1,6 @@
-"""What differs between two configurations, in the words of pybal.conf, with the values where these are short and no secret.
+"""Differences between two configurations, in the terms of pybal.conf.
 
-Pure.
+Pure. Values are included if they are short and not secret.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNDECLARED = {"urls": "url", "http_status": "http_status", "check_all": "check_
 """Names of options of ProxyFetch that its settings do not declare yet."""
 
 _FIXED = {field.name for field in fields(Settings) if isinstance(found := declared(field), Option) and found.restart}
-"""The settings that a restart alone changes."""
+"""Global settings that a reload cannot change."""
 
 _LONGEST = 80
 _APART = {"service", "source", "monitors", "line"}
@@ -31,7 +31,7 @@ _KEY = {"protocol", "vip", "port", "monitors", "interval"}
 
 
 def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]:
-    """Yield what differs between two settings of one service; nothing if and only if they mean the same."""
+    """Yield the differences between two settings of one service; empty if and only if both mean the same."""
     if old.service.name != new.service.name:
         yield f"was [{old.service.name}]"
     yield from _reasons(old.service, new.service, {*_KEY, "name"}, by=ServiceOptions)
@@ -41,15 +41,15 @@ def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]
 
 
 def restart_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield what cannot be changed while running."""
+    """Yield the differences that need a restart."""
     changes = list(_reasons(old, new, {field.name for field in fields(Settings)} - _FIXED))
     if (old.bgp is None) is not (new.bgp is None):
-        changes.append(f"bgp {_shown(old.bgp is not None)} -> {_shown(new.bgp is not None)}")
-    yield from (f"{change} needs a restart" for change in changes)
+        changes.append(f"bgp {_text(old.bgp is not None)} -> {_text(new.bgp is not None)}")
+    yield from (f"{change}: restart pybal to apply it" for change in changes)
 
 
 def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield what differs and concerns no single service."""
+    """Yield the differences outside single services."""
     apart = {"services", "bgp"} | _FIXED
     if old.bgp and new.bgp:
         yield from _reasons(old.bgp, new.bgp, {"peers"}, "bgp-")
@@ -57,26 +57,26 @@ def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield which BGP peers come, go or are another way."""
+    """Yield added, removed and changed BGP peers."""
     before = {peer.address: peer for peer in (old.bgp.peers if old.bgp else ())}
     after = {peer.address: peer for peer in (new.bgp.peers if new.bgp else ())}
     for address, peer in after.items():
         if address not in before:
             yield f"+ peer {address}"
         elif peer != before[address]:
-            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set(), 'bgp-'))}; all sessions restart"
+            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set(), 'bgp-'))}; resets all BGP sessions"
     yield from (f"- peer {address}" for address in before if address not in after)
 
 
 def announcement_reasons(before: Sequence[Verdict], after: Sequence[Verdict]) -> Iterator[str]:
-    """Yield which announcements come, go or change, when one decision on the VIPs follows another."""
+    """Yield added, removed and changed announcements between two sets of verdicts."""
     old = {verdict.vip: verdict for verdict in before}
     new = {verdict.vip: verdict for verdict in after}
     for vip, verdict in new.items():
         was, now = old[vip].announcement if vip in old else None, verdict.announcement
         prefix = f"{vip}/{vip.max_prefixlen}"
         if vip not in old and now is None:
-            yield f"+ announcement {prefix}, when it is fit: {verdict.why} ({verdict.detail})"
+            yield f"+ announcement {prefix}, not yet: {verdict.why} ({verdict.detail})"
         elif was is None and now is not None:
             yield f"+ announcement {prefix}, MED {now.med}: {verdict.detail}"
         elif was is not None and now is None:
@@ -114,19 +114,19 @@ def _reasons(
         if isinstance(found, Group):
             yield from _group_reasons(found, before, after, prefix)
         elif isinstance(found, Option):
-            yield _reason(prefix + found.name, found.show or _shown, before, after)
+            yield _reason(prefix + found.name, found.show or _text, before, after)
         elif is_dataclass(before):
             yield from _reasons(before, after, set(), prefix)
         else:
             name = _UNDECLARED.get(field.name, field.name.replace("_", "-"))
-            yield _reason(prefix + name, _shown, before, after)
+            yield _reason(prefix + name, _text, before, after)
 
 
 def _group_reasons(found: Group, before: object, after: object, prefix: str) -> Iterator[str]:
     if before is not None and after is not None:
         yield from _reasons(before, after, set(), prefix + found.prefix, found.declared)
     elif found.switch:
-        yield _reason(found.switch.name, _shown, before is not None, after is not None)
+        yield _reason(found.switch.name, _text, before is not None, after is not None)
 
 
 def _reason(name: str, show: Callable[[Any], str], before: object, after: object) -> str:
@@ -134,8 +134,8 @@ def _reason(name: str, show: Callable[[Any], str], before: object, after: object
     return f"{name} {short[0]} -> {short[1]}" if all(short) else f"{name} changed"
 
 
-def _shown(value: object) -> str:
-    """Return a value as it may be shown, empty where it may not or is too long for a line."""
+def _text(value: object) -> str:
+    """Return a value for people, empty if it is secret or too long for a line."""
     match value:
         case None | "":
             return "none"

@@ -250,10 +250,10 @@ def test_another_name_touches_neither_the_kernel_nor_anybody_pooled(site: Site, 
     [
         ({"web": "scheduler = wrong"}, "pybal.conf:21: [web] scheduler: found 'wrong', wanted one of "),
         ({"web": "config = nothing://x"}, "config: found 'nothing://x', wanted "),
-        ({"general": "dry-run = yes"}, "dry-run no -> yes needs a restart"),
+        ({"general": "dry-run = yes"}, "dry-run no -> yes: restart pybal to apply it"),
         (
             {"general": "bgp = yes\nbgp-local-asn = 64600\nbgp-peer-address = 127.0.0.1\nbgp-nexthop-ipv4 = 192.0.2.9"},
-            "bgp no -> yes needs a restart",
+            "bgp no -> yes: restart pybal to apply it",
         ),
         ({"general": "instrumentation_ips = ['192.0.2.77']"}, "Couldn't listen on 192.0.2.77"),
     ],

@@ -55,8 +55,8 @@ class TestRefused:
                 ConfigError((Problem("pybal.conf", 7, "web", "port", "'x'", "a number"),), ()),
                 "pybal.conf:7: [web] port: found 'x', wanted a number",
             ),
-            (of((WEB, OTHER), dry_run=True), "dry-run no -> yes needs a restart"),
-            (of((WEB, OTHER), control_group="root"), "control-group none -> root needs a restart"),
+            (of((WEB, OTHER), dry_run=True), "dry-run no -> yes: restart pybal to apply it"),
+            (of((WEB, OTHER), control_group="root"), "control-group none -> root: restart pybal to apply it"),
             (
                 of(()),
                 f"would remove 2 of 2 services, {TOO_MUCH}",

@@ -1,4 +1,4 @@
-"""What differs between two configurations, in words."""
+"""The differences between two configurations, in the terms of pybal.conf."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ PEER = PeerSettings(IPv4Address("192.0.2.254"), 64600)
 
 
 def variants(value: Any) -> Iterator[Any]:
-    """Yield a value with one field changed at a time, for each field at any depth."""
+    """Yield copies of a value, each with one field changed, at any depth."""
     for field in fields(value):
         now = getattr(value, field.name)
         if is_dataclass(now):
             yield from (replace(value, **{field.name: one}) for one in variants(now))
         else:
-            yield replace(value, **{field.name: another(now)})
+            yield replace(value, **{field.name: changed_value(now)})
 
 
-def another(value: Any) -> Any:
+def changed_value(value: Any) -> Any:
     match value:
         case bool():
             return not value
@@ -88,7 +88,7 @@ def another(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("monitor", ALL, ids=name_of)
-def test_each_option_of_a_monitor_is_told_by_its_name(monitor: MonitorSettings) -> None:
+def test_difference_names_each_option_of_a_monitor(monitor: MonitorSettings) -> None:
     assert {*map(type, ALL)} == {*NAMES}
     old = web(monitors=(monitor,))
     for changed in variants(monitor):
@@ -96,7 +96,7 @@ def test_each_option_of_a_monitor_is_told_by_its_name(monitor: MonitorSettings) 
         assert reason.split()[0] in SERVICE_OPTIONS
 
 
-def test_each_option_of_a_service_is_told_by_its_name() -> None:
+def test_difference_names_each_option_of_a_service() -> None:
     old = web()
     source: Any = old.source
     for changed in variants(replace(source, access=None)):
@@ -106,11 +106,11 @@ def test_each_option_of_a_service_is_told_by_its_name() -> None:
     own = {"bgp", "bgp_med", "bgp_withdraw_below", "bgp_vip_policy", "share_checks"}
     assert own | {"service", "source", "monitors", "line"} == {field.name for field in fields(ServiceSettings)}
     for name in own:
-        (reason,) = service_reasons(old, replace(old, **{name: another(getattr(old, name))}))
+        (reason,) = service_reasons(old, replace(old, **{name: changed_value(getattr(old, name))}))
         assert reason.split()[0] in SERVICE_OPTIONS
 
 
-def test_each_option_about_a_server_of_sources_is_told_by_its_name() -> None:
+def test_difference_names_each_option_of_a_source_server() -> None:
     old = web()
     for changed in variants(old.source.access):
         (reason,) = service_reasons(old, replace(old, source=replace(old.source, access=changed)))
@@ -136,13 +136,11 @@ def test_each_option_about_a_server_of_sources_is_told_by_its_name() -> None:
         (web(share_checks=True), "share-checks no -> yes"),
     ],
 )
-def test_a_change_of_a_service_is_told_with_both_values_where_these_are_short_and_no_secret(
-    changed: ServiceSettings, reason: str
-) -> None:
+def test_difference_has_both_values_when_short_and_not_secret(changed: ServiceSettings, reason: str) -> None:
     assert list(service_reasons(web(), changed)) == [reason]
 
 
-def test_the_order_of_monitors_is_a_reason_and_the_line_is_none() -> None:
+def test_order_of_monitors_is_a_difference_and_the_line_is_not() -> None:
     old = web(monitors=(FETCH, IDLE))
     assert list(service_reasons(old, web(monitors=(IDLE, FETCH)))) == [
         "monitors ProxyFetch, IdleConnection -> IdleConnection, ProxyFetch"
@@ -150,7 +148,7 @@ def test_the_order_of_monitors_is_a_reason_and_the_line_is_none() -> None:
     assert list(service_reasons(old, replace(old, line=7))) == []
 
 
-def test_a_token_of_a_source_is_not_told() -> None:
+def test_difference_omits_the_token_of_a_source() -> None:
     (reason,) = service_reasons(web(source="k8s://old@k8s:443"), web(source="k8s://new@k8s:443"))
     assert "old" not in reason
     assert "new" not in reason
@@ -168,12 +166,12 @@ def test_a_token_of_a_source_is_not_told() -> None:
         (Settings((), dry_run=True, control_group="root"), []),
     ],
 )
-def test_what_concerns_no_single_service(changed: Settings, reasons: list[str]) -> None:
+def test_general_reasons_list_options_outside_services(changed: Settings, reasons: list[str]) -> None:
     assert list(general_reasons(Settings(()), changed)) == reasons
     assert {reason.split()[0] for reason in reasons} <= GLOBAL_OPTIONS
 
 
-def test_options_of_bgp_are_told_by_their_names() -> None:
+def test_difference_names_each_option_of_bgp() -> None:
     old = BGPSettings((), drain=DrainSettings())
     for changed in variants(old):
         if changed.peers == ():
@@ -181,7 +179,7 @@ def test_options_of_bgp_are_told_by_their_names() -> None:
             assert reason.split()[0] in GLOBAL_OPTIONS
 
 
-def test_options_of_the_endpoints_are_told_by_their_names() -> None:
+def test_difference_names_each_option_of_the_endpoints() -> None:
     old = InstrumentationSettings((ip_address("127.0.0.1"),))
     new = replace(old, ips=(ip_address("::1"), ip_address("127.0.0.1")), port=9091)
     assert list(general_reasons(Settings((), None, old), Settings((), None, new))) == [
@@ -190,29 +188,29 @@ def test_options_of_the_endpoints_are_told_by_their_names() -> None:
     ]
 
 
-def test_what_needs_a_restart() -> None:
+def test_restart_reasons_list_options_that_need_a_restart() -> None:
     new = Settings((), BGPSettings(()), dry_run=True, control_socket="/run/x")
     assert list(restart_reasons(Settings(()), new)) == [
-        "dry-run no -> yes needs a restart",
-        "control-socket none -> /run/x needs a restart",
-        "bgp no -> yes needs a restart",
+        "dry-run no -> yes: restart pybal to apply it",
+        "control-socket none -> /run/x: restart pybal to apply it",
+        "bgp no -> yes: restart pybal to apply it",
     ]
     assert list(restart_reasons(new, new)) == []
 
 
-def test_peers_that_come_go_and_change() -> None:
+def test_peer_reasons_list_added_removed_and_changed_peers() -> None:
     other = PeerSettings(IPv4Address("192.0.2.253"), 64600)
     third = PeerSettings(IPv4Address("192.0.2.252"), 64600)
     old = Settings((), BGPSettings((PEER, other)))
     new = Settings((), BGPSettings((replace(PEER, hold_time=30, md5_password_file="/etc/secret"), third)))  # a path
     assert list(peer_reasons(old, new)) == [
-        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; all sessions restart",
+        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; resets all BGP sessions",
         "+ peer 192.0.2.252",
         "- peer 192.0.2.253",
     ]
 
 
-def test_announcements_that_come_go_and_change() -> None:
+def test_announcement_reasons_list_added_removed_and_changed_ones() -> None:
     a, b, c, d, e = (IPv4Address("192.0.2.1") + n for n in range(5))
     before = (
         Verdict(a, Announcement(a), None, "fit", 0.0),
@@ -229,14 +227,14 @@ def test_announcements_that_come_go_and_change() -> None:
     assert list(announcement_reasons(before, after)) == [
         "~ announcement 192.0.2.1/32: MED 0 -> 100",
         "+ announcement 192.0.2.3/32, MED 0: fit",
-        "+ announcement 192.0.2.4/32, when it is fit: no-config (x: no list of servers yet)",
+        "+ announcement 192.0.2.4/32, not yet: no-config (x: no list of servers yet)",
         "- announcement 192.0.2.5/32: empty (y: 0 of 1 server pooled)",
         "- announcement 192.0.2.2/32: no longer configured",
     ]
     assert list(announcement_reasons(before, before)) == []
 
 
-def test_a_source_with_another_server_section_is_told() -> None:
+def test_changed_source_server_section_is_a_difference() -> None:
     old = web()
     new = replace(old, source=SourceSettings(ONE, AccessSettings(discovery="example.org")))
     assert list(service_reasons(old, new)) == ["discovery-srv none -> example.org"]

@@ -70,7 +70,7 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
 def test_a_plan_that_would_be_refused_says_so_first() -> None:
     world = World(Settings((web(),)))
     lines = plan_text(world.reloading.plan(Settings((), dry_run=True))).splitlines()
-    assert lines[0] == "refused: dry-run no -> yes needs a restart"
+    assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it"
     assert lines[1].startswith("refused: would remove 1 of 1 services, wanted at most 0.5 of them (max-blast-radius)")
 
 
