@@ -133,7 +133,7 @@ def measure(
     backend = Recorder()
     app = App(
         Loaded(Settings((ServiceSettings(service, SourceSettings(f"file://{pool}"), monitors),)), (), ""),
-        file=ConfigurationFile("/nonexistent"),
+        file=ConfigurationFile("/nonexistent", {}),
         reactor=reactor,
         backend=backend,
         lookup=dns_lookup(reactor),

@@ -26,6 +26,7 @@ from pybal.bgp.drains import DrainError
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command:
         return command(options, os.environ)
     file = ConfigurationFile(
-        options.config, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun)
+        options.config, KINDS, lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun)
     )
     try:
         loaded = file.read()

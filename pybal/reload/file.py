@@ -10,7 +10,7 @@ from grp import getgrnam
 from pathlib import Path
 
 from pybal.config.errors import Problem, shown
-from pybal.config.kinds import KINDS
+from pybal.config.option import Kinds
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
 from pybal.monitors import kinds as monitors
@@ -29,8 +29,11 @@ class Loaded:
 class ConfigurationFile:
     """The file at ``path``. ``adjust`` makes of its settings those to use: the command line has the last word."""
 
-    def __init__(self, path: str, adjust: Callable[[Settings], Settings] = lambda settings: settings) -> None:
+    def __init__(
+        self, path: str, kinds: Kinds, adjust: Callable[[Settings], Settings] = lambda settings: settings
+    ) -> None:
         self.path = path
+        self._kinds = kinds
         self._adjust = adjust
         self._seen: tuple[int, ...] | None = None
         self._digest = ""
@@ -41,7 +44,7 @@ class ConfigurationFile:
 
     def understand(self, text: bytes, path: str) -> Loaded:
         """Return what this text of a file would say in place of ours. Raises ConfigError."""
-        parsed = parse(text, path, KINDS)
+        parsed = parse(text, path, self._kinds)
         return Loaded(self._adjust(parsed.settings), parsed.warnings, _digest(text))
 
     def digest(self) -> str:

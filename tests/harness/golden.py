@@ -243,7 +243,7 @@ def metrics_of_daemon() -> str:
     assert parsed.instrumentation
     port = free_port("127.0.0.1")
     parsed = replace(parsed, instrumentation=replace(parsed.instrumentation, port=port))
-    file = ConfigurationFile(str(CONFIGURATIONS["demo"]), lambda _: parsed)
+    file = ConfigurationFile(str(CONFIGURATIONS["demo"]), KINDS, lambda _: parsed)
     reactor: Any = Reactor()  # type: ignore[no-untyped-call]
     daemon = App(
         file.read(),

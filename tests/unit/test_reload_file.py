@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pybal.config.errors import ConfigError
+from pybal.config.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, unsupported
 
 SERVICE = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"
@@ -22,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_what_is_read_has_the_digest_of_the_file_and_the_adjustments(path: Path) -> None:
     path.write_text(SERVICE)
-    file = ConfigurationFile(str(path), lambda settings: replace(settings, dry_run=True))
+    file = ConfigurationFile(str(path), KINDS, lambda settings: replace(settings, dry_run=True))
     loaded = file.read()
     assert loaded.settings.dry_run
     assert loaded.digest == file.digest()
@@ -32,7 +33,7 @@ def test_what_is_read_has_the_digest_of_the_file_and_the_adjustments(path: Path)
 
 
 def test_the_digest_is_that_of_the_bytes_and_needs_no_sense_in_them(path: Path) -> None:
-    file = ConfigurationFile(str(path))
+    file = ConfigurationFile(str(path), KINDS)
     path.write_text("")
     assert file.digest() == EMPTY
     path.write_text("[web\n")
@@ -42,7 +43,7 @@ def test_the_digest_is_that_of_the_bytes_and_needs_no_sense_in_them(path: Path) 
 
 
 def test_a_file_of_the_same_size_and_time_in_its_place_is_another(path: Path, tmp_path: Path) -> None:
-    file = ConfigurationFile(str(path))
+    file = ConfigurationFile(str(path), KINDS)
     path.write_text("a")
     before = file.digest()
     status = path.stat()
@@ -53,7 +54,7 @@ def test_a_file_of_the_same_size_and_time_in_its_place_is_another(path: Path, tm
 
 
 def test_a_file_that_is_gone_has_no_digest_until_it_is_back(path: Path) -> None:
-    file = ConfigurationFile(str(path))
+    file = ConfigurationFile(str(path), KINDS)
     path.write_text("")
     assert file.digest() == EMPTY
     path.unlink()
@@ -64,6 +65,6 @@ def test_a_file_that_is_gone_has_no_digest_until_it_is_back(path: Path) -> None:
 
 def test_what_only_this_machine_lacks_is_told_without_a_line(path: Path) -> None:
     path.write_text("[global]\ncontrol-group = no-such-group\n" + SERVICE)
-    (problem,) = unsupported(ConfigurationFile(str(path)).read().settings, "pybal.conf")
+    (problem,) = unsupported(ConfigurationFile(str(path), KINDS).read().settings, "pybal.conf")
     wanted = "pybal.conf: [global] control-group: found 'no-such-group', wanted a group of this machine"
     assert str(problem) == wanted
