@@ -118,13 +118,21 @@ def required(
     return cast("T", field(repr=not secret, metadata={_KEY: declared}))
 
 
-def group(declared: type[Any], *, prefix: str = "", switch: str = "", help: str = "", given: bool = False) -> Any:  # noqa: A002, ANN401
+def group(
+    declared: type[Any],
+    *,
+    prefix: str = "",
+    switch: str = "",
+    help: str = "",  # noqa: A002
+    restart: bool = False,
+    given: bool = False,
+) -> Any:  # noqa: ANN401
     """Declare a field that holds the settings of another class.
 
     The class ``declared`` declares their options; ``prefix`` follows that of the outer class. ``switch`` is the full
     name of a boolean option: while it is off, the field is ``None``. A field that is ``given`` has no default.
     """
-    on = Option(switch, boolean, help, default=False) if switch else None
+    on = Option(switch, boolean, help, default=False, restart=restart) if switch else None
     default: Any = {} if given else {"default": None} if switch else {"default_factory": declared}
     return field(metadata={_KEY: Group(declared, prefix, on)}, **default)
 

@@ -220,6 +220,7 @@ class Settings:
         BGPSettings,
         prefix="bgp-",
         switch="bgp",
+        restart=True,
         help="announce VIPs by BGP; without it all other bgp- options are ignored",
     )
     instrumentation: InstrumentationSettings | None = group(

@@ -118,8 +118,10 @@ def _table(title: str, about: str, options: Mapping[str, Option]) -> Iterator[st
     yield f"## {title}\n\n{about.partition(chr(10))[0]}\n\n| option | default | meaning |\n|---|---|---|"
     for found in options.values():
         names = "<br>".join(f"`{name}`" for name in (found.name, *found.aliases))
+        # In the file a per cent sign is written twice; in a table a bar needs an escape.
         meaning = _sentence(found.help + ("; a change needs a restart" if found.restart else ""))
-        yield f"| {names} | {_default(found, options)} | {meaning.replace('%%', '%')} |"
+        meaning = meaning.replace("%%", "%").replace("|", r"\|")
+        yield f"| {names} | {_default(found, options)} | {meaning} |"
     yield ""
 
 

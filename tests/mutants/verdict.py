@@ -8,12 +8,12 @@ MUTANTS = (
     # Counts of servers
     Mutant(
         "disabled servers count as possible",
-        "if server.member.enabled and not server.nowhere]",
+        "if server.member.enabled and not server.unresolvable]",
         "if not server.nowhere]",
     ),
     Mutant(
         "unresolvable servers count as possible",
-        "if server.member.enabled and not server.nowhere]",
+        "if server.member.enabled and not server.unresolvable]",
         "if server.member.enabled]",
     ),
     Mutant(
