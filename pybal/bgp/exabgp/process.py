@@ -2,13 +2,13 @@
 
 ::
 
-    STOPPED ──start()──▶ STARTING ──relay connected──▶ RUNNING
-                         ▲   │                            │
-              pause over │   └─────────────┬──────────────┘
-                         │                 ▼
+    STOPPED ──start()──▶ STARTING ──first answer──▶ RUNNING
+                         ▲   │                         │
+              pause over │   └────────────┬────────────┘
+                         │                ▼
                          │  KILLED (deadline missed, relay lost, restart())
-                         │                 │
-                      WAITING ◀────────────┘ process ended (also in STARTING and RUNNING)
+                         │                │
+                      WAITING ◀───────────┘ process ended (also in STARTING and RUNNING)
 
     any state ──stop()──▶ STOPPING ──process ended──▶ STOPPED
 
@@ -47,8 +47,12 @@ from pybal.runtime.backoff import Backoff
 HEARTBEAT_SECONDS = 0.5
 RELAY_SECONDS = 2.5
 """Time without a heartbeat from the daemon after which the relay closes the sessions."""
-START_SECONDS = 10.0
-"""Time for ExaBGP's start, until its relay is connected."""
+START_SECONDS = (30.0, 300.0)
+"""Time for ExaBGP's start, until it answers its first command: at first, and at most.
+
+The limit restarts an ExaBGP that hangs. A start takes 0.5 s of CPU time, which on a host short of CPU can be a minute; a kill
+wastes the work done, and every start would be killed at the same point. The limit doubles with each start that exceeds it.
+"""
 STOP_SECONDS = 2.0
 BACKOFF_SECONDS = (0.2, 30.0)
 """The first and the longest pause before a restart of ExaBGP."""
@@ -136,6 +140,7 @@ class ExaBGP:
         self._port: Any = None
         self._run: Run | None = None
         self._beats = 0
+        self._start_limit = START_SECONDS[0]
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
@@ -246,7 +251,7 @@ class ExaBGP:
     def _ended(self, reason: str) -> None:
         run, self._run = self._run, None
         output = run.output if run else ""
-        lived = self.now - run.started if run else 0.0
+        settled = self.state is State.RUNNING and self._reactor.seconds() - self.since > SETTLED_SECONDS
         # After a kill the last lines of output do not explain the end.
         self.reason = run.cause if run and run.cause else reason
         if output and self.reason.startswith("exit"):
@@ -259,7 +264,9 @@ class ExaBGP:
         if self._stopped is not None:
             self._stopped.callback(None)
             return
-        if lived > SETTLED_SECONDS or remedied:
+        if settled:
+            self._start_limit = START_SECONDS[0]
+        if settled or remedied:
             self._backoff.reset()
         pause = self._backoff.pause()
         self.restarts += 1
@@ -294,9 +301,6 @@ class ExaBGP:
         assert self._run is not None  # noqa: S101  # _is_relay
         self._run.connect(link)
         self._run.send(b"version")
-        if self.state is State.STARTING:
-            self._enter(State.RUNNING)
-            self.reason = ""
 
     def _relay_lost(self) -> None:
         if self._run is not None:
@@ -321,7 +325,11 @@ class ExaBGP:
     def _answered(self, event: Answered) -> None:
         if self._run is None or not self._run.answer(accepted=event.accepted):
             self._log.info("unexpected answer from exabgp: no command is pending", system="bgp")
-        elif self.spare >= WINDOW // 2:
+            return
+        if self.state is State.STARTING:
+            self._enter(State.RUNNING)
+            self.reason = ""
+        if self.spare >= WINDOW // 2:
             self._listener.window_opened()
 
     def _beat(self) -> None:
@@ -329,8 +337,9 @@ class ExaBGP:
         if self._run is None:
             return
         self._run.heartbeat(self._beats)
-        if self.state is State.STARTING and self.now - self._run.started > START_SECONDS:
-            self._kill(f"did not start within {START_SECONDS:g} s")
+        if self.state is State.STARTING and self.now - self._run.started > self._start_limit:
+            self._kill(f"did not start within {self._start_limit:g} s")
+            self._start_limit = min(self._start_limit * 2, START_SECONDS[1])
         elif self.state is State.RUNNING:
             if cause := self._run.overdue():
                 self._kill(cause)
