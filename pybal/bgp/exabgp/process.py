@@ -17,8 +17,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
@@ -30,6 +28,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from pybal.bgp.exabgp import arguments
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.directory import RuntimeDirectory
 from pybal.bgp.exabgp.events import (
@@ -45,8 +44,6 @@ from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.backoff import Backoff
 
 HEARTBEAT_SECONDS = 0.5
-RELAY_SECONDS = 2.5
-"""Time without a heartbeat from the daemon after which the relay closes the sessions."""
 START_SECONDS = (30.0, 300.0)
 """Time for ExaBGP's start, until it answers its first command: at first, and at most.
 
@@ -61,7 +58,6 @@ SETTLED_SECONDS = 60.0
 
 _REMARKS = ("environment file missing", "generate it using")
 """ExaBGP's remarks on the environment file, which it is kept from reading."""
-_HERE = Path(__file__).parent
 
 
 class State(Enum):
@@ -160,7 +156,7 @@ class ExaBGP:
     @property
     def relay(self) -> tuple[str, ...]:
         """The command that ExaBGP runs as its API process."""
-        return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._directory.socket), f"{RELAY_SECONDS:g}")
+        return arguments.relay(self._python, self._directory.socket)
 
     def start(self) -> None:
         """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
@@ -225,13 +221,11 @@ class ExaBGP:
         self._enter(State.STARTING)
         self.reason = "starting"
         text, environ = self._listener.configuration()
-        launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
-        exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._directory.configuration))
         try:
             self._directory.write_configuration(text)
             child = self._spawn(
                 self._reactor,
-                [*launcher, *exabgp],
+                arguments.exabgp(self._python, self._directory.configuration),
                 environ=environ,
                 directory=self._directory.path,
                 received=self._output,
@@ -346,8 +340,3 @@ class ExaBGP:
             else:
                 self._run.ping()
                 self._listener.heartbeat()
-
-
-def user() -> str:
-    """Return the name of our user, which ExaBGP needs; raises KeyError if the user has no name."""
-    return pwd.getpwuid(os.geteuid()).pw_name
