@@ -8,6 +8,8 @@ from pathlib import Path
 
 RELAY_SECONDS = 2.5
 """Time without a heartbeat from the daemon after which the relay closes the sessions."""
+SHUTDOWN_SECONDS = 0.5
+"""Time for ExaBGP to close its sessions before the relay kills it."""
 
 _HERE = Path(__file__).parent
 
@@ -20,7 +22,7 @@ def exabgp(python: str, configuration: Path) -> list[str]:
 
 def relay(python: str, socket: Path) -> tuple[str, ...]:
     """Return the command that ExaBGP runs as its API process."""
-    return (python, "-I", "-S", str(_HERE / "relay.py"), str(socket), f"{RELAY_SECONDS:g}")
+    return (python, "-I", "-S", str(_HERE / "relay.py"), str(socket), f"{RELAY_SECONDS:g}", f"{SHUTDOWN_SECONDS:g}")
 
 
 def user() -> str:
