@@ -83,7 +83,7 @@ class Speaker:
         return self._exabgp.version
 
     def start(self) -> None:
-        """Start ExaBGP. Raises :class:`SpeakerError` if nothing was started."""
+        """Start ExaBGP. Raises :class:`SpeakerError`, having started nothing."""
         try:
             self._user = arguments.user()
         except KeyError:
