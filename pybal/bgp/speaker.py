@@ -18,10 +18,10 @@ from typing import Any
 from twisted.logger import Logger
 
 from pybal.bgp.adj_rib_out import RouteChange
-from pybal.bgp.exabgp import config
+from pybal.bgp.exabgp import arguments, config
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.events import Event, Notified, OpenReceived, StateChanged, UpdateSent
-from pybal.bgp.exabgp.process import ExaBGP, user
+from pybal.bgp.exabgp.process import ExaBGP
 from pybal.bgp.exabgp.run import ChildProcess
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
@@ -83,9 +83,9 @@ class Speaker:
         return self._exabgp.version
 
     def start(self) -> None:
-        """Start ExaBGP. Raises :class:`SpeakerError` if nothing was started."""
+        """Start ExaBGP. Raises :class:`SpeakerError`, having started nothing."""
         try:
-            self._user = user()
+            self._user = arguments.user()
         except KeyError:
             raise SpeakerError(
                 f"user {os.geteuid()} has no name, and exabgp needs one (add the user to /etc/passwd)"

@@ -99,10 +99,11 @@ class FakeChild:
         self.alive = False
         self._ended(reason)
 
-    def connect_relay(self) -> None:
+    def connect_relay(self, *, answering: bool = True) -> None:
         self.relay = self.harness.connect(self.transport)
         self.send_line(b"!hello 1")
-        self.answer()
+        if answering:
+            self.answer()
 
     def send_line(self, line: bytes) -> None:
         assert self.relay is not None
@@ -190,6 +191,12 @@ class SpeakerHarness:
             self.reactor.advance(0.1)
             if answering and self.exabgp.alive and self.exabgp.relay is not None:
                 self.exabgp.answer()
+
+    def wait_for_restart(self) -> None:
+        """Advance the clock until the next ExaBGP starts."""
+        started = len(self.children)
+        while len(self.children) == started:
+            self.reactor.advance(0.05)
 
     @contextmanager
     def logged(self) -> Iterator[None]:

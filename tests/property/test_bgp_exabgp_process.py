@@ -25,7 +25,7 @@ def peers(*addresses: str) -> BGPSettings:
 
 
 class ProcessMachine(RuleBasedStateMachine):
-    """A speaker whose ExaBGP connects, answers, ends or hangs at any time; a killed one may take time to end."""
+    """A speaker whose ExaBGP connects, answers, ends or hangs at any time, also after a kill."""
 
     def __init__(self) -> None:
         super().__init__()

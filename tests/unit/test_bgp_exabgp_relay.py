@@ -71,7 +71,7 @@ class TestLauncher:
 class RunningRelay:
     """A relay between a socket of the test and a parent process that stands in for ExaBGP."""
 
-    def __init__(self, directory: Path, timeout: float) -> None:
+    def __init__(self, directory: Path, timeout: float, shutdown: float) -> None:
         path = directory / "socket"
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.settimeout(PATIENCE)
@@ -86,7 +86,7 @@ class RunningRelay:
             "signal.pause()\n"
         )
         self.exabgp = subprocess.Popen(
-            [sys.executable, "-c", source, *PYTHON, str(HERE / "relay.py"), str(path), f"{timeout:g}"],
+            [sys.executable, "-c", source, *PYTHON, str(HERE / "relay.py"), str(path), f"{timeout:g}", f"{shutdown:g}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -111,8 +111,8 @@ class RunningRelay:
 
 
 @contextlib.contextmanager
-def running_relay(directory: Path, timeout: float = PATIENCE) -> Iterator[RunningRelay]:
-    made = RunningRelay(directory, timeout)
+def running_relay(directory: Path, timeout: float = PATIENCE, shutdown: float = 0.5) -> Iterator[RunningRelay]:
+    made = RunningRelay(directory, timeout, shutdown)
     try:
         yield made
     finally:
@@ -154,7 +154,7 @@ class TestRelay:
             assert relay.exabgp.wait(PATIENCE) == -signal.SIGKILL
 
     def test_exabgp_that_shuts_down_is_not_killed(self, tmp_path: Path) -> None:
-        with running_relay(tmp_path, timeout=0.3) as relay:
+        with running_relay(tmp_path, timeout=0.3, shutdown=PATIENCE) as relay:
             assert relay.stdout.readline() == b"\n"
             relay.stdin.close()
             wait_for(lambda: not running(relay.pid))
@@ -185,7 +185,7 @@ class TestRelay:
             assert all(relay.lines.readline() == line for _ in range(4000))
 
     def test_relay_names_a_missing_socket(self, tmp_path: Path) -> None:
-        command = [*PYTHON, str(HERE / "relay.py"), str(tmp_path / "none"), "1"]
+        command = [*PYTHON, str(HERE / "relay.py"), str(tmp_path / "none"), "1", "1"]
         ended = subprocess.run(command, capture_output=True, check=False)
         assert (ended.returncode, ended.stderr) == (1, f"relay: {tmp_path}/none: No such file or directory\n".encode())
 

@@ -168,11 +168,9 @@ def test_restart_pauses_grow_up_to_thirty_seconds(harness: SpeakerHarness) -> No
     harness.speaker.start()
     pauses = []
     for _ in range(15):
-        begun = len(harness.children)
         harness.exabgp.end("exit status 1")
         at = harness.reactor.seconds()
-        while len(harness.children) == begun:
-            harness.reactor.advance(0.05)
+        harness.wait_for_restart()
         pauses.append(harness.reactor.seconds() - at)
     wanted = (0.2, 0.3, 0.45, 0.675, 1.01, 1.52, 2.28, 3.42, 5.13, 7.69, 11.5, 17.3, 25.9, 30, 30)
     assert all(0.75 * want <= pause <= want + 0.06 for pause, want in zip(pauses, wanted, strict=True))
@@ -209,15 +207,54 @@ def test_exabgp_is_not_restarted_while_one_session_is_established(harness: Speak
 
 def test_failed_start_reports_the_last_lines_of_output(harness: SpeakerHarness) -> None:
     harness.speaker.start()
-    harness.run(10.6)
-    assert harness.exabgp.killed
-    harness.exabgp.end()
-    harness.run(0.3)
     harness.exabgp.print(b"can not bind to 192.0.2.9:179")
     harness.exabgp.end("exit status 1")
     assert next(alert.text for alert in harness.speaker.alerts()) == (
         "exabgp is not running: exit status 1: can not bind to 192.0.2.9:179"
     )
+
+
+def test_start_limit_doubles_up_to_five_minutes(harness: SpeakerHarness) -> None:
+    harness.speaker.start()
+    for seconds in (30, 60, 120, 240, 300, 300):
+        harness.run(seconds - 1)
+        assert not harness.exabgp.killed
+        harness.run(2)
+        assert harness.exabgp.killed
+        harness.exabgp.end()
+        assert next(alert.text for alert in harness.speaker.alerts()) == (
+            f"exabgp is not running: did not start within {seconds} s"
+        )
+        harness.wait_for_restart()
+
+
+def test_slow_start_includes_the_first_answer(harness: SpeakerHarness) -> None:
+    harness.speaker.start()
+    harness.run(20)
+    harness.exabgp.connect_relay(answering=False)
+    harness.run(9.5, answering=False)
+    assert not harness.exabgp.killed
+    assert next(alert.text for alert in harness.speaker.alerts()) == "exabgp is not running: starting"
+    harness.exabgp.answer()
+    assert not [alert.text for alert in harness.speaker.alerts() if alert.text.startswith("exabgp")]
+
+
+def test_start_limit_is_kept_until_exabgp_has_run_for_one_minute(harness: SpeakerHarness) -> None:
+    harness.speaker.start()
+    harness.run(31)
+    assert harness.exabgp.killed
+    harness.exabgp.end()
+    for seconds in (59, 62):
+        harness.wait_for_restart()
+        harness.run(31)
+        assert not harness.exabgp.killed
+        harness.exabgp.connect_relay()
+        harness.exabgp.up(P)
+        harness.run(seconds)
+        harness.exabgp.end()
+    harness.wait_for_restart()
+    harness.run(31)
+    assert harness.exabgp.killed
 
 
 def test_lost_relay_kills_exabgp(harness: SpeakerHarness) -> None:

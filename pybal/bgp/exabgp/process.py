@@ -2,13 +2,13 @@
 
 ::
 
-    STOPPED ──start()──▶ STARTING ──relay connected──▶ RUNNING
-                         ▲   │                            │
-              pause over │   └─────────────┬──────────────┘
-                         │                 ▼
+    STOPPED ──start()──▶ STARTING ──first answer──▶ RUNNING
+                         ▲   │                         │
+              pause over │   └────────────┬────────────┘
+                         │                ▼
                          │  KILLED (deadline missed, relay lost, restart())
-                         │                 │
-                      WAITING ◀────────────┘ process ended (also in STARTING and RUNNING)
+                         │                │
+                      WAITING ◀───────────┘ process ended (also in STARTING and RUNNING)
 
     any state ──stop()──▶ STOPPING ──process ended──▶ STOPPED
 
@@ -17,8 +17,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
@@ -30,6 +28,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from pybal.bgp.exabgp import arguments
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.directory import RuntimeDirectory
 from pybal.bgp.exabgp.events import (
@@ -45,10 +44,12 @@ from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.backoff import Backoff
 
 HEARTBEAT_SECONDS = 0.5
-RELAY_SECONDS = 2.5
-"""Time without a heartbeat from the daemon after which the relay closes the sessions."""
-START_SECONDS = 10.0
-"""Time for ExaBGP's start, until its relay is connected."""
+START_SECONDS = (30.0, 300.0)
+"""Time for ExaBGP's start, until it answers its first command: at first, and at most.
+
+The limit restarts an ExaBGP that hangs. A start takes 0.5 s of CPU time, which on a host short of CPU can be a minute; a kill
+wastes the work done, and every start would be killed at the same point. The limit doubles with each start that exceeds it.
+"""
 STOP_SECONDS = 2.0
 BACKOFF_SECONDS = (0.2, 30.0)
 """The first and the longest pause before a restart of ExaBGP."""
@@ -57,7 +58,6 @@ SETTLED_SECONDS = 60.0
 
 _REMARKS = ("environment file missing", "generate it using")
 """ExaBGP's remarks on the environment file, which it is kept from reading."""
-_HERE = Path(__file__).parent
 
 
 class State(Enum):
@@ -136,6 +136,7 @@ class ExaBGP:
         self._port: Any = None
         self._run: Run | None = None
         self._beats = 0
+        self._start_limit = START_SECONDS[0]
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
@@ -155,7 +156,7 @@ class ExaBGP:
     @property
     def relay(self) -> tuple[str, ...]:
         """The command that ExaBGP runs as its API process."""
-        return (self._python, "-I", "-S", str(_HERE / "relay.py"), str(self._directory.socket), f"{RELAY_SECONDS:g}")
+        return arguments.relay(self._python, self._directory.socket)
 
     def start(self) -> None:
         """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
@@ -220,13 +221,11 @@ class ExaBGP:
         self._enter(State.STARTING)
         self.reason = "starting"
         text, environ = self._listener.configuration()
-        launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
-        exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._directory.configuration))
         try:
             self._directory.write_configuration(text)
             child = self._spawn(
                 self._reactor,
-                [*launcher, *exabgp],
+                arguments.exabgp(self._python, self._directory.configuration),
                 environ=environ,
                 directory=self._directory.path,
                 received=self._output,
@@ -246,7 +245,7 @@ class ExaBGP:
     def _ended(self, reason: str) -> None:
         run, self._run = self._run, None
         output = run.output if run else ""
-        lived = self.now - run.started if run else 0.0
+        settled = self.state is State.RUNNING and self._reactor.seconds() - self.since > SETTLED_SECONDS
         # After a kill the last lines of output do not explain the end.
         self.reason = run.cause if run and run.cause else reason
         if output and self.reason.startswith("exit"):
@@ -259,7 +258,9 @@ class ExaBGP:
         if self._stopped is not None:
             self._stopped.callback(None)
             return
-        if lived > SETTLED_SECONDS or remedied:
+        if settled:
+            self._start_limit = START_SECONDS[0]
+        if settled or remedied:
             self._backoff.reset()
         pause = self._backoff.pause()
         self.restarts += 1
@@ -294,9 +295,6 @@ class ExaBGP:
         assert self._run is not None  # noqa: S101  # _is_relay
         self._run.connect(link)
         self._run.send(b"version")
-        if self.state is State.STARTING:
-            self._enter(State.RUNNING)
-            self.reason = ""
 
     def _relay_lost(self) -> None:
         if self._run is not None:
@@ -321,7 +319,11 @@ class ExaBGP:
     def _answered(self, event: Answered) -> None:
         if self._run is None or not self._run.answer(accepted=event.accepted):
             self._log.info("unexpected answer from exabgp: no command is pending", system="bgp")
-        elif self.spare >= WINDOW // 2:
+            return
+        if self.state is State.STARTING:
+            self._enter(State.RUNNING)
+            self.reason = ""
+        if self.spare >= WINDOW // 2:
             self._listener.window_opened()
 
     def _beat(self) -> None:
@@ -329,16 +331,12 @@ class ExaBGP:
         if self._run is None:
             return
         self._run.heartbeat(self._beats)
-        if self.state is State.STARTING and self.now - self._run.started > START_SECONDS:
-            self._kill(f"did not start within {START_SECONDS:g} s")
+        if self.state is State.STARTING and self.now - self._run.started > self._start_limit:
+            self._kill(f"did not start within {self._start_limit:g} s")
+            self._start_limit = min(self._start_limit * 2, START_SECONDS[1])
         elif self.state is State.RUNNING:
             if cause := self._run.overdue():
                 self._kill(cause)
             else:
                 self._run.ping()
                 self._listener.heartbeat()
-
-
-def user() -> str:
-    """Return the name of our user, which ExaBGP needs; raises KeyError if the user has no name."""
-    return pwd.getpwuid(os.geteuid()).pw_name

@@ -1,8 +1,9 @@
 """ExaBGP's API process: relays lines between ExaBGP and the daemon, and is the dead man's switch.
 
-``relay.py SOCKET SECONDS``. Lines from ExaBGP (standard input) go to the daemon, lines from the daemon to ExaBGP (standard
-output). Lines from the daemon that begin with ``!`` are heartbeats, which the relay echoes. At the daemon's end of file, or
-after SECONDS without a heartbeat, the relay orders ExaBGP to close its sessions, and kills it if it does not.
+``relay.py SOCKET HEARTBEAT SHUTDOWN``. Lines from ExaBGP (standard input) go to the daemon, lines from the daemon to ExaBGP
+(standard output). Lines from the daemon that begin with ``!`` are heartbeats, which the relay echoes. At the daemon's end of
+file, or after HEARTBEAT seconds without a heartbeat, the relay orders ExaBGP to close its sessions, and kills it if it has
+not ended after SHUTDOWN seconds.
 
 The relay always reads: ExaBGP blocks while its output is not read. Standard library only, run with -I -S.
 """
@@ -18,9 +19,6 @@ from contextlib import suppress
 
 BUFFER_LIMIT = 16 * 1024 * 1024
 """Bytes buffered for either side before the relay gives up."""
-
-SHUTDOWN_SECONDS = 0.5
-"""The time to close the sessions before ExaBGP is killed."""
 
 STDIN, STDOUT = 0, 1
 _PR_SET_PDEATHSIG = 1
@@ -125,11 +123,11 @@ class Relay:
             if self.to_daemon:
                 del self.to_daemon[: self.daemon.send(self.to_daemon)]
 
-    def end_exabgp(self) -> None:
+    def end_exabgp(self, seconds: float) -> None:
         """Order ExaBGP to shut down; kill it if it has not ended in time."""
         with suppress(OSError):
             os.write(STDOUT, b"\nshutdown\n")
-        end = time.monotonic() + SHUTDOWN_SECONDS
+        end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and os.getppid() == self.exabgp:
             with suppress(OSError):
                 if not os.read(STDIN, _READ):
@@ -154,7 +152,7 @@ def main() -> int:
     except GaveUp as reason:
         with suppress(OSError):
             os.write(2, f"relay: {reason}; closing all sessions\n".encode())
-        relay.end_exabgp()
+        relay.end_exabgp(float(sys.argv[3]))
         return 1
     return 0
 
