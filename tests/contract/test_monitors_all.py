@@ -73,7 +73,7 @@ def test_a_connection_that_hangs_is_down_in_bounded_time(
                 taken.connect(full.getsockname())
                 setup.monitor(settings, port=full.getsockname()[1])
                 report = await setup.report()
-                assert (report.up, report.reason) == (False, "connect: nothing for 300 ms")
+                assert (report.up, report.reason) == (False, "connect: no response for 300 ms")
                 setup.monitors.pop().stop()
 
     run(main)

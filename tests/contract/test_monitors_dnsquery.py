@@ -113,7 +113,7 @@ class TestAnswer:
 
     def test_incomplete_answer_is_down(self) -> None:
         report, _ = first_report(lambda query: [answer(query)[:-3]])
-        assert report.reason == "answer: malformed for www.example A: record 3 of 3 is cut short"
+        assert report.reason == "answer: malformed for www.example A: record 3 of 3 is truncated"
 
 
 class TestForeignDatagrams:
@@ -135,7 +135,7 @@ class TestForeignDatagrams:
         report, _ = first_report(lambda query: [stray(query), answer(query)])
         assert report.up
         report, _ = first_report(lambda query: [stray(query)])
-        assert (report.up, report.reason) == (False, "query: 300 ms without an answer (1 that answered something else)")
+        assert (report.up, report.reason) == (False, "query: 300 ms without an answer (1 to other queries)")
 
     def test_answer_is_found_in_a_flood_of_foreign_datagrams(self) -> None:
         report, _ = first_report(lambda query: [b"garbage"] * 100 + [answer(query)], replace(SETTINGS, timeout=5.0))

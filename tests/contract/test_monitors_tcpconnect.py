@@ -143,7 +143,7 @@ class TestDown:
                     taken.connect(full.getsockname())
                     setup.monitor(settings, port=full.getsockname()[1])
                     report = await setup.report()
-                    assert (report.up, report.reason) == (False, "connect: nothing for 400 ms")
+                    assert (report.up, report.reason) == (False, "connect: no response for 400 ms")
                     setup.stop_monitors()
 
         run(main)

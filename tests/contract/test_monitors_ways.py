@@ -166,7 +166,7 @@ def test_refused_connection_is_down(host: str) -> None:
 @HOSTS
 def test_hanging_connection_is_down(host: str) -> None:
     with unanswered(host) as port:
-        assert connecting(host, port) == {"connect: nothing for 600 ms"}
+        assert connecting(host, port) == {"connect: no response for 600 ms"}
 
 
 SILENT = "TIME without a byte (connected in TIME)"
@@ -208,7 +208,7 @@ def test_garbage_is_down(host: str) -> None:
     assert said(garbage, host) == expected(
         r"headers: not HTTP/1: '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0\xef\xee\xed\xec'",
         "answer: 65536 bytes without 'READY'",
-        r"headers: an answer that begins with '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7', wanted HTTP/2",
+        r"headers: response begins with '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7', wanted HTTP/2",
         "tls: wrong version number",
     )
 

@@ -226,8 +226,8 @@ class TestScripted:
     @pytest.mark.parametrize(
         ("payload", "reason"),
         [
-            (b"\0\0\0\1" + bytes(3) + b"\x0b", "headers: the server is going away: ENHANCE_YOUR_CALM"),
-            (bytes(8), "headers: the server is going away: NO_ERROR"),
+            (b"\0\0\0\1" + bytes(3) + b"\x0b", "headers: the server closes the connection (GOAWAY): ENHANCE_YOUR_CALM"),
+            (bytes(8), "headers: the server closes the connection (GOAWAY): NO_ERROR"),
             (b"\0\0\0\1", "headers: not HTTP/2: "),
         ],
     )
@@ -270,32 +270,32 @@ class TestScripted:
             (drip, "headers: "),
             (
                 saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-                "headers: an answer that begins with 'HTTP/1.1 ', wanted HTTP/2",
+                "headers: response begins with 'HTTP/1.1 ', wanted HTTP/2",
             ),
-            (saying(b"220 mail.example ESMTP\r\n"), "headers: an answer that begins with '220 mail.', wanted HTTP/2"),
-            (saying(bytes(range(255, 0, -1)) * 100), "headers: an answer that begins with "),
+            (saying(b"220 mail.example ESMTP\r\n"), "headers: response begins with '220 mail.', wanted HTTP/2"),
+            (saying(bytes(range(255, 0, -1)) * 100), "headers: response begins with "),
             (saying(SETTINGS + b"\xff\xff\xff\0\0\0\0\0\1" + bytes(70_000)), "headers: more than 65536 bytes"),
             (saying(SETTINGS + frame(1, END_HEADERS, 1, b"\xff" * 40)), "headers: not HTTP/2: "),
             (
                 saying(SETTINGS + frame(3, 0, 1, bytes(3) + b"\x07")),
                 "headers: the server cancelled the call: REFUSED_STREAM",
             ),
-            (saying(SETTINGS + frame(7, 0, 0, bytes(8))), "headers: the server is going away: NO_ERROR"),
+            (saying(SETTINGS + frame(7, 0, 0, bytes(8))), "headers: the server closes the connection (GOAWAY): NO_ERROR"),
             (saying(answer(head=[(":status", "503")])), "status: HTTP 503, wanted 200"),
             (
                 saying(answer(head=[(":status", "200"), ("content-type", "text/html")])),
                 "status: content-type 'text/html', wanted",
             ),
-            (saying(headers_only(*OK)), "status: an answer without a grpc-status"),
+            (saying(headers_only(*OK)), "status: response without a grpc-status"),
             (
                 saying(headers_only(*OK, ("grpc-status", "14"), ("grpc-message", "too%20bad%0a"))),
                 "status: UNAVAILABLE 'too bad\\n', wanted OK",
             ),
             (saying(answer(trailers=[("grpc-status", "5")])), "status: NOT_FOUND '', wanted OK"),
             (saying(answer(message=b"\0\0\0\0\x02\x08\x02")), "status: NOT_SERVING, wanted SERVING"),
-            (saying(answer(message=b"\0\0\0\0")), "status: malformed: not one message"),
-            (saying(answer(message=b"\1" + SERVING[1:])), "status: malformed: a compressed message"),
-            (saying(answer(message=b"")), "status: malformed: not one message"),
+            (saying(answer(message=b"\0\0\0\0")), "status: malformed: not exactly one message"),
+            (saying(answer(message=b"\1" + SERVING[1:])), "status: malformed: compressed message"),
+            (saying(answer(message=b"")), "status: malformed: not exactly one message"),
             (
                 saying(SETTINGS + frame(1, END_HEADERS, 1, Encoder().encode(OK)) + frame(0, 0, 1, bytes(16000)) * 5),
                 "body: ",
@@ -322,7 +322,7 @@ class TestScripted:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
                     setup.monitor(GRPCSettings(timeout=0.4), port=full.getsockname()[1])
-                    assert (await setup.report()).reason == "connect: nothing for 400 ms"
+                    assert (await setup.report()).reason == "connect: no response for 400 ms"
                     setup.stop_monitors()
 
         run(main)
@@ -345,7 +345,7 @@ def test_tls_server_without_http_2_is_down(tmp_path: Path) -> None:
             report = await setup.report()
             while report.reason == "connect: refused":  # until it listens
                 report = await setup.report()
-            assert report.reason == "tls: the server does not choose HTTP/2 by ALPN"
+            assert report.reason == "tls: the server did not select HTTP/2 by ALPN"
 
     try:
         run(main)

@@ -108,7 +108,7 @@ def test_foreign_replies_are_ignored(host: str) -> None:
                     await setup.pause(0.02)
             report = await setup.report()
             assert report.reason.startswith("icmp: 400 ms without an echo reply (")
-            assert report.reason.endswith(" replies to others)")
+            assert report.reason.endswith(" other replies)")
 
     with network(pings=False):
         run(main)

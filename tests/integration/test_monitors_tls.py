@@ -239,7 +239,7 @@ class TestOthers:
                 with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.socket() as taken:
                     taken.connect(full.getsockname())
                     setup.monitor(TLSSettings(timeout=0.4), port=full.getsockname()[1])
-                    assert (await setup.report()).reason == "connect: nothing for 400 ms"
+                    assert (await setup.report()).reason == "connect: no response for 400 ms"
                     setup.stop_monitors()
 
         run(main)
