@@ -1,4 +1,4 @@
-"""What is announced by BGP and why, and how it stands with the peers: text, JSON, metrics and HTML rows. Pure."""
+"""The state of BGP announcements and sessions as text, JSON and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Series: TypeAlias = list[tuple[Labels, float]]
 
 @dataclass(frozen=True, slots=True)
 class BGP:
-    """Everything about BGP at one moment; ``enabled`` is false without it and in a dry run."""
+    """The state of BGP at one moment; ``enabled`` is false if BGP is off, and in a dry run."""
 
     enabled: bool = False
     verdicts: Sequence[Verdict] = ()
@@ -28,19 +28,19 @@ class BGP:
 def text(bgp: BGP, now: float) -> str:
     """Return a line for each VIP and for each peer."""
     if not bgp.enabled and not bgp.verdicts:
-        return "no BGP\n"
+        return "BGP is off (set bgp = yes to announce services)\n"
     return "".join(f"{vip_line(v, now)}\n" for v in bgp.verdicts) + "".join(
         f"{peer_line(s, now)}\n" for s in bgp.sessions
     )
 
 
 def json(bgp: BGP, now: float) -> JSON:
-    """Return the facts; ``age`` is that of the last change, in seconds."""
+    """Return the state as JSON; ``age`` is the time since the last change, in seconds."""
     return {
         "enabled": bgp.enabled,
         "restarts": bgp.restarts,
         "vips": [vip_json(verdict, now) for verdict in bgp.verdicts],
-        "peers": [_peer(session, now) for session in bgp.sessions],
+        "peers": [_peer_json(session, now) for session in bgp.sessions],
     }
 
 
@@ -53,19 +53,19 @@ def vip_line(verdict: Verdict, now: float) -> str:
 
 
 def peer_line(session: Session, now: float) -> str:
-    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, with what went wrong last."""
-    told = f"{len(session.on_wire)} of {session.wanted} sent"
+    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, with the last error."""
+    sent = f"{len(session.on_wire)} of {session.wanted} sent"
     refused = f", {session.refused} refused" if session.refused else ""
     error = f"; last error: {session.last_error}" if session.last_error else ""
-    return f"peer {session.peer.address} {session.state} for {_age(session.since, now):.0f} s: {told}{refused}{error}"
+    return f"peer {session.peer.address} {session.state} for {_age(session.since, now):.0f} s: {sent}{refused}{error}"
 
 
 def families(bgp: BGP, now: float) -> Iterator[Family]:
-    """Yield the metrics. The names of PyBal 1.15, then new ones."""
-    yield Family("pybal_bgp_enabled", "gauge", "Whether services are announced by BGP", [((), bgp.enabled)])
+    """Yield the metrics: those of PyBal 1.15 first, then new ones."""
+    yield Family("pybal_bgp_enabled", "gauge", "Whether BGP announces services", [((), bgp.enabled)])
     if bgp.enabled or bgp.verdicts:
         yield from _session_families(bgp.sessions, now)
-        yield Family("pybal_bgp_restarts_total", "counter", "Times ExaBGP was begun again", [((), bgp.restarts)])
+        yield Family("pybal_bgp_restarts_total", "counter", "Restarts of ExaBGP", [((), bgp.restarts)])
         yield from _vip_families(bgp.verdicts, now)
 
 
@@ -84,17 +84,21 @@ def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Famil
         for session in sessions
         for state in SessionState
     ]
-    yield Family("pybal_bgp_session_state_count", "counter", "Times the session entered the state", states)
+    yield Family("pybal_bgp_session_state_count", "counter", "Number of times the session entered this state", states)
     ages = series(_age(session.since, now) for session in sessions)
-    yield Family("pybal_bgp_session_state_age_seconds", "gauge", "Time since the session last changed its state", ages)
+    yield Family(
+        "pybal_bgp_session_state_age_seconds", "gauge", "Time since the last state change of the session", ages
+    )
     sent = series(float(len(session.on_wire)) for session in sessions)
-    yield Family("pybal_bgp_session_announced", "gauge", "VIPs that were sent to the peer and not withdrawn", sent)
+    yield Family("pybal_bgp_session_announced", "gauge", "VIPs announced to the peer and not withdrawn", sent)
     wanted = series(float(session.wanted) for session in sessions)
-    yield Family("pybal_bgp_session_wanted", "gauge", "VIPs that the peer should hold", wanted)
+    yield Family("pybal_bgp_session_wanted", "gauge", "VIPs to announce to the peer", wanted)
     refused = series(float(session.refused) for session in sessions)
-    yield Family("pybal_bgp_session_refused", "gauge", "VIPs of which ExaBGP refused to tell the peer", refused)
+    yield Family("pybal_bgp_session_refused", "gauge", "VIPs whose announcement ExaBGP refused", refused)
     repairs = series(float(session.repairs) for session in sessions)
-    yield Family("pybal_bgp_session_repairs_total", "counter", "VIPs told again, as they had not been sent", repairs)
+    yield Family(
+        "pybal_bgp_session_repairs_total", "counter", "VIPs announced again because they were not sent in time", repairs
+    )
 
 
 def _state_labels(session: Session, state: SessionState) -> Labels:
@@ -115,15 +119,15 @@ def _vip_families(verdicts: Sequence[Verdict], now: float) -> Iterator[Family]:
         "pybal_bgp_vip_announced", "gauge", "Whether the VIP is announced", list(zip(labels, announced, strict=True))
     )
     ages = [_age(verdict.since, now) for verdict in verdicts]
-    help_ = "Time since the VIP was announced or withheld, or for another reason"
+    help_ = "Time since the VIP was announced or withdrawn, or the reason changed"
     yield Family("pybal_bgp_vip_age_seconds", "gauge", help_, list(zip(labels, ages, strict=True)))
     reasons = Counter(verdict.why for verdict in verdicts)
     withheld: Series = [((("why", str(why)),), float(reasons[why])) for why in Why]
-    yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs that are not announced, by reason", withheld)
+    yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs not announced, by reason", withheld)
 
 
 def vip_json(verdict: Verdict, now: float) -> JSON:
-    """Return the facts of one VIP; ``age`` is that of the last change, in seconds."""
+    """Return the state of one VIP as JSON; ``age`` is the time since the last change, in seconds."""
     announcement = verdict.announcement
     return {
         "vip": str(verdict.vip),
@@ -136,7 +140,7 @@ def vip_json(verdict: Verdict, now: float) -> JSON:
     }
 
 
-def _peer(session: Session, now: float) -> JSON:
+def _peer_json(session: Session, now: float) -> JSON:
     peer = session.peer
     return {
         "peer": str(peer.address),

@@ -1,4 +1,4 @@
-"""Clients that are slow, many, huge or strangers, in memory."""
+"""Slow, numerous, oversized and malicious HTTP clients, in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
-from pybal.status.listener import HEAD, IDLE, TAKEN, StatusFactory
+from pybal.status.listener import HEAD_TIMEOUT, IDLE_TIMEOUT, SEND_TIMEOUT, StatusFactory
 from pybal.status.routes import RouteResponse, Routes
 from tests.harness.snapshots import status
 
@@ -24,7 +24,7 @@ LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)
 
 
 class Client:
-    """One connection to the factory, with what came back on it."""
+    """One connection to the factory, with the data received on it."""
 
     def __init__(self, factory: StatusFactory, host: IPv4Address | IPv6Address = LOOPBACK) -> None:
         self.transport = StringTransport(hostAddress=host)
@@ -33,7 +33,7 @@ class Client:
             self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's
 
     def send(self, data: str) -> bytes:
-        """Send, and return all that came back since the last time."""
+        """Send data and return the data received since the last call."""
         self.protocol.dataReceived(data.replace("\n", "\r\n").encode())
         return self.received()
 
@@ -54,19 +54,19 @@ class Client:
 
 
 @dataclass
-class Odd:
-    """A Status whose answer is given."""
+class FixedRoutes:
+    """Routes that return one response, or raise one exception, for every path."""
 
-    given: RouteResponse | Exception
+    result: RouteResponse | Exception
 
     def answer(self, _path: bytes, *, as_json: bool) -> RouteResponse:
-        if isinstance(self.given, Exception):
-            raise self.given
-        return self.given
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
 
 
-def factory(clock: Clock, shown: Routes | Odd | None = None, **options: Any) -> StatusFactory:
-    return StatusFactory(shown or status(clock), clock, **options)  # type: ignore[arg-type]  # Odd is a fake of it
+def factory(clock: Clock, shown: Routes | FixedRoutes | None = None, **options: Any) -> StatusFactory:
+    return StatusFactory(shown or status(clock), clock, **options)  # type: ignore[arg-type]  # FixedRoutes has the same method
 
 
 def code(response: bytes) -> int:
@@ -77,13 +77,13 @@ def code(response: bytes) -> int:
 def clock() -> Iterator[Clock]:
     clock = Clock()
     yield clock
-    # Whatever is still open after this long would stay so for ever.
+    # A connection that is still open now would never be closed.
     for _ in range(400):
         clock.advance(1)
     assert clock.getDelayedCalls() == []
 
 
-def test_an_answer_is_http(clock: Clock) -> None:
+def test_response_is_http(clock: Clock) -> None:
     client = Client(factory(clock))
     head, _, body = client.get().partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
@@ -94,7 +94,7 @@ def test_an_answer_is_http(clock: Clock) -> None:
     client.hang_up()
 
 
-def test_json_needs_an_accept_line_that_is_exactly_that(clock: Clock) -> None:
+def test_json_requires_exactly_its_accept_header(clock: Clock) -> None:
     client = Client(factory(clock))
     exact = "Host: localhost\nAccept: text/html\nAccept: application/json\n"
     assert b"Content-Type: application/json\r\n" in client.get(headers=exact)
@@ -103,13 +103,13 @@ def test_json_needs_an_accept_line_that_is_exactly_that(clock: Clock) -> None:
     client.hang_up()
 
 
-def test_a_query_is_ignored(clock: Clock) -> None:
+def test_query_is_ignored(clock: Clock) -> None:
     client = Client(factory(clock))
     assert client.get("/alerts?format=json").endswith(b"OK - All pools are healthy")
     client.hang_up()
 
 
-def test_head_is_get_without_a_body(clock: Clock) -> None:
+def test_head_response_is_that_of_get_without_a_body(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.get(method="HEAD")
     assert b"Content-Length: 26\r\n" in response
@@ -120,7 +120,7 @@ def test_head_is_get_without_a_body(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get", "BREW"])
-def test_other_methods_are_refused_with_those_allowed(clock: Clock, method: str) -> None:
+def test_other_methods_are_refused_with_the_allowed_ones(clock: Clock, method: str) -> None:
     client = Client(factory(clock))
     response = client.get(method=method)
     assert code(response) == 405
@@ -137,7 +137,7 @@ def test_other_methods_are_refused_with_those_allowed(clock: Clock, method: str)
         ("GET", "Content-Length: x\n", 400),
     ],
 )
-def test_a_body_is_refused_unread_and_the_connection_closed(
+def test_request_with_body_is_refused_unread_and_closes_the_connection(
     clock: Clock, method: str, framing: str, answered: int
 ) -> None:
     client = Client(factory(clock))
@@ -148,11 +148,11 @@ def test_a_body_is_refused_unread_and_the_connection_closed(
     client.hang_up()
 
 
-def test_a_connection_serves_requests_one_after_the_other(clock: Clock) -> None:
+def test_connection_serves_several_requests(clock: Clock) -> None:
     client = Client(factory(clock))
     for _ in range(3):
         assert client.get().endswith(b"healthy")
-        clock.advance(IDLE - 1)
+        clock.advance(IDLE_TIMEOUT - 1)
     assert not client.closed
     client.hang_up()
 
@@ -164,9 +164,9 @@ def test_pipelined_requests_are_answered_in_order(clock: Clock) -> None:
     client.hang_up()
 
 
-def test_a_head_sent_byte_by_byte_does_not_hold_its_connection(clock: Clock) -> None:
+def test_head_sent_byte_by_byte_ends_at_its_deadline(clock: Clock) -> None:
     client = Client(factory(clock))
-    for _ in range(HEAD - 1):
+    for _ in range(HEAD_TIMEOUT - 1):
         client.send("x")
         clock.advance(1)
     assert not client.closed
@@ -175,28 +175,28 @@ def test_a_head_sent_byte_by_byte_does_not_hold_its_connection(clock: Clock) -> 
     assert client.closed
 
 
-def test_a_later_head_has_its_own_deadline(clock: Clock) -> None:
+def test_later_head_has_its_own_deadline(clock: Clock) -> None:
     client = Client(factory(clock))
     client.get()
-    clock.advance(IDLE - 1)
+    clock.advance(IDLE_TIMEOUT - 1)
     client.send("G")
-    clock.advance(HEAD - 0.5)
+    clock.advance(HEAD_TIMEOUT - 0.5)
     client.send("ET /alerts HTTP/1.1\n")
     assert not client.closed
     clock.advance(1)
     assert client.closed
 
 
-def test_an_idle_connection_is_closed(clock: Clock) -> None:
+def test_idle_connection_is_closed(clock: Clock) -> None:
     client = Client(factory(clock))
     client.get()
-    clock.advance(IDLE)
+    clock.advance(IDLE_TIMEOUT)
     assert client.closed
 
 
-def test_a_client_that_sends_nothing_is_closed(clock: Clock) -> None:
+def test_silent_client_is_closed(clock: Clock) -> None:
     client = Client(factory(clock))
-    clock.advance(HEAD)
+    clock.advance(HEAD_TIMEOUT)
     assert client.closed
 
 
@@ -211,7 +211,7 @@ def test_a_client_that_sends_nothing_is_closed(clock: Clock) -> None:
         "hello\n\n",
     ],
 )
-def test_a_head_that_is_too_large_or_none_is_refused(clock: Clock, head: str) -> None:
+def test_invalid_or_oversized_head_is_refused(clock: Clock, head: str) -> None:
     client = Client(factory(clock))
     assert code(client.send(head)) in {400, 431}
     assert client.closed
@@ -230,7 +230,7 @@ def test_a_head_that_is_too_large_or_none_is_refused(clock: Clock, head: str) ->
         "LVS1.example.org:9090",
     ],
 )
-def test_this_machine_may_be_called_by_its_names_and_by_any_address(clock: Clock, host: str) -> None:
+def test_host_header_may_be_a_local_name_or_any_address(clock: Clock, host: str) -> None:
     client = Client(factory(clock, host_names=["lvs1.example.org"]))
     assert code(client.get(headers=f"Host: {host}\n")) == 200
     client.hang_up()
@@ -239,7 +239,7 @@ def test_this_machine_may_be_called_by_its_names_and_by_any_address(clock: Clock
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::1", "[x]"]
 )
-def test_a_name_rebound_to_loopback_is_told_nothing(clock: Clock, host: str) -> None:
+def test_host_header_with_a_foreign_name_is_refused_on_loopback(clock: Clock, host: str) -> None:
     client = Client(factory(clock))
     response = client.get(headers=f"Host: {host}\n")
     assert code(response) == (200 if host == "[::1" else 421)
@@ -247,13 +247,13 @@ def test_a_name_rebound_to_loopback_is_told_nothing(clock: Clock, host: str) -> 
     client.hang_up()
 
 
-def test_two_host_headers_are_told_nothing(clock: Clock) -> None:
+def test_two_host_headers_are_refused(clock: Clock) -> None:
     client = Client(factory(clock))
     assert code(client.get(headers="Host: localhost\nHost: evil.example\n")) == 421
     client.hang_up()
 
 
-def test_http_1_0_needs_no_host_and_ends_the_connection(clock: Clock) -> None:
+def test_http_1_0_requires_no_host_and_closes_the_connection(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.send("GET /alerts HTTP/1.0\n\n")
     assert response.endswith(b"\r\n\r\nOK - All pools are healthy")
@@ -262,14 +262,14 @@ def test_http_1_0_needs_no_host_and_ends_the_connection(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1"])
-def test_other_listeners_answer_to_any_name(clock: Clock, ip: str) -> None:
+def test_other_addresses_accept_any_host_header(clock: Clock, ip: str) -> None:
     kind = IPv6Address if ip_address(ip).version == 6 else IPv4Address
     client = Client(factory(clock), kind("TCP", ip, 9090))
     assert code(client.get(headers="Host: pybal-alias.example\n")) == 200
     client.hang_up()
 
 
-def test_the_longest_idle_connection_makes_room(clock: Clock) -> None:
+def test_longest_idle_connection_is_closed_when_too_many_are_open(clock: Clock) -> None:
     listener = factory(clock, max_connections=2)
     first, second = Client(listener), Client(listener)
     third = Client(listener)
@@ -280,7 +280,7 @@ def test_the_longest_idle_connection_makes_room(clock: Clock) -> None:
         client.hang_up()
 
 
-def test_a_connection_that_ended_counts_no_longer(clock: Clock) -> None:
+def test_closed_connection_is_not_counted(clock: Clock) -> None:
     listener = factory(clock, max_connections=2)
     first, second = Client(listener), Client(listener)
     first.hang_up()
@@ -290,7 +290,7 @@ def test_a_connection_that_ended_counts_no_longer(clock: Clock) -> None:
     third.hang_up()
 
 
-def test_with_all_connections_being_answered_a_new_one_is_refused(clock: Clock) -> None:
+def test_new_connection_is_refused_when_all_others_are_busy(clock: Clock) -> None:
     listener = factory(clock, max_connections=1)
     busy = Client(listener)
     busy.get("/metrics")
@@ -314,30 +314,30 @@ def failures() -> Iterator[list[BaseException]]:
     globalLogPublisher.removeObserver(observe)
 
 
-def test_a_view_that_fails_is_a_traceback_and_a_500_and_the_connection_goes_on(
+def test_failing_view_is_logged_as_500_and_the_connection_continues(
     clock: Clock, failures: list[BaseException]
 ) -> None:
-    odd = Odd(LookupError("a bug"))
-    client = Client(factory(clock, odd))
+    routes = FixedRoutes(LookupError("a bug"))
+    client = Client(factory(clock, routes))
     response = client.get()
     assert code(response) == 500
     assert b"bug" not in response
-    assert failures == [odd.given]
-    odd.given = RouteResponse(b"fine")
+    assert failures == [routes.result]
+    routes.result = RouteResponse(b"fine")
     assert client.get().endswith(b"fine")
     client.hang_up()
 
 
-def test_an_empty_piece_does_not_end_the_answer(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"", b"one", b"", b"two"])))))
+def test_empty_piece_does_not_end_the_response(clock: Clock) -> None:
+    client = Client(factory(clock, FixedRoutes(RouteResponse(iter([b"", b"one", b"", b"two"])))))
     assert client.get() == b""
     clock.advance(0)
     assert client.received().endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
     client.hang_up()
 
 
-def test_pieces_wait_for_a_client_that_does_not_take_them(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"one", b"two"])))))
+def test_pieces_wait_until_the_client_reads(clock: Clock) -> None:
+    client = Client(factory(clock, FixedRoutes(RouteResponse(iter([b"one", b"two"])))))
     client.get()
     client.protocol.pauseProducing()
     clock.pump([0, 0])
@@ -348,21 +348,21 @@ def test_pieces_wait_for_a_client_that_does_not_take_them(clock: Clock) -> None:
     client.hang_up()
 
 
-def test_a_client_that_never_takes_its_answer_is_closed(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"one"])))))
+def test_client_that_never_reads_is_closed(clock: Clock) -> None:
+    client = Client(factory(clock, FixedRoutes(RouteResponse(iter([b"one"])))))
     client.get()
     client.protocol.pauseProducing()
-    clock.advance(TAKEN)
+    clock.advance(SEND_TIMEOUT)
     assert client.closed
     client.hang_up()
 
 
-def test_an_answer_that_breaks_off_does_not_look_complete(clock: Clock, failures: list[BaseException]) -> None:
+def test_interrupted_response_has_no_final_chunk(clock: Clock, failures: list[BaseException]) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"one"
         raise LookupError
 
-    client = Client(factory(clock, Odd(RouteResponse(pieces()))))
+    client = Client(factory(clock, FixedRoutes(RouteResponse(pieces()))))
     client.get()
     clock.pump([0, 0])
     assert client.received().endswith(b"3\r\none\r\n")
@@ -371,14 +371,14 @@ def test_an_answer_that_breaks_off_does_not_look_complete(clock: Clock, failures
     client.hang_up()
 
 
-def test_a_client_gone_in_the_middle_leaves_nothing_behind(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"one", b"two"])))))
+def test_disconnected_client_leaves_no_delayed_call(clock: Clock) -> None:
+    client = Client(factory(clock, FixedRoutes(RouteResponse(iter([b"one", b"two"])))))
     client.get()
     client.hang_up()
     assert clock.getDelayedCalls() == []
 
 
-def test_other_sites_may_not_frame_the_page_nor_run_anything_in_it(clock: Clock) -> None:
+def test_page_forbids_frames_and_foreign_scripts(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.get("/")
     assert b"frame-ancestors 'none'" in response
