@@ -14,7 +14,7 @@ from pybal.control.client import NoReplyError, ask
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend
-from pybal.doctor.rules import SYSCTLS, judge, modules
+from pybal.doctor.rules import SYSCTLS, evaluate, modules
 
 
 def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]) -> int:
@@ -26,7 +26,7 @@ def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]
     except OSError as error:
         return fail(f"{options.config}: {error.strerror}")
     process, monitors, subject = _daemon(socket)
-    findings = judge(gather(modules(settings), SYSCTLS, process=process), settings, monitors)
+    findings = evaluate(gather(modules(settings), SYSCTLS, process=process), settings, monitors)
     if options.json:
         print(json.dumps({"process": process, "findings": document(findings)}, indent=1))
     else:

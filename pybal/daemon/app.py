@@ -255,7 +255,7 @@ class App:
 
     def _examine(self) -> Sequence[Finding]:
         host = gather(rules.modules(self._reload.settings), rules.SYSCTLS)
-        return rules.judge(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
+        return rules.evaluate(host, self._reload.settings, len(tuple(self._services.monitors())) or None)
 
     def _verified(self, service: Service) -> bool:
         intent = self._reconciler.intent(key_of(service))
