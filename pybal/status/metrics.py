@@ -1,17 +1,23 @@
 """The metrics in Prometheus' text format 0.0.4, computed at scrape.
 
-The text is rendered in pieces of at most :data:`PIECE` series, because prometheus_client would block the event loop for
-0.25 s with ten thousand servers. The event loop runs other calls between two pieces. A piece is empty if it only computed
-values. The contract suite compares the text with that of prometheus_client.
+prometheus_client renders the families with few series, one family per piece. It would block the event loop for 0.25 s with
+ten thousand servers, so this module renders the families of servers, and other large ones, in pieces of at most
+:data:`PIECE` series. The event loop runs other calls between two pieces. A piece is empty if it only computed values. The
+contract suite compares the whole text with that of prometheus_client.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
 from typing import Literal, TypeVar
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor
@@ -33,7 +39,16 @@ class Family:
     name: str
     kind: Kind
     help: str
-    series: Iterable[tuple[Labels, float]]
+    series: Sequence[tuple[Labels, float]]
+
+    def metric(self) -> Metric:
+        """Return the family as one of prometheus_client. Every series must have the same label names."""
+        names = [name for name, _ in self.series[0][0]] if self.series else []
+        kind = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        metric = kind(self.name, self.help, labels=names)
+        for labels, value in self.series:
+            metric.add_metric([_utf8(text) for _, text in labels], value)
+        return metric
 
 
 _SERVICE: tuple[tuple[str, Callable[[Tally], float], str], ...] = (
@@ -88,6 +103,7 @@ class Exposition:
         snapshot: Snapshot,
         monitors: Iterable[tuple[str, str, Monitor]],
         families: Iterable[Family] = (),
+        registry: CollectorRegistry | None = None,
     ) -> Iterator[str]:
         """Yield the text. The first piece fixes the set of monitors; each piece reads the current values."""
         listed = list(monitors)
@@ -95,6 +111,8 @@ class Exposition:
         yield from self._monitor_pieces(listed)
         for family in families:
             yield from _family_pieces(family)
+        for metric in registry.collect() if registry else ():
+            yield _rendered(metric)
 
     def _monitor_pieces(self, monitors: list[tuple[str, str, Monitor]]) -> Iterator[str]:
         cached, self._labels = self._labels, {}
@@ -145,6 +163,11 @@ def _sample_pieces(rows: list[tuple[str, Monitor]]) -> Iterator[str]:
 
 
 def _family_pieces(family: Family) -> Iterator[str]:
+    # prometheus_client appends _total to the name of every counter; PyBal 1.15 has a counter without it.
+    renamed = family.kind == "counter" and not family.name.endswith("_total")
+    if len(family.series) <= PIECE and not renamed:
+        yield _rendered(family.metric())
+        return
     yield _header(family.name, family.help, family.kind)
     for batch in _batches(family.series):
         yield "".join(
@@ -153,6 +176,25 @@ def _family_pieces(family: Family) -> Iterator[str]:
             else f"{family.name} {float(value)!r}\n"
             for labels, value in batch
         )
+
+
+class _Single(Collector):
+    """A collector of one metric."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metrics = (metric,)
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics
+
+
+def _rendered(metric: Metric) -> str:
+    return generate_latest(_Single(metric)).decode()
+
+
+def _utf8(text: str) -> str:
+    """Return a text that can be encoded; names from files in another encoding contain surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _header(name: str, explanation: str, kind: Kind | None = None) -> str:

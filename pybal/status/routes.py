@@ -11,6 +11,7 @@ from itertools import chain
 from typing import ParamSpec
 from urllib.parse import unquote_to_bytes
 
+from prometheus_client import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.decision import Decision
@@ -24,7 +25,7 @@ from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
 from pybal.status.page import html
-from pybal.status.process import process_families
+from pybal.status.process import process_registry
 
 TEXT = b"text/plain"
 JSON = b"application/json"
@@ -55,8 +56,8 @@ class Routes:
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
     host of a service, ``decisions`` the last decisions of a service. ``ipvs_text`` and ``ipvs_json`` return the table of
     the IPVS backend, ``audit`` its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
-    the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics. ``wall`` returns the
-    wall clock time, for display.
+    the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
+    those of the process. ``wall`` returns the wall clock time, for display.
     """
 
     clock: IReactorTime
@@ -72,6 +73,7 @@ class Routes:
     sources: Callable[[], origins.Sources] = tuple
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family]] = tuple
+    registry: CollectorRegistry = field(default_factory=process_registry)
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, RouteResponse] = field(default_factory=_page_files, init=False)
 
@@ -142,8 +144,8 @@ class Routes:
         sources = origins.families(self.sources(), clocks)
         announced = announcing.families(self.bgp(), self.clock.seconds())
         loaded = reload.families(self.configuration(), clocks)
-        families = chain(announced, self.families(), loaded, sources, process_families())
-        pieces = self._exposition.pieces(snapshot, self.monitors(), families)
+        families = chain(announced, self.families(), loaded, sources)
+        pieces = self._exposition.pieces(snapshot, self.monitors(), families, self.registry)
         # Render the first piece now: if it fails, the response can still be an error.
         first = next(pieces)
         return (_encode(piece) for piece in chain([first], pieces))

@@ -132,7 +132,7 @@ def test_pool_file_that_lost_most_servers_is_refused(deployment: Deployment, run
     deployment.pool("127.0.1.1")
     running.wait(lambda: "lists 1 servers where there were 4" in running.get("/v1/sources"), "the refusal")
     assert "127.0.1.3" in running.get("/pools/web")
-    assert 'pybal_source_errors_total{service="web",kind="shrunk"} 1.0' in running.get("/metrics").splitlines()
+    assert 'pybal_source_errors_total{kind="shrunk",service="web"} 1.0' in running.get("/metrics").splitlines()
 
 
 def test_cached_list_is_used_when_the_pool_file_is_missing(

@@ -103,6 +103,18 @@ def test_json_requires_exactly_its_accept_header(clock: Clock) -> None:
     client.hang_up()
 
 
+def test_metrics_are_text_format_0_0_4_when_openmetrics_is_accepted(clock: Clock) -> None:
+    client = Client(factory(clock))
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=1.0.0;q=0.5"
+    client.get("/metrics", headers=f"Host: localhost\nAccept: {accept}\n")
+    clock.pump([0] * 200)
+    response = client.received()
+    assert b"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in response
+    assert response.endswith(b"\r\n0\r\n\r\n")
+    assert b"# EOF" not in response
+    client.hang_up()
+
+
 def test_query_is_ignored(clock: Clock) -> None:
     client = Client(factory(clock))
     assert client.get("/alerts?format=json").endswith(b"OK - All pools are healthy")
