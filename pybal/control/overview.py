@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pybal.bgp.verdict import Drain, Verdict
 from pybal.control.freeze import Frozen
 from pybal.core.model import Address, Alert, Pool, Snapshot
+from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import JSON, Tally, tally
 from pybal.status.v1 import alerts, level
@@ -106,14 +107,13 @@ def frozen_document(frozen: Frozen | None, now: float) -> JSON:
     if frozen is None:
         return None
     left = round(max(0.0, frozen.until - now), 3)
-    return {"by": frozen.by, "reason": frozen.reason, "age": round(now - frozen.since, 3), "left": left}
+    return {"by": frozen.by, "reason": frozen.reason, "age": age(frozen.since, now), "left": left}
 
 
 def drain_document(drain: Drain, now: float) -> JSON:
     """Return a drain as JSON; ``vip`` is null for a drain of all VIPs."""
     vip = None if drain.vip is None else str(drain.vip)
-    age = round(max(0.0, now - drain.at), 3)
-    return {"vip": vip, "by": drain.by, "reason": drain.reason, "kept": drain.kept, "age": age}
+    return {"vip": vip, "by": drain.by, "reason": drain.reason, "kept": drain.kept, "age": age(drain.at, now)}
 
 
 def drain_text(drain: Drain) -> str:

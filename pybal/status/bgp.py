@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict, Why
+from pybal.runtime.clocks import age
 from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family, Labels
 
@@ -46,10 +47,10 @@ def json(bgp: BGP, now: float) -> JSON:
 
 def vip_line(verdict: Verdict, now: float) -> str:
     """Return e.g. ``192.0.2.1/32 not announced for 12 s: first-checks (web: 3 of 16 servers unknown)``."""
-    prefix, age = f"{verdict.vip}/{verdict.vip.max_prefixlen}", f"for {_age(verdict.since, now):.0f} s"
+    prefix, lasted = f"{verdict.vip}/{verdict.vip.max_prefixlen}", f"for {age(verdict.since, now):.0f} s"
     if verdict.announcement is None:
-        return f"{prefix} not announced {age}: {verdict.why} ({verdict.detail})"
-    return f"{prefix} announced {age}, {_attributes(verdict.announcement)}: {verdict.detail}"
+        return f"{prefix} not announced {lasted}: {verdict.why} ({verdict.detail})"
+    return f"{prefix} announced {lasted}, {_attributes(verdict.announcement)}: {verdict.detail}"
 
 
 def peer_line(session: Session, now: float) -> str:
@@ -57,7 +58,7 @@ def peer_line(session: Session, now: float) -> str:
     sent = f"{len(session.on_wire)} of {session.wanted} sent"
     refused = f", {session.refused} refused" if session.refused else ""
     error = f"; last error: {session.last_error}" if session.last_error else ""
-    return f"peer {session.peer.address} {session.state} for {_age(session.since, now):.0f} s: {sent}{refused}{error}"
+    return f"peer {session.peer.address} {session.state} for {age(session.since, now):.0f} s: {sent}{refused}{error}"
 
 
 def families(bgp: BGP, now: float) -> Iterator[Family]:
@@ -85,7 +86,7 @@ def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Famil
         for state in SessionState
     ]
     yield Family("pybal_bgp_session_state_count", "counter", "Number of times the session entered this state", states)
-    ages = series(_age(session.since, now) for session in sessions)
+    ages = series(age(session.since, now) for session in sessions)
     yield Family(
         "pybal_bgp_session_state_age_seconds", "gauge", "Time since the last state change of the session", ages
     )
@@ -118,7 +119,7 @@ def _vip_families(verdicts: Sequence[Verdict], now: float) -> Iterator[Family]:
     yield Family(
         "pybal_bgp_vip_announced", "gauge", "Whether the VIP is announced", list(zip(labels, announced, strict=True))
     )
-    ages = [_age(verdict.since, now) for verdict in verdicts]
+    ages = [age(verdict.since, now) for verdict in verdicts]
     help_ = "Time since the VIP was announced or withdrawn, or the reason changed"
     yield Family("pybal_bgp_vip_age_seconds", "gauge", help_, list(zip(labels, ages, strict=True)))
     reasons = Counter(verdict.why for verdict in verdicts)
@@ -136,7 +137,7 @@ def vip_json(verdict: Verdict, now: float) -> JSON:
         "detail": verdict.detail,
         "med": announcement.med if announcement else None,
         "graceful_shutdown": bool(announcement and announcement.graceful_shutdown),
-        "age": _age(verdict.since, now),
+        "age": age(verdict.since, now),
     }
 
 
@@ -147,7 +148,7 @@ def _peer_json(session: Session, now: float) -> JSON:
         "local_asn": peer.local_asn,
         "peer_asn": peer.peer_asn,
         "state": str(session.state),
-        "age": _age(session.since, now),
+        "age": age(session.since, now),
         "last_error": session.last_error,
         "announced": [
             {"vip": str(each.vip), "med": each.med, "graceful_shutdown": each.graceful_shutdown}
@@ -162,7 +163,3 @@ def _peer_json(session: Session, now: float) -> JSON:
 def _attributes(announcement: Announcement) -> str:
     shutdown = ", graceful shutdown" if announcement.graceful_shutdown else ""
     return f"MED {announcement.med}{shutdown}"
-
-
-def _age(since: float, now: float) -> float:
-    return round(max(0.0, now - since), 3)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from pybal.checks.result import PASSED
 from pybal.core.decision import Decision
 from pybal.core.model import Pool, Server
 from pybal.core.text import format_duration
 from pybal.monitors.base import Monitor, PastResult
-from pybal.runtime.clocks import Clocks
+from pybal.runtime.clocks import Clocks, age
 from pybal.status.compat115 import JSON
 
 _NO_ENTRIES = "  none yet\n"
@@ -18,7 +17,7 @@ _NO_ENTRIES = "  none yet\n"
 
 def decisions_text(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) -> str:
     """Return a line for each decision, with its arithmetic."""
-    lines = "".join(f"  {_shown(clocks.time_of(one.at))} {one.text}\n" for one in decisions)
+    lines = "".join(f"  {clocks.iso_time(one.at)} {one.text}\n" for one in decisions)
     return f"{pool.service.name}\n{lines or _NO_ENTRIES}"
 
 
@@ -75,7 +74,7 @@ def _line(past: PastResult, clocks: Clocks) -> str:
     if result.received:
         facts.append(f"{result.received} bytes")
     subject = f" {past.subject}" if past.subject else ""
-    return f"  {_shown(clocks.time_of(past.at))} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
+    return f"  {clocks.iso_time(past.at)} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
 
 
 def _result(past: PastResult, clocks: Clocks) -> JSON:
@@ -94,8 +93,4 @@ def _result(past: PastResult, clocks: Clocks) -> JSON:
 
 
 def _when(at: float, clocks: Clocks) -> dict[str, JSON]:
-    return {"time": _shown(clocks.time_of(at)), "age": round(max(0.0, clocks.monotonic - at), 3)}
-
-
-def _shown(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"time": clocks.iso_time(at), "age": age(at, clocks.monotonic)}

@@ -68,9 +68,7 @@ def _line(source: PoolSource, clocks: Clocks) -> str:
 
 
 def _time(at: float | None, clocks: Clocks) -> str | None:
-    if at is None:
-        return None
-    return clocks.time_of(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else clocks.iso_time(at)
 
 
 def _stamp(at: float | None, clocks: Clocks) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
+from pybal.runtime.clocks import age
 from pybal.status.compat115 import JSON, Level, pooled_down, tally
 
 POOLED_DOWN = "pooled-down"
@@ -97,12 +98,8 @@ def report_text(report: Report | None, now: float) -> str:
     """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
     if report is None:
         return "no result yet"
-    state = f"{'up' if report.up else 'down'} {_rounded(_age(report, now))} ago"
+    state = f"{'up' if report.up else 'down'} {_rounded(age(report.at, now))} ago"
     return f"{state}: {report.reason}" if report.reason else state
-
-
-def _age(report: Report, now: float) -> float:
-    return round(max(0.0, now - report.at), 3)
 
 
 def _rounded(seconds: float) -> str:
@@ -142,7 +139,7 @@ def _server_json(server: Server, now: float) -> dict[str, JSON]:
     reports: JSON = [
         {"monitor": name, "up": None, "reason": "", "age": None}
         if report is None
-        else {"monitor": name, "up": report.up, "reason": report.reason, "age": _age(report, now)}
+        else {"monitor": name, "up": report.up, "reason": report.reason, "age": age(report.at, now)}
         for name, report in server.reports.items()
     ]
     return {

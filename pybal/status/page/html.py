@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pybal.core.model import Alert, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
+from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level, Tally, tally
 from pybal.status.v1 import alerts, level, report_text, why
@@ -94,7 +95,7 @@ def _bgp(bgp: BGP, now: float) -> str:
         _row(
             Level.OK if session.established else Level.WARNING,
             f"<code>{session.peer.address}</code>",
-            f"{session.state} for {max(0.0, now - session.since):.0f} s",
+            f"{session.state} for {age(session.since, now):.0f} s",
             f"{len(session.on_wire)} of {session.wanted}",
             escape(session.last_error),
         )
