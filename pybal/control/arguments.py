@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -64,18 +64,7 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
         return command
 
     add("status", "show services, forced servers, announcements, drains and alerts")
-    freeze = add("freeze", "suspend changes of IPVS and announcements for a limited time; checks and alerts continue")
-    freeze.add_argument(
-        "--for",
-        dest="duration",
-        metavar="DURATION",
-        type=_duration,
-        default=DEFAULT,
-        help=f"duration such as 90, 90s, 10m or 1h; default 10m, at most {LONGEST / 3600:.0f}h",
-    )
-    freeze.add_argument("--reason", metavar="TEXT", required=True, help="reason, for the log and the alert")
-    thaw = add("thaw", "end a freeze and apply the suspended changes")
-    thaw.add_argument("--reason", metavar="TEXT", default="", help="reason, for the log")
+    _add_freeze(add)
     drain = add("drain", "raise the MED of a VIP, then withdraw it after bgp-drain-wait")
     drain.add_argument("vip", metavar="VIP", help="address of the VIP, name of one of its services, or all")
     drain.add_argument("--keep", action="store_true", help="keep the drain across restarts of the daemon")
@@ -89,6 +78,21 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     add("plan", "show the changes of a reload, with the daemon's own configuration file or with FILE")
     add("diff", "compare the IPVS table with the wanted state")
     add("doctor", "check the host against the configuration, and show how to fix each problem")
+
+
+def _add_freeze(add: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    freeze = add("freeze", "suspend changes of IPVS and announcements for a limited time; checks and alerts continue")
+    freeze.add_argument(
+        "--for",
+        dest="duration",
+        metavar="DURATION",
+        type=_duration,
+        default=DEFAULT,
+        help=f"duration such as 90, 90s, 10m or 1h; default 10m, at most {LONGEST / 3600:.0f}h",
+    )
+    freeze.add_argument("--reason", metavar="TEXT", required=True, help="reason, for the log and the alert")
+    thaw = add("thaw", "end a freeze and apply the suspended changes")
+    thaw.add_argument("--reason", metavar="TEXT", default="", help="reason, for the log")
 
 
 def _add_file(parser: argparse.ArgumentParser, default: str) -> None:

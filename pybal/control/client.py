@@ -23,7 +23,7 @@ class NoReplyError(Exception):
     """The daemon is not running, does not respond, or sent an invalid reply."""
 
 
-def ask(path: Path, request: Request) -> CommandReply:
+def send_request(path: Path, request: Request) -> CommandReply:
     """Send a request and return the daemon's reply. Raises NoReplyError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pybal.config.parse import control_socket
-from pybal.control.client import NoReplyError, ask
+from pybal.control.client import NoReplyError, send_request
 from pybal.control.doctor import doctor
 from pybal.control.wire import FAILED, Request
 
@@ -34,7 +34,9 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             return fail(f"{options.config}: {error.strerror}", as_json=options.json)
         arguments |= {"configuration": text, "file": options.config}
     try:
-        reply = ask(_socket_path(options, environ), Request(options.command, arguments, given.get("reason", "")))
+        reply = send_request(
+            _socket_path(options, environ), Request(options.command, arguments, given.get("reason", ""))
+        )
     except NoReplyError as error:
         return fail(str(error), as_json=options.json)
     if reply.exit == FAILED:

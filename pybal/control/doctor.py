@@ -10,7 +10,7 @@ from typing import Any
 
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
-from pybal.control.client import NoReplyError, ask
+from pybal.control.client import NoReplyError, send_request
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend
@@ -37,7 +37,7 @@ def doctor(options: argparse.Namespace, socket: Path, fail: Callable[[str], int]
 def _daemon(socket: Path) -> tuple[int | None, int | None, str]:
     """Return the daemon's process and number of monitors, if it runs, and a line that names the process."""
     try:
-        reply = ask(socket, Request("status"))
+        reply = send_request(socket, Request("status"))
     except NoReplyError as error:
         return None, None, f"checked this process instead of a daemon: {error}"
     if reply.exit == FAILED:

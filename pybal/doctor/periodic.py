@@ -15,12 +15,12 @@ INTERVAL = 60.0
 
 
 class Examination:
-    """Calls ``look`` periodically and keeps its findings that need action."""
+    """Calls ``examine`` periodically and keeps its findings that need action."""
 
     _log = Logger()
 
-    def __init__(self, look: Callable[[], Sequence[Finding]], clock: IReactorTime) -> None:
-        self._look = look
+    def __init__(self, examine: Callable[[], Sequence[Finding]], clock: IReactorTime) -> None:
+        self._examine = examine
         self._clock = clock
         self._findings: dict[tuple[str, Grade], Finding] = {}
         self._next: IDelayedCall | None = None
@@ -28,7 +28,7 @@ class Examination:
     def start(self) -> None:
         """Check the host now, and then every INTERVAL seconds."""
         self._next = self._clock.callLater(INTERVAL, self.start)
-        findings = {(finding.about, finding.grade): finding for finding in to_mend(self._look())}
+        findings = {(finding.about, finding.grade): finding for finding in to_mend(self._examine())}
         for key, finding in findings.items():
             if key not in self._findings:
                 log = self._log.error if finding.grade is Grade.FAIL else self._log.warn

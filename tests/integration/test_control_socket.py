@@ -19,7 +19,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pybal.control import listener
-from pybal.control.client import NoReplyError, ask
+from pybal.control.client import NoReplyError, send_request
 from pybal.control.listener import Caller, ControlError, ControlSocket
 from pybal.control.wire import LONGEST_REQUEST, CommandReply, Request, RequestError, read_reply, write_request
 from tests.harness.stepped_reactor import run
@@ -152,8 +152,8 @@ def test_oversized_request_is_refused(path: Path) -> None:
 
 def test_failing_command_is_answered_with_its_error(path: Path) -> None:
     with capturedLogs() as logged:
-        assert serve(path, lambda: ask(path, Request("refuse"))) == CommandReply(1, "not now")
-        assert serve(path, lambda: ask(path, Request("fail"))) == CommandReply(
+        assert serve(path, lambda: send_request(path, Request("refuse"))) == CommandReply(1, "not now")
+        assert serve(path, lambda: send_request(path, Request("fail"))) == CommandReply(
             1, "internal error (ZeroDivisionError); see the log of pybal"
         )
     assert LogLevel.critical in [event["log_level"] for event in logged]
@@ -286,7 +286,7 @@ def test_stale_socket_is_replaced_and_removed_at_the_end(path: Path) -> None:
     left.bind(str(path))
     left.listen()
     left.close()
-    assert serve(path, lambda: ask(path, Request("status"))).exit == 0
+    assert serve(path, lambda: send_request(path, Request("status"))).exit == 0
     assert not path.exists()
 
 
@@ -333,9 +333,9 @@ def test_client_refuses_an_invalid_reply(path: Path, sent: bytes, why: str) -> N
 
         threading.Thread(target=answer, daemon=True).start()
         with pytest.raises(NoReplyError, match=why):
-            ask(path, Request("status"))
+            send_request(path, Request("status"))
 
 
 def test_client_reports_that_no_daemon_listens(path: Path) -> None:
     with pytest.raises(NoReplyError, match=r"no daemon listens at .* \(start pybal, or set --socket\)"):
-        ask(path, Request("status"))
+        send_request(path, Request("status"))
