@@ -1,7 +1,7 @@
-"""The command line: the daemon, its signals and exit codes; or a command to it. The only importer of the reactor.
+"""The command line: runs the daemon or a command to it. Only this module imports the reactor.
 
-Exit codes of the daemon: 0 after an orderly stop, 1 when it could not start or run, 2 for a command line or a
-configuration that is refused. Exit codes of commands: 0 when done, 1 when it could not be, 2 when there is a difference.
+Exit codes of the daemon: 0 after an orderly stop, 1 after a failure at start or at run time, 2 for an invalid command
+line or configuration. Exit codes of commands: 0 done, 1 failed, 2 difference found.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = Logger()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the daemon, check its configuration, or give a command to it; return the exit code."""
+    """Run the daemon, check its configuration, or send a command to it; return the exit code."""
     options = read_arguments(arguments)
     if options.command:
         return command(options, os.environ)
@@ -76,17 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
-    from twisted.internet import reactor  # noqa: PLC0415, TID251  # installs it: here, once, and nowhere else
+    from twisted.internet import reactor  # noqa: PLC0415, TID251  # the import installs the reactor
 
-    # Before anything is scheduled: with the wall clock, a clock stepped back would stop every periodic call.
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to choose the clock
+    # Before the first delayed call. With the wall clock, a clock that is set back would stop every periodic call.
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to set the clock
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
     _raise_descriptor_limit()
     return _Run(file, loaded, cast("EPollReactor", reactor)).result()
 
 
 class _Run:
-    """One run of the daemon, from the start of the reactor to its end."""
+    """One run of the daemon, from the start to the stop of the reactor."""
 
     def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: EPollReactor) -> None:
         self._file = file
@@ -103,7 +103,7 @@ class _Run:
 
     def _start(self) -> None:
         settings = self._loaded.settings
-        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._hung_up))
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
         try:
             app = App(
                 self._loaded,
@@ -111,7 +111,7 @@ class _Run:
                 reactor=self._reactor,
                 backend=backend(settings.ipvs_backend, dry_run=settings.dry_run),
                 lookup=dns_lookup(self._reactor),
-                random=Random(),  # noqa: S311  # spreads checks, keeps no secret
+                random=Random(),  # noqa: S311  # spreads checks, protects no secret
                 notifier=Notifier(os.environ, self._reactor),
                 runtime=_runtime_directory(),
                 state=_state_directory(),
@@ -124,11 +124,11 @@ class _Run:
         except (ControlError, BackendError, CannotListenError, SpeakerError, DrainError) as failed:
             log.critical("{failed}", failed=failed)
             self._fail()
-        except Exception:  # noqa: BLE001  # a bug: it gets its traceback, and the process an exit code
-            log.failure("pybal could not start")
+        except Exception:  # noqa: BLE001  # a bug: logged with its traceback; the process exits with 1
+            log.failure("pybal failed to start")
             self._fail()
 
-    def _hung_up(self) -> None:
+    def _reload(self) -> None:
         if self._app:
             self._app.request_reload()
 
@@ -143,18 +143,18 @@ async def _stop(app: App) -> None:
 
 
 def _runtime_directory() -> Path:
-    """Return where systemd lets us keep what we need while we run; where it would be, without it."""
+    """Return the runtime directory of systemd, or its default path without systemd."""
     return Path(os.environ.get("RUNTIME_DIRECTORY", "/run/pybal").partition(":")[0])
 
 
 def _state_directory() -> Path | None:
-    """Return where systemd lets us keep things, ``None`` without it."""
+    """Return the state directory of systemd; ``None`` without systemd."""
     directories = os.environ.get("STATE_DIRECTORY", "")
     return Path(directories.partition(":")[0]) if directories else None
 
 
 def _raise_descriptor_limit() -> None:
-    """Take as many descriptors as we may: each check and each idle connection holds one."""
+    """Raise the soft limit of file descriptors to the hard limit; each check uses one or two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -1,1 +1,1 @@
-"""Commands to the running daemon: over a unix socket, a JSON object on a line each way."""
+"""Commands to the running daemon over a unix socket: one line of JSON per request and per reply."""

@@ -1,4 +1,4 @@
-"""What commands may ask and do: all that the daemon gives into their hands."""
+"""The interface of the daemon that commands use."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from pybal.status.bgp import BGP
 
 
 class ReloadCall(Protocol):
-    """Has ``file`` read anew and what it says done, or refused."""
+    """Read ``file`` again and apply or refuse it."""
 
     def __call__(self, *, force: bool) -> Awaitable[Outcome]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlAPI:
-    """What commands may ask and do.
+    """The parts of the daemon that commands read and change.
 
-    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` gives those that run. ``announcing`` is
-    ``None`` without BGP. ``plan`` tells what ``reload`` would do with other settings than those of ``file``. ``ipvs`` is where the table lives that ``reconciler`` writes.
+    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` returns the running monitors.
+    ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
+    ``ipvs`` is the backend that ``reconciler`` writes.
     """
 
     clock: IReactorTime

@@ -1,10 +1,10 @@
-"""The words of the command line: the daemon's own flags, as PyBal 1.15 had them, and the commands."""
+"""The command line: the flags of the daemon, as in PyBal 1.15, and the commands."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
@@ -17,8 +17,8 @@ _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|min|m|h)?")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
-class _Commands(argparse.ArgumentParser):
-    """A parser of a command, whose exit status 2 says that there is a difference, never that it was misspelt."""
+class _CommandParser(argparse.ArgumentParser):
+    """A parser that exits with 1 after a usage error; exit status 2 of a command means a difference."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage()
@@ -26,18 +26,18 @@ class _Commands(argparse.ArgumentParser):
 
 
 def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return what the command line says; ``command`` is empty for the daemon itself. Exits where it is refused.
+    """Return the parsed command line; ``command`` is empty for the daemon. Exits after a usage error.
 
-    ``named`` tells whether it names a configuration file; ``config`` is then that, else the usual one.
+    ``named`` is true if the command line names a configuration file; otherwise ``config`` is the default file.
     """
     parser = argparse.ArgumentParser(prog="pybal", description="Health checks and pooling for Linux Virtual Server.")
     _add_file(parser, "")
     parser.add_argument(
-        "-n", "--dryrun", action="store_true", help="check servers, print what would be done, do nothing"
+        "-n", "--dryrun", action="store_true", help="check servers and log the changes, but change nothing"
     )
-    parser.add_argument("-d", "--debug", action="store_true", help="log everything")
+    parser.add_argument("-d", "--debug", action="store_true", help="log debug messages")
     parser.add_argument(
-        "--check-config", action="store_true", help="read the configuration, say what it says, and exit"
+        "--check-config", action="store_true", help="check the configuration file, print a summary and exit"
     )
     parser.add_argument("--version", action="version", version=f"pybal {version('pybal')}")
     _add_commands(parser)
@@ -52,47 +52,51 @@ def _add_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(
         dest="command",
         metavar="COMMAND",
-        title="commands to a daemon that runs; without one this is the daemon",
-        parser_class=_Commands,
+        title="commands to a running daemon; without a command pybal runs as the daemon",
+        parser_class=_CommandParser,
     )
 
-    def add(name: str, does: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+    def add(name: str, help_: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help_, description=f"{help_[0].upper()}{help_[1:]}.")
         _add_file(command, argparse.SUPPRESS)
-        command.add_argument("--socket", metavar="PATH", default="", help="the daemon's control socket")
+        command.add_argument("--socket", metavar="PATH", default="", help="control socket of the daemon")
         command.add_argument("--json", action="store_true", help="print JSON")
         return command
 
-    add("status", "show services, what is forced and announced, and alerts")
-    freeze = add("freeze", "keep IPVS and announcements as they are, for a time; checks and alerts go on")
+    add("status", "show services, forced servers, announcements, drains and alerts")
+    _add_freeze(add)
+    drain = add("drain", "raise the MED of a VIP, then withdraw it after bgp-drain-wait")
+    drain.add_argument("vip", metavar="VIP", help="address of the VIP, name of one of its services, or all")
+    drain.add_argument("--keep", action="store_true", help="keep the drain across restarts of the daemon")
+    drain.add_argument("--reason", metavar="TEXT", required=True, help="reason, for the log and the alert")
+    undrain = add("undrain", "cancel the drain that was started with the same argument")
+    undrain.add_argument("vip", metavar="VIP", help="argument of the drain; all cancels `drain all` only")
+    undrain.add_argument("--reason", metavar="TEXT", default="", help="reason, for the log")
+    reload = add("reload", "read the configuration file again and apply only the differences")
+    reload.add_argument("--force", action="store_true", help="allow more removals than max-blast-radius")
+    reload.add_argument("--reason", metavar="TEXT", default="", help="reason, for the log")
+    add("plan", "show the changes of a reload, with the daemon's own configuration file or with FILE")
+    add("diff", "compare the IPVS table with the wanted state")
+    add("doctor", "check the host against the configuration, and show how to fix each problem")
+
+
+def _add_freeze(add: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    freeze = add("freeze", "suspend changes of IPVS and announcements for a limited time; checks and alerts continue")
     freeze.add_argument(
         "--for",
         dest="duration",
         metavar="DURATION",
         type=_duration,
         default=DEFAULT,
-        help=f"as 90, 90s, 10m or 1h; 10m by default, at most {LONGEST / 3600:.0f}h",
+        help=f"duration such as 90, 90s, 10m or 1h; default 10m, at most {LONGEST / 3600:.0f}h",
     )
-    freeze.add_argument("--reason", metavar="TEXT", required=True, help="why, for the log and the alert")
-    thaw = add("thaw", "end a freeze, and do at once what is wanted")
-    thaw.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
-    drain = add("drain", "announce a VIP less, and after bgp-drain-wait no more")
-    drain.add_argument("vip", metavar="VIP", help="its address, the name of one of its services, or all")
-    drain.add_argument("--keep", action="store_true", help="also over a restart of the daemon")
-    drain.add_argument("--reason", metavar="TEXT", required=True, help="why, for the log and the alert")
-    undrain = add("undrain", "announce a VIP as before")
-    undrain.add_argument("vip", metavar="VIP", help="what was given to drain: an address, a service, or all")
-    undrain.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
-    reload = add("reload", "read the configuration anew and change what differs, and nothing else")
-    reload.add_argument("--force", action="store_true", help="let more go than max-blast-radius")
-    reload.add_argument("--reason", metavar="TEXT", default="", help="why, for the log")
-    add("plan", "show what a reload would do, with the daemon's own file or with FILE")
-    add("diff", "compare what IPVS holds with what is wanted of it now")
-    add("doctor", "look at the host: what is not as the configuration needs it, and how to mend it")
+    freeze.add_argument("--reason", metavar="TEXT", required=True, help="reason, for the log and the alert")
+    thaw = add("thaw", "end a freeze and apply the suspended changes")
+    thaw.add_argument("--reason", metavar="TEXT", default="", help="reason, for the log")
 
 
 def _add_file(parser: argparse.ArgumentParser, default: str) -> None:
-    help_ = f"configuration ({DEFAULT_FILE})"
+    help_ = f"configuration file (default {DEFAULT_FILE})"
     parser.add_argument("-c", dest="config", metavar="FILE", default=default, help=help_)
 
 
@@ -101,6 +105,4 @@ def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match and 0 < (seconds := float(match[1]) * _UNITS[match[2] or "s"]) <= LONGEST:
         return seconds
-    raise argparse.ArgumentTypeError(
-        f"{text!r}, wanted a duration such as 90, 10m or 1h, at most {LONGEST / 3600:.0f}h"
-    )
+    raise argparse.ArgumentTypeError(f"invalid duration {text!r} (use 90, 10m or 1h, at most {LONGEST / 3600:.0f}h)")

@@ -1,4 +1,4 @@
-"""The command line's end of the control socket: asks the daemon, prints its answer."""
+"""The client of the control socket."""
 
 from __future__ import annotations
 
@@ -7,47 +7,47 @@ from contextlib import suppress
 from pathlib import Path
 
 from pybal.control.wire import (
-    LONGEST_ANSWER,
+    LONGEST_REPLY,
     CommandReply,
     Request,
     RequestError,
-    read_answer,
+    read_reply,
     write_request,
 )
 
-PATIENCE = 60.0
-"""Seconds for which the daemon may be silent."""
+TIMEOUT = 60.0
+"""Seconds to wait for each part of a reply."""
 
 
-class NoAnswerError(Exception):
-    """The daemon does not run, does not answer, or what answers is not the daemon."""
+class NoReplyError(Exception):
+    """The daemon is not running, does not respond, or sent an invalid reply."""
 
 
-def ask(path: Path, request: Request) -> CommandReply:
-    """Return the daemon's answer. Raises NoAnswerError."""
+def send_request(path: Path, request: Request) -> CommandReply:
+    """Send a request and return the daemon's reply. Raises NoReplyError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(TIMEOUT)
             connection.connect(str(path))
-            return _ask(connection, request)
+            return _exchange(connection, request)
     except (FileNotFoundError, ConnectionRefusedError):
-        raise NoAnswerError(f"pybal does not run: nobody listens at {path}") from None
+        raise NoReplyError(f"no daemon listens at {path} (start pybal, or set --socket)") from None
     except PermissionError:
-        raise NoAnswerError(f"{path}: this user may not give commands") from None
+        raise NoReplyError(f"{path}: permission denied (run as root, or set control-group)") from None
     except TimeoutError:
-        raise NoAnswerError(f"{path}: no answer within {PATIENCE:.0f} s") from None
+        raise NoReplyError(f"{path}: no reply within {TIMEOUT:.0f} s") from None
     except OSError as error:
-        raise NoAnswerError(f"{path}: {error.strerror or error}") from error
+        raise NoReplyError(f"{path}: {error.strerror or error}") from error
 
 
-def _ask(connection: socket.socket, request: Request) -> CommandReply:
-    with suppress(BrokenPipeError):  # who refuses us says why, and closes without hearing us
+def _exchange(connection: socket.socket, request: Request) -> CommandReply:
+    with suppress(BrokenPipeError):  # a daemon that refuses the connection sends the reason and reads nothing
         connection.sendall(write_request(request))
     with connection.makefile("rb") as stream:
-        line = stream.readline(LONGEST_ANSWER)
+        line = stream.readline(LONGEST_REPLY)
     if not line.endswith(b"\n"):
-        raise NoAnswerError("the daemon closed the connection without an answer")
+        raise NoReplyError("the daemon closed the connection without a reply")
     try:
-        return read_answer(line)
+        return read_reply(line)
     except RequestError as error:
-        raise NoAnswerError(f"not an answer of this version of pybal: {error}") from error
+        raise NoReplyError(f"invalid reply: {error} (restart pybal after an upgrade)") from error

@@ -1,4 +1,4 @@
-"""What each command does. Every one that changes something is logged, with who gave it and why."""
+"""The commands. Each command that changes something is logged with its caller and reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
 from pybal.control.api import ControlAPI
-from pybal.control.diff import Compared, Difference
+from pybal.control.diff import ServiceDiff, TableDiff
 from pybal.control.drain_commands import drain, undrain
 from pybal.control.freeze import DEFAULT, LONGEST
 from pybal.control.listener import Caller
@@ -26,26 +26,26 @@ _LONGEST_SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class _Command:
-    """``arguments`` are those it takes. One that ``acts`` changes something, and is logged for everybody to see."""
+    """A command and its accepted ``arguments``; one that ``acts`` is logged at level info."""
 
     run: Callable[[ControlAPI, Request, Caller], Awaitable[CommandReply]]
     arguments: frozenset[str] = frozenset()
     acts: bool = True
-    wants_reason: bool = False
+    needs_reason: bool = False
 
 
 _log = Logger()
 
 
-async def run(controls: ControlAPI, request: Request, caller: Caller) -> CommandReply:
-    """Return what a command came to. Raises RequestError."""
+async def run(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
+    """Run a command and return its reply. Raises RequestError."""
     command = _COMMANDS.get(request.command)
     if command is None:
-        raise RequestError(f"command {request.command!r:.80}, wanted one of {', '.join(_COMMANDS)}")
+        raise RequestError(f"unknown command {request.command!r:.80} (use one of {', '.join(_COMMANDS)})")
     if unknown := request.arguments.keys() - command.arguments:
-        raise RequestError(f"{request.command} takes no argument {min(unknown)!r:.80}")
-    if command.wants_reason and not request.reason:
-        raise RequestError(f"{request.command} wants a reason")
+        raise RequestError(f"{request.command}: unknown argument {min(unknown)!r:.80}")
+    if command.needs_reason and not request.reason:
+        raise RequestError(f"{request.command} requires a reason (set --reason)")
     _log.emit(
         LogLevel.info if command.acts else LogLevel.debug,
         "{command} by {caller}{reason}",
@@ -54,66 +54,66 @@ async def run(controls: ControlAPI, request: Request, caller: Caller) -> Command
         reason=f": {request.reason}" if request.reason else "",
         system="control",
     )
-    return await command.run(controls, request, caller)
+    return await command.run(api, request, caller)
 
 
-async def _status(controls: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
+async def _status(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
     overview = Overview(
         version=version("pybal"),
         process=os.getpid(),
-        started=controls.started,
-        now=controls.clock.seconds(),
-        dry_run=controls.dry_run,
-        frozen=controls.freezer.frozen,
-        drains=tuple(controls.announcing.drains()) if controls.announcing else (),
-        monitors=sum(1 for _ in controls.monitors()),
-        snapshot=controls.snapshot(),
-        bgp=controls.bgp(),
+        started=api.started,
+        now=api.clock.seconds(),
+        dry_run=api.dry_run,
+        frozen=api.freezer.frozen,
+        drains=tuple(api.announcing.drains()) if api.announcing else (),
+        monitors=sum(1 for _ in api.monitors()),
+        snapshot=api.snapshot(),
+        bgp=api.bgp(),
     )
-    # The alerts of a snapshot can be gone through once only.
+    # The alerts of a snapshot are an iterator that can be read only once.
     overview = replace(overview, snapshot=replace(overview.snapshot, alerts=tuple(overview.snapshot.alerts)))
     return CommandReply(DONE, overview.text(), overview.document())
 
 
-async def _freeze(controls: ControlAPI, request: Request, caller: Caller) -> CommandReply:
+async def _freeze(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
     duration = request.seconds("duration", DEFAULT, LONGEST)
-    frozen = controls.freezer.freeze(caller.name, request.reason, duration)
-    now = controls.clock.seconds()
+    frozen = api.freezer.freeze(caller.name, request.reason, duration)
+    now = api.clock.seconds()
     return CommandReply(DONE, f"{frozen.text(now)}\n", {"frozen": frozen_document(frozen, now)})
 
 
-async def _thaw(controls: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
-    text = "thawed\n" if controls.freezer.frozen else "was not frozen\n"
-    controls.freezer.thaw()
+async def _thaw(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
+    text = "thawed\n" if api.freezer.frozen else "not frozen\n"
+    api.freezer.thaw()
     return CommandReply(DONE, text, {"frozen": None})
 
 
-async def _diff(controls: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
-    reconciler = controls.reconciler
-    troubles = {alert.service: alert.text for alert in reconciler.alerts()}
-    unknown = "frozen" if reconciler.frozen else ""
+async def _diff(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
+    reconciler = api.reconciler
+    reasons = {alert.service: alert.text for alert in reconciler.alerts()}
+    default = "frozen" if reconciler.frozen else ""
     compared = []
     try:
-        foreign = [service.key for service in controls.ipvs.services() if not reconciler.owns(service.key)]
+        foreign = [service.key for service in api.ipvs.services() if not reconciler.owns(service.key)]
         for key in reconciler.intents():
-            # One in a turn of the loop, which a whole table would hold up.
-            await deferLater(controls.clock, 0)
+            # Read one service per turn of the event loop, because a whole table would block it.
+            await deferLater(api.clock, 0)
             if intent := reconciler.intent(key):
-                name, held = intent.service.name, controls.ipvs.read(key)
-                compared.append(Compared(name, intent.entry, held, troubles.get(name, unknown)))
+                name, held = intent.service.name, api.ipvs.read(key)
+                compared.append(ServiceDiff(name, intent.entry, held, reasons.get(name, default)))
     except BackendError as error:
-        raise RequestError(f"IPVS cannot be read: {error}") from error
-    known = {service.name for service in compared}
-    waiting = [name for name in controls.snapshot().pools if name not in known]
-    difference = Difference(compared, waiting, reconciler.retired(), foreign)
+        raise RequestError(f"cannot read IPVS: {error}") from error
+    names = {service.name for service in compared}
+    waiting = [name for name in api.snapshot().pools if name not in names]
+    difference = TableDiff(compared, waiting, reconciler.retired(), foreign)
     return CommandReply(DIFFERENT if difference else DONE, difference.text(), difference.document())
 
 
 _COMMANDS: Mapping[str, _Command] = {
     "status": _Command(_status, acts=False),
-    "freeze": _Command(_freeze, frozenset(("duration",)), wants_reason=True),
+    "freeze": _Command(_freeze, frozenset(("duration",)), needs_reason=True),
     "thaw": _Command(_thaw),
-    "drain": _Command(drain, frozenset(("vip", "keep")), wants_reason=True),
+    "drain": _Command(drain, frozenset(("vip", "keep")), needs_reason=True),
     "undrain": _Command(undrain, frozenset(("vip",))),
     "reload": _Command(reload, frozenset(("force",))),
     "plan": _Command(plan, frozenset(("configuration", "file")), acts=False),
@@ -122,7 +122,7 @@ _COMMANDS: Mapping[str, _Command] = {
 
 
 def _shown(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the log says of the arguments; a whole configuration is too long for it."""
+    """Yield the arguments for the log, without values that are too long, such as a configuration."""
     for name, value in arguments.items():
         text = str(value)
         yield f"{name}={text if len(text) <= _LONGEST_SHOWN else '...'}"

@@ -1,4 +1,4 @@
-"""What IPVS holds now and what is wanted of it: what ``pybal diff`` says. Pure."""
+"""The output of ``pybal diff``: the differences between the IPVS table and the wanted state. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pybal.status.compat115 import JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A service: what is wanted of it, what was read, and in words why they differ, if that is known."""
+class ServiceDiff:
+    """The wanted and the read entry of a service; ``why`` is the reason of a difference, empty if unknown."""
 
     name: str
     wanted: TableEntry
@@ -25,19 +25,19 @@ class Compared:
 
     @property
     def ops(self) -> Sequence[Op]:
-        """The operations that would make it as wanted."""
+        """The operations that would remove the difference."""
         key = self.wanted.service.key
         return diff({key: self.wanted}, {key: self.held} if self.held else {})
 
     def lines(self) -> Iterator[str]:
-        """Yield the operations, those that change something with what is there; nothing where there is no difference."""
+        """Yield a heading and a line for each operation; nothing if the entries are equal."""
         if ops := self.ops:
             yield f"~ service {self.name}" + (f": {self.why}" if self.why else "")
             for op in ops:
-                yield f"    ipvsadm {operation(op)}{self._instead_of(op)}"
+                yield f"    ipvsadm {operation(op)}{self._comment(op)}"
 
     def document(self) -> JSON:
-        """Return the same facts for machines."""
+        """Return the same as JSON."""
         return {
             "service": self.name,
             "key": place(self.wanted.service.key),
@@ -47,22 +47,22 @@ class Compared:
             "why": self.why or None,
         }
 
-    def _instead_of(self, op: Op) -> str:
+    def _comment(self, op: Op) -> str:
         if self.held is None or op.command not in (Command.EDIT, Command.EDIT_SERVICE):
             return ""
         there = op.destination and self.held.destinations[op.destination.endpoint]
-        return f"  # is {operation(Op(Command.ADD if there else Command.ADD_SERVICE, self.held.service, there))}"
+        return f"  # now {operation(Op(Command.ADD if there else Command.ADD_SERVICE, self.held.service, there))}"
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """The whole table.
+class TableDiff:
+    """The differences of the whole table.
 
-    Of services that are ``waiting`` nothing is wanted yet; those that are ``retired`` left the configuration and will be
-    deleted; the ``foreign`` ones are not ours.
+    ``waiting`` services have no server list yet. ``retired`` services were removed from the configuration and will be
+    deleted. PyBal does not manage ``foreign`` services.
     """
 
-    services: Sequence[Compared]
+    services: Sequence[ServiceDiff]
     waiting: Sequence[str] = ()
     retired: Mapping[ServiceKey, Retired] = field(default_factory=lambda: MappingProxyType({}))
     foreign: Sequence[ServiceKey] = ()
@@ -71,11 +71,11 @@ class Difference:
         return any(service.ops for service in self.services)
 
     def text(self) -> str:
-        """Return the lines of the services that differ, and a sum."""
+        """Return the lines of the services that differ, and a summary."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def document(self) -> JSON:
-        """Return the same facts for machines."""
+        """Return the same as JSON."""
         return {
             "services": [service.document() for service in self.services],
             "waiting": list(self.waiting),
@@ -90,10 +90,10 @@ class Difference:
         for service in self.services:
             yield from service.lines()
         for name in self.waiting:
-            yield f"? service {name}: nothing is wanted of it yet, as its list of servers has not come"
+            yield f"? service {name}: waiting for its first server list"
         for key, gone in self.retired.items():
-            yield f"- service {gone.name} ({place(key)}): left the configuration, deleted in {gone.remaining:.0f} s"
+            yield f"- service {gone.name} ({place(key)}): removed from the configuration, deleted in {gone.remaining:.0f} s"
         if self.foreign:
-            yield f"not ours, left alone: {', '.join(map(place, self.foreign))}"
+            yield f"not managed by PyBal: {', '.join(map(place, self.foreign))}"
         same = sum(not service.ops for service in self.services)
-        yield f"{same} of {len(self.services)} services as wanted"
+        yield f"{same} of {len(self.services)} services in sync"

@@ -1,4 +1,4 @@
-"""The commands ``drain`` and ``undrain``: a VIP is announced less and then no more, or as before."""
+"""The commands ``drain`` and ``undrain``: withdraw a VIP in two steps, and announce it again."""
 
 from __future__ import annotations
 
@@ -18,56 +18,57 @@ from pybal.status.bgp import vip_json, vip_line
 ALL = "all"
 
 
-async def drain(controls: ControlAPI, request: Request, caller: Caller) -> CommandReply:
-    """Drain a VIP, that of a service, or all. Raises RequestError."""
-    announcing, vip, keep = _announcing(controls), _vip(controls, request.text("vip")), request.flag("keep")
-    if vip is not None and vip not in (known := [verdict.vip for verdict in announcing.verdicts]):
-        wanted = ", ".join(map(str, known)) or "none yet"
-        raise RequestError(f"{vip} is not announced by this configuration, wanted {ALL} or one of: {wanted}")
+async def drain(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
+    """Drain a VIP, the VIP of a service, or all VIPs. Raises RequestError."""
+    announcing, vip, keep = _announcing(api), _vip(api, request.text("vip")), request.flag("keep")
+    if vip is not None and vip not in (vips := [verdict.vip for verdict in announcing.verdicts]):
+        raise RequestError(f"{vip} is not an announced VIP (use {', '.join([*map(str, vips), ALL])})")
     if keep and not announcing.keeps:
-        raise RequestError("no state directory to keep a drain in: StateDirectory= of systemd gives one")
+        raise RequestError("--keep requires a state directory (set StateDirectory= in the systemd unit)")
     try:
         announcing.drain(vip, caller.name, request.reason, kept=keep)
     except DrainError as error:
-        return CommandReply(FAILED, f"drained, but a restart may not know of it: {error}")
-    return await _now(controls, announcing, vip)
+        return CommandReply(FAILED, f"drained, but a restart may lose the drain: {error}")
+    return await _reply(api, announcing, vip)
 
 
-async def undrain(controls: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
-    """Undo one drain, whether of a VIP or of all. Raises RequestError."""
-    announcing, vip = _announcing(controls), _vip(controls, request.text("vip"))
-    there = any(drain.vip == vip for drain in announcing.drains())
+async def undrain(api: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
+    """Cancel one drain, of a VIP or of all VIPs. Raises RequestError."""
+    announcing, vip = _announcing(api), _vip(api, request.text("vip"))
+    drained = any(drain.vip == vip for drain in announcing.drains())
     try:
         announcing.undrain(vip)
     except DrainError as error:
         return CommandReply(FAILED, f"undrained, but a restart may drain again: {error}")
-    return await _now(controls, announcing, vip, "" if there else f"there was no drain of {prefix(vip)}\n")
+    return await _reply(api, announcing, vip, "" if drained else f"{prefix(vip)}: not drained\n")
 
 
-def _announcing(controls: ControlAPI) -> BGPService:
-    if controls.announcing is None:
-        raise RequestError("nothing is announced: bgp is off in the configuration")
-    return controls.announcing
+def _announcing(api: ControlAPI) -> BGPService:
+    if api.announcing is None:
+        raise RequestError("BGP is off (set bgp = yes to announce services)")
+    return api.announcing
 
 
-def _vip(controls: ControlAPI, said: str) -> Address | None:
-    """Return the VIP that is meant, ``None`` for all. A name of a service stands for its VIP. Raises RequestError."""
-    if said == ALL:
+def _vip(api: ControlAPI, argument: str) -> Address | None:
+    """Return the VIP of an address or service name; ``None`` for all. Raises RequestError."""
+    if argument == ALL:
         return None
-    pools = controls.snapshot().pools
-    if said in pools:
-        return pools[said].service.vip
+    pools = api.snapshot().pools
+    if argument in pools:
+        return pools[argument].service.vip
     try:
-        return ip_address(said)
+        return ip_address(argument)
     except ValueError:
-        raise RequestError(f"{said!r:.80}, wanted the address of a VIP, the name of a service, or {ALL}") from None
+        raise RequestError(
+            f"unknown VIP {argument!r:.80} (use the address of a VIP, the name of a service, or {ALL})"
+        ) from None
 
 
-async def _now(controls: ControlAPI, announcing: BGPService, vip: Address | None, note: str = "") -> CommandReply:
-    """Return how it stands with the VIPs that are meant, once that has been decided anew."""
-    for _ in range(2):  # calls of one turn of the loop come in no particular order
-        await deferLater(controls.clock, 0)
-    now = controls.clock.seconds()
+async def _reply(api: ControlAPI, announcing: BGPService, vip: Address | None, note: str = "") -> CommandReply:
+    """Return the state of the VIPs after the next decision on them."""
+    for _ in range(2):  # the calls of one turn of the event loop have no fixed order
+        await deferLater(api.clock, 0)
+    now = api.clock.seconds()
     verdicts = [verdict for verdict in announcing.verdicts if vip in (None, verdict.vip)]
     return CommandReply(
         DONE,

@@ -1,4 +1,4 @@
-"""A freeze: for a bounded time the daemon goes on checking and telling, and acts on none of it."""
+"""A freeze: for a limited time the daemon checks and reports, but changes neither IPVS nor BGP."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 DEFAULT, LONGEST = 600.0, 4 * 3600.0
-"""How long a freeze lasts unless told, and at most, in seconds: a forgotten one must not last for ever."""
+"""The default and the longest duration of a freeze, in seconds; a forgotten freeze must end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """Who froze it and why, since when and until when: monotonic times, in seconds."""
+    """The user and the reason of a freeze, with its start and end as monotonic times in seconds."""
 
     by: str
     reason: str
@@ -21,12 +21,12 @@ class Frozen:
     until: float
 
     def text(self, now: float) -> str:
-        """Return it for people: ``frozen for another 312 s by root: new switch``."""
+        """Return a line such as ``frozen for another 312 s by root: new switch``."""
         return f"frozen for another {max(0.0, self.until - now):.0f} s by {self.by}: {self.reason}"
 
 
 class Freezer:
-    """Keeps a freeze and ends it in time. ``changed`` is called when one begins and when it ends."""
+    """Holds the current freeze and ends it in time; calls ``changed`` when a freeze begins or ends."""
 
     def __init__(self, clock: IReactorTime, changed: Callable[[], None]) -> None:
         self.frozen: Frozen | None = None
@@ -35,7 +35,7 @@ class Freezer:
         self._end: IDelayedCall | None = None
 
     def freeze(self, by: str, reason: str, duration: float) -> Frozen:
-        """Freeze for so many seconds from now, in place of the freeze there may be."""
+        """Freeze for ``duration`` seconds from now; replaces a current freeze."""
         began = self.frozen is None
         now = self._clock.seconds()
         self.stop()
@@ -46,13 +46,13 @@ class Freezer:
         return self.frozen
 
     def thaw(self) -> None:
-        """End the freeze; does nothing where there is none."""
+        """End the freeze, if any."""
         self.stop()
         if self.frozen:
             self.frozen = None
             self._changed()
 
     def stop(self) -> None:
-        """Wait for the end no more."""
+        """Cancel the timer; the freeze stays."""
         if self._end and self._end.active():
             self._end.cancel()

@@ -1,7 +1,7 @@
-"""The control socket: who may give commands, how long and how much they may say, and the log of all that they say.
+"""The control socket: authorization, deadlines and size limits of its connections.
 
-The file of the socket may be open to everybody, for it is the kernel's word on who connects that counts. A connection of
-somebody else is told so and closed before a byte of it is read.
+The kernel reports the credentials of each peer (SO_PEERCRED), so the mode of the socket file may allow every user to
+connect. A connection of an unauthorized user receives the reason and is closed before any data is read.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from pybal.control.wire import (
     Request,
     RequestError,
     read_request,
-    write_answer,
+    write_reply,
 )
 from pybal.runtime.peercred import Credentials, credentials, supplementary_groups
 
-PATIENCE = 10.0
-"""Seconds in which a request must be there, and the answer to it be taken and followed by another request."""
+TIMEOUT = 10.0
+"""Seconds within which a request must arrive, or the client must read a reply and send the next one."""
 MOST_CONNECTIONS = 16
-_QUIET = 60.0
-"""Seconds for which the refusals of one user are not logged again."""
+_LOG_INTERVAL = 60.0
+"""Seconds between two log lines about refused connections of one user."""
 
 
 class ControlError(Exception):
-    """The control socket cannot be had; the text names it and says why."""
+    """The control socket cannot be opened; the text has its path and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who gives a command: the name of the user, or the number of one without a name."""
+    """The user and process that sent a command; ``name`` is the number of a user without a name."""
 
     name: str
     user: int
@@ -69,8 +69,8 @@ class Caller:
 Run = Callable[[Request, Caller], Awaitable[CommandReply]]
 
 
-class Conversation(Protocol):
-    """One connection: a request, its answer, the next request once that is taken."""
+class ControlConnection(Protocol):
+    """One connection: runs one request at a time and waits until the client has read its reply."""
 
     _log = Logger()
 
@@ -79,7 +79,7 @@ class Conversation(Protocol):
         self._received = bytearray()
         self._caller: Caller | None = None
         self._busy = False
-        self._untaken = False
+        self._congested = False
         self._deadline: IDelayedCall | None = None
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
@@ -90,7 +90,7 @@ class Conversation(Protocol):
             return
         self._caller = Caller.of(peer)
         self._transport.registerProducer(self, streaming=True)
-        self._wait()
+        self._start_deadline()
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         if self._caller is None:
@@ -101,80 +101,80 @@ class Conversation(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
         del reason
         self._caller = None
-        self._wait_no_more()
+        self._cancel_deadline()
         self._factory.forget(self)
 
     def pauseProducing(self) -> None:  # noqa: N802  # Twisted's name
-        self._untaken = True
+        self._congested = True
 
     def resumeProducing(self) -> None:  # noqa: N802  # Twisted's name
-        self._untaken = False
-        self._go_on()
+        self._congested = False
+        self._resume()
 
     def stopProducing(self) -> None:  # noqa: N802  # Twisted's name
         pass
 
     def abort(self) -> None:
-        """Close at once. A command that is under way goes on."""
+        """Close immediately. A running command continues."""
         self._transport.abortConnection()
 
     @property
-    def _transport(self) -> Any:  # noqa: ANN401  # Twisted's types do not say that it has a handle
+    def _transport(self) -> Any:  # noqa: ANN401  # Twisted's types lack the handle
         return self.transport
 
     def _next(self) -> None:
-        """Take the next request, if it is whole and its turn has come."""
-        if self._busy or self._untaken or self._caller is None:
+        """Run the next request if it is complete and the previous one is finished."""
+        if self._busy or self._congested or self._caller is None:
             return
         end = self._received.find(b"\n")
         if max(end, len(self._received) if end < 0 else 0) > LONGEST_REQUEST:
-            self._end(f"a request of more than {LONGEST_REQUEST} bytes")
+            self._end(f"request exceeds {LONGEST_REQUEST} bytes")
         elif end >= 0:
             line = bytes(self._received[:end])
             del self._received[: end + 1]
-            self._wait_no_more()
+            self._cancel_deadline()
             self._busy = True
-            # What is said meanwhile waits in the kernel, not here.
+            # Further data waits in the kernel until the command has finished.
             self._transport.pauseProducing()
-            Deferred.fromCoroutine(self._answer(line))
+            Deferred.fromCoroutine(self._run(line))
 
-    async def _answer(self, line: bytes) -> None:
-        assert self._caller is not None  # noqa: S101  # nobody else is heard
-        answer = await self._factory.answer(line, self._caller)
+    async def _run(self, line: bytes) -> None:
+        assert self._caller is not None  # noqa: S101  # other connections are closed
+        reply = await self._factory.reply(line, self._caller)
         self._busy = False
         if self._caller is None:
             return
-        self._transport.write(write_answer(answer))
-        self._wait()
-        self._go_on()
+        self._transport.write(write_reply(reply))
+        self._start_deadline()
+        self._resume()
 
-    def _go_on(self) -> None:
-        """Hear the next request, or the rest of it, if it is its turn."""
-        if self._busy or self._untaken or self._caller is None:
+    def _resume(self) -> None:
+        """Read the next request, or the rest of it, if no command is running."""
+        if self._busy or self._congested or self._caller is None:
             return
         self._transport.resumeProducing()
         if self._received:
             self._factory.clock.callLater(0, self._next)
 
     def _end(self, why: str) -> None:
-        """Say why, and hear no more."""
+        """Send the reason and close the connection."""
         if self._caller:
             self._transport.unregisterProducer()
         self._caller = None
-        self._wait_no_more()
-        self._transport.write(write_answer(CommandReply(FAILED, why)))
+        self._cancel_deadline()
+        self._transport.write(write_reply(CommandReply(FAILED, why)))
         self._transport.loseConnection()
 
-    def _wait(self) -> None:
-        self._deadline = self._factory.clock.callLater(PATIENCE, self.abort)
+    def _start_deadline(self) -> None:
+        self._deadline = self._factory.clock.callLater(TIMEOUT, self.abort)
 
-    def _wait_no_more(self) -> None:
+    def _cancel_deadline(self) -> None:
         if self._deadline and self._deadline.active():
             self._deadline.cancel()
 
 
 class ControlFactory(Factory):
-    """Makes conversations with root, our own user and the members of ``group``, a number; ``run`` runs their commands."""
+    """Accepts root, the daemon's own user and members of ``group`` (a GID); ``run`` runs their commands."""
 
     noisy = False
     _log = Logger()
@@ -183,56 +183,56 @@ class ControlFactory(Factory):
         self.clock = clock
         self._run = run
         self._group = group
-        self._open: set[Conversation] = set()
+        self._open: set[ControlConnection] = set()
         self._refused: dict[int, float] = {}
 
-    def buildProtocol(self, addr: IAddress | None) -> Conversation:  # noqa: N802  # Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> ControlConnection:  # noqa: N802  # Twisted's name
         del addr
-        return Conversation(self)
+        return ControlConnection(self)
 
-    def refusal(self, conversation: Conversation, peer: Credentials, connection: socket.socket) -> str:
-        """Return why somebody is not heard; an empty text where he is."""
-        if peer.user not in (0, os.geteuid()) and not self._is_member(peer, connection):
-            self._say_refused(peer)
+    def refusal(self, connection: ControlConnection, peer: Credentials, handle: socket.socket) -> str:
+        """Return the reason to refuse a connection; an empty text accepts it."""
+        if peer.user not in (0, os.geteuid()) and not self._is_member(peer, handle):
+            self._log_refusal(peer)
             group = "" if self._group is None else f" or a member of group {self._group}"
-            return f"user {peer.user} may not give commands, wanted root, user {os.geteuid()}{group}"
+            return f"user {peer.user} is not authorized (use root, user {os.geteuid()}{group})"
         if len(self._open) >= MOST_CONNECTIONS:
-            return f"{len(self._open)} connections already, wanted fewer than {MOST_CONNECTIONS}: try again"
-        self._open.add(conversation)
+            return f"too many connections (at most {MOST_CONNECTIONS}); try again"
+        self._open.add(connection)
         return ""
 
-    def forget(self, conversation: Conversation) -> None:
-        """Count a connection no longer."""
-        self._open.discard(conversation)
+    def forget(self, connection: ControlConnection) -> None:
+        """Remove a closed connection from the count."""
+        self._open.discard(connection)
 
     def abort(self) -> None:
         """Close all connections."""
-        for conversation in tuple(self._open):
-            conversation.abort()
+        for connection in tuple(self._open):
+            connection.abort()
 
-    async def answer(self, line: bytes, caller: Caller) -> CommandReply:
-        """Return the answer to a request, whatever becomes of it."""
+    async def reply(self, line: bytes, caller: Caller) -> CommandReply:
+        """Run a request and return its reply, also after an error."""
         try:
             return await self._run(read_request(line), caller)
         except RequestError as error:
             self._log.warn("{caller}: {error}", caller=caller, error=error, system="control")
             return CommandReply(FAILED, str(error))
-        except Exception as error:  # noqa: BLE001  # a bug: it gets its traceback, and must not end the socket
-            self._log.failure("a command of {caller} failed", caller=caller, system="control")
-            return CommandReply(FAILED, f"failed, see the log: {type(error).__name__}")
+        except Exception as error:  # noqa: BLE001  # a bug: logged with its traceback; the socket stays open
+            self._log.failure("Command of {caller} failed", caller=caller, system="control")
+            return CommandReply(FAILED, f"internal error ({type(error).__name__}); see the log of pybal")
 
     def _is_member(self, peer: Credentials, connection: socket.socket) -> bool:
         return self._group is not None and self._group in (peer.group, *supplementary_groups(connection))
 
-    def _say_refused(self, peer: Credentials) -> None:
+    def _log_refusal(self, peer: Credentials) -> None:
         now = self.clock.seconds()
-        if now - self._refused.get(peer.user, now - _QUIET) >= _QUIET:
+        if now - self._refused.get(peer.user, now - _LOG_INTERVAL) >= _LOG_INTERVAL:
             self._refused[peer.user] = now
-            self._log.warn("refused a connection of {caller}", caller=Caller.of(peer), system="control")
+            self._log.warn("Connection of {caller} refused (not authorized)", caller=Caller.of(peer), system="control")
 
 
 class ControlSocket:
-    """Listens at ``path``; with a group the file is open to everybody, who are then told apart by their credentials."""
+    """The listener at ``path``; with ``group`` every user may connect and is authorized by credentials."""
 
     def __init__(self, path: Path, run: Run, reactor: Any, group: int | None = None) -> None:  # noqa: ANN401  # as in pybal.daemon.app
         self._path = path
@@ -242,10 +242,10 @@ class ControlSocket:
         self._port: IListeningPort | None = None
 
     def start(self) -> None:
-        """Listen, in place of a daemon that is gone. Raises ControlError, among others where one is there."""
+        """Listen, and replace the socket of a dead daemon. Raises ControlError, also if a daemon is running."""
         try:
-            with _alone_in(self._path.parent):
-                _make_room(self._path)
+            with _locked(self._path.parent):
+                _remove_stale_socket(self._path)
                 self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=self._mode)
         except CannotListenError as error:
             raise ControlError(f"{self._path}: {error.socketError}") from error
@@ -253,34 +253,34 @@ class ControlSocket:
             raise ControlError(f"{self._path}: {error.strerror or error}") from error
 
     async def stop(self) -> None:
-        """Listen no more; the file goes."""
+        """Stop listening, remove the file and close all connections."""
         if self._port:
             await maybeDeferred(self._port.stopListening)
         self._factory.abort()
 
 
 @contextmanager
-def _alone_in(directory: Path) -> Iterator[None]:
-    """Let nobody else look for a place in this directory meanwhile."""
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a directory, so that two daemons cannot start there concurrently."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ControlError(f"{directory}: another pybal is starting there") from None
+            raise ControlError(f"{directory}: another pybal is starting here; try again") from None
         yield
     finally:
         os.close(descriptor)
 
 
-def _make_room(path: Path) -> None:
-    """Remove the socket that a daemon left when it was killed. Raises ControlError for anything else."""
+def _remove_stale_socket(path: Path) -> None:
+    """Remove the socket of a killed daemon. Raises ControlError if another file or a daemon is there."""
     try:
         found = path.lstat()
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise ControlError(f"{path}: exists and is not a socket")
+        raise ControlError(f"{path}: not a socket (remove it, or set control-socket to another path)")
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:
@@ -289,6 +289,6 @@ def _make_room(path: Path) -> None:
             path.unlink()
             return
         except BlockingIOError:
-            raise ControlError(f"{path}: another pybal listens there") from None
+            raise ControlError(f"{path}: in use by another pybal") from None
         peer = credentials(probe)
-    raise ControlError(f"{path}: another pybal listens there, process {peer.process} of user {peer.user}")
+    raise ControlError(f"{path}: in use by another pybal, process {peer.process} of user {peer.user}")

@@ -1,4 +1,4 @@
-"""The state of the daemon at a glance: what ``pybal status`` says. Pure."""
+"""The output of ``pybal status``: a summary of the daemon's state. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pybal.bgp.verdict import Drain, Verdict
 from pybal.control.freeze import Frozen
 from pybal.core.model import Address, Alert, Pool, Snapshot
+from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import JSON, Tally, tally
 from pybal.status.v1 import alerts, level
@@ -15,7 +16,7 @@ from pybal.status.v1 import alerts, level
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """What there is to say. ``now`` and ``started`` are monotonic times, in seconds; ``drains`` those that hold."""
+    """The summarised state. ``now`` and ``started`` are monotonic times in seconds."""
 
     version: str
     process: int
@@ -29,11 +30,11 @@ class Overview:
     bgp: BGP
 
     def text(self) -> str:
-        """Return a line on the daemon, one for what people did to it, one for each service and each alert."""
+        """Return a line for the daemon, the freeze, each drain, each service and each alert."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def document(self) -> JSON:
-        """Return the same facts for machines."""
+        """Return the same as JSON."""
         return {
             "version": self.version,
             "process": self.process,
@@ -102,28 +103,27 @@ _HEAD = ("SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "ANNOUNCE
 
 
 def frozen_document(frozen: Frozen | None, now: float) -> JSON:
-    """Return a freeze for machines, with the seconds that are left of it; ``None`` where there is none."""
+    """Return a freeze as JSON, with the remaining seconds; ``None`` if there is no freeze."""
     if frozen is None:
         return None
     left = round(max(0.0, frozen.until - now), 3)
-    return {"by": frozen.by, "reason": frozen.reason, "age": round(now - frozen.since, 3), "left": left}
+    return {"by": frozen.by, "reason": frozen.reason, "age": age(frozen.since, now), "left": left}
 
 
 def drain_document(drain: Drain, now: float) -> JSON:
-    """Return a drain for machines; ``vip`` is null for all."""
+    """Return a drain as JSON; ``vip`` is null for a drain of all VIPs."""
     vip = None if drain.vip is None else str(drain.vip)
-    age = round(max(0.0, now - drain.at), 3)
-    return {"vip": vip, "by": drain.by, "reason": drain.reason, "kept": drain.kept, "age": age}
+    return {"vip": vip, "by": drain.by, "reason": drain.reason, "kept": drain.kept, "age": age(drain.at, now)}
 
 
 def drain_text(drain: Drain) -> str:
     """Return e.g. ``192.0.2.1/32 by alice: new kernel``."""
-    kept = ", kept over a restart" if drain.kept else ""
+    kept = ", kept across restarts" if drain.kept else ""
     return f"{prefix(drain.vip)} by {drain.by}{kept}: {drain.reason}"
 
 
 def prefix(vip: Address | None) -> str:
-    """Return a VIP as it is announced; ``None`` stands for all of them."""
+    """Return the announced prefix of a VIP; ``None`` stands for all VIPs."""
     return "all VIPs" if vip is None else f"{vip}/{vip.max_prefixlen}"
 
 

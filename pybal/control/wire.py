@@ -1,21 +1,21 @@
-"""Requests and answers as they go over the control socket: one JSON object a line. Pure.
+"""Requests and replies on the control socket: one JSON object per line. Pure.
 
 ===============  ==========================================================
 a request        ends with a line feed, at most :data:`LONGEST_REQUEST` bytes
 ===============  ==========================================================
 ``version``      1
-``command``      its name
-``arguments``    an object; what is in it depends on the command; may be absent
-``reason``       why it is given, one line; may be absent
+``command``      the name of the command
+``arguments``    an object that depends on the command; optional
+``reason``       one line for the log; optional
 ===============  ==========================================================
 
 ===============  ==========================================================
-an answer
+a reply
 ===============  ==========================================================
 ``version``      1
 ``exit``         the exit status for the command line
-``text``         the answer for people; what is wrong where ``exit`` is 1
-``document``     the answer for machines, null where there is none
+``text``         the result as text; the error if ``exit`` is 1
+``document``     the result as JSON; null if the command has none
 ===============  ==========================================================
 """
 
@@ -29,23 +29,23 @@ from typing import Any, NoReturn, TypeVar
 
 VERSION = 1
 LONGEST_REQUEST = 1 << 20
-"""A whole configuration is part of a request to plan with it."""
-LONGEST_ANSWER = 1 << 26
+"""Bytes. The request ``plan`` contains a whole configuration."""
+LONGEST_REPLY = 1 << 26
 LONGEST_REASON = 500
 
 DONE, FAILED, DIFFERENT = 0, 1, 2
-"""What a command exits with: it did what it was told, or found nothing; it could not; there is a difference."""
+"""The exit statuses of a command: done, or no difference; failed; a difference was found."""
 
 T = TypeVar("T")
 
 
 class RequestError(Exception):
-    """A request that makes no sense, or cannot be met; the text says why."""
+    """A request that is invalid or cannot be fulfilled; the text gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command, with what it is to act on and why."""
+    """A command with its arguments and reason."""
 
     command: str
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -56,30 +56,30 @@ class Request:
         return self._get(name, default, lambda value: isinstance(value, str), "a text")
 
     def flag(self, name: str) -> bool:
-        """Return an argument that is true or false, false where it is absent. Raises RequestError."""
+        """Return an argument that is true or false; false if it is absent. Raises RequestError."""
         return self._get(name, False, lambda value: isinstance(value, bool), "true or false")
 
     def seconds(self, name: str, default: float, most: float) -> float:
-        """Return an argument that is a duration of more than 0 and at most ``most`` seconds. Raises RequestError."""
+        """Return a duration of more than 0 and at most ``most`` seconds. Raises RequestError."""
         return float(
             self._get(
                 name,
                 default,
                 lambda value: isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most,
-                f"seconds, more than 0 and at most {most:g}",
+                f"more than 0 and at most {most:g} seconds",
             )
         )
 
     def _get(self, name: str, default: T, fits: Callable[[Any], bool], wanted: str) -> T:
         value: T = self.arguments.get(name, default)
         if not fits(value):
-            raise RequestError(f"{name} {_shown(value)}, wanted {wanted}")
+            raise RequestError(f"invalid {name} {_shown(value)} (use {wanted})")
         return value
 
 
 @dataclass(frozen=True, slots=True)
 class CommandReply:
-    """What a command came to: exit status, text for people, and a document that JSON can hold."""
+    """The result of a command: exit status, text, and a document for JSON."""
 
     exit: int
     text: str
@@ -87,57 +87,57 @@ class CommandReply:
 
 
 def read_request(line: bytes) -> Request:
-    """Return the request on a line. Raises RequestError, whatever the line holds."""
-    said = _object(line)
-    if said.get("version") != VERSION:
-        raise RequestError(f"version {_shown(said.get('version'))}, wanted {VERSION}")
-    if unknown := said.keys() - {"version", "command", "arguments", "reason"}:
-        raise RequestError(f"{_shown(min(unknown))}, wanted version, command, arguments and reason only")
-    command, arguments, reason = said.get("command"), said.get("arguments", {}), said.get("reason", "")
+    """Return the request on a line. Raises RequestError for any other line."""
+    fields = _object(line)
+    if fields.get("version") != VERSION:
+        raise RequestError(f"unsupported version {_shown(fields.get('version'))} (use {VERSION})")
+    if unknown := fields.keys() - {"version", "command", "arguments", "reason"}:
+        raise RequestError(f"unknown key {_shown(min(unknown))} (use version, command, arguments and reason)")
+    command, arguments, reason = fields.get("command"), fields.get("arguments", {}), fields.get("reason", "")
     if not isinstance(command, str):
-        raise RequestError("no command")
+        raise RequestError("command is missing")
     if not isinstance(arguments, dict):
-        raise RequestError("arguments that are not an object")
+        raise RequestError("arguments is not an object")
     if not isinstance(reason, str) or len(reason) > LONGEST_REASON or not reason.isprintable():
-        raise RequestError(f"reason {_shown(reason)}, wanted one line of at most {LONGEST_REASON} characters")
+        raise RequestError(f"invalid reason {_shown(reason)} (use one line of at most {LONGEST_REASON} characters)")
     return Request(command, MappingProxyType(arguments), reason.strip())
 
 
 def write_request(request: Request) -> bytes:
     """Return a request as a line."""
-    said = {"version": VERSION, "command": request.command, "arguments": dict(request.arguments)}
-    return _line({**said, "reason": request.reason})
+    fields = {"version": VERSION, "command": request.command, "arguments": dict(request.arguments)}
+    return _line({**fields, "reason": request.reason})
 
 
-def read_answer(line: bytes) -> CommandReply:
-    """Return the answer on a line. Raises RequestError."""
-    said = _object(line)
-    if said.get("version") != VERSION:
-        raise RequestError(f"an answer of version {_shown(said.get('version'))}, wanted {VERSION}")
-    code, text = said.get("exit"), said.get("text")
+def read_reply(line: bytes) -> CommandReply:
+    """Return the reply on a line. Raises RequestError."""
+    fields = _object(line)
+    if fields.get("version") != VERSION:
+        raise RequestError(f"unsupported version {_shown(fields.get('version'))} (use {VERSION})")
+    code, text = fields.get("exit"), fields.get("text")
     if not isinstance(code, int) or not isinstance(text, str):
-        raise RequestError("an answer without exit or text")
-    return CommandReply(code, text, said.get("document"))
+        raise RequestError("exit or text is missing")
+    return CommandReply(code, text, fields.get("document"))
 
 
-def write_answer(answer: CommandReply) -> bytes:
-    """Return an answer as a line."""
-    return _line({"version": VERSION, "exit": answer.exit, "text": answer.text, "document": answer.document})
+def write_reply(reply: CommandReply) -> bytes:
+    """Return a reply as a line."""
+    return _line({"version": VERSION, "exit": reply.exit, "text": reply.text, "document": reply.document})
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
-    # Only ASCII, so that any text whatever can be written, and no line feed within.
+    # ASCII only: any text can be written, and the line contains no line feed.
     return json.dumps(value).encode("ascii") + b"\n"
 
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(line.decode("utf-8"), parse_constant=_no_number)
+        fields = json.loads(line.decode("utf-8"), parse_constant=_no_number)
     except (ValueError, RecursionError):
         raise RequestError("not a JSON object in UTF-8 on one line") from None
-    if not isinstance(said, dict):
+    if not isinstance(fields, dict):
         raise RequestError("not a JSON object")
-    return said
+    return fields
 
 
 def _no_number(name: str) -> NoReturn:

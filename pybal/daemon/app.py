@@ -232,7 +232,7 @@ class App:
 
     def _examine(self) -> Sequence[Finding]:
         host = gather(rules.modules(self._reloader.settings), rules.SYSCTLS)
-        return rules.judge(host, self._reloader.settings, len(tuple(self._services.monitors())) or None)
+        return rules.evaluate(host, self._reloader.settings, len(tuple(self._services.monitors())) or None)
 
     def _changed(self) -> None:
         if self._bgp:

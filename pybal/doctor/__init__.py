@@ -1,1 +1,1 @@
-"""The health of the host: what the kernel and the service manager must provide for this daemon to do its work."""
+"""Checks of the host: the settings of kernel and service manager that PyBal requires."""

@@ -1,4 +1,4 @@
-"""Looks at the host: files below ``/proc``, ``/sys`` and ``/lib/modules``, and what the kernel takes for its own addresses."""
+"""Collects facts of the host from ``/proc``, ``/sys``, ``/lib/modules`` and the routing tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def gather(
     root: Path = Path("/"),
     read_local: Callable[[], tuple[Local, ...]] = read_local,
 ) -> Host:
-    """Return what is there of these modules and sysctls, and of this process, ours by default."""
+    """Return the state of these modules and sysctls, and of a process, by default our own."""
     proc = root / "proc"
     release = _text(proc / "sys/kernel/osrelease").strip() or "unknown"
     local = None
@@ -34,7 +34,7 @@ def gather(
         release=release,
         modules=dict(_modules(modules, proc, root / "lib/modules" / release)),
         sysctls=dict(_sysctls(sysctls, proc / "sys")),
-        lasting=frozenset(_lasting(root / "sys/class/net")),
+        permanent=frozenset(_permanent(root / "sys/class/net")),
         local=local,
         process=_process(proc, os.getpid() if process is None else process),
         versions=dict(_versions()),
@@ -60,8 +60,8 @@ def _sysctls(names: Iterable[str], sys: Path) -> Iterator[tuple[str, int]]:
             yield name, int(_text(sys / name.replace(".", "/")))
 
 
-def _lasting(devices: Path) -> Iterator[str]:
-    """Yield the devices that are loopback or do without ARP, as dummies do."""
+def _permanent(devices: Path) -> Iterator[str]:
+    """Yield the loopback devices and those without ARP, such as dummy devices."""
     with suppress(OSError):
         for device in devices.iterdir():
             with suppress(ValueError):
@@ -89,7 +89,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _text(file: Path) -> str:
-    """Return what a file says, nothing where it cannot be read."""
+    """Return the content of a file; an empty text if it cannot be read."""
     try:
         return file.read_text(errors="replace")
     except OSError:

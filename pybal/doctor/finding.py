@@ -1,4 +1,4 @@
-"""What a look at the host came to, and how it is told: lines for people, JSON for machines. Pure."""
+"""The findings of a check of the host, as text and as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 
 class Grade(StrEnum):
-    """How bad it is."""
+    """The severity of a finding."""
 
     FAIL = "fail"
-    """Something does not work, or will not when it is needed."""
+    """A function of PyBal does not work, or will fail when it is needed."""
     WARN = "warn"
-    """It works, but clients will notice sometimes."""
+    """PyBal works, but clients will see errors occasionally."""
     UNKNOWN = "unknown"
-    """It cannot be seen from here."""
+    """The state cannot be read."""
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is, what should be, why, and the command that mends it; of the last three what there is to say."""
+    """The found and the wanted state, the reason, and a command to mend it; these three may be empty."""
 
     about: str
     grade: Grade
@@ -33,7 +33,7 @@ class Finding:
 
     @property
     def text(self) -> str:
-        """The fact: ``VIP 192.0.2.1: on no device, wanted on lo or a dummy device``."""
+        """The state as text: ``VIP 192.0.2.1: on no device, wanted on lo or a dummy device``."""
         return f"{self.about}: {self.found}" + (f", wanted {self.wanted}" if self.wanted else "")
 
 
@@ -41,17 +41,17 @@ _TO_MEND = (Grade.FAIL, Grade.WARN)
 
 
 def to_mend(findings: Sequence[Finding]) -> Sequence[Finding]:
-    """Return those that there is something to do about, the worst first."""
+    """Return the failures, then the warnings."""
     return [finding for grade in _TO_MEND for finding in findings if finding.grade is grade]
 
 
 def report(findings: Sequence[Finding]) -> str:
-    """Return all findings in lines, the worst first, and a sum."""
+    """Return all findings as lines in order of severity, and a summary."""
     return "".join(f"{line}\n" for line in _lines(findings))
 
 
 def document(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Return the facts as JSON can hold them."""
+    """Return all findings as JSON."""
     return [{**asdict(finding), "grade": str(finding.grade)} for finding in findings]
 
 
@@ -61,7 +61,7 @@ def _lines(findings: Sequence[Finding]) -> Iterator[str]:
         for finding in findings:
             if finding.grade is grade:
                 yield f"{grade:{width}}  {finding.text}"
-                for name in ("why", "mend"):
-                    if said := getattr(finding, name):
-                        yield f"{'':{width}}  {name}: {said}"
+                for label, detail in (("why", finding.why), ("fix", finding.mend)):
+                    if detail:
+                        yield f"{'':{width}}  {label}: {detail}"
     yield ", ".join(f"{sum(finding.grade is grade for finding in findings)} {grade}" for grade in Grade)

@@ -1,4 +1,4 @@
-"""What is known of the host, as values. Pure."""
+"""Facts of the host, as values. Pure."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ Prefix = IPv4Network | IPv6Network
 
 
 class Module(StrEnum):
-    """What is known of a module of the kernel."""
+    """The state of a kernel module."""
 
     LOADED = "loaded"
-    """Or built in."""
+    """Loaded or built in."""
     LOADABLE = "not loaded"
     ABSENT = "not installed"
-    UNKNOWN = "not loaded, and perhaps not installed"
-    """Those that are installed cannot be seen from here."""
+    UNKNOWN = "not loaded; may be missing"
+    """The module is not loaded, and the list of installed modules cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """Addresses that the kernel takes for its own: those of a device, or a route of type ``local`` to one."""
+    """A prefix local to this host: an address of a device, or a route of type ``local``."""
 
     prefix: Prefix
     device: str
@@ -31,10 +31,10 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """The daemon, or who asks in its place. ``None`` stands for what cannot be seen from here.
+    """The process of the daemon, or of the doctor if no daemon runs. ``None`` is an unreadable value.
 
-    ``capabilities`` are the effective ones, a bit for each (linux/capability.h), ``descriptors`` is the hard limit, and
-    ``contained`` tells of a user namespace that is not the first one, in which no capability is worth anything to IPVS.
+    ``capabilities`` is the bit mask of effective capabilities (linux/capability.h), ``descriptors`` the hard limit of open
+    files. ``contained`` is true in a user namespace other than the initial one, in which IPVS accepts no capability.
     """
 
     number: int
@@ -45,17 +45,17 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The host as it was found.
+    """The facts of the host.
 
-    ``modules`` are those that were asked for. ``sysctls`` are the numbers among those that were asked for and are there.
-    ``lasting`` are the devices that are there whatever becomes of a link: loopback and dummies. ``local`` is ``None`` where the
-    kernel did not tell. ``versions`` are those of packages, by name.
+    ``modules`` has the requested modules, ``sysctls`` the requested sysctls that exist and are numbers. ``permanent`` has
+    the devices that do not depend on a link: loopback and dummy devices. ``local`` is ``None`` if the routes cannot be
+    read. ``versions`` has the versions of packages by name.
     """
 
     release: str
     modules: Mapping[str, Module]
     sysctls: Mapping[str, int]
-    lasting: frozenset[str]
+    permanent: frozenset[str]
     local: tuple[Local, ...] | None
     process: Process
     versions: Mapping[str, str]

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 
+def age(since: float, now: float) -> float:
+    """Return the seconds between two monotonic times, rounded to milliseconds; 0 if ``since`` is later."""
+    return round(max(0.0, now - since), 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Clocks:
     """Both clocks, read at the same moment. ``monotonic`` is in seconds."""

@@ -1,1 +1,1 @@
-"""What the daemon tells: HTTP endpoints, alerts and metrics, from one snapshot."""
+"""The daemon's state for people and programs: HTTP endpoints, alerts and metrics, from one snapshot."""

@@ -1,4 +1,4 @@
-"""What is announced by BGP and why, and how it stands with the peers: text, JSON, metrics and HTML rows. Pure."""
+"""The state of BGP announcements and sessions as text, JSON and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict, Why
+from pybal.runtime.clocks import age
 from pybal.status.compat115 import JSON
 from pybal.status.metrics import Family, Labels
 
@@ -17,7 +18,7 @@ Series: TypeAlias = list[tuple[Labels, float]]
 
 @dataclass(frozen=True, slots=True)
 class BGP:
-    """Everything about BGP at one moment; ``enabled`` is false without it and in a dry run."""
+    """The state of BGP at one moment; ``enabled`` is false if BGP is off, and in a dry run."""
 
     enabled: bool = False
     verdicts: Sequence[Verdict] = ()
@@ -28,44 +29,44 @@ class BGP:
 def text(bgp: BGP, now: float) -> str:
     """Return a line for each VIP and for each peer."""
     if not bgp.enabled and not bgp.verdicts:
-        return "no BGP\n"
+        return "BGP is off (set bgp = yes to announce services)\n"
     return "".join(f"{vip_line(v, now)}\n" for v in bgp.verdicts) + "".join(
         f"{peer_line(s, now)}\n" for s in bgp.sessions
     )
 
 
 def json(bgp: BGP, now: float) -> JSON:
-    """Return the facts; ``age`` is that of the last change, in seconds."""
+    """Return the state as JSON; ``age`` is the time since the last change, in seconds."""
     return {
         "enabled": bgp.enabled,
         "restarts": bgp.restarts,
         "vips": [vip_json(verdict, now) for verdict in bgp.verdicts],
-        "peers": [_peer(session, now) for session in bgp.sessions],
+        "peers": [_peer_json(session, now) for session in bgp.sessions],
     }
 
 
 def vip_line(verdict: Verdict, now: float) -> str:
     """Return e.g. ``192.0.2.1/32 not announced for 12 s: first-checks (web: 3 of 16 servers unknown)``."""
-    prefix, age = f"{verdict.vip}/{verdict.vip.max_prefixlen}", f"for {_age(verdict.since, now):.0f} s"
+    prefix, lasted = f"{verdict.vip}/{verdict.vip.max_prefixlen}", f"for {age(verdict.since, now):.0f} s"
     if verdict.announcement is None:
-        return f"{prefix} not announced {age}: {verdict.why} ({verdict.detail})"
-    return f"{prefix} announced {age}, {_attributes(verdict.announcement)}: {verdict.detail}"
+        return f"{prefix} not announced {lasted}: {verdict.why} ({verdict.detail})"
+    return f"{prefix} announced {lasted}, {_attributes(verdict.announcement)}: {verdict.detail}"
 
 
 def peer_line(session: Session, now: float) -> str:
-    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, with what went wrong last."""
-    told = f"{len(session.on_wire)} of {session.wanted} sent"
+    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, with the last error."""
+    sent = f"{len(session.on_wire)} of {session.wanted} sent"
     refused = f", {session.refused} refused" if session.refused else ""
     error = f"; last error: {session.last_error}" if session.last_error else ""
-    return f"peer {session.peer.address} {session.state} for {_age(session.since, now):.0f} s: {told}{refused}{error}"
+    return f"peer {session.peer.address} {session.state} for {age(session.since, now):.0f} s: {sent}{refused}{error}"
 
 
 def families(bgp: BGP, now: float) -> Iterator[Family]:
-    """Yield the metrics. The names of PyBal 1.15, then new ones."""
-    yield Family("pybal_bgp_enabled", "gauge", "Whether services are announced by BGP", [((), bgp.enabled)])
+    """Yield the metrics: those of PyBal 1.15 first, then new ones."""
+    yield Family("pybal_bgp_enabled", "gauge", "Whether BGP announces services", [((), bgp.enabled)])
     if bgp.enabled or bgp.verdicts:
         yield from _session_families(bgp.sessions, now)
-        yield Family("pybal_bgp_restarts_total", "counter", "Times ExaBGP was begun again", [((), bgp.restarts)])
+        yield Family("pybal_bgp_restarts_total", "counter", "Restarts of ExaBGP", [((), bgp.restarts)])
         yield from _vip_families(bgp.verdicts, now)
 
 
@@ -84,17 +85,21 @@ def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Famil
         for session in sessions
         for state in SessionState
     ]
-    yield Family("pybal_bgp_session_state_count", "counter", "Times the session entered the state", states)
-    ages = series(_age(session.since, now) for session in sessions)
-    yield Family("pybal_bgp_session_state_age_seconds", "gauge", "Time since the session last changed its state", ages)
+    yield Family("pybal_bgp_session_state_count", "counter", "Number of times the session entered this state", states)
+    ages = series(age(session.since, now) for session in sessions)
+    yield Family(
+        "pybal_bgp_session_state_age_seconds", "gauge", "Time since the last state change of the session", ages
+    )
     sent = series(float(len(session.on_wire)) for session in sessions)
-    yield Family("pybal_bgp_session_announced", "gauge", "VIPs that were sent to the peer and not withdrawn", sent)
+    yield Family("pybal_bgp_session_announced", "gauge", "VIPs announced to the peer and not withdrawn", sent)
     wanted = series(float(session.wanted) for session in sessions)
-    yield Family("pybal_bgp_session_wanted", "gauge", "VIPs that the peer should hold", wanted)
+    yield Family("pybal_bgp_session_wanted", "gauge", "VIPs to announce to the peer", wanted)
     refused = series(float(session.refused) for session in sessions)
-    yield Family("pybal_bgp_session_refused", "gauge", "VIPs of which ExaBGP refused to tell the peer", refused)
+    yield Family("pybal_bgp_session_refused", "gauge", "VIPs whose announcement ExaBGP refused", refused)
     repairs = series(float(session.repairs) for session in sessions)
-    yield Family("pybal_bgp_session_repairs_total", "counter", "VIPs told again, as they had not been sent", repairs)
+    yield Family(
+        "pybal_bgp_session_repairs_total", "counter", "VIPs announced again because they were not sent in time", repairs
+    )
 
 
 def _state_labels(session: Session, state: SessionState) -> Labels:
@@ -114,16 +119,16 @@ def _vip_families(verdicts: Sequence[Verdict], now: float) -> Iterator[Family]:
     yield Family(
         "pybal_bgp_vip_announced", "gauge", "Whether the VIP is announced", list(zip(labels, announced, strict=True))
     )
-    ages = [_age(verdict.since, now) for verdict in verdicts]
-    help_ = "Time since the VIP was announced or withheld, or for another reason"
+    ages = [age(verdict.since, now) for verdict in verdicts]
+    help_ = "Time since the VIP was announced or withdrawn, or the reason changed"
     yield Family("pybal_bgp_vip_age_seconds", "gauge", help_, list(zip(labels, ages, strict=True)))
     reasons = Counter(verdict.why for verdict in verdicts)
     withheld: Series = [((("why", str(why)),), float(reasons[why])) for why in Why]
-    yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs that are not announced, by reason", withheld)
+    yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs not announced, by reason", withheld)
 
 
 def vip_json(verdict: Verdict, now: float) -> JSON:
-    """Return the facts of one VIP; ``age`` is that of the last change, in seconds."""
+    """Return the state of one VIP as JSON; ``age`` is the time since the last change, in seconds."""
     announcement = verdict.announcement
     return {
         "vip": str(verdict.vip),
@@ -132,18 +137,18 @@ def vip_json(verdict: Verdict, now: float) -> JSON:
         "detail": verdict.detail,
         "med": announcement.med if announcement else None,
         "graceful_shutdown": bool(announcement and announcement.graceful_shutdown),
-        "age": _age(verdict.since, now),
+        "age": age(verdict.since, now),
     }
 
 
-def _peer(session: Session, now: float) -> JSON:
+def _peer_json(session: Session, now: float) -> JSON:
     peer = session.peer
     return {
         "peer": str(peer.address),
         "local_asn": peer.local_asn,
         "peer_asn": peer.peer_asn,
         "state": str(session.state),
-        "age": _age(session.since, now),
+        "age": age(session.since, now),
         "last_error": session.last_error,
         "announced": [
             {"vip": str(each.vip), "med": each.med, "graceful_shutdown": each.graceful_shutdown}
@@ -158,7 +163,3 @@ def _peer(session: Session, now: float) -> JSON:
 def _attributes(announcement: Announcement) -> str:
     shutdown = ", graceful shutdown" if announcement.graceful_shutdown else ""
     return f"MED {announcement.med}{shutdown}"
-
-
-def _age(since: float, now: float) -> float:
-    return round(max(0.0, now - since), 3)

@@ -1,4 +1,4 @@
-"""What the daemon tells of itself as a checker: metrics and alerts of its checks, its loop and its descriptors."""
+"""Metrics and alerts of the checks, the event loop and the file descriptors of the daemon."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ from pybal.core.model import Alert
 from pybal.status.metrics import Family
 from pybal.status.process import descriptors
 
-#: How long trouble of the checker itself stays an alert, in seconds.
+#: Seconds for which a local error stays an alert.
 _RECENT = 60.0
 
-#: The share of the descriptors that may be in use before it is an alert.
+#: Share of the file descriptors in use above which an alert is raised.
 _MANY_DESCRIPTORS = 0.9
 
 
 def families(engine: Engine) -> Iterator[Family]:
     """Yield the metrics."""
-    yield Family("pybal_checks_total", "counter", "Checks made", (((), engine.checks),))
-    void = "Checks whose result said nothing of the server"
-    yield Family("pybal_checks_inconclusive_total", "counter", void, (((), engine.inconclusive),))
+    yield Family("pybal_checks_total", "counter", "Finished checks", (((), engine.checks),))
+    inconclusive = "Checks with an inconclusive result"
+    yield Family("pybal_checks_inconclusive_total", "counter", inconclusive, (((), engine.inconclusive),))
     errors = [((("error", name),), count) for name, count in engine.local_errors.items()]
-    yield Family("pybal_checks_local_errors_total", "counter", "What local resources refused", errors)
-    yield Family("pybal_loop_lost_seconds_total", "counter", "How late the loop came in all", (((), engine.lost),))
+    yield Family("pybal_checks_local_errors_total", "counter", "Local resource errors, by error", errors)
+    lost = "Total delay of the event loop behind its schedule"
+    yield Family("pybal_loop_lost_seconds_total", "counter", lost, (((), engine.lost),))
     wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lateness.counts()]
-    late = "Times the loop came to its checks, by how many seconds late: less than this, not less than the one before"
-    yield Family("pybal_loop_wakes_total", "counter", late, wakes)
+    delays = "Wake-ups of the check timer by delay in seconds: below this bound, not below the next smaller one"
+    yield Family("pybal_loop_wakes_total", "counter", delays, wakes)
     isolation = engine.isolation
-    yield Family("pybal_cut_off", "gauge", "Whether nobody at all is heard", (((), isolation.outage is not None),))
-    yield Family("pybal_cut_offs_total", "counter", "How often nobody at all was heard", (((), isolation.count),))
+    isolated = "Whether no server of any service responds"
+    yield Family("pybal_cut_off", "gauge", isolated, (((), isolation.outage is not None),))
+    isolations = "Number of times no server of any service responded"
+    yield Family("pybal_cut_offs_total", "counter", isolations, (((), isolation.count),))
 
 
 def alerts(engine: Engine) -> Iterator[Alert]:
-    """Yield what an operator should know."""
+    """Yield an alert for isolation, for few free descriptors, and for each recent local error."""
     outage = engine.isolation.outage
     if outage is not None:
         yield Alert("", "checker", f"{outage.text(engine.seconds())}; this balancer may be isolated")
     used, most = descriptors()
     if used > _MANY_DESCRIPTORS * most:
-        yield Alert("", "checker", f"{used} of {most} descriptors in use")
-    for trouble, at in engine.local_problems.items():
+        yield Alert("", "checker", f"{used} of {most} file descriptors in use (raise LimitNOFILE= in the unit)")
+    for error, at in engine.local_problems.items():
         age = engine.seconds() - at
         if age < _RECENT:
-            yield Alert("", "checker", f"{trouble}, {age:.0f} s ago: checks that met it say nothing of their servers")
+            yield Alert("", "checker", f"local error {age:.0f} s ago ({error}); ignoring the affected check results")

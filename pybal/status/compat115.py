@@ -1,7 +1,6 @@
-"""What the daemon says of its pools, as texts and JSON values: pure functions of one snapshot.
+"""The responses of PyBal 1.15 (``/alerts``, ``/pools`` and below) as text and JSON. Pure.
 
-The answers of PyBal 1.15 (``/alerts``, ``/pools`` and below) are promises to the byte, which other programs parse;
-whatever else there is to say has its own paths, below ``/v1``.
+Other programs parse these responses, so every byte is fixed. New facts have their own paths below ``/v1``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """The arithmetic of a pool: how many of its servers are what, and what the threshold makes of it."""
+    """The arithmetic of a pool: counts of its servers by state, and the effect of the depool threshold."""
 
     total: int
     enabled: int
@@ -57,7 +56,7 @@ def tally(pool: Pool, could_not_depool: int = 0) -> Tally:
 
 
 class Level(StrEnum):
-    """How bad an alert is; ``ok`` is the absence of any."""
+    """The severity of an alert; ``ok`` means no alert."""
 
     OK = "ok"
     WARNING = "warning"
@@ -65,7 +64,7 @@ class Level(StrEnum):
 
 
 def level(snapshot: Snapshot) -> tuple[Level, str]:
-    """Return the state of all pools together, as PyBal 1.15 has it, and the sentence that explains it."""
+    """Return the level of all pools together and its explanation, as PyBal 1.15 does."""
     critical = [
         f"{name}: Servers {', '.join(hosts)} are marked down but pooled"
         for name, pool in snapshot.pools.items()
@@ -80,12 +79,12 @@ def level(snapshot: Snapshot) -> tuple[Level, str]:
 
 
 def pooled_down(pool: Pool) -> list[str]:
-    """Return the hosts that are known to be down and pooled nevertheless, in the order of the source."""
+    """Return the hosts that are down but pooled, in the order of the source."""
     return [host for host, server in pool.servers.items() if server.pooled_down]
 
 
 def alerts_text(snapshot: Snapshot) -> str:
-    """Return ``/alerts`` as text, without a newline at its end."""
+    """Return ``/alerts`` as text, without a trailing newline."""
     state, message = level(snapshot)
     return f"{state.upper()} - {message}"
 
@@ -97,12 +96,12 @@ def alerts_json(snapshot: Snapshot) -> JSON:
 
 
 def pools_text(snapshot: Snapshot) -> str:
-    """Return the names of the services, one a line, in the order of the configuration."""
+    """Return the names of the services, one per line, in the order of the configuration."""
     return "".join(f"{name}\n" for name in snapshot.pools)
 
 
 def pools_json(snapshot: Snapshot) -> JSON:
-    """Return the list of the names of the services."""
+    """Return the names of the services as a list."""
     return list(snapshot.pools)
 
 
@@ -112,7 +111,7 @@ def pool_text(pool: Pool) -> str:
 
 
 def pool_json(pool: Pool) -> JSON:
-    """Return the four facts of each server, by host."""
+    """Return the four keys of each server, by host."""
     return {host: server_json(server) for host, server in pool.servers.items()}
 
 
@@ -122,7 +121,7 @@ def server_text(server: Server) -> str:
 
 
 def server_json(server: Server) -> JSON:
-    """Return the four keys that deployment tools insist on: not one more."""
+    """Return the four keys that deployment tools require; they reject any other key."""
     return {
         "pooled": server.pooled,
         "weight": server.member.weight,

@@ -1,33 +1,29 @@
-"""The past for people and tools: the last results of a server's monitors, the last decisions of a pool. Pure.
-
-Both are told the oldest first, as a log would.
-"""
+"""The last results of a server's monitors and the last decisions of a pool, oldest first. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from pybal.checks.result import PASSED
 from pybal.core.decision import Decision
 from pybal.core.model import Pool, Server
 from pybal.core.text import format_duration
 from pybal.monitors.base import Monitor, PastResult
-from pybal.runtime.clocks import Clocks
+from pybal.runtime.clocks import Clocks, age
 from pybal.status.compat115 import JSON
 
-NOTHING = "  nothing yet\n"
+_NO_ENTRIES = "  none yet\n"
 
 
 def decisions_text(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) -> str:
-    """Return a line for each decision, with the arithmetic that led to it."""
-    lines = "".join(f"  {_shown(clocks.time_of(one.at))} {one.text}\n" for one in decisions)
-    return f"{pool.service.name}\n{lines or NOTHING}"
+    """Return a line for each decision, with its arithmetic."""
+    lines = "".join(f"  {clocks.iso_time(one.at)} {one.text}\n" for one in decisions)
+    return f"{pool.service.name}\n{lines or _NO_ENTRIES}"
 
 
 def decisions_json(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) -> JSON:
-    """Return the decisions; ``others`` is how many servers there were beside those that are named."""
-    told: JSON = [
+    """Return the decisions as JSON; ``others`` is the number of servers that ``hosts`` omits."""
+    entries: JSON = [
         {
             **_when(one.at, clocks),
             "decision": one.verb,
@@ -37,23 +33,23 @@ def decisions_json(pool: Pool, decisions: Iterable[Decision], clocks: Clocks) ->
         }
         for one in decisions
     ]
-    return {"service": pool.service.name, "decisions": told}
+    return {"service": pool.service.name, "decisions": entries}
 
 
 def results_text(server: Server, monitors: Iterable[Monitor], clocks: Clocks) -> str:
-    """Return a line for each result, with the time that each phase took."""
+    """Return a line for each result, with the duration of each phase."""
     return f"{server.host}: address {server.address or 'none'}\n" + "".join(
-        f"{_headline(monitor)}\n{''.join(_line(past, clocks) for past in monitor.history()) or NOTHING}"
+        f"{_headline(monitor)}\n{''.join(_line(past, clocks) for past in monitor.history()) or _NO_ENTRIES}"
         for monitor in monitors
     )
 
 
 def results_json(server: Server, monitors: Iterable[Monitor], clocks: Clocks) -> JSON:
-    """Return the results by monitor; times in seconds, ``phases`` in the order they came.
+    """Return the results by monitor as JSON; times are in seconds, ``phases`` are in order of time.
 
-    ``shared_by`` are the services that the checks are made for, empty where they are made for this one alone.
+    ``shared_by`` lists the services that share the checks; it is empty if the checks are made for one service only.
     """
-    told: JSON = [
+    entries: JSON = [
         {
             "monitor": monitor.name,
             "shared_by": list(monitor.shared_by),
@@ -62,12 +58,12 @@ def results_json(server: Server, monitors: Iterable[Monitor], clocks: Clocks) ->
         for monitor in monitors
     ]
     address = None if server.address is None else str(server.address)
-    return {"host": server.host, "address": address, "monitors": told}
+    return {"host": server.host, "address": address, "monitors": entries}
 
 
 def _headline(monitor: Monitor) -> str:
-    sharers = monitor.shared_by
-    return f"{monitor.name}, checked once for {', '.join(sharers)}" if sharers else monitor.name
+    services = monitor.shared_by
+    return f"{monitor.name}, shared by {', '.join(services)}" if services else monitor.name
 
 
 def _line(past: PastResult, clocks: Clocks) -> str:
@@ -78,7 +74,7 @@ def _line(past: PastResult, clocks: Clocks) -> str:
     if result.received:
         facts.append(f"{result.received} bytes")
     subject = f" {past.subject}" if past.subject else ""
-    return f"  {_shown(clocks.time_of(past.at))} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
+    return f"  {clocks.iso_time(past.at)} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
 
 
 def _result(past: PastResult, clocks: Clocks) -> JSON:
@@ -97,8 +93,4 @@ def _result(past: PastResult, clocks: Clocks) -> JSON:
 
 
 def _when(at: float, clocks: Clocks) -> dict[str, JSON]:
-    return {"time": _shown(clocks.time_of(at)), "age": round(max(0.0, clocks.monotonic - at), 3)}
-
-
-def _shown(time: datetime) -> str:
-    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {"time": clocks.iso_time(at), "age": age(at, clocks.monotonic)}

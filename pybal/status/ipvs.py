@@ -1,4 +1,4 @@
-"""How what is wanted of IPVS, and what it was last found to hold, compare: text, JSON and metrics. Pure."""
+"""The wanted state of IPVS and the state found by the last audit, as text, JSON and metrics. Pure."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pybal.status.metrics import Family
 
 
 def services_text(findings: Findings, now: float) -> str:
-    """Return a line for each service, also for those that leave and those of others, and one for the audit."""
+    """Return a line for each service, each retired service, each foreign service, and the audit."""
     lines = [_line(key, intent, findings.readings.get(key), now) for key, intent in findings.intents.items()]
     lines += [
         f"{gone.name} ({place(key)}): retired, deleted in {gone.remaining:.0f} s"
         for key, gone in findings.retired.items()
     ]
-    lines += [f"not ours: {place(key)}" for key in findings.foreign]
+    lines += [f"not managed by PyBal: {place(key)}" for key in findings.foreign]
     problem = f": {findings.problem}" if findings.problem else ""
     return "".join(f"{line}\n" for line in (*lines, f"audited {findings.age:.0f} s ago{problem}"))
 
 
 def services_json(findings: Findings, now: float) -> JSON:
-    """Return the facts by name of service; ages in seconds, fingerprints empty for what is not there or not known."""
+    """Return the state as JSON; ages in seconds. A fingerprint is empty if the entry is absent or unread."""
     return {
         "services": {
             intent.service.name: _service(key, intent, findings.readings.get(key), findings, now)
@@ -51,28 +51,33 @@ def families(findings: Findings) -> Iterator[Family]:
     """Yield the metrics of the audit."""
     counted: Counter[tuple[str, str]] = Counter({(name, str(kind)): n for (name, kind), n in findings.drift.items()})
     drift = [((("kind", kind), ("service", name)), n) for (name, kind), n in sorted(counted.items())]
-    yield Family("pybal_ipvs_drift_total", "counter", "What others changed of our services, as it was found", drift)
+    yield Family("pybal_ipvs_drift_total", "counter", "Changes of services by another program, by kind", drift)
     standing = [
-        ((("service", intent.service.name),), len(sight.drift) if (sight := findings.readings.get(key)) else 0)
+        ((("service", intent.service.name),), len(reading.drift) if (reading := findings.readings.get(key)) else 0)
         for key, intent in findings.intents.items()
     ]
-    yield Family("pybal_ipvs_drift", "gauge", "What the last audit found changed by others", standing)
-    yield Family("pybal_ipvs_foreign_services", "gauge", "Services of others", [((), len(findings.foreign))])
-    yield Family("pybal_ipvs_audit_age_seconds", "gauge", "Age of the last whole audit", [((), findings.age)])
-    yield Family("pybal_ipvs_audit_up", "gauge", "Whether IPVS can be audited", [((), not findings.problem)])
+    yield Family("pybal_ipvs_drift", "gauge", "Changes by another program found by the last audit", standing)
+    yield Family(
+        "pybal_ipvs_foreign_services",
+        "gauge",
+        "IPVS services that PyBal does not manage",
+        [((), len(findings.foreign))],
+    )
+    yield Family("pybal_ipvs_audit_age_seconds", "gauge", "Time since the last complete audit", [((), findings.age)])
+    yield Family("pybal_ipvs_audit_up", "gauge", "Whether the last audit could read IPVS", [((), not findings.problem)])
 
 
-def _line(key: ServiceKey, intent: Intent, sight: Reading | None, now: float) -> str:
+def _line(key: ServiceKey, intent: Intent, reading: Reading | None, now: float) -> str:
     name, kernel = intent.service.name, "not read yet"
-    if sight:
-        kernel = f"kernel {fingerprint.of_entry(sight.held) or 'nothing'} {now - sight.at:.0f} s ago"
-        kernel += f", {len(sight.drift)} changed by others" if sight.drift else ""
+    if reading:
+        kernel = f"kernel {fingerprint.of_entry(reading.held) or 'absent'} {now - reading.at:.0f} s ago"
+        kernel += f", {len(reading.drift)} changed by another program" if reading.drift else ""
     verified = "verified" if intent.verified else "not verified"
     configuration, wanted = fingerprint.of_service(intent.service), fingerprint.of_entry(intent.entry)
     return f"{name} ({place(key)}): {verified}, configuration {configuration}, intent {wanted}, {kernel}"
 
 
-def _service(key: ServiceKey, intent: Intent, sight: Reading | None, findings: Findings, now: float) -> JSON:
+def _service(key: ServiceKey, intent: Intent, reading: Reading | None, findings: Findings, now: float) -> JSON:
     drift: dict[str, JSON] = {
         str(kind): n for (name, kind), n in sorted(findings.drift.items()) if name == intent.service.name
     }
@@ -80,9 +85,9 @@ def _service(key: ServiceKey, intent: Intent, sight: Reading | None, findings: F
         "key": place(key),
         "configuration": fingerprint.of_service(intent.service),
         "intent": fingerprint.of_entry(intent.entry),
-        "kernel": fingerprint.of_entry(sight.held) if sight else "",
+        "kernel": fingerprint.of_entry(reading.held) if reading else "",
         "verified": intent.verified,
-        "audit_age": round(now - sight.at, 3) if sight else None,
-        "drift": [f"ipvsadm {operation(op)}" for op in sight.drift] if sight else [],
+        "audit_age": round(now - reading.at, 3) if reading else None,
+        "drift": [f"ipvsadm {operation(op)}" for op in reading.drift] if reading else [],
         "drift_total": drift,
     }

@@ -1,11 +1,11 @@
-"""The HTTP listeners: twisted.web's server, hardened against clients that are slow, many, huge or sent by strangers.
+"""The HTTP listeners: twisted.web's server, hardened against slow, many and malicious clients.
 
-* The head of a request has one deadline; twisted.web alone grants the whole time-out anew for every byte.
-* GET and HEAD only; a request with a body is refused before the body is read.
-* Long answers are sent in pieces, each when the client has taken the one before.
-* When too many connections are open, the one that has waited longest for nothing makes room.
-* On a loopback address the Host header must name this machine: a web page elsewhere, whose name was made to resolve
-  to 127.0.0.1 in the operator's browser, would send its own (DNS rebinding).
+* The head of a request has one deadline. twisted.web alone restarts the timeout with every byte.
+* Only GET and HEAD are accepted. A request with a body is refused before the body is read.
+* Long responses are sent in pieces. The next piece is made when the client has read the previous one.
+* If too many connections are open, the longest idle connection is closed.
+* On a loopback address the Host header must name this machine, as a defence against DNS rebinding (a foreign web page
+  whose name resolves to 127.0.0.1 in the operator's browser).
 """
 # The channels and requests of twisted.web have no types.
 # mypy: disallow-untyped-calls=False
@@ -35,8 +35,12 @@ from zope.interface import implementer
 from pybal.core.model import Address
 from pybal.status.routes import RouteResponse, Routes
 
-#: Seconds in which a request's head must be there, a connection may idle, and an answer in pieces must be taken.
-HEAD, IDLE, TAKEN = 10, 75, 60
+#: Seconds within which the head of a request must arrive.
+HEAD_TIMEOUT = 10
+#: Seconds after which an idle connection is closed.
+IDLE_TIMEOUT = 75
+#: Seconds within which the client must read a response in pieces.
+SEND_TIMEOUT = 60
 
 _BACKLOG = 256
 
@@ -51,15 +55,15 @@ _log = Logger()
 
 
 @implementer(IPushProducer)
-class _Pieces:
-    """Sends an answer piece by piece: between two the loop is free, and a slow client makes no backlog."""
+class _PieceProducer:
+    """Sends a response in pieces: the event loop runs between two, and a slow client causes no backlog."""
 
     def __init__(self, request: _Request, pieces: Iterator[bytes], clock: IReactorTime) -> None:
         self._request = request
         self._pieces = pieces
         self._clock = clock
         self._next: IDelayedCall | None = None
-        self._deadline = clock.callLater(TAKEN, self._abort)
+        self._deadline = clock.callLater(SEND_TIMEOUT, self._abort)
         request.notifyFinish().addBoth(lambda _: self.stopProducing())
         request.registerProducer(self, True)
         self.resumeProducing()
@@ -82,15 +86,15 @@ class _Pieces:
         self._next = None
         try:
             piece = next(self._pieces, None)
-        except Exception:  # noqa: BLE001  # whatever a view fails with must not end the listener
-            _log.failure("answer to {path} broke off", path=self._request.path)
+        except Exception:  # noqa: BLE001  # an error in a view must not stop the listener
+            _log.failure("Response to {path} failed; closing the connection", path=self._request.path)
             self._abort()
             return
         if piece is None:
             self._request.unregisterProducer()
             self._request.finish()
             return
-        # First, because writing may pause us.
+        # Before the write, because it may call pauseProducing.
         self.resumeProducing()
         self._request.write(piece)
 
@@ -100,7 +104,7 @@ class _Pieces:
 
 
 class _Request(Request):
-    """One request: any failure of its answer is a traceback in the log and a 500."""
+    """One request. An exception in its view is logged with a traceback and answered with 500."""
 
     channel: _Channel
 
@@ -108,16 +112,16 @@ class _Request(Request):
         self.channel.answering = True
         if self.method not in (b"GET", b"HEAD"):
             self.setHeader(b"Allow", b"GET, HEAD")
-            self._reply(_plain(405))
-        elif not self.channel.is_addressed(self.requestHeaders.getRawHeaders(b"Host", [])):
-            self._reply(_plain(421))
+            self._reply(_error(405))
+        elif not self.channel.has_valid_host(self.requestHeaders.getRawHeaders(b"Host", [])):
+            self._reply(_error(421))
         else:
             try:
                 as_json = b"application/json" in self.requestHeaders.getRawHeaders(b"Accept", [])
                 answer = self.channel.factory.status.answer(self.path, as_json=as_json)
-            except Exception:  # noqa: BLE001  # whatever a view fails with must not end the listener
-                _log.failure("no answer to {path}", path=self.path)
-                answer = _plain(500)
+            except Exception:  # noqa: BLE001  # an error in a view must not stop the listener
+                _log.failure("Request of {path} failed; responding with 500", path=self.path)
+                answer = _error(500)
             self._reply(answer)
 
     def _reply(self, answer: RouteResponse) -> None:
@@ -130,13 +134,13 @@ class _Request(Request):
             self.setHeader(b"Content-Length", b"%d" % len(answer.body))
             self.write(answer.body)
         elif self.method != b"HEAD":
-            _Pieces(self, answer.body, self.channel.factory.clock)
+            _PieceProducer(self, answer.body, self.channel.factory.clock)
             return
         self.finish()
 
 
 class _Channel(HTTPChannel):
-    """One connection. ``answering`` tells whether a request is being answered, or one is awaited."""
+    """One connection. ``answering`` is true from the head of a request until the end of its response."""
 
     requestFactory = _Request
     maxHeaders = 100
@@ -147,7 +151,7 @@ class _Channel(HTTPChannel):
     _closing = False
 
     def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:
-        """Use the clock given: twisted.web's time-outs would take the global reactor."""
+        """Use the injected clock; twisted.web's timeouts would use the global reactor."""
         return self.factory.clock.callLater(period, func)
 
     def dataReceived(self, data: bytes) -> None:
@@ -155,19 +159,19 @@ class _Channel(HTTPChannel):
             return
         if self._idle:
             self._idle = False
-            self.setTimeout(HEAD)
+            self.setTimeout(HEAD_TIMEOUT)
         super().dataReceived(data)
 
     def resetTimeout(self) -> None:
-        """Grant no more time: twisted.web asks for it whenever there is data, or a line."""
+        """Ignore the call: twisted.web would restart the timeout with every chunk of data and every line."""
 
     def requestDone(self, request: Request) -> None:
         self.answering = False
         self._idle = True
-        super().requestDone(request)  # takes up the next request, if it is there already
+        super().requestDone(request)  # starts the next request if it was received already
         if self._idle:
-            # Also when the connection is about to be closed: the client may not be taking the answer.
-            self.setTimeout(IDLE)
+            # Also if the connection is about to be closed, because the client may not read the response.
+            self.setTimeout(IDLE_TIMEOUT)
 
     def allHeadersReceived(self) -> None:
         if self.length == 0:
@@ -185,7 +189,7 @@ class _Channel(HTTPChannel):
         self.loseConnection()
 
     def loseConnection(self) -> None:
-        """Close once what was written is taken. twisted.web alone would go on reading requests until then."""
+        """Close after the client has read the written data; accept no further request until then."""
         self._closing = True
         super().loseConnection()
 
@@ -193,13 +197,13 @@ class _Channel(HTTPChannel):
         self.abort()
 
     def abort(self) -> None:
-        """Close at once, whatever is under way."""
+        """Close the connection immediately."""
         self.transport.abortConnection()
 
-    def is_addressed(self, hosts: Sequence[bytes]) -> bool:
-        """Return whether the Host headers of a request mean this machine. HTTP/1.0 knows none."""
+    def has_valid_host(self, hosts: Sequence[bytes]) -> bool:
+        """Return whether the Host headers of a request name this machine. HTTP/1.0 has none."""
         local = ip_address(self.transport.getHost().host.partition("%")[0])
-        return not local.is_loopback or not hosts or (len(hosts) == 1 and self.factory.is_here(_host(hosts[0])))
+        return not local.is_loopback or not hosts or (len(hosts) == 1 and self.factory.is_local_name(_host(hosts[0])))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.forget(self)
@@ -207,10 +211,11 @@ class _Channel(HTTPChannel):
 
 
 class StatusFactory(ServerFactory):
-    """Serves one :class:`Routes` to the clients of any number of listeners.
+    """Serves one :class:`Routes` on any number of listeners.
 
-    ``host_names`` are names of this machine, by which clients may address it on a loopback address as well as by
-    ``localhost`` and IP literals. Beyond ``max_connections`` the longest idle connection makes room for a new one.
+    ``host_names`` are names of this machine that the Host header may contain on a loopback address, besides
+    ``localhost`` and IP literals. Beyond ``max_connections`` a new connection closes the longest idle one;
+    ``connections`` holds the open ones, oldest first.
     """
 
     noisy = False
@@ -222,32 +227,32 @@ class StatusFactory(ServerFactory):
         self.clock = clock
         self._host_names = {"localhost", "ip6-localhost", *(name.lower() for name in host_names)}
         self._max_connections = max_connections
-        self._open: dict[_Channel, None] = {}
+        self.connections: dict[_Channel, None] = {}
 
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4
         self, _addr: IAddress | None
     ) -> _Channel | None:
-        if len(self._open) >= self._max_connections:
-            oldest = next((channel for channel in self._open if not channel.answering), None)
+        if len(self.connections) >= self._max_connections:
+            oldest = next((channel for channel in self.connections if not channel.answering), None)
             if oldest is None:
                 return None
             self.forget(oldest)
             oldest.abort()
         channel = _Channel()
         channel.factory = self
-        channel.timeOut = HEAD
-        self._open[channel] = None
+        channel.timeOut = HEAD_TIMEOUT
+        self.connections[channel] = None
         return channel
 
     def log(self, request: Request) -> None:
-        """Keep no access log: called by twisted.web at the end of each request."""
+        """Keep no access log. twisted.web calls this at the end of each request."""
 
     def forget(self, channel: _Channel) -> None:
-        """Count a connection no longer."""
-        self._open.pop(channel, None)
+        """Remove a closed connection from the count."""
+        self.connections.pop(channel, None)
 
-    def is_here(self, host: str) -> bool:
-        """Return whether a host, as a client calls it, can only be this machine: an IP literal needs no DNS."""
+    def is_local_name(self, host: str) -> bool:
+        """Return whether a host in a request can only be this machine. An IP literal needs no DNS."""
         try:
             ip_address(host)
         except ValueError:
@@ -256,14 +261,14 @@ class StatusFactory(ServerFactory):
 
 
 def listen(reactor: IReactorSocket, factory: StatusFactory, ip: Address, port: int) -> IListeningPort:
-    """Listen on one address; port 0 takes a free one. Raises CannotListenError, which names the address."""
+    """Listen on one address; port 0 selects a free one. Raises CannotListenError, which names the address."""
     family = socket.AF_INET6 if isinstance(ip, IPv6Address) else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_STREAM) as server:
             server.setblocking(False)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                # Else [::] would take 0.0.0.0 too, and a second listener there could not be had.
+                # Otherwise [::] would cover 0.0.0.0 too, and a second listener on 0.0.0.0 would fail.
                 server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             server.bind(socket.getaddrinfo(str(ip), port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4])
             server.listen(_BACKLOG)
@@ -281,5 +286,5 @@ def _reason(code: int) -> bytes:
     return {421: b"Misdirected Request", 431: b"Request Header Fields Too Large"}.get(code) or RESPONSES[code]
 
 
-def _plain(code: int) -> RouteResponse:
+def _error(code: int) -> RouteResponse:
     return RouteResponse(_reason(code) + b"\n", code=code)

@@ -1,4 +1,4 @@
-"""The addresses that the HTTP endpoints listen on: those that come open before those that go close."""
+"""The open ports of the HTTP endpoints; a reload opens new ones before it closes old ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pybal.status.listener import StatusFactory, listen
 
 
 class Listening:
-    """The open ports of ``factory``."""
+    """The open ports that ``factory`` serves."""
 
     def __init__(
         self,
@@ -26,23 +26,23 @@ class Listening:
         self._ports: dict[tuple[Address, int], IListeningPort] = {}
 
     def open(self, settings: InstrumentationSettings | None) -> None:
-        """Open what is not open yet, all of it or nothing. Raises CannotListenError."""
+        """Open each port that is not open yet: all of them or none. Raises CannotListenError."""
         opened: dict[tuple[Address, int], IListeningPort] = {}
         try:
-            for ip, port in _wanted(settings):
-                if (ip, port) not in self._ports | opened:
-                    opened[ip, port] = listen(self._reactor, self._factory, ip, port)
+            for endpoint in _endpoints(settings):
+                if endpoint not in self._ports | opened:
+                    opened[endpoint] = listen(self._reactor, self._factory, *endpoint)
         except CannotListenError:
-            for half in opened.values():
-                maybeDeferred(half.stopListening)
+            for port in opened.values():
+                maybeDeferred(port.stopListening)
             raise
         self._ports |= opened
 
     async def close(self, besides: InstrumentationSettings | None = None) -> None:
-        """Close all, but for those of these settings; connections that are open are served on."""
-        for place in self._ports.keys() - set(_wanted(besides)):
-            await maybeDeferred(self._ports.pop(place).stopListening)
+        """Close every port except those of ``besides``; open connections stay open."""
+        for endpoint in self._ports.keys() - set(_endpoints(besides)):
+            await maybeDeferred(self._ports.pop(endpoint).stopListening)
 
 
-def _wanted(settings: InstrumentationSettings | None) -> list[tuple[Address, int]]:
+def _endpoints(settings: InstrumentationSettings | None) -> list[tuple[Address, int]]:
     return [(ip, settings.port) for ip in (*settings.ips, *settings.advertised_ips)] if settings else []

@@ -27,10 +27,10 @@ def plan_json(plan: ReloadPlan) -> JSON:
 
 def text(configuration: Configuration, clocks: Clocks) -> str:
     """Return what is loaded and since when, and what came of the last reload."""
-    lines = [f"{configuration.file}: sha256 {configuration.digest}, loaded {_time(configuration.loaded_at, clocks)}"]
+    lines = [f"{configuration.file}: sha256 {configuration.digest}, loaded {clocks.iso_time(configuration.loaded_at)}"]
     lines += [stale] if (stale := _stale(configuration)) else []
     if last := configuration.last:
-        lines.append(f"last reload {_time(last.at, clocks)}: {'accepted' if last.accepted else 'refused'}")
+        lines.append(f"last reload {clocks.iso_time(last.at)}: {'accepted' if last.accepted else 'refused'}")
         lines += [f"  {problem}" for problem in last.problems]
         lines += [f"  warning: {warning}" for warning in last.warnings]
         lines += [f"  {line}" for line in plan_lines(last.plan)] if last.accepted and last.plan else []
@@ -43,7 +43,7 @@ def json(configuration: Configuration, clocks: Clocks) -> JSON:
     return {
         "file": configuration.file,
         "sha256": configuration.digest,
-        "loaded": _time(configuration.loaded_at, clocks),
+        "loaded": clocks.iso_time(configuration.loaded_at),
         "changed": configuration.changed,
         "last_reload": _outcome(last, clocks) if last else None,
     }
@@ -83,7 +83,7 @@ def _stale(configuration: Configuration) -> str:
 
 def _outcome(outcome: Outcome, clocks: Clocks) -> JSON:
     return {
-        "time": _time(outcome.at, clocks),
+        "time": clocks.iso_time(outcome.at),
         "accepted": outcome.accepted,
         "problems": list(outcome.problems),
         "warnings": list(outcome.warnings),
@@ -106,7 +106,3 @@ def _step(step: Step) -> JSON:
 
 def _operations(ops: Sequence[Op]) -> JSON:
     return [operation(op) for op in ops]
-
-
-def _time(at: float, clocks: Clocks) -> str:
-    return clocks.time_of(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Which path says what: the answers to requests, from what the daemon holds at that moment."""
+"""The table of HTTP paths: builds the response to each request from the current state of the daemon."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import chain
 from typing import ParamSpec
 from urllib.parse import unquote_to_bytes
 
+from prometheus_client import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.decision import Decision
@@ -25,7 +26,7 @@ from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
 from pybal.status.metrics import Exposition, Family
 from pybal.status.page import html
-from pybal.status.process import process_families
+from pybal.status.process import process_registry
 
 TEXT = b"text/plain"
 JSON = b"application/json"
@@ -36,7 +37,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class RouteResponse:
-    """A response: its body is whole, or comes in pieces each of which is quickly made."""
+    """A response. Its body is complete, or an iterator of pieces that each take little time to make."""
 
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
@@ -51,13 +52,13 @@ def _page_files() -> dict[str, RouteResponse]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routes:
-    """Everything that may be asked of the daemon.
+    """The functions that return the state of the daemon, and the responses made from it.
 
-    ``monitors`` gives each running monitor with the names of its service and host. ``ipvs_text`` and ``ipvs_json``
-    tell what the IPVS backend holds, ``audit`` how that compares with what is wanted, ``bgp`` what is announced.
-    ``decisions`` gives the last ones of a service, ``monitors_of`` the running monitors of a service's host; ``wall`` is
-    the clock on the wall, for display. ``configuration`` is what is loaded, ``sources`` gives the pool sources by
-    service, ``families`` metrics that are known elsewhere.
+    ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
+    host of a service, ``decisions`` the last decisions of a service. ``ipvs_text`` and ``ipvs_json`` return the table of
+    the IPVS backend, ``audit`` its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
+    the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
+    those of the process. ``wall`` returns the wall clock time, for display.
     """
 
     clock: IReactorTime
@@ -73,11 +74,12 @@ class Routes:
     sources: Callable[[], origins.Sources] = tuple
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family]] = tuple
+    registry: CollectorRegistry = field(default_factory=process_registry)
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, RouteResponse] = field(default_factory=_page_files, init=False)
 
     def answer(self, path: bytes, *, as_json: bool) -> RouteResponse:
-        """Return what is said at ``path``, which is still URL-encoded and has no query."""
+        """Return the response for ``path``, which is URL-encoded and has no query."""
         snapshot = self.snapshot()
         pools = snapshot.pools
         match _segments(path):
@@ -141,17 +143,17 @@ class Routes:
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         clocks = Clocks(self.clock.seconds(), self.wall())
         sources = origins.families(self.sources(), clocks)
-        told = announcing.families(self.bgp(), self.clock.seconds())
+        announced = announcing.families(self.bgp(), self.clock.seconds())
         loaded = reload.families(self.configuration(), clocks)
-        families = chain(told, self.families(), loaded, sources, process_families())
-        pieces = self._exposition.pieces(snapshot, self.monitors(), families)
-        # The first at once: should it fail, there is still time to say so.
+        families = chain(announced, self.families(), loaded, sources)
+        pieces = self._exposition.pieces(snapshot, self.monitors(), families, self.registry)
+        # Render the first piece now: if it fails, the response can still be an error.
         first = next(pieces)
         return (_encode(piece) for piece in chain([first], pieces))
 
 
 def _segments(path: bytes) -> list[str]:
-    """Return the decoded names in a path. What is not UTF-8 becomes a name that nothing has."""
+    """Return the decoded names in a path. A name that is not UTF-8 becomes one that matches no object."""
     return [unquote_to_bytes(part).decode("utf-8", "replace") for part in path.removeprefix(b"/").split(b"/")]
 
 
@@ -169,5 +171,5 @@ def _not_found(*, as_json: bool) -> RouteResponse:
 
 
 def _encode(text: str) -> bytes:
-    # A name that came from a file in another encoding must not take the whole answer with it.
+    # A name from a file in another encoding must not make the whole response fail.
     return text.encode("utf-8", "backslashreplace")

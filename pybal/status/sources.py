@@ -1,4 +1,4 @@
-"""Where each pool's list comes from, how fresh it is and what is wrong with it, for people, tools and metrics."""
+"""The state of each pool source as text, JSON and metrics: its last success, last change and problem."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sources_text(sources: Sources, clocks: Clocks) -> str:
 
 
 def sources_json(sources: Sources, clocks: Clocks) -> JSON:
-    """Return the facts of each source by the name of its service; ages in seconds."""
+    """Return the state of each source by the name of its service; ages are in seconds."""
     return {
         service: {
             "source": source.name,
@@ -36,14 +36,16 @@ def sources_json(sources: Sources, clocks: Clocks) -> JSON:
 
 
 def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
-    """Yield the metrics of the sources. A time stamp is 0 where there is no time yet."""
+    """Yield the metrics of the sources. A timestamp is 0 until the event has happened once."""
     labelled = [((("service", service),), source) for service, source in sources]
     good = [(labels, source.problem is None) for labels, source in labelled]
-    yield Family("pybal_source_up", "gauge", "Whether all is well with a pool source", good)
+    yield Family("pybal_source_up", "gauge", "Whether the pool source has no problem", good)
     success = [(labels, _stamp(source.last_success, clocks)) for labels, source in labelled]
-    yield Family("pybal_source_last_success_timestamp_seconds", "gauge", "When it was last known to be good", success)
+    yield Family(
+        "pybal_source_last_success_timestamp_seconds", "gauge", "Time of the last success of the pool source", success
+    )
     change = [(labels, _stamp(source.last_change, clocks)) for labels, source in labelled]
-    yield Family("pybal_source_last_change_timestamp_seconds", "gauge", "When its list last changed", change)
+    yield Family("pybal_source_last_change_timestamp_seconds", "gauge", "Time of the last change of its list", change)
     stale = [(labels, source.stale) for labels, source in labelled]
     yield Family("pybal_source_stale", "gauge", "Whether the copy of its list on disk serves", stale)
     errors = [
@@ -51,24 +53,22 @@ def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
         for labels, source in labelled
         for trouble, count in source.errors.items()
     ]
-    yield Family("pybal_source_errors_total", "counter", "What went wrong, once for each new reason", errors)
+    yield Family("pybal_source_errors_total", "counter", "Errors by kind; repetitions of one error count once", errors)
     differences = [(labels, source.differences) for labels, source in labelled]
-    yield Family(
-        "pybal_source_differences_total", "counter", "Entries that a full read found other than watched", differences
-    )
+    explanation = "Entries in which a full read differed from the watch"
+    yield Family("pybal_source_differences_total", "counter", explanation, differences)
 
 
 def _line(source: PoolSource, clocks: Clocks) -> str:
     success, change = _time(source.last_success, clocks), _time(source.last_change, clocks)
-    facts = [f"good {success}" if success else "not good yet", f"changed {change}" if change else "no list yet"]
-    # What is wrong with it names the source itself.
+    facts = [f"last success {success}" if success else "no success yet"]
+    facts.append(f"last change {change}" if change else "no list yet")
+    # A problem begins with the name of the source.
     return f"{source.problem or source.name}: {', '.join(facts)}"
 
 
 def _time(at: float | None, clocks: Clocks) -> str | None:
-    if at is None:
-        return None
-    return clocks.time_of(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if at is None else clocks.iso_time(at)
 
 
 def _stamp(at: float | None, clocks: Clocks) -> float:

@@ -1,4 +1,4 @@
-"""What PyBal 1.15 had no place for: alerts one by one, and *why* each server is where it is. Pure."""
+"""Paths below ``/v1``: each alert on its own, and the reason for the state of each server. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
+from pybal.runtime.clocks import age
 from pybal.status.compat115 import JSON, Level, pooled_down, tally
 
 POOLED_DOWN = "pooled-down"
@@ -14,7 +15,7 @@ TOO_SMALL = "too-small"
 
 
 def alerts(snapshot: Snapshot) -> Iterator[Alert]:
-    """Yield all there is to be told: what ``/alerts`` says, the worst first, and what else was noticed."""
+    """Yield all alerts: those of ``/alerts`` first, critical before warning, then those of the snapshot."""
     for name, pool in snapshot.pools.items():
         if hosts := pooled_down(pool):
             yield Alert(name, POOLED_DOWN, f"Servers {', '.join(hosts)} are marked down but pooled")
@@ -25,17 +26,17 @@ def alerts(snapshot: Snapshot) -> Iterator[Alert]:
 
 
 def level(alert: Alert) -> Level:
-    """Return how bad an alert is: only what pages people today is critical."""
+    """Return the level of an alert. Only servers that are down but pooled are critical, as in PyBal 1.15."""
     return Level.CRITICAL if alert.kind == POOLED_DOWN else Level.WARNING
 
 
 def alerts_text(snapshot: Snapshot) -> str:
-    """Return a line for each alert; nothing when all is well."""
+    """Return a line for each alert; an empty text if there are no alerts."""
     return "".join(f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {a.text}\n" for a in alerts(snapshot))
 
 
 def alerts_json(snapshot: Snapshot) -> JSON:
-    """Return a list of the alerts; ``service`` is empty where they concern no single one."""
+    """Return a list of the alerts; ``service`` is empty for an alert of the whole daemon."""
     return [
         {"level": str(level(alert)), "service": alert.service, "kind": alert.kind, "text": alert.text}
         for alert in alerts(snapshot)
@@ -43,69 +44,65 @@ def alerts_json(snapshot: Snapshot) -> JSON:
 
 
 def pools_text(snapshot: Snapshot) -> str:
-    """Return the arithmetic of each pool, one a line."""
+    """Return the arithmetic of each pool, one per line."""
     return "".join(_pool_line(pool) for pool in snapshot.pools.values())
 
 
 def pools_json(snapshot: Snapshot) -> JSON:
-    """Return the facts of each pool, by its name."""
-    return {name: _facts(snapshot, pool) for name, pool in snapshot.pools.items()}
+    """Return the state of each pool by its name."""
+    return {name: _pool_json(snapshot, pool) for name, pool in snapshot.pools.items()}
 
 
 def pool_text(_snapshot: Snapshot, pool: Pool, now: float) -> str:
-    """Return the arithmetic of a pool and the state of each server, with its reason."""
+    """Return the arithmetic of a pool, then the state and reason of each server."""
     return _pool_line(pool) + "".join(_server_lines(server, now) for server in pool.servers.values())
 
 
 def pool_json(snapshot: Snapshot, pool: Pool, now: float) -> JSON:
-    """Return the facts of a pool and, by host, those of its servers."""
-    servers: JSON = {host: _server(server, now) for host, server in pool.servers.items()}
-    return {**_facts(snapshot, pool), "servers": servers}
+    """Return the state of a pool and of its servers by host."""
+    servers: JSON = {host: _server_json(server, now) for host, server in pool.servers.items()}
+    return {**_pool_json(snapshot, pool), "servers": servers}
 
 
 def server_text(_snapshot: Snapshot, pool: Pool, server: Server, now: float) -> str:
-    """Return the state of one server with its reason, and the arithmetic of its pool."""
+    """Return the state and reason of one server, then the arithmetic of its pool."""
     return _server_lines(server, now) + _pool_line(pool)
 
 
 def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> JSON:
-    """Return the facts of one server, and those of its pool below ``pool``."""
-    return {**_server(server, now), "pool": _facts(snapshot, pool)}
+    """Return the state of one server, with that of its pool under the key ``pool``."""
+    return {**_server_json(server, now), "pool": _pool_json(snapshot, pool)}
 
 
 def why(server: Server) -> str:
-    """Return why a server is pooled, forced or not pooled."""
+    """Return the reason why a server is pooled, forced or not pooled."""
     match server.placement:
         case Placement.POOLED if server.only_suspect_failures:
-            return "down, but so are many at once: the check is the suspect"
+            return "down together with many other servers; kept because the check may be wrong"
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
             return "disabled by the operator"
         case Placement.OUT if server.unresolvable:
-            return "its name has no address"
+            return "host name has no address"
         case Placement.OUT if not server.ready:
-            return "its name has not been looked up yet"
+            return "host name not resolved yet"
         case Placement.OUT if server.health is Health.UNKNOWN:
             return "not checked yet"
         case Placement.POOLED if server.health is Health.UNKNOWN:
-            return "not checked yet, and pooled before"
+            return "not checked yet; pooled before"
     return str(server.health)
 
 
 def report_text(report: Report | None, now: float) -> str:
-    """Return a monitor's last word, its age and its reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
+    """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
     if report is None:
-        return "nothing yet"
-    said = f"{'up' if report.up else 'down'} {_roughly(_age(report, now))} ago"
-    return f"{said}: {report.reason}" if report.reason else said
+        return "no result yet"
+    state = f"{'up' if report.up else 'down'} {_rounded(age(report.at, now))} ago"
+    return f"{state}: {report.reason}" if report.reason else state
 
 
-def _age(report: Report, now: float) -> float:
-    return round(max(0.0, now - report.at), 3)
-
-
-def _roughly(seconds: float) -> str:
+def _rounded(seconds: float) -> str:
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -125,7 +122,7 @@ def _server_lines(server: Server, now: float) -> str:
     return head + "".join(f"  {name}: {report_text(report, now)}\n" for name, report in server.reports.items())
 
 
-def _facts(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
+def _pool_json(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
     service = pool.service
     return {
         "service": service.name,
@@ -138,11 +135,11 @@ def _facts(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
     }
 
 
-def _server(server: Server, now: float) -> dict[str, JSON]:
+def _server_json(server: Server, now: float) -> dict[str, JSON]:
     reports: JSON = [
         {"monitor": name, "up": None, "reason": "", "age": None}
         if report is None
-        else {"monitor": name, "up": report.up, "reason": report.reason, "age": _age(report, now)}
+        else {"monitor": name, "up": report.up, "reason": report.reason, "age": age(report.at, now)}
         for name, report in server.reports.items()
     ]
     return {

@@ -1,4 +1,4 @@
-"""However much there is to do, the session with a router stays up: 116 services with 11,000 servers, hold time 3 s."""
+"""The BGP session survives heavy load: 116 services with 11,000 servers, and a hold time of 3 s."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 FIRST = ("setsid", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh")
-"""Has a command go before all others of this machine: what is looked at is how much there is to do, not who else works."""
+"""A prefix that gives a command priority over the other programs on this machine."""
 
 SERVICES, SERVERS, CHANGES = 116, 95, 3
 ENDPOINT = "http://127.0.0.1:9090"
@@ -63,7 +63,7 @@ proxyfetch.url = ['http://www.example.org/']
 
 
 def hosts(service: int, change: int) -> list[str]:
-    """Return the servers of a service after so many changes: a third of them is another one each time."""
+    """Return the servers of a service after ``change`` changes; each change replaces a third of them."""
     return [f"127.{1 + service}.{change if server % 3 == 0 else 0}.{1 + server}" for server in range(SERVERS)]
 
 
@@ -75,7 +75,7 @@ def write_pools(directory: Path, change: int) -> None:
 
 @pytest.fixture
 def router(tmp_path: Path) -> Iterator[Path]:
-    """The control socket of a bird in a namespace of its own, with a web server at all addresses."""
+    """Return the control socket of BIRD in a network namespace, with a web server at all addresses."""
     with ExitStack() as stack:
         stack.enter_context(namespace.fresh())
         conf, control = tmp_path / "bird.conf", tmp_path / "bird.ctl"
@@ -97,10 +97,10 @@ def router(tmp_path: Path) -> Iterator[Path]:
 
 
 def routes(control: Path) -> int:
-    """Return how many VIPs the router has."""
+    """Return the number of VIPs that the router has."""
     command = ["birdc", "-s", str(control), "show", "route", "count"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return int(said.split("\n")[1].split()[0])
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return int(output.split("\n")[1].split()[0])
 
 
 def configure(directory: Path, scheduler: str, timeout: int) -> None:
@@ -110,21 +110,19 @@ def configure(directory: Path, scheduler: str, timeout: int) -> None:
 
 
 def established_at(control: Path) -> str:
-    """Return since when the router has the session, to the millisecond; it says so of no session, too."""
+    """Return BIRD's line with the state of the session and the time of its last change."""
     command = ["birdc", "-s", str(control), "show", "protocols", "balancer"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return said.splitlines()[-1]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return output.splitlines()[-1]
 
 
 def pooled(running: Daemon, change: int) -> bool:
-    """Tell whether the last service has just the servers that it should have, all of them up."""
+    """Return whether the last service has exactly its servers, all up and pooled."""
     rows = (line.partition(":") for line in running.get(f"/pools/s{SERVICES - 1}").splitlines())
     return {host for host, _, state in rows if state.endswith("/up/pooled")} == set(hosts(SERVICES - 1, change))
 
 
-def test_bursts_of_changes_in_all_pools_and_a_reload_of_all_services_cost_no_session(
-    router: Path, tmp_path: Path
-) -> None:
+def test_session_survives_bursts_of_changes_and_a_full_reload(router: Path, tmp_path: Path) -> None:
     configure(tmp_path, "wrr", 5)
     write_pools(tmp_path, 0)
     prefix = (*FIRST, "env", f"RUNTIME_DIRECTORY={tmp_path}")
@@ -136,7 +134,7 @@ def test_bursts_of_changes_in_all_pools_and_a_reload_of_all_services_cost_no_ses
             write_pools(tmp_path, change)
             wait_for(partial(pooled, running, change), lambda: running.log[-3000:], within=120)
             assert routes(router) == SERVICES
-        # Another scheduler for each service, and each of the 11,020 monitors made anew.
+        # Another scheduler for each service; each of the 11,020 monitors is created again.
         configure(tmp_path, "mh", 4)
         outcome = running.reload()
         assert outcome["accepted"], outcome

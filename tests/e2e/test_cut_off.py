@@ -1,4 +1,4 @@
-"""A balancer that is cut off from all of its servers blames none of them: the daemon in a network that fails."""
+"""An isolated balancer keeps all servers pooled: the daemon in a network that fails."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _ip(*commands: str) -> None:
 
 
 class Network:
-    """Two namespaces with a cable between: servers in ``far``, the daemon and this thread in ``near``."""
+    """Two namespaces joined by a cable: servers in ``far``, the daemon and this thread in ``near``."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.far = namespace.create()
@@ -69,7 +69,7 @@ class Network:
             _ip(*(f"addr add {host}/16 dev far" for host in hosts), "link set far up")
 
     def cable(self, state: str) -> None:
-        """Set the far end up or down: the near one loses its carrier, as with a switch that fails."""
+        """Set the far end up or down; the near end loses its carrier, as with a failed switch."""
         with self.within_far():
             _ip(f"link set far {state}")
 
@@ -85,9 +85,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces: needs root")
 @pytest.mark.parametrize("part", ["cable", "route"])
-def test_a_lost_link_changes_no_servers_state_and_who_died_meanwhile_is_found(
-    tmp_path: Path, stack: ExitStack, part: str
-) -> None:
+def test_lost_link_depools_only_the_server_that_died(tmp_path: Path, stack: ExitStack, part: str) -> None:
     network = Network(stack)
     fail: Callable[[str], None] = getattr(network, part)
     servers = {}
@@ -112,8 +110,10 @@ def test_a_lost_link_changes_no_servers_state_and_who_died_meanwhile_is_found(
         running.wait_for_log("No response from any of 8 hosts in 2 services for 1 s")
         assert "WARNING pybal checker: No response from any of 8 hosts in 2 services" in running.get("/v1/alerts")
         assert "pybal_cut_off 1.0" in running.get("/metrics").splitlines()
-        void = re.compile(r" inconclusive .*\(no server responds\)")
-        running.wait(lambda: void.search(running.get("/v1/pools/text/10.77.0.1/history")), "an inconclusive result")
+        inconclusive = re.compile(r" inconclusive .*\(no server responds\)")
+        running.wait(
+            lambda: inconclusive.search(running.get("/v1/pools/text/10.77.0.1/history")), "an inconclusive result"
+        )
     else:
         running.wait_for_log("ENETUNREACH")
     victim.stop()
@@ -124,7 +124,7 @@ def test_a_lost_link_changes_no_servers_state_and_who_died_meanwhile_is_found(
 
     fail("up")
     running.wait(lambda: "10.77.1.4:" not in running.get("/v1/ipvs"), "the dead server out of the table")
-    running.wait(lambda: "pybal_cut_off 0.0" in running.get("/metrics").splitlines(), "the end of it")
+    running.wait(lambda: "pybal_cut_off 0.0" in running.get("/metrics").splitlines(), "the end of the isolation")
     assert pooled(running) == 7
     assert set(re.findall(r"reports server (\S+)", running.log)) == {"10.77.1.4"}
     if part == "cable":

@@ -1,4 +1,4 @@
-"""Why a server is out, told by /v1/…/history alone: the daemon as a process, and a server that halts within its answer."""
+"""The history of checks explains a depooled server: the daemon as a process, and a server that stalls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ HEAD = b"HTTP/1.0 200 OK\r\nContent-Length: 2000\r\n\r\n"
 
 
 class Parsoid:
-    """A server that never closes a connection; what it answers in full or by half is told to it."""
+    """A server that never closes a connection; ``half`` selects a complete or a partial response."""
 
     def __init__(self, port: int) -> None:
         self.half = False
@@ -98,8 +98,8 @@ def running(tmp_path: Path, port: int, parsoid: Parsoid) -> Iterator[Daemon]:
 
 
 def results(running: Daemon) -> list[dict[str, Any]]:
-    told = cast("dict[str, Any]", running.get_json(f"/v1/pools/parsoid/{SICK}/history"))
-    [monitor] = told["monitors"]
+    document = cast("dict[str, Any]", running.get_json(f"/v1/pools/parsoid/{SICK}/history"))
+    [monitor] = document["monitors"]
     assert monitor["monitor"] == "ProxyFetch"
     return list(monitor["results"])
 
@@ -108,15 +108,15 @@ def text(running: Daemon) -> str:
     return running.get(f"/v1/pools/parsoid/{SICK}/history")
 
 
-def test_2013_parsoid_is_explained_by_the_history_alone(running: Daemon, parsoid: Parsoid) -> None:
-    # A full answer on a connection that is never closed is a pass, at once, and shown with its size.
+def test_history_explains_the_parsoid_incident_of_2013(running: Daemon, parsoid: Parsoid) -> None:
+    # A complete response passes immediately although the connection stays open; its size is shown.
     running.wait(lambda: len(results(running)) >= 3, "three results")
     for result in results(running):
         assert (result["result"], result["bytes"], result["follow_up"]) == ("passed", len(HEAD) + 2000, False)
         assert list(result["phases"]) == ["connect", "first byte", "headers", "body"]
         assert result["duration"] < 2
 
-    # Half of one is a failure that says what had come, when, and how long nothing came thereafter.
+    # A partial response fails with the received size, the times, and the duration of the stall.
     parsoid.half = True
     running.wait(lambda: "HTTP/1.1 http" in text(running), "the follow-ups")
     failure, tcp, newer = [one for one in results(running) if one["result"] == "failed" or one["follow_up"]][:3]
@@ -133,7 +133,7 @@ def test_2013_parsoid_is_explained_by_the_history_alone(running: Daemon, parsoid
     assert sum(failure["phases"].values()) == pytest.approx(failure["duration"], abs=1e-3)
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", failure["time"])
 
-    # The connection is not to blame, and HTTP/1.1 does better: somebody closes too late or never.
+    # TCP works, and so does HTTP/1.1: the server closes the HTTP/1.0 connection too late or never.
     assert (tcp["follow_up"], tcp["subject"], tcp["result"]) == (True, "TCP only", "passed")
     assert (newer["follow_up"], newer["subject"]) == (True, "HTTP/1.1 http://parsoid.example/")
     assert (newer["result"], newer["bytes"]) == ("passed", len(HEAD) + 2000)
@@ -146,13 +146,13 @@ def test_2013_parsoid_is_explained_by_the_history_alone(running: Daemon, parsoid
     )
 
 
-def test_decisions_are_told_with_their_arithmetic_as_in_the_log(running: Daemon, parsoid: Parsoid) -> None:
+def test_history_of_decisions_has_the_arithmetic_of_the_log(running: Daemon, parsoid: Parsoid) -> None:
     parsoid.half = True
     decision = f"serving 1 of 2, floor 1, 0 forced: {SICK} depooled"
     running.wait(lambda: decision in running.get("/v1/pools/parsoid/history"), "the decision")
     assert decision in running.log
-    told = cast("dict[str, Any]", running.get_json("/v1/pools/parsoid/history"))
-    last = told["decisions"][-1]
+    document = cast("dict[str, Any]", running.get_json("/v1/pools/parsoid/history"))
+    last = document["decisions"][-1]
     assert (last["decision"], last["hosts"], last["arithmetic"]) == (
         "depooled",
         [SICK],

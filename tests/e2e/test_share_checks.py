@@ -87,7 +87,7 @@ def test_shared_check_is_one_request_for_two_services(running: Daemon, servers: 
 
     told = cast("dict[str, Any]", running.get_json(f"/v1/pools/upload/{ONE}/history"))
     assert told["monitors"][0]["shared_by"] == list(SHARING)
-    assert "ProxyFetch, checked once for text, upload\n" in running.get(f"/v1/pools/upload/{ONE}/history")
+    assert "ProxyFetch, shared by text, upload\n" in running.get(f"/v1/pools/upload/{ONE}/history")
 
     servers[ONE].stop()
     for pool in SHARING:

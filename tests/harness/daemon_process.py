@@ -1,4 +1,4 @@
-"""The daemon as a process, and small web servers for it to check: for tests that use PyBal as its users do."""
+"""The daemon as a process, its configuration and the web servers that it checks, for end-to-end tests."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 PATIENCE = 120.0
-"""How long anything may take before a test gives up, in seconds: generous, the machine is shared."""
+"""Seconds after which a test gives up waiting; long, because the machine is shared."""
 
 
 class Daemon:
-    """``pybal`` running with a configuration file; its log is in ``directory/log``."""
+    """A ``pybal`` process with ``directory/pybal.conf``; its log is ``directory/log``."""
 
     def __init__(self, directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoint: str = "") -> None:
         self.log_file = directory / "log"
@@ -35,7 +35,7 @@ class Daemon:
         return self.log_file.read_text()
 
     def get(self, path: str, accept: str = "") -> str:
-        """Return the body at ``path``, or an empty text where the daemon does not answer."""
+        """Return the body at ``path``; an empty text if the daemon does not respond."""
         request = urllib.request.Request(self.endpoint + path, headers={"Accept": accept} if accept else {})
         try:
             with urllib.request.urlopen(request, timeout=5) as answer:
@@ -47,7 +47,7 @@ class Daemon:
         return json.loads(self.get(path, "application/json") or "null")
 
     def reload(self) -> dict[str, Any]:
-        """Send SIGHUP, wait until the reload is over and return what came of it."""
+        """Send SIGHUP, wait until the reload has ended and return its outcome."""
         before = self._last_reload()
         self.process.send_signal(signal.SIGHUP)
         self.wait(lambda: self._last_reload() not in (None, before), "a reload")
@@ -58,7 +58,7 @@ class Daemon:
         return configuration["last_reload"] if configuration else None
 
     def wait(self, done: Callable[[], object], what: str) -> None:
-        """Wait until ``done()`` is true; fail with the log when it never is, or the daemon has ended."""
+        """Wait until ``done()`` is true; fail with the log after PATIENCE seconds or if the daemon ends."""
         wait_for(lambda: self.process.poll() is not None or done(), lambda: f"{what}\n{self.log}")
         if self.process.poll() is not None:
             raise AssertionError(f"ended with {self.process.returncode} before: {what}\n{self.log}")
@@ -67,7 +67,7 @@ class Daemon:
         self.wait(lambda: text in self.log, f"log line {text!r}")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal, wait for the end and return the exit status."""
+        """Send a signal, wait for the end of the process and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
@@ -80,7 +80,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def daemon(directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoint: str = "") -> Iterator[Daemon]:
-    """Run the daemon with ``directory/pybal.conf``; it is ended when the block ends."""
+    """Run the daemon with ``directory/pybal.conf``; kill it at the end of the block."""
     running = Daemon(directory, *arguments, prefix=prefix, endpoint=endpoint)
     try:
         yield running
@@ -91,7 +91,7 @@ def daemon(directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoin
 
 
 def wait_for(done: Callable[[], object], what: Callable[[], str], within: float = PATIENCE) -> None:
-    """Look until ``done()`` is true; TimeoutError with ``what()`` after ``within`` seconds."""
+    """Wait until ``done()`` is true; raise TimeoutError with ``what()`` after ``within`` seconds."""
     deadline = time.monotonic() + within
     while not done():
         if time.monotonic() > deadline:
@@ -100,9 +100,9 @@ def wait_for(done: Callable[[], object], what: Callable[[], str], within: float 
 
 
 class WebServer:
-    """An HTTP server in threads of this process, that can be stopped, started again, and told what to answer.
+    """An HTTP server in threads of this process, which can stop, start again and change its response.
 
-    ``within`` is entered while it listens anew: another network namespace, perhaps.
+    ``within`` is a context for the call that opens the listener, such as another network namespace.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class WebServer:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def stop(self) -> None:
-        """End as a process that dies does: the listener and all connections go at once."""
+        """Close the listener and all connections immediately, as a dying process does."""
         if self._server is None:
             return
         self._server.shutdown()
@@ -170,8 +170,52 @@ class WebServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
 
+class Deployment:
+    """A directory with pybal.conf and pool files, the web servers of the pools, and the command line."""
+
+    def __init__(self, directory: Path, hosts: Sequence[str], conf: str) -> None:
+        self.directory = directory
+        self.conf = directory / "pybal.conf"
+        self.port = free_port(*hosts)
+        self.status_port = free_port("127.0.0.1")
+        self.endpoint = f"http://127.0.0.1:{self.status_port}"
+        self.servers = {host: WebServer(host, self.port) for host in hosts}
+        self.configure(conf)
+        self.pool(*hosts)
+
+    def configure(self, text: str) -> None:
+        """Write pybal.conf; fill in ``{directory}``, ``{port}`` and ``{status_port}``."""
+        text = text.format(directory=self.directory, port=self.port, status_port=self.status_port)
+        self.conf.write_text(text)
+
+    def pool(self, *hosts: str, name: str = "web", **options: object) -> None:
+        """Write a pool file; ``options`` apply to the first host."""
+        lines = [{"host": host, **(options if host == hosts[0] else {})} for host in hosts]
+        (self.directory / f"{name}.pool").write_text("".join(f"{line}\n" for line in lines))
+
+    def pybal(self, command: str, *arguments: str, named: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; ``named`` selects the configuration file or the socket as its argument."""
+        where = ["-c", str(self.conf)] if named else ["--socket", str(self.directory / "control.sock")]
+        return run_pybal(command, *where, *arguments)
+
+    def document(self, command: str, *arguments: str) -> Any:
+        """Return the JSON output of a command."""
+        return json.loads(self.pybal(command, "--json", *arguments).stdout)
+
+    def stop(self) -> None:
+        """Stop the web servers."""
+        for server in self.servers.values():
+            server.stop()
+
+
+def run_pybal(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``pybal`` to its end."""
+    command = [sys.executable, "-m", "pybal.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+
 def free_port(*hosts: str) -> int:
-    """Return a TCP port that is free at this moment on all of these addresses."""
+    """Return a TCP port that is free on all of these addresses."""
     while True:
         with contextlib.ExitStack() as stack:
             port = 0

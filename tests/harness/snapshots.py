@@ -30,7 +30,7 @@ def server(
     address: str | None = "10.0.0.1",
     reason: str = "status: HTTP 500, wanted 200",
 ) -> Server:
-    """A server watched by ProxyFetch alone, whose last word was at 100.0 seconds."""
+    """Return a server with one monitor, ProxyFetch, which last reported at 100.0 seconds."""
     report = {UP: Report(True, at=100.0), DOWN: Report(False, reason, at=100.0), UNKNOWN: None}[health]
     return Server(
         Member(host, weight, enabled),
@@ -66,7 +66,7 @@ SICK = snapshot(
 
 
 class CountingMonitor:
-    """A monitor that watches nothing, with the counters it is given."""
+    """A monitor without checks, with the given counters."""
 
     def __init__(self, name: str, up: bool | None = None, count: int = 0, samples: Iterable[Sample] = ()) -> None:
         self.name = name
@@ -118,7 +118,7 @@ def status(
 
 
 def large(pools: int = 116, servers: int = 95) -> tuple[Snapshot, list[tuple[str, str, Monitor]]]:
-    """As many servers as the largest public deployment has, and a monitor for each with samples of its own."""
+    """Return the pools of the largest public deployment, and a monitor with samples for each server."""
     shown = snapshot(
         *(pool(f"svc{p}", *(server(f"cp{p}-{i}.example.org") for i in range(servers))) for p in range(pools))
     )

@@ -1,4 +1,4 @@
-"""The doctor on a kernel without IPVS; the other guest loads it at its start."""
+"""The doctor on a kernel without IPVS, in a guest of its own; the other guests load IPVS at boot."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ MEND = "modprobe ip_vs && echo ip_vs >> /etc/modules-load.d/pybal.conf"
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no guest: {guest.missing()}")
-def test_doctor_reports_missing_ipvs_and_its_command_fixes_it(tmp_path: Path) -> None:
+def test_doctor_reports_missing_ipvs_until_its_command_is_run(tmp_path: Path) -> None:
     (tmp_path / "pybal.conf").write_text(CONF)
     look = f"{shlex.quote(sys.executable)} -B -m pybal.cli doctor -c {shlex.quote(str(tmp_path))}/pybal.conf"
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         status = guest.run(
             ["sh", "-c", f"{look}; {MEND} && {look}"],
-            stdout=said,
+            stdout=output,
             stderr=errors,
             cwd=Path(__file__).resolve().parents[2],
             modules=(),
         )
-        said.seek(0)
+        output.seek(0)
         errors.seek(0)
-        text = said.read().decode()
+        text = output.read().decode()
         assert errors.read() == b""
-    before, after = text.split("looks at this process")[1:]
+    before, after = text.split("checked this process")[1:]
     assert (
-        f"fail     module ip_vs: not loaded, wanted loaded\n         why: without it there is no IPVS\n         mend: {MEND}\n"
+        f"fail     module ip_vs: not loaded, wanted loaded\n         why: without it the kernel has no IPVS\n         fix: {MEND}\n"
         in before
     )
     assert "ok       module ip_vs: loaded\n" in after

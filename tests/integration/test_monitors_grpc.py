@@ -280,7 +280,10 @@ class TestScripted:
                 saying(SETTINGS + frame(3, 0, 1, bytes(3) + b"\x07")),
                 "headers: the server cancelled the call: REFUSED_STREAM",
             ),
-            (saying(SETTINGS + frame(7, 0, 0, bytes(8))), "headers: the server closes the connection (GOAWAY): NO_ERROR"),
+            (
+                saying(SETTINGS + frame(7, 0, 0, bytes(8))),
+                "headers: the server closes the connection (GOAWAY): NO_ERROR",
+            ),
             (saying(answer(head=[(":status", "503")])), "status: HTTP 503, wanted 200"),
             (
                 saying(answer(head=[(":status", "200"), ("content-type", "text/html")])),

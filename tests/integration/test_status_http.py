@@ -1,4 +1,4 @@
-"""Real clients over loopback: Python's own, and raw sockets that misbehave."""
+"""The HTTP endpoints on loopback, with Python's client and with raw sockets that misbehave."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 
 
 def in_thread(reactor: EPollReactor, work: Callable[[], T]) -> Deferred[T]:
-    """Run a blocking client in a thread of its own, as the reactor is busy being the server."""
+    """Run a blocking client in a thread, because this thread runs the server."""
     deferred: Deferred[T] = Deferred()
 
     def main() -> None:
@@ -42,8 +42,8 @@ def in_thread(reactor: EPollReactor, work: Callable[[], T]) -> Deferred[T]:
     return deferred
 
 
-def against(work: Callable[[int], T], ip: str = "127.0.0.1", **options: Any) -> T:
-    """Serve on a free port while ``work(port)`` runs."""
+def serve_while(work: Callable[[int], T], ip: str = "127.0.0.1", **options: Any) -> T:
+    """Listen on a free port while ``work(port)`` runs; return its result."""
 
     async def main(reactor: EPollReactor) -> T:
         factory = StatusFactory(status(reactor, SICK), reactor, **options)
@@ -65,7 +65,7 @@ def get(port: int, path: str, headers: dict[str, str] | None = None, ip: str = "
 
 @asynccontextmanager
 async def serving(reactor: EPollReactor, factory: StatusFactory, *ips: str) -> AsyncIterator[int]:
-    """Listen on all the addresses at one free port, and leave no connection behind."""
+    """Listen on all addresses at one free port, and close every connection at the end."""
     port = 0
     ports: list[Any] = []
     try:
@@ -76,14 +76,14 @@ async def serving(reactor: EPollReactor, factory: StatusFactory, *ips: str) -> A
     finally:
         for each in ports:
             await each.stopListening()
-        for channel in list(factory._open):
+        for channel in list(factory.connections):
             channel.abort()
-        while factory._open:
+        while factory.connections:
             await turn(reactor)
 
 
 async def turn(reactor: EPollReactor) -> None:
-    """Let the loop go on for a moment."""
+    """Let the event loop run for 10 ms."""
     later: Deferred[None] = Deferred()
     reactor.callLater(0.01, later.callback, None)
     await later
@@ -106,7 +106,7 @@ def until_closed(client: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
-def test_one_connection_serves_many_requests(ip: str) -> None:
+def test_connection_serves_several_requests(ip: str) -> None:
     def work(port: int) -> list[tuple[int, bytes]]:
         connection = HTTPConnection(ip, port, timeout=30)
         answers = []
@@ -120,7 +120,7 @@ def test_one_connection_serves_many_requests(ip: str) -> None:
         assert len(sockets) == 1
         return answers
 
-    assert against(work, ip=ip) == [
+    assert serve_while(work, ip=ip) == [
         (200, b'["tiny", "web", "fine", "api"]'),
         (200, b""),
         (404, b'{"error": "The desired url was not found"}'),
@@ -128,8 +128,8 @@ def test_one_connection_serves_many_requests(ip: str) -> None:
     ]
 
 
-def test_a_slow_head_is_cut_off_and_others_are_served_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "HEAD", 0.5)
+def test_slow_head_is_closed_while_other_requests_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "HEAD_TIMEOUT", 0.5)
 
     def work(port: int) -> int:
         answered = 0
@@ -146,10 +146,10 @@ def test_a_slow_head_is_cut_off_and_others_are_served_meanwhile(monkeypatch: pyt
                         break
         return answered
 
-    assert against(work) > 0
+    assert serve_while(work) > 0
 
 
-def test_idle_connections_never_keep_a_newcomer_out() -> None:
+def test_idle_connections_make_room_for_a_new_one() -> None:
     def work(port: int) -> tuple[int, bytes]:
         held = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(40)]
         try:
@@ -158,49 +158,49 @@ def test_idle_connections_never_keep_a_newcomer_out() -> None:
             for client in held:
                 client.close()
 
-    assert against(work, max_connections=8) == (200, b"enabled/down/pooled\n")
+    assert serve_while(work, max_connections=8) == (200, b"enabled/down/pooled\n")
 
 
-def test_an_endless_head_is_refused() -> None:
+def test_endless_head_is_refused() -> None:
     def work(port: int) -> bytes:
         with raw(port) as client:
             with suppress(ConnectionError):
                 client.sendall(b"GET /alerts HTTP/1.1\r\nX: " + b"a" * 1_000_000)
             return until_closed(client)
 
-    assert b"200" not in against(work)
+    assert b"200" not in serve_while(work)
 
 
-def test_a_post_is_refused_and_its_body_never_taken_for_a_request() -> None:
+def test_post_is_refused_and_its_body_is_not_read_as_a_request() -> None:
     def work(port: int) -> bytes:
         with raw(port) as client:
             client.sendall(b"POST /alerts HTTP/1.1\r\nContent-Length: 24\r\n\r\nGET /alerts HTTP/1.1\r\n\r\n")
             return until_closed(client)
 
-    assert against(work) == b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    assert serve_while(work) == b"HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-def test_a_page_whose_name_was_rebound_to_loopback_reads_nothing() -> None:
+def test_request_with_a_foreign_host_header_is_refused_on_loopback() -> None:
     def work(port: int) -> tuple[int, bytes]:
         return get(port, "/alerts", {"Host": f"evil.example:{port}"})
 
-    assert against(work) == (421, b"Misdirected Request\n")
+    assert serve_while(work) == (421, b"Misdirected Request\n")
 
 
-def test_http_1_0_gets_a_whole_scrape_and_the_end_of_the_connection() -> None:
+def test_http_1_0_client_receives_a_complete_scrape() -> None:
     def work(port: int) -> bytes:
         with raw(port) as client:
             client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
             return until_closed(client)
 
-    response = against(work)
+    response = serve_while(work)
     head, _, body = response.partition(b"\r\n\r\n")
     assert b"Content-Type: text/plain; version=0.0.4; charset=utf-8" in head
     assert body.startswith(b"# HELP pybal_service_servers ")
     assert body.endswith(b"\n")
 
 
-def test_a_scrape_of_all_monitors_holds_up_nobody() -> None:
+def test_large_scrape_does_not_block_other_requests() -> None:
     shown, monitors = large(pools=118, servers=100)
     done = threading.Event()
 
@@ -229,8 +229,8 @@ def test_a_scrape_of_all_monitors_holds_up_nobody() -> None:
     assert answered >= 3
 
 
-def test_a_scraper_that_stops_reading_is_dropped_and_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "TAKEN", 0.5)
+def test_stalled_scraper_is_closed_while_other_requests_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "SEND_TIMEOUT", 0.5)
     shown, monitors = large(pools=60, servers=100)
 
     async def main(reactor: EPollReactor) -> tuple[tuple[int, bytes], bytes]:
@@ -240,7 +240,7 @@ def test_a_scraper_that_stops_reading_is_dropped_and_harms_nobody(monkeypatch: p
                 stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 stalled.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
                 alerts = await in_thread(reactor, lambda: get(port, "/alerts"))
-                while factory._open:
+                while factory.connections:
                     await turn(reactor)
                 return alerts, until_closed(stalled)
 
@@ -250,7 +250,7 @@ def test_a_scraper_that_stops_reading_is_dropped_and_harms_nobody(monkeypatch: p
     assert not rest.endswith(b"0\r\n\r\n")
 
 
-def test_an_address_that_is_taken_is_named() -> None:
+def test_error_names_an_address_in_use() -> None:
     async def main(reactor: EPollReactor) -> None:
         factory = StatusFactory(status(reactor), reactor)
         async with serving(reactor, factory) as port:
@@ -260,7 +260,7 @@ def test_an_address_that_is_taken_is_named() -> None:
     run(main)
 
 
-def test_an_address_of_another_machine_is_named() -> None:
+def test_error_names_an_address_of_another_machine() -> None:
     async def main(reactor: EPollReactor) -> None:
         with pytest.raises(CannotListenError, match=r"192\.0\.2\.1:9090"):
             listen(reactor, StatusFactory(status(reactor), reactor), ip_address("192.0.2.1"), 9090)
@@ -269,7 +269,7 @@ def test_an_address_of_another_machine_is_named() -> None:
 
 
 @needs_ipv6
-def test_both_families_can_be_listened_on_at_one_port() -> None:
+def test_both_address_families_listen_on_one_port() -> None:
     async def main(reactor: EPollReactor) -> list[tuple[int, bytes]]:
         async with serving(reactor, StatusFactory(status(reactor), reactor), "::", "0.0.0.0") as port:
             return await in_thread(reactor, lambda: [get(port, "/pools", ip=ip) for ip in ("127.0.0.1", "::1")])

@@ -70,7 +70,7 @@ def test_doctor_finds_and_its_commands_fix_all_findings_in_the_guest(tmp_path: P
             subprocess.run(command, shell=True, check=True, stdout=subprocess.DEVNULL)
         assert to_mend(tmp_path) == {}
         status, said = doctor(tmp_path)
-        assert said.startswith(f"looks at the daemon, process {running.process.pid}\n")
+        assert said.startswith(f"checked the daemon, process {running.process.pid}\n")
         assert (status, said.splitlines()[-1].startswith("0 fail, 0 warn, ")) == (0, True)
 
 
@@ -81,5 +81,5 @@ def test_loadable_scheduler_is_no_finding_and_doctor_runs_without_a_daemon(
     subprocess.run(["modprobe", "-r", "ip_vs_mh"], check=True)
     status, said = doctor(tmp_path)
     assert status == 2
-    assert "ok       module ip_vs_mh: not loaded, it will be when it is used\n" in said
-    assert "looks at this process in place of a daemon: pybal does not run" in said
+    assert "ok       module ip_vs_mh: not loaded; the kernel loads it on first use\n" in said
+    assert "checked this process instead of a daemon: no daemon listens at" in said

@@ -1,4 +1,4 @@
-"""Views of one snapshot agree with each other, and any name survives them."""
+"""Views of one snapshot agree with each other, for any name."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def body(answer: RouteResponse) -> bytes:
 
 
 @given(snapshots)
-def test_alerts_and_pools_never_contradict_each_other(shown: Snapshot) -> None:
-    """T176388: one said that servers were pooled and down, the other did not, until a restart."""
+def test_alerts_agree_with_pools(shown: Snapshot) -> None:
+    """T176388: /alerts named servers as down but pooled and /pools did not, until a restart."""
     contradicting = [
         host
         for shown_pool in shown.pools.values()
         for host, server in shown_pool.servers.items()
-        # Down as far as anybody has said: /pools has no word for unknown.
+        # Down by a report: /pools has no word for unknown.
         if server.status.endswith("/pooled") and any(r is not None and not r.up for r in server.reports.values())
     ]
     assert (compat115.level(shown)[0] is compat115.Level.CRITICAL) == bool(contradicting)
@@ -62,10 +62,10 @@ def test_alerts_and_pools_never_contradict_each_other(shown: Snapshot) -> None:
 
 
 @given(snapshots)
-def test_text_and_json_say_the_same(shown: Snapshot) -> None:
-    said = compat115.alerts_json(shown)
-    assert isinstance(said, dict)
-    assert compat115.alerts_text(shown) == f"{str(said['status']).upper()} - {said['msg']}"
+def test_text_and_json_agree(shown: Snapshot) -> None:
+    document = compat115.alerts_json(shown)
+    assert isinstance(document, dict)
+    assert compat115.alerts_text(shown) == f"{str(document['status']).upper()} - {document['msg']}"
     for shown_pool in shown.pools.values():
         facts = compat115.pool_json(shown_pool)
         assert isinstance(facts, dict)
@@ -83,7 +83,7 @@ def test_text_and_json_say_the_same(shown: Snapshot) -> None:
 
 
 @given(snapshots)
-def test_what_alerts_says_is_among_the_entries_of_v1_alerts(shown: Snapshot) -> None:
+def test_alerts_are_among_those_of_v1(shown: Snapshot) -> None:
     kinds = {entry.kind for entry in list(v1.alerts(shown))[: -len(list(shown.alerts)) or None]}
     level, _ = compat115.level(shown)
     assert (v1.POOLED_DOWN in kinds) == (level is compat115.Level.CRITICAL)
@@ -91,24 +91,24 @@ def test_what_alerts_says_is_among_the_entries_of_v1_alerts(shown: Snapshot) -> 
 
 
 @given(snapshots)
-def test_every_path_of_every_name_answers_and_json_always_loads(shown: Snapshot) -> None:
-    site = status(Clock(), shown)
+def test_every_path_of_every_name_responds_with_valid_json(shown: Snapshot) -> None:
+    routes = status(Clock(), shown)
     paths = ["/alerts", "/pools", "/v1/alerts", "/v1/pools"]
     for name, shown_pool in shown.pools.items():
         service = quote(name, safe="")
         paths += [f"/pools/{service}", f"/v1/pools/{service}"]
         for host in shown_pool.servers:
             paths += [f"/pools/{service}/{quote(host, safe='')}", f"/v1/pools/{service}/{quote(host, safe='')}"]
-        assert site.answer(f"/page/pools/{service}".encode(), as_json=False).code == 200
+        assert routes.answer(f"/page/pools/{service}".encode(), as_json=False).code == 200
     for path in paths:
-        assert site.answer(path.encode(), as_json=False).code == 200
-        answer = site.answer(path.encode(), as_json=True)
+        assert routes.answer(path.encode(), as_json=False).code == 200
+        answer = routes.answer(path.encode(), as_json=True)
         assert answer.content_type == b"application/json"
         json.loads(body(answer))
 
 
-class Reader(HTMLParser):
-    """Reads what a browser would: the elements, and the text between them."""
+class PageReader(HTMLParser):
+    """Collects the elements, the links and the text of a page, as a browser reads them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,12 +131,12 @@ hostile = st.text("<>&\"'/= scriptonlad", min_size=1, max_size=30)
 
 
 @given(pools(hostile), hostile, hostile)
-def test_no_name_or_reason_is_ever_taken_for_html(shown: Pool, host: str, reason: str) -> None:
+def test_pages_escape_every_name_and_reason(shown: Pool, host: str, reason: str) -> None:
     watched = Server(Member(host), MappingProxyType({"ProxyFetch": Report(False, reason)}))
     shown = pool(shown.service.name, *shown.servers.values(), watched)
-    told = snapshot(shown, alerts=[Alert(shown.service.name, "odd", reason)])
-    for page in (html.index(told, BGP(), 10.0), html.pool(told, shown, 10.0)):
-        reader = Reader()
+    alerted = snapshot(shown, alerts=[Alert(shown.service.name, "odd", reason)])
+    for page in (html.index(alerted, BGP(), 10.0), html.pool(alerted, shown, 10.0)):
+        reader = PageReader()
         reader.feed(page)
         reader.close()
         assert reader.elements <= ELEMENTS

@@ -1,11 +1,11 @@
-"""What ``pybal diff`` says of the table and of what is wanted of it."""
+"""The output of ``pybal diff``."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address
 
-from pybal.control.diff import Compared, Difference
+from pybal.control.diff import ServiceDiff, TableDiff
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import entry, key_of
@@ -16,22 +16,22 @@ GOING = replace(WEB, name="going", vip=IPv4Address("10.2.1.3"))
 A, B, C = (IPv4Address(f"10.0.0.{n}") for n in (11, 12, 13))
 
 
-def test_each_difference_is_the_command_that_would_undo_it_with_what_is_there_and_why() -> None:
+def test_text_has_the_repairing_command_current_entry_and_reason() -> None:
     wanted, held = entry(WEB, {A: 10, B: 10}), entry(replace(WEB, scheduler="rr"), {A: 0, C: 10})
-    difference = Difference([Compared("web", wanted, held, "frozen")])
+    difference = TableDiff([ServiceDiff("web", wanted, held, "frozen")])
     assert difference
     assert difference.text() == (
         "~ service web: frozen\n"
-        "    ipvsadm -E -t 10.2.1.1:80 -s wrr  # is -A -t 10.2.1.1:80 -s rr\n"
+        "    ipvsadm -E -t 10.2.1.1:80 -s wrr  # now -A -t 10.2.1.1:80 -s rr\n"
         "    ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 10\n"
-        "    ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10  # is -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 0\n"
+        "    ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10  # now -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 0\n"
         "    ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.13:80\n"
-        "0 of 1 services as wanted\n"
+        "0 of 1 services in sync\n"
     )
 
 
-def test_a_service_that_is_not_there_is_to_be_made() -> None:
-    difference = Difference([Compared("web", entry(WEB, {A: 10}), None)])
+def test_document_creates_an_absent_service() -> None:
+    difference = TableDiff([ServiceDiff("web", entry(WEB, {A: 10}), None)])
     assert difference.document() == {
         "services": [
             {
@@ -49,13 +49,13 @@ def test_a_service_that_is_not_there_is_to_be_made() -> None:
     }
 
 
-def test_what_is_not_ours_what_goes_and_what_nothing_is_wanted_of_yet_is_said_and_is_no_difference() -> None:
-    same = Compared("web", entry(WEB, {A: 10}), entry(WEB, {A: 10}), "not said where nothing differs")
-    difference = Difference([same], ["text"], {key_of(GOING): Retired("going", 41.6)}, [key_of(OTHER)])
+def test_text_lists_waiting_retired_and_foreign_services_without_diff() -> None:
+    same = ServiceDiff("web", entry(WEB, {A: 10}), entry(WEB, {A: 10}), "ignored if nothing differs")
+    difference = TableDiff([same], ["text"], {key_of(GOING): Retired("going", 41.6)}, [key_of(OTHER)])
     assert not difference
     assert difference.text() == (
-        "? service text: nothing is wanted of it yet, as its list of servers has not come\n"
-        "- service going (tcp 10.2.1.3:80): left the configuration, deleted in 42 s\n"
-        "not ours, left alone: tcp 10.9.9.9:80\n"
-        "1 of 1 services as wanted\n"
+        "? service text: waiting for its first server list\n"
+        "- service going (tcp 10.2.1.3:80): removed from the configuration, deleted in 42 s\n"
+        "not managed by PyBal: tcp 10.9.9.9:80\n"
+        "1 of 1 services in sync\n"
     )

@@ -1,4 +1,4 @@
-"""What is found in a tree of files that looks like that of a host."""
+"""Facts collected from a directory tree that resembles a host."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_host_is_read_from_its_files(root: Path) -> None:
+def test_host_is_read_from_its_files(root: Path) -> None:
     sysctls = ("net.ipv4.vs.expire_nodest_conn", "net.ipv4.vs.sync_ports", "net.ipv4.vs.conntrack")
     host = gather(SCHEDULERS, sysctls, process=42, root=root, read_local=lambda: VIP)
     assert host.release == "6.1.0-25-amd64"
@@ -50,29 +50,29 @@ def test_a_host_is_read_from_its_files(root: Path) -> None:
         "ip_vs_sh": Module.ABSENT,
     }
     assert host.sysctls == {"net.ipv4.vs.expire_nodest_conn": 0}
-    assert host.lasting == {"lo", "dummy0"}
+    assert host.permanent == {"lo", "dummy0"}
     assert host.local == VIP
     assert host.process == Process(42, 0x1400, 524288, contained=False)
 
 
-def test_without_the_folder_of_modules_it_is_not_known_what_could_be_loaded(root: Path) -> None:
+def test_module_state_is_unknown_without_the_list_of_installed_modules(root: Path) -> None:
     (root / "lib/modules/6.1.0-25-amd64/modules.dep").unlink()
     host = gather(("ip_vs_rr", "ip_vs_mh"), (), root=root, read_local=lambda: ())
     assert host.modules == {"ip_vs_rr": Module.LOADED, "ip_vs_mh": Module.UNKNOWN}
 
 
-def test_a_user_namespace_is_told_from_the_first_one(root: Path) -> None:
+def test_user_namespace_is_distinguished_from_the_initial_one(root: Path) -> None:
     (root / "proc/42/uid_map").write_text("0 100000 65536\n")
     assert gather((), (), process=42, root=root, read_local=lambda: ()).process.contained is True
 
 
-def test_of_an_empty_tree_nothing_is_known_and_nothing_is_raised(tmp_path: Path) -> None:
+def test_empty_tree_gives_unknown_facts_and_no_exception(tmp_path: Path) -> None:
     def refuse() -> tuple[Local, ...]:
         raise PermissionError
 
     host = gather(("ip_vs",), ("net.ipv4.vs.conntrack",), process=42, root=tmp_path, read_local=refuse)
     assert (host.release, host.modules) == ("unknown", {"ip_vs": Module.UNKNOWN})
-    assert (dict(host.sysctls), host.lasting, host.local) == ({}, frozenset(), None)
+    assert (dict(host.sysctls), host.permanent, host.local) == ({}, frozenset(), None)
     assert host.process == Process(42)
 
 
@@ -88,14 +88,14 @@ def attribute(kind: int, payload: bytes) -> bytes:
         (2, 0, None, Local(ip_network("0.0.0.0/0"), "7")),
     ],
 )
-def test_a_local_route_is_understood(family: int, bits: int, destination: bytes | None, found: Local) -> None:
-    said = attribute(1, destination) if destination else b""
+def test_local_route_is_decoded(family: int, bits: int, destination: bytes | None, found: Local) -> None:
+    encoded = attribute(1, destination) if destination else b""
     for kind, expected in ((2, found), (1, None)):
         header = struct.pack("=8BI", family, bits, 0, 0, 255, 2, 254, kind, 0)
-        assert local(header + said + attribute(4, struct.pack("=I", 7))) == expected
+        assert local(header + encoded + attribute(4, struct.pack("=I", 7))) == expected
 
 
-def test_this_machine_is_local_to_itself() -> None:
+def test_loopback_prefix_is_local() -> None:
     found = gather((), ()).local
     assert found is not None
     assert Local(ip_network("127.0.0.0/8"), "lo") in found

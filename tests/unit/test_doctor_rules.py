@@ -1,4 +1,4 @@
-"""What should be on a host that balances, and what is said of what is not."""
+"""The findings of the doctor for good and bad hosts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pybal.config.parse import parse
 from pybal.config.settings import Settings
 from pybal.doctor.finding import Finding, Grade, document, report, to_mend
 from pybal.doctor.host import Host, Local, Module, Process
-from pybal.doctor.rules import judge, modules
+from pybal.doctor.rules import evaluate, modules
 from pybal.monitors.kinds import KINDS
 
 CONF = """
@@ -44,7 +44,7 @@ GOOD = Host(
         "net.netfilter.nf_conntrack_max": 1000,
         "net.netfilter.nf_conntrack_tcp_loose": 1,
     },
-    lasting=frozenset(("lo", "dummy0")),
+    permanent=frozenset(("lo", "dummy0")),
     local=LO,
     process=Process(42, 1 << 12 | 1 << 10, 65536, contained=False),
     versions={"twisted": "22.4.0", "exabgp": "4.2.21"},
@@ -56,7 +56,7 @@ def settings(*, bgp: str = "yes", backend: str = "netlink", scheduler: str = "wr
 
 
 def bad(host: Host, of: Settings | None = None, monitors: int | None = None) -> list[Finding]:
-    return [each for each in judge(host, of or settings(), monitors) if each.grade is not Grade.OK]
+    return [each for each in evaluate(host, of or settings(), monitors) if each.grade is not Grade.OK]
 
 
 def only(host: Host, of: Settings | None = None, monitors: int | None = None) -> Finding:
@@ -65,23 +65,23 @@ def only(host: Host, of: Settings | None = None, monitors: int | None = None) ->
 
 
 def with_sysctls(**changes: int | None) -> Host:
-    """Return the good host with other values; ``None`` takes one away. A dot is written as two underscores."""
+    """Return the good host with other values; ``None`` removes one. Two underscores stand for a dot."""
     named = {name.replace("__", "."): value for name, value in changes.items()}
     merged = {**GOOD.sysctls, **named}
     return replace(GOOD, sysctls={name: value for name, value in merged.items() if value is not None})
 
 
-def test_of_a_host_that_is_as_it_should_be_nothing_is_to_be_mended() -> None:
+def test_good_host_has_only_good_findings() -> None:
     assert bad(GOOD, monitors=30_000) == []
-    assert [each.text for each in judge(GOOD, settings())] == [
+    assert [each.text for each in evaluate(GOOD, settings())] == [
         "Linux: 6.1.0-25-amd64",
         "twisted: 22.4.0",
         "exabgp: 4.2.21",
         "file descriptors: at most 65536",
         "CAP_NET_ADMIN: process 42 has it",
         "module ip_vs: loaded",
-        "module ip_vs_wrr: not loaded, it will be when it is used",
-        "VIPs: 2 of 2 where they should be",
+        "module ip_vs_wrr: not loaded; the kernel loads it on first use",
+        "VIPs: 2 of 2 on lo or a suitable device",
         "net.ipv4.vs.expire_nodest_conn: 1",
         "net.ipv4.vs.conn_reuse_mode: 1",
         "net.ipv4.vs.sloppy_tcp: 0",
@@ -89,12 +89,12 @@ def test_of_a_host_that_is_as_it_should_be_nothing_is_to_be_mended() -> None:
     ]
 
 
-def test_of_a_table_in_memory_nothing_that_concerns_ipvs_is_judged() -> None:
+def test_rules_of_ipvs_do_not_apply_to_a_table_in_memory() -> None:
     nothing = replace(GOOD, modules={}, sysctls={}, local=(), process=replace(GOOD.process, capabilities=0))
     assert bad(nothing, settings(backend="memory")) == []
 
 
-def test_the_modules_that_are_needed_are_ipvs_and_each_scheduler_once() -> None:
+def test_modules_are_ipvs_and_each_scheduler() -> None:
     assert modules(settings(scheduler="mh")) == ("ip_vs", "ip_vs_mh")
 
 
@@ -107,37 +107,37 @@ def test_the_modules_that_are_needed_are_ipvs_and_each_scheduler_once() -> None:
             "ip_vs_wrr",
             Module.ABSENT,
             Grade.FAIL,
-            "apt install linux-image-$(dpkg --print-architecture), then boot it: it has ip_vs_wrr",
+            "apt install linux-image-$(dpkg --print-architecture), then reboot: that kernel has ip_vs_wrr",
         ),
         ("ip_vs_wrr", Module.UNKNOWN, Grade.UNKNOWN, ""),
     ],
 )
-def test_a_module_that_is_missing(name: str, state: Module, grade: Grade, mend: str) -> None:
+def test_missing_module_fails_with_the_command_that_loads_it(name: str, state: Module, grade: Grade, mend: str) -> None:
     finding = only(replace(GOOD, modules={**GOOD.modules, name: state}))
     assert (finding.about, finding.grade, finding.mend) == (f"module {name}", grade, mend)
     if grade is Grade.FAIL:
-        lost = "there is no IPVS" if name == "ip_vs" else "services with this scheduler cannot be made"
+        lost = "the kernel has no IPVS" if name == "ip_vs" else "services with this scheduler cannot be created"
         assert finding.why == f"without it {lost}"
 
 
-def test_a_vip_that_is_nowhere_fails_with_the_command_that_adds_it() -> None:
+def test_missing_vip_fails_with_the_command_that_adds_it() -> None:
     finding = only(replace(GOOD, local=(LO[0], LO[2])))
     assert finding == Finding(
         "VIP 192.0.2.1",
         Grade.FAIL,
         "on no device",
         "on lo or a dummy device",
-        "the kernel does not give to IPVS what comes for it",
+        "the kernel does not pass packets for this address to IPVS",
         "ip addr add 192.0.2.1/32 dev lo",
     )
 
 
-def test_an_advertised_address_counts_like_a_vip_where_bgp_is_on() -> None:
+def test_advertised_address_counts_as_a_vip_when_bgp_is_on() -> None:
     assert only(replace(GOOD, local=LO[:2])).about == "VIP 192.0.2.7"
     assert bad(replace(GOOD, local=LO[:2]), settings(bgp="no")) == []
 
 
-def test_a_vip_that_goes_with_a_link_is_a_warning_only_where_it_is_announced() -> None:
+def test_vip_on_a_physical_device_is_a_warning_when_it_is_announced() -> None:
     host = replace(GOOD, local=(LO[0], LO[2], Local(ip_network("192.0.2.1/32"), "eth0")))
     finding = only(host)
     assert (finding.grade, finding.found, finding.mend) == (Grade.WARN, "on eth0", "ip addr add 192.0.2.1/32 dev lo")
@@ -145,11 +145,11 @@ def test_a_vip_that_goes_with_a_link_is_a_warning_only_where_it_is_announced() -
 
 
 @pytest.mark.parametrize(("prefix", "device"), [("192.0.2.0/24", "lo"), ("192.0.2.1/32", "dummy0")])
-def test_a_vip_may_be_on_a_dummy_or_within_a_local_route(prefix: str, device: str) -> None:
+def test_vip_may_be_on_a_dummy_device_or_in_a_local_route(prefix: str, device: str) -> None:
     assert bad(replace(GOOD, local=(LO[0], LO[2], Local(ip_network(prefix), device)))) == []
 
 
-def test_addresses_that_the_kernel_did_not_tell_are_unknown() -> None:
+def test_vips_are_unknown_when_local_addresses_cannot_be_read() -> None:
     assert only(replace(GOOD, local=None)).grade is Grade.UNKNOWN
 
 
@@ -168,12 +168,12 @@ def test_addresses_that_the_kernel_did_not_tell_are_unknown() -> None:
         ),
     ],
 )
-def test_a_sysctl_that_is_not_as_it_should_be(change: dict[str, int | None], grade: Grade, mend: str) -> None:
+def test_wrong_sysctl_has_the_command_that_sets_it(change: dict[str, int | None], grade: Grade, mend: str) -> None:
     finding = only(with_sysctls(**change))
     assert (finding.grade, finding.mend) == (grade, mend)
 
 
-def test_reuse_of_connections_may_be_more_than_1_and_conntrack_may_be_missing_or_kept() -> None:
+def test_sysctls_accept_higher_reuse_mode_and_missing_conntrack() -> None:
     assert bad(with_sysctls(net__ipv4__vs__conn_reuse_mode=3)) == []
     gone = with_sysctls(net__netfilter__nf_conntrack_count=None, net__netfilter__nf_conntrack_max=None)
     assert bad(gone) == []
@@ -182,16 +182,16 @@ def test_reuse_of_connections_may_be_more_than_1_and_conntrack_may_be_missing_or
 
 
 @pytest.mark.parametrize(("scheduler", "wanted"), [("mh", "1"), ("sh", "1")])
-def test_connections_of_another_balancer_are_taken_over_where_all_choose_alike(scheduler: str, wanted: str) -> None:
+def test_sloppy_tcp_is_wanted_when_all_schedulers_hash(scheduler: str, wanted: str) -> None:
     host = replace(GOOD, modules={"ip_vs": Module.LOADED, f"ip_vs_{scheduler}": Module.LOADED})
     finding = only(host, settings(scheduler=scheduler))
     assert (finding.about, finding.found, finding.wanted) == ("net.ipv4.vs.sloppy_tcp", "0", wanted)
-    # One balancer alone, or UDP, has nothing to take over.
+    # A single balancer, or UDP, receives no connections of another balancer.
     assert bad(host, settings(scheduler=scheduler, bgp="no")) == []
     assert bad(host, settings(scheduler=scheduler, protocol="udp")) == []
 
 
-def test_where_some_schedulers_choose_alike_and_others_do_not_either_way_is_right() -> None:
+def test_sloppy_tcp_may_have_any_value_when_only_some_schedulers_hash() -> None:
     both = settings(scheduler="mh")
     other = settings(scheduler="wrr").services[0]
     mixed = replace(both, services=(*both.services, replace(other, service=replace(other.service, port=443))))
@@ -202,7 +202,7 @@ def test_where_some_schedulers_choose_alike_and_others_do_not_either_way_is_righ
         assert bad(host, mixed) == []
 
 
-def test_descriptors_are_enough_for_twice_the_monitors_or_for_some_where_they_are_not_known() -> None:
+def test_descriptor_limit_must_cover_twice_the_monitors() -> None:
     few = replace(GOOD, process=replace(GOOD.process, descriptors=1024))
     assert bad(few, monitors=384) == []
     finding = only(few, monitors=385)
@@ -214,7 +214,7 @@ def test_descriptors_are_enough_for_twice_the_monitors_or_for_some_where_they_ar
     assert only(replace(GOOD, process=replace(GOOD.process, descriptors=None))).grade is Grade.UNKNOWN
 
 
-def test_capabilities_are_those_that_the_configuration_needs() -> None:
+def test_capabilities_depend_on_the_configuration() -> None:
     weak = replace(GOOD, process=replace(GOOD.process, capabilities=0))
     assert (only(weak).about, only(weak).grade) == ("CAP_NET_ADMIN", Grade.FAIL)
     low = parse(
@@ -228,12 +228,12 @@ def test_capabilities_are_those_that_the_configuration_needs() -> None:
     free = replace(weak, sysctls={**GOOD.sysctls, "net.ipv4.ip_unprivileged_port_start": 90})
     assert only(free, low).about == "CAP_NET_ADMIN"
     unseen = only(replace(GOOD, process=Process(42, None, 65536, contained=False)))
-    assert (unseen.grade, unseen.found) == (Grade.UNKNOWN, "process 42 cannot be looked at")
+    assert (unseen.grade, unseen.found) == (Grade.UNKNOWN, "cannot read the capabilities of process 42")
     contained = only(replace(GOOD, process=replace(GOOD.process, contained=True)))
     assert (contained.about, contained.grade, contained.found) == ("CAP_NET_ADMIN", Grade.FAIL, "in a user namespace")
 
 
-def test_packages_that_are_missing_or_too_old_fail_and_exabgp_only_where_it_is_needed() -> None:
+def test_old_or_missing_packages_fail_and_exabgp_only_with_bgp() -> None:
     old = replace(GOOD, versions={"twisted": "20.3.0"})
     assert [(each.text, each.mend) for each in bad(old)] == [
         ("twisted: 20.3.0, wanted 22.4 or later", "apt install python3-twisted"),
@@ -242,7 +242,7 @@ def test_packages_that_are_missing_or_too_old_fail_and_exabgp_only_where_it_is_n
     assert [each.about for each in bad(old, settings(bgp="no"))] == ["twisted"]
 
 
-def test_the_report_has_the_worst_first_with_why_and_how_to_mend_it() -> None:
+def test_report_is_in_order_of_severity_with_reason_and_fix() -> None:
     findings = [
         Finding("Linux", Grade.OK, "6.1"),
         Finding("a", Grade.WARN, "0", "1", "of this", "do that"),
@@ -253,7 +253,7 @@ def test_the_report_has_the_worst_first_with_why_and_how_to_mend_it() -> None:
         "fail     b: gone\n"
         "warn     a: 0, wanted 1\n"
         "         why: of this\n"
-        "         mend: do that\n"
+        "         fix: do that\n"
         "ok       Linux: 6.1\n"
         "1 fail, 1 warn, 0 unknown, 1 ok\n"
     )

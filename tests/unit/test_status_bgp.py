@@ -1,4 +1,4 @@
-"""What is said of BGP: text, JSON, metrics and the status page."""
+"""The state of BGP as text, JSON, metrics and on the status page."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pybal.status.metrics import Exposition
 from pybal.status.page import html
 from tests.harness.snapshots import HEALTHY, status
 
+OFF = "BGP is off (set bgp = yes to announce services)\n"
 VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 ANNOUNCED = Announcement(VIP, 100, graceful_shutdown=True)
 PEER = PeerSettings(ip_address("192.0.2.251"), 64600, 64601, local_address=ip_address("192.0.2.10"))
@@ -35,16 +36,16 @@ STATE = BGP(
 )
 
 
-def test_the_text_has_a_line_for_each_vip_and_each_peer() -> None:
+def test_text_has_a_line_for_each_vip_and_each_peer() -> None:
     assert bgp.text(STATE, 100.0) == (
         "192.0.2.1/32 announced for 60 s, MED 100, graceful shutdown: 1 service verified, 7 of 16 servers pooled\n"
         "2001:db8::1/128 not announced for 2 s: first-checks (web: 3 of 16 servers <unknown>)\n"
         "peer 192.0.2.251 ESTABLISHED for 50 s: 1 of 1 sent; last error: hold timer expired\n"
     )
-    assert bgp.text(BGP(), 100.0) == "no BGP\n"
+    assert bgp.text(BGP(), 100.0) == OFF
 
 
-def test_the_json_has_the_facts() -> None:
+def test_json_has_the_state_of_vips_and_peers() -> None:
     assert bgp.json(STATE, 100.0) == {
         "enabled": True,
         "restarts": 3,
@@ -110,27 +111,27 @@ COUNT = 'pybal_bgp_session_state_count{local_asn="64600",local_ip="192.0.2.10",r
         'pybal_bgp_vips_withheld{why="empty"} 0.0',
     ],
 )
-def test_the_metrics_have_the_names_of_1_15_and_new_ones(line: str) -> None:
+def test_metrics_have_the_names_of_pybal115_and_new_ones(line: str) -> None:
     assert line in metrics(STATE)
 
 
-def test_without_bgp_there_is_one_metric_that_says_so() -> None:
+def test_metrics_are_only_the_enabled_gauge_when_bgp_is_off() -> None:
     assert metrics(BGP()) == ["pybal_bgp_enabled 0.0"]
 
 
-def test_a_session_that_is_down_is_a_zero_from_the_start() -> None:
+def test_session_metric_is_zero_before_the_first_connection() -> None:
     down = BGP(enabled=True, sessions=(Session(PEER),))
     assert 'pybal_bgp_session_established{local_asn="64600",peer="192.0.2.251"} 0.0' in metrics(down)
 
 
-def test_it_has_a_path_of_its_own() -> None:
+def test_routes_return_the_state_below_v1() -> None:
     body = status(Clock()).answer(b"/v1/bgp", as_json=True).body
     assert isinstance(body, bytes)
     assert json.loads(body) == {"enabled": False, "restarts": 0, "vips": [], "peers": []}
-    assert status(Clock()).answer(b"/v1/bgp", as_json=False).body == b"no BGP\n"
+    assert status(Clock()).answer(b"/v1/bgp", as_json=False).body == OFF.encode()
 
 
-def test_the_status_page_shows_vips_and_peers() -> None:
+def test_page_shows_vips_and_peers() -> None:
     page = html.index(HEALTHY, STATE, 100.0)
     assert "<code>192.0.2.1</code></th><td>announced</td>" in page
     assert "not announced: first-checks</td><td>web: 3 of 16 servers &lt;unknown&gt;</td>" in page

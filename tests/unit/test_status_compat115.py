@@ -1,4 +1,4 @@
-"""PyBal 1.15's answers, byte for byte, and the programs that parse them."""
+"""The responses of PyBal 1.15, byte for byte, and the programs that parse them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pybal.status import compat115
 from tests.harness.snapshots import DOWN, FORCED, HEALTHY, OUT, POOLED, SICK, SMALL, UNKNOWN, UP, pool, server, snapshot
 
 
-def test_alerts_says_ok_without_a_newline() -> None:
+def test_alerts_are_ok_without_a_newline() -> None:
     assert compat115.alerts_text(HEALTHY) == "OK - All pools are healthy"
 
 
-def test_alerts_warns_of_every_small_pool_and_keeps_the_trailing_blank() -> None:
+def test_alerts_name_every_small_pool_and_keep_the_trailing_blank() -> None:
     assert compat115.alerts_text(SMALL) == (
         "WARNING - Pool web is too small to allow depooling. Pool api is too small to allow depooling. "
     )
 
 
-def test_critical_alerts_name_pools_and_servers_in_order_and_hide_warnings() -> None:
+def test_alerts_name_servers_in_order_and_hide_warnings_when_critical() -> None:
     assert compat115.alerts_text(SICK) == (
         "CRITICAL - web: Servers a, b are marked down but pooled; api: Servers h are marked down but pooled"
     )
@@ -47,46 +47,46 @@ def test_critical_alerts_name_pools_and_servers_in_order_and_hide_warnings() -> 
         ),
     ],
 )
-def test_alerts_as_json_has_two_keys_and_no_prefix(shown: Snapshot, value: object) -> None:
+def test_alerts_json_has_two_keys_and_no_prefix(shown: Snapshot, value: object) -> None:
     assert compat115.alerts_json(shown) == value
 
 
-def test_a_server_that_is_merely_unknown_never_alerts() -> None:
+def test_alerts_ignore_unknown_servers() -> None:
     assert compat115.alerts_text(
         snapshot(pool("web", server("a", UNKNOWN), server("b", UNKNOWN, FORCED), server("c")))
     ) == ("OK - All pools are healthy")
 
 
-def test_a_server_down_and_depooled_does_not_alert() -> None:
+def test_alerts_ignore_down_servers_that_are_depooled() -> None:
     assert compat115.alerts_text(snapshot(pool("web", server("a", DOWN, OUT), server("b"), server("c")))).startswith(
         "OK"
     )
 
 
-def test_a_pool_of_one_server_never_warns() -> None:
+def test_alerts_ignore_the_size_of_a_pool_of_one_server() -> None:
     assert compat115.alerts_text(snapshot(pool("web", server("a"), threshold=1))).startswith("OK")
 
 
 @pytest.mark.parametrize(("shown", "code"), [(HEALTHY, 0), (SMALL, 1), (SICK, 2)])
-def test_check_pybal_reads_alerts_rightly(shown: Snapshot, code: int) -> None:
+def test_check_pybal_derives_its_exit_code_from_alerts(shown: Snapshot, code: int) -> None:
     text = compat115.alerts_text(shown)
     # check_pybal's rule, from the contract: ^OK, ^WARNING, anything else is critical.
     assert (0 if re.match("^OK", text) else 1 if re.match("^WARNING", text) else 2) == code
 
 
-def test_pools_lists_the_services_in_the_order_of_the_configuration() -> None:
+def test_pools_are_listed_in_the_order_of_the_configuration() -> None:
     assert compat115.pools_text(SICK) == "tiny\nweb\nfine\napi\n"
     assert compat115.pools_json(SICK) == ["tiny", "web", "fine", "api"]
 
 
-def test_a_pool_is_a_line_per_server_in_the_order_of_its_source() -> None:
+def test_pool_text_has_a_line_per_server_in_the_order_of_its_source() -> None:
     shown = pool("web", server("b"), server("a", DOWN, FORCED), server("c", UNKNOWN, OUT), server("d", enabled=False))
     assert compat115.pool_text(shown) == (
         "b:\tenabled/up/pooled\na:\tenabled/down/pooled\nc:\tenabled/down/not pooled\nd:\tdisabled/up/pooled\n"
     )
 
 
-def test_a_pool_as_json_has_the_four_keys_of_each_server() -> None:
+def test_pool_json_has_four_keys_for_each_server() -> None:
     assert compat115.pool_json(pool("web", server("a", weight=0), server("b", UNKNOWN, OUT, enabled=False))) == {
         "a": {"pooled": True, "weight": 0, "up": True, "enabled": True},
         "b": {"pooled": False, "weight": 10, "up": False, "enabled": False},
@@ -94,23 +94,23 @@ def test_a_pool_as_json_has_the_four_keys_of_each_server() -> None:
 
 
 @pytest.mark.parametrize(("health", "word"), [(UP, "up"), (DOWN, "down"), (UNKNOWN, "down")])
-def test_a_server_is_three_words_and_a_newline(health: Health, word: str) -> None:
+def test_server_text_is_three_words_and_a_newline(health: Health, word: str) -> None:
     assert compat115.server_text(server("a", health, POOLED)) == f"enabled/{word}/pooled\n"
 
 
-def test_safe_service_restart_finds_its_four_keys_and_not_one_more() -> None:
+def test_safe_service_restart_finds_exactly_its_four_keys() -> None:
     facts = compat115.server_json(server("a"))
     assert isinstance(facts, dict)
     assert set(facts) == {"pooled", "weight", "up", "enabled"}
     assert [type(facts[key]) for key in ("pooled", "weight", "up", "enabled")] == [bool, int, bool, bool]
 
 
-def test_check_pybal_ipvs_diff_counts_what_is_pooled() -> None:
+def test_check_pybal_ipvs_diff_counts_pooled_servers() -> None:
     lines = compat115.pool_text(SICK.pools["web"]).splitlines()
     assert sum(line.endswith("/pooled") for line in lines) == 3
 
 
-def test_the_tally_counts_each_state() -> None:
+def test_tally_counts_each_state() -> None:
     shown = pool(
         "web",
         server("a"),

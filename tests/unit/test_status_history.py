@@ -1,4 +1,4 @@
-"""What is told of the past, and how."""
+"""The history of checks and decisions as text and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DECISIONS = [
 
 def proxyfetch() -> CountingMonitor:
     monitor = CountingMonitor("ProxyFetch")
-    halted = Result(
+    stalled = Result(
         FAILED,
         5.0,
         Phase.BODY,
@@ -33,14 +33,14 @@ def proxyfetch() -> CountingMonitor:
     )
     monitor.past = [
         PastResult(980.0, Result(PASSED, 0.004, Phase.BODY, steps=(0.001, NEVER, 0.003, 0.003), received=2057), URL),
-        PastResult(990.0, halted, URL),
+        PastResult(990.0, stalled, URL),
         PastResult(990.5, Result(PASSED, 0.001), "TCP only", follow_up=True),
         PastResult(998.0, Result(INCONCLUSIVE, 0.0, Phase.CONNECT, "Too many open files (EMFILE)", "EMFILE"), URL),
     ]
     return monitor
 
 
-def test_a_line_for_each_result_says_when_what_why_and_how_long_each_phase_took() -> None:
+def test_results_text_has_time_reason_and_phases_of_each_result() -> None:
     assert history.results_text(server("a"), [proxyfetch(), CountingMonitor("IdleConnection")], CLOCKS) == (
         "a: address 10.0.0.1\n"
         "ProxyFetch\n"
@@ -52,14 +52,14 @@ def test_a_line_for_each_result_says_when_what_why_and_how_long_each_phase_took(
         "  2026-11-20T11:59:58.000Z inconclusive http://www.example/: connect: Too many open files (EMFILE)"
         " [connect 0 ms]\n"
         "IdleConnection\n"
-        "  nothing yet\n"
+        "  none yet\n"
     )
 
 
-def test_results_as_json() -> None:
-    told = json.loads(json.dumps(history.results_json(server("a"), [proxyfetch()], CLOCKS)))
-    assert (told["host"], told["address"]) == ("a", "10.0.0.1")
-    [monitor] = told["monitors"]
+def test_results_json_has_time_reason_and_phases_of_each_result() -> None:
+    document = json.loads(json.dumps(history.results_json(server("a"), [proxyfetch()], CLOCKS)))
+    assert (document["host"], document["address"]) == ("a", "10.0.0.1")
+    [monitor] = document["monitors"]
     assert (monitor["monitor"], monitor["shared_by"]) == ("ProxyFetch", [])
     assert monitor["results"][1] == {
         "time": "2026-11-20T11:59:50.000Z",
@@ -75,11 +75,11 @@ def test_results_as_json() -> None:
     }
 
 
-def test_checks_that_are_shared_are_told_with_the_services_they_are_made_for() -> None:
+def test_results_name_the_services_that_share_a_monitor() -> None:
     monitor = CountingMonitor("IdleConnection")
     monitor.shared_by = ["text_80", "api_80"]
     assert history.results_text(server("a"), [monitor], CLOCKS) == (
-        "a: address 10.0.0.1\nIdleConnection, checked once for text_80, api_80\n  nothing yet\n"
+        "a: address 10.0.0.1\nIdleConnection, shared by text_80, api_80\n  none yet\n"
     )
     assert history.results_json(server("a"), [monitor], CLOCKS) == {
         "host": "a",
@@ -88,17 +88,17 @@ def test_checks_that_are_shared_are_told_with_the_services_they_are_made_for() -
     }
 
 
-def test_decisions_are_told_with_their_arithmetic_and_at_most_ten_names() -> None:
+def test_decisions_text_has_the_arithmetic_and_at_most_ten_names() -> None:
     assert history.decisions_text(pool("web"), DECISIONS, CLOCKS) == (
         "web\n"
         "  2026-11-20T11:59:50.000Z serving 3 of 4, floor 2, 0 forced: a depooled\n"
         "  2026-11-20T11:59:55.250Z serving 1 of 40, floor 20, 19 forced:"
         " w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 and 30 more kept\n"
     )
-    assert history.decisions_text(pool("web"), [], CLOCKS) == "web\n  nothing yet\n"
+    assert history.decisions_text(pool("web"), [], CLOCKS) == "web\n  none yet\n"
 
 
-def test_decisions_as_json() -> None:
+def test_decisions_json_has_the_hosts_and_the_arithmetic() -> None:
     assert history.decisions_json(pool("web"), DECISIONS[:1], CLOCKS) == {
         "service": "web",
         "decisions": [

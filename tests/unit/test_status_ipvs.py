@@ -1,4 +1,4 @@
-"""How what is wanted of IPVS and what it holds is shown."""
+"""The wanted and the actual state of IPVS as text, JSON and metrics, and their fingerprints."""
 
 from __future__ import annotations
 
@@ -41,29 +41,29 @@ def findings(held: TableEntry | None = WANTED, *drift: Op, foreign: tuple[Servic
 DRIFTED = findings(EXTRA, Op(Command.DELETE, WANTED.service, EXTRA.destinations[B, 80]), foreign=(FOREIGN,))
 
 
-def test_a_line_says_whether_a_service_is_verified_and_its_three_fingerprints() -> None:
+def test_text_has_the_verification_and_three_fingerprints_of_a_service() -> None:
     assert ipvs.services_text(findings(), 100.0) == (
         f"web (tcp 10.2.1.1:80): verified, configuration {of_web}, intent {of_wanted}, kernel {of_wanted} 2 s ago\n"
         "audited 3 s ago\n"
     )
 
 
-def test_a_line_says_what_others_changed_and_made() -> None:
+def test_text_counts_changes_and_services_of_other_programs() -> None:
     assert ipvs.services_text(DRIFTED, 100.0) == (
         f"web (tcp 10.2.1.1:80): not verified, configuration {of_web}, intent {of_wanted},"
-        f" kernel {of_extra} 2 s ago, 1 changed by others\n"
-        "not ours: udp 10.9.9.9:53\n"
+        f" kernel {of_extra} 2 s ago, 1 changed by another program\n"
+        "not managed by PyBal: udp 10.9.9.9:53\n"
         "audited 3 s ago\n"
     )
 
 
-def test_a_service_that_is_gone_or_was_not_read_has_no_fingerprint_of_the_kernel() -> None:
-    assert ", kernel nothing 2 s ago\n" in ipvs.services_text(findings(None), 100.0)
+def test_text_has_no_kernel_fingerprint_when_service_is_absent_or_unread() -> None:
+    assert ", kernel absent 2 s ago\n" in ipvs.services_text(findings(None), 100.0)
     unread = replace(findings(), readings={}, problem="IPVS is gone")
     assert ipvs.services_text(unread, 100.0).endswith(", not read yet\naudited 3 s ago: IPVS is gone\n")
 
 
-def test_the_facts_as_json() -> None:
+def test_json_has_drift_and_foreign_services() -> None:
     assert ipvs.services_json(DRIFTED, 100.0) == {
         "services": {
             "web": {
@@ -83,7 +83,7 @@ def test_the_facts_as_json() -> None:
     }
 
 
-def test_the_metrics() -> None:
+def test_metrics_count_drift_and_foreign_services() -> None:
     series = {family.name: list(family.series) for family in ipvs.families(DRIFTED)}
     assert series == {
         "pybal_ipvs_drift_total": [((("kind", "destination-extra"), ("service", "web")), 1)],
@@ -94,7 +94,7 @@ def test_the_metrics() -> None:
     }
 
 
-def test_equal_tables_have_equal_fingerprints_in_whatever_order_they_were_made() -> None:
+def test_fingerprints_of_equal_tables_are_equal_in_any_order() -> None:
     assert fingerprint.of_entry(entry(WEB, {A: 10, B: 5})) == fingerprint.of_entry(entry(WEB, {B: 5, A: 10}))
     assert fingerprint.of_entry(WANTED) == of_wanted
     assert fingerprint.of_entry(None) == ""
@@ -115,7 +115,7 @@ def test_equal_tables_have_equal_fingerprints_in_whatever_order_they_were_made()
         TableEntry(WANTED.service, {(A, 80): replace(WANTED.destinations[A, 80], tunnel=Tunnel(flags=4))}),
     ],
 )
-def test_every_difference_of_the_table_shows_in_the_fingerprint(changed: TableEntry) -> None:
+def test_fingerprint_changes_with_every_field_of_an_entry(changed: TableEntry) -> None:
     assert fingerprint.of_entry(changed) != of_wanted
 
 
@@ -134,6 +134,6 @@ def test_every_difference_of_the_table_shows_in_the_fingerprint(changed: TableEn
         replace(WEB, protocol=IPProtocol.UDP),
     ],
 )
-def test_every_difference_of_the_section_shows_in_the_fingerprint(changed: Service) -> None:
+def test_fingerprint_changes_with_every_field_of_a_section(changed: Service) -> None:
     assert fingerprint.of_service(WEB) == of_web
     assert fingerprint.of_service(changed) != of_web

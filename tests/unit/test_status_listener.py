@@ -1,89 +1,23 @@
-"""Clients that are slow, many, huge or strangers, in memory."""
+"""HTTP semantics of the endpoints, in memory: methods, headers, bodies and hosts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from twisted.python.failure import Failure
-from zope.interface import provider
 
-from pybal.status.listener import HEAD, IDLE, TAKEN, StatusFactory
-from pybal.status.routes import RouteResponse, Routes
-from tests.harness.snapshots import status
-
-LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)
-
-
-class Client:
-    """One connection to the factory, with what came back on it."""
-
-    def __init__(self, factory: StatusFactory, host: IPv4Address | IPv6Address = LOOPBACK) -> None:
-        self.transport = StringTransport(hostAddress=host)
-        self.protocol: Any = factory.buildProtocol(None)
-        if self.protocol is not None:
-            self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's
-
-    def send(self, data: str) -> bytes:
-        """Send, and return all that came back since the last time."""
-        self.protocol.dataReceived(data.replace("\n", "\r\n").encode())
-        return self.received()
-
-    def received(self) -> bytes:
-        data: bytes = self.transport.value()
-        self.transport.clear()
-        return data
-
-    def get(self, path: str = "/alerts", headers: str = "Host: localhost\n", method: str = "GET") -> bytes:
-        return self.send(f"{method} {path} HTTP/1.1\n{headers}\n")
-
-    def hang_up(self) -> None:
-        self.protocol.connectionLost(Failure(ConnectionDone()))
-
-    @property
-    def closed(self) -> bool:
-        return bool(self.transport.disconnecting)
-
-
-@dataclass
-class Odd:
-    """A Status whose answer is given."""
-
-    given: RouteResponse | Exception
-
-    def answer(self, _path: bytes, *, as_json: bool) -> RouteResponse:
-        if isinstance(self.given, Exception):
-            raise self.given
-        return self.given
-
-
-def factory(clock: Clock, shown: Routes | Odd | None = None, **options: Any) -> StatusFactory:
-    return StatusFactory(shown or status(clock), clock, **options)  # type: ignore[arg-type]  # Odd is a fake of it
-
-
-def code(response: bytes) -> int:
-    return int(response.split(b" ", 2)[1])
+from tests.harness.status_client import Client, clock_until_all_is_closed, code, factory
 
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
-    clock = Clock()
-    yield clock
-    # Whatever is still open after this long would stay so for ever.
-    for _ in range(400):
-        clock.advance(1)
-    assert clock.getDelayedCalls() == []
+    yield from clock_until_all_is_closed()
 
 
-def test_an_answer_is_http(clock: Clock) -> None:
+def test_response_is_http(clock: Clock) -> None:
     client = Client(factory(clock))
     head, _, body = client.get().partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
@@ -94,7 +28,7 @@ def test_an_answer_is_http(clock: Clock) -> None:
     client.hang_up()
 
 
-def test_json_needs_an_accept_line_that_is_exactly_that(clock: Clock) -> None:
+def test_json_requires_exactly_its_accept_header(clock: Clock) -> None:
     client = Client(factory(clock))
     exact = "Host: localhost\nAccept: text/html\nAccept: application/json\n"
     assert b"Content-Type: application/json\r\n" in client.get(headers=exact)
@@ -103,13 +37,25 @@ def test_json_needs_an_accept_line_that_is_exactly_that(clock: Clock) -> None:
     client.hang_up()
 
 
-def test_a_query_is_ignored(clock: Clock) -> None:
+def test_metrics_are_text_format_0_0_4_when_openmetrics_is_accepted(clock: Clock) -> None:
+    client = Client(factory(clock))
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=1.0.0;q=0.5"
+    client.get("/metrics", headers=f"Host: localhost\nAccept: {accept}\n")
+    clock.pump([0] * 200)
+    response = client.received()
+    assert b"Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n" in response
+    assert response.endswith(b"\r\n0\r\n\r\n")
+    assert b"# EOF" not in response
+    client.hang_up()
+
+
+def test_query_is_ignored(clock: Clock) -> None:
     client = Client(factory(clock))
     assert client.get("/alerts?format=json").endswith(b"OK - All pools are healthy")
     client.hang_up()
 
 
-def test_head_is_get_without_a_body(clock: Clock) -> None:
+def test_head_response_is_that_of_get_without_a_body(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.get(method="HEAD")
     assert b"Content-Length: 26\r\n" in response
@@ -120,7 +66,7 @@ def test_head_is_get_without_a_body(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "get", "BREW"])
-def test_other_methods_are_refused_with_those_allowed(clock: Clock, method: str) -> None:
+def test_other_methods_are_refused_with_the_allowed_ones(clock: Clock, method: str) -> None:
     client = Client(factory(clock))
     response = client.get(method=method)
     assert code(response) == 405
@@ -137,7 +83,7 @@ def test_other_methods_are_refused_with_those_allowed(clock: Clock, method: str)
         ("GET", "Content-Length: x\n", 400),
     ],
 )
-def test_a_body_is_refused_unread_and_the_connection_closed(
+def test_request_with_body_is_refused_unread_and_closes_the_connection(
     clock: Clock, method: str, framing: str, answered: int
 ) -> None:
     client = Client(factory(clock))
@@ -148,56 +94,11 @@ def test_a_body_is_refused_unread_and_the_connection_closed(
     client.hang_up()
 
 
-def test_a_connection_serves_requests_one_after_the_other(clock: Clock) -> None:
-    client = Client(factory(clock))
-    for _ in range(3):
-        assert client.get().endswith(b"healthy")
-        clock.advance(IDLE - 1)
-    assert not client.closed
-    client.hang_up()
-
-
 def test_pipelined_requests_are_answered_in_order(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.send("GET /alerts HTTP/1.1\n\nGET /nope HTTP/1.1\n\n")
     assert response.index(b"healthy") < response.index(b"404")
     client.hang_up()
-
-
-def test_a_head_sent_byte_by_byte_does_not_hold_its_connection(clock: Clock) -> None:
-    client = Client(factory(clock))
-    for _ in range(HEAD - 1):
-        client.send("x")
-        clock.advance(1)
-    assert not client.closed
-    client.send("x")
-    clock.advance(1)
-    assert client.closed
-
-
-def test_a_later_head_has_its_own_deadline(clock: Clock) -> None:
-    client = Client(factory(clock))
-    client.get()
-    clock.advance(IDLE - 1)
-    client.send("G")
-    clock.advance(HEAD - 0.5)
-    client.send("ET /alerts HTTP/1.1\n")
-    assert not client.closed
-    clock.advance(1)
-    assert client.closed
-
-
-def test_an_idle_connection_is_closed(clock: Clock) -> None:
-    client = Client(factory(clock))
-    client.get()
-    clock.advance(IDLE)
-    assert client.closed
-
-
-def test_a_client_that_sends_nothing_is_closed(clock: Clock) -> None:
-    client = Client(factory(clock))
-    clock.advance(HEAD)
-    assert client.closed
 
 
 @pytest.mark.parametrize(
@@ -211,7 +112,7 @@ def test_a_client_that_sends_nothing_is_closed(clock: Clock) -> None:
         "hello\n\n",
     ],
 )
-def test_a_head_that_is_too_large_or_none_is_refused(clock: Clock, head: str) -> None:
+def test_invalid_or_oversized_head_is_refused(clock: Clock, head: str) -> None:
     client = Client(factory(clock))
     assert code(client.send(head)) in {400, 431}
     assert client.closed
@@ -230,7 +131,7 @@ def test_a_head_that_is_too_large_or_none_is_refused(clock: Clock, head: str) ->
         "LVS1.example.org:9090",
     ],
 )
-def test_this_machine_may_be_called_by_its_names_and_by_any_address(clock: Clock, host: str) -> None:
+def test_host_header_may_be_a_local_name_or_any_address(clock: Clock, host: str) -> None:
     client = Client(factory(clock, host_names=["lvs1.example.org"]))
     assert code(client.get(headers=f"Host: {host}\n")) == 200
     client.hang_up()
@@ -239,7 +140,7 @@ def test_this_machine_may_be_called_by_its_names_and_by_any_address(clock: Clock
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "[::1", "[x]"]
 )
-def test_a_name_rebound_to_loopback_is_told_nothing(clock: Clock, host: str) -> None:
+def test_host_header_with_a_foreign_name_is_refused_on_loopback(clock: Clock, host: str) -> None:
     client = Client(factory(clock))
     response = client.get(headers=f"Host: {host}\n")
     assert code(response) == (200 if host == "[::1" else 421)
@@ -247,13 +148,13 @@ def test_a_name_rebound_to_loopback_is_told_nothing(clock: Clock, host: str) -> 
     client.hang_up()
 
 
-def test_two_host_headers_are_told_nothing(clock: Clock) -> None:
+def test_two_host_headers_are_refused(clock: Clock) -> None:
     client = Client(factory(clock))
     assert code(client.get(headers="Host: localhost\nHost: evil.example\n")) == 421
     client.hang_up()
 
 
-def test_http_1_0_needs_no_host_and_ends_the_connection(clock: Clock) -> None:
+def test_http_1_0_requires_no_host_and_closes_the_connection(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.send("GET /alerts HTTP/1.0\n\n")
     assert response.endswith(b"\r\n\r\nOK - All pools are healthy")
@@ -262,123 +163,14 @@ def test_http_1_0_needs_no_host_and_ends_the_connection(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("ip", ["192.0.2.1", "2001:db8::1"])
-def test_other_listeners_answer_to_any_name(clock: Clock, ip: str) -> None:
+def test_other_addresses_accept_any_host_header(clock: Clock, ip: str) -> None:
     kind = IPv6Address if ip_address(ip).version == 6 else IPv4Address
     client = Client(factory(clock), kind("TCP", ip, 9090))
     assert code(client.get(headers="Host: pybal-alias.example\n")) == 200
     client.hang_up()
 
 
-def test_the_longest_idle_connection_makes_room(clock: Clock) -> None:
-    listener = factory(clock, max_connections=2)
-    first, second = Client(listener), Client(listener)
-    third = Client(listener)
-    assert first.closed
-    assert not second.closed
-    assert third.get().endswith(b"healthy")
-    for client in (first, second, third):
-        client.hang_up()
-
-
-def test_a_connection_that_ended_counts_no_longer(clock: Clock) -> None:
-    listener = factory(clock, max_connections=2)
-    first, second = Client(listener), Client(listener)
-    first.hang_up()
-    third = Client(listener)
-    assert not second.closed
-    second.hang_up()
-    third.hang_up()
-
-
-def test_with_all_connections_being_answered_a_new_one_is_refused(clock: Clock) -> None:
-    listener = factory(clock, max_connections=1)
-    busy = Client(listener)
-    busy.get("/metrics")
-    assert Client(listener).protocol is None
-    clock.pump([0] * 100)
-    assert Client(listener).protocol is not None
-    busy.hang_up()
-
-
-@pytest.fixture
-def failures() -> Iterator[list[BaseException]]:
-    seen: list[BaseException] = []
-
-    @provider(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if "log_failure" in event and event["log_namespace"] == "pybal.status.listener":
-            seen.append(event["log_failure"].value)
-
-    globalLogPublisher.addObserver(observe)
-    yield seen
-    globalLogPublisher.removeObserver(observe)
-
-
-def test_a_view_that_fails_is_a_traceback_and_a_500_and_the_connection_goes_on(
-    clock: Clock, failures: list[BaseException]
-) -> None:
-    odd = Odd(LookupError("a bug"))
-    client = Client(factory(clock, odd))
-    response = client.get()
-    assert code(response) == 500
-    assert b"bug" not in response
-    assert failures == [odd.given]
-    odd.given = RouteResponse(b"fine")
-    assert client.get().endswith(b"fine")
-    client.hang_up()
-
-
-def test_an_empty_piece_does_not_end_the_answer(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"", b"one", b"", b"two"])))))
-    assert client.get() == b""
-    clock.advance(0)
-    assert client.received().endswith(b"\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
-    client.hang_up()
-
-
-def test_pieces_wait_for_a_client_that_does_not_take_them(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"one", b"two"])))))
-    client.get()
-    client.protocol.pauseProducing()
-    clock.pump([0, 0])
-    assert client.received() == b""
-    client.protocol.resumeProducing()
-    clock.pump([0, 0, 0])
-    assert client.received().endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
-    client.hang_up()
-
-
-def test_a_client_that_never_takes_its_answer_is_closed(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"one"])))))
-    client.get()
-    client.protocol.pauseProducing()
-    clock.advance(TAKEN)
-    assert client.closed
-    client.hang_up()
-
-
-def test_an_answer_that_breaks_off_does_not_look_complete(clock: Clock, failures: list[BaseException]) -> None:
-    def pieces() -> Iterator[bytes]:
-        yield b"one"
-        raise LookupError
-
-    client = Client(factory(clock, Odd(RouteResponse(pieces()))))
-    client.get()
-    clock.pump([0, 0])
-    assert client.received().endswith(b"3\r\none\r\n")
-    assert client.closed
-    assert [type(failure) for failure in failures] == [LookupError]
-    client.hang_up()
-
-
-def test_a_client_gone_in_the_middle_leaves_nothing_behind(clock: Clock) -> None:
-    client = Client(factory(clock, Odd(RouteResponse(iter([b"one", b"two"])))))
-    client.get()
-    client.hang_up()
-    assert clock.getDelayedCalls() == []
-
-
-def test_other_sites_may_not_frame_the_page_nor_run_anything_in_it(clock: Clock) -> None:
+def test_page_forbids_frames_and_foreign_scripts(clock: Clock) -> None:
     client = Client(factory(clock))
     response = client.get("/")
     assert b"frame-ancestors 'none'" in response

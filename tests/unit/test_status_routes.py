@@ -1,4 +1,4 @@
-"""Paths, content types, names with odd characters, and answers that fail."""
+"""Paths, content types, names with unusual characters, and views that fail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pybal.status.routes import RouteResponse, Routes
 from tests.harness.snapshots import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status
 
 
-def ask(path: str, as_json: bool = False, shown: Routes | None = None) -> RouteResponse:
+def get(path: str, as_json: bool = False, shown: Routes | None = None) -> RouteResponse:
     return (shown or status(Clock())).answer(path.encode(), as_json=as_json)
 
 
@@ -35,8 +35,8 @@ def ask(path: str, as_json: bool = False, shown: Routes | None = None) -> RouteR
         ("/v1/pools", b"web: serving 3 of 3, floor 2, 0 forced, 3 pooled, 0 unknown\n"),
     ],
 )
-def test_text_is_the_default(path: str, body: bytes) -> None:
-    assert ask(path) == RouteResponse(body, b"text/plain", 200)
+def test_response_is_text_by_default(path: str, body: bytes) -> None:
+    assert get(path) == RouteResponse(body, b"text/plain", 200)
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_text_is_the_default(path: str, body: bytes) -> None:
         ("/v1/alerts", b"[]"),
     ],
 )
-def test_json_when_asked_for(path: str, body: bytes) -> None:
-    assert ask(path, as_json=True) == RouteResponse(body, b"application/json", 200)
+def test_response_is_json_when_requested(path: str, body: bytes) -> None:
+    assert get(path, as_json=True) == RouteResponse(body, b"application/json", 200)
 
 
 @pytest.mark.parametrize(
@@ -61,73 +61,75 @@ def test_json_when_asked_for(path: str, body: bytes) -> None:
         *("*", "http://localhost/alerts", "/pools/web%ff", "/%61lerts%00"),
     ],
 )
-def test_anything_else_is_404(path: str) -> None:
-    assert ask(path) == RouteResponse(b"The desired url was not found", b"text/plain", 404)
-    assert ask(path, as_json=True) == RouteResponse(
+def test_unknown_paths_are_404(path: str) -> None:
+    assert get(path) == RouteResponse(b"The desired url was not found", b"text/plain", 404)
+    assert get(path, as_json=True) == RouteResponse(
         b'{"error": "The desired url was not found"}', b"application/json", 404
     )
 
 
-def test_names_are_url_decoded_after_the_path_is_split() -> None:
+def test_names_are_url_decoded_after_the_split_of_the_path() -> None:
     shown = status(Clock(), snapshot(pool("a/b c", server("ü?x"))))
-    assert ask("/pools/a%2Fb%20c", shown=shown).body == "ü?x:\tenabled/up/pooled\n".encode()
-    assert ask("/pools/a%2fb%20c/%C3%BC%3Fx", shown=shown).body == b"enabled/up/pooled\n"
-    assert ask("/pools/a%2fb%20c/ü%3Fx", shown=shown).body == b"enabled/up/pooled\n"
+    assert get("/pools/a%2Fb%20c", shown=shown).body == "ü?x:\tenabled/up/pooled\n".encode()
+    assert get("/pools/a%2fb%20c/%C3%BC%3Fx", shown=shown).body == b"enabled/up/pooled\n"
+    assert get("/pools/a%2fb%20c/ü%3Fx", shown=shown).body == b"enabled/up/pooled\n"
 
 
-def test_a_name_that_is_not_utf8_does_not_take_the_others_with_it() -> None:
+def test_names_that_are_not_utf8_leave_the_other_servers_readable() -> None:
     shown = status(Clock(), snapshot(pool("web", server("a\udcff"), server("b"))))
-    assert ask("/pools/web", shown=shown).body == b"a\\udcff:\tenabled/up/pooled\nb:\tenabled/up/pooled\n"
-    assert json.loads(body(ask("/pools/web", as_json=True, shown=shown))).keys() == {"a\udcff", "b"}
-    assert ask("/page/pools/web", shown=shown).code == 200
+    assert get("/pools/web", shown=shown).body == b"a\\udcff:\tenabled/up/pooled\nb:\tenabled/up/pooled\n"
+    assert json.loads(body(get("/pools/web", as_json=True, shown=shown))).keys() == {"a\udcff", "b"}
+    assert get("/page/pools/web", shown=shown).code == 200
 
 
 def body(answer: RouteResponse) -> bytes:
     return answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
 
 
-def test_the_state_is_that_of_the_moment_of_the_question() -> None:
+def test_response_has_the_state_at_the_time_of_the_request() -> None:
     states = iter([HEALTHY, SICK])
     shown = replace(status(Clock()), snapshot=lambda: next(states))
-    assert body(ask("/alerts", shown=shown)).startswith(b"OK")
-    assert body(ask("/alerts", shown=shown)).startswith(b"CRITICAL")
+    assert body(get("/alerts", shown=shown)).startswith(b"OK")
+    assert body(get("/alerts", shown=shown)).startswith(b"CRITICAL")
 
 
-def test_ages_are_those_of_the_clock_given() -> None:
+def test_ages_use_the_injected_clock() -> None:
     clock = Clock()
     clock.advance(107)
-    answer = ask("/v1/pools/web/a", as_json=True, shown=status(clock))
+    answer = get("/v1/pools/web/a", as_json=True, shown=status(clock))
     assert json.loads(body(answer))["reports"][0]["age"] == 7.0
 
 
-def test_the_past_of_a_server_and_of_a_pool_is_told_with_the_time_on_the_wall() -> None:
+def test_histories_of_server_and_pool_have_wall_clock_times() -> None:
     clock = Clock()
     clock.advance(107)
     monitor = CountingMonitor("ProxyFetch", up=True)
     monitor.past = [PastResult(105.0, Result(PASSED, 0.5))]
     decisions = [Decision.of(95.5, "depooled", ["c"], "serving 2 of 3, floor 2, 0 forced")]
     shown = status(clock, monitors=[("web", "a", monitor)], decisions=decisions)
-    told = json.loads(body(ask("/v1/pools/web/a/history", as_json=True, shown=shown)))
-    assert [result["time"] for result in told["monitors"][0]["results"]] == ["2026-11-20T11:59:58.000Z"]
-    assert body(ask("/v1/pools/web/a/history", shown=shown)).startswith(b"a: address 10.0.0.1\nProxyFetch\n  2026-")
-    told = json.loads(body(ask("/v1/pools/web/history", as_json=True, shown=shown)))
-    assert [decision["time"] for decision in told["decisions"]] == ["2026-11-20T11:59:48.500Z"]
-    assert body(ask("/v1/pools/web/history", shown=shown)).endswith(b"serving 2 of 3, floor 2, 0 forced: c depooled\n")
+    document = json.loads(body(get("/v1/pools/web/a/history", as_json=True, shown=shown)))
+    assert [result["time"] for result in document["monitors"][0]["results"]] == ["2026-11-20T11:59:58.000Z"]
+    assert body(get("/v1/pools/web/a/history", shown=shown)).startswith(b"a: address 10.0.0.1\nProxyFetch\n  2026-")
+    document = json.loads(body(get("/v1/pools/web/history", as_json=True, shown=shown)))
+    assert [decision["time"] for decision in document["decisions"]] == ["2026-11-20T11:59:48.500Z"]
+    assert body(get("/v1/pools/web/history", shown=shown)).endswith(b"serving 2 of 3, floor 2, 0 forced: c depooled\n")
 
 
-@pytest.mark.parametrize("path", ["/v1/pools/web/nobody/history", "/v1/pools/none/a/history", "/v1/pools/none/history"])
-def test_nobody_has_no_past(path: str) -> None:
-    assert ask(path).code == 404
+@pytest.mark.parametrize(
+    "path", ["/v1/pools/web/unknown/history", "/v1/pools/none/a/history", "/v1/pools/none/history"]
+)
+def test_history_of_an_unknown_name_is_404(path: str) -> None:
+    assert get(path).code == 404
 
 
-def test_a_host_named_history_hides_behind_nothing() -> None:
+def test_host_named_history_is_reachable() -> None:
     shown = status(Clock(), snapshot(pool("web", server("history"))))
-    assert body(ask("/v1/pools/web/history", shown=shown)).startswith(b"history: pooled")
-    assert body(ask("/v1/pools/web/history/history", shown=shown)).startswith(b"history: address")
+    assert body(get("/v1/pools/web/history", shown=shown)).startswith(b"history: pooled")
+    assert body(get("/v1/pools/web/history/history", shown=shown)).startswith(b"history: address")
 
 
-def test_metrics_are_prometheus_text_and_come_in_pieces() -> None:
-    answer = ask("/metrics", shown=status(Clock(), monitors=[("web", "a", CountingMonitor("ProxyFetch", up=True))]))
+def test_metrics_are_prometheus_text_in_pieces() -> None:
+    answer = get("/metrics", shown=status(Clock(), monitors=[("web", "a", CountingMonitor("ProxyFetch", up=True))]))
     assert answer.content_type == b"text/plain; version=0.0.4; charset=utf-8"
     assert isinstance(answer.body, Iterator)
     text = body(answer).decode()
@@ -136,19 +138,19 @@ def test_metrics_are_prometheus_text_and_come_in_pieces() -> None:
     assert "process_cpu_seconds_total " in text
 
 
-def test_metrics_that_cannot_begin_fail_before_the_answer_does() -> None:
+def test_metrics_raise_before_the_response_when_the_first_piece_fails() -> None:
     def broken() -> Iterator[tuple[str, str, CountingMonitor]]:
         yield from ()
         raise LookupError
 
     shown = replace(status(Clock()), monitors=broken)
     with pytest.raises(LookupError):
-        ask("/metrics", shown=shown)
+        get("/metrics", shown=shown)
 
 
-def test_the_page_and_its_files_are_served() -> None:
-    assert ask("/").content_type == b"text/html; charset=utf-8"
-    assert b'href="/page/pools/web"' in body(ask("/"))
-    assert b"<h1>web</h1>" in body(ask("/page/pools/web"))
-    assert ask("/page/style.css").content_type == b"text/css; charset=utf-8"
-    assert ask("/page/page.js").content_type == b"text/javascript; charset=utf-8"
+def test_page_and_its_files_are_served() -> None:
+    assert get("/").content_type == b"text/html; charset=utf-8"
+    assert b'href="/page/pools/web"' in body(get("/"))
+    assert b"<h1>web</h1>" in body(get("/page/pools/web"))
+    assert get("/page/style.css").content_type == b"text/css; charset=utf-8"
+    assert get("/page/page.js").content_type == b"text/javascript; charset=utf-8"

@@ -1,4 +1,4 @@
-"""What is told of the pool sources."""
+"""The state of the pool sources as text, JSON and metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.test_sources_pool_source import Played
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
-def told() -> tuple[Played, PoolSource, Clocks]:
+def listed() -> tuple[Played, PoolSource, Clocks]:
     clock = Clock()
     played = Played()
     source = PoolSource(played, SourceSettings("etcd://u:secret@h/p"), None, clock=clock, wall=lambda: NOON)
@@ -29,23 +29,25 @@ def told() -> tuple[Played, PoolSource, Clocks]:
     return played, source, Clocks(clock.seconds(), NOON)
 
 
-def test_a_line_tells_when_a_source_was_good_and_when_it_changed() -> None:
-    _, source, clocks = told()
+def test_text_has_the_last_success_and_the_last_change() -> None:
+    _, source, clocks = listed()
     assert sources.sources_text([("web", source)], clocks) == (
-        "web: etcd://***@h/p: good 2026-11-20T11:59:55.000Z, changed 2026-11-20T11:58:30.000Z\n"
+        "web: etcd://***@h/p: last success 2026-11-20T11:59:55.000Z, last change 2026-11-20T11:58:30.000Z\n"
     )
 
 
-def test_a_line_tells_what_is_wrong() -> None:
-    played, source, clocks = told()
+def test_text_begins_with_the_problem_of_a_source() -> None:
+    played, source, clocks = listed()
     played.problem = "etcd://***@h/p: connection refused"
-    assert sources.sources_text([("web", source)], clocks).startswith("web: etcd://***@h/p: connection refused: good ")
+    assert sources.sources_text([("web", source)], clocks).startswith(
+        "web: etcd://***@h/p: connection refused: last success "
+    )
 
 
-def test_a_source_that_has_said_nothing_has_no_times() -> None:
+def test_times_are_absent_before_the_first_list() -> None:
     source = PoolSource(Played(), SourceSettings("file:///p"), None, clock=Clock(), wall=lambda: NOON)
     clocks = Clocks(0.0, NOON)
-    assert sources.sources_text([("web", source)], clocks) == "web: file:///p: not good yet, no list yet\n"
+    assert sources.sources_text([("web", source)], clocks) == "web: file:///p: no success yet, no list yet\n"
     assert sources.sources_json([("web", source)], clocks) == {
         "web": {
             "source": "file:///p",
@@ -60,8 +62,8 @@ def test_a_source_that_has_said_nothing_has_no_times() -> None:
     }
 
 
-def test_the_metrics_count_each_kind_of_trouble() -> None:
-    played, source, clocks = told()
+def test_metrics_count_each_kind_of_error() -> None:
+    played, source, clocks = listed()
     played.problem = "x"
     played.failed(SourceError("x", Trouble.DENIED))
     values = {

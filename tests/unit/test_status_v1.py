@@ -1,4 +1,4 @@
-"""The answers that say why: what nobody could be told at three in the morning."""
+"""The paths below ``/v1``: alerts, and the reason for the state of each server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WEB = pool("web", server("a"), server("b", DOWN, FORCED), server("c", DOWN, OUT,
 SHOWN = snapshot(WEB, alerts=[Alert("web", "unresolved", "c has no address"), Alert("", "ipvs", "drift")], web=3)
 
 
-def test_every_alert_is_an_entry_of_its_own_and_warnings_are_not_hidden() -> None:
+def test_alerts_have_a_line_each_and_include_warnings() -> None:
     assert v1.alerts_text(SHOWN) == (
         "CRITICAL web pooled-down: Servers b are marked down but pooled\n"
         "WARNING web unresolved: c has no address\n"
@@ -21,7 +21,7 @@ def test_every_alert_is_an_entry_of_its_own_and_warnings_are_not_hidden() -> Non
     assert "WARNING tiny too-small: Pool tiny is too small to allow depooling\n" in v1.alerts_text(SICK)
 
 
-def test_alerts_as_json_keep_service_and_kind_apart() -> None:
+def test_alerts_json_has_service_and_kind() -> None:
     assert v1.alerts_json(snapshot(alerts=[Alert("", "ipvs", "drift")])) == [
         {"level": "warning", "service": "", "kind": "ipvs", "text": "drift"}
     ]
@@ -35,17 +35,17 @@ def test_alerts_as_json_keep_service_and_kind_apart() -> None:
         (server("a", DOWN, FORCED), "down, but needed to reach the floor"),
         (server("a", UNKNOWN, FORCED), "unknown, but needed to reach the floor"),
         (server("a", UNKNOWN, OUT), "not checked yet"),
-        (server("a", UNKNOWN, POOLED), "not checked yet, and pooled before"),
+        (server("a", UNKNOWN, POOLED), "not checked yet; pooled before"),
         (server("a", UP, OUT, enabled=False), "disabled by the operator"),
-        (server("a", UP, OUT, address=None), "its name has not been looked up yet"),
-        (Server(server("a").member, unresolvable=True), "its name has no address"),
+        (server("a", UP, OUT, address=None), "host name not resolved yet"),
+        (Server(server("a").member, unresolvable=True), "host name has no address"),
     ],
 )
-def test_the_reason_of_a_placement_is_never_left_to_guess(subject: Server, reason: str) -> None:
+def test_placement_of_a_server_has_a_reason(subject: Server, reason: str) -> None:
     assert v1.why(subject) == reason
 
 
-def test_a_server_shows_each_monitor_with_reason_and_age_and_the_arithmetic_of_its_pool() -> None:
+def test_server_text_has_monitor_reports_and_the_arithmetic_of_its_pool() -> None:
     assert v1.server_text(SHOWN, WEB, WEB.servers["b"], 112.0) == (
         "b: forced (down, but needed to reach the floor), weight 10, address 10.0.0.1\n"
         "  ProxyFetch: down 12 s ago: status: HTTP 500, wanted 200\n"
@@ -53,7 +53,7 @@ def test_a_server_shows_each_monitor_with_reason_and_age_and_the_arithmetic_of_i
     )
 
 
-def test_a_server_as_json() -> None:
+def test_server_json_has_reports_and_the_state_of_its_pool() -> None:
     assert v1.server_json(SHOWN, WEB, WEB.servers["b"], 112.5) == {
         "host": "b",
         "address": "10.0.0.1",
@@ -86,7 +86,7 @@ def test_a_server_as_json() -> None:
     }
 
 
-def test_a_pool_lists_its_servers_below_its_arithmetic() -> None:
+def test_pool_text_lists_its_servers_below_its_arithmetic() -> None:
     text = v1.pool_text(SHOWN, WEB, 112.0)
     assert text.startswith("web: serving 1 of 3, floor 2, 1 forced, 2 pooled, 0 unknown\na: pooled (up)")
     facts = v1.pool_json(SHOWN, WEB, 112.0)
@@ -98,7 +98,7 @@ def test_a_pool_lists_its_servers_below_its_arithmetic() -> None:
 @pytest.mark.parametrize(
     ("report", "now", "text"),
     [
-        (None, 0.0, "nothing yet"),
+        (None, 0.0, "no result yet"),
         (Report(True, at=10.0), 10.4, "up 0 s ago"),
         (Report(True, at=0.0), 119.0, "up 119 s ago"),
         (Report(True, at=0.0), 600.0, "up 10 min ago"),
@@ -107,5 +107,5 @@ def test_a_pool_lists_its_servers_below_its_arithmetic() -> None:
         (Report(True, at=11.0), 10.0, "up 0 s ago"),
     ],
 )
-def test_an_age_is_told_as_people_say_it(report: Report | None, now: float, text: str) -> None:
+def test_report_text_rounds_its_age(report: Report | None, now: float, text: str) -> None:
     assert v1.report_text(report, now) == text

@@ -1,1 +1,1 @@
-"""The status page for people: tables that are whole without JavaScript, which only renews and filters them."""
+"""The status page: complete HTML tables; JavaScript only refreshes and filters them."""

@@ -1,4 +1,4 @@
-"""The status page as HTML, from one snapshot. Pure; every name and reason is escaped."""
+"""The status page as HTML, from one snapshot. Pure. Every name and reason is escaped."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pybal.core.model import Alert, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
+from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level, Tally, tally
 from pybal.status.v1 import alerts, level, report_text, why
@@ -38,21 +39,21 @@ _DOCUMENT = """<!DOCTYPE html>
 
 
 def index(snapshot: Snapshot, bgp: BGP, now: float) -> str:
-    """Return the page of all pools: what needs attention, a row for each service, one for each VIP and for each peer."""
-    told = list(alerts(snapshot))
-    # The worst come first, so the first word on a service is the one that counts.
-    worst = {alert.service: level(alert) for alert in reversed(told)}
+    """Return the page of all pools: the alerts, then a row for each service, each VIP and each BGP peer."""
+    shown = list(alerts(snapshot))
+    # Critical alerts come first, so the first alert of a service has its highest level.
+    worst = {alert.service: level(alert) for alert in reversed(shown)}
     rows = "\n".join(_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
     table = _table(
         ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total"),
         rows or '<tr><td colspan="7">No services are configured.</td></tr>',
         "pools",
     )
-    return _DOCUMENT.format(title="PyBal", body=f"{_alerts(told)}\n{table}\n{_bgp(bgp, now)}")
+    return _DOCUMENT.format(title="PyBal", body=f"{_alerts(shown)}\n{table}\n{_bgp(bgp, now)}")
 
 
 def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
-    """Return the page of one pool: its arithmetic, then a row for each server with what its monitors say."""
+    """Return the page of one pool: its arithmetic, then a row for each server with its monitor reports."""
     service = pool.service
     facts = " · ".join(
         (
@@ -63,21 +64,21 @@ def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
         )
     )
     rows = "\n".join(_server_row(server, now) for server in pool.servers.values())
-    empty = "The pool is empty." if pool.listed else "The pool source has not delivered a list yet."
+    empty = "The pool is empty." if pool.listed else "Waiting for the first server list."
     table = _table(
-        ("Server", "Address", "Weight", "State", "Why", "Monitors"),
+        ("Server", "Address", "Weight", "State", "Reason", "Monitors"),
         rows or f'<tr><td colspan="6">{empty}</td></tr>',
         "servers",
     )
-    told = [alert for alert in alerts(snapshot) if alert.service == service.name or alert.kind == "frozen"]
+    shown = [alert for alert in alerts(snapshot) if alert.service == service.name or alert.kind == "frozen"]
     return _DOCUMENT.format(
         title=f"{escape(service.name)} - PyBal",
-        body=f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n{_alerts(told)}\n{table}',
+        body=f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n{_alerts(shown)}\n{table}',
     )
 
 
 def _bgp(bgp: BGP, now: float) -> str:
-    """Return a table of the VIPs and one of the peers; nothing without BGP."""
+    """Return a table of the VIPs and one of the peers; an empty text if BGP is off."""
     if not bgp.verdicts and not bgp.sessions:
         return ""
     vips = "\n".join(
@@ -94,7 +95,7 @@ def _bgp(bgp: BGP, now: float) -> str:
         _row(
             Level.OK if session.established else Level.WARNING,
             f"<code>{session.peer.address}</code>",
-            f"{session.state} for {max(0.0, now - session.since):.0f} s",
+            f"{session.state} for {age(session.since, now):.0f} s",
             f"{len(session.on_wire)} of {session.wanted}",
             escape(session.last_error),
         )
@@ -102,15 +103,15 @@ def _bgp(bgp: BGP, now: float) -> str:
     )
     return "\n".join(
         (
-            _table(("VIP", "State", "Why", "MED"), vips, "vips"),
+            _table(("VIP", "State", "Reason", "MED"), vips, "vips"),
             _table(("Peer", "Session", "Sent", "Last error"), peers, "peers") if peers else "",
         )
     )
 
 
-def _alerts(told: Iterable[Alert]) -> str:
+def _alerts(shown: Iterable[Alert]) -> str:
     items = "\n".join(
-        f'<li class="{level(alert)}"><b>{_service_link(alert.service)}</b> {escape(alert.text)}</li>' for alert in told
+        f'<li class="{level(alert)}"><b>{_service_link(alert.service)}</b> {escape(alert.text)}</li>' for alert in shown
     )
     return f'<ul class="alerts">\n{items or "<li class=ok>All pools are healthy.</li>"}\n</ul>'
 
@@ -135,15 +136,15 @@ def _pool_row(pool: Pool, worst: Level) -> str:
 
 def _pool_state(pool: Pool, sums: Tally) -> str:
     if not pool.listed:
-        return "no list yet"
+        return "no server list yet"
     notes = (
         (sums.pooled_down, "down but pooled"),
         (sums.total - sums.up - sums.unknown - sums.pooled_down, "down"),
         (sums.unknown, "unknown"),
         (sums.total - sums.enabled, "disabled"),
     )
-    said = [f"{count} {note}" for count, note in notes if count]
-    return ", ".join(said + ["too small to depool"] * too_small(pool)) or "ok"
+    states = [f"{count} {note}" for count, note in notes if count]
+    return ", ".join(states + ["too small to depool"] * too_small(pool)) or "ok"
 
 
 def _server_row(server: Server, now: float) -> str:

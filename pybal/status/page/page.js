@@ -1,55 +1,55 @@
-// Renews the page every five seconds and filters its rows. Without it everything is still there to be read.
+// Refreshes the page every five seconds and filters its rows. The page is complete without JavaScript.
 "use strict";
 
 const main = document.querySelector("main");
-const fresh = document.getElementById("fresh");
+const freshness = document.getElementById("fresh");
 const filter = document.createElement("input");
-let last = Date.now();
+let lastResponse = Date.now();
 
 filter.id = "filter";
 filter.type = "search";
 filter.placeholder = "Filter";
 filter.setAttribute("aria-label", "Filter the rows");
-filter.addEventListener("input", sift);
+filter.addEventListener("input", applyFilter);
 
-function sift() {
+function applyFilter() {
   const wanted = filter.value.toLowerCase();
   for (const row of main.querySelectorAll("tbody tr")) {
     row.hidden = !row.textContent.toLowerCase().includes(wanted);
   }
 }
 
-function place() {
+function placeFilter() {
   const focused = document.activeElement === filter;
   main.querySelector("table").before(filter);
   if (focused) filter.focus();
-  sift();
+  applyFilter();
 }
 
-function tell() {
-  const age = Math.round((Date.now() - last) / 1000);
-  fresh.textContent = age < 10 ? "live" : `no answer for ${age} s`;
-  fresh.classList.toggle("stale", age >= 10);
+function showAge() {
+  const age = Math.round((Date.now() - lastResponse) / 1000);
+  freshness.textContent = age < 10 ? "live" : `no response for ${age} s`;
+  freshness.classList.toggle("stale", age >= 10);
 }
 
-async function renew() {
+async function refresh() {
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(5000) });
-    if (answer.ok && !document.hidden) {
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const response = await fetch(location.href, { signal: AbortSignal.timeout(5000) });
+    if (response.ok && !document.hidden) {
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
       const focused = document.activeElement === filter;
       main.replaceChildren(...page.querySelector("main").childNodes);
-      place();
+      placeFilter();
       if (focused) filter.focus();
     }
-    if (answer.ok) last = Date.now();
+    if (response.ok) lastResponse = Date.now();
   } catch {
-    // The line in the header says how long there was no answer.
+    // The header shows the time since the last response.
   }
-  tell();
+  showAge();
 }
 
-place();
-tell();
-setInterval(() => document.hidden || renew(), 5000);
-setInterval(tell, 1000);
+placeFilter();
+showAge();
+setInterval(() => document.hidden || refresh(), 5000);
+setInterval(showAge, 1000);
