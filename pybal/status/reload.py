@@ -1,4 +1,4 @@
-"""The configuration as loaded, what a reload would do and what came of the last one: text, JSON, metrics, alerts. Pure."""
+"""The loaded configuration, plans and the last reload as text, JSON, metrics and alerts. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pybal.status.metrics import Family
 
 
 def plan_json(plan: ReloadPlan) -> JSON:
-    """Return the facts of a plan."""
+    """Return a plan as JSON."""
     return {
         "empty": plan.empty,
         "refused": [*plan.restart, *([plan.radius] if plan.radius else [])],
@@ -26,7 +26,7 @@ def plan_json(plan: ReloadPlan) -> JSON:
 
 
 def text(configuration: Configuration, clocks: Clocks) -> str:
-    """Return what is loaded and since when, and what came of the last reload."""
+    """Return the loaded configuration, its time, and the outcome of the last reload."""
     lines = [f"{configuration.file}: sha256 {configuration.digest}, loaded {clocks.iso_time(configuration.loaded_at)}"]
     lines += [stale] if (stale := _stale(configuration)) else []
     if last := configuration.last:
@@ -38,7 +38,7 @@ def text(configuration: Configuration, clocks: Clocks) -> str:
 
 
 def json(configuration: Configuration, clocks: Clocks) -> JSON:
-    """Return the same facts; ``last_reload`` is null before the first."""
+    """Return the same as JSON; ``last_reload`` is null before the first."""
     last = configuration.last
     return {
         "file": configuration.file,
@@ -52,21 +52,23 @@ def json(configuration: Configuration, clocks: Clocks) -> JSON:
 def families(configuration: Configuration, clocks: Clocks) -> Iterator[Family]:
     """Yield the metrics."""
     hashed = ((("sha256", configuration.digest),), 1.0)
-    yield Family("pybal_config_info", "gauge", "The configuration that is loaded", [hashed])
+    yield Family("pybal_config_info", "gauge", "SHA-256 of the loaded configuration file", [hashed])
     loaded = clocks.time_of(configuration.loaded_at).timestamp()
-    yield Family("pybal_config_loaded_timestamp_seconds", "gauge", "When it was loaded", [((), loaded)])
-    yield Family("pybal_config_changed", "gauge", "Whether the file has changed since", [((), configuration.changed)])
+    yield Family("pybal_config_loaded_timestamp_seconds", "gauge", "Time of the last accepted load", [((), loaded)])
+    yield Family(
+        "pybal_config_changed", "gauge", "Whether the file differs from the loaded one", [((), configuration.changed)]
+    )
     good = configuration.last is None or configuration.last.accepted
     yield Family("pybal_config_last_reload_successful", "gauge", "Whether the last reload was accepted", [((), good)])
     results = [
         ((("result", "accepted"),), float(configuration.accepted)),
         ((("result", "refused"),), float(configuration.refused)),
     ]
-    yield Family("pybal_config_reloads_total", "counter", "Reloads by what came of them", results)
+    yield Family("pybal_config_reloads_total", "counter", "Reloads by result", results)
 
 
 def alerts(configuration: Configuration) -> Iterator[Alert]:
-    """Yield that the file is not what is loaded."""
+    """Yield an alert if the file differs from the loaded configuration."""
     if stale := _stale(configuration):
         yield Alert("", "config", stale)
 
@@ -75,10 +77,10 @@ def _stale(configuration: Configuration) -> str:
     if not configuration.changed:
         return ""
     if not configuration.on_disk:
-        return f"{configuration.file} cannot be read; what was loaded before serves on"
+        return f"{configuration.file} cannot be read; keeping the loaded configuration"
     if (last := configuration.last) and not last.accepted:
-        return f"{configuration.file} is not what is loaded; the last reload was refused: {last.problems[0]}"
-    return f"{configuration.file} is not what is loaded; a reload would apply it"
+        return f"{configuration.file} differs from the loaded configuration; the last reload was refused: {last.problems[0]}"
+    return f"{configuration.file} differs from the loaded configuration (apply it with: pybal reload)"
 
 
 def _outcome(outcome: Outcome, clocks: Clocks) -> JSON:

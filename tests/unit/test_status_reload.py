@@ -1,4 +1,4 @@
-"""The loaded configuration and the last reload, for people, for machines and for Prometheus."""
+"""The loaded configuration and the last reload as text, JSON, metrics and alerts."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ REFUSED = Outcome(False, 40.0, ("pybal.conf:7: [web] port: found 'x', wanted a n
 
 
 def planned(*after: object, force: bool = True) -> DaemonOnClock:
-    world = DaemonOnClock(Settings((web(monitors=(FETCH,)), web("other", "192.0.2.2"))))
-    world.list_all(ONE)
-    world.report_all()
-    assert world.reload(Settings(after), force=force).accepted  # type: ignore[arg-type]  # services
-    return world
+    daemon = DaemonOnClock(Settings((web(monitors=(FETCH,)), web("other", "192.0.2.2"))))
+    daemon.list_all(ONE)
+    daemon.report_all()
+    assert daemon.reload(Settings(after), force=force).accepted  # type: ignore[arg-type]  # services
+    return daemon
 
 
-def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
-    world = DaemonOnClock(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
-    world.list_all(ONE)
-    world.report_all()
-    plan = world.reloader.plan(
+def test_plan_lists_ipvsadm_operations_with_reasons() -> None:
+    daemon = DaemonOnClock(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
+    daemon.list_all(ONE)
+    daemon.report_all()
+    plan = daemon.reloader.plan(
         Settings(
             (
                 web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
@@ -68,21 +68,21 @@ def test_a_plan_is_told_in_ipvsadm_s_words_with_its_reasons() -> None:
     }
 
 
-def test_a_plan_that_would_be_refused_says_so_first() -> None:
-    world = DaemonOnClock(Settings((web(),)))
-    lines = plan_text(world.reloader.plan(Settings((), dry_run=True))).splitlines()
+def test_plan_begins_with_its_refusals() -> None:
+    daemon = DaemonOnClock(Settings((web(),)))
+    lines = plan_text(daemon.reloader.plan(Settings((), dry_run=True))).splitlines()
     assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it"
     assert lines[1].startswith("refused: would remove 1 of 1 services, more than max-blast-radius = 0.5 allows")
 
 
-def test_an_empty_plan_is_nothing_to_do() -> None:
-    world = DaemonOnClock(Settings((web(),)))
-    plan = world.reloader.plan(Settings((web(),)))
+def test_empty_plan_is_nothing_to_do() -> None:
+    daemon = DaemonOnClock(Settings((web(),)))
+    plan = daemon.reloader.plan(Settings((web(),)))
     assert plan_text(plan) == "nothing to do\n1 of 1 services unchanged\n"
     assert plan.empty
 
 
-def test_before_the_first_reload() -> None:
+def test_outcome_is_null_before_the_first_reload() -> None:
     assert reload.text(LOADED, CLOCKS) == "/etc/pybal/pybal.conf: sha256 5ca1e, loaded 2026-11-21T12:00:10.000Z\n"
     assert reload.json(LOADED, CLOCKS) == {
         "file": "/etc/pybal/pybal.conf",
@@ -94,17 +94,17 @@ def test_before_the_first_reload() -> None:
     assert list(reload.alerts(LOADED)) == []
 
 
-def test_after_one_that_was_refused() -> None:
-    told = replace(LOADED, on_disk="0ther", last=REFUSED, refused=1)
-    assert reload.text(told, CLOCKS).splitlines()[1:] == [
-        f"/etc/pybal/pybal.conf is not what is loaded; the last reload was refused: {REFUSED.problems[0]}",
+def test_refused_reload_is_rendered_with_its_problems() -> None:
+    changed = replace(LOADED, on_disk="0ther", last=REFUSED, refused=1)
+    assert reload.text(changed, CLOCKS).splitlines()[1:] == [
+        f"/etc/pybal/pybal.conf differs from the loaded configuration; the last reload was refused: {REFUSED.problems[0]}",
         "last reload 2026-11-21T12:00:40.000Z: refused",
         "  pybal.conf:7: [web] port: found 'x', wanted a number",
         "  warning: pybal.conf:9: odd",
     ]
-    (alert,) = reload.alerts(told)
+    (alert,) = reload.alerts(changed)
     assert (alert.service, alert.kind) == ("", "config")
-    assert reload.json(told, CLOCKS)["last_reload"] == {  # type: ignore[index,call-overload]  # JSON of any kind
+    assert reload.json(changed, CLOCKS)["last_reload"] == {  # type: ignore[index,call-overload]  # JSON of any kind
         "time": "2026-11-21T12:00:40.000Z",
         "accepted": False,
         "problems": ["pybal.conf:7: [web] port: found 'x', wanted a number"],
@@ -113,28 +113,28 @@ def test_after_one_that_was_refused() -> None:
     }
 
 
-def test_after_one_that_was_done() -> None:
-    world = planned(web(scheduler="mh"), web("other", "192.0.2.2"))
-    assert reload.text(world.reloader.configuration, CLOCKS).splitlines()[2:] == [
+def test_accepted_reload_is_rendered_with_its_steps() -> None:
+    daemon = planned(web(scheduler="mh"), web("other", "192.0.2.2"))
+    assert reload.text(daemon.reloader.configuration, CLOCKS).splitlines()[2:] == [
         "  ~ service web: scheduler wrr -> mh",
         "      -E -t 192.0.2.1:80 -s mh",
     ]
 
 
-def test_a_file_that_changed_or_is_gone_is_an_alert() -> None:
+def test_changed_or_missing_file_raises_an_alert() -> None:
     assert [alert.text for alert in reload.alerts(replace(LOADED, on_disk="0ther"))] == [
-        "/etc/pybal/pybal.conf is not what is loaded; a reload would apply it"
+        "/etc/pybal/pybal.conf differs from the loaded configuration (apply it with: pybal reload)"
     ]
     assert [alert.text for alert in reload.alerts(replace(LOADED, on_disk=""))] == [
-        "/etc/pybal/pybal.conf cannot be read; what was loaded before serves on"
+        "/etc/pybal/pybal.conf cannot be read; keeping the loaded configuration"
     ]
 
 
-def test_the_metrics() -> None:
-    told = replace(LOADED, on_disk="0ther", last=REFUSED, accepted=2, refused=1)
+def test_metrics_count_reloads_by_result() -> None:
+    changed = replace(LOADED, on_disk="0ther", last=REFUSED, accepted=2, refused=1)
     values = {
         (family.name, *labels): float(value)
-        for family in reload.families(told, CLOCKS)
+        for family in reload.families(changed, CLOCKS)
         for labels, value in family.series
     }
     assert values == {
