@@ -85,8 +85,10 @@ class RunningRelay:
             "relay.wait()\n"
             "signal.pause()\n"
         )
+        relay = [*PYTHON, str(HERE / "relay.py"), str(path), f"{timeout:g}", f"{shutdown:g}"]
+        # The processes end with the tests, even if one of the next lines fails.
         self.exabgp = subprocess.Popen(
-            [sys.executable, "-c", source, *PYTHON, str(HERE / "relay.py"), str(path), f"{timeout:g}", f"{shutdown:g}"],
+            ["setpriv", "--pdeathsig", "KILL", sys.executable, "-c", source, *relay],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

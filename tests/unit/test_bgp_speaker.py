@@ -176,7 +176,8 @@ def test_restart_pauses_grow_up_to_thirty_seconds(harness: SpeakerHarness) -> No
     assert all(0.75 * want <= pause <= want + 0.06 for pause, want in zip(pauses, wanted, strict=True))
 
 
-def test_restart_pause_is_short_again_after_one_minute_of_run_time(harness: SpeakerHarness) -> None:
+@pytest.mark.parametrize("hung", [False, True])
+def test_restart_pause_is_short_again_after_one_minute_of_run_time(harness: SpeakerHarness, *, hung: bool) -> None:
     started(harness)
     for _ in range(5):
         harness.exabgp.end()
@@ -184,6 +185,9 @@ def test_restart_pause_is_short_again_after_one_minute_of_run_time(harness: Spea
     harness.exabgp.connect_relay()
     harness.exabgp.up(P)
     harness.run(61)
+    if hung:
+        harness.run(6, answering=False)
+        assert harness.exabgp.killed
     begun = len(harness.children)
     harness.exabgp.end()
     harness.run(0.3)

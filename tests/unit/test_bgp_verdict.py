@@ -315,6 +315,14 @@ def test_unchecked_servers_do_not_end_a_shortage() -> None:
     assert history.verdict(99.0, unchecked(minimum=minimum)).why == "below"
 
 
+def test_unchecked_servers_do_not_keep_a_vip_after_a_shortage() -> None:
+    history, minimum = History(), Limit(3)
+    short = Standing(after(healthy("abcd"), down("a"), down("b")), True, minimum=minimum)
+    assert history.verdict(0.0, ready(minimum=minimum), ready("tls")).announcement
+    assert history.verdict(1.0, short, ready("tls")).announcement
+    assert history.verdict(2.0, unchecked(minimum=minimum), empty("tls")).why == "below"
+
+
 def test_announced_vip_without_pooled_servers_does_not_wait_for_checks() -> None:
     history = History()
     history.verdict(0.0, ready())

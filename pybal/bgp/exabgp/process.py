@@ -47,7 +47,7 @@ HEARTBEAT_SECONDS = 0.5
 START_SECONDS = (30.0, 300.0)
 """Time for ExaBGP's start, until it answers its first command: at first, and at most.
 
-The limit restarts an ExaBGP that hangs. A start takes 0.5 s of CPU time, which on a host short of CPU can be a minute; a kill
+The limit restarts an ExaBGP that hangs. A start takes 0.3 s of CPU time, which on a host short of CPU can be a minute; a kill
 wastes the work done, and every start would be killed at the same point. The limit doubles with each start that exceeds it.
 """
 STOP_SECONDS = 2.0
@@ -245,7 +245,7 @@ class ExaBGP:
     def _ended(self, reason: str) -> None:
         run, self._run = self._run, None
         output = run.output if run else ""
-        settled = self.state is State.RUNNING and self._reactor.seconds() - self.since > SETTLED_SECONDS
+        settled = run is not None and run.ready is not None and self.now - run.ready > SETTLED_SECONDS
         # After a kill the last lines of output do not explain the end.
         self.reason = run.cause if run and run.cause else reason
         if output and self.reason.startswith("exit"):

@@ -31,10 +31,14 @@ class ChildProcess(Protocol):
 
 
 class Run:
-    """The state of one run, up to the end of its process. ``cause`` is the reason of a kill, else empty."""
+    """The state of one run, up to the end of its process.
+
+    ``ready`` is the time of the first answer, ``None`` before. ``cause`` is the reason of a kill, else empty.
+    """
 
     def __init__(self, child: ChildProcess, now: Callable[[], float]) -> None:
         self.started = now()
+        self.ready: float | None = None
         self.cause = ""
         self._child = child
         self._now = now
@@ -89,6 +93,8 @@ class Run:
         if not self._pending:
             return False
         self._answered = self._now()
+        if self.ready is None:
+            self.ready = self._answered
         refused = self._pending.popleft()
         if not accepted and refused is not None:
             refused()
