@@ -11,7 +11,7 @@ from pybal.sources.base import SourceError
 from pybal.sources.formats.text import Listing, summary
 
 
-class Feed:
+class Reports:
     """The half of a source that faces its listeners; the other half calls :meth:`list` and :meth:`failure`.
 
     ``name`` is the source in messages. ``members`` is the last list that was delivered, ``None`` before the first;
