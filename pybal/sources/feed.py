@@ -87,7 +87,7 @@ class Feed:
         """Start reading; see :class:`pybal.sources.base.Source`."""
         self._listeners = _Listeners(listed, failed)
         self._reading = self._run()
-        self._ended = Deferred.fromCoroutine(self._reading).addErrback(self._log_unless_cancelled)
+        self._ended = Deferred.fromCoroutine(self._reading).addBoth(self._close)
 
     def stop(self) -> None:
         """Stop reading and reporting, and close the reader. May be called again."""
@@ -130,13 +130,10 @@ class Feed:
 
     async def _run(self) -> None:
         pause = self._random.uniform(0, self._spread)
-        try:
-            while True:
-                await self.sleep(pause)
-                pause = await self._read()
-                self._end_if_stopped()
-        finally:
-            self._reader.close()
+        while True:
+            await self.sleep(pause)
+            pause = await self._read()
+            self._end_if_stopped()
 
     async def _read(self) -> float:
         """Read once; return the seconds until the next read, whatever happened."""
@@ -168,6 +165,7 @@ class Feed:
         """Return whether the coroutine is executing now, rather than waiting."""
         return self._reading is not None and getcoroutinestate(self._reading) == CORO_RUNNING
 
-    def _log_unless_cancelled(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self.log.failure("{source}: internal error at the end", failure, source=self.name)
+    def _close(self, result: Failure | None) -> None:
+        self._reader.close()
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            self.log.failure("{source}: internal error while stopping", result, source=self.name)
