@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.core.model import Member
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.formats.text import Listing, summary
 
 #: The first reads of all sources are spread over this many seconds.
@@ -38,8 +38,9 @@ class Reader(Protocol):
     async def read(self, feed: Feed) -> float:
         """Read once, or follow changes for a while, and report; return the seconds until the next read.
 
-        Raises :class:`SourceError` for what is to be reported as a problem. Any other exception is a bug: it is logged
-        with its traceback and reported, and reading continues.
+        Raises one of :data:`pybal.sources.base.READ_ERRORS` if the source cannot be read or its list is invalid, which is
+        reported as a problem. Any other exception is a bug: it is logged with its traceback and reported, and reading
+        continues.
         """
 
     def retry(self, error: SourceError) -> float:
@@ -139,8 +140,8 @@ class Feed:
         """Read once; return the seconds until the next read, whatever happened."""
         try:
             return await self._reader.read(self)
-        except SourceError as error:
-            failure = error
+        except READ_ERRORS as error:
+            failure = source_error(error)
         except Exception as bug:
             if self._listeners is None:
                 raise

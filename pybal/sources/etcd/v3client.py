@@ -11,8 +11,7 @@ from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup
-from pybal.runtime.lines import Lines
-from pybal.sources.base import SourceError
+from pybal.runtime.lines import LineSplitter
 from pybal.sources.credentials import secret
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
@@ -35,7 +34,7 @@ class Token:
 
 
 class Gateway:
-    """The gateway of the member at ``endpoint``; ``token`` may be shared with those of others. What fails raises SourceError."""
+    """The gateway of the member at ``endpoint``; ``token`` may be shared with those of others. What fails raises ProtocolError or SourceError."""
 
     def __init__(
         self,
@@ -66,13 +65,13 @@ class Gateway:
         return v3wire.reading(answer)
 
     async def watch(
-        self, prefix: bytes, start: int, heard: Callable[[Watched], None], lost: Callable[[SourceError], None]
+        self, prefix: bytes, start: int, heard: Callable[[Watched], None], lost: Callable[[Exception], None]
     ) -> None:
         """Begin to watch all keys with a prefix; ``heard`` is told what becomes of them, and ``lost`` why that has ended.
 
-        What ``heard`` raises of SourceError ends it.
+        What ``heard`` raises ends it.
         """
-        lines = Lines(LARGEST)
+        lines = LineSplitter(LARGEST)
 
         def take(piece: bytes) -> None:
             for line in lines.feed(piece):

@@ -62,7 +62,7 @@ class KeyWatcher:
         self._why: BaseException | None = None
 
     async def run(self) -> None:
-        """Follow, and raise why that has ended: :class:`SourceError`, or what ``heard`` or ``good`` have raised."""
+        """Follow, and raise why that has ended: what the gateway raises, SourceError, or what ``heard`` or ``good`` have raised."""
         await self._gateway.watch(self._prefix, self._found.revision + 1, self._watched, self._end)
         self._probing = Deferred.fromCoroutine(self._probe())
         try:

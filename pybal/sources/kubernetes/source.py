@@ -24,11 +24,12 @@ from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
+from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
-from pybal.runtime.lines import Lines
-from pybal.sources.base import SourceError, Trouble
+from pybal.runtime.lines import LineSplitter
+from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.credentials import secret
 from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
@@ -96,8 +97,8 @@ class KubernetesReader:
             error = self._masked(expired)
             self._unwatched = (str(error),)
             raise error from None
-        except SourceError as error:
-            raise self._masked(error) from None
+        except READ_ERRORS as error:
+            raise self._masked(source_error(error)) from None
         self._watched = True
         return 0.0
 
@@ -129,8 +130,8 @@ class KubernetesReader:
                 await self._watch(feed)
             except Expired:
                 raise
-            except SourceError as error:
-                self._unwatched = (str(self._masked(error)),)
+            except READ_ERRORS as error:
+                self._unwatched = (str(self._masked(source_error(error))),)
                 raise
             await self._verify(feed)
 
@@ -138,7 +139,7 @@ class KubernetesReader:
         """Apply events until the watch ends, is interrupted, or exceeds its time."""
         began = self._clock.seconds()
         seconds = round(self._jittered(self._longest))
-        ended: Deferred[SourceError] = Deferred()
+        ended: Deferred[Exception] = Deferred()
         request = self._request(
             watch="1", allowWatchBookmarks="true", timeoutSeconds=seconds, resourceVersion=self._version
         )
@@ -147,7 +148,8 @@ class KubernetesReader:
             raise self._refused(answer)
         reason = await ended.addTimeout(seconds + GRACE, self._clock, lambda *_: None)
         # An interrupted connection is normal: the next watch continues from the last version.
-        if reason is not None and reason.trouble is not Trouble.SILENT:
+        interrupted = isinstance(reason, ProtocolError) and reason.fault is Fault.NO_RESPONSE
+        if reason is not None and not interrupted:
             raise reason
         if self._clock.seconds() - began < SHORTEST:
             wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g}"
@@ -155,7 +157,7 @@ class KubernetesReader:
 
     def _events(self, feed: Feed) -> Callable[[bytes], None]:
         """Return a function that applies the events in each piece of a watch, and reports the nodes once per piece."""
-        lines = Lines(LARGEST_EVENT)
+        lines = LineSplitter(LARGEST_EVENT)
 
         def apply(piece: bytes) -> None:
             before = self._nodes
