@@ -95,7 +95,7 @@ def test_an_empty_answer_does_not_empty_the_pool(rig: Rig) -> None:
     rig.write(())
     assert rig.lists == [rig.one]
     assert rig.errors == [rig.source.problem]
-    assert "lists no servers" in rig.errors[0]
+    assert "refused an empty server list" in rig.errors[0]
 
 
 def test_a_page_of_html_does_not_empty_the_pool(rig: Rig) -> None:

@@ -63,5 +63,5 @@ def test_a_pool_follows_the_records_and_outlives_the_name_server(running: Daemon
     with name_server(tmp_path, ["1 5 80 a.test.", "1 7 81 c.test."]):
         running.wait(lambda: "-r 10.0.0.3:80 -g -w 7" in running.get("/v1/ipvs"), "another list")
         assert "-r 10.0.0.2:80" not in running.get("/v1/ipvs")
-        port = "host c.test has port 81, wanted 80: servers are reached at the port of the service"
+        port = "host c.test has port 81, wanted 80 (servers are reached at the port of the service)"
         running.wait(lambda: port in running.get("/v1/sources"), "the record of another port")

@@ -165,12 +165,12 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
     "cut off": (closing(answer(LIST)[:-20]), "connection closed after 52 of 72 bytes", Trouble.SILENT),
     "cut off after a line, and no length": (
         closing(b"HTTP/1.0 200 OK\r\n\r\n" + LIST[:-1]),
-        "no newline at the end of the last line: perhaps it is cut off",
+        "no newline at the end; the list may be truncated",
         Trouble.MALFORMED,
     ),
     "length too short": (
         saying(answer(OTHER_LIST) + OTHER_LIST),
-        "14 bytes after the end of the answer, wanted none",
+        "14 bytes after the end of the response, wanted none",
         Trouble.MALFORMED,
     ),
     "length too long": (
@@ -201,7 +201,7 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
     "drip": (dripping, "less than 1000 bytes of an answer within 5 s", Trouble.SILENT),
     "from an old cache": (
         saying(answer(OTHER_LIST, "Age: 301")),
-        "from a cache, 301 s old, wanted at most 300",
+        "cached response is 301 s old, wanted at most 300 s",
         Trouble.STALE,
     ),
 }

@@ -63,7 +63,7 @@ def test_a_token_that_is_not_accepted_is_told_without_it_and_tried_again(reading
     reading.server.tokens = set()
     reading.start()
     reading.advance(2)
-    assert reading.texts == [f"HTTP 401 (Unauthorized), wanted 200, with the token of {reading.token_file}"]
+    assert reading.texts == [f"HTTP 401 (Unauthorized), wanted 200 (token from {reading.token_file})"]
     assert reading.errors[0].trouble is Trouble.DENIED
     reading.server.tokens = {TOKEN}
     reading.advance(kubernetes.LAST_RETRY)
@@ -170,7 +170,7 @@ def test_watches_that_end_at_once_are_told_and_are_no_storm(reading: Reading) ->
     reading.server.instead = instead
     reading.start()
     reading.advance(300)
-    assert reading.texts == ["a watch has ended within 1 s, wanted 8 to 10"]
+    assert reading.texts == ["watch ended within 1 s, wanted 8 to 10 s"]
     assert len(reading.server.requests) < 50
     reading.server.delete("b")
     reading.advance(kubernetes.LAST_RETRY + 1)
@@ -223,7 +223,7 @@ def test_pages_without_end_are_given_up(reading: Reading) -> None:
     reading.server.instead = instead
     reading.server.cut()
     reading.advance(kubernetes.LISTING + 10)
-    assert reading.texts == ["no whole list within 60 s, 0 nodes of it"]
+    assert reading.texts == ["incomplete list after 60 s (0 nodes)"]
     assert reading.lists == [ABC]
 
 
@@ -242,9 +242,9 @@ def test_an_event_without_end_is_given_up(reading: Reading) -> None:
     [
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
-            "no answer of a Kubernetes API server about nodes: '<html>'",
+            "not a Kubernetes node document: '<html>'",
         ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "no answer of a Kubernetes API server about nodes: ''"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "not a Kubernetes node document: ''"),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", "HTTP 502, wanted 200"),
         (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", "HTTP 302, wanted 200"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not HTTP/1: 'SSH-2.0-OpenSSH_9.2'"),

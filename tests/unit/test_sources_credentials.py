@@ -58,7 +58,7 @@ def test_a_token_is_read_anew_as_it_rotates_and_goes_before_the_url(tmp_path: Pa
         (b"\nsecret\n", "no secret in the first line of {}, wanted printable characters"),
         (b"sec\0ret\n", "no secret in the first line of {}, wanted printable characters"),
         (b"secret\rX-Evil: yes\n", "no secret in the first line of {}, wanted printable characters"),
-        (b"s\xe9cret\n", "{} (not UTF-8), wanted a file of text"),
+        (b"s\xe9cret\n", "{} (not UTF-8), wanted a UTF-8 text file"),
     ],
 )
 def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes, found: str) -> None:
@@ -72,7 +72,7 @@ def test_what_is_no_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes,
 @pytest.mark.parametrize("data", [b"a token\n", "tök\n".encode()])
 def test_a_token_is_one_word(tmp_path: Path, data: bytes) -> None:
     file = written(tmp_path / "token", data)
-    with pytest.raises(Unusable, match=r"no token in the first line of .*, wanted one word of ASCII"):
+    with pytest.raises(Unusable, match=r"no token in the first line of .*, wanted one ASCII word"):
         secret("token-file", file)
 
 

@@ -46,7 +46,7 @@ def test_a_target_of_a_dot_is_nobody() -> None:
 def test_a_target_of_a_dot_beside_others_is_doubted_and_takes_nobody_out() -> None:
     found = listing([SRVRecord(0, 0, 0, ""), A], 80, None)
     assert found.members == (Member("a.example", 5),)
-    assert found.problems == ("a target of . beside others",)
+    assert found.problems == ("target . in addition to other targets",)
 
 
 def test_no_records_at_all_are_no_list_of_nobody() -> None:
@@ -58,7 +58,7 @@ def test_another_port_than_the_services_is_a_problem_and_the_server_counts() -> 
     found = listing([A, SRVRecord(10, 7, 8080, "b.example")], 80, None)
     assert found.members == (Member("a.example", 5), Member("b.example", 7))
     assert found.problems == (
-        "host b.example has port 8080, wanted 80: servers are reached at the port of the service",
+        "host b.example has port 8080, wanted 80 (servers are reached at the port of the service)",
     )
 
 

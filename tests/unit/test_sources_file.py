@@ -140,7 +140,7 @@ def test_a_file_that_never_settles_is_told_once_and_read_when_it_does(rig: Rig) 
     for _ in range(round(RESTLESS / 0.1) + 20):
         rig.write(B)
         rig.clock.advance(0.1)
-    assert rig.errors == [f"file://{rig.path}: has kept changing for 10 s"]
+    assert rig.errors == [f"file://{rig.path}: still changing after 10 s"]
     assert rig.hosts == ["a"]
     rig.settle()
     assert rig.hosts == ["a", "b"]

@@ -115,14 +115,14 @@ def test_one_bad_line_refuses_a_changed_file() -> None:
 
 def test_a_changed_file_cut_off_between_lines_is_refused() -> None:
     assert refusal(b"{'host': 'a'}\n{'host': 'b'}", "pool", LAST) == (
-        "pool: no newline at the end of the last line: perhaps it is cut off"
+        "pool: no newline at the end; the list may be truncated"
     )
 
 
 def test_at_the_start_a_missing_last_newline_is_told_and_forgiven() -> None:
     listing = parse(b"{'host': 'a'}\n{'host': 'b'}", "pool")
     assert listing.members == (Member("a"), Member("b"))
-    assert listing.problems == ("no newline at the end of the last line: perhaps it is cut off",)
+    assert listing.problems == ("no newline at the end; the list may be truncated",)
 
 
 def test_a_page_of_html_is_not_a_list_of_nobody() -> None:
@@ -202,4 +202,4 @@ def test_a_slip_in_a_key_does_not_leave_a_server_enabled_that_was_to_be_disabled
     good = b"{'host': 'web1'}\n"
     listing = parse(good + f"{{'host': 'web2', '{slip}': False}}\n".encode(), "pool")
     assert [member.host for member in listing.members] == ["web1"]
-    assert listing.problems == (f"line 2: '{slip}' of host web2, wanted 'enabled'",)
+    assert listing.problems == (f"line 2: unknown key '{slip}' of host web2 (did you mean 'enabled'?)",)

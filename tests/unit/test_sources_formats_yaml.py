@@ -94,8 +94,8 @@ def test_a_host_is_a_text_however_it_is_written(host: str) -> None:
         ("c: {enabled: 'false'}", "enabled 'false' of host c, wanted true or false"),
         ("c: {enabled: nO}", "enabled 'nO' of host c, wanted true or false"),
         ("c: {enabled: {}}", "enabled an object of host c, wanted true or false"),
-        ("c: {Enabled: no}", "'Enabled' of host c, wanted 'enabled'"),
-        ("c: {weight: 1, weight: 2}", "'weight' of host 'c' is there twice"),
+        ("c: {Enabled: no}", "unknown key 'Enabled' of host c (did you mean 'enabled'?)"),
+        ("c: {weight: 1, weight: 2}", "duplicate key 'weight' of host 'c'"),
         ("c: {<<: {weight: 1}}", "'<<' of host 'c', wanted {weight: INTEGER, enabled: true}"),
         ("c: {[x]: 1}", "a list of host 'c', wanted {weight: INTEGER, enabled: true}"),
         ("c:", "host 'c': wanted {weight: INTEGER, enabled: true}"),
@@ -119,7 +119,7 @@ def test_a_bad_entry_is_left_out_with_its_line_and_the_others_stay(entry: str, p
         ("- {weight: 5}", "host None, wanted a name or an address"),
         ("- {host: ~}", "host None, wanted a name or an address"),
         ("- {host: [c]}", "host a list, wanted a name or an address"),
-        ("- {host: c, host: d}", "'host' of host 'c' is there twice"),
+        ("- {host: c, host: d}", "duplicate key 'host' of host 'c'"),
         ("- {host: good}", "host good is listed already"),
     ],
 )
@@ -137,16 +137,16 @@ def test_a_bad_entry_keeps_the_last_good_value_of_its_host() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: {}\n--- {}\n", "line 2: another document, wanted one"),
+        ("a: {}\n--- {}\n", "line 2: second document, wanted one"),
         (
             "a: !!python/object/apply:os.system {}\n",
             "line 1: tag 'tag:yaml.org,2002:python/object/apply:os.system', wanted none",
         ),
         ("a:\n  weight: !!int '7'\n", "line 2: tag 'tag:yaml.org,2002:int', wanted none"),
-        ("a: *b\n", "line 1: alias 'b' of nothing that stands before it"),
-        ("a: &a {x: *a}\n", "line 1: alias 'a' of nothing that stands before it"),
+        ("a: *b\n", "line 1: alias 'b' without an anchor before it"),
+        ("a: &a {x: *a}\n", "line 1: alias 'a' without an anchor before it"),
         ("web1\n", "line 1: 'web1', wanted a mapping of hosts, or a list"),
-        ("a: " + "[" * 8 + "]" * 8 + "\n", "line 1: more than 8 collections one inside the other"),
+        ("a: " + "[" * 8 + "]" * 8 + "\n", "line 1: nested more than 8 levels deep"),
         ("\n" + "a: {}\n" * 60_000, "line 50001: more than 100000 values"),
     ],
 )
@@ -175,7 +175,7 @@ def test_aliases_that_would_unfold_to_billions_are_not_unfolded() -> None:
 
 @pytest.mark.parametrize("text", ["a: {}\nb:\n  weight: 10", "- host: a\n- host: b", "a: {}\n# b"])
 def test_a_changed_file_that_may_be_cut_off_is_refused_and_forgiven_at_the_start(text: str) -> None:
-    cut_off = "no newline at the end of the last line: perhaps it is cut off"
+    cut_off = "no newline at the end; the list may be truncated"
     assert refusal(text, LAST) == cut_off
     assert listing(text).problems == (cut_off,)
 

@@ -61,5 +61,5 @@ def test_an_age_that_is_none_or_not_too_great_is_no_trouble(age: str) -> None:
 
 @pytest.mark.parametrize("age", ["301", "9" * 400])
 def test_an_answer_from_a_cache_may_be_too_old(age: str) -> None:
-    with pytest.raises(SourceError, match=r"from a cache, .* s old, wanted at most 300"):
+    with pytest.raises(SourceError, match=r"cached response is .* s old, wanted at most 300 s"):
         refuse_old(response(f"Age: {age}"), 300.0)

@@ -53,13 +53,13 @@ def test_a_node_that_is_not_ready_is_disabled() -> None:
 
 
 def test_a_node_that_is_not_heard_of_is_disabled() -> None:
-    assert only(node("a", "Unknown")) == Node("7", Member("a", 1, enabled=False), heard=False)
+    assert only(node("a", "Unknown")) == Node("7", Member("a", 1, enabled=False), reporting=False)
 
 
 def test_a_node_without_the_condition_has_never_been_heard_of() -> None:
     new = node("a")
     del new["status"]["conditions"]
-    assert only(new) == Node("7", Member("a", 1, enabled=False), heard=False)
+    assert only(new) == Node("7", Member("a", 1, enabled=False), reporting=False)
 
 
 def test_a_node_that_is_unschedulable_is_no_member() -> None:
@@ -128,7 +128,7 @@ def test_a_bookmark_changes_nothing_but_the_version() -> None:
 def test_a_version_that_is_too_old_is_told_apart() -> None:
     with pytest.raises(Expired, match=r"^HTTP 410 \(too old resource version: 1 \(9\)\), wanted 200$"):
         event("ERROR", status(410, "too old resource version: 1 (9)"))
-    assert isinstance(wire.refused(410, b"gone"), Expired)
+    assert isinstance(wire.error_response(410, b"gone"), Expired)
     with pytest.raises(SourceError, match=r"^HTTP 500 \(etcd is slow\), wanted 200$") as caught:
         event("ERROR", status(500, "etcd is slow"))
     assert not isinstance(caught.value, Expired)
@@ -146,7 +146,7 @@ def test_a_version_that_is_too_old_is_told_apart() -> None:
     ],
 )
 def test_what_the_server_refuses_is_told_in_its_words(code: int, body: str, text: str, trouble: Trouble) -> None:
-    refused = wire.refused(code, body.encode())
+    refused = wire.error_response(code, body.encode())
     assert (str(refused), refused.trouble) == (text, trouble)
 
 
@@ -170,7 +170,7 @@ def test_what_the_server_refuses_is_told_in_its_words(code: int, body: str, text
     ],
 )
 def test_what_is_no_list_is_refused_as_a_whole(body: bytes) -> None:
-    assert str(error(body)).startswith("no answer of a Kubernetes API server about nodes: ")
+    assert str(error(body)).startswith("not a Kubernetes node document: ")
     assert len(str(error(body))) < 250
 
 
@@ -186,7 +186,7 @@ def test_what_is_no_list_is_refused_as_a_whole(body: bytes) -> None:
     ],
 )
 def test_what_is_no_event_ends_the_watch(line: bytes) -> None:
-    with pytest.raises(SourceError, match=r"^no answer of a Kubernetes API server"):
+    with pytest.raises(SourceError, match=r"^not a Kubernetes node document"):
         wire.event(line)
 
 
@@ -195,9 +195,7 @@ def test_that_no_node_is_heard_of_is_not_believed() -> None:
     cut_off = page(versioned(node("a", "Unknown")), versioned(node("b", "Unknown")), versioned(node("c", "False")))
     with pytest.raises(SourceError) as caught:
         wire.listing(cut_off.nodes)
-    assert str(caught.value) == (
-        "of 3 nodes none is ready and 2 are not heard of (Ready is Unknown), wanted one that is ready"
-    )
+    assert str(caught.value) == ("no node is Ready and 2 of 3 are Unknown; assuming a partitioned control plane")
     assert caught.value.trouble is Trouble.FLOOR
 
 

@@ -55,7 +55,7 @@ def rig(tmp_path: Path) -> Rig:
 
 def test_a_refused_list_is_told_to_the_source_and_not_delivered(rig: Rig) -> None:
     rig.played.listed(FOUR)
-    with pytest.raises(SourceError, match="lists 1 servers where there were 4") as caught:
+    with pytest.raises(SourceError, match="refused a list of 1 servers after one of 4") as caught:
         rig.played.listed(FOUR[:1])
     assert str(caught.value).startswith("etcd://***@conf/pools/web: ")
     assert rig.lists == [FOUR]
@@ -91,7 +91,7 @@ def test_a_source_that_is_silent_for_too_long_is_a_problem(rig: Rig) -> None:
     rig.clock.advance(300)
     assert rig.source.problem is None
     rig.clock.advance(1)
-    assert rig.source.problem == "etcd://***@conf/pools/web: not known to be good for 301 s, wanted at most 300"
+    assert rig.source.problem == "etcd://***@conf/pools/web: not confirmed for 301 s, wanted at most 300 s"
 
 
 def test_a_list_is_kept_and_serves_the_next_start_until_the_source_speaks(rig: Rig, tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_list_is_kept_and_serves_the_next_start_until_the_source_speaks(rig: R
     again.clock.advance(PATIENCE)
     assert again.lists == [(A, B)]
     assert again.source.stale
-    said = "etcd://***@conf/pools/web: no list yet; the one kept since 2026-11-20 12:00:00 UTC serves"
+    said = "etcd://***@conf/pools/web: no list yet; using the list saved at 2026-11-20 12:00:00 UTC"
     assert again.errors == [said]
-    assert again.source.problem == "etcd://***@conf/pools/web: no list yet; the list kept on disk serves"
+    assert again.source.problem == "etcd://***@conf/pools/web: no list yet; using the saved list"
     again.played.listed((A, B))
     assert again.lists == [(A, B)]
     assert not again.source.stale
@@ -125,7 +125,7 @@ def test_a_first_list_that_lost_most_of_what_was_kept_is_refused(rig: Rig, tmp_p
     rig.source.stop()
     again = Rig(tmp_path, SourceSettings(URL))
     again.clock.advance(PATIENCE)
-    with pytest.raises(SourceError, match="where there were 4"):
+    with pytest.raises(SourceError, match="after one of 4"):
         again.played.listed(FOUR[:1])
     assert again.source.stale
 
@@ -216,7 +216,7 @@ def test_servers_kept_enabled_by_the_admin_floor_are_a_problem_that_is_told() ->
     rig.played.listed((A,))
     rig.played.listed((Member("a", 1, enabled=False),))
     assert rig.lists == [(A,)]
-    assert rig.errors == ["etcd://***@conf/pools/web: a stay enabled; admin-floor = 0 would let them be disabled"]
+    assert rig.errors == ["etcd://***@conf/pools/web: refused to disable a (set admin-floor = 0 to accept it)"]
     assert rig.source.problem == rig.errors[0]
     rig.played.listed((A,))
     assert rig.source.problem is None
@@ -238,7 +238,7 @@ class TestFormer:
     def test_of_the_same_place_it_goes_on_from_the_last_list(self, rig: Rig) -> None:
         rig.played.listed(FOUR)
         next_one = follower(rig, URL)
-        with pytest.raises(SourceError, match="lists 1 servers where there were 4"):
+        with pytest.raises(SourceError, match="refused a list of 1 servers after one of 4"):
             next_one.played.listed(FOUR[:1])
         next_one.played.listed(FOUR)
         assert next_one.lists == [FOUR], "what it lists first is delivered, even if it is the same"
@@ -252,7 +252,7 @@ class TestFormer:
     def test_one_that_never_spoke_hands_on_what_it_was_handed(self, rig: Rig) -> None:
         rig.played.listed(FOUR)
         silent = follower(rig, URL)
-        with pytest.raises(SourceError, match="lists 1 servers where there were 4"):
+        with pytest.raises(SourceError, match="refused a list of 1 servers after one of 4"):
             follower(silent, URL).played.listed(FOUR[:1])
 
     def test_no_kept_copy_serves_in_its_place(self, rig: Rig) -> None:
