@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.daemon_process import Daemon, daemon, free_port
-from tests.harness.servers.kubectl import kubectl, understand
-from tests.harness.servers.kubernetes import TOKEN, APIServer, Running, node, running
+from tests.harness.servers.kubectl import kubectl, serve_kubectl
+from tests.harness.servers.kubernetes import TOKEN, APIServer, ThreadedAPIServer, node, running
 from tests.harness.servers.kubernetes_wire import certified
 
 CONF = """
@@ -37,7 +37,7 @@ NODES = ("10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 
 @pytest.fixture
-def api() -> Iterator[Running]:
+def api() -> Iterator[ThreadedAPIServer]:
     with running(certified("localhost")[1]) as api:
         for name in NODES:
             api.do(partial(APIServer.put, document=node(name)))
@@ -45,7 +45,7 @@ def api() -> Iterator[Running]:
 
 
 @pytest.fixture
-def pybal(api: Running, tmp_path: Path) -> Iterator[Daemon]:
+def pybal(api: ThreadedAPIServer, tmp_path: Path) -> Iterator[Daemon]:
     port = free_port("127.0.0.1")
     ca, _ = certified("localhost")
     (tmp_path / "token").write_text(f"{TOKEN}\n")
@@ -66,7 +66,7 @@ def _has(pybal: Daemon, wanted: set[str]) -> bool:
     return table(pybal) == wanted
 
 
-def test_cordon_reaches_ipvs_within_a_second(pybal: Daemon, api: Running) -> None:
+def test_cordon_reaches_ipvs_within_a_second(pybal: Daemon, api: ThreadedAPIServer) -> None:
     """T264362: changes took more than a second. Prints the measured times."""
     took = []
     for round_ in range(20):
@@ -80,8 +80,8 @@ def test_cordon_reaches_ipvs_within_a_second(pybal: Daemon, api: Running) -> Non
     print(f"from a cordon to the table: median {took[10] * 1e3:.0f} ms, longest {took[-1] * 1e3:.0f} ms")  # noqa: T201  # a measurement
 
 
-def test_node_cordoned_by_kubectl_is_removed_from_ipvs(pybal: Daemon, api: Running, tmp_path: Path) -> None:
-    api.do(understand)
+def test_node_cordoned_by_kubectl_is_removed_from_ipvs(pybal: Daemon, api: ThreadedAPIServer, tmp_path: Path) -> None:
+    api.do(serve_kubectl)
     ca, _ = certified("localhost")
     kubectl(api.server, ca, tmp_path, "cordon", NODES[1])
     pybal.wait(partial(_has, pybal, {NODES[0], NODES[2]}), "the node out of the table")
@@ -89,7 +89,7 @@ def test_node_cordoned_by_kubectl_is_removed_from_ipvs(pybal: Daemon, api: Runni
     pybal.wait(partial(_has, pybal, set(NODES)), "the node back in the table")
 
 
-def test_pool_keeps_its_nodes_while_the_api_server_is_down(pybal: Daemon, api: Running) -> None:
+def test_pool_keeps_its_nodes_while_the_api_server_is_down(pybal: Daemon, api: ThreadedAPIServer) -> None:
     api.do(APIServer.stop)
     refused = f"k8s://***@localhost:{api.server.port}/?labelSelector=pybal=yes: connection refused"
     pybal.wait(lambda: refused in pybal.get("/v1/sources"), "the problem of the source")
@@ -105,7 +105,7 @@ def test_pool_keeps_its_nodes_while_the_api_server_is_down(pybal: Daemon, api: R
     assert TOKEN not in pybal.get("/v1/sources")
 
 
-def test_node_that_is_not_ready_is_disabled(pybal: Daemon, api: Running) -> None:
+def test_node_that_is_not_ready_is_disabled(pybal: Daemon, api: ThreadedAPIServer) -> None:
     api.do(lambda server: server.put(node(NODES[1], "False")))
     pybal.wait(lambda: table(pybal) == {NODES[0], NODES[2]}, "one node less in the table")
     assert f"{NODES[1]}:\tdisabled/up/not pooled\n" in pybal.get("/pools/web")

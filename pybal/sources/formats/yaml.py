@@ -28,7 +28,7 @@ DEEPEST = 8
 MOST_NODES = 100_000
 """Largest number of scalars and collections, six times that of a list of 3,000 servers."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _BOOLEANS = {
     form: value
@@ -102,7 +102,7 @@ class _Composer:
     """Composes nodes from the parser's events, within the limits of number and depth."""
 
     def __init__(self, text: str) -> None:
-        self._events: Iterator[yaml.Event] = yaml.parse(text, _LOADER)
+        self._events: Iterator[yaml.Event] = yaml.parse(text, LOADER)
         self._anchors: dict[str, _Node] = {}
         self._nodes = 0
 
