@@ -11,13 +11,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
 from pybal.bgp.verdict import Drain
 from pybal.core.model import Address
+from pybal.runtime import atomic_file
 
 VERSION = 1
 _KEYS = frozenset(("vip", "by", "reason"))
@@ -48,25 +48,10 @@ def write(file: Path, drains: Iterable[Drain]) -> None:
         for drain in drains
         if drain.kept
     ]
-    beside = file.with_name(f"{file.name}.new")
     try:
-        with beside.open("w", encoding="utf-8") as new:
-            json.dump({"version": VERSION, "drains": kept}, new, indent=1)
-            new.flush()
-            os.fsync(new.fileno())
-        beside.replace(file)
-        _sync(file.parent)
+        atomic_file.replace(file, json.dumps({"version": VERSION, "drains": kept}, indent=1).encode())
     except OSError as error:
         raise DrainError(f"{file}: {error.strerror}") from error
-
-
-def _sync(directory: Path) -> None:
-    """Make the new name outlive a power failure."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _drains(document: object, now: float) -> Iterator[Drain]:

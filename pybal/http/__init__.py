@@ -1,1 +1,1 @@
-"""HTTP/1.1 as a client: messages, one connection, requests with a deadline, TLS trust."""
+"""An HTTP/1.1 client: messages, a connection, requests with a deadline, TLS trust."""

@@ -1,9 +1,9 @@
-"""HTTP requests to the server of a pool source, and answers without end: over connections of its own, in bounded time and size.
+"""HTTP requests and streamed responses, over private connections, with limits on time and size.
 
-twisted.web's Agent is not used: it takes any number of header lines, says little of what went wrong, cannot abort a body
-and costs several times as much. A connection is kept because a TLS handshake for each poll of each source is what it is
-mostly made of. It lives for :data:`LIFE` seconds, lest we stay for ever with the server that a name once led to; and when
-it turns out to be closed, or dead, a new one is made before anything is said.
+twisted.web's Agent is not used: it accepts any number of header lines, gives few details of an error, cannot abort a body
+and costs several times as much. An idle connection is reused because the TLS handshake is most of the cost of a poll. It
+is reused for at most :data:`LIFE` seconds: then the host name is resolved again. If a reused connection turns out to be
+closed or dead, the request is repeated on a new one before any error is reported.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
 from pybal.core.model import Address
-from pybal.http.connection import BodyListener, FullResponse, Gone, HTTPConnection, HTTPConnectionFactory
+from pybal.http.connection import BodyListener, FullResponse, HTTPConnection, HTTPConnectionFactory, Stale
 from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
 
-#: Seconds for a whole request, with all that goes before it.
+#: Deadline of a whole request in seconds: name resolution, connection, TLS handshake and response.
 TIMEOUT = 5.0
 
-#: Seconds after which a connection is not used for another request.
+#: Seconds for which a connection is reused.
 LIFE = 60.0
 
-#: More bytes are not a list of servers.
+#: Default limit on the bytes of a body.
 LARGEST = 4 * 2**20
 
 _ENDPOINTS: Mapping[int, Any] = {4: TCP4ClientEndpoint, 6: TCP6ClientEndpoint}
@@ -43,7 +43,7 @@ _DEFAULT_PORTS = {False: 80, True: 443}
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """What is asked. ``path`` has the query with it, quoted; ``fields`` are header lines, and may hold credentials."""
+    """A request. ``path`` is quoted and includes the query; ``fields`` may hold credentials."""
 
     path: str
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -52,9 +52,10 @@ class HTTPRequest:
 
 
 class HTTPClient:
-    """Asks one server, by name or address, over TLS if there is a ``trust``; ``reactor`` as in :mod:`pybal.daemon.app`.
+    """A client of one server, given by name or address; uses TLS if ``trust`` is set.
 
-    A body of more than ``limit`` bytes is refused. What fails fails with :class:`ProtocolError`.
+    ``reactor`` as in :mod:`pybal.daemon.app`. Requests fail with :class:`ProtocolError`, also if a body has more than
+    ``limit`` bytes.
     """
 
     def __init__(
@@ -75,73 +76,73 @@ class HTTPClient:
         self._factory = HTTPConnectionFactory(reactor, limit, secure=trust is not None)
         shown = f"[{host}]" if ":" in host else host
         self._authority = shown if port == _DEFAULT_PORTS[trust is not None] else f"{shown}:{port}"
-        self._known: list[Address] = []
+        self._last_addresses: list[Address] = []
         self._turn = 0
-        self._kept: HTTPConnection | None = None
-        self._followed: HTTPConnection | None = None
-        self._asking: set[Deferred[FullResponse]] = set()
+        self._idle: HTTPConnection | None = None
+        self._stream: HTTPConnection | None = None
+        self._requests: set[Deferred[FullResponse]] = set()
 
-    def ask(
-        self, request: HTTPRequest, timeout: float = TIMEOUT, heeded: Container[int] | None = None
+    def request(
+        self, request: HTTPRequest, timeout: float = TIMEOUT, body_statuses: Container[int] | None = None
     ) -> Deferred[FullResponse]:
-        """Return the answer, with all of its body if its status is ``heeded``: any is, unless they are given."""
-        return self._begin(self._asked(self._bytes(request), timeout, heeded), timeout)
+        """Return the response; without its body if ``body_statuses`` is set and lacks the status."""
+        return self._begin(self._request(self._bytes(request), timeout, body_statuses), timeout)
 
-    def follow(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
-        """Return the answer as soon as it begins; the ``listener`` is then given its body, for as long as it goes on.
+    def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
+        """Return the response after its headers if the status is 200; the ``listener`` receives the body.
 
-        That is, if its status is 200; any other answer is returned as a whole, and the listener hears nothing. One is
-        followed at a time, over a connection of its own: to follow another ends it.
+        A response with another status is returned with its body and the listener receives nothing. A stream has a
+        connection of its own. Starting a new one aborts the previous one.
         """
-        if self._followed is not None:
-            self._followed.abort()
-        return self._begin(self._following(self._bytes(request), listener, timeout), timeout)
+        if self._stream is not None:
+            self._stream.abort()
+        return self._begin(self._open_stream(self._bytes(request), listener, timeout), timeout)
 
     def close(self) -> None:
-        """End all that goes on, and tell nobody but those who wait for an answer: CancelledError. It can be used again."""
-        for asking in tuple(self._asking):
-            asking.cancel()
-        for connection in (self._kept, self._followed):
+        """Abort all requests, which fail with CancelledError, and the stream; the client stays usable."""
+        for pending in tuple(self._requests):
+            pending.cancel()
+        for connection in (self._idle, self._stream):
             if connection is not None:
                 connection.abort()
-        self._kept = self._followed = None
+        self._idle = self._stream = None
 
-    def _begin(self, asked: Any, timeout: float) -> Deferred[FullResponse]:  # noqa: ANN401  # a coroutine, without three type arguments
-        def overdue(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
+    def _begin(self, exchange: Any, timeout: float) -> Deferred[FullResponse]:  # noqa: ANN401  # a coroutine; three type arguments omitted
+        def timed_out(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
             if not isinstance(result, Failure) or result.value is None:
                 return result
             stage, fault = result.value.args
             raise ProtocolError(f"{stage} within {timeout:g} s", fault)
 
-        def over(result: FullResponse | Failure) -> FullResponse | Failure:
-            self._asking.discard(asking)
+        def discard(result: FullResponse | Failure) -> FullResponse | Failure:
+            self._requests.discard(pending)
             return result
 
-        asking: Deferred[FullResponse] = Deferred.fromCoroutine(asked)
-        self._asking.add(asking)
-        return asking.addTimeout(timeout, self._reactor, overdue).addBoth(over)
+        pending: Deferred[FullResponse] = Deferred.fromCoroutine(exchange)
+        self._requests.add(pending)
+        return pending.addTimeout(timeout, self._reactor, timed_out).addBoth(discard)
 
-    async def _asked(self, data: bytes, within: float, heeded: Container[int] | None) -> FullResponse:
-        kept, self._kept = self._kept, None
-        if kept is not None and not self._is_free(kept):
-            kept.abort()
-        elif kept is not None:
-            with suppress(Gone):  # closed by the server since, or without its knowledge
-                return await self._answer(kept, data, heeded)
-        return await self._answer(await self._connection(within), data, heeded)
+    async def _request(self, data: bytes, within: float, body_statuses: Container[int] | None) -> FullResponse:
+        idle, self._idle = self._idle, None
+        if idle is not None and not self._is_free(idle):
+            idle.abort()
+        elif idle is not None:
+            with suppress(Stale):  # the server closed it, or the network dropped it
+                return await self._exchange(idle, data, body_statuses)
+        return await self._exchange(await self._connection(within), data, body_statuses)
 
-    async def _following(self, data: bytes, listener: BodyListener, within: float) -> FullResponse:
-        return await self._answer(await self._connection(within), data, listener=listener)
+    async def _open_stream(self, data: bytes, listener: BodyListener, within: float) -> FullResponse:
+        return await self._exchange(await self._connection(within), data, listener=listener)
 
-    async def _answer(
+    async def _exchange(
         self,
         connection: HTTPConnection,
         data: bytes,
-        heeded: Container[int] | None = None,
+        body_statuses: Container[int] | None = None,
         listener: BodyListener | None = None,
     ) -> FullResponse:
         try:
-            answer = await connection.ask(data, heeded, listener)
+            response = await connection.send(data, body_statuses, listener)
         except CancelledError:
             self._turn += 1
             stage = connection.stage
@@ -150,53 +151,53 @@ class HTTPClient:
         except ProtocolError:
             self._turn += 1
             raise
-        if connection.is_followed:
-            self._followed = connection
-        elif self._kept is None and self._is_free(connection):
-            self._kept = connection
+        if connection.is_streaming:
+            self._stream = connection
+        elif self._idle is None and self._is_free(connection):
+            self._idle = connection
         else:
             connection.abort()
-        return answer
+        return response
 
     def _is_free(self, connection: HTTPConnection) -> bool:
         return connection.is_free and self._reactor.seconds() - connection.made_at < LIFE
 
     async def _connection(self, within: float) -> HTTPConnection:
-        """Return a new connection: to the address that was good last, or else to the next."""
+        """Return a new connection: to the address that worked last, or else to the next one."""
         try:
             addresses = await self._addresses()
             share = within / len(addresses)
-            why = ""
+            reason = ""
             for _ in addresses:
                 address = addresses[self._turn % len(addresses)]
                 try:
                     return await self._connect(address, share)
                 except internet.TimeoutError:
-                    why = f"no connection within {share:g} s"
+                    reason = f"no connection within {share:g} s"
                 except internet.ConnectError as error:
-                    why = _why(error)
+                    reason = _connect_reason(error)
                 self._turn += 1
         except (CancelledError, internet.ConnectingCancelledError):
             raise CancelledError("no connection", Fault.UNREACHABLE) from None
-        raise ProtocolError(why, Fault.UNREACHABLE)
+        raise ProtocolError(reason, Fault.UNREACHABLE)
 
     async def _addresses(self) -> list[Address]:
         try:
             return [ip_address(self._host)]
         except ValueError:
             found: list[Address] = []
-        why = ""
+        reason = ""
         for version in _ENDPOINTS:
             try:
                 found += (await self._lookup(self._host, version)).addresses
             except LookupFailed as failed:
-                # While DNS fails the server may well be there.
-                if self._known and not failed.definite:
-                    return self._known
-                why = why or str(failed)
+                # The server may be up although DNS fails.
+                if self._last_addresses and not failed.definite:
+                    return self._last_addresses
+                reason = reason or str(failed)
         if not found:
-            raise ProtocolError(f"address of {self._host}: {why}", Fault.UNREACHABLE)
-        self._known = found
+            raise ProtocolError(f"cannot resolve {self._host}: {reason}", Fault.UNREACHABLE)
+        self._last_addresses = found
         return found
 
     async def _connect(self, address: Address, within: float) -> HTTPConnection:
@@ -206,7 +207,7 @@ class HTTPClient:
         else:
             creator = self._trust.creatorForNetloc(self._host.encode("ascii"), self._port)
             secured = TLSMemoryBIOFactory(creator, isClient=True, wrappedFactory=self._factory)
-            # The default waits with small writes for a turn of the process's reactor, which need not be ours.
+            # The default buffers small writes until the global reactor's next turn, which may be another reactor.
             secured.protocol = TLSMemoryBIOProtocol
             made = (await endpoint.connect(secured)).wrappedProtocol
         assert isinstance(made, HTTPConnection)  # noqa: S101  # the factory makes no others
@@ -220,8 +221,8 @@ class HTTPClient:
         return "\r\n".join((*lines, "", "")).encode("ascii") + request.body
 
 
-def _why(error: internet.ConnectError) -> str:
-    """Return in words why there is no connection."""
+def _connect_reason(error: internet.ConnectError) -> str:
+    """Return the reason why a connection failed."""
     number = getattr(error, "osError", None)
     code = number if isinstance(number, int) else getattr(number, "errno", None)
     if code == errno.ECONNREFUSED:

@@ -1,4 +1,4 @@
-"""One connection to the server of a pool source, and what comes over it: an answer after each request, or one without end."""
+"""A client connection of HTTP/1.1: one response per request; the last may be an endless stream."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from pybal.http.errors import Fault, ProtocolError, ResponseError, ResponsePart
 from pybal.http.message import Response
 from pybal.http.tls_errors import tls_reason
 
-#: Seconds until the first byte of an answer over a connection that was used before: after these it counts as dead.
-PATIENCE = 1.5
+#: Seconds a reused connection has for the first byte of a response; then it counts as dead.
+REUSE_TIMEOUT = 1.5
 
 _OK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class FullResponse:
-    """What the server said. The body is all of it, unless the status is one that was not heeded, or it is followed."""
+    """A response and its body, which is empty if it is streamed or was not requested for this status."""
 
     status: int
     body: bytes
@@ -34,22 +34,22 @@ class FullResponse:
 
 
 class BodyListener(NamedTuple):
-    """Who follows an answer: ``heard`` is given its pieces, ``lost`` why there will be no more, once.
+    """Callbacks of a streamed body: ``received`` for each piece, ``lost`` once with the final error.
 
-    An exception that ``heard`` raises ends it, and is given to ``lost``.
+    An exception that ``received`` raises ends the stream and is passed to ``lost``.
     """
 
-    heard: Callable[[bytes], None]
+    received: Callable[[bytes], None]
     lost: Callable[[Exception], None]
 
 
-class Gone(Exception):  # noqa: N818  # said of a connection
-    """A connection that was used before is of no use any more, and nothing was answered."""
+class Stale(Exception):  # noqa: N818  # a state of a connection
+    """A reused connection is closed or dead and returned nothing: repeat the request on a new one."""
 
 
 @implementer(IHandshakeListener)
 class HTTPConnection(Protocol):
-    """A connection to the server, made at ``made_at`` by ``clock``. It ends itself with everything that fails."""
+    """A connection made at ``made_at`` (by ``clock``); aborts itself on every error."""
 
     transport: Any
 
@@ -58,57 +58,60 @@ class HTTPConnection(Protocol):
         self._clock = clock
         self._limit = limit
         self._ready = not secure
-        self._answer: Deferred[FullResponse] | None = None
+        self._pending: Deferred[FullResponse] | None = None
         self._listener: BodyListener | None = None
-        self._heeded: Container[int] | None = None
+        self._body_statuses: Container[int] | None = None
         self._response: Response | None = None
         self._pieces: list[bytes] = []
-        self._asked = 0
-        self._impatient: IDelayedCall | None = None
-        self._ended = False
+        self._request_count = 0
+        self._reuse_timer: IDelayedCall | None = None
+        self._closed = False
 
     @property
     def is_free(self) -> bool:
-        """Whether it is good for another request."""
-        idle = not self._ended and self._answer is None and self._listener is None
+        """True if it accepts another request."""
+        idle = not self._closed and self._pending is None and self._listener is None
         return idle and self._response is not None and self._response.persists
 
     @property
-    def is_followed(self) -> bool:
-        """Whether its answer goes on."""
+    def is_streaming(self) -> bool:
+        """True while its response is streamed."""
         return self._listener is not None
 
     @property
     def stage(self) -> str:
-        """How far the answer has come."""
+        """The missing part of the response, for error messages."""
         response = self._response
         if not self._ready:
             return "no TLS handshake"
         if response is None or not response.arrived:
-            return "no answer"
+            return "no response"
         if not response.status:
-            return "less than a whole header"
-        return f"less than {'all' if response.expected is None else response.expected} bytes of an answer"
+            return "no complete headers"
+        return "no complete body" if response.expected is None else f"no complete body of {response.expected} bytes"
 
-    def ask(
-        self, request: bytes, heeded: Container[int] | None, listener: BodyListener | None
+    def send(
+        self, request: bytes, body_statuses: Container[int] | None, listener: BodyListener | None
     ) -> Deferred[FullResponse]:
-        """Return the answer; as :class:`pybal.http.client.HTTPClient` says. Fails with :class:`ProtocolError`, or :class:`Gone`."""
-        self._asked += 1
-        answer = self._answer = Deferred(lambda _: self._over())
-        self._heeded, self._listener = heeded, listener
+        """Send a request and return its response, as :class:`pybal.http.client.HTTPClient` does.
+
+        Fails with :class:`ProtocolError` or :class:`Stale`.
+        """
+        self._request_count += 1
+        pending = self._pending = Deferred(lambda _: self._forget())
+        self._body_statuses, self._listener = body_statuses, listener
         self._pieces = []
         self._response = Response(sys.maxsize if listener else self._limit, body=self._take)
-        if self._asked > 1:
-            self._impatient = self._clock.callLater(PATIENCE, self._fail, Gone())
+        if self._request_count > 1:
+            self._reuse_timer = self._clock.callLater(REUSE_TIMEOUT, self._fail, Stale())
         self.transport.write(request)
-        return answer
+        return pending
 
     def abort(self) -> None:
-        """End it at once; nobody is told."""
-        self._over()
-        if not self._ended:
-            self._ended = True
+        """Close the connection immediately, without a callback."""
+        self._forget()
+        if not self._closed:
+            self._closed = True
             self.transport.abortConnection()
 
     def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's name
@@ -116,33 +119,33 @@ class HTTPConnection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
         response = self._response
-        if response is None or (self._answer is None and self._listener is None):
-            self.abort()  # nobody asked for it
+        if response is None or (self._pending is None and self._listener is None):
+            self.abort()  # unsolicited
             return
-        self._calm()
+        self._stop_timer()
         try:
             complete = response.feed(data)
         except ProtocolError as error:
             self._fail(error)
         else:
-            self._look(response, complete=complete)
+            self._deliver(response, complete=complete)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
-        self._ended = True
+        self._closed = True
         response = self._response
-        if response is None or (self._answer is None and self._listener is None):
+        if response is None or (self._pending is None and self._listener is None):
             return
-        if self._asked > 1 and not response.arrived:
-            self._fail(Gone())
+        if self._request_count > 1 and not response.arrived:
+            self._fail(Stale())
         elif isinstance(reason.value, ConnectionDone):
             try:
                 response.close()
             except ProtocolError as error:
                 self._fail(ProtocolError(str(error), Fault.NO_RESPONSE))
             else:
-                self._look(response, complete=True)
+                self._deliver(response, complete=True)
         else:
-            self._fail(_why(reason, self.stage))
+            self._fail(_loss(reason, self.stage))
 
     def _take(self, piece: bytes) -> None:
         self._pieces.append(piece)
@@ -150,50 +153,50 @@ class HTTPConnection(Protocol):
         if response and response.status != _OK and response.received > self._limit:
             raise ResponseError(ResponsePart.BODY, f"more than {self._limit} bytes")
 
-    def _look(self, response: Response, *, complete: bool) -> None:
-        """Give the answer as soon as there is enough of it; then its pieces, where it is followed."""
-        followed = self._listener is not None and response.status == _OK
-        unheeded = self._heeded is not None and response.status not in self._heeded
-        answer = self._answer
-        if answer is not None and response.status and (complete or followed or unheeded):
-            if not followed:
-                self._over()
-            self._answer = None
-            answer.callback(FullResponse(response.status, b"" if followed else b"".join(self._pieces), response))
-        if followed:
-            self._hand_on()
+    def _deliver(self, response: Response, *, complete: bool) -> None:
+        """Return the response as soon as enough of it has arrived, and stream the body."""
+        streamed = self._listener is not None and response.status == _OK
+        unwanted = self._body_statuses is not None and response.status not in self._body_statuses
+        pending = self._pending
+        if pending is not None and response.status and (complete or streamed or unwanted):
+            if not streamed:
+                self._forget()
+            self._pending = None
+            pending.callback(FullResponse(response.status, b"" if streamed else b"".join(self._pieces), response))
+        if streamed:
+            self._stream()
             if complete:
-                self._fail(ProtocolError("the answer has ended", Fault.NO_RESPONSE))
+                self._fail(ProtocolError("response ended", Fault.NO_RESPONSE))
 
-    def _hand_on(self) -> None:
+    def _stream(self) -> None:
         data, self._pieces = b"".join(self._pieces), []
-        # Whoever got the answer may have ended it.
+        # The callback that got the response may have ended the stream.
         if data and self._listener is not None:
             try:
-                self._listener.heard(data)
-            except Exception as error:  # noqa: BLE001  # the listener's own
+                self._listener.received(data)
+            except Exception as error:  # noqa: BLE001  # the listener's; passed to its lost
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        answer, listener = self._answer, self._listener
+        pending, listener = self._pending, self._listener
         self.abort()
-        if answer is not None:
-            answer.errback(error)
-        elif listener is not None and not isinstance(error, Gone):
+        if pending is not None:
+            pending.errback(error)
+        elif listener is not None and not isinstance(error, Stale):
             listener.lost(error)
 
-    def _over(self) -> None:
-        self._calm()
-        self._answer = self._listener = None
+    def _forget(self) -> None:
+        self._stop_timer()
+        self._pending = self._listener = None
 
-    def _calm(self) -> None:
-        if self._impatient is not None and self._impatient.active():
-            self._impatient.cancel()
-        self._impatient = None
+    def _stop_timer(self) -> None:
+        if self._reuse_timer is not None and self._reuse_timer.active():
+            self._reuse_timer.cancel()
+        self._reuse_timer = None
 
 
 class HTTPConnectionFactory(Factory):
-    """Makes connections, on which an answer of more than ``limit`` bytes is refused."""
+    """Makes connections that refuse a body of more than ``limit`` bytes."""
 
     noisy = False
 
@@ -206,11 +209,11 @@ class HTTPConnectionFactory(Factory):
         return HTTPConnection(self._clock, self._limit, secure=self._secure)
 
 
-def _why(reason: Failure, stage: str) -> ProtocolError:
+def _loss(reason: Failure, stage: str) -> ProtocolError:
     error = reason.value
     if isinstance(error, ProtocolError):
         return error
     if error and (tls := tls_reason(error)):
-        return ProtocolError(tls, Fault.UNREACHABLE)
-    what = "connection lost" if isinstance(error, ConnectionLost) else str(error)
-    return ProtocolError(f"{what}: {stage}", Fault.NO_RESPONSE)
+        return ProtocolError(f"TLS: {tls}", Fault.UNREACHABLE)
+    event = "connection lost" if isinstance(error, ConnectionLost) else str(error)
+    return ProtocolError(f"{event}: {stage}", Fault.NO_RESPONSE)

@@ -6,7 +6,7 @@ from enum import Enum, StrEnum
 
 
 class Fault(Enum):
-    """What went wrong with a request."""
+    """The kind of an error."""
 
     UNREACHABLE = "unreachable"
     """No address, no connection or no TLS session; the request was not sent."""

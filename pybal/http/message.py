@@ -1,12 +1,12 @@
-"""HTTP/1.x as a check needs it: the bytes of a request, and when a response is complete (RFC 9112).
+"""HTTP/1.x messages for checks and sources: builds requests and finds the end of responses (RFC 9112).
 
-Pure: bytes in, facts out. Nothing of a body is kept, its bytes are counted and given on. Two readers agree on every response:
+Pure: bytes in, facts out. A body is counted and passed on, not stored. Two parsers agree on every response:
 
-* :func:`glance` judges a whole ordinary response by a few searches and declines everything else;
-* :class:`Response` takes any response in any pieces: interim responses, chunks, lengths, ends by closing.
+* :func:`glance` parses a complete, ordinary response with one regular expression and declines everything else;
+* :class:`Response` parses any response in any pieces: interim responses, chunks, lengths, ends by closing.
 
-Both are lenient where it does not matter to a check (header lines without a colon, bare line feeds, unknown reason
-phrases) and strict where the end of the response is at stake: lengths, chunks, the status line.
+Both are lenient if it does not affect the result (header lines without a colon, bare line feeds, unknown reason phrases)
+and strict if it affects the end of the response: lengths, chunks, the status line.
 
     head ── 1xx ──▶ head
       ├── 101, 204, 304 ─────────────────────────▶ done
@@ -25,16 +25,16 @@ from pybal.config.settings import MOST_BODY
 from pybal.http.errors import ResponseError, ResponsePart
 
 HEAD_LIMIT = 64 * 1024
-"""Bytes of headers and trailers, interim responses included."""
+"""Limit on the bytes of headers and trailers, including interim responses."""
 BODY_LIMIT = MOST_BODY
-"""Bytes of body."""
+"""Default limit on the bytes of a body."""
 
 _VERBATIM = "".join(map(chr, range(0x21, 0x7F)))
 _PREFIX = b"HTTP/1."
 _STATUS_LINE = re.compile(rb"HTTP/1\.\d ([1-9]\d\d)(?: .*)?\Z")
 _OTHER_FIELDS = rb"""
     (?:
-        (?! [Cc][Oo] | [Tt][Rr] ) [^\r\n]+ \r\n    # most: two letters tell
+        (?! [Cc][Oo] | [Tt][Rr] ) [^\r\n]+ \r\n    # most: two letters suffice
       | (?= [Cc][Oo] | [Tt][Rr] ) (?! (?i: content-length | transfer-encoding ) ) [^\r\n]+ \r\n
     )*
 """
@@ -46,10 +46,10 @@ _ORDINARY = re.compile(
     + rb"\r\n",
     re.VERBOSE,
 )
-"""Exactly one content-length, no transfer-encoding, no line end but CRLF.
+"""Exactly one content-length, no transfer-encoding, CRLF line ends only.
 
-A line matches in one way only, so failing takes no longer than the lines are. Possessive quantifiers would say so, but
-those of Debian 12's Python 3.11.2 are not right (gh-106052).
+Each line matches in one way only, so a mismatch takes linear time. Possessive quantifiers would express it, but Python
+3.11.2 (Debian 12) has a bug in them (gh-106052).
 """
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
@@ -71,9 +71,10 @@ def request(
     host: str = "",
     headers: Sequence[tuple[str, str]] = (),
 ) -> bytes:
-    """Return the GET request of PyBal 1.15 for ``url``: HTTP/1.0, Host without a port, User-Agent, nothing else.
+    """Return a request for ``url``, by default the one of PyBal 1.15.
 
-    Or what differs from it: a Host other than the URL's, headers besides, and with version 1.1 the wish to close.
+    That is GET, HTTP/1.0, a Host without a port, a User-Agent and no other header.
+    ``host`` overrides the Host of the URL, ``headers`` are appended, and HTTP/1.1 adds ``Connection: close``.
     """
     if not host:
         host = host_of(url)
@@ -90,20 +91,20 @@ def request(
 
 
 def target_of(url: str) -> str:
-    """Return path and query of ``url`` as they stand in a request: quoted where they must be, nothing else changed."""
+    """Return path and query of ``url`` for a request line, with invalid characters quoted."""
     parts = urlsplit(url)
     query = f"?{quote(parts.query, safe=_VERBATIM)}" if parts.query else ""
     return quote(parts.path or "/", safe=_VERBATIM) + query
 
 
 def host_of(url: str) -> str:
-    """Return the host of ``url`` in ASCII, lower case, without port and brackets."""
+    """Return the host of ``url`` in ASCII (IDNA), lower case, without port and brackets."""
     host = urlsplit(url).hostname or ""
     return host if host.isascii() else host.encode("idna").decode("ascii")
 
 
 def glance(data: bytes) -> int:
-    """Return the status of ``data`` if that is, for certain, a complete response with a content-length; else 0."""
+    """Return the status if ``data`` is certainly a complete response with a content-length; else 0."""
     ordinary = _ORDINARY.match(data)
     if ordinary is None:
         return 0
@@ -114,15 +115,14 @@ def glance(data: bytes) -> int:
 
 
 class Response:
-    """A response in the making.
+    """An incremental parser of one response.
 
-    A body of more bytes than ``limit`` is refused; none is waited for if ``bodiless``, as after HEAD. ``body`` is given
-    the bytes of the body.
+    Refuses a body of more than ``limit`` bytes; expects none if ``bodiless`` (a response to HEAD). Passes the bytes of
+    the body to ``body``.
 
-    ``status`` is 0 until its headers are complete. ``received`` counts the bytes of the body, ``expected`` is how
-    many there will be, ``None`` if that is not announced. ``arrived`` counts all bytes. ``encoding`` is how a body that
-    is given to ``body`` is compressed, as it may stand in a message: ``'gzip'``, empty if it is not. ``surplus`` counts
-    the bytes that came with the end of the response and are none of it.
+    ``status`` is 0 until the headers are complete. ``received`` counts the bytes of the body; ``expected`` is their
+    announced number, ``None`` if unknown. ``arrived`` counts all bytes. ``encoding`` is the quoted content-encoding
+    (``'gzip'``) of a body passed to ``body``, empty if none. ``surplus`` counts bytes received after the end.
     """
 
     __slots__ = (
@@ -160,10 +160,12 @@ class Response:
         self._head: list[bytes] = []
         self._heads = 0
         self._chunk = 0
-        self._read: Callable[[Response], bool] = Response._read_head  # unbound, lest each response be a cycle
+        self._read: Callable[[Response], bool] = (
+            Response._read_head
+        )  # unbound: a bound method would be a reference cycle
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; tell whether the response is complete. Raise ResponseError for what is no response."""
+        """Parse the next bytes; return whether the response is complete. Raises ResponseError."""
         if not self.complete:
             self.arrived += len(data)
             self._buffer += data
@@ -172,7 +174,7 @@ class Response:
         return self.complete
 
     def close(self) -> None:
-        """Take the end of the connection as the end of the response, or raise ResponseError."""
+        """Parse the end of the connection. Raises ResponseError if the response is incomplete."""
         if self.complete:
             return
         if self._read is Response._read_head:
@@ -188,18 +190,18 @@ class Response:
 
     @property
     def progress(self) -> str:
-        """How much of the body has come: ``1043 of 2000 bytes``."""
+        """The received part of the body: ``1043 of 2000 bytes``."""
         if self.expected is None:
             return f"{self.received} bytes of unknown length"
         return f"{self.received} of {self.expected} bytes"
 
     def field(self, name: str) -> str:
-        """Return the values of all header lines of a name, in small letters, with commas between; empty if there are none."""
+        """Return the values of all header lines of ``name`` (lower case), joined by commas, or an empty text."""
         return b", ".join(_lines(self._head, name.encode())).decode("latin-1")
 
     @property
     def persists(self) -> bool:
-        """Whether the connection is good for another request (RFC 9112 §9.3); no, where HTTP/1.0 would have to say so."""
+        """True if the connection can be reused (RFC 9112 §9.3); never with HTTP/1.0."""
         newer = self._head[0].startswith(b"HTTP/1.1") if self._head else False
         delimited = self.complete and self._read is not Response._read_rest and not self.surplus
         return newer and delimited and b"close" not in map(bytes.lower, _values(self._head, b"connection"))
@@ -211,7 +213,7 @@ class Response:
         return False
 
     def _sniff(self, *, closed: bool = False) -> None:
-        """Refuse what is not HTTP as soon as that is sure, the same whatever the pieces it comes in."""
+        """Refuse a response that is not HTTP as early as possible, independent of the pieces."""
         first = bytes(self._buffer[:_SNIFFED])
         line = first.split(b"\n", 1)[0]
         if (closed or len(first) == _SNIFFED or len(line) < len(first)) and not line.startswith(_PREFIX):
@@ -241,7 +243,7 @@ class Response:
         return True
 
     def _frame(self, status: int, fields: list[bytes]) -> None:
-        """Decide how the end of the body will be known (RFC 9112 §6.3)."""
+        """Select how the end of the body is found (RFC 9112 §6.3)."""
         self.status = status
         codings = _values(fields, b"transfer-encoding")
         lengths = set(_values(fields, b"content-length"))
@@ -305,7 +307,7 @@ class Response:
             return False
         end = self._take(2 if self._buffer.startswith(b"\r") else 1)
         if end not in {b"\n", b"\r\n"}:
-            raise ResponseError(ResponsePart.BODY, f"a chunk longer than its size by {_shown(end)}", "bad chunk")
+            raise ResponseError(ResponsePart.BODY, f"chunk exceeds its size by {_shown(end)}", "bad chunk")
         self._read = Response._read_size
         return True
 
@@ -319,21 +321,21 @@ class Response:
         return True if line.rstrip(b"\r\n") else self._finish(len(self._buffer))
 
     def _line(self) -> bytes:
-        """Take a line off the buffer, empty if it is not complete yet."""
+        """Remove a line from the buffer and return it; empty if it is incomplete."""
         end = self._buffer.find(b"\n") + 1
         if end > _CHUNK_LINE_LIMIT or (not end and len(self._buffer) > _CHUNK_LINE_LIMIT):
-            raise ResponseError(ResponsePart.BODY, f"a chunk's line longer than {_CHUNK_LINE_LIMIT} bytes")
+            raise ResponseError(ResponsePart.BODY, f"chunk size line longer than {_CHUNK_LINE_LIMIT} bytes")
         return self._take(end)
 
     def _take(self, size: int) -> bytes:
-        """Take bytes off the front, which bytearray does without moving the rest."""
+        """Remove bytes from the front of the buffer; bytearray does not move the rest."""
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
 
 
 def _shown(data: bytes) -> str:
-    """Return bytes as they may stand in a message: quoted, and escaped where they are not ASCII."""
+    """Return bytes quoted for a message, with non-ASCII bytes escaped."""
     return repr(data)[1:]
 
 
@@ -343,7 +345,7 @@ def _values(fields: list[bytes], name: bytes) -> list[bytes]:
 
 
 def _lines(fields: list[bytes], name: bytes) -> list[bytes]:
-    """Return what all header lines of that name say."""
+    """Return the value of each header line of that name."""
     return [
         field.split(b":", 1)[1].strip(b" \t")
         for field in fields

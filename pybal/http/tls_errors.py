@@ -11,22 +11,29 @@ _UNVERIFIED = "certificate verify failed"
 
 
 def tls_reason(error: BaseException) -> str:
-    """Return the cause of a TLS error in lower case (``wrong version number``); an empty text for any other error."""
+    """Return the cause of a TLS error (``wrong version number``); an empty text for any other error."""
     if isinstance(error, ssl.SSLError):
         return _ssl_reason(error)
     if isinstance(error, VerificationError):
-        return "the server's certificate is of another name"
+        return f"certificate does not match {_expected_name(error)}"
     if isinstance(error, SSL.Error):
-        said = [entry[-1] for entry in error.args[0]] if error.args and isinstance(error.args[0], list) else []
-        if _UNVERIFIED in said:
-            return "the server's certificate has expired, or is up to no authority that we trust"
-        return f"TLS: {said[-1] if said else 'connection closed'}"
+        reasons = [entry[-1] for entry in error.args[0]] if error.args and isinstance(error.args[0], list) else []
+        if _UNVERIFIED in reasons:
+            # pyOpenSSL does not report which of the two it is.
+            return "certificate expired or not signed by a trusted CA"
+        return reasons[-1] if reasons else "connection closed"
     return ""
 
 
+def _expected_name(error: VerificationError) -> str:
+    expected = error.errors[0].mismatched_id
+    address = getattr(expected, "ip", None)
+    return f"address {address}" if address else f"host name {getattr(expected, 'hostname', b'').decode('ascii')}"
+
+
 def _ssl_reason(error: ssl.SSLError) -> str:
-    said = getattr(error, "verify_message", "")
-    if said:
-        abbreviated = said[:2].isupper()
-        return (said if abbreviated else f"{said[:1].lower()}{said[1:]}").removesuffix(".")
+    message = getattr(error, "verify_message", "")
+    if message:
+        abbreviated = message[:2].isupper()
+        return (message if abbreviated else f"{message[:1].lower()}{message[1:]}").removesuffix(".")
     return (error.reason or str(error)).replace("_", " ").lower()

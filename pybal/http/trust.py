@@ -1,4 +1,4 @@
-"""Whom pool sources believe over TLS, and who we are to them: the system's authorities or a file, and our certificate."""
+"""TLS settings of pool sources: the trusted CAs (system or file) and the client certificate."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
 from pybal.http.errors import Fault, ProtocolError
+from pybal.runtime.watched_file import identity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
-_CERTIFICATES = "a file of certificates in PEM form"
-_KEY = "the key of the certificate in PEM form, without a password"
+_CERTIFICATES = "a PEM file with certificates"
+_KEY = "a PEM file with the private key of the certificate, without a password"
 
 
-class Unusable(ProtocolError):  # noqa: N818  # what is wrong is a file, and says so by this name
-    """What is wrong with a file of ours: of which ``option``, what was ``found`` and what was ``wanted``."""
+class UnusableFile(ProtocolError):  # noqa: N818  # a fact about the file
+    """A file that an ``option`` names is unusable: it has ``found`` in place of ``wanted``."""
 
     def __init__(self, option: str, found: str, wanted: str) -> None:
         super().__init__(f"{option}: {found}, wanted {wanted}", Fault.UNREACHABLE)
@@ -41,10 +42,10 @@ class Unusable(ProtocolError):  # noqa: N818  # what is wrong is a file, and say
 
 @implementer(IPolicyForHTTPS)
 class Trust:
-    """The policy of an Agent: the server's certificate is verified, chain and name; ours is shown to who asks for it.
+    """A client's TLS policy: verifies the server's chain and host name.
 
-    The files of ``access`` are read before the first connection, and again when they have changed: certificates are
-    renewed. To ask for a connection raises :class:`Unusable` where they are no good.
+    Sends the client certificate if the server requests one. The files of ``access`` are read before the first connection, and again when they change, because certificates are
+    renewed.
     """
 
     def __init__(self, access: AccessSettings) -> None:
@@ -53,9 +54,9 @@ class Trust:
         self._made: dict[str, IOpenSSLClientConnectionCreator] = {}
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: ARG002, N802  # Twisted's
-        """Return what makes connections to a host, by name or address. Raises :class:`Unusable`."""
+        """Return the connection creator for a host, given by name or address. Raises :class:`UnusableFile`."""
         access = self._access
-        seen = tuple(_identity(name) for name in (access.ca, access.certificate, access.key) if name)
+        seen = tuple(identity(name) for name in (access.ca, access.certificate, access.key) if name)
         if seen != self._seen:
             self._made.clear()
             self._seen = seen
@@ -66,7 +67,7 @@ class Trust:
 
 
 def context(access: AccessSettings) -> ssl.SSLContext:
-    """Return what makes the connections of a library that uses Python's own TLS. Raises :class:`ProtocolError`."""
+    """Return a context for Python's own ssl module. Raises :class:`ProtocolError`."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if access.ca:
@@ -74,19 +75,19 @@ def context(access: AccessSettings) -> ssl.SSLContext:
         else:
             made.load_default_certs()
         if access.certificate:
-            # With a password that is wrong: without any, OpenSSL would ask the terminal for it.
+            # A wrong password: without any, OpenSSL would prompt for one on the terminal.
             made.load_cert_chain(access.certificate, access.key, "")
     except OSError as error:
         raise refusal(access) or ProtocolError(f"TLS: {error}", Fault.UNREACHABLE) from None
     return made
 
 
-def refusal(access: AccessSettings) -> Unusable | None:
-    """Return what is wrong with the files that ``access`` names, ``None`` if they can be used."""
+def refusal(access: AccessSettings) -> UnusableFile | None:
+    """Return the error in the files that ``access`` names, ``None`` if they are usable."""
     try:
         _creator("host.invalid", access)
-    except Unusable as unusable:
-        return unusable
+    except UnusableFile as error:
+        return error
     return None
 
 
@@ -98,7 +99,7 @@ def _creator(host: str, access: AccessSettings) -> IOpenSSLClientConnectionCreat
     try:
         ours = PrivateCertificate.fromCertificateAndKeyPair(own, _key(access.key))
     except VerifyError:
-        raise Unusable("key", access.key, f"that of {access.certificate}") from None
+        raise UnusableFile("key", access.key, f"the private key of {access.certificate}") from None
     more = {"extraCertChain": [link.original for link in chain]}
     return optionsForClientTLS(host, trust, ours, extraCertificateOptions=more)
 
@@ -110,29 +111,21 @@ def _certificates(option: str, name: str) -> Sequence[Certificate]:
     except (crypto.Error, ValueError):
         found = []
     if not found:
-        raise Unusable(option, f"no certificate in {name}", _CERTIFICATES)
+        raise UnusableFile(option, f"no certificate in {name}", _CERTIFICATES)
     return found
 
 
 def _key(name: str) -> KeyPair:
     data = _content("key", name, _KEY)
     try:
-        # With a password that is wrong: without any, OpenSSL would ask the terminal for it.
+        # A wrong password: without any, OpenSSL would prompt for one on the terminal.
         return KeyPair(crypto.load_privatekey(crypto.FILETYPE_PEM, data, b""))
     except (crypto.Error, TypeError, ValueError):
-        raise Unusable("key", f"no usable key in {name}", _KEY) from None
+        raise UnusableFile("key", f"no usable key in {name}", _KEY) from None
 
 
 def _content(option: str, name: str, wanted: str) -> bytes:
     try:
         return Path(name).read_bytes()
     except OSError as error:
-        raise Unusable(option, f"{name} ({error.strerror})", wanted) from None
-
-
-def _identity(name: str) -> tuple[int, ...] | None:
-    try:
-        stat = Path(name).stat()
-    except OSError:
-        return None
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        raise UnusableFile(option, f"{name} ({error.strerror})", wanted) from None

@@ -10,7 +10,6 @@ whole and believed only when all of it is understood::
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
@@ -21,6 +20,7 @@ from typing import TypeGuard
 from twisted.logger import Logger
 
 from pybal.ipvs.model import MAX_U32, Key, Mark, ServiceKey
+from pybal.runtime import atomic_file
 
 VERSION = 1
 
@@ -76,14 +76,10 @@ class Ledger:
 
     def _write(self, file: Path) -> None:
         document = {"version": VERSION, "services": [{"name": n, **_encoded(k)} for k, n in self._names.items()]}
-        beside = file.with_name(f"{file.name}.new")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(document), encoding="utf-8")
-            beside.replace(file)
+            atomic_file.replace(file, json.dumps(document).encode())
         except OSError as error:
-            with contextlib.suppress(OSError):
-                beside.unlink()
             problem = f"{file}: {error.strerror}"
             if problem != self.problem:
                 self._log.error("It cannot be written down which services of IPVS are ours: {reason}", reason=problem)

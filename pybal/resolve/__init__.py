@@ -1,8 +1,8 @@
-"""From a host name to one address of the VIP's family, renewed for as long as it is wanted.
+"""Resolution of host names to one address of the VIP's family, renewed when the answer expires.
 
-:mod:`~pybal.resolve.follow` decides when a name is asked for and what an answer changes; it needs nothing but a
-:data:`Lookup` and a clock. :mod:`~pybal.resolve.lookup` is the lookup of this host, by its hosts file and its DNS servers;
-:mod:`~pybal.resolve.servers` asks these in turn, and :mod:`~pybal.resolve.dns` one of them.
+:mod:`~pybal.resolve.follow` schedules the lookups of each name and reports changes; it needs only a :data:`Lookup` and a
+clock. :mod:`~pybal.resolve.lookup` is the lookup of this host: its hosts file, then its DNS servers.
+:mod:`~pybal.resolve.servers` asks the DNS servers in turn, :mod:`~pybal.resolve.dns` asks one of them.
 """
 
 from pybal.resolve.follow import Follower, Lookup, LookupFailed, LookupResult, Resolver

@@ -1,7 +1,7 @@
-"""Asks one DNS server one question: by UDP, and by TCP where the answer does not fit (RFC 1035 §4.2).
+"""A DNS client: UDP, then TCP if the response is truncated (RFC 1035 §4.2).
 
-The messages are those of twisted.names. Its client is not used: it writes two lines into the log for each question, is
-not stopped by being cancelled, and takes the SERVFAIL of one server for the answer of all.
+Messages are encoded by twisted.names. Its client is not used: it logs two lines per query, cannot be cancelled, and takes
+the SERVFAIL of one server as the final result.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from zope.interface import implementer
 _LARGEST = 65535
 
 
-class NoReply(Exception):  # noqa: N818  # a fact about the server, not an error of ours
-    """The server did not answer: silence, refusal, or no way to it."""
+class NoReply(Exception):  # noqa: N818  # a fact about the server
+    """No response: a timeout, a refused connection, or an unreachable server."""
 
 
 class DNSClient:
-    """Asks questions; UDP and TCP have ``patience`` seconds each to answer."""
+    """A DNS client; UDP and TCP have a timeout of ``timeout`` seconds each."""
 
-    def __init__(self, reactor: Any, patience: float) -> None:  # noqa: ANN401  # as in pybal.daemon.app
+    def __init__(self, reactor: Any, timeout: float) -> None:  # noqa: ANN401  # as in pybal.daemon.app
         self._reactor = reactor
-        self._patience = patience
+        self._timeout = timeout
 
     async def ask(self, server: tuple[str, int], query: dns.Query) -> dns.Message:
-        """Return the message with which ``server``, an address and a port, answers, whatever it says.
+        """Return the response of ``server``, an address and a port, whatever its code.
 
         Raises :class:`NoReply`.
         """
-        # A number and a port that are hard to guess keep forgers out (RFC 5452 §9).
+        # A random ID and port prevent forged responses (RFC 5452 §9).
         question = dns.Message(id=dns.randomSource(), recDes=1)
         question.queries = [query]
         try:
             message = await self._by_udp(server, question)
             return await self._by_tcp(server, question) if message.trunc else message
         except defer.TimeoutError:
-            raise NoReply(f"no answer in {self._patience:g} s") from None
+            raise NoReply(f"no response in {self._timeout:g} s") from None
         except OSError as error:
             raise NoReply(error.strerror or str(error)) from error
         except (ConnectError, ConnectionClosed) as error:
@@ -57,10 +57,10 @@ class DNSClient:
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
             udp.connect(server)
             udp.send(question.toStr())
-            reader = _Datagrams(udp, question)
+            reader = DatagramReader(udp, question)
             self._reactor.addReader(reader)
             try:
-                return await reader.reply.addTimeout(self._patience, self._reactor)
+                return await reader.reply.addTimeout(self._timeout, self._reactor)
             finally:
                 self._reactor.removeReader(reader)
 
@@ -68,25 +68,25 @@ class DNSClient:
         factory = _StreamFactory(question)
         connector = self._reactor.connectTCP(*server, factory)
         try:
-            return await factory.reply.addTimeout(self._patience, self._reactor)
+            return await factory.reply.addTimeout(self._timeout, self._reactor)
         finally:
             connector.disconnect()
 
 
 def _reply(data: bytes, question: dns.Message) -> dns.Message | None:
-    """Return the message if it answers the question."""
+    """Return the decoded message if it is a response to the question."""
     message = dns.Message()
     try:
         message.fromStr(data)
-    except Exception:  # noqa: BLE001  # decoding raises whatever it meets
+    except Exception:  # noqa: BLE001  # decoding invalid data can raise any exception
         return None
-    answers = message.answer and message.id == question.id and message.queries == question.queries
-    return message if answers else None
+    matches = message.answer and message.id == question.id and message.queries == question.queries
+    return message if matches else None
 
 
 @implementer(IReadDescriptor)
-class _Datagrams:
-    """Waits for the datagram that answers; others are not looked at."""
+class DatagramReader:
+    """Reads datagrams until one is the response; ignores all others."""
 
     def __init__(self, udp: socket.socket, question: dns.Message) -> None:
         self.reply: Deferred[dns.Message] = Deferred()
@@ -111,12 +111,12 @@ class _Datagrams:
             self.reply.callback(message)
 
     def connectionLost(self, reason: Failure) -> None:
-        # An error is pending: nobody listens at the port, or there is no way to it.
+        # An error is pending: the port is closed, or the server is unreachable.
         self.doRead()
 
 
 class _QuestionStream(Int16StringReceiver):
-    """Sends the question and waits for its answer."""
+    """Sends the question and reads the response."""
 
     def __init__(self, question: dns.Message, reply: Deferred[dns.Message]) -> None:
         self._question = question

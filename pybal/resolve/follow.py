@@ -1,7 +1,7 @@
-"""Follows names: looks each one up, again when its answer expires, and tells whoever follows it of changes.
+"""Follows host names: repeats each lookup when its answer expires and reports changes.
 
-All who follow the same name in the same family share its lookups. A name keeps the address it has while that is among the
-answers, and whenever a lookup fails, whatever the reason: absence of evidence never depools. Failures are tried again for ever.
+All followers of a name in a family share its lookups. A name keeps its address while the answers contain it, and whenever
+a lookup fails for any reason: a DNS failure never depools. Failed lookups are retried indefinitely.
 """
 
 from __future__ import annotations
@@ -19,89 +19,93 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from pybal.core.model import Address
+from pybal.runtime.backoff import Backoff
 
-#: How many lookups run at the same time.
-AT_ONCE = 64
+#: Maximum number of concurrent lookups.
+MAX_CONCURRENT = 64
 
-#: A lookup that takes longer, in seconds, has failed.
-PATIENCE = 15.0
+#: Timeout of a lookup, in seconds.
+TIMEOUT = 15.0
 
-#: However short or long its time to live, an answer is renewed after so many seconds.
+#: Bounds on the time to live of an answer, in seconds.
 SHORTEST_LIFE, LONGEST_LIFE = 5.0, 3600.0
 
-#: Seconds until a failed lookup is tried again: first, and at most.
+#: Seconds until a failed lookup is retried: first and longest.
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
-
-_MOST_DOUBLINGS = 10
 
 Found = Callable[[Address | None], None]
 
 
 @dataclass(frozen=True, slots=True)
 class LookupResult:
-    """What a lookup came to: one address or more, good for ``ttl`` seconds."""
+    """The addresses of a name, at least one, valid for ``ttl`` seconds."""
 
     addresses: tuple[Address, ...]
     ttl: float
 
 
-class LookupFailed(Exception):  # noqa: N818  # past tense: a fact about the lookup, like CheckFailed
-    """A lookup came to nothing; ``definite`` tells that the name has no address, as opposed to not being known."""
+class LookupFailed(Exception):  # noqa: N818  # a fact about the lookup, like CheckFailed
+    """A lookup failed; ``definite`` if the name is known to have no address."""
 
     def __init__(self, reason: str, *, definite: bool) -> None:
         self.definite = definite
         super().__init__(reason)
 
 
-#: Asks for the addresses of a name in a family, 4 or 6. Raises LookupFailed; cancelled, it stops what it began.
+#: Returns the addresses of a name in a family, 4 or 6. Raises LookupFailed; can be cancelled.
 Lookup = Callable[[str, int], Coroutine[Any, Any, LookupResult]]
 
 
 class Follower:
-    """One follower of a name, until :meth:`stop`."""
+    """A follower of a name, active until :meth:`stop`."""
 
-    def __init__(self, name: _Name, found: Found, leave: Callable[[_Name, Follower], None]) -> None:
+    def __init__(self, name: _Name, found: Found, remove: Callable[[_Name, Follower], None]) -> None:
         self._name = name
         self._found = found
-        self._leave = leave
-        self._told = False
+        self._remove = remove
+        self._reported = False
         self._last: Address | None = None
 
     @property
+    def host(self) -> str:
+        """The followed name."""
+        return self._name.host
+
+    @property
     def problem(self) -> str | None:
-        """Why the last lookup failed; ``None`` if it did not, or there was none yet."""
+        """The error of the last lookup; ``None`` if it succeeded or is the first."""
         return self._name.problem
 
     def stop(self) -> None:
-        """Stop following; ``found`` is not called any more."""
-        self._leave(self._name, self)
+        """Stop following; ``found`` is not called again."""
+        self._remove(self._name, self)
 
-    def tell(self) -> None:
-        """Call ``found`` if what is known of the name, if anything, is not what was told last."""
+    def report(self) -> None:
+        """Call ``found`` if the state of the name is known and differs from the last report."""
         name = self._name
-        known = name.address is not None or name.nowhere
-        if self in name.followings and known and not (self._told and self._last == name.address):
-            self._told, self._last = True, name.address
+        known = name.address is not None or name.has_no_address
+        if self in name.followers and known and not (self._reported and self._last == name.address):
+            self._reported, self._last = True, name.address
             self._found(name.address)
 
 
 @dataclass(eq=False, slots=True)
 class _Name:
-    """What is known of a name in one family, who wants to know, and what is under way."""
+    """A name in one family: its state, its followers, and its next or current lookup."""
 
     host: str
     version: int
+    backoff: Backoff
     address: Address | None = None
-    nowhere: bool = False
+    has_no_address: bool = False
     problem: str | None = None
-    failures: int = 0
-    followings: dict[Follower, None] = field(default_factory=dict)
+    followers: dict[Follower, None] = field(default_factory=dict)
     due: IDelayedCall | None = None
     lookup: Deferred[None] | None = None
 
 
 class Resolver:
-    """Follows names for as long as somebody wants them. Nothing happens within :meth:`follow`, all of it later."""
+    """Follows names for as long as they have followers. :meth:`follow` never calls back before it returns."""
 
     log = Logger()
 
@@ -112,43 +116,45 @@ class Resolver:
         self._names: dict[tuple[str, int], _Name] = {}
         self._waiting: deque[_Name] = deque()
         self._running = 0
-        self._beginning = False
-        self._untold: list[Follower] = []
-        self._telling: IDelayedCall | None = None
+        self._starting = False
+        self._new: list[Follower] = []
+        self._report_call: IDelayedCall | None = None
 
     def follow(self, host: str, version: int, found: Found) -> Follower:
-        """Call ``found`` with the address of ``host`` in the family ``version``, 4 or 6, and again when it changes.
+        """Call ``found`` with the address of ``host`` in a family, 4 or 6, now and whenever it changes.
 
-        ``None`` says that the name is known to have no such address; it never follows an address. An address in place
-        of a name is found as it is, of whatever family, and never looked up.
+        ``None`` means that the name has no such address; it is never passed after an address. An address given in
+        place of a name is reported unchanged, whatever its family, and never looked up.
         """
         name = self._names.get((host, version))
         if name is None:
-            name = self._names[host, version] = _Name(host, version, _literal(host))
+            name = self._names[host, version] = _Name(
+                host, version, Backoff(FIRST_RETRY, LAST_RETRY, self._random, factor=2.0), _literal(host)
+            )
             if name.address is None:
-                name.due = self._clock.callLater(0, self._begin, name)
-        following = Follower(name, found, self._leave)
-        name.followings[following] = None
-        self._untold.append(following)
-        if self._telling is None:
-            self._telling = self._clock.callLater(0, self._tell_new)
-        return following
+                name.due = self._clock.callLater(0, self._enqueue, name)
+        follower = Follower(name, found, self._remove)
+        name.followers[follower] = None
+        self._new.append(follower)
+        if self._report_call is None:
+            self._report_call = self._clock.callLater(0, self._report_new)
+        return follower
 
     def stop(self) -> None:
-        """Stop all followings and lookups."""
+        """Stop all followers and lookups."""
         self._waiting.clear()
         for name in list(self._names.values()):
-            for following in list(name.followings):
-                following.stop()
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
+            for follower in list(name.followers):
+                follower.stop()
+        if self._report_call is not None:
+            self._report_call.cancel()
+            self._report_call = None
 
-    def _leave(self, name: _Name, following: Follower) -> None:
-        if following not in name.followings:
+    def _remove(self, name: _Name, follower: Follower) -> None:
+        if follower not in name.followers:
             return
-        del name.followings[following]
-        if name.followings:
+        del name.followers[follower]
+        if name.followers:
             return
         del self._names[name.host, name.version]
         if name.due is not None:
@@ -156,72 +162,70 @@ class Resolver:
         if name.lookup is not None:
             name.lookup.cancel()
 
-    def _begin(self, name: _Name) -> None:
+    def _enqueue(self, name: _Name) -> None:
         name.due = None
         self._waiting.append(name)
-        self._begin_waiting()
+        self._start_waiting()
 
-    def _begin_waiting(self) -> None:
-        if self._beginning:
+    def _start_waiting(self) -> None:
+        if self._starting:
             return
-        # A lookup may end at once and so come back here, each from within the one before.
-        self._beginning = True
-        while self._waiting and self._running < AT_ONCE:
+        # A lookup that ends synchronously calls this method again; a loop bounds the stack.
+        self._starting = True
+        while self._waiting and self._running < MAX_CONCURRENT:
             name = self._waiting.popleft()
-            if name.followings:
+            if name.followers:
                 self._running += 1
                 name.lookup = Deferred.fromCoroutine(self._look_up(name))
-        self._beginning = False
+        self._starting = False
 
     async def _look_up(self, name: _Name) -> None:
         try:
-            asked = Deferred.fromCoroutine(self._ask(name.host, name.version))
-            answer = await asked.addTimeout(PATIENCE, self._clock)
+            lookup = Deferred.fromCoroutine(self._ask(name.host, name.version))
+            result = await lookup.addTimeout(TIMEOUT, self._clock)
         except (defer.CancelledError, defer.TimeoutError):
-            self._failed(name, LookupFailed(f"no answer in {PATIENCE:g} s", definite=False))
+            self._failed(name, LookupFailed(f"no response in {TIMEOUT:g} s", definite=False))
         except LookupFailed as failed:
             self._failed(name, failed)
-        except Exception as bug:  # noqa: BLE001  # a bug of the lookup must not end the renewals of a name
-            self.log.failure("lookup of {host}", host=name.host)
+        except Exception as bug:  # noqa: BLE001  # a bug in the lookup must not end the renewals of a name
+            self.log.failure("{host}: unexpected exception in the lookup; retrying", host=name.host)
             self._failed(name, LookupFailed(repr(bug), definite=False))
         else:
-            self._answered(name, answer)
+            self._succeeded(name, result)
         self._running -= 1
-        self._tell(list(name.followings))
-        self._begin_waiting()
+        self._report(list(name.followers))
+        self._start_waiting()
 
-    def _answered(self, name: _Name, answer: LookupResult) -> None:
-        name.failures = 0
+    def _succeeded(self, name: _Name, result: LookupResult) -> None:
+        name.backoff.reset()
         name.problem = None
-        if name.address not in answer.addresses:
-            name.address = min(answer.addresses)
-        life = min(max(answer.ttl, SHORTEST_LIFE), LONGEST_LIFE)
-        # Never before it has expired: a cache would answer with the little that is left of its time to live.
-        self._again(name, life * self._random.uniform(1.0, 1.1))
+        if name.address not in result.addresses:
+            name.address = min(result.addresses)
+        life = min(max(result.ttl, SHORTEST_LIFE), LONGEST_LIFE)
+        # Not before it expires: a cache would return the same answer with its remaining time to live.
+        self._schedule(name, life * self._random.uniform(1.0, 1.1))
 
     def _failed(self, name: _Name, failed: LookupFailed) -> None:
-        kept = "" if name.address is None else f"; {name.address} is kept"
-        name.problem = f"{failed}{kept}"
-        name.nowhere = name.address is None and (name.nowhere or failed.definite)
-        delay = min(FIRST_RETRY * 2 ** min(name.failures, _MOST_DOUBLINGS), LAST_RETRY)
-        name.failures += 1
-        self._again(name, delay * self._random.uniform(0.75, 1.25))
+        reaction = "" if name.address is None else f"; keeping {name.address}"
+        name.problem = f"{failed}{reaction}"
+        name.has_no_address = name.address is None and (name.has_no_address or failed.definite)
+        self._schedule(name, name.backoff.pause())
 
-    def _again(self, name: _Name, delay: float) -> None:
-        if name.followings:
-            name.due = self._clock.callLater(delay, self._begin, name)
+    def _schedule(self, name: _Name, delay: float) -> None:
+        if name.followers:
+            name.due = self._clock.callLater(delay, self._enqueue, name)
 
-    def _tell_new(self) -> None:
-        self._telling = None
-        untold, self._untold = self._untold, []
-        self._tell(untold)
+    def _report_new(self) -> None:
+        self._report_call = None
+        new, self._new = self._new, []
+        self._report(new)
 
-    def _tell(self, followings: list[Follower]) -> None:
-        for following in followings:
+    def _report(self, followers: list[Follower]) -> None:
+        for follower in followers:
             try:
-                following.tell()
-            except Exception:  # noqa: BLE001  # a bug of one follower is not the business of the others
-                self.log.failure("a follower of a name")
+                follower.report()
+            except Exception:  # noqa: BLE001  # a bug in one follower must not affect the others
+                self.log.failure("{host}: unexpected exception in a follower", host=follower.host)
 
 
 def _literal(host: str) -> Address | None:

@@ -1,4 +1,4 @@
-"""The lookup of this host: its hosts file first, read again when it changes, then its DNS servers."""
+"""The lookup of this host: its hosts file, then its DNS servers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from twisted.names import dns
 
 from pybal.core.model import Address
 from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
-from pybal.resolve.servers import NameServers, ParsedFile
+from pybal.resolve.servers import NameServers
+from pybal.runtime.watched_file import WatchedFile
 
-#: What the hosts file says is good for so many seconds.
+#: Time to live of the entries of the hosts file, in seconds.
 HOSTS_TTL = 30.0
 
 _TYPES = {4: dns.A, 6: dns.AAAA}
@@ -28,13 +29,13 @@ def dns_lookup(
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Lookup:
-    """Return the lookup of this host; its DNS servers are asked at ``port``."""
+    """Return the lookup of this host; ``port`` is the port of its DNS servers."""
     return _SystemLookup(reactor, hosts, resolv_conf, port).look_up
 
 
 class _SystemLookup:
     def __init__(self, reactor: Any, hosts: str, resolv_conf: str, port: int) -> None:  # noqa: ANN401  # as above
-        self._hosts = ParsedFile(hosts, _addresses)
+        self._hosts = WatchedFile(hosts, _addresses, _addresses(b""))
         self._servers = NameServers(reactor, resolv_conf, port)
 
     async def look_up(self, host: str, version: int) -> LookupResult:
@@ -42,11 +43,11 @@ class _SystemLookup:
         name = host.lower().removesuffix(".")
         local = tuple(a for a in self._hosts.value().get(name, ()) if a.version == version)
         if not local and (name == "localhost" or name.endswith(".localhost")):
-            local = (_LOOPBACK[version],)  # never asked of DNS: RFC 6761 §6.3
+            local = (_LOOPBACK[version],)  # never sent to DNS: RFC 6761 §6.3
         if local:
             return LookupResult(local, HOSTS_TTL)
         if not _NAME.fullmatch(name):
-            raise LookupFailed("not a name that DNS could know", definite=True)
+            raise LookupFailed("not a valid DNS name", definite=True)
         kind = _TYPES[version]
         return _answer(await self._servers.ask(dns.Query(name.encode("ascii"), kind)), kind)
 
@@ -56,17 +57,17 @@ def _answer(message: dns.Message, wanted: int) -> LookupResult:
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
     payloads: list[Any] = [record.payload for record in message.answers if record.type == wanted]
     found = [ip_address(payload.address) for payload in payloads]
-    # 0.0.0.0 and :: are what filters answer with, and would be this host.
+    # DNS filters return 0.0.0.0 and ::, which would connect to this host.
     addresses = tuple(address for address in found if not (address.is_unspecified or address.is_multicast))
     if not addresses:
         raise LookupFailed(f"no {dns.QUERY_TYPES[wanted]} record", definite=True)
     return LookupResult(addresses, min(record.ttl for record in message.answers))
 
 
-def _addresses(text: str) -> Mapping[str, list[Address]]:
-    """Return the addresses of each name in a hosts(5) file, in lower case."""
+def _addresses(data: bytes) -> Mapping[str, list[Address]]:
+    """Return the addresses of each name (lower case) in a hosts(5) file."""
     found: dict[str, list[Address]] = {}
-    for line in text.splitlines():
+    for line in data.decode("utf-8", "replace").splitlines():
         address, *names = line.partition("#")[0].lower().split() or [""]
         try:
             parsed = ip_address(address)

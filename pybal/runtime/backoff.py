@@ -1,37 +1,44 @@
-"""Growing pauses between attempts."""
+"""Exponential back-off."""
 
 from __future__ import annotations
 
 from random import Random
 
-_FACTOR = 1.5
-_JITTER = 0.25
+FACTOR = 1.5
+JITTER = 0.25
 
 
 class Backoff:
-    """Pauses from ``first`` to ``most`` seconds, each half as long again as the one before, less up to a quarter."""
+    """Exponential back-off from ``first`` to ``most`` seconds.
 
-    __slots__ = ("_first", "_most", "_next", "_random")
+    Each pause is ``factor`` times as long as the one before, and is shortened at random by up to the share ``jitter``.
+    """
 
-    def __init__(self, first: float, most: float, random: Random) -> None:
+    __slots__ = ("_factor", "_first", "_jitter", "_most", "_next", "_random")
+
+    def __init__(
+        self, first: float, most: float, random: Random, *, factor: float = FACTOR, jitter: float = JITTER
+    ) -> None:
         self._first = self._next = min(first, most)
         self._most = most
         self._random = random
+        self._factor = factor
+        self._jitter = jitter
 
     @property
     def following(self) -> float:
-        """How long the next pause is at most, in seconds."""
+        """The next pause without jitter, in seconds."""
         return self._next
 
     def pause(self) -> float:
         """Return the next pause, in seconds."""
-        pause, self._next = self._next, min(self._next * _FACTOR, self._most)
+        pause, self._next = self._next, min(self._next * self._factor, self._most)
         return self.jittered(pause)
 
     def jittered(self, pause: float) -> float:
-        """Return a pause less up to a quarter of it."""
-        return pause * (1 - _JITTER * self._random.random())
+        """Return a pause shortened at random."""
+        return pause * (1 - self._jitter * self._random.random())
 
     def reset(self) -> None:
-        """Begin anew with the first."""
+        """Start again with the first pause."""
         self._next = self._first

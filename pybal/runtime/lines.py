@@ -41,7 +41,7 @@ class LineSplitter:
         if len(self._line) <= self._longest:
             return
         if not self._truncate:
-            raise LineTooLong(f"a message of more than {self._longest} bytes")
+            raise LineTooLong(f"line longer than {self._longest} bytes")
         self._truncated = True
         beginning = bytes(self._line[: self._longest])
         self._line.clear()

@@ -1,7 +1,7 @@
-"""Log events as the lines that people and tools search for: ``[system] LEVEL: text``.
+"""Formats log events as lines: ``[system] LEVEL: text``.
 
-The format is PyBal 1.15's: no timestamp (journald has one), continuation lines start with a tab. Where standard error is
-journald's own stream each line also carries the ``<N>`` prefix that journald turns into its priority.
+The format is that of PyBal 1.15: no timestamp (journald adds one), continuation lines start with a tab. If standard error
+is connected to journald, each line begins with ``<N>``, the priority for journald.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from pybal.core.text import printable
 
-# Names as PyBal 1.15 wrote them, priorities as syslog(3) numbers them.
+# Names of PyBal 1.15, priorities of syslog(3).
 _LEVELS = {
     LogLevel.debug: ("DEBUG", 7),
     LogLevel.info: ("INFO", 6),
@@ -31,15 +31,15 @@ _LEVELS = {
     LogLevel.critical: ("CRITICAL", 2),
 }
 
-#: Namespaces of Twisted, whose news (ports opened, factories started) are for those who debug.
+#: Namespaces of Twisted, whose INFO events (ports opened, factories started) are logged with ``debug`` only.
 _TWISTED = ("twisted", "log_legacy")
 
 
 def format_event(event: LogEvent, *, priority: bool = False) -> str:
-    """Return the line of an event, its newline included.
+    """Return the line of an event, including the newline.
 
-    The system is the event's ``system`` (a service, or ``service Monitor``), else ``pybal``. Unprintable characters,
-    which may come from a hostile server, are escaped.
+    The system is the event's ``system`` (a service, or ``service Monitor``), by default ``pybal``. Unprintable
+    characters are escaped, because a hostile server may send them.
     """
     level, number = _LEVELS[event.get("log_level", LogLevel.info)]
     text = eventAsText(event, includeTimestamp=False, includeSystem=False).rstrip("\n")
@@ -50,7 +50,7 @@ def format_event(event: LogEvent, *, priority: bool = False) -> str:
 
 @implementer(ILogObserver)
 class LogWriter:
-    """Writes every event to ``write``; a stream that is gone is no reason to stop serving."""
+    """Writes every event to ``write``; ignores a closed stream, because the daemon must keep running."""
 
     def __init__(self, write: Callable[[str], object], *, priority: bool = False) -> None:
         self._write = write
@@ -64,7 +64,10 @@ class LogWriter:
 
 
 def observer(stream: TextIO, environ: Mapping[str, str], *, debug: bool) -> ILogObserver:
-    """Return the observer of the daemon's log: everything with ``debug``, else our INFO and Twisted's WARN and above."""
+    """Return the log observer of the daemon.
+
+    It logs every event with ``debug``, else INFO and above of PyBal and WARN and above of Twisted.
+    """
 
     def write(line: str) -> None:
         stream.write(line)
@@ -78,7 +81,7 @@ def observer(stream: TextIO, environ: Mapping[str, str], *, debug: bool) -> ILog
 
 
 def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether a stream is the one that systemd connected to journald (systemd.exec(5), ``JOURNAL_STREAM``)."""
+    """Return whether systemd connected a stream to journald (systemd.exec(5), ``JOURNAL_STREAM``)."""
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

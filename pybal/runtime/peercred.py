@@ -1,4 +1,4 @@
-"""Who is at the other end of a unix socket: the kernel's word, from the moment of the connection (unix(7))."""
+"""Peer credentials of a unix socket, recorded by the kernel when it was connected (unix(7))."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 _PEERCRED = struct.Struct("iII")
 _SO_PEERGROUPS = 59
-"""Of asm-generic/socket.h; Python's socket module has no name for it."""
+"""Value of asm-generic/socket.h, missing from Python's socket module."""
 _MOST_GROUPS = 256
-"""Python's getsockopt returns no more than 1024 bytes."""
+"""Limit: Python's getsockopt returns at most 1024 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A process, with its effective user and group."""
+    """A process with its effective user and group."""
 
     process: int
     user: int
@@ -23,12 +23,12 @@ class Credentials:
 
 
 def credentials(connection: socket.socket) -> Credentials:
-    """Return who connected; at the connecting end, who listened."""
+    """Return the credentials of the peer: of the connecting process, or for a client of the listening one."""
     return Credentials(*_PEERCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)))
 
 
 def supplementary_groups(connection: socket.socket) -> frozenset[int]:
-    """Return the supplementary groups of who connected; none where there are more than 256 of them."""
+    """Return the supplementary groups of the connecting process; empty if it has more than 256."""
     try:
         raw = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
     except OSError:

@@ -1,4 +1,4 @@
-"""What the daemon tells systemd: ready, stopping, a status line, and that its loop still turns (sd_notify(3))."""
+"""Notifications to systemd: ready, reloading, stopping, status and watchdog (sd_notify(3))."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from twisted.internet.task import LoopingCall
 
 
 class Notifier:
-    """Sends states to the service manager; does nothing where there is none.
+    """Sends states to the service manager; does nothing if ``NOTIFY_SOCKET`` is unset.
 
-    ``environ`` is read once: ``NOTIFY_SOCKET`` for the address, ``WATCHDOG_USEC`` for the interval, in microseconds, in
-    which the manager wants a sign of life. ``clock`` is monotonic.
+    ``environ`` is read once: ``NOTIFY_SOCKET`` is the address, ``WATCHDOG_USEC`` the interval in microseconds within
+    which the manager requires a notification. ``clock`` is monotonic.
     """
 
     def __init__(self, environ: Mapping[str, str], clock: IReactorTime) -> None:
@@ -22,27 +22,27 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
         microseconds = environ.get("WATCHDOG_USEC", "")
         self._watchdog = int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
-        self._beat = LoopingCall(self.notify, "WATCHDOG=1")
-        self._beat.clock = clock
+        self._watchdog_call = LoopingCall(self.notify, "WATCHDOG=1")
+        self._watchdog_call.clock = clock
 
     def ready(self, status: str) -> None:
-        """Say that the daemon serves, and beat from now on at half the interval of the watchdog."""
+        """Report that the daemon is ready, and notify the watchdog at half its interval from now on."""
         self.notify(f"READY=1\nSTATUS={status}")
-        if self._watchdog and not self._beat.running:
-            self._beat.start(self._watchdog / 2)
+        if self._watchdog and not self._watchdog_call.running:
+            self._watchdog_call.start(self._watchdog / 2)
 
     def reloading(self) -> None:
-        """Say that the configuration is being read anew, from this moment on; :meth:`ready` ends that."""
+        """Report that a reload has begun; :meth:`ready` reports its end."""
         self.notify(f"RELOADING=1\nMONOTONIC_USEC={self._clock.seconds() * 1e6:.0f}")
 
     def stopping(self) -> None:
-        """Say that the daemon is on its way out."""
-        if self._beat.running:
-            self._beat.stop()
+        """Report that the daemon is stopping."""
+        if self._watchdog_call.running:
+            self._watchdog_call.stop()
         self.notify("STOPPING=1")
 
     def notify(self, state: str) -> None:
-        """Send one datagram. A manager that does not listen must not hinder us: failures are ignored."""
+        """Send one datagram; ignore errors, because an absent manager must not stop the daemon."""
         if not self._address:
             return
         try:

@@ -1,17 +1,15 @@
 """The last good list of each service on disk: a balancer boots with it while its pool source is down.
 
-One JSON file per service in the state directory. It is written to a temporary file and renamed, without fsync: a power
-failure may lose it. A file that is damaged, or was written for a different source, is ignored::
+One JSON file per service in the state directory, replaced atomically. A file that is damaged, or was written for a
+different source, is ignored::
 
     {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …]}
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from pybal.config.errors import masked
 from pybal.core.model import Member
+from pybal.runtime import atomic_file
 
 VERSION = 1
 LARGEST = 4 * 2**20
@@ -68,15 +67,7 @@ class ListCache:
             "time": saved.time.isoformat(),
             "members": [[m.host, m.weight, m.enabled] for m in saved.members],
         }
-        temporary = self.path.with_suffix(f".{os.getpid()}.new")
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(document, file)
-            temporary.replace(self.path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+        atomic_file.replace(self.path, json.dumps(document).encode())
 
 
 def _member(host: object, weight: object, enabled: object) -> Member:

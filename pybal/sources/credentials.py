@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pybal.config.settings import AccessSettings
-from pybal.http.trust import Unusable
+from pybal.http.trust import UnusableFile
 
 _WORD = re.compile(r"[!-~]+")
 _LARGEST = 65536
@@ -18,7 +18,7 @@ _LARGEST = 65536
 def authorization(url: str, access: AccessSettings) -> Iterator[str]:
     """Yield the value of the Authorization header, if there are credentials.
 
-    Reads the files of ``access`` each time, because secrets are rotated. Raises :class:`Unusable`.
+    Reads the files of ``access`` each time, because secrets are rotated. Raises :class:`UnusableFile`.
     """
     user, has_user = urlsplit(url).username, "@" in urlsplit(url).netloc
     if access.token_file:
@@ -29,30 +29,30 @@ def authorization(url: str, access: AccessSettings) -> Iterator[str]:
         yield _basic(unquote(user or ""), unquote(urlsplit(url).password or ""))
 
 
-def refusal(access: AccessSettings) -> Unusable | None:
+def refusal(access: AccessSettings) -> UnusableFile | None:
     """Return the error of the first unusable secret file of ``access``, or ``None``."""
     try:
         for option, name in (("password-file", access.password_file), ("token-file", access.token_file)):
             if name:
                 secret(option, name)
-    except Unusable as unusable:
+    except UnusableFile as unusable:
         return unusable
     return None
 
 
 def secret(option: str, name: str) -> str:
-    """Return the first line of a secret file. Raises :class:`Unusable`, without the secret."""
+    """Return the first line of a secret file. Raises :class:`UnusableFile`, without the secret."""
     try:
         with Path(name).open("rb") as file:
             line = file.readline(_LARGEST).decode().rstrip("\r\n")
     except OSError as error:
-        raise Unusable(option, f"{name} ({error.strerror})", "a file that can be read") from None
+        raise UnusableFile(option, f"{name} ({error.strerror})", "a file that can be read") from None
     except UnicodeDecodeError:
-        raise Unusable(option, f"{name} (not UTF-8)", "a UTF-8 text file") from None
+        raise UnusableFile(option, f"{name} (not UTF-8)", "a UTF-8 text file") from None
     if not line.isprintable() or not line:
-        raise Unusable(option, f"no secret in the first line of {name}", "printable characters")
+        raise UnusableFile(option, f"no secret in the first line of {name}", "printable characters")
     if option == "token-file" and not _WORD.fullmatch(line):
-        raise Unusable(option, f"no token in the first line of {name}", "one ASCII word")
+        raise UnusableFile(option, f"no token in the first line of {name}", "one ASCII word")
     return line
 
 

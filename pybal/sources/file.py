@@ -15,6 +15,7 @@ from random import Random
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.config.settings import SourceSettings
+from pybal.runtime.watched_file import FileIdentity, identity_of
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.feed import Feed
 from pybal.sources.formats.text import parse
@@ -30,8 +31,6 @@ RESTLESS = 10.0
 
 #: Largest pool file, in bytes.
 LARGEST = 4 * 2**20
-
-FileIdentity = tuple[int, ...]
 
 
 class FileReader:
@@ -51,7 +50,7 @@ class FileReader:
     async def read(self, feed: Feed) -> float:
         restless_since, self._restless_since = self._restless_since, None
         try:
-            identity = identity_of(self._path.stat())
+            identity = checked_identity(self._path.stat())
             if identity == self._applied:
                 feed.good()
                 return self._pause()
@@ -88,20 +87,20 @@ def file_source(settings: SourceSettings, *, reactor: IReactorTime, random: Rand
     return Feed(settings.url, FileReader(settings, reactor, random), reactor, random, spread=SETTLED)
 
 
-def identity_of(found: os.stat_result) -> FileIdentity:
-    """Return the attributes that distinguish one state of a file from another."""
+def checked_identity(found: os.stat_result) -> FileIdentity:
+    """Return the identity of a regular file of acceptable size. Raises ValueError."""
     if not stat.S_ISREG(found.st_mode):
         raise ValueError("not a regular file")
     if found.st_size > LARGEST:
         raise ValueError(f"{found.st_size} bytes, wanted at most {LARGEST}")
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return identity_of(found)
 
 
 def content(path: Path, wanted: FileIdentity) -> bytes | None:
     """Return the content of a file, ``None`` unless its identity stays ``wanted`` during the read."""
     # Non-blocking: opening a FIFO that has taken its place would wait for a writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        before = identity_of(os.fstat(file.fileno()))
+        before = checked_identity(os.fstat(file.fileno()))
         data = file.read(LARGEST)
-        after = identity_of(os.fstat(file.fileno()))
+        after = checked_identity(os.fstat(file.fileno()))
     return data if before == after == wanted else None

@@ -74,7 +74,7 @@ class HTTPReader:
     async def read(self, feed: Feed) -> float:
         if self._clock.seconds() - self._full_at >= FULL_READ:
             self._validators = {}
-        answer = await self._client.ask(self._request(), heeded=(_OK, _NOT_MODIFIED))
+        answer = await self._client.request(self._request(), body_statuses=(_OK, _NOT_MODIFIED))
         refuse_old(answer.response, self._settings.max_age)
         if answer.status == _NOT_MODIFIED and self._validators:
             feed.good()

@@ -1,4 +1,4 @@
-"""Certificates of all kinds, made by openssl."""
+"""Test certificates, issued by openssl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Authority:
         self.file = directory / f"{name}.pem"
 
     def issue(self, name: str, *, days: float = 90, host: str = "a.example") -> Path:
-        """Return the file of a certificate and its key; with days of less than none it has expired."""
+        """Return a PEM file with a certificate and its key; expired if ``days`` is negative."""
         now = datetime.now(UTC)
         _openssl(self.directory, f"req -newkey rsa:2048 -nodes -keyout {name}.key -out {name}.csr -subj /CN={host}")
         (self.directory / "extensions").write_text(f"subjectAltName=DNS:{host}\n")
@@ -39,7 +39,7 @@ class Authority:
 
 
 def self_signed(directory: Path, host: str = "a.example") -> Path:
-    """Return the file of a certificate that nobody else signed, and its key."""
+    """Return a PEM file with a self-signed certificate and its key."""
     _openssl(
         directory,
         f"req -x509 -newkey rsa:2048 -nodes -keyout own.key -out own.crt -days 90 -subj /CN={host} "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class DyingLedger(Ledger):
 
     def _write(self, file: Path) -> None:
         self._fate.point()
-        file.with_name(f"{file.name}.new").write_text('{"version": 1, "serv')
+        file.with_name(f"{file.name}.{os.getpid()}.new").write_text('{"version": 1, "serv')
         self._fate.point()
         super()._write(file)
         self._fate.point()

@@ -1,4 +1,4 @@
-"""A DNS server that does as a test says, in the test's own reactor. Its messages are made by twisted.names."""
+"""A scripted DNS server in the reactor of the test. twisted.names encodes its messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def answer(
     number: int | None = None,
     questions: list[dns.Query] | None = None,
 ) -> bytes:
-    """Return an answer to a query: right in everything that is not said otherwise."""
+    """Return a response to a query, correct except for the given arguments."""
     asked = decoded(query)
     made = dns.Message(id=asked.id if number is None else number, answer=1, recDes=1, recAv=1, rCode=code)
     made.trunc = truncated
@@ -49,12 +49,12 @@ def answer(
 
 
 def framed(message: bytes) -> bytes:
-    """Return a message as TCP carries it."""
+    """Return a message with its length prefix for TCP."""
     return len(message).to_bytes(2, "big") + message
 
 
 class Stream(Int16StringReceiver):
-    """One TCP connection at the server's side."""
+    """The server side of a TCP connection."""
 
     transport: Transport
 
@@ -97,7 +97,7 @@ class _Datagrams(DatagramProtocol):
 
 
 class NameServer:
-    """Sends what ``answers`` returns for each datagram; ``asked_by_tcp`` is called with each query over TCP."""
+    """A server that sends what ``answers`` returns for each datagram; TCP queries go to ``asked_by_tcp``."""
 
     def __init__(self, reactor: EPollReactor, host: str = "127.0.0.1") -> None:
         self.port = 0
@@ -122,12 +122,12 @@ class NameServer:
         await self.stop_tcp()
 
     def say(self, message: bytes) -> None:
-        """Send a datagram to who was the last to ask."""
+        """Send a datagram to the client of the last query."""
         assert self._datagrams is not None
         self._datagrams.write(message, self.clients[-1])
 
     def listen(self) -> None:
-        """Listen to UDP, at the first time also to TCP at the same port."""
+        """Listen on UDP, and on the first call also on TCP at the same port."""
         while True:
             self._datagrams = DatagramPort(self.port, _Datagrams(self), self._host, reactor=self.reactor)
             self._datagrams.startListening()
@@ -144,13 +144,13 @@ class NameServer:
             return
 
     async def stop(self) -> None:
-        """Refuse datagrams from now on."""
+        """Stop listening on UDP."""
         port, self._datagrams = self._datagrams, None
         if port is not None:
             await maybeDeferred(port.stopListening)
 
     async def stop_tcp(self) -> None:
-        """Refuse connections from now on."""
+        """Abort all TCP connections and stop listening on TCP."""
         for stream in self.streams:
             if stream.transport.connected:
                 stream.transport.abortConnection()

@@ -1,4 +1,4 @@
-"""Names asked of a DNS server that is slow, wrong or hostile: one played by the test, on a socket of its own."""
+"""Lookups at a slow, wrong or hostile DNS server, which the test runs in a thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
 from pybal.resolve import LookupFailed, LookupResult, dns_lookup, servers
-from pybal.resolve.dns import _Datagrams
+from pybal.resolve.dns import DatagramReader
 from tests.harness.stepped_reactor import run
 
 RIGHT = "10.0.0.1"
@@ -24,14 +24,14 @@ Reply = Callable[[bytes], list[bytes]]
 
 
 def answer(query: bytes, address: str = RIGHT, *, flags: int = 0x8180, number: int | None = None) -> bytes:
-    """Return a response with one A record, to the question of ``query`` and with its number unless another is given."""
+    """Return a response to ``query`` with one A record, by default with the same ID."""
     own = struct.unpack_from("!H", query)[0]
     head = struct.pack("!6H", own if number is None else number, flags, 1, 1, 0, 0)
     return head + query[12:] + b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 300, 4) + socket.inet_aton(address)
 
 
 def sockets() -> tuple[socket.socket, socket.socket]:
-    """Return a UDP and a TCP socket with the same port; the latter refuses connections until it is told to listen."""
+    """Return a UDP and a TCP socket with the same port; the TCP socket does not listen yet."""
     while True:
         udp, tcp = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
         udp.bind(("127.0.0.1", 0))
@@ -44,8 +44,8 @@ def sockets() -> tuple[socket.socket, socket.socket]:
             return udp, tcp
 
 
-class Server:
-    """Answers each question with what ``reply`` makes of it, each after ``delay`` seconds."""
+class ScriptedDNSServer:
+    """Sends the datagrams that ``reply`` returns for a query, each after ``delay`` seconds."""
 
     def __init__(self) -> None:
         self.reply: Reply = lambda query: [answer(query)]
@@ -75,18 +75,18 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
+def server() -> Iterator[ScriptedDNSServer]:
+    server = ScriptedDNSServer()
     yield server
     server.stop()
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "TIMEOUT", 0.5)
 
 
-def ask(tmp_path: Path, server: Server) -> LookupResult:
+def ask(tmp_path: Path, server: ScriptedDNSServer) -> LookupResult:
     (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
     async def main(reactor: EPollReactor) -> LookupResult:
@@ -96,18 +96,18 @@ def ask(tmp_path: Path, server: Server) -> LookupResult:
     return run(main)
 
 
-def addresses(tmp_path: Path, server: Server) -> list[str]:
+def addresses(tmp_path: Path, server: ScriptedDNSServer) -> list[str]:
     return [str(address) for address in ask(tmp_path, server).addresses]
 
 
-def refusal(tmp_path: Path, server: Server) -> str:
+def refusal(tmp_path: Path, server: ScriptedDNSServer) -> str:
     with pytest.raises(LookupFailed) as failed:
         ask(tmp_path, server)
     assert not failed.value.definite
     return str(failed.value)
 
 
-def test_a_slow_answer_is_waited_for(tmp_path: Path, server: Server) -> None:
+def test_lookup_waits_for_a_slow_response(tmp_path: Path, server: ScriptedDNSServer) -> None:
     server.delay = 0.7
     assert addresses(tmp_path, server) == [RIGHT]
 
@@ -125,50 +125,50 @@ def test_a_slow_answer_is_waited_for(tmp_path: Path, server: Server) -> None:
     ],
     ids=["number", "question", "question again", "cut off", "garbage", "loop of names", "empty"],
 )
-def test_what_does_not_answer_the_question_is_not_looked_at(
-    tmp_path: Path, server: Server, forged: Callable[[bytes], bytes]
+def test_lookup_ignores_datagrams_that_are_not_the_response(
+    tmp_path: Path, server: ScriptedDNSServer, forged: Callable[[bytes], bytes]
 ) -> None:
     server.reply = lambda query: [forged(query), answer(query)]
     assert addresses(tmp_path, server) == [RIGHT]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_silence_is_no_definite_answer(tmp_path: Path, server: Server) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_timeout_is_not_definite(tmp_path: Path, server: ScriptedDNSServer) -> None:
     server.reply = lambda query: []
-    assert refusal(tmp_path, server) == "no answer in 0.5 s from 127.0.0.1"
+    assert refusal(tmp_path, server) == "no response in 0.5 s from 127.0.0.1"
 
 
-def test_a_code_without_a_name_is_shown_as_its_number(tmp_path: Path, server: Server) -> None:
+def test_unnamed_code_is_reported_by_number(tmp_path: Path, server: ScriptedDNSServer) -> None:
     server.reply = lambda query: [answer(query, flags=0x8180 | 9)]
     assert refusal(tmp_path, server) == "code 9 from 127.0.0.1"
 
 
-def test_an_answer_cut_short_by_a_server_without_tcp_is_no_definite_answer(tmp_path: Path, server: Server) -> None:
+def test_truncated_response_without_tcp_is_not_definite(tmp_path: Path, server: ScriptedDNSServer) -> None:
     server.reply = lambda query: [answer(query, flags=0x8380)]
     assert "refused" in refusal(tmp_path, server)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_silence_by_tcp_is_no_definite_answer(tmp_path: Path, server: Server) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_tcp_timeout_is_not_definite(tmp_path: Path, server: ScriptedDNSServer) -> None:
     server.reply = lambda query: [answer(query, flags=0x8380)]
     server.tcp.listen()
-    assert refusal(tmp_path, server) == "no answer in 0.5 s from 127.0.0.1"
+    assert refusal(tmp_path, server) == "no response in 0.5 s from 127.0.0.1"
 
 
-def test_a_tcp_connection_closed_at_once_is_no_definite_answer(tmp_path: Path, server: Server) -> None:
+def test_closed_tcp_connection_is_not_definite(tmp_path: Path, server: ScriptedDNSServer) -> None:
     server.reply = lambda query: [answer(query, flags=0x8380)]
     server.tcp.listen()
 
-    def close_at_once() -> None:
+    def close_immediately() -> None:
         server.tcp.accept()[0].close()
 
-    closer = threading.Thread(target=close_at_once)
+    closer = threading.Thread(target=close_immediately)
     closer.start()
     assert "from 127.0.0.1" in refusal(tmp_path, server)
     closer.join()
 
 
-def test_aliases_are_followed_as_the_server_tells_them(tmp_path: Path, server: Server) -> None:
+def test_lookup_uses_the_aliases_in_the_response(tmp_path: Path, server: ScriptedDNSServer) -> None:
     def alias(query: bytes) -> bytes:
         head = query[:2] + struct.pack("!5H", 0x8180, 1, 2, 0, 0)
         name = b"\x03lb1\xc0\x11"  # lb1, and the rest of web1.test
@@ -180,9 +180,9 @@ def test_aliases_are_followed_as_the_server_tells_them(tmp_path: Path, server: S
     assert ask(tmp_path, server) == LookupResult((ip_address("10.0.0.2"),), 7)
 
 
-def test_a_socket_that_has_nothing_to_read_is_no_failure() -> None:
+def test_reader_ignores_a_socket_without_data() -> None:
     with socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
         udp.bind(("127.0.0.1", 0))
-        reader = _Datagrams(udp, dns.Message())
+        reader = DatagramReader(udp, dns.Message())
         reader.doRead()
         assert not reader.reply.called

@@ -1,4 +1,4 @@
-"""Names asked of a real unbound on loopback, that is stopped, started and told other things meanwhile."""
+"""Lookups at a real unbound on loopback, which restarts and changes its records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.servers.process import Server, accepts, free_ports
 from tests.harness.servers.unbound import unbound_with
 from tests.harness.stepped_reactor import run
 
-PATIENCE = 20.0
+RUN_TIMEOUT = 20.0
 
 RECORDS = (
     "web1.test. 300 A 10.0.0.1",
@@ -35,7 +35,7 @@ RECORDS = (
 
 
 class Unbound:
-    """An unbound that answers for ``test.`` at 127.0.0.1 and 127.0.0.3, and for nothing else."""
+    """An unbound with the zone ``test.`` at 127.0.0.1 and 127.0.0.3."""
 
     def __init__(self, directory: Path) -> None:
         (self.port,) = free_ports(1)
@@ -72,8 +72,8 @@ def files(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make everything that takes seconds in production take tenths."""
+def short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten timeouts and delays from seconds to tenths of seconds."""
     monkeypatch.setattr(servers, "TIMEOUT", 0.5)
     monkeypatch.setattr(follow, "SHORTEST_LIFE", 0.2)
     monkeypatch.setattr(follow, "FIRST_RETRY", 0.1)
@@ -103,35 +103,35 @@ async def until(reactor: EPollReactor, true: Callable[[], bool]) -> None:
         await deferLater(reactor, 0.02, lambda: None)
 
 
-class Followed:
-    """A name that is followed, and what was told of it."""
+class RecordedName:
+    """A name name and the reports about it."""
 
     def __init__(self, resolver: Resolver, host: str) -> None:
-        self.told: list[Address | None] = []
-        self.following = resolver.follow(host, 4, self.told.append)
+        self.reports: list[Address | None] = []
+        self.follower = resolver.follow(host, 4, self.reports.append)
 
 
-def following(
-    files: Path, port: int, host: str, story: Callable[[EPollReactor, Followed], Awaitable[None]]
+def reports_during(
+    files: Path, port: int, host: str, story: Callable[[EPollReactor, RecordedName], Awaitable[None]]
 ) -> list[str | None]:
-    """Follow a name while ``story`` goes on; return what was told."""
+    """Follow a name during ``story``; return the reports."""
 
     async def main(reactor: EPollReactor) -> list[str | None]:
         resolver = Resolver(asker(reactor, files, port), reactor, Random(1))
-        followed = Followed(resolver, host)
+        name = RecordedName(resolver, host)
         try:
-            await story(reactor, followed)
+            await story(reactor, name)
         finally:
             resolver.stop()
-        return [None if address is None else str(address) for address in followed.told]
+        return [None if address is None else str(address) for address in name.reports]
 
     def begin(reactor: EPollReactor) -> Coroutine[Any, Any, list[str | None]]:
         return main(reactor)
 
-    return run(begin, timeout=PATIENCE)
+    return run(begin, timeout=RUN_TIMEOUT)
 
 
-def test_a_name_has_addresses_of_either_family(unbound: Unbound, files: Path) -> None:
+def test_lookup_returns_addresses_of_either_family(unbound: Unbound, files: Path) -> None:
     unbound.start()
     four = ask(files, unbound.port, "web1.test")
     assert four == LookupResult((ip_address("10.0.0.1"),), 300)
@@ -139,19 +139,19 @@ def test_a_name_has_addresses_of_either_family(unbound: Unbound, files: Path) ->
     assert ask(files, unbound.port, "WEB1.Test.") == four
 
 
-def test_all_addresses_are_there_for_the_shortest_time(unbound: Unbound, files: Path) -> None:
+def test_lookup_returns_all_addresses_with_the_shortest_ttl(unbound: Unbound, files: Path) -> None:
     unbound.start()
     answer = ask(files, unbound.port, "many.test")
     assert addresses(answer) == {"10.0.0.9", "10.0.0.12", "10.0.0.30"}
-    assert answer.ttl in (60, 300)  # unbound gives one time to all
+    assert answer.ttl in (60, 300)  # unbound returns the same TTL for all records
 
 
-def test_an_answer_that_fits_no_datagram_is_fetched_by_tcp(unbound: Unbound, files: Path) -> None:
+def test_lookup_fetches_a_large_response_over_tcp(unbound: Unbound, files: Path) -> None:
     unbound.start()
     assert len(ask(files, unbound.port, "large.test").addresses) == 1000
 
 
-def test_the_hosts_file_comes_first(unbound: Unbound, files: Path) -> None:
+def test_hosts_file_takes_precedence_over_dns(unbound: Unbound, files: Path) -> None:
     unbound.start()
     assert addresses(ask(files, unbound.port, "pinned.test")) == {"10.9.9.9"}
 
@@ -159,12 +159,12 @@ def test_the_hosts_file_comes_first(unbound: Unbound, files: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "version", "reason"),
     [
-        ("nobody.test", 4, "no such name (NXDOMAIN)"),
+        ("missing.test", 4, "no such name (NXDOMAIN)"),
         ("four.test", 6, "no AAAA record"),
         ("null.test", 4, "no A record"),
     ],
 )
-def test_no_address_is_a_definite_answer(unbound: Unbound, files: Path, host: str, version: int, reason: str) -> None:
+def test_missing_address_is_definite(unbound: Unbound, files: Path, host: str, version: int, reason: str) -> None:
     unbound.start()
     failed = refusal(files, unbound.port, host, version)
     assert (str(failed), failed.definite) == (reason, True)
@@ -174,21 +174,21 @@ def test_no_address_is_a_definite_answer(unbound: Unbound, files: Path, host: st
     ("host", "reason"),
     [("www.refused.example", "REFUSED from 127.0.0.1"), ("www.broken.example", "SERVFAIL from 127.0.0.1")],
 )
-def test_a_server_that_cannot_tell_is_no_definite_answer(unbound: Unbound, files: Path, host: str, reason: str) -> None:
+def test_error_code_is_not_definite(unbound: Unbound, files: Path, host: str, reason: str) -> None:
     unbound.start()
     failed = refusal(files, unbound.port, host)
     assert (str(failed), failed.definite) == (reason, False)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_is_down_is_no_definite_answer(files: Path) -> None:
+@pytest.mark.usefixtures("short_delays")
+def test_unavailable_server_is_not_definite(files: Path) -> None:
     failed = refusal(files, free_ports(1)[0], "web1.test")
-    assert str(failed) in ("Connection refused from 127.0.0.1", "no answer in 0.5 s from 127.0.0.1")
+    assert str(failed) in ("Connection refused from 127.0.0.1", "no response in 0.5 s from 127.0.0.1")
     assert not failed.definite
 
 
-@pytest.mark.usefixtures("impatient")
-def test_the_next_server_is_asked_and_then_asked_first(unbound: Unbound, files: Path) -> None:
+@pytest.mark.usefixtures("short_delays")
+def test_lookup_prefers_the_server_that_responded_last(unbound: Unbound, files: Path) -> None:
     unbound.start()
     (files / "resolv.conf").write_text("nameserver 127.0.0.2\nnameserver 127.0.0.3\n")
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
@@ -206,7 +206,7 @@ def test_the_next_server_is_asked_and_then_asked_first(unbound: Unbound, files: 
             silent.recv(512)
 
 
-def test_the_servers_of_a_changed_resolv_conf_are_asked(unbound: Unbound, files: Path) -> None:
+def test_lookup_reloads_a_changed_resolv_conf(unbound: Unbound, files: Path) -> None:
     unbound.start()
     (files / "resolv.conf").write_text("nameserver 127.0.0.1\n")
 
@@ -221,48 +221,48 @@ def test_the_servers_of_a_changed_resolv_conf_are_asked(unbound: Unbound, files:
     assert run(main) == "REFUSED from 127.0.0.3"
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_changed_address_is_followed(unbound: Unbound, files: Path) -> None:
+@pytest.mark.usefixtures("short_delays")
+def test_resolver_reports_a_changed_address(unbound: Unbound, files: Path) -> None:
     unbound.start("web1.test. 0 A 10.0.0.1")
 
-    async def story(reactor: EPollReactor, followed: Followed) -> None:
-        await until(reactor, lambda: len(followed.told) == 1)
+    async def story(reactor: EPollReactor, name: RecordedName) -> None:
+        await until(reactor, lambda: len(name.reports) == 1)
         unbound.restart("web1.test. 0 A 10.0.0.2", "web1.test. 0 A 10.0.0.3")
-        await until(reactor, lambda: len(followed.told) == 2)
+        await until(reactor, lambda: len(name.reports) == 2)
 
-    assert following(files, unbound.port, "web1.test", story) == ["10.0.0.1", "10.0.0.2"]
+    assert reports_during(files, unbound.port, "web1.test", story) == ["10.0.0.1", "10.0.0.2"]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_is_up_later_than_we_is_no_obstacle(unbound: Unbound, files: Path) -> None:
-    """A server whose name did not resolve at start was never tried again."""
+@pytest.mark.usefixtures("short_delays")
+def test_resolver_recovers_when_the_dns_server_starts_late(unbound: Unbound, files: Path) -> None:
+    """Fix of a bug in 1.15: a server whose name did not resolve at start was never retried."""
 
-    async def story(reactor: EPollReactor, followed: Followed) -> None:
-        await until(reactor, lambda: followed.following.problem is not None)
+    async def story(reactor: EPollReactor, name: RecordedName) -> None:
+        await until(reactor, lambda: name.follower.problem is not None)
         unbound.start()
-        await until(reactor, lambda: bool(followed.told))
-        assert followed.following.problem is None
+        await until(reactor, lambda: bool(name.reports))
+        assert name.follower.problem is None
 
-    assert following(files, unbound.port, "web1.test", story) == ["10.0.0.1"]
+    assert reports_during(files, unbound.port, "web1.test", story) == ["10.0.0.1"]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_goes_away_or_forgets_the_name_takes_no_address(unbound: Unbound, files: Path) -> None:
+@pytest.mark.usefixtures("short_delays")
+def test_resolver_keeps_the_address_when_dns_fails_or_loses_the_name(unbound: Unbound, files: Path) -> None:
     unbound.start("web1.test. 0 A 10.0.0.1")
 
-    async def story(reactor: EPollReactor, followed: Followed) -> None:
-        await until(reactor, lambda: bool(followed.told))
+    async def story(reactor: EPollReactor, name: RecordedName) -> None:
+        await until(reactor, lambda: bool(name.reports))
         unbound.stop()
-        await until(reactor, lambda: followed.following.problem is not None)
+        await until(reactor, lambda: name.follower.problem is not None)
         unbound.start("other.test. 0 A 10.0.0.1")
-        await until(reactor, lambda: "NXDOMAIN" in (followed.following.problem or ""))
+        await until(reactor, lambda: "NXDOMAIN" in (name.follower.problem or ""))
         unbound.restart("web1.test. 0 A 10.0.0.1")
-        await until(reactor, lambda: followed.following.problem is None)
+        await until(reactor, lambda: name.follower.problem is None)
 
-    assert following(files, unbound.port, "web1.test", story) == ["10.0.0.1"]
+    assert reports_during(files, unbound.port, "web1.test", story) == ["10.0.0.1"]
 
 
-def test_many_names_are_found_at_once(unbound: Unbound, files: Path) -> None:
+def test_resolver_finds_500_names_concurrently(unbound: Unbound, files: Path) -> None:
     names = {f"mw{i}.test": f"10.3.{i // 250}.{i % 250}" for i in range(500)}
     unbound.start(*(f"{name}. 300 A {address}" for name, address in names.items()))
 
@@ -282,12 +282,12 @@ def test_many_names_are_found_at_once(unbound: Unbound, files: Path) -> None:
     assert run(main) == names
 
 
-def test_a_lookup_that_is_cancelled_leaves_nothing_behind(files: Path) -> None:
-    """The runner fails on any call or descriptor that is left."""
+def test_cancelled_lookup_leaves_no_timer_or_descriptor(files: Path) -> None:
+    """``run`` fails if a delayed call or descriptor remains."""
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
 
-        async def story(reactor: EPollReactor, followed: Followed) -> None:
+        async def story(reactor: EPollReactor, name: RecordedName) -> None:
             await deferLater(reactor, 0.1, lambda: None)
 
-        assert following(files, silent.getsockname()[1], "web1.test", story) == []
+        assert reports_during(files, silent.getsockname()[1], "web1.test", story) == []

@@ -202,7 +202,7 @@ def test_source_reports_a_hung_server_once(server: Unbound, resolv_conf: str) ->
         await recorder.until(lambda: recorder.source.problem is None)
 
     recorder = run_scenario(server, resolv_conf, scenario)
-    assert recorder.texts == ["dns+srv://_web._tcp.test: no answer in 0.5 s from 127.0.0.1"]
+    assert recorder.texts == ["dns+srv://_web._tcp.test: no response in 0.5 s from 127.0.0.1"]
     assert recorder.errors[0].trouble is Trouble.SILENT
     assert recorder.lists == [(Member("a.test", 5),)]
 
@@ -264,7 +264,7 @@ def test_source_backs_off_while_queries_fail(scripted: ScriptedDNS) -> None:
 def test_source_ignores_garbage_and_forged_responses(scripted: ScriptedDNS) -> None:
     scripted.server.answers = lambda query: [b"", b"\xff" * 40, answer(query, number=1), answer(query, questions=[])]
     scripted.reactor.advance(20)
-    assert scripted.recorder.texts == ["dns+srv://_web._tcp.test: no answer in 4 s from 127.0.0.1"]
+    assert scripted.recorder.texts == ["dns+srv://_web._tcp.test: no response in 4 s from 127.0.0.1"]
 
 
 def test_stopped_source_leaves_nothing_while_a_query_waits(scripted: ScriptedDNS) -> None:

@@ -175,7 +175,7 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
     ),
     "length too long": (
         saying(response_bytes(LIST).replace(b"72", b"73")),
-        "less than 73 bytes of an answer within 5 s",
+        "no complete body of 73 bytes within 5 s",
         Trouble.SILENT,
     ),
     "two lengths": (
@@ -199,10 +199,10 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
         Trouble.MALFORMED,
     ),
     "not HTTP": (closing(b"220 mail.example ESMTP\r\n"), "not HTTP/1: '220 mail.example ESM'", Trouble.MALFORMED),
-    "reset": (Peer.reset, "connection lost: no answer", Trouble.SILENT),
+    "reset": (Peer.reset, "connection lost: no response", Trouble.SILENT),
     "closed": (closing(b""), "connection closed before a response", Trouble.SILENT),
-    "silence": (saying(), "no answer within 5 s", Trouble.SILENT),
-    "drip": (dripping, "less than 1000 bytes of an answer within 5 s", Trouble.SILENT),
+    "silence": (saying(), "no response within 5 s", Trouble.SILENT),
+    "drip": (dripping, "no complete body of 1000 bytes within 5 s", Trouble.SILENT),
     "from an old cache": (
         saying(response_bytes(OTHER_LIST, "Age: 301")),
         "cached response is 301 s old, wanted at most 300 s",

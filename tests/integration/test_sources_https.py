@@ -1,4 +1,4 @@
-"""Pool lists over TLS from a real nginx: trusted certificates, client certificates, and errors."""
+"""Pool lists over TLS from a real nginx: trusted CAs, client certificates, and errors."""
 
 from __future__ import annotations
 
@@ -31,40 +31,37 @@ SERVER = """
         location = /pool {{ default_type text/plain; return 200 "{{'host': 'a', 'weight': 7}}\\n"; }}
     }}
 """
-UNTRUSTED = "the server's certificate has expired, or is up to no authority that we trust"
-OTHER_NAME = "the server's certificate is of another name"
+UNTRUSTED = "TLS: certificate expired or not signed by a trusted CA"
 
 
 class TLSServers:
-    """The nginx servers by kind of certificate: their ports, certificates and configuration."""
+    """Server blocks of nginx, one port per kind of certificate, and the client's files."""
 
     def __init__(self, directory: Path) -> None:
         authority = Authority(directory)
         stranger = Authority(directory, "stranger")
         self.ca = str(authority.file)
-        self.ours = str(authority.issue("ours", host="balancer.example"))
+        self.client = str(authority.issue("client", host="balancer.example"))
         files = {
             "good": authority.issue("good"),
             "expired": authority.issue("expired", days=-3),
             "wrong-name": authority.issue("wrong-name", host="b.example"),
             "unknown-ca": stranger.issue("unknown-ca"),
             "self-signed": self_signed(directory),
-            "client-certificate": authority.issue("client-certificate"),
+            "client-required": authority.issue("client-required"),
         }
         self.ports = dict(zip(files, free_ports(len(files)), strict=True))
         verify = f"ssl_client_certificate {self.ca}; ssl_verify_client on;"
         self.config = "".join(
             SERVER.format(
-                listen=listening(self.ports[kind], "ssl"),
-                file=file,
-                more=verify if kind == "client-certificate" else "",
+                listen=listening(self.ports[kind], "ssl"), file=file, more=verify if kind == "client-required" else ""
             )
             for kind, file in files.items()
         )
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSServers]:
+def tls_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSServers]:
     directory = tmp_path_factory.mktemp("https")
     made = TLSServers(directory)
     with nginx(directory, made.config, made.ports["good"]):
@@ -83,7 +80,7 @@ def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: st
 
 
 def first_report(port: int, access: AccessSettings, host: str = "a.example") -> tuple[Member, ...] | str:
-    """Return the list or the problem that is reported first, without the URL."""
+    """Return the list or the error, without the URL."""
 
     async def main(reactor: EPollReactor) -> tuple[Member, ...] | str:
         reports: list[tuple[Member, ...] | SourceError] = []
@@ -103,34 +100,35 @@ def first_report(port: int, access: AccessSettings, host: str = "a.example") -> 
     [
         ("good", ONE),
         ("expired", UNTRUSTED),
-        ("wrong-name", OTHER_NAME),
+        ("wrong-name", "TLS: certificate does not match host name a.example"),
         ("unknown-ca", UNTRUSTED),
         ("self-signed", UNTRUSTED),
-        ("client-certificate", "HTTP 400, wanted 200"),
+        ("client-required", "HTTP 400, wanted 200"),
     ],
 )
-def test_source_accepts_only_a_valid_certificate(
-    servers: TLSServers, kind: str, expected: tuple[Member, ...] | str
+def test_source_accepts_only_a_server_with_a_valid_certificate(
+    tls_servers: TLSServers, kind: str, expected: tuple[Member, ...] | str
 ) -> None:
-    assert first_report(servers.ports[kind], AccessSettings(ca=servers.ca)) == expected
+    assert first_report(tls_servers.ports[kind], AccessSettings(ca=tls_servers.ca)) == expected
 
 
-def test_source_trusts_the_system_cas_without_ca_option(servers: TLSServers) -> None:
-    assert first_report(servers.ports["good"], AccessSettings()) == UNTRUSTED
+def test_source_uses_the_system_cas_when_no_file_is_set(tls_servers: TLSServers) -> None:
+    assert first_report(tls_servers.ports["good"], AccessSettings()) == UNTRUSTED
 
 
-def test_source_presents_its_client_certificate(servers: TLSServers) -> None:
-    access = AccessSettings(ca=servers.ca, certificate=servers.ours, key=servers.ours)
-    assert first_report(servers.ports["client-certificate"], access) == ONE
+def test_source_sends_its_client_certificate(tls_servers: TLSServers) -> None:
+    access = AccessSettings(ca=tls_servers.ca, certificate=tls_servers.client, key=tls_servers.client)
+    assert first_report(tls_servers.ports["client-required"], access) == ONE
 
 
-def test_source_refuses_a_name_certificate_for_an_address(servers: TLSServers) -> None:
-    assert first_report(servers.ports["good"], AccessSettings(ca=servers.ca), "127.0.0.1") == OTHER_NAME
+def test_source_refuses_a_certificate_that_lacks_the_ip_address(tls_servers: TLSServers) -> None:
+    error = first_report(tls_servers.ports["good"], AccessSettings(ca=tls_servers.ca), "127.0.0.1")
+    assert error == "TLS: certificate does not match address 127.0.0.1"
 
 
-def test_source_reports_a_name_without_address(servers: TLSServers) -> None:
-    expected = first_report(servers.ports["good"], AccessSettings(ca=servers.ca), "c.example")
-    assert expected == "address of c.example: no such name (NXDOMAIN)"
+def test_source_reports_an_unresolved_host_name(tls_servers: TLSServers) -> None:
+    error = first_report(tls_servers.ports["good"], AccessSettings(ca=tls_servers.ca), "c.example")
+    assert error == "cannot resolve c.example: no such name (NXDOMAIN)"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_splitter_refuses_a_line_over_the_limit_complete_or_not(pieces: list[byt
         for piece in pieces:
             list(splitter.feed(piece))
     if caught:
-        assert str(caught.value) == f"a message of more than {longest} bytes"
+        assert str(caught.value) == f"line longer than {longest} bytes"
 
 
 def test_splitter_yields_a_line_before_it_refuses_the_next() -> None:

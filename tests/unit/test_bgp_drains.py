@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_no_file_is_no_drain(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "drains.json"
     drains.write(file, [Drain(VIP, 0.0, "alice", "x", kept=True)])
-    (tmp_path / "drains.json.new").mkdir()
+    (tmp_path / f"drains.json.{os.getpid()}.new").mkdir()
     with pytest.raises(DrainError, match=r"drains\.json: Is a directory"):
         drains.write(file, [])
     assert list(drains.read(file, 0.0)) == [VIP]

@@ -1,7 +1,8 @@
-"""Requests to the byte, and responses in any pieces."""
+"""HTTP messages: exact bytes of requests, and responses in any pieces."""
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -18,7 +19,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def outcome(pieces: list[bytes], *, closed: bool = False) -> Outcome:
-    """What became of a response in these pieces: what was wrong, or status, bytes of body, completeness."""
+    """Return the error of a response in these pieces, or its status, body size and completeness."""
     response = Response()
     try:
         for piece in pieces:
@@ -42,7 +43,7 @@ def split(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 class TestRequest:
-    def test_is_what_pybal_sends_and_not_a_byte_more(self) -> None:
+    def test_request_matches_pybal_115(self) -> None:
         assert request("http://en.wikipedia.org/wiki/Main_Page") == (
             b"GET /wiki/Main_Page HTTP/1.0\r\nHost: en.wikipedia.org\r\nUser-Agent: Twisted PageGetter\r\n\r\n"
         )
@@ -60,15 +61,15 @@ class TestRequest:
             ("http://b\u00fccher.example/", "GET / HTTP/1.0", "xn--bcher-kva.example"),
         ],
     )
-    def test_names_path_query_and_host_without_a_port(self, url: str, line: str, host: str) -> None:
+    def test_request_has_path_query_and_host_without_a_port(self, url: str, line: str, host: str) -> None:
         lines = request(url).decode("ascii").split("\r\n")
         assert lines == [line, f"Host: {host}", "User-Agent: Twisted PageGetter", "", ""]
 
     @given(st.text())
-    def test_never_holds_more_lines_than_it_should(self, path: str) -> None:
+    def test_request_has_four_lines_for_any_path(self, path: str) -> None:
         assert request("http://a.example/" + path.replace("[", "").replace("]", "")).count(b"\n") == 4
 
-    def test_asks_tls_for_the_host_without_port_and_brackets(self) -> None:
+    def test_host_of_strips_port_and_brackets(self) -> None:
         assert host_of("https://A.example:443/") == "a.example"
         assert host_of("https://[2001:db8::1]:443/") == "2001:db8::1"
 
@@ -83,7 +84,7 @@ class TestGlance:
             b"HTTP/1.1 200 OK\r\nServer: x\r\nCONTENT-LENGTH:  5 \r\nDate: y\r\n\r\nhello",
         ],
     )
-    def test_judges_whole_ordinary_responses(self, data: bytes) -> None:
+    def test_glance_accepts_complete_ordinary_responses(self, data: bytes) -> None:
         assert glance(data) == 200
 
     @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ class TestGlance:
             b"HTTP/1.1 200 OK\r\nContent-Length: 0\n\r\n\r\n",
         ],
     )
-    def test_declines_everything_else(self, data: bytes) -> None:
+    def test_glance_declines_everything_else(self, data: bytes) -> None:
         assert glance(data) == 0
 
     @given(
@@ -136,7 +137,7 @@ class TestGlance:
         )
     )
     @example([b"HTTP/1.1 200 OK", b"\r\n", b"Content-Length: 3", b"\r\n\r\n", b"abc"])
-    def test_never_contradicts_the_complete_reader(self, parts: list[bytes]) -> None:
+    def test_glance_agrees_with_response(self, parts: list[bytes]) -> None:
         data = b"".join(parts)
         status = glance(data)
         if status:
@@ -192,9 +193,9 @@ RESPONSES: dict[str, tuple[bytes, Outcome]] = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\nabc",
         "body: bad chunk size 'xyz'",
     ),
-    "a chunk longer than its size": (
+    "chunk exceeds its size": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n",
-        "body: a chunk longer than its size by 'c'",
+        "body: chunk exceeds its size by 'c'",
     ),
     "headers without end": (
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * message.HEAD_LIMIT,
@@ -208,31 +209,33 @@ RESPONSES: dict[str, tuple[bytes, Outcome]] = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"X: y\r\n" * 11000,
         "body: more than 65536 bytes of trailers",
     ),
-    "a chunk's line without end": (
+    "endless chunk size line": (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 5000,
-        "body: a chunk's line longer than 4096 bytes",
+        "body: chunk size line longer than 4096 bytes",
     ),
 }
 
 
 class TestResponse:
     @pytest.mark.parametrize("name", RESPONSES)
-    def test_in_one_piece(self, name: str) -> None:
+    def test_response_parses_in_one_piece(self, name: str) -> None:
         data, expected = RESPONSES[name]
         assert outcome([data]) == expected
 
     @pytest.mark.parametrize("name", [name for name in RESPONSES if len(RESPONSES[name][0]) < 1000])
-    def test_byte_by_byte(self, name: str) -> None:
+    def test_response_parses_byte_by_byte(self, name: str) -> None:
         data, expected = RESPONSES[name]
         assert outcome([data[i : i + 1] for i in range(len(data))]) == expected
 
     @given(st.sampled_from(sorted(RESPONSES)), st.lists(st.integers(0, 70000), max_size=6))
-    def test_any_pieces_give_the_same(self, name: str, cuts: list[int]) -> None:
+    def test_response_parses_the_same_in_any_pieces(self, name: str, cuts: list[int]) -> None:
         data, expected = RESPONSES[name]
         assert outcome(split(data, cuts)) == expected
 
     @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=4), st.booleans())
-    def test_arbitrary_bytes_are_a_response_or_a_failure(self, data: bytes, cuts: list[int], closed: bool) -> None:
+    def test_response_parses_arbitrary_bytes_the_same_in_any_pieces(
+        self, data: bytes, cuts: list[int], closed: bool
+    ) -> None:
         assert outcome(split(data, cuts), closed=closed) == outcome([data], closed=closed)
 
     @given(
@@ -241,7 +244,7 @@ class TestResponse:
         st.lists(st.integers(0, 500), max_size=4),
         st.booleans(),
     )
-    def test_spoilt_responses_are_a_response_or_a_failure(
+    def test_response_parses_damaged_input_the_same_in_any_pieces(
         self, name: str, changes: list[tuple[int, bytes]], cuts: list[int], closed: bool
     ) -> None:
         data = RESPONSES[name][0][:500]
@@ -266,7 +269,7 @@ class TestResponse:
             (OK, (200, 5, True)),
         ],
     )
-    def test_the_end_of_the_connection(self, data: bytes, expected: Outcome) -> None:
+    def test_response_reports_an_early_end_of_the_connection(self, data: bytes, expected: Outcome) -> None:
         assert outcome([data], closed=True) == expected
 
     @pytest.mark.parametrize(
@@ -279,12 +282,12 @@ class TestResponse:
             (OK[:12], "connection closed"),
         ],
     )
-    def test_the_cause_of_a_failure_holds_nothing_that_varies(self, data: bytes, cause: str) -> None:
+    def test_error_cause_has_no_measured_values(self, data: bytes, cause: str) -> None:
         with pytest.raises(ResponseError) as raised:
             read_to_the_end(data)
         assert raised.value.cause == cause
 
-    def test_a_body_without_end_is_given_up(self) -> None:
+    def test_response_refuses_a_body_over_the_limit(self) -> None:
         response = Response()
         response.feed(b"HTTP/1.0 200 OK\r\n\r\n")
         piece = bytes(1024 * 1024)
@@ -293,19 +296,26 @@ class TestResponse:
         with pytest.raises(ResponseError, match="more than 67108864 bytes"):
             response.feed(b"x")
 
-    def test_keeps_nothing_of_a_body(self) -> None:
+    def test_response_does_not_store_the_body(self) -> None:
         response = Response()
-        response.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 70000)
-        assert (response.received, response.progress, len(response._buffer)) == (70000, "70000 of 100000 bytes", 0)
+        piece = bytes(2**20)
+        tracemalloc.start()
+        response.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 33554432\r\n\r\n")
+        for _ in range(30):
+            response.feed(piece)
+        used, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert response.progress == "31457280 of 33554432 bytes"
+        assert used < len(piece)
 
-    def test_its_header_lines_are_found_by_name(self) -> None:
+    def test_field_returns_header_values_by_name(self) -> None:
         response = Response()
         response.feed(
             b'HTTP/1.1 103 Early\r\nETag: no\r\n\r\nHTTP/1.1 200 OK\r\nETAG :  "a" \r\nVary: a\r\nvary: \xe9\r\n\r\n'
         )
         assert (response.field("etag"), response.field("vary"), response.field("var")) == ('"a"', "a, \xe9", "")
 
-    def test_has_no_header_lines_before_they_are_there(self) -> None:
+    def test_field_is_empty_before_the_headers_arrive(self) -> None:
         assert (Response().field("etag"), Response().persists) == ("", False)
 
     @pytest.mark.parametrize(
@@ -323,7 +333,7 @@ class TestResponse:
             (b"HTTP/1.1 200 OK\r\n\r\nhello", False, 0),
         ],
     )
-    def test_tells_whether_its_connection_is_good_for_another(self, data: bytes, persists: bool, surplus: int) -> None:
+    def test_persists_is_true_only_for_a_reusable_connection(self, data: bytes, persists: bool, surplus: int) -> None:
         response = Response()
         response.feed(data)
         assert (response.persists, response.surplus) == (persists, surplus)
@@ -332,7 +342,7 @@ class TestResponse:
 @pytest.mark.parametrize(
     "line", [b"Cache: x\r\n", b"Content-Type: x\r\n", b"Trailer: x\r\n", b"A:" + b" " * 60 + b"\r\n"]
 )
-def test_many_fields_that_lead_nowhere_do_not_keep_the_loop(line: bytes) -> None:
+def test_glance_takes_linear_time_for_many_fields(line: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\n" + line * 500
     assert message.glance(head) == 0
     assert message.glance(head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok") == 0

@@ -1,4 +1,4 @@
-"""What the hosts file and resolv.conf say, before any server is asked."""
+"""The hosts file and resolv.conf, without a DNS server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 
 from pybal.resolve import LookupFailed, LookupResult, dns_lookup
 from pybal.resolve.lookup import HOSTS_TTL
-from pybal.resolve.servers import _nameservers
+from pybal.resolve.servers import nameservers
 
 HOSTS = """
 127.0.0.1   localhost
@@ -27,14 +27,14 @@ HOSTS = """
 
 
 class NoReactor:
-    """A lookup that comes here would ask a server."""
+    """A reactor that fails any attempt to query a server."""
 
 
 def look_up(path: Path, host: str, version: int) -> LookupResult:
-    return ended(Deferred.fromCoroutine(dns_lookup(NoReactor(), hosts=str(path))(host, version)))
+    return result_of(Deferred.fromCoroutine(dns_lookup(NoReactor(), hosts=str(path))(host, version)))
 
 
-def ended(lookup: Deferred[LookupResult]) -> LookupResult:
+def result_of(lookup: Deferred[LookupResult]) -> LookupResult:
     answers: list[LookupResult] = []
     failures: list[BaseException] = []
     lookup.addCallbacks(answers.append, lambda failure: failures.append(failure.value))
@@ -54,42 +54,42 @@ def hosts(tmp_path: Path) -> Path:
     return path
 
 
-def test_names_of_the_hosts_file_are_found_without_a_server(hosts: Path) -> None:
+def test_lookup_reads_the_hosts_file_without_a_server(hosts: Path) -> None:
     assert addresses(hosts, "web1", 4) == ["10.0.0.1"]
     assert addresses(hosts, "web1", 6) == ["2001:db8::1"]
     assert addresses(hosts, "web1.example.net", 4) == ["10.0.0.1"]
     assert look_up(hosts, "web1", 4).ttl == HOSTS_TTL
 
 
-def test_names_are_compared_without_regard_to_case_and_last_dot(hosts: Path) -> None:
+def test_lookup_ignores_case_and_the_final_dot(hosts: Path) -> None:
     assert addresses(hosts, "Web2.", 4) == ["10.0.0.2", "10.0.0.12"]
 
 
 @pytest.mark.parametrize("content", [HOSTS, ""])
-def test_localhost_is_never_asked_of_dns(hosts: Path, content: str) -> None:
+def test_lookup_of_localhost_never_uses_dns(hosts: Path, content: str) -> None:
     hosts.write_text(content)
     assert addresses(hosts, "localhost", 4) == ["127.0.0.1"]
     assert addresses(hosts, "LOCALHOST.", 6) == ["::1"]
     assert addresses(hosts, "db.localhost", 4) == ["127.0.0.1"]
 
 
-def test_without_a_hosts_file_there_still_is_a_localhost(tmp_path: Path) -> None:
+def test_lookup_returns_localhost_without_a_hosts_file(tmp_path: Path) -> None:
     assert addresses(tmp_path / "none", "localhost", 4) == ["127.0.0.1"]
 
 
-def test_a_changed_hosts_file_is_read_again(hosts: Path) -> None:
+def test_lookup_reloads_a_changed_hosts_file(hosts: Path) -> None:
     lookup = dns_lookup(NoReactor(), hosts=str(hosts))
     found = []
     for number, address in enumerate(("10.0.0.1", "10.0.0.2")):
         hosts.write_text(f"{address} web1\n")
         os.utime(hosts, ns=(number, number))
-        found.append(ended(Deferred.fromCoroutine(lookup("web1", 4))).addresses)
+        found.append(result_of(Deferred.fromCoroutine(lookup("web1", 4))).addresses)
     assert found == [(ip_address("10.0.0.1"),), (ip_address("10.0.0.2"),)]
 
 
 @pytest.mark.parametrize("host", ["", ".", "a..b", "a b", "é.example", "a" * 64, "a." * 127 + "a", "a\0b", "a\n"])
-def test_what_is_no_name_has_no_address_and_asks_no_server(hosts: Path, host: str) -> None:
-    with pytest.raises(LookupFailed, match="not a name") as failed:
+def test_lookup_refuses_an_invalid_name_without_a_query(hosts: Path, host: str) -> None:
+    with pytest.raises(LookupFailed, match="not a valid DNS name") as failed:
         look_up(hosts, host, 4)
     assert failed.value.definite
 
@@ -105,5 +105,5 @@ def test_what_is_no_name_has_no_address_and_asks_no_server(hosts: Path, host: st
         ("".join(f"nameserver 10.0.0.{i}\n" for i in range(1, 6)), ("10.0.0.1", "10.0.0.2", "10.0.0.3")),
     ],
 )
-def test_the_servers_are_those_of_resolv_conf(text: str, servers: tuple[str, ...]) -> None:
-    assert _nameservers(text) == servers
+def testnameservers_returns_the_servers_of_resolv_conf(text: str, servers: tuple[str, ...]) -> None:
+    assert nameservers(text.encode()) == servers

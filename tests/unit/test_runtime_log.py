@@ -1,4 +1,4 @@
-"""The log lines, to the byte."""
+"""Log lines, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def event(text: str, **fields: object) -> dict[str, object]:
     return {"log_level": LogLevel.warn, "log_namespace": "pybal.test", "log_format": "{text}", "text": text, **fields}
 
 
-def test_a_line_names_system_and_level_and_has_no_timestamp() -> None:
+def test_line_has_system_and_level_and_no_timestamp() -> None:
     assert format_event(event("gone", system="text_80 ProxyFetch")) == "[text_80 ProxyFetch] WARN: gone\n"
 
 
-def test_an_event_without_a_system_is_the_daemons_own() -> None:
+def test_system_defaults_to_pybal() -> None:
     assert format_event(event("Exiting...", log_level=LogLevel.info)) == "[pybal] INFO: Exiting...\n"
 
 
@@ -34,7 +34,7 @@ def test_an_event_without_a_system_is_the_daemons_own() -> None:
         (LogLevel.critical, "CRITICAL", 2),
     ],
 )
-def test_levels_have_the_words_of_1_15_and_the_priorities_of_syslog(level: object, word: str, number: int) -> None:
+def test_levels_have_the_names_of_115_and_syslog_priorities(level: object, word: str, number: int) -> None:
     assert format_event(event("x", log_level=level), priority=True) == f"<{number}>[pybal] {word}: x\n"
 
 
@@ -42,16 +42,16 @@ def test_line_breaks_become_continuation_lines() -> None:
     assert format_event(event("one\ntwo")) == "[pybal] WARN: one\n\ttwo\n"
 
 
-def test_what_a_hostile_server_sends_cannot_forge_a_line_or_drive_a_terminal() -> None:
-    line = format_event(event("got \x1b[2J\r[x] INFO: all well\x00"))
-    assert line == "[pybal] WARN: got \\x1b[2J\\r[x] INFO: all well\\x00\n"
+def test_line_escapes_control_characters() -> None:
+    line = format_event(event("got \x1b[2J\r[x] INFO: forged\x00"))
+    assert line == "[pybal] WARN: got \\x1b[2J\\r[x] INFO: forged\\x00\n"
 
 
-def test_braces_in_a_value_are_not_read_as_a_format() -> None:
+def test_braces_in_a_value_are_not_formatted() -> None:
     assert format_event(event("{system} {0}")) == "[pybal] WARN: {system} {0}\n"
 
 
-def test_a_failure_keeps_its_traceback() -> None:
+def test_line_of_a_failure_includes_the_traceback() -> None:
     try:
         int("many")
     except ValueError:
@@ -60,7 +60,7 @@ def test_a_failure_keeps_its_traceback() -> None:
     assert "ValueError: invalid literal" in line
 
 
-def test_debug_lines_are_written_only_when_asked_for() -> None:
+def test_debug_lines_are_written_only_with_debug() -> None:
     for debug, lines in ((False, "[pybal] INFO: b\n"), (True, "[pybal] DEBUG: a\n[pybal] INFO: b\n")):
         stream = io.StringIO()
         log = Logger(observer=LogPublisher(observer(stream, {}, debug=debug)))
@@ -69,14 +69,14 @@ def test_debug_lines_are_written_only_when_asked_for() -> None:
         assert stream.getvalue() == lines
 
 
-def test_a_closed_stream_does_not_stop_the_daemon() -> None:
+def test_writer_ignores_a_closed_stream() -> None:
     def write(line: str) -> None:
         raise BrokenPipeError
 
     LogWriter(write)(event("x"))
 
 
-def test_the_journals_own_stream_gets_priorities() -> None:
+def test_observer_adds_priorities_for_journald() -> None:
     reading, writing = os.pipe()
     status = os.fstat(writing)
     environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
@@ -86,7 +86,7 @@ def test_the_journals_own_stream_gets_priorities() -> None:
         assert result.read() == "<4>[pybal] WARN: x\n"
 
 
-def test_the_news_of_twisted_are_for_those_who_debug() -> None:
+def test_observer_hides_info_of_twisted_without_debug() -> None:
     for debug, lines in ((False, ""), (True, "[pybal] INFO: Main loop terminated.\n")):
         stream = io.StringIO()
         observer(stream, {}, debug=debug)(

@@ -8,7 +8,7 @@ import pytest
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.http.errors import Fault
-from pybal.http.trust import Unusable
+from pybal.http.trust import UnusableFile
 from pybal.sources.credentials import authorization, refusal, secret
 from pybal.sources.kinds import refusals
 
@@ -63,7 +63,7 @@ def test_token_file_is_read_each_time_and_precedes_the_url(tmp_path: Path) -> No
 )
 def test_invalid_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes, found: str) -> None:
     file = written(tmp_path / "password", data)
-    with pytest.raises(Unusable) as raised:
+    with pytest.raises(UnusableFile) as raised:
         secret("password-file", file)
     assert str(raised.value) == f"password-file: {found.format(file)}"
     assert raised.value.__context__ is None or raised.value.__suppress_context__
@@ -72,7 +72,7 @@ def test_invalid_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes, fo
 @pytest.mark.parametrize("data", [b"a token\n", "tök\n".encode()])
 def test_token_must_be_one_ascii_word(tmp_path: Path, data: bytes) -> None:
     file = written(tmp_path / "token", data)
-    with pytest.raises(Unusable, match=r"no token in the first line of .*, wanted one ASCII word"):
+    with pytest.raises(UnusableFile, match=r"no token in the first line of .*, wanted one ASCII word"):
         secret("token-file", file)
 
 

@@ -15,7 +15,7 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources import kinds
 from pybal.sources.base import SourceError
-from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, content, file_source, identity_of
+from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, checked_identity, content, file_source
 
 RESTLESS_CHECKS = round(RESTLESS / INTERVAL) + 2
 
@@ -199,7 +199,7 @@ def test_read_does_not_wait_for_a_fifo_that_replaced_the_file(tmp_path: Path) ->
 
 
 def test_content_is_not_returned_when_the_file_has_changed(recorder: FileRecorder) -> None:
-    seen = identity_of(recorder.path.stat())
+    seen = checked_identity(recorder.path.stat())
     assert content(recorder.path, seen) == A
     recorder.write(B)
     assert content(recorder.path, seen) is None

@@ -123,13 +123,3 @@ class Child:
         os.close(self._end.fileno())
         self._pipe.close()
         self._ended(f"exit status {code}" if code >= 0 else f"killed by {_NAMES.get(-code, f'signal {-code}')}")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read, whole or not at all. Raises OSError."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "w", encoding="ascii") as file:  # noqa: PTH123  # a descriptor
-        file.write(text)
-    fresh.replace(path)

@@ -20,9 +20,10 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from pybal.bgp.exabgp.child import Child, write_private
+from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.events import BEAT, Answered, Beaten, Event, Greeted, Strange, Versioned
 from pybal.bgp.exabgp.link import Link, LinkFactory, parent
+from pybal.runtime import atomic_file
 
 HEARTBEAT_SECONDS = 0.5
 RELAY_SECONDS = 2.5
@@ -200,7 +201,7 @@ class ExaBGP:
         """Have it read its configuration anew, with peers that come or go: the other sessions stay up."""
         if self.connected:
             try:
-                write_private(self._file, self._client.configuration()[0])
+                atomic_file.replace(self._file, self._client.configuration()[0].encode("ascii"), mode=0o600)
             except OSError as error:
                 self.restart(f"its configuration cannot be written: {error.strerror}", soon=True)
             else:
@@ -223,7 +224,7 @@ class ExaBGP:
         self.reason = "starts"
         text, environ = self._client.configuration()
         try:
-            write_private(self._file, text)
+            atomic_file.replace(self._file, text.encode("ascii"), mode=0o600)
             launcher = (self._python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
             exabgp = (self._python, "-I", "-u", "-m", "exabgp", str(self._file))
             self._child = self._spawn(

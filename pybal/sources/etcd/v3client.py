@@ -78,7 +78,7 @@ class Gateway:
                 heard(v3wire.watched(line))
 
         request = self._request("/v3/watch", v3wire.watch_request(prefix, start), {"Grpc-Metadata-hasleader": "true"})
-        _checked(await self._client.follow(request, BodyListener(take, lost), TIMEOUT))
+        _checked(await self._client.stream(request, BodyListener(take, lost), TIMEOUT))
 
     def close(self) -> None:
         """End everything."""
@@ -90,7 +90,7 @@ class Gateway:
         self._token.text = v3wire.token(await self._ask("/v3/auth/authenticate", body, within))
 
     async def _ask(self, path: str, body: bytes, within: float) -> bytes:
-        return _checked(await self._client.ask(self._request(path, body, {}), within)).body
+        return _checked(await self._client.request(self._request(path, body, {}), within)).body
 
     def _request(self, path: str, body: bytes, fields: dict[str, str]) -> HTTPRequest:
         named = {"Authorization": self._token.text} if self._token.text else {}

@@ -144,7 +144,7 @@ class KubernetesReader:
         request = self._request(
             watch="1", allowWatchBookmarks="true", timeoutSeconds=seconds, resourceVersion=self._version
         )
-        answer = await self._client.follow(request, BodyListener(self._events(feed), ended.callback))
+        answer = await self._client.stream(request, BodyListener(self._events(feed), ended.callback))
         if answer.status != _OK:
             raise self._error_response(answer)
         reason = await ended.addTimeout(seconds + GRACE, self._clock, lambda *_: None)
@@ -183,7 +183,7 @@ class KubernetesReader:
         self._report(feed)
 
     async def _page(self, **query: str | int) -> Page:
-        answer = await self._client.ask(self._request(**query))
+        answer = await self._client.request(self._request(**query))
         if answer.status != _OK:
             raise self._error_response(answer)
         return wire.page(answer.body)

@@ -1,4 +1,4 @@
-"""The names that all name servers know, and how to tell that they do."""
+"""The records of all test name servers, and a check that a server has loaded them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted.names import dns
 from tests.harness.servers.process import LOOPBACK, family
 
 LARGE = 90
-"""Addresses of a name: more than a datagram of 512 bytes can hold, no more than BIND allows."""
+"""Number of addresses of a name: too many for a datagram of 512 bytes, few enough for BIND."""
 RECORDS = (
     ("www", "A", "192.0.2.7"),
     ("www", "AAAA", "2001:db8::7"),
@@ -22,18 +22,21 @@ RECORDS = (
     ("_none._tcp", "SRV", "0 0 0 ."),
     *(("_large._tcp", "SRV", f"10 1 80 web{number}.test.") for number in range(1, LARGE + 1)),
 )
-"""Names in the zone ``test``; servers refuse ``refused.example`` and fail over ``broken.example``."""
+"""Records of the zone ``test``.
+
+Servers return REFUSED for ``refused.example`` and SERVFAIL for ``broken.example``.
+"""
 ZONE = "$TTL 300\n@ SOA ns.test. root.test. 1 3600 600 86400 300\n@ NS ns\nns A 127.0.0.1\n" + "".join(
     f"{' '.join(record)}\n" for record in RECORDS
 )
 
 
 def known(port: int) -> bool:
-    """Tell whether the server at both addresses knows the zone; BIND listens before it does."""
-    return all(_knows(host, port) for host in LOOPBACK)
+    """Return whether the server has loaded the zone at both addresses; BIND listens before that."""
+    return all(_has_zone(host, port) for host in LOOPBACK)
 
 
-def _knows(host: str, port: int) -> bool:
+def _has_zone(host: str, port: int) -> bool:
     query = dns.Message(id=1)
     query.queries = [dns.Query("www.test", dns.A, dns.IN)]
     with socket.socket(family(host), socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""What stands between a client of HTTP and its server: it notes what is asked, and can hang, lie or be gone."""
+"""A relay between an HTTP client and its server: records requests and injects faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _READ = 65536
 
 @dataclass(eq=False)
 class _Link:
-    """A connection of a client, and ours to the server."""
+    """A connection from a client, and the relay's own to the server."""
 
     client: socket.socket
     server: socket.socket | None = None
@@ -24,12 +24,12 @@ class _Link:
 
 
 class Relay:
-    """Passes on to a port of this host what comes at ``port``: ``with Relay(port) as relay``.
+    """Forwards connections at ``port`` to another port of this host: ``with Relay(port) as relay``.
 
-    ``connections`` counts those that were ever made, ``most`` those at the same time, ``requests`` are the first lines of
-    what was asked. With ``canned`` each request is answered by what that yields, and then the end of the connection.
-    ``asked`` is told each first line, before it is passed on, and whether it returns true decides if it is.
-    ``loses`` tells, by what came first over a connection, if all that comes over it is lost.
+    ``connections`` counts all connections, ``most`` is the maximum of concurrent ones, ``requests`` lists the request
+    lines. If ``canned`` is set, each request receives the bytes that it yields, then the connection is closed.
+    ``asked`` is called with each request line; the request is forwarded if it returns true.
+    ``loses`` is called with the first bytes of a connection; if it returns true, all its data is dropped.
     """
 
     def __init__(self, server: int) -> None:
@@ -52,44 +52,44 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A thread waits in accept, and close alone would let it wait on.
+        # A thread blocks in accept, and close alone does not wake it.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
 
     @property
     def open(self) -> int:
-        """How many connections there are now."""
+        """The number of open connections."""
         return len(self._links)
 
     def behave(self) -> None:
-        """Pass on again whatever comes, over new connections."""
+        """Forward data again, over new connections."""
         self._refusing = False
         self.canned = None
         self.loses = lambda _: False
         self.cut()
 
     def refuse(self) -> None:
-        """End all connections, and each new one at once."""
+        """Close all connections, and each new one immediately."""
         self._refusing = True
         self.cut()
 
     def answer(self, canned: Callable[[], Iterable[bytes]]) -> None:
-        """Answer all requests like this from now on, over the connections that there are, too."""
+        """Answer all requests with ``canned`` from now on, also over open connections."""
         self._refusing = False
         self.canned = canned
 
     def drop(self) -> None:
-        """Lose without a word whatever comes over the connections that there are now."""
+        """Silently drop all data of the open connections."""
         for link in self._links:
             link.dropped = True
 
     def hang(self) -> None:
-        """Lose without a word whatever comes, over new connections too."""
+        """Silently drop all data, also of new connections."""
         self.loses = lambda _: True
 
     def cut(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for link in list(self._links):
             _shut(link.client)
 

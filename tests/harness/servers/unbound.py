@@ -1,4 +1,4 @@
-"""unbound: a resolver, here with names of its own."""
+"""unbound, a resolver, with local records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ remote-control:
 
 
 def unbound(directory: Path, port: int) -> Server:
-    """Return an unbound with the names of all name servers."""
+    """Return an unbound with the records of all test name servers."""
     records = [f"{name}.test. {kind} {value}" for name, kind, value in RECORDS]
     return unbound_with(directory, port, records, LOOPBACK, lambda: known(port))
 
@@ -39,7 +39,7 @@ def unbound(directory: Path, port: int) -> Server:
 def unbound_with(
     directory: Path, port: int, records: Sequence[str], addresses: Sequence[str], ready: Callable[[], bool]
 ) -> Server:
-    """Return an unbound that has these records, at these addresses."""
+    """Return an unbound with these records at these addresses."""
     path = program("unbound", "unbound")
     lines = [f"    interface: {address}" for address in addresses]
     lines += [f'    local-data: "{record}"' for record in records]

@@ -1,4 +1,4 @@
-"""What may be answered by what is no server of ours at all: for :attr:`tests.harness.servers.relay.Relay.canned`."""
+"""Invalid responses for :attr:`tests.harness.servers.relay.Relay.canned`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 
 def drip() -> Iterator[bytes]:
-    """Yield an answer that takes its time and never ends."""
+    """Yield a response that is slow and endless."""
     yield b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
     while True:
         time.sleep(0.2)

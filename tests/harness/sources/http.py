@@ -31,11 +31,11 @@ class CountingClient(HTTPClient):
 
     waiting = 0
 
-    def ask(
-        self, request: HTTPRequest, timeout: float = TIMEOUT, heeded: Container[int] | None = None
+    def request(
+        self, request: HTTPRequest, timeout: float = TIMEOUT, body_statuses: Container[int] | None = None
     ) -> Deferred[FullResponse]:
         self.waiting += 1
-        return super().ask(request, timeout, heeded).addBoth(self._answered)
+        return super().request(request, timeout, body_statuses).addBoth(self._answered)
 
     def _answered(self, result: FullResponse | Failure) -> FullResponse | Failure:
         self.waiting -= 1
