@@ -1,4 +1,4 @@
-"""A source of nodes that is read, in stepped time, and all that it tells."""
+"""A Kubernetes source with its server in stepped time, and a record of its reports."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from random import Random
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
+from pybal.sources.feed import Feed
 from pybal.sources.kubernetes import source as kubernetes
-from pybal.sources.kubernetes.source import KubernetesSource
+from pybal.sources.kubernetes.source import kubernetes_source
 from tests.harness.servers.kubernetes import SELECTOR, TOKEN, APIServer, node
 from tests.harness.servers.kubernetes_wire import Asked, certified, lookup
 from tests.harness.stepped_reactor import SteppedReactor
@@ -20,8 +21,8 @@ NAME = "k8s://***@api.example:{}/?labelSelector=pybal=yes"
 SILENCE = kubernetes.WATCH + kubernetes.GRACE + 5
 
 
-class Reading:
-    """A source, its server, and all that it has told."""
+class KubernetesRecorder:
+    """Runs a source of nodes and its server, and records the reports."""
 
     def __init__(self, directory: Path) -> None:
         self.ca, certificate = certified()
@@ -32,7 +33,7 @@ class Reading:
         self.errors: list[SourceError] = []
         self.token_file = directory / "token"
         self.token_file.write_text(f"{TOKEN}\n")
-        self._others: list[KubernetesSource] = []
+        self._others: list[Feed] = []
         for name in "abc":
             self.server.put(node(name))
 
@@ -47,19 +48,19 @@ class Reading:
         token_file = str(self.token_file) if token_file is None else token_file
         url = f"k8s://unused@api.example:{self.server.port}/?labelSelector={SELECTOR}"
         settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file), max_age=max_age)
-        self.source = KubernetesSource(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
+        self.source = kubernetes_source(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
         self.source.start(listed or self.lists.append, self.errors.append)
 
     def advance(self, seconds: float) -> None:
         end = self.reactor.seconds() + seconds
-        # However short the time, what is said takes some turns of the reactor.
+        # Requests and responses take several reactor iterations, even in a short time.
         step = 0.05 if seconds >= 1 else seconds / 20
         while self.reactor.seconds() < end:
             self.reactor.advance(step, step)
             self.server.tick()
 
-    def started(self) -> Reading:
-        """Begin and hear the first list."""
+    def started(self) -> KubernetesRecorder:
+        """Start, and receive the first list."""
         self.start()
         self.advance(2)
         assert self.lists == [ABC]
@@ -67,28 +68,28 @@ class Reading:
         return self
 
     def others(self, count: int) -> None:
-        """Begin that many other sources of the same server."""
+        """Start ``count`` other sources of the same server."""
         url = f"k8s://{TOKEN}@api.example:{self.server.port}"
         settings = SourceSettings(url, AccessSettings(ca=str(self.ca)))
         for number in range(count):
-            source = KubernetesSource(settings, reactor=self.reactor, random=Random(number), lookup=lookup)
+            source = kubernetes_source(settings, reactor=self.reactor, random=Random(number), lookup=lookup)
             source.start(lambda _: None, lambda _: None)
             self._others.append(source)
 
     def lists_in_each_second(self, seconds: int) -> list[int]:
-        """Let time go by and return how many lists were begun in each second of it."""
+        """Advance the time; return the number of lists started in each second."""
         counts = []
         for _ in range(seconds):
             self.server.requests.clear()
             self.advance(1)
-            begun = [
+            started = [
                 asked for asked in self.asked("list") if asked.query["limit"] != "1" and "continue" not in asked.query
             ]
-            counts.append(len(begun))
+            counts.append(len(started))
         return counts
 
     def close(self) -> None:
-        """End, and leave nothing behind."""
+        """Stop the sources and the server; assert that nothing is left."""
         for source in (self.source, *self._others):
             source.stop()
         self.advance(0.1)

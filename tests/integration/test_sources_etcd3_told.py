@@ -71,7 +71,7 @@ def test_a_bug_in_a_listener_is_told_and_ends_nothing(rig: Rig) -> None:
     rig.start()
     assert rig.lists == [ONE]
     rig.write(OTHER)
-    assert rig.lists == [ONE, rig.harness.heard(OTHER)]
+    assert rig.lists == [ONE, rig.harness.expected(OTHER)]
     assert rig.texts() == ["a failure of PyBal itself"]
     assert rig.source.problem is None
 
@@ -123,7 +123,7 @@ def test_a_member_that_was_followed_and_comes_back_at_once_is_no_news(rig: Rig) 
     rig.start()
     rig.harness.resume()  # ends all connections
     rig.write(OTHER)
-    assert (rig.lists, rig.errors) == ([ONE, rig.harness.heard(OTHER)], [])
+    assert (rig.lists, rig.errors) == ([ONE, rig.harness.expected(OTHER)], [])
 
 
 def test_a_watch_ends_where_there_is_no_leader(rig: Rig) -> None:
@@ -137,7 +137,7 @@ def test_what_the_watch_loses_is_counted_and_read(rig: Rig) -> None:
     rig.start()
     rig.harness.lose_changes()
     rig.write(OTHER)
-    assert rig.lists == [ONE, rig.harness.heard(OTHER)]
+    assert rig.lists == [ONE, rig.harness.expected(OTHER)]
     assert (rig.source.differences, rig.errors) == (4, [])
     # One for the watch and one for the probes: those of before are gone.
     assert rig.harness.connections == 2
@@ -147,7 +147,7 @@ def test_while_nothing_can_be_watched_all_is_read_again_and_again_and_that_is_to
     rig.harness.refuse_watches(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
     rig.start()
     rig.write(OTHER)
-    assert rig.lists == [ONE, rig.harness.heard(OTHER)]
+    assert rig.lists == [ONE, rig.harness.expected(OTHER)]
     assert rig.texts() == ["HTTP 502, wanted 200"]
     assert rig.errors[0].trouble is Trouble.FAILED
     assert str(rig.errors[0]) == rig.source.problem
@@ -182,7 +182,7 @@ def test_however_often_a_member_is_lost_it_is_asked_again_at_once(rig: Rig) -> N
     rig.harness.resume()
     rig.harness.write(OTHER)
     rig.harness.clock.advance(0.5)
-    assert (rig.lists, rig.errors) == ([ONE, rig.harness.heard(OTHER)], [])
+    assert (rig.lists, rig.errors) == ([ONE, rig.harness.expected(OTHER)], [])
 
 
 def test_all_is_read_at_the_start_and_every_five_minutes(rig: Rig) -> None:

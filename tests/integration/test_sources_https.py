@@ -16,7 +16,8 @@ from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.resolve import LookupFailed, LookupResult
 from pybal.sources.base import SourceError
-from pybal.sources.http import HTTPSource
+from pybal.sources.feed import Feed
+from pybal.sources.http import http_source
 from tests.harness.certificates import Authority, self_signed
 from tests.harness.scripted_server import Peer, Server
 from tests.harness.servers.nginx import listening, nginx
@@ -73,12 +74,12 @@ async def loopback(host: str, version: int) -> LookupResult:
     return LookupResult((ip_address("127.0.0.1" if version == 4 else "::1"),), 60.0)
 
 
-def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: str = "a.example") -> HTTPSource:
+def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: str = "a.example") -> Feed:
     settings = SourceSettings(f"https://{host}:{port}/pool", access)
-    return HTTPSource(settings, reactor=reactor, random=Random(1), lookup=loopback)
+    return http_source(settings, reactor=reactor, random=Random(1), lookup=loopback)
 
 
-def first(port: int, access: AccessSettings, host: str = "a.example") -> tuple[Member, ...] | str:
+def first_report(port: int, access: AccessSettings, host: str = "a.example") -> tuple[Member, ...] | str:
     """Return the list or the error, without the URL."""
 
     async def main(reactor: EPollReactor) -> tuple[Member, ...] | str:
@@ -108,25 +109,25 @@ def first(port: int, access: AccessSettings, host: str = "a.example") -> tuple[M
 def test_source_accepts_only_a_server_with_a_valid_certificate(
     tls_servers: TLSServers, kind: str, expected: tuple[Member, ...] | str
 ) -> None:
-    assert first(tls_servers.ports[kind], AccessSettings(ca=tls_servers.ca)) == expected
+    assert first_report(tls_servers.ports[kind], AccessSettings(ca=tls_servers.ca)) == expected
 
 
 def test_source_uses_the_system_cas_when_no_file_is_set(tls_servers: TLSServers) -> None:
-    assert first(tls_servers.ports["good"], AccessSettings()) == UNTRUSTED
+    assert first_report(tls_servers.ports["good"], AccessSettings()) == UNTRUSTED
 
 
 def test_source_sends_its_client_certificate(tls_servers: TLSServers) -> None:
     access = AccessSettings(ca=tls_servers.ca, certificate=tls_servers.client, key=tls_servers.client)
-    assert first(tls_servers.ports["client-required"], access) == ONE
+    assert first_report(tls_servers.ports["client-required"], access) == ONE
 
 
 def test_source_refuses_a_certificate_that_lacks_the_ip_address(tls_servers: TLSServers) -> None:
-    error = first(tls_servers.ports["good"], AccessSettings(ca=tls_servers.ca), "127.0.0.1")
+    error = first_report(tls_servers.ports["good"], AccessSettings(ca=tls_servers.ca), "127.0.0.1")
     assert error == "TLS: certificate does not match address 127.0.0.1"
 
 
 def test_source_reports_an_unresolved_host_name(tls_servers: TLSServers) -> None:
-    error = first(tls_servers.ports["good"], AccessSettings(ca=tls_servers.ca), "c.example")
+    error = first_report(tls_servers.ports["good"], AccessSettings(ca=tls_servers.ca), "c.example")
     assert error == "cannot resolve c.example: no such name (NXDOMAIN)"
 
 

@@ -31,7 +31,7 @@ from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
 from pybal.sources.etcd.v3watch import KeyWatcher
 from pybal.sources.etcd.v3wire import Keys, Reading, values
-from pybal.sources.feed import Feed
+from pybal.sources.reports import Reports
 
 #: The first reads of many sources are spread over so many seconds.
 SPREAD = 1.0
@@ -68,7 +68,7 @@ class Etcd3Source:
             reactor=reactor,
             lookup=lookup or dns_lookup(reactor),
         )
-        self._told = Feed(masked(settings.url), reactor)
+        self._told = Reports(masked(settings.url), reactor)
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
         self._keys: Keys = {}

@@ -36,7 +36,7 @@ class Etcd2:
         self._relay.__enter__()
         self._inner: Etcd2Source | None = None
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted(members, key=lambda member: member.host))
 
     def source(self, *, allow_empty: bool) -> Source:
