@@ -221,7 +221,10 @@ def test_an_etcd_that_begins_anew_is_believed(one: Etcd, tmp_path: Path, watch: 
 
     with capturedLogs() as events:
         reading3([one.port], story)
-    warning = f"etcd://127.0.0.1:{one.port}{PATH}?api=3: 127.0.0.1:{one.port} is an etcd that has begun anew"
+    warning = (
+        f"etcd://127.0.0.1:{one.port}{PATH}?api=3: etcd cluster of 127.0.0.1:{one.port} was re-created "
+        "(different cluster ID, or lower revision); reading everything again"
+    )
     assert [eventAsText(event, includeTimestamp=False) for event in events].count(
         f"[pybal.sources.etcd.v3.Etcd3Source#warn] {warning}"
     ) == 1

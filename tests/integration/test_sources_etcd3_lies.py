@@ -31,7 +31,7 @@ def one(tmp_path: Path) -> Iterator[Etcd]:
         yield made
 
 
-NONE = "no answer of etcd's gateway"
+NONE = "malformed response from etcd"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ class TestUsers:
 
     def test_where_users_are_wanted_and_none_is_given_that_is_said(self, one: Etcd) -> None:
         async def story(read: Reading) -> None:
-            await read.problem("user name is empty, wanted user and password-file: a certificate alone is no user")
+            await read.problem("user name is empty; set user and password-file")
             assert read.errors[-1].trouble == Trouble.DENIED
 
         self.require_passwords(one)

@@ -72,7 +72,7 @@ def test_a_bug_in_a_listener_is_told_and_ends_nothing(rig: Rig) -> None:
     assert rig.lists == [ONE]
     rig.write(OTHER)
     assert rig.lists == [ONE, rig.harness.heard(OTHER)]
-    assert rig.texts() == ["a failure of PyBal itself"]
+    assert rig.texts() == ["internal error (see the log)"]
     assert rig.source.problem is None
 
 

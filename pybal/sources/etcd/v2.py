@@ -178,7 +178,7 @@ class Etcd2Source:
         if heard is None:
             return
         if heard.proven:
-            self._endpoints.good()
+            self._endpoints.confirm()
         self._failures.clear()
         if heard.texts is None:
             self._told.failure(SourceError(f"no directory {self._path}", Trouble.UNREACHABLE))
@@ -197,7 +197,7 @@ class Etcd2Source:
         text = "; ".join(f"{place}: {error}" if place else str(error) for place, error in self._failures.items())
         self._told.failure(SourceError(text, error.trouble))
         if self._running:
-            self._call = self._reactor.callLater(self._endpoints.failed(), self._begin)
+            self._call = self._reactor.callLater(self._endpoints.rotate(), self._begin)
 
     def _end_watch(self) -> None:
         watch, self._watch = self._watch, None

@@ -1,7 +1,7 @@
-"""A directory of etcd, followed through the JSON gateway of its API of version 3, at one member after the other.
+"""A pool source for etcd's API v3: watches a directory at one member until it fails, then at the next.
 
-A member that was followed and is lost is no trouble by itself: the next one is asked at once, and what it says is read as a
-whole. It is told when all of them have failed in a row.
+The loss of a watched member alone is not a problem: the next one is used immediately, beginning with a full read. A problem
+is reported when all members have failed in a row.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
 from pybal.sources.etcd.v3watch import KeyWatcher
-from pybal.sources.etcd.v3wire import Keys, Reading, values
+from pybal.sources.etcd.v3wire import Keys, RangeResponse, values
 from pybal.sources.feed import Feed
 
-#: The first reads of many sources are spread over so many seconds.
+#: The first reads of many sources are spread over this many seconds.
 SPREAD = 1.0
 
 
 class Etcd3Source:
-    """The source of ``etcd://host:port/path?api=3``; ``ask`` is what asks for SRV records.
+    """The source of ``etcd://host:port/path?api=3``; ``ask`` queries DNS for SRV records.
 
-    ``differences`` counts the keys that a read found to be other than the watch had said.
+    ``differences`` counts the changes that reads found and watches did not report.
     """
 
     log = Logger()
@@ -66,42 +66,42 @@ class Etcd3Source:
             reactor=reactor,
             lookup=lookup or dns_lookup(reactor),
         )
-        self._told = Feed(masked(settings.url), reactor)
+        self._feed = Feed(masked(settings.url), reactor)
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
         self._keys: Keys = {}
-        self._found: Reading | None = None
+        self._found: RangeResponse | None = None
         self._proven = False
         self._troubles: dict[str, SourceError] = {}
         self._trouble = ""
         self._running = False
-        self._telling = False
+        self._reporting = False
         self._call: IDelayedCall | None = None
         self._following: Deferred[None] | None = None
 
     @property
     def problem(self) -> str | None:
-        return self._told.problem
+        return self._feed.problem
 
     @property
     def last_success(self) -> float | None:
-        return self._told.last_success
+        return self._feed.last_success
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
-        """Begin to follow. See :class:`pybal.sources.base.Source`."""
-        self._told.begin(listed, failed)
+        """Start to watch. See :class:`pybal.sources.base.Source`."""
+        self._feed.begin(listed, failed)
         self._running = True
         self._call = self._reactor.callLater(self._random.uniform(0, SPREAD), self._begin)
 
     def stop(self) -> None:
-        """Follow no more."""
-        self._told.end()
+        """Stop watching and close all connections."""
+        self._feed.end()
         self._running = False
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        # What is telling at this moment ends by itself.
-        if self._following is not None and not self._telling:
+        # A listener that stops us is called by the coroutine itself, which then ends in _report.
+        if self._following is not None and not self._reporting:
             self._following.cancel()
 
     def _begin(self) -> None:
@@ -110,92 +110,97 @@ class Etcd3Source:
         self._following.addErrback(lambda failure: failure.trap(CancelledError))
 
     async def _follow(self) -> None:
-        """Follow one member after the other."""
+        """Watch one member after the other."""
         while True:
             place = ""
             self._proven = False
             try:
                 endpoint = await self._endpoints.current()
                 place = str(endpoint)
-                await self._follow_at(endpoint)
+                await self._watch_at(endpoint)
             except SourceError as error:
                 self._troubles[place] = error
             except CancelledError:
                 raise
-            except Exception:  # noqa: BLE001  # whatever it is, the source must go on
-                self.log.failure("{source}", source=self._told.name)
+            except Exception:  # noqa: BLE001  # the source must survive any bug
+                self.log.failure("{source}", source=self._feed.name)
                 if not self._running:
                     return
-                self._troubles[place] = SourceError("a failure of PyBal itself", Trouble.FAILED)
-            pause = self._endpoints.failed()
+                self._troubles[place] = SourceError("internal error (see the log)", Trouble.FAILED)
+            pause = self._endpoints.rotate()
             self._lost(place)
             await deferLater(self._reactor, pause)
 
-    async def _follow_at(self, endpoint: Endpoint) -> None:
-        """Follow a member until it is lost, and raise why."""
+    async def _watch_at(self, endpoint: Endpoint) -> None:
+        """Watch a member until it is lost; raise the reason."""
         gateway = self._gateway(endpoint)
-        following: KeyWatcher | None = None
+        watcher: KeyWatcher | None = None
         try:
             found = await gateway.read(self._prefix)
             if self._found and not found.follows(self._found):
                 self.log.warn(
-                    "{source}: {place} is an etcd that has begun anew", source=self._told.name, place=endpoint
+                    "{source}: etcd cluster of {place} was re-created (different cluster ID, or lower revision); "
+                    "reading everything again",
+                    source=self._feed.name,
+                    place=endpoint,
                 )
             self._found = found
-            self._heard(found.keys)
-            following = KeyWatcher(
+            self._list(found.keys)
+            watcher = KeyWatcher(
                 gateway,
                 self._prefix,
                 found,
                 clock=self._reactor,
                 random=self._random,
-                heard=self._heard,
-                good=self._good,
+                changed=self._list,
+                verified=self._verified,
             )
-            await following.run()
+            await watcher.run()
         finally:
-            self.differences += following.missed if following else 0
+            self.differences += watcher.missed if watcher else 0
             gateway.close()
 
-    def _heard(self, keys: Keys) -> None:
-        """Take what the keys are now."""
+    def _list(self, keys: Keys) -> None:
+        """Report the keys as a list."""
         self._keys = keys
         texts = {key.removeprefix(self._prefix).decode("utf-8", "replace"): value for key, value in values(keys)}
         listing = self._values.listing(texts)
         if self._trouble:
             listing = replace(listing, problems=(self._trouble, *listing.problems))
-        self._tell(partial(self._told.list, listing))
+        self._report(partial(self._feed.list, listing))
 
-    def _good(self) -> None:
-        """Take it that a member can be followed, and that what it has said is all."""
-        self._endpoints.good()
+    def _verified(self) -> None:
+        """Record that the member works and its keys are complete."""
+        self._endpoints.confirm()
         self._proven = True
         self._troubles.clear()
         self._trouble = ""
-        if self._told.problem is None:
-            self._told.good()
+        if self._feed.problem is None:
+            self._feed.good()
         else:
-            self._heard(self._keys)
+            self._list(self._keys)
 
     def _lost(self, place: str) -> None:
-        """Tell what is wrong if no member can be followed; one that was is only worth a line in the log."""
+        """Report a problem if all members failed in a row; log the loss of one that worked."""
         why = self._troubles[place]
         if self._proven:
-            self.log.warn("{source}: {place} is lost: {why}", source=self._told.name, place=place, why=why)
+            self.log.warn(
+                "{source}: lost {place} ({why}); trying the next member", source=self._feed.name, place=place, why=why
+            )
         elif self._endpoints.exhausted:
             troubles, self._troubles = self._troubles, {}
             texts = (f"{name}: {troubles[name]}" if name else str(troubles[name]) for name in sorted(troubles))
             self._trouble = "; ".join(texts)
-            self._tell(partial(self._told.failure, SourceError(self._trouble, why.trouble)))
+            self._report(partial(self._feed.failure, SourceError(self._trouble, why.trouble)))
 
-    def _tell(self, telling: Callable[[], None]) -> None:
-        """Tell the listener, who may stop us: then whatever tells ends here, by CancelledError."""
-        self._telling = True
+    def _report(self, call: Callable[[], None]) -> None:
+        """Call the listener. It may stop us: then this raises CancelledError to end the caller."""
+        self._reporting = True
         try:
-            telling()
+            call()
         except SourceError as error:
-            self._told.failure(error)
+            self._feed.failure(error)
         finally:
-            self._telling = False
+            self._reporting = False
         if not self._running:
             raise CancelledError
