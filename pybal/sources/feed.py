@@ -1,58 +1,173 @@
-"""What a pool source has told so far: each list that is new, and each new problem once."""
+"""The life of a pool source, the same for every kind: read, report, wait, retry after failures, stop.
+
+A kind of source is a :class:`Reader`. The feed calls its ``read`` again and again, and ``read`` reports through the feed::
+
+    start ──▶ wait, at most SPREAD ──▶ read ──▶ wait for the seconds that read returned ──▶ read …
+                                        └ failed ──▶ report ──▶ wait for the seconds of retry ──▶ read …
+    stop ──▶ cancel the wait or the read ──▶ close the reader
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from inspect import CORO_RUNNING, getcoroutinestate
+from random import Random
+from typing import Any, NamedTuple, Protocol
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pybal.core.model import Member
-from pybal.sources.base import SourceError
+from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats.text import Listing, summary
+
+#: The first reads of all sources are spread over this many seconds.
+SPREAD = 1.0
+
+
+class Reader(Protocol):
+    """One kind of pool source: how it reads, retries and closes."""
+
+    @property
+    def differences(self) -> int:
+        """Number of entries in which full reads differed from the changes reported before."""
+
+    async def read(self, feed: Feed) -> float:
+        """Read once, or follow changes for a while, and report; return the seconds until the next read.
+
+        Raises :class:`SourceError` for what is to be reported as a problem. Any other exception is a bug: it is logged
+        with its traceback and reported, and reading continues.
+        """
+
+    def retry(self, error: SourceError) -> float:
+        """Note that ``error`` ended a read; return the seconds until the next one. Does not raise."""
+
+    def close(self) -> None:
+        """Release all connections. Called once, after the last read."""
+
+
+class _Listeners(NamedTuple):
+    listed: Callable[[tuple[Member, ...]], None]
+    failed: Callable[[SourceError], None]
 
 
 class Feed:
-    """The half of a source that faces its listeners; the other half calls :meth:`list` and :meth:`failure`.
+    """A running :class:`Reader`, which makes it a :class:`pybal.sources.base.Source`.
 
-    ``name`` is the source in messages. ``members`` is the last list that was delivered, ``None`` before the first;
-    ``problem`` and ``last_success`` are those of :class:`pybal.sources.base.Source`.
+    ``name`` stands in front of each problem. ``members`` is the last list that was delivered, ``None`` before the first.
+    ``random`` spreads the first reads over ``spread`` seconds.
+
+    A listener may call :meth:`stop`. A report that stopped the feed raises CancelledError to the reader's coroutine; to any
+    other caller, such as a callback of a connection, it returns.
     """
 
-    def __init__(self, name: str, clock: IReactorTime) -> None:
+    log = Logger()
+
+    def __init__(self, name: str, reader: Reader, clock: IReactorTime, random: Random, spread: float = SPREAD) -> None:
         self.name = name
         self.problem: str | None = None
         self.last_success: float | None = None
         self.members: tuple[Member, ...] | None = None
+        self._reader = reader
         self._clock = clock
-        self._told: tuple[Callable[[tuple[Member, ...]], None], Callable[[SourceError], None]] | None = None
+        self._random = random
+        self._spread = spread
+        self._listeners: _Listeners | None = None
+        self._reading: Coroutine[Deferred[Any], Any, None] | None = None
+        self._ended: Deferred[None] | None = None
 
-    def begin(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
-        """Tell these from now on."""
-        self._told = listed, failed
+    @property
+    def differences(self) -> int:
+        return self._reader.differences
 
-    def end(self) -> None:
-        """Tell nobody any more."""
-        self._told = None
+    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
+        """Start reading; see :class:`pybal.sources.base.Source`."""
+        self._listeners = _Listeners(listed, failed)
+        self._reading = self._run()
+        self._ended = Deferred.fromCoroutine(self._reading).addErrback(self._log_unless_cancelled)
+
+    def stop(self) -> None:
+        """Stop reading and reporting, and close the reader. May be called again."""
+        self._listeners = None
+        # A running coroutine cannot be cancelled: if its report brought us here, that report ends it.
+        if self._ended is not None and not self._is_running():
+            self._ended.cancel()
 
     def list(self, listing: Listing) -> None:
-        """Take a list as good, with what is wrong with its entries. Raises SourceError where the listener refuses it."""
-        if self._told is not None and listing.members != self.members:
-            self._told[0](listing.members)
+        """Report a list unless it is the last one, then the problems of its entries.
+
+        Raises :class:`SourceError` if the listener refuses the list.
+        """
+        if self._listeners is not None and listing.members != self.members:
+            self._listeners.listed(listing.members)
             self.members = listing.members
+        self._end_if_stopped()
         self.good()
         if listing.problems:
-            self.failure(SourceError(summary(listing.problems)))
+            self.fail(SourceError(summary(listing.problems)))
         else:
             self.problem = None
 
     def good(self) -> None:
-        """Note that what was told last is true now."""
+        """Note that the last list is up to date."""
         self.last_success = self._clock.seconds()
 
-    def failure(self, error: SourceError) -> None:
-        """Tell what is wrong, unless it was told last; the source is named in front, unless the text begins with it."""
+    def fail(self, error: SourceError) -> None:
+        """Report a problem unless it is the last one, with the name of the source in front."""
         text = str(error)
         text = text if text.startswith(self.name) else f"{self.name}: {text}"
-        if self._told is not None and text != self.problem:
+        if self._listeners is not None and text != self.problem:
             self.problem = text
-            self._told[1](SourceError(text, error.trouble))
+            self._listeners.failed(SourceError(text, error.trouble))
+        self._end_if_stopped()
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires after ``seconds``."""
+        return deferLater(self._clock, seconds, lambda: None)
+
+    async def _run(self) -> None:
+        pause = self._random.uniform(0, self._spread)
+        try:
+            while True:
+                await self.sleep(pause)
+                pause = await self._read()
+                self._end_if_stopped()
+        finally:
+            self._reader.close()
+
+    async def _read(self) -> float:
+        """Read once; return the seconds until the next read, whatever happened."""
+        try:
+            return await self._reader.read(self)
+        except SourceError as error:
+            failure = error
+        except Exception as bug:
+            if self._listeners is None:
+                raise
+            self.log.failure("{source}: internal error; retrying", source=self.name)
+            failure = SourceError(
+                f"internal error: {type(bug).__name__} (see the log for its traceback)", Trouble.FAILED
+            )
+        pause = self._reader.retry(failure)
+        try:
+            self.fail(failure)
+        except Exception:
+            if self._listeners is None:
+                raise
+            self.log.failure("{source}: internal error while reporting a problem; retrying", source=self.name)
+        return pause
+
+    def _end_if_stopped(self) -> None:
+        if self._listeners is None and self._is_running():
+            raise CancelledError
+
+    def _is_running(self) -> bool:
+        """Return whether the coroutine is executing now, rather than waiting."""
+        return self._reading is not None and getcoroutinestate(self._reading) == CORO_RUNNING
+
+    def _log_unless_cancelled(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.failure("{source}: internal error at the end", failure, source=self.name)

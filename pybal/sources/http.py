@@ -35,8 +35,8 @@ from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Format, Listing, format_of, parse
+from pybal.sources.reports import Reports
 
 #: Seconds after which the whole list is fetched whether it has changed or not: servers and caches make mistakes.
 FULL_READ = 60.0
@@ -78,7 +78,7 @@ class HTTPSource:
     ) -> None:
         parts = urlsplit(settings.url)
         secure = settings.scheme == "https"
-        self._told = Feed(masked(settings.url), reactor)
+        self._told = Reports(masked(settings.url), reactor)
         self._settings = settings
         self._form = format_of(parts.path)
         self._reactor = reactor

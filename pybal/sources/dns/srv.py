@@ -18,8 +18,8 @@ from pybal.resolve.servers import NameServers, Unanswered
 from pybal.runtime.backoff import Backoff
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.dns.records import SRVRecord, listing
-from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
+from pybal.sources.reports import Reports
 
 #: However short or long their time to live, records are asked for again after so many seconds; and at least twice
 #: within the time for which an old list is no alert.
@@ -51,7 +51,7 @@ class SRVSource:
         port: int = 53,
     ) -> None:
         name = settings.url.partition("://")[2].rstrip("/").removesuffix(".")
-        self._told = Feed(settings.url, reactor)
+        self._told = Reports(settings.url, reactor)
         self._query = dns.Query(name.lower().encode("ascii"), dns.SRV)
         self._port = settings.port
         self._longest = min(LONGEST_LIFE, settings.max_age / 2)

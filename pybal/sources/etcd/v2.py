@@ -31,7 +31,7 @@ from pybal.sources.etcd.blocking import BlockingConnection, Turn
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.v2watch import Heard, Times, Watch
-from pybal.sources.feed import Feed
+from pybal.sources.reports import Reports
 
 #: The first reads of many sources are spread over so many seconds.
 SPREAD = 1.0
@@ -72,7 +72,7 @@ class Etcd2Source:
         self._times = times
         self._endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
         self._addresses: dict[str, Sequence[str]] = {}
-        self._told = Feed(masked(settings.url), reactor)
+        self._told = Reports(masked(settings.url), reactor)
         self._values = Values(self._path)
         self._failures: dict[str, SourceError] = {}
         self._call: IDelayedCall | None = None

@@ -29,7 +29,7 @@ from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
 from pybal.sources.etcd.v3watch import KeyWatcher
 from pybal.sources.etcd.v3wire import Keys, RangeResponse, values
-from pybal.sources.feed import Feed
+from pybal.sources.reports import Reports
 
 #: The first reads of many sources are spread over this many seconds.
 SPREAD = 1.0
@@ -66,7 +66,7 @@ class Etcd3Source:
             reactor=reactor,
             lookup=lookup or dns_lookup(reactor),
         )
-        self._feed = Feed(masked(settings.url), reactor)
+        self._reports = Reports(masked(settings.url), reactor)
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
         self._keys: Keys = {}
@@ -81,21 +81,21 @@ class Etcd3Source:
 
     @property
     def problem(self) -> str | None:
-        return self._feed.problem
+        return self._reports.problem
 
     @property
     def last_success(self) -> float | None:
-        return self._feed.last_success
+        return self._reports.last_success
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
         """Start to watch. See :class:`pybal.sources.base.Source`."""
-        self._feed.begin(listed, failed)
+        self._reports.begin(listed, failed)
         self._running = True
         self._call = self._reactor.callLater(self._random.uniform(0, SPREAD), self._begin)
 
     def stop(self) -> None:
         """Stop watching and close all connections."""
-        self._feed.end()
+        self._reports.end()
         self._running = False
         if self._call is not None:
             self._call.cancel()
@@ -123,7 +123,7 @@ class Etcd3Source:
             except CancelledError:
                 raise
             except Exception:  # noqa: BLE001  # the source must survive any bug
-                self.log.failure("{source}", source=self._feed.name)
+                self.log.failure("{source}", source=self._reports.name)
                 if not self._running:
                     return
                 self._troubles[place] = SourceError("internal error (see the log)", Trouble.FAILED)
@@ -141,7 +141,7 @@ class Etcd3Source:
                 self.log.warn(
                     "{source}: etcd cluster of {place} was re-created (different cluster ID, or lower revision); "
                     "reading everything again",
-                    source=self._feed.name,
+                    source=self._reports.name,
                     place=endpoint,
                 )
             self._found = found
@@ -167,7 +167,7 @@ class Etcd3Source:
         listing = self._values.listing(texts)
         if self._trouble:
             listing = replace(listing, problems=(self._trouble, *listing.problems))
-        self._report(partial(self._feed.list, listing))
+        self._report(partial(self._reports.list, listing))
 
     def _verified(self) -> None:
         """Record that the member works and its keys are complete."""
@@ -175,8 +175,8 @@ class Etcd3Source:
         self._proven = True
         self._troubles.clear()
         self._trouble = ""
-        if self._feed.problem is None:
-            self._feed.good()
+        if self._reports.problem is None:
+            self._reports.good()
         else:
             self._list(self._keys)
 
@@ -185,13 +185,13 @@ class Etcd3Source:
         why = self._troubles[place]
         if self._proven:
             self.log.warn(
-                "{source}: lost {place} ({why}); trying the next member", source=self._feed.name, place=place, why=why
+                "{source}: lost {place} ({why}); trying the next member", source=self._reports.name, place=place, why=why
             )
         elif self._endpoints.exhausted:
             troubles, self._troubles = self._troubles, {}
             texts = (f"{name}: {troubles[name]}" if name else str(troubles[name]) for name in sorted(troubles))
             self._trouble = "; ".join(texts)
-            self._report(partial(self._feed.failure, SourceError(self._trouble, why.trouble)))
+            self._report(partial(self._reports.failure, SourceError(self._trouble, why.trouble)))
 
     def _report(self, call: Callable[[], None]) -> None:
         """Call the listener. It may stop us: then this raises CancelledError to end the caller."""
@@ -199,7 +199,7 @@ class Etcd3Source:
         try:
             call()
         except SourceError as error:
-            self._feed.failure(error)
+            self._reports.failure(error)
         finally:
             self._reporting = False
         if not self._running:

@@ -34,10 +34,10 @@ from pybal.runtime.backoff import Backoff
 from pybal.runtime.lines import Lines
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import secret
-from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Expired, Nodes, Page
+from pybal.sources.reports import Reports
 
 #: Seconds for which a watch is asked, at most, and that it may take longer.
 WATCH, GRACE = 10.0, 2.0
@@ -89,7 +89,7 @@ class KubernetesSource:
     ) -> None:
         parts = urlsplit(settings.url)
         self.differences = 0
-        self._told = Feed(masked(settings.url), reactor)
+        self._told = Reports(masked(settings.url), reactor)
         # At the end of each watch the source is known to be good, which must not be an alert in between.
         self._longest = min(WATCH, max(settings.max_age / 2, 2 * SHORTEST))
         self._token_file = settings.access.token_file
