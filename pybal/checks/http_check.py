@@ -15,6 +15,7 @@ from pybal.config.errors import shown
 from pybal.config.pattern import Pattern, Search
 from pybal.core.text import format_duration
 from pybal.http import message
+from pybal.http.errors import ResponseError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,10 +78,13 @@ class HTTPCheck(StreamCheck):
                 self._judge(status)
                 return True
             response = self._response = self._new_response()
-        if data:
-            response.feed(data)
-        else:
-            response.close()
+        try:
+            if data:
+                response.feed(data)
+            else:
+                response.close()
+        except ResponseError as error:
+            raise CheckFailed(Phase(error.part), str(error), error.cause) from None
         if response.status and not self._answered_at:
             self._judge(response.status)
         if response.complete and self._search is not None and not self._search.end():

@@ -12,8 +12,9 @@ from typing import Self
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result, too_slow
 from pybal.checks.socket_check import READABLE, Check, Target
-from pybal.checks.tls import TLSStream, reason_of
+from pybal.checks.tls import TLSStream
 from pybal.core.text import format_duration
+from pybal.http.tls_errors import tls_reason
 
 _READ = 65536
 _READS_AT_ONCE = 8
@@ -140,7 +141,7 @@ class StreamCheck(Check):
         elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             self._failed(self._closed())
         elif isinstance(error, ssl.SSLError):
-            self._failed(CheckFailed(self._phase, reason_of(error)))
+            self._failed(CheckFailed(self._phase, tls_reason(error)))
         else:
             self._errored(error)
 

@@ -34,15 +34,6 @@ def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
         context.load_default_certs()
 
 
-def reason_of(error: ssl.SSLError) -> str:
-    """Return what OpenSSL says, in words: ``wrong version number``."""
-    said = getattr(error, "verify_message", "")
-    if said:
-        abbreviated = said[:2].isupper()
-        return (said if abbreviated else f"{said[:1].lower()}{said[1:]}").removesuffix(".")
-    return (error.reason or str(error)).replace("_", " ").lower()
-
-
 class TLSStream:
     """A TLS client on a connected socket. ``server_name`` is sent as SNI, unless it is an address or empty.
 

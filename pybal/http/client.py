@@ -24,9 +24,9 @@ from twisted.python.failure import Failure
 
 from pybal.core.model import Address
 from pybal.http.connection import BodyListener, FullResponse, Gone, HTTPConnection, HTTPConnectionFactory
+from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
-from pybal.sources.base import SourceError, Trouble
 
 #: Seconds for a whole request, with all that goes before it.
 TIMEOUT = 5.0
@@ -54,7 +54,7 @@ class HTTPRequest:
 class HTTPClient:
     """Asks one server, by name or address, over TLS if there is a ``trust``; ``reactor`` as in :mod:`pybal.daemon.app`.
 
-    A body of more than ``limit`` bytes is refused. What fails fails with :class:`SourceError`.
+    A body of more than ``limit`` bytes is refused. What fails fails with :class:`ProtocolError`.
     """
 
     def __init__(
@@ -110,8 +110,8 @@ class HTTPClient:
         def overdue(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
             if not isinstance(result, Failure) or result.value is None:
                 return result
-            stage, trouble = result.value.args
-            raise SourceError(f"{stage} within {timeout:g} s", trouble)
+            stage, fault = result.value.args
+            raise ProtocolError(f"{stage} within {timeout:g} s", fault)
 
         def over(result: FullResponse | Failure) -> FullResponse | Failure:
             self._asking.discard(asking)
@@ -146,8 +146,8 @@ class HTTPClient:
             self._turn += 1
             stage = connection.stage
             connection.abort()
-            raise CancelledError(stage, Trouble.SILENT) from None
-        except SourceError:
+            raise CancelledError(stage, Fault.NO_RESPONSE) from None
+        except ProtocolError:
             self._turn += 1
             raise
         if connection.is_followed:
@@ -177,8 +177,8 @@ class HTTPClient:
                     why = _why(error)
                 self._turn += 1
         except (CancelledError, internet.ConnectingCancelledError):
-            raise CancelledError("no connection", Trouble.UNREACHABLE) from None
-        raise SourceError(why, Trouble.UNREACHABLE)
+            raise CancelledError("no connection", Fault.UNREACHABLE) from None
+        raise ProtocolError(why, Fault.UNREACHABLE)
 
     async def _addresses(self) -> list[Address]:
         try:
@@ -195,7 +195,7 @@ class HTTPClient:
                     return self._known
                 why = why or str(failed)
         if not found:
-            raise SourceError(f"address of {self._host}: {why}", Trouble.UNREACHABLE)
+            raise ProtocolError(f"address of {self._host}: {why}", Fault.UNREACHABLE)
         self._known = found
         return found
 

@@ -14,10 +14,9 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.checks.result import CheckFailed, Phase
+from pybal.http.errors import Fault, ProtocolError, ResponseError, ResponsePart
 from pybal.http.message import Response
-from pybal.http.trust import reason_of
-from pybal.sources.base import SourceError, Trouble
+from pybal.http.tls_errors import tls_reason
 
 #: Seconds until the first byte of an answer over a connection that was used before: after these it counts as dead.
 PATIENCE = 1.5
@@ -37,11 +36,11 @@ class FullResponse:
 class BodyListener(NamedTuple):
     """Who follows an answer: ``heard`` is given its pieces, ``lost`` why there will be no more, once.
 
-    What ``heard`` raises of :class:`SourceError` ends it, and is told to ``lost``.
+    An exception that ``heard`` raises ends it, and is given to ``lost``.
     """
 
     heard: Callable[[bytes], None]
-    lost: Callable[[SourceError], None]
+    lost: Callable[[Exception], None]
 
 
 class Gone(Exception):  # noqa: N818  # said of a connection
@@ -94,7 +93,7 @@ class HTTPConnection(Protocol):
     def ask(
         self, request: bytes, heeded: Container[int] | None, listener: BodyListener | None
     ) -> Deferred[FullResponse]:
-        """Return the answer; as :class:`pybal.http.client.HTTPClient` says. Fails with :class:`SourceError`, or :class:`Gone`."""
+        """Return the answer; as :class:`pybal.http.client.HTTPClient` says. Fails with :class:`ProtocolError`, or :class:`Gone`."""
         self._asked += 1
         answer = self._answer = Deferred(lambda _: self._over())
         self._heeded, self._listener = heeded, listener
@@ -123,8 +122,8 @@ class HTTPConnection(Protocol):
         self._calm()
         try:
             complete = response.feed(data)
-        except CheckFailed as failed:
-            self._fail(SourceError(failed.reason))
+        except ProtocolError as error:
+            self._fail(error)
         else:
             self._look(response, complete=complete)
 
@@ -138,8 +137,8 @@ class HTTPConnection(Protocol):
         elif isinstance(reason.value, ConnectionDone):
             try:
                 response.close()
-            except CheckFailed as failed:
-                self._fail(SourceError(failed.reason, Trouble.SILENT))
+            except ProtocolError as error:
+                self._fail(ProtocolError(str(error), Fault.NO_RESPONSE))
             else:
                 self._look(response, complete=True)
         else:
@@ -149,7 +148,7 @@ class HTTPConnection(Protocol):
         self._pieces.append(piece)
         response = self._response
         if response and response.status != _OK and response.received > self._limit:
-            raise CheckFailed(Phase.BODY, f"more than {self._limit} bytes")
+            raise ResponseError(ResponsePart.BODY, f"more than {self._limit} bytes")
 
     def _look(self, response: Response, *, complete: bool) -> None:
         """Give the answer as soon as there is enough of it; then its pieces, where it is followed."""
@@ -164,7 +163,7 @@ class HTTPConnection(Protocol):
         if followed:
             self._hand_on()
             if complete:
-                self._fail(SourceError("the answer has ended", Trouble.SILENT))
+                self._fail(ProtocolError("the answer has ended", Fault.NO_RESPONSE))
 
     def _hand_on(self) -> None:
         data, self._pieces = b"".join(self._pieces), []
@@ -172,7 +171,7 @@ class HTTPConnection(Protocol):
         if data and self._listener is not None:
             try:
                 self._listener.heard(data)
-            except SourceError as error:
+            except Exception as error:  # noqa: BLE001  # the listener's own
                 self._fail(error)
 
     def _fail(self, error: Exception) -> None:
@@ -180,7 +179,7 @@ class HTTPConnection(Protocol):
         self.abort()
         if answer is not None:
             answer.errback(error)
-        elif listener is not None and isinstance(error, SourceError):
+        elif listener is not None and not isinstance(error, Gone):
             listener.lost(error)
 
     def _over(self) -> None:
@@ -207,11 +206,11 @@ class HTTPConnectionFactory(Factory):
         return HTTPConnection(self._clock, self._limit, secure=self._secure)
 
 
-def _why(reason: Failure, stage: str) -> SourceError:
+def _why(reason: Failure, stage: str) -> ProtocolError:
     error = reason.value
-    if isinstance(error, SourceError):
+    if isinstance(error, ProtocolError):
         return error
-    if error and (tls := reason_of(error)):
-        return SourceError(tls, Trouble.UNREACHABLE)
+    if error and (tls := tls_reason(error)):
+        return ProtocolError(tls, Fault.UNREACHABLE)
     what = "connection lost" if isinstance(error, ConnectionLost) else str(error)
-    return SourceError(f"{what}: {stage}", Trouble.SILENT)
+    return ProtocolError(f"{what}: {stage}", Fault.NO_RESPONSE)

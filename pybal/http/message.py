@@ -21,8 +21,8 @@ import re
 from collections.abc import Callable, Sequence
 from urllib.parse import quote, urlsplit
 
-from pybal.checks.result import CheckFailed, Phase
 from pybal.config.settings import MOST_BODY
+from pybal.http.errors import ResponseError, ResponsePart
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of headers and trailers, interim responses included."""
@@ -163,7 +163,7 @@ class Response:
         self._read: Callable[[Response], bool] = Response._read_head  # unbound, lest each response be a cycle
 
     def feed(self, data: bytes) -> bool:
-        """Take the next bytes; tell whether the response is complete. Raise CheckFailed for what is no response."""
+        """Take the next bytes; tell whether the response is complete. Raise ResponseError for what is no response."""
         if not self.complete:
             self.arrived += len(data)
             self._buffer += data
@@ -172,16 +172,18 @@ class Response:
         return self.complete
 
     def close(self) -> None:
-        """Take the end of the connection as the end of the response, or raise CheckFailed."""
+        """Take the end of the connection as the end of the response, or raise ResponseError."""
         if self.complete:
             return
         if self._read is Response._read_head:
             if not self._buffer:
-                raise CheckFailed(Phase.HEADERS, "connection closed before a response")
+                raise ResponseError(ResponsePart.HEADERS, "connection closed before a response")
             self._sniff(closed=True)
-            raise CheckFailed(Phase.HEADERS, f"connection closed after {self.arrived} bytes", "connection closed")
+            raise ResponseError(
+                ResponsePart.HEADERS, f"connection closed after {self.arrived} bytes", "connection closed"
+            )
         if self._read is not Response._read_rest:
-            raise CheckFailed(Phase.BODY, f"connection closed after {self.progress}", "connection closed")
+            raise ResponseError(ResponsePart.BODY, f"connection closed after {self.progress}", "connection closed")
         self._finish()
 
     @property
@@ -214,7 +216,7 @@ class Response:
         line = first.split(b"\n", 1)[0]
         if (closed or len(first) == _SNIFFED or len(line) < len(first)) and not line.startswith(_PREFIX):
             shown = _shown(line.rstrip(b"\r"))
-            raise CheckFailed(Phase.HEADERS, f"not HTTP/1: {shown}", "not HTTP/1")
+            raise ResponseError(ResponsePart.HEADERS, f"not HTTP/1: {shown}", "not HTTP/1")
 
     def _read_head(self) -> bool:
         if not self._buffer:
@@ -223,7 +225,7 @@ class Response:
         end = _HEAD_END.search(self._buffer)
         size = end.end() if end else len(self._buffer)
         if self._heads + size > HEAD_LIMIT:
-            raise CheckFailed(Phase.HEADERS, f"more than {HEAD_LIMIT} bytes")
+            raise ResponseError(ResponsePart.HEADERS, f"more than {HEAD_LIMIT} bytes")
         if not end:
             return False
         head = self._take(size)[: end.start()]
@@ -231,7 +233,7 @@ class Response:
         first, *fields = (line.removesuffix(b"\r") for line in head.split(b"\n"))
         status_line = _STATUS_LINE.match(first)
         if not status_line:
-            raise CheckFailed(Phase.HEADERS, f"bad status line {_shown(first[:40])}", "bad status line")
+            raise ResponseError(ResponsePart.HEADERS, f"bad status line {_shown(first[:40])}", "bad status line")
         status = int(status_line[1])
         if status >= _OK or status == _SWITCHING:
             self._head = [first, *fields]
@@ -260,7 +262,7 @@ class Response:
     def _count(self, size: int) -> None:
         self.received += size
         if self.received > self._limit:
-            raise CheckFailed(Phase.BODY, f"more than {self._limit} bytes")
+            raise ResponseError(ResponsePart.BODY, f"more than {self._limit} bytes")
         if self._body is not None:
             self._body(bytes(self._buffer[:size]))
 
@@ -283,7 +285,7 @@ class Response:
             return False
         size = _CHUNK_SIZE.fullmatch(line)
         if not size:
-            raise CheckFailed(Phase.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
+            raise ResponseError(ResponsePart.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
         self._chunk = int(size[1], 16)
         self._read = Response._read_chunk if self._chunk else Response._read_trailer
         return True
@@ -303,7 +305,7 @@ class Response:
             return False
         end = self._take(2 if self._buffer.startswith(b"\r") else 1)
         if end not in {b"\n", b"\r\n"}:
-            raise CheckFailed(Phase.BODY, f"a chunk longer than its size by {_shown(end)}", "bad chunk")
+            raise ResponseError(ResponsePart.BODY, f"a chunk longer than its size by {_shown(end)}", "bad chunk")
         self._read = Response._read_size
         return True
 
@@ -313,14 +315,14 @@ class Response:
             return False
         self._heads += len(line)
         if self._heads > HEAD_LIMIT:
-            raise CheckFailed(Phase.BODY, f"more than {HEAD_LIMIT} bytes of trailers")
+            raise ResponseError(ResponsePart.BODY, f"more than {HEAD_LIMIT} bytes of trailers")
         return True if line.rstrip(b"\r\n") else self._finish(len(self._buffer))
 
     def _line(self) -> bytes:
         """Take a line off the buffer, empty if it is not complete yet."""
         end = self._buffer.find(b"\n") + 1
         if end > _CHUNK_LINE_LIMIT or (not end and len(self._buffer) > _CHUNK_LINE_LIMIT):
-            raise CheckFailed(Phase.BODY, f"a chunk's line longer than {_CHUNK_LINE_LIMIT} bytes")
+            raise ResponseError(ResponsePart.BODY, f"a chunk's line longer than {_CHUNK_LINE_LIMIT} bytes")
         return self._take(end)
 
     def _take(self, size: int) -> bytes:
@@ -351,10 +353,10 @@ def _lines(fields: list[bytes], name: bytes) -> list[bytes]:
 
 def _length(lengths: set[bytes], limit: int) -> int:
     if len(lengths) > 1:
-        raise CheckFailed(Phase.HEADERS, "conflicting content-lengths")
+        raise ResponseError(ResponsePart.HEADERS, "conflicting content-lengths")
     length = lengths.pop()
     if not length.isdigit():
-        raise CheckFailed(Phase.HEADERS, f"bad content-length {_shown(length[:20])}", "bad content-length")
+        raise ResponseError(ResponsePart.HEADERS, f"bad content-length {_shown(length[:20])}", "bad content-length")
     if len(length) > _LENGTH_DIGITS or int(length) > limit:
-        raise CheckFailed(Phase.BODY, f"more than {limit} bytes")
+        raise ResponseError(ResponsePart.BODY, f"more than {limit} bytes")
     return int(length)

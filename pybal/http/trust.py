@@ -7,8 +7,7 @@ import ssl
 from collections.abc import Sequence
 from pathlib import Path
 
-from OpenSSL import SSL, crypto
-from service_identity import VerificationError
+from OpenSSL import crypto
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -22,21 +21,19 @@ from twisted.internet.ssl import (
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from pybal.checks import tls
 from pybal.config.settings import AccessSettings
-from pybal.sources.base import SourceError, Trouble
+from pybal.http.errors import Fault, ProtocolError
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
-_UNVERIFIED = "certificate verify failed"
 _CERTIFICATES = "a file of certificates in PEM form"
 _KEY = "the key of the certificate in PEM form, without a password"
 
 
-class Unusable(SourceError):  # noqa: N818  # what is wrong is a file, and says so by this name
+class Unusable(ProtocolError):  # noqa: N818  # what is wrong is a file, and says so by this name
     """What is wrong with a file of ours: of which ``option``, what was ``found`` and what was ``wanted``."""
 
     def __init__(self, option: str, found: str, wanted: str) -> None:
-        super().__init__(f"{option}: {found}, wanted {wanted}", Trouble.UNREACHABLE)
+        super().__init__(f"{option}: {found}, wanted {wanted}", Fault.UNREACHABLE)
         self.option = option
         self.found = found
         self.wanted = wanted
@@ -69,15 +66,18 @@ class Trust:
 
 
 def context(access: AccessSettings) -> ssl.SSLContext:
-    """Return what makes the connections of a library that uses Python's own TLS. Raises :class:`SourceError`."""
+    """Return what makes the connections of a library that uses Python's own TLS. Raises :class:`ProtocolError`."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        tls.verify(made, access.ca, name=True)
+        if access.ca:
+            made.load_verify_locations(cafile=access.ca)
+        else:
+            made.load_default_certs()
         if access.certificate:
             # With a password that is wrong: without any, OpenSSL would ask the terminal for it.
             made.load_cert_chain(access.certificate, access.key, "")
     except OSError as error:
-        raise refusal(access) or SourceError(f"TLS: {error}", Trouble.UNREACHABLE) from None
+        raise refusal(access) or ProtocolError(f"TLS: {error}", Fault.UNREACHABLE) from None
     return made
 
 
@@ -88,18 +88,6 @@ def refusal(access: AccessSettings) -> Unusable | None:
     except Unusable as unusable:
         return unusable
     return None
-
-
-def reason_of(error: BaseException) -> str:
-    """Return in words why TLS failed; an empty text for what is not about TLS."""
-    if isinstance(error, VerificationError):
-        return "the server's certificate is of another name"
-    if isinstance(error, SSL.Error):
-        said = [entry[-1] for entry in error.args[0]] if error.args and isinstance(error.args[0], list) else []
-        if _UNVERIFIED in said:
-            return "the server's certificate has expired, or is up to no authority that we trust"
-        return f"TLS: {said[-1] if said else 'connection closed'}"
-    return ""
 
 
 def _creator(host: str, access: AccessSettings) -> IOpenSSLClientConnectionCreator:

@@ -1,33 +1,48 @@
-"""The lines of a stream that comes in pieces. Pure."""
+"""Splits a byte stream into lines. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pybal.sources.base import SourceError, Trouble
+
+class LineTooLong(ValueError):  # noqa: N818  # a fact about the stream
+    """A line exceeds the limit."""
 
 
-class Lines:
-    """Cuts what comes in pieces into lines, each of at most ``longest`` bytes; empty ones are left out."""
+class LineSplitter:
+    """Splits a stream that arrives in pieces into lines of at most ``longest`` bytes; omits blank lines.
 
-    def __init__(self, longest: int) -> None:
+    A longer line raises :class:`LineTooLong`, or with ``truncate`` is cut to its first ``longest`` bytes.
+    """
+
+    def __init__(self, longest: int, *, truncate: bool = False) -> None:
         self._longest = longest
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._truncate = truncate
+        self._line = bytearray()
+        self._truncated = False
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the lines that are complete now. Raises :class:`SourceError` for one that is too long, complete or not."""
-        *complete, rest = data.split(b"\n")
-        for end in complete:
-            self._add(end)
-            line = b"".join(self._pieces)
-            self._pieces, self._size = [], 0
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield each line that ``piece`` completes, without its newline. Raises :class:`LineTooLong`."""
+        *ends, rest = piece.split(b"\n")
+        for end in ends:
+            yield from self._append(end)
+            line = bytes(self._line)
+            self._line.clear()
+            self._truncated = False
             if line.strip():
                 yield line
-        self._add(rest)
+        yield from self._append(rest)
 
-    def _add(self, piece: bytes) -> None:
-        self._pieces.append(piece)
-        self._size += len(piece)
-        if self._size > self._longest:
-            raise SourceError(f"a message of more than {self._longest} bytes", Trouble.MALFORMED)
+    def _append(self, piece: bytes) -> Iterator[bytes]:
+        """Extend the unfinished line; yield its beginning once, when it exceeds the limit."""
+        if self._truncated:
+            return
+        self._line += piece
+        if len(self._line) <= self._longest:
+            return
+        if not self._truncate:
+            raise LineTooLong(f"a message of more than {self._longest} bytes")
+        self._truncated = True
+        beginning = bytes(self._line[: self._longest])
+        self._line.clear()
+        yield beginning

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, overload
 
 from pybal.core.model import Member
+from pybal.http.errors import Fault, ProtocolError
+from pybal.runtime.lines import LineTooLong
 
 
 class Trouble(StrEnum):
@@ -40,6 +42,26 @@ class SourceError(Exception):
     def __init__(self, text: str, trouble: Trouble = Trouble.MALFORMED) -> None:
         super().__init__(text)
         self.trouble = trouble
+
+
+_TROUBLES = {
+    Fault.UNREACHABLE: Trouble.UNREACHABLE,
+    Fault.NO_RESPONSE: Trouble.SILENT,
+    Fault.MALFORMED: Trouble.MALFORMED,
+}
+
+
+@overload
+def source_error(error: ProtocolError | LineTooLong) -> SourceError: ...
+@overload
+def source_error(error: Exception) -> Exception: ...
+def source_error(error: Exception) -> Exception:
+    """Return the :class:`SourceError` for a failed request or an oversized line; any other exception unchanged."""
+    if isinstance(error, ProtocolError):
+        return SourceError(str(error), _TROUBLES[error.fault])
+    if isinstance(error, LineTooLong):
+        return SourceError(str(error), Trouble.MALFORMED)
+    return error
 
 
 class Source(Protocol):

@@ -29,11 +29,12 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import FullResponse
+from pybal.http.errors import ProtocolError
 from pybal.http.message import Response, host_of, target_of
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import SourceError, Trouble, source_error
 from pybal.sources.credentials import authorization
 from pybal.sources.formats.text import Format, Listing, format_of, parse
 from pybal.sources.reports import Reports
@@ -169,6 +170,8 @@ class HTTPSource:
         self._known = None
         if isinstance(error, CancelledError):
             return 0.0
+        if isinstance(error, ProtocolError):
+            error = source_error(error)
         if not isinstance(error, SourceError):
             self.log.failure("{source}", failure, source=self._told.name)
             error = SourceError(repr(error), Trouble.FAILED)

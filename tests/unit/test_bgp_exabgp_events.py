@@ -14,7 +14,6 @@ from pybal.bgp.exabgp.events import (
     Beaten,
     Entered,
     Greeted,
-    Lines,
     Notified,
     Opened,
     Sent,
@@ -150,32 +149,6 @@ def test_no_line_cut_off_raises(length: int) -> None:
         b"update", b'"direction": "send", "message": { "update": { "withdraw": { "ipv4 unicast": [ 1 ] } } } } }'
     )
     read(line[:length])
-
-
-@given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.data())
-def test_lines_are_the_same_however_the_stream_is_cut(lines: list[bytes], data: st.DataObject) -> None:
-    stream = b"".join(line + b"\n" for line in lines)
-    cut = Lines()
-    found: list[bytes] = []
-    while stream:
-        size = data.draw(st.integers(1, len(stream)))
-        found += cut.feed(stream[:size])
-        stream = stream[size:]
-    assert found == lines
-
-
-def test_of_a_line_too_long_the_beginning_is_kept_and_the_next_line_is_whole() -> None:
-    cut = Lines(longest=4)
-    assert list(cut.feed(b"abcdefgh")) == [b"abcd"]
-    assert list(cut.feed(b"ij\nxy\n")) == [b"xy"]
-    assert list(cut.feed(b"abcdef\nxy\n")) == [b"abcd", b"xy"]
-
-
-def test_what_is_never_ended_is_not_kept() -> None:
-    cut = Lines(longest=10)
-    for _ in range(100):
-        list(cut.feed(b"x" * 1000))
-    assert len(cut._rest) <= 10
 
 
 def test_an_unknown_notification_keeps_its_numbers() -> None:

@@ -18,9 +18,9 @@ from twisted.python.failure import Failure
 
 from pybal.http.client import LIFE, HTTPClient, HTTPRequest
 from pybal.http.connection import PATIENCE, BodyListener, FullResponse, HTTPConnection
+from pybal.http.errors import Fault, ProtocolError
 from pybal.resolve import LookupFailed
 from pybal.resolve import LookupResult as Addresses
-from pybal.sources.base import SourceError, Trouble
 
 GET = HTTPRequest("/pool")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
@@ -129,9 +129,9 @@ class Asked:
         return self.answer is None and self.error is None
 
     @property
-    def failure(self) -> tuple[str, Trouble]:
-        assert isinstance(self.error, SourceError), self.error or self.answer
-        return str(self.error), self.error.trouble
+    def failure(self) -> tuple[str, Fault]:
+        assert isinstance(self.error, ProtocolError), self.error or self.answer
+        return str(self.error), self.error.fault
 
 
 class Followed(Asked):
@@ -145,7 +145,7 @@ class Followed(Asked):
 
     def _heard(self, data: bytes) -> None:
         if self.refused and self.refused in data:
-            raise SourceError(f"heard {data!r}")
+            raise ValueError(f"heard {data!r}")
         self.pieces.append(data)
 
 
@@ -241,7 +241,7 @@ def test_a_connection_that_breaks_within_an_answer_is_a_failure() -> None:
     asked = net.ask()
     link.say(OK[:9])
     link.close(LOST)
-    assert asked.failure == ("connection lost: less than a whole header", Trouble.SILENT)
+    assert asked.failure == ("connection lost: less than a whole header", Fault.NO_RESPONSE)
     assert len(net.places) == 1
 
 
@@ -305,21 +305,21 @@ def test_the_body_of_any_answer_is_read_unless_some_are_heeded(status: int) -> N
 
 SHORT = HEAD + b"5\r\n\r\nhell"
 FAILURES = {
-    "closed before": (b"", CLOSED, ("connection closed before a response", Trouble.SILENT)),
-    "closed in the header": (OK[:9], CLOSED, ("connection closed after 9 bytes", Trouble.SILENT)),
-    "closed in the body": (SHORT, CLOSED, ("connection closed after 4 of 5 bytes", Trouble.SILENT)),
+    "closed before": (b"", CLOSED, ("connection closed before a response", Fault.NO_RESPONSE)),
+    "closed in the header": (OK[:9], CLOSED, ("connection closed after 9 bytes", Fault.NO_RESPONSE)),
+    "closed in the body": (SHORT, CLOSED, ("connection closed after 4 of 5 bytes", Fault.NO_RESPONSE)),
     "closed in a chunk": (
         ENDLESS + b"5\r\nhell",
         CLOSED,
-        ("connection closed after 4 bytes of unknown length", Trouble.SILENT),
+        ("connection closed after 4 bytes of unknown length", Fault.NO_RESPONSE),
     ),
-    "reset": (b"", LOST, ("connection lost: no answer", Trouble.SILENT)),
-    "reset in the body": (SHORT, LOST, ("connection lost: less than 5 bytes of an answer", Trouble.SILENT)),
-    "not HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", None, ("not HTTP/1: 'SSH-2.0-OpenSSH_9.2'", Trouble.MALFORMED)),
-    "no length": (HEAD + b"x\r\n\r\n", None, ("bad content-length 'x'", Trouble.MALFORMED)),
-    "endless header": (OK[:15] + b"X: " + b"x" * 65536, None, ("more than 65536 bytes", Trouble.MALFORMED)),
-    "announced too long": (HEAD + b"101\r\n\r\n", None, ("more than 100 bytes", Trouble.MALFORMED)),
-    "too long": (ENDLESS + chunk(b"x" * 101), None, ("more than 100 bytes", Trouble.MALFORMED)),
+    "reset": (b"", LOST, ("connection lost: no answer", Fault.NO_RESPONSE)),
+    "reset in the body": (SHORT, LOST, ("connection lost: less than 5 bytes of an answer", Fault.NO_RESPONSE)),
+    "not HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", None, ("not HTTP/1: 'SSH-2.0-OpenSSH_9.2'", Fault.MALFORMED)),
+    "no length": (HEAD + b"x\r\n\r\n", None, ("bad content-length 'x'", Fault.MALFORMED)),
+    "endless header": (OK[:15] + b"X: " + b"x" * 65536, None, ("more than 65536 bytes", Fault.MALFORMED)),
+    "announced too long": (HEAD + b"101\r\n\r\n", None, ("more than 100 bytes", Fault.MALFORMED)),
+    "too long": (ENDLESS + chunk(b"x" * 101), None, ("more than 100 bytes", Fault.MALFORMED)),
 }
 
 
@@ -356,7 +356,7 @@ def test_how_far_an_answer_came_in_time_is_said(said: bytes, stage: str) -> None
     net.reactor.advance(4.9)
     assert asked.is_open
     net.reactor.advance(0.1)
-    assert asked.failure == (f"{stage} within 5 s", Trouble.SILENT)
+    assert asked.failure == (f"{stage} within 5 s", Fault.NO_RESPONSE)
     assert not link.is_open
 
 
@@ -368,7 +368,7 @@ def test_an_answer_that_drips_has_no_more_time_than_another() -> None:
     for _ in range(10):
         link.say(chunk(b"x"))
         net.reactor.advance(0.5)
-    assert asked.failure == ("less than all bytes of an answer within 5 s", Trouble.SILENT)
+    assert asked.failure == ("less than all bytes of an answer within 5 s", Fault.NO_RESPONSE)
 
 
 @pytest.mark.parametrize(
@@ -383,14 +383,14 @@ def test_why_there_is_no_connection_is_said(error: Exception, reason: str) -> No
     net = Net()
     asked = net.ask()
     net.refuse(error)
-    assert asked.failure == (reason, Trouble.UNREACHABLE)
+    assert asked.failure == (reason, Fault.UNREACHABLE)
 
 
 def test_a_connection_that_does_not_come_about_is_given_up() -> None:
     net = Net()
     asked = net.ask()
     net.reactor.advance(5)
-    assert asked.failure == ("no connection within 5 s", Trouble.UNREACHABLE)
+    assert asked.failure == ("no connection within 5 s", Fault.UNREACHABLE)
     assert net.reactor.connectors[-1].stoppedConnecting
 
 
@@ -422,7 +422,7 @@ def test_an_address_that_takes_connections_and_is_silent_does_not_keep_us() -> N
     asked = net.ask()
     net.accept()
     net.reactor.advance(5)
-    assert asked.failure == ("no answer within 5 s", Trouble.SILENT)
+    assert asked.failure == ("no answer within 5 s", Fault.NO_RESPONSE)
     net.answered()
     assert net.places == [("192.0.2.1", 80), ("192.0.2.2", 80)]
 
@@ -443,18 +443,18 @@ def test_addresses_of_which_none_takes_a_connection_share_the_time() -> None:
     assert net.reactor.tcpClients[-1][3] == 2.5
     net.refuse()
     net.refuse()
-    assert asked.failure == ("connection refused", Trouble.UNREACHABLE)
+    assert asked.failure == ("connection refused", Fault.UNREACHABLE)
 
 
 def test_a_name_without_address_is_said() -> None:
     asked = Net("conf.example").ask()
-    assert asked.failure == ("address of conf.example: no such name (NXDOMAIN)", Trouble.UNREACHABLE)
+    assert asked.failure == ("address of conf.example: no such name (NXDOMAIN)", Fault.UNREACHABLE)
 
 
 def test_a_name_that_dns_cannot_tell_keeps_its_addresses() -> None:
     net = Net("conf.example")
     net.dns_fails = True
-    assert net.ask().failure == ("address of conf.example: SERVFAIL from 192.0.2.53", Trouble.UNREACHABLE)
+    assert net.ask().failure == ("address of conf.example: SERVFAIL from 192.0.2.53", Fault.UNREACHABLE)
     net.dns_fails = False
     net.names = {("conf.example", 4): ["192.0.2.1"]}
     net.answered().close()
@@ -468,7 +468,7 @@ def test_a_name_that_is_no_more_keeps_none() -> None:
     net.names = {("conf.example", 4): ["192.0.2.1"]}
     net.answered().close()
     net.names = {}
-    assert net.ask().failure == ("address of conf.example: no such name (NXDOMAIN)", Trouble.UNREACHABLE)
+    assert net.ask().failure == ("address of conf.example: no such name (NXDOMAIN)", Fault.UNREACHABLE)
 
 
 def test_closing_ends_all_that_is_asked_and_the_client_is_good_for_more() -> None:
@@ -576,7 +576,7 @@ def test_a_refusal_is_no_longer_than_another_answer() -> None:
     link = net.accept()
     link.say(b"HTTP/1.1 403 No\r\n\r\nsorry")
     link.say(b", sorry")
-    assert followed.failure == ("more than 10 bytes", Trouble.MALFORMED)
+    assert followed.failure == ("more than 10 bytes", Fault.MALFORMED)
     assert (followed.lost, link.is_open) == ([], False)
 
 
@@ -585,7 +585,7 @@ def test_an_answer_to_follow_has_to_begin_in_time() -> None:
     followed = net.follow()
     net.accept()
     net.reactor.advance(5)
-    assert followed.failure == ("no answer within 5 s", Trouble.SILENT)
+    assert followed.failure == ("no answer within 5 s", Fault.NO_RESPONSE)
     assert followed.lost == []
 
 
@@ -603,7 +603,7 @@ def test_what_is_followed_ends_with_the_client_and_nobody_is_told() -> None:
 
 def test_a_listener_may_close_the_client_while_it_hears() -> None:
     net = Net()
-    lost: list[SourceError] = []
+    lost: list[Exception] = []
     net.client.follow(GET, BodyListener(lambda _: net.client.close(), lost.append))
     link = net.accept()
     link.say(ENDLESS + chunk(b"one") + b"0\r\n\r\n")
@@ -613,7 +613,7 @@ def test_a_listener_may_close_the_client_while_it_hears() -> None:
 
 def test_who_got_the_answer_may_close_the_client_before_its_first_piece() -> None:
     net = Net()
-    told: list[bytes | SourceError] = []
+    told: list[bytes | Exception] = []
     net.client.follow(GET, BodyListener(told.append, told.append)).addCallback(lambda _: net.client.close())
     link = net.accept()
     link.say(ENDLESS + chunk(b"one"))
@@ -652,7 +652,7 @@ def test_whatever_is_said_there_is_one_outcome_and_nothing_is_left(
         link.close(end)
     net.reactor.advance(5)
     assert (asked.answer is None) != (asked.error is None)
-    assert isinstance(asked.error, SourceError | None)
+    assert isinstance(asked.error, ProtocolError | None)
     net.client.close()
     assert net.reactor.getDelayedCalls() == []
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pybal.checks.result import CheckFailed
 from pybal.http import message
+from pybal.http.errors import ResponseError
 from pybal.http.message import Response, glance, host_of, request
 
 Outcome = str | tuple[int, int, bool]
@@ -25,8 +25,8 @@ def outcome(pieces: list[bytes], *, closed: bool = False) -> Outcome:
             response.feed(piece)
         if closed:
             response.close()
-    except CheckFailed as failure:
-        return str(failure)
+    except ResponseError as error:
+        return f"{error.part}: {error}"
     return (response.status, response.received, response.complete)
 
 
@@ -280,7 +280,7 @@ class TestResponse:
         ],
     )
     def test_the_cause_of_a_failure_holds_nothing_that_varies(self, data: bytes, cause: str) -> None:
-        with pytest.raises(CheckFailed) as raised:
+        with pytest.raises(ResponseError) as raised:
             read_to_the_end(data)
         assert raised.value.cause == cause
 
@@ -290,7 +290,7 @@ class TestResponse:
         piece = bytes(1024 * 1024)
         for _ in range(64):
             response.feed(piece)
-        with pytest.raises(CheckFailed, match="body: more than 67108864 bytes"):
+        with pytest.raises(ResponseError, match="more than 67108864 bytes"):
             response.feed(b"x")
 
     def test_keeps_nothing_of_a_body(self) -> None:

@@ -19,8 +19,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
-from pybal.http.trust import Trust, Unusable, reason_of, refusal
-from pybal.sources.base import SourceError
+from pybal.http.tls_errors import tls_reason
+from pybal.http.trust import Trust, Unusable, refusal
 from tests.harness.certificates import Authority, self_signed
 
 _DONE = Failure(ConnectionDone())
@@ -50,7 +50,7 @@ class Talk(Protocol):
 
     def connectionLost(self, reason: Failure = _DONE) -> None:  # noqa: N802  # Twisted's
         assert reason.value
-        self.outcome = reason_of(reason.value) or str(reason.value)
+        self.outcome = tls_reason(reason.value) or str(reason.value)
 
 
 class Server:
@@ -158,7 +158,7 @@ def test_good_files_are_not_refused(authority: Authority) -> None:
 
 def refused(**files: str) -> str:
     unusable = refusal(AccessSettings(**files))  # type: ignore[arg-type]
-    assert isinstance(unusable, SourceError)
+    assert isinstance(unusable, Unusable)
     return str(unusable)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.http.errors import Fault
 from pybal.http.trust import Unusable
-from pybal.sources.base import Trouble
 from pybal.sources.credentials import authorization, refusal, secret
 from pybal.sources.kinds import refusals
 
@@ -80,7 +80,7 @@ def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
     unusable = refusal(AccessSettings(token_file=f"{tmp_path}/none"))
     assert unusable is not None
     assert str(unusable) == f"token-file: {tmp_path}/none (No such file or directory), wanted a file that can be read"
-    assert unusable.trouble is Trouble.UNREACHABLE
+    assert unusable.fault is Fault.UNREACHABLE
 
 
 def test_good_files_are_not_refused(tmp_path: Path) -> None:

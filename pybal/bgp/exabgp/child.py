@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.bgp.exabgp.events import Lines
+from pybal.runtime.lines import LineSplitter
 
 LONGEST_LINE = 1000
 """Bytes of a line of the child's output that are kept."""
@@ -76,7 +76,7 @@ class Child:
         self._reactor = reactor
         self._said = said
         self._ended = ended
-        self._lines = Lines(LONGEST_LINE)
+        self._lines = LineSplitter(LONGEST_LINE, truncate=True)
         # A session of its own: what a terminal sends to us is not for it.
         self._process = Popen(  # noqa: S603  # our own launcher, and no shell
             argv,

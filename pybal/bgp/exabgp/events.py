@@ -7,7 +7,6 @@ relay puts in lines of its own, which begin with ``!``. Seen from 4.2.21 and 5.0
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -96,31 +95,6 @@ class Strange:
 
 
 Event = Greeted | Beaten | Answered | Versioned | Entered | Opened | Notified | Sent | Strange
-
-
-class Lines:
-    """Cuts a stream into lines. What is too long comes as its beginning, and its end is dropped."""
-
-    def __init__(self, longest: int = LONGEST_LINE) -> None:
-        self._longest = longest
-        self._rest = bytearray()
-        self._dropping = False
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Take a piece of the stream; yield the lines that end in it, without their ends."""
-        *ended, rest = piece.split(b"\n")
-        for end in ended:
-            line = bytes(self._rest + end)
-            self._rest.clear()
-            if not self._dropping:
-                yield line[: self._longest]
-            self._dropping = False
-        if not self._dropping:
-            self._rest += rest
-            if len(self._rest) > self._longest:
-                yield bytes(self._rest[: self._longest])
-                self._rest.clear()
-                self._dropping = True
 
 
 def read(line: bytes) -> Event | None:

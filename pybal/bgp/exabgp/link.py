@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.bgp.exabgp import events
+from pybal.runtime.lines import LineSplitter
 from pybal.runtime.peercred import credentials
 
 
@@ -22,7 +23,7 @@ class Link(Protocol):
 
     def __init__(self, trusted: Callable[[int], bool]) -> None:
         self._trusted = trusted
-        self._lines = events.Lines()
+        self._lines = LineSplitter(events.LONGEST_LINE, truncate=True)
         self._ours = False
         self.greeted: Callable[[Link], None] = lambda _link: None
         """Called when the relay is connected."""

@@ -23,9 +23,10 @@ from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.http import trust
+from pybal.http.errors import ProtocolError
 from pybal.resolve import LookupFailed, dns_lookup
 from pybal.resolve.servers import NameServers
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import SourceError, Trouble, source_error
 from pybal.sources.credentials import authorization
 from pybal.sources.etcd.blocking import BlockingConnection, Turn
 from pybal.sources.etcd.conftool import Values
@@ -120,6 +121,8 @@ class Etcd2Source:
             self._follow(endpoint, addresses)
         except SourceError as error:
             self._lost(place, error)
+        except ProtocolError as error:
+            self._lost(place, source_error(error))
         except Exception as error:
             if not self._running:
                 raise

@@ -17,9 +17,10 @@ from typing import Any
 
 import etcd
 
-from pybal.checks.tls import reason_of
 from pybal.core.text import printable
-from pybal.sources.base import SourceError, Trouble
+from pybal.http.errors import ProtocolError
+from pybal.http.tls_errors import tls_reason
+from pybal.sources.base import SourceError, Trouble, source_error
 from pybal.sources.etcd.blocking import BlockingConnection
 
 SET = frozenset(("set", "create", "update", "compareAndSwap"))
@@ -108,6 +109,8 @@ class Watch:
             self._tell(self._trouble(error))
         except SourceError as error:
             self._tell(error)
+        except ProtocolError as error:
+            self._tell(source_error(error))
         except Exception as error:  # noqa: BLE001  # what python-etcd or we make of nonsense may fail in any way
             self._tell(SourceError(f"an answer that is none of etcd's ({_line(repr(error))})"))
         finally:
@@ -233,7 +236,7 @@ def _lost(cause: BaseException | None, times: Times) -> SourceError:
     if isinstance(cause, TimeoutError):
         return SourceError(f"no whole answer within {times.answer:g} s", Trouble.SILENT)
     if isinstance(cause, ssl.SSLError):
-        return SourceError(f"TLS: {reason_of(cause)}", Trouble.UNREACHABLE)
+        return SourceError(f"TLS: {tls_reason(cause)}", Trouble.UNREACHABLE)
     if isinstance(cause, ConnectionResetError | BrokenPipeError | IncompleteRead):
         return SourceError("the connection is lost", Trouble.UNREACHABLE)
     if isinstance(cause, HTTPException):

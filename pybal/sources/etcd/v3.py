@@ -20,10 +20,12 @@ from twisted.logger import Logger
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.http.errors import ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
-from pybal.sources.base import SourceError, Trouble
+from pybal.runtime.lines import LineTooLong
+from pybal.sources.base import SourceError, Trouble, source_error
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
@@ -120,6 +122,8 @@ class Etcd3Source:
                 await self._watch_at(endpoint)
             except SourceError as error:
                 self._troubles[place] = error
+            except (ProtocolError, LineTooLong) as error:
+                self._troubles[place] = source_error(error)
             except CancelledError:
                 raise
             except Exception:  # noqa: BLE001  # the source must survive any bug

@@ -11,8 +11,7 @@ from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup
-from pybal.runtime.lines import Lines
-from pybal.sources.base import SourceError
+from pybal.runtime.lines import LineSplitter
 from pybal.sources.credentials import secret
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
@@ -37,7 +36,7 @@ class Token:
 class Gateway:
     """The gateway of the member at ``endpoint``. ``token`` may be shared with other gateways.
 
-    All methods raise :class:`SourceError`.
+    All methods raise :class:`ProtocolError` and :class:`SourceError`.
     """
 
     def __init__(
@@ -69,13 +68,13 @@ class Gateway:
         return v3wire.parse_range(response)
 
     async def watch(
-        self, prefix: bytes, start: int, received: Callable[[WatchResponse], None], lost: Callable[[SourceError], None]
+        self, prefix: bytes, start: int, received: Callable[[WatchResponse], None], lost: Callable[[Exception], None]
     ) -> None:
         """Start to watch all keys with a prefix from revision ``start`` on.
 
-        ``received`` gets each message and may raise SourceError to end the watch; ``lost`` gets the reason of the end.
+        ``received`` gets each message and may raise an exception to end the watch; ``lost`` gets the reason of the end.
         """
-        lines = Lines(LARGEST)
+        lines = LineSplitter(LARGEST)
 
         def take(piece: bytes) -> None:
             for line in lines.feed(piece):

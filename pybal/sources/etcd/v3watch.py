@@ -61,7 +61,7 @@ class KeyWatcher:
         self._why: BaseException | None = None
 
     async def run(self) -> None:
-        """Watch until the end; raise its reason, :class:`SourceError` or an exception of a callback."""
+        """Watch until the end; raise its reason, or the exception of a callback."""
         await self._gateway.watch(self._prefix, self._found.revision + 1, self._received, self._end)
         self._probing = Deferred.fromCoroutine(self._probe())
         try:

@@ -28,11 +28,12 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
+from pybal.http.errors import ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
-from pybal.runtime.lines import Lines
-from pybal.sources.base import SourceError, Trouble
+from pybal.runtime.lines import LineSplitter
+from pybal.sources.base import SourceError, Trouble, source_error
 from pybal.sources.credentials import secret
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
@@ -198,8 +199,8 @@ class KubernetesSource:
         """Hear what happens, until the watch is over, or is cut off, or should be over."""
         began = self._reactor.seconds()
         lasting = round(self._jittered(self._longest))
-        ended: Deferred[SourceError] = Deferred()
-        lines = Lines(LARGEST_EVENT)
+        ended: Deferred[Exception] = Deferred()
+        lines = LineSplitter(LARGEST_EVENT)
 
         def heard(data: bytes) -> None:
             before = self._nodes
@@ -211,15 +212,19 @@ class KubernetesSource:
                 if self._nodes is not before:
                     self._tell()
 
-        request = self._request(
-            watch="1", allowWatchBookmarks="true", timeoutSeconds=lasting, resourceVersion=self._version
-        )
-        answer = await self._wait(lambda: self._client.follow(request, BodyListener(heard, ended.callback)))
+        def begin() -> Deferred[FullResponse]:
+            request = self._request(
+                watch="1", allowWatchBookmarks="true", timeoutSeconds=lasting, resourceVersion=self._version
+            )
+            return self._client.follow(request, BodyListener(heard, lambda error: ended.callback(source_error(error))))
+
+        answer = await self._wait(begin)
         if answer.status != _OK:
             raise self._refused(answer)
         why = await self._wait(lambda: ended.addTimeout(lasting + GRACE, self._reactor, lambda *_: None))
         # To be cut off is no matter: the next goes on where this one ended.
-        if why is not None and why.trouble is not Trouble.SILENT:
+        cut_off = isinstance(why, SourceError) and why.trouble is Trouble.SILENT
+        if why is not None and not cut_off:
             raise why
         if self._reactor.seconds() - began < SHORTEST:
             wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g}"
@@ -236,8 +241,7 @@ class KubernetesSource:
         self._tell()
 
     async def _page(self, **query: str | int) -> Page:
-        request = self._request(**query)
-        answer = await self._wait(lambda: self._client.ask(request))
+        answer = await self._wait(lambda: self._client.ask(self._request(**query)))
         if answer.status != _OK:
             raise self._refused(answer)
         return wire.page(answer.body)
@@ -261,9 +265,11 @@ class KubernetesSource:
         """Return what comes of what is begun, unless all has been stopped: CancelledError."""
         if not self._running:
             raise CancelledError
-        awaited = self._awaited = begin()
         try:
+            awaited = self._awaited = begin()
             return await awaited
+        except ProtocolError as error:
+            raise source_error(error) from None
         finally:
             self._awaited = None
 
