@@ -9,6 +9,7 @@ import pytest
 from twisted.names import dns
 
 from pybal.config.settings import AccessSettings, SourceSettings
+from pybal.http.errors import Fault, ProtocolError
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd.endpoints import (
     FIRST_PAUSE,
@@ -32,6 +33,12 @@ def endpoints(url: str = URL, access: AccessSettings | None = None, ask: Ask | N
 def current(members: Endpoints) -> str:
     """Return the current member; the DNS servers of these tests respond immediately."""
     return str(asyncio.run(members.current()))
+
+
+def fail(members: Endpoints) -> float:
+    """Switch to the next member; return the seconds to wait before it is used."""
+    members.fail(SourceError("no answer", Trouble.SILENT))
+    return members.pause()
 
 
 class FakeDNS:
@@ -91,19 +98,44 @@ def test_rotation_reaches_each_member_without_delay() -> None:
     members = endpoints()
     seen = [current(members)]
     for _ in range(2):
-        assert members.rotate() <= SOON
+        assert fail(members) <= SOON
         seen.append(current(members))
     assert sorted(seen) == ["a:1", "b:2", "c:3"]
 
 
 def test_pauses_grow_when_all_members_failed() -> None:
     members = endpoints("etcd://a:1/p")
-    pauses = [members.rotate() for _ in range(20)]
+    pauses = [fail(members) for _ in range(20)]
     assert FIRST_PAUSE * 0.75 <= pauses[0] <= FIRST_PAUSE
     assert pauses[0] < pauses[3] < pauses[6]
     assert LONGEST_PAUSE * 0.75 <= pauses[-1] <= LONGEST_PAUSE
     members.confirm()
-    assert members.rotate() <= FIRST_PAUSE
+    assert fail(members) <= FIRST_PAUSE
+
+
+def test_failure_names_each_member_that_failed_in_a_row() -> None:
+    members = endpoints("etcd://a:1,b:2/p")
+    first = current(members)
+    assert str(members.fail(SourceError("no answer"))) == f"{first}: no answer"
+    second = current(members)
+    failure = members.fail(ProtocolError("connection refused", Fault.UNREACHABLE))
+    reasons = {first: "no answer", second: "connection refused"}
+    assert str(failure) == "; ".join(f"{place}: {reasons[place]}" for place in ("a:1", "b:2"))
+    assert failure.trouble is Trouble.UNREACHABLE
+    current(members)
+    members.confirm()
+    assert str(members.fail(SourceError("no answer"))) == f"{first}: no answer"
+
+
+def test_failed_discovery_is_a_reason_until_it_succeeds() -> None:
+    names = FakeDNS()
+    members = endpoints(access=AccessSettings(discovery="example.org"), ask=names)
+    with pytest.raises(SourceError) as caught:
+        current(members)
+    assert str(members.fail(caught.value)) == str(caught.value)
+    names.records = {"etcd": (("d", 4),)}
+    current(members)
+    assert str(members.fail(SourceError("no answer"))) == "d:4: no answer"
 
 
 def test_first_member_is_random() -> None:
@@ -136,11 +168,11 @@ def test_discovery_is_repeated_only_when_all_members_failed() -> None:
     current(members)
     members.confirm()
     current(members)
-    members.rotate()
+    fail(members)
     assert current(members) in {"d:4", "e:5"}
     assert len(names.asked) == 1
     names.records = {"etcd_client_ssl": (("f", 6),)}
-    members.rotate()
+    fail(members)
     assert current(members) == "f:6"
 
 
@@ -148,7 +180,7 @@ def test_discovered_members_stay_while_dns_fails() -> None:
     names = FakeDNS(etcd_client_ssl=(("d", 4),))
     members = endpoints(access=AccessSettings(discovery="example.org"), ask=names)
     assert current(members) == "d:4"
-    members.rotate()
+    fail(members)
     names.broken = True
     assert current(members) == "d:4"
 
@@ -162,7 +194,7 @@ def test_discovery_fails_when_domain_has_no_members() -> None:
         "_etcd-client-ssl._tcp.example.org or _etcd._tcp.example.org: no SRV records; no etcd member is known"
     )
     assert caught.value.trouble is Trouble.UNREACHABLE
-    assert members.rotate() >= FIRST_PAUSE * 0.75
+    assert fail(members) >= FIRST_PAUSE * 0.75
     names.broken = True
     with pytest.raises(SourceError, match=r"SERVFAIL from 192\.0\.2\.53"):
         current(members)

@@ -15,8 +15,10 @@ from urllib.parse import parse_qs
 from twisted.names import dns
 
 from pybal.config.settings import SourceSettings
+from pybal.http.errors import ProtocolError
 from pybal.runtime.backoff import Backoff
-from pybal.sources.base import SourceError, Trouble
+from pybal.runtime.lines import LineTooLong
+from pybal.sources.base import SourceError, Trouble, source_error
 
 #: The default port of etcd.
 PORT = 2379
@@ -91,12 +93,15 @@ class Endpoints:
         self._known: Sequence[Endpoint] = ()
         self._turn = 0
         self._failures = 0
+        self._place = ""
+        self._errors: dict[str, SourceError] = {}
         self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
         if not self._domain:
             self._take(tuple(map(endpoint, access.endpoints)) or directory(settings.url).endpoints)
 
     async def current(self) -> Endpoint:
         """Return the current member. Raises :class:`SourceError` if DNS discovery has never found any."""
+        self._place = ""
         if self._domain and self.exhausted:
             try:
                 found = await self._discovered()
@@ -104,28 +109,40 @@ class Endpoints:
                 if not self._known:
                     raise
             else:
+                self._errors.pop("", None)
                 if set(found) != set(self._known):
                     self._take(found)
-        return self._known[self._turn % len(self._known)]
+        member = self._known[self._turn % len(self._known)]
+        self._place = str(member)
+        return member
 
     def confirm(self) -> None:
         """Keep the current member, which works: it can be watched, not only read."""
         self._failures = 0
+        self._errors.clear()
         self._backoff.reset()
 
-    def rotate(self) -> float:
-        """Switch to the next member after a failure; return the number of seconds to wait before using it."""
+    def fail(self, error: SourceError | ProtocolError | LineTooLong) -> SourceError:
+        """Switch to the next member; return an error with the reasons of all members that failed in a row."""
+        failure = error if isinstance(error, SourceError) else source_error(error)
+        self._errors[self._place] = failure
         self._turn += 1
         self._failures += 1
+        reasons = (f"{place}: {why}" if place else str(why) for place, why in sorted(self._errors.items()))
+        return SourceError("; ".join(reasons), failure.trouble)
+
+    def pause(self) -> float:
+        """Return the number of seconds to wait before the next member is used."""
         return self._backoff.pause() if self.exhausted else SOON * self._random.random()
 
     @property
     def exhausted(self) -> bool:
-        """True if all members have failed since the last confirmation, or no member is known."""
+        """True if all members have failed since one was confirmed, or no member is known."""
         return not self._known or (self._failures > 0 and self._failures % len(self._known) == 0)
 
     def _take(self, endpoints: Sequence[Endpoint]) -> None:
         self._known = endpoints
+        self._errors.clear()
         self._turn = self._random.randrange(len(endpoints))
 
     async def _discovered(self) -> Sequence[Endpoint]:

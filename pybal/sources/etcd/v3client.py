@@ -15,15 +15,11 @@ from pybal.runtime.lines import LineSplitter
 from pybal.sources.credentials import secret
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
+from pybal.sources.etcd.responses import LARGEST, OK
 from pybal.sources.etcd.v3wire import RangeResponse, TokenInvalid, WatchResponse
-
-#: Longest accepted response or message of a watch, in bytes.
-LARGEST = 16 * 2**20
 
 #: Deadline of a call, including the connection, in seconds.
 TIMEOUT = 5.0
-
-_OK = 200
 
 
 @dataclass(slots=True)
@@ -101,6 +97,6 @@ class Gateway:
 
 
 def _checked(response: FullResponse) -> FullResponse:
-    if response.status != _OK:
+    if response.status != OK:
         raise v3wire.parse_error(response.status, response.body)
     return response

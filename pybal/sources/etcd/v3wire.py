@@ -23,8 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pybal.sources.base import SourceError, Trouble
-
-_LONGEST_SHOWN = 120
+from pybal.sources.etcd.responses import malformed, parse_object, refused, shortened
 
 #: Messages of etcd for a request without a user, and for an invalid or outdated token.
 _NO_USER = "user name is empty"
@@ -100,7 +99,7 @@ def authenticate_request(user: str, password: str) -> bytes:
 
 def parse_token(body: bytes) -> str:
     """Return the token in the response to an authentication. Raises :class:`SourceError`."""
-    found = _object(body).get("token")
+    found = parse_object(body).get("token")
     # The token is sent in a header line.
     if not isinstance(found, str) or not found.isascii() or not found.isprintable() or not found:
         raise SourceError("login response has no valid token", Trouble.MALFORMED)
@@ -109,7 +108,7 @@ def parse_token(body: bytes) -> str:
 
 def parse_range(body: bytes) -> RangeResponse:
     """Return the parsed response to a range request. Raises :class:`SourceError`."""
-    document = _object(body)
+    document = parse_object(body)
     try:
         header = document["header"]
         keys = dict(map(_key, document.get("kvs", ())))
@@ -122,7 +121,7 @@ def parse_range(body: bytes) -> RangeResponse:
 
 def parse_watch(line: bytes) -> WatchResponse:
     """Return one parsed line of a watch. Raises :class:`SourceError`."""
-    document = _object(line)
+    document = parse_object(line)
     if "error" in document:
         return WatchResponse({}, _message(document))
     try:
@@ -135,7 +134,7 @@ def parse_watch(line: bytes) -> WatchResponse:
                 if compacted
                 else str(result.get("cancel_reason", "canceled"))
             )
-            return WatchResponse({}, _shortened(why.rpartition("desc = ")[2].removeprefix("etcdserver: ")))
+            return WatchResponse({}, shortened(why.rpartition("desc = ")[2].removeprefix("etcdserver: ")))
         return WatchResponse(dict(map(_event, result.get("events", ()))))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise malformed(line) from None
@@ -144,20 +143,21 @@ def parse_watch(line: bytes) -> WatchResponse:
 def parse_error(status: int, body: bytes) -> SourceError:
     """Return the error for a response whose status is not 200."""
     try:
-        document = _object(body)
+        document = parse_object(body)
     except SourceError:
-        return SourceError(f"HTTP {status}, wanted 200", Trouble.DENIED if status in (401, 403) else Trouble.FAILED)
+        return refused(status)
     message = _message(document)
     if _NO_USER in message:
         # The gateway does not map the name in a client certificate to a user.
         return TokenInvalid(
             f"{message}; set user and password-file (the gateway ignores the user of a certificate)", Trouble.DENIED
         )
-    text = f"HTTP {status} ({message}), wanted 200"
+    error = refused(status, message)
     if any(invalid in message for invalid in _INVALID):
-        return TokenInvalid(text, Trouble.DENIED)
-    denied = status in (401, 403) or "authentication failed" in message
-    return SourceError(text, Trouble.DENIED if denied else Trouble.FAILED)
+        return TokenInvalid(str(error), Trouble.DENIED)
+    if "authentication failed" in message:
+        error.trouble = Trouble.DENIED
+    return error
 
 
 def values(known: Keys) -> Iterator[tuple[bytes, bytes]]:
@@ -176,12 +176,6 @@ def missed(known: Keys, found: RangeResponse) -> int:
         return len(late)
     there = {key for key, _ in values(known)}
     return len(late) + abs(len(there.union(late)) - found.count)
-
-
-def malformed(body: bytes) -> SourceError:
-    """Return the error for a response that is not one of etcd's; it shows the beginning, but no token."""
-    shown = "" if b"token" in body else f": {_shortened(body.decode('utf-8', 'replace'))!r}"
-    return SourceError(f"malformed response from etcd{shown}", Trouble.MALFORMED)
 
 
 def _range(prefix: bytes) -> dict[str, object]:
@@ -205,24 +199,10 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise malformed(body)
-    return document
-
-
 def _message(document: Mapping[str, Any]) -> str:
     error = document.get("error")
     message = error.get("message") if isinstance(error, dict) else document.get("message", error)
-    return _shortened(str(message).removeprefix("etcdserver: "))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return shortened(str(message).removeprefix("etcdserver: "))
 
 
 def _json(document: Mapping[str, object]) -> bytes:
