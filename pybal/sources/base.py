@@ -44,6 +44,9 @@ class SourceError(Exception):
         self.trouble = trouble
 
 
+#: The exceptions that :func:`source_error` makes a :class:`SourceError`; every other exception is a bug.
+READ_ERRORS = (SourceError, ProtocolError, LineTooLong)
+
 _TROUBLES = {
     Fault.UNREACHABLE: Trouble.UNREACHABLE,
     Fault.NO_RESPONSE: Trouble.SILENT,
@@ -52,7 +55,7 @@ _TROUBLES = {
 
 
 @overload
-def source_error(error: ProtocolError | LineTooLong) -> SourceError: ...
+def source_error(error: SourceError | ProtocolError | LineTooLong) -> SourceError: ...
 @overload
 def source_error(error: Exception) -> Exception: ...
 def source_error(error: Exception) -> Exception:

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.core.model import Member
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.formats.text import Listing, summary
 
 #: The first reads of all sources are spread over this many seconds.
@@ -38,8 +38,9 @@ class Reader(Protocol):
     async def read(self, feed: Feed) -> float:
         """Read once, or follow changes for a while, and report; return the seconds until the next read.
 
-        Raises :class:`SourceError` for what is to be reported as a problem. Any other exception is a bug: it is logged
-        with its traceback and reported, and reading continues.
+        Raises one of :data:`pybal.sources.base.READ_ERRORS` if the source cannot be read or its list is invalid, which is
+        reported as a problem. Any other exception is a bug: it is logged with its traceback and reported, and reading
+        continues.
         """
 
     def retry(self, error: SourceError) -> float:
@@ -87,7 +88,7 @@ class Feed:
         """Start reading; see :class:`pybal.sources.base.Source`."""
         self._listeners = _Listeners(listed, failed)
         self._reading = self._run()
-        self._ended = Deferred.fromCoroutine(self._reading).addErrback(self._log_unless_cancelled)
+        self._ended = Deferred.fromCoroutine(self._reading).addBoth(self._close)
 
     def stop(self) -> None:
         """Stop reading and reporting, and close the reader. May be called again."""
@@ -130,20 +131,17 @@ class Feed:
 
     async def _run(self) -> None:
         pause = self._random.uniform(0, self._spread)
-        try:
-            while True:
-                await self.sleep(pause)
-                pause = await self._read()
-                self._end_if_stopped()
-        finally:
-            self._reader.close()
+        while True:
+            await self.sleep(pause)
+            pause = await self._read()
+            self._end_if_stopped()
 
     async def _read(self) -> float:
         """Read once; return the seconds until the next read, whatever happened."""
         try:
             return await self._reader.read(self)
-        except SourceError as error:
-            failure = error
+        except READ_ERRORS as error:
+            failure = source_error(error)
         except Exception as bug:
             if self._listeners is None:
                 raise
@@ -168,6 +166,7 @@ class Feed:
         """Return whether the coroutine is executing now, rather than waiting."""
         return self._reading is not None and getcoroutinestate(self._reading) == CORO_RUNNING
 
-    def _log_unless_cancelled(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self.log.failure("{source}: internal error at the end", failure, source=self.name)
+    def _close(self, result: Failure | None) -> None:
+        self._reader.close()
+        if isinstance(result, Failure) and not result.check(CancelledError):
+            self.log.failure("{source}: internal error while stopping", result, source=self.name)

@@ -12,32 +12,26 @@ that comes with status 200 is none of the three.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IReactorTime
 
 from pybal.config.errors import masked, shown
 from pybal.config.settings import SourceSettings
-from pybal.core.model import Member
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import FullResponse
-from pybal.http.errors import ProtocolError
 from pybal.http.message import Response, host_of, target_of
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
-from pybal.sources.base import SourceError, Trouble, source_error
+from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
+from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Format, Listing, format_of, parse
-from pybal.sources.reports import Reports
 
 #: Seconds after which the whole list is fetched whether it has changed or not: servers and caches make mistakes.
 FULL_READ = 60.0
@@ -45,10 +39,8 @@ FULL_READ = 60.0
 #: Seconds between two attempts, at most, while there is no answer to be had.
 LONGEST_PAUSE = 10.0
 
-#: The first requests of many sources are spread over so many seconds.
-SPREAD = 1.0
-
 _OK, _NOT_MODIFIED = 200, 304
+_NO_ANSWER = frozenset((Trouble.UNREACHABLE, Trouble.SILENT, Trouble.DENIED, Trouble.FAILED))
 _TROUBLES = {401: Trouble.DENIED, 403: Trouble.DENIED, 404: Trouble.UNREACHABLE, 410: Trouble.UNREACHABLE}
 _REDIRECTS = range(300, 400)
 #: A list that was changed so shortly before it was sent may have been changed again without a trace in its validators.
@@ -63,126 +55,86 @@ _TYPES = {
 }
 
 
-class HTTPSource:
-    """The source of ``http://`` and ``https://``, whose certificates are verified."""
+class HTTPReader:
+    """Reads ``http://`` and ``https://`` URLs; ``client`` talks to the server of the URL."""
 
-    log = Logger()
     differences = 0
 
-    def __init__(
-        self,
-        settings: SourceSettings,
-        *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
-        random: Random,
-        lookup: Lookup | None = None,
-    ) -> None:
-        parts = urlsplit(settings.url)
-        secure = settings.scheme == "https"
-        self._told = Reports(masked(settings.url), reactor)
+    def __init__(self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random) -> None:
         self._settings = settings
-        self._form = format_of(parts.path)
-        self._reactor = reactor
+        self._client = client
+        self._clock = clock
         self._random = random
-        self._client = HTTPClient(
-            host_of(settings.url),
-            parts.port or (443 if secure else 80),
-            trust=Trust(settings.access) if secure else None,
-            reactor=reactor,
-            lookup=lookup or dns_lookup(reactor),
-        )
-        self._backoff = Backoff(settings.interval, max(settings.interval, LONGEST_PAUSE), random)
+        self._format = format_of(urlsplit(settings.url).path)
         self._target = target_of(settings.url)
+        self._backoff = Backoff(settings.interval, max(settings.interval, LONGEST_PAUSE), random)
         self._validators: dict[str, str] = {}
         self._known: bytes | None = None
         self._full_at = 0.0
-        self._call: IDelayedCall | None = None
-        self._running = False
 
-    @property
-    def problem(self) -> str | None:
-        return self._told.problem
-
-    @property
-    def last_success(self) -> float | None:
-        return self._told.last_success
-
-    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
-        """Begin to ask. See :class:`pybal.sources.base.Source`."""
-        self._told.begin(listed, failed)
-        self._running = True
-        self._call = self._reactor.callLater(self._random.uniform(0, SPREAD), self._begin)
-
-    def stop(self) -> None:
-        """Ask no more."""
-        self._told.end()
-        self._running = False
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        self._client.close()
-
-    def _begin(self) -> None:
-        self._call = None
-        if self._reactor.seconds() - self._full_at >= FULL_READ:
+    async def read(self, feed: Feed) -> float:
+        if self._clock.seconds() - self._full_at >= FULL_READ:
             self._validators = {}
-        asking = Deferred.fromCoroutine(self._ask())
-        asking.addCallback(self._answered).addErrback(self._failed).addCallback(self._again)
-
-    async def _ask(self) -> FullResponse:
-        settings = self._settings
-        fields = {**_FIELDS, **self._validators}
-        for value in authorization(settings.url, settings.access):
-            fields["Authorization"] = value
-        return await self._client.ask(HTTPRequest(self._target, fields), heeded=(_OK, _NOT_MODIFIED))
-
-    def _answered(self, answer: FullResponse) -> float:
-        _refuse_old(answer.response, self._settings.max_age)
+        answer = await self._client.ask(self._request(), heeded=(_OK, _NOT_MODIFIED))
+        refuse_old(answer.response, self._settings.max_age)
         if answer.status == _NOT_MODIFIED and self._validators:
-            self._told.good()
+            feed.good()
             return self._pause()
         _check(answer)
         if answer.body == self._known:
-            self._told.good()
+            feed.good()
         else:
-            self._told.list(self._listing(answer))
-        # Only a list that is believed need not be read again.
+            feed.list(self._listing(answer, feed))
+        # After the report: a list that was refused must be read in full again.
         self._known = answer.body
-        self._validators = _validators(answer.response)
-        self._full_at = self._reactor.seconds()
+        self._validators = validators(answer.response)
+        self._full_at = self._clock.seconds()
         return self._pause()
 
-    def _listing(self, answer: FullResponse) -> Listing:
-        form = self._form or _TYPES.get(_content_type(answer.response), Format.LINES)
+    def retry(self, error: SourceError) -> float:
+        self._validators = {}
+        self._known = None
+        return self._backoff.pause() if error.trouble in _NO_ANSWER else self._pause()
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _request(self) -> HTTPRequest:
+        fields = {**_FIELDS, **self._validators}
+        for value in authorization(self._settings.url, self._settings.access):
+            fields["Authorization"] = value
+        return HTTPRequest(self._target, fields)
+
+    def _listing(self, answer: FullResponse, feed: Feed) -> Listing:
+        form = self._format or _TYPES.get(_content_type(answer.response), Format.LINES)
         try:
-            return parse(answer.body, self._told.name, self._told.members, form)
+            return parse(answer.body, feed.name, feed.members, form)
         except SourceError as error:
             raise SourceError(f"{error}{_origin(answer.response)}", error.trouble) from None
 
     def _pause(self) -> float:
         self._backoff.reset()
-        # A little earlier each time: sources that a busy loop has brought into step would stay so.
+        # Slightly early each time: sources that a busy loop has synchronised drift apart again.
         return self._settings.interval * self._random.uniform(0.9, 1.0)
 
-    def _failed(self, failure: Failure) -> float:
-        error = failure.value
-        self._validators = {}
-        self._known = None
-        if isinstance(error, CancelledError):
-            return 0.0
-        if isinstance(error, ProtocolError):
-            error = source_error(error)
-        if not isinstance(error, SourceError):
-            self.log.failure("{source}", failure, source=self._told.name)
-            error = SourceError(repr(error), Trouble.FAILED)
-        self._told.failure(error)
-        if error.trouble in (Trouble.UNREACHABLE, Trouble.SILENT, Trouble.DENIED, Trouble.FAILED):
-            return self._backoff.pause()
-        return self._pause()
 
-    def _again(self, pause: float) -> None:
-        if self._running:
-            self._call = self._reactor.callLater(pause, self._begin)
+def http_source(
+    settings: SourceSettings,
+    *,
+    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    random: Random,
+    lookup: Lookup | None = None,
+) -> Feed:
+    """Return the source of an ``http://`` or ``https://`` URL; ``lookup`` defaults to that of this host."""
+    parts, secure = urlsplit(settings.url), settings.scheme == "https"
+    client = HTTPClient(
+        host_of(settings.url),
+        parts.port or (443 if secure else 80),
+        trust=Trust(settings.access) if secure else None,
+        reactor=reactor,
+        lookup=lookup or dns_lookup(reactor),
+    )
+    return Feed(masked(settings.url), HTTPReader(settings, client, reactor, random), reactor, random)
 
 
 def _check(answer: FullResponse) -> None:
@@ -199,7 +151,7 @@ def _check(answer: FullResponse) -> None:
         raise SourceError(f"{response.surplus} bytes after the end of the answer, wanted none")
 
 
-def _refuse_old(response: Response, most: float) -> None:
+def refuse_old(response: Response, most: float) -> None:
     """Raise SourceError for what a cache has kept for more than ``most`` seconds (RFC 9111 §5.1)."""
     age = response.field("age")
     if age.isascii() and age.isdigit() and float(age) > most:
@@ -216,7 +168,7 @@ def _origin(response: Response) -> str:
     return f" (content-type {kind})" if kind in ("text/html", "application/xhtml+xml") else ""
 
 
-def _validators(response: Response) -> dict[str, str]:
+def validators(response: Response) -> dict[str, str]:
     """Return the header lines that ask for the list only if it is not this one, none where one might be taken for another."""
     etag, modified = response.field("etag"), response.field("last-modified")
     found = {"If-None-Match": etag, "If-Modified-Since": modified}

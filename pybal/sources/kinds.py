@@ -14,22 +14,22 @@ from pybal.http import trust
 from pybal.sources import credentials
 from pybal.sources.base import Source
 from pybal.sources.cache import ListCache
-from pybal.sources.dns.srv import SRVSource
+from pybal.sources.dns.srv import srv_source
 from pybal.sources.etcd.v2 import etcd2_source
 from pybal.sources.etcd.v3 import etcd3_source
-from pybal.sources.file import FileSource
-from pybal.sources.http import HTTPSource
-from pybal.sources.kubernetes.source import KubernetesSource
+from pybal.sources.file import file_source
+from pybal.sources.http import http_source
+from pybal.sources.kubernetes.source import kubernetes_source
 from pybal.sources.pool_source import PoolSource
 
 #: What makes a source of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
     {
-        "file": FileSource,
-        "http": HTTPSource,
-        "https": HTTPSource,
-        "k8s": KubernetesSource,
-        "dns+srv": SRVSource,
+        "file": file_source,
+        "http": http_source,
+        "https": http_source,
+        "k8s": kubernetes_source,
+        "dns+srv": srv_source,
         "etcd": etcd2_source,
         "etcd?api=2": etcd2_source,
         "etcd?api=3": etcd3_source,

@@ -9,8 +9,9 @@ from random import Random
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
+from pybal.sources.feed import Feed
 from pybal.sources.kubernetes import source as kubernetes
-from pybal.sources.kubernetes.source import KubernetesSource
+from pybal.sources.kubernetes.source import kubernetes_source
 from tests.harness.servers.kubernetes import SELECTOR, TOKEN, APIServer, node
 from tests.harness.servers.kubernetes_wire import Asked, certified, lookup
 from tests.harness.stepped_reactor import SteppedReactor
@@ -32,7 +33,7 @@ class Reading:
         self.errors: list[SourceError] = []
         self.token_file = directory / "token"
         self.token_file.write_text(f"{TOKEN}\n")
-        self._others: list[KubernetesSource] = []
+        self._others: list[Feed] = []
         for name in "abc":
             self.server.put(node(name))
 
@@ -47,7 +48,7 @@ class Reading:
         token_file = str(self.token_file) if token_file is None else token_file
         url = f"k8s://unused@api.example:{self.server.port}/?labelSelector={SELECTOR}"
         settings = SourceSettings(url, AccessSettings(ca=ca, token_file=token_file), max_age=max_age)
-        self.source = KubernetesSource(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
+        self.source = kubernetes_source(settings, reactor=self.reactor, random=Random(1), lookup=lookup)
         self.source.start(listed or self.lists.append, self.errors.append)
 
     def advance(self, seconds: float) -> None:
@@ -71,7 +72,7 @@ class Reading:
         url = f"k8s://{TOKEN}@api.example:{self.server.port}"
         settings = SourceSettings(url, AccessSettings(ca=str(self.ca)))
         for number in range(count):
-            source = KubernetesSource(settings, reactor=self.reactor, random=Random(number), lookup=lookup)
+            source = kubernetes_source(settings, reactor=self.reactor, random=Random(number), lookup=lookup)
             source.start(lambda _: None, lambda _: None)
             self._others.append(source)
 

@@ -17,7 +17,7 @@ from pybal.core.model import Member
 from pybal.resolve import servers
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.dns import srv
-from pybal.sources.dns.srv import SRVSource
+from pybal.sources.dns.srv import srv_source
 from tests.harness.fake_dns_server import NameServer, answer
 from tests.harness.servers.bind import bind
 from tests.harness.servers.names import LARGE
@@ -50,7 +50,7 @@ class Reading:
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[SourceError] = []
         settings = SourceSettings(f"dns+srv://{name}", port=80)
-        self.source = SRVSource(settings, reactor=reactor, random=Random(1), resolv_conf=resolv_conf, port=port)
+        self.source = srv_source(settings, reactor=reactor, random=Random(1), resolv_conf=resolv_conf, port=port)
         self.reactor = reactor
         self.source.start(self.lists.append, self.errors.append)
 
@@ -289,4 +289,6 @@ def test_a_bug_in_a_listener_does_not_end_the_questions(played: Played) -> None:
     played.reading.source.start(listed, played.reading.errors.append)
     played.reactor.advance(30)
     assert len(heard) > 2
-    assert played.reading.texts == ["dns+srv://_web._tcp.test: ZeroDivisionError()"]
+    assert played.reading.texts == [
+        "dns+srv://_web._tcp.test: internal error: ZeroDivisionError (see the log for its traceback)"
+    ]

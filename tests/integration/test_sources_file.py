@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
-from pybal.sources.file import FileSource
+from pybal.sources.file import file_source
 from tests.harness.stepped_reactor import run
 
 # Each list has a weight of its own and 40 hosts. It is written in place, in pieces that end between lines as well as
@@ -46,7 +46,7 @@ def test_of_many_rewrites_in_pieces_no_part_of_a_list_is_delivered(tmp_path: Pat
     errors: list[SourceError] = []
 
     async def main(reactor: EPollReactor) -> None:
-        source = FileSource(SourceSettings(f"file://{path}"), reactor=reactor, random=Random(1))
+        source = file_source(SourceSettings(f"file://{path}"), reactor=reactor, random=Random(1))
         source.start(lists.append, errors.append)
         while not lists:
             await deferLater(reactor, 0.02, lambda: None)

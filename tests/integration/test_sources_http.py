@@ -19,7 +19,8 @@ from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.http.client import LIFE
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.http import FULL_READ, LONGEST_PAUSE, HTTPSource
+from pybal.sources.feed import Feed
+from pybal.sources.http import FULL_READ, LONGEST_PAUSE, http_source
 from tests.harness.scripted_server import Peer, Server, saying
 from tests.harness.stepped_reactor import SteppedReactor
 
@@ -72,17 +73,17 @@ class Scene:
         self.times: list[float] = []
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[SourceError] = []
-        self.source: HTTPSource | None = None
+        self.source: Feed | None = None
 
     def _asked(self, peer: Peer) -> None:
         self.requests.append(peer.received.split(b"\r\n\r\n")[-2].decode())
         self.times.append(self.reactor.seconds())
         self.says(peer)
 
-    def start(self, path: str = "pool", user: str = "", **settings: Any) -> HTTPSource:
+    def start(self, path: str = "pool", user: str = "", **settings: Any) -> Feed:
         url = f"http://{user}127.0.0.1:{self.server.port}/{path}"
-        source = HTTPSource(SourceSettings(url, **settings), reactor=self.reactor, random=Random(1))
-        self.source = source
+        self.settings = SourceSettings(url, **settings)
+        source = self.source = http_source(self.settings, reactor=self.reactor, random=Random(1))
         source.start(self.lists.append, self.errors.append)
         self.reactor.advance(2)
         return source
@@ -390,10 +391,10 @@ class Many:
     def __init__(self, scene: Scene, count: int) -> None:
         random = Random(1)
         self.told: list[int] = []
-        self.sources: list[HTTPSource] = []
+        self.sources: list[Feed] = []
         for number in range(count):
             settings = SourceSettings(f"http://127.0.0.1:{scene.server.port}/pool/{number}")
-            source = HTTPSource(settings, reactor=scene.reactor, random=random)
+            source = http_source(settings, reactor=scene.reactor, random=random)
             source.start(lambda _, number=number: self.told.append(number), scene.errors.append)  # type: ignore[misc]
             self.sources.append(source)
 
@@ -441,7 +442,7 @@ def test_who_we_are_is_said_and_not_shown(scene: Scene) -> None:
     assert authorizations(scene) == [f"Authorization: Basic {b64encode(b'pybal:secret').decode()}"]
     assert source.problem is not None
     assert source.problem.startswith("http://***@127.0.0.1:")
-    assert "secret" not in source.problem + repr(source._settings)
+    assert "secret" not in source.problem + repr(scene.settings)
 
 
 def test_a_token_that_rotates_is_read_again(scene: Scene, tmp_path: Path) -> None:
@@ -475,7 +476,7 @@ def test_after_stop_nothing_is_told_and_nothing_is_open(
 
 
 def test_a_listener_may_stop_the_source_while_it_is_told(scene: Scene) -> None:
-    source = HTTPSource(
+    source = http_source(
         SourceSettings(f"http://127.0.0.1:{scene.server.port}/pool"), reactor=scene.reactor, random=Random(1)
     )
     source.start(lambda _: source.stop(), scene.errors.append)

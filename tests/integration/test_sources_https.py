@@ -16,7 +16,8 @@ from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.resolve import LookupFailed, LookupResult
 from pybal.sources.base import SourceError
-from pybal.sources.http import HTTPSource
+from pybal.sources.feed import Feed
+from pybal.sources.http import http_source
 from tests.harness.certificates import Authority, self_signed
 from tests.harness.scripted_server import Peer, Server
 from tests.harness.servers.nginx import listening, nginx
@@ -74,9 +75,9 @@ async def loopback(host: str, version: int) -> LookupResult:
     return LookupResult((ip_address("127.0.0.1" if version == 4 else "::1"),), 60.0)
 
 
-def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: str = "a.example") -> HTTPSource:
+def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: str = "a.example") -> Feed:
     settings = SourceSettings(f"https://{host}:{port}/pool", access)
-    return HTTPSource(settings, reactor=reactor, random=Random(1), lookup=loopback)
+    return http_source(settings, reactor=reactor, random=Random(1), lookup=loopback)
 
 
 def first(port: int, access: AccessSettings, host: str = "a.example") -> tuple[Member, ...] | str:

@@ -15,7 +15,7 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources import kinds
 from pybal.sources.base import SourceError
-from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, FileSource, _content, _identity
+from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, content, file_source, identity_of
 
 RESTLESS_LOOKS = round(RESTLESS / INTERVAL) + 2
 
@@ -30,7 +30,7 @@ class Rig:
         self.clock = Clock()
         self.hosts: list[str] = []
         self.errors: list[str] = []
-        self.source = FileSource(SourceSettings(f"file://{path}"), reactor=self.clock, random=Random(1))
+        self.source = file_source(SourceSettings(f"file://{path}"), reactor=self.clock, random=Random(1))
         self._times = itertools.count(10**18, 10**9)
 
     def start(self) -> None:
@@ -195,14 +195,14 @@ def test_a_file_in_place_of_which_there_is_a_fifo_does_not_stop_the_daemon(rig: 
 def test_a_fifo_that_takes_the_place_of_a_file_between_look_and_read_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pool")
     with pytest.raises(ValueError, match="not a regular file"):
-        _content(tmp_path / "pool", (0,))
+        content(tmp_path / "pool", (0,))
 
 
 def test_a_file_that_is_not_as_it_was_seen_is_not_read(rig: Rig) -> None:
-    seen = _identity(rig.path.stat())
-    assert _content(rig.path, seen) == A
+    seen = identity_of(rig.path.stat())
+    assert content(rig.path, seen) == A
     rig.write(B)
-    assert _content(rig.path, seen) is None
+    assert content(rig.path, seen) is None
 
 
 def test_a_file_with_bad_lines_from_the_start_does_not_go_stale(rig: Rig) -> None:
@@ -239,7 +239,7 @@ def test_a_file_that_is_being_truncated_for_a_rewrite_keeps_the_list(rig: Rig) -
     rig.write(A + B)
     rig.settle()
     assert rig.hosts == ["a", "a b"]
-    assert rig.errors == ["lists no servers"]
+    assert rig.errors == [f"file://{rig.path}: lists no servers"]
 
 
 def test_a_broken_file_is_read_again_even_if_its_stat_stays_the_same(rig: Rig) -> None:
@@ -261,7 +261,7 @@ def test_the_looks_of_many_sources_are_spread(tmp_path: Path) -> None:
     random = Random(1)
     clock = Clock()
     for _ in range(116):
-        source = FileSource(SourceSettings(f"file://{tmp_path}/pool"), reactor=clock, random=random)
+        source = file_source(SourceSettings(f"file://{tmp_path}/pool"), reactor=clock, random=random)
         source.start(lambda _: None, lambda _: None)
     clock.pump([0.05] * 200)
     times = sorted(call.getTime() for call in clock.getDelayedCalls())
@@ -270,4 +270,4 @@ def test_the_looks_of_many_sources_are_spread(tmp_path: Path) -> None:
 
 
 def test_the_scheme_of_the_url_chooses_the_kind_of_source() -> None:
-    assert kinds.SUPPORTED["file"] is FileSource
+    assert kinds.SUPPORTED["file"] is file_source

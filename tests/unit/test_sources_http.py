@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pybal.http.message import Response
 from pybal.sources.base import SourceError
-from pybal.sources.http import _refuse_old, _validators
+from pybal.sources.http import refuse_old, validators
 
 NOON = "Sat, 21 Nov 2026 12:00:00 GMT"
 LATER = "Sat, 21 Nov 2026 12:00:02 GMT"
@@ -45,21 +45,21 @@ def response(*fields: str) -> Response:
 def test_validators_are_sent_again_unless_they_may_stand_for_another_list(
     fields: tuple[str, ...], found: dict[str, str]
 ) -> None:
-    assert _validators(response(*fields)) == found
+    assert validators(response(*fields)) == found
 
 
 @given(*[st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)] * 3)
 def test_validators_never_make_a_line_that_is_none(etag: str, modified: str, date: str) -> None:
-    found = _validators(response(f"ETag: {etag}", f"Last-Modified: {modified}", f"Date: {date}"))
+    found = validators(response(f"ETag: {etag}", f"Last-Modified: {modified}", f"Date: {date}"))
     assert all(value.isprintable() and value.isascii() and value for value in found.values())
 
 
 @pytest.mark.parametrize("age", ["", "0", "300", "-1", "1e9", "²", "301x"])
 def test_an_age_that_is_none_or_not_too_great_is_no_trouble(age: str) -> None:
-    _refuse_old(response(f"Age: {age}"), 300.0)
+    refuse_old(response(f"Age: {age}"), 300.0)
 
 
 @pytest.mark.parametrize("age", ["301", "9" * 400])
 def test_an_answer_from_a_cache_may_be_too_old(age: str) -> None:
     with pytest.raises(SourceError, match=r"from a cache, .* s old, wanted at most 300"):
-        _refuse_old(response(f"Age: {age}"), 300.0)
+        refuse_old(response(f"Age: {age}"), 300.0)

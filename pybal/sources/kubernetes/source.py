@@ -14,31 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.core.model import Member
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
-from pybal.http.errors import ProtocolError
+from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.lines import LineSplitter
-from pybal.sources.base import SourceError, Trouble, source_error
+from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.credentials import secret
+from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Expired, Nodes, Page
-from pybal.sources.reports import Reports
 
 #: Seconds for which a watch is asked, at most, and that it may take longer.
 WATCH, GRACE = 10.0, 2.0
@@ -61,187 +57,132 @@ LARGEST_PAGE, LARGEST_EVENT = 2**24, 2**21
 #: Seconds until the next attempt: first, and at most.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 
-#: The first requests of many sources are spread over so many seconds.
-SPREAD = 1.0
-
 _PORT = 443
 _SHORTEST_SECRET = 6
 _OK = 200
 _PATH = "/api/v1/nodes"
-_T = TypeVar("_T")
 
 
-class KubernetesSource:
-    """The source of ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR``, whose certificate is verified.
+class KubernetesReader:
+    """Reads ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR``; ``client`` talks to the API server of the URL."""
 
-    ``reactor`` as in :mod:`pybal.daemon.app`; ``random`` spreads starts and pauses; ``lookup`` is that of this host
-    unless it is given.
-    """
-
-    log = Logger()
-
-    def __init__(
-        self,
-        settings: SourceSettings,
-        *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
-        random: Random,
-        lookup: Lookup | None = None,
-    ) -> None:
+    def __init__(self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random) -> None:
         parts = urlsplit(settings.url)
         self.differences = 0
-        self._told = Reports(masked(settings.url), reactor)
-        # At the end of each watch the source is known to be good, which must not be an alert in between.
+        # The source is known to be good at the end of each watch: often enough that a quiet one is not an alert.
         self._longest = min(WATCH, max(settings.max_age / 2, 2 * SHORTEST))
         self._token_file = settings.access.token_file
         self._token = parts.netloc.rpartition("@")[0]
         self._selector = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        self._reactor = reactor
+        self._client = client
+        self._clock = clock
         self._random = random
-        self._client = HTTPClient(
-            parts.hostname or "",
-            parts.port or _PORT,
-            trust=Trust(settings.access),
-            reactor=reactor,
-            lookup=lookup or dns_lookup(reactor),
-            limit=LARGEST_PAGE,
-        )
         self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, random)
         self._nodes: Nodes = {}
         self._version = ""
         self._unwatched: tuple[str, ...] = ()
         self._expired = False
-        self._running = False
-        self._call: IDelayedCall | None = None
-        self._awaited: Deferred[Any] | None = None
+        self._watched = False
 
-    @property
-    def problem(self) -> str | None:
-        return self._told.problem
+    async def read(self, feed: Feed) -> float:
+        """List all nodes, then watch them until the next full read is due."""
+        try:
+            await self._list(feed)
+            await self._watch_until(feed, self._clock.seconds() + self._jittered(FULL_READ))
+        except Expired as expired:
+            # The first time is normal: the next list has what was missed.
+            if not self._expired:
+                self._expired = True
+                return 0.0
+            error = self._masked(expired)
+            self._unwatched = (str(error),)
+            raise error from None
+        except READ_ERRORS as error:
+            raise self._masked(source_error(error)) from None
+        self._watched = True
+        return 0.0
 
-    @property
-    def last_success(self) -> float | None:
-        return self._told.last_success
+    def retry(self, error: SourceError) -> float:  # noqa: ARG002  # every failure is retried alike
+        return self._backoff.pause()
 
-    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
-        """Begin to list and watch. See :class:`pybal.sources.base.Source`."""
-        self._told.begin(listed, failed)
-        self._running = True
-        self._call = self._reactor.callLater(self._random.uniform(0, SPREAD), self._begin)
-
-    def stop(self) -> None:
-        """Watch no more."""
-        self._told.end()
-        self._running = False
-        call, self._call = self._call, None
-        if call is not None:
-            call.cancel()
-        if self._awaited is not None:
-            self._awaited.cancel()
+    def close(self) -> None:
         self._client.close()
 
-    def _begin(self) -> None:
-        self._call = None
-        Deferred.fromCoroutine(self._follow()).addErrback(self._over)
-
-    def _over(self, failure: Failure) -> None:
-        if not self._running:
-            return
-        self.log.failure("{source}", failure, source=self._told.name)
-        self._fail(SourceError(f"cannot be read: {type(failure.value).__name__}", Trouble.FAILED))
-        if self._running:
-            self._call = self._reactor.callLater(self._backoff.pause(), self._begin)
-
-    async def _follow(self) -> None:
-        watched = False
-        while True:
-            try:
-                await self._list(counted=watched)
-                watched = False
-                await self._watch_until(self._reactor.seconds() + self._jittered(FULL_READ))
-                watched = True
-            except Expired as expired:
-                # Once it is no failure: what was missed is listed.
-                if self._expired:
-                    self._unwatched = (self._shown(expired),)
-                    await self._failed(expired)
-                self._expired = True
-            except SourceError as error:
-                await self._failed(error)
-
-    async def _list(self, *, counted: bool) -> None:
-        """Replace all that is known; where it is ``counted``, what is other than watches have said is a difference."""
-        end = self._reactor.seconds() + LISTING
+    async def _list(self, feed: Feed) -> None:
+        """Replace all nodes; directly after watches, count the differences that they had not reported."""
+        end = self._clock.seconds() + LISTING
         page = await self._page(limit=PAGE)
         found = dict(page.nodes)
         while page.rest:
-            if self._reactor.seconds() > end:
+            if self._clock.seconds() > end:
                 raise SourceError(f"no whole list within {LISTING:g} s, {len(found)} nodes of it", Trouble.SILENT)
             page = await self._page(limit=PAGE, **{"continue": page.rest})
             found.update(page.nodes)
-        if counted:
+        if self._watched:
             self.differences += wire.differences(self._nodes, found, self._version)
+        self._watched = False
         self._nodes, self._version = wire.relisted(self._nodes, found), page.version
-        self._tell()
+        self._report(feed)
 
-    async def _watch_until(self, end: float) -> None:
-        while self._reactor.seconds() < end:
+    async def _watch_until(self, feed: Feed, end: float) -> None:
+        while self._clock.seconds() < end:
             try:
-                await self._watch()
+                await self._watch(feed)
             except Expired:
                 raise
-            except SourceError as error:
-                self._unwatched = (self._shown(error),)
+            except READ_ERRORS as error:
+                self._unwatched = (str(self._masked(source_error(error))),)
                 raise
-            await self._prove()
+            await self._verify(feed)
 
-    async def _watch(self) -> None:
-        """Hear what happens, until the watch is over, or is cut off, or should be over."""
-        began = self._reactor.seconds()
-        lasting = round(self._jittered(self._longest))
+    async def _watch(self, feed: Feed) -> None:
+        """Apply events until the watch ends, is interrupted, or exceeds its time."""
+        began = self._clock.seconds()
+        seconds = round(self._jittered(self._longest))
         ended: Deferred[Exception] = Deferred()
+        request = self._request(
+            watch="1", allowWatchBookmarks="true", timeoutSeconds=seconds, resourceVersion=self._version
+        )
+        answer = await self._client.follow(request, BodyListener(self._events(feed), ended.callback))
+        if answer.status != _OK:
+            raise self._refused(answer)
+        reason = await ended.addTimeout(seconds + GRACE, self._clock, lambda *_: None)
+        # An interrupted connection is normal: the next watch continues from the last version.
+        interrupted = isinstance(reason, ProtocolError) and reason.fault is Fault.NO_RESPONSE
+        if reason is not None and not interrupted:
+            raise reason
+        if self._clock.seconds() - began < SHORTEST:
+            wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g}"
+            raise SourceError(f"a watch has ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
+
+    def _events(self, feed: Feed) -> Callable[[bytes], None]:
+        """Return a function that applies the events in each piece of a watch, and reports the nodes once per piece."""
         lines = LineSplitter(LARGEST_EVENT)
 
-        def heard(data: bytes) -> None:
+        def apply(piece: bytes) -> None:
             before = self._nodes
             try:
-                for line in lines.feed(data):
+                for line in lines.feed(piece):
                     event = wire.event(line)
                     self._nodes, self._version = wire.applied(self._nodes, event), event.version
             finally:
                 if self._nodes is not before:
-                    self._tell()
+                    self._report(feed)
 
-        def begin() -> Deferred[FullResponse]:
-            request = self._request(
-                watch="1", allowWatchBookmarks="true", timeoutSeconds=lasting, resourceVersion=self._version
-            )
-            return self._client.follow(request, BodyListener(heard, lambda error: ended.callback(source_error(error))))
+        return apply
 
-        answer = await self._wait(begin)
-        if answer.status != _OK:
-            raise self._refused(answer)
-        why = await self._wait(lambda: ended.addTimeout(lasting + GRACE, self._reactor, lambda *_: None))
-        # To be cut off is no matter: the next goes on where this one ended.
-        cut_off = isinstance(why, SourceError) and why.trouble is Trouble.SILENT
-        if why is not None and not cut_off:
-            raise why
-        if self._reactor.seconds() - began < SHORTEST:
-            wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g}"
-            raise SourceError(f"a watch has ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
-
-    async def _prove(self) -> None:
-        """Have the server read something. What it said until now is then true, and it can be watched."""
+    async def _verify(self, feed: Feed) -> None:
+        """Have the server read one node from its store, which confirms the watch before."""
         page = await self._page(limit=1)
         if wire.is_older(page.version, self._version):
             raise Expired(f"version {page.version} after version {self._version}", Trouble.FAILED)
         self._expired = False
         self._unwatched = ()
         self._backoff.reset()
-        self._tell()
+        self._report(feed)
 
     async def _page(self, **query: str | int) -> Page:
-        answer = await self._wait(lambda: self._client.ask(self._request(**query)))
+        answer = await self._client.ask(self._request(**query))
         if answer.status != _OK:
             raise self._refused(answer)
         return wire.page(answer.body)
@@ -258,36 +199,39 @@ class KubernetesSource:
             return error
         return SourceError(f"{error}, with the token of {self._token_file or 'config'}", error.trouble)
 
+    def _report(self, feed: Feed) -> None:
+        try:
+            listing = wire.listing(self._nodes)
+            feed.list(Listing(listing.members, (*listing.problems, *self._unwatched)))
+        except SourceError as error:
+            feed.fail(self._masked(error))
+
+    def _masked(self, error: SourceError) -> SourceError:
+        """Return an error without the token, which the server may echo."""
+        # A very short token may be part of any word, and masking it would reveal it.
+        if len(self._token) < _SHORTEST_SECRET:
+            return error
+        return SourceError(str(error).replace(self._token, "***"), error.trouble)
+
     def _jittered(self, seconds: float) -> float:
         return seconds * (1 - JITTER * self._random.random())
 
-    async def _wait(self, begin: Callable[[], Deferred[_T]]) -> _T:
-        """Return what comes of what is begun, unless all has been stopped: CancelledError."""
-        if not self._running:
-            raise CancelledError
-        try:
-            awaited = self._awaited = begin()
-            return await awaited
-        except ProtocolError as error:
-            raise source_error(error) from None
-        finally:
-            self._awaited = None
 
-    async def _failed(self, error: SourceError) -> None:
-        self._fail(error)
-        await self._wait(lambda: deferLater(self._reactor, self._backoff.pause(), lambda: None))
-
-    def _tell(self) -> None:
-        try:
-            listing = wire.listing(self._nodes)
-            self._told.list(Listing(listing.members, (*listing.problems, *self._unwatched)))
-        except SourceError as error:
-            self._fail(error)
-
-    def _fail(self, error: SourceError) -> None:
-        self._told.failure(SourceError(self._shown(error), error.trouble))
-
-    def _shown(self, error: SourceError) -> str:
-        """Return what is wrong, without our token: a server may say it back."""
-        # One that is so short may be a part of any word, and is no secret.
-        return str(error).replace(self._token, "***") if len(self._token) >= _SHORTEST_SECRET else str(error)
+def kubernetes_source(
+    settings: SourceSettings,
+    *,
+    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    random: Random,
+    lookup: Lookup | None = None,
+) -> Feed:
+    """Return the source of a ``k8s://`` URL; ``lookup`` defaults to that of this host."""
+    parts = urlsplit(settings.url)
+    client = HTTPClient(
+        parts.hostname or "",
+        parts.port or _PORT,
+        trust=Trust(settings.access),
+        reactor=reactor,
+        lookup=lookup or dns_lookup(reactor),
+        limit=LARGEST_PAGE,
+    )
+    return Feed(masked(settings.url), KubernetesReader(settings, client, reactor, random), reactor, random)

@@ -15,7 +15,7 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.resolve.servers import TIMEOUT
 from pybal.sources.base import Source
-from pybal.sources.dns.srv import LAST_RETRY, SRVSource
+from pybal.sources.dns.srv import LAST_RETRY, srv_source
 from pybal.sources.pool_source import PoolSource
 from tests.harness.fake_dns_server import NameServer, answer
 from tests.harness.stepped_reactor import SteppedReactor
@@ -37,7 +37,7 @@ class SRV:
 
     def source(self, *, allow_empty: bool) -> Source:
         settings = SourceSettings("dns+srv://_web._tcp.example", allow_empty=allow_empty, port=80)
-        source = SRVSource(
+        source = srv_source(
             settings,
             reactor=self.clock,
             random=Random(1),

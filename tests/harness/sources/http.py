@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
 
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
-from pybal.http.client import TIMEOUT
-from pybal.sources.http import LONGEST_PAUSE, HTTPSource
+from pybal.http.client import TIMEOUT, HTTPClient, HTTPRequest
+from pybal.http.connection import FullResponse
+from pybal.resolve import dns_lookup
+from pybal.sources.feed import Feed
+from pybal.sources.http import LONGEST_PAUSE, HTTPReader
 from pybal.sources.pool_source import PoolSource
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import SteppedReactor
+
+
+class CountingClient(HTTPClient):
+    """A client that counts the requests that wait for a response."""
+
+    waiting = 0
+
+    def ask(
+        self, request: HTTPRequest, timeout: float = TIMEOUT, heeded: Container[int] | None = None
+    ) -> Deferred[FullResponse]:
+        self.waiting += 1
+        return super().ask(request, timeout, heeded).addBoth(self._answered)
+
+    def _answered(self, result: FullResponse | Failure) -> FullResponse | Failure:
+        self.waiting -= 1
+        return result
 
 
 class HTTP:
@@ -30,7 +52,9 @@ class HTTP:
         self._times = itertools.count(10**18, 10**9)
         self._server = nginx(directory, f"server {{ {listening(self._port)} }}", self._port)
         self._server.start()
-        self._source: HTTPSource | None = None
+        self._client = CountingClient(
+            "127.0.0.1", self._port, trust=None, reactor=self.clock, lookup=dns_lookup(self.clock)
+        )
         self._hangs = False
 
     def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
@@ -38,7 +62,7 @@ class HTTP:
 
     def source(self, *, allow_empty: bool) -> PoolSource:
         settings = SourceSettings(f"http://127.0.0.1:{self._port}/pool", allow_empty=allow_empty)
-        source = self._source = HTTPSource(settings, reactor=self.clock, random=Random(1))
+        source = Feed(settings.url, HTTPReader(settings, self._client, self.clock, Random(1)), self.clock, Random(1))
         return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
@@ -82,7 +106,7 @@ class HTTP:
         new.rename(self._path)
 
     def _is_asking(self) -> bool:
-        return self._source is not None and bool(self._source._client._asking) and not self._hangs
+        return self._client.waiting > 0 and not self._hangs
 
     @staticmethod
     def _fields(member: Member) -> dict[str, object]:

@@ -11,7 +11,7 @@ from random import Random
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
 from pybal.sources.kubernetes import source as kubernetes
-from pybal.sources.kubernetes.source import LAST_RETRY, KubernetesSource
+from pybal.sources.kubernetes.source import LAST_RETRY, kubernetes_source
 from pybal.sources.pool_source import PoolSource
 from tests.harness.servers.kubernetes import TOKEN, APIServer, node
 from tests.harness.servers.kubernetes_wire import Asked, Connection, certified, lookup
@@ -51,7 +51,7 @@ class Kubernetes:
     def source(self, *, allow_empty: bool) -> PoolSource:
         url = f"k8s://{TOKEN}@api.example:{self._server.port}"
         settings = SourceSettings(url, self._access, allow_empty=allow_empty)
-        source = KubernetesSource(settings, reactor=self.clock, random=Random(1), lookup=lookup)
+        source = kubernetes_source(settings, reactor=self.clock, random=Random(1), lookup=lookup)
         return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
