@@ -124,7 +124,7 @@ class Endpoints:
 
     def fail(self, error: SourceError | ProtocolError | LineTooLong) -> SourceError:
         """Switch to the next member; return an error with the reasons of all members that failed in a row."""
-        failure = error if isinstance(error, SourceError) else source_error(error)
+        failure = source_error(error)
         self._errors[self._place] = failure
         self._turn += 1
         self._failures += 1

@@ -14,11 +14,10 @@ from typing import Any
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.http.client import HTTPClient
-from pybal.http.errors import ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import authorization
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
@@ -72,7 +71,7 @@ class Etcd2Reader:
         """Watch the current member until it fails."""
         try:
             await self._follow(feed, await self._endpoints.current())
-        except (SourceError, ProtocolError) as error:
+        except READ_ERRORS as error:
             feed.fail(self._endpoints.fail(error))
         return self._endpoints.pause()
 

@@ -17,12 +17,10 @@ from twisted.logger import Logger
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.http.errors import ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
-from pybal.runtime.lines import LineTooLong
-from pybal.sources.base import SourceError
+from pybal.sources.base import READ_ERRORS, SourceError
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
@@ -64,7 +62,7 @@ class Etcd3Reader:
         self._verified = False
         try:
             await self._watch(feed, await self._endpoints.current())
-        except (SourceError, ProtocolError, LineTooLong) as error:
+        except READ_ERRORS as error:
             failure = self._endpoints.fail(error)
             if self._verified:
                 self.log.warn("{source}: lost {why}; trying the next member", source=feed.name, why=failure)
