@@ -1,1 +1,1 @@
-"""Where the members of pools come from."""
+"""Pool sources: files, URLs, DNS and clusters that list the members of a service."""

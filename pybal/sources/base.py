@@ -1,4 +1,4 @@
-"""The seam of the pool sources: a source delivers whole lists, or says why it cannot."""
+"""The interface of pool sources: a source delivers complete lists, or reports a problem."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from pybal.runtime.lines import LineTooLong
 
 
 class Trouble(StrEnum):
-    """What kind of trouble there is with a source: the label of a metric."""
+    """The kind of a source's problem, a label value of a metric."""
 
     UNREACHABLE = "unreachable"
-    """No connection, no such name, no such file, no TLS."""
+    """No connection, no TLS session, no such name or no such file."""
     SILENT = "silent"
-    """It is there but does not answer in time, or not in full."""
+    """No complete response in time."""
     DENIED = "denied"
-    """It does not let us read."""
+    """Permission or authentication failure."""
     FAILED = "failed"
-    """It says itself that it cannot."""
+    """An error reported by the source itself, or a bug of PyBal."""
     MALFORMED = "malformed"
-    """It says something that is no list, or there are entries in it that are none."""
+    """An invalid list, or a list with invalid entries."""
     EMPTY = "empty"
+    """A list without servers."""
     SHRUNK = "shrunk"
-    """Too much of the list is gone at once."""
+    """A list that lost too many servers in one step."""
     FLOOR = "floor"
-    """It disables more servers than it may."""
+    """A list that disables more servers than allowed."""
     STALE = "stale"
-    """It says nothing, and a list of the past serves."""
+    """A list that is not up to date."""
 
 
 class SourceError(Exception):
-    """A pool source could not be read, or what it said is refused: never the same as a list of nobody.
+    """A pool source could not be read, or its list was refused; never raised for an accepted empty list.
 
-    The text names the source and, where there is one, the line or key and the host.
+    The text names the line or key and the host, if the problem has one.
     """
 
     def __init__(self, text: str, trouble: Trouble = Trouble.MALFORMED) -> None:
@@ -59,7 +60,7 @@ def source_error(error: SourceError | ProtocolError | LineTooLong) -> SourceErro
 @overload
 def source_error(error: Exception) -> Exception: ...
 def source_error(error: Exception) -> Exception:
-    """Return the :class:`SourceError` for a failed request or an oversized line; any other exception unchanged."""
+    """Return the :class:`SourceError` for a failed request or line; other exceptions unchanged."""
     if isinstance(error, ProtocolError):
         return SourceError(str(error), _TROUBLES[error.fault])
     if isinstance(error, LineTooLong):
@@ -68,25 +69,25 @@ def source_error(error: Exception) -> Exception:
 
 
 class Source(Protocol):
-    """Where the members of one service come from.
+    """A source of the members of one service.
 
-    After :meth:`start` it calls ``listed`` with the whole list whenever it differs from the last one delivered, and
-    ``failed`` when it cannot be read or is refused, as a whole or in part, once for each new reason; what was refused
-    stays as it was in the last good list. ``listed`` raises :class:`SourceError` for a list that is refused: that is then
-    a failure like any other. It calls neither after :meth:`stop`, and neither from within :meth:`start`.
+    After :meth:`start`, the source calls ``listed`` with the complete list whenever it differs from the last one delivered,
+    and ``failed`` once for each new problem: the source cannot be read, or its list is refused as a whole or in part. The
+    refused part stays as in the last good list. ``listed`` refuses a list by raising :class:`SourceError`, which is then
+    reported like any other problem. Neither is called within :meth:`start` or after :meth:`stop`.
     """
 
     @property
     def problem(self) -> str | None:
-        """What is wrong now, in the words ``failed`` was told; ``None`` when all is well, or nothing is known yet."""
+        """The current problem as passed to ``failed``; ``None`` without one, or before the first read."""
 
     @property
     def last_success(self) -> float | None:
-        """The monotonic time, in seconds, at which the source was last known to be good; ``None`` before the first."""
+        """Monotonic time, in seconds, at which the list was last known to be up to date, or ``None``."""
 
     @property
     def differences(self) -> int:
-        """How many entries a full read has found to be other than the changes before it had said; 0 where all is read."""
+        """Number of entries in which full reads differed from the changes reported before."""
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None: ...
 

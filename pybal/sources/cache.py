@@ -1,7 +1,7 @@
-"""The last good list on disk: with it a balancer boots while its pool source is down.
+"""The last good list of each service on disk: a balancer boots with it while its pool source is down.
 
-A file of JSON for each service in the state directory. It is written beside and renamed, and believed only if all of it
-is as it was written for the same source; nothing waits for the disk, so a loss of power may cost it::
+One JSON file per service in the state directory. It is written to a temporary file and renamed, without fsync: a power
+failure may lose it. A file that is damaged, or was written for a different source, is ignored::
 
     {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …]}
 """
@@ -22,28 +22,28 @@ from pybal.core.model import Member
 
 VERSION = 1
 LARGEST = 4 * 2**20
-"""A larger file, in bytes, is none of ours."""
+"""Largest accepted file, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedList:
-    """A list of the past, and the time at which it was delivered."""
+    """A saved list, and the time at which it was delivered."""
 
     members: tuple[Member, ...]
     time: datetime
 
 
 class ListCache:
-    """The copy of one service's list in ``directory``, which must exist. What is wrong with it is never fatal."""
+    """The saved list of one service in ``directory``, which must exist."""
 
     def __init__(self, directory: Path, service: str, url: str) -> None:
-        # Names of services may hold anything, names of files may not, and two must not meet.
+        # Service names may contain any character; the digest keeps similar names apart.
         readable = re.sub(r"[^A-Za-z0-9_.-]", "_", service)[:80]
         self.path = directory / f"pool-{readable}-{hashlib.sha256(service.encode()).hexdigest()[:8]}.json"
         self._source = masked(url)
 
     def read(self) -> CachedList | None:
-        """Return what was kept of this source, ``None`` if nothing was. Raises OSError, or ValueError for what is no such file."""
+        """Return the saved list, ``None`` if this source has none. Raises OSError, or ValueError if damaged."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(LARGEST + 1)
@@ -58,24 +58,24 @@ class ListCache:
             members = tuple(_member(*entry) for entry in document["members"])
             return CachedList(members, datetime.fromisoformat(document["time"]))
         except (KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"not what was written there: {error!r}") from None
+            raise ValueError(f"damaged file: {error!r}") from None
 
-    def write(self, memory: CachedList) -> None:
-        """Keep a list in place of the one before. Raises OSError."""
+    def write(self, saved: CachedList) -> None:
+        """Replace the saved list. Raises OSError."""
         document = {
             "version": VERSION,
             "source": self._source,
-            "time": memory.time.isoformat(),
-            "members": [[m.host, m.weight, m.enabled] for m in memory.members],
+            "time": saved.time.isoformat(),
+            "members": [[m.host, m.weight, m.enabled] for m in saved.members],
         }
-        beside = self.path.with_suffix(f".{os.getpid()}.new")
+        temporary = self.path.with_suffix(f".{os.getpid()}.new")
         try:
-            with beside.open("w", encoding="utf-8") as file:
+            with temporary.open("w", encoding="utf-8") as file:
                 json.dump(document, file)
-            beside.replace(self.path)
+            temporary.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
-                beside.unlink()
+                temporary.unlink()
             raise
 
 

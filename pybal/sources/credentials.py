@@ -1,4 +1,4 @@
-"""Who we are to the servers of pool sources: from the section about a server, or else from the URL."""
+"""Credentials for the servers of pool sources: from a server's section, else from the URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _LARGEST = 65536
 
 
 def authorization(url: str, access: AccessSettings) -> Iterator[str]:
-    """Yield the value of the header Authorization, if there is to be one; files are read anew. Raises :class:`Unusable`."""
+    """Yield the value of the Authorization header, if there are credentials.
+
+    Reads the files of ``access`` each time, because secrets are rotated. Raises :class:`Unusable`.
+    """
     user, has_user = urlsplit(url).username, "@" in urlsplit(url).netloc
     if access.token_file:
         yield f"Bearer {secret('token-file', access.token_file)}"
@@ -27,7 +30,7 @@ def authorization(url: str, access: AccessSettings) -> Iterator[str]:
 
 
 def refusal(access: AccessSettings) -> Unusable | None:
-    """Return what is wrong with the files of secrets that ``access`` names, ``None`` if they can be used."""
+    """Return the error of the first unusable secret file of ``access``, or ``None``."""
     try:
         for option, name in (("password-file", access.password_file), ("token-file", access.token_file)):
             if name:
@@ -38,18 +41,18 @@ def refusal(access: AccessSettings) -> Unusable | None:
 
 
 def secret(option: str, name: str) -> str:
-    """Return the first line of a file that an option names. Raises :class:`Unusable`, which shows none of it."""
+    """Return the first line of a secret file. Raises :class:`Unusable`, without the secret."""
     try:
         with Path(name).open("rb") as file:
             line = file.readline(_LARGEST).decode().rstrip("\r\n")
     except OSError as error:
         raise Unusable(option, f"{name} ({error.strerror})", "a file that can be read") from None
     except UnicodeDecodeError:
-        raise Unusable(option, f"{name} (not UTF-8)", "a file of text") from None
+        raise Unusable(option, f"{name} (not UTF-8)", "a UTF-8 text file") from None
     if not line.isprintable() or not line:
         raise Unusable(option, f"no secret in the first line of {name}", "printable characters")
     if option == "token-file" and not _WORD.fullmatch(line):
-        raise Unusable(option, f"no token in the first line of {name}", "one word of ASCII")
+        raise Unusable(option, f"no token in the first line of {name}", "one ASCII word")
     return line
 
 

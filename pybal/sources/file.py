@@ -75,7 +75,7 @@ class FileReader:
         now = self._clock.seconds()
         self._restless_since = now if since is None else since
         if now - self._restless_since > RESTLESS:
-            raise SourceError(f"{self._url}: has kept changing for {RESTLESS:g} s")
+            raise SourceError(f"{self._url}: still changing after {RESTLESS:g} s")
         return SETTLED
 
     def _pause(self) -> float:
@@ -98,7 +98,7 @@ def identity_of(found: os.stat_result) -> FileIdentity:
 
 
 def content(path: Path, wanted: FileIdentity) -> bytes | None:
-    """Return the content of a file, ``None`` if its identity differs from ``wanted`` before or after the read."""
+    """Return the content of a file, ``None`` unless its identity stays ``wanted`` during the read."""
     # Non-blocking: opening a FIFO that has taken its place would wait for a writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         before = identity_of(os.fstat(file.fileno()))

@@ -1,13 +1,12 @@
-"""A pool list on an HTTP server: asked for at every interval, and fetched when it has changed.
+"""A pool list on an HTTP server, requested at every interval and transferred when it has changed.
 
-Whatever the server answers that is no whole list, or does not answer, keeps the last good one. Its format is that of the
-end of the name in the URL; where that says nothing, the Content-Type may say JSON or YAML; else it is lines. An error page
-that comes with status 200 is none of the three.
+The file name extension in the URL selects the format, else a Content-Type of JSON or YAML, else the format is lines. An
+error page with status 200 is invalid in all three. The last good list is kept after every failure.
 
-    asked ── 200, a list ───────────▶ delivered if it is new; next after the interval
-      ├───── 304 ───────────────────▶ known to be good; next after the interval
-      ├───── 200, no list ──────────▶ told; next after the interval, as a whole
-      └───── anything else, nothing ▶ told; next after pauses that grow, as a whole
+    request ── 200, a valid list ─────▶ report the list; next request after the interval
+      ├─────── 304 ───────────────────▶ the list is up to date; next request after the interval
+      ├─────── 200, an invalid list ──▶ report a problem; next request after the interval, unconditional
+      └─────── other, or no response ─▶ report a problem; next request after back-off, unconditional
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ from pybal.sources.credentials import authorization
 from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Format, Listing, format_of, parse
 
-#: Seconds after which the whole list is fetched whether it has changed or not: servers and caches make mistakes.
+#: Seconds after which a request is unconditional: servers and caches report changed lists as unchanged.
 FULL_READ = 60.0
 
-#: Seconds between two attempts, at most, while there is no answer to be had.
+#: Longest back-off, in seconds.
 LONGEST_PAUSE = 10.0
 
 _OK, _NOT_MODIFIED = 200, 304
-_NO_ANSWER = frozenset((Trouble.UNREACHABLE, Trouble.SILENT, Trouble.DENIED, Trouble.FAILED))
+_BACK_OFF = frozenset((Trouble.UNREACHABLE, Trouble.SILENT, Trouble.DENIED, Trouble.FAILED))
 _TROUBLES = {401: Trouble.DENIED, 403: Trouble.DENIED, 404: Trouble.UNREACHABLE, 410: Trouble.UNREACHABLE}
 _REDIRECTS = range(300, 400)
-#: A list that was changed so shortly before it was sent may have been changed again without a trace in its validators.
+#: Smallest age of a list whose validators are used: a second change within the same second leaves them unchanged.
 _RIPE = timedelta(seconds=2)
 _FIELDS = {"Accept-Encoding": "identity", "Cache-Control": "no-cache"}
 _TYPES = {
@@ -94,7 +93,7 @@ class HTTPReader:
     def retry(self, error: SourceError) -> float:
         self._validators = {}
         self._known = None
-        return self._backoff.pause() if error.trouble in _NO_ANSWER else self._pause()
+        return self._backoff.pause() if error.trouble in _BACK_OFF else self._pause()
 
     def close(self) -> None:
         self._client.close()
@@ -110,7 +109,7 @@ class HTTPReader:
         try:
             return parse(answer.body, feed.name, feed.members, form)
         except SourceError as error:
-            raise SourceError(f"{error}{_origin(answer.response)}", error.trouble) from None
+            raise SourceError(f"{error}{_html_note(answer.response)}", error.trouble) from None
 
     def _pause(self) -> float:
         self._backoff.reset()
@@ -138,7 +137,7 @@ def http_source(
 
 
 def _check(answer: FullResponse) -> None:
-    """Raise SourceError for what cannot be a whole list."""
+    """Raise SourceError unless the response is a complete list."""
     status, response = answer.status, answer.response
     if status in _REDIRECTS and (location := response.field("location")):
         text = f"HTTP {status} to {shown(location)}, wanted {_OK}: redirects are not followed"
@@ -148,36 +147,39 @@ def _check(answer: FullResponse) -> None:
     if response.encoding:
         raise SourceError(f"content-encoding {response.encoding}, wanted none")
     if response.surplus:
-        raise SourceError(f"{response.surplus} bytes after the end of the answer, wanted none")
+        raise SourceError(f"{response.surplus} bytes after the end of the response, wanted none")
 
 
 def refuse_old(response: Response, most: float) -> None:
-    """Raise SourceError for what a cache has kept for more than ``most`` seconds (RFC 9111 §5.1)."""
+    """Raise SourceError if a cached response is older than ``most`` seconds (RFC 9111 §5.1)."""
     age = response.field("age")
     if age.isascii() and age.isdigit() and float(age) > most:
-        raise SourceError(f"from a cache, {float(age):g} s old, wanted at most {most:g}", Trouble.STALE)
+        raise SourceError(f"cached response is {float(age):g} s old, wanted at most {most:g} s", Trouble.STALE)
 
 
 def _content_type(response: Response) -> str:
     return response.field("content-type").partition(";")[0].strip().lower()
 
 
-def _origin(response: Response) -> str:
-    """Say what the server took for a list, where that is a page for people."""
+def _html_note(response: Response) -> str:
+    """Return the Content-Type of an HTML page in parentheses, else an empty string."""
     kind = _content_type(response)
     return f" (content-type {kind})" if kind in ("text/html", "application/xhtml+xml") else ""
 
 
 def validators(response: Response) -> dict[str, str]:
-    """Return the header lines that ask for the list only if it is not this one, none where one might be taken for another."""
+    """Return the header fields that make the next request conditional.
+
+    Empty if two different lists could have the same validators.
+    """
     etag, modified = response.field("etag"), response.field("last-modified")
     found = {"If-None-Match": etag, "If-Modified-Since": modified}
     if modified:
         try:
             ripe = parsedate_to_datetime(response.field("date")) - parsedate_to_datetime(modified) >= _RIPE
-        except (ValueError, TypeError, OverflowError, IndexError):  # for what is no date, in some versions of Python
+        except (ValueError, TypeError, OverflowError, IndexError):  # each for some invalid date in some Python version
             ripe = False
-        # A time of whole seconds says little of a list that is young, and so do ETags that are made of it.
+        # The resolution is one second, also of ETags that are derived from the time.
         if not ripe:
             return {}
     return {name: value for name, value in found.items() if value and value.isprintable() and value.isascii()}

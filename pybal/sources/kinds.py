@@ -1,4 +1,4 @@
-"""The kinds of pool source, by the URL in ``config``."""
+"""The kinds of pool source, selected by the URL in ``config``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pybal.sources.http import http_source
 from pybal.sources.kubernetes.source import kubernetes_source
 from pybal.sources.pool_source import PoolSource
 
-#: What makes a source of each kind.
+#: The factory of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
     {
         "file": file_source,
@@ -38,7 +38,7 @@ SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
 
 
 class SourceRefusal(NamedTuple):
-    """What is wrong with an option, and in which section that is."""
+    """An unusable option and its section."""
 
     section: str
     option: str
@@ -47,7 +47,7 @@ class SourceRefusal(NamedTuple):
 
 
 def refusals(settings: Iterable[SourceSettings]) -> Iterator[SourceRefusal]:
-    """Yield why this machine cannot read some of these sources, once for each server: they must not be started with."""
+    """Yield the unusable options of these sources, once per server; PyBal must not start with them."""
     servers = {server_of(source.url): source.access for source in settings}
     for server, access in servers.items():
         unusable = trust.refusal(access) or credentials.refusal(access)
@@ -56,23 +56,23 @@ def refusals(settings: Iterable[SourceSettings]) -> Iterator[SourceRefusal]:
 
 
 def kind_of(settings: SourceSettings) -> str:
-    """Return the key in :data:`SUPPORTED`, if it is there: the scheme, and for etcd the options after the path."""
+    """Return the key for :data:`SUPPORTED`: the scheme, and for etcd also the query."""
     query = settings.url.partition("?")[2] if settings.scheme == "etcd" else ""
     return f"{settings.scheme}?{query}" if query else settings.scheme
 
 
 def build(
     settings: SourceSettings,
-    kept: ListCache | None = None,
+    cache: ListCache | None = None,
     *,
     reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
     random: Random,
     wall: Callable[[], datetime],
     former: PoolSource | None = None,
 ) -> PoolSource:
-    """Return the source that ``settings`` are of, under guard and not started yet; see :class:`PoolSource`.
+    """Return the source of ``settings``, not started; see :class:`PoolSource`.
 
-    Its kind must be one of :data:`SUPPORTED`. ``random`` spreads polls over time.
+    Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time.
     """
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random)
-    return PoolSource(source, settings, kept, clock=reactor, wall=wall, former=former)
+    return PoolSource(source, settings, cache, clock=reactor, wall=wall, former=former)

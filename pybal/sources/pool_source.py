@@ -1,4 +1,4 @@
-"""A pool source under guard: what it lists is judged, counted and kept on disk, and only then acted upon."""
+"""A pool source with safety checks, error counters and a saved list."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError, Trouble
 from pybal.sources.cache import CachedList, ListCache
-from pybal.sources.safety import guarded
+from pybal.sources.safety import safe_list
 
-#: Seconds that a source has for its first list before the kept one serves.
+#: Seconds to wait for the first list before the saved list is used.
 PATIENCE = 5.0
 
-#: Seconds from a new list to its copy on disk: a burst of changes is one.
+#: Seconds between a new list and its copy on disk, which makes a burst of changes one write.
 SETTLED = 1.0
 
 
 class PoolSource:
-    """A source like the one that it guards; see :class:`pybal.sources.base.Source`.
+    """Wraps a source; see :class:`pybal.sources.base.Source`.
 
-    ``kept`` is the copy of the last good list, ``None`` where there is no place for one; ``wall`` is the clock on the
-    wall, for display. ``errors`` counts what went wrong, once for each new reason, by :class:`Trouble`. ``stale`` tells
-    that the kept copy serves; ``last_change`` is the monotonic time, in seconds, of the last list that was delivered.
-    ``before`` is the last list that was believed. ``former`` serves until this one delivers, as no kept copy then does; of
-    the same place, its last list is the one before.
+    ``cache`` saves the last good list, ``None`` without a state directory; ``wall`` returns the date and time, for display.
+    ``former`` is the source that this one replaces after a reload: its servers stay until this one delivers, so the saved
+    list is not used, and if its URL is the same, its last list is the one to compare with.
+
+    ``errors`` counts problems, once for each new text, by :class:`Trouble`. ``stale`` is whether the saved list is in use.
+    ``last_change`` is the monotonic time, in seconds, of the last delivered list. ``before`` is the last accepted list.
     """
 
     log = Logger()
@@ -39,7 +40,7 @@ class PoolSource:
         self,
         source: Source,
         settings: SourceSettings,
-        kept: ListCache | None,
+        cache: ListCache | None,
         *,
         clock: IReactorTime,
         wall: Callable[[], datetime],
@@ -51,17 +52,17 @@ class PoolSource:
         self.last_change: float | None = None
         self._source = source
         self.settings = settings
-        self._kept = kept
+        self._cache = cache
         self._clock = clock
         self._wall = wall
         self._started = clock.seconds()
-        self._objection: str | None = None
+        self._refused: str | None = None
         self._members: tuple[Member, ...] | None = None
         self.before: tuple[Member, ...] | None = None
         self._patience = PATIENCE if former is None else None
         if former is not None and former.settings.url == settings.url:
             self.before = former.before
-        self._kept_members: tuple[Member, ...] | None = None
+        self._saved_members: tuple[Member, ...] | None = None
         self._call: IDelayedCall | None = None
 
     @property
@@ -74,48 +75,48 @@ class PoolSource:
 
     @property
     def age(self) -> float:
-        """Seconds since it was last known to be good, or else since the start."""
+        """Seconds since the list was last known to be up to date, else since the start."""
         last = self.last_success
         return self._clock.seconds() - (self._started if last is None else last)
 
     @property
     def problem(self) -> str | None:
-        problem = self._source.problem or self._objection
+        problem = self._source.problem or self._refused
         if problem is None and self.age > self.settings.max_age:
             wanted = self.settings.max_age
-            problem = f"{self.name}: not known to be good for {self.age:.0f} s, wanted at most {wanted:g}"
+            problem = f"{self.name}: not confirmed for {self.age:.0f} s, wanted at most {wanted:g} s"
         if self.stale:
-            return f"{problem or f'{self.name}: no list yet'}; the list kept on disk serves"
+            return f"{problem or f'{self.name}: no list yet'}; using the saved list"
         return problem
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
         self._deliver = listed
         self._failed = failed
         self._started = self._clock.seconds()
-        if self._kept and self._patience is not None:
-            self._call = self._clock.callLater(self._patience, self._remember)
+        if self._cache and self._patience is not None:
+            self._call = self._clock.callLater(self._patience, self._use_saved)
         self._source.start(self._listed, self._fail)
 
     def stop(self) -> None:
         self._source.stop()
         if self._call is not None:
             self._call.cancel()
-            self._keep()
+            self._save()
 
     def _listed(self, members: tuple[Member, ...]) -> None:
         try:
-            believed = guarded(self.before, members, self.settings)
+            accepted = safe_list(self.before, members, self.settings)
         except SourceError as error:
             raise SourceError(f"{self.name}: {error}", error.trouble) from None
         self.stale = False
-        self._objection = None
-        if believed.kept:
-            text = f"{self.name}: {', '.join(believed.kept)} stay enabled; admin-floor = 0 would let them be disabled"
-            self._objection = text
+        self._refused = None
+        if accepted.kept:
+            text = f"{self.name}: refused to disable {', '.join(accepted.kept)} (set admin-floor = 0 to accept it)"
+            self._refused = text
             self._fail(SourceError(text, Trouble.FLOOR))
-        self._take(believed.members)
-        if self._kept and self._call is None:
-            self._call = self._clock.callLater(SETTLED, self._keep)
+        self._take(accepted.members)
+        if self._cache and self._call is None:
+            self._call = self._clock.callLater(SETTLED, self._save)
 
     def _fail(self, error: SourceError) -> None:
         self.errors[error.trouble] += 1
@@ -124,41 +125,41 @@ class PoolSource:
     def _take(self, members: tuple[Member, ...]) -> None:
         if members != self._members:
             self._deliver(members)
-            # A list whose listener fails on it comes again.
+            # After the call: a list on which the listener fails is delivered again.
             self._members = self.before = members
             self.last_change = self._clock.seconds()
 
-    def _remember(self) -> None:
-        """Serve the kept list, if there is one and the source has said nothing yet."""
+    def _use_saved(self) -> None:
+        """Deliver the saved list, if there is one and the source has not delivered."""
         self._call = None
         if self._members is not None:
-            self._keep()
+            self._save()
             return
-        if self._kept is None:
+        if self._cache is None:
             return
         try:
-            memory = self._kept.read()
+            saved = self._cache.read()
         except (OSError, ValueError) as error:
-            self._complain("read", error)
+            self._log_failure("read", error)
             return
-        if memory is not None:
+        if saved is not None:
             self.stale = True
-            self._kept_members = memory.members
-            text = f"{self.name}: no list yet; the one kept since {memory.time:%Y-%m-%d %H:%M:%S} UTC serves"
+            self._saved_members = saved.members
+            text = f"{self.name}: no list yet; using the list saved at {saved.time:%Y-%m-%d %H:%M:%S} UTC"
             self._fail(SourceError(text, Trouble.STALE))
-            self._take(memory.members)
+            self._take(saved.members)
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         self._call = None
-        if self._kept is None or self._members is None or self._members == self._kept_members:
+        if self._cache is None or self._members is None or self._members == self._saved_members:
             return
         try:
-            self._kept.write(CachedList(self._members, self._wall()))
+            self._cache.write(CachedList(self._members, self._wall()))
         except OSError as error:
-            self._complain("keep", error)
+            self._log_failure("write", error)
         else:
-            self._kept_members = self._members
+            self._saved_members = self._members
 
-    def _complain(self, verb: str, error: Exception) -> None:
-        why = getattr(error, "strerror", None) or error
-        self.log.error("{source}: cannot {verb} a copy of its list: {why}", source=self.name, verb=verb, why=why)
+    def _log_failure(self, verb: str, error: Exception) -> None:
+        reason = getattr(error, "strerror", None) or error
+        self.log.error("{source}: cannot {verb} the saved list: {reason}", source=self.name, verb=verb, reason=reason)

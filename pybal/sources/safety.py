@@ -1,7 +1,7 @@
-"""What is believed of a list: operators are obeyed at any size, but half a list that is gone at once is nobody's word.
+"""Sanity checks on a new list: refuse it if it is empty or has lost too many servers at once. Pure.
 
-An operator disables servers, and removes one or a few. A truncated file, a directory that vanished and a page of HTML
-look like a list of nobody, or of too few. Pure.
+Operators disable servers, at any number, and remove one or a few. A truncated file, a deleted directory or an HTML page
+looks like a list with no servers, or too few.
 """
 
 from __future__ import annotations
@@ -14,37 +14,36 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 
 SMALLEST = 4
-"""A list of fewer members may lose any number in one step."""
+"""Smallest list to which ``max-depool-step`` applies."""
 
 
 @dataclass(frozen=True, slots=True)
 class SafeList:
-    """What is believed: ``kept`` are the hosts that count as enabled although the list says otherwise."""
+    """An accepted list; ``kept`` has the hosts that stay enabled although the list disables them."""
 
     members: tuple[Member, ...]
     kept: tuple[str, ...] = ()
 
 
-def guarded(before: Sequence[Member] | None, after: tuple[Member, ...], settings: SourceSettings) -> SafeList:
-    """Return what is believed of the list ``after``, which follows upon ``before``, ``None`` if it is the first.
+def safe_list(before: Sequence[Member] | None, after: tuple[Member, ...], settings: SourceSettings) -> SafeList:
+    """Return the list ``after`` with the admin floor applied; ``before`` is the last accepted list.
 
-    Raises :class:`SourceError` if it is refused.
+    Raises :class:`SourceError` if the list is refused.
     """
     if not after and not settings.allow_empty:
-        raise SourceError("lists no servers; allow-empty = yes would let it", Trouble.EMPTY)
+        raise SourceError("refused an empty server list (set allow-empty = yes to accept it)", Trouble.EMPTY)
     gone = len(before or ()) - len(after)
     if before and len(before) >= SMALLEST and gone > settings.max_step * len(before):
         raise SourceError(
-            f"lists {len(after)} servers where there were {len(before)}, wanted at most {settings.max_step:g} of them "
-            "gone at once; "
-            "max-depool-step = 1 would let it",
+            f"refused a list of {len(after)} servers after one of {len(before)}: more than {settings.max_step:g} of them "
+            "removed in one step (set max-depool-step = 1 to accept it)",
             Trouble.SHRUNK,
         )
     return _floored(before or (), after, settings.admin_floor)
 
 
 def _floored(before: Sequence[Member], after: tuple[Member, ...], floor: int) -> SafeList:
-    """Keep servers enabled that were, in the order of the list, until there are as many as the floor."""
+    """Keep servers enabled that were enabled, in list order, until their number reaches the floor."""
     missing = floor - sum(member.enabled for member in after)
     if missing <= 0:
         return SafeList(after)

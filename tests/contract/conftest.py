@@ -5,20 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.sources.contract import HARNESSES, ONE, SERVED, Rig, Served
+from tests.harness.sources.contract import ONE, UPSTREAM_SERVERS, UPSTREAMS, SourceRecorder, UpstreamServer
 
 
-@pytest.fixture(params=HARNESSES, ids=lambda kind: kind.__name__)
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
-    rig = Rig(request.param(tmp_path))
-    yield rig
-    rig.close()
+@pytest.fixture(params=UPSTREAMS, ids=lambda kind: kind.__name__)
+def recorder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SourceRecorder]:
+    """A recorder for each kind of source."""
+    recorder = SourceRecorder(request.param(tmp_path))
+    yield recorder
+    recorder.close()
 
 
-@pytest.fixture(params=SERVED, ids=lambda kind: kind.__name__)
-def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Rig, Served]]:
-    harness = request.param(tmp_path)
-    rig = Rig(harness)
-    rig.starts_with(ONE)
-    yield rig, harness
-    rig.close()
+@pytest.fixture(params=UPSTREAM_SERVERS, ids=lambda kind: kind.__name__)
+def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SourceRecorder, UpstreamServer]]:
+    """A recorder that has its first list, and its server, for each kind with a server."""
+    server = request.param(tmp_path)
+    recorder = SourceRecorder(server)
+    recorder.starts_with(ONE)
+    yield recorder, server
+    recorder.close()

@@ -1,143 +1,143 @@
-"""What every pool source keeps to, whatever it reads: each kind has its harness in HARNESSES."""
+"""The contract of every kind of pool source; UPSTREAMS has an upstream for each kind."""
 
 from __future__ import annotations
 
-from tests.harness.sources.contract import ONE, OTHER, Rig
+from tests.harness.sources.contract import ONE, OTHER, SourceRecorder
 
 
-def test_a_good_list_is_delivered_once_in_its_order(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.settle()
-    assert rig.lists == [rig.one]
-    assert rig.errors == []
-    assert rig.source.problem is None
+def test_source_delivers_a_good_list_once_in_its_order(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.settle()
+    assert recorder.lists == [recorder.one]
+    assert recorder.errors == []
+    assert recorder.source.problem is None
 
 
-def test_nothing_is_told_from_within_start(rig: Rig) -> None:
-    rig.start()
-    assert (rig.lists, rig.errors) == ([], [])
-    rig.source.stop()
-    rig.harness.write(ONE)
-    rig.start()
-    assert (rig.lists, rig.errors) == ([], [])
+def test_source_reports_nothing_within_start(recorder: SourceRecorder) -> None:
+    recorder.start()
+    assert (recorder.lists, recorder.errors) == ([], [])
+    recorder.source.stop()
+    recorder.upstream.write(ONE)
+    recorder.start()
+    assert (recorder.lists, recorder.errors) == ([], [])
 
 
-def test_changes_additions_and_removals_come_as_a_whole_list(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.write(OTHER)
-    assert rig.lists == [rig.one, rig.other]
-    assert rig.errors == []
+def test_source_delivers_changes_as_a_complete_list(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.write(OTHER)
+    assert recorder.lists == [recorder.one, recorder.other]
+    assert recorder.errors == []
 
 
-def test_a_list_that_says_the_same_is_not_delivered_again(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.write(ONE)
-    assert rig.lists == [rig.one]
+def test_source_does_not_repeat_an_unchanged_list(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.write(ONE)
+    assert recorder.lists == [recorder.one]
 
 
-def test_the_same_list_after_garbage_ends_the_problem_and_is_no_news(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.garble()
-    rig.harness.settle()
-    rig.write(ONE)
-    assert rig.lists == [rig.one]
-    assert rig.source.problem is None
+def test_same_list_after_garbage_only_clears_the_problem(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.garble()
+    recorder.upstream.settle()
+    recorder.write(ONE)
+    assert recorder.lists == [recorder.one]
+    assert recorder.source.problem is None
 
 
-def test_an_empty_list_is_refused_at_the_start(rig: Rig) -> None:
-    rig.starts_with(())
-    assert rig.lists == []
-    assert len(rig.errors) == 1
+def test_source_refuses_an_empty_first_list(recorder: SourceRecorder) -> None:
+    recorder.starts_with(())
+    assert recorder.lists == []
+    assert len(recorder.errors) == 1
 
 
-def test_an_empty_list_is_believed_where_the_operator_allows_it(rig: Rig) -> None:
-    rig.starts_with((), allow_empty=True)
-    rig.write(ONE)
-    rig.write(())
-    assert rig.lists == [(), rig.one, ()]
-    assert rig.errors == []
+def test_source_accepts_an_empty_list_when_allowed(recorder: SourceRecorder) -> None:
+    recorder.starts_with((), allow_empty=True)
+    recorder.write(ONE)
+    recorder.write(())
+    assert recorder.lists == [(), recorder.one, ()]
+    assert recorder.errors == []
 
 
-def test_a_source_that_comes_back_is_followed_again(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.vanish()
-    rig.harness.settle()
-    rig.write(ONE)
-    assert rig.source.problem is None
-    rig.write(OTHER)
-    assert rig.lists == [rig.one, rig.other]
+def test_source_follows_an_upstream_that_comes_back(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.vanish()
+    recorder.upstream.settle()
+    recorder.write(ONE)
+    assert recorder.source.problem is None
+    recorder.write(OTHER)
+    assert recorder.lists == [recorder.one, recorder.other]
 
 
-def test_a_source_that_is_not_there_at_the_start_is_found_later(rig: Rig) -> None:
-    rig.start()
-    rig.harness.settle()
-    assert (rig.lists, len(rig.errors)) == ([], 1)
-    assert rig.source.last_success is None
-    rig.write(ONE)
-    assert rig.lists == [rig.one]
-    assert rig.source.problem is None
+def test_source_finds_an_upstream_that_appears_later(recorder: SourceRecorder) -> None:
+    recorder.start()
+    recorder.upstream.settle()
+    assert (recorder.lists, len(recorder.errors)) == ([], 1)
+    assert recorder.source.last_success is None
+    recorder.write(ONE)
+    assert recorder.lists == [recorder.one]
+    assert recorder.source.problem is None
 
 
-def test_each_new_trouble_is_told(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.garble()
-    rig.harness.settle()
-    rig.harness.vanish()
-    rig.harness.settle()
-    assert len(rig.errors) == 2
-    rig.harness.garble()
-    rig.harness.settle()
-    assert len(rig.errors) == 3
-    assert rig.source.problem == rig.errors[0] == rig.errors[2]
+def test_source_reports_each_new_problem(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.garble()
+    recorder.upstream.settle()
+    recorder.upstream.vanish()
+    recorder.upstream.settle()
+    assert len(recorder.errors) == 2
+    recorder.upstream.garble()
+    recorder.upstream.settle()
+    assert len(recorder.errors) == 3
+    assert recorder.source.problem == recorder.errors[0] == recorder.errors[2]
 
 
-def test_one_bad_entry_at_the_start_costs_no_other_host(rig: Rig) -> None:
-    rig.harness.write_with_a_bad_entry(ONE, "a")
-    rig.start()
-    rig.harness.settle()
-    assert [member.host for member in rig.lists[-1]] == ["b", "c"]
-    assert rig.errors == [rig.source.problem]
-    assert "host a" in rig.errors[0]
+def test_source_delivers_other_hosts_when_one_first_entry_is_invalid(recorder: SourceRecorder) -> None:
+    recorder.upstream.write_with_a_bad_entry(ONE, "a")
+    recorder.start()
+    recorder.upstream.settle()
+    assert [member.host for member in recorder.lists[-1]] == ["b", "c"]
+    assert recorder.errors == [recorder.source.problem]
+    assert "host a" in recorder.errors[0]
 
 
-def test_the_last_success_is_recent_while_all_is_well_and_ages_in_trouble(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.clock.advance(100)
-    assert rig.source.last_success is not None
-    assert rig.harness.clock.seconds() - rig.source.last_success < 6
-    rig.harness.garble()
-    rig.harness.settle()
-    before = rig.source.last_success
-    rig.harness.settle()
-    assert rig.source.last_success == before
+def test_last_success_is_recent_until_a_problem_occurs(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.clock.advance(100)
+    assert recorder.source.last_success is not None
+    assert recorder.upstream.clock.seconds() - recorder.source.last_success < 6
+    recorder.upstream.garble()
+    recorder.upstream.settle()
+    before = recorder.source.last_success
+    recorder.upstream.settle()
+    assert recorder.source.last_success == before
 
 
-def test_after_stop_nothing_is_told_and_nothing_is_left(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.source.stop()
-    rig.source.stop()
-    rig.harness.clock.advance(0)  # connections end in the next turn of the reactor
-    assert rig.harness.clock.getDelayedCalls() == []
-    rig.write(OTHER)
-    rig.harness.vanish()
-    rig.harness.settle()
-    assert (rig.lists, rig.errors) == ([rig.one], [])
+def test_stopped_source_reports_nothing_and_leaves_nothing(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.source.stop()
+    recorder.source.stop()
+    recorder.upstream.clock.advance(0)  # connections close in the next reactor iteration
+    assert recorder.upstream.clock.getDelayedCalls() == []
+    recorder.write(OTHER)
+    recorder.upstream.vanish()
+    recorder.upstream.settle()
+    assert (recorder.lists, recorder.errors) == ([recorder.one], [])
 
 
-def test_a_source_stopped_before_its_first_look_tells_nothing(rig: Rig) -> None:
-    rig.harness.write(ONE)
-    rig.start()
-    rig.source.stop()
-    rig.harness.clock.advance(0)
-    assert rig.harness.clock.getDelayedCalls() == []
-    rig.harness.settle()
-    assert rig.lists == []
+def test_stopped_source_delivers_nothing_when_not_yet_read(recorder: SourceRecorder) -> None:
+    recorder.upstream.write(ONE)
+    recorder.start()
+    recorder.source.stop()
+    recorder.upstream.clock.advance(0)
+    assert recorder.upstream.clock.getDelayedCalls() == []
+    recorder.upstream.settle()
+    assert recorder.lists == []
 
 
-def test_a_listener_may_stop_the_source(rig: Rig) -> None:
-    rig.harness.write_with_a_bad_entry(ONE, "a")
-    source = rig.harness.source(allow_empty=False)
-    source.start(lambda _: source.stop(), rig._failed)
-    rig.harness.settle()
-    assert rig.errors == []
-    assert rig.harness.clock.getDelayedCalls() == []
+def test_listener_may_stop_the_source(recorder: SourceRecorder) -> None:
+    recorder.upstream.write_with_a_bad_entry(ONE, "a")
+    source = recorder.upstream.source(allow_empty=False)
+    source.start(lambda _: source.stop(), recorder.record_problem)
+    recorder.upstream.settle()
+    assert recorder.errors == []
+    assert recorder.upstream.clock.getDelayedCalls() == []

@@ -1,116 +1,116 @@
-"""What went wrong before, and must be impossible now: the rows of "Pool sources" in incidents.md, for each kind of source.
+"""Regressions: the incidents under "Pool sources" in incidents.md, for each kind of source.
 
-What depends on how a source is read is in the tests of its kind: an index that is gone, a connection half open, half an
-answer, and how soon a change is in the table. Names that do not resolve are in ``unit/test_resolve_follow.py``.
+Tests of one kind cover incidents of its protocol: an expired index, a half-open connection, a truncated response, and the
+delay of a change. ``unit/test_resolve_follow.py`` covers names that do not resolve.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.harness.sources.contract import ONE, OTHER, Rig, Served
+from tests.harness.sources.contract import ONE, OTHER, SourceRecorder, UpstreamServer
 from tests.harness.sources.file import LinesFile
 from tests.harness.sources.http import HTTP
 
 
-def test_t125397_one_invalid_value_stops_no_update_and_drops_nobody(rig: Rig) -> None:
-    """The host keeps its last good value."""
-    rig.starts_with(ONE)
-    rig.harness.write_with_a_bad_entry(ONE, "a")
-    rig.harness.settle()
-    assert {member.host for member in rig.lists[-1]} == {"a", "b", "c"}
-    assert rig.one[0] in rig.lists[-1]
-    assert len(rig.errors) == 1
-    rig.harness.write_with_a_bad_entry(OTHER, "a")
-    rig.harness.settle()
-    # A list of lines is refused as a whole for one line that is wrong.
-    others = {"b", "c"} if isinstance(rig.harness, LinesFile | HTTP) else {"c", "d"}
-    assert {member.host for member in rig.lists[-1]} == {"a", *others}
-    assert rig.one[0] in rig.lists[-1]
-    rig.write(OTHER)
-    assert rig.lists[-1] == rig.other
-    assert rig.source.problem is None
+def test_t125397_invalid_value_keeps_its_host_and_updates_others(recorder: SourceRecorder) -> None:
+    """The invalid host keeps its last good value."""
+    recorder.starts_with(ONE)
+    recorder.upstream.write_with_a_bad_entry(ONE, "a")
+    recorder.upstream.settle()
+    assert {member.host for member in recorder.lists[-1]} == {"a", "b", "c"}
+    assert recorder.one[0] in recorder.lists[-1]
+    assert len(recorder.errors) == 1
+    recorder.upstream.write_with_a_bad_entry(OTHER, "a")
+    recorder.upstream.settle()
+    # One invalid line refuses a list of lines as a whole.
+    others = {"b", "c"} if isinstance(recorder.upstream, LinesFile | HTTP) else {"c", "d"}
+    assert {member.host for member in recorder.lists[-1]} == {"a", *others}
+    assert recorder.one[0] in recorder.lists[-1]
+    recorder.write(OTHER)
+    assert recorder.lists[-1] == recorder.other
+    assert recorder.source.problem is None
 
 
-def test_t169893_a_server_that_was_restarted_is_followed_on(served: tuple[Rig, Served]) -> None:
-    rig, server = served
+def test_t169893_source_follows_a_restarted_server(served: tuple[SourceRecorder, UpstreamServer]) -> None:
+    recorder, server = served
     server.kill()
     server.start()
-    rig.write(OTHER)
-    assert rig.lists == [rig.one, rig.other]
-    assert rig.source.problem is None
+    recorder.write(OTHER)
+    assert recorder.lists == [recorder.one, recorder.other]
+    assert recorder.source.problem is None
 
 
-def test_t134893_what_was_depooled_while_nothing_was_heard_is_heard_of_when_it_is(rig: Rig) -> None:
-    """Also: a key deleted while the watch was down stayed for ever."""
-    rig.starts_with(ONE)
-    rig.harness.vanish()
-    rig.harness.settle()
-    rig.write(OTHER)
-    assert rig.lists == [rig.one, rig.other]
-    assert rig.source.problem is None
+def test_t134893_source_delivers_changes_made_during_an_outage(recorder: SourceRecorder) -> None:
+    """A key that was deleted while the watch was down stayed forever."""
+    recorder.starts_with(ONE)
+    recorder.upstream.vanish()
+    recorder.upstream.settle()
+    recorder.write(OTHER)
+    assert recorder.lists == [recorder.one, recorder.other]
+    assert recorder.source.problem is None
 
 
-def test_t169765_lists_that_come_again_and_again_are_all_heard(rig: Rig) -> None:
-    """An outdated index was retried for ever: here each of many outages ends."""
-    rig.starts_with(ONE)
+def test_t169765_source_recovers_from_each_of_many_outages(recorder: SourceRecorder) -> None:
+    """An outdated index was retried forever."""
+    recorder.starts_with(ONE)
     for members in (OTHER, ONE, OTHER):
-        rig.harness.garble()
-        rig.harness.settle()
-        rig.write(members)
-        assert rig.source.problem is None
-    assert rig.lists == [rig.one, rig.other, rig.one, rig.other]
+        recorder.upstream.garble()
+        recorder.upstream.settle()
+        recorder.write(members)
+        assert recorder.source.problem is None
+    assert recorder.lists == [recorder.one, recorder.other, recorder.one, recorder.other]
 
 
 @pytest.mark.parametrize("end", ["killed", "hung"])
-def test_t170847_a_server_that_is_not_heard_keeps_the_list_until_it_is_back(
-    served: tuple[Rig, Served], end: str
+def test_t170847_source_keeps_its_list_when_the_server_is_down(
+    served: tuple[SourceRecorder, UpstreamServer], end: str
 ) -> None:
-    rig, server = served
+    recorder, server = served
     (server.kill if end == "killed" else server.hang)()
     server.settle()
-    before = rig.source.last_success
+    before = recorder.source.last_success
     server.settle()
-    assert rig.lists == [rig.one]
-    assert rig.errors == [rig.source.problem]
-    assert rig.source.last_success == before
+    assert recorder.lists == [recorder.one]
+    assert recorder.errors == [recorder.source.problem]
+    assert recorder.source.last_success == before
     (server.start if end == "killed" else server.resume)()
     server.settle()
-    assert (rig.lists, rig.source.problem) == ([rig.one], None)
-    rig.write(OTHER)
-    assert rig.lists == [rig.one, rig.other]
+    assert (recorder.lists, recorder.source.problem) == ([recorder.one], None)
+    recorder.write(OTHER)
+    assert recorder.lists == [recorder.one, recorder.other]
 
 
-def test_a_syntax_error_does_not_stop_later_reads(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.garble()
-    rig.harness.settle()
-    rig.write(OTHER)
-    assert rig.lists == [rig.one, rig.other]
-    assert rig.source.problem is None
+def test_source_reads_a_good_list_after_garbage(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.garble()
+    recorder.upstream.settle()
+    recorder.write(OTHER)
+    assert recorder.lists == [recorder.one, recorder.other]
+    assert recorder.source.problem is None
 
 
-def test_an_empty_answer_does_not_empty_the_pool(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.write(())
-    assert rig.lists == [rig.one]
-    assert rig.errors == [rig.source.problem]
-    assert "lists no servers" in rig.errors[0]
+def test_source_keeps_its_list_when_an_empty_list_follows(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.write(())
+    assert recorder.lists == [recorder.one]
+    assert recorder.errors == [recorder.source.problem]
+    assert "refused an empty server list" in recorder.errors[0]
 
 
-def test_a_page_of_html_does_not_empty_the_pool(rig: Rig) -> None:
-    rig.starts_with(ONE)
-    rig.harness.garble()
-    rig.harness.settle()
-    rig.harness.settle()
-    assert rig.lists == [rig.one]
-    assert len(rig.errors) == 1
-    assert rig.source.problem == rig.errors[0]
+def test_source_keeps_its_list_when_an_html_page_follows(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE)
+    recorder.upstream.garble()
+    recorder.upstream.settle()
+    recorder.upstream.settle()
+    assert recorder.lists == [recorder.one]
+    assert len(recorder.errors) == 1
+    assert recorder.source.problem == recorder.errors[0]
 
 
-def test_a_source_that_vanishes_does_not_empty_the_pool(rig: Rig) -> None:
-    rig.starts_with(ONE, allow_empty=True)
-    rig.harness.vanish()
-    rig.harness.settle()
-    assert rig.lists == [rig.one]
-    assert rig.errors == [rig.source.problem]
+def test_source_keeps_its_list_when_the_upstream_disappears(recorder: SourceRecorder) -> None:
+    recorder.starts_with(ONE, allow_empty=True)
+    recorder.upstream.vanish()
+    recorder.upstream.settle()
+    assert recorder.lists == [recorder.one]
+    assert recorder.errors == [recorder.source.problem]

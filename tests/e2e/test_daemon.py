@@ -160,7 +160,7 @@ def test_a_file_that_lost_most_of_its_servers_is_refused(site: Site, running: Da
     site.pool(*HOSTS, "127.0.1.4")
     running.wait(lambda: "127.0.1.4" in running.get("/pools/web"), "four servers")
     site.pool("127.0.1.1")
-    running.wait(lambda: "lists 1 servers where there were 4" in running.get("/v1/sources"), "the refusal")
+    running.wait(lambda: "refused a list of 1 servers after one of 4" in running.get("/v1/sources"), "the refusal")
     assert "127.0.1.3" in running.get("/pools/web")
     assert 'pybal_source_errors_total{service="web",kind="shrunk"} 1.0' in running.get("/metrics").splitlines()
 
@@ -177,7 +177,7 @@ def test_a_start_without_the_pool_file_serves_the_list_of_last_time(
     (site.directory / "web.pool").unlink()
     with daemon(site.directory, endpoint=site.endpoint) as again:
         again.wait(lambda: again.get("/pools/web").count("/up/pooled") == 3, "three servers pooled again")
-        assert "the list kept on disk serves" in again.get("/v1/alerts")
+        assert "using the saved list" in again.get("/v1/alerts")
         site.pool(*HOSTS[:2])
         again.wait(lambda: "127.0.1.3" not in again.get("/pools/web"), "the file itself again")
         assert "web source" not in again.get("/v1/alerts")

@@ -1,4 +1,4 @@
-"""A pool list on a real nginx: the daemon follows it, outlives its server, and refuses to start without its own files."""
+"""A pool list on a real nginx: the daemon follows it, and keeps the list during an outage."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ config = http://127.0.0.1:{port}/pool
 
 
 def write(directory: Path, *hosts: str) -> None:
-    """Put a list of hosts in place of the last one."""
+    """Replace the list of hosts."""
     new = directory / "pool.new"
     new.write_text("".join(f"{{'host': '{host}'}}\n" for host in hosts))
     new.rename(directory / "pool")
@@ -56,7 +56,7 @@ def listed(running: Daemon) -> list[str]:
     return [line.partition(":")[0] for line in running.get("/pools/web").splitlines()]
 
 
-def test_a_pool_follows_its_list_and_outlives_the_server(running: Daemon, server: Server, tmp_path: Path) -> None:
+def test_pool_follows_its_list_and_keeps_it_during_an_outage(running: Daemon, server: Server, tmp_path: Path) -> None:
     running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 3, "three servers pooled")
     write(tmp_path, "127.0.0.2", "127.0.0.4")
     running.wait(lambda: listed(running) == ["127.0.0.2", "127.0.0.4"], "a server removed")
@@ -65,15 +65,15 @@ def test_a_pool_follows_its_list_and_outlives_the_server(running: Daemon, server
     assert running.get("/pools/web").count("/up/pooled") == 2
     write(tmp_path, "127.0.0.2", "127.0.0.5")
     server.start()
-    running.wait(lambda: listed(running) == ["127.0.0.2", "127.0.0.5"], "the list after it is back")
+    running.wait(lambda: listed(running) == ["127.0.0.2", "127.0.0.5"], "the list after the outage")
     running.wait(lambda: "connection refused" not in running.get("/v1/alerts"), "the end of the alert")
 
 
-def test_it_does_not_start_with_files_that_cannot_be_used(tmp_path: Path) -> None:
+def test_pybal_refuses_to_start_with_an_unreadable_token_file(tmp_path: Path) -> None:
     conf = tmp_path / "pybal.conf"
     conf.write_text(CONF.format(port=81, status=9090) + f"[http 127.0.0.1:81]\ntoken-file = {tmp_path}/none\n")
     command = [sys.executable, "-m", "pybal.cli", "-c", str(conf)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert ended.returncode == 2
-    told = f"[http 127.0.0.1:81] token-file: found {tmp_path}/none (No such file or directory), wanted a file that can be read"
-    assert told in ended.stderr
+    refusal = f"[http 127.0.0.1:81] token-file: found {tmp_path}/none (No such file or directory), wanted a file that can be read"
+    assert refusal in ended.stderr

@@ -1,4 +1,4 @@
-"""A pool whose members are SRV records of a real name server: the daemon in a network of its own."""
+"""A pool of SRV records from a real DNS server: the daemon in a network namespace."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def running(tmp_path: Path) -> Iterator[Daemon]:
         yield running
 
 
-def test_a_pool_follows_the_records_and_outlives_the_name_server(running: Daemon, tmp_path: Path) -> None:
+def test_pool_follows_srv_records_and_keeps_them_during_an_outage(running: Daemon, tmp_path: Path) -> None:
     with name_server(tmp_path, ["1 5 80 a.test.", "1 0 80 b.test.", "2 9 80 c.test."]):
         running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 2, "two servers pooled")
         assert running.get("/v1/ipvs") == (
@@ -57,11 +57,11 @@ def test_a_pool_follows_the_records_and_outlives_the_name_server(running: Daemon
             "-a -t 192.0.2.1:80 -r 10.0.0.2:80 -g -w 1\n"
         )
     refused = "dns+srv://_web._tcp.test: Connection refused from 127.0.0.1"
-    running.wait(lambda: refused in running.get("/v1/sources"), "the trouble with the source")
+    running.wait(lambda: refused in running.get("/v1/sources"), "the problem of the source")
     running.wait(lambda: refused in running.get("/v1/alerts"), "the alert")
     assert running.get("/pools/web").count("/up/pooled") == 2
     with name_server(tmp_path, ["1 5 80 a.test.", "1 7 81 c.test."]):
-        running.wait(lambda: "-r 10.0.0.3:80 -g -w 7" in running.get("/v1/ipvs"), "another list")
+        running.wait(lambda: "-r 10.0.0.3:80 -g -w 7" in running.get("/v1/ipvs"), "the next list")
         assert "-r 10.0.0.2:80" not in running.get("/v1/ipvs")
-        port = "host c.test has port 81, wanted 80: servers are reached at the port of the service"
-        running.wait(lambda: port in running.get("/v1/sources"), "the record of another port")
+        port = "host c.test has port 81, wanted 80 (servers are reached at the port of the service)"
+        running.wait(lambda: port in running.get("/v1/sources"), "the problem of the port")

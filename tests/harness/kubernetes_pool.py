@@ -1,4 +1,4 @@
-"""A source of nodes that is read, in stepped time, and all that it tells."""
+"""A Kubernetes source with its server in stepped time, and a record of its reports."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ NAME = "k8s://***@api.example:{}/?labelSelector=pybal=yes"
 SILENCE = kubernetes.WATCH + kubernetes.GRACE + 5
 
 
-class Reading:
-    """A source, its server, and all that it has told."""
+class KubernetesRecorder:
+    """Runs a source of nodes and its server, and records the reports."""
 
     def __init__(self, directory: Path) -> None:
         self.ca, certificate = certified()
@@ -53,14 +53,14 @@ class Reading:
 
     def advance(self, seconds: float) -> None:
         end = self.reactor.seconds() + seconds
-        # However short the time, what is said takes some turns of the reactor.
+        # Requests and responses take several reactor iterations, even in a short time.
         step = 0.05 if seconds >= 1 else seconds / 20
         while self.reactor.seconds() < end:
             self.reactor.advance(step, step)
             self.server.tick()
 
-    def started(self) -> Reading:
-        """Begin and hear the first list."""
+    def started(self) -> KubernetesRecorder:
+        """Start, and receive the first list."""
         self.start()
         self.advance(2)
         assert self.lists == [ABC]
@@ -68,7 +68,7 @@ class Reading:
         return self
 
     def others(self, count: int) -> None:
-        """Begin that many other sources of the same server."""
+        """Start ``count`` other sources of the same server."""
         url = f"k8s://{TOKEN}@api.example:{self.server.port}"
         settings = SourceSettings(url, AccessSettings(ca=str(self.ca)))
         for number in range(count):
@@ -77,19 +77,19 @@ class Reading:
             self._others.append(source)
 
     def lists_in_each_second(self, seconds: int) -> list[int]:
-        """Let time go by and return how many lists were begun in each second of it."""
+        """Advance the time; return the number of lists started in each second."""
         counts = []
         for _ in range(seconds):
             self.server.requests.clear()
             self.advance(1)
-            begun = [
+            started = [
                 asked for asked in self.asked("list") if asked.query["limit"] != "1" and "continue" not in asked.query
             ]
-            counts.append(len(begun))
+            counts.append(len(started))
         return counts
 
     def close(self) -> None:
-        """End, and leave nothing behind."""
+        """Stop the sources and the server; assert that nothing is left."""
         for source in (self.source, *self._others):
             source.stop()
         self.advance(0.1)

@@ -1,4 +1,4 @@
-"""Members from the SRV records of real name servers, that die, come back and change their mind; and of one that lies."""
+"""SRV records from real DNS servers that die, come back and change records, and from a scripted one."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def resolv_conf(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(servers, "TIMEOUT", 0.5)
     monkeypatch.setattr(srv, "FIRST_RETRY", 0.1)
     monkeypatch.setattr(srv, "LAST_RETRY", 0.2)
 
 
-class Reading:
-    """A source and all that it tells."""
+class SRVRecorder:
+    """Runs a source and records its reports."""
 
     def __init__(self, reactor: EPollReactor, resolv_conf: str, port: int, name: str = "_web._tcp.test") -> None:
         self.lists: list[tuple[Member, ...]] = []
@@ -63,41 +63,41 @@ class Reading:
         return [str(error) for error in self.errors]
 
 
-def first(resolv_conf: str, port: int, name: str) -> tuple[Member, ...] | SourceError:
-    """Return what is said first of a name."""
+def first_report(resolv_conf: str, port: int, name: str) -> tuple[Member, ...] | SourceError:
+    """Return the first report of a source for a name."""
 
     async def main(reactor: EPollReactor) -> tuple[Member, ...] | SourceError:
-        reading = Reading(reactor, resolv_conf, port, name)
-        await reading.until(lambda: reading.lists or reading.errors)
-        reading.source.stop()
-        return reading.lists[0] if reading.lists else reading.errors[0]
+        recorder = SRVRecorder(reactor, resolv_conf, port, name)
+        await recorder.until(lambda: recorder.lists or recorder.errors)
+        recorder.source.stop()
+        return recorder.lists[0] if recorder.lists else recorder.errors[0]
 
     return run(main)
 
 
 @pytest.fixture(scope="module", params=[bind, nsd, unbound], ids=lambda kind: kind.__name__)
-def known(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of a real server."""
+def port(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real DNS server, of each kind."""
     (port,) = free_ports(1)
     with request.param(tmp_path_factory.mktemp("server"), port):
         yield port
 
 
-def test_the_members_are_those_of_the_lowest_priority(known: int, resolv_conf: str) -> None:
-    assert first(resolv_conf, known, "_web._tcp.test") == WEB
+def test_source_delivers_records_of_the_lowest_priority(port: int, resolv_conf: str) -> None:
+    assert first_report(resolv_conf, port, "_web._tcp.test") == WEB
 
 
-def test_the_name_may_be_in_capitals_and_end_in_a_dot(known: int, resolv_conf: str) -> None:
-    assert first(resolv_conf, known, "_Web._TCP.Test./") == WEB
+def test_source_accepts_a_name_in_capitals_with_trailing_dot(port: int, resolv_conf: str) -> None:
+    assert first_report(resolv_conf, port, "_Web._TCP.Test./") == WEB
 
 
-def test_more_records_than_a_datagram_holds_come_by_tcp(known: int, resolv_conf: str) -> None:
-    members = first(resolv_conf, known, "_large._tcp.test")
+def test_source_reads_large_responses_over_tcp(port: int, resolv_conf: str) -> None:
+    members = first_report(resolv_conf, port, "_large._tcp.test")
     assert members == tuple(sorted((Member(f"web{i}.test", 1) for i in range(1, LARGE + 1)), key=lambda m: m.host))
 
 
-def test_a_target_of_a_dot_is_a_list_of_nobody(known: int, resolv_conf: str) -> None:
-    assert first(resolv_conf, known, "_none._tcp.test") == ()
+def test_target_of_a_dot_is_an_empty_list(port: int, resolv_conf: str) -> None:
+    assert first_report(resolv_conf, port, "_none._tcp.test") == ()
 
 
 @pytest.mark.parametrize(
@@ -108,16 +108,16 @@ def test_a_target_of_a_dot_is_a_list_of_nobody(known: int, resolv_conf: str) -> 
         ("_web._tcp.broken.example", "SERVFAIL from 127.0.0.1", Trouble.FAILED),
     ],
 )
-def test_what_is_no_list_is_a_failure_with_its_reason(
-    known: int, resolv_conf: str, name: str, reason: str, trouble: Trouble
+def test_source_reports_the_cause_of_a_failed_query(
+    port: int, resolv_conf: str, name: str, reason: str, trouble: Trouble
 ) -> None:
-    error = first(resolv_conf, known, name)
+    error = first_report(resolv_conf, port, name)
     assert isinstance(error, SourceError)
     assert (str(error), error.trouble) == (f"dns+srv://{name}: {reason}", trouble)
 
 
 class Unbound:
-    """An unbound with records that live for a second."""
+    """An unbound with records whose TTL is one second."""
 
     def __init__(self, directory: Path) -> None:
         (self.port,) = free_ports(1)
@@ -125,7 +125,7 @@ class Unbound:
         self.server: Server | None = None
 
     def start(self, *records: str) -> None:
-        """Start it, or start it anew, with these records."""
+        """Start or restart it with these records."""
         self.stop()
         lines = [f"_web._tcp.test. 1 SRV {record}" for record in records]
         self.server = unbound_with(self._directory, self.port, lines, ["127.0.0.1"], partial(accepts, self.port))
@@ -144,151 +144,151 @@ def server(tmp_path: Path) -> Iterator[Unbound]:
     server.stop()
 
 
-def reading(server: Unbound, resolv_conf: str, play: Callable[[Reading], Awaitable[None]]) -> Reading:
-    """Have a source read from ``server`` while a test plays."""
+def run_scenario(server: Unbound, resolv_conf: str, scenario: Callable[[SRVRecorder], Awaitable[None]]) -> SRVRecorder:
+    """Run a source of ``server`` and a scenario."""
 
-    async def main(reactor: EPollReactor) -> Reading:
-        made = Reading(reactor, resolv_conf, server.port)
-        await play(made)
-        made.source.stop()
-        return made
+    async def main(reactor: EPollReactor) -> SRVRecorder:
+        recorder = SRVRecorder(reactor, resolv_conf, server.port)
+        await scenario(recorder)
+        recorder.source.stop()
+        return recorder
 
     return run(main, timeout=40)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_change_is_heard_when_the_records_have_expired(server: Unbound, resolv_conf: str) -> None:
+@pytest.mark.usefixtures("short_timeouts")
+def test_source_delivers_a_change_when_records_expire(server: Unbound, resolv_conf: str) -> None:
     server.start("1 5 80 a.test.", "1 5 80 b.test.")
 
-    async def play(made: Reading) -> None:
-        await made.until(lambda: made.lists)
+    async def scenario(recorder: SRVRecorder) -> None:
+        await recorder.until(lambda: recorder.lists)
         server.start("1 5 80 a.test.", "1 6 80 c.test.")
-        await made.until(lambda: len(made.lists) == 2)
+        await recorder.until(lambda: len(recorder.lists) == 2)
 
-    made = reading(server, resolv_conf, play)
-    assert made.lists == [(Member("a.test", 5), Member("b.test", 5)), (Member("a.test", 5), Member("c.test", 6))]
+    recorder = run_scenario(server, resolv_conf, scenario)
+    assert recorder.lists == [(Member("a.test", 5), Member("b.test", 5)), (Member("a.test", 5), Member("c.test", 6))]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_dies_keeps_the_list_and_is_heard_when_it_is_back(server: Unbound, resolv_conf: str) -> None:
+@pytest.mark.usefixtures("short_timeouts")
+def test_source_keeps_its_list_while_the_server_is_down(server: Unbound, resolv_conf: str) -> None:
     server.start("1 5 80 a.test.")
 
-    async def play(made: Reading) -> None:
-        await made.until(lambda: made.lists)
+    async def scenario(recorder: SRVRecorder) -> None:
+        await recorder.until(lambda: recorder.lists)
         server.stop()
-        await made.until(lambda: made.errors)
+        await recorder.until(lambda: recorder.errors)
         server.start("1 6 80 a.test.")
-        await made.until(lambda: len(made.lists) == 2)
-        assert made.source.problem is None
+        await recorder.until(lambda: len(recorder.lists) == 2)
+        assert recorder.source.problem is None
 
-    made = reading(server, resolv_conf, play)
-    assert made.lists == [(Member("a.test", 5),), (Member("a.test", 6),)]
-    assert "dns+srv://_web._tcp.test: Connection refused from 127.0.0.1" in made.texts
+    recorder = run_scenario(server, resolv_conf, scenario)
+    assert recorder.lists == [(Member("a.test", 5),), (Member("a.test", 6),)]
+    assert "dns+srv://_web._tcp.test: Connection refused from 127.0.0.1" in recorder.texts
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_server_that_hangs_keeps_the_list_and_is_told_once(server: Unbound, resolv_conf: str) -> None:
+@pytest.mark.usefixtures("short_timeouts")
+def test_source_reports_a_hung_server_once(server: Unbound, resolv_conf: str) -> None:
     server.start("1 5 80 a.test.")
 
-    async def play(made: Reading) -> None:
-        await made.until(lambda: made.lists)
+    async def scenario(recorder: SRVRecorder) -> None:
+        await recorder.until(lambda: recorder.lists)
         assert server.server is not None
         server.server.pause()
-        await made.until(lambda: made.errors)
-        before = made.source.last_success
-        await deferLater(made.reactor, 1.5, lambda: None)
-        assert made.source.last_success == before
+        await recorder.until(lambda: recorder.errors)
+        before = recorder.source.last_success
+        await deferLater(recorder.reactor, 1.5, lambda: None)
+        assert recorder.source.last_success == before
         server.server.resume()
-        await made.until(lambda: made.source.problem is None)
+        await recorder.until(lambda: recorder.source.problem is None)
 
-    made = reading(server, resolv_conf, play)
-    assert made.texts == ["dns+srv://_web._tcp.test: no answer in 0.5 s from 127.0.0.1"]
-    assert made.errors[0].trouble is Trouble.SILENT
-    assert made.lists == [(Member("a.test", 5),)]
+    recorder = run_scenario(server, resolv_conf, scenario)
+    assert recorder.texts == ["dns+srv://_web._tcp.test: no answer in 0.5 s from 127.0.0.1"]
+    assert recorder.errors[0].trouble is Trouble.SILENT
+    assert recorder.lists == [(Member("a.test", 5),)]
 
 
-class Played:
-    """A name server of the test, and time that goes by as the test says."""
+class ScriptedDNS:
+    """A scripted DNS server and its source, in stepped time."""
 
     def __init__(self, resolv_conf: str) -> None:
         self.reactor = SteppedReactor()
         self.server = NameServer(self.reactor)
         self.server.listen()
-        self.reading = Reading(self.reactor, resolv_conf, self.server.port)
+        self.recorder = SRVRecorder(self.reactor, resolv_conf, self.server.port)
 
-    def say(self, ttl: int) -> None:
+    def serve(self, ttl: int) -> None:
         record = dns.Record_SRV(1, 5, 80, "a.test")
         records = (dns.RRHeader("_web._tcp.test", dns.SRV, ttl=ttl, payload=record),)
         self.server.answers = lambda query: [answer(query, records=records)]
 
-    def asked_in(self, seconds: float) -> int:
+    def queries_in(self, seconds: float) -> int:
         before = len(self.server.queries)
         self.reactor.advance(seconds)
         return len(self.server.queries) - before
 
 
 @pytest.fixture
-def played(resolv_conf: str) -> Iterator[Played]:
-    played = Played(resolv_conf)
-    yield played
-    played.reading.source.stop()
-    assert played.reactor.getDelayedCalls() == []
+def scripted(resolv_conf: str) -> Iterator[ScriptedDNS]:
+    scripted = ScriptedDNS(resolv_conf)
+    yield scripted
+    scripted.recorder.source.stop()
+    assert scripted.reactor.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize(("ttl", "least", "most"), [(0, 54, 61), (1, 54, 61), (30, 1, 2), (2**31 - 1, 0, 1)])
-def test_records_are_asked_for_again_when_they_expire_and_not_more_than_once_a_second(
-    played: Played, ttl: int, least: int, most: int
+def test_source_queries_expired_records_at_most_once_a_second(
+    scripted: ScriptedDNS, ttl: int, least: int, most: int
 ) -> None:
-    played.say(ttl)
-    played.reactor.advance(2)
-    assert played.reading.lists == [(Member("a.test", 5),)]
-    assert least <= played.asked_in(60) <= most
+    scripted.serve(ttl)
+    scripted.reactor.advance(2)
+    assert scripted.recorder.lists == [(Member("a.test", 5),)]
+    assert least <= scripted.queries_in(60) <= most
 
 
-def test_records_that_live_for_years_are_asked_for_before_the_list_counts_as_old(played: Played) -> None:
-    played.say(2**31 - 1)
+def test_source_queries_long_ttl_records_before_max_age(scripted: ScriptedDNS) -> None:
+    scripted.serve(2**31 - 1)
     for _ in range(12):
-        played.reactor.advance(50)
-        assert played.reading.source.last_success is not None
-        assert played.reactor.seconds() - played.reading.source.last_success < 300
+        scripted.reactor.advance(50)
+        assert scripted.recorder.source.last_success is not None
+        assert scripted.reactor.seconds() - scripted.recorder.source.last_success < 300
 
 
-def test_a_question_that_fails_is_asked_less_and_less_often(played: Played) -> None:
-    played.server.answers = lambda query: [answer(query, dns.ESERVER)]
-    at_first, later = played.asked_in(10), [played.asked_in(60) for _ in range(5)]
+def test_source_backs_off_while_queries_fail(scripted: ScriptedDNS) -> None:
+    scripted.server.answers = lambda query: [answer(query, dns.ESERVER)]
+    at_first, later = scripted.queries_in(10), [scripted.queries_in(60) for _ in range(5)]
     assert at_first >= 4
     assert 2 <= later[-1] <= 4
-    assert len(played.reading.errors) == 1
+    assert len(scripted.recorder.errors) == 1
 
 
-def test_garbage_and_forged_answers_are_not_heard(played: Played) -> None:
-    played.server.answers = lambda query: [b"", b"\xff" * 40, answer(query, number=1), answer(query, questions=[])]
-    played.reactor.advance(20)
-    assert played.reading.texts == ["dns+srv://_web._tcp.test: no answer in 4 s from 127.0.0.1"]
+def test_source_ignores_garbage_and_forged_responses(scripted: ScriptedDNS) -> None:
+    scripted.server.answers = lambda query: [b"", b"\xff" * 40, answer(query, number=1), answer(query, questions=[])]
+    scripted.reactor.advance(20)
+    assert scripted.recorder.texts == ["dns+srv://_web._tcp.test: no answer in 4 s from 127.0.0.1"]
 
 
-def test_a_source_that_is_stopped_while_it_waits_for_an_answer_leaves_nothing(played: Played) -> None:
-    played.server.answers = lambda _: []
-    played.reactor.advance(2)
-    assert played.server.queries
-    played.reading.source.stop()
-    assert played.reactor.getDelayedCalls() == []
-    played.reactor.advance(10)
-    assert (played.reading.lists, played.reading.errors) == ([], [])
+def test_stopped_source_leaves_nothing_while_a_query_waits(scripted: ScriptedDNS) -> None:
+    scripted.server.answers = lambda _: []
+    scripted.reactor.advance(2)
+    assert scripted.server.queries
+    scripted.recorder.source.stop()
+    assert scripted.reactor.getDelayedCalls() == []
+    scripted.reactor.advance(10)
+    assert (scripted.recorder.lists, scripted.recorder.errors) == ([], [])
 
 
-def test_a_bug_in_a_listener_does_not_end_the_questions(played: Played) -> None:
-    played.say(1)
-    played.reading.source.stop()
-    heard: list[int] = []
+def test_source_continues_when_a_listener_raises(scripted: ScriptedDNS) -> None:
+    scripted.serve(1)
+    scripted.recorder.source.stop()
+    attempts: list[int] = []
 
     def listed(_: tuple[Member, ...]) -> None:
-        heard.append(1)
+        attempts.append(1)
         raise ZeroDivisionError
 
-    played.reading.source.start(listed, played.reading.errors.append)
-    played.reactor.advance(30)
-    assert len(heard) > 2
-    assert played.reading.texts == [
+    scripted.recorder.source.start(listed, scripted.recorder.errors.append)
+    scripted.reactor.advance(30)
+    assert len(attempts) > 2
+    assert scripted.recorder.texts == [
         "dns+srv://_web._tcp.test: internal error: ZeroDivisionError (see the log for its traceback)"
     ]

@@ -71,7 +71,7 @@ class TestBothVersions:
         listened.start()
         assert listened.lists == [ONE]
         listened.write(OTHER)
-        assert listened.lists == [ONE, listened.harness.heard(OTHER)]
+        assert listened.lists == [ONE, listened.harness.expected(OTHER)]
         assert listened.reasons == ["ZeroDivisionError (see the log for its traceback)"] * 2
         assert listened.source.problem is None
 
@@ -123,7 +123,7 @@ class TestVersion3:
         v3.start()
         v3.harness.resume()  # aborts all connections
         v3.write(OTHER)
-        assert (v3.lists, v3.errors) == ([ONE, v3.harness.heard(OTHER)], [])
+        assert (v3.lists, v3.errors) == ([ONE, v3.harness.expected(OTHER)], [])
 
     def test_watch_requires_a_leader(self, v3: ListenedSource) -> None:
         """An isolated member is silent without this header (etcd: clientv3.WithRequireLeader)."""
@@ -135,7 +135,7 @@ class TestVersion3:
         v3.start()
         v3.harness.lose_changes()
         v3.write(OTHER)
-        assert v3.lists == [ONE, v3.harness.heard(OTHER)]
+        assert v3.lists == [ONE, v3.harness.expected(OTHER)]
         assert (v3.source.differences, v3.errors) == (4, [])
         # One for the watch and one for the probes; those of the lost watch are closed.
         assert v3.harness.connections == 2
@@ -144,7 +144,7 @@ class TestVersion3:
         v3.harness.refuse_watches(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
         v3.start()
         v3.write(OTHER)
-        assert v3.lists == [ONE, v3.harness.heard(OTHER)]
+        assert v3.lists == [ONE, v3.harness.expected(OTHER)]
         assert v3.reasons == ["HTTP 502, wanted 200"]
         assert v3.errors[0].trouble is Trouble.FAILED
         assert str(v3.errors[0]) == v3.source.problem
@@ -174,7 +174,7 @@ class TestVersion3:
         v3.harness.resume()
         v3.harness.write(OTHER)
         v3.harness.clock.advance(0.5)
-        assert (v3.lists, v3.errors) == ([ONE, v3.harness.heard(OTHER)], [])
+        assert (v3.lists, v3.errors) == ([ONE, v3.harness.expected(OTHER)], [])
 
     def test_full_reads_are_at_the_start_and_every_five_minutes(self, v3: ListenedSource) -> None:
         v3.start()

@@ -16,8 +16,8 @@ from pybal.sources.base import SourceError
 from pybal.sources.file import file_source
 from tests.harness.stepped_reactor import run
 
-# Each list has a weight of its own and 40 hosts. It is written in place, in pieces that end between lines as well as
-# within, so long that looks at the file fall between them.
+# Each list has 40 hosts with the same weight, different from other lists. It is written in place, in pieces that end
+# within and between lines, slowly enough that the source checks the file between two pieces.
 WRITER = """
 import sys, time
 for weight in range(1, 6):
@@ -39,7 +39,7 @@ def listing(weight: int) -> tuple[Member, ...]:
     return tuple(Member(f"web{i}", weight) for i in range(40))
 
 
-def test_of_many_rewrites_in_pieces_no_part_of_a_list_is_delivered(tmp_path: Path) -> None:
+def test_source_delivers_no_partial_list_during_rewrites(tmp_path: Path) -> None:
     path = tmp_path / "pool"
     path.write_text("".join(f"{{'host': 'web{i}', 'weight': 0}}\n" for i in range(40)))
     lists: list[tuple[Member, ...]] = []

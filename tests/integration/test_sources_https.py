@@ -1,4 +1,4 @@
-"""Pool lists over TLS from a real nginx: who is believed, who we are, and what is said of the rest."""
+"""Pool lists over TLS from a real nginx: trusted certificates, client certificates, and errors."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ UNTRUSTED = "the server's certificate has expired, or is up to no authority that
 OTHER_NAME = "the server's certificate is of another name"
 
 
-class Site:
-    """The ports of the servers, by their kind, and the files."""
+class TLSServers:
+    """The nginx servers by kind of certificate: their ports, certificates and configuration."""
 
     def __init__(self, directory: Path) -> None:
         authority = Authority(directory)
@@ -49,22 +49,24 @@ class Site:
             "wrong-name": authority.issue("wrong-name", host="b.example"),
             "unknown-ca": stranger.issue("unknown-ca"),
             "self-signed": self_signed(directory),
-            "known-only": authority.issue("known-only"),
+            "client-certificate": authority.issue("client-certificate"),
         }
         self.ports = dict(zip(files, free_ports(len(files)), strict=True))
-        know = f"ssl_client_certificate {self.ca}; ssl_verify_client on;"
+        verify = f"ssl_client_certificate {self.ca}; ssl_verify_client on;"
         self.config = "".join(
             SERVER.format(
-                listen=listening(self.ports[kind], "ssl"), file=file, more=know if kind == "known-only" else ""
+                listen=listening(self.ports[kind], "ssl"),
+                file=file,
+                more=verify if kind == "client-certificate" else "",
             )
             for kind, file in files.items()
         )
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSServers]:
     directory = tmp_path_factory.mktemp("https")
-    made = Site(directory)
+    made = TLSServers(directory)
     with nginx(directory, made.config, made.ports["good"]):
         yield made
 
@@ -80,59 +82,59 @@ def source_of(reactor: EPollReactor, port: int, access: AccessSettings, host: st
     return http_source(settings, reactor=reactor, random=Random(1), lookup=loopback)
 
 
-def first(port: int, access: AccessSettings, host: str = "a.example") -> tuple[Member, ...] | str:
-    """Return the list, or what is said instead, without the URL."""
+def first_report(port: int, access: AccessSettings, host: str = "a.example") -> tuple[Member, ...] | str:
+    """Return the list or the problem that is reported first, without the URL."""
 
     async def main(reactor: EPollReactor) -> tuple[Member, ...] | str:
-        told: list[tuple[Member, ...] | SourceError] = []
+        reports: list[tuple[Member, ...] | SourceError] = []
         source = source_of(reactor, port, access, host)
-        source.start(told.append, told.append)
-        while not told:
+        source.start(reports.append, reports.append)
+        while not reports:
             await deferLater(reactor, 0.02, lambda: None)
         source.stop()
         await deferLater(reactor, 0, lambda: None)
-        return str(told[0]).partition("/pool: ")[2] if isinstance(told[0], SourceError) else told[0]
+        return str(reports[0]).partition("/pool: ")[2] if isinstance(reports[0], SourceError) else reports[0]
 
     return run(main)
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "expected"),
     [
         ("good", ONE),
         ("expired", UNTRUSTED),
         ("wrong-name", OTHER_NAME),
         ("unknown-ca", UNTRUSTED),
         ("self-signed", UNTRUSTED),
-        ("known-only", "HTTP 400, wanted 200"),
+        ("client-certificate", "HTTP 400, wanted 200"),
     ],
 )
-def test_a_list_is_believed_of_a_server_whose_certificate_is(
-    site: Site, kind: str, said: tuple[Member, ...] | str
+def test_source_accepts_only_a_valid_certificate(
+    servers: TLSServers, kind: str, expected: tuple[Member, ...] | str
 ) -> None:
-    assert first(site.ports[kind], AccessSettings(ca=site.ca)) == said
+    assert first_report(servers.ports[kind], AccessSettings(ca=servers.ca)) == expected
 
 
-def test_without_a_file_the_authorities_of_the_system_are_believed(site: Site) -> None:
-    assert first(site.ports["good"], AccessSettings()) == UNTRUSTED
+def test_source_trusts_the_system_cas_without_ca_option(servers: TLSServers) -> None:
+    assert first_report(servers.ports["good"], AccessSettings()) == UNTRUSTED
 
 
-def test_our_certificate_is_shown_to_who_asks_for_it(site: Site) -> None:
-    access = AccessSettings(ca=site.ca, certificate=site.ours, key=site.ours)
-    assert first(site.ports["known-only"], access) == ONE
+def test_source_presents_its_client_certificate(servers: TLSServers) -> None:
+    access = AccessSettings(ca=servers.ca, certificate=servers.ours, key=servers.ours)
+    assert first_report(servers.ports["client-certificate"], access) == ONE
 
 
-def test_a_certificate_for_a_name_is_none_for_an_address(site: Site) -> None:
-    assert first(site.ports["good"], AccessSettings(ca=site.ca), "127.0.0.1") == OTHER_NAME
+def test_source_refuses_a_name_certificate_for_an_address(servers: TLSServers) -> None:
+    assert first_report(servers.ports["good"], AccessSettings(ca=servers.ca), "127.0.0.1") == OTHER_NAME
 
 
-def test_a_name_that_has_no_address_is_said(site: Site) -> None:
-    said = first(site.ports["good"], AccessSettings(ca=site.ca), "c.example")
-    assert said == "address of c.example: no such name (NXDOMAIN)"
+def test_source_reports_a_name_without_address(servers: TLSServers) -> None:
+    expected = first_report(servers.ports["good"], AccessSettings(ca=servers.ca), "c.example")
+    assert expected == "address of c.example: no such name (NXDOMAIN)"
 
 
 @pytest.mark.parametrize(
-    ("connected", "said"),
+    ("connected", "expected"),
     [
         (lambda _: None, "no TLS handshake within 5 s"),
         (Peer.close, "connection lost: no TLS handshake"),
@@ -140,17 +142,17 @@ def test_a_name_that_has_no_address_is_said(site: Site) -> None:
         (lambda peer: peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS: wrong version number"),
     ],
 )
-def test_a_server_that_does_not_speak_tls_is_said(connected: Callable[[Peer], None], said: str) -> None:
+def test_source_reports_a_server_without_tls(connected: Callable[[Peer], None], expected: str) -> None:
     reactor = SteppedReactor()
     server = Server()
     server.connected = connected
     server.listen(reactor, "127.0.0.1")
-    told: list[str] = []
+    reports: list[str] = []
     source = source_of(reactor, server.port, AccessSettings())
-    source.start(lambda _: None, lambda error: told.append(str(error).partition("/pool: ")[2]))
+    source.start(lambda _: None, lambda error: reports.append(str(error).partition("/pool: ")[2]))
     reactor.advance(7)
     source.stop()
     Deferred.fromCoroutine(server.stop())
     reactor.advance(1)
     assert reactor.getDelayedCalls() == []
-    assert told == [said]
+    assert reports == [expected]

@@ -1,4 +1,4 @@
-"""The nodes of a cluster, listed and watched: over TLS, in stepped time."""
+"""Nodes of a Kubernetes cluster, listed and watched over TLS in stepped time."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pytest
 
 from pybal.core.model import Member
 from pybal.sources.kubernetes import source as kubernetes
-from tests.harness.kubernetes_pool import ABC, SILENCE, Reading
+from tests.harness.kubernetes_pool import ABC, SILENCE, KubernetesRecorder
 from tests.harness.servers.kubernetes import SELECTOR, APIServer, node, status
 from tests.harness.servers.kubernetes_wire import Asked, Connection
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reading]:
-    made = Reading(tmp_path)
-    yield made
-    made.close()
+def recorder(tmp_path: Path) -> Iterator[KubernetesRecorder]:
+    recorder = KubernetesRecorder(tmp_path)
+    yield recorder
+    recorder.close()
 
 
-def test_nodes_are_listed_by_name_and_with_the_selector(reading: Reading) -> None:
-    reading.server.put(node("d", labels="pybal=no"))
-    reading.started()
-    assert {asked.query["labelSelector"] for asked in reading.server.requests} == {SELECTOR}
-    assert reading.source.problem is None
+def test_source_lists_selected_nodes_sorted_by_name(recorder: KubernetesRecorder) -> None:
+    recorder.server.put(node("d", labels="pybal=no"))
+    recorder.started()
+    assert {asked.query["labelSelector"] for asked in recorder.server.requests} == {SELECTOR}
+    assert recorder.source.problem is None
 
 
-def test_what_becomes_of_nodes_is_heard_at_once(reading: Reading) -> None:
-    reading.started()
+def test_source_delivers_each_change_immediately(recorder: KubernetesRecorder) -> None:
+    recorder.started()
     changes: list[tuple[Callable[[APIServer], None], tuple[Member, ...]]] = [
         (lambda server: server.cordon("b"), (ABC[0], ABC[2])),
         (lambda server: server.cordon("b", unschedulable=False), ABC),
@@ -41,97 +41,97 @@ def test_what_becomes_of_nodes_is_heard_at_once(reading: Reading) -> None:
         (lambda server: server.delete("aa"), ABC),
     ]
     for change, _ in changes:
-        change(reading.server)
-        reading.advance(0.1)
-    assert reading.lists[1:] == [wanted for _, wanted in changes]
-    assert reading.errors == []
-    assert len(reading.asked("watch")) == 1
+        change(recorder.server)
+        recorder.advance(0.1)
+    assert recorder.lists[1:] == [wanted for _, wanted in changes]
+    assert recorder.errors == []
+    assert len(recorder.asked("watch")) == 1
 
 
-def test_what_is_of_no_interest_is_no_news(reading: Reading) -> None:
-    reading.started()
+def test_source_ignores_irrelevant_changes(recorder: KubernetesRecorder) -> None:
+    recorder.started()
     for pressure in ("True", "False"):
         changed = node("a")
         changed["status"]["conditions"][0]["status"] = pressure
-        reading.server.put(changed)
-        reading.advance(0.1)
-    assert reading.lists == [ABC]
+        recorder.server.put(changed)
+        recorder.advance(0.1)
+    assert recorder.lists == [ABC]
 
 
-def test_a_watch_goes_on_from_the_last_version_seen_bookmarks_too(reading: Reading) -> None:
-    reading.started()
-    reading.server.version += 50
-    reading.advance(2 * kubernetes.WATCH)
-    assert [asked.query["resourceVersion"] for asked in reading.asked("watch")][:2] == ["1003", "1053"]
-    assert {asked.query["allowWatchBookmarks"] for asked in reading.asked("watch")} == {"true"}
+def test_watch_continues_from_the_last_version_or_bookmark(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.server.version += 50
+    recorder.advance(2 * kubernetes.WATCH)
+    assert [asked.query["resourceVersion"] for asked in recorder.asked("watch")][:2] == ["1003", "1053"]
+    assert {asked.query["allowWatchBookmarks"] for asked in recorder.asked("watch")} == {"true"}
 
 
-def test_what_happens_between_two_watches_is_not_missed(reading: Reading) -> None:
+def test_source_delivers_changes_between_two_watches(recorder: KubernetesRecorder) -> None:
     """T264362: changes waited for the next connection."""
-    reading.started()
+    recorder.started()
 
     def between(_: Connection, asked: Asked) -> bool:
-        if asked.query.get("limit") == "1" and "b" in reading.server.nodes:
-            reading.server.delete("b")
+        if asked.query.get("limit") == "1" and "b" in recorder.server.nodes:
+            recorder.server.delete("b")
         return False
 
-    reading.server.instead = between
-    reading.advance(kubernetes.WATCH)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert len(reading.asked("watch")) == 2
+    recorder.server.instead = between
+    recorder.advance(kubernetes.WATCH)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert len(recorder.asked("watch")) == 2
 
 
-def test_a_quiet_cluster_is_known_to_be_good(reading: Reading) -> None:
-    reading.started()
-    reading.advance(100)
-    assert reading.source.last_success is not None
-    assert reading.reactor.seconds() - reading.source.last_success <= kubernetes.WATCH + 1
-    assert reading.errors == []
-    assert 10 <= len(reading.asked("watch")) <= 13
-    assert {asked.query["timeoutSeconds"] for asked in reading.asked("watch")} == {"8", "9", "10"}
+def test_last_success_advances_while_the_cluster_is_idle(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.advance(100)
+    assert recorder.source.last_success is not None
+    assert recorder.reactor.seconds() - recorder.source.last_success <= kubernetes.WATCH + 1
+    assert recorder.errors == []
+    assert 10 <= len(recorder.asked("watch")) <= 13
+    assert {asked.query["timeoutSeconds"] for asked in recorder.asked("watch")} == {"8", "9", "10"}
 
 
-def test_watches_are_so_short_that_a_quiet_cluster_is_no_alert(reading: Reading) -> None:
-    reading.start(max_age=6.0)
+def test_watches_are_shorter_than_a_small_max_age(recorder: KubernetesRecorder) -> None:
+    recorder.start(max_age=6.0)
     ages = []
     for _ in range(40):
-        reading.advance(1)
-        ages.append(reading.reactor.seconds() - (reading.source.last_success or 0.0))
+        recorder.advance(1)
+        ages.append(recorder.reactor.seconds() - (recorder.source.last_success or 0.0))
     assert max(ages[2:]) < 6
-    assert reading.errors == []
+    assert recorder.errors == []
 
 
-def test_long_lists_come_in_pages(reading: Reading) -> None:
+def test_source_reads_a_long_list_in_pages(recorder: KubernetesRecorder) -> None:
     for number in range(120):
-        reading.server.put(node(f"n{number:03}"))
-    reading.start()
-    reading.advance(2)
-    assert [len(found) for found in reading.lists] == [123]
-    assert [asked.query.get("limit") for asked in reading.asked("list")] == ["50", "50", "50"]
-    assert ["continue" in asked.query for asked in reading.asked("list")] == [False, True, True]
+        recorder.server.put(node(f"n{number:03}"))
+    recorder.start()
+    recorder.advance(2)
+    assert [len(found) for found in recorder.lists] == [123]
+    assert [asked.query.get("limit") for asked in recorder.asked("list")] == ["50", "50", "50"]
+    assert ["continue" in asked.query for asked in recorder.asked("list")] == [False, True, True]
 
 
-def test_a_list_whose_rest_is_gone_is_begun_again(reading: Reading) -> None:
+def test_source_restarts_a_list_when_its_rest_expires(recorder: KubernetesRecorder) -> None:
     for number in range(120):
-        reading.server.put(node(f"n{number:03}"))
+        recorder.server.put(node(f"n{number:03}"))
     forgets = iter((True,))
 
     def instead(_: Connection, asked: Asked) -> bool:
         if "continue" in asked.query and next(forgets, False):
-            reading.server.forget()
+            recorder.server.forget()
         return False
 
-    reading.server.instead = instead
-    reading.start()
-    reading.advance(2)
-    assert [len(found) for found in reading.lists] == [123]
-    assert reading.errors == []
+    recorder.server.instead = instead
+    recorder.start()
+    recorder.advance(2)
+    assert [len(found) for found in recorder.lists] == [123]
+    assert recorder.errors == []
 
 
 @pytest.mark.parametrize("by_status", [False, True])
-def test_a_version_that_is_too_old_has_all_listed_again(reading: Reading, *, by_status: bool) -> None:
-    """T169765: an outdated index was retried for ever."""
-    reading.started()
+def test_source_lists_again_when_the_version_expires(recorder: KubernetesRecorder, *, by_status: bool) -> None:
+    """T169765: an outdated index was retried forever."""
+    recorder.started()
 
     def instead(connection: Connection, asked: Asked) -> bool:
         if by_status and asked.verb == "watch" and asked.query["resourceVersion"] == "1003":
@@ -139,98 +139,96 @@ def test_a_version_that_is_too_old_has_all_listed_again(reading: Reading, *, by_
             return True
         return False
 
-    reading.server.instead = instead
-    reading.server.bookmarks = False
-    for connection in reading.server.watches:
-        connection.watching = False  # it hears nothing of this
-    reading.server.delete("b")
-    reading.server.forget()
-    reading.advance(SILENCE)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.errors == []
+    recorder.server.instead = instead
+    recorder.server.bookmarks = False
+    for connection in recorder.server.watches:
+        connection.watching = False  # no event is sent
+    recorder.server.delete("b")
+    recorder.server.forget()
+    recorder.advance(SILENCE)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.errors == []
 
 
-def test_a_store_that_was_restored_is_listed_again(reading: Reading) -> None:
-    """A watch from a version of the future would be silent until that came."""
-    reading.started()
-    for connection in reading.server.watches:
+def test_source_lists_again_when_etcd_was_restored(recorder: KubernetesRecorder) -> None:
+    """A watch from a future version would be silent until the cluster reaches it."""
+    recorder.started()
+    for connection in recorder.server.watches:
         connection.watching = False
-    del reading.server.nodes["b"]
-    reading.server.restore(500)
-    reading.server.bookmarks = False
-    reading.advance(SILENCE)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.errors == []
+    del recorder.server.nodes["b"]
+    recorder.server.restore(500)
+    recorder.server.bookmarks = False
+    recorder.advance(SILENCE)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.errors == []
 
 
-def test_a_token_that_is_renewed_is_used_from_the_next_request_on(reading: Reading) -> None:
-    reading.started()
-    reading.token_file.write_text("another.t0ken\n")
-    reading.server.tokens = {"another.t0ken"}
-    reading.advance(SILENCE)
-    assert reading.errors == []
-    assert reading.server.requests[-1].fields["authorization"] == "Bearer another.t0ken"
+def test_source_reads_a_renewed_token_for_each_request(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.token_file.write_text("another.t0ken\n")
+    recorder.server.tokens = {"another.t0ken"}
+    recorder.advance(SILENCE)
+    assert recorder.errors == []
+    assert recorder.server.requests[-1].fields["authorization"] == "Bearer another.t0ken"
 
 
-def test_a_token_in_the_url_is_used_where_there_is_no_file(reading: Reading) -> None:
-    reading.server.tokens = {"unused"}
-    reading.start(token_file="")
-    reading.advance(2)
-    assert reading.lists == [ABC]
+def test_source_uses_the_token_of_the_url_without_a_file(recorder: KubernetesRecorder) -> None:
+    recorder.server.tokens = {"unused"}
+    recorder.start(token_file="")
+    recorder.advance(2)
+    assert recorder.lists == [ABC]
 
 
-def test_what_no_watch_has_told_is_found_by_the_full_read_and_counted(reading: Reading) -> None:
+def test_full_read_delivers_and_counts_a_missed_change(recorder: KubernetesRecorder) -> None:
     """T134893: depooled in the source but not in LVS."""
-    reading.started()
-    del reading.server.nodes["b"]
-    reading.advance(kubernetes.FULL_READ * (1 - kubernetes.JITTER) - 10)
-    assert reading.lists == [ABC]
-    reading.advance(kubernetes.FULL_READ * kubernetes.JITTER + 30)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.source.differences == 1
-    reading.advance(kubernetes.FULL_READ)
-    assert reading.source.differences == 1
+    recorder.started()
+    del recorder.server.nodes["b"]
+    recorder.advance(kubernetes.FULL_READ * (1 - kubernetes.JITTER) - 10)
+    assert recorder.lists == [ABC]
+    recorder.advance(kubernetes.FULL_READ * kubernetes.JITTER + 30)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.source.differences == 1
+    recorder.advance(kubernetes.FULL_READ)
+    assert recorder.source.differences == 1
 
 
-def test_what_went_while_nobody_watched_is_no_difference(reading: Reading) -> None:
-    reading.started()
-    reading.server.stop()
-    reading.server.delete("b")
-    reading.server.forget()
-    reading.advance(0.1)
-    reading.server.listen()
-    reading.advance(kubernetes.LAST_RETRY)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.source.differences == 0
+def test_changes_during_an_outage_are_not_differences(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.server.stop()
+    recorder.server.delete("b")
+    recorder.server.forget()
+    recorder.advance(0.1)
+    recorder.server.listen()
+    recorder.advance(kubernetes.LAST_RETRY)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.source.differences == 0
 
 
-def test_a_control_plane_that_is_cut_off_from_all_nodes_disables_nobody(reading: Reading) -> None:
-    reading.started()
+def test_source_keeps_its_list_when_all_nodes_are_unknown(recorder: KubernetesRecorder) -> None:
+    recorder.started()
     for name in "abc":
-        reading.server.put(node(name, "Unknown"))
-        reading.advance(0.1)
-    assert [member.enabled for member in reading.lists[-1]] == [False, False, True]
-    assert reading.texts == [
-        "of 3 nodes none is ready and 3 are not heard of (Ready is Unknown), wanted one that is ready"
-    ]
-    reading.server.put(node("a"))
-    reading.advance(0.1)
-    assert [member.enabled for member in reading.lists[-1]] == [True, False, False]
-    assert reading.source.problem is None
+        recorder.server.put(node(name, "Unknown"))
+        recorder.advance(0.1)
+    assert [member.enabled for member in recorder.lists[-1]] == [False, False, True]
+    assert recorder.texts == ["no node is Ready and 3 of 3 are Unknown; assuming a partitioned control plane"]
+    recorder.server.put(node("a"))
+    recorder.advance(0.1)
+    assert [member.enabled for member in recorder.lists[-1]] == [True, False, False]
+    assert recorder.source.problem is None
 
 
-def test_sources_that_began_together_do_not_list_together(reading: Reading) -> None:
-    reading.start()
-    reading.others(10)
-    reading.advance(230)
-    counts = reading.lists_in_each_second(90)
+def test_full_reads_of_many_sources_drift_apart(recorder: KubernetesRecorder) -> None:
+    recorder.start()
+    recorder.others(10)
+    recorder.advance(230)
+    counts = recorder.lists_in_each_second(90)
     assert sum(counts) == 11
     assert max(counts) < 5
 
 
-def test_many_sources_do_not_begin_in_the_same_moment(reading: Reading) -> None:
-    reading.start()
-    reading.others(50)
-    times = sorted(call.getTime() for call in reading.reactor.getDelayedCalls())
+def test_first_reads_of_many_sources_are_spread(recorder: KubernetesRecorder) -> None:
+    recorder.start()
+    recorder.others(50)
+    times = sorted(call.getTime() for call in recorder.reactor.getDelayedCalls())
     assert times[0] < 0.1
     assert times[-1] > 0.9

@@ -1,4 +1,4 @@
-"""An API server that dies, hangs, lies, drips, forgets and comes back: over TLS, in stepped time."""
+"""Kubernetes API servers that die, hang, send garbage, respond slowly and come back."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import pytest
 from pybal.core.model import Member
 from pybal.sources.base import Trouble
 from pybal.sources.kubernetes import source as kubernetes
-from tests.harness.kubernetes_pool import ABC, SILENCE, Reading
+from tests.harness.kubernetes_pool import ABC, SILENCE, KubernetesRecorder
 from tests.harness.servers.kubernetes import TOKEN, node, status
 from tests.harness.servers.kubernetes_wire import Asked, Connection, Document
 
 
 @pytest.fixture
-def reading(tmp_path: Path) -> Iterator[Reading]:
-    made = Reading(tmp_path)
-    yield made
-    made.close()
+def recorder(tmp_path: Path) -> Iterator[KubernetesRecorder]:
+    recorder = KubernetesRecorder(tmp_path)
+    yield recorder
+    recorder.close()
 
 
 def instead_of(verb: str, code: int, document: Document | bytes) -> Callable[[Connection, Asked], bool]:
-    """Return what gives this answer to that."""
+    """Return a handler that responds to a verb with this document."""
 
     def instead(connection: Connection, asked: Asked) -> bool:
         if asked.verb == verb:
@@ -34,132 +34,132 @@ def instead_of(verb: str, code: int, document: Document | bytes) -> Callable[[Co
     return instead
 
 
-def test_versions_that_are_too_old_for_ever_are_told_and_are_no_storm(reading: Reading) -> None:
-    reading.started()
-    reading.server.instead = instead_of("watch", 410, b"{}")
-    reading.server.requests.clear()
-    reading.advance(300)
-    assert reading.texts == ["HTTP 410, wanted 200"]
-    assert len(reading.server.requests) < 50
-    reading.server.delete("b")
-    reading.advance(kubernetes.LAST_RETRY + 1)
-    assert reading.lists[-1] == (ABC[0], ABC[2])
+def test_source_backs_off_when_every_version_expires(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.server.instead = instead_of("watch", 410, b"{}")
+    recorder.server.requests.clear()
+    recorder.advance(300)
+    assert recorder.texts == ["HTTP 410, wanted 200"]
+    assert len(recorder.server.requests) < 50
+    recorder.server.delete("b")
+    recorder.advance(kubernetes.LAST_RETRY + 1)
+    assert recorder.lists[-1] == (ABC[0], ABC[2])
 
 
-def test_an_error_in_a_watch_has_all_listed_again(reading: Reading) -> None:
-    reading.started()
-    (watch,) = reading.server.watches
+def test_source_lists_again_after_an_error_event(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    (watch,) = recorder.server.watches
     watch.event("ERROR", status(500, "etcd: leader changed"))
     watch.watching = False
-    reading.server.delete("b")
-    reading.advance(kubernetes.FIRST_RETRY + 1)
-    assert reading.texts == ["HTTP 500 (etcd: leader changed), wanted 200"]
-    assert reading.lists[-1] == (ABC[0], ABC[2])
-    reading.advance(SILENCE)
-    assert reading.source.problem is None
+    recorder.server.delete("b")
+    recorder.advance(kubernetes.FIRST_RETRY + 1)
+    assert recorder.texts == ["HTTP 500 (etcd: leader changed), wanted 200"]
+    assert recorder.lists[-1] == (ABC[0], ABC[2])
+    recorder.advance(SILENCE)
+    assert recorder.source.problem is None
 
 
-def test_a_token_that_is_not_accepted_is_told_without_it_and_tried_again(reading: Reading) -> None:
-    reading.server.tokens = set()
-    reading.start()
-    reading.advance(2)
-    assert reading.texts == [f"HTTP 401 (Unauthorized), wanted 200, with the token of {reading.token_file}"]
-    assert reading.errors[0].trouble is Trouble.DENIED
-    reading.server.tokens = {TOKEN}
-    reading.advance(kubernetes.LAST_RETRY)
-    assert reading.lists == [ABC]
-    assert reading.source.problem is None
+def test_source_reports_a_refused_token_without_showing_it(recorder: KubernetesRecorder) -> None:
+    recorder.server.tokens = set()
+    recorder.start()
+    recorder.advance(2)
+    assert recorder.texts == [f"HTTP 401 (Unauthorized), wanted 200 (token from {recorder.token_file})"]
+    assert recorder.errors[0].trouble is Trouble.DENIED
+    recorder.server.tokens = {TOKEN}
+    recorder.advance(kubernetes.LAST_RETRY)
+    assert recorder.lists == [ABC]
+    assert recorder.source.problem is None
 
 
-def test_a_server_that_says_our_token_back_does_not_put_it_into_the_log(reading: Reading) -> None:
-    reading.server.instead = instead_of("list", 500, status(500, f"bad header: Bearer {TOKEN}"))
-    reading.start()
-    reading.advance(2)
-    assert reading.texts == ["HTTP 500 (bad header: Bearer ***), wanted 200"]
+def test_source_masks_a_token_that_the_server_echoes(recorder: KubernetesRecorder) -> None:
+    recorder.server.instead = instead_of("list", 500, status(500, f"bad header: Bearer {TOKEN}"))
+    recorder.start()
+    recorder.advance(2)
+    assert recorder.texts == ["HTTP 500 (bad header: Bearer ***), wanted 200"]
 
 
-def test_a_token_file_that_is_gone_is_told_and_the_list_stays(reading: Reading) -> None:
-    reading.started()
-    reading.token_file.unlink()
-    reading.advance(SILENCE)
-    assert reading.texts == [
-        f"token-file: {reading.token_file} (No such file or directory), wanted a file that can be read"
+def test_source_keeps_its_list_when_the_token_file_is_gone(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.token_file.unlink()
+    recorder.advance(SILENCE)
+    assert recorder.texts == [
+        f"token-file: {recorder.token_file} (No such file or directory), wanted a file that can be read"
     ]
-    assert reading.lists == [ABC]
+    assert recorder.lists == [ABC]
 
 
-def test_who_may_list_but_not_watch_is_told_so_and_lists(reading: Reading) -> None:
-    reading.server.forbidden = {"watch"}
-    reading.start()
-    reading.advance(100)
-    assert len(reading.errors) == 1
-    assert reading.texts[0].startswith('HTTP 403 (nodes is forbidden: User "pybal" cannot watch resource "nodes"')
-    reading.server.delete("b")
-    reading.advance(kubernetes.LAST_RETRY + 1)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert len(reading.errors) == 1
-    assert reading.source.problem == str(reading.errors[0])
-    reading.server.forbidden = set()
-    reading.advance(2 * kubernetes.LAST_RETRY)
-    assert reading.source.problem is None
+def test_source_lists_and_reports_when_watch_is_forbidden(recorder: KubernetesRecorder) -> None:
+    recorder.server.forbidden = {"watch"}
+    recorder.start()
+    recorder.advance(100)
+    assert len(recorder.errors) == 1
+    assert recorder.texts[0].startswith('HTTP 403 (nodes is forbidden: User "pybal" cannot watch resource "nodes"')
+    recorder.server.delete("b")
+    recorder.advance(kubernetes.LAST_RETRY + 1)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert len(recorder.errors) == 1
+    assert recorder.source.problem == str(recorder.errors[0])
+    recorder.server.forbidden = set()
+    recorder.advance(2 * kubernetes.LAST_RETRY)
+    assert recorder.source.problem is None
 
 
-def test_a_watch_over_a_connection_that_is_dead_is_given_up(reading: Reading) -> None:
-    """T170847: half-open connections. Nothing comes over it, and nobody says that it has ended."""
-    reading.started()
-    (watch,) = reading.server.watches
+def test_source_aborts_a_watch_over_a_dead_connection(recorder: KubernetesRecorder) -> None:
+    """T170847: half-open connections, over which nothing arrives, not even the end."""
+    recorder.started()
+    (watch,) = recorder.server.watches
     watch.watching = False
-    reading.server.delete("b")
-    reading.advance(kubernetes.WATCH + kubernetes.GRACE + 1)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.errors == []
+    recorder.server.delete("b")
+    recorder.advance(kubernetes.WATCH + kubernetes.GRACE + 1)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.errors == []
 
 
-def test_a_server_that_hangs_is_told_and_followed_again_when_it_wakes(reading: Reading) -> None:
-    reading.started()
-    reading.server.instead = lambda _connection, _asked: True
-    for connection in reading.server.watches:
+def test_source_reports_a_hung_server_and_follows_it_again(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.server.instead = lambda _connection, _asked: True
+    for connection in recorder.server.watches:
         connection.watching = False
-    reading.advance(kubernetes.WATCH + kubernetes.GRACE + 6)
-    assert reading.texts == ["no answer within 5 s"]
-    assert reading.errors[0].trouble is Trouble.SILENT
-    reading.advance(300)
-    assert len(reading.errors) == 1
-    assert reading.lists == [ABC]
-    reading.server.delete("b")
-    reading.server.instead = lambda _connection, _asked: False
-    reading.advance(kubernetes.LAST_RETRY + 5)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.source.problem is None
+    recorder.advance(kubernetes.WATCH + kubernetes.GRACE + 6)
+    assert recorder.texts == ["no answer within 5 s"]
+    assert recorder.errors[0].trouble is Trouble.SILENT
+    recorder.advance(300)
+    assert len(recorder.errors) == 1
+    assert recorder.lists == [ABC]
+    recorder.server.delete("b")
+    recorder.server.instead = lambda _connection, _asked: False
+    recorder.advance(kubernetes.LAST_RETRY + 5)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.source.problem is None
 
 
-def test_a_server_that_is_started_again_is_followed_again(reading: Reading) -> None:
-    """T134893, T169893: no reconnect after a restart; a node that went meanwhile goes."""
-    reading.started()
-    reading.server.stop()
-    reading.advance(60)
-    assert reading.texts == ["connection refused"]
-    reading.server.delete("b")
-    reading.server.listen()
-    reading.advance(kubernetes.LAST_RETRY + 1)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.source.problem is None
-    reading.server.put(node("b"))
-    reading.advance(0.1)
-    assert reading.lists[-1] == ABC
+def test_source_follows_a_restarted_server(recorder: KubernetesRecorder) -> None:
+    """T134893, T169893: no reconnection after a restart, and changes during the outage were lost."""
+    recorder.started()
+    recorder.server.stop()
+    recorder.advance(60)
+    assert recorder.texts == ["connection refused"]
+    recorder.server.delete("b")
+    recorder.server.listen()
+    recorder.advance(kubernetes.LAST_RETRY + 1)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.source.problem is None
+    recorder.server.put(node("b"))
+    recorder.advance(0.1)
+    assert recorder.lists[-1] == ABC
 
 
-def test_a_watch_that_is_cut_off_is_gone_on_with_at_once(reading: Reading) -> None:
-    reading.started()
-    reading.advance(5)
-    reading.server.cut()
-    reading.server.delete("b")
-    reading.advance(0.3)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.errors == []
+def test_source_continues_an_interrupted_watch_immediately(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.advance(5)
+    recorder.server.cut()
+    recorder.server.delete("b")
+    recorder.advance(0.3)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.errors == []
 
 
-def test_watches_that_end_at_once_are_told_and_are_no_storm(reading: Reading) -> None:
+def test_source_backs_off_when_watches_end_immediately(recorder: KubernetesRecorder) -> None:
     def instead(connection: Connection, asked: Asked) -> bool:
         if asked.verb == "watch":
             connection.begin()
@@ -167,18 +167,18 @@ def test_watches_that_end_at_once_are_told_and_are_no_storm(reading: Reading) ->
             return True
         return False
 
-    reading.server.instead = instead
-    reading.start()
-    reading.advance(300)
-    assert reading.texts == ["a watch has ended within 1 s, wanted 8 to 10"]
-    assert len(reading.server.requests) < 50
-    reading.server.delete("b")
-    reading.advance(kubernetes.LAST_RETRY + 1)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
+    recorder.server.instead = instead
+    recorder.start()
+    recorder.advance(300)
+    assert recorder.texts == ["watch ended within 1 s, wanted 8 to 10 s"]
+    assert len(recorder.server.requests) < 50
+    recorder.server.delete("b")
+    recorder.advance(kubernetes.LAST_RETRY + 1)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
 
 
-def test_a_list_that_drips_is_given_up(reading: Reading) -> None:
-    reading.started()
+def test_source_aborts_a_list_that_arrives_too_slowly(recorder: KubernetesRecorder) -> None:
+    recorder.started()
     dripping: list[Connection] = []
 
     def instead(connection: Connection, _: Asked) -> bool:
@@ -186,29 +186,29 @@ def test_a_list_that_drips_is_given_up(reading: Reading) -> None:
         dripping.append(connection)
         return True
 
-    reading.server.instead = instead
-    reading.server.cut()
+    recorder.server.instead = instead
+    recorder.server.cut()
     for _ in range(30):
-        reading.advance(1)
+        recorder.advance(1)
         for connection in dripping:
             connection.transport.write(b"{")
-    assert reading.texts == ["less than 5000 bytes of an answer within 5 s"]
-    assert reading.lists == [ABC]
+    assert recorder.texts == ["less than 5000 bytes of an answer within 5 s"]
+    assert recorder.lists == [ABC]
 
 
-def test_an_event_that_drips_does_not_hold_up_the_others(reading: Reading) -> None:
-    reading.started()
-    (watch,) = reading.server.watches
+def test_source_aborts_an_event_that_arrives_too_slowly(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    (watch,) = recorder.server.watches
     watch.watching = False
-    reading.server.delete("b")
+    recorder.server.delete("b")
     for _ in range(14):
         watch.chunk(b"{")
-        reading.advance(1)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
+        recorder.advance(1)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
 
 
-def test_pages_without_end_are_given_up(reading: Reading) -> None:
-    reading.started()
+def test_source_aborts_an_endless_list(recorder: KubernetesRecorder) -> None:
+    recorder.started()
 
     def instead(connection: Connection, asked: Asked) -> bool:
         if asked.verb == "watch":
@@ -217,24 +217,24 @@ def test_pages_without_end_are_given_up(reading: Reading) -> None:
         connection.answer(200, listed)
         return True
 
-    reading.server.forget()
-    reading.server.bookmarks = False
-    reading.server.oldest = 1500
-    reading.server.instead = instead
-    reading.server.cut()
-    reading.advance(kubernetes.LISTING + 10)
-    assert reading.texts == ["no whole list within 60 s, 0 nodes of it"]
-    assert reading.lists == [ABC]
+    recorder.server.forget()
+    recorder.server.bookmarks = False
+    recorder.server.oldest = 1500
+    recorder.server.instead = instead
+    recorder.server.cut()
+    recorder.advance(kubernetes.LISTING + 10)
+    assert recorder.texts == ["incomplete list after 60 s (0 nodes)"]
+    assert recorder.lists == [ABC]
 
 
-def test_an_event_without_end_is_given_up(reading: Reading) -> None:
-    reading.started()
-    (watch,) = reading.server.watches
+def test_source_aborts_an_endless_event(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    (watch,) = recorder.server.watches
     for _ in range(36):
         watch.chunk(b"x" * 2**16)
-        reading.advance(0.1)
-    assert reading.texts == [f"a message of more than {2**21} bytes"]
-    assert reading.lists == [ABC]
+        recorder.advance(0.1)
+    assert recorder.texts == [f"a message of more than {2**21} bytes"]
+    assert recorder.lists == [ABC]
 
 
 @pytest.mark.parametrize(
@@ -242,91 +242,93 @@ def test_an_event_without_end_is_given_up(reading: Reading) -> None:
     [
         (
             b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
-            "no answer of a Kubernetes API server about nodes: '<html>'",
+            "not a Kubernetes node document: '<html>'",
         ),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "no answer of a Kubernetes API server about nodes: ''"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "not a Kubernetes node document: ''"),
         (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", "HTTP 502, wanted 200"),
         (b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n", "HTTP 302, wanted 200"),
         (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not HTTP/1: 'SSH-2.0-OpenSSH_9.2'"),
     ],
 )
-def test_an_answer_that_is_no_list_keeps_the_last_one(reading: Reading, answer: bytes, text: str) -> None:
+def test_source_keeps_its_list_after_an_invalid_response(
+    recorder: KubernetesRecorder, answer: bytes, text: str
+) -> None:
     """An empty, truncated or HTML answer emptied the pool."""
-    reading.started()
-    reading.server.instead = lambda connection, _: not connection.transport.write(answer)
-    reading.server.cut()
-    reading.advance(100)
-    assert reading.texts == [text]
-    assert reading.lists == [ABC]
-    reading.server.instead = lambda _connection, _asked: False
-    reading.server.delete("b")
-    reading.advance(kubernetes.LAST_RETRY + 1)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
-    assert reading.source.problem is None
+    recorder.started()
+    recorder.server.instead = lambda connection, _: not connection.transport.write(answer)
+    recorder.server.cut()
+    recorder.advance(100)
+    assert recorder.texts == [text]
+    assert recorder.lists == [ABC]
+    recorder.server.instead = lambda _connection, _asked: False
+    recorder.server.delete("b")
+    recorder.advance(kubernetes.LAST_RETRY + 1)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]
+    assert recorder.source.problem is None
 
 
-def test_half_an_answer_is_no_list(reading: Reading) -> None:
+def test_source_refuses_a_truncated_response(recorder: KubernetesRecorder) -> None:
     def instead(connection: Connection, _: Asked) -> bool:
         whole = json.dumps({"kind": "NodeList", "metadata": {"resourceVersion": "9"}, "items": []}).encode()
         connection.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (len(whole) + 1) + whole)
         connection.transport.loseConnection()
         return True
 
-    reading.server.instead = instead
-    reading.start()
-    reading.advance(3)
-    assert reading.lists == []
-    assert len(reading.errors) == 1
-    assert reading.errors[0].trouble is Trouble.SILENT
+    recorder.server.instead = instead
+    recorder.start()
+    recorder.advance(3)
+    assert recorder.lists == []
+    assert len(recorder.errors) == 1
+    assert recorder.errors[0].trouble is Trouble.SILENT
 
 
-def test_a_certificate_of_an_unknown_authority_is_told(reading: Reading) -> None:
-    reading.start(ca="")
-    reading.advance(3)
-    assert reading.texts == ["the server's certificate has expired, or is up to no authority that we trust"]
-    assert reading.asked("list") == []
+def test_source_reports_an_untrusted_certificate(recorder: KubernetesRecorder) -> None:
+    recorder.start(ca="")
+    recorder.advance(3)
+    assert recorder.texts == ["the server's certificate has expired, or is up to no authority that we trust"]
+    assert recorder.asked("list") == []
 
 
-def test_after_a_long_outage_the_next_begins_with_a_short_pause(reading: Reading) -> None:
-    reading.started()
-    reading.server.stop()
-    reading.advance(200)
-    reading.server.listen()
-    reading.advance(kubernetes.LAST_RETRY + kubernetes.WATCH + kubernetes.GRACE + 5)
-    assert reading.source.problem is None
-    reading.server.instead = instead_of("list", 503, b"")
-    reading.server.cut()
-    reading.advance(0.3)
-    assert reading.source.problem is not None
-    reading.server.instead = lambda _connection, _asked: False
-    reading.advance(kubernetes.FIRST_RETRY)
-    assert reading.source.problem is None
+def test_backoff_is_reset_after_an_outage(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.server.stop()
+    recorder.advance(200)
+    recorder.server.listen()
+    recorder.advance(kubernetes.LAST_RETRY + kubernetes.WATCH + kubernetes.GRACE + 5)
+    assert recorder.source.problem is None
+    recorder.server.instead = instead_of("list", 503, b"")
+    recorder.server.cut()
+    recorder.advance(0.3)
+    assert recorder.source.problem is not None
+    recorder.server.instead = lambda _connection, _asked: False
+    recorder.advance(kubernetes.FIRST_RETRY)
+    assert recorder.source.problem is None
 
 
-def test_a_server_that_comes_back_is_not_stormed_by_many_sources(reading: Reading) -> None:
-    reading.started()
-    reading.others(30)
-    reading.advance(5)
-    reading.server.stop()
-    reading.advance(120)
-    reading.server.listen()
-    counts = reading.lists_in_each_second(40)
+def test_reads_of_many_sources_stay_spread_after_an_outage(recorder: KubernetesRecorder) -> None:
+    recorder.started()
+    recorder.others(30)
+    recorder.advance(5)
+    recorder.server.stop()
+    recorder.advance(120)
+    recorder.server.listen()
+    counts = recorder.lists_in_each_second(40)
     assert sum(counts) == 31
     assert max(counts) < 8
 
 
-def test_a_bug_in_a_listener_does_not_end_the_watch(reading: Reading) -> None:
+def test_source_continues_when_a_listener_raises(recorder: KubernetesRecorder) -> None:
     bugs = iter((True, False, True))
 
     def listed(members: tuple[Member, ...]) -> None:
         if next(bugs, False):
             raise ZeroDivisionError
-        reading.lists.append(members)
+        recorder.lists.append(members)
 
-    reading.start(listed=listed)
-    reading.advance(3)
-    assert reading.texts == ["internal error: ZeroDivisionError (see the log for its traceback)"]
-    assert reading.lists == [ABC]
-    reading.server.delete("b")
-    reading.advance(3)
-    assert reading.lists == [ABC, (ABC[0], ABC[2])]
+    recorder.start(listed=listed)
+    recorder.advance(3)
+    assert recorder.texts == ["internal error: ZeroDivisionError (see the log for its traceback)"]
+    assert recorder.lists == [ABC]
+    recorder.server.delete("b")
+    recorder.advance(3)
+    assert recorder.lists == [ABC, (ABC[0], ABC[2])]

@@ -1,4 +1,4 @@
-"""Pool files of any content: a listing or a SourceError, and members that IPVS and DNS can be asked about."""
+"""Pool files of any content: a listing with valid members, or a SourceError."""
 
 from __future__ import annotations
 
@@ -57,18 +57,22 @@ def is_sound(listing: Listing) -> bool:
 
 
 @given(MEMBERS, NAMES, st.none() | MEMBERS)
-def test_what_is_written_is_read(members: tuple[Member, ...], name: str, last: tuple[Member, ...] | None) -> None:
+def test_parse_returns_the_written_members(
+    members: tuple[Member, ...], name: str, last: tuple[Member, ...] | None
+) -> None:
     assert parse(written(members, name), name, last) == Listing(members)
 
 
 @given(st.binary(), NAMES, st.none() | MEMBERS)
-def test_any_bytes_are_a_listing_or_a_source_error(data: bytes, name: str, last: tuple[Member, ...] | None) -> None:
+def test_arbitrary_bytes_are_a_listing_or_a_source_error(
+    data: bytes, name: str, last: tuple[Member, ...] | None
+) -> None:
     listing = parsed(data, name, last)
     assert listing is None or is_sound(listing)
 
 
 @given(MEMBERS, NAMES, st.none() | MEMBERS, st.data())
-def test_any_mutation_is_a_listing_or_a_source_error(
+def test_mutated_files_are_a_listing_or_a_source_error(
     members: tuple[Member, ...], name: str, last: tuple[Member, ...] | None, draw: st.DataObject
 ) -> None:
     data = written(members, name)
@@ -78,7 +82,7 @@ def test_any_mutation_is_a_listing_or_a_source_error(
 
 
 @given(st.dictionaries(st.text(max_size=5) | HOSTS, FIELDS | VALUES), st.none() | MEMBERS)
-def test_any_json_is_a_listing_or_a_source_error(document: Any, last: tuple[Member, ...] | None) -> None:
+def test_json_documents_are_a_listing_or_a_source_error(document: Any, last: tuple[Member, ...] | None) -> None:
     listing = parsed(json.dumps(document).encode(), "pool.json", last)
     assert listing is None or is_sound(listing)
 
@@ -88,7 +92,7 @@ def test_any_json_is_a_listing_or_a_source_error(document: Any, last: tuple[Memb
     st.none() | MEMBERS,
     st.booleans() | st.none(),
 )
-def test_any_yaml_is_a_listing_or_a_source_error(
+def test_yaml_documents_are_a_listing_or_a_source_error(
     document: Any, last: tuple[Member, ...] | None, flow: bool | None
 ) -> None:
     listing = parsed(yaml.safe_dump(document, default_flow_style=flow).encode(), "pool.yaml", last)
@@ -96,13 +100,13 @@ def test_any_yaml_is_a_listing_or_a_source_error(
 
 
 @given(st.lists(st.sampled_from(YAML_PIECES), max_size=12).map("".join), st.none() | MEMBERS)
-def test_any_pieces_of_yaml_are_a_listing_or_a_source_error(text: str, last: tuple[Member, ...] | None) -> None:
+def test_yaml_fragments_are_a_listing_or_a_source_error(text: str, last: tuple[Member, ...] | None) -> None:
     listing = parsed(text.encode(), "pool.yaml", last)
     assert listing is None or is_sound(listing)
 
 
 @given(MEMBERS, st.booleans() | st.none(), st.none() | MEMBERS)
-def test_json_and_yaml_say_the_same(
+def test_json_and_yaml_parse_equally(
     members: tuple[Member, ...], flow: bool | None, last: tuple[Member, ...] | None
 ) -> None:
     document = json.loads(written(members, "pool.json"))
@@ -111,16 +115,14 @@ def test_json_and_yaml_say_the_same(
 
 
 @given(MEMBERS.filter(bool), st.data())
-def test_a_part_of_a_changed_yaml_file_is_refused_unless_it_ends_between_lines(
-    members: tuple[Member, ...], draw: st.DataObject
-) -> None:
+def test_truncated_yaml_is_refused_unless_cut_between_lines(members: tuple[Member, ...], draw: st.DataObject) -> None:
     data = written(members, "pool.yaml")
     part = data[: draw.draw(st.integers(1, len(data) - 1))]
     assert part.endswith(b"\n") or parsed(part, "pool.yaml", ()) is None
 
 
 @given(MEMBERS.filter(bool), st.data())
-def test_one_bad_entry_of_yaml_touches_no_other_host(members: tuple[Member, ...], draw: st.DataObject) -> None:
+def test_invalid_yaml_entry_affects_no_other_host(members: tuple[Member, ...], draw: st.DataObject) -> None:
     """T125397: one invalid value in etcd stopped all updates."""
     victim = draw.draw(st.sampled_from(members))
     document = json.loads(written(members, "pool.json"))
@@ -133,7 +135,7 @@ def test_one_bad_entry_of_yaml_touches_no_other_host(members: tuple[Member, ...]
 
 
 @given(st.lists(FIELDS, max_size=3), st.none() | MEMBERS)
-def test_any_dictionaries_are_a_listing_or_a_source_error(
+def test_lines_of_dictionaries_are_a_listing_or_a_source_error(
     entries: list[dict[str, Any]], last: tuple[Member, ...] | None
 ) -> None:
     listing = parsed("".join(f"{entry}\n" for entry in entries).encode("utf-8", "replace"), "pool", last)
@@ -141,16 +143,14 @@ def test_any_dictionaries_are_a_listing_or_a_source_error(
 
 
 @given(MEMBERS.filter(bool), st.data())
-def test_a_part_of_a_changed_file_is_refused_unless_it_ends_between_lines(
-    members: tuple[Member, ...], draw: st.DataObject
-) -> None:
+def test_truncated_lines_are_refused_unless_cut_between_lines(members: tuple[Member, ...], draw: st.DataObject) -> None:
     data = written(members, "pool")
     part = data[: draw.draw(st.integers(1, len(data) - 1))]
     assert (parsed(part, "pool", ()) is None) is not part.endswith(b"\n")
 
 
 @given(MEMBERS.filter(bool), st.data())
-def test_one_bad_entry_of_json_touches_no_other_host(members: tuple[Member, ...], draw: st.DataObject) -> None:
+def test_invalid_json_entry_affects_no_other_host(members: tuple[Member, ...], draw: st.DataObject) -> None:
     """T125397: one invalid value in etcd stopped all updates."""
     victim = draw.draw(st.sampled_from(members))
     document = json.loads(written(members, "pool.json"))

@@ -1,4 +1,4 @@
-"""Whatever an API server says of its nodes: each counts for itself, and nothing said in any order leaves a wrong list."""
+"""Documents of any content from a Kubernetes API, and events in any order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIELDS = ("metadata", "spec", "status", "kind", "items", "type", "object", "reso
 
 @st.composite
 def mangled(draw: st.DrawFn) -> dict[str, Any]:
-    """Return a good node with something in it put at random."""
+    """Return a node with one part replaced at random."""
     document = draw(GOOD)
     part = draw(st.sampled_from(["spec", "status"]))
     return document | {part: draw(JSON)}
@@ -54,14 +54,14 @@ def body(documents: list[dict[str, Any]], version: int) -> bytes:
     st.binary(max_size=30)
     | st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=4).map(lambda d: json.dumps(d).encode())
 )
-def test_any_bytes_are_understood_or_refused(data: bytes) -> None:
+def test_arbitrary_bytes_are_parsed_or_refused(data: bytes) -> None:
     for read in (wire.page, wire.event):
         with suppress(SourceError):
             read(data)
 
 
 @given(st.lists(GOOD | mangled(), max_size=5))
-def test_each_node_of_a_list_is_a_member_left_out_or_a_problem(documents: list[dict[str, Any]]) -> None:
+def test_node_is_a_member_or_omitted_or_a_problem(documents: list[dict[str, Any]]) -> None:
     found = wire.page(body([versioned(one, 5) for one in documents], 9)).nodes
     assert found.keys() == {one["metadata"]["name"] for one in documents}
     for name, one in found.items():
@@ -71,10 +71,8 @@ def test_each_node_of_a_list_is_a_member_left_out_or_a_problem(documents: list[d
 
 
 @given(st.lists(st.tuples(st.booleans(), GOOD | mangled()), max_size=20), st.integers(0, 20))
-def test_a_list_and_its_events_come_to_what_a_later_list_says(
-    history: list[tuple[bool, dict[str, Any]]], cut: int
-) -> None:
-    """Lists at any moment and events from it make the same nodes, but for the last good word on those that are wrong."""
+def test_list_with_events_equals_a_later_list(history: list[tuple[bool, dict[str, Any]]], cut: int) -> None:
+    """Only invalid nodes differ: with events they keep their last good values."""
     documents: dict[str, dict[str, Any]] = {}
     followed: Nodes = {}
     for version, (deletes, document) in enumerate(history, 1):
@@ -95,15 +93,15 @@ def test_a_list_and_its_events_come_to_what_a_later_list_says(
 
 
 @given(st.dictionaries(NAMES, st.tuples(READY, st.booleans())))
-def test_a_list_is_sorted_and_never_without_one_ready_for_want_of_news(found: dict[str, tuple[str, bool]]) -> None:
+def test_listing_is_sorted_and_refused_when_only_unknown_nodes_remain(found: dict[str, tuple[str, bool]]) -> None:
     documents = [versioned(node(name, ready, unschedulable=off), 3) for name, (ready, off) in found.items()]
     wanted = tuple(Member(name, 1, enabled=found[name][0] == "True") for name in sorted(found) if not found[name][1])
-    unheard = [name for name, (ready, off) in found.items() if ready == "Unknown" and not off]
+    unknown = [name for name, (ready, off) in found.items() if ready == "Unknown" and not off]
     try:
         listing = wire.listing(wire.page(body(documents, 9)).nodes)
     except SourceError:
-        assert unheard
+        assert unknown
         assert not any(member.enabled for member in wanted)
     else:
         assert listing.members == wanted
-        assert any(member.enabled for member in wanted) or not unheard
+        assert any(member.enabled for member in wanted) or not unknown

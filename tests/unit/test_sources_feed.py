@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 
 from pybal.core.model import Member
+from pybal.http.errors import Fault, ProtocolError
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.feed import SPREAD, Feed
 from pybal.sources.formats.text import Listing
@@ -38,9 +39,9 @@ class ScriptedReader:
     async def read(self, feed: Feed) -> float:
         self.times.append(self._clock.seconds())
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        if isinstance(step, Deferred):
-            await step
-        else:
+        # A coroutine that has awaited a fired Deferred waits on nothing, so that it cannot be cancelled.
+        await (step if isinstance(step, Deferred) else succeed(None))
+        if not isinstance(step, Deferred):
             step(feed)
         return INTERVAL
 
@@ -80,7 +81,7 @@ class ScriptedFeed:
 
 
 @pytest.fixture
-def fed() -> ScriptedFeed:
+def scripted() -> ScriptedFeed:
     return ScriptedFeed()
 
 
@@ -99,10 +100,10 @@ def traces(logged: Sequence[dict[str, object]]) -> int:
     return sum(event["log_level"] is LogLevel.critical for event in logged)
 
 
-def test_start_reports_nothing_before_it_returns(fed: ScriptedFeed) -> None:
-    fed.reader.script = [listing(A)]
-    fed.feed.start(fed.lists.append, lambda _: None)
-    assert (fed.reader.times, fed.lists, fed.feed.last_success) == ([], [], None)
+def test_start_reports_nothing_before_it_returns(scripted: ScriptedFeed) -> None:
+    scripted.reader.script = [listing(A)]
+    scripted.feed.start(scripted.lists.append, lambda _: None)
+    assert (scripted.reader.times, scripted.lists, scripted.feed.last_success) == ([], [], None)
 
 
 def test_start_spreads_first_reads_over_a_second() -> None:
@@ -116,179 +117,202 @@ def test_start_spreads_first_reads_over_a_second() -> None:
     assert all(reader.times for reader in readers)
 
 
-def test_feed_reads_again_after_the_seconds_that_read_returned(fed: ScriptedFeed) -> None:
-    fed.start(listing(A))
-    fed.clock.pump([1.0] * 20)
-    first, second, third = fed.reader.times
+def test_feed_reads_again_after_the_seconds_that_read_returned(scripted: ScriptedFeed) -> None:
+    scripted.start(listing(A))
+    scripted.clock.pump([1.0] * 20)
+    first, second, third = scripted.reader.times
     assert second - first == pytest.approx(INTERVAL, abs=1)
     assert third - second == pytest.approx(INTERVAL, abs=1)
 
 
-def test_feed_reports_only_lists_that_differ(fed: ScriptedFeed) -> None:
-    fed.start(listing(A), listing(A), listing(B), listing(A))
-    fed.clock.pump([INTERVAL] * 3)
-    assert fed.lists == [A, B, A]
-    assert fed.feed.members == A
+def test_feed_reports_only_lists_that_differ(scripted: ScriptedFeed) -> None:
+    scripted.start(listing(A), listing(A), listing(B), listing(A))
+    scripted.clock.pump([INTERVAL] * 3)
+    assert scripted.lists == [A, B, A]
+    assert scripted.feed.members == A
 
 
-def test_feed_reports_a_problem_once_until_it_changes(fed: ScriptedFeed) -> None:
-    fed.start(*map(raising, [SourceError("x"), SourceError("x"), SourceError("y"), SourceError("x")]))
-    fed.clock.pump([RETRY] * 3)
-    assert fed.errors == ["pool: x", "pool: y", "pool: x"]
-    assert fed.feed.problem == "pool: x"
+def test_feed_reports_a_problem_once_until_it_changes(scripted: ScriptedFeed) -> None:
+    scripted.start(*map(raising, [SourceError("x"), SourceError("x"), SourceError("y"), SourceError("x")]))
+    scripted.clock.pump([RETRY] * 3)
+    assert scripted.errors == ["pool: x", "pool: y", "pool: x"]
+    assert scripted.feed.problem == "pool: x"
 
 
-def test_feed_keeps_a_problem_text_that_names_the_source(fed: ScriptedFeed) -> None:
-    fed.start(raising(SourceError("pool: x")))
-    assert fed.errors == ["pool: x"]
+def test_feed_keeps_a_problem_text_that_names_the_source(scripted: ScriptedFeed) -> None:
+    scripted.start(raising(SourceError("pool: x")))
+    assert scripted.errors == ["pool: x"]
 
 
-def test_feed_reports_problems_of_entries_after_the_list(fed: ScriptedFeed) -> None:
-    fed.start(listing(A, "host b: no weight", "host c: no weight"))
-    assert fed.lists == [A]
-    assert fed.errors == ["pool: host b: no weight; host c: no weight"]
-    assert fed.feed.problem == fed.errors[0]
+def test_feed_reports_problems_of_entries_after_the_list(scripted: ScriptedFeed) -> None:
+    scripted.start(listing(A, "host b: no weight", "host c: no weight"))
+    assert scripted.lists == [A]
+    assert scripted.errors == ["pool: host b: no weight; host c: no weight"]
+    assert scripted.feed.problem == scripted.errors[0]
 
 
-def test_good_list_clears_the_problem(fed: ScriptedFeed) -> None:
-    fed.start(raising(SourceError("x")), listing(A), raising(SourceError("x")))
-    fed.clock.advance(RETRY)
-    assert fed.feed.problem is None
-    fed.clock.advance(INTERVAL)
-    assert fed.errors == ["pool: x", "pool: x"]
+def test_good_list_clears_the_problem(scripted: ScriptedFeed) -> None:
+    scripted.start(raising(SourceError("x")), listing(A), raising(SourceError("x")))
+    scripted.clock.advance(RETRY)
+    assert scripted.feed.problem is None
+    scripted.clock.advance(INTERVAL)
+    assert scripted.errors == ["pool: x", "pool: x"]
 
 
-def test_feed_waits_for_the_seconds_of_retry_after_a_failure(fed: ScriptedFeed) -> None:
-    fed.start(raising(SourceError("x", Trouble.DENIED)), listing(A))
-    fed.clock.advance(RETRY - 0.01)
-    assert len(fed.reader.times) == 1
-    fed.clock.advance(0.01)
-    assert len(fed.reader.times) == 2
-    assert fed.reader.retried == [("x", Trouble.DENIED)]
+def test_feed_waits_for_the_seconds_of_retry_after_a_failure(scripted: ScriptedFeed) -> None:
+    scripted.start(raising(SourceError("x", Trouble.DENIED)), listing(A))
+    scripted.clock.advance(RETRY - 0.01)
+    assert len(scripted.reader.times) == 1
+    scripted.clock.advance(0.01)
+    assert len(scripted.reader.times) == 2
+    assert scripted.reader.retried == [("x", Trouble.DENIED)]
 
 
-def test_last_success_advances_with_good_lists_only(fed: ScriptedFeed) -> None:
-    fed.start(listing(A), raising(SourceError("x")), lambda feed: feed.good())
-    assert fed.feed.last_success == 1.0
-    fed.clock.advance(INTERVAL)
-    assert fed.feed.last_success == 1.0
-    fed.clock.advance(RETRY)
-    assert fed.feed.last_success == 14.0
+def test_last_success_advances_with_good_lists_only(scripted: ScriptedFeed) -> None:
+    scripted.start(listing(A), raising(SourceError("x")), lambda feed: feed.good())
+    assert scripted.feed.last_success == 1.0
+    scripted.clock.advance(INTERVAL)
+    assert scripted.feed.last_success == 1.0
+    scripted.clock.advance(RETRY)
+    assert scripted.feed.last_success == 14.0
 
 
-def test_refused_list_is_a_failure_and_is_offered_again(fed: ScriptedFeed) -> None:
+def test_refused_list_is_a_failure_and_is_offered_again(scripted: ScriptedFeed) -> None:
     def refuse_once() -> None:
-        fed.on_list = lambda: None
+        scripted.on_list = lambda: None
         raise SourceError("refused", Trouble.EMPTY)
 
-    fed.on_list = refuse_once
-    fed.start(listing(A))
-    assert (fed.errors, fed.feed.members, fed.feed.last_success) == (["pool: refused"], None, None)
-    fed.clock.advance(RETRY)
-    assert (fed.lists, fed.feed.members, fed.feed.problem) == ([A, A], A, None)
+    scripted.on_list = refuse_once
+    scripted.start(listing(A))
+    assert (scripted.errors, scripted.feed.members, scripted.feed.last_success) == (["pool: refused"], None, None)
+    scripted.clock.advance(RETRY)
+    assert (scripted.lists, scripted.feed.members, scripted.feed.problem) == ([A, A], A, None)
 
 
-def test_unexpected_exception_is_reported_with_traceback_and_retried(fed: ScriptedFeed) -> None:
+def test_failed_request_is_reported_like_a_source_error(scripted: ScriptedFeed) -> None:
+    scripted.start(raising(ProtocolError("no answer", Fault.NO_RESPONSE)))
+    assert (scripted.errors, scripted.reader.retried) == (["pool: no answer"], [("no answer", Trouble.SILENT)])
+
+
+def test_unexpected_exception_is_reported_with_traceback_and_retried(scripted: ScriptedFeed) -> None:
     with capturedLogs() as logged:
-        fed.start(raising(ZeroDivisionError("secret")), listing(A))
+        scripted.start(raising(ZeroDivisionError("secret")), listing(A))
     assert traces(logged) == 1
-    assert fed.errors == ["pool: internal error: ZeroDivisionError (see the log for its traceback)"]
-    assert fed.reader.retried[0][1] is Trouble.FAILED
-    fed.clock.advance(RETRY)
-    assert (fed.lists, fed.feed.problem) == ([A], None)
+    assert scripted.errors == ["pool: internal error: ZeroDivisionError (see the log for its traceback)"]
+    assert scripted.reader.retried[0][1] is Trouble.FAILED
+    scripted.clock.advance(RETRY)
+    assert (scripted.lists, scripted.feed.problem) == ([A], None)
 
 
-def test_feed_retries_when_a_read_is_cancelled_by_its_reader(fed: ScriptedFeed) -> None:
+def test_feed_retries_when_a_read_is_cancelled_by_its_reader(scripted: ScriptedFeed) -> None:
     waiting: Deferred[None] = Deferred()
-    fed.start(waiting, listing(A))
+    scripted.start(waiting, listing(A))
     with capturedLogs() as logged:
         waiting.cancel()
     assert traces(logged) == 1
-    fed.clock.advance(RETRY)
-    assert fed.lists == [A]
+    scripted.clock.advance(RETRY)
+    assert scripted.lists == [A]
 
 
-def test_feed_continues_when_the_list_listener_raises(fed: ScriptedFeed) -> None:
+def test_feed_continues_when_the_list_listener_raises(scripted: ScriptedFeed) -> None:
     def fail_once() -> None:
-        fed.on_list = lambda: None
+        scripted.on_list = lambda: None
         raise ZeroDivisionError
 
-    fed.on_list = fail_once
+    scripted.on_list = fail_once
     with capturedLogs() as logged:
-        fed.start(listing(A))
+        scripted.start(listing(A))
     assert traces(logged) == 1
-    fed.clock.advance(RETRY)
-    assert (fed.lists, fed.feed.problem) == ([A, A], None)
+    scripted.clock.advance(RETRY)
+    assert (scripted.lists, scripted.feed.problem) == ([A, A], None)
 
 
-def test_feed_continues_when_the_problem_listener_raises(fed: ScriptedFeed) -> None:
+def test_feed_continues_when_the_problem_listener_raises(scripted: ScriptedFeed) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 
-    fed.on_error = fail
+    scripted.on_error = fail
     with capturedLogs() as logged:
-        fed.start(raising(SourceError("x")), listing(A))
+        scripted.start(raising(SourceError("x")), listing(A))
     assert traces(logged) == 1
-    fed.clock.advance(RETRY)
-    assert fed.lists == [A]
+    scripted.clock.advance(RETRY)
+    assert scripted.lists == [A]
 
 
-def test_stop_ends_a_feed_before_its_first_read(fed: ScriptedFeed) -> None:
-    fed.feed.start(fed.lists.append, lambda _: None)
-    fed.feed.stop()
-    assert (fed.clock.getDelayedCalls(), fed.reader.closed) == ([], 1)
+def test_stop_ends_a_feed_before_its_first_read(scripted: ScriptedFeed) -> None:
+    scripted.feed.start(scripted.lists.append, lambda _: None)
+    scripted.feed.stop()
+    assert (scripted.clock.getDelayedCalls(), scripted.reader.closed) == ([], 1)
 
 
-def test_stop_ends_a_waiting_feed_and_leaves_nothing(fed: ScriptedFeed) -> None:
-    fed.start(listing(A))
-    fed.feed.stop()
-    fed.feed.stop()
-    assert (fed.clock.getDelayedCalls(), fed.reader.closed) == ([], 1)
+def test_stop_ends_a_waiting_feed_and_leaves_nothing(scripted: ScriptedFeed) -> None:
+    scripted.start(listing(A))
+    scripted.feed.stop()
+    scripted.feed.stop()
+    assert (scripted.clock.getDelayedCalls(), scripted.reader.closed) == ([], 1)
 
 
-def test_stop_cancels_a_read_that_waits(fed: ScriptedFeed) -> None:
+def test_stop_cancels_a_read_that_waits(scripted: ScriptedFeed) -> None:
     cancelled: list[object] = []
     with capturedLogs() as logged:
-        fed.start(Deferred(cancelled.append))
-        fed.feed.stop()
+        scripted.start(Deferred(cancelled.append))
+        scripted.feed.stop()
     assert len(cancelled) == 1
-    assert (fed.clock.getDelayedCalls(), fed.reader.closed, logged) == ([], 1, [])
+    assert (scripted.clock.getDelayedCalls(), scripted.reader.closed, logged) == ([], 1, [])
 
 
-def test_stop_is_harmless_when_never_started(fed: ScriptedFeed) -> None:
-    fed.feed.stop()
-    assert (fed.lists, fed.errors) == ([], [])
+def test_stop_is_harmless_when_never_started(scripted: ScriptedFeed) -> None:
+    scripted.feed.stop()
+    assert (scripted.lists, scripted.errors) == ([], [])
 
 
-def test_listener_may_stop_the_feed_when_it_receives_a_list(fed: ScriptedFeed) -> None:
-    fed.on_list = fed.feed.stop
-    fed.start(listing(A, "host b: no weight"))
-    assert (fed.lists, fed.errors) == ([A], [])
-    assert (fed.clock.getDelayedCalls(), fed.reader.closed) == ([], 1)
+@pytest.mark.parametrize(
+    "report", [listing(A), listing(A, "host b: no weight"), lambda feed: feed.fail(SourceError("x"))]
+)
+def test_listener_may_stop_the_feed_when_called_by_the_reader(scripted: ScriptedFeed, report: Step) -> None:
+    after_report: list[None] = []
+
+    def step(feed: Feed) -> None:
+        report(feed)
+        after_report.append(None)
+
+    scripted.on_list = scripted.on_error = scripted.feed.stop
+    with capturedLogs() as logged:
+        scripted.start(step)
+    assert len(scripted.lists) + len(scripted.errors) == 1
+    assert (after_report, scripted.clock.getDelayedCalls(), scripted.reader.closed, logged) == ([], [], 1, [])
 
 
-def test_listener_may_stop_the_feed_when_it_receives_a_problem(fed: ScriptedFeed) -> None:
-    fed.on_error = fed.feed.stop
-    fed.start(raising(SourceError("x")))
-    assert (fed.clock.getDelayedCalls(), fed.reader.closed) == ([], 1)
+def test_listener_may_stop_the_feed_when_a_read_failed(scripted: ScriptedFeed) -> None:
+    scripted.on_error = scripted.feed.stop
+    with capturedLogs() as logged:
+        scripted.start(raising(SourceError("x")))
+    assert (scripted.clock.getDelayedCalls(), scripted.reader.closed, logged) == ([], 1, [])
 
 
-def test_listener_may_stop_the_feed_when_called_by_a_connection(fed: ScriptedFeed) -> None:
+def test_stop_ends_a_feed_whose_reader_swallows_the_cancellation(scripted: ScriptedFeed) -> None:
+    waiting: Deferred[None] = Deferred()
+    scripted.start(waiting.addErrback(lambda _: None))
+    scripted.feed.stop()
+    assert (scripted.clock.getDelayedCalls(), scripted.reader.closed) == ([], 1)
+
+
+def test_listener_may_stop_the_feed_when_called_by_a_connection(scripted: ScriptedFeed) -> None:
     cancelled: list[object] = []
-    fed.on_list = fed.feed.stop
-    fed.start(Deferred(cancelled.append))
-    fed.feed.list(Listing(A, ("host b: no weight",)))
-    fed.feed.list(Listing(B))
-    fed.feed.fail(SourceError("x"))
-    assert (fed.lists, fed.errors, len(cancelled)) == ([A], [], 1)
-    assert (fed.clock.getDelayedCalls(), fed.reader.closed) == ([], 1)
+    scripted.on_list = scripted.feed.stop
+    scripted.start(Deferred(cancelled.append))
+    scripted.feed.list(Listing(A, ("host b: no weight",)))
+    scripted.feed.list(Listing(B))
+    scripted.feed.fail(SourceError("x"))
+    assert (scripted.lists, scripted.errors, len(cancelled)) == ([A], [], 1)
+    assert (scripted.clock.getDelayedCalls(), scripted.reader.closed) == ([], 1)
 
 
-def test_sleep_leaves_nothing_when_stopped(fed: ScriptedFeed) -> None:
-    fed.start(fed.feed.sleep(100.0))
-    fed.feed.stop()
-    assert fed.clock.getDelayedCalls() == []
+def test_sleep_leaves_nothing_when_stopped(scripted: ScriptedFeed) -> None:
+    scripted.start(scripted.feed.sleep(100.0))
+    scripted.feed.stop()
+    assert scripted.clock.getDelayedCalls() == []
 
 
-def test_feed_returns_the_differences_of_its_reader(fed: ScriptedFeed) -> None:
-    assert fed.feed.differences == 7
+def test_feed_returns_the_differences_of_its_reader(scripted: ScriptedFeed) -> None:
+    assert scripted.feed.differences == 7

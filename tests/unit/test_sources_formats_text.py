@@ -1,4 +1,4 @@
-"""The formats of PyBal 1.15's pool files, good and bad; for YAML see test_sources_yaml."""
+"""Pool files in the two formats of PyBal 1.15; test_sources_formats_yaml.py covers YAML."""
 
 from __future__ import annotations
 
@@ -30,33 +30,33 @@ def refusal(data: bytes, name: str, last: tuple[Member, ...] | None = None) -> s
 
 
 @pytest.mark.parametrize("name", ["appservers", "appservers.json", "appservers.yaml"])
-def test_a_good_file_gives_its_servers_in_order(name: str) -> None:
+def test_parse_returns_servers_in_file_order(name: str) -> None:
     listing = parse((POOLS / name).read_bytes(), name)
     assert listing.members == APPSERVERS
     assert listing.problems == ()
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \n", b"# nobody\n", b"\xef\xbb\xbf\r\n"])
-def test_no_entries_are_an_empty_list(data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"\n \n", b"# all gone\n", b"\xef\xbb\xbf\r\n"])
+def test_file_without_entries_is_an_empty_list(data: bytes) -> None:
     assert parse(data, "pool").members == ()
     assert parse(data, "pool", LAST).members == ()
 
 
-def test_an_empty_object_is_an_empty_list() -> None:
+def test_empty_json_object_is_an_empty_list() -> None:
     assert parse(b"{}", "pool.json").members == ()
 
 
-def test_carriage_returns_and_a_byte_order_mark_do_no_harm() -> None:
+def test_carriage_returns_and_a_byte_order_mark_are_ignored() -> None:
     assert parse(b"\xef\xbb\xbf{'host': 'a'}\r\n{'host': 'b'}\r\n", "pool", LAST).members == (Member("a"), Member("b"))
     assert parse(b'\xef\xbb\xbf{"a": {}}\r\n', "pool.json").members == (Member("a"),)
 
 
-def test_a_comment_may_hold_any_bytes() -> None:
+def test_comment_may_contain_any_bytes() -> None:
     data = "# \0 \f \x1c \x85 \u2028 é\n{'host': 'a'} # \u2028 '}\n".encode() + b"# M\xfcnchen\n"
     assert parse(data, "pool", LAST).members == (Member("a"),)
 
 
-def test_other_keys_are_not_looked_at() -> None:
+def test_unknown_keys_are_ignored() -> None:
     assert parse(b"{'host': 'a', 'rack': 'B7', 'units': 3.5, 'owner': None}\n", "pool", LAST).members == (Member("a"),)
     assert parse(b'{"a": {"rack": ["B", {"7": null}]}}', "pool.json", LAST).members == (Member("a"),)
 
@@ -93,45 +93,45 @@ def test_other_keys_are_not_looked_at() -> None:
         ("{'host': " + "(" * 10000 + "}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
     ],
 )
-def test_a_bad_line_is_left_out_with_its_place_and_the_others_stay(line: str, problem: str) -> None:
+def test_invalid_line_is_omitted_and_reported_with_its_number(line: str, problem: str) -> None:
     data = f"{{'host': 'good'}}\n\n{line}\n{{'host': 'also-good'}}\n".encode()
     listing = parse(data, "pool")
     assert listing.members == (Member("good"), Member("also-good"))
     assert listing.problems == (f"line 3: {problem}",)
 
 
-def test_of_two_lines_for_a_host_the_first_counts() -> None:
+def test_first_of_two_lines_for_a_host_is_used() -> None:
     listing = parse(b"{'host': 'a', 'weight': 1}\n{'host': 'a', 'weight': 2}\n", "pool")
     assert listing.members == (Member("a", 1),)
     assert listing.problems == ("line 2: host a is listed already",)
 
 
-def test_one_bad_line_refuses_a_changed_file() -> None:
+def test_invalid_line_refuses_a_changed_file() -> None:
     data = b"{'host': 'a'}\n{'host': 'b', 'weight': 'ten'}\n"
     assert refusal(data, "file:///pool", LAST) == (
         "file:///pool: line 2: weight 'ten' of host b, wanted an integer from 0 to 2147483647"
     )
 
 
-def test_a_changed_file_cut_off_between_lines_is_refused() -> None:
+def test_changed_file_without_final_newline_is_refused() -> None:
     assert refusal(b"{'host': 'a'}\n{'host': 'b'}", "pool", LAST) == (
-        "pool: no newline at the end of the last line: perhaps it is cut off"
+        "pool: no newline at the end; the list may be truncated"
     )
 
 
-def test_at_the_start_a_missing_last_newline_is_told_and_forgiven() -> None:
+def test_first_file_without_final_newline_is_used_and_reported() -> None:
     listing = parse(b"{'host': 'a'}\n{'host': 'b'}", "pool")
     assert listing.members == (Member("a"), Member("b"))
-    assert listing.problems == ("no newline at the end of the last line: perhaps it is cut off",)
+    assert listing.problems == ("no newline at the end; the list may be truncated",)
 
 
-def test_a_page_of_html_is_not_a_list_of_nobody() -> None:
+def test_html_page_is_refused() -> None:
     page = (POOLS / "error.html").read_bytes()
     assert refusal(page, "pool").startswith("pool: line 1: wanted {")
     assert refusal(page, "pool.json") == "pool.json: not JSON: Expecting value: line 1 column 1 (char 0)"
 
 
-def test_every_cut_of_a_changed_file_is_refused_but_those_between_lines() -> None:
+def test_truncated_changed_file_is_refused_unless_cut_between_lines() -> None:
     data = (POOLS / "appservers").read_bytes()
     whole = {position + 1 for position, byte in enumerate(data) if byte == ord("\n")}
     for end in range(1, len(data)):
@@ -139,7 +139,7 @@ def test_every_cut_of_a_changed_file_is_refused_but_those_between_lines() -> Non
             refusal(data[:end], "pool", LAST)
 
 
-def test_every_cut_of_a_json_file_is_refused() -> None:
+def test_truncated_json_file_is_refused() -> None:
     data = (POOLS / "appservers.json").read_bytes().rstrip()
     for end in range(len(data)):
         refusal(data[:end], "pool.json")
@@ -165,41 +165,41 @@ def test_every_cut_of_a_json_file_is_refused() -> None:
         (b'"good": {}', "host good is listed already"),
     ],
 )
-def test_a_bad_entry_of_json_is_left_out_and_the_others_stay(entry: bytes, problem: str) -> None:
+def test_invalid_json_entry_is_omitted_and_reported(entry: bytes, problem: str) -> None:
     listing = parse(b'{"good": {}, ' + entry + b', "also-good": {}}', "pool.json")
     assert listing.members == (Member("good"), Member("also-good"))
     assert listing.problems == (problem,)
 
 
-def test_a_bad_entry_of_json_keeps_the_last_good_value_of_its_host() -> None:
+def test_invalid_json_entry_keeps_the_last_value_of_its_host() -> None:
     listing = parse(b'{"c": {}, "b": {"weight": "x"}, "d": {"weight": "x"}}', "pool.json", LAST)
     assert listing.members == (Member("c"), Member("b", 2))
     assert len(listing.problems) == 2
 
 
-def test_a_second_entry_of_json_for_a_host_does_not_bring_back_its_last_value() -> None:
+def test_duplicate_json_entry_keeps_the_first_value() -> None:
     listing = parse(b'{"b": {"weight": 7}, "b": {"weight": 8}}', "pool.json", LAST)
     assert listing.members == (Member("b", 7),)
     assert listing.problems == ("host b is listed already",)
 
 
 @pytest.mark.parametrize("text", [b"[]", b"null", b"7", b'"a"', b"[" * 100000, b'{"a":' * 100000, b"\xff{}", b"{}{}"])
-def test_json_that_is_no_object_of_hosts_is_refused(text: bytes) -> None:
+def test_json_other_than_an_object_of_hosts_is_refused(text: bytes) -> None:
     assert refusal(text, "pool.json").startswith("pool.json: ")
 
 
-def test_a_file_with_bad_entries_only_is_refused() -> None:
+def test_file_with_only_invalid_entries_is_refused() -> None:
     assert refusal(b'{"a": 1}', "pool.json") == 'pool.json: host \'a\': wanted {"weight": INTEGER, "enabled": true}'
     assert refusal(b"{'host': 1}\n", "pool").startswith("pool: line 1: host 1,")
 
 
-def test_many_problems_are_counted_not_listed() -> None:
+def test_summary_lists_five_problems_and_counts_the_rest() -> None:
     assert summary([f"line {i}" for i in range(1, 9)]) == "line 1; line 2; line 3; line 4; line 5; and 3 more"
 
 
 @pytest.mark.parametrize("slip", ["enable", "Enabled", "enbaled"])
-def test_a_slip_in_a_key_does_not_leave_a_server_enabled_that_was_to_be_disabled(slip: str) -> None:
+def test_misspelt_key_does_not_leave_a_disabled_server_enabled(slip: str) -> None:
     good = b"{'host': 'web1'}\n"
     listing = parse(good + f"{{'host': 'web2', '{slip}': False}}\n".encode(), "pool")
     assert [member.host for member in listing.members] == ["web1"]
-    assert listing.problems == (f"line 2: '{slip}' of host web2, wanted 'enabled'",)
+    assert listing.problems == (f"line 2: unknown key '{slip}' of host web2 (did you mean 'enabled'?)",)

@@ -1,4 +1,4 @@
-"""Pool lists in YAML, good and bad."""
+"""Pool lists in YAML."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LAST = (Member("a", 1), Member("b", 2))
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"], autouse=True)
 def loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both parsers of PyYAML: the one of C is not everywhere."""
-    monkeypatch.setattr(yaml_format, "_LOADER", getattr(yaml, request.param))
+    """Run each test with both parsers of PyYAML; the C parser is optional."""
+    monkeypatch.setattr(yaml_format, "LOADER", getattr(yaml, request.param))
 
 
 def listing(text: str, last: tuple[Member, ...] | None = None) -> Listing:
@@ -38,40 +38,40 @@ def refusal(text: str, last: tuple[Member, ...] | None = None) -> str:
         "a:\n  weight: 1\nb:\n  enabled: false\n  weight: 2\n",
         "- host: a\n  weight: 1\n- {host: b, weight: 2, enabled: no}\n",
         '{"a": {"weight": 1}, "b": {"weight": 2, "enabled": false}}',
-        "---\n# who serves\na: {weight: 1}   # the first\nb: {weight: 2, enabled: Off}\n...\n",
+        "---\n# servers\na: {weight: 1}   # the first\nb: {weight: 2, enabled: Off}\n...\n",
         "a: {weight: &one 1}\nb: &other {weight: 2, enabled: FALSE}\n",
         "\ufeffa: {weight: 1}\r\nb: {weight: 2, enabled: false}\r\n",
     ],
 )
-def test_all_ways_to_write_a_list_say_the_same(text: str) -> None:
+def test_equivalent_notations_parse_equally(text: str) -> None:
     assert listing(text, LAST) == Listing((Member("a", 1), Member("b", 2, enabled=False)))
 
 
 @pytest.mark.parametrize("name", ["pool.yaml", "pool.yml"])
-def test_both_ends_of_a_name_mean_yaml(name: str) -> None:
+def test_both_yaml_extensions_select_yaml(name: str) -> None:
     assert parse(b"a: {}\n", name).members == (Member("a"),)
 
 
-def test_an_alias_stands_for_what_it_names() -> None:
+def test_alias_has_the_value_of_its_anchor() -> None:
     text = "a: &usual {weight: 7, enabled: false}\nb: *usual\n"
     assert listing(text).members == (Member("a", 7, enabled=False), Member("b", 7, enabled=False))
 
 
 @pytest.mark.parametrize("text", ["{}\n", "[]", "--- {}\n"])
-def test_no_entries_are_an_empty_list(text: str) -> None:
+def test_empty_collection_is_an_empty_list(text: str) -> None:
     assert listing(text, LAST) == Listing(())
 
 
 @pytest.mark.parametrize("text", ["", "# all gone\n", "---\n", "~\n", "null\n"])
-def test_nothing_at_all_is_no_list(text: str) -> None:
+def test_empty_document_is_refused(text: str) -> None:
     assert "wanted" in refusal(text)
 
 
 @pytest.mark.parametrize(
     "host", ["no", "1.5", "10.0.0.5", "2001:10:20:30:40:50:1:2", "1:20", "0x10", "2026-11-21", "007"]
 )
-def test_a_host_is_a_text_however_it_is_written(host: str) -> None:
-    """YAML 1.1 has a boolean, numbers of base 60 and a date among these."""
+def test_host_is_a_string_in_any_notation(host: str) -> None:
+    """YAML 1.1 has a boolean, base 60 numbers and a date among these."""
     assert listing(f"{host}: {{}}\n").members == (Member(host),)
     assert listing(f"- host: {host}\n").members == (Member(host),)
 
@@ -94,8 +94,8 @@ def test_a_host_is_a_text_however_it_is_written(host: str) -> None:
         ("c: {enabled: 'false'}", "enabled 'false' of host c, wanted true or false"),
         ("c: {enabled: nO}", "enabled 'nO' of host c, wanted true or false"),
         ("c: {enabled: {}}", "enabled an object of host c, wanted true or false"),
-        ("c: {Enabled: no}", "'Enabled' of host c, wanted 'enabled'"),
-        ("c: {weight: 1, weight: 2}", "'weight' of host 'c' is there twice"),
+        ("c: {Enabled: no}", "unknown key 'Enabled' of host c (did you mean 'enabled'?)"),
+        ("c: {weight: 1, weight: 2}", "duplicate key 'weight' of host 'c'"),
         ("c: {<<: {weight: 1}}", "'<<' of host 'c', wanted {weight: INTEGER, enabled: true}"),
         ("c: {[x]: 1}", "a list of host 'c', wanted {weight: INTEGER, enabled: true}"),
         ("c:", "host 'c': wanted {weight: INTEGER, enabled: true}"),
@@ -107,7 +107,7 @@ def test_a_host_is_a_text_however_it_is_written(host: str) -> None:
         ("good: {}", "host good is listed already"),
     ],
 )
-def test_a_bad_entry_is_left_out_with_its_line_and_the_others_stay(entry: str, problem: str) -> None:
+def test_invalid_entry_is_omitted_and_reported_with_its_line(entry: str, problem: str) -> None:
     found = listing(f"good: {{}}\n# a comment\n{entry}\nalso-good: {{}}\n")
     assert found == Listing((Member("good"), Member("also-good")), (f"line 3: {problem}",))
 
@@ -119,16 +119,16 @@ def test_a_bad_entry_is_left_out_with_its_line_and_the_others_stay(entry: str, p
         ("- {weight: 5}", "host None, wanted a name or an address"),
         ("- {host: ~}", "host None, wanted a name or an address"),
         ("- {host: [c]}", "host a list, wanted a name or an address"),
-        ("- {host: c, host: d}", "'host' of host 'c' is there twice"),
+        ("- {host: c, host: d}", "duplicate key 'host' of host 'c'"),
         ("- {host: good}", "host good is listed already"),
     ],
 )
-def test_a_bad_item_is_left_out_with_its_line_and_the_others_stay(entry: str, problem: str) -> None:
+def test_invalid_item_is_omitted_and_reported_with_its_line(entry: str, problem: str) -> None:
     found = listing(f"- host: good\n\n{entry}\n- host: also-good\n")
     assert found == Listing((Member("good"), Member("also-good")), (f"line 3: {problem}",))
 
 
-def test_a_bad_entry_keeps_the_last_good_value_of_its_host() -> None:
+def test_invalid_entry_keeps_the_last_value_of_its_host() -> None:
     found = listing("c: {}\nb: {weight: x}\nd: {weight: x}\n", LAST)
     assert found.members == (Member("c"), Member("b", 2))
     assert len(found.problems) == 2
@@ -137,36 +137,36 @@ def test_a_bad_entry_keeps_the_last_good_value_of_its_host() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("a: {}\n--- {}\n", "line 2: another document, wanted one"),
+        ("a: {}\n--- {}\n", "line 2: second document, wanted one"),
         (
             "a: !!python/object/apply:os.system {}\n",
             "line 1: tag 'tag:yaml.org,2002:python/object/apply:os.system', wanted none",
         ),
         ("a:\n  weight: !!int '7'\n", "line 2: tag 'tag:yaml.org,2002:int', wanted none"),
-        ("a: *b\n", "line 1: alias 'b' of nothing that stands before it"),
-        ("a: &a {x: *a}\n", "line 1: alias 'a' of nothing that stands before it"),
+        ("a: *b\n", "line 1: alias 'b' without an anchor before it"),
+        ("a: &a {x: *a}\n", "line 1: alias 'a' without an anchor before it"),
         ("web1\n", "line 1: 'web1', wanted a mapping of hosts, or a list"),
-        ("a: " + "[" * 8 + "]" * 8 + "\n", "line 1: more than 8 collections one inside the other"),
+        ("a: " + "[" * 8 + "]" * 8 + "\n", "line 1: nested more than 8 levels deep"),
         ("\n" + "a: {}\n" * 60_000, "line 50001: more than 100000 values"),
     ],
 )
-def test_what_is_no_list_of_hosts_is_refused_with_its_line(text: str, reason: str) -> None:
+def test_yaml_other_than_a_list_of_hosts_is_refused_with_its_line(text: str, reason: str) -> None:
     assert refusal(text) == reason
 
 
 @pytest.mark.parametrize("text", ["a: {\n", "a: {}\n b: {}\n", "a: {}\n\tb: {}\n", "a: '\n", "<p>\n<b>: 1\n"])
-def test_what_is_no_yaml_is_refused_with_its_line(text: str) -> None:
+def test_invalid_yaml_is_refused_with_its_line(text: str) -> None:
     assert refusal(text).startswith("line ")
     assert ": not YAML: " in refusal(text)
 
 
 @pytest.mark.parametrize("data", [b"\xff: {}\n", b"a: \x00\n"])
-def test_what_is_no_text_is_refused(data: bytes) -> None:
+def test_binary_data_is_refused(data: bytes) -> None:
     with pytest.raises(SourceError, match=r"pool\.yaml: not YAML: "):
         parse(data, "pool.yaml")
 
 
-def test_aliases_that_would_unfold_to_billions_are_not_unfolded() -> None:
+def test_exponential_aliases_are_not_expanded() -> None:
     bomb = "x0: &x0 [a, a]\n" + "".join(f"x{i}: &x{i} [*x{i - 1}, *x{i - 1}]\n" for i in range(1, 60))
     found = listing(bomb + "good: {}\n")
     assert found.members == (Member("good"),)
@@ -174,20 +174,20 @@ def test_aliases_that_would_unfold_to_billions_are_not_unfolded() -> None:
 
 
 @pytest.mark.parametrize("text", ["a: {}\nb:\n  weight: 10", "- host: a\n- host: b", "a: {}\n# b"])
-def test_a_changed_file_that_may_be_cut_off_is_refused_and_forgiven_at_the_start(text: str) -> None:
-    cut_off = "no newline at the end of the last line: perhaps it is cut off"
-    assert refusal(text, LAST) == cut_off
-    assert listing(text).problems == (cut_off,)
+def test_file_without_final_newline_is_accepted_only_at_the_start(text: str) -> None:
+    problem = "no newline at the end; the list may be truncated"
+    assert refusal(text, LAST) == problem
+    assert listing(text).problems == (problem,)
 
 
-def test_a_page_of_html_is_not_a_list_of_nobody() -> None:
+def test_html_page_is_refused() -> None:
     assert refusal("<html>502 Bad Gateway</html>\n") == (
         "line 1: '<html>502 Bad Gateway</html>', wanted a mapping of hosts, or a list"
     )
 
 
 @pytest.mark.parametrize("piece", ["[", "- ", "{a: ", "? ", "|", "&", "!"])
-def test_a_megabyte_of_beginnings_is_refused_soon(piece: str) -> None:
+def test_megabyte_of_opening_tokens_is_refused_quickly(piece: str) -> None:
     began = time.process_time()
     refusal(piece * (2**20 // len(piece)))
     assert time.process_time() - began < 10

@@ -1,4 +1,4 @@
-"""What of an answer may stand for the list the next time, and whether one is too old."""
+"""Validators and age of HTTP responses."""
 
 from __future__ import annotations
 
@@ -42,24 +42,22 @@ def response(*fields: str) -> Response:
         (('ETag: "a\x00b"',), {}),
     ],
 )
-def test_validators_are_sent_again_unless_they_may_stand_for_another_list(
-    fields: tuple[str, ...], found: dict[str, str]
-) -> None:
+def test_validators_are_sent_unless_two_lists_may_share_them(fields: tuple[str, ...], found: dict[str, str]) -> None:
     assert validators(response(*fields)) == found
 
 
 @given(*[st.text(st.characters(max_codepoint=255, exclude_characters="\r\n"), max_size=40)] * 3)
-def test_validators_never_make_a_line_that_is_none(etag: str, modified: str, date: str) -> None:
+def test_validators_are_valid_header_fields_for_any_response(etag: str, modified: str, date: str) -> None:
     found = validators(response(f"ETag: {etag}", f"Last-Modified: {modified}", f"Date: {date}"))
     assert all(value.isprintable() and value.isascii() and value for value in found.values())
 
 
 @pytest.mark.parametrize("age", ["", "0", "300", "-1", "1e9", "²", "301x"])
-def test_an_age_that_is_none_or_not_too_great_is_no_trouble(age: str) -> None:
+def test_source_accepts_an_age_that_is_invalid_or_small(age: str) -> None:
     refuse_old(response(f"Age: {age}"), 300.0)
 
 
 @pytest.mark.parametrize("age", ["301", "9" * 400])
-def test_an_answer_from_a_cache_may_be_too_old(age: str) -> None:
-    with pytest.raises(SourceError, match=r"from a cache, .* s old, wanted at most 300"):
+def test_source_refuses_a_cached_response_that_is_too_old(age: str) -> None:
+    with pytest.raises(SourceError, match=r"cached response is .* s old, wanted at most 300 s"):
         refuse_old(response(f"Age: {age}"), 300.0)

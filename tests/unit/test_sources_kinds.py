@@ -1,4 +1,4 @@
-"""Which kind of pool source a URL stands for, and what of it is not to be had."""
+"""Selection of the kind of pool source by URL."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pybal.sources.kinds import SUPPORTED, kind_of
         ("etcd://conf1:2379/pools/web?api=4", "etcd?api=4"),
     ],
 )
-def test_the_kind_is_the_scheme_and_for_etcd_the_version(url: str, kind: str) -> None:
+def test_kind_is_the_scheme_and_for_etcd_the_api_version(url: str, kind: str) -> None:
     assert kind_of(SourceSettings(url)) == kind
 
 
-def test_a_version_of_etcd_that_nobody_knows_is_none_of_those_that_there_are() -> None:
+def test_unknown_etcd_version_is_not_supported() -> None:
     assert "etcd?api=3" in SUPPORTED
     assert "etcd?api=4" not in SUPPORTED

@@ -1,4 +1,4 @@
-"""What a Kubernetes API server says of its nodes, and what of it counts."""
+"""Documents of the Kubernetes API for nodes, and the members they become."""
 
 from __future__ import annotations
 
@@ -42,31 +42,31 @@ def error(of: bytes) -> SourceError:
     return caught.value
 
 
-def test_a_page_has_nodes_a_version_and_where_the_next_begins() -> None:
+def test_page_has_nodes_version_and_continuation() -> None:
     found = page(versioned(node("b"), 5), versioned(node("a"), 6), **{"continue": "abc"})
     assert found == Page({"b": Node("5", B), "a": Node("6", A)}, "9", "abc")
     assert page().rest == ""
 
 
-def test_a_node_that_is_not_ready_is_disabled() -> None:
+def test_node_that_is_not_ready_is_disabled() -> None:
     assert only(node("a", "False")) == Node("7", Member("a", 1, enabled=False))
 
 
-def test_a_node_that_is_not_heard_of_is_disabled() -> None:
-    assert only(node("a", "Unknown")) == Node("7", Member("a", 1, enabled=False), heard=False)
+def test_unknown_node_is_disabled() -> None:
+    assert only(node("a", "Unknown")) == Node("7", Member("a", 1, enabled=False), reporting=False)
 
 
-def test_a_node_without_the_condition_has_never_been_heard_of() -> None:
+def test_node_without_conditions_is_unknown() -> None:
     new = node("a")
     del new["status"]["conditions"]
-    assert only(new) == Node("7", Member("a", 1, enabled=False), heard=False)
+    assert only(new) == Node("7", Member("a", 1, enabled=False), reporting=False)
 
 
-def test_a_node_that_is_unschedulable_is_no_member() -> None:
+def test_unschedulable_node_is_not_a_member() -> None:
     assert only(node("a", unschedulable=True)) == Node("7", None)
 
 
-def test_a_list_is_in_the_order_of_the_names() -> None:
+def test_listing_is_sorted_by_name() -> None:
     found = page(*(versioned(node(name)) for name in ("b", "c", "a")))
     assert [one.host for one in wire.listing(found.nodes).members] == ["a", "b", "c"]
 
@@ -92,12 +92,12 @@ def test_a_list_is_in_the_order_of_the_names() -> None:
         ("metadata", {"resourceVersion": "7"}, "host None, wanted a name or an address"),
     ],
 )
-def test_what_is_wrong_with_a_node_is_its_own_problem(part: str, value: object, problem: str) -> None:
+def test_invalid_node_is_reported_and_omits_no_other(part: str, value: object, problem: str) -> None:
     found = page(versioned(node("a")) | {part: value}, versioned(node("b")))
     assert wire.listing(found.nodes) == Listing((B,), (problem,))
 
 
-def test_a_node_with_a_problem_counts_as_it_did_before() -> None:
+def test_invalid_node_keeps_its_last_value() -> None:
     known = page(versioned(node("a", "False")), versioned(node("b"))).nodes
     bad = versioned(node("a"), 8) | {"spec": 5}
     kept = Node("8", Member("a", 1, enabled=False), problem="host a: spec 5, wanted an object")
@@ -119,16 +119,16 @@ def test_events_add_change_and_remove_nodes() -> None:
     assert found.version == "13"
 
 
-def test_a_bookmark_changes_nothing_but_the_version() -> None:
+def test_bookmark_changes_only_the_version() -> None:
     found = event("BOOKMARK", {"kind": "Node", "metadata": {"resourceVersion": "20", "creationTimestamp": None}})
     assert found == Event("20")
     assert wire.applied({"a": Node("7", A)}, found) == {"a": Node("7", A)}
 
 
-def test_a_version_that_is_too_old_is_told_apart() -> None:
+def test_expired_version_has_its_own_exception() -> None:
     with pytest.raises(Expired, match=r"^HTTP 410 \(too old resource version: 1 \(9\)\), wanted 200$"):
         event("ERROR", status(410, "too old resource version: 1 (9)"))
-    assert isinstance(wire.refused(410, b"gone"), Expired)
+    assert isinstance(wire.error_response(410, b"gone"), Expired)
     with pytest.raises(SourceError, match=r"^HTTP 500 \(etcd is slow\), wanted 200$") as caught:
         event("ERROR", status(500, "etcd is slow"))
     assert not isinstance(caught.value, Expired)
@@ -145,8 +145,8 @@ def test_a_version_that_is_too_old_is_told_apart() -> None:
         (500, json.dumps({"kind": "Status", "message": 5}), "HTTP 500, wanted 200", Trouble.FAILED),
     ],
 )
-def test_what_the_server_refuses_is_told_in_its_words(code: int, body: str, text: str, trouble: Trouble) -> None:
-    refused = wire.refused(code, body.encode())
+def test_error_response_contains_the_message_of_the_server(code: int, body: str, text: str, trouble: Trouble) -> None:
+    refused = wire.error_response(code, body.encode())
     assert (str(refused), refused.trouble) == (text, trouble)
 
 
@@ -169,8 +169,8 @@ def test_what_the_server_refuses_is_told_in_its_words(code: int, body: str, text
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_list_is_refused_as_a_whole(body: bytes) -> None:
-    assert str(error(body)).startswith("no answer of a Kubernetes API server about nodes: ")
+def test_invalid_page_is_refused(body: bytes) -> None:
+    assert str(error(body)).startswith("not a Kubernetes node document: ")
     assert len(str(error(body))) < 250
 
 
@@ -185,49 +185,47 @@ def test_what_is_no_list_is_refused_as_a_whole(body: bytes) -> None:
         b'{"type": ["ADDED"], "object": {}}',
     ],
 )
-def test_what_is_no_event_ends_the_watch(line: bytes) -> None:
-    with pytest.raises(SourceError, match=r"^no answer of a Kubernetes API server"):
+def test_invalid_event_is_refused(line: bytes) -> None:
+    with pytest.raises(SourceError, match=r"^not a Kubernetes node document"):
         wire.event(line)
 
 
-def test_that_no_node_is_heard_of_is_not_believed() -> None:
-    """When the control plane is cut off, each node becomes Unknown after 40 s, and all are at work."""
-    cut_off = page(versioned(node("a", "Unknown")), versioned(node("b", "Unknown")), versioned(node("c", "False")))
+def test_listing_is_refused_when_no_node_is_ready_and_some_are_unknown() -> None:
+    """A partitioned control plane marks every node Unknown after 40 s; the nodes still work."""
+    partitioned = page(versioned(node("a", "Unknown")), versioned(node("b", "Unknown")), versioned(node("c", "False")))
     with pytest.raises(SourceError) as caught:
-        wire.listing(cut_off.nodes)
-    assert str(caught.value) == (
-        "of 3 nodes none is ready and 2 are not heard of (Ready is Unknown), wanted one that is ready"
-    )
+        wire.listing(partitioned.nodes)
+    assert str(caught.value) == ("no node is Ready and 2 of 3 are Unknown; assuming a partitioned control plane")
     assert caught.value.trouble is Trouble.FLOOR
 
 
-def test_that_all_nodes_say_themselves_they_are_not_ready_is_believed() -> None:
-    said = page(versioned(node("a", "False")), versioned(node("b", "False")))
-    assert [one.enabled for one in wire.listing(said.nodes).members] == [False, False]
+def test_listing_is_accepted_when_all_nodes_report_not_ready() -> None:
+    listed = page(versioned(node("a", "False")), versioned(node("b", "False")))
+    assert [one.enabled for one in wire.listing(listed.nodes).members] == [False, False]
 
 
-def test_a_node_that_is_not_heard_of_counts_as_disabled_beside_one_that_is_ready() -> None:
-    said = page(versioned(node("a", "Unknown")), versioned(node("b")))
-    assert wire.listing(said.nodes).members == (Member("a", 1, enabled=False), B)
+def test_unknown_node_is_disabled_when_another_is_ready() -> None:
+    listed = page(versioned(node("a", "Unknown")), versioned(node("b")))
+    assert wire.listing(listed.nodes).members == (Member("a", 1, enabled=False), B)
 
 
-def test_nodes_left_out_say_nothing_about_the_control_plane() -> None:
-    said = page(versioned(node("a", "Unknown", unschedulable=True)), versioned(node("b", "False")))
-    assert wire.listing(said.nodes).members == (Member("b", 1, enabled=False),)
+def test_unschedulable_unknown_nodes_are_ignored() -> None:
+    listed = page(versioned(node("a", "Unknown", unschedulable=True)), versioned(node("b", "False")))
+    assert wire.listing(listed.nodes).members == (Member("b", 1, enabled=False),)
 
 
-def test_differences_are_nodes_that_are_other_than_events_have_said() -> None:
+def test_differences_counts_nodes_that_events_have_missed() -> None:
     known = {"a": Node("5", A), "b": Node("6", B), "c": Node("6", Member("c", 1))}
     found = {"a": Node("5", None), "b": Node("7", B), "d": Node("6", Member("d", 1))}
     assert wire.differences(known, found, "8") == 3
     assert wire.differences(known, known, "8") == 0
 
 
-def test_a_node_that_has_changed_since_is_no_difference() -> None:
+def test_node_changed_after_the_last_event_is_not_a_difference() -> None:
     assert wire.differences({"a": Node("5", A)}, {"a": Node("9", None)}, "8") == 0
 
 
-def test_versions_are_compared_as_numbers_where_they_are_such() -> None:
+def test_versions_are_compared_as_numbers() -> None:
     assert wire.is_older("9", "10")
     assert not wire.is_older("10", "10")
     assert not wire.is_older("a", "b")

@@ -1,4 +1,4 @@
-"""What is believed of a list, and what is not."""
+"""Sanity checks on a new list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
-from pybal.sources.safety import SafeList, guarded
+from pybal.sources.safety import SafeList, safe_list
 
 SETTINGS = SourceSettings("file:///pool")
 SIXTEEN = tuple(Member(f"web{number}") for number in range(16))
@@ -22,60 +22,60 @@ def disabled(*members: Member) -> tuple[Member, ...]:
 
 def refusal(before: tuple[Member, ...] | None, after: tuple[Member, ...], settings: SourceSettings = SETTINGS) -> str:
     with pytest.raises(SourceError) as caught:
-        guarded(before, after, settings)
+        safe_list(before, after, settings)
     return f"{caught.value.trouble}: {caught.value}"
 
 
-def test_a_first_list_is_believed_whatever_its_length() -> None:
-    assert guarded(None, SIXTEEN[:1], SETTINGS) == SafeList(SIXTEEN[:1])
+def test_first_list_of_any_length_is_accepted() -> None:
+    assert safe_list(None, SIXTEEN[:1], SETTINGS) == SafeList(SIXTEEN[:1])
 
 
-def test_nobody_is_believed_only_where_the_operator_allows_it() -> None:
-    assert refusal(None, ()) == "empty: lists no servers; allow-empty = yes would let it"
-    assert refusal(SIXTEEN[:2], ()) == "empty: lists no servers; allow-empty = yes would let it"
+def test_empty_list_is_accepted_only_with_allow_empty() -> None:
+    assert refusal(None, ()) == "empty: refused an empty server list (set allow-empty = yes to accept it)"
+    assert refusal(SIXTEEN[:2], ()) == "empty: refused an empty server list (set allow-empty = yes to accept it)"
     allowing = replace(SETTINGS, allow_empty=True)
-    assert guarded(None, (), allowing) == SafeList(())
-    assert guarded(SIXTEEN[:2], (), allowing) == SafeList(())
+    assert safe_list(None, (), allowing) == SafeList(())
+    assert safe_list(SIXTEEN[:2], (), allowing) == SafeList(())
 
 
-def test_half_a_list_may_leave_it_at_once_and_more_may_not() -> None:
-    assert guarded(SIXTEEN, EIGHT, SETTINGS) == SafeList(EIGHT)
+def test_list_that_lost_more_than_half_is_refused() -> None:
+    assert safe_list(SIXTEEN, EIGHT, SETTINGS) == SafeList(EIGHT)
     assert refusal(SIXTEEN, SEVEN) == (
-        "shrunk: lists 7 servers where there were 16, wanted at most 0.5 of them gone at once; "
-        "max-depool-step = 1 would let it"
+        "shrunk: refused a list of 7 servers after one of 16: more than 0.5 of them removed in one step "
+        "(set max-depool-step = 1 to accept it)"
     )
 
 
-def test_a_step_as_large_as_the_operator_allows_is_believed() -> None:
-    assert guarded(SIXTEEN, SIXTEEN[:1], replace(SETTINGS, max_step=1.0)) == SafeList(SIXTEEN[:1])
+def test_max_depool_step_sets_the_largest_accepted_loss() -> None:
+    assert safe_list(SIXTEEN, SIXTEEN[:1], replace(SETTINGS, max_step=1.0)) == SafeList(SIXTEEN[:1])
     refusal(SIXTEEN, SIXTEEN[:15], replace(SETTINGS, max_step=0.05))
 
 
-def test_a_list_of_fewer_than_four_may_lose_any_number() -> None:
-    assert guarded(SIXTEEN[:3], SIXTEEN[:1], SETTINGS) == SafeList(SIXTEEN[:1])
+def test_list_of_fewer_than_four_may_lose_any_number() -> None:
+    assert safe_list(SIXTEEN[:3], SIXTEEN[:1], SETTINGS) == SafeList(SIXTEEN[:1])
     refusal(SIXTEEN[:4], SIXTEEN[:1])
 
 
-def test_a_list_with_other_hosts_in_their_place_is_believed() -> None:
+def test_list_with_other_hosts_of_equal_number_is_accepted() -> None:
     others = tuple(Member(f"new{number}") for number in range(16))
-    assert guarded(SIXTEEN, others, SETTINGS) == SafeList(others)
+    assert safe_list(SIXTEEN, others, SETTINGS) == SafeList(others)
 
 
-def test_an_operator_may_disable_any_number() -> None:
-    """2023-02-22: operators are obeyed, and told of it by an alert."""
-    assert guarded(SIXTEEN, disabled(*SIXTEEN), SETTINGS) == SafeList(disabled(*SIXTEEN))
+def test_list_may_disable_any_number() -> None:
+    """2023-02-22: the list of an operator is applied, and causes an alert."""
+    assert safe_list(SIXTEEN, disabled(*SIXTEEN), SETTINGS) == SafeList(disabled(*SIXTEEN))
 
 
-def test_the_admin_floor_keeps_enabled_what_was_until_there_are_enough() -> None:
+def test_admin_floor_keeps_enabled_servers_up_to_its_number() -> None:
     a, b, c = SIXTEEN[:3]
     settings = replace(SETTINGS, admin_floor=2)
-    assert guarded((a, b, c), disabled(a, b, c), settings) == SafeList((a, b, *disabled(c)), ("web0", "web1"))
-    assert guarded((a, b, c), (*disabled(a, b), c), settings) == SafeList((a, *disabled(b), c), ("web0",))
-    assert guarded((a, b, c), (*disabled(a), b, c), settings) == SafeList((*disabled(a), b, c))
+    assert safe_list((a, b, c), disabled(a, b, c), settings) == SafeList((a, b, *disabled(c)), ("web0", "web1"))
+    assert safe_list((a, b, c), (*disabled(a, b), c), settings) == SafeList((a, *disabled(b), c), ("web0",))
+    assert safe_list((a, b, c), (*disabled(a), b, c), settings) == SafeList((*disabled(a), b, c))
 
 
-def test_the_admin_floor_enables_nobody_who_was_disabled() -> None:
+def test_admin_floor_enables_no_server_that_was_disabled() -> None:
     a, b = SIXTEEN[:2]
     settings = replace(SETTINGS, admin_floor=2)
-    assert guarded((a, *disabled(b)), disabled(a, b), settings) == SafeList((a, *disabled(b)), ("web0",))
-    assert guarded(None, disabled(a, b), settings) == SafeList(disabled(a, b))
+    assert safe_list((a, *disabled(b)), disabled(a, b), settings) == SafeList((a, *disabled(b)), ("web0",))
+    assert safe_list(None, disabled(a, b), settings) == SafeList(disabled(a, b))

@@ -12,7 +12,7 @@ from pybal.runtime.clocks import Clocks
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.pool_source import PoolSource
 from pybal.status import sources
-from tests.unit.test_sources_pool_source import Played
+from tests.harness.sources.scripted_source import ScriptedSource as Played
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -1,1 +1,1 @@
-"""SRV records as members of a pool."""
+"""SRV records as pool members."""

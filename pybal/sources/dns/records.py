@@ -4,9 +4,14 @@
 
     _http._tcp.example.org.  300  IN  SRV  PRIORITY WEIGHT PORT TARGET
 
-What becomes of each field: only the records of the lowest priority count; the weight is that of IPVS, but 1 for 0, which
-here means *little* and there *none*; the port is compared with the service's, for no server is reached at another one; the
-target is the host. A target of ``.`` alone says that there is nobody.
+=========  ===========================================================================================================
+field      use
+=========  ===========================================================================================================
+priority   only records of the lowest priority are used
+weight     the IPVS weight; 0 becomes 1, because 0 means a low share of connections in DNS, but none in IPVS
+port       compared with the port of the service, at which servers are reached
+target     the host; a single ``.`` means an empty list
+=========  ===========================================================================================================
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from pybal.sources.formats.text import Listing, summary
 
 @dataclass(frozen=True, slots=True)
 class SRVRecord:
-    """One record; the target is without its last dot, so empty for ``.``."""
+    """One record; ``target`` has no trailing dot, so it is empty for ``.``."""
 
     priority: int
     weight: int
@@ -31,12 +36,12 @@ class SRVRecord:
 
 
 def listing(records: Sequence[SRVRecord], port: int, last: Sequence[Member] | None) -> Listing:
-    """Return the members by host, and what is wrong; ``port`` is the service's, 0 if it is not known.
+    """Return the members sorted by host, and the problems; ``port`` is that of the service, 0 if unknown.
 
-    A record of another port counts, and is a problem, unless there is one of the service's for the same host. A record of
-    port 0 says nothing of it. An entry that is wrong leaves its host as it was in the ``last`` good list.
+    A record with a different port is used and reported, unless the host also has a record with the service's port. Port 0
+    matches any. A host with an invalid record stays as in the ``last`` good list.
 
-    Raises :class:`SourceError` for no records at all, and where all are wrong.
+    Raises :class:`SourceError` if there are no records, or all are invalid.
     """
     if not records:
         raise SourceError("no SRV record", Trouble.EMPTY)
@@ -48,7 +53,7 @@ def listing(records: Sequence[SRVRecord], port: int, last: Sequence[Member] | No
         if record.priority == lowest:
             hosts.setdefault(record.target.lower(), []).append(record)
     members: dict[str, Member] = {}
-    problems = ["a target of . beside others"] if hosts and len(targets) < len(records) else []
+    problems = ["target . in addition to other targets"] if hosts and len(targets) < len(records) else []
     for host in sorted(hosts):
         chosen = _of_port(hosts[host], port)
         try:
@@ -58,14 +63,14 @@ def listing(records: Sequence[SRVRecord], port: int, last: Sequence[Member] | No
             if host in known:
                 members[host] = known[host]
         else:
-            problems += _doubts(host, chosen, port)
+            problems += _port_problems(host, chosen, port)
     if problems and not members:
         raise SourceError(summary(problems))
     return Listing(tuple(members.values()), tuple(problems))
 
 
 def _of_port(records: Sequence[SRVRecord], port: int) -> Sequence[SRVRecord]:
-    """Return those of the service's port, or else those of the lowest."""
+    """Return the records with the service's port, else those with the lowest port."""
     ports = {record.port for record in records}
     wanted = port if port in ports else min(ports)
     return [record for record in records if record.port == wanted]
@@ -78,7 +83,7 @@ def _member(host: str, records: Iterable[SRVRecord]) -> Member:
     return member(Entry("", host, {"weight": max(weights[0], 1)}, ""), ())
 
 
-def _doubts(host: str, records: Sequence[SRVRecord], port: int) -> Iterable[str]:
+def _port_problems(host: str, records: Sequence[SRVRecord], port: int) -> Iterable[str]:
     found = records[0].port
     if port and found not in (0, port):
-        yield f"host {host} has port {found}, wanted {port}: servers are reached at the port of the service"
+        yield f"host {host} has port {found}, wanted {port} (servers are reached at the port of the service)"

@@ -1,4 +1,4 @@
-"""One entry of a pool list, in whatever format it was written: what makes a member of it, or why none can be made. Pure."""
+"""Validates one entry of a pool list, independent of the list's format. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from pybal.core.model import Member
 
-#: IPVS keeps weights in an ``int``.
+#: Largest IPVS weight, an ``int`` in the kernel.
 HIGHEST_WEIGHT = 2**31 - 1
 
 _LONGEST_SHOWN = 60
@@ -21,7 +21,7 @@ _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is said of one host, not looked at yet; ``fields`` is ``None`` where it is ``malformed``."""
+    """One entry before validation; ``fields`` is ``None`` if it has the syntax error ``malformed``."""
 
     place: str
     host: object
@@ -29,12 +29,12 @@ class Entry:
     malformed: str
 
 
-class Refused(ValueError):  # noqa: N818  # said of an entry, or of all
-    """Why something is refused."""
+class Refused(ValueError):  # noqa: N818  # the outcome of a validation
+    """An invalid entry, or an invalid list; the text gives the reason."""
 
 
 def member(entry: Entry, members: Container[str]) -> Member:
-    """Return the member that an entry stands for, one that is not in ``members`` yet. Raises :class:`Refused`."""
+    """Return the member of a valid entry whose host is not in ``members``. Raises :class:`Refused`."""
     host, fields = entry.host, entry.fields
     if fields is None:
         raise Refused(entry.malformed)
@@ -43,9 +43,9 @@ def member(entry: Entry, members: Container[str]) -> Member:
     if host in members:
         raise Refused(f"host {host} is listed already")
     for key in fields.keys() - _KEYS:
-        # Other keys are other tools' business; but a server that was to be disabled must not serve for a slip.
+        # Other tools may add keys; but a misspelt `enabled` must not leave a disabled server in service.
         if meant := get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.8):
-            raise Refused(f"{shown(key)} of host {host}, wanted {meant[0]!r}")
+            raise Refused(f"unknown key {shown(key)} of host {host} (did you mean {meant[0]!r}?)")
     weight = fields.get("weight", _DEFAULT.weight)
     # A bool is an int for isinstance.
     if type(weight) is not int or not 0 <= weight <= HIGHEST_WEIGHT:
@@ -57,12 +57,12 @@ def member(entry: Entry, members: Container[str]) -> Member:
 
 
 def integer(digits: str) -> int | float:
-    """Return a number too large to be of use as a float: to convert it exactly takes long, or is refused."""
+    """Return an integer, or a float if it has too many digits for a fast exact conversion."""
     return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def shown(value: object) -> str:
-    """Return a value as it may stand in a message: shortened, objects as tuples of pairs."""
+    """Return a value for a message, shortened; an object is a tuple of pairs here."""
     if isinstance(value, list | tuple):
         return "a list" if isinstance(value, list) else "an object"
     text = repr(value)

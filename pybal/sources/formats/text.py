@@ -1,4 +1,4 @@
-"""Pool files: bytes to members, in the two formats of PyBal 1.15 and in YAML.
+"""Parses pool files: the two formats of PyBal 1.15, and YAML.
 
 ::
 
@@ -6,8 +6,8 @@
     JSON    { "HOST": { "weight": INTEGER, "enabled": true }, ... }
     YAML    the same as JSON, or a list of such mappings with a host in each; see :mod:`pybal.sources.formats.yaml`
 
-Without ``weight`` it is 10, without ``enabled`` it is true; other keys are not looked at. A line is a Python dictionary
-of texts without escapes, numbers, True, False and None, read by a grammar of its own: nothing is evaluated.
+The default of ``weight`` is 10, that of ``enabled`` is true; other keys are ignored. A line is a Python dictionary of
+strings without escapes, numbers, True, False and None. A regular expression parses it; nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _MOST_SHOWN = 5
 _TEXT = r"""[uU]?(?:'[^'\\]*'|"[^"\\]*")"""
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?"
 _PAIR = re.compile(rf"({_TEXT})\s*:\s*({_TEXT}|{_NUMBER}|True|False|None)\s*")
-# Each part ends in its blanks, so that a line can be read in one way only and a bad one is refused soon.
+# Each part includes the blanks after it: unambiguous, so that an invalid line cannot cause exponential backtracking.
 _LINE = re.compile(rf"\{{\s*(?:{_PAIR.pattern}(?:,\s*{_PAIR.pattern})*(?:,\s*)?)?\}}\s*(?:#.*)?")
 _NAMES = {"True": True, "False": False, "None": None}
 
 
 class Format(Enum):
-    """How a list is written."""
+    """The format of a pool list."""
 
     LINES = "lines"
     JSON = "JSON"
@@ -46,27 +46,29 @@ _FORMATS = {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a pool file says: its members, in its order, and what is wrong with the entries that are left out."""
+    """The members of a pool list in its order, and the problems of the invalid entries."""
 
     members: tuple[Member, ...]
     problems: tuple[str, ...] = ()
 
 
 def format_of(name: str) -> Format | None:
-    """Return the format that the end of a name says, ``None`` if it says nothing."""
+    """Return the format of a file name extension, ``None`` if unknown."""
     return next((form for end, form in _FORMATS.items() if name.endswith(end)), None)
 
 
 def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None) -> Listing:
-    """Return what ``data`` says, in a format that is that of ``name`` unless it is given: lines if it says nothing.
+    """Return the list in ``data``; its format defaults to that of ``name``, else lines.
 
-    ``last`` is the last good list, ``None`` at the start. An entry that is wrong is left out and the others count, with
-    two differences once there is a last good list. In JSON and YAML a wrong entry leaves its host as it was in the last
-    list. Lines are refused all together for one that is wrong. Lines, and YAML but for what ends in a bracket, are refused
-    without a newline at their end, as half a file looks no different. Of two entries for a host the first counts.
+    ``last`` is the last good list, ``None`` at the start. Invalid entries are omitted and reported. Two rules apply once
+    there is a last good list:
 
-    Raises :class:`SourceError`, naming ``name``, where all is refused: also when there are entries and all are wrong.
-    No entries at all are an empty list.
+    - JSON and YAML: a host with an invalid entry stays as in the last list. Lines: one invalid line refuses the list.
+    - Lines, and YAML that does not end in a bracket, are refused without a final newline: the file may be truncated.
+
+    The first of several entries for a host is used. A file without entries is an empty list.
+
+    Raises :class:`SourceError`, with ``name`` in front, if the list is refused or all its entries are invalid.
     """
     form = form or format_of(name) or Format.LINES
     known = {before.host: before for before in last or ()}
@@ -85,28 +87,28 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Fo
     except Refused as refused:
         raise SourceError(f"{name}: {refused}") from None
     fatal = form is Format.LINES and bool(problems)
-    if _may_be_cut_off(data, form):
-        problems.append("no newline at the end of the last line: perhaps it is cut off")
+    if _may_be_truncated(data, form):
+        problems.append("no newline at the end; the list may be truncated")
         fatal = True
     if problems and (not members or (fatal and last is not None)):
         raise SourceError(f"{name}: {summary(problems)}")
     return Listing(tuple(members.values()), tuple(problems))
 
 
-def _may_be_cut_off(data: bytes, form: Format) -> bool:
+def _may_be_truncated(data: bytes, form: Format) -> bool:
     if not data or data.endswith(b"\n") or form is Format.JSON:
         return False
     return form is Format.LINES or not yaml_format.is_delimited(data)
 
 
 def summary(problems: Sequence[str]) -> str:
-    """Return the first few problems in one sentence."""
+    """Return the first few problems, and the number of the others."""
     more = len(problems) - _MOST_SHOWN
     return "; ".join(problems[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _line_entries(data: bytes) -> Iterator[Entry]:
-    # Bytes that are no UTF-8 do no harm in a comment, and elsewhere no host has their replacement.
+    # Bytes that are not UTF-8 are harmless in a comment; elsewhere their replacement is invalid in a host.
     for number, line in enumerate(data.decode("utf-8-sig", "replace").split("\n"), 1):
         text = line.strip()
         if text and not text.startswith("#"):
@@ -133,7 +135,7 @@ def _value(text: str) -> object:
 
 def _json_entries(data: bytes) -> Iterator[Entry]:
     try:
-        # Objects become tuples of pairs: as dictionaries they would hide that a host is there twice.
+        # Objects become tuples of pairs: a dictionary would hide a duplicate host.
         document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=tuple, parse_int=integer)
     except (ValueError, RecursionError) as error:
         raise Refused(f"not JSON: {error}") from None

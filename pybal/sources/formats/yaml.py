@@ -1,4 +1,4 @@
-"""Pool lists in YAML: bytes to entries with their lines. Pure.
+"""Parses pool lists in YAML into entries with their line numbers. Pure.
 
 ::
 
@@ -6,10 +6,10 @@
     HOST:                                             weight: INTEGER
       weight: INTEGER                                 enabled: true
 
-Read from the events of the parser, as constructed values hide what matters: a host that is there twice, the line of a
-mistake, and that ``010`` is eight and ``2001:10:20`` a number. Hosts are texts however they are written. Integers are decimal
-digits; booleans are those of YAML 1.1, as PyYAML has them. An alias stands for what it names and is never unfolded. Tags,
-``<<`` and further documents are refused, and so is what is too deep or too large: a list of servers needs none of it.
+The parser's events are used, because the values that PyYAML constructs hide duplicate hosts and line numbers, and turn
+``010`` into eight and ``2001:10:20`` into a number. Hosts are always strings. Integers are decimal digits; booleans are
+those of YAML 1.1, as in PyYAML. An alias shares the node of its anchor and is never copied. Tags, ``<<``, further documents
+and excessive depth or size are refused, because a list of servers does not need them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import yaml
 from pybal.sources.formats.entry import Entry, Refused, integer, shown
 
 DEEPEST = 8
-"""So many collections may be one inside the other: entries are two deep, and other keys may hold anything."""
+"""Deepest nesting of collections: entries need two levels, and values of other keys may need more."""
 
 MOST_NODES = 100_000
-"""Of more texts, numbers and collections it is not a list of servers: a sixth of this is a list of 3,000."""
+"""Largest number of scalars and collections, six times that of a list of 3,000 servers."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _BOOLEANS = {
     form: value
@@ -42,16 +42,16 @@ _WANTED = "wanted {weight: INTEGER, enabled: true}"
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A value, and the line that it is on: a text, number, boolean or ``None``, a list of nodes, or a tuple of pairs of them."""
+    """A scalar, a list of nodes, or a tuple of pairs of nodes, with its line number."""
 
     value: object
     line: int
     text: str | None = None
-    """What is written there, ``None`` for collections and for nothing at all."""
+    """The source text of a scalar, ``None`` for collections and null."""
 
 
 def entries(data: bytes) -> Iterator[Entry]:
-    """Yield what is said of each host. Raises :class:`Refused` for what is no list of hosts."""
+    """Yield an entry for each host. Raises :class:`Refused` if the document is not a list of hosts."""
     root = _document(data)
     if isinstance(root.value, tuple):
         for key, node in root.value:
@@ -67,7 +67,7 @@ def entries(data: bytes) -> Iterator[Entry]:
 
 
 def is_delimited(data: bytes) -> bool:
-    """Tell whether the end of what is said is marked, so that a part of it cannot be taken for the whole."""
+    """Return whether the document ends with a delimiter, so that truncation would be an error."""
     return data.rstrip().endswith((b"}", b"]", b"\n..."))
 
 
@@ -81,13 +81,13 @@ def _entry(host: object, node: _Node, line: int) -> Entry:
         if name is None or name == "<<":
             return Entry(place, host, None, f"{shown(name or key.value)} of host {shown(host)}, {_WANTED}")
         if name in fields:
-            return Entry(place, host, None, f"{shown(name)} of host {shown(host)} is there twice")
+            return Entry(place, host, None, f"duplicate key {shown(name)} of host {shown(host)}")
         fields[name] = value.value
     return Entry(place, host, fields, "")
 
 
 def _document(data: bytes) -> _Node:
-    """Return the one document that there is."""
+    """Return the only document."""
     try:
         return _Composer(data.decode("utf-8-sig")).document()
     except yaml.MarkedYAMLError as error:
@@ -99,21 +99,21 @@ def _document(data: bytes) -> _Node:
 
 
 class _Composer:
-    """Makes nodes of the parser's events, as many and as deep as is allowed."""
+    """Composes nodes from the parser's events, within the limits of number and depth."""
 
     def __init__(self, text: str) -> None:
-        self._events: Iterator[yaml.Event] = yaml.parse(text, _LOADER)
+        self._events: Iterator[yaml.Event] = yaml.parse(text, LOADER)
         self._anchors: dict[str, _Node] = {}
         self._nodes = 0
 
     def document(self) -> _Node:
         next(self._events)
         if not isinstance(next(self._events), yaml.DocumentStartEvent):
-            raise Refused("nothing, wanted {} for no servers")
+            raise Refused("empty document, wanted {} for no servers")
         root = self._node(next(self._events), 0)
         next(self._events)
         if isinstance(event := next(self._events), yaml.DocumentStartEvent):
-            raise Refused(f"line {_line(event)}: another document, wanted one")
+            raise Refused(f"line {_line(event)}: second document, wanted one")
         return root
 
     def _node(self, event: yaml.Event, depth: int) -> _Node:
@@ -123,9 +123,9 @@ class _Composer:
             raise Refused(f"line {line}: more than {MOST_NODES} values")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self._anchors:
-                raise Refused(f"line {line}: alias {shown(event.anchor)} of nothing that stands before it")
+                raise Refused(f"line {line}: alias {shown(event.anchor)} without an anchor before it")
             return self._anchors[event.anchor]
-        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)  # noqa: S101  # what the parser promises
+        assert isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent)  # noqa: S101  # guaranteed by the parser
         if event.tag is not None:
             raise Refused(f"line {line}: tag {shown(event.tag)}, wanted none")
         node = _scalar(event) if isinstance(event, yaml.ScalarEvent) else self._collection(event, depth + 1)
@@ -135,7 +135,7 @@ class _Composer:
 
     def _collection(self, event: yaml.CollectionStartEvent, depth: int) -> _Node:
         if depth > DEEPEST:
-            raise Refused(f"line {_line(event)}: more than {DEEPEST} collections one inside the other")
+            raise Refused(f"line {_line(event)}: nested more than {DEEPEST} levels deep")
         nodes = []
         while not isinstance(inner := next(self._events), yaml.CollectionEndEvent):
             nodes.append(self._node(inner, depth))
@@ -146,7 +146,7 @@ class _Composer:
 
 def _scalar(event: yaml.ScalarEvent) -> _Node:
     text, line = event.value, _line(event)
-    if event.style:  # it is in quotes, or a block
+    if event.style:  # quoted, or a block scalar
         return _Node(text, line, text)
     if text in _NULLS:
         return _Node(None, line)

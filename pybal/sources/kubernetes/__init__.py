@@ -1,1 +1,1 @@
-"""The nodes of a Kubernetes cluster as members of a pool."""
+"""Nodes of a Kubernetes cluster as pool members."""

@@ -1,13 +1,14 @@
-"""The nodes of a Kubernetes cluster: listed, and watched from there on.
+"""The nodes of a Kubernetes cluster, listed and then watched.
 
-    list ──────────────▶ watch, for 10 s ──▶ ask for one node ──▶ watch on from the last version seen
-     ▲ 5 min later, or      │ no such version any more, or a version of the past: at once
-     └──────────────────────┴ anything else that fails: after pauses that grow
+    list ──────────────▶ watch for 10 s ──▶ list one node ──▶ watch from the last version seen
+     ▲ after 5 min          │ version expired or older than before: list again immediately
+     └──────────────────────┴ other failure: list again after back-off
 
-A watch that has nothing to say is silent, and so is one that is dead: so each is short, and what goes on longer than it was
-asked for is given up. An API server that is cut off from its etcd answers watches from memory: so after each one it is
-asked for a node, which it must read. A version that has gone back means a store that was restored. Since a watch goes on
-from the last version seen, nothing is missed in between.
+- An idle watch and a dead connection look the same. Each watch is therefore short, and aborted if it exceeds its time.
+- An API server without a connection to its etcd serves watches from its cache. Listing one node after each watch makes it
+  read from etcd.
+- A version older than before means that etcd was restored from a backup.
+- Each watch continues from the last version seen, so no change between two watches is lost.
 """
 
 from __future__ import annotations
@@ -36,25 +37,25 @@ from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Expired, Nodes, Page
 
-#: Seconds for which a watch is asked, at most, and that it may take longer.
+#: Longest requested duration of a watch, in seconds, and the time it may exceed that.
 WATCH, GRACE = 10.0, 2.0
 
-#: A watch that ends sooner is none.
+#: Shortest valid watch, in seconds.
 SHORTEST = 1.0
 
-#: Seconds after which all is listed again, at most, whatever the watches have said.
+#: Longest time between two full lists, in seconds.
 FULL_READ = 300.0
 
-#: What may be shorter is so by up to this share, lest sources that began together stay in step.
+#: Share by which durations are shortened at random, so that sources which started together drift apart.
 JITTER = 0.2
 
-#: Nodes of a page, and seconds for all pages. To parse a page takes 9 ms where a node has 12 KiB.
+#: Nodes per page, and seconds for all pages. Parsing a page takes 9 ms if a node has 12 KiB.
 PAGE, LISTING = 50, 60.0
 
-#: More bytes are no page, and no event: etcd holds no node of more than 1.5 MiB.
+#: Largest page and largest event, in bytes: etcd limits a node to 1.5 MiB.
 LARGEST_PAGE, LARGEST_EVENT = 2**24, 2**21
 
-#: Seconds until the next attempt: first, and at most.
+#: Seconds until a failed read is retried: first, and at most.
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 
 _PORT = 443
@@ -64,7 +65,7 @@ _PATH = "/api/v1/nodes"
 
 
 class KubernetesReader:
-    """Reads ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR``; ``client`` talks to the API server of the URL."""
+    """Reads ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR`` through the ``client`` of that server."""
 
     def __init__(self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random) -> None:
         parts = urlsplit(settings.url)
@@ -80,7 +81,7 @@ class KubernetesReader:
         self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, random)
         self._nodes: Nodes = {}
         self._version = ""
-        self._unwatched: tuple[str, ...] = ()
+        self._watch_problems: tuple[str, ...] = ()
         self._expired = False
         self._watched = False
 
@@ -95,7 +96,7 @@ class KubernetesReader:
                 self._expired = True
                 return 0.0
             error = self._masked(expired)
-            self._unwatched = (str(error),)
+            self._watch_problems = (str(error),)
             raise error from None
         except READ_ERRORS as error:
             raise self._masked(source_error(error)) from None
@@ -115,7 +116,7 @@ class KubernetesReader:
         found = dict(page.nodes)
         while page.rest:
             if self._clock.seconds() > end:
-                raise SourceError(f"no whole list within {LISTING:g} s, {len(found)} nodes of it", Trouble.SILENT)
+                raise SourceError(f"incomplete list after {LISTING:g} s ({len(found)} nodes)", Trouble.SILENT)
             page = await self._page(limit=PAGE, **{"continue": page.rest})
             found.update(page.nodes)
         if self._watched:
@@ -131,7 +132,7 @@ class KubernetesReader:
             except Expired:
                 raise
             except READ_ERRORS as error:
-                self._unwatched = (str(self._masked(source_error(error))),)
+                self._watch_problems = (str(self._masked(source_error(error))),)
                 raise
             await self._verify(feed)
 
@@ -145,18 +146,18 @@ class KubernetesReader:
         )
         answer = await self._client.follow(request, BodyListener(self._events(feed), ended.callback))
         if answer.status != _OK:
-            raise self._refused(answer)
+            raise self._error_response(answer)
         reason = await ended.addTimeout(seconds + GRACE, self._clock, lambda *_: None)
         # An interrupted connection is normal: the next watch continues from the last version.
         interrupted = isinstance(reason, ProtocolError) and reason.fault is Fault.NO_RESPONSE
         if reason is not None and not interrupted:
             raise reason
         if self._clock.seconds() - began < SHORTEST:
-            wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g}"
-            raise SourceError(f"a watch has ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
+            wanted = f"wanted {self._longest * (1 - JITTER):g} to {self._longest:g} s"
+            raise SourceError(f"watch ended within {SHORTEST:g} s, {wanted}", Trouble.FAILED)
 
     def _events(self, feed: Feed) -> Callable[[bytes], None]:
-        """Return a function that applies the events in each piece of a watch, and reports the nodes once per piece."""
+        """Return a callback that applies the events in a piece of a watch, then reports the nodes."""
         lines = LineSplitter(LARGEST_EVENT)
 
         def apply(piece: bytes) -> None:
@@ -175,16 +176,16 @@ class KubernetesReader:
         """Have the server read one node from its store, which confirms the watch before."""
         page = await self._page(limit=1)
         if wire.is_older(page.version, self._version):
-            raise Expired(f"version {page.version} after version {self._version}", Trouble.FAILED)
+            raise Expired(f"resource version {page.version} after {self._version}", Trouble.FAILED)
         self._expired = False
-        self._unwatched = ()
+        self._watch_problems = ()
         self._backoff.reset()
         self._report(feed)
 
     async def _page(self, **query: str | int) -> Page:
         answer = await self._client.ask(self._request(**query))
         if answer.status != _OK:
-            raise self._refused(answer)
+            raise self._error_response(answer)
         return wire.page(answer.body)
 
     def _request(self, **query: str | int) -> HTTPRequest:
@@ -193,16 +194,16 @@ class KubernetesReader:
         fields = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
         return HTTPRequest(f"{_PATH}?{urlencode({**self._selector, **query})}", fields)
 
-    def _refused(self, answer: FullResponse) -> SourceError:
-        error = wire.refused(answer.status, answer.body)
+    def _error_response(self, answer: FullResponse) -> SourceError:
+        error = wire.error_response(answer.status, answer.body)
         if error.trouble is not Trouble.DENIED:
             return error
-        return SourceError(f"{error}, with the token of {self._token_file or 'config'}", error.trouble)
+        return SourceError(f"{error} (token from {self._token_file or 'config'})", error.trouble)
 
     def _report(self, feed: Feed) -> None:
         try:
             listing = wire.listing(self._nodes)
-            feed.list(Listing(listing.members, (*listing.problems, *self._unwatched)))
+            feed.list(Listing(listing.members, (*listing.problems, *self._watch_problems)))
         except SourceError as error:
             feed.fail(self._masked(error))
 

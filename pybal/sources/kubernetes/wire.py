@@ -1,19 +1,19 @@
-"""What a Kubernetes API server says of its nodes: lists in pages, the events of a watch, refusals. Pure.
+"""JSON documents of the Kubernetes API for nodes: list pages, watch events, errors. Pure.
 
-Each answer is one object; that of a watch is one object on each line, for as long as it was asked for.
+A response is one object; that of a watch is one object per line until the requested time has passed.
 
 =========  ================================================================================================
 document   fields
 =========  ================================================================================================
-NodeList   kind, metadata: resourceVersion, continue; items: nodes. ``continue`` is to be sent for the next page
+NodeList   kind, metadata: resourceVersion, continue; items: nodes. ``continue`` selects the next page
 node       metadata: name, resourceVersion; spec: unschedulable; status: conditions: type, status
 event      type: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR; object: a node (of a BOOKMARK its resourceVersion only), or
            a Status
-Status     kind, code, message. 410 means that what was asked for is no longer known: to be listed again
+Status     kind, code, message. 410: the requested version has expired; list again
 =========  ================================================================================================
 
-As in PyBal 1.15 a node is a member by its name, with weight 1, enabled if its condition Ready is True; one that is
-unschedulable is none.
+As in PyBal 1.15 a node is a member with its name as host and weight 1, enabled if its condition Ready is True. An
+unschedulable node is not a member.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _LONGEST_VERSION, _LONGEST_CONTINUE = 64, 8192
 _Part = TypeVar("_Part", dict[str, Any], list[Any])
 
 
-class Expired(SourceError):  # noqa: N818  # it is told by this name
-    """What was to be continued, or watched from, is no longer known to the server."""
+class Expired(SourceError):  # noqa: N818  # the term of the API
+    """The server no longer has the version to continue or to watch from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What a node counts for, at a ``version`` of it.
+    """One node at its ``version``.
 
-    ``member`` is ``None`` where it takes no part in the pool. ``heard`` tells whether its condition is the word of its own
-    kubelet. With a ``problem`` the rest is what was last good.
+    ``member`` is ``None`` if the node is not in the pool. ``reporting`` is whether its kubelet reports its condition. A node
+    with a ``problem`` has the last good values.
     """
 
     version: str = field(compare=False)
     member: Member | None
-    heard: bool = True
+    reporting: bool = True
     problem: str = ""
 
 
@@ -62,7 +62,7 @@ Nodes = Mapping[str, Node]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some nodes at a ``version`` of all; ``rest`` is what the next page is asked for with, empty for the last one."""
+    """Nodes at a ``version`` of the list; ``rest`` selects the next page, empty on the last one."""
 
     nodes: Nodes
     version: str
@@ -71,7 +71,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """All that happened until ``version``: what became of a node, ``None`` if it is gone; or of none, without a ``name``."""
+    """A change at ``version``: the new state of a node, ``None`` if deleted; a bookmark has no name."""
 
     version: str
     name: str = ""
@@ -79,12 +79,12 @@ class Event:
 
 
 def page(body: bytes) -> Page:
-    """Return what an answer to the question for nodes says. Raises :class:`SourceError`."""
+    """Return a page of the node list. Raises :class:`SourceError`."""
     document = _object(body)
     try:
         metadata, items = document["metadata"], document["items"]
         if document["kind"] != "NodeList" or not isinstance(items, list):
-            raise ValueError  # noqa: TRY301  # one wording for all that is no list
+            raise ValueError  # noqa: TRY301  # one text for every invalid document
         nodes = dict(_node(item) for item in items)
         return Page(nodes, _text(metadata["resourceVersion"], _LONGEST_VERSION), _rest(metadata))
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -92,7 +92,7 @@ def page(body: bytes) -> Page:
 
 
 def event(line: bytes) -> Event:
-    """Return what a line of a watch says. Raises :class:`SourceError`, :class:`Expired` if all is to be listed again."""
+    """Return the event in a line of a watch. Raises :class:`SourceError`, or :class:`Expired`."""
     document = _object(line)
     try:
         kind, item = document["type"], document["object"]
@@ -109,8 +109,8 @@ def event(line: bytes) -> Event:
         raise _malformed(line) from None
 
 
-def refused(status: int, body: bytes) -> SourceError:
-    """Return what an answer means whose status is not 200."""
+def error_response(status: int, body: bytes) -> SourceError:
+    """Return the error of a response whose status is not 200."""
     try:
         document = _object(body)
     except SourceError:
@@ -119,7 +119,7 @@ def refused(status: int, body: bytes) -> SourceError:
 
 
 def applied(known: Nodes, found: Event) -> Nodes:
-    """Return the nodes after an event: the same ones, if it makes no difference."""
+    """Return the nodes after an event; the same object if nothing changed."""
     before = known.get(found.name)
     node = found.node and _with_last_good(found.node, before)
     if node == before:
@@ -129,34 +129,33 @@ def applied(known: Nodes, found: Event) -> Nodes:
 
 
 def relisted(known: Nodes, found: Nodes) -> Nodes:
-    """Return the nodes of a new list, those with a problem as they were before."""
+    """Return the nodes of a new list; invalid nodes keep their last good values."""
     return {name: _with_last_good(node, known.get(name)) for name, node in found.items()}
 
 
 def listing(nodes: Nodes) -> Listing:
-    """Return the members that nodes make, in the order of their names.
+    """Return the members, sorted by name.
 
-    Raises :class:`SourceError` where none is ready and some are not heard of: it is not that all have failed at once, but
-    that the control plane is cut off from them.
+    Raises :class:`SourceError` if no node is Ready and some are Unknown: the control plane has most probably lost its
+    connection to the nodes, rather than all nodes failing together.
     """
     members = tuple(node.member for _, node in sorted(nodes.items()) if node.member)
-    unheard = sum(not node.heard for node in nodes.values() if node.member)
-    if unheard and not any(one.enabled for one in members):
+    unknown = sum(not node.reporting for node in nodes.values() if node.member)
+    if unknown and not any(one.enabled for one in members):
         raise SourceError(
-            f"of {len(members)} nodes none is ready and {unheard} are not heard of (Ready is Unknown), "
-            "wanted one that is ready",
+            f"no node is Ready and {unknown} of {len(members)} are Unknown; assuming a partitioned control plane",
             Trouble.FLOOR,
         )
     return Listing(members, tuple(node.problem for _, node in sorted(nodes.items()) if node.problem))
 
 
 def differences(known: Nodes, found: Nodes, version: str) -> int:
-    """Return how many nodes of a new list are other than ``known`` as of ``version``, without those changed since."""
+    """Return how many nodes of a new list differ from ``known``, except nodes changed after ``version``."""
     return sum(1 for _ in _differing(known, found, version)) + len(known.keys() - found.keys())
 
 
 def is_older(version: str, other: str) -> bool:
-    """Tell whether one version is certainly before another: numbers they are by custom only."""
+    """Return whether a version is older than another; False unless both are numbers."""
     return version.isdecimal() and other.isdecimal() and int(version) < int(other)
 
 
@@ -169,11 +168,11 @@ def _differing(known: Nodes, found: Nodes, version: str) -> Iterator[str]:
 def _with_last_good(node: Node, before: Node | None) -> Node:
     if not node.problem or before is None:
         return node
-    return replace(node, member=before.member, heard=before.heard)
+    return replace(node, member=before.member, reporting=before.reporting)
 
 
 def _node(item: Mapping[str, Any]) -> tuple[str, Node]:
-    """Return the name of a node, and what a document says of it."""
+    """Return the name and the state of a node."""
     metadata = item["metadata"]
     name, version = metadata.get("name"), _text(metadata["resourceVersion"], _LONGEST_VERSION)
     try:
@@ -181,22 +180,22 @@ def _node(item: Mapping[str, Any]) -> tuple[str, Node]:
     except Refused as refused:
         return shown(name), Node(version, None, problem=str(refused))
     try:
-        return name, _judged(item, found, version)
+        return name, _validated(item, found, version)
     except Refused as refused:
         return name, Node(version, None, problem=f"host {name}: {refused}")
 
 
-def _judged(item: Mapping[str, Any], found: Member, version: str) -> Node:
+def _validated(item: Mapping[str, Any], found: Member, version: str) -> Node:
     unschedulable = _part(item, "spec", {}).get("unschedulable", False)
     if not isinstance(unschedulable, bool):
         raise Refused(f"unschedulable {shown(unschedulable)}, wanted true or false")
     conditions = _part(_part(item, "status", {}), "conditions", [])
     ready = [one.get("status") for one in conditions if isinstance(one, dict) and one.get("type") == "Ready"]
-    # A node is without until its kubelet has said something.
-    said = ready[0] if ready else "Unknown"
-    if not isinstance(said, str) or said not in _READY:
-        raise Refused(f"condition Ready {shown(said)}, wanted True, False or Unknown")
-    return Node(version, None if unschedulable else replace(found, enabled=_READY[said]), said != "Unknown")
+    # A new node has no conditions until its kubelet reports.
+    condition = ready[0] if ready else "Unknown"
+    if not isinstance(condition, str) or condition not in _READY:
+        raise Refused(f"condition Ready {shown(condition)}, wanted True, False or Unknown")
+    return Node(version, None if unschedulable else replace(found, enabled=_READY[condition]), condition != "Unknown")
 
 
 def _part(item: Mapping[str, Any], name: str, default: _Part) -> _Part:
@@ -212,7 +211,7 @@ def _rest(metadata: Mapping[str, Any]) -> str:
 
 
 def _text(value: object, longest: int) -> str:
-    # It goes into the next request.
+    # It becomes part of the next request.
     if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isascii() or not value.isprintable():
         raise ValueError(value)
     return value
@@ -229,13 +228,13 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _malformed(body: bytes) -> SourceError:
-    said = _shortened(body[: 2 * _LONGEST_SHOWN].decode("utf-8", "replace"))
-    return SourceError(f"no answer of a Kubernetes API server about nodes: {said!r}", Trouble.MALFORMED)
+    found = _shortened(body[: 2 * _LONGEST_SHOWN].decode("utf-8", "replace"))
+    return SourceError(f"not a Kubernetes node document: {found!r}", Trouble.MALFORMED)
 
 
 def _refusal(code: object, message: object) -> SourceError:
-    said = f" ({_shortened(message)})" if isinstance(message, str) and message else ""
-    text = f"HTTP {shown(code)}{said}, wanted 200"
+    detail = f" ({_shortened(message)})" if isinstance(message, str) and message else ""
+    text = f"HTTP {shown(code)}{detail}, wanted 200"
     if code == _GONE:
         return Expired(text, Trouble.FAILED)
     return SourceError(text, Trouble.DENIED if code in _DENIED else Trouble.FAILED)

@@ -1,4 +1,4 @@
-"""The real kubectl, and what it asks the API server of the tests for beside lists and watches."""
+"""The real kubectl, and its other requests to the API server of the tests."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _DISCOVERY: dict[str, Document] = {
 }
 
 
-def understand(server: APIServer) -> None:
-    """Have a server understand what kubectl asks, also to change a node."""
+def serve_kubectl(server: APIServer) -> None:
+    """Make a server respond to discovery and to changes of a node."""
 
     def instead(connection: Connection, asked: Asked) -> bool:
         if asked.path in _DISCOVERY:

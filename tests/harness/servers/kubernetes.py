@@ -1,8 +1,8 @@
-"""A Kubernetes API server that knows of nodes only: in the test's own reactor, honest unless a test says otherwise.
+"""A Kubernetes API server for nodes, in the reactor of the test; a test may override its responses.
 
-No real one is to be had from Debian or PyPI, but kubectl is, and understands it. What it answers is modelled on the
-documents of Kubernetes 1.20 to 1.33: lists in pages at one version, watches with bookmarks that end when the client said,
-410 for what is too old.
+Debian and PyPI have no real API server, but they have kubectl, which verifies this one. Its responses follow the documents
+of Kubernetes 1.20 to 1.33: lists in pages at one version, watches with bookmarks that end after the requested time, and 410
+for expired versions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 410: "Expire
 
 
 def node(name: str, ready: str = "True", *, unschedulable: bool = False, labels: str = SELECTOR) -> Document:
-    """Return a node as the API has it, without a version, cut down to about what a kubelet of 1.28 says first."""
+    """Return a node document without a version, reduced to the main parts of kubelet 1.28."""
     spec: Document = {"podCIDR": "10.2.1.0/24", "podCIDRs": ["10.2.1.0/24"]}
     if unschedulable:
         spec["unschedulable"] = True
@@ -51,10 +51,10 @@ def node(name: str, ready: str = "True", *, unschedulable: bool = False, labels:
 
 
 class APIServer(Factory):
-    """The server: ``nodes`` by name, each change of which makes a new ``version``.
+    """The server; each change of its ``nodes``, by name, increments ``version``.
 
-    ``instead`` may answer in its place: it is given the connection and what was asked, and returns whether it did.
-    ``tick`` is to be called as time goes by.
+    ``instead`` may override a response: it receives the connection and the request, and returns whether it has responded.
+    Call ``tick`` whenever time has passed.
     """
 
     noisy = False
@@ -78,10 +78,10 @@ class APIServer(Factory):
         self._certificate = certificate
         self._listening: Port | None = None
 
-    # What a test does.
+    # Actions of a test.
 
     def listen(self) -> None:
-        """Listen, at the same port each time."""
+        """Listen on the same port each time."""
         factory: Any = self
         if self._certificate is not None:
             factory = TLS(Contexts(self._certificate), False, self)
@@ -90,7 +90,7 @@ class APIServer(Factory):
         self.port = self._listening.getHost().port
 
     def stop(self) -> None:
-        """End as a process that dies does: its port refuses and its connections are reset."""
+        """Stop like a killed process: refuse and reset connections."""
         if self._listening is not None:
             self._listening.stopListening()
             self._listening = None
@@ -102,7 +102,7 @@ class APIServer(Factory):
             connection.transport.abortConnection()
 
     def put(self, document: Document) -> None:
-        """Make a node, or another of one."""
+        """Create or replace a node."""
         name = str(document["metadata"]["name"])
         before = self.nodes.get(name)
         self.version += 1
@@ -115,7 +115,7 @@ class APIServer(Factory):
         self._changed(self.nodes.pop(name), None)
 
     def cordon(self, name: str, *, unschedulable: bool = True) -> None:
-        """Do as ``kubectl cordon`` and ``uncordon`` do."""
+        """Cordon or uncordon a node like kubectl."""
         document = json.loads(json.dumps(self.nodes[name]))
         document["spec"].pop("unschedulable", None)
         if unschedulable:
@@ -123,7 +123,7 @@ class APIServer(Factory):
         self.put(document)
 
     def replace(self, documents: Mapping[str, Document]) -> None:
-        """Have these nodes, in as few changes as it takes, told of in one piece."""
+        """Replace all nodes with the fewest changes; watches receive the events in one piece."""
         watches = self.watches
         for watch in watches:
             watch.holds = True
@@ -137,20 +137,20 @@ class APIServer(Factory):
             watch.release()
 
     def forget(self) -> None:
-        """Compact: all that was, and the rest of lists begun, is gone."""
+        """Compact the history: earlier versions and the rest of unfinished lists expire."""
         self.oldest = self.version
         self._history.clear()
         self._snapshots.clear()
 
     def restore(self, version: int) -> None:
-        """Go back to a version, as from a backup of etcd, and remember nothing."""
+        """Return to a version without history, like an etcd restored from a backup."""
         self.version = version
         self.oldest = 1
         self._history.clear()
         self._snapshots.clear()
 
     def bookmark(self) -> None:
-        """Send a bookmark to all who watch and asked for some."""
+        """Send a bookmark to each watch that requested bookmarks."""
         for connection in self.watches:
             if connection.asked and connection.asked.query.get("allowWatchBookmarks") == "true":
                 connection.event(
@@ -158,7 +158,7 @@ class APIServer(Factory):
                 )
 
     def tick(self) -> None:
-        """End watches whose time is over, after a bookmark."""
+        """End expired watches, after a bookmark."""
         for connection, end in tuple(self._ends.items()):
             if not connection.watching:
                 del self._ends[connection]
@@ -171,7 +171,7 @@ class APIServer(Factory):
     def watches(self) -> list[Connection]:
         return [connection for connection in self.connections if connection.watching]
 
-    # What it does.
+    # Responses to requests.
 
     def buildProtocol(self, addr: object) -> Connection:  # noqa: N802  # Twisted's name
         return Connection(self.asked, self.connections)
@@ -183,8 +183,8 @@ class APIServer(Factory):
         if asked.fields.get("authorization", "") not in {f"Bearer {token}" for token in self.tokens}:
             connection.answer(401, status(401, "Unauthorized"))
         elif asked.verb in self.forbidden:
-            said = f'nodes is forbidden: User "pybal" cannot {asked.verb} resource "nodes" in API group "" at the cluster scope'
-            connection.answer(403, status(403, said))
+            message = f'nodes is forbidden: User "pybal" cannot {asked.verb} resource "nodes" in API group "" at the cluster scope'
+            connection.answer(403, status(403, message))
         elif (asked.method, asked.path) != ("GET", "/api/v1/nodes"):
             connection.answer(404, status(404, "the server could not find the requested resource"))
         elif asked.verb == "watch":
@@ -193,7 +193,7 @@ class APIServer(Factory):
             self.list(connection, asked)
 
     def list(self, connection: Connection, asked: Asked) -> None:
-        """Answer with a page."""
+        """Respond with a page."""
         start, version = 0, self.version
         if rest := asked.query.get("continue"):
             version, start = json.loads(b64decode(rest))
@@ -217,7 +217,7 @@ class APIServer(Factory):
         )
 
     def watch(self, connection: Connection, asked: Asked) -> None:
-        """Tell all that has happened since, and then what happens."""
+        """Send the events since the requested version, then future events."""
         since = int(asked.query["resourceVersion"])
         connection.begin()
         if since < self.oldest:
@@ -228,30 +228,30 @@ class APIServer(Factory):
         connection.holds = True
         for version, before, after in self._history:
             if version > since:
-                _tell(connection, version, before, after)
+                _send_event(connection, version, before, after)
         connection.release()
 
     def _changed(self, before: Document | None, after: Document | None) -> None:
         self._history.append((self.version, before, after))
         for connection in self.watches:
-            _tell(connection, self.version, before, after)
+            _send_event(connection, self.version, before, after)
 
 
 def status(code: int, message: str) -> Document:
-    """Return what the API says when it refuses."""
+    """Return the Status document of an error."""
     reason = _REASONS.get(code, "InternalError")
-    said = {"status": "Failure", "message": message, "reason": reason, "code": code}
-    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, **said}
+    fields = {"status": "Failure", "message": message, "reason": reason, "code": code}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, **fields}
 
 
-def _tell(connection: Connection, version: int, before: Document | None, after: Document | None) -> None:
+def _send_event(connection: Connection, version: int, before: Document | None, after: Document | None) -> None:
     asked = connection.asked
     assert asked is not None
     was, is_now = before is not None and _matches(asked, before), after is not None and _matches(asked, after)
     if is_now and after is not None:
         connection.event("MODIFIED" if was else "ADDED", after)
     elif was and before is not None:
-        # As it was last, at the version at which it went.
+        # The last state, with the version of the deletion.
         gone = after or before
         connection.event("DELETED", {**gone, "metadata": {**gone["metadata"], "resourceVersion": str(version)}})
 
@@ -262,16 +262,25 @@ def _matches(asked: Asked, document: Document) -> bool:
     return all(labels.get(name) == value for name, value in wanted)
 
 
-class Running:
-    """A server in a thread of its own, for tests in which time goes by as it does."""
+class ThreadedAPIServer:
+    """A server in its own thread, for tests in real time."""
 
     def __init__(self, certificate: Path | None = None) -> None:
         self._reactor = EPollReactor()
         self.server = APIServer(self._reactor, certificate)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    def start(self) -> None:
+        self._thread.start()
+        self.do(APIServer.listen)
+
+    def stop(self) -> None:
+        self.do(APIServer.stop)
+        self._reactor.callFromThread(self._reactor.stop)
+        self._thread.join(30)
+
     def do(self, act: Callable[[APIServer], object]) -> None:
-        """Have the thread do something with the server, and wait until it has."""
+        """Run an action on the server in its thread, and wait for the end."""
         done = threading.Event()
 
         def acting() -> None:
@@ -289,14 +298,11 @@ class Running:
 
 
 @contextmanager
-def running(certificate: Path | None = None) -> Iterator[Running]:
-    """Run a server that listens."""
-    made = Running(certificate)
-    made._thread.start()
-    made.do(APIServer.listen)
+def running(certificate: Path | None = None) -> Iterator[ThreadedAPIServer]:
+    """Run a listening server in a thread."""
+    api = ThreadedAPIServer(certificate)
+    api.start()
     try:
-        yield made
+        yield api
     finally:
-        made.do(APIServer.stop)
-        made._reactor.callFromThread(made._reactor.stop)
-        made._thread.join(30)
+        api.stop()

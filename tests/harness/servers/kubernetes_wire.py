@@ -1,4 +1,4 @@
-"""What an API server of Kubernetes has to do with HTTP and TLS: requests, answers, chunks, a certificate."""
+"""HTTP and TLS of the Kubernetes API server of the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Document = dict[str, Any]
 
 
 class Asked:
-    """A request: its line and header, and the fields of its query. ``length`` is that of its body."""
+    """A request with its header and query fields; ``length`` is that of its body."""
 
     def __init__(self, head: bytes) -> None:
         line, *fields = head.decode("latin-1").split("\r\n")
@@ -43,7 +43,7 @@ class Asked:
 
 
 class Connection(Protocol):
-    """A connection of one client, and its watch."""
+    """A connection of one client, with at most one watch."""
 
     transport: Any
 
@@ -52,7 +52,7 @@ class Connection(Protocol):
         self.watching = False
         self.holds = False
         self._held = b""
-        self._told = asked
+        self._respond = asked
         self._connections = connections
         self._buffer = b""
 
@@ -69,7 +69,7 @@ class Connection(Protocol):
                 return
             asked.body, self._buffer = rest[: asked.length], rest[asked.length :]
             self.asked = asked
-            self._told(self, asked)
+            self._respond(self, asked)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
         self.watching = False
@@ -77,7 +77,7 @@ class Connection(Protocol):
             self._connections.remove(self)
 
     def answer(self, status: int, document: Document | bytes) -> None:
-        """Send a whole answer."""
+        """Send a complete response."""
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
         head = f"HTTP/1.1 {status} Any\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         self.transport.write(head.encode() + body)
@@ -96,24 +96,24 @@ class Connection(Protocol):
             self.release()
 
     def release(self) -> None:
-        """Send what was held back, in one piece."""
+        """Send the held data in one piece."""
         self.holds = False
         data, self._held = self._held, b""
         self.transport.write(data)
 
     def event(self, kind: str, document: Document) -> None:
-        # In a list the nodes do not say what they are, here they do.
+        # Events include kind and apiVersion; nodes in a list do not.
         named = {"kind": "Node", "apiVersion": "v1", **document}
         self.chunk(json.dumps({"type": kind, "object": named}).encode() + b"\n")
 
     def end(self) -> None:
-        """End the watch in order."""
+        """End the watch normally."""
         self.watching = False
         self.transport.write(b"0\r\n\r\n")
 
 
 class TLS(TLSMemoryBIOFactory):
-    """TLS without the delays of writes, which need a clock."""
+    """TLS without delayed writes, which need a clock."""
 
     noisy = False
     protocol = TLSMemoryBIOProtocol
@@ -121,7 +121,7 @@ class TLS(TLSMemoryBIOFactory):
 
 @implementer(IOpenSSLContextFactory)
 class Contexts:
-    """What makes contexts of a file with a certificate and its key."""
+    """A factory of contexts from a file with a certificate and its key."""
 
     def __init__(self, file: Path) -> None:
         self._file = str(file)
@@ -141,13 +141,13 @@ def _authority(host: str) -> tuple[TemporaryDirectory[str], Path, Path]:
 
 
 def certified(host: str = "api.example") -> tuple[Path, Path]:
-    """Return the file of an authority, and that of a certificate with its key; they go with the process."""
+    """Return the files of a CA, and of a certificate with its key; the process removes them at exit."""
     _, authority, certificate = _authority(host)
     return authority, certificate
 
 
 async def lookup(name: str, family: int) -> LookupResult:
-    """Know the address of api.example, and of no other."""
+    """Return the address of api.example; other names do not exist."""
     if name != "api.example" or family != 4:  # IPv4
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
     return LookupResult((ip_address("127.0.0.1"),), 60)

@@ -1,4 +1,4 @@
-"""What a pool source of each kind reads from, played by a test, and all that the source tells."""
+"""The upstreams of all kinds of pool source, controlled by a test, and a recorder of reports."""
 
 from __future__ import annotations
 
@@ -21,84 +21,84 @@ ONE = (Member("a", 1), Member("b", 2, enabled=False), Member("c", 3))
 OTHER = (Member("c", 3), Member("a", 5), Member("d", 4))
 
 
-class Harness(Protocol):
-    """Whatever a source of one kind reads from, played by the test."""
+class Upstream(Protocol):
+    """A file or server that a source of one kind reads, controlled by a test."""
 
     @property
     def clock(self) -> Clock | SteppedReactor: ...
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
-        """Return what is heard when it says that these are the members: order, weight, enabled may be its own."""
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
+        """Return the list that a source delivers for these members; a kind may fix order, weight or enabled."""
 
     def source(self, *, allow_empty: bool) -> Source: ...
 
     def write(self, members: Sequence[Member]) -> None:
-        """Make it say that these are the members, in this order."""
+        """List these members, in this order."""
 
     def write_with_a_bad_entry(self, members: Sequence[Member], host: str) -> None:
-        """Make it say so, but nonsense about one of the hosts."""
+        """List these members, with an invalid entry for one host."""
 
     def garble(self) -> None:
-        """Make it say something that is no list at all."""
+        """Serve garbage instead of a list."""
 
     def vanish(self) -> None:
-        """Make it say nothing, until the next write."""
+        """Disappear until the next write."""
 
     def settle(self) -> None:
-        """Let time go by until whatever has been said must have been heard."""
+        """Let enough time pass for a source to report the last change."""
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Release all resources."""
 
 
-class Served(Harness, Protocol):
-    """One with a server of its own."""
+class UpstreamServer(Upstream, Protocol):
+    """An upstream with a server process or port."""
 
     def kill(self) -> None:
-        """End the server; ``start`` begins it anew."""
+        """End the server; ``start`` starts it again."""
 
     def start(self) -> None: ...
 
     def hang(self) -> None:
-        """Have the server say nothing, over connections that stay; ``resume`` ends that."""
+        """Keep connections open without responding, until ``resume``."""
 
     def resume(self) -> None: ...
 
 
-HARNESSES: Sequence[Callable[[Path], Harness]] = (LinesFile, JSONFile, YAMLFile, SRV, HTTP, Etcd2, Etcd3, Kubernetes)
-SERVED: Sequence[Callable[[Path], Served]] = (HTTP, Etcd3, Kubernetes)
+UPSTREAMS: Sequence[Callable[[Path], Upstream]] = (LinesFile, JSONFile, YAMLFile, SRV, HTTP, Etcd2, Etcd3, Kubernetes)
+UPSTREAM_SERVERS: Sequence[Callable[[Path], UpstreamServer]] = (HTTP, Etcd3, Kubernetes)
 
 
-class Rig:
-    """A source that is read, and all it has told."""
+class SourceRecorder:
+    """Runs a source of an upstream and records its reports."""
 
-    def __init__(self, harness: Harness) -> None:
-        self.harness = harness
-        self.one = harness.heard(ONE)
-        self.other = harness.heard(OTHER)
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.one = upstream.expected(ONE)
+        self.other = upstream.expected(OTHER)
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
         self._started: list[Source] = []
 
     def start(self, *, allow_empty: bool = False) -> None:
-        self.source = self.harness.source(allow_empty=allow_empty)
+        self.source = self.upstream.source(allow_empty=allow_empty)
         self._started.append(self.source)
-        self.source.start(self.lists.append, self._failed)
+        self.source.start(self.lists.append, self.record_problem)
 
     def close(self) -> None:
         for source in self._started:
             source.stop()
-        self.harness.clock.advance(0)
-        self.harness.close()
+        self.upstream.clock.advance(0)
+        self.upstream.close()
 
-    def _failed(self, error: SourceError) -> None:
+    def record_problem(self, error: SourceError) -> None:
         self.errors.append(str(error))
 
     def write(self, members: Sequence[Member]) -> None:
-        self.harness.write(members)
-        self.harness.settle()
+        self.upstream.write(members)
+        self.upstream.settle()
 
     def starts_with(self, members: Sequence[Member], *, allow_empty: bool = False) -> None:
-        self.harness.write(members)
+        self.upstream.write(members)
         self.start(allow_empty=allow_empty)
-        self.harness.settle()
+        self.upstream.settle()

@@ -1,4 +1,4 @@
-"""A name server, for the contract of the pool sources."""
+"""A DNS server with SRV records, for the contract of pool sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.harness.stepped_reactor import SteppedReactor
 
 
 class SRV:
-    """A name server with the records of one name."""
+    """A DNS server with the records of one name."""
 
     def __init__(self, directory: Path) -> None:
         self.clock = SteppedReactor()
@@ -32,7 +32,7 @@ class SRV:
         self._resolv_conf.write_text("nameserver 127.0.0.1\n")
         self.vanish()
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted((Member(m.host, m.weight) for m in members), key=lambda member: member.host))
 
     def source(self, *, allow_empty: bool) -> Source:
@@ -47,10 +47,10 @@ class SRV:
         return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
-        self._say([(m.host, m.weight) for m in members] or [("", 0)])
+        self._serve([(m.host, m.weight) for m in members] or [("", 0)])
 
     def write_with_a_bad_entry(self, members: Sequence[Member], host: str) -> None:
-        self._say([*((m.host, m.weight) for m in members), (host, 1000)])
+        self._serve([*((m.host, m.weight) for m in members), (host, 1000)])
 
     def garble(self) -> None:
         self._server.answers = lambda query: [answer(query, dns.ENAME)]
@@ -66,7 +66,7 @@ class SRV:
             Deferred.fromCoroutine(closing)
         self.clock.advance(1)
 
-    def _say(self, records: Sequence[tuple[str, int]]) -> None:
+    def _serve(self, records: Sequence[tuple[str, int]]) -> None:
         found = tuple(
             dns.RRHeader("_web._tcp.example", dns.SRV, ttl=1, payload=dns.Record_SRV(10, weight, 80, host))
             for host, weight in records

@@ -44,7 +44,7 @@ class _Etcd(ABC):
         self._written = 0
         self.vanish()
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted(members, key=lambda member: member.host))
 
     def source(self, *, allow_empty: bool) -> Source:

@@ -1,4 +1,4 @@
-"""Pool files, for the contract of the pool sources."""
+"""Pool files, for the contract of pool sources."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from pybal.sources.base import Source
 from pybal.sources.kinds import build
 
 
-class _Pool:
-    """A pool file, in a directory of its own."""
+class _PoolFile:
+    """A pool file in its own directory."""
 
     name = ""
 
@@ -29,7 +29,7 @@ class _Pool:
         self._path = directory / self.name
         self._times = itertools.count(10**18, 10**9)
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(members)
 
     def source(self, *, allow_empty: bool) -> Source:
@@ -49,12 +49,12 @@ class _Pool:
 
     def _put(self, text: str) -> None:
         self._path.write_text(text)
-        # Real time hardly goes by in a test: two writes could have the same.
+        # Two writes of a fast test could have the same time.
         time = next(self._times)
         os.utime(self._path, ns=(time, time))
 
 
-class LinesFile(_Pool):
+class LinesFile(_PoolFile):
     name = "pool"
 
     def write(self, members: Sequence[Member]) -> None:
@@ -69,7 +69,7 @@ class LinesFile(_Pool):
         return {"host": member.host, "weight": member.weight, "enabled": member.enabled}
 
 
-class JSONFile(_Pool):
+class JSONFile(_PoolFile):
     name = "pool.json"
 
     def write(self, members: Sequence[Member]) -> None:
@@ -79,7 +79,7 @@ class JSONFile(_Pool):
         self._put(json.dumps({m.host: {"weight": "many" if m.host == host else m.weight} for m in members}))
 
 
-class YAMLFile(_Pool):
+class YAMLFile(_PoolFile):
     name = "pool.yaml"
 
     def write(self, members: Sequence[Member]) -> None:

@@ -1,4 +1,4 @@
-"""A real nginx with a pool list, for the contract of the pool sources."""
+"""A real nginx with a pool list, for the contract of pool sources."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CountingClient(HTTPClient):
 
 
 class HTTP:
-    """A list in lines. What it vanishes in is a 404."""
+    """A list in lines; after ``vanish`` the server responds with 404."""
 
     def __init__(self, directory: Path) -> None:
         self.clock = SteppedReactor(self._is_asking)
@@ -57,7 +57,7 @@ class HTTP:
         )
         self._hangs = False
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(members)
 
     def source(self, *, allow_empty: bool) -> PoolSource:

@@ -1,4 +1,4 @@
-"""An API server with nodes, for the contract of the pool sources."""
+"""A Kubernetes API server with nodes, for the contract of pool sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WATCH, _SHORTEST = 1.0, 0.5
 
 
 class _Clock(SteppedReactor):
-    """Time goes by for the server, too."""
+    """A reactor that also advances the time of the server."""
 
     server: APIServer
 
@@ -31,21 +31,20 @@ class _Clock(SteppedReactor):
 
 
 class Kubernetes:
-    """A server that is written for the tests; each watch lasts a second, lest the tests take long."""
+    """The API server of the tests; each watch lasts one second, which keeps the tests short."""
 
-    def __init__(self, directory: Path) -> None:  # others keep files there
+    def __init__(self, directory: Path) -> None:  # files of other upstreams
         self.clock = _Clock()
         ca, certificate = certified()
         self._access = AccessSettings(ca=str(ca))
         self._server = self.clock.server = APIServer(self.clock, certificate)
         self._server.listen()
         self._listening = True
-        self._hung: list[Connection] = []
         self._before = kubernetes.WATCH, kubernetes.SHORTEST
         kubernetes.WATCH, kubernetes.SHORTEST = _WATCH, _SHORTEST
         self.vanish()
 
-    def heard(self, members: Sequence[Member]) -> tuple[Member, ...]:
+    def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted((Member(m.host, 1, m.enabled) for m in members), key=lambda member: member.host))
 
     def source(self, *, allow_empty: bool) -> PoolSource:
@@ -55,11 +54,11 @@ class Kubernetes:
         return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
-        self._be_honest()
+        self._recover()
         self._server.replace({m.host: node(m.host, str(m.enabled)) for m in members})
 
     def write_with_a_bad_entry(self, members: Sequence[Member], host: str) -> None:
-        self._be_honest()
+        self._recover()
         documents = {m.host: node(m.host, str(m.enabled)) for m in members}
         documents[host]["status"] = {"conditions": "many"}
         self._server.replace(documents)
@@ -69,7 +68,7 @@ class Kubernetes:
             connection.answer(200, b"<html>502 Bad Gateway</html>")
             return True
 
-        self._be_honest()
+        self._recover()
         self._server.instead = garbled
         for watch in self._server.watches:
             watch.end()
@@ -82,19 +81,15 @@ class Kubernetes:
         self._listening = False
 
     def start(self) -> None:
-        self._be_honest()
+        self._recover()
 
     def hang(self) -> None:
-        def unheard(connection: Connection, _: Asked) -> bool:
-            self._hung.append(connection)
-            return True
-
-        self._server.instead = unheard
+        self._server.instead = lambda _connection, _asked: True
         for watch in self._server.watches:
             watch.watching = False
 
     def resume(self) -> None:
-        self._be_honest()
+        self._recover()
 
     def settle(self) -> None:
         self.clock.advance(LAST_RETRY + 10)
@@ -104,8 +99,8 @@ class Kubernetes:
         self._server.stop()
         self.clock.advance(1)
 
-    def _be_honest(self) -> None:
-        """Answer as a server does, and what it was asked while it hung."""
+    def _recover(self) -> None:
+        """Respond normally again."""
         self._server.instead = lambda _connection, _asked: False
         if not self._listening:
             self.clock.iterate()
