@@ -15,8 +15,8 @@ from pybal.sources import credentials
 from pybal.sources.base import Source
 from pybal.sources.cache import ListCache
 from pybal.sources.dns.srv import srv_source
-from pybal.sources.etcd.v2 import Etcd2Source
-from pybal.sources.etcd.v3 import Etcd3Source
+from pybal.sources.etcd.v2 import etcd2_source
+from pybal.sources.etcd.v3 import etcd3_source
 from pybal.sources.file import file_source
 from pybal.sources.http import http_source
 from pybal.sources.kubernetes.source import kubernetes_source
@@ -30,9 +30,9 @@ SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
         "https": http_source,
         "k8s": kubernetes_source,
         "dns+srv": srv_source,
-        "etcd": Etcd2Source,
-        "etcd?api=2": Etcd2Source,
-        "etcd?api=3": Etcd3Source,
+        "etcd": etcd2_source,
+        "etcd?api=2": etcd2_source,
+        "etcd?api=3": etcd3_source,
     }
 )
 

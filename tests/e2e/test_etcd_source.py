@@ -1,4 +1,4 @@
-"""A pool in etcd: how long it takes from what an operator writes to IPVS's table."""
+"""Changes of a pool in etcd: the time until they are in the IPVS table."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ def configured(directory: Path, port: int, options: str) -> str:
     return f"http://127.0.0.1:{status_port}"
 
 
-def say(member: Etcd, write: Write, host: str, weight: int, pooled: str = "yes") -> None:
+def put(member: Etcd, write: Write, host: str, weight: int, pooled: str = "yes") -> None:
     write(member, f"/conftool/v1/pools/dc/web/{host}", json.dumps({"weight": weight, "pooled": pooled}))
 
 
 @pytest.mark.parametrize(("options", "write"), [("", by_version_2), ("?api=3", by_version_3)], ids=["v2", "v3"])
-def test_what_is_written_is_in_the_table_well_within_a_second(
+def test_t264362_change_is_in_the_table_within_a_second(
     options: str, write: Write, one: Etcd, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """T264362: changes waited for a second."""
+    """Changes waited for a second."""
     endpoint = configured(tmp_path, one.port, options)
-    say(one, write, "127.0.1.1", 1)
-    say(one, write, "127.0.1.2", 1)
+    put(one, write, "127.0.1.1", 1)
+    put(one, write, "127.0.1.2", 1)
     with daemon(tmp_path, endpoint=endpoint) as running:
         running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 2, "two servers pooled")
         seconds = sorted(changed(running, one, write, weight) for weight in range(2, 12))
         print(f"from etcd to the table: median {seconds[5] * 1000:.0f} ms, most {seconds[-1] * 1000:.0f} ms")  # noqa: T201  # measured
         record_property("seconds", seconds[5])
-        say(one, write, "127.0.1.2", 1, "no")
+        put(one, write, "127.0.1.2", 1, "no")
         running.wait(lambda: "127.0.1.2:\tdisabled/up/not pooled\n" in running.get("/pools/web"), "the server disabled")
-        say(one, write, "127.0.1.2", 1, "inactive")
+        put(one, write, "127.0.1.2", 1, "inactive")
         running.wait(lambda: "127.0.1.2" not in running.get("/pools/web"), "the server gone")
         assert running.get("/v1/ipvs").splitlines()[1:] == ["-a -t 192.0.2.1:80 -r 127.0.1.1:80 -g -w 11"]
         one.server.kill()
@@ -83,14 +83,14 @@ def test_what_is_written_is_in_the_table_well_within_a_second(
 
 
 def changed(running: Daemon, one: Etcd, write: Write, weight: int) -> float:
-    """Return how many seconds it takes until a new weight is in the table."""
+    """Return the seconds until a new weight is in the table."""
     start = time.monotonic()
-    say(one, write, "127.0.1.1", weight)
+    put(one, write, "127.0.1.1", weight)
     running.wait(lambda: f"-r 127.0.1.1:80 -g -w {weight}\n" in running.get("/v1/ipvs"), f"weight {weight}")
     return time.monotonic() - start
 
 
-def test_a_version_of_etcd_that_is_not_known_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_unknown_api_version_is_refused_at_the_start(tmp_path: Path) -> None:
     endpoint = configured(tmp_path, 2379, "?api=4")
     with daemon(tmp_path, endpoint=endpoint) as running:
         assert running.process.wait(30) == 2

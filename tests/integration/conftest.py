@@ -1,4 +1,4 @@
-"""What several tests need: an etcd with a pool, and the guest at the right time."""
+"""Shared fixtures: an etcd with a pool, by both versions of the API; and the order of the tests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.etcd_pool import Stopwatch, put
-from tests.harness.servers.etcd import Etcd, etcd
+from tests.harness.etcd_pool import API, V2, V3, Stopwatch
+from tests.harness.servers.etcd import Cluster, Etcd, etcd
 from tests.harness.servers.relay import Relay
 
 
@@ -17,13 +17,28 @@ def watch(record_property: Callable[[str, object], None]) -> Stopwatch:
     return Stopwatch(record_property)
 
 
+@pytest.fixture(params=[V2, V3], ids=["v2", "v3"])
+def api(request: pytest.FixtureRequest) -> API:
+    """Return a version of the API; a file for one version only has its own fixture of this name."""
+    made: API = request.param()
+    return made
+
+
 @pytest.fixture
-def one(tmp_path: Path) -> Iterator[Etcd]:
-    """One etcd, with one server in the pool."""
+def one(api: API, tmp_path: Path) -> Iterator[Etcd]:
+    """Run one etcd with one server in the pool."""
     made = etcd(tmp_path)
     with made.server:
-        put(made, 1)
+        api.put(made, 1)
         yield made
+
+
+@pytest.fixture
+def cluster(api: API, tmp_path: Path) -> Iterator[Cluster]:
+    """Run three members of an etcd with one server in the pool."""
+    with Cluster(tmp_path) as cluster:
+        api.put(cluster.members[0], 1)
+        yield cluster
 
 
 @pytest.fixture
@@ -34,5 +49,5 @@ def relay(one: Etcd) -> Iterator[Relay]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the guest first: it takes minutes, in which one worker waits and the others do everything else."""
+    """Start with the guest: it takes minutes in one worker, while the others run everything else."""
     items.sort(key=lambda item: "test_kernel_in_a_guest" not in item.nodeid)

@@ -1,4 +1,4 @@
-"""That the etcd servers of the tests are what they are said to be."""
+"""The etcd servers of the tests: versions of the API, TLS, passwords, elections."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness.servers.etcd import Cluster, debian, etcd, newest
 
 
 @pytest.mark.parametrize("path", [debian, newest])
-def test_both_versions_of_the_api_are_answered(path: Callable[[], str], tmp_path: Path) -> None:
+def test_etcd_serves_both_versions_of_the_api(path: Callable[[], str], tmp_path: Path) -> None:
     one = etcd(tmp_path, path=path())
     with one.server:
         one.put("/pools/web", "2")
@@ -24,7 +24,7 @@ def test_both_versions_of_the_api_are_answered(path: Callable[[], str], tmp_path
         assert base64.b64decode(found["value"]) == b"3"
 
 
-def test_passwords_are_demanded_and_tls_is_spoken(tmp_path: Path) -> None:
+def test_etcd_requires_passwords_and_uses_tls(tmp_path: Path) -> None:
     one = etcd(tmp_path, authority=Authority(tmp_path))
     with one.server:
         one.require_passwords()
@@ -33,7 +33,7 @@ def test_passwords_are_demanded_and_tls_is_spoken(tmp_path: Path) -> None:
         assert refused.value.code == 401
 
 
-def test_another_leads_when_the_leader_is_killed(tmp_path: Path) -> None:
+def test_cluster_elects_a_leader_when_the_last_one_is_dead(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         cluster.members[0].put("/pools/web", "2")
         dead = cluster.leader()

@@ -1,4 +1,4 @@
-"""Whatever is in etcd: each key counts for itself."""
+"""Arbitrary values in etcd: each key is parsed independently."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pybal.core.model import Member
-from pybal.sources.etcd.conftool import Values, parsed
+from pybal.sources.etcd.conftool import Values, parse_value
 from pybal.sources.formats.entry import Refused
 
 HOSTS = st.text("abc.-", min_size=1, max_size=6)
@@ -28,27 +28,27 @@ ANYTHING = GOOD | JSON.map(json.dumps) | st.text(max_size=12) | st.binary(max_si
 
 
 def member_of(host: str, text: str | bytes) -> Member | None:
-    """Return what a value alone says, ``None`` also for one that is wrong."""
+    """Return the member that a value alone defines, ``None`` also if it is invalid."""
     try:
-        return parsed(host, text)
+        return parse_value(host, text)
     except Refused:
         return None
 
 
 @given(HOSTS, ANYTHING)
-def test_any_value_is_a_member_or_nothing_or_refused(host: str, text: str | bytes) -> None:
+def test_value_is_a_member_or_inactive_or_refused(host: str, text: str | bytes) -> None:
     member = member_of(host, text)
     assert member is None or (member.host == host and 0 <= member.weight < 2**31)
 
 
 @given(HOSTS, st.integers(0, 2**31 - 1), st.booleans())
-def test_what_conftool_writes_is_what_is_read(host: str, weight: int, enabled: bool) -> None:
+def test_value_of_conftool_is_read_back(host: str, weight: int, enabled: bool) -> None:
     text = json.dumps({"weight": weight, "pooled": "yes" if enabled else "no"})
-    assert parsed(host, text) == Member(host, weight, enabled)
+    assert parse_value(host, text) == Member(host, weight, enabled)
 
 
 @given(st.lists(st.dictionaries(HOSTS, ANYTHING, max_size=5), max_size=5))
-def test_each_host_has_its_last_good_value_whatever_the_others_have(lists: list[dict[str, str | bytes]]) -> None:
+def test_host_keeps_its_last_valid_value_independently_of_others(lists: list[dict[str, str | bytes]]) -> None:
     values = Values("/p")
     good: dict[str, Member | None] = {}
     for texts in lists:
@@ -57,7 +57,7 @@ def test_each_host_has_its_last_good_value_whatever_the_others_have(lists: list[
         wrong = 0
         for host, text in texts.items():
             try:
-                good[host] = parsed(host, text)
+                good[host] = parse_value(host, text)
             except Refused:
                 wrong += 1
                 good[host] = before.get(host)
@@ -66,6 +66,6 @@ def test_each_host_has_its_last_good_value_whatever_the_others_have(lists: list[
 
 
 @given(st.dictionaries(HOSTS, ANYTHING, max_size=5))
-def test_a_first_list_has_what_each_value_says_alone(texts: dict[str, str | bytes]) -> None:
+def test_first_listing_equals_values_parsed_alone(texts: dict[str, str | bytes]) -> None:
     alone = [member_of(host, texts[host]) for host in sorted(texts)]
     assert Values("/p").listing(texts).members == tuple(member for member in alone if member)

@@ -1,4 +1,4 @@
-"""Whatever an etcd says, or something that is none; and whatever happens to keys while they are watched."""
+"""Arbitrary responses to the client of etcd's gateway, and arbitrary changes while keys are watched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pybal.sources.base import SourceError
 from pybal.sources.etcd import v3wire
-from pybal.sources.etcd.v3wire import Keys, Reading, Written
+from pybal.sources.etcd.v3wire import Keys, KeyState, RangeResponse
 
 NUMBERS = st.one_of(st.integers(), st.text(max_size=25), st.integers().map(str), st.none(), st.booleans())
 TEXTS = st.one_of(st.text(max_size=8), st.binary(max_size=8).map(lambda data: b64encode(data).decode()), NUMBERS)
@@ -37,9 +37,9 @@ RESULTS = st.fixed_dictionaries(
 ANSWERS = st.one_of(RESULTS, st.fixed_dictionaries({"result": st.one_of(RESULTS, TEXTS)}), TEXTS)
 
 
-@pytest.mark.parametrize("parse", [v3wire.reading, v3wire.watched, v3wire.token])
+@pytest.mark.parametrize("parse", [v3wire.parse_range, v3wire.parse_watch, v3wire.parse_token])
 @given(body=st.one_of(st.binary(max_size=40), ANSWERS.map(lambda answer: json.dumps(answer).encode())))
-def test_an_answer_means_something_or_is_refused(parse: Callable[[bytes], object], body: bytes) -> None:
+def test_response_is_parsed_or_refused(parse: Callable[[bytes], object], body: bytes) -> None:
     said = ""
     try:
         parse(body)
@@ -49,26 +49,26 @@ def test_an_answer_means_something_or_is_refused(parse: Callable[[bytes], object
 
 
 @given(status=st.integers(100, 599), answer=ANSWERS)
-def test_a_refusal_is_always_worded(status: int, answer: object) -> None:
-    assert 0 < len(str(v3wire.refused(status, json.dumps(answer).encode()))) < 600
+def test_error_response_always_has_a_reason(status: int, answer: object) -> None:
+    assert 0 < len(str(v3wire.parse_error(status, json.dumps(answer).encode()))) < 600
 
 
 @given(kept=st.dictionaries(st.binary(), st.binary(), max_size=5), revision=st.integers(1, 2**63 - 1))
-def test_what_etcd_says_is_read_back(kept: dict[bytes, bytes], revision: int) -> None:
+def test_encoded_keys_are_read_back(kept: dict[bytes, bytes], revision: int) -> None:
     entries = [
         {"key": b64encode(k).decode(), "value": b64encode(v).decode(), "mod_revision": str(revision)}
         for k, v in kept.items()
     ]
     answer = {"header": {"cluster_id": "7", "revision": str(revision)}, "kvs": entries, "count": str(len(kept))}
-    written = {key: Written(revision, value) for key, value in kept.items()}
-    assert v3wire.reading(json.dumps(answer).encode()) == Reading("7", revision, len(kept), written)
+    written = {key: KeyState(revision, value) for key, value in kept.items()}
+    assert v3wire.parse_range(json.dumps(answer).encode()) == RangeResponse("7", revision, len(kept), written)
     events = [{"kv": entry} for entry in entries]
-    assert v3wire.watched(json.dumps({"result": {"events": events}}).encode()).keys == written
+    assert v3wire.parse_watch(json.dumps({"result": {"events": events}}).encode()).keys == written
 
 
 @given(prefix=st.binary(max_size=4), key=st.binary(max_size=6))
 @example(b"\xff", b"\xff\xff")
-def test_a_range_holds_what_begins_with_its_prefix(prefix: bytes, key: bytes) -> None:
+def test_range_contains_keys_with_its_prefix(prefix: bytes, key: bytes) -> None:
     end = v3wire.range_end(prefix)
     assert (prefix <= key and (key < end or end == b"\0")) == key.startswith(prefix)
 
@@ -81,37 +81,37 @@ FIRST = 2  # the revision of the first change
     changes=st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c", b"d"]), st.booleans()), min_size=1, max_size=12),
     agreed=st.integers(0, 12),
     read=st.integers(0, 12),
-    heard=st.integers(0, 12),
+    sent=st.integers(0, 12),
     lost=st.sets(st.integers(0, 11)),
     full=st.booleans(),
 )
-def test_a_read_finds_each_change_that_a_watch_has_lost_and_no_other(
-    changes: Changes, agreed: int, read: int, heard: int, lost: set[int], *, full: bool
+def test_read_finds_exactly_the_changes_lost_by_a_watch(
+    changes: Changes, agreed: int, read: int, sent: int, lost: set[int], *, full: bool
 ) -> None:
-    """``agreed`` changes were known with certainty, ``read`` had been made by the time of the read, ``heard`` were sent."""
+    """``agreed`` changes were verified before, ``read`` precede the read, ``sent`` reached the watch."""
     assume(agreed <= read <= len(changes))
-    known = state(changes, max(heard, agreed), lost=lost - set(range(agreed)))
+    known = state(changes, max(sent, agreed), lost=lost - set(range(agreed)))
     then = dict(v3wire.values(state(changes, read)))
     since = 0 if full else FIRST + agreed
     there = {k: w for k, w in state(changes, read).items() if k in then and w.revision >= since}
-    number = v3wire.missed(known, Reading("1", FIRST + read - 1, len(then), there))
-    if heard >= read and not lost:
+    number = v3wire.missed(known, RangeResponse("1", FIRST + read - 1, len(then), there))
+    if sent >= read and not lost:
         assert number == 0
-    if heard <= read:
+    if sent <= read:
         exactly = state(changes, read)
         assert number == sum(revision(known, key) != revision(exactly, key) for key in known.keys() | exactly.keys())
 
 
 def state(changes: Changes, number: int, lost: set[int] | None = None) -> Keys:
-    """Return what is known after so many changes, without those that are lost."""
-    known: dict[bytes, Written] = {}
+    """Return the keys after ``number`` changes, without the lost ones."""
+    known: dict[bytes, KeyState] = {}
     for at, (key, is_there) in enumerate(changes[:number]):
         if at not in (lost or ()):
-            known[key] = Written(FIRST + at, b"" if is_there else None)
+            known[key] = KeyState(FIRST + at, b"" if is_there else None)
     return known
 
 
 def revision(keys: Keys, key: bytes) -> int:
-    """Return the revision that wrote a key, 0 if it is not there."""
+    """Return the revision of the last change of a key, 0 if it does not exist."""
     written = keys.get(key)
     return written.revision if written and written.value is not None else 0

@@ -1,11 +1,11 @@
-"""What conftool's values say, and what becomes of those that say nothing."""
+"""Parsing of conftool's values, and the fallback for invalid ones."""
 
 from __future__ import annotations
 
 import pytest
 
 from pybal.core.model import Member
-from pybal.sources.etcd.conftool import Values, parsed
+from pybal.sources.etcd.conftool import Values, parse_value
 from pybal.sources.formats.entry import Refused
 
 WANTED = 'wanted {"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
@@ -21,8 +21,8 @@ WANTED = 'wanted {"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
         ('{"weight": "broken", "pooled": "inactive"}', None),
     ],
 )
-def test_a_value_says_weight_and_pooled(text: str, expected: Member | None) -> None:
-    assert parsed("a", text) == expected
+def test_value_defines_weight_and_enabled(text: str, expected: Member | None) -> None:
+    assert parse_value("a", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ def test_a_value_says_weight_and_pooled(text: str, expected: Member | None) -> N
         ("", f"value of host 'a' is not JSON (Expecting value: line 1 column 1 (char 0)), {WANTED}"),
         ("[" * 10**5, "value of host 'a' is not JSON"),
         (b"\xff", "value of host 'a' is not JSON"),
-        ("[]", f"value of host 'a', {WANTED}"),
-        ("{}", f"value of host 'a', {WANTED}"),
-        ('{"pooled": "yes"}', f"value of host 'a' without weight, {WANTED}"),
+        ("[]", f"value of host 'a' has no pooled, {WANTED}"),
+        ("{}", f"value of host 'a' has no pooled, {WANTED}"),
+        ('{"pooled": "yes"}', f"value of host 'a' has no weight, {WANTED}"),
         ('{"weight": 1, "pooled": "YES"}', "pooled 'YES' of host a, wanted yes, no or inactive"),
         ('{"weight": 1, "pooled": true}', "pooled True of host a, wanted yes, no or inactive"),
         ('{"weight": 1, "pooled": ["yes"]}', "pooled a list of host a, wanted yes, no or inactive"),
@@ -42,19 +42,19 @@ def test_a_value_says_weight_and_pooled(text: str, expected: Member | None) -> N
         ('{"weight": 1.5, "pooled": "yes"}', "weight 1.5 of host a, wanted an integer from 0 to 2147483647"),
     ],
 )
-def test_what_is_wrong_with_a_value_is_said(text: str | bytes, reason: str) -> None:
+def test_invalid_value_is_refused_with_reason(text: str | bytes, reason: str) -> None:
     with pytest.raises(Refused) as refused:
-        parsed("a", text)
+        parse_value("a", text)
     assert str(refused.value).startswith(reason)
 
 
 @pytest.mark.parametrize("key", ["web/a", "", "ä", "a b"])
-def test_a_key_that_is_no_host_is_refused(key: str) -> None:
+def test_key_is_refused_when_not_a_host_name(key: str) -> None:
     with pytest.raises(Refused, match="wanted a name or an address"):
-        parsed(key, '{"weight": 1, "pooled": "yes"}')
+        parse_value(key, '{"weight": 1, "pooled": "yes"}')
 
 
-def test_members_come_in_the_order_of_their_keys_without_the_inactive() -> None:
+def test_listing_has_active_members_in_order_of_keys() -> None:
     listing = Values("/pools/web").listing(
         {
             "c": '{"weight": 3, "pooled": "yes"}',
@@ -66,7 +66,7 @@ def test_members_come_in_the_order_of_their_keys_without_the_inactive() -> None:
     assert listing.problems == ()
 
 
-def test_a_value_that_is_wrong_keeps_the_last_good_one_and_is_a_problem_naming_the_key() -> None:
+def test_invalid_value_keeps_last_valid_member_and_is_a_problem() -> None:
     values = Values("/pools/web")
     values.listing({"a": '{"weight": 1, "pooled": "yes"}'})
     for _ in range(2):
@@ -76,20 +76,20 @@ def test_a_value_that_is_wrong_keeps_the_last_good_one_and_is_a_problem_naming_t
     assert values.listing({"a": '{"weight": 4, "pooled": "yes"}'}).problems == ()
 
 
-def test_a_host_without_a_good_value_yet_is_left_out() -> None:
+def test_host_is_omitted_until_its_first_valid_value() -> None:
     values = Values("/pools/web")
     assert values.listing({"a": "?"}).members == ()
     assert values.listing({"a": "??"}).members == ()
 
 
-def test_a_host_that_was_removed_has_no_last_good_value() -> None:
+def test_removed_host_loses_its_last_valid_value() -> None:
     values = Values("/pools/web")
     values.listing({"a": '{"weight": 1, "pooled": "yes"}'})
     values.listing({})
     assert values.listing({"a": "?"}).members == ()
 
 
-def test_a_host_that_was_inactive_stays_so_while_its_value_is_wrong() -> None:
+def test_inactive_host_stays_inactive_while_its_value_is_invalid() -> None:
     values = Values("/pools/web")
     values.listing({"a": '{"weight": 1, "pooled": "inactive"}'})
     listing = values.listing({"a": "?"})

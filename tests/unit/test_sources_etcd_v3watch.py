@@ -1,4 +1,4 @@
-"""When a member of an etcd that is watched counts as lost, and what it is found to have missed."""
+"""Verification of a watch: when the member counts as lost, and which changes were missed."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ from twisted.internet.task import Clock
 
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd.v3watch import FULL, LAG, PROBE, KeyWatcher
-from pybal.sources.etcd.v3wire import Keys, Reading, Watched, Written
+from pybal.sources.etcd.v3wire import Keys, KeyState, RangeResponse, WatchResponse
 
-A, B = Written(2, b"1"), Written(3, b"1")
-FOUND = Reading("7", 3, 2, {b"/a": A, b"/b": B})
+A, B = KeyState(2, b"1"), KeyState(3, b"1")
+FOUND = RangeResponse("7", 3, 2, {b"/a": A, b"/b": B})
 
 
-class Member:
-    """A member of an etcd: ``now`` is what is in it, and ``asked`` since when each read has asked."""
+class FakeGateway:
+    """The gateway of a member with the keys ``now``; ``asked`` has the ``since`` of each read."""
 
     def __init__(self) -> None:
         self.now = FOUND
         self.asked: list[int] = []
         self.start = 0
-        self.says: Callable[[Watched], None]
-        self.ends: Callable[[SourceError], None]
+        self.send: Callable[[WatchResponse], None]
+        self.end: Callable[[SourceError], None]
 
-    async def read(self, prefix: bytes, since: int = 0, within: float = 0) -> Reading:
+    async def read(self, prefix: bytes, since: int = 0, within: float = 0) -> RangeResponse:
         assert prefix == b"/"
         self.asked.append(since)
         if self.now.cluster == "":
             raise SourceError("no answer within 4 s", Trouble.SILENT)
         keys = {key: written for key, written in self.now.keys.items() if written.revision >= since}
-        return Reading(self.now.cluster, self.now.revision, self.now.count, keys)
+        return RangeResponse(self.now.cluster, self.now.revision, self.now.count, keys)
 
     async def watch(
-        self, prefix: bytes, start: int, heard: Callable[[Watched], None], lost: Callable[[SourceError], None]
+        self, prefix: bytes, start: int, received: Callable[[WatchResponse], None], lost: Callable[[SourceError], None]
     ) -> None:
-        self.start, self.says, self.ends = start, heard, lost
+        self.start, self.send, self.end = start, received, lost
 
 
-class Rig:
-    """A member that is followed from :data:`FOUND` on."""
+class RunningWatcher:
+    """A running watcher that has started with :data:`FOUND`."""
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.member = Member()
-        self.heard: list[Keys] = []
-        self.good = 0
+        self.member = FakeGateway()
+        self.changes: list[Keys] = []
+        self.verified = 0
         self.ended: BaseException | None = None
-        self.hear: Callable[[Keys], None] = self.heard.append
-        self.following = KeyWatcher(
-            self.member,  # type: ignore[arg-type]  # it has what is needed
+        self.listener: Callable[[Keys], None] = self.changes.append
+        self.watcher = KeyWatcher(
+            self.member,  # type: ignore[arg-type]  # it has the two methods in use
             b"/",
             FOUND,
             clock=self.clock,
             random=Random(1),
-            heard=self._hear,
-            good=self._good,
+            changed=self._change,
+            verified=self._verify,
         )
-        self.run = Deferred.fromCoroutine(self.following.run())
+        self.run = Deferred.fromCoroutine(self.watcher.run())
         self.run.addErrback(lambda failure: setattr(self, "ended", failure.value))
 
-    def _hear(self, keys: Keys) -> None:
-        self.hear(keys)
+    def _change(self, keys: Keys) -> None:
+        self.listener(keys)
 
-    def _good(self) -> None:
-        self.good += 1
+    def _verify(self) -> None:
+        self.verified += 1
 
     def probe(self) -> None:
-        """Let time go by until the next probe has been made."""
+        """Advance the clock until the next probe."""
         before = len(self.member.asked)
         while len(self.member.asked) == before:
             assert self.ended is None
@@ -78,124 +78,124 @@ class Rig:
 
 
 @pytest.fixture
-def rig() -> Rig:
-    return Rig()
+def running() -> RunningWatcher:
+    return RunningWatcher()
 
 
-def test_it_is_watched_from_the_revision_after_what_was_found(rig: Rig) -> None:
-    assert rig.member.start == 4
-    c = Written(4, b"2")
-    rig.member.says(Watched({b"/c": c}))
-    rig.member.says(Watched({b"/a": Written(5, None)}))
-    rig.member.says(Watched({}))
-    assert rig.heard == [{b"/a": A, b"/b": B, b"/c": c}, {b"/a": Written(5, None), b"/b": B, b"/c": c}]
+def test_watch_starts_at_the_revision_after_the_read(running: RunningWatcher) -> None:
+    assert running.member.start == 4
+    c = KeyState(4, b"2")
+    running.member.send(WatchResponse({b"/c": c}))
+    running.member.send(WatchResponse({b"/a": KeyState(5, None)}))
+    running.member.send(WatchResponse({}))
+    assert running.changes == [{b"/a": A, b"/b": B, b"/c": c}, {b"/a": KeyState(5, None), b"/b": B, b"/c": c}]
 
 
-def test_each_probe_asks_for_what_was_written_since_the_one_before(rig: Rig) -> None:
-    rig.probe()
-    rig.member.says(Watched({b"/c": Written(6, b"")}))
-    rig.member.now = Reading("7", 6, 3, {**FOUND.keys, b"/c": Written(6, b"")})
-    rig.probe()
-    rig.probe()
-    assert rig.member.asked == [4, 4, 7]
-    assert (rig.good, rig.ended) == (3, None)
+def test_probe_reads_keys_written_since_the_last_one(running: RunningWatcher) -> None:
+    running.probe()
+    running.member.send(WatchResponse({b"/c": KeyState(6, b"")}))
+    running.member.now = RangeResponse("7", 6, 3, {**FOUND.keys, b"/c": KeyState(6, b"")})
+    running.probe()
+    running.probe()
+    assert running.member.asked == [4, 4, 7]
+    assert (running.verified, running.ended) == (3, None)
 
 
-def test_the_probes_are_a_few_seconds_apart_and_the_first_is_sooner(rig: Rig) -> None:
-    rig.clock.advance(0.9)
-    assert rig.good == 0
-    rig.clock.advance(0.2)
-    assert rig.good == 1
+def test_probes_keep_their_interval_and_the_first_is_sooner(running: RunningWatcher) -> None:
+    running.clock.advance(0.9)
+    assert running.verified == 0
+    running.clock.advance(0.2)
+    assert running.verified == 1
     for _ in range(600):
-        rig.clock.advance(0.1)
-    assert 60 / PROBE <= rig.good - 1 <= 60 / PROBE / 0.9
+        running.clock.advance(0.1)
+    assert 60 / PROBE <= running.verified - 1 <= 60 / PROBE / 0.9
 
 
-def test_what_the_watch_tells_a_moment_later_was_not_missed(rig: Rig) -> None:
-    rig.member.now = Reading("7", 4, 3, {**FOUND.keys, b"/c": Written(4, b"")})
-    rig.probe()
-    assert rig.good == 0
-    rig.member.says(Watched({b"/c": Written(4, b"")}))
-    rig.clock.advance(LAG)
-    assert (rig.good, rig.ended, rig.following.missed) == (1, None, 0)
+def test_late_change_does_not_count_as_missed(running: RunningWatcher) -> None:
+    running.member.now = RangeResponse("7", 4, 3, {**FOUND.keys, b"/c": KeyState(4, b"")})
+    running.probe()
+    assert running.verified == 0
+    running.member.send(WatchResponse({b"/c": KeyState(4, b"")}))
+    running.clock.advance(LAG)
+    assert (running.verified, running.ended, running.watcher.missed) == (1, None, 0)
 
 
-def test_what_the_watch_does_not_tell_is_counted_and_ends_it(rig: Rig) -> None:
-    rig.member.now = Reading("7", 6, 2, {b"/b": Written(5, b""), b"/c": Written(4, b"")})
-    rig.probe()
-    rig.clock.advance(LAG)
-    assert str(rig.ended) == "the watch has missed 3 changes"
-    assert (rig.following.missed, rig.good) == (3, 0)
-    assert rig.clock.getDelayedCalls() == []
+def test_missed_changes_are_counted_and_end_the_watch(running: RunningWatcher) -> None:
+    running.member.now = RangeResponse("7", 6, 2, {b"/b": KeyState(5, b""), b"/c": KeyState(4, b"")})
+    running.probe()
+    running.clock.advance(LAG)
+    assert str(running.ended) == "watch missed 3 changes"
+    assert (running.watcher.missed, running.verified) == (3, 0)
+    assert running.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "reason"),
     [
-        (Reading("8", 9, 2, FOUND.keys), "revision 9 of cluster 8, wanted 3 or later of 7"),
-        (Reading("7", 2, 2, FOUND.keys), "revision 2 of cluster 7, wanted 3 or later of 7"),
-        (Reading("", 3, 2, FOUND.keys), "no answer within 4 s"),
+        (RangeResponse("8", 9, 2, FOUND.keys), "revision 9 of cluster 8, wanted 3 or later of 7"),
+        (RangeResponse("7", 2, 2, FOUND.keys), "revision 2 of cluster 7, wanted 3 or later of 7"),
+        (RangeResponse("", 3, 2, FOUND.keys), "no answer within 4 s"),
     ],
 )
-def test_another_etcd_an_older_one_and_a_silent_one_are_no_longer_followed(rig: Rig, now: Reading, said: str) -> None:
-    rig.member.now = now
-    rig.probe()
-    assert (str(rig.ended), rig.following.missed) == (said, 0)
-    assert rig.clock.getDelayedCalls() == []
+def test_watch_ends_when_probe_shows_another_cluster_or_times_out(
+    running: RunningWatcher, now: RangeResponse, reason: str
+) -> None:
+    running.member.now = now
+    running.probe()
+    assert (str(running.ended), running.watcher.missed) == (reason, 0)
+    assert running.clock.getDelayedCalls() == []
 
 
-def test_every_five_minutes_all_is_read(rig: Rig) -> None:
-    while rig.clock.seconds() < FULL - PROBE:
-        rig.probe()
-    assert 0 not in rig.member.asked
+def test_probe_reads_everything_every_five_minutes(running: RunningWatcher) -> None:
+    while running.clock.seconds() < FULL - PROBE:
+        running.probe()
+    assert 0 not in running.member.asked
     for _ in range(3):
-        rig.probe()
-    assert rig.member.asked.count(0) == 1
-    while rig.clock.seconds() < 2 * FULL + PROBE:
-        rig.probe()
-    assert rig.member.asked.count(0) == 2
+        running.probe()
+    assert running.member.asked.count(0) == 1
+    while running.clock.seconds() < 2 * FULL + PROBE:
+        running.probe()
+    assert running.member.asked.count(0) == 2
 
 
-def test_what_was_deleted_is_forgotten_once_a_read_has_seen_it(rig: Rig) -> None:
-    rig.member.says(Watched({b"/a": Written(5, None)}))
-    rig.probe()
-    # That read was of a time before.
-    assert (rig.good, rig.ended) == (1, None)
-    rig.member.now = Reading("7", 5, 1, {b"/b": B})
-    rig.probe()
-    assert (rig.good, rig.ended) == (2, None)
-    rig.member.says(Watched({b"/b": Written(6, b"2")}))
-    assert rig.heard[-1] == {b"/b": Written(6, b"2")}
+def test_deleted_key_is_forgotten_after_a_later_probe(running: RunningWatcher) -> None:
+    running.member.send(WatchResponse({b"/a": KeyState(5, None)}))
+    running.probe()
+    # That probe preceded the deletion.
+    assert (running.verified, running.ended) == (1, None)
+    running.member.now = RangeResponse("7", 5, 1, {b"/b": B})
+    running.probe()
+    assert (running.verified, running.ended) == (2, None)
+    running.member.send(WatchResponse({b"/b": KeyState(6, b"2")}))
+    assert running.changes[-1] == {b"/b": KeyState(6, b"2")}
 
 
-def test_a_full_read_finds_what_is_wrong_since_long(rig: Rig) -> None:
-    """As if a change had been lost that no probe had found."""
-    while rig.clock.seconds() < FULL - PROBE:
-        rig.probe()
-    rig.following._keys = {b"/a": A, b"/b": Written(1, b"old")}
-    while 0 not in rig.member.asked:
-        rig.probe()
-    rig.clock.advance(LAG)
-    assert (str(rig.ended), rig.following.missed) == ("the watch has missed 1 changes", 1)
+def test_full_probe_finds_changes_missed_by_all_other_probes(running: RunningWatcher) -> None:
+    """The key /c replaced /b before the first revision that the other probes ask for."""
+    running.member.now = RangeResponse("7", 3, 2, {b"/a": A, b"/c": B})
+    while 0 not in running.member.asked:
+        running.probe()
+    running.clock.advance(LAG)
+    assert (str(running.ended), running.watcher.missed) == ("watch missed 2 changes", 2)
 
 
-def test_a_watch_that_ends_ends_it_with_its_reason(rig: Rig) -> None:
-    rig.probe()
-    rig.member.ends(SourceError("connection lost"))
-    assert str(rig.ended) == "connection lost"
-    assert rig.clock.getDelayedCalls() == []
+def test_watcher_ends_with_the_reason_of_its_watch(running: RunningWatcher) -> None:
+    running.probe()
+    running.member.end(SourceError("connection lost"))
+    assert str(running.ended) == "connection lost"
+    assert running.clock.getDelayedCalls() == []
 
 
-def test_a_watch_that_etcd_cancels_is_refused(rig: Rig) -> None:
-    with pytest.raises(SourceError, match="the watch has ended: no leader"):
-        rig.member.says(Watched({}, "no leader"))
+def test_canceled_watch_raises_its_reason(running: RunningWatcher) -> None:
+    with pytest.raises(SourceError, match="watch ended: no leader"):
+        running.member.send(WatchResponse({}, "no leader"))
 
 
-def test_who_hears_may_stop_it(rig: Rig) -> None:
+def test_listener_stops_the_watcher(running: RunningWatcher) -> None:
     def stop(_: Keys) -> None:
         raise CancelledError
 
-    rig.hear = stop
-    rig.member.says(Watched({b"/c": Written(4, b"")}))
-    assert isinstance(rig.ended, CancelledError)
-    assert rig.clock.getDelayedCalls() == []
+    running.listener = stop
+    running.member.send(WatchResponse({b"/c": KeyState(4, b"")}))
+    assert isinstance(running.ended, CancelledError)
+    assert running.clock.getDelayedCalls() == []

@@ -1,4 +1,4 @@
-"""What etcd's gateway is asked, and what its answers mean; the answers are recorded from 3.4.23 and 3.5.1."""
+"""Requests to etcd's gateway and parsed responses; the responses are recorded from 3.4.23 and 3.5.1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd import v3wire
-from pybal.sources.etcd.v3wire import Reading, TokenInvalid, Watched, Written
+from pybal.sources.etcd.v3wire import KeyState, RangeResponse, TokenInvalid, WatchResponse
 
 HEADER = (
     b'"header":{"cluster_id":"10144879847569953045","member_id":"12428976124636271536","revision":"4","raft_term":"2"}'
@@ -19,11 +19,11 @@ HEADER = (
     ("prefix", "end"),
     [(b"/p/", b"/p0"), (b"a", b"b"), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0"), (b"a\xfe\xff", b"a\xff")],
 )
-def test_the_end_of_a_prefix_is_the_first_key_after_it(prefix: bytes, end: bytes) -> None:
+def test_range_end_is_first_key_after_prefix(prefix: bytes, end: bytes) -> None:
     assert v3wire.range_end(prefix) == end
 
 
-def test_requests_are_json_with_base64_and_numbers_as_texts() -> None:
+def test_requests_are_json_with_base64_and_numbers_as_strings() -> None:
     assert json.loads(v3wire.range_request(b"/p/")) == {"key": "L3Av", "range_end": "L3Aw"}
     assert json.loads(v3wire.range_request(b"/p/", 7)) == {
         "key": "L3Av",
@@ -37,15 +37,15 @@ def test_requests_are_json_with_base64_and_numbers_as_texts() -> None:
     assert json.loads(v3wire.authenticate_request("u", "p")) == {"name": "u", "password": "p"}
 
 
-def test_a_range_is_read() -> None:
+def test_range_response_is_parsed() -> None:
     kvs = b'"kvs":[{"key":"L3AvYQ==","create_revision":"2","mod_revision":"2","version":"1","value":"MQ=="}]'
-    assert v3wire.reading(b'{%s,%s,"count":"1"}' % (HEADER, kvs)) == Reading(
-        "10144879847569953045", 4, 1, {b"/p/a": Written(2, b"1")}
+    assert v3wire.parse_range(b'{%s,%s,"count":"1"}' % (HEADER, kvs)) == RangeResponse(
+        "10144879847569953045", 4, 1, {b"/p/a": KeyState(2, b"1")}
     )
 
 
-def test_a_range_without_keys_has_neither_keys_nor_a_count() -> None:
-    assert v3wire.reading(b"{%s}" % HEADER) == Reading("10144879847569953045", 4, 0, {})
+def test_range_response_is_empty_without_keys_and_count() -> None:
+    assert v3wire.parse_range(b"{%s}" % HEADER) == RangeResponse("10144879847569953045", 4, 0, {})
 
 
 @pytest.mark.parametrize(
@@ -69,51 +69,53 @@ def test_a_range_without_keys_has_neither_keys_nor_a_count() -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_is_no_answer_to_a_range_is_refused(body: bytes) -> None:
-    with pytest.raises(SourceError, match="no answer of etcd's gateway") as caught:
-        v3wire.reading(body)
+def test_malformed_range_response_is_refused(body: bytes) -> None:
+    with pytest.raises(SourceError, match="malformed response from etcd") as caught:
+        v3wire.parse_range(body)
     assert caught.value.trouble is Trouble.MALFORMED
     assert len(str(caught.value)) < 200
 
 
-def result(more: str) -> Watched:
-    return v3wire.watched(b'{"result":{%s%s}}\n' % (HEADER, more.encode()))
+def result(more: str) -> WatchResponse:
+    return v3wire.parse_watch(b'{"result":{%s%s}}\n' % (HEADER, more.encode()))
 
 
-def test_the_messages_of_a_watch_are_read() -> None:
-    assert result(',"created":true') == Watched({})
+def test_watch_messages_are_parsed() -> None:
+    assert result(',"created":true') == WatchResponse({})
     put = '{"kv":{"key":"L3AvYg==","create_revision":"3","mod_revision":"3","version":"1","value":"MQ=="}}'
     delete = '{"type":"DELETE","kv":{"key":"L3AvYQ==","mod_revision":"4"}}'
-    assert result(f',"events":[{put},{delete}]') == Watched({b"/p/b": Written(3, b"1"), b"/p/a": Written(4, None)})
-    assert result(',"watch_id":"-1"') == Watched({})
+    assert result(f',"events":[{put},{delete}]') == WatchResponse(
+        {b"/p/b": KeyState(3, b"1"), b"/p/a": KeyState(4, None)}
+    )
+    assert result(',"watch_id":"-1"') == WatchResponse({})
 
 
-def test_of_several_events_about_a_key_in_one_message_the_last_one_counts() -> None:
+def test_last_event_of_a_key_in_a_message_wins() -> None:
     put = '{"kv":{"key":"L3AvYg==","create_revision":"3","mod_revision":"3","version":"1","value":"MQ=="}}'
     delete = '{"type":"DELETE","kv":{"key":"L3AvYg==","mod_revision":"4"}}'
-    assert result(f',"events":[{put},{delete}]') == Watched({b"/p/b": Written(4, None)})
+    assert result(f',"events":[{put},{delete}]') == WatchResponse({b"/p/b": KeyState(4, None)})
 
 
-def test_a_watch_that_is_canceled_has_ended_even_if_it_was_created() -> None:
-    assert result(',"canceled":true,"compact_revision":"4"') == Watched({}, "compacted at revision 4")
+def test_canceled_watch_has_ended_even_if_created() -> None:
+    assert result(',"canceled":true,"compact_revision":"4"') == WatchResponse({}, "compacted at revision 4")
     reason = "rpc error: code = InvalidArgument desc = etcdserver: user name is empty"
     refused = result(f',"watch_id":"-1","created":true,"canceled":true,"cancel_reason":"{reason}"')
-    assert refused == Watched({}, "user name is empty")
-    assert result(',"canceled":true') == Watched({}, "canceled")
+    assert refused == WatchResponse({}, "user name is empty")
+    assert result(',"canceled":true') == WatchResponse({}, "canceled")
 
 
-def test_an_error_in_a_watch_ends_it() -> None:
+def test_error_message_ends_the_watch() -> None:
     line = b'{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader","http_status":"Service Unavailable"}}'
-    assert v3wire.watched(line) == Watched({}, "no leader")
-    assert v3wire.watched(b'{"error":"x","message":"etcdserver: y","code":3}') == Watched({}, "y")
+    assert v3wire.parse_watch(line) == WatchResponse({}, "no leader")
+    assert v3wire.parse_watch(b'{"error":"x","message":"etcdserver: y","code":3}') == WatchResponse({}, "y")
 
 
 @pytest.mark.parametrize(
     "line", [b"", b"1", b"{}", b'{"result":1}', b'{"result":{"events":[{}]}}', b'{"result":{"events":1}}']
 )
-def test_what_is_no_message_of_a_watch_is_refused(line: bytes) -> None:
-    with pytest.raises(SourceError, match="no answer of etcd's gateway"):
-        v3wire.watched(line)
+def test_malformed_watch_message_is_refused(line: bytes) -> None:
+    with pytest.raises(SourceError, match="malformed response from etcd"):
+        v3wire.parse_watch(line)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_what_is_no_message_of_a_watch_is_refused(line: bytes) -> None:
             b'{"error":"etcdserver: user name is empty","code":3,"message":"etcdserver: user name is empty"}',
             TokenInvalid,
             Trouble.DENIED,
-            "user name is empty, wanted user and password-file: a certificate alone is no user for the gateway",
+            "user name is empty; set user and password-file (the gateway ignores the user of a certificate)",
         ),
         (
             400,
@@ -165,46 +167,48 @@ def test_what_is_no_message_of_a_watch_is_refused(line: bytes) -> None:
         (401, b"<html>", SourceError, Trouble.DENIED, "HTTP 401, wanted 200"),
     ],
 )
-def test_a_refusal_says_what_it_is(
+def test_error_response_is_classified(
     status: int, body: bytes, kind: type[SourceError], trouble: Trouble, text: str
 ) -> None:
-    error = v3wire.refused(status, body)
+    error = v3wire.parse_error(status, body)
     assert (type(error), error.trouble, str(error)) == (kind, trouble, text)
 
 
-def test_a_token_is_one_that_can_stand_in_a_header_and_is_never_shown() -> None:
-    assert v3wire.token(b'{%s,"token":"PxUzXFHpqrsEEObp.14"}' % HEADER) == "PxUzXFHpqrsEEObp.14"
+def test_token_is_valid_in_a_header_and_never_shown() -> None:
+    assert v3wire.parse_token(b'{%s,"token":"PxUzXFHpqrsEEObp.14"}' % HEADER) == "PxUzXFHpqrsEEObp.14"
     for body in (b'{"token":""}', b'{"token":"a\\r\\nb"}', b'{"token":1}', b"{}", b'"token": "s3cr3t"'):
         with pytest.raises(SourceError) as caught:
-            v3wire.token(body)
+            v3wire.parse_token(body)
         assert "s3cr3t" not in str(caught.value)
 
 
-KNOWN = {b"a": Written(2, b"1"), b"b": Written(3, b"1"), b"gone": Written(4, None)}
+KNOWN = {b"a": KeyState(2, b"1"), b"b": KeyState(3, b"1"), b"gone": KeyState(4, None)}
 
 
-def test_what_was_deleted_has_no_value() -> None:
+def test_values_omit_deleted_keys() -> None:
     assert dict(v3wire.values(KNOWN)) == {b"a": b"1", b"b": b"1"}
 
 
 @pytest.mark.parametrize(
     ("revision", "count", "keys", "number"),
     [
-        (4, 2, {b"a": Written(2, b""), b"b": Written(3, b"")}, 0),
+        (4, 2, {b"a": KeyState(2, b""), b"b": KeyState(3, b"")}, 0),
         (4, 2, {}, 0),
-        (5, 2, {b"b": Written(5, b"")}, 1),
-        (5, 3, {b"c": Written(5, b"")}, 1),
-        (5, 3, {b"gone": Written(5, b"")}, 1),
+        (5, 2, {b"b": KeyState(5, b"")}, 1),
+        (5, 3, {b"c": KeyState(5, b"")}, 1),
+        (5, 3, {b"gone": KeyState(5, b"")}, 1),
         (5, 1, {}, 1),
-        (6, 2, {b"c": Written(6, b"")}, 2),
+        (6, 2, {b"c": KeyState(6, b"")}, 2),
         (5, 3, {}, 1),
     ],
-    ids=["all", "nothing new", "changed", "added", "came back", "deleted", "added, deleted", "not known since long"],
+    ids=["all", "nothing new", "changed", "added", "came back", "deleted", "added, deleted", "missing for long"],
 )
-def test_what_a_watch_has_missed_is_counted(revision: int, count: int, keys: dict[bytes, Written], number: int) -> None:
-    assert v3wire.missed(KNOWN, Reading("1", revision, count, keys)) == number
+def test_changes_missed_by_a_watch_are_counted(
+    revision: int, count: int, keys: dict[bytes, KeyState], number: int
+) -> None:
+    assert v3wire.missed(KNOWN, RangeResponse("1", revision, count, keys)) == number
 
 
-def test_what_a_watch_said_after_a_read_is_not_taken_for_missed() -> None:
-    assert v3wire.missed(KNOWN, Reading("1", 3, 3, {b"b": Written(3, b""), b"gone": Written(2, b"")})) == 0
-    assert v3wire.missed(KNOWN, Reading("1", 3, 3, {b"c": Written(3, b"")})) == 1
+def test_changes_after_the_read_do_not_count_as_missed() -> None:
+    assert v3wire.missed(KNOWN, RangeResponse("1", 3, 3, {b"b": KeyState(3, b""), b"gone": KeyState(2, b"")})) == 0
+    assert v3wire.missed(KNOWN, RangeResponse("1", 3, 3, {b"c": KeyState(3, b"")})) == 1

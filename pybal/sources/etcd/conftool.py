@@ -1,11 +1,11 @@
-"""The values that conftool writes: one key for each server, its name the host, read alike from both versions of etcd.
+"""Values written by conftool: one key for each server, with the host as its name. Pure.
 
 ::
 
     /conftool/v1/pools/DC/CLUSTER/SERVICE/HOST    {"weight": INTEGER, "pooled": "yes" | "no" | "inactive"}
 
-``yes`` is enabled and ``no`` disabled; a server that is ``inactive``, or has no key, is not in the pool. Other members of
-the object are not looked at. Pure.
+``yes`` is enabled, ``no`` is disabled. A server that is ``inactive`` or has no key is not in the pool. Other members of
+the object are ignored. Both versions of etcd's API return the same values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _POOLED = {"yes": True, "no": False}
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """What one key says: ``member`` is the last good word about the host, ``None`` if it is not in the pool."""
+    """A parsed value; ``member`` is that of the last valid text of the key, ``None`` if not in the pool."""
 
     text: str | bytes
     member: Member | None
@@ -32,9 +32,9 @@ class _Value:
 
 
 class Values:
-    """The values below ``directory``, the last good one of each key for those that are wrong now.
+    """A cache of the parsed values of ``directory``.
 
-    A value that has not changed is not parsed again: of a thousand changes, each makes a list of all.
+    An invalid value keeps the member of the last valid one. Unchanged values are not parsed again, because every single change results in a list of all members.
     """
 
     def __init__(self, directory: str) -> None:
@@ -42,7 +42,7 @@ class Values:
         self._known: dict[str, _Value] = {}
 
     def listing(self, texts: Mapping[str, str | bytes]) -> Listing:
-        """Return the members that ``texts``, by their keys without the directory, stand for, in the order of the keys."""
+        """Return the members in ``texts``, in the order of their keys, which are relative to the directory."""
         self._known = {key: self._value(key, texts[key]) for key in sorted(texts)}
         members = tuple(value.member for value in self._known.values() if value.member)
         return Listing(members, tuple(value.problem for value in self._known.values() if value.problem))
@@ -52,24 +52,24 @@ class Values:
         if before is not None and before.text == text:
             return before
         try:
-            return _Value(text, parsed(key, text))
+            return _Value(text, parse_value(key, text))
         except Refused as refused:
             return _Value(text, before.member if before else None, f"key {self._directory}/{key}: {refused}")
 
 
-def parsed(host: str, text: str | bytes) -> Member | None:
-    """Return the member that a value makes of a host, ``None`` if it is inactive. Raises :class:`Refused`."""
+def parse_value(host: str, text: str | bytes) -> Member | None:
+    """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`."""
     try:
         fields = json.loads(text, parse_int=integer)
     except (ValueError, RecursionError) as error:
         raise Refused(f"value of host {shown(host)} is not JSON ({error}), wanted {WANTED}") from None
     if not isinstance(fields, dict) or "pooled" not in fields:
-        raise Refused(f"value of host {shown(host)}, wanted {WANTED}")
+        raise Refused(f"value of host {shown(host)} has no pooled, wanted {WANTED}")
     pooled = fields["pooled"]
     if pooled == "inactive":
         return None
     if not isinstance(pooled, str) or pooled not in _POOLED:
         raise Refused(f"pooled {shown(pooled)} of host {host}, wanted yes, no or inactive")
     if "weight" not in fields:
-        raise Refused(f"value of host {shown(host)} without weight, wanted {WANTED}")
+        raise Refused(f"value of host {shown(host)} has no weight, wanted {WANTED}")
     return member(Entry("", host, {"weight": fields["weight"], "enabled": _POOLED[pooled]}, WANTED), ())

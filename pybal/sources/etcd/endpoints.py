@@ -1,7 +1,7 @@
-"""Where the members of an etcd are, and which of them is asked: one at a time, and after a failure the next.
+"""Members of an etcd cluster, with failover: a source uses one member until it fails, then the next.
 
-The members are those of the section about the server, or those that SRV records of its domain name, or those of the URL.
-Only when all of them have failed in a row are there pauses that grow, and is DNS asked again.
+The members come from the section of the server, from SRV records of its domain name, or from the URL. Retries are
+immediate until all members have failed in a row; then exponential back-off applies and DNS is queried again.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from urllib.parse import parse_qs
 from twisted.names import dns
 
 from pybal.config.settings import SourceSettings
-from pybal.sources.base import SourceError, Trouble
+from pybal.http.errors import ProtocolError
+from pybal.runtime.backoff import Backoff
+from pybal.runtime.lines import LineTooLong
+from pybal.sources.base import SourceError, Trouble, source_error
 
-#: The port of an etcd whose URL names none.
+#: The default port of etcd.
 PORT = 2379
 
-#: Seconds at most before another member is tried; it is soon, but not for all sources at the same moment.
+#: Longest pause before the next member is tried, in seconds; random, because many sources fail at the same moment.
 SOON = 0.1
 
-#: Seconds at most after all members have failed, the first time and in the end.
+#: Limits of the back-off after all members have failed, in seconds.
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 10.0
 
-_FACTOR = 1.5
-_JITTER = 0.25
-
-#: The services whose SRV records name members that speak TLS, and those that do not; conftool knows the last one only.
+#: SRV services of members with TLS, and of those without; the last one of each is the one that conftool uses.
 SECURE_SERVICES = ("_etcd-client-ssl._tcp", "_etcd._tcp")
 PLAIN_SERVICES = ("_etcd-client._tcp", "_etcd._tcp")
 
 Ask = Callable[[dns.Query], Awaitable[dns.Message]]
-"""Asks the DNS servers of this host; what it raises says why there is no answer."""
+"""Queries the DNS servers of this host; raises an exception whose text is the reason for a failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a member listens."""
+    """The host and port of one member."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """What ``etcd://host:port,…/path?api=3`` says: ``path`` begins with a slash and does not end in one."""
+    """The parts of ``etcd://host:port,…/path?api=3``; ``path`` has a slash at its beginning only."""
 
     endpoints: tuple[Endpoint, ...]
     path: str
@@ -59,12 +59,12 @@ class Directory:
 
     @property
     def api(self) -> str:
-        """The version of the API that is asked for."""
+        """The version of the API to use."""
         return dict(self.options).get("api", "2")
 
 
 def directory(url: str) -> Directory:
-    """Return what a URL whose scheme is etcd says; credentials in it count for nothing."""
+    """Return the parts of a URL whose scheme is etcd; credentials in it are ignored."""
     rest, _, query = url.partition("://")[2].partition("?")
     authority, _, path = rest.partition("/")
     hosts = authority.rpartition("@")[2].split(",")
@@ -73,7 +73,7 @@ def directory(url: str) -> Directory:
 
 
 def endpoint(text: str) -> Endpoint:
-    """Return where ``host:port`` is, or ``host``, which may be an IPv6 address in brackets."""
+    """Return the endpoint ``host:port`` or ``host``; the host may be an IPv6 address in brackets."""
     bracketed, _, after = text.rpartition("]")
     if bracketed:
         return Endpoint(bracketed[1:], int(after[1:] or PORT))
@@ -82,7 +82,7 @@ def endpoint(text: str) -> Endpoint:
 
 
 class Endpoints:
-    """The members in turn, for one source: each begins at a random one. ``ask`` is needed for discovery by DNS only."""
+    """Round-robin failover for one source, from a random member on; ``ask`` is for DNS discovery only."""
 
     def __init__(self, settings: SourceSettings, *, ask: Ask, random: Random) -> None:
         access = settings.access
@@ -93,12 +93,15 @@ class Endpoints:
         self._known: Sequence[Endpoint] = ()
         self._turn = 0
         self._failures = 0
-        self._pause = FIRST_PAUSE
+        self._place = ""
+        self._errors: dict[str, SourceError] = {}
+        self._backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE, random)
         if not self._domain:
             self._take(tuple(map(endpoint, access.endpoints)) or directory(settings.url).endpoints)
 
     async def current(self) -> Endpoint:
-        """Return the member whose turn it is. Raises :class:`SourceError` while DNS names none."""
+        """Return the current member. Raises :class:`SourceError` if DNS discovery has never found any."""
+        self._place = ""
         if self._domain and self.exhausted:
             try:
                 found = await self._discovered()
@@ -106,41 +109,50 @@ class Endpoints:
                 if not self._known:
                     raise
             else:
+                self._errors.pop("", None)
                 if set(found) != set(self._known):
                     self._take(found)
-        return self._known[self._turn % len(self._known)]
+        member = self._known[self._turn % len(self._known)]
+        self._place = str(member)
+        return member
 
-    def good(self) -> None:
-        """Stay with the member whose turn it is: it has shown that it can be followed."""
+    def confirm(self) -> None:
+        """Keep the current member, which works: it can be watched, not only read."""
         self._failures = 0
-        self._pause = FIRST_PAUSE
+        self._errors.clear()
+        self._backoff.reset()
 
-    def failed(self) -> float:
-        """Give the turn to the next; return how many seconds to wait before."""
+    def fail(self, error: SourceError | ProtocolError | LineTooLong) -> SourceError:
+        """Switch to the next member; return an error with the reasons of all members that failed in a row."""
+        failure = source_error(error)
+        self._errors[self._place] = failure
         self._turn += 1
         self._failures += 1
-        if not self.exhausted:
-            return SOON * self._random.random()
-        pause, self._pause = self._pause, min(self._pause * _FACTOR, LONGEST_PAUSE)
-        return pause * (1 - _JITTER * self._random.random())
+        reasons = (f"{place}: {why}" if place else str(why) for place, why in sorted(self._errors.items()))
+        return SourceError("; ".join(reasons), failure.trouble)
+
+    def pause(self) -> float:
+        """Return the number of seconds to wait before the next member is used."""
+        return self._backoff.pause() if self.exhausted else SOON * self._random.random()
 
     @property
     def exhausted(self) -> bool:
-        """Whether all members have failed since one was good, or none is known."""
+        """True if all members have failed since one was confirmed, or no member is known."""
         return not self._known or (self._failures > 0 and self._failures % len(self._known) == 0)
 
     def _take(self, endpoints: Sequence[Endpoint]) -> None:
         self._known = endpoints
+        self._errors.clear()
         self._turn = self._random.randrange(len(endpoints))
 
     async def _discovered(self) -> Sequence[Endpoint]:
-        """Return the members that SRV records name: those of the first of the services that has any."""
+        """Return the members in the SRV records of the first service that has any."""
         why = "no SRV records"
         for service in self._services:
             name = f"{service}.{self._domain}"
             try:
                 message = await self._ask(dns.Query(name.encode("ascii"), dns.SRV))
-            except Exception as error:  # noqa: BLE001  # whatever asks has its own, and says why
+            except Exception as error:  # noqa: BLE001  # the type depends on the resolver
                 why = str(error)
                 continue
             records: list[Any] = [answer.payload for answer in message.answers if answer.type == dns.SRV]
@@ -148,4 +160,4 @@ class Endpoints:
             if found:
                 return sorted(found, key=str)
         names = " or ".join(f"{service}.{self._domain}" for service in self._services)
-        raise SourceError(f"{names}: {why}, wanted the members of an etcd", Trouble.UNREACHABLE)
+        raise SourceError(f"{names}: {why}; no etcd member is known", Trouble.UNREACHABLE)

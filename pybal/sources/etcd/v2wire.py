@@ -1,0 +1,138 @@
+"""Responses of etcd's API v2, with python-etcd as their data model. Pure.
+
+Calls are GETs of ``/v2/keys/DIRECTORY``; with ``wait=true`` the response ends with the next change. etcd keeps the last
+thousand changes for watches, and none across a restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import etcd
+
+from pybal.sources.base import SourceError, Trouble
+from pybal.sources.etcd.responses import OK, malformed, parse_object, refused, shortened
+
+_SET = frozenset(("set", "create", "update", "compareAndSwap"))
+_DELETED = frozenset(("delete", "expire", "compareAndDelete"))
+
+Texts = Mapping[str, str]
+"""The values of a directory, by keys relative to it."""
+
+
+class HistoryLost(Exception):  # noqa: N818  # the reason to read everything
+    """etcd no longer has all changes since the requested index."""
+
+
+class KeyMissing(Exception):  # noqa: N818  # a state, not a failure
+    """The key does not exist at ``index``."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__(index)
+        self.index = index
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The values of a directory at ``index``, ``None`` if it does not exist."""
+
+    texts: Texts | None
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a key or ``directory`` at ``index``."""
+
+    action: str
+    key: str
+    value: str
+    directory: bool
+    index: int
+
+    def apply(self, texts: Texts, path: str) -> Texts | None:
+        """Return the values of the directory ``path`` after the change, ``None`` if they must be read again."""
+        if self.directory or not self.key.startswith(below(path)):
+            return None
+        key = self.key.removeprefix(below(path))
+        if self.action in _SET:
+            return {**texts, key: self.value}
+        if self.action in _DELETED:
+            return {other: text for other, text in texts.items() if other != key}
+        return None
+
+
+def below(path: str) -> str:
+    """Return the prefix of the keys in the directory ``path``."""
+    return f"{path.rstrip('/')}/"
+
+
+def parse_directory(path: str, status: int, body: bytes, index: str) -> Snapshot:
+    """Return the response to a read; ``index`` is the header X-Etcd-Index. Raises :class:`SourceError`."""
+    try:
+        found = _result(status, body)
+    except KeyMissing as missing:
+        return Snapshot(None, missing.index)
+    except HistoryLost:
+        raise malformed(body) from None
+    if not found.dir:
+        raise SourceError(f"{path} is a key, wanted a directory")
+    try:
+        leaves = [(leaf.key, leaf.value) for leaf in found.leaves if not leaf.dir]
+        texts = {_text(key).removeprefix(below(path)): _text(value or "") for key, value in leaves}
+        return Snapshot(texts, int(index))
+    except Exception:  # noqa: BLE001  # python-etcd raises anything for malformed nodes
+        raise malformed(body) from None
+
+
+def parse_change(status: int, body: bytes) -> Change:
+    """Return the response to a watch. Raises :class:`HistoryLost` and :class:`SourceError`."""
+    if status == OK and not body:
+        # The response begins with the watch; a member that stops ends it.
+        raise SourceError("watch ended without a change", Trouble.SILENT)
+    try:
+        found = _result(status, body)
+    except KeyMissing:
+        raise malformed(body) from None
+    try:
+        value = _text(found.value or "")
+        return Change(_text(found.action), _text(found.key), value, bool(found.dir), int(found.modifiedIndex))
+    except (TypeError, ValueError):
+        raise malformed(body) from None
+
+
+def _result(status: int, body: bytes) -> Any:  # noqa: ANN401  # python-etcd has no types
+    if status != OK:
+        raise _refusal(status, body)
+    try:
+        return etcd.EtcdResult(**parse_object(body))
+    except SourceError:
+        raise
+    except Exception:  # noqa: BLE001  # python-etcd raises anything for malformed nodes
+        raise malformed(body) from None
+
+
+def _refusal(status: int, body: bytes) -> Exception:
+    """Return the exception for a status other than 200."""
+    try:
+        document = parse_object(body)
+    except SourceError:
+        return refused(status)
+    code, index = document.get("errorCode"), document.get("index")
+    kind = etcd.EtcdError.error_exceptions.get(code) if isinstance(code, int) else None
+    if kind in (etcd.EtcdEventIndexCleared, etcd.EtcdWatcherCleared):
+        return HistoryLost()
+    # A 404 without an index is not from etcd.
+    if kind is etcd.EtcdKeyNotFound and isinstance(index, int):
+        return KeyMissing(index)
+    return refused(
+        status, shortened(": ".join(str(document[name]) for name in ("message", "cause") if name in document))
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
