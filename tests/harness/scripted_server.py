@@ -40,12 +40,17 @@ class Peer(Protocol):
     server: Server
     received = b""
     closed: Failure | None = None
+    on_data: Callable[[bytes], object] | None = None
+    """Called with received bytes, instead of collecting them in ``received``."""
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
         self.server.peers.append(self)
         self.server.connected(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        if self.on_data is not None:
+            self.on_data(data)
+            return
         self.received += data
         if self.received.endswith(b"\r\n\r\n"):
             self.server.asked(self)
