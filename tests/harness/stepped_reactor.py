@@ -41,7 +41,7 @@ class SteppedReactor(EPollReactor):
             self.iterate(0)
 
 
-def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 20.0) -> T:
+def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 60.0) -> T:
     """Return what ``main(reactor)`` returns; raise what it raises, or TimeoutError after ``timeout`` seconds.
 
     Fails when delayed calls or descriptors are still registered once ``main`` has ended.
