@@ -21,6 +21,7 @@ from pybal.monitors import (
     grpc,
     icmp,
     idleconnection,
+    mysql,
     proxyfetch,
     runcommand,
     tcpconnect,
@@ -41,6 +42,7 @@ _ALL: tuple[Kind[Any], ...] = (
     tls.KIND,
     grpc.KIND,
     icmp.KIND,
+    mysql.KIND,
 )
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -21,6 +21,7 @@ from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.grpc import GRPCSettings
 from pybal.monitors.icmp import ICMPSettings
 from pybal.monitors.idleconnection import IdleConnectionSettings
+from pybal.monitors.mysql import MySQLSettings
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.runcommand import RunCommandSettings
 from pybal.monitors.tcpconnect import TCPConnectSettings
@@ -32,11 +33,13 @@ from tests.harness.guest.namespace import fresh
 from tests.harness.http2_answers import serving
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.servers.grpc import grpc
+from tests.harness.servers.mariadb import PASSWORDLESS, mariadb
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.nsd import nsd
 from tests.harness.servers.process import Server, free_ports
 
 URL = ("http://www.test/",)
+MYSQL_GREETING = b"\x25\0\0\0\x0a5.0\0" + bytes(32)
 OK = b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -324,6 +327,7 @@ SCRIPTED: Mapping[str, Make] = {
     "TLS": ScriptedTLS,
     "gRPC": partial(ScriptedTCP, settings=GRPCSettings(interval=0.05, timeout=0.3), greeting=serving()),
     "ICMP": Machine,
+    "MySQL": partial(ScriptedTCP, settings=MySQLSettings(interval=0.05, timeout=0.3), greeting=MYSQL_GREETING),
 }
 """A scripted server for each kind; of RunCommand and ICMP the command and the kernel are real."""
 
@@ -337,5 +341,6 @@ REAL: Mapping[str, Make] = {
     "TCPConnect": partial(Program, settings=TCPConnectSettings(interval=0.05), make=web_server),
     "TLS": partial(Program, settings=TLSSettings(interval=0.05), make=tls_server),
     "gRPC": partial(Program, settings=GRPCSettings(interval=0.05), make=health_server),
+    "MySQL": partial(Program, settings=MySQLSettings(PASSWORDLESS, interval=0.05), make=mariadb),
 }
 """A real program for each kind that has one."""
