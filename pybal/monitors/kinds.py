@@ -23,6 +23,7 @@ from pybal.monitors import (
     idleconnection,
     mysql,
     proxyfetch,
+    redis,
     runcommand,
     tcpconnect,
     tls,
@@ -43,6 +44,7 @@ _ALL: tuple[Kind[Any], ...] = (
     grpc.KIND,
     icmp.KIND,
     mysql.KIND,
+    redis.KIND,
 )
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType({kind.name: kind for kind in _ALL})

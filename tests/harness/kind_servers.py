@@ -23,6 +23,7 @@ from pybal.monitors.icmp import ICMPSettings
 from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.mysql import MySQLSettings
 from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.redis import RedisSettings
 from pybal.monitors.runcommand import RunCommandSettings
 from pybal.monitors.tcpconnect import TCPConnectSettings
 from pybal.monitors.tls import TLSSettings
@@ -37,6 +38,7 @@ from tests.harness.servers.mariadb import PASSWORDLESS, mariadb
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.nsd import nsd
 from tests.harness.servers.process import Server, free_ports
+from tests.harness.servers.redis import redis
 
 URL = ("http://www.test/",)
 MYSQL_GREETING = b"\x25\0\0\0\x0a5.0\0" + bytes(32)
@@ -101,6 +103,19 @@ class ScriptedTCP(KindServer):
         setup.server.asked = saying(self._response)
         async with super().open(setup):
             yield
+
+
+class ScriptedRedis(ScriptedTCP):
+    """A TCP server that replies PONG to every packet."""
+
+    @asynccontextmanager
+    async def open(self, setup: MonitoredServer) -> AsyncIterator[None]:
+        async with super().open(setup):
+            setup.server.connected = self._connected
+            yield
+
+    def _connected(self, peer: Peer) -> None:
+        peer.on_data = lambda _: peer.say(b"+PONG\r\n")
 
 
 class ScriptedTLS(KindServer):
@@ -328,6 +343,7 @@ SCRIPTED: Mapping[str, Make] = {
     "gRPC": partial(ScriptedTCP, settings=GRPCSettings(interval=0.05, timeout=0.3), greeting=serving()),
     "ICMP": Machine,
     "MySQL": partial(ScriptedTCP, settings=MySQLSettings(interval=0.05, timeout=0.3), greeting=MYSQL_GREETING),
+    "Redis": partial(ScriptedRedis, settings=RedisSettings(interval=0.05, timeout=0.3)),
 }
 """A scripted server for each kind; of RunCommand and ICMP the command and the kernel are real."""
 
@@ -342,5 +358,6 @@ REAL: Mapping[str, Make] = {
     "TLS": partial(Program, settings=TLSSettings(interval=0.05), make=tls_server),
     "gRPC": partial(Program, settings=GRPCSettings(interval=0.05), make=health_server),
     "MySQL": partial(Program, settings=MySQLSettings(PASSWORDLESS, interval=0.05), make=mariadb),
+    "Redis": partial(Program, settings=RedisSettings(interval=0.05), make=redis),
 }
 """A real program for each kind that has one."""
