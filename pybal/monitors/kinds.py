@@ -21,7 +21,9 @@ from pybal.monitors import (
     grpc,
     icmp,
     idleconnection,
+    mysql,
     proxyfetch,
+    redis,
     runcommand,
     tcpconnect,
     tls,
@@ -41,6 +43,8 @@ _ALL: tuple[Kind[Any], ...] = (
     tls.KIND,
     grpc.KIND,
     icmp.KIND,
+    mysql.KIND,
+    redis.KIND,
 )
 
 KINDS: Mapping[str, Kind[Any]] = MappingProxyType({kind.name: kind for kind in _ALL})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,14 @@ from tests.harness.sources.contract import ONE, UPSTREAM_SERVERS, UPSTREAMS, Sou
 @pytest.fixture(params=UPSTREAMS, ids=lambda kind: kind.__name__)
 def recorder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SourceRecorder]:
     """A recorder for each kind of source."""
-    recorder = SourceRecorder(request.param(tmp_path))
-    yield recorder
-    recorder.close()
+    with closing(SourceRecorder(request.param(tmp_path))) as recorder:
+        yield recorder
 
 
 @pytest.fixture(params=UPSTREAM_SERVERS, ids=lambda kind: kind.__name__)
 def served(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[SourceRecorder, UpstreamServer]]:
     """A recorder that has its first list, and its server, for each kind with a server."""
     server = request.param(tmp_path)
-    recorder = SourceRecorder(server)
-    recorder.starts_with(ONE)
-    yield recorder, server
-    recorder.close()
+    with closing(SourceRecorder(server)) as recorder:  # also if starts_with fails: the server must not outlive the test
+        recorder.starts_with(ONE)
+        yield recorder, server

@@ -240,11 +240,11 @@ def test_durations_exist_from_the_start_for_each_outcome() -> None:
             }
             assert durations(monitor) == {"successful": 0, "failed": 0}
             await setup.report()
-            assert 0 < durations(monitor)["successful"] < 0.3
+            assert 0 < durations(monitor)["successful"] < 10
             assert durations(monitor)["failed"] == 0
             server.answers = lambda _query: []
             await setup.report()
-            assert 0.3 <= durations(monitor)["failed"] < 5
+            assert 0.3 <= durations(monitor)["failed"] < 20
 
     run(main)
 

@@ -107,7 +107,7 @@ def unmeasured(reason: str | None) -> str | None:
 def watch(ports: dict[str, int], host: str, setup: MonitoredServer) -> dict[str, Monitor]:
     setup.host = host
     monitors = {name: setup.monitor(KINDS[name].settings, port=port) for name, port in ports.items()}
-    setup.engine._schedule._sweep_end = 0
+    setup.skipped += 1.0
     return monitors
 
 

@@ -24,11 +24,12 @@ from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.dnsquery import DNSQuerySettings
 from pybal.monitors.factory import MonitorSettings
-from pybal.monitors.kinds import KINDS, prepare
+from pybal.monitors.kinds import prepare
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.runcommand import RunCommandSettings
 from pybal.monitors.shared import Sharing
 from pybal.monitors.udp import UDPSettings
+from tests.harness.kind_settings import minimal
 
 HOST_NAME = "server.example"
 
@@ -40,12 +41,17 @@ class Peer(Protocol):
     server: Server
     received = b""
     closed: Failure | None = None
+    on_data: Callable[[bytes], object] | None = None
+    """Called with received bytes, instead of collecting them in ``received``."""
 
     def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
         self.server.peers.append(self)
         self.server.connected(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+        if self.on_data is not None:
+            self.on_data(data)
+            return
         self.received += data
         if self.received.endswith(b"\r\n\r\n"):
             self.server.asked(self)
@@ -217,5 +223,4 @@ _FREQUENT: dict[str, MonitorSettings] = {
 
 def frequent(kind: str) -> MonitorSettings:
     """Return settings of this kind that soon give results; by default those without options."""
-    settings: MonitorSettings = _FREQUENT[kind] if kind in _FREQUENT else KINDS[kind].settings()
-    return settings
+    return _FREQUENT.get(kind) or minimal(kind)

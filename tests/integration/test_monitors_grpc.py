@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.monitors.grpc import GRPCSettings
 from tests.harness.certificates import self_signed
+from tests.harness.http2_answers import END_HEADERS, END_STREAM, OK, SERVING, SETTINGS, frame, serving
 from tests.harness.real_monitors import first_results, last_reason, start_monitors
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, saying
 from tests.harness.servers.grpc import grpc
@@ -133,7 +134,7 @@ class TestRealServer:
                     grpc_server.server.start()
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
 
-        run(main, timeout=60.0)
+        run(main, timeout=120.0)
 
     @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
     def test_server_behind_a_proxy_is_up_until_it_dies(
@@ -147,32 +148,6 @@ class TestRealServer:
                 assert first_results(port, GRPCSettings()) == [f"status: HTTP {status}, wanted 200"]
             finally:
                 grpc_server.server.start()
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
-
-
-SETTINGS = frame(4, 0, 0, b"")
-OK = [(":status", "200"), ("content-type", "application/grpc")]
-SERVING = b"\0\0\0\0\x02\x08\x01"
-DONE = [("grpc-status", "0")]
-END_STREAM, END_HEADERS = 1, 4
-
-
-def answer(
-    head: Sequence[tuple[str, str]] = OK, message: bytes = SERVING, trailers: Sequence[tuple[str, str]] = DONE
-) -> bytes:
-    """Return the bytes of an HTTP/2 server."""
-    encoder = Encoder()
-    return b"".join(
-        (
-            SETTINGS,
-            frame(1, END_HEADERS, 1, encoder.encode(head)),
-            frame(0, 0, 1, message),
-            frame(1, END_HEADERS | END_STREAM, 1, encoder.encode(trailers)),
-        )
-    )
 
 
 def headers_only(*head: tuple[str, str]) -> bytes:
@@ -191,7 +166,7 @@ def half_close(peer: Peer) -> None:
     peer.transport.loseWriteConnection()
 
 
-def drip(peer: Peer, rest: bytes = answer()) -> None:
+def drip(peer: Peer, rest: bytes = serving()) -> None:
     """Send an answer at one byte every 20 ms."""
     if not peer.closed:
         peer.say(rest[:1])
@@ -215,13 +190,13 @@ def scripted(act: Callable[[Peer], object], host: str = "127.0.0.1", **options: 
 class TestScripted:
     @HOSTS
     def test_serving_is_up(self, host: str) -> None:
-        assert scripted(saying(answer()), host) == (True, "")
+        assert scripted(saying(serving()), host) == (True, "")
 
     @pytest.mark.parametrize("stream", [b"\x7f\xff\xff\xff", b"\0\0\0\1"], ids=["any", "ours"])
     def test_goaway_after_the_answer_is_up(self, stream: bytes) -> None:
         goaway = frame(7, 0, 0, stream + bytes(4))
-        assert scripted(saying(SETTINGS + goaway + answer()[9:])) == (True, "")
-        assert scripted(saying(answer()[:-21] + goaway + answer()[-21:])) == (True, "")
+        assert scripted(saying(SETTINGS + goaway + serving()[9:])) == (True, "")
+        assert scripted(saying(serving()[:-21] + goaway + serving()[-21:])) == (True, "")
 
     @pytest.mark.parametrize(
         ("payload", "reason"),
@@ -265,7 +240,7 @@ class TestScripted:
             (half_close, "headers: connection closed before an answer"),
             (Peer.reset, "headers: reset before an answer"),
             (then(half_close, SETTINGS), "headers: connection closed after 9 bytes"),
-            (then(half_close, answer()[:-12]), "body: connection closed after "),
+            (then(half_close, serving()[:-12]), "body: connection closed after "),
             (lambda _peer: None, "headers: 0."),
             (drip, "headers: "),
             (
@@ -284,9 +259,9 @@ class TestScripted:
                 saying(SETTINGS + frame(7, 0, 0, bytes(8))),
                 "headers: the server closes the connection (GOAWAY): NO_ERROR",
             ),
-            (saying(answer(head=[(":status", "503")])), "status: HTTP 503, wanted 200"),
+            (saying(serving(head=[(":status", "503")])), "status: HTTP 503, wanted 200"),
             (
-                saying(answer(head=[(":status", "200"), ("content-type", "text/html")])),
+                saying(serving(head=[(":status", "200"), ("content-type", "text/html")])),
                 "status: content-type 'text/html', wanted",
             ),
             (saying(headers_only(*OK)), "status: response without a grpc-status"),
@@ -294,11 +269,11 @@ class TestScripted:
                 saying(headers_only(*OK, ("grpc-status", "14"), ("grpc-message", "too%20bad%0a"))),
                 "status: UNAVAILABLE 'too bad\\n', wanted OK",
             ),
-            (saying(answer(trailers=[("grpc-status", "5")])), "status: NOT_FOUND '', wanted OK"),
-            (saying(answer(message=b"\0\0\0\0\x02\x08\x02")), "status: NOT_SERVING, wanted SERVING"),
-            (saying(answer(message=b"\0\0\0\0")), "status: malformed: not exactly one message"),
-            (saying(answer(message=b"\1" + SERVING[1:])), "status: malformed: compressed message"),
-            (saying(answer(message=b"")), "status: malformed: not exactly one message"),
+            (saying(serving(trailers=[("grpc-status", "5")])), "status: NOT_FOUND '', wanted OK"),
+            (saying(serving(message=b"\0\0\0\0\x02\x08\x02")), "status: NOT_SERVING, wanted SERVING"),
+            (saying(serving(message=b"\0\0\0\0")), "status: malformed: not exactly one message"),
+            (saying(serving(message=b"\1" + SERVING[1:])), "status: malformed: compressed message"),
+            (saying(serving(message=b"")), "status: malformed: not exactly one message"),
             (
                 saying(SETTINGS + frame(1, END_HEADERS, 1, Encoder().encode(OK)) + frame(0, 0, 1, bytes(16000)) * 5),
                 "body: ",

@@ -29,6 +29,8 @@ UDP = UDPSettings(interval=0.05, timeout=0.1, icmp_timeout=0.1)
 class NameServer:
     server: Server
     port: int
+    lost_queries: int
+    """Queries per client that a reload may lose: NSD ends children that have just read one."""
 
 
 @pytest.fixture(scope="module", params=[unbound, bind, nsd, dnsmasq], ids=["unbound", "BIND", "NSD", "dnsmasq"])
@@ -36,7 +38,7 @@ def names(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     make: Callable[[Path, int], Server] = request.param
     (port,) = free_ports(1)
     with make(tmp_path_factory.mktemp("names"), port) as server:
-        yield NameServer(server, port)
+        yield NameServer(server, port, lost_queries=int(make is nsd))
 
 
 def asking(*hostnames: str, fail_on_nxdomain: bool = False) -> DNSQuerySettings:
@@ -98,17 +100,18 @@ class TestBroken:
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
                 assert all(m.down_results <= n + 1 for m, n in zip(monitors, failures, strict=True))
 
-        run(main, timeout=60.0)
+        run(main, timeout=120.0)
 
     def test_reload_keeps_the_server_up(self, names: NameServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                often = replace(WWW, interval=0.01)
+                often = replace(WWW, interval=0.01, timeout=10.0, fall=2)
                 monitors = start_monitors(setup, names.port, often, replace(often, hostnames=("large.test",)))
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
                 enough = [monitor.up_results + 50 for monitor in monitors]
                 names.server.reload()
                 await setup.until(lambda: all(m.up_results >= n for m, n in zip(monitors, enough, strict=True)))
-                assert [monitor.down_results for monitor in monitors] == [0] * 4
+                assert [monitor.down_transitions for monitor in monitors] == [0] * 4
+                assert max(monitor.down_results for monitor in monitors) <= names.lost_queries
 
-        run(main)
+        run(main, timeout=120.0)

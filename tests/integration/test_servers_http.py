@@ -197,7 +197,7 @@ def https(**options: object) -> ProxyFetchSettings:
 
 
 GET = b"GET /ok HTTP/1.0\r\nHost: a.example\r\n\r\n"
-EXPECT = TCPConnectSettings(send=GET, expect=b" 200 OK\r\n", interval=0.05, timeout=0.4)
+EXPECT = TCPConnectSettings(send=GET, expect=b" 200 OK\r\n", interval=0.05, timeout=5.0)
 KEEP_ALIVE = (("Connection", "keep-alive"),)
 
 
@@ -285,7 +285,9 @@ class TestBroken:
         secured = []
         http_server.server.pause()
         try:
-            plain = first_results(http_server.port, fetching("ok", timeout=0.4), EXPECT, TCPConnectSettings(), IDLE)
+            plain = first_results(
+                http_server.port, fetching("ok", timeout=0.4), replace(EXPECT, timeout=0.4), TCPConnectSettings(), IDLE
+            )
             if http_server.secure:
                 secured = first_results(http_server.secure["good"], https(timeout=0.4), TLSSettings(timeout=0.4))
         finally:
@@ -314,7 +316,7 @@ class TestBroken:
                     http_server.server.start()
                 await setup.until(lambda: all(monitor.up for monitor in monitors))
 
-        run(main, timeout=60.0)
+        run(main, timeout=120.0)
 
     @of("haproxy", "varnish")
     def test_proxy_reports_a_dead_or_hanging_origin(self, http_server: HTTPServer) -> None:
@@ -336,9 +338,8 @@ class TestBroken:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 monitors = start_monitors(setup, http_server.port, fetching("ok"))
-                await setup.until(
-                    lambda: all(m.up for m in monitors)
-                )  # Varnish does not retry a refusing backend for 250 ms
+                # Varnish does not retry a refusing backend for 250 ms.
+                await setup.until(lambda: all(monitor.up for monitor in monitors))
 
         run(main)
 
@@ -346,9 +347,8 @@ class TestBroken:
     def test_reload_keeps_the_server_up(self, http_server: HTTPServer) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                patient = replace(
-                    EXPECT, timeout=5.0
-                )  # lighttpd accepts no request until the old connections have closed
+                # lighttpd accepts no request until the old connections have closed.
+                patient = replace(EXPECT, timeout=30.0)
                 often = {"interval": 0.01}
                 fetched = start_monitors(
                     setup, http_server.port, fetching("ok", **often), fetching("chunked.sh", **often), patient

@@ -327,7 +327,7 @@ initial-state = down
 
 
 def test_unknown_monitor_is_refused_with_a_suggestion() -> None:
-    monitors = "ProxyFetch, IdleConnection, DNSQuery, UDP, RunCommand, TCPConnect, TLS, gRPC, ICMP"
+    monitors = ", ".join(KINDS)
     assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP', 'Ping' ]\n") == [
         f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors} (did you mean ProxyFetch?)",
         f"f:7: [web] monitors: found 'Ping', wanted one of {monitors}",

@@ -14,17 +14,12 @@ from twisted.internet.task import Clock
 from pybal.checks.engine import Engine
 from pybal.checks.socket_check import Target
 from pybal.core.model import IPProtocol, Service
-from pybal.monitors.dnsquery import DNSQuerySettings
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.grpc import GRPCSettings
-from pybal.monitors.icmp import ICMPSettings
-from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import KINDS, name_of, prepare
 from pybal.monitors.proxyfetch import ProxyFetchFactory, ProxyFetchSettings
-from pybal.monitors.runcommand import RunCommandSettings
-from pybal.monitors.tcpconnect import TCPConnectSettings
 from pybal.monitors.tls import TLSSettings
-from pybal.monitors.udp import UDPSettings
+from tests.harness.kind_settings import minimal
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
 
@@ -39,13 +34,6 @@ class NameAndPort(NamedTuple):
     port: int = 8080
 
 
-REQUIRED: dict[str, dict[str, object]] = {
-    "ProxyFetch": {"urls": ("http://a.example/",)},
-    "DNSQuery": {"hostnames": ("a.example",)},
-    "RunCommand": {"command": "/bin/true"},
-}
-
-
 def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
     made = prepare(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
     assert isinstance(made, ProxyFetchFactory)
@@ -53,19 +41,7 @@ def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFac
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        ProxyFetchSettings(("http://a.example/",)),
-        IdleConnectionSettings(),
-        DNSQuerySettings(("a.example",)),
-        UDPSettings(),
-        RunCommandSettings(command="/bin/true"),
-        TCPConnectSettings(),
-        GRPCSettings(tls=True),
-        ICMPSettings(),
-        TLSSettings(name="a.example", verify=True),
-        TCPConnectSettings(expect=b"220"),
-    ],
+    "settings", [*map(minimal, KINDS), GRPCSettings(tls=True), TLSSettings(name="a.example", verify=True)]
 )
 def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
     one = prepare(settings, SERVICE, engine=engine, random=Random(1))
@@ -75,7 +51,7 @@ def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_factory_uses_only_name_and_port_of_a_service(engine: Engine, kind: str) -> None:
-    settings = KINDS[kind].settings(**REQUIRED.get(kind, {}))
+    settings = minimal(kind)
     narrow = cast("Service", NameAndPort())
     assert prepare(settings, narrow, engine=engine, random=Random(1)).name == kind
     assert settings.port_of(narrow) == (0 if kind == "ICMP" else 8080)

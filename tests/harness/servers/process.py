@@ -21,7 +21,7 @@ from typing import Self
 
 import pytest
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 LOOPBACK = ("127.0.0.1", "::1")
 _PORTS = (10_000, 32_000)
 """Below the ephemeral ports of the kernel, so that no connection takes a port before its server does."""
