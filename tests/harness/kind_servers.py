@@ -51,7 +51,7 @@ class KindServer:
     settings: MonitorSettings
     refused = "connect: refused"
     """The reason of the first failure while the server refuses."""
-    silent = "connect: nothing for 300 ms"
+    silent = "connect: no response for 300 ms"
     """The reason of the first failure while the server is silent, empty if it stays up."""
 
     def __init__(self, directory: Path) -> None:
