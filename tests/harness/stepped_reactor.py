@@ -41,7 +41,7 @@ class SteppedReactor(EPollReactor):
             self.iterate(0)
 
 
-def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 60.0) -> T:
+def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 120.0) -> T:
     """Return the result of ``main(reactor)``; raise its exception, or TimeoutError after ``timeout`` s.
 
     Fails if delayed calls or descriptors are still registered after ``main`` has ended.
