@@ -175,6 +175,16 @@ class Engine:
         """Remove a timer."""
         self._schedule.leave(timer)
 
+    @property
+    def watched(self) -> int:
+        """The number of descriptors that are watched."""
+        return len(self._watchers)
+
+    @property
+    def paused(self) -> int:
+        """The number of checks that continue at the next tick."""
+        return len(self._paused)
+
     # -- for checks
 
     def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:

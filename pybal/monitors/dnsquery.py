@@ -109,10 +109,10 @@ class DNSQuery(IntervalMonitor):
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
             self._diagnosis.succeeded = True
-            self._passed(factory.engine.now)
+            self.passed(factory.engine.now)
         else:
             self._diagnosis.failed(self._by_tcp(check.question))
-            self._failed(result.text, f"{result.phase} {result.cause}", factory.engine.now)
+            self.failed(result.text, f"{result.phase} {result.cause}", factory.engine.now)
 
     def _by_tcp(self, question: Question) -> FollowUps:
         check = self._factory.check(DNSCheckOverTCP, self._target, question, self._diagnosis.done)

@@ -158,7 +158,7 @@ class IdleConnection(RiseFall):
     def _done(self, connection: HeldConnection, result: Result) -> None:
         self._history.add(self._factory.engine.now, result)
         if result.verdict is PASSED:
-            self._passed(self._factory.engine.now)
+            self.passed(self._factory.engine.now)
         elif result.verdict is INCONCLUSIVE:
             connection.start_in(FIRST_RETRY * (1 + self._factory.random.random()))  # no back-off: the error is local
         elif result.phase is Phase.CONNECT:
@@ -179,7 +179,7 @@ class IdleConnection(RiseFall):
     def _down(self, connection: HeldConnection, result: Result) -> None:
         pause = self._retries.pause()
         connection.start_in(min(pause, self._retries.jittered(LONGEST_URGENT_PAUSE)) if self._urgent else pause)
-        self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
+        self.failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:
         if lasted < self._lasting:

@@ -107,8 +107,8 @@ class Periodic(IntervalMonitor):
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
             self._diagnosis.succeeded = True
-            self._passed(now)
+            self.passed(now)
         else:
             factory = self._factory
             self._diagnosis.failed(factory.settings.follow_ups(factory, self._target, self._diagnosis.done))
-            self._failed(result.text, f"{result.phase} {result.cause}", now)
+            self.failed(result.text, f"{result.phase} {result.cause}", now)

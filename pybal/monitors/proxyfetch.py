@@ -248,12 +248,12 @@ class ProxyFetch(IntervalMonitor):
     def _up(self) -> None:
         self._retried = False
         self._diagnosis.succeeded = True
-        self._passed(self._engine.now)
+        self.passed(self._engine.now)
 
     def _down(self, reason: str, cause: str, failed: CheckRequest) -> None:
         self._retried = False
         self._diagnosis.failed(self._follow_ups(failed))
-        self._failed(reason, cause, self._engine.now)
+        self.failed(reason, cause, self._engine.now)
 
     def _follow_ups(self, failed: CheckRequest) -> FollowUps:
         factory, done = self._factory, self._diagnosis.done

@@ -127,9 +127,9 @@ class RunCommand(IntervalMonitor):
         if not (passed and self.up):
             self._factory.log_output(self._host, result, command.output)
         if passed:
-            self._passed(self._factory.engine.now)
+            self.passed(self._factory.engine.now)
         else:
-            self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
+            self.failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _inconclusive(self, result: Result) -> None:
         if result.cause == UNRUNNABLE:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -167,7 +168,22 @@ def test_series_disappear_with_their_monitor() -> None:
     exposition = Exposition()
     assert 'host="b"' in "".join(exposition.pieces(EXAMPLE, MONITORS))
     assert 'host="b"' not in "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
-    assert exposition._labels.keys() == {("web", "a", "ProxyFetch")}
+
+
+def test_cached_labels_are_released_with_their_monitor() -> None:
+    class HostName(str):
+        """A host name whose release can be observed."""
+
+        __slots__ = ("__weakref__",)
+
+    exposition = Exposition()
+    host = HostName("b")
+    released = ref(host)
+    "".join(exposition.pieces(EXAMPLE, [*MONITORS[:1], ("web", host, CountingMonitor("ProxyFetch"))]))
+    del host
+    assert released() is not None
+    "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
+    assert released() is None
 
 
 def test_value_is_formatted_as_in_prometheus_client() -> None:

@@ -5,15 +5,22 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address
+from random import Random
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.names import dns
 
+from pybal.checks.dns import DNSCheck
+from pybal.checks.dns_wire import RecordType, question
+from pybal.checks.result import PASSED, CheckOutcome
+from pybal.checks.socket_check import Target
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from pybal.monitors.dnsquery import DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, answer, decoded
+from tests.harness.own_socket import cause_icmp_error
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -295,15 +302,43 @@ def test_error_between_two_checks_does_not_fail_the_next() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             monitor = setup.monitor(SETTINGS, port=server.port)
-            for noticed in (True, False):
-                await passed(setup, monitor)
-                await server.stop()
-                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
-                server.listen()
-                if not noticed:
-                    monitor._run()  # type: ignore[attr-defined]  # likewise
-                await passed(setup, monitor)
+            await passed(setup, monitor)
+            await server.stop()
+            cause_icmp_error(server.clients[-1])
+            server.listen()
+            await passed(setup, monitor)
             assert monitor.down_results == setup.engine.inconclusive == 0
+
+    run(main)
+
+
+def test_unread_error_of_the_last_check_does_not_fail_the_next() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
+            outcomes: list[CheckOutcome] = []
+            check = DNSCheck(
+                setup.engine,
+                Target.of(IPv4Address("127.0.0.1"), server.port),
+                5.0,
+                lambda _check, result: outcomes.append(result.verdict),
+                question=question("www.example", RecordType.A),
+                random=Random(1),
+                fail_on_nxdomain=False,
+            )
+            setup.engine.soon(check.start)
+            await setup.until(lambda: outcomes)
+            await server.stop()
+
+            def start_with_an_error() -> None:
+                cause_icmp_error(server.clients[-1])
+                server.listen()
+                check.start()
+
+            setup.engine.soon(start_with_an_error)
+            await setup.until(lambda: len(outcomes) == 2)
+            assert outcomes == [PASSED, PASSED]
+            assert len(set(server.clients)) == 2
+            check.cancel()
 
     run(main)
 

@@ -14,6 +14,7 @@ from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from pybal.monitors.dnsquery import DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, Stream, answer, decoded, framed
+from tests.harness.own_socket import cause_icmp_error
 from tests.harness.scripted_server import MonitoredServer, follow_ups
 from tests.harness.stepped_reactor import run
 
@@ -81,7 +82,7 @@ class TestTruncatedAnswer:
                 monitor = setup.monitor(replace(SETTINGS, interval=3600.0, timeout=10.0), port=server.port)
                 await setup.until(lambda: waiting)
                 await server.stop()
-                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+                cause_icmp_error(server.clients[-1])
                 await setup.pause(0.05)
                 for stream, query in waiting:
                     stream.say(answer(query))
@@ -165,7 +166,7 @@ class TestTruncatedAnswer:
                 server.asked_by_tcp = lambda _stream, _query: None
                 monitor = setup.monitor(SETTINGS, port=server.port)
                 if when == "truncated":
-                    await setup.until(lambda: setup.engine._paused)
+                    await setup.until(lambda: setup.engine.paused)
                 else:
                     await setup.until(lambda: server.streams if when == "asked by TCP" else server.queries)
                 monitor.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,10 @@ from collections.abc import Callable
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
+from pybal.checks.tls import TLSStream
+from pybal.http.message import Response
 from pybal.monitors.proxyfetch import DURATION, ProxyFetchSettings
+from tests.harness.own_socket import has_input
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -171,11 +175,18 @@ class TestDown:
     def test_reset_within_the_answer_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
-                monitor = setup.monitor(settings(timeout=10))
-                await setup.until(lambda: setup.server.peers and setup.server.peers[0].received)
-                await setup.until(lambda: monitor._fetches[0]._response is not None)  # type: ignore[attr-defined]
-                setup.server.peers[0].reset()
+                answered: list[Peer] = []
+
+                def answer(peer: Peer) -> None:
+                    peer.transport.getHandle().sendall(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nab")
+                    answered.append(peer)
+
+                setup.server.asked = answer
+                setup.monitor(settings(timeout=10))
+                await setup.until(lambda: answered)
+                client = answered[0].transport.getPeer()
+                await setup.until(lambda: not has_input((client.host, client.port)))
+                answered[0].reset()
                 assert (await setup.report()).reason == "body: reset after 2 of 9 bytes"
 
         run(main)
@@ -330,11 +341,11 @@ def test_answer_is_released_before_the_next_check() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             setup.server.asked = saying(OK[:-1], OK[-1:])
-            monitor = setup.monitor(settings())
+            setup.monitor(settings())
             assert (await setup.report()).up
-            fetch = monitor._fetches[0]  # type: ignore[attr-defined]
-            await setup.until(lambda: not fetch.running)
-            assert (fetch._tls, fetch._response) == (None, None)
+            await setup.until(lambda: not setup.engine.in_flight)
+            gc.collect()
+            assert [kept for kept in gc.get_objects() if isinstance(kept, Response | TLSStream)] == []
 
     run(main)
 

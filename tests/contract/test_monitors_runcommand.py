@@ -234,14 +234,14 @@ class TestUnrunnable:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 with descriptors_left(0):
-                    monitor = setup.monitor(settings("/bin/true", interval=1000))
+                    setup.monitor(settings("/bin/true", interval=1000))
                     await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 2)
                     await setup.pause(0.3)
                 assert setup.engine.local_errors["EMFILE"] == 2
-                setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # in 1000 s' time
+                setup.skip_to(1000)
                 assert (await setup.report()).up
                 with descriptors_left(0):
-                    setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # likewise
+                    setup.skip_to(2000)
                     await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 4)
 
         run(main)
@@ -406,7 +406,7 @@ class TestStop:
                 group = os.getpgid(child)
                 assert group == child != os.getpgid(0)
                 monitor.stop()
-                assert (setup.engine.in_flight, len(setup.engine._watchers)) == (0, 0)
+                assert (setup.engine.in_flight, setup.engine.watched) == (0, 0)
                 await setup.until(lambda: not exists(child))
                 await setup.until(lambda: setup.engine.processes.taken == 0)
                 assert setup.reports == []
@@ -423,7 +423,7 @@ class TestStop:
                 file = tmp_path / "second"
                 second = setup.monitor(settings("/usr/bin/touch", str(file)))
                 third = setup.monitor(settings("/bin/true"))
-                await setup.until(lambda: len(setup.engine.processes._waiting) == 2)
+                await setup.until(lambda: setup.engine.processes.waiting == 2)
                 second.stop()
                 first.stop()
                 assert (await setup.report()).up

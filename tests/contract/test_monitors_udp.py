@@ -9,9 +9,9 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.core.model import Report
-from pybal.monitors.base import Monitor
 from pybal.monitors.udp import UDPSettings
 from tests.harness.fake_dns_server import NameServer
+from tests.harness.own_socket import cause_icmp_error, has_input
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -61,18 +61,9 @@ def test_answers_are_ignored() -> None:
             await setup.until(lambda: monitor.up_results >= 3)
             assert monitor.down_results == 0
             silent(server)
-            await setup.until(lambda: not readable(monitor))
+            await setup.until(lambda: not has_input(server.clients[-1]))
 
     run(main)
-
-
-def readable(monitor: Monitor) -> bool:
-    """Return whether the socket has unread data."""
-    try:
-        monitor._check._socket.recv(1)  # type: ignore[attr-defined]  # a monitor of this kind has one
-    except BlockingIOError:
-        return False
-    return True
 
 
 @HOSTS
@@ -138,12 +129,10 @@ def test_late_error_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
-            setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-            monitor = setup.monitors[0]
-            monitor._check.timeout = 0.05  # type: ignore[attr-defined]  # a monitor of this kind has one
+            setup.monitor(replace(SETTINGS, interval=3600.0, timeout=0.05), port=server.port)
             assert (await setup.report()).up
             await server.stop()
-            monitor._check._socket.send(b"")  # type: ignore[attr-defined]
+            cause_icmp_error(server.clients[-1])
             report = await setup.report()
             assert (report.up, report.reason) == (False, "icmp: refused")
 
@@ -157,7 +146,7 @@ def test_error_during_a_freeze_is_down() -> None:
             monitor = setup.monitor(SETTINGS, port=server.port)
             assert (await setup.report()).up
             await server.stop()
-            monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+            cause_icmp_error(server.clients[-1])
             setup.skipped = 60.0
             assert (await setup.report()).reason == "icmp: refused"
             assert monitor.up_transitions == 1

@@ -122,6 +122,7 @@ class MonitoredServer:
         self.skipped = 0.0
         """Seconds for which the loop of the engine was frozen."""
         self.engine = Engine(reactor, seconds=lambda: reactor.seconds() + self.skipped)
+        self._created_at = self.engine.now
         self.reports: list[Report] = []
         self.monitors: list[Monitor] = []
         self.reported: Callable[[], object] = lambda: None
@@ -137,7 +138,7 @@ class MonitoredServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop_monitors()
-        assert (self.engine.in_flight, len(self.engine._watchers)) == (0, 0), "left in the engine"
+        assert (self.engine.in_flight, self.engine.watched) == (0, 0), "left in the engine"
         self.engine.stop()
         await self.server.stop()
         await self.pause(0.01)  # until the server side sees the closed connections
@@ -176,6 +177,14 @@ class MonitoredServer:
 
     def pause(self, seconds: float) -> Deferred[None]:
         return deferLater(self.reactor, seconds, lambda: None)
+
+    def skip_to(self, seconds: float) -> None:
+        """Move the clock of the engine forward, to just before ``seconds`` after its start.
+
+        The first monitor with an interval runs at its multiples. No timer may be due earlier, or it would run late.
+        """
+        self.skipped += self._created_at + seconds - 0.05 - self.engine.seconds()
+        self.engine.soon(lambda: None)  # wakes the engine
 
     async def until(self, true: Callable[[], object]) -> None:
         """Wait until ``true`` returns true; :func:`run` sets the deadline."""

@@ -68,7 +68,8 @@ def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float =
     if isinstance(result, Failure):
         raise result.value  # type: ignore[misc]  # typed as optional by Twisted
     calls = reactor.getDelayedCalls()
-    readers = [reader for reader in reactor.getReaders() if reader not in reactor._internalReaders]
+    internal = reactor._internalReaders  # noqa: SLF001  # Twisted's, and without a public name
+    readers = [reader for reader in reactor.getReaders() if reader not in internal]
     for call in calls:
         call.cancel()
     assert not calls, f"left in the reactor: {calls}"

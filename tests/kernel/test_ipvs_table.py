@@ -13,6 +13,7 @@ import pytest
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.diff import diff
+from pybal.ipvs.genl import Datagrams, connect
 from pybal.ipvs.model import Command, Destination, Endpoint, Forward, Key, Op, Table, TableEntry, entry
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.render import lines, operation
@@ -143,11 +144,18 @@ except BackendError as error:
     assert done.stdout == "no permission to use IPVS (CAP_NET_ADMIN is missing)\n"
 
 
-def test_broken_connection_is_reopened_by_the_next_call(backend: NetlinkBackend) -> None:
+def test_broken_connection_is_reopened_by_the_next_call() -> None:
+    connections: list[Datagrams] = []
+
+    def recorded() -> Datagrams:
+        connections.append(connect())
+        return connections[-1]
+
+    backend = NetlinkBackend(recorded)
     wanted = table(entry(SERVICE, {ip_address("10.0.0.11"): 1}))
     backend.apply(diff(wanted, {}))
-    assert backend._family is not None
-    backend._family.close()
+    (connection,) = connections
+    connection.close()
     with pytest.raises(BackendError, match="cannot reach IPVS: Bad file descriptor"):
         backend.table()
     assert backend.table() == wanted

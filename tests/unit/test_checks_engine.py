@@ -10,8 +10,6 @@ from ipaddress import IPv4Address
 from itertools import pairwise
 
 import pytest
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.task import Clock
 from twisted.logger import LogEvent, capturedLogs
 
 from pybal.checks.engine import Engine
@@ -19,36 +17,16 @@ from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target, TCPCheck
 from pybal.core.isolation import Isolation, LastResponse
 from pybal.core.model import SuspectSelf
-
-
-class ReactorClock(Clock):
-    """A clock that accepts readers and never runs calls late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.readers: list[IReadDescriptor] = []
-
-    def addReader(self, reader: IReadDescriptor) -> None:  # noqa: N802  # Twisted's name
-        self.readers.append(reader)
-
-    def removeReader(self, reader: IReadDescriptor) -> None:  # noqa: N802  # Twisted's name
-        self.readers.remove(reader)
-
-    def pass_time(self, seconds: float) -> None:
-        """Advance the clock without making a call late."""
-        end = self.seconds() + seconds
-        while self.calls and self.calls[0].getTime() <= end:
-            self.advance(max(0.0, self.calls[0].getTime() - self.seconds()))
-        self.advance(max(0.0, end - self.seconds()))
+from tests.harness.clock_reactor import ClockReactor
 
 
 @pytest.fixture
-def reactor() -> ReactorClock:
-    return ReactorClock()
+def reactor() -> ClockReactor:
+    return ClockReactor()
 
 
 @pytest.fixture
-def engine(reactor: ReactorClock) -> Iterator[Engine]:
+def engine(reactor: ClockReactor) -> Iterator[Engine]:
     engine = Engine(reactor, seconds=reactor.seconds)
     engine.start()
     yield engine
@@ -99,7 +77,7 @@ def broken() -> None:
     raise ValueError("surprise")
 
 
-def test_timer_runs_within_a_second_and_then_at_its_interval(reactor: ReactorClock, engine: Engine) -> None:
+def test_timer_runs_within_a_second_and_then_at_its_interval(reactor: ClockReactor, engine: Engine) -> None:
     turns: list[float] = []
     engine.every(10, lambda: turns.append(reactor.seconds()))
     reactor.pass_time(1)
@@ -109,7 +87,7 @@ def test_timer_runs_within_a_second_and_then_at_its_interval(reactor: ReactorClo
     assert all(later - earlier == pytest.approx(10, abs=0.1) for earlier, later in pairwise(turns[1:]))
 
 
-def test_timer_added_before_the_start_runs(reactor: ReactorClock) -> None:
+def test_timer_added_before_the_start_runs(reactor: ClockReactor) -> None:
     engine = Engine(reactor, seconds=reactor.seconds)
     turns: list[float] = []
     engine.soon(lambda: turns.append(reactor.seconds()))
@@ -126,7 +104,7 @@ def eight_responding_hosts(engine: Engine, lines: list[str]) -> list[LastRespons
     return responses
 
 
-def test_isolation_ends_with_the_first_response(reactor: ReactorClock, engine: Engine) -> None:
+def test_isolation_ends_with_the_first_response(reactor: ClockReactor, engine: Engine) -> None:
     lines: list[str] = []
     eight_responding_hosts(engine, lines)
     engine.responded_at = 0.0
@@ -140,7 +118,7 @@ def test_isolation_ends_with_the_first_response(reactor: ReactorClock, engine: E
     assert lines[1:] == ["First response after 6.0 s; acting on new check results again"]
 
 
-def test_isolation_ends_after_its_longest_time_without_a_check(reactor: ReactorClock, engine: Engine) -> None:
+def test_isolation_ends_after_its_longest_time_without_a_check(reactor: ClockReactor, engine: Engine) -> None:
     lines: list[str] = []
     eight_responding_hosts(engine, lines)
     engine.responded_at = 0.0
@@ -152,7 +130,7 @@ def test_isolation_ends_after_its_longest_time_without_a_check(reactor: ReactorC
     assert not engine.excused(reactor.seconds() - 3)
 
 
-def test_frozen_loop_is_not_isolation(reactor: ReactorClock, engine: Engine) -> None:
+def test_frozen_loop_is_not_isolation(reactor: ClockReactor, engine: Engine) -> None:
     lines: list[str] = []
     eight_responding_hosts(engine, lines)
     engine.responded_at = 0.0
@@ -164,7 +142,7 @@ def test_frozen_loop_is_not_isolation(reactor: ReactorClock, engine: Engine) -> 
     assert lines == []
 
 
-def test_removed_timer_does_not_run(reactor: ReactorClock, engine: Engine) -> None:
+def test_removed_timer_does_not_run(reactor: ClockReactor, engine: Engine) -> None:
     turns: list[float] = []
     timer = engine.every(1, lambda: turns.append(reactor.seconds()))
     reactor.pass_time(5)
@@ -175,7 +153,7 @@ def test_removed_timer_does_not_run(reactor: ReactorClock, engine: Engine) -> No
 
 
 def test_exception_in_one_timer_does_not_stop_the_others(
-    reactor: ReactorClock, engine: Engine, logged: Sequence[LogEvent]
+    reactor: ClockReactor, engine: Engine, logged: Sequence[LogEvent]
 ) -> None:
     turns: list[float] = []
     engine.every(1, broken)
@@ -216,7 +194,7 @@ def test_results_are_delivered_after_the_batch(engine: Engine) -> None:
     assert engine.checks == 2
 
 
-def test_burst_of_results_is_delivered_in_slices_between_other_calls(reactor: ReactorClock, engine: Engine) -> None:
+def test_burst_of_results_is_delivered_in_slices_between_other_calls(reactor: ClockReactor, engine: Engine) -> None:
     delivered: list[str] = []
 
     def deliver(number: int, _check: TCPCheck, _result: Result) -> None:
@@ -233,7 +211,7 @@ def test_burst_of_results_is_delivered_in_slices_between_other_calls(reactor: Re
     assert delivered == ["0", "1", "2", "3", "another", "4", "5"]
 
 
-def test_deadline_is_never_early_and_at_most_one_coarse_tick_late(reactor: ReactorClock, engine: Engine) -> None:
+def test_deadline_is_never_early_and_at_most_one_coarse_tick_late(reactor: ClockReactor, engine: Engine) -> None:
     descriptor = Descriptor(engine, lambda _mask: None)
     engine.soon(lambda: engine.arm(descriptor, 5.0))
     reactor.pass_time(5.0)
@@ -243,7 +221,7 @@ def test_deadline_is_never_early_and_at_most_one_coarse_tick_late(reactor: React
     descriptor.close()
 
 
-def test_paused_descriptor_continues_at_the_next_tick(reactor: ReactorClock, engine: Engine) -> None:
+def test_paused_descriptor_continues_at_the_next_tick(reactor: ClockReactor, engine: Engine) -> None:
     masks: list[int] = []
     descriptor = Descriptor(engine, masks.append)
     engine.pause(descriptor)
@@ -253,7 +231,7 @@ def test_paused_descriptor_continues_at_the_next_tick(reactor: ReactorClock, eng
 
 
 class TestLateness:
-    def test_lost_time_is_summed_up(self, reactor: ReactorClock, engine: Engine) -> None:
+    def test_lost_time_is_summed_up(self, reactor: ClockReactor, engine: Engine) -> None:
         engine.every(1, lambda: None)
         reactor.pass_time(5)
         assert engine.lost == 0
@@ -262,7 +240,7 @@ class TestLateness:
         assert engine.lateness.quantile(0.5) == 0.001
         assert engine.lateness.quantile(1.0) >= 4
 
-    def test_lateness_is_a_histogram(self, reactor: ReactorClock, engine: Engine) -> None:
+    def test_lateness_is_a_histogram(self, reactor: ClockReactor, engine: Engine) -> None:
         engine.every(1, lambda: None)
         reactor.pass_time(5)
         prompt = dict(engine.lateness.counts())[0.001]
@@ -270,7 +248,7 @@ class TestLateness:
         assert prompt > 0
         assert {late: count for late, count in engine.lateness.counts() if count} == {0.001: prompt, 4.096: 1}
 
-    def test_events_that_arrived_while_late_count_before_deadlines(self, reactor: ReactorClock, engine: Engine) -> None:
+    def test_events_that_arrived_while_late_count_before_deadlines(self, reactor: ClockReactor, engine: Engine) -> None:
         def responded(_mask: int) -> None:
             descriptor.deadline = 0
 
@@ -282,7 +260,7 @@ class TestLateness:
         descriptor.close()
         assert descriptor.expired == 0
 
-    def test_events_count_before_deadlines_over_several_turns(self, reactor: ReactorClock, engine: Engine) -> None:
+    def test_events_count_before_deadlines_over_several_turns(self, reactor: ClockReactor, engine: Engine) -> None:
         def responded(watcher: list[Descriptor], _mask: int) -> None:
             watcher[0].deadline = 0
             handled.append(reactor.seconds())
@@ -311,7 +289,7 @@ class TestLateness:
         assert (between, len(handled)) == ([256], 300)
         assert [descriptor.expired for descriptor in descriptors] == [0] * 300
 
-    def test_slow_timers_are_deferred_to_the_next_second(self, reactor: ReactorClock, engine: Engine) -> None:
+    def test_slow_timers_are_deferred_to_the_next_second(self, reactor: ClockReactor, engine: Engine) -> None:
         turns: list[int] = []
 
         def turn(number: int) -> None:
@@ -328,7 +306,7 @@ class TestLateness:
         assert set(turns) == set(range(20))
 
     def test_lateness_between_distant_timers_is_measured_while_in_flight(
-        self, reactor: ReactorClock, engine: Engine
+        self, reactor: ClockReactor, engine: Engine
     ) -> None:
         engine.in_flight += 1
         engine.every(60, lambda: None)
@@ -337,7 +315,7 @@ class TestLateness:
         reactor.pass_time(10)
         assert engine.lost == pytest.approx(5, abs=0.6)
 
-    def test_timers_missed_while_frozen_run_once_and_spread(self, reactor: ReactorClock, engine: Engine) -> None:
+    def test_timers_missed_while_frozen_run_once_and_spread(self, reactor: ClockReactor, engine: Engine) -> None:
         turns: list[float] = []
         for _ in range(1000):
             engine.every(1, lambda: turns.append(reactor.seconds()))
@@ -372,7 +350,7 @@ class TestLateness:
 
 
 def test_local_error_is_counted_by_name_and_logged_once_a_minute(
-    reactor: ReactorClock, engine: Engine, logged: Sequence[LogEvent]
+    reactor: ClockReactor, engine: Engine, logged: Sequence[LogEvent]
 ) -> None:
     def turn() -> None:
         engine.local_error(errno.EMFILE)
@@ -383,12 +361,12 @@ def test_local_error_is_counted_by_name_and_logged_once_a_minute(
     assert len([event for event in logged if event.get("error") == "EMFILE"]) in {1, 2}
 
 
-def test_check_without_a_running_engine_raises_an_error(reactor: ReactorClock) -> None:
+def test_check_without_a_running_engine_raises_an_error(reactor: ClockReactor) -> None:
     engine = Engine(reactor, seconds=reactor.seconds)
     with pytest.raises(RuntimeError, match="check started while the engine is not running"):
         Descriptor(engine, lambda _mask: None)
 
 
-def test_second_stop_does_nothing(reactor: ReactorClock, engine: Engine) -> None:
+def test_second_stop_does_nothing(reactor: ClockReactor, engine: Engine) -> None:
     engine.stop()
     engine.stop()

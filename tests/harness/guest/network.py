@@ -44,18 +44,18 @@ class Host:
     name: str
     address: IPv4Address
     address6: IPv6Address
-    _namespace: int = field(repr=False)
-    _stack: ExitStack = field(repr=False)
+    netns: int = field(repr=False)
+    stack: ExitStack = field(repr=False)
 
     def entered(self) -> AbstractContextManager[None]:
         """Move the current thread to the host for the duration of the context."""
-        return namespace.entered(self._namespace)
+        return namespace.entered(self.netns)
 
     def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a process on the host with options of Popen; it is killed at the end."""
         with self.entered():
-            process = self._stack.enter_context(subprocess.Popen(command, **options))
-        self._stack.callback(process.kill)
+            process = self.stack.enter_context(subprocess.Popen(command, **options))
+        self.stack.callback(process.kill)
         return process
 
     def run(self, *command: str, stdin: str = "") -> str:
@@ -76,7 +76,7 @@ class Host:
     def serve(self, port: int = 80) -> WebServer:
         """Start a web server on all addresses of the host that responds with its name."""
         server = WebServer("::", port, self.name.encode(), self.entered)
-        self._stack.callback(server.stop)
+        self.stack.callback(server.stop)
         return server
 
     def get(self, address: Address, port: int = 80, *, timeout: float = 5.0) -> str:
@@ -98,12 +98,12 @@ class LVSNetwork:
     client: Host
     director: Host
     servers: tuple[Host, ...]
-    _switch: Host = field(repr=False)
+    switch: Host = field(repr=False)
 
     def add(self, name: str, number: int) -> Host:
         """Add a host to the switch with the address 10.0.0.``number``."""
-        host = _host(self._switch._stack, name, number)
-        self._switch.ip(*_cable(host))
+        host = _host(self.switch.stack, name, number)
+        self.switch.ip(*_cable(host))
         host.sysctl("net.ipv6.conf.all.accept_dad", 0)
         host.ip("link set lo up", "link set eth0 up", f"addr add {host.address}/24 dev eth0")
         return host
@@ -136,7 +136,7 @@ def _host(stack: ExitStack, name: str, number: int) -> Host:
 def _cable(host: Host) -> list[str]:
     port = f"to-{host.name}"
     return [
-        f"link add {port} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{host._namespace}",
+        f"link add {port} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{host.netns}",
         f"link set {port} master br0",
         f"link set {port} up",
     ]
