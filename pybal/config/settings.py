@@ -1,6 +1,6 @@
 """The settings of a whole pybal.conf, and the declarations of their options.
 
-Those of BGP and of pool sources are re-exported from modules of their own. All durations are float seconds. The defaults
+The settings of BGP and of pool sources are re-exported from their modules. All durations are float seconds. The defaults
 are those of PyBal 1.15.
 """
 

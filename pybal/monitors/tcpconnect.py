@@ -1,4 +1,4 @@
-"""TCPConnect: connect to a server at an interval; optionally send bytes and expect others."""
+"""TCPConnect: connect to a server at an interval; optionally send a request and expect a response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pybal.monitors.periodic import CheckDone, TCPSettings
 
 @dataclass(frozen=True, slots=True)
 class TCPConnectSettings(TCPSettings):
-    """Connect over TCP; optionally send bytes and expect others."""
+    """Connect over TCP; optionally send a request and expect a response."""
 
     send: bytes = option(b"", octets, help=r"text to send, in quotes; \r, \n, \t, \0 and \xff stand for bytes")
     expect: bytes = option(
