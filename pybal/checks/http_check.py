@@ -105,7 +105,7 @@ class HTTPCheck(StreamCheck):
         if status not in self.request.statuses:
             raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted {self.request.wanted}", f"HTTP {status}")
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._tls = self._response = self._search = None
 
     # -- texts of failures
