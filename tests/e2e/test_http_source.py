@@ -30,7 +30,7 @@ config = http://127.0.0.1:{port}/pool
 
 
 def write(directory: Path, *hosts: str) -> None:
-    """Put a list of hosts in place of the last one."""
+    """Replace the list of hosts."""
     new = directory / "pool.new"
     new.write_text("".join(f"{{'host': '{host}'}}\n" for host in hosts))
     new.rename(directory / "pool")

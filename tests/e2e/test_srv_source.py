@@ -1,4 +1,4 @@
-"""A pool whose members are SRV records of a real name server: the daemon in a network of its own."""
+"""A pool whose members are SRV records of a real name server: the daemon in its own network."""
 
 from __future__ import annotations
 

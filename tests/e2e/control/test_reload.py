@@ -21,7 +21,7 @@ monitors = []
 def test_plan_of_its_own_file_equals_the_following_reload(deployment: Deployment, running: Daemon) -> None:
     done = deployment.pybal("plan", named=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{deployment.conf}:\nnothing to do\n1 of 1 services kept as they are\n"
+    assert done.stdout == f"{deployment.conf}:\nnothing to do\n1 of 1 services unchanged\n"
     deployment.configure(CONF.replace("scheduler = wrr", "scheduler = rr") + SECOND)
     table = running.get("/v1/ipvs")
     done = deployment.pybal("plan", named=False)

@@ -1,4 +1,4 @@
-"""The real kubectl, and what it asks the API server of the tests for beside lists and watches."""
+"""The real kubectl, and the requests it sends to the test API server besides lists and watches."""
 
 from __future__ import annotations
 
