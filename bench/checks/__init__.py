@@ -1,1 +1,1 @@
-"""Cost of a check: this engine beside its peers, same servers, same rate, one run."""
+"""Cost of a check: this engine and other checkers, with the same servers and rate in one run."""

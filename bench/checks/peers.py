@@ -42,7 +42,7 @@ _KEEPALIVED_CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A checker. ``program`` must be there; ``command`` prepares what it needs and returns how to run it."""
+    """A checker. ``program`` must be installed; ``command`` prepares its files and returns its command line."""
 
     title: str
     program: str

@@ -1,4 +1,4 @@
-"""Measures and prints, in whatever network and kernel it is started: see :mod:`bench.checks.__main__`."""
+"""Measures and prints, in the network and kernel in which it is started: see :mod:`bench.checks.__main__`."""
 
 from __future__ import annotations
 

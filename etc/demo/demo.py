@@ -18,8 +18,8 @@ HERE = Path(__file__).parent
 ENDPOINTS = "http://127.0.0.1:9090"
 HOSTS = ("127.0.0.11", "127.0.0.12", "127.0.0.13")
 VICTIM = HOSTS[1]
-PATIENCE = 30.0  # seconds
-QUIET = 4.0  # seconds: a held connection that is this old reports a crash immediately
+TIMEOUT = 30.0  # seconds
+HOLD_TIME = 4.0  # seconds after which the loss of a held connection is reported immediately
 
 
 def main() -> int:
@@ -31,30 +31,30 @@ def main() -> int:
             (directory / name).write_text(text.replace("/etc/pybal/demo", str(directory)))
         (directory / "index.html").write_text("hello\n")
 
-        say("starting three web servers on port 8080 of", ", ".join(HOSTS))
+        show("starting three web servers on port 8080 of", ", ".join(HOSTS))
         servers = {host: stack.enter_context(web_server(host, directory)) for host in HOSTS}
-        say("starting pybal; lines in brackets are its log")
+        show("starting pybal; lines in brackets are its log")
         daemon = stack.enter_context(process([sys.executable, "-m", "pybal.cli", "-c", str(directory / "pybal.conf")]))
 
-        wait(daemon, "all three servers pooled", lambda: ask("/pools/web").count("/up/pooled") == len(HOSTS))
-        time.sleep(QUIET)
-        say(f"killing {VICTIM}")
+        wait(daemon, "all three servers pooled", lambda: get("/pools/web").count("/up/pooled") == len(HOSTS))
+        time.sleep(HOLD_TIME)
+        show(f"killing {VICTIM}")
         stop(servers[VICTIM])
-        wait(daemon, f"{VICTIM} depooled", lambda: "/not pooled" in ask("/pools/web"))
-        say(f"restarting {VICTIM}")
+        wait(daemon, f"{VICTIM} depooled", lambda: "/not pooled" in get("/pools/web"))
+        show(f"restarting {VICTIM}")
         stack.enter_context(web_server(VICTIM, directory))
-        wait(daemon, f"{VICTIM} repooled", lambda: f"{VICTIM}:\tenabled/up/pooled" in ask("/pools/web"))
+        wait(daemon, f"{VICTIM} repooled", lambda: f"{VICTIM}:\tenabled/up/pooled" in get("/pools/web"))
 
-        say("endpoints:", *(ENDPOINTS + path for path in ("/", "/alerts", "/pools/web", "/v1/ipvs", "/metrics")))
+        show("endpoints:", *(ENDPOINTS + path for path in ("/", "/alerts", "/pools/web", "/v1/ipvs", "/metrics")))
         if sys.stdin.isatty():
-            say("press Ctrl-C to stop")
+            show("press Ctrl-C to stop")
             with contextlib.suppress(KeyboardInterrupt):
                 daemon.wait()
         stop(daemon)
         return 0 if daemon.returncode == 0 else 1
 
 
-def say(*words: str) -> None:
+def show(*words: str) -> None:
     print("\n==", *words, flush=True)
 
 
@@ -82,24 +82,24 @@ def stop(running: subprocess.Popen[bytes]) -> None:
             running.wait()
 
 
-def ask(path: str) -> str:
+def get(path: str) -> str:
     try:
-        with urllib.request.urlopen(ENDPOINTS + path, timeout=5) as answer:
-            return str(answer.read(), "utf-8")
+        with urllib.request.urlopen(ENDPOINTS + path, timeout=5) as response:
+            return str(response.read(), "utf-8")
     except OSError:
         return ""
 
 
-def wait(daemon: subprocess.Popen[bytes], what: str, done: Callable[[], bool]) -> None:
+def wait(daemon: subprocess.Popen[bytes], goal: str, done: Callable[[], bool]) -> None:
     began = time.monotonic()
     while not done():
         if daemon.poll() is not None:
             sys.exit(f"pybal exited with status {daemon.returncode}")
-        if time.monotonic() - began > PATIENCE:
-            sys.exit(f"timeout after {PATIENCE:g} s waiting for: {what}\n{ask('/pools/web')}")
+        if time.monotonic() - began > TIMEOUT:
+            sys.exit(f"timeout after {TIMEOUT:g} s waiting for: {goal}\n{get('/pools/web')}")
         time.sleep(0.02)
-    say(f"{what}, after {time.monotonic() - began:.2f} s")
-    print(ask("/pools/web"), ask("/alerts"), "\n\n", ask("/v1/ipvs"), sep="")
+    show(f"{goal}, after {time.monotonic() - began:.2f} s")
+    print(get("/pools/web"), get("/alerts"), "\n\n", get("/v1/ipvs"), sep="")
 
 
 if __name__ == "__main__":

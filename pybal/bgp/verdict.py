@@ -1,6 +1,6 @@
 """The verdict for each VIP, announced or not and why: a pure function of its services' standings.
 
-Inconclusive reasons delay an announcement and never withdraw one: no list of servers yet, IPVS not verified, first checks
+Inconclusive reasons delay an announcement and never withdraw one: no server list yet, IPVS not verified, first checks
 outstanding. Conclusive reasons withdraw it: no server pooled, too few servers serving, a drain.
 
 A VIP is announced when each of its services is ready; with the policy ``any``, and after the wait, when one is. It stays
@@ -293,7 +293,7 @@ class _Judge:
         """Return the reason not to announce the VIP for one of its services."""
         count, past, name = standing.count, self.pasts[standing.name], standing.name
         if not standing.pool.listed or past.listed is None:
-            return _Reason(Why.NO_CONFIG, f"{name}: no list of servers yet")
+            return _Reason(Why.NO_CONFIG, f"{name}: no server list yet")
         servers = _plural(count.total, "server")
         below = _Reason(Why.BELOW, f"{name}: {count.serving} of {servers} serving, wanted {standing.required}")
         if past.low:

@@ -138,7 +138,7 @@ class DNSCheckOverTCP(DNSCheck):
         self._query_over_tcp()
 
     def _close(self) -> None:
-        self._land()  # it has no socket of its own
+        self._land()  # it has no socket
         super()._close()
 
 

@@ -162,7 +162,7 @@ class Engine:
         return timer
 
     def again(self, timer: Timer) -> None:
-        """Call the timer once more within a second."""
+        """Call the timer one additional time within a second."""
         self._schedule.soon(timer, self._tick_of(self.seconds()))
         self._schedule_wake()
 

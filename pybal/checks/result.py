@@ -99,4 +99,4 @@ def timeout_text(progress: str, silence: float, connected: float, timeout: float
         return f"{silence:.1f} s without a byte"
     if silence > timeout / 2:
         return f"{progress}, then nothing for {format_duration(silence)}"
-    return f"{progress} in {format_duration(connected)}, and slowly more"
+    return f"{progress} in {format_duration(connected)}, still arriving"

@@ -49,7 +49,7 @@ class ExpectCheck(StreamCheck):
         if self._buffer.find(self._expect, start) >= 0:
             return True
         if len(data) >= room:
-            raise CheckFailed(Phase.ANSWER, f"{EXPECT_LIMIT} bytes without {self._wanted}", "not what is expected")
+            raise CheckFailed(Phase.ANSWER, f"{EXPECT_LIMIT} bytes without {self._wanted}", "expected text missing")
         return False
 
     @property

@@ -47,7 +47,7 @@ class PeerSettings:
         None,
         bgp_options.optional_asn,
         default_text="any number the router sends",
-        help="AS number of the router: that of this balancer for iBGP, another one for eBGP",
+        help="AS number of the router; for iBGP equal to bgp-local-asn",
     )
     as_path: tuple[int, ...] = option(
         (),
@@ -74,17 +74,17 @@ class PeerSettings:
     communities: tuple[str, ...] = option(
         (),
         bgp_options.communities,
-        help="communities of the announcements (64600:1), or their names: no-export no-advertise no-export-subconfed"
-        " no-peer graceful-shutdown",
+        help="communities of the announcements: numbers such as 64600:1, or names: no-export no-advertise"
+        " no-export-subconfed no-peer graceful-shutdown",
     )
     large_communities: tuple[str, ...] = option(
-        (), bgp_options.large_communities, help="large communities of the announcements (64600:1:1)"
+        (), bgp_options.large_communities, help="large communities of the announcements, such as 64600:1:1"
     )
     local_address: Address | None = option(
         None,
         bgp_options.optional_address,
         default_text="chosen by the kernel",
-        help="address of this balancer that sessions start from, of the router's family",
+        help="source address of the sessions, of the same IP version as the router's address",
     )
     router_id: IPv4Address | None = option(
         None,
@@ -95,7 +95,8 @@ class PeerSettings:
     hold_time: int = option(
         9,
         bgp_options.hold_time,
-        help="hold time in seconds, at least 3: a silent session ends, and its announcements with it",
+        help="hold time in seconds, at least 3: a router that receives nothing for this long closes the session and"
+        " removes the routes",
     )
     md5_password_file: str = option(
         "", bgp_options.absolute_path, help="file whose first line is the MD5 password of the sessions (RFC 2385)"
@@ -104,7 +105,9 @@ class PeerSettings:
         False, boolean, help="send packets with a TTL of 255 and require it (RFC 5082); the router must do the same"
     )
     multihop: int = option(
-        0, bgp_options.ttl, help="TTL of packets to routers that are not on the same link; 0 if they are"
+        0,
+        bgp_options.ttl,
+        help="TTL of packets to a router that is not on the same link; 0 for a router on the same link",
     )
 
 
@@ -112,9 +115,9 @@ class PeerSettings:
 class DrainSettings:
     """The drain of a VIP."""
 
-    med: int = option(2**32 - 2, unsigned, help="MED of a VIP that is drained, unless its own is higher")
+    med: int = option(2**32 - 2, unsigned, help="MED of a drained VIP, unless its own MED is higher")
     graceful_shutdown: bool = option(
-        False, boolean, name="community", help="add the community GRACEFUL_SHUTDOWN (RFC 8326) to a VIP that is drained"
+        False, boolean, name="community", help="add the community GRACEFUL_SHUTDOWN (RFC 8326) to a drained VIP"
     )
     wait: float = option(30.0, pause, help="time from the start of a drain to the withdrawal of the VIP, in seconds")
 
@@ -127,31 +130,33 @@ class BGPSettings:
     med: int = option(
         0,
         unsigned,
-        help="MED of the announcements; routers prefer the lowest. By custom 0 on the primary balancer and 100"
+        help="MED of the announcements; routers prefer the lowest. Usually 0 on the primary balancer and 100"
         " on its backup",
     )
     local_ips: tuple[Address, ...] = option(
         (),
         bgp_options.local_addresses,
-        help="addresses to accept BGP connections on; failing to listen on one is fatal",
+        help="addresses to accept BGP connections on; if PyBal cannot listen on one, it does not start. By default PyBal"
+        " only connects to the routers",
     )
     local_port: int = option(179, port, help="port to accept BGP connections on")
     gate: bool = option(
         True,
         boolean,
         name="announce-gate",
-        help="announce a VIP only while its services are fit: servers known, checked and pooled, and IPVS verified."
-        " Otherwise VIPs are announced from start to stop, as PyBal 1.15 did",
+        help="announce a VIP only while its services are fit: server list received, servers checked and pooled, IPVS"
+        " verified. With no, VIPs are announced from start to stop, as PyBal 1.15 did",
     )
     wait: float = option(
         30.0,
         pause,
         name="announce-wait",
-        help="longest time an announcement waits for first checks and lists of servers, in seconds",
+        help="time in seconds after which unfinished first checks no longer delay an announcement, nor do, with"
+        " bgp-vip-policy = any, services of the VIP that are not fit yet",
     )
     vip_policy: VIPPolicy = option(
         VIPPolicy.ANY,
         member(VIPPolicy),
-        help="announce a VIP of several services while any of them is fit, or only while all are",
+        help="for a VIP of several services: any announces it while at least one is fit, all only while all are fit",
     )
     drain: DrainSettings = group(DrainSettings, prefix="drain-")

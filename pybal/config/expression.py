@@ -87,7 +87,7 @@ class Parser:
         if self._at < len(self._text):
             raise PatternError("an unmatched )")
         if (self.from_start or self.to_end) and isinstance(node, Any):
-            raise PatternError("^ or $ beside a | without parentheses")
+            raise PatternError("^ or $ next to a | without parentheses")
         return node
 
     def _peek(self, what: str) -> bool:

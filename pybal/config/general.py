@@ -23,7 +23,7 @@ def read_global(options: Options, peers: Sequence[Options] = ()) -> Settings:
 
 
 def read_control_socket(options: Options) -> str:
-    """Return the path of the socket for commands, an empty text for that of the service manager."""
+    """Return the path of the control socket; empty selects the runtime directory of systemd."""
     return options.get("control-socket", socket_path, "")
 
 

@@ -6,7 +6,7 @@ Unlike ``configparser`` it records the line of every option, and continues after
 ``[name]``          a section; text after the bracket is ignored; a repeated one continues the first
 ``[DEFAULT]``       options of every section that does not set them
 ``key = value``     or ``key: value``, from the first column; keys are lower-cased; the last one counts
-indented            a further line of the value of the last option, whatever its text
+indented            a further line of the value of the last option, even if it looks like an option
 ``#`` ``;`` ``rem``  in the first column: a comment
 blank and ``;``     on the line of an option, if that is its first ``;``: the rest is a comment
 ``""``              as a whole value: the empty value

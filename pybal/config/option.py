@@ -129,7 +129,7 @@ def group(
 ) -> Any:  # noqa: ANN401
     """Declare a field that holds the settings of another class.
 
-    The class ``declared`` declares their options; ``prefix`` follows that of the outer class. ``switch`` is the full
+    The class ``declared`` declares their options; ``prefix`` is appended to the prefix of the outer class. ``switch`` is the full
     name of a boolean option: while it is off, the field is ``None``. A field that is ``given`` has no default.
     """
     on = Option(switch, boolean, help, default=False, restart=restart) if switch else None

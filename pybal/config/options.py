@@ -67,7 +67,7 @@ class Options:
         return any(problem.option == name for problem in self.problems)
 
     def line_of(self, name: str) -> int:
-        """Return the line of an option, that of the section header if it is absent."""
+        """Return the line of an option, or of the section header if the option is absent."""
         entry = self._entries.get(name)
         return self.line if entry is None else entry.line
 

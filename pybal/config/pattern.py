@@ -135,7 +135,7 @@ class Pattern:
         return found
 
     def step(self, state: int, byte: int) -> int:
-        """Return the state after a byte, ``FOUND`` if it is a match whatever follows."""
+        """Return the state after a byte, ``FOUND`` if further bytes cannot change the match."""
         candidates = self._always
         for position in _positions(state):
             candidates |= self._follow[position]
@@ -154,7 +154,7 @@ class Pattern:
 
 
 class Search:
-    """A search in bytes fed in pieces; ``found`` is set once there is a match whatever follows."""
+    """A search in bytes fed in pieces; ``found`` is set once further bytes cannot change the match."""
 
     __slots__ = ("_state", "found", "pattern")
 

@@ -36,7 +36,7 @@ def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> Ser
 
 
 def service_options(kinds: Kinds) -> frozenset[str]:
-    """Return the names of all options of a service, those of its monitors included."""
+    """Return the names of all options of a service, including the options of its monitors."""
     return names_of(ServiceSettings).union(*(kind.options for kind in kinds.values()))
 
 

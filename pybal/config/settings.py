@@ -1,6 +1,6 @@
 """The settings of a whole pybal.conf, and the declarations of their options.
 
-Those of BGP and of pool sources are re-exported from modules of their own. All durations are float seconds. The defaults
+The settings of BGP and of pool sources are re-exported from their modules. All durations are float seconds. The defaults
 are those of PyBal 1.15.
 """
 
@@ -92,30 +92,30 @@ class ServiceOptions:
         example="mh-port, mh-fallback",
     )
     one_packet: bool = option(
-        False, boolean, name="ops", help="balance every packet by itself (one-packet scheduling); udp only"
+        False, boolean, name="ops", help="schedule each packet independently (one-packet scheduling); udp only"
     )
     tunneling: bool = option(
         False, boolean, help="send packets to the servers in IPIP tunnels; otherwise they are routed directly"
     )
     depool_threshold: float = option(
-        0.5, share, help="share of the servers, from 0 to 1, that stay pooled whatever their health"
+        0.5, share, help="minimum share of the servers, from 0 to 1, that stay pooled even if they are down"
     )
     monitors: tuple[str, ...] = option(
-        (), texts, default_text="none", help="monitors that check each server; a server is up if none reports it down"
+        (), texts, default_text="none", help="monitors that check each server; a server is up if all report it up"
     )
     initially_up: bool = option(
         False,
         initial_state,
         name="initial-state",
         show=lambda up: "up" if up else "unknown",
-        help="state of a server before its first checks: unknown pools it once it is up; up pools it immediately, as"
-        " PyBal 1.15 did",
+        help="state of a server before its first checks: unknown pools it after they pass, or earlier if the floor needs it;"
+        " up pools it immediately, as PyBal 1.15 did",
     )
     suspect_check: SuspectCheck = option(
         SuspectCheck.ALERT,
         member(SuspectCheck),
-        help="reaction if at least 3 servers, and half of those up, fail a check alike within one interval: alert; hold,"
-        " which keeps them pooled until they fail in another way too; or off",
+        help="reaction if at least 3 servers, and half of those that are up, begin to fail a check for the same reason within"
+        " one interval: alert raises an alert; hold also keeps them pooled until they fail for another reason; off ignores it",
     )
 
     def validate(self, options: Options, prefix: str) -> None:
@@ -135,7 +135,7 @@ class ServiceOptions:
 class ServiceSettings:
     """One service section.
 
-    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``line`` is that of the section's header.
+    ``monitors`` holds the settings of ``service.monitors``, in the same order. ``line`` is the line of the section header.
     """
 
     service: Service = group(ServiceOptions, given=True)
@@ -152,8 +152,8 @@ class ServiceSettings:
         None,
         least,
         show=lambda limit: str(limit or "off"),
-        help="number or share of serving servers (25%%) below which the VIP is withdrawn; unchecked servers count as"
-        " serving. The VIP returns once enough servers have been serving for 30 seconds",
+        help="withdraw the VIP if fewer servers serve: a number or a share such as 25%%. Unchecked servers count as serving."
+        " The VIP is announced again when enough servers have served for 30 seconds",
     )
     bgp_vip_policy: VIPPolicy = option(
         VIPPolicy.ANY,
@@ -164,7 +164,8 @@ class ServiceSettings:
     share_checks: bool = option(
         False,
         boolean,
-        help="share a check with other services that have yes here: made once for equal options, host, address and port",
+        help="run one check for all services with share-checks = yes that check the same host, address and port with equal"
+        " options",
     )
     line: int = 0
 
@@ -181,7 +182,7 @@ class InstrumentationSettings:
         (),
         each(address),
         name="advertised_instrumentation_ips",
-        help="more addresses to listen on, announced by BGP like VIPs",
+        help="additional addresses to listen on, announced by BGP like VIPs",
     )
 
 
@@ -190,24 +191,26 @@ class IPVSSettings:
     """Maintenance of the IPVS table."""
 
     audit_interval: float = option(
-        15.0, seconds, help="time between audits, which read the whole table and compare it, in seconds"
+        15.0,
+        seconds,
+        help="time between audits, in seconds; an audit reads the whole table and compares it with the wanted state",
     )
     drift: DriftPolicy = option(
         DriftPolicy.REPAIR,
         member(DriftPolicy),
-        help="reaction if another program changed a service of PyBal: repair it, or only report it. With report, a"
-        " destination changed by hand stays until PyBal has to change it too",
+        help="reaction if another program changed a service of PyBal: repair or report. With report, the change"
+        " stays until PyBal changes the same destination",
     )
     remove_grace: float = option(
         30.0,
         pause,
-        help="time that a service removed from the configuration takes no new connections (weights 0) before it is deleted,"
-        " in seconds; 0 deletes it immediately, and connected clients hang",
+        help="seconds between setting the weights of a removed service to 0 (no new connections) and deleting it; 0 deletes it"
+        " immediately, and connected clients hang",
     )
     exclusive: bool = option(
         False,
         boolean,
-        help="delete every IPVS service that is not in this file; otherwise an alert names those that PyBal did not create",
+        help="delete every IPVS service that is not in this file; otherwise an alert names the services that PyBal does not own",
     )
 
 
@@ -221,19 +224,19 @@ class Settings:
         prefix="bgp-",
         switch="bgp",
         restart=True,
-        help="announce VIPs by BGP; without it all other bgp- options are ignored",
+        help="announce VIPs by BGP; with no, all other bgp- options are ignored",
     )
     instrumentation: InstrumentationSettings | None = group(
         InstrumentationSettings,
         switch="instrumentation",
-        help="serve /alerts, /pools and /metrics by HTTP; without it all other instrumentation options are ignored",
+        help="serve /alerts, /pools and /metrics by HTTP; with no, all other instrumentation options are ignored",
     )
     ipvs_backend: IPVSBackend = option(
         IPVSBackend.NETLINK,
         member(IPVSBackend),
         restart=True,
-        help="how the IPVS table is written: netlink; ipvsadm, the same through that program, for small tables; or memory,"
-        " a table without effect, for tests",
+        help="access to the IPVS table: netlink; ipvsadm, which runs that program and is slow with large tables; or memory, a"
+        " table in memory that balances no traffic, for demonstrations",
     )
     ipvs: IPVSSettings = group(IPVSSettings, prefix="ipvs-")
     dry_run: bool = option(
@@ -242,26 +245,26 @@ class Settings:
     suspect_self: SuspectSelf = option(
         SuspectSelf.HOLD,
         member(SuspectSelf),
-        help="reaction if for at least 1 second no server of any service responds, although at least 6 hosts just did, 3 of"
-        " them outside the largest service, so this balancer may be isolated: hold, which ignores timeouts for up to 60"
-        " seconds; alert, which only raises an alert; or off",
+        help="reaction if no server of any service responds for at least 1 second, which suggests that this balancer is isolated:"
+        " hold ignores timeouts for up to 60 seconds and raises an alert; alert only raises it; off does nothing. Requires that"
+        " at least 6 hosts responded just before, 3 of them outside the largest service",
     )
     control_socket: str = option(
         "",
         socket_path,
         restart=True,
-        default_text="control.sock in the runtime directory that systemd makes, /run/pybal; without systemd none",
-        help='path of the unix socket for commands such as "pybal status", absolute',
+        default_text="/run/pybal/control.sock under systemd (RuntimeDirectory=pybal), otherwise none",
+        help='absolute path of the unix socket for commands such as "pybal status"',
     )
     control_group: str = option(
         "",
         optional_text,
         restart=True,
-        help="group whose members may give commands, besides root and the user the daemon runs as",
+        help="group whose members may run commands; root and the user of the daemon always may",
     )
     max_blast_radius: float = option(
         0.5,
         share,
         help="share of the services, or of all pooled servers, from 0 to 1, that one reload may remove; a reload that would"
-        " remove more is refused. The value before the reload counts",
+        " remove more is refused. The loaded value applies, not the one in the new file",
     )

@@ -36,9 +36,11 @@ class AccessSettings:
         help="domain whose SRV records name the servers, instead of NAME",
     )
     tls: bool = option(True, boolean, variants=("etcd",), help="use TLS; no means plain HTTP")
-    ca: str = option("", optional_text, help="file with the trusted CA", default_text="CAs of the system")
-    certificate: str = option("", optional_text, help="file with the client certificate, in PEM form")
-    key: str = option("", optional_text, help="file with the key of the client certificate, in PEM form")
+    ca: str = option(
+        "", optional_text, default_text="the CAs of the system", help="file with the trusted CAs, in PEM format"
+    )
+    certificate: str = option("", optional_text, help="file with the client certificate, in PEM format")
+    key: str = option("", optional_text, help="file with the private key of the client certificate, in PEM format")
     user: str = option("", optional_text, variants=("etcd", "http"), help="user to authenticate as, with password-file")
     password_file: str = option(
         "", optional_text, variants=("etcd", "http"), help="file whose first line is the password of user"
@@ -53,22 +55,22 @@ class AccessSettings:
     def validate(self, options: Options, prefix: str) -> None:
         del prefix
         if self.endpoints and self.discovery:
-            options.refuse("discovery-srv", self.discovery, "nothing beside endpoints")
+            options.refuse("discovery-srv", self.discovery, "no value, because endpoints is set")
         if bool(self.certificate) != bool(self.key):
             missing = "key" if self.certificate else "certificate"
-            options.refuse(missing, "nothing", "a file in PEM form; certificate and key are set together")
+            options.refuse(missing, "nothing", "a file in PEM format; certificate and key are set together")
         if bool(self.user) != bool(self.password_file):
             missing = "password-file" if self.user else "user"
             options.refuse(missing, "nothing", "user and password-file together")
         if self.user and self.token_file:
-            options.refuse("token-file", self.token_file, "either user or token-file")
+            options.refuse("token-file", self.token_file, "user or token-file, not both")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """The pool source of a service, and the sanity checks on its lists.
 
-    ``url`` may hold credentials, so it is not part of the representation. ``port`` is that of the service, 0 if unknown.
+    ``url`` may hold credentials, so it is not part of the representation. ``port`` is the port of the service, 0 if unknown.
     """
 
     url: str = required("", source_url, name="config", secret=True, help="URL of the list of servers")
@@ -80,17 +82,19 @@ class SourceSettings:
         0.5,
         share,
         name="max-depool-step",
-        help="share of a list of at least 4 servers, from 0 to 1, that may leave it in one step; a list that lost more is"
-        " refused. Disabling servers is never refused. 1 accepts everything",
+        help="share of the servers, from 0 to 1, that one new list may remove; a list that removes more is refused. Not for"
+        " lists of fewer than 4 servers, nor for servers that are only disabled; 1 accepts everything",
     )
     admin_floor: int = option(
-        0, unsigned, help="number of servers that stay enabled whatever the list says: the last ones that it enabled"
+        0,
+        unsigned,
+        help="minimum number of enabled servers; if a list enables fewer, some that the last list enabled stay enabled",
     )
     max_age: float = option(
         300.0,
         seconds,
         name="source-max-age",
-        help="age of the last good list, in seconds, above which an alert is raised; more than source-interval",
+        help="raise an alert if the last good list is older than this, in seconds; must be more than source-interval",
     )
     interval: float = option(
         1.0, seconds, name="source-interval", help="time between polls of an http or https source, in seconds"

@@ -19,7 +19,7 @@ MIN_SERVERS = 3
 class CorrelatedFailures:
     """Failures of ``hosts``, out of ``up`` servers that had passed the monitor, within ``seconds``.
 
-    ``reason`` is that of the first failure; ``cause`` is common to all.
+    ``reason`` is the reason of the first failure; ``cause`` is common to all.
     """
 
     monitor: str

@@ -4,7 +4,7 @@ A check that failed without a response (no connection, no answer, no refusal) is
 
 * no server of any service has responded for :data:`MIN_OUTAGE` seconds, nor during 90 % of the check's own run time;
 * at least :data:`MIN_HOSTS` hosts had responded in an equal period before, :data:`MIN_HOSTS_ELSEWHERE` of them outside the
-  largest service: a few hosts can fail by chance, and one service can fail for a reason of its own;
+  largest service: a few hosts can fail by chance, and one service can fail for its own reason;
 * the outage is more than twice as long as the longest lull of the last :data:`LULL_MEMORY` seconds: if few servers are
   checked, or many are dead, every round of checks has a lull;
 * the outage is not longer than :data:`MAX_OUTAGE` seconds. After that all servers may be dead, and the depool threshold

@@ -91,8 +91,8 @@ class HTTPClient:
     def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the response after its headers if the status is 200; the ``listener`` receives the body.
 
-        A response with another status is returned with its body and the listener receives nothing. A stream has a
-        connection of its own. Starting a new one aborts the previous one.
+        A response with another status is returned with its body and the listener receives nothing. A stream has its own
+        connection. Starting a new one aborts the previous one.
         """
         if self._stream is not None:
             self._stream.abort()

@@ -31,7 +31,7 @@ _KEY = "a PEM file with the private key of the certificate, without a password"
 
 
 class UnusableFile(ProtocolError):  # noqa: N818  # a fact about the file
-    """A file that an ``option`` names is unusable: it has ``found`` in place of ``wanted``."""
+    """A file that an ``option`` names is unusable: ``found`` instead of ``wanted``."""
 
     def __init__(self, option: str, found: str, wanted: str) -> None:
         super().__init__(f"{option}: {found}, wanted {wanted}", Fault.UNREACHABLE)

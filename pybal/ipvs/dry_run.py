@@ -14,7 +14,7 @@ from pybal.ipvs.render import operation
 class DryRunBackend:
     """A copy of the table of ``source`` (empty if it cannot be read); never writes to ``source``.
 
-    ``loopback`` is that of :class:`MemoryBackend`.
+    ``loopback`` as in :class:`MemoryBackend`.
     """
 
     _log = Logger()

@@ -6,7 +6,7 @@ reactor gains nothing.
 * Only the last request of a batch asks for an acknowledgement: errors arrive anyway, in order, and the kernel continues after
   an error. With one acknowledgement per request, 300 requests overflow the receive buffer and all replies are lost.
 * One dump at a time, else the kernel returns EBUSY.
-* Time-outs are socket options: those of Python would cost a poll() per call.
+* Time-outs are socket options: Python's timeouts would cost a poll() per call.
 """
 
 from __future__ import annotations

@@ -37,7 +37,9 @@ class DNSQuerySettings(Interval):
         some(hostname, "a host name"),
         help="host name to query, or a list from which each query takes one at random",
     )
-    fail_on_nxdomain: bool = option(False, boolean, help="a response that the name does not exist means down")
+    fail_on_nxdomain: bool = option(
+        False, boolean, help="NXDOMAIN, the response that the name does not exist, fails the check"
+    )
 
 
 class DNSQueryFactory(Factory[DNSQuerySettings]):

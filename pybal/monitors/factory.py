@@ -32,7 +32,7 @@ class MonitorSettings:
     def refusal(self, prefix: str) -> MonitorRefusal | None:
         """Return why this machine cannot run such a monitor, ``None`` if it can.
 
-        ``prefix`` is that of the option names.
+        ``prefix`` is the prefix of the option names.
         """
         del prefix
         return None
@@ -73,7 +73,7 @@ class Factory(Generic[S_co]):
         self._prepare()
 
     def _prepare(self) -> None:
-        """Compute whatever else the monitors share."""
+        """Compute further data that the monitors share."""
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
         return self._create(self, host, address, report)

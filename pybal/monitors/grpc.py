@@ -26,10 +26,13 @@ from pybal.monitors.periodic import CheckDone, TCPSettings
 class GRPCSettings(TCPSettings):
     """Call Check of grpc.health.v1.Health; SERVING means up."""
 
-    service: str = option("", optional_text, help="service whose health is requested; empty is the whole server")
+    service: str = option("", optional_text, help="name of the gRPC service to check; empty for the whole server")
     tls: bool = option(False, boolean, help="use TLS; any certificate is accepted")
     authority: str = option(
-        "", authority, default_text="host name of the server and port", help="host, and optional port, of the call"
+        "",
+        authority,
+        default_text="host name and port of the server",
+        help="value of :authority in the call, HOST or HOST:PORT",
     )
 
     def tls_context(self) -> ssl.SSLContext | None:

@@ -65,25 +65,26 @@ class IdleConnectionSettings(MonitorSettings):
     timeout_clean_reconnect: float = option(
         3.0,
         pause,
-        help="time to wait before reconnecting if a connection was closed cleanly within that time, in seconds",
+        help="pause before reconnecting, in seconds, if the server closed the connection cleanly before this time; it grows"
+        " if that is repeated. After a longer connection PyBal reconnects immediately",
     )
     max_delay: float = option(
         300.0,
         seconds,
-        help="longest pause between attempts to connect while the server is down, in seconds; 10 seconds while the pool is"
+        help="longest pause between connection attempts while the server is down, in seconds; 10 seconds while the pool is"
         " at its floor",
     )
     keepalive: bool = option(
         True, boolean, help="send TCP keepalive probes, which detect servers that vanish without closing"
     )
-    keepalive_retries: int = option(3, _probes, help="unanswered probes after which the connection is lost")
+    keepalive_retries: int = option(3, _probes, help="number of unanswered probes after which the connection is lost")
     keepalive_idle: int = option(
         10, _keepalive_seconds, help="seconds without traffic before the first probe; reduced at random by up to a half"
     )
     keepalive_interval: int = option(
         30, _keepalive_seconds, help="seconds between probes; reduced at random by up to a fifth"
     )
-    timeout: float = option(30.0, seconds, help="time limit of an attempt to connect, in seconds")
+    timeout: float = option(30.0, seconds, help="time limit of a connection attempt, in seconds")
     fall: int = option(1, times, help="consecutive lost or failed connections that take a server down")
 
     @property

@@ -27,7 +27,10 @@ class Interval(MonitorSettings):
     rise: int = option(1, times, help="consecutive passed checks that bring a server up; a new server needs only one")
     fall: int = option(1, times, help="consecutive failed checks that take a server down")
     fast_interval: float | None = option(
-        None, seconds, same_as="interval", help="interval while rise or fall is being counted, in seconds"
+        None,
+        seconds,
+        same_as="interval",
+        help="interval after a result that contradicts the state of the server, until rise or fall is reached, in seconds",
     )
     down_interval: float | None = option(
         None, seconds, same_as="interval", help="interval while the server is down, in seconds"
@@ -35,8 +38,8 @@ class Interval(MonitorSettings):
     jitter: float = option(
         0.0,
         part(0.5),
-        help="share of the interval, from 0 to 0.5, by which a check may be delayed at random; 0 spreads the checks of"
-        " all servers evenly",
+        help="maximum random delay of a check, as a share of the interval from 0 to 0.5; with 0 the checks of all servers"
+        " are spread evenly",
     )
 
 
@@ -77,7 +80,7 @@ class IntervalMonitor(RiseFall):
         raise NotImplementedError
 
     def _retry(self) -> None:
-        """Run once more after an inconclusive check, but only once until the next conclusive result."""
+        """Retry after an inconclusive check, but only once until the next conclusive result."""
         if self._timer is not None and not self._retried:
             self._retried = self._prompt = True
             self._engine.again(self._timer)

@@ -21,7 +21,7 @@ S = TypeVar("S", bound=MonitorSettings)
 class Kind(option.Kind[S]):
     """A kind of monitor.
 
-    ``duration`` is the HELP text of ``pybal_monitor_NAME_request_duration_seconds``; ``metrics`` has those of other
+    ``duration`` is the HELP text of ``pybal_monitor_NAME_request_duration_seconds``; ``metrics`` has the HELP texts of other
     metrics, by name. ``monitor`` is called with the factory, the host, the address and the callback for reports.
     """
 

@@ -59,46 +59,48 @@ class ProxyFetchSettings(Interval):
         name="http_status",
         help="expected status; 301, 302 and 303 each accept all three. Redirects are not followed",
     )
-    check_all: bool = option(False, boolean, name="check_all", help="fetch every URL in each check")
+    check_all: bool = option(
+        False, boolean, name="check_all", help="fetch every URL in each check, instead of one at random"
+    )
     max_failures: int = option(
         0,
         integer(0, 2**31 - 1),
         name="max_failures",
-        help="URLs that may fail with check_all before the server is down",
+        help="number of URLs that may fail in a check with check_all = yes; if more fail, the server is down",
     )
     method: str = option("GET", http_options.method, help="method of the request, in capitals")
     headers: tuple[tuple[str, str], ...] = option(
         (),
         each(http_options.header),
-        help="headers of the request besides Host and User-Agent: a list of texts 'Name: value'",
+        help="additional headers of the request: a list of texts 'Name: value'; PyBal sets Host and User-Agent",
     )
-    host: str = option("", authority, default_text="the host of the URL", help="header Host of the request")
-    http_version: str = option("1.0", choice("1.0", "1.1"), help="version of HTTP, 1.0 or 1.1")
+    host: str = option("", authority, default_text="the host of the URL", help="value of the header Host")
+    http_version: str = option("1.0", choice("1.0", "1.1"), help="HTTP version of the request, 1.0 or 1.1")
     statuses: tuple[tuple[int, int], ...] = option(
         (),
         http_options.statuses,
-        help="expected statuses instead of http_status: one, ranges with both ends included, or several with commas",
+        help="expected statuses, instead of http_status: statuses and inclusive ranges with commas, such as 200-299, 404",
     )
     body_regex: Pattern | None = option(
         None,
         http_options.pattern,
-        help=r"regular expression that must match within the body, in quotes or bare, with . [ ] ( ) | * + ? {n,m} and \d \s \w,"
+        help=r"regular expression that must match somewhere in the body, quoted or bare, with . [ ] ( ) | * + ? {n,m} and \d \s \w,"
         " with ^ and $ at the ends of the whole body, and (?i) in front to ignore case. A % is written twice",
     )
     max_body: int = option(
         message.BODY_LIMIT,
         integer(1, message.BODY_LIMIT, "a number of bytes"),
-        help="largest body, in bytes; a server that sends more is down",
+        help="maximum size of the body, in bytes; if it is larger, the check fails",
     )
-    verify: bool = option(False, boolean, help="verify the certificate and its host name; https only")
+    verify: bool = option(False, boolean, help="verify the chain and the host name of the certificate; https only")
     ca: str = option(
-        "", optional_text, default_text="the authorities of the system", help="file of trusted authorities, in PEM form"
+        "", optional_text, default_text="the CAs of the system", help="file with the trusted CAs, in PEM format"
     )
     sni: str = option(
         "",
         http_options.server_name,
         default_text="the host of the URL",
-        help="host name to request (SNI) and to verify; https only",
+        help="host name to send (SNI) and to verify; https only",
     )
     port: int = option(0, port_or_services, help="port to connect to; 0 is the port of the service")
     source: Address | None = option(
@@ -107,12 +109,12 @@ class ProxyFetchSettings(Interval):
 
     def validate(self, options: Options, prefix: str) -> None:
         if self.ca and not self.verify:
-            options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes beside it")
+            options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes as well")
         if self.verify and self.urls and not self._https:
-            options.refuse(f"{prefix}verify", "yes", "a URL https://host/path beside it")
+            options.refuse(f"{prefix}verify", "yes", "a URL https://host/path as well")
         vip = options.get("ip", address, None)
         if self.source and vip and self.source.version != vip.version:
-            wanted = f"an IPv{vip.version} address, as ip is one and the servers have them"
+            wanted = f"an IPv{vip.version} address, like ip and the servers"
             options.refuse(f"{prefix}source", shown(str(self.source)), wanted)
 
     @property

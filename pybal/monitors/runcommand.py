@@ -32,7 +32,7 @@ _LOG_INTERVAL = 600.0
 class RunCommandSettings(Interval):
     """Run a program for each check, without a shell; an exit status of 0 means up."""
 
-    command: str = required("", command, help="path of the program")
+    command: str = required("", command, help="path of the program; arguments belong in runcommand.arguments")
     arguments: tuple[str | ServerField, ...] = option(
         (),
         arguments,

@@ -1,4 +1,4 @@
-"""TCPConnect: connect to a server at an interval; optionally send bytes and expect others."""
+"""TCPConnect: connect to a server at an interval; optionally send a request and expect a response."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from pybal.monitors.periodic import CheckDone, TCPSettings
 
 @dataclass(frozen=True, slots=True)
 class TCPConnectSettings(TCPSettings):
-    """Connect over TCP; optionally send bytes and expect others."""
+    """Connect over TCP; optionally send a request and expect a response."""
 
-    send: bytes = option(b"", octets, help=r"text to send, in quotes, in which \r, \n, \t, \0 and \xff stand for bytes")
+    send: bytes = option(b"", octets, help=r"text to send, in quotes; \r, \n, \t, \0 and \xff stand for bytes")
     expect: bytes = option(
         b"",
         octets,
-        help="text that must be within the first 64 KiB received, written like send; with send alone any answer passes",
+        help="text that must occur in the first 64 KiB of the response, written like send; without it any response to send passes",
     )
 
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> TCPCheck | ExpectCheck:

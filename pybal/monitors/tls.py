@@ -41,7 +41,7 @@ def ca_refusal(ca: str, prefix: str) -> MonitorRefusal | None:
         tls.verify(tls.context(), ca, name=False)
     except OSError as error:
         found = f"{ca} ({error.strerror or error})"
-        return MonitorRefusal(f"{prefix}ca", found, "a file of certificates in PEM form")
+        return MonitorRefusal(f"{prefix}ca", found, "a file of certificates in PEM format")
     return None
 
 
@@ -50,20 +50,20 @@ class TLSSettings(TCPSettings):
     """Complete a TLS handshake, optionally with a verified certificate."""
 
     name: str = option(
-        "", optional_hostname, help="host name to request (SNI), and to verify in the certificate if verify = yes"
+        "", optional_hostname, help="host name to send (SNI); with verify = yes the certificate must match it"
     )
-    verify: bool = option(False, boolean, help="verify the certificate")
+    verify: bool = option(False, boolean, help="verify the chain of the certificate, and its host name if name is set")
     ca: str = option(
-        "", optional_text, default_text="the authorities of the system", help="file of trusted authorities, in PEM form"
+        "", optional_text, default_text="the CAs of the system", help="file with the trusted CAs, in PEM format"
     )
-    warn_days: int = option(14, _days, help="days before the certificate expires at which a warning is logged")
+    warn_days: int = option(14, _days, help="log a warning if the certificate expires in less than this number of days")
     fail_days: int = option(
-        0, _days, help="days before the certificate expires at which the server is down; 0 is never"
+        0, _days, help="the check fails if the certificate expires in less than this number of days; 0 disables this"
     )
 
     def validate(self, options: Options, prefix: str) -> None:
         if self.ca and not self.verify:
-            options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes beside it")
+            options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes as well")
 
     def refusal(self, prefix: str) -> MonitorRefusal | None:
         return ca_refusal(self.ca, prefix) if self.verify else None

@@ -31,7 +31,9 @@ class UDPSettings(Interval):
     timeout: float = option(
         3.5, seconds, help="time to wait for an ICMP error after a datagram, in seconds; at most half the interval"
     )
-    icmp_timeout: float = option(20.0, seconds, help="time that a server stays down after an ICMP error, in seconds")
+    icmp_timeout: float = option(
+        20.0, seconds, help="minimum time that a server stays down after an ICMP error, in seconds"
+    )
 
 
 class UDP(IntervalMonitor):

@@ -101,7 +101,7 @@ def _monitor_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str
 def _reasons(
     old: object, new: object, apart: set[str], prefix: str = "", by: type[DataclassInstance] | None = None
 ) -> Iterator[str]:
-    """Yield the options that differ; the class ``by`` declares them, that of ``old`` by default."""
+    """Yield the options that differ. The class ``by`` declares them; the default is the class of ``old``."""
     names = {field.name: declared(field) for field in fields(by)} if by else {}
     for field in fields(old) if is_dataclass(old) else ():
         before, after = getattr(old, field.name), getattr(new, field.name)

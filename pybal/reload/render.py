@@ -15,7 +15,7 @@ _SIGNS = {Verb.ADD: "+", Verb.REMOVE: "-", Verb.CHANGE: "~"}
 class Configuration:
     """The state of the configuration.
 
-    ``digest`` is the SHA-256 of the loaded file, ``on_disk`` that of the present file, empty if it is unreadable.
+    ``digest`` is the SHA-256 of the loaded file, ``on_disk`` the digest of the present file, empty if it is unreadable.
     ``loaded_at`` is a monotonic time in seconds. ``last`` is the outcome of the last reload, ``None`` before the first;
     ``accepted`` and ``refused`` count reloads.
     """

@@ -35,7 +35,7 @@ class DNSClient:
         self._timeout = timeout
 
     async def ask(self, server: tuple[str, int], query: dns.Query) -> dns.Message:
-        """Return the response of ``server``, an address and a port, whatever its code.
+        """Return the response of ``server``, an address and a port, with any code.
 
         Raises :class:`NoReply`.
         """

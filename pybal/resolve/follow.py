@@ -123,8 +123,8 @@ class Resolver:
     def follow(self, host: str, version: int, found: Found) -> Follower:
         """Call ``found`` with the address of ``host`` in a family, 4 or 6, now and whenever it changes.
 
-        ``None`` means that the name has no such address; it is never passed after an address. An address given in
-        place of a name is reported unchanged, whatever its family, and never looked up.
+        ``None`` means that the name has no such address; it is never passed after an address. An address given
+        instead of a name is reported unchanged, even of the other family, and never looked up.
         """
         name = self._names.get((host, version))
         if name is None:

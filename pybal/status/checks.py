@@ -23,15 +23,15 @@ def families(engine: Engine) -> Iterator[Family]:
     yield Family("pybal_checks_inconclusive_total", "counter", inconclusive, (((), engine.inconclusive),))
     errors = [((("error", name),), count) for name, count in engine.local_errors.items()]
     yield Family("pybal_checks_local_errors_total", "counter", "Local resource errors, by error", errors)
-    lost = "Total delay of the event loop behind its schedule"
+    lost = "Total time that the event loop was behind schedule"
     yield Family("pybal_loop_lost_seconds_total", "counter", lost, (((), engine.lost),))
     wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lateness.counts()]
-    delays = "Wake-ups of the check timer by delay in seconds: below this bound, not below the next smaller one"
+    delays = "Wake-ups of the check timer, by upper bound of their delay in seconds (not cumulative)"
     yield Family("pybal_loop_wakes_total", "counter", delays, wakes)
     isolation = engine.isolation
-    isolated = "Whether no server of any service responds"
+    isolated = "1 while no server of any service responds: the balancer may be isolated"
     yield Family("pybal_cut_off", "gauge", isolated, (((), isolation.outage is not None),))
-    isolations = "Number of times no server of any service responded"
+    isolations = "Times that no server of any service responded"
     yield Family("pybal_cut_offs_total", "counter", isolations, (((), isolation.count),))
 
 

@@ -74,7 +74,7 @@ def _line(key: ServiceKey, intent: Intent, reading: Reading | None, now: float) 
         kernel += f", {len(reading.drift)} changed by another program" if reading.drift else ""
     verified = "verified" if intent.verified else "not verified"
     configuration, wanted = fingerprint.of_service(intent.service), fingerprint.of_entry(intent.entry)
-    return f"{name} ({place(key)}): {verified}, configuration {configuration}, intent {wanted}, {kernel}"
+    return f"{name} ({place(key)}): {verified}, configuration {configuration}, wanted {wanted}, {kernel}"
 
 
 def _service(key: ServiceKey, intent: Intent, reading: Reading | None, findings: Findings, now: float) -> JSON:

@@ -55,7 +55,7 @@ class Family:
 _SERVICE: tuple[tuple[str, Callable[[Tally], float], str], ...] = (
     ("pybal_service_servers", lambda t: t.total, "Servers in the pool"),
     ("pybal_service_servers_enabled", lambda t: t.enabled, "Servers enabled by the operator"),
-    ("pybal_service_servers_up", lambda t: t.up, "Servers that are up by all their monitors"),
+    ("pybal_service_servers_up", lambda t: t.up, "Servers that all their monitors report up"),
     ("pybal_service_servers_unknown", lambda t: t.unknown, "Servers with a monitor that has no result yet"),
     ("pybal_service_servers_serving", lambda t: t.serving, "Servers that are up, enabled and have an address"),
     ("pybal_service_servers_pooled", lambda t: t.pooled, "Servers that are pooled"),
@@ -72,7 +72,7 @@ _SERVICE: tuple[tuple[str, Callable[[Tally], float], str], ...] = (
 )
 
 _MONITOR: tuple[tuple[str, Callable[[Monitor], int], str], ...] = (
-    ("pybal_monitor_status", lambda m: 1 if m.up else 0, "Whether the server is up by this monitor"),
+    ("pybal_monitor_status", lambda m: 1 if m.up else 0, "Whether the monitor reports the server up"),
     ("pybal_monitor_up_transitions_total", attrgetter("up_transitions"), "Changes from down to up"),
     ("pybal_monitor_down_transitions_total", attrgetter("down_transitions"), "Changes from up to down"),
     ("pybal_monitor_up_results_total", attrgetter("up_results"), "Check results that passed"),

@@ -42,20 +42,25 @@ def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
     yield Family("pybal_source_up", "gauge", "Whether the pool source has no problem", good)
     success = [(labels, _stamp(source.last_success, clocks)) for labels, source in labelled]
     yield Family(
-        "pybal_source_last_success_timestamp_seconds", "gauge", "Time of the last success of the pool source", success
+        "pybal_source_last_success_timestamp_seconds",
+        "gauge",
+        "Time of the last successful read of the pool source",
+        success,
     )
     change = [(labels, _stamp(source.last_change, clocks)) for labels, source in labelled]
-    yield Family("pybal_source_last_change_timestamp_seconds", "gauge", "Time of the last change of its list", change)
+    yield Family(
+        "pybal_source_last_change_timestamp_seconds", "gauge", "Time of the last change of the server list", change
+    )
     stale = [(labels, source.stale) for labels, source in labelled]
-    yield Family("pybal_source_stale", "gauge", "Whether the copy of its list on disk serves", stale)
+    yield Family("pybal_source_stale", "gauge", "1 while the copy of the server list on disk is in use", stale)
     errors = [
         ((*labels, ("kind", str(trouble))), count)
         for labels, source in labelled
         for trouble, count in source.errors.items()
     ]
-    yield Family("pybal_source_errors_total", "counter", "Errors by kind; repetitions of one error count once", errors)
+    yield Family("pybal_source_errors_total", "counter", "Errors by kind; a repeated error counts once", errors)
     differences = [(labels, source.differences) for labels, source in labelled]
-    explanation = "Entries in which a full read differed from the watch"
+    explanation = "Entries that the watch missed, found by a full read"
     yield Family("pybal_source_differences_total", "counter", explanation, differences)
 
 

@@ -70,7 +70,7 @@ def server_text(_snapshot: Snapshot, pool: Pool, server: Server, now: float) -> 
 
 
 def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> JSON:
-    """Return the state of one server, with that of its pool under the key ``pool``."""
+    """Return the state of one server; the key ``pool`` holds the state of its pool."""
     return {**_server_json(server, now), "pool": _pool_json(snapshot, pool)}
 
 

@@ -160,7 +160,7 @@ class TestDown:
         assert not up
         assert reason.startswith("answer: ")
         assert " bytes without 'PONG' in " in reason
-        assert ", and slowly more (connected in " in reason
+        assert ", still arriving (connected in " in reason
 
     @HOSTS
     def test_garbage_is_down(self, host: str) -> None:

@@ -194,9 +194,9 @@ def test_stall_after_a_good_beginning_is_down(host: str) -> None:
 @HOSTS
 def test_slow_drip_is_down(host: str) -> None:
     assert said(drip, host) == expected(
-        "headers: SOME bytes in TIME, and slowly more (connected in TIME)",
-        "answer: SOME bytes without 'READY' in TIME, and slowly more (connected in TIME)",
-        "headers: SOME bytes in TIME, and slowly more (connected in TIME)",
+        "headers: SOME bytes in TIME, still arriving (connected in TIME)",
+        "answer: SOME bytes without 'READY' in TIME, still arriving (connected in TIME)",
+        "headers: SOME bytes in TIME, still arriving (connected in TIME)",
         TIMEOUT,
     )
 

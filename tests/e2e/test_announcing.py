@@ -1,6 +1,6 @@
 """The daemon announces a VIP to a router, bird, after the first checks, and withdraws it.
 
-Both run in a network namespace of their own; ExaBGP connects to port 179.
+Both run in their own network namespace; ExaBGP connects to port 179.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ SERVICE: Mapping[str, Option] = {
 }
 _OPTION = re.compile(r"(#?)([a-z][a-z0-9_.-]*) = (.*)")
 _WIDTH = 120
+_SERVERS = {"etcd": "etcd cluster", "http": "HTTP or HTTPS server", "k8s": "Kubernetes API server"}
 
 _HEAD = """\
 # Options of pybal.conf
@@ -99,19 +100,23 @@ def markdown() -> str:
 
 def _sections() -> Iterator[str]:
     yield _HEAD
-    yield from _table("[global]", "One section for the daemon as a whole.", GLOBAL)
+    yield from _table("[global]", "Options of the whole daemon.", GLOBAL)
     peer = {each.name: each for each in options_of(PeerSettings, "bgp-")}
     yield from _table(
-        "[bgp NAME]", "One router; these options override those of [global]. bgp-peer-address is required.", peer
+        "[bgp NAME]", "One peer; these options override those of [global]. bgp-peer-address is required.", peer
     )
     own = {each.name: each for each in options_of(ServiceSettings)}
-    yield from _table("[SERVICE]", "One service; its name is that of the section.", own)
+    yield from _table("[SERVICE]", "One service, named by its section.", own)
     for kind in KINDS.values():
         options = {each.name: each for each in options_of(kind.settings, kind.prefix)}
         yield from _table(f"Monitor {kind.name}", inspect.getdoc(kind.settings) or "", options)
-    for variant in ("etcd", "http", "k8s"):
+    for variant, server in _SERVERS.items():
         access = {each.name: each for each in options_of(AccessSettings, variant=variant)}
-        yield from _table(f"[{variant} NAME]", "The server NAME of pool sources.", access)
+        yield from _table(
+            f"[{variant} NAME]",
+            f"Access to the {server} at NAME, as written in config, for pool sources.",
+            access,
+        )
 
 
 def _table(title: str, about: str, options: Mapping[str, Option]) -> Iterator[str]:

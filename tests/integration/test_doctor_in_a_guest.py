@@ -1,4 +1,4 @@
-"""The doctor on a kernel without IPVS, in a guest of its own; the other guests load IPVS at boot."""
+"""The doctor on a kernel without IPVS, in its own guest; the other guests load IPVS at boot."""
 
 from __future__ import annotations
 

@@ -141,12 +141,12 @@ class TestCertificates:
 
     @pytest.mark.parametrize(("limit", "count"), [(0, 0), (4, 0), (14, 1)])
     def test_expiry_is_logged_once(self, tls_server: TLSServer, limit: int, count: int) -> None:
-        lines: list[str] = []
+        logged: list[str] = []
 
         @provider(ILogObserver)
         def observe(event: Any) -> None:
             if event.get("system") == "svc TLS":
-                lines.append(formatEvent(event))
+                logged.append(formatEvent(event))
 
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
@@ -160,7 +160,7 @@ class TestCertificates:
             run(main)
         finally:
             globalLogPublisher.removeObserver(observe)
-        assert lines == ["server.example: certificate expires in 5.0 days"] * count
+        assert logged == ["server.example: certificate expires in 5.0 days"] * count
 
     def test_history_has_the_duration_of_the_handshake(self, tls_server: TLSServer) -> None:
         async def main(reactor: EPollReactor) -> None:

@@ -39,7 +39,7 @@ def _has_networks() -> bool:
     return bool(shutil.which("unshare")) and _unshared("sh", "-ec", NETWORK[1]).returncode == 0
 
 
-@pytest.mark.skipif(not _has_networks(), reason="may not make a network of its own: needs root or user namespaces")
+@pytest.mark.skipif(not _has_networks(), reason="cannot create a network namespace: needs root or user namespaces")
 def test_missing_host_is_down_and_never_up() -> None:
     result = _unshared(
         "sh", "-ec", "\n".join((*NETWORK, f"exec {sys.executable} -m tests.integration.test_silent_host"))

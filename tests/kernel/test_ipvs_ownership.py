@@ -155,12 +155,17 @@ def test_service_removed_after_a_kill_is_drained_and_deleted_at_restart(
         first.wait(lambda: kernel.table() == {**stays, **goes, **wanted({WEBS[2]: QUIET}), **others}, "the reload")
     with running(directory, WEBS[0], grace=600) as second:
         second.wait(lambda: kernel.table() == {**stays, **left, **wanted({WEBS[2]: QUIET}), **others}, "the drain")
-        second.wait(lambda: "web1 (tcp 10.2.1.2:80): retired, deleted in " in second.get("/v1/ipvs/services"), "told")
+        second.wait(
+            lambda: "web1 (tcp 10.2.1.2:80): retired, deleted in " in second.get("/v1/ipvs/services"),
+            "the retired service",
+        )
     with running(directory, WEBS[0], grace=0.5, options="ipvs-audit-interval = 0.5") as third:
-        third.wait(lambda: kernel.table() == {**stays, **others}, "the end of it")
-        third.wait(lambda: "services of others: udp 10.9.9.9:53, mark 7" in third.get("/v1/alerts"), "the alert")
+        third.wait(lambda: kernel.table() == {**stays, **others}, "the end of the drain")
+        third.wait(
+            lambda: "services that PyBal does not own: udp 10.9.9.9:53, mark 7" in third.get("/v1/alerts"), "the alert"
+        )
         configure(directory, WEBS[0], grace=0.5, options="ipvs-audit-interval = 0.5\nipvs-exclusive = yes")
         third.process.send_signal(signal.SIGHUP)
-        third.wait(lambda: kernel.table() == stays, "the services of others gone")
-        third.wait(lambda: "services of others" not in third.get("/v1/alerts"), "no alert")
+        third.wait(lambda: kernel.table() == stays, "the foreign services are gone")
+        third.wait(lambda: "does not own" not in third.get("/v1/alerts"), "no alert")
         assert "Traceback" not in third.log

@@ -127,7 +127,7 @@ def verified(running: Daemon) -> list[object]:
 def test_each_repair_is_counted_and_the_third_of_an_entry_raises_an_alert(
     running: Daemon, kernel: NetlinkBackend
 ) -> None:
-    running.wait(lambda: counted(running), "the services of others are counted")
+    running.wait(lambda: counted(running), "the foreign services are counted")
     before = counted(running)
     service = entry(SERVICES[1], {}).service
     meddling = [
@@ -147,9 +147,9 @@ def test_each_repair_is_counted_and_the_third_of_an_entry_raises_an_alert(
         'pybal_ipvs_drift_total{kind="destination-missing",service="web2"}': 6,
         'pybal_ipvs_drift_total{kind="service-missing",service="web2"}': 1,
     }
-    assert "another writer" not in running.get("/v1/alerts")
+    assert "another program writes" not in running.get("/v1/alerts")
     remove_thrice(running, kernel, SERVICES[3])
-    running.wait(lambda: "another writer changes IPVS" in running.get("/v1/alerts"), "the alert")
+    running.wait(lambda: "another program writes to IPVS" in running.get("/v1/alerts"), "the alert")
     assert "ipvs-foreign: IPVS holds services that PyBal does not own: udp 10.9.9.9:53" in running.get("/v1/alerts")
 
 

@@ -113,7 +113,7 @@ def test_pattern_accepts_or_refuses_any_text(text: str) -> None:
         ("a{3,2}", "{3,2} with a maximum below the minimum"),
         ("[b-a]", "an invalid range in [ ]"),
         ("a^b", "^ in the middle"),
-        ("^a|b", "^ or $ beside a | without parentheses"),
+        ("^a|b", "^ or $ next to a | without parentheses"),
         ("\u00e9", "'\u00e9': write bytes beyond ASCII as \\xff"),
         (r"\xg0", r"\x without two hexadecimal digits"),
         ("((a{100}){100}){100}", f"more than {MOST_POSITIONS} characters, repeated ones counted"),

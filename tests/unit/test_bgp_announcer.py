@@ -58,7 +58,7 @@ class AnnouncerHarness:
 
 def test_announcer_logs_each_change_and_passes_it_to_the_speaker() -> None:
     harness = AnnouncerHarness(UNLISTED)
-    assert harness.start() == ["Not announcing 192.0.2.1/32: no-config (web: no list of servers yet)"]
+    assert harness.start() == ["Not announcing 192.0.2.1/32: no-config (web: no server list yet)"]
     assert harness.change(UNCHECKED) == ["Not announcing 192.0.2.1/32: first-checks (web: 3 of 4 servers unknown)"]
     assert harness.change(READY) == ["Announcing 192.0.2.1/32, MED 0: 1 service verified, 4 of 4 servers pooled"]
     assert harness.change(READY, EMPTY) == []

@@ -69,7 +69,7 @@ def test_verdicts_cover_bgp_services_and_advertised_addresses() -> None:
     dry_run.start()
     assert dry_run.reasons() == {"192.0.2.1": "no-config", "192.0.2.9": None}
     assert [(alert.kind, alert.text) for alert in dry_run.bgp.alerts()] == [
-        ("not-announced", "192.0.2.1/32: no-config (web: no list of servers yet)")
+        ("not-announced", "192.0.2.1/32: no-config (web: no server list yet)")
     ]
     dry_run.pools["web"] = healthy("ab")
     dry_run.bgp.changed()

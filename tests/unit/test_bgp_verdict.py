@@ -77,7 +77,7 @@ def test_vip_with_checked_and_verified_servers_is_announced() -> None:
 @pytest.mark.parametrize(
     ("standing", "summary"),
     [
-        (unlisted(), "no-config (web: no list of servers yet)"),
+        (unlisted(), "no-config (web: no server list yet)"),
         (ready(verified=False), "kernel-not-verified (web: IPVS does not hold the wanted state yet)"),
         (unchecked(), "first-checks (web: 3 of 4 servers unknown)"),
         (empty(), "empty (web: 0 of 2 servers pooled)"),
@@ -135,7 +135,7 @@ def test_vip_of_two_services_has_one_announcement() -> None:
 
 def test_vip_waits_for_all_services_then_accepts_one() -> None:
     history = History()
-    assert history.summary(0.0, ready("web"), unlisted("tls")) == "no-config (tls: no list of servers yet)"
+    assert history.summary(0.0, ready("web"), unlisted("tls")) == "no-config (tls: no server list yet)"
     assert history.decide(29.9, ready("web"), unlisted("tls")).wake == 30.0
     assert history.verdict(30.0, ready("web"), unlisted("tls")).announcement
 
@@ -226,7 +226,7 @@ def test_address_without_a_service_has_the_global_med() -> None:
     history = History(replace(SETTINGS, med=5), [extra, VIP])
     decided = history.decide(0.0, unlisted())
     assert [(str(v.vip), v.why, v.detail) for v in decided.verdicts] == [
-        ("192.0.2.1", "no-config", "web: no list of servers yet"),
+        ("192.0.2.1", "no-config", "web: no server list yet"),
         ("192.0.2.99", None, "serves the HTTP endpoints"),
     ]
     assert list(announced(decided.verdicts)) == [Announcement(extra, 5)]

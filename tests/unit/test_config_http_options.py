@@ -99,10 +99,10 @@ def test_proxyfetch_reads_all_options() -> None:
         ("body-regex = a++", "a possessive quantifier in 'a++'", "a regular expression"),
         ("body-regex = (?>a)", "(?>: no groups but ( ) and (?: ) in '(?>a)'", "a regular expression"),
         ("max-body = 0", "'0'", "a number of bytes from 1 to 67108864"),
-        ("ca = /ca.pem", "'/ca.pem'", "proxyfetch.verify = yes beside it"),
+        ("ca = /ca.pem", "'/ca.pem'", "proxyfetch.verify = yes as well"),
         ("sni = 192.0.2.1", "'192.0.2.1'", "a host name, not an address"),
         ("port = 65536", "'65536'", "a port number, or 0 for the port of the service"),
-        ("source = 2001:db8::1", "'2001:db8::1'", "an IPv4 address, as ip is one and the servers have them"),
+        ("source = 2001:db8::1", "'2001:db8::1'", "an IPv4 address, like ip and the servers"),
         ("source = 0.0.0.0", "'0.0.0.0'", "the address of a host"),
         ("jitter = 0.6", "'0.6'", "a number from 0 to 0.5"),
         ("rise = 0", "'0'", "a whole number from 1 to 1000"),
@@ -115,7 +115,7 @@ def test_proxyfetch_refuses_invalid_values(option: str, found: str, wanted: str)
 
 
 def test_proxyfetch_refuses_verify_without_https() -> None:
-    assert "a URL https://host/path beside it" in refusal("proxyfetch.url = http://a.example/", "proxyfetch.verify = 1")
+    assert "a URL https://host/path as well" in refusal("proxyfetch.url = http://a.example/", "proxyfetch.verify = 1")
 
 
 @pytest.mark.parametrize("text", ['""', "''", "[]"])

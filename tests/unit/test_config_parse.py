@@ -629,5 +629,5 @@ def service_of(name: str) -> Service:
 
 def test_ca_without_verify_is_refused() -> None:
     web = WEB + "monitors = [ 'TLS' ]\ntls.ca = /etc/ca.pem\n"
-    assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem', wanted tls.verify = yes beside it"]
+    assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem', wanted tls.verify = yes as well"]
     assert warnings(web + "tls.verify = yes\n") == []

@@ -45,7 +45,7 @@ def test_example_derives_the_comment_and_default_of_a_single_option() -> None:
     text = "[global]\n\n# old\n#bgp-med = 7\n\n# kept\n#bgp-drain-med = 1\n#bgp-drain-wait = 2\n"
     assert example(text) == (
         "[global]\n\n"
-        "# MED of the announcements; routers prefer the lowest. By custom 0 on the primary balancer and 100 on its backup.\n"
+        "# MED of the announcements; routers prefer the lowest. Usually 0 on the primary balancer and 100 on its backup.\n"
         "#bgp-med = 0\n\n"
         "# kept\n#bgp-drain-med = 4294967294\n#bgp-drain-wait = 30\n"
     )

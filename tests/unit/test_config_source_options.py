@@ -94,22 +94,22 @@ def test_unused_access_section_causes_a_warning() -> None:
         ),
         (
             "[etcd h]\nkey = /k",
-            "certificate: found nothing, wanted a file in PEM form; certificate and key are set together",
+            "certificate: found nothing, wanted a file in PEM format; certificate and key are set together",
         ),
         (
             "[etcd h]\ncertificate = /c",
-            "key: found nothing, wanted a file in PEM form; certificate and key are set together",
+            "key: found nothing, wanted a file in PEM format; certificate and key are set together",
         ),
         ("[etcd h]\nuser = u", "password-file: found nothing, wanted user and password-file together"),
         ("[etcd h]\npassword-file = /u", "user: found nothing, wanted user and password-file together"),
         ("[etcd h]\nendpoints = a b", "endpoints: found 'a b', wanted HOST or HOST:PORT"),
         (
             "[etcd h]\nendpoints = a\ndiscovery-srv = b",
-            "discovery-srv: found b, wanted nothing beside endpoints",
+            "discovery-srv: found b, wanted no value, because endpoints is set",
         ),
         (
             "[http h]\nuser = u\npassword-file = /p\ntoken-file = /t",
-            "token-file: found /t, wanted either user or token-file",
+            "token-file: found /t, wanted user or token-file, not both",
         ),
     ],
 )

@@ -42,7 +42,7 @@ class RestartingDaemon:
         self.restart()
 
     def restart(self, *services: Service) -> None:
-        """Have another process take over the table; of the former one there is only the ledger."""
+        """Simulate a restart: a new process reads the table and the ledger."""
         self.clock = Clock()
         self.ledger = Ledger(self.file)
         self.reconciler = Reconciler(self.table, self.clock, ledger=self.ledger, grace=self.grace)

@@ -203,13 +203,13 @@ def test_announcement_reasons_list_added_removed_and_changed_ones() -> None:
     after = (
         Verdict(a, Announcement(a, 100), None, "fit", 0.0),
         Verdict(c, Announcement(c), None, "fit", 0.0),
-        Verdict(d, None, Why.NO_CONFIG, "x: no list of servers yet", 0.0),
+        Verdict(d, None, Why.NO_CONFIG, "x: no server list yet", 0.0),
         Verdict(e, None, Why.EMPTY, "y: 0 of 1 server pooled", 0.0),
     )
     assert list(announcement_reasons(before, after)) == [
         "~ announcement 192.0.2.1/32: MED 0 -> 100",
         "+ announcement 192.0.2.3/32, MED 0: fit",
-        "+ announcement 192.0.2.4/32, not yet: no-config (x: no list of servers yet)",
+        "+ announcement 192.0.2.4/32, not yet: no-config (x: no server list yet)",
         "- announcement 192.0.2.5/32: empty (y: 0 of 1 server pooled)",
         "- announcement 192.0.2.2/32: no longer configured",
     ]

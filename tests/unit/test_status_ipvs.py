@@ -43,14 +43,14 @@ DRIFTED = findings(EXTRA, Op(Command.DELETE, WANTED.service, EXTRA.destinations[
 
 def test_text_has_the_verification_and_three_fingerprints_of_a_service() -> None:
     assert ipvs.services_text(findings(), 100.0) == (
-        f"web (tcp 10.2.1.1:80): verified, configuration {of_web}, intent {of_wanted}, kernel {of_wanted} 2 s ago\n"
+        f"web (tcp 10.2.1.1:80): verified, configuration {of_web}, wanted {of_wanted}, kernel {of_wanted} 2 s ago\n"
         "audited 3 s ago\n"
     )
 
 
 def test_text_counts_changes_and_services_of_other_programs() -> None:
     assert ipvs.services_text(DRIFTED, 100.0) == (
-        f"web (tcp 10.2.1.1:80): not verified, configuration {of_web}, intent {of_wanted},"
+        f"web (tcp 10.2.1.1:80): not verified, configuration {of_web}, wanted {of_wanted},"
         f" kernel {of_extra} 2 s ago, 1 changed by another program\n"
         "not managed by PyBal: udp 10.9.9.9:53\n"
         "audited 3 s ago\n"

@@ -77,7 +77,7 @@ class Child:
         self._received = received
         self._ended = ended
         self._lines = LineSplitter(LONGEST_LINE, truncate=True)
-        # A session of its own: signals of our terminal do not reach the child.
+        # Its own session: signals of our terminal do not reach the child.
         self._process = Popen(  # noqa: S603  # our own launcher, without a shell
             argv,
             env=environ,

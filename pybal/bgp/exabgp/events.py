@@ -1,7 +1,7 @@
 """ExaBGP's output lines as typed events. Pure; no line raises.
 
 ExaBGP writes one JSON object per line for each event, ``done`` or ``error`` as the answer to each command, and its version.
-The relay adds lines of its own, which begin with ``!``. Written for 4.2.21 to 5.0.15; unknown fields and types are ignored.
+The relay adds lines that begin with ``!``. Written for 4.2.21 to 5.0.15; unknown fields and types are ignored.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A speaker in a process of its own, in the balancer's namespace; tests hang, stop and kill it.
+"""A speaker in its own process, in the balancer's namespace; tests hang, stop and kill it.
 
 The module is also the program of the process; its arguments are a directory and the descriptor of a connection.
 """

@@ -1,4 +1,4 @@
-"""A balancer and its routers, each in a network namespace of its own, with one cable to each router.
+"""A balancer and its routers, each in its own network namespace, with one cable to each router.
 
 The namespaces have no names: they end with their last descriptor, even if the tests are killed, and concurrent suites do
 not interfere.

@@ -137,7 +137,7 @@ class Topology:
     ) -> Mapping[str, float]:
         """Wait until ``done`` is true for all peerings; return the seconds for each kind of router.
 
-        Each kind is polled in a thread of its own: one router answers in 0.3 ms, another in 30 ms.
+        Each kind is polled in its own thread: one router answers in 0.3 ms, another in 30 ms.
         """
         begin = time.monotonic()
 

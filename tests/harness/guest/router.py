@@ -64,7 +64,7 @@ class BirdRouter:
         return "Established" in self._protocol(balancer)
 
     def updates(self, balancer: Host) -> int:
-        """Return how many announcements a balancer has sent in this session, whatever became of them."""
+        """Return how many announcements a balancer has sent in this session, withdrawn ones included."""
         found = re.search(r"Import updates: +(\d+)", self._protocol(balancer))
         return int(found[1]) if found else 0
 

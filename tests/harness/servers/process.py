@@ -151,6 +151,6 @@ class Server:
         try:
             process.wait(PATIENCE)
         finally:
-            self._signal(signal.SIGKILL)  # also what it left behind
+            self._signal(signal.SIGKILL)  # also its remaining children
             process.communicate()
             self._process = None
