@@ -39,11 +39,12 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.voice
 
 mutants: setup
 	$(BIN)/python -m tests.mutants.run
 
-# Renders docs/reference/options.md and the comments of etc/pybal.conf from the declarations of options.
+# Render docs/reference/options.md and the comments of etc/pybal.conf from the declarations of options.
 reference: setup
 	$(BIN)/python -m tests.harness.reference
 

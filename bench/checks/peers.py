@@ -42,7 +42,7 @@ _KEEPALIVED_CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A checker. ``program`` must be installed; ``command`` prepares its files and returns its command line."""
+    """A checker: ``program`` must be installed; ``command`` returns its command line."""
 
     title: str
     program: str

@@ -1,4 +1,4 @@
-"""Measures and prints, in the network and kernel in which it is started: see :mod:`bench.checks.__main__`."""
+"""Measurements in the current network namespace and kernel; see :mod:`bench.checks.__main__`."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The found and the wanted state, the reason, and the command that fixes it; the last three may be empty."""
+    """The found and wanted state, the reason and the fixing command; the last three may be empty."""
 
     about: str
     grade: Grade

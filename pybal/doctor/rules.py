@@ -24,7 +24,7 @@ _HASHING = frozenset(("sh", "mh"))
 _CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_NET_ADMIN": 12}
 _FULL = 0.9
 _SPARE, _DEFAULT = 256, 4096
-"""Descriptors required in addition to checks; and the required total if the number of monitors is unknown."""
+"""Descriptors besides those of checks, and the total for an unknown number of monitors."""
 _OLDEST = {"twisted": (22, 4), "exabgp": (4, 2)}
 _DEBIAN = {"twisted": "python3-twisted", "exabgp": "exabgp"}
 
