@@ -91,7 +91,7 @@ class DNSQuery(IntervalMonitor):
         self._check.cancel()
         self._diagnosis.stop()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         check = self._check
         if check.running:
             return
@@ -103,16 +103,16 @@ class DNSQuery(IntervalMonitor):
         verdict, factory = result.verdict, self._factory
         self._history.add(factory.engine.now, result, check.question.text)
         if verdict is INCONCLUSIVE:
-            self._retry()
+            self.retry()
             return
         self._retried = False
         self._seconds[verdict is FAILED] = result.duration
         if verdict is PASSED:
             self._diagnosis.succeeded = True
-            self._passed(factory.engine.now)
+            self.passed(factory.engine.now)
         else:
             self._diagnosis.failed(self._by_tcp(check.question))
-            self._failed(result.text, f"{result.phase} {result.cause}", factory.engine.now)
+            self.failed(result.text, f"{result.phase} {result.cause}", factory.engine.now)
 
     def _by_tcp(self, question: Question) -> FollowUps:
         check = self._factory.check(DNSCheckByTCP, self._target, question, self._diagnosis.done)

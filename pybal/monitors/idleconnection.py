@@ -115,7 +115,7 @@ def clean_pauses(settings: IdleConnectionSettings, random: Random) -> Backoff:
 class IdleConnection(RiseFall):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_connection", "_factory", "_failures", "_lasting", "_losses", "_pauses", "_retries", "_timer")
+    __slots__ = ("_connection", "_factory", "_failures", "_lasting", "_losses", "_timer", "pauses", "retries")
 
     name = "IdleConnection"
 
@@ -129,8 +129,8 @@ class IdleConnection(RiseFall):
         self._lasting = settings.lasting
         target, options = Target.of(address, factory.port), socket_options(settings, random)
         self._connection = HeldConnection(factory.engine, target, settings.timeout, self._done, options)
-        self._retries = Backoff(FIRST_RETRY, settings.max_delay, random)
-        self._pauses = clean_pauses(settings, random)
+        self.retries = Backoff(FIRST_RETRY, settings.max_delay, random)
+        self.pauses = clean_pauses(settings, random)
         self._failures = dict.fromkeys(_FAILURES.values(), 0)
         self._losses = {_CLEAN: 0, _UNCLEAN: 0}
         self._timer: Timer | None = None
@@ -153,12 +153,12 @@ class IdleConnection(RiseFall):
     def set_urgent(self, urgent: bool) -> None:
         super().set_urgent(urgent)
         if urgent and self.up is False:
-            self._connection.hasten(self._retries.jittered(LONGEST_URGENT_PAUSE))
+            self._connection.hasten(self.retries.jittered(LONGEST_URGENT_PAUSE))
 
     def _done(self, connection: HeldConnection, result: Result) -> None:
         self._history.add(self._factory.engine.now, result)
         if result.verdict is PASSED:
-            self._passed(self._factory.engine.now)
+            self.passed(self._factory.engine.now)
         elif result.verdict is INCONCLUSIVE:
             connection.start_in(FIRST_RETRY * (1 + self._factory.random.random()))  # no back-off: the error is local
         elif result.phase is Phase.CONNECT:
@@ -172,21 +172,21 @@ class IdleConnection(RiseFall):
             connection.start()
         else:
             self._losses[_UNCLEAN] += 1
-            if result.duration > max(self._lasting, self._retries.following):
-                self._retries.reset()
+            if result.duration > max(self._lasting, self.retries.following):
+                self.retries.reset()
             self._down(connection, result)
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
-        pause = self._retries.pause()
-        connection.start_in(min(pause, self._retries.jittered(LONGEST_URGENT_PAUSE)) if self._urgent else pause)
-        self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
+        pause = self.retries.pause()
+        connection.start_in(min(pause, self.retries.jittered(LONGEST_URGENT_PAUSE)) if self._urgent else pause)
+        self.failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _closed(self, connection: HeldConnection, lasted: float) -> None:
         if lasted < self._lasting:
-            connection.start_in(self._pauses.pause())
+            connection.start_in(self.pauses.pause())
         else:
-            self._pauses.reset()
-            self._retries.reset()
+            self.pauses.reset()
+            self.retries.reset()
             connection.start()
 
 

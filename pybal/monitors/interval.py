@@ -41,7 +41,7 @@ class Interval(MonitorSettings):
 
 
 class IntervalMonitor(RiseFall):
-    """The base of monitors that check at an interval; a kind implements :meth:`_run`.
+    """The base of monitors that check at an interval; a kind implements :meth:`run`.
 
     With jitter, each run is delayed by a random share of the interval; the schedule itself is unchanged, so the checks
     of many servers stay spread. The first run, and the retry of an inconclusive check, have no delay.
@@ -60,7 +60,7 @@ class IntervalMonitor(RiseFall):
         self._retried = False
 
     def start(self) -> None:
-        run = self._run_with_jitter if self._settings.jitter else self._run
+        run = self._run_with_jitter if self._settings.jitter else self.run
         self._timer = self._engine.every(self._settings.interval, run)
 
     def stop(self) -> None:
@@ -71,12 +71,13 @@ class IntervalMonitor(RiseFall):
 
     def expire(self) -> None:
         """Run after the delay of the jitter."""
-        self._run()
+        self.run()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Start the checks, unless they are running."""
         raise NotImplementedError
 
-    def _retry(self) -> None:
+    def retry(self) -> None:
         """Run once more after an inconclusive check, but only once until the next conclusive result."""
         if self._timer is not None and not self._retried:
             self._retried = self._prompt = True
@@ -89,7 +90,7 @@ class IntervalMonitor(RiseFall):
     def _run_with_jitter(self) -> None:
         if self._prompt:
             self._prompt = False
-            self._run()
+            self.run()
         elif not self.deadline:  # a run that is delayed already must not be delayed again, or it never starts
             self._engine.arm(self, self._random.random() * self._settings.jitter * self._interval)
 

@@ -203,7 +203,7 @@ class ProxyFetch(IntervalMonitor):
             fetch.cancel()
         self._diagnosis.stop()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         fetches = self._fetches
         for fetch in fetches:
             if fetch.running:
@@ -232,7 +232,7 @@ class ProxyFetch(IntervalMonitor):
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
             self._down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
-            self._retry()
+            self.retry()
 
     def _decide(self) -> None:
         failures = [(request, result) for request, result in self._results if result.verdict is FAILED]
@@ -241,19 +241,19 @@ class ProxyFetch(IntervalMonitor):
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
             self._down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
         elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
-            self._retry()
+            self.retry()
         else:
             self._up()
 
     def _up(self) -> None:
         self._retried = False
         self._diagnosis.succeeded = True
-        self._passed(self._engine.now)
+        self.passed(self._engine.now)
 
     def _down(self, reason: str, cause: str, failed: CheckRequest) -> None:
         self._retried = False
         self._diagnosis.failed(self._follow_ups(failed))
-        self._failed(reason, cause, self._engine.now)
+        self.failed(reason, cause, self._engine.now)
 
     def _follow_ups(self, failed: CheckRequest) -> FollowUps:
         factory, done = self._factory, self._diagnosis.done

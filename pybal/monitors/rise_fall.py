@@ -64,7 +64,8 @@ class RiseFall:
         """True while fewer results than rise or fall contradict the state."""
         return self._contrary > 0
 
-    def _passed(self, at: float) -> None:
+    def passed(self, at: float) -> None:
+        """Count a passed check that ended at this monotonic time, in seconds."""
         self.up_results += 1
         if self.up:
             if self._contrary:
@@ -77,7 +78,8 @@ class RiseFall:
         self._settle()
         self._report(Report(up=True, at=at))
 
-    def _failed(self, reason: str, cause: str, at: float) -> None:
+    def failed(self, reason: str, cause: str, at: float) -> None:
+        """Count a failed check that ended at this monotonic time, in seconds."""
         self.down_results += 1
         if self.up is False:
             if self._contrary:

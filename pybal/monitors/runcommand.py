@@ -109,7 +109,7 @@ class RunCommand(IntervalMonitor):
         super().stop()
         self._command.cancel()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         if not self._command.running:
             self._command.start()
         elif self._command.waiting:
@@ -127,15 +127,15 @@ class RunCommand(IntervalMonitor):
         if not (passed and self.up):
             self._factory.log_output(self._host, result, command.output)
         if passed:
-            self._passed(self._factory.engine.now)
+            self.passed(self._factory.engine.now)
         else:
-            self._failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
+            self.failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
 
     def _inconclusive(self, result: Result) -> None:
         if result.cause == UNRUNNABLE:
             self._factory.log_unrunnable(result.reason)
         else:
-            self._retry()
+            self.retry()
 
 
 KIND = Kind(

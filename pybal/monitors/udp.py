@@ -58,7 +58,7 @@ class UDP(IntervalMonitor):
         super().stop()
         self._check.cancel()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         if not self._check.running:
             self._check.start()
 
@@ -68,9 +68,9 @@ class UDP(IntervalMonitor):
         self._history.add(now, result)
         if result.verdict is FAILED:
             self._erred_at = now
-            self._failed(result.text, f"{result.phase} {result.cause}", now)
+            self.failed(result.text, f"{result.phase} {result.cause}", now)
         elif result.verdict is PASSED and now - self._erred_at >= self._factory.settings.icmp_timeout:
-            self._passed(now)
+            self.passed(now)
 
 
 KIND = Kind("UDP", UDPSettings, monitor=UDP)

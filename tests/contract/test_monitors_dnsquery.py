@@ -12,9 +12,9 @@ from twisted.names import dns
 
 from pybal.core.model import Report
 from pybal.monitors.base import Monitor
-from pybal.monitors.dnsquery import DNSQuerySettings
+from pybal.monitors.dnsquery import DNSQuery, DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, answer, decoded
-from tests.harness.scripted_server import MonitoredServer
+from tests.harness.scripted_server import MonitoredServer, client_socket
 from tests.harness.stepped_reactor import run
 
 SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
@@ -295,13 +295,16 @@ def test_error_between_two_checks_does_not_fail_the_next() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             monitor = setup.monitor(SETTINGS, port=server.port)
+            assert isinstance(monitor, DNSQuery)
             for noticed in (True, False):
                 await passed(setup, monitor)
+                client = client_socket(server.port)
                 await server.stop()
-                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+                client.send(b"")
+                client.close()
                 server.listen()
                 if not noticed:
-                    monitor._run()  # type: ignore[attr-defined]  # likewise
+                    monitor.run()
                 await passed(setup, monitor)
             assert monitor.down_results == setup.engine.inconclusive == 0
 

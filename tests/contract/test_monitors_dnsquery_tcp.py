@@ -14,7 +14,7 @@ from pybal.core.model import Report
 from pybal.monitors.base import Monitor
 from pybal.monitors.dnsquery import DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, Stream, answer, decoded, framed
-from tests.harness.scripted_server import MonitoredServer, follow_ups
+from tests.harness.scripted_server import MonitoredServer, client_socket, follow_ups
 from tests.harness.stepped_reactor import run
 
 SETTINGS = DNSQuerySettings(("www.example",), interval=0.05, timeout=0.3)
@@ -80,8 +80,9 @@ class TestTruncatedAnswer:
                 server.asked_by_tcp = lambda stream, query: waiting.append((stream, query))
                 monitor = setup.monitor(replace(SETTINGS, interval=3600.0, timeout=10.0), port=server.port)
                 await setup.until(lambda: waiting)
-                await server.stop()
-                monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+                with client_socket(server.port) as client:
+                    await server.stop()
+                    client.send(b"")
                 await setup.pause(0.05)
                 for stream, query in waiting:
                     stream.say(answer(query))

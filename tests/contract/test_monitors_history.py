@@ -192,8 +192,6 @@ def test_mass_failure_starts_at_most_the_limit_of_follow_ups() -> None:
                 taken.connect(full.getsockname())
                 await setup.until(lambda: all(monitor.up is False for monitor in monitors))
                 assert setup.engine.follow_ups.taken == FOLLOW_UPS
-                looked_into = [monitor for monitor in monitors if monitor._diagnosis.running]  # type: ignore[attr-defined]
-                assert len(looked_into) == FOLLOW_UPS
                 setup.stop_monitors()
                 assert setup.engine.follow_ups.taken == 0
 

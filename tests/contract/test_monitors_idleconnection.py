@@ -18,8 +18,15 @@ from pybal.checks.result import Phase
 from pybal.checks.socket_check import Target
 from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
-from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionSettings, clean_pauses, socket_options
-from tests.harness.scripted_server import MonitoredServer, Peer
+from pybal.monitors.idleconnection import (
+    FAILED,
+    LOST,
+    IdleConnection,
+    IdleConnectionSettings,
+    clean_pauses,
+    socket_options,
+)
+from tests.harness.scripted_server import MonitoredServer, Peer, client_socket
 from tests.harness.stepped_reactor import run
 
 IDLE = IdleConnectionSettings()
@@ -41,10 +48,6 @@ def counts(monitor: Monitor, metric: str) -> dict[str, float]:
     return {
         sample.labels[0][1]: sample.value for sample in monitor.samples() if sample.metric == metric and sample.value
     }
-
-
-def open_socket(monitor: Monitor) -> socket.SocketType:
-    return monitor._connection._socket  # type: ignore[attr-defined, no-any-return]  # nothing else has it
 
 
 def test_idle_connection_sends_nothing_and_discards_input() -> None:
@@ -125,14 +128,15 @@ class TestKeepalive:
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                monitor = setup.monitor(settings)
+                setup.monitor(settings)
                 await setup.report()
-                sock = open_socket(monitor)
+                sock = client_socket(setup.server.port)
                 tcp = socket.IPPROTO_TCP
                 assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == settings.keepalive
                 assert sock.getsockopt(tcp, socket.TCP_KEEPIDLE) in first
                 assert sock.getsockopt(tcp, socket.TCP_KEEPINTVL) in then
                 assert sock.getsockopt(tcp, socket.TCP_KEEPCNT) == lost
+                sock.close()
 
         run(main)
 
@@ -207,6 +211,7 @@ class TestLostConnection:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 monitor = setup.monitor(QUICK)
+                assert isinstance(monitor, IdleConnection)
                 assert (await setup.report()).up
                 await setup.until(lambda: setup.server.peers)
                 setup.server.peers[0].reset()
@@ -214,7 +219,7 @@ class TestLostConnection:
                 reasons = {(await setup.report()).reason, (await setup.report()).reason}
                 assert reasons == {"idle: connection lost: reset", "connect: refused"}
                 await setup.until(lambda: monitor.down_results >= 7)
-                assert monitor._retries.following == QUICK.max_delay  # type: ignore[attr-defined]
+                assert monitor.retries.following == QUICK.max_delay
                 assert len(setup.reports) == 3
                 assert counts(monitor, FAILED) == {"ConnectionRefusedError": monitor.down_results - 1}
                 setup.server.listen(reactor, setup.host)
@@ -247,6 +252,7 @@ class TestLostConnection:
             async with MonitoredServer(reactor) as setup:
                 setup.server.connected = Peer.reset
                 monitor = setup.monitor(QUICK)
+                assert isinstance(monitor, IdleConnection)
                 await setup.until(lambda: monitor.down_results >= 6)
                 setup.server.connected = lambda _peer: None
                 up_results, connections = monitor.up_results, len(setup.server.peers)
@@ -255,7 +261,7 @@ class TestLostConnection:
                 down_results = monitor.down_results
                 setup.server.peers[-1].reset()
                 await setup.until(lambda: monitor.down_results > down_results)
-                assert monitor._retries.following < QUICK.max_delay  # type: ignore[attr-defined]
+                assert monitor.retries.following < QUICK.max_delay
 
         run(main)
 
@@ -264,8 +270,9 @@ class TestLostConnection:
             async with MonitoredServer(reactor) as setup:
                 setup.server.connected = Peer.reset
                 monitor = setup.monitor(QUICK)
+                assert isinstance(monitor, IdleConnection)
                 await setup.until(lambda: monitor.down_results >= 6)
-                assert monitor._retries.following == QUICK.max_delay  # type: ignore[attr-defined]
+                assert monitor.retries.following == QUICK.max_delay
 
         run(main)
 
@@ -304,8 +311,9 @@ class TestCleanClose:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 monitor = setup.monitor(IDLE)  # with pauses of 3 s
+                assert isinstance(monitor, IdleConnection)
                 await setup.report()
-                monitor._pauses.pause()  # type: ignore[attr-defined]  # as if it had been closed quickly before
+                monitor.pauses.pause()  # as if it had been closed quickly before
                 await setup.until(lambda: setup.server.peers)
                 setup.skipped += 3.5
                 setup.server.peers[0].close()
@@ -313,7 +321,7 @@ class TestCleanClose:
                 await setup.until(lambda: len(setup.server.peers) == 2)
                 assert reactor.seconds() - closed < 2
                 assert len(setup.reports) == 1
-                assert monitor._pauses.following == 3  # type: ignore[attr-defined]
+                assert monitor.pauses.following == 3
 
         run(main)
 

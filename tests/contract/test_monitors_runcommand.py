@@ -20,7 +20,7 @@ from pybal.checks.engine import Watcher
 from pybal.checks.semaphore import Semaphore
 from pybal.config.command_options import ServerField
 from pybal.monitors.base import Monitor
-from pybal.monitors.runcommand import DURATION, RunCommandSettings
+from pybal.monitors.runcommand import DURATION, RunCommand, RunCommandSettings
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -238,10 +238,11 @@ class TestUnrunnable:
                     await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 2)
                     await setup.pause(0.3)
                 assert setup.engine.local_errors["EMFILE"] == 2
-                setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # in 1000 s' time
+                assert isinstance(monitor, RunCommand)
+                setup.engine.soon(monitor.run)  # instead of after 1000 s
                 assert (await setup.report()).up
                 with descriptors_left(0):
-                    setup.engine.soon(monitor._run)  # type: ignore[attr-defined]  # likewise
+                    setup.engine.soon(monitor.run)
                     await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 4)
 
         run(main)

@@ -11,7 +11,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks import socket_check as check_module
 from pybal.monitors.idleconnection import IdleConnectionSettings
-from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.monitors.proxyfetch import ProxyFetch, ProxyFetchSettings
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -94,7 +94,8 @@ def test_freeze_takes_no_server_down_and_checks_again() -> None:
             monitor = setup.monitor(settings(timeout=5, interval=60))
             assert (await setup.report()).up
             setup.server.asked = saying()
-            setup.engine.again(monitor._timer)  # type: ignore[attr-defined]  # instead of waiting for a minute
+            assert isinstance(monitor, ProxyFetch)
+            setup.engine.soon(monitor.run)  # instead of waiting for a minute
             await setup.until(lambda: setup.engine.in_flight)
             setup.skipped += 20
             await setup.until(lambda: setup.engine.inconclusive)

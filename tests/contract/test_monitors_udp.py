@@ -9,10 +9,9 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.core.model import Report
-from pybal.monitors.base import Monitor
 from pybal.monitors.udp import UDPSettings
 from tests.harness.fake_dns_server import NameServer
-from tests.harness.scripted_server import MonitoredServer
+from tests.harness.scripted_server import MonitoredServer, client_socket
 from tests.harness.stepped_reactor import run
 
 SETTINGS = UDPSettings(interval=0.1, icmp_timeout=0.2)
@@ -61,15 +60,16 @@ def test_answers_are_ignored() -> None:
             await setup.until(lambda: monitor.up_results >= 3)
             assert monitor.down_results == 0
             silent(server)
-            await setup.until(lambda: not readable(monitor))
+            await setup.until(lambda: not readable(server.port))
 
     run(main)
 
 
-def readable(monitor: Monitor) -> bool:
+def readable(port: int) -> bool:
     """Return whether the socket has unread data."""
     try:
-        monitor._check._socket.recv(1)  # type: ignore[attr-defined]  # a monitor of this kind has one
+        with client_socket(port) as client:
+            client.recv(1)
     except BlockingIOError:
         return False
     return True
@@ -138,12 +138,11 @@ def test_late_error_is_down() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             silent(server)
-            setup.monitor(replace(SETTINGS, interval=3600.0), port=server.port)
-            monitor = setup.monitors[0]
-            monitor._check.timeout = 0.05  # type: ignore[attr-defined]  # a monitor of this kind has one
+            setup.monitor(replace(SETTINGS, interval=3600.0, timeout=0.05), port=server.port)
             assert (await setup.report()).up
-            await server.stop()
-            monitor._check._socket.send(b"")  # type: ignore[attr-defined]
+            with client_socket(server.port) as client:
+                await server.stop()
+                client.send(b"")
             report = await setup.report()
             assert (report.up, report.reason) == (False, "icmp: refused")
 
@@ -156,8 +155,9 @@ def test_error_during_a_freeze_is_down() -> None:
             silent(server)
             monitor = setup.monitor(SETTINGS, port=server.port)
             assert (await setup.report()).up
-            await server.stop()
-            monitor._check._socket.send(b"")  # type: ignore[attr-defined]  # a monitor of this kind has one
+            with client_socket(server.port) as client:
+                await server.stop()
+                client.send(b"")
             setup.skipped = 60.0
             assert (await setup.report()).reason == "icmp: refused"
             assert monitor.up_transitions == 1

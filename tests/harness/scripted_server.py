@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -201,6 +204,18 @@ class SharedMonitoredServer(MonitoredServer):
 def follow_ups(monitor: Monitor) -> list[tuple[str, str]]:
     """Return the follow-ups of failures and their outcomes."""
     return [(past.subject, past.result.verdict.value) for past in monitor.history() if past.follow_up]
+
+
+def client_socket(port: int) -> socket.socket:
+    """Return a duplicate of the socket of this process that is connected to a port of a server."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found = socket.socket(fileno=os.dup(int(entry.name)))
+            with suppress(OSError):
+                if found.getpeername()[1] == port:
+                    return found
+            found.close()
+    raise AssertionError(f"no socket is connected to port {port}")
 
 
 def saying(*pieces: bytes) -> Callable[[Peer], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from random import Random
@@ -25,9 +25,9 @@ def words(results: str, rise: int = 1, fall: int = 1) -> tuple[str, bool | None]
     for number, result in enumerate(results):
         before = len(reports)
         if result == "+":
-            record._passed(float(number))
+            record.passed(float(number))
         else:
-            record._failed("connect: refused", "connect refused", float(number))
+            record.failed("connect: refused", "connect refused", float(number))
         said += ("+" if reports[-1].up else "-") if len(reports) > before else "."
     assert record.up_results + record.down_results == len(results)
     assert record.up_transitions + record.down_transitions == len(reports)
@@ -60,8 +60,8 @@ class TestRiseAndFall:
     def test_reason_is_that_of_the_last_failure(self) -> None:
         reports: list[Report] = []
         record = RiseFall(reports.append, fall=2)
-        record._failed("connect: refused", "connect refused", 1.0)
-        record._failed("status: HTTP 500, wanted 200", "status HTTP 500", 2.0)
+        record.failed("connect: refused", "connect refused", 1.0)
+        record.failed("status: HTTP 500, wanted 200", "status HTTP 500", 2.0)
         assert reports == [Report(up=False, reason="status: HTTP 500, wanted 200", at=2.0, cause="status HTTP 500")]
 
 
@@ -86,20 +86,21 @@ class Monitor(IntervalMonitor):
     """A monitor with scripted results, one per run; the last one repeats."""
 
     def __init__(self, engine: Engine, results: str, interval: float, settings: Interval) -> None:
-        super().__init__(engine, Random(1), replace(settings, interval=interval), lambda _report: None)
+        super().__init__(engine, Random(1), replace(settings, interval=interval), lambda _report: self.on_report())
+        self.on_report: Callable[[], None] = lambda: None
         self.turns: list[float] = []
         self.results = list(results)
 
-    def _run(self) -> None:
+    def run(self) -> None:
         now = self._engine.now
         self.turns.append(now)
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]
         if result == "+":
-            self._passed(now)
+            self.passed(now)
         elif result == "-":
-            self._failed("connect: refused", "connect refused", now)
+            self.failed("connect: refused", "connect refused", now)
         else:
-            self._retry()
+            self.retry()
 
     @property
     def gaps(self) -> list[float]:
@@ -171,7 +172,7 @@ class TestTurns:
         stays = Monitor(engine, "+", 1.0, Interval())
         stays.start()
         leaves = Monitor(engine, "-", 1.0, Interval(down_interval=5.0))
-        leaves._report = lambda _report: leaves.stop()
+        leaves.on_report = leaves.stop
         leaves.start()
         reactor.pass_time(10.0)
         assert len(leaves.turns) == 1
