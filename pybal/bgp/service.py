@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from pybal.bgp import drains
 from pybal.bgp.announcer import AnnouncementSink, Announcer
@@ -14,6 +14,7 @@ from pybal.bgp.speaker import Speaker
 from pybal.bgp.verdict import Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
+from pybal.runtime.reactor import Reactor
 
 
 class BGPSpeaker(AnnouncementSink, Protocol):
@@ -72,7 +73,7 @@ class BGPService:
         *,
         pool: Callable[[str], Pool],
         verified: Callable[[Service], bool],
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         runtime: Path,
         state: Path | None,
         random: Random,

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from twisted.logger import Logger
 
@@ -27,6 +26,7 @@ from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert
+from pybal.runtime.reactor import Reactor
 
 NO_SESSION_SECONDS = 15.0
 """Time without a session after which ExaBGP is restarted: its own pauses grow to 60 s."""
@@ -53,7 +53,7 @@ class Speaker:
         self,
         settings: BGPSettings,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         directory: Path,
         random: Random,
         changed: Callable[[], None],

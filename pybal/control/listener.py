@@ -34,6 +34,7 @@ from pybal.control.wire import (
     write_reply,
 )
 from pybal.runtime.peercred import Credentials, credentials, supplementary_groups
+from pybal.runtime.reactor import Reactor
 
 TIMEOUT = 10.0
 """Seconds within which a request must arrive, or the client must read a reply and send the next one."""
@@ -234,7 +235,7 @@ class ControlFactory(Factory):
 class ControlSocket:
     """The listener at ``path``; with ``group`` every user may connect and is authorized by credentials."""
 
-    def __init__(self, path: Path, run: Run, reactor: Any, group: int | None = None) -> None:  # noqa: ANN401  # as in pybal.daemon.app
+    def __init__(self, path: Path, run: Run, reactor: Reactor, group: int | None = None) -> None:
         self._path = path
         self._reactor = reactor
         self._mode = 0o600 if group is None else 0o666

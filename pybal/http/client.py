@@ -27,6 +27,7 @@ from pybal.http.connection import BodyListener, FullResponse, HTTPConnection, HT
 from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
+from pybal.runtime.reactor import Reactor
 
 #: Deadline of a whole request in seconds: name resolution, connection, TLS handshake and response.
 TIMEOUT = 5.0
@@ -64,7 +65,7 @@ class HTTPClient:
         port: int,
         *,
         trust: Trust | None,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         lookup: Lookup,
         limit: int = LARGEST,
     ) -> None:

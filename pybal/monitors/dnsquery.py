@@ -93,7 +93,7 @@ class DNSQuery(IntervalMonitor):
         self._check.cancel()
         self._diagnosis.stop()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         check = self._check
         if check.running:
             return
@@ -105,7 +105,7 @@ class DNSQuery(IntervalMonitor):
         verdict, factory = result.verdict, self._factory
         self._history.add(factory.engine.now, result, check.question.text)
         if verdict is INCONCLUSIVE:
-            self._retry()
+            self.retry()
             return
         self._retried = False
         self._seconds[verdict is FAILED] = result.duration

@@ -79,7 +79,7 @@ class IntervalMonitor(RiseFall):
     def _run(self) -> None:
         raise NotImplementedError
 
-    def _retry(self) -> None:
+    def retry(self) -> None:
         """Retry after an inconclusive check, but only once until the next conclusive result."""
         if self._timer is not None and not self._retried:
             self._retried = self._prompt = True

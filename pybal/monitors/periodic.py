@@ -92,7 +92,7 @@ class Periodic(IntervalMonitor):
         self._check.cancel()
         self._diagnosis.stop()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         if not self._check.running:
             self._check.start()
 
@@ -101,7 +101,7 @@ class Periodic(IntervalMonitor):
         verdict, now = result.verdict, self._engine.now
         self._history.add(now, result)
         if verdict is INCONCLUSIVE:
-            self._retry()
+            self.retry()
             return
         self._retried = False
         self._seconds[verdict is FAILED] = result.duration

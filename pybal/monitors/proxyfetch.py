@@ -205,7 +205,7 @@ class ProxyFetch(IntervalMonitor):
             fetch.cancel()
         self._diagnosis.stop()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         fetches = self._fetches
         for fetch in fetches:
             if fetch.running:
@@ -234,7 +234,7 @@ class ProxyFetch(IntervalMonitor):
             place = f" at {request.url}" if len(self._fetches) > 1 else ""
             self._down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
-            self._retry()
+            self.retry()
 
     def _decide(self) -> None:
         failures = [(request, result) for request, result in self._results if result.verdict is FAILED]
@@ -243,7 +243,7 @@ class ProxyFetch(IntervalMonitor):
             causes = " ".join(f"{request.number} {result.phase} {result.cause}" for request, result in failures)
             self._down(f"{len(failures)} of {len(self._results)} URLs failed: {texts}", causes, failures[0][0])
         elif any(result.verdict is INCONCLUSIVE for _, result in self._results):
-            self._retry()
+            self.retry()
         else:
             self._up()
 

@@ -109,7 +109,7 @@ class RunCommand(IntervalMonitor):
         super().stop()
         self._command.cancel()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         if not self._command.running:
             self._command.start()
         elif self._command.waiting:
@@ -135,7 +135,7 @@ class RunCommand(IntervalMonitor):
         if result.cause == UNRUNNABLE:
             self._factory.log_unrunnable(result.reason)
         else:
-            self._retry()
+            self.retry()
 
 
 KIND = Kind(

@@ -121,8 +121,8 @@ class TLS(Periodic):
         super()._done(check, result)
 
     def _log_expiry(self, days: float) -> None:
-        text = f"certificate expires in {days:.1f} days" if days > 0 else "certificate expired"
-        self._log.warn("{host}: {text}", host=self._host, text=text, system=self._factory.log_system)
+        event = f"certificate expires in {days:.1f} days" if days > 0 else "certificate expired"
+        self._log.warn("{text}", text=f"{self._host}: {event}", system=self._factory.log_system)
 
 
 KIND = Kind(

@@ -60,7 +60,7 @@ class UDP(IntervalMonitor):
         super().stop()
         self._check.cancel()
 
-    def _run(self) -> None:
+    def run(self) -> None:
         if not self._check.running:
             self._check.start()
 

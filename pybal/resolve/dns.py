@@ -7,7 +7,6 @@ the SERVFAIL of one server as the final result.
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
@@ -18,6 +17,8 @@ from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from pybal.runtime.reactor import Reactor
 
 #: Room for any datagram: a server may send more than the 512 bytes of RFC 1035.
 _LARGEST = 65535
@@ -30,7 +31,7 @@ class NoReply(Exception):  # noqa: N818  # a fact about the server
 class DNSClient:
     """A DNS client; UDP and TCP have a timeout of ``timeout`` seconds each."""
 
-    def __init__(self, reactor: Any, timeout: float) -> None:  # noqa: ANN401  # as in pybal.daemon.app
+    def __init__(self, reactor: Reactor, timeout: float) -> None:
         self._reactor = reactor
         self._timeout = timeout
 

@@ -12,6 +12,7 @@ from twisted.names import dns
 from pybal.core.model import Address
 from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
 from pybal.resolve.servers import NameServers
+from pybal.runtime.reactor import Reactor
 from pybal.runtime.watched_file import WatchedFile
 
 #: Time to live of the entries of the hosts file, in seconds.
@@ -23,7 +24,7 @@ _NAME = re.compile(r"(?=.{1,253}$)[!-\-/-~]{1,63}(?:\.[!-\-/-~]{1,63})*")
 
 
 def dns_lookup(
-    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    reactor: Reactor,
     *,
     hosts: str = "/etc/hosts",
     resolv_conf: str = "/etc/resolv.conf",
@@ -34,7 +35,7 @@ def dns_lookup(
 
 
 class _SystemLookup:
-    def __init__(self, reactor: Any, hosts: str, resolv_conf: str, port: int) -> None:  # noqa: ANN401  # as above
+    def __init__(self, reactor: Reactor, hosts: str, resolv_conf: str, port: int) -> None:
         self._hosts = WatchedFile(hosts, _addresses, _addresses(b""))
         self._servers = NameServers(reactor, resolv_conf, port)
 

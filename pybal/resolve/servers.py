@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 from ipaddress import ip_address
-from typing import Any
 
 from twisted.names import dns
 
 from pybal.resolve.dns import DNSClient, NoReply
 from pybal.resolve.follow import LookupFailed
+from pybal.runtime.reactor import Reactor
 from pybal.runtime.watched_file import WatchedFile
 
 #: Timeout of a query to one server, in seconds.
@@ -38,7 +38,7 @@ class NameServers:
 
     def __init__(
         self,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         resolv_conf: str = "/etc/resolv.conf",
         port: int = 53,
     ) -> None:

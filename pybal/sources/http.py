@@ -14,7 +14,6 @@ from __future__ import annotations
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from random import Random
-from typing import Any
 from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IReactorTime
@@ -27,6 +26,7 @@ from pybal.http.message import Response, host_of, target_of
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
+from pybal.runtime.reactor import Reactor
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
 from pybal.sources.feed import Feed
@@ -120,7 +120,7 @@ class HTTPReader:
 def http_source(
     settings: SourceSettings,
     *,
-    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    reactor: Reactor,
     random: Random,
     lookup: Lookup | None = None,
 ) -> Feed:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from random import Random
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pybal.config.settings import SourceSettings
 from pybal.config.source_options import server_of
 from pybal.http import trust
+from pybal.runtime.reactor import Reactor
 from pybal.sources import credentials
 from pybal.sources.base import Source
 from pybal.sources.cache import ListCache
@@ -65,7 +66,7 @@ def build(
     settings: SourceSettings,
     cache: ListCache | None = None,
     *,
-    reactor: Any,  # noqa: ANN401  # Twisted has no type for a reactor that provides several interfaces
+    reactor: Reactor,
     random: Random,
     wall: Callable[[], datetime],
     former: PoolSource | None = None,

@@ -22,7 +22,6 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IListeningPort,
     IPushProducer,
-    IReactorSocket,
     IReactorTime,
     ITCPTransport,
 )
@@ -33,6 +32,7 @@ from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from zope.interface import implementer
 
 from pybal.core.model import Address
+from pybal.runtime.reactor import Reactor
 from pybal.status.routes import RouteResponse, Routes
 
 #: Seconds within which the head of a request must arrive.
@@ -260,7 +260,7 @@ class StatusFactory(ServerFactory):
         return True
 
 
-def listen(reactor: IReactorSocket, factory: StatusFactory, ip: Address, port: int) -> IListeningPort:
+def listen(reactor: Reactor, factory: StatusFactory, ip: Address, port: int) -> IListeningPort:
     """Listen on one address; port 0 selects a free one. Raises CannotListenError, which names the address."""
     family = socket.AF_INET6 if isinstance(ip, IPv6Address) else socket.AF_INET
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
 from pybal.config.settings import InstrumentationSettings
 from pybal.core.model import Address
+from pybal.runtime.reactor import Reactor
 from pybal.status.listener import StatusFactory, listen
 
 
@@ -18,7 +17,7 @@ class Listening:
 
     def __init__(
         self,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         factory: StatusFactory,
     ) -> None:
         self._reactor = reactor

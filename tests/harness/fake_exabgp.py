@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -160,7 +160,7 @@ class SpeakerHarness:
         self.log: list[str] = []
         self.speaker = Speaker(
             settings,
-            reactor=self.reactor,
+            reactor=cast("Any", self.reactor),
             directory=directory,
             random=Random(1),
             changed=self._changed,

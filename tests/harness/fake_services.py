@@ -177,7 +177,7 @@ class DaemonOnClock:
             clock=self.clock,
             changed=lambda: None,
         )
-        listening = Listening(None, cast("Any", None))  # no port is opened
+        listening = Listening(cast("Any", None), cast("Any", None))  # no port is opened
         running = ReloadTargets(
             self.services,
             self.reconciler,

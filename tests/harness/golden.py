@@ -16,7 +16,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from twisted.internet.address import IPv4Address as Endpoint
@@ -341,7 +341,7 @@ def announcements(daemon: DaemonOnClock, before: Settings, after: Settings, plan
         before.bgp,
         pool=lambda name: pools[name],
         verified=lambda _: True,
-        reactor=daemon.clock,
+        reactor=cast("Any", daemon.clock),
         runtime=Path("/nonexistent"),
         state=None,
         random=Random(1),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -43,7 +44,7 @@ class DryRunService:
             settings,
             pool=self.pools.__getitem__,
             verified=lambda _: True,
-            reactor=self.clock,
+            reactor=cast("Any", self.clock),
             runtime=Path("/nonexistent"),
             state=state,
             random=Random(1),

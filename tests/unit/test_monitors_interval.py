@@ -82,7 +82,7 @@ class Monitor(IntervalMonitor):
         elif result == "-":
             self.failed("connect: refused", "connect refused", now)
         else:
-            self._retry()
+            self.retry()
 
     @property
     def gaps(self) -> list[float]:

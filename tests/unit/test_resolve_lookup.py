@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -31,7 +32,7 @@ class NoReactor:
 
 
 def look_up(path: Path, host: str, version: int) -> LookupResult:
-    return result_of(Deferred.fromCoroutine(dns_lookup(NoReactor(), hosts=str(path))(host, version)))
+    return result_of(Deferred.fromCoroutine(dns_lookup(cast("Any", NoReactor()), hosts=str(path))(host, version)))
 
 
 def result_of(lookup: Deferred[LookupResult]) -> LookupResult:
@@ -78,7 +79,7 @@ def test_lookup_returns_localhost_without_a_hosts_file(tmp_path: Path) -> None:
 
 
 def test_lookup_reloads_a_changed_hosts_file(hosts: Path) -> None:
-    lookup = dns_lookup(NoReactor(), hosts=str(hosts))
+    lookup = dns_lookup(cast("Any", NoReactor()), hosts=str(hosts))
     found = []
     for number, address in enumerate(("10.0.0.1", "10.0.0.2")):
         hosts.write_text(f"{address} web1\n")

@@ -42,6 +42,7 @@ from pybal.bgp.exabgp.events import (
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.backoff import Backoff
+from pybal.runtime.reactor import Reactor
 
 HEARTBEAT_SECONDS = 0.5
 START_SECONDS = (30.0, 300.0)
@@ -116,7 +117,7 @@ class ExaBGP:
         self,
         listener: ExaBGPListener,
         *,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         directory: Path,
         random: Random,
         python: str,

@@ -10,6 +10,7 @@ from twisted.names import dns
 from pybal.config.settings import SourceSettings
 from pybal.resolve.servers import NameServers, Unanswered
 from pybal.runtime.backoff import Backoff
+from pybal.runtime.reactor import Reactor
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.dns.records import SRVRecord, listing
 from pybal.sources.feed import Feed
@@ -58,7 +59,7 @@ class SRVReader:
 def srv_source(
     settings: SourceSettings,
     *,
-    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    reactor: Reactor,
     random: Random,
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,

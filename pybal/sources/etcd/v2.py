@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
@@ -17,6 +16,7 @@ from pybal.http.client import HTTPClient
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
+from pybal.runtime.reactor import Reactor
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import authorization
 from pybal.sources.etcd.conftool import Values
@@ -53,7 +53,7 @@ class Etcd2Reader:
         endpoints: Endpoints,
         *,
         lookup: Lookup,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         times: Times,
     ) -> None:
         self.differences = 0
@@ -166,7 +166,7 @@ class Etcd2Reader:
 def etcd2_source(
     settings: SourceSettings,
     *,
-    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    reactor: Reactor,
     random: Random,
     times: Times = Times(),
     resolv_conf: str = "/etc/resolv.conf",

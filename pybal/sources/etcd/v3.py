@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from random import Random
-from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -20,6 +19,7 @@ from pybal.config.settings import SourceSettings
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
+from pybal.runtime.reactor import Reactor
 from pybal.sources.base import READ_ERRORS, SourceError
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
@@ -133,7 +133,7 @@ class Etcd3Reader:
 def etcd3_source(
     settings: SourceSettings,
     *,
-    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    reactor: Reactor,
     random: Random,
     lookup: Lookup | None = None,
     ask: Ask | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from pybal.config.settings import AccessSettings
 from pybal.http.client import HTTPClient, HTTPRequest
@@ -12,6 +11,7 @@ from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup
 from pybal.runtime.lines import LineSplitter
+from pybal.runtime.reactor import Reactor
 from pybal.sources.credentials import secret
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
@@ -42,7 +42,7 @@ class Gateway:
         token: Token,
         *,
         trust: Trust | None,
-        reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+        reactor: Reactor,
         lookup: Lookup,
     ) -> None:
         self._access = access

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from twisted.internet.defer import Deferred
@@ -30,6 +29,7 @@ from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.lines import LineSplitter
+from pybal.runtime.reactor import Reactor
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.credentials import secret
 from pybal.sources.feed import Feed
@@ -221,7 +221,7 @@ class KubernetesReader:
 def kubernetes_source(
     settings: SourceSettings,
     *,
-    reactor: Any,  # noqa: ANN401  # as in pybal.daemon.app
+    reactor: Reactor,
     random: Random,
     lookup: Lookup | None = None,
 ) -> Feed:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any, cast
 
 from twisted.internet.task import Clock
 
@@ -34,7 +35,7 @@ class _PoolFile:
 
     def source(self, *, allow_empty: bool) -> Source:
         settings = SourceSettings(f"file://{self._path}", allow_empty=allow_empty)
-        return build(settings, reactor=self.clock, random=Random(1), wall=partial(datetime.now, UTC))
+        return build(settings, reactor=cast("Any", self.clock), random=Random(1), wall=partial(datetime.now, UTC))
 
     def garble(self) -> None:
         self._put("<html>502 Bad Gateway</html>\n")
