@@ -143,7 +143,7 @@ class TestDown:
         ("status", "wanted"), [(500, 200), (301, 200), (204, 200), (200, 301), (200, 302), (304, 303)]
     )
     def test_unexpected_status_is_down(self, status: int, wanted: int) -> None:
-        answer = saying(b"HTTP/1.0 %d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
+        answer = saying(b"HTTP/1.0 %d Reason\r\nContent-Length: 0\r\n\r\n" % status)
         expected = (False, f"status: HTTP {status}, wanted {wanted}")
         assert first_report(answer, settings(http_status=wanted)) == expected
 

@@ -22,7 +22,7 @@ from tests.harness.guest.namespace import fresh
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for networks of our own and raw sockets")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for network namespaces and raw sockets")
 
 SETTINGS = ICMPSettings(timeout=0.4, interval=0.05)
 HOSTS = pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -95,7 +95,7 @@ def test_pool_that_serves_before_and_after_serves_in_between(wanted: Table, actu
 
 
 @given(TABLES, TABLES, st.sets(st.sampled_from(ADDRESSES)))
-def test_pool_keeps_serving_whatever_additions_fail(wanted: Table, actual: Table, refused: set[IPv4Address]) -> None:
+def test_pool_keeps_serving_when_any_additions_fail(wanted: Table, actual: Table, refused: set[IPv4Address]) -> None:
     """Apply both parts like the reconciler: the second only if the first has not failed."""
 
     def may(op: Op) -> bool:

@@ -134,7 +134,7 @@ def test_announce_command_is_rendered_in_full() -> None:
     )
 
 
-def test_path_of_our_own_as_number_only_is_left_out() -> None:
+def test_path_with_only_the_local_as_number_is_left_out() -> None:
     assert b"as-path" not in config.announce(replace(PEER, as_path=(64600,)), VIP)
 
 

@@ -272,7 +272,7 @@ def test_service_without_monitors_is_accepted() -> None:
 
 
 def test_options_of_an_unused_monitor_are_accepted() -> None:
-    assert service(WEB + "proxyfetch.url = ['whatever'\nudp.interval = x\n").monitors == ()
+    assert service(WEB + "proxyfetch.url = ['unclosed'\nudp.interval = x\n").monitors == ()
 
 
 def test_references_and_defaults_work_as_in_1_15() -> None:

@@ -40,13 +40,13 @@ def runs(tmp_path: Path) -> list[str]:
     return (tmp_path / "runs").read_text().splitlines()
 
 
-def test_operation_that_was_not_applied_fails_whatever_the_exit_status(program: Program) -> None:
+def test_unapplied_operation_fails_with_any_exit_status(program: Program) -> None:
     backend = program("-R) exit 0;;")
     reason = "ipvsadm did not apply it and printed no reason"
     assert backend.apply(ADDING) == tuple(Failure(op, errno.EIO, reason) for op in ADDING)
 
 
-def test_operation_that_was_applied_succeeds_whatever_the_exit_status(program: Program) -> None:
+def test_applied_operation_succeeds_with_any_exit_status(program: Program) -> None:
     backend = program("-R) cat > table; echo quiet >&2; exit 2;; -Sn) cat table;;")
     assert backend.apply(ADDING) == ()
 

@@ -18,7 +18,7 @@ monitors = []
 """
 
 
-def test_plan_of_its_own_file_equals_the_following_reload(deployment: Deployment, running: Daemon) -> None:
+def test_plan_of_the_daemons_file_equals_the_next_reload(deployment: Deployment, running: Daemon) -> None:
     done = deployment.pybal("plan", named=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{deployment.conf}:\nnothing to do\n1 of 1 services unchanged\n"

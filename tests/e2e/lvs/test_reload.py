@@ -101,7 +101,7 @@ def site(tmp_path: Path) -> Iterator[TwoServices]:
         yield TwoServices(made, tmp_path)
 
 
-def test_reload_fails_no_connection_whatever_changes(site: TwoServices, say: Callable[[str], None]) -> None:
+def test_reload_of_any_change_keeps_all_connections(site: TwoServices, say: Callable[[str], None]) -> None:
     client = site.lab.client
     with daemon(site.directory, endpoint=ENDPOINT) as process, ExitStack() as stack:
         for name in ("same", "other"):
