@@ -137,7 +137,7 @@ class Feed:
             self._end_if_stopped()
 
     async def _read(self) -> float:
-        """Read once; return the seconds until the next read, whatever happened."""
+        """Read once; return the seconds until the next read, also after an error."""
         try:
             return await self._reader.read(self)
         except READ_ERRORS as error:

@@ -239,7 +239,7 @@ class Command(KindServer):
 
 
 class Machine(KindServer):
-    """The kernel, which replies to echo requests in a network namespace of its own."""
+    """The kernel, which replies to echo requests in its own network namespace."""
 
     settings = ICMPSettings(interval=0.05, timeout=0.3)
     refused = "icmp: 300 ms without an echo reply"
