@@ -165,7 +165,7 @@ def _timing_out(monkeypatch: pytest.MonkeyPatch) -> None:
 @QUICK_RETRIES
 @pytest.mark.usefixtures("_timing_out")
 class TestUnansweredProbes:
-    """Only the kernel detects unanswered probes; its error is raised on a real connection that receives data."""
+    """The kernel detects unanswered probes; its error is raised on a real connection."""
 
     @staticmethod
     async def lose(setup: MonitoredServer, monitor: Monitor) -> None:

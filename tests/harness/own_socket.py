@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def own_socket(address: tuple[str, int]) -> Iterator[socket.socket]:
-    """Yield a duplicate of the socket of this process with this local address, such as the socket of a check."""
+    """Yield a duplicate of this process's socket with this local address, such as that of a check."""
     for descriptor in Path("/proc/self/fd").iterdir():
         if descriptor.is_socket():
             with socket.socket(fileno=os.dup(int(descriptor.name))) as duplicate:
@@ -22,7 +22,7 @@ def own_socket(address: tuple[str, int]) -> Iterator[socket.socket]:
 
 
 def cause_icmp_error(address: tuple[str, int]) -> None:
-    """Send a datagram from the socket at ``address``; its server must be stopped, so that an ICMP error returns."""
+    """Send a datagram from the socket at ``address`` to a stopped server, which causes an ICMP error."""
     with own_socket(address) as sock:
         sock.send(b"")
 
