@@ -210,9 +210,15 @@ class TestTimeout:
         ],
     )
     def test_timeout_reports_the_silence(self, data: bytes, pattern: str) -> None:
-        up, reason = first_report(saying(data))
-        assert not up
-        assert re.fullmatch(pattern, reason), reason
+        with MonitorOnClock(settings()) as on_clock:
+            _, peer = on_clock.accept()
+            with peer:
+                peer.send(data)
+                while not on_clock.reports:
+                    on_clock.pass_time(0.1)
+                (report,) = on_clock.reports
+                assert not report.up
+                assert re.fullmatch(pattern, report.reason), report.reason
 
     def test_slow_drip_ends_at_the_timeout_of_the_check(self) -> None:
         with MonitorOnClock(settings(timeout=4.0)) as on_clock:
