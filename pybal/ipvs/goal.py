@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
+from random import Random
 
 from twisted.internet.interfaces import IDelayedCall
 
 from pybal.core.model import Service
 from pybal.ipvs.model import TableEntry, drained
+from pybal.runtime.backoff import Backoff
 
 FIRST_DELAY = 1.0
+LONGEST_DELAY = 15.0
+
+_random = Random()  # noqa: S311  # spreads nothing: the jitter is 0
+
+
+def _backoff() -> Backoff:
+    return Backoff(FIRST_DELAY, LONGEST_DELAY, _random, factor=2.0, jitter=0.0)
 
 
 @dataclass(slots=True)
@@ -27,7 +36,7 @@ class Goal:
     drained_at: float = inf
     problem: str = ""
     drifted: bool = False
-    delay: float = FIRST_DELAY
+    backoff: Backoff = field(default_factory=_backoff)
     next: IDelayedCall | None = None
 
     def aim(self, held: TableEntry | None, now: float) -> TableEntry | None:

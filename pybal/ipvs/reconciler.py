@@ -24,13 +24,12 @@ from twisted.logger import Logger
 from pybal.core.model import Address, Alert, Service
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.diff import diff, split
-from pybal.ipvs.goal import FIRST_DELAY, Goal, Intent, Retired
+from pybal.ipvs.goal import Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Failure, Op, ServiceKey, Table, TableEntry, entry, key_of
 from pybal.ipvs.render import failure, operation, place
 
 ROUNDS = 3
-LONGEST_DELAY = 15.0
 
 _LINES = {
     Command.ADD_SERVICE: "Created LVS service '{name}'",
@@ -305,15 +304,14 @@ class Reconciler:
             if error != goal.problem:
                 self._log.error("IPVS not updated: {reason}; retrying", reason=error, system=goal.name)
             goal.problem = error
-            goal.next = self._clock.callLater(goal.delay, self._pursue, key)
-            goal.delay = min(2 * goal.delay, LONGEST_DELAY)
+            goal.next = self._clock.callLater(goal.backoff.pause(), self._pursue, key)
             return
         if error:
             self._log.warn("IPVS drift repaired: {reason}", reason=error, system=goal.name)
         elif goal.problem:
             self._log.info("IPVS updated after errors", system=goal.name)
         goal.problem = ""
-        goal.delay = FIRST_DELAY
+        goal.backoff.reset()
 
     def _finish_retired(self, keys: Sequence[ServiceKey]) -> None:
         """Forget retired services that were deleted; schedule the deletion of the others."""

@@ -44,7 +44,7 @@ class Interval(MonitorSettings):
 
 
 class IntervalMonitor(RiseFall):
-    """The base of monitors that check at an interval; a kind implements :meth:`_run`.
+    """The base of monitors that check at an interval; a kind implements :meth:`run`.
 
     With jitter, each run is delayed by a random share of the interval; the schedule itself is unchanged, so the checks
     of many servers stay spread. The first run, and the retry of an inconclusive check, have no delay.
@@ -63,7 +63,7 @@ class IntervalMonitor(RiseFall):
         self._retried = False
 
     def start(self) -> None:
-        run = self._run_with_jitter if self._settings.jitter else self._run
+        run = self._run_with_jitter if self._settings.jitter else self.run
         self._timer = self._engine.every(self._settings.interval, run)
 
     def stop(self) -> None:
@@ -74,9 +74,10 @@ class IntervalMonitor(RiseFall):
 
     def expire(self) -> None:
         """Run after the delay of the jitter."""
-        self._run()
+        self.run()
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Start the checks, unless they are running."""
         raise NotImplementedError
 
     def retry(self) -> None:
@@ -92,7 +93,7 @@ class IntervalMonitor(RiseFall):
     def _run_with_jitter(self) -> None:
         if self._prompt:
             self._prompt = False
-            self._run()
+            self.run()
         elif not self.deadline:  # a run that is delayed already must not be delayed again, or it never starts
             self._engine.arm(self, self._random.random() * self._settings.jitter * self._interval)
 

@@ -11,6 +11,7 @@ from pybal.config.errors import Problem
 from pybal.config.option import Kinds
 from pybal.config.parse import parse
 from pybal.config.settings import Settings
+from pybal.runtime.watched_file import WatchedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,7 @@ class ConfigurationFile:
         self._kinds = kinds
         self._adjust = adjust
         self._unsupported = unsupported
-        self._seen: tuple[int, ...] | None = None
-        self._digest = ""
+        self._digest = WatchedFile(path, _digest, "")
 
     def read(self) -> Loaded:
         """Return the settings of the file. Raises ConfigError or OSError."""
@@ -60,15 +60,7 @@ class ConfigurationFile:
 
     def digest(self) -> str:
         """Return the SHA-256 of the file on disk, empty if it is unreadable; read it only if its stat changed."""
-        try:
-            status = Path(self.path).stat()
-            seen = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
-            if seen != self._seen:
-                self._digest = _digest(Path(self.path).read_bytes())
-                self._seen = seen
-        except OSError:
-            self._seen, self._digest = None, ""
-        return self._digest
+        return self._digest.value()
 
 
 def _digest(text: bytes) -> str:

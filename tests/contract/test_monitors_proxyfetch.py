@@ -13,6 +13,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.checks.tls import TLSStream
 from pybal.http.message import Response
 from pybal.monitors.proxyfetch import DURATION, ProxyFetchSettings
+from tests.harness.monitor_on_clock import MonitorOnClock
 from tests.harness.own_socket import has_input
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
@@ -209,24 +210,28 @@ class TestTimeout:
         ],
     )
     def test_timeout_reports_the_silence(self, data: bytes, pattern: str) -> None:
-        up, reason = first_report(saying(data))
-        assert not up
-        assert re.fullmatch(pattern, reason), reason
+        with MonitorOnClock(settings()) as on_clock:
+            _, peer = on_clock.accept()
+            with peer:
+                peer.send(data)
+                while not on_clock.reports:
+                    on_clock.pass_time(0.1)
+                (report,) = on_clock.reports
+                assert not report.up
+                assert re.fullmatch(pattern, report.reason), report.reason
 
     def test_slow_drip_ends_at_the_timeout_of_the_check(self) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with MonitoredServer(reactor) as setup:
-                setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
-                setup.monitor(settings(timeout=0.5))
-                while not setup.reports:
-                    for peer in setup.server.peers:
-                        if peer.received:
-                            peer.say(b"x")
-                    await setup.pause(0.02)
-                reason = setup.reports[0].reason
-                assert re.match(r"body: \d+ of 100000 bytes in \d+ ms, still arriving \(connected", reason), reason
-
-        run(main)
+        with MonitorOnClock(settings(timeout=4.0)) as on_clock:
+            _, peer = on_clock.accept()
+            with peer:
+                peer.send(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not on_clock.reports:
+                    peer.send(b"x")
+                    on_clock.pass_time(0.1)
+                reason = on_clock.reports[0].reason
+                assert re.match(
+                    r"body: (3[89]|4[01]) of 100000 bytes in 4\.[01] s, still arriving \(connected", reason
+                ), reason
 
     def test_repeated_failure_is_reported_once(self) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -340,7 +345,7 @@ def test_2020_05_25_unexpected_error_does_not_end_a_monitor(
 def test_answer_is_released_before_the_next_check() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
-            setup.server.asked = saying(OK[:-1], OK[-1:])
+            setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
             setup.monitor(settings())
             assert (await setup.report()).up
             await setup.until(lambda: not setup.engine.in_flight)

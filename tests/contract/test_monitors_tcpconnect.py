@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.monitors.tcpconnect import TCPConnectSettings
+from tests.harness.monitor_on_clock import MonitorOnClock
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -32,13 +34,6 @@ def half_close(peer: Peer) -> None:
 def after(seconds: float, peer: Peer, act: Act) -> None:
     reactor: Any = peer.transport.reactor  # Twisted declares too narrow a type
     reactor.callLater(seconds, act, peer)
-
-
-def drip(peer: Peer) -> None:
-    """Send a byte every 20 ms, without end."""
-    if not peer.closed:
-        peer.say(b".")
-        after(0.02, peer, drip)
 
 
 def first(
@@ -156,11 +151,18 @@ class TestDown:
 
     @HOSTS
     def test_slow_drip_is_down_at_the_timeout(self, host: str) -> None:
-        up, reason = first(PING, drip, host=host)
-        assert not up
-        assert reason.startswith("answer: ")
-        assert " bytes without 'PONG' in " in reason
-        assert ", still arriving (connected in " in reason
+        with MonitorOnClock(replace(PING, timeout=4.0), host) as on_clock:
+            _, peer = on_clock.accept()
+            with peer:
+                while not on_clock.reports:
+                    peer.send(b".")
+                    on_clock.pass_time(0.1)
+                [(up, reason)] = [(report.up, report.reason) for report in on_clock.reports]
+                assert not up
+                assert re.fullmatch(
+                    r"answer: (3[89]|4[01]) bytes without 'PONG' in 4\.[01] s, still arriving \(connected in 0 ms\)",
+                    reason,
+                )
 
     @HOSTS
     def test_garbage_is_down(self, host: str) -> None:

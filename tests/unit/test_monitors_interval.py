@@ -73,7 +73,7 @@ class Monitor(IntervalMonitor):
         self.turns: list[float] = []
         self.results = list(results)
 
-    def _run(self) -> None:
+    def run(self) -> None:
         now = self._engine.now
         self.turns.append(now)
         result = self.results.pop(0) if len(self.results) > 1 else self.results[0]

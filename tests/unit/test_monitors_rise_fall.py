@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from random import Random
-
-import pytest
-
 from pybal.core.model import Report
 from pybal.monitors.rise_fall import RiseFall
-from pybal.runtime.backoff import Backoff
 
 
 class TestRecord:
@@ -46,33 +41,3 @@ class TestRecord:
         record.failed("connect: refused", "connect refused", 4.0)
         assert [report.up for report in reports] == [True, False, True, False]
         assert (record.up, record.up_transitions, record.down_transitions) == (False, 2, 2)
-
-
-class TestBackoff:
-    def test_pauses_grow_by_half_up_to_the_maximum(self) -> None:
-        backoff = Backoff(1.0, 3.0, Random(1))
-        most = []
-        for _ in range(5):
-            most.append(backoff.following)
-            assert 0.75 * most[-1] <= backoff.pause() <= most[-1]
-        assert most == [1.0, 1.5, 2.25, 3.0, 3.0]
-
-    def test_reset_starts_with_the_first_pause(self) -> None:
-        backoff = Backoff(1.0, 300.0, Random(1))
-        for _ in range(20):
-            backoff.pause()
-        assert backoff.following == 300.0
-        backoff.reset()
-        assert backoff.following == 1.0
-
-    def test_first_pause_is_at_most_the_maximum(self) -> None:
-        assert Backoff(1.0, 0.5, Random(1)).following == 0.5
-
-    def test_pauses_of_different_monitors_differ(self) -> None:
-        random = Random(1)
-        assert len({Backoff(1.0, 300.0, random).pause() for _ in range(100)}) == 100
-
-    @pytest.mark.parametrize("attempts", [10])
-    def test_pauses_of_ten_attempts_take_under_two_minutes(self, attempts: int) -> None:
-        backoff = Backoff(1.0, 300.0, Random(1))
-        assert sum(backoff.pause() for _ in range(attempts)) < 120

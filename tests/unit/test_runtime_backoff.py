@@ -29,3 +29,13 @@ def test_backoff_starts_again_after_a_reset() -> None:
     assert backoff.following == 1.5
     backoff.reset()
     assert backoff.pause() == 1.0
+
+
+def test_pauses_of_different_monitors_differ() -> None:
+    random = Random(1)
+    assert len({Backoff(1.0, 300.0, random).pause() for _ in range(100)}) == 100
+
+
+def test_pauses_of_ten_attempts_take_under_two_minutes() -> None:
+    backoff = Backoff(1.0, 300.0, Random(1))
+    assert sum(backoff.pause() for _ in range(10)) < 120
