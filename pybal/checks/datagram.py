@@ -10,6 +10,8 @@ from __future__ import annotations
 import select
 from socket import AF_INET, IPPROTO_IP, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SocketType
 
+from typing_extensions import override
+
 from pybal.checks.result import PASSED, Result
 from pybal.checks.socket_check import Check
 
@@ -29,6 +31,7 @@ class DatagramCheck(Check):
 
     resets = False
 
+    @override
     def start(self) -> None:
         engine = self._engine
         self._started_at = engine.seconds()
@@ -94,6 +97,7 @@ class DatagramCheck(Check):
         except OSError as error:
             self._refused(error)
 
+    @override
     def _end(self, result: Result) -> None:
         if result.verdict is PASSED:
             self._land()

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks import dns_wire
 from pybal.checks.datagram import DatagramCheck
 from pybal.checks.dns_wire import NOERROR, NXDOMAIN, Malformed, Question, Reply
@@ -50,11 +52,13 @@ class DNSCheck(DatagramCheck):
         self._strays = 0
         self._stream: _StreamCheck | None = None
 
+    @override
     def _datagram(self) -> bytes:
         self._number = self._random.getrandbits(16).to_bytes(2, "big")
         self._strays = self._received = 0
         return self._number + self.question.data
 
+    @override
     def _received_datagram(self, data: bytes) -> bool:
         if not self._in_flight or self._stream is not None:
             return False
@@ -103,22 +107,26 @@ class DNSCheck(DatagramCheck):
         self._stream = None
         self._end(result._replace(duration=self._engine.seconds() - self._started_at))
 
+    @override
     def _refused(self, error: OSError) -> None:
         if not self._in_flight:
             self._close()
         elif self._stream is None:
             self._errored(error)
 
+    @override
     @property
     def _phase(self) -> Phase:
         return Phase.QUERY
 
+    @override
     def _overdue(self) -> CheckFailed:
         if self._stream is not None:
             return self._stream.overdue()
         others = f" ({self._strays} to other queries)" if self._strays else ""
         return CheckFailed(Phase.QUERY, f"{format_duration(self.timeout)} without an answer{others}", "timeout")
 
+    @override
     def _close(self) -> None:
         if self._stream is not None:
             self._stream.cancel()
@@ -133,10 +141,12 @@ class DNSCheckOverTCP(DNSCheck):
 
     _way = "over TCP"
 
+    @override
     def _send(self, data: bytes) -> None:
         del data
         self._query_over_tcp()
 
+    @override
     def _close(self) -> None:
         self._land()  # it has no socket
         super()._close()
@@ -179,6 +189,7 @@ class _StreamCheck(Check):
         if self._done is not None:
             self.start()
 
+    @override
     def _opened(self, events: int) -> None:
         self.event = self._exchange
         self._exchange(events)
@@ -216,14 +227,17 @@ class _StreamCheck(Check):
                 return True
         return False
 
+    @override
     def _end(self, result: Result) -> None:
         self._close()
         if self._done is not None:
             self._done(self, result)
 
+    @override
     @property
     def _phase(self) -> Phase:
         return Phase.QUERY if self._connected_at else Phase.CONNECT
 
+    @override
     def _error_text(self, cause: str) -> str:
         return f"{cause}, {self._way}"

@@ -12,6 +12,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
+from typing_extensions import override
 
 from pybal.checks import grpc_health
 from pybal.checks.engine import Engine
@@ -62,6 +63,7 @@ class GRPCCheck(StreamCheck):
         self._first_bytes = self._frames = self._message = b""
         self._facts: dict[str, str] = {}
 
+    @override
     def _begin(self) -> None:
         self._first_bytes = self._frames = self._message = b""
         self._facts = {}
@@ -83,11 +85,13 @@ class GRPCCheck(StreamCheck):
         connection.send_data(_STREAM, grpc_health.request(self._service), end_stream=True)
         self._unsent = connection.data_to_send()
 
+    @override
     def _secured(self, stream: TLSStream) -> bool:
         if stream.protocol != PROTOCOL:
             raise CheckFailed(Phase.TLS, "the server did not select HTTP/2 by ALPN", "no HTTP/2")
         return False
 
+    @override
     def _take(self, data: bytes) -> bool:
         if not data:
             raise self._closed()

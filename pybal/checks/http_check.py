@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
@@ -67,9 +69,11 @@ class HTTPCheck(StreamCheck):
         self._search: Search | None = None
         self._response: message.Response | None = None
 
+    @override
     def _begin(self) -> None:
         self._unsent = self.request.data
 
+    @override
     def _take(self, data: bytes) -> bool:
         response = self._response
         if response is None:
@@ -105,11 +109,13 @@ class HTTPCheck(StreamCheck):
         if status not in self.request.statuses:
             raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted {self.request.wanted}", f"HTTP {status}")
 
+    @override
     def _release(self) -> None:
         self._tls = self._response = self._search = None
 
     # -- texts of failures
 
+    @override
     @property
     def _progress(self) -> str:
         response = self._response
@@ -117,6 +123,7 @@ class HTTPCheck(StreamCheck):
             return ""
         return response.progress if response.status else f"{response.arrived} bytes"
 
+    @override
     @property
     def _history(self) -> str:
         history = super()._history

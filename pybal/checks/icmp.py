@@ -26,6 +26,8 @@ from socket import (
 )
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks.datagram import DatagramCheck
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
@@ -75,11 +77,13 @@ class ICMPCheck(DatagramCheck):
         self._has_ip_header = False
         """True if received packets begin with an IPv4 header."""
 
+    @override
     def _new_socket(self) -> SocketType:
         sock = echo_socket(self._target.family)
         self._has_ip_header = sock.type == SOCK_RAW and self._target.family == AF_INET
         return sock
 
+    @override
     def _datagram(self) -> bytes:
         self._strays = 0
         self._nonce = self._random.getrandbits(8 * _NONCE).to_bytes(_NONCE, "big")
@@ -89,6 +93,7 @@ class ICMPCheck(DatagramCheck):
         checksum = _checksum(_HEADER.pack(8, 0, 0, identifier, 1) + self._nonce)
         return _HEADER.pack(8, 0, checksum, identifier, 1) + self._nonce
 
+    @override
     def _received_datagram(self, data: bytes) -> bool:
         if not self._in_flight:
             return False
@@ -101,16 +106,19 @@ class ICMPCheck(DatagramCheck):
         self._strays += 1
         return False
 
+    @override
     def _refused(self, error: OSError) -> None:
         if self._in_flight:
             self._errored(error)
         else:
             self._close()
 
+    @override
     @property
     def _phase(self) -> Phase:
         return Phase.ICMP
 
+    @override
     def _overdue(self) -> CheckFailed:
         others = f" ({self._strays} other replies)" if self._strays else ""
         return CheckFailed(Phase.ICMP, f"{format_duration(self.timeout)} without an echo reply{others}", "timeout")

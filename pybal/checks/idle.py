@@ -9,6 +9,8 @@ from functools import lru_cache
 from socket import IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, CheckFailed, Phase, Result
 from pybal.checks.socket_check import READABLE, Check, SocketOption, Target, cause_of
@@ -64,6 +66,7 @@ class HeldConnection(Check):
         if self._pausing:
             self._engine.hasten(self, seconds)
 
+    @override
     def expire(self) -> None:
         if self._pausing:
             self._pausing = False
@@ -71,15 +74,18 @@ class HeldConnection(Check):
         else:
             super().expire()
 
+    @override
     @property
     def _phase(self) -> Phase:
         return Phase.CONNECT if self._in_flight or self._fileno < 0 else Phase.IDLE
 
+    @override
     @property
     def _silent_since(self) -> float:
         """The start of the attempt, or now for a held connection: only the kernel has its time of silence."""
         return self._started_at if self._phase is Phase.CONNECT else self._engine.now
 
+    @override
     def _opened(self, events: int) -> None:
         self._land()
         engine = self._engine
@@ -102,6 +108,7 @@ class HeldConnection(Check):
         except OSError as error:
             self._errored(error)
 
+    @override
     def _errored(self, error: OSError) -> None:
         """Treat errors of an established connection as conclusive."""
         if self._phase is Phase.CONNECT:

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
@@ -66,10 +68,12 @@ class MySQLCheck(StreamCheck):
         self._buffer = b""
         self._step = Step.GREETING
 
+    @override
     def _begin(self) -> None:
         self._buffer = b""
         self._step = Step.GREETING
 
+    @override
     def _take(self, data: bytes) -> bool:
         if not data and self._step is Step.QUIT:
             return True

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
@@ -69,6 +71,7 @@ class RedisCheck(StreamCheck):
         self._buffer = b""
         self._commands: list[str] = []
 
+    @override
     def _begin(self) -> None:
         password = self._password()
         self._buffer = b""
@@ -80,6 +83,7 @@ class RedisCheck(StreamCheck):
             self._commands.append("INFO")
             self._unsent += command("INFO", "replication")
 
+    @override
     def _take(self, data: bytes) -> bool:
         if not data:
             raise self._closed()

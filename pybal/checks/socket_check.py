@@ -27,6 +27,8 @@ from socket import (
 )
 from typing import NamedTuple, Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import FROZEN, Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
 from pybal.core.model import Address
@@ -296,6 +298,7 @@ class TCPCheck(Check):
 
     __slots__ = ()
 
+    @override
     def _opened(self, events: int) -> None:
         del events
         self._passed()

@@ -9,6 +9,8 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result, timeout_text
 from pybal.checks.socket_check import READABLE, Check, Target
@@ -88,6 +90,7 @@ class StreamCheck(Check):
 
     # -- steps, in order
 
+    @override
     def _opened(self, events: int) -> None:
         self._received = 0
         self._secured_at = self._first_at = self._answered_at = self._last_byte_at = 0.0
@@ -139,6 +142,7 @@ class StreamCheck(Check):
             sent = 0
         self._unsent = self._unsent[sent:]
 
+    @override
     def _release(self) -> None:
         self._tls = None
 
@@ -154,6 +158,7 @@ class StreamCheck(Check):
         else:
             self._errored(error)
 
+    @override
     def _steps(self) -> Sequence[float]:
         if not self._connected_at:
             return ()
@@ -165,6 +170,7 @@ class StreamCheck(Check):
             self._answered_at - began if self._answered_at else NEVER,
         )
 
+    @override
     @property
     def _phase(self) -> Phase:
         if not self._connected_at:
@@ -173,6 +179,7 @@ class StreamCheck(Check):
             return Phase.TLS
         return self._answered if self._answered_at else self._waiting
 
+    @override
     def _error_text(self, cause: str) -> str:
         phase = self._phase
         if phase is Phase.CONNECT:
@@ -181,6 +188,7 @@ class StreamCheck(Check):
             return f"{cause} during the handshake"
         return f"{cause} after {self._progress}" if self._progress else f"{cause} before {self._wanted_first}"
 
+    @override
     def _overdue(self) -> CheckFailed:
         phase, now = self._phase, self._engine.now
         if phase is Phase.CONNECT:

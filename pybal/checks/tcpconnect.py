@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
@@ -35,10 +37,12 @@ class ExpectCheck(StreamCheck):
         self._expect = expect
         self._buffer = b""
 
+    @override
     def _begin(self) -> None:
         self._buffer = b""
         self._unsent = self._request
 
+    @override
     def _take(self, data: bytes) -> bool:
         if not data:
             raise self._closed()
@@ -52,6 +56,7 @@ class ExpectCheck(StreamCheck):
             raise CheckFailed(Phase.ANSWER, f"{EXPECT_LIMIT} bytes without {self._wanted}", "expected text missing")
         return False
 
+    @override
     @property
     def _progress(self) -> str:
         return f"{self._received} bytes without {self._wanted}" if self._received else ""

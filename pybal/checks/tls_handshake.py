@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from cryptography import x509
+from typing_extensions import override
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result
@@ -46,6 +47,7 @@ class TLSCheck(StreamCheck):
         self._now = now
         self.expires: datetime | None = None
 
+    @override
     def _secured(self, stream: TLSStream) -> bool:
         stream.flush()  # send the last flight, or the server logs an aborted handshake
         self.expires = not_after(stream.certificate)
@@ -61,6 +63,7 @@ class TLSCheck(StreamCheck):
             ends = f"expires in {days:.1f} days" if days > 0 else f"expired {-days:.1f} days ago"
             raise CheckFailed(Phase.TLS, f"the certificate {ends}, wanted {self._fail_days}", "certificate expires")
 
+    @override
     def _steps(self) -> Sequence[float]:
         steps = super()._steps()
         return (*steps[:1], NEVER, NEVER, NEVER) if steps else ()  # all time after the connection is the handshake

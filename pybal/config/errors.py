@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pybal.core.text import printable
 
 _LONGEST_SHOWN = 80
@@ -29,6 +31,7 @@ class Problem:
     found: str
     wanted: str
 
+    @override
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:" if self.line else f"{self.file}:"
         if self.section:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
+from typing_extensions import override
+
 from pybal.config.convert import DECIMAL, WHOLE
 from pybal.config.errors import InvalidValueError, shown
 
@@ -20,6 +22,7 @@ class Limit:
     servers: int = 0
     percent: float = 0.0
 
+    @override
     def __str__(self) -> str:
         return str(self.servers) if self.servers else f"{self.percent:g}%"
 

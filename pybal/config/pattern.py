@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from typing_extensions import override
+
 from pybal.config.expression import NEWLINE, All, Any, Node, Parser, PatternError, Repeat, Set
 
 FOUND = -1
@@ -112,12 +114,15 @@ class Pattern:
         ]
         self._rows: dict[int, list[int | None]] = {}
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pattern) and other.text == self.text
 
+    @override
     def __hash__(self) -> int:
         return hash(self.text)
 
+    @override
     def __repr__(self) -> str:
         return f"Pattern({self.text!r})"
 

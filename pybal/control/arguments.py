@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NoReturn
 
+from typing_extensions import override
+
 from pybal.control.freeze import DEFAULT, LONGEST
 from pybal.control.wire import FAILED
 
@@ -20,6 +22,7 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 class _CommandParser(argparse.ArgumentParser):
     """A parser that exits with 1 after a usage error; exit status 2 of a command means a difference."""
 
+    @override
     def error(self, message: str) -> NoReturn:
         self.print_usage()
         self.exit(FAILED, f"{self.prog}: {message}\n")

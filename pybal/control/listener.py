@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, 
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from pybal.control.wire import (
     FAILED,
@@ -63,6 +64,7 @@ class Caller:
             name = str(peer.user)
         return cls(name, peer.user, peer.process)
 
+    @override
     def __str__(self) -> str:
         return f"{self.name} (user {self.user}, process {self.process})"
 
@@ -83,7 +85,8 @@ class ControlConnection(Protocol):
         self._congested = False
         self._deadline: IDelayedCall | None = None
 
-    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def connectionMade(self) -> None:
         connection: socket.socket = self._transport.getHandle()
         peer = credentials(connection)
         if refusal := self._factory.refusal(self, peer, connection):
@@ -93,26 +96,28 @@ class ControlConnection(Protocol):
         self._transport.registerProducer(self, streaming=True)
         self._start_deadline()
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def dataReceived(self, data: bytes) -> None:
         if self._caller is None:
             return
         self._received += data
         self._next()
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         del reason
         self._caller = None
         self._cancel_deadline()
         self._factory.forget(self)
 
-    def pauseProducing(self) -> None:  # noqa: N802  # Twisted's name
+    def pauseProducing(self) -> None:  # noqa: N802
         self._congested = True
 
-    def resumeProducing(self) -> None:  # noqa: N802  # Twisted's name
+    def resumeProducing(self) -> None:  # noqa: N802
         self._congested = False
         self._resume()
 
-    def stopProducing(self) -> None:  # noqa: N802  # Twisted's name
+    def stopProducing(self) -> None:  # noqa: N802
         pass
 
     def abort(self) -> None:
@@ -187,7 +192,8 @@ class ControlFactory(Factory):
         self._open: set[ControlConnection] = set()
         self._refused: dict[int, float] = {}
 
-    def buildProtocol(self, addr: IAddress | None) -> ControlConnection:  # noqa: N802  # Twisted's name
+    @override
+    def buildProtocol(self, addr: IAddress | None) -> ControlConnection:
         del addr
         return ControlConnection(self)
 

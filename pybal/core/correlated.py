@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pybal.core.model import Server
 
 MIN_SERVERS = 3
@@ -29,6 +31,7 @@ class CorrelatedFailures:
     up: int
     seconds: float
 
+    @override
     def __str__(self) -> str:
         return (
             f'{len(self.hosts)} of {self.up} servers began to fail {self.monitor} with "{self.reason}" '

@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from typing_extensions import override
+
 from pybal.core.model import SuspectSelf
 
 MIN_HOSTS = 6
@@ -57,6 +59,7 @@ class Outage:
         """Return how many hosts are silent and for how long, for people."""
         return f"{self} for {now - self.since:.0f} s"
 
+    @override
     def __str__(self) -> str:
         return f"No response from any of {self.hosts} hosts in {self.services} services"
 

@@ -12,6 +12,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+from typing_extensions import override
 from zope.interface import implementer
 
 from pybal.http.errors import Fault, ProtocolError, ResponseError, ResponsePart
@@ -114,10 +115,11 @@ class HTTPConnection(Protocol):
             self._closed = True
             self.transport.abortConnection()
 
-    def handshakeCompleted(self) -> None:  # noqa: N802  # Twisted's name
+    def handshakeCompleted(self) -> None:  # noqa: N802
         self._ready = True
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def dataReceived(self, data: bytes) -> None:
         response = self._response
         if response is None or (self._pending is None and self._listener is None):
             self.abort()  # unsolicited
@@ -130,7 +132,8 @@ class HTTPConnection(Protocol):
         else:
             self._deliver(response, complete=complete)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._closed = True
         response = self._response
         if response is None or (self._pending is None and self._listener is None):
@@ -205,7 +208,8 @@ class HTTPConnectionFactory(Factory):
         self._limit = limit
         self._secure = secure
 
-    def buildProtocol(self, addr: object) -> HTTPConnection:  # noqa: ARG002, N802  # Twisted's name
+    @override
+    def buildProtocol(self, addr: object) -> HTTPConnection:
         return HTTPConnection(self._clock, self._limit, secure=self._secure)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pybal.checks.dns import DNSCheck, DNSCheckOverTCP
 from pybal.checks.dns_wire import Question, RecordType, question
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
@@ -45,6 +47,7 @@ class DNSQuerySettings(Interval):
 class DNSQueryFactory(Factory[DNSQuerySettings]):
     """Creates the monitors of one service, which share its queries."""
 
+    @override
     def _prepare(self) -> None:
         self.questions = {
             version: tuple(question(name, kind) for name in self.settings.hostnames)
@@ -88,11 +91,13 @@ class DNSQuery(IntervalMonitor):
         yield Sample(DURATION, (("result", "successful"),), self._seconds[0])
         yield Sample(DURATION, (("result", "failed"),), self._seconds[1])
 
+    @override
     def stop(self) -> None:
         super().stop()
         self._check.cancel()
         self._diagnosis.stop()
 
+    @override
     def run(self) -> None:
         check = self._check
         if check.running:

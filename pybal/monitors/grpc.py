@@ -10,6 +10,8 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from pybal.checks import tls
 from pybal.checks.grpc import PROTOCOL, GRPCCheck
 from pybal.checks.socket_check import Target
@@ -35,6 +37,7 @@ class GRPCSettings(TCPSettings):
         help="value of :authority in the call, HOST or HOST:PORT",
     )
 
+    @override
     def tls_context(self) -> ssl.SSLContext | None:
         if not self.tls:
             return None
@@ -42,6 +45,7 @@ class GRPCSettings(TCPSettings):
         context.set_alpn_protocols([PROTOCOL])
         return context
 
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> GRPCCheck:
         bracketed = f"[{host}]" if ":" in host else host
         authority = self.authority or f"{bracketed}:{factory.port}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from socket import AF_INET
 
+from typing_extensions import override
+
 from pybal.checks.icmp import ICMPCheck, echo_socket
 from pybal.checks.socket_check import Target
 from pybal.core.model import Service
@@ -18,10 +20,12 @@ from pybal.monitors.periodic import CheckDone, PeriodicSettings
 class ICMPSettings(PeriodicSettings):
     """Send an echo request ("ping"); a reply means that the machine is up, not its service."""
 
+    @override
     def port_of(self, service: Service) -> int:
         del service
         return 0
 
+    @override
     def refusal(self, prefix: str) -> MonitorRefusal | None:
         del prefix
         try:
@@ -31,6 +35,7 @@ class ICMPSettings(PeriodicSettings):
             return MonitorRefusal("monitors", f"ICMP ({error.strerror})", wanted)
         return None
 
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> ICMPCheck:
         del host
         return ICMPCheck(factory.engine, target, self.timeout, done, random=factory.random)

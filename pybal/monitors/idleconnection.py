@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from math import ceil
 from random import Random
 
+from typing_extensions import override
+
 from pybal.checks.idle import KEEPALIVE_LOST, HeldConnection, keepalive
 from pybal.checks.result import INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import SocketOption, Target
@@ -151,6 +153,7 @@ class IdleConnection(RiseFall):
             self._timer = None
         self._connection.cancel()
 
+    @override
     def set_urgent(self, urgent: bool) -> None:
         super().set_urgent(urgent)
         if urgent and self.up is False:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from typing_extensions import override
+
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
 from pybal.config.convert import integer, part, seconds
@@ -86,6 +88,7 @@ class IntervalMonitor(RiseFall):
             self._retried = self._prompt = True
             self._engine.again(self._timer)
 
+    @override
     def _state_changed(self) -> None:
         if self._timer is not None:
             self._engine.pace(self._timer, self._interval)

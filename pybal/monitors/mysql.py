@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pybal.checks.mysql import MySQLCheck
 from pybal.checks.socket_check import Target
 from pybal.config.convert import optional_text
@@ -31,6 +33,7 @@ class MySQLSettings(TCPSettings):
         if not self.user.isprintable():
             options.refuse(f"{prefix}user", shown(self.user), "a user name of printable characters")
 
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> MySQLCheck:
         del host
         return MySQLCheck(factory.engine, target, self.timeout, done, user=self.user)

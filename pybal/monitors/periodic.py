@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from typing_extensions import override
+
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.config.convert import port_or_services
@@ -54,9 +56,11 @@ class TCPSettings(PeriodicSettings):
 
     port: int = option(0, port_or_services, help="port to connect to; 0 is the port of the service")
 
+    @override
     def port_of(self, service: Service) -> int:
         return self.port or service.port
 
+    @override
     def follow_ups(self, factory: Factory[Interval], target: Target, done: Done) -> FollowUps:
         return tcp_only(factory.engine, target, self.timeout, done)
 
@@ -87,11 +91,13 @@ class Periodic(IntervalMonitor):
         yield Sample(metric, (("result", "successful"),), self._seconds[0])
         yield Sample(metric, (("result", "failed"),), self._seconds[1])
 
+    @override
     def stop(self) -> None:
         super().stop()
         self._check.cancel()
         self._diagnosis.stop()
 
+    @override
     def run(self) -> None:
         if not self._check.running:
             self._check.start()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from typing_extensions import override
+
 from pybal.checks import tls
 from pybal.checks.http_check import CheckRequest, HTTPCheck
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
@@ -121,12 +123,15 @@ class ProxyFetchSettings(Interval):
     def _https(self) -> bool:
         return any(urlsplit(url).scheme == "https" for url in self.urls)
 
+    @override
     def port_of(self, service: Service) -> int:
         return self.port or service.port
 
+    @override
     def refusal(self, prefix: str) -> MonitorRefusal | None:
         return ca_refusal(self.ca, prefix) if self.verify else None
 
+    @override
     def tls_context(self) -> ssl.SSLContext | None:
         if not self._https:
             return None
@@ -139,6 +144,7 @@ class ProxyFetchSettings(Interval):
 class ProxyFetchFactory(Factory[ProxyFetchSettings]):
     """Creates the monitors of one service, which share its requests."""
 
+    @override
     def _prepare(self) -> None:
         wanted, statuses = _wanted(self.settings)
         self.urls = tuple(dict.fromkeys(self.settings.urls))
@@ -199,12 +205,14 @@ class ProxyFetch(IntervalMonitor):
             yield Sample(DURATION, (("result", "successful"), ("url", url)), self._seconds[2 * number])
             yield Sample(DURATION, (("result", "failed"), ("url", url)), self._seconds[2 * number + 1])
 
+    @override
     def stop(self) -> None:
         super().stop()
         for fetch in self._fetches:
             fetch.cancel()
         self._diagnosis.stop()
 
+    @override
     def run(self) -> None:
         fetches = self._fetches
         for fetch in fetches:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from typing_extensions import override
+
 from pybal.checks.redis import RedisCheck, Role
 from pybal.checks.socket_check import Target
 from pybal.config.convert import member, optional_text
@@ -26,6 +28,7 @@ class RedisSettings(TCPSettings):
     )
     role: Role = option(Role.ANY, member(Role), help="role that the server must have: master, replica or any")
 
+    @override
     def refusal(self, prefix: str) -> MonitorRefusal | None:
         try:
             read_password(self.password_file)
@@ -34,6 +37,7 @@ class RedisSettings(TCPSettings):
             return MonitorRefusal(f"{prefix}password-file", found, "a file that can be read")
         return None
 
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> RedisCheck:
         del host
         password = Password(self.password_file)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from twisted.logger import Logger, LogLevel
+from typing_extensions import override
 
 from pybal.checks.command import UNRUNNABLE, CommandCheck
 from pybal.checks.command_output import lines
@@ -49,6 +50,7 @@ class RunCommandFactory(Factory[RunCommandSettings]):
 
     _log = Logger()
 
+    @override
     def _prepare(self) -> None:
         self.logged_reason = ""
         """The reason, already logged, why the command cannot be run; empty if it can."""
@@ -105,10 +107,12 @@ class RunCommand(IntervalMonitor):
             result = "failed" if exitcode else "successful"
             yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), duration)
 
+    @override
     def stop(self) -> None:
         super().stop()
         self._command.cancel()
 
+    @override
     def run(self) -> None:
         if not self._command.running:
             self._command.start()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pybal.checks.socket_check import Target, TCPCheck
 from pybal.checks.tcpconnect import ExpectCheck
 from pybal.config.convert import octets
@@ -26,12 +28,14 @@ class TCPConnectSettings(TCPSettings):
         help="text that must occur in the first 64 KiB of the response, written like send; without it any response to send passes",
     )
 
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> TCPCheck | ExpectCheck:
         del host
         if not self.send and not self.expect:
             return TCPCheck(factory.engine, target, self.timeout, done)
         return ExpectCheck(factory.engine, target, self.timeout, done, send=self.send, expect=self.expect)
 
+    @override
     def follow_ups(self, factory: Factory[Interval], target: Target, done: Done) -> FollowUps:
         del factory, target, done
         return iter(())

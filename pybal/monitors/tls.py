@@ -14,6 +14,7 @@ from functools import partial
 from typing import cast
 
 from twisted.logger import Logger
+from typing_extensions import override
 
 from pybal.checks import tls
 from pybal.checks.result import Result
@@ -65,9 +66,11 @@ class TLSSettings(TCPSettings):
         if self.ca and not self.verify:
             options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes as well")
 
+    @override
     def refusal(self, prefix: str) -> MonitorRefusal | None:
         return ca_refusal(self.ca, prefix) if self.verify else None
 
+    @override
     def tls_context(self) -> ssl.SSLContext:
         """Return the TLS context. Raises OSError if the file of ``tls.ca`` is invalid."""
         context = tls.context()
@@ -75,6 +78,7 @@ class TLSSettings(TCPSettings):
             tls.verify(context, self.ca, name=bool(self.name))
         return context
 
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> TLSCheck:
         del host
         return TLSCheck(
@@ -105,6 +109,7 @@ class TLS(Periodic):
         self._warn_days = factory.settings.warn_days
         self._warned = False
 
+    @override
     def samples(self) -> Iterator[Sample]:
         """Yield the durations and, once a certificate was received, the days until it expires."""
         yield from super().samples()
@@ -112,6 +117,7 @@ class TLS(Periodic):
         if days is not None:
             yield Sample(DAYS, (), days)
 
+    @override
     def _done(self, check: object, result: Result) -> None:
         days = self._tls.days
         if days is not None:

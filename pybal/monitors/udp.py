@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 from pybal.checks.result import FAILED, PASSED, Result
 from pybal.checks.socket_check import Target
 from pybal.checks.udp import UDPCheck
@@ -56,10 +58,12 @@ class UDP(IntervalMonitor):
     def samples(self) -> Iterable[Sample]:
         return ()
 
+    @override
     def stop(self) -> None:
         super().stop()
         self._check.cancel()
 
+    @override
     def run(self) -> None:
         if not self._check.running:
             self._check.start()

@@ -16,6 +16,7 @@ from twisted.internet.protocol import ClientFactory, connectionDone
 from twisted.names import dns
 from twisted.protocols.basic import Int16StringReceiver
 from twisted.python.failure import Failure
+from typing_extensions import override
 from zope.interface import implementer
 
 from pybal.runtime.reactor import Reactor
@@ -123,14 +124,17 @@ class _QuestionStream(Int16StringReceiver):
         self._question = question
         self._reply = reply
 
+    @override
     def connectionMade(self) -> None:
         self.sendString(self._question.toStr())  # type: ignore[no-untyped-call]  # Twisted's
 
+    @override
     def stringReceived(self, string: bytes) -> None:
         message = _reply(string, self._question)
         if message is not None and not self._reply.called:
             self._reply.callback(message)
 
+    @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._reply.called:
             self._reply.errback(reason)
@@ -143,9 +147,11 @@ class _StreamFactory(ClientFactory):
         self.reply: Deferred[dns.Message] = Deferred()
         self._question = question
 
+    @override
     def buildProtocol(self, addr: IAddress | None) -> _QuestionStream:
         return _QuestionStream(self._question, self.reply)
 
+    @override
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if not self.reply.called:
             self.reply.errback(reason)

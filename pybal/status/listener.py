@@ -29,6 +29,7 @@ from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
+from typing_extensions import override
 from zope.interface import implementer
 
 from pybal.core.model import Address
@@ -108,6 +109,7 @@ class _Request(Request):
 
     channel: _Channel
 
+    @override
     def process(self) -> None:
         self.channel.answering = True
         if self.method not in (b"GET", b"HEAD"):
@@ -150,10 +152,12 @@ class _Channel(HTTPChannel):
     _idle = False
     _closing = False
 
+    @override
     def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:
         """Use the injected clock; twisted.web's timeouts would use the global reactor."""
         return self.factory.clock.callLater(period, func)
 
+    @override
     def dataReceived(self, data: bytes) -> None:
         if self._closing:
             return
@@ -162,9 +166,11 @@ class _Channel(HTTPChannel):
             self.setTimeout(HEAD_TIMEOUT)
         super().dataReceived(data)
 
+    @override
     def resetTimeout(self) -> None:
         """Ignore the call: twisted.web would restart the timeout with every chunk of data and every line."""
 
+    @override
     def requestDone(self, request: Request) -> None:
         self.answering = False
         self._idle = True
@@ -173,12 +179,14 @@ class _Channel(HTTPChannel):
             # Also if the connection is about to be closed, because the client may not read the response.
             self.setTimeout(IDLE_TIMEOUT)
 
+    @override
     def allHeadersReceived(self) -> None:
         if self.length == 0:
             super().allHeadersReceived()
         else:
             self._refuse(413 if self._command in (b"GET", b"HEAD") else 405)
 
+    @override
     def lineLengthExceeded(self, _line: bytes) -> None:
         self._refuse(431)
 
@@ -188,11 +196,13 @@ class _Channel(HTTPChannel):
         )
         self.loseConnection()
 
+    @override
     def loseConnection(self) -> None:
         """Close after the client has read the written data; accept no further request until then."""
         self._closing = True
         super().loseConnection()
 
+    @override
     def timeoutConnection(self) -> None:
         self.abort()
 
@@ -205,6 +215,7 @@ class _Channel(HTTPChannel):
         local = ip_address(self.transport.getHost().host.partition("%")[0])
         return not local.is_loopback or not hosts or (len(hosts) == 1 and self.factory.is_local_name(_host(hosts[0])))
 
+    @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.forget(self)
         super().connectionLost(reason)
@@ -229,6 +240,7 @@ class StatusFactory(ServerFactory):
         self._max_connections = max_connections
         self.connections: dict[_Channel, None] = {}
 
+    @override
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4
         self, _addr: IAddress | None
     ) -> _Channel | None:

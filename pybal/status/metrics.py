@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from pybal.core.model import Snapshot
 from pybal.monitors.base import Monitor
@@ -174,6 +175,7 @@ class _Single(Collector):
     def __init__(self, metric: Metric) -> None:
         self._metrics = (metric,)
 
+    @override
     def collect(self) -> Iterable[Metric]:
         return self._metrics
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 _PROC = Path("/proc")
 
@@ -34,6 +35,7 @@ class BuildCollector(Collector):
         versions = {"version": version("pybal"), "python_version": platform.python_version()}
         self._metrics = (InfoMetricFamily("pybal_build", "Versions of PyBal and Python", versions),)
 
+    @override
     def collect(self) -> Iterable[Metric]:
         return self._metrics
 
@@ -48,6 +50,7 @@ class ProcessCollector(Collector):
     def __init__(self, proc: Path = _PROC) -> None:
         self._proc = proc
 
+    @override
     def collect(self) -> Iterable[Metric]:
         try:
             return tuple(_process_metrics(self._proc))

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from pybal.bgp.exabgp import events
 from pybal.runtime.lines import LineSplitter
@@ -29,7 +30,8 @@ class Link(Protocol):
         self.event_received: Callable[[events.Event], None] = lambda _event: None
         self.relay_lost: Callable[[], None] = lambda: None
 
-    def connectionMade(self) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def connectionMade(self) -> None:
         peer = credentials(self.transport.getHandle())  # type: ignore[union-attr]  # set while connected
         if peer.user != os.geteuid() or not self._is_relay(peer.process):
             self._log.warn(
@@ -43,14 +45,16 @@ class Link(Protocol):
         self._accepted = True
         self.relay_connected(self)
 
-    def dataReceived(self, data: bytes) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def dataReceived(self, data: bytes) -> None:
         if not self._accepted:
             return
         for line in self._lines.feed(data):
             if event := events.read(line):
                 self.event_received(event)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802  # Twisted's name
+    @override
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         del reason
         if self._accepted:
             self._accepted = False
@@ -75,7 +79,8 @@ class LinkFactory(Factory):
         self._is_relay = is_relay
         self._prepare = prepare
 
-    def buildProtocol(self, addr: IAddress | None) -> Link:  # noqa: N802  # Twisted's name
+    @override
+    def buildProtocol(self, addr: IAddress | None) -> Link:
         del addr
         link = Link(self._is_relay)
         self._prepare(link)

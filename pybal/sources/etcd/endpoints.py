@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.names import dns
+from typing_extensions import override
 
 from pybal.config.settings import SourceSettings
 from pybal.http.errors import ProtocolError
@@ -45,6 +46,7 @@ class Endpoint:
     host: str
     port: int
 
+    @override
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
