@@ -32,7 +32,7 @@ test: packages setup $(EXABGP42)/.installed lint
 	$(PYTEST)
 
 quick: setup lint
-	$(PYTEST) tests/unit tests/property
+	$(PYTEST) --hypothesis-profile=quick tests/unit tests/property
 
 lint: setup
 	$(BIN)/ruff format --check

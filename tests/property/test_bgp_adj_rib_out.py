@@ -148,7 +148,7 @@ class AdjRIBOutMachine(RuleBasedStateMachine):
         assert not self.adj.attempts
 
 
-AdjRIBOutMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
+AdjRIBOutMachine.TestCase.settings = settings(max_examples=2 * settings().max_examples, stateful_step_count=40)
 TestAdjRIBOut = AdjRIBOutMachine.TestCase
 
 

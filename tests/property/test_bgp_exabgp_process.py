@@ -80,4 +80,4 @@ class ProcessMachine(RuleBasedStateMachine):
 
 
 TestProcess = ProcessMachine.TestCase
-TestProcess.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestProcess.settings = settings(max_examples=settings().max_examples // 2, stateful_step_count=30, deadline=None)

@@ -254,4 +254,4 @@ class VerdictMachine(RuleBasedStateMachine):
 
 
 TestVerdicts = VerdictMachine.TestCase
-TestVerdicts.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestVerdicts.settings = settings(max_examples=3 * settings().max_examples // 2, stateful_step_count=40, deadline=None)

@@ -239,7 +239,7 @@ class ComparisonMachine(RuleBasedStateMachine):
 
 TestPyBal115 = ComparisonMachine.TestCase
 TestPyBal115.settings = settings(
-    max_examples=150,
+    max_examples=3 * settings().max_examples // 2,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -142,4 +142,4 @@ class Ownership(RuleBasedStateMachine):
 
 
 TestOwnership = Ownership.TestCase
-TestOwnership.settings = settings(max_examples=100, stateful_step_count=20)
+TestOwnership.settings = settings(stateful_step_count=20)

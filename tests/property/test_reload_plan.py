@@ -62,7 +62,7 @@ LISTED = st.sets(st.sampled_from([ONE, TWO]))
 DOWN = st.sets(st.sampled_from([member.host for member in LISTS[ONE]]))
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(configurations(), configurations(), LISTED, DOWN)
 def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, listed: set[str], down: set[str]) -> None:
     daemon = DaemonOnClock(before)
