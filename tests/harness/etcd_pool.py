@@ -29,7 +29,7 @@ from tests.harness.stepped_reactor import run
 
 PATH = "/conftool/v1/pools/dc/web"
 PLAIN = AccessSettings(tls=False)
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 #: Shorter than the defaults, because most tests wait for one of these times.
 SOON = Times(timeout=1.0, poll=2.0)

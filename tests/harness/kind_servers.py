@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -328,9 +329,10 @@ def health_server(directory: Path, port: int) -> Server:
 
 Make = Callable[[Path], KindServer]
 _FETCH = ProxyFetchSettings(URL, interval=0.05, timeout=0.3)
-_PATIENT = ProxyFetchSettings(URL, interval=0.05)
 _IDLE = IdleConnectionSettings(timeout=0.3, max_delay=1.0)
 _CONNECT = TCPConnectSettings(interval=0.05, timeout=0.3)
+_LIMIT = 60.0
+"""Time limit of a check of a real program, in seconds: long, because the machine may be busy."""
 
 SCRIPTED: Mapping[str, Make] = {
     "ProxyFetch": partial(ScriptedTCP, settings=_FETCH, response=OK),
@@ -348,16 +350,19 @@ SCRIPTED: Mapping[str, Make] = {
 """A scripted server for each kind; of RunCommand and ICMP the command and the kernel are real."""
 
 REAL: Mapping[str, Make] = {
-    "ProxyFetch": partial(Program, settings=_PATIENT, make=web_server),
-    "IdleConnection": partial(Program, settings=_IDLE, make=web_server),
+    "ProxyFetch": partial(Program, settings=replace(_FETCH, timeout=_LIMIT), make=web_server),
+    "IdleConnection": partial(Program, settings=replace(_IDLE, timeout=_LIMIT), make=web_server),
     "DNSQuery": partial(
-        Program, settings=DNSQuerySettings(("www.test",), interval=0.05), make=nsd, refused="query: refused"
+        Program,
+        settings=DNSQuerySettings(("www.test",), interval=0.05, timeout=_LIMIT),
+        make=nsd,
+        refused="query: refused",
     ),
     "UDP": partial(Program, settings=ScriptedUDP.settings, make=nsd, refused="icmp: refused"),
-    "TCPConnect": partial(Program, settings=TCPConnectSettings(interval=0.05), make=web_server),
-    "TLS": partial(Program, settings=TLSSettings(interval=0.05), make=tls_server),
-    "gRPC": partial(Program, settings=GRPCSettings(interval=0.05), make=health_server),
-    "MySQL": partial(Program, settings=MySQLSettings(PASSWORDLESS, interval=0.05), make=mariadb),
-    "Redis": partial(Program, settings=RedisSettings(interval=0.05), make=redis),
+    "TCPConnect": partial(Program, settings=TCPConnectSettings(interval=0.05, timeout=_LIMIT), make=web_server),
+    "TLS": partial(Program, settings=TLSSettings(interval=0.05, timeout=_LIMIT), make=tls_server),
+    "gRPC": partial(Program, settings=GRPCSettings(interval=0.05, timeout=_LIMIT), make=health_server),
+    "MySQL": partial(Program, settings=MySQLSettings(PASSWORDLESS, interval=0.05, timeout=_LIMIT), make=mariadb),
+    "Redis": partial(Program, settings=RedisSettings(interval=0.05, timeout=_LIMIT), make=redis),
 }
 """A real program for each kind that has one."""
