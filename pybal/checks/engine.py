@@ -260,12 +260,14 @@ class Engine:
     def _tick_of(self, now: float) -> int:
         return int((now - self._origin) * _TICKS_PER_SECOND + 1e-6)
 
-    def _schedule_wake(self) -> None:
-        """Schedule the call of the reactor for the next due tick."""
+    def _schedule_wake(self, after: int | None = None) -> None:
+        """Schedule the call of the reactor for the next due tick, after this tick or the present one; in the future."""
         if self._epoll is None or self._waking:
             return
         tick = self._tick_of(self.seconds())
-        wanted = self._schedule.following(tick)
+        wanted = self._schedule.following(tick if after is None else after)
+        if wanted is not None:
+            wanted = max(wanted, tick + 1)
         if self._late or self._undelivered:
             wanted = tick
         elif self._paused:
@@ -291,7 +293,7 @@ class Engine:
             self._turn(self._late)
             self._late = 0.0
         self._waking = False
-        self._schedule_wake()
+        self._schedule_wake(self._tick)  # a timer may have become due during the turn
 
     def _turn(self, late: float) -> None:
         """Run due timers, the sweep and expired deadlines."""

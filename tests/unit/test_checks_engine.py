@@ -87,6 +87,19 @@ def test_timer_runs_within_a_second_and_then_at_its_interval(reactor: ClockReact
     assert all(later - earlier == pytest.approx(10, abs=0.1) for earlier, later in pairwise(turns[1:]))
 
 
+def test_timer_due_during_a_long_turn_runs_promptly(reactor: ClockReactor, engine: Engine) -> None:
+    turns: list[float] = []
+
+    def take_long() -> None:
+        reactor.rightNow += 0.06
+
+    engine.every(10, lambda: turns.append(reactor.seconds()))
+    reactor.pass_time(9.95)
+    engine.soon(take_long)
+    reactor.pass_time(1)
+    assert [round(at) for at in turns] == [0, 10]
+
+
 def test_timer_added_before_the_start_runs(reactor: ClockReactor) -> None:
     engine = Engine(reactor, seconds=reactor.seconds)
     turns: list[float] = []
