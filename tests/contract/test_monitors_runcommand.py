@@ -240,6 +240,7 @@ class TestUnrunnable:
                 assert setup.engine.local_errors["EMFILE"] == 2
                 setup.skip_to(1000)
                 assert (await setup.report()).up
+                await setup.until(lambda: setup.engine.processes.taken == 0)
                 with descriptors_left(0):
                     setup.skip_to(2000)
                     await setup.until(lambda: setup.engine.local_errors["EMFILE"] == 4)
