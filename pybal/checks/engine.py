@@ -261,7 +261,7 @@ class Engine:
         return int((now - self._origin) * _TICKS_PER_SECOND + 1e-6)
 
     def _schedule_wake(self, after: int | None = None) -> None:
-        """Schedule the call of the reactor for the next due tick, after this tick or the present one; in the future."""
+        """Schedule the next wake-up for the first due tick after this one, by default the present."""
         if self._epoll is None or self._waking:
             return
         tick = self._tick_of(self.seconds())
