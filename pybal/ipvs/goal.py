@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from random import Random
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -15,11 +14,9 @@ from pybal.runtime.backoff import Backoff
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 15.0
 
-_random = Random()  # noqa: S311  # spreads nothing: the jitter is 0
-
 
 def _backoff() -> Backoff:
-    return Backoff(FIRST_DELAY, LONGEST_DELAY, _random, factor=2.0, jitter=0.0)
+    return Backoff(FIRST_DELAY, LONGEST_DELAY, factor=2.0)
 
 
 @dataclass(slots=True)

@@ -11,13 +11,14 @@ JITTER = 0.25
 class Backoff:
     """Exponential back-off from ``first`` to ``most`` seconds.
 
-    Each pause is ``factor`` times as long as the one before, and is shortened at random by up to the share ``jitter``.
+    Each pause is ``factor`` times as long as the one before. With ``random`` it is shortened at random by up to the share
+    ``jitter``.
     """
 
     __slots__ = ("_factor", "_first", "_jitter", "_most", "_next", "_random")
 
     def __init__(
-        self, first: float, most: float, random: Random, *, factor: float = FACTOR, jitter: float = JITTER
+        self, first: float, most: float, random: Random | None = None, *, factor: float = FACTOR, jitter: float = JITTER
     ) -> None:
         self._first = self._next = min(first, most)
         self._most = most
@@ -37,6 +38,8 @@ class Backoff:
 
     def jittered(self, pause: float) -> float:
         """Return a pause shortened at random."""
+        if self._random is None:
+            return pause
         return pause * (1 - self._jitter * self._random.random())
 
     def reset(self) -> None:

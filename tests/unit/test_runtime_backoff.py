@@ -8,7 +8,7 @@ from pybal.runtime.backoff import Backoff
 
 
 def test_backoff_multiplies_by_the_factor_up_to_the_limit() -> None:
-    backoff = Backoff(1.0, 60.0, Random(1), factor=2.0, jitter=0.0)
+    backoff = Backoff(1.0, 60.0, factor=2.0)
     assert [backoff.pause() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
@@ -20,11 +20,11 @@ def test_backoff_shortens_a_pause_by_at_most_the_jitter() -> None:
 
 
 def test_backoff_starts_with_the_limit_when_it_is_below_first() -> None:
-    assert Backoff(5.0, 2.0, Random(1), jitter=0.0).pause() == 2.0
+    assert Backoff(5.0, 2.0).pause() == 2.0
 
 
 def test_backoff_starts_again_after_a_reset() -> None:
-    backoff = Backoff(1.0, 60.0, Random(1), jitter=0.0)
+    backoff = Backoff(1.0, 60.0)
     backoff.pause()
     assert backoff.following == 1.5
     backoff.reset()

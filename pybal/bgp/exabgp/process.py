@@ -137,7 +137,7 @@ class ExaBGP:
         self._port: Any = None
         self._run: Run | None = None
         self._beats = 0
-        self._start_limit = START_SECONDS[0]
+        self._start_limits = Backoff(*START_SECONDS, factor=2.0)
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
@@ -260,7 +260,7 @@ class ExaBGP:
             self._stopped.callback(None)
             return
         if settled:
-            self._start_limit = START_SECONDS[0]
+            self._start_limits.reset()
         if settled or remedied:
             self._backoff.reset()
         pause = self._backoff.pause()
@@ -332,9 +332,8 @@ class ExaBGP:
         if self._run is None:
             return
         self._run.heartbeat(self._beats)
-        if self.state is State.STARTING and self.now - self._run.started > self._start_limit:
-            self._kill(f"did not start within {self._start_limit:g} s")
-            self._start_limit = min(self._start_limit * 2, START_SECONDS[1])
+        if self.state is State.STARTING and self.now - self._run.started > self._start_limits.following:
+            self._kill(f"did not start within {self._start_limits.pause():g} s")
         elif self.state is State.RUNNING:
             if cause := self._run.overdue():
                 self._kill(cause)
