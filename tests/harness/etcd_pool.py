@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -18,7 +19,6 @@ from twisted.internet.tcp import Client
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
-from pybal.resolve.servers import NameServers
 from pybal.sources.base import SourceError
 from pybal.sources.etcd.v2 import Times, etcd2_source
 from pybal.sources.etcd.v3 import etcd3_source
@@ -96,6 +96,8 @@ Story = Callable[[Reading], Coroutine[Any, Any, None]]
 class API(ABC):
     """One version of etcd's API: how the source uses it, and how a test writes by it."""
 
+    make: Callable[..., Feed]
+    """The factory of the source."""
     query: str
     """The end of the URL."""
     deadline: float
@@ -107,7 +109,6 @@ class API(ABC):
     reports_each_member: bool
     """The failure of one of several members is a problem, not only a line in the log."""
 
-    @abstractmethod
     def source(
         self,
         reactor: EPollReactor,
@@ -118,6 +119,8 @@ class API(ABC):
         port: int = 53,
     ) -> Feed:
         """Return a source for ``hosts``, which may be ports of 127.0.0.1."""
+        settings = SourceSettings(self.name(hosts), access)
+        return self.make(settings, reactor=reactor, random=Random(1), resolv_conf=resolv_conf, port=port)
 
     @abstractmethod
     def write(self, member: Etcd, value: str, host: str = "a") -> None:
@@ -165,22 +168,8 @@ class V2(API):
     reports_each_member = True
 
     def __init__(self, times: Times = SOON) -> None:
-        self.times = times
+        self.make = partial(etcd2_source, times=times)
         self.deadline = times.timeout
-
-    def source(
-        self,
-        reactor: EPollReactor,
-        hosts: Sequence[int] | str,
-        access: AccessSettings = PLAIN,
-        *,
-        resolv_conf: str = "/etc/resolv.conf",
-        port: int = 53,
-    ) -> Feed:
-        settings = SourceSettings(self.name(hosts), access)
-        return etcd2_source(
-            settings, reactor=reactor, random=Random(1), times=self.times, resolv_conf=resolv_conf, port=port
-        )
 
     def write(self, member: Etcd, value: str, host: str = "a") -> None:
         member.put(f"{PATH}/{host}", value)
@@ -206,24 +195,12 @@ class V2(API):
 class V3(API):
     """API v3."""
 
+    make = staticmethod(etcd3_source)
     query = "?api=3"
     deadline = TIMEOUT
     watch = "/v3/watch"
     denied = "HTTP 400 (authentication failed, invalid user ID or password), wanted 200"
     reports_each_member = False
-
-    def source(
-        self,
-        reactor: EPollReactor,
-        hosts: Sequence[int] | str,
-        access: AccessSettings = PLAIN,
-        *,
-        resolv_conf: str = "/etc/resolv.conf",
-        port: int = 53,
-    ) -> Feed:
-        settings = SourceSettings(self.name(hosts), access)
-        ask = NameServers(reactor, resolv_conf, port).ask
-        return etcd3_source(settings, reactor=reactor, random=Random(1), ask=ask)
 
     def write(self, member: Etcd, value: str, host: str = "a") -> None:
         member.v3("kv/put", key=f"{PATH}/{host}".encode(), value=value.encode())

@@ -17,12 +17,12 @@ from twisted.logger import Logger
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.http.trust import Trust
-from pybal.resolve import Lookup, dns_lookup
+from pybal.resolve import dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.runtime.reactor import Reactor
 from pybal.sources.base import READ_ERRORS, SourceError
 from pybal.sources.etcd.conftool import Values
-from pybal.sources.etcd.endpoints import Ask, Endpoint, Endpoints, directory
+from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
 from pybal.sources.etcd.v3watch import KeyWatcher
 from pybal.sources.etcd.v3wire import Keys, RangeResponse, values
@@ -135,10 +135,10 @@ def etcd3_source(
     *,
     reactor: Reactor,
     random: Random,
-    lookup: Lookup | None = None,
-    ask: Ask | None = None,
+    resolv_conf: str = "/etc/resolv.conf",
+    port: int = 53,
 ) -> Feed:
-    """Return the source of ``etcd://host:port/path?api=3``; ``ask`` queries DNS for SRV records."""
+    """Return the source of ``etcd://host:port/path?api=3``; ``resolv_conf`` and ``port`` are for DNS."""
     access = settings.access
     gateway = partial(
         Gateway,
@@ -146,8 +146,8 @@ def etcd3_source(
         token=Token(),
         trust=Trust(access) if access.tls else None,
         reactor=reactor,
-        lookup=lookup or dns_lookup(reactor),
+        lookup=dns_lookup(reactor, resolv_conf=resolv_conf, port=port),
     )
-    endpoints = Endpoints(settings, ask=ask or NameServers(reactor).ask, random=random)
+    endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
     reader = Etcd3Reader(directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random)
     return Feed(masked(settings.url), reader, reactor, random)
