@@ -28,6 +28,14 @@ from pybal.sources.formats.text import Listing, summary
 SPREAD = 1.0
 
 
+def shortened(interval: float, random: Random) -> float:
+    """Return an interval shortened by up to a tenth.
+
+    Sources that a busy loop has synchronised drift apart again.
+    """
+    return interval * random.uniform(0.9, 1.0)
+
+
 class Reader(Protocol):
     """One kind of pool source: how it reads, retries and closes."""
 

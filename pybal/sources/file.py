@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.config.settings import SourceSettings
 from pybal.runtime.watched_file import FileIdentity, identity_of
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.feed import Feed
+from pybal.sources.feed import Feed, shortened
 from pybal.sources.formats.text import parse
 
 #: Seconds between two checks of the file, at most.
@@ -78,8 +78,7 @@ class FileReader:
         return SETTLED
 
     def _pause(self) -> float:
-        # Slightly early each time: sources that a busy loop has synchronised drift apart again.
-        return INTERVAL * self._random.uniform(0.9, 1.0)
+        return shortened(INTERVAL, self._random)
 
 
 def file_source(settings: SourceSettings, *, reactor: IReactorTime, random: Random) -> Feed:

@@ -29,7 +29,7 @@ from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import Reactor
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.feed import Feed
+from pybal.sources.feed import Feed, shortened
 from pybal.sources.formats.text import Format, Listing, format_of, parse
 
 #: Seconds after which a request is unconditional: servers and caches report changed lists as unchanged.
@@ -113,8 +113,7 @@ class HTTPReader:
 
     def _pause(self) -> float:
         self._backoff.reset()
-        # Slightly early each time: sources that a busy loop has synchronised drift apart again.
-        return self._settings.interval * self._random.uniform(0.9, 1.0)
+        return shortened(self._settings.interval, self._random)
 
 
 def http_source(

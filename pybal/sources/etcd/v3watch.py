@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd.v3client import TIMEOUT, Gateway
 from pybal.sources.etcd.v3wire import Keys, RangeResponse, WatchResponse, missed
+from pybal.sources.feed import shortened
 
 #: Seconds until the first probe, between probes, and until a probe times out (it may need a new connection).
 FIRST_PROBE = 1.0
@@ -88,7 +89,7 @@ class KeyWatcher:
         pause, full_at = FIRST_PROBE, self._clock.seconds() + FULL
         while True:
             await self._sleep(pause)
-            pause, full = PROBE * self._random.uniform(0.9, 1.0), self._clock.seconds() >= full_at
+            pause, full = shortened(PROBE, self._random), self._clock.seconds() >= full_at
             found = await self._read(full=full)
             await self._compare(found)
             self._found = found
