@@ -36,23 +36,21 @@ class Target:
     copied: Sequence[str]
 
 
+CORE_SUITES = {
+    "unit": ("tests/unit/test_core_*.py",),
+    "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
+}
 TARGETS = (
     Target(
         Path("pybal/core/policy.py"),
         policy.MUTANTS,
-        {
-            "unit": ("tests/unit/test_core_*.py",),
-            "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
-        },
+        CORE_SUITES,
         ("tests/harness/pool_events.py",),
     ),
     Target(
         Path("pybal/core/changes.py"),
         changes.MUTANTS,
-        {
-            "unit": ("tests/unit/test_core_*.py",),
-            "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
-        },
+        CORE_SUITES,
         ("tests/harness/pool_events.py",),
     ),
     Target(
