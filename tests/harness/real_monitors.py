@@ -9,7 +9,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.monitors.base import Monitor
 from pybal.monitors.factory import MonitorSettings
 from tests.harness.scripted_server import MonitoredServer
-from tests.harness.servers.process import LOOPBACK
+from tests.harness.servers.process import LOOPBACK, Server
 from tests.harness.stepped_reactor import run
 
 
@@ -44,6 +44,24 @@ def first_results(port: int, *settings: MonitorSettings) -> list[str]:
     four, six = reasons[: len(settings)], reasons[len(settings) :]
     assert four == [re.sub(r" AAAA$", " A", reason) for reason in six]
     return four
+
+
+def check_restart(server: Server, port: int, *settings: MonitorSettings) -> None:
+    """Assert that monitors follow a restart of the server: up, down with ``connect: refused``, and up."""
+
+    async def main(reactor: EPollReactor) -> None:
+        async with MonitoredServer(reactor) as setup:
+            monitors = start_monitors(setup, port, *settings)
+            await setup.until(lambda: all(monitor.up for monitor in monitors))
+            server.kill()
+            try:
+                await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
+                assert not any(monitor.up for monitor in monitors)
+            finally:
+                server.start()
+            await setup.until(lambda: all(monitor.up for monitor in monitors))
+
+    run(main, timeout=120.0)
 
 
 def without_times(reason: str) -> str:

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.monitors.grpc import GRPCSettings
 from tests.harness.certificates import self_signed
 from tests.harness.http2_answers import END_HEADERS, END_STREAM, OK, SERVING, SETTINGS, frame, serving
-from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.real_monitors import check_restart, first_results
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, saying
 from tests.harness.servers.grpc import grpc
 from tests.harness.servers.haproxy import bound, haproxy
@@ -123,18 +123,7 @@ class TestRealServer:
         assert secure == ["tls: handshake timeout after TIME (connected in TIME)"]
 
     def test_dead_server_refuses_and_restarted_server_is_up(self, grpc_server: GRPCServer) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with MonitoredServer(reactor) as setup:
-                monitors = start_monitors(setup, grpc_server.plain, GRPCSettings(interval=0.05))
-                await setup.until(lambda: all(monitor.up for monitor in monitors))
-                grpc_server.server.kill()
-                try:
-                    await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
-                finally:
-                    grpc_server.server.start()
-                await setup.until(lambda: all(monitor.up for monitor in monitors))
-
-        run(main, timeout=120.0)
+        check_restart(grpc_server.server, grpc_server.plain, GRPCSettings(interval=0.05))
 
     @pytest.mark.parametrize(("proxy", "status"), [("haproxy", 503), ("nginx", 502)])
     def test_server_behind_a_proxy_is_up_until_it_dies(

@@ -11,7 +11,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.checks.mysql import QUIT, check_login, login, split
 from pybal.monitors.mysql import MySQLSettings
-from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.real_monitors import check_restart, first_results, start_monitors
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.mariadb import PASSWORDLESS, PROTECTED, mariadb
 from tests.harness.servers.process import Server, free_ports
@@ -84,15 +84,4 @@ def test_hanging_server_is_down(database: Database) -> None:
 
 
 def test_dead_server_refuses_and_restarted_server_is_up(database: Database) -> None:
-    async def main(reactor: EPollReactor) -> None:
-        async with MonitoredServer(reactor) as setup:
-            monitors = start_monitors(setup, database.port, MySQLSettings(PASSWORDLESS, interval=0.05))
-            await setup.until(lambda: all(monitor.up for monitor in monitors))
-            database.server.kill()
-            try:
-                await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
-            finally:
-                database.server.start()
-            await setup.until(lambda: all(monitor.up for monitor in monitors))
-
-    run(main, timeout=120.0)
+    check_restart(database.server, database.port, MySQLSettings(PASSWORDLESS, interval=0.05))

@@ -13,7 +13,7 @@ from twisted.internet.epollreactor import EPollReactor
 from pybal.checks.redis import Role
 from pybal.monitors.kinds import refusal
 from pybal.monitors.redis import RedisSettings
-from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.real_monitors import check_restart, first_results
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.process import Server, free_ports
 from tests.harness.servers.redis import redis
@@ -109,15 +109,4 @@ def test_hanging_server_is_down(databases: Databases) -> None:
 
 
 def test_dead_server_refuses_and_restarted_server_is_up(databases: Databases) -> None:
-    async def main(reactor: EPollReactor) -> None:
-        async with MonitoredServer(reactor) as setup:
-            monitors = start_monitors(setup, databases.master, RedisSettings(interval=0.05))
-            await setup.until(lambda: all(monitor.up for monitor in monitors))
-            databases.server.kill()
-            try:
-                await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
-            finally:
-                databases.server.start()
-            await setup.until(lambda: all(monitor.up for monitor in monitors))
-
-    run(main, timeout=120.0)
+    check_restart(databases.server, databases.master, RedisSettings(interval=0.05))

@@ -18,7 +18,7 @@ from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.tcpconnect import TCPConnectSettings
 from pybal.monitors.tls import TLSSettings
 from tests.harness.certificates import Authority
-from tests.harness.real_monitors import first_results, last_reason, start_monitors
+from tests.harness.real_monitors import check_restart, first_results, start_monitors
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.servers.haproxy import bound, haproxy
 from tests.harness.servers.lighttpd import lighttpd
@@ -302,21 +302,8 @@ class TestBroken:
         assert first_results(http_server.port, fetching("ok"), EXPECT) == ["", ""]
 
     def test_dead_server_refuses_and_restarted_server_is_up(self, http_server: HTTPServer) -> None:
-        async def main(reactor: EPollReactor) -> None:
-            async with MonitoredServer(reactor) as setup:
-                monitors = start_monitors(
-                    setup, http_server.port, fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE
-                )
-                await setup.until(lambda: all(monitor.up for monitor in monitors))
-                http_server.server.kill()
-                try:
-                    await setup.until(lambda: all(last_reason(monitor) == "connect: refused" for monitor in monitors))
-                    assert not any(monitor.up for monitor in monitors)
-                finally:
-                    http_server.server.start()
-                await setup.until(lambda: all(monitor.up for monitor in monitors))
-
-        run(main, timeout=120.0)
+        settings = (fetching("ok"), EXPECT, TCPConnectSettings(interval=0.05), IDLE)
+        check_restart(http_server.server, http_server.port, *settings)
 
     @of("haproxy", "varnish")
     def test_proxy_reports_a_dead_or_hanging_origin(self, http_server: HTTPServer) -> None:
