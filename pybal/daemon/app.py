@@ -45,6 +45,8 @@ from pybal.runtime.heap import HeapFreezer
 from pybal.runtime.held import Held
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.workers import Workers
+from pybal.sources.file_poll import THREADS, FilePoll
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -102,7 +104,7 @@ class App:
         self._heap_freezer = HeapFreezer(reactor)
         self._services = Services(
             settings.services,
-            ServiceFactory(self._engine, reactor, random, state),
+            ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,

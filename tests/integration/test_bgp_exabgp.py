@@ -67,7 +67,7 @@ def test_exabgp_and_its_relay_inherit_few_things(
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     settings = BGPSettings((PEER,), local_ips=local_ips, local_port=179)
 
-    async def main(reactor: EPollReactor) -> list[tuple[int, str, set[str]]]:
+    async def main(reactor: Loop) -> list[tuple[int, str, set[str]]]:
         speaker = Speaker(settings, reactor=reactor, directory=tmp_path / "run", random=Random(1), changed=lambda: None)
         speaker.start()
         process = await wait_for_version(reactor, speaker, tmp_path / "run")
