@@ -91,11 +91,11 @@ class _Run:
 
     def result(self) -> int:
         """Run until a signal; return the exit code."""
-        self._reactor.callWhenRunning(self._start)
+        self._reactor.callWhenRunning(lambda: Deferred.fromCoroutine(self._start()))
         self._reactor.run()
         return self._code
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
         settings = self._loaded.settings
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
         try:
@@ -114,7 +114,7 @@ class _Run:
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=version("pybal"))
-            app.start()
+            await app.start()
             self._app = app
         except (ControlError, BackendError, CannotListenError, SpeakerError, DrainError) as failed:
             log.critical("{failed}", failed=failed)

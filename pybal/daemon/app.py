@@ -80,20 +80,19 @@ class App:
         settings = loaded.settings
         self._reactor = reactor
         self._held = held
-        self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
             backend,
             reactor,
-            ledger=_ledger(settings, runtime),
+            ledger=_ledger(settings, runtime, reactor),
             grace=settings.ipvs.remove_grace,
             settled=self._changed,
+            workers=_ipvs_workers(settings, reactor),
         )
         self._audit = Audit(
             self._reconciler,
-            backend,
             reactor,
             interval=settings.ipvs.audit_interval,
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
@@ -139,8 +138,9 @@ class App:
         )
         self._reloader = Reloader(file, loaded, targets)
         self._control = self._control_socket(control, settings, file) if control else None
+        self._stopping = False
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Start everything. After a failure, call :meth:`stop` for the parts already started.
 
         Raises ControlError, CannotListenError, BackendError, SpeakerError or DrainError.
@@ -148,7 +148,9 @@ class App:
         if self._control:
             self._control.start()
         self._listening.open(self._reloader.settings.instrumentation)
-        held = self._services.adopt()
+        held = await self._services.adopt()
+        if self._stopping:
+            return
         self._reconciler.retire_leftovers()
         self._examination.start()
         if self._bgp:
@@ -161,6 +163,7 @@ class App:
 
     async def stop(self) -> None:
         """Stop everything in order: BGP first, so that routers stop sending; IPVS stays unchanged."""
+        self._stopping = True
         self._notifier.stopping()
         if self._control:
             await self._control.stop()
@@ -173,7 +176,7 @@ class App:
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
-        self._reconciler.stop()
+        await self._reconciler.stop()
         self._heap_freezer.stop()
         await self._listening.close()
 
@@ -219,7 +222,6 @@ class App:
             plan=self._reloader.plan,
             reload=self._reloader.reload,
             reconciler=self._reconciler,
-            ipvs=self._backend,
         )
         group = settings.control_group
         return ControlSocket(
@@ -250,8 +252,8 @@ class App:
             snapshot=self._report.snapshot,
             monitors=self._services.monitors,
             held=self._held,
-            ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
-            ipvs_json=lambda: render.document(self._backend.table()),
+            ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._reconciler.view().table())),
+            ipvs_json=lambda: render.document(self._reconciler.view().table()),
             audit=self._audit.findings,
             decisions=lambda service: self._services[service].controller.decisions,
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
@@ -266,10 +268,16 @@ class App:
         self.log.error("{text}", text=text, system="checks")
 
 
-def _ledger(settings: Settings, runtime: Path) -> Ledger:
+def _ledger(settings: Settings, runtime: Path, reactor: HeartbeatReactor) -> Ledger:
     """Return the ledger of the IPVS table; it is a file, except for a table in memory."""
-    persistent = settings.ipvs_backend is not IPVSBackend.MEMORY
-    return Ledger(runtime / "ipvs-services.json" if persistent else None, dry_run=settings.dry_run)
+    file = None if settings.ipvs_backend is IPVSBackend.MEMORY else runtime / "ipvs-services.json"
+    return Ledger(file, dry_run=settings.dry_run, workers=Workers("ledger", 1, reactor), clock=reactor)
+
+
+def _ipvs_workers(settings: Settings, reactor: HeartbeatReactor) -> Workers | None:
+    """Return the thread of a backend that waits for a child process, ``None`` for the others."""
+    waits = settings.ipvs_backend is IPVSBackend.IPVSADM and not settings.dry_run
+    return Workers("ipvsadm", 1, reactor) if waits else None
 
 
 def _wall() -> datetime:

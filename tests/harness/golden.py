@@ -55,6 +55,7 @@ from pybal.status.ipvs import families as ipvs_families
 from pybal.status.reload import plan_json
 from tests.harness.daemon_process import free_port
 from tests.harness.fake_services import DaemonOnClock
+from tests.harness.immediate import result_of
 from tests.harness.snapshots import (
     DOWN,
     FORCED,
@@ -273,7 +274,7 @@ def metrics_of_daemon() -> str:
         notifier=Notifier({}, reactor),
         runtime=Path("/nonexistent"),
     )
-    daemon.start()
+    result_of(daemon.start())
     try:
         transport = StringTransport(hostAddress=Endpoint("TCP", "127.0.0.1", port))
         connection = reactor.factory.buildProtocol(None)
@@ -339,7 +340,7 @@ def reload(before: Settings, after: Settings) -> tuple[str, object]:
         source.listed(MEMBERS)
     daemon.turn()
     daemon.report_all("10.0.0.3")
-    plan = daemon.reloader.plan(after)
+    plan = result_of(daemon.reloader.plan(after))
     plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(daemon, before, after, plan)))
     return plan_text(plan), plan_json(plan)
 
