@@ -18,7 +18,8 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
-from pybal.status import checks, ipvs, reload
+from pybal.runtime.log import Log
+from pybal.status import checks, ipvs, log, reload
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
 
@@ -35,6 +36,7 @@ class DaemonReport:
     freezer: Freezer
     examination: Examination
     announcing: BGPService | None
+    log: Log
     dry_run: bool
     configuration: Callable[[], Configuration]
 
@@ -64,6 +66,7 @@ class DaemonReport:
     def families(self) -> Iterator[Family]:
         """Yield the metrics of the daemon itself."""
         yield from checks.families(self.engine)
+        yield from log.families(self.log)
         frozen = self.freezer.frozen
         yield Family(
             "pybal_frozen", "gauge", "1 while frozen: IPVS and BGP are not changed", (((), frozen is not None),)
@@ -90,3 +93,4 @@ class DaemonReport:
             yield from self.announcing.alerts()
         yield from reload.alerts(self.configuration())
         yield from checks.alerts(self.engine)
+        yield from log.alerts(self.log)
