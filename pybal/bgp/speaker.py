@@ -185,6 +185,11 @@ class Speaker:
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
         return self._config_text(), config.environment(self._settings, self._user)
 
+    @property
+    def listens(self) -> bool:
+        """True if ExaBGP accepts connections."""
+        return bool(self._settings.local_ips)
+
     def _keep_secret(self, passwords: dict[Address, str]) -> None:
         self._passwords = passwords
         self._exabgp.secrets = tuple(passwords.values())

@@ -43,6 +43,8 @@ from pybal.resolve import Lookup, Resolver
 from pybal.runtime.heap import HeapFreezer
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.workers import Workers
+from pybal.sources.file_poll import THREADS, FilePoll
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -98,7 +100,7 @@ class App:
         self._heap_freezer = HeapFreezer(reactor)
         self._services = Services(
             settings.services,
-            ServiceFactory(self._engine, reactor, random, state),
+            ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,

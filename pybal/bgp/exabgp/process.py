@@ -88,6 +88,10 @@ class ExaBGPListener(Protocol):
     def configuration(self) -> tuple[str, Mapping[str, str]]:
         """Return configuration file and environment for the next start."""
 
+    @property
+    def listens(self) -> bool:
+        """True if ExaBGP accepts connections."""
+
     def event_received(self, event: Event) -> None:
         """Apply an event of a session."""
 
@@ -226,7 +230,7 @@ class ExaBGP:
             self._directory.write_configuration(text)
             child = self._spawn(
                 self._reactor,
-                arguments.exabgp(self._python, self._directory.configuration),
+                arguments.exabgp(self._python, self._directory.configuration, listens=self._listener.listens),
                 environ=environ,
                 directory=self._directory.path,
                 received=self._output,
