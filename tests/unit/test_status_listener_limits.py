@@ -218,7 +218,7 @@ def test_client_that_never_reads_is_closed(clock: TurningClock) -> None:
 def test_client_that_reads_too_slowly_is_closed(clock: TurningClock) -> None:
     client = Client(factory(clock, FixedRoutes(RouteResponse(b"a" * 4_000_000)), budget=0.0))
     client.begin("GET /large HTTP/1.1\nHost: localhost\n\n")
-    clock.turn()
+    turns(clock, 2)
     for _ in range(SEND_TIMEOUT - 1):
         client.protocol.pauseProducing()
         clock.advance(1)
