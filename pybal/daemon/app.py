@@ -41,7 +41,8 @@ from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.heap import HeapFreezer
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.held import Held
+from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.workers import Workers
 from pybal.sources.file_poll import THREADS, FilePoll
@@ -53,7 +54,7 @@ from pybal.status.routes import Routes
 class App:
     """The daemon.
 
-    ``reactor`` provides time, descriptors and TCP; ``lookup`` returns the addresses of names.
+    ``reactor`` provides time, descriptors and TCP, and ``held`` records its callbacks; ``lookup`` returns the addresses of names.
     ``loaded`` was read from ``file``; reloads read it again. ``runtime`` is a directory that lasts until the process ends,
     ``state`` one that survives it, or ``None``. ``control`` is the path of the control socket, or ``None`` without one.
     """
@@ -65,7 +66,8 @@ class App:
         loaded: Loaded,
         *,
         file: ConfigurationFile,
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
+        held: Held,
         backend: Backend,
         lookup: Lookup,
         random: Random,
@@ -76,6 +78,7 @@ class App:
     ) -> None:
         settings = loaded.settings
         self._reactor = reactor
+        self._held = held
         self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
@@ -110,6 +113,7 @@ class App:
         self._report = DaemonReport(
             clock=reactor,
             services=self._services,
+            held=held,
             engine=self._engine,
             reconciler=self._reconciler,
             audit=self._audit,
@@ -245,6 +249,7 @@ class App:
             snapshot=self._report.snapshot,
             monitors=self._services.monitors,
             ipvs=self._backend,
+            held=self._held,
             audit=self._audit.findings,
             decisions=lambda service: self._services[service].controller.decisions,
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),

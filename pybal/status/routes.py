@@ -21,13 +21,14 @@ from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Clocks
+from pybal.runtime.held import Held
 from pybal.status import bgp as announcing
-from pybal.status import compat115, history, metrics, reload, v1
+from pybal.status import compat115, history, loop, metrics, reload, v1
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
 from pybal.status.json_pieces import LargeJSON
 from pybal.status.json_pieces import pieces as json_pieces
-from pybal.status.metrics import Exposition, Family
+from pybal.status.metrics import Exposition, Family, Histogram
 from pybal.status.page import html
 from pybal.status.process import process_registry
 
@@ -67,11 +68,13 @@ class Routes:
     host of a service, ``decisions`` the last decisions of a service. ``ipvs`` is the backend of the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
-    those of the process. ``wall`` returns the wall clock time, for display.
+    those of the process. ``held`` records the
+    callbacks of the event loop. ``wall`` returns the wall clock time, for display.
     """
 
     clock: IReactorTime
     snapshot: Callable[[], Snapshot]
+    held: Held
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
     ipvs: Backend
     audit: Callable[[], Findings]
@@ -81,7 +84,7 @@ class Routes:
     configuration: Callable[[], Configuration]
     sources: Callable[[], origins.Sources] = tuple
     bgp: Callable[[], announcing.BGP] = announcing.BGP
-    families: Callable[[], Iterable[Family]] = tuple
+    families: Callable[[], Iterable[Family | Histogram]] = tuple
     registry: CollectorRegistry = field(default_factory=process_registry)
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, RouteResponse] = field(default_factory=_page_files, init=False)
@@ -127,6 +130,8 @@ class Routes:
                 return _sliced(as_json, kernel.services_text, kernel.services_json, self.audit, clocks.monotonic)
             case ["bgp"]:
                 return _sliced(as_json, announcing.text, announcing.json, self.bgp, clocks.monotonic)
+            case ["loop"]:
+                return _sliced(as_json, loop.text, loop.json, lambda: self.held, clocks.monotonic)
             case ["config"]:
                 return _sliced(as_json, reload.text, reload.json, self.configuration, clocks)
             case ["sources"]:
@@ -152,7 +157,7 @@ class Routes:
     def _metrics(self, snapshot: Snapshot) -> Iterator[str]:
         clocks = Clocks(self.clock.seconds(), self.wall())
 
-        def families() -> Iterator[Family]:
+        def families() -> Iterator[Family | Histogram]:
             yield from announcing.families(self.bgp(), clocks.monotonic)
             yield from self.families()
             yield from reload.families(self.configuration(), clocks)

@@ -18,6 +18,7 @@ from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import TCP, Key, TableEntry, VirtualService
 from pybal.monitors.base import Monitor, PastResult, Sample
 from pybal.reload.render import Configuration
+from pybal.runtime.held import Held
 from pybal.status.json_pieces import LargeJSON, pieces
 from pybal.status.routes import RouteResponse, Routes
 
@@ -113,6 +114,7 @@ def status(
     return Routes(
         clock=clock,
         snapshot=lambda: shown,
+        held=Held(),
         monitors=lambda: monitors,
         ipvs=MemoryBackend(_IPVS),
         audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, (), {}),
