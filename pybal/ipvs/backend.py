@@ -7,7 +7,7 @@ import os
 from collections.abc import Generator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from pybal.ipvs.model import (
     Command,
@@ -28,19 +28,7 @@ SCHEDULERS = frozenset(["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "
 _THIS_NETWORK, _BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 
 
-T = TypeVar("T")
-
 Reading = Generator[None, None, TableEntry | None]
-
-
-def finished(steps: Generator[None, None, T]) -> T:
-    """Take all steps of a generator and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result
 
 
 class BackendError(Exception):

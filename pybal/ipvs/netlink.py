@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from pybal.ipvs.backend import BackendError, Reading, finished, reason
+from pybal.ipvs.backend import BackendError, Reading, reason
 from pybal.ipvs.codec import (
     READ_DESTINATIONS,
     READ_SERVICE,
@@ -19,6 +19,7 @@ from pybal.ipvs.codec import (
 )
 from pybal.ipvs.genl import TIMEOUT, Datagrams, GenericNetlink, connect
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService, refusal
+from pybal.runtime.turns import finish
 
 _STEP = 64  # destinations decoded in one step of a reading, which takes about 2 ms
 
@@ -34,7 +35,7 @@ class NetlinkBackend:
         self._family: GenericNetlink | None = None
 
     def read(self, key: ServiceKey) -> TableEntry | None:
-        return finished(self._reading(key))
+        return finish(self._reading(key))
 
     def reading(self, key: ServiceKey) -> Reading:
         # Its own connection: a dump that takes several turns must not meet the requests of other calls.
@@ -60,7 +61,7 @@ class NetlinkBackend:
 
     def table(self) -> Table:
         with self._connection() as family:
-            return MappingProxyType({service.key: finished(_entry(family, service)) for service in _services(family)})
+            return MappingProxyType({service.key: finish(_entry(family, service)) for service in _services(family)})
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         refused = [Failure(op, errno.EINVAL, text) for op in ops if (text := refusal(op))]

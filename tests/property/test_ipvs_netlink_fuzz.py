@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.ipvs.backend import BackendError, finished
+from pybal.ipvs.backend import BackendError
 from pybal.ipvs.codec import encode
 from pybal.ipvs.framing import ACK_TLVS, DONE, ERROR, attribute, messages
 from pybal.ipvs.model import TCP, Command, Destination, Key, Op, VirtualService
 from pybal.ipvs.netlink import NetlinkBackend
+from pybal.runtime.turns import finish
 
 WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 OPS = [Op(Command.ADD_SERVICE, WEB), Op(Command.ADD, WEB, Destination(IPv4Address("10.0.0.11"), 80))]
@@ -65,7 +66,7 @@ class DamagedSocket:
 def test_damaged_reply_is_a_backend_error(datagrams: list[bytes], lost: bool) -> None:
     for call in (
         lambda backend: backend.read(WEB.key),
-        lambda backend: finished(backend.reading(WEB.key)),
+        lambda backend: finish(backend.reading(WEB.key)),
         NetlinkBackend.services,
         NetlinkBackend.table,
         lambda backend: backend.apply(OPS),
