@@ -18,10 +18,6 @@ UNWATCHED_SECONDS = 60.0
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
     """Yield the settings of ``file`` that this version or this machine does not support."""
-    for peer in settings.bgp.peers if settings.bgp else ():
-        if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
-            found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
-            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a readable file")
     if settings.bgp:
         yield from _too_late(settings.bgp.dead_after, file)
     if settings.control_group and not _is_group(settings.control_group):

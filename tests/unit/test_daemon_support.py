@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
 
@@ -20,13 +19,6 @@ def problems(settings: Settings) -> list[str]:
 def test_missing_group_is_a_problem_without_a_line() -> None:
     assert problems(Settings((), control_group="no-such-group")) == [
         "pybal.conf: [global] control-group: found 'no-such-group', wanted an existing group"
-    ]
-
-
-def test_unreadable_password_file_is_a_problem_of_its_peer(tmp_path: Path) -> None:
-    peer = PeerSettings(ip_address("192.0.2.254"), 64600, md5_password_file=f"{tmp_path}/none")
-    assert problems(Settings((), BGPSettings((peer,)))) == [
-        f"pybal.conf: [global] bgp-md5-password-file: found '{tmp_path}/none' for peer 192.0.2.254, wanted a readable file"
     ]
 
 
