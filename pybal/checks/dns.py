@@ -17,7 +17,7 @@ from pybal.checks.datagram import DatagramCheck
 from pybal.checks.dns_wire import NOERROR, NXDOMAIN, Malformed, Question, Reply
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
-from pybal.checks.socket_check import READABLE, WRITABLE, Check, Target
+from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.core.text import format_duration
 
 _READ = 65536
@@ -196,7 +196,7 @@ class _StreamCheck(Check):
 
     def _exchange(self, events: int) -> None:
         try:
-            if self._unsent and events & WRITABLE:
+            if self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
             if not events & READABLE:
                 return
