@@ -26,7 +26,7 @@ from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.reactor import HeartbeatReactor
 
 NO_SESSION_SECONDS = 15.0
 """Time without a session after which ExaBGP is restarted: its own pauses grow to 60 s."""
@@ -53,7 +53,7 @@ class Speaker:
         self,
         settings: BGPSettings,
         *,
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
         directory: Path,
         random: Random,
         changed: Callable[[], None],
@@ -184,6 +184,11 @@ class Speaker:
         for address in self._peers:
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
         return self._config_text(), config.environment(self._settings, self._user)
+
+    @property
+    def listens(self) -> bool:
+        """True if ExaBGP accepts connections."""
+        return bool(self._settings.local_ips)
 
     def _keep_secret(self, passwords: dict[Address, str]) -> None:
         self._passwords = passwords

@@ -24,54 +24,15 @@ empty the pool.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from math import ceil
 from operator import is_
 from types import MappingProxyType
 
 from pybal.core.correlated import correlated_failures
+from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
 from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
-
-
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """The kernel held these addresses, with these weights, at the start."""
-
-    held: Mapping[Address, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """The pool source delivered the whole list of members."""
-
-    members: tuple[Member, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Results of lookups, by host; ``None`` if the name has no address. Failed lookups are left out."""
-
-    addresses: Mapping[str, Address | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """A monitor has made a conclusive report on a server."""
-
-    host: str
-    monitor: str
-    report: Report
-
-
-@dataclass(frozen=True, slots=True)
-class Reconfigured:
-    """The operator changed the service: threshold, monitors or scheduler. Its key must be the same."""
-
-    service: Service
-
-
-Event = Adopted | Listed | Resolved | Reported | Reconfigured
 
 
 def step(pool: Pool, event: Event) -> Pool:

@@ -14,7 +14,7 @@ from functools import partial
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from pybal.core import decision, policy
+from pybal.core import decision, events, policy
 from pybal.core.changes import Change, ChangeKind, changes
 from pybal.core.correlated import CorrelatedFailures, correlated_failures
 from pybal.core.decision import Decision
@@ -101,7 +101,7 @@ class Controller:
 
     def start(self, held: Mapping[Address, int]) -> None:
         """Start with the addresses and weights that the kernel holds for this service, if any."""
-        self.pool = policy.step(self.pool, policy.Adopted(held))
+        self.pool = policy.step(self.pool, events.Adopted(held))
         self._source.start(partial(self._delivered, self._source), self._failed)
 
     def change(self, service: Service, factories: Sequence[MonitorFactory], source: Source | None = None) -> None:
@@ -114,7 +114,7 @@ class Controller:
         tunneling_changed = service.tunneling != self.pool.service.tunneling
         if service != self.pool.service:
             self._wanted = None
-        self._apply(policy.Reconfigured(service))
+        self._apply(events.Reconfigured(service))
         self._watched = {host: self._replace_monitors(host, watched, before) for host, watched in self._watched.items()}
         if tunneling_changed:  # The usable address families depend on tunneling.
             for lookup in self._lookups.values():
@@ -186,7 +186,7 @@ class Controller:
         if source is self._successor:
             self._source.stop()
             self._source, self._successor = source, None
-        self._apply(policy.Listed(members))
+        self._apply(events.Listed(members))
 
     def _failed(self, error: SourceError) -> None:
         self._log(LogLevel.error, f"{error}; {self._list_in_use()}")
@@ -207,17 +207,17 @@ class Controller:
     def _apply_found(self) -> None:
         found, self._found = self._found, {}
         if found:
-            self._apply(policy.Resolved(found))
+            self._apply(events.Resolved(found))
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
-        self._apply(policy.Reported(host, monitor, report))
+        self._apply(events.Reported(host, monitor, report))
 
-    def _apply(self, event: policy.Event) -> None:
+    def _apply(self, event: events.Event) -> None:
         before, self.pool = self.pool, policy.step(self.pool, event)
         if self.pool is before:
             return
         self._log_changes(list(changes(before, self.pool)))
-        if not isinstance(event, policy.Reported):
+        if not isinstance(event, events.Reported):
             self._update_lookups()
             self._update_monitors()
         elif self._suspected or not event.report.up:

@@ -7,17 +7,21 @@ therefore serves after each single one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
-from pybal.ipvs.model import Command, Op, Table, TableEntry
+from pybal.ipvs.model import Command, Destination, Endpoint, Op, ServiceKey, Table, TableEntry
+
+Touched = Mapping[ServiceKey, Collection[Endpoint]]
 
 
-def diff(wanted: Table, actual: Table) -> tuple[Op, ...]:
+def diff(wanted: Table, actual: Table, touched: Touched = MappingProxyType({})) -> tuple[Op, ...]:
     """Return the shortest list of operations from ``actual`` to ``wanted``; empty only if they are equal.
 
-    Services that are only in ``actual`` are deleted: pass only those that may be.
+    Services that are only in ``actual`` are deleted: pass only those that may be. If a service is in ``touched``, only these
+    of its destinations are compared; the others must be equal.
     """
-    ops = [op for key, entry in wanted.items() for op in _changes(entry, actual.get(key))]
+    ops = [op for key, entry in wanted.items() for op in _changes(entry, actual.get(key), touched.get(key))]
     ops += [Op(Command.DELETE_SERVICE, entry.service) for key, entry in actual.items() if key not in wanted]
     return tuple(sorted(ops, key=_rank))
 
@@ -35,21 +39,30 @@ def split(ops: Sequence[Op], wanted: Table, actual: Table) -> tuple[tuple[Op, ..
     )
 
 
-def _changes(wanted: TableEntry, actual: TableEntry | None) -> Iterator[Op]:
+def _changes(wanted: TableEntry, actual: TableEntry | None, touched: Collection[Endpoint] | None) -> Iterator[Op]:
     service = wanted.service
     if actual is None:
         yield Op(Command.ADD_SERVICE, service)
     elif actual.service != service:
         yield Op(Command.EDIT_SERVICE, service)
-    held = {} if actual is None else actual.destinations
-    for endpoint, destination in wanted.destinations.items():
+    held = _selected(actual, touched)
+    want = _selected(wanted, touched)
+    for endpoint, destination in want.items():
         if endpoint not in held:
             yield Op(Command.ADD, service, destination)
         elif held[endpoint] != destination:
             yield Op(Command.EDIT, service, destination)
     for endpoint, destination in held.items():
-        if endpoint not in wanted.destinations:
+        if endpoint not in want:
             yield Op(Command.DELETE, service, destination)
+
+
+def _selected(entry: TableEntry | None, touched: Collection[Endpoint] | None) -> Mapping[Endpoint, Destination]:
+    if entry is None:
+        return {}
+    if touched is None:
+        return entry.destinations
+    return {endpoint: found for endpoint in touched if (found := entry.destinations.get(endpoint))}
 
 
 _ORDER = (Command.ADD_SERVICE, Command.EDIT_SERVICE, Command.ADD, Command.EDIT, Command.DELETE, Command.DELETE_SERVICE)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 
 from twisted.internet.interfaces import IDelayedCall
 
-from pybal.core.model import Service
-from pybal.ipvs.model import TableEntry, drained
+from pybal.core.model import Address, Service
+from pybal.ipvs.model import Endpoint, TableEntry, amended, drained
 from pybal.runtime.backoff import Backoff
 
 FIRST_DELAY = 1.0
@@ -25,7 +26,8 @@ class Goal:
 
     ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs from the goal; ``next``
     is then the next attempt, or else the end of the drain. ``drifted`` is true if the last comparison found a change by another
-    program.
+    program. ``written`` is the entry that the table was last left with, if ``wanted`` differs from it in the destinations of
+    ``touched`` only, else ``None``.
     """
 
     name: str
@@ -35,6 +37,27 @@ class Goal:
     drifted: bool = False
     backoff: Backoff = field(default_factory=_backoff)
     next: IDelayedCall | None = None
+    written: TableEntry | None = None
+    touched: dict[Endpoint, None] = field(default_factory=dict)  # in the order of the changes
+
+    def want(self, wanted: tuple[Service, TableEntry] | None) -> None:
+        """Replace the goal."""
+        self.wanted, self.written, self.touched = wanted, None, {}
+
+    def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
+        """Change these destinations of the goal. Raises LookupError if the goal is not one of this service."""
+        if self.wanted is None or self.wanted[0] != service:
+            raise LookupError(f"{service.name} has no goal to amend")
+        self.wanted = service, amended(self.wanted[1], service, changes)
+        self.touched.update(dict.fromkeys((address, service.port) for address in changes))
+
+    def is_amended(self, held: TableEntry | None) -> bool:
+        """Return whether the goal differs from ``held`` in the touched destinations only."""
+        return held is not None and held is self.written
+
+    def wrote(self, left: TableEntry | None) -> None:
+        """Note that the table was left with this goal."""
+        self.written, self.touched = left, {}
 
     def aim(self, held: TableEntry | None, now: float) -> TableEntry | None:
         """Return the entry that should replace ``held`` now."""

@@ -138,12 +138,15 @@ class Destination:
         return self.address, self.port
 
 
+Destinations = MappingProxyType[Endpoint, Destination] | dict[Endpoint, Destination]
+
+
 @dataclass(frozen=True, slots=True)
 class TableEntry:
     """A service with its destinations."""
 
     service: VirtualService
-    destinations: Mapping[Endpoint, Destination] = field(default_factory=lambda: MappingProxyType({}))
+    destinations: Destinations = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def serves(self) -> bool:
@@ -203,12 +206,26 @@ def entry(service: Configured, weights: Mapping[Address, int]) -> TableEntry:
         if name not in SCHEDULER_FLAGS:
             raise ValueError(f"unknown scheduler flag {name} (known: {', '.join(SCHEDULER_FLAGS)})")
         flags |= SCHEDULER_FLAGS[name]
-    forward = Forward.TUNNEL if service.tunneling else Forward.ROUTE
-    destinations = [Destination(address, service.port, weight, forward) for address, weight in weights.items()]
+    destinations = [_destination(service, address, weight) for address, weight in weights.items()]
     return TableEntry(
         VirtualService(key_of(service), service.scheduler, flags),
         MappingProxyType({destination.endpoint: destination for destination in destinations}),
     )
+
+
+def amended(entry: TableEntry, service: Configured, changes: Mapping[Address, int | None]) -> TableEntry:
+    """Return the entry of a service with these weights changed; ``None`` removes the destination."""
+    destinations = entry.destinations.copy()  # dict() would hash each address again: 4 ms instead of 25 µs for 5,000
+    for address, weight in changes.items():
+        if weight is None:
+            destinations.pop((address, service.port), None)
+        else:
+            destinations[address, service.port] = _destination(service, address, weight)
+    return TableEntry(entry.service, MappingProxyType(destinations))
+
+
+def _destination(service: Configured, address: Address, weight: int) -> Destination:
+    return Destination(address, service.port, weight, Forward.TUNNEL if service.tunneling else Forward.ROUTE)
 
 
 def drained(entry: TableEntry) -> TableEntry:

@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from pybal.core.model import Address, Alert, Service
 from pybal.ipvs.backend import Backend, BackendError
-from pybal.ipvs.diff import diff, split
+from pybal.ipvs.diff import Touched, diff, split
 from pybal.ipvs.goal import Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Failure, Op, ServiceKey, Table, TableEntry, entry, key_of
@@ -116,6 +116,17 @@ class Reconciler:
         self._set(key_of(service), service.name, (service, goal))
         self._named[service.name] = key_of(service)
 
+    def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
+        """Change these destinations of the goal of a service: their weights, or ``None`` to remove them.
+
+        The cost follows the number of changes. Raises LookupError without a goal: set one with :meth:`want` first, also
+        after each change of the service itself.
+        """
+        key = key_of(service)
+        goal = self._goals[key]
+        goal.amend(service, changes)
+        self._pursue(key)
+
     def retire(self, key: ServiceKey, name: str) -> None:
         """Drain a service at the end of this turn and delete it after the grace time.
 
@@ -143,7 +154,7 @@ class Reconciler:
         if self._named.get(goal.name) == key:
             del self._named[goal.name]
         goal.name = name
-        goal.wanted = wanted
+        goal.want(wanted)
         self._pursue(key)
 
     def held(self, service: Service) -> TableEntry | None:
@@ -261,6 +272,7 @@ class Reconciler:
             failures = self._write(
                 {key: aim for key, aim in aims.items() if aim},
                 {key: held for key in keys if (held := self._shadow[key])},
+                {key: goal.touched for key in keys if (goal := self._goals[key]).is_amended(self._shadow[key])},
             )
             failed = {failure.op.key for failure in failures}
             for key in keys:
@@ -269,14 +281,15 @@ class Reconciler:
                     errors[key] = _summary([failure for failure in failures if failure.op.key == key])
                 else:
                     self._shadow[key] = aims[key]
+                    self._goals[key].wrote(aims[key])
             keys = [key for key in keys if key in failed]
             if not keys:
                 break
         return errors, keys
 
-    def _write(self, wanted: Table, actual: Table) -> Sequence[Failure]:
+    def _write(self, wanted: Table, actual: Table, touched: Touched) -> Sequence[Failure]:
         """Send the difference; operations that need the additions to succeed come second (see :func:`split`)."""
-        first, then = split(diff(wanted, actual), wanted, actual)
+        first, then = split(diff(wanted, actual, touched), wanted, actual)
         failures = self._apply(first)
         failed = {failure.op.key for failure in failures}
         return [*failures, *self._apply([op for op in then if op.key not in failed])]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pybal.config.settings import ServiceSettings, Settings
-from pybal.core import policy
+from pybal.core import events, policy
 from pybal.core.model import Pool, Service
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Op, Table, TableEntry, drained, entry, key_of
@@ -189,7 +189,7 @@ def _change(old: ServiceSettings, new: ServiceSettings, pool: Pool, held: Held) 
     reasons = tuple(service_reasons(old, new))
     if not reasons:
         return Step(Verb.KEEP, old, new, pool=pool)
-    after = policy.step(pool, policy.Reconfigured(new.service))
+    after = policy.step(pool, events.Reconfigured(new.service))
     ops: tuple[Op, ...] = ()
     if after.listed and (old.service != new.service):
         wanted = entry(new.service, policy.wanted(after))

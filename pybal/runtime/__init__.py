@@ -1,1 +1,1 @@
-"""The process and its environment: log, systemd, peer credentials, clocks, back-off, lines and files."""
+"""The process and its environment: log, systemd, children, clocks, back-off, lines and files."""

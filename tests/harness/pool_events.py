@@ -9,8 +9,9 @@ from functools import reduce
 from ipaddress import IPv4Address
 from typing import Any
 
+from pybal.core.events import Event, Listed, Reported, Resolved
 from pybal.core.model import Address, IPProtocol, Member, Placement, Pool, Report, Service
-from pybal.core.policy import Event, Listed, Reported, Resolved, step
+from pybal.core.policy import step
 
 M = "ProxyFetch"
 N = "IdleConnection"

@@ -192,7 +192,7 @@ def test_t169765_lost_history_is_replaced_by_a_read(api: API, relay: Relay, one:
     async def story(read: Reading) -> None:
         await read.weight(3)
         watch.stop()
-        await read.until(lambda: sum(api.watch in request for request in relay.requests) == 2)
+        await read.until(lambda: sum(api.watch in request for request in relay.requests) >= 2)
         await read.well()
 
     relay.asked = forget

@@ -11,21 +11,9 @@ from fractions import Fraction
 from math import ceil
 
 from pybal.core.changes import ChangeKind, changes
+from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
 from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server
-from pybal.core.policy import (
-    Adopted,
-    Event,
-    Listed,
-    Reconfigured,
-    Reported,
-    Resolved,
-    arithmetic,
-    can_depool,
-    floor,
-    serving,
-    step,
-    wanted,
-)
+from pybal.core.policy import arithmetic, can_depool, floor, serving, step, wanted
 
 Facts = tuple[Member, Address | None, bool, list[tuple[str, Report | None]], set[str]]
 

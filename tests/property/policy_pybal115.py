@@ -16,8 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pybal.core.events import Event, Listed, Reported, Resolved
 from pybal.core.model import Address, Member, Service
-from pybal.core.policy import Event, Listed, Reported, Resolved
 
 
 class Left(Enum):

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, Why, decide
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
+from pybal.core.events import Event
 from pybal.core.model import Address, Health, Pool, Server
-from pybal.core.policy import Event, step, wanted
+from pybal.core.policy import step, wanted
 from tests.harness.pool_events import after, down, fresh, healthy, listed, moved, off, resolved, service, up
 
 VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))

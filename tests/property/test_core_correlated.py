@@ -8,8 +8,9 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybal.core.events import Event, Reported
 from pybal.core.model import Health, Placement, Pool, Report, SuspectCheck
-from pybal.core.policy import Event, Reported, floor, step
+from pybal.core.policy import floor, step
 from tests.harness.pool_events import M, N, healthy, listed, off
 
 HOSTS = "abcdef"

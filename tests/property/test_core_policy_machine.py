@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
 from pybal.core.model import Member, Pool, Report, Server
-from pybal.core.policy import Adopted, Event, Listed, Reconfigured, Reported, Resolved, step, wanted
+from pybal.core.policy import step, wanted
 from tests.harness.pool_events import M, N, healthy, ip, service
 from tests.property import policy_laws as laws
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from pybal.core.changes import ChangeKind, changes
+from pybal.core.events import Event, Listed, Reported, Resolved
 from pybal.core.model import Health, Member, Placement, Pool, Report
-from pybal.core.policy import Event, Listed, Reported, Resolved, step
+from pybal.core.policy import step
 from tests.harness.pool_events import M, N, down, ip, listed, moved, off, resolved, service, up
 from tests.property.policy_pybal115 import Left, NaiveServer, PyBal115
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import given
@@ -40,7 +39,7 @@ def entries(key: ServiceKey) -> st.SearchStrategy[TableEntry]:
     return st.builds(TableEntry, services, st.lists(destination, unique_by=lambda d: d.endpoint).map(by_endpoint))
 
 
-def by_endpoint(destinations: list[Destination]) -> Mapping[Endpoint, Destination]:
+def by_endpoint(destinations: list[Destination]) -> dict[Endpoint, Destination]:
     return {destination.endpoint: destination for destination in destinations}
 
 
@@ -52,6 +51,20 @@ def test_difference_applied_to_the_actual_table_is_the_wanted_one(wanted: Table,
     backend = MemoryBackend(actual)
     assert backend.apply(diff(wanted, actual)) == ()
     assert backend.table() == wanted
+
+
+@given(TABLES, TABLES)
+def test_difference_of_the_touched_destinations_is_the_whole_difference(wanted: Table, actual: Table) -> None:
+    touched = {
+        key: {
+            endpoint
+            for endpoint in {*entry.destinations, *actual[key].destinations}
+            if entry.destinations.get(endpoint) != actual[key].destinations.get(endpoint)
+        }
+        for key, entry in wanted.items()
+        if key in actual
+    }
+    assert sorted(diff(wanted, actual, touched), key=repr) == sorted(diff(wanted, actual), key=repr)
 
 
 @given(TABLES, TABLES)

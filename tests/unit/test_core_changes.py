@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pybal.core.changes import ChangeKind, changes
+from pybal.core.events import Adopted, Event, Reconfigured
 from pybal.core.model import Health, Member, Placement, Pool
-from pybal.core.policy import Adopted, Event, Reconfigured, step
+from pybal.core.policy import step
 from tests.harness.pool_events import (
     M,
     N,

@@ -6,8 +6,9 @@ from dataclasses import replace
 from itertools import chain
 
 from pybal.core.correlated import correlated_failures
+from pybal.core.events import Reported
 from pybal.core.model import Health, Member, Pool, Report, Server, SuspectCheck
-from pybal.core.policy import Reported, wanted
+from pybal.core.policy import wanted
 from tests.harness.pool_events import M, N, after, healthy, listed, off, service, standing, up
 
 REDIRECT = "status: HTTP 301, wanted 200"

@@ -6,19 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from pybal.core.events import Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Placement, Pool, Report
-from pybal.core.policy import (
-    Reconfigured,
-    Reported,
-    Resolved,
-    arithmetic,
-    can_depool,
-    floor,
-    serving,
-    step,
-    too_small,
-    wanted,
-)
+from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted
 from tests.harness.pool_events import (
     M,
     N,

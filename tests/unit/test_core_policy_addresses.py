@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pybal.core.events import Adopted, Listed, Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Pool
-from pybal.core.policy import Adopted, Listed, Reconfigured, Reported, Resolved, step, wanted
+from pybal.core.policy import step, wanted
 from tests.harness.pool_events import (
     address,
     after,

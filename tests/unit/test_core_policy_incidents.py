@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from pybal.core.changes import ChangeKind, changes
+from pybal.core.events import Listed, Reconfigured
 from pybal.core.model import Health, Member, Pool
-from pybal.core.policy import (
-    Listed,
-    Reconfigured,
-    arithmetic,
-    can_depool,
-    floor,
-    serving,
-    step,
-    too_small,
-    wanted,
-)
+from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted
 from tests.harness.pool_events import (
     M,
     N,

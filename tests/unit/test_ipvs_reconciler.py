@@ -171,6 +171,43 @@ def test_change_reads_nothing_and_sends_only_the_difference(
     assert table.reads == 0
 
 
+def test_amended_goal_changes_the_named_destinations_only(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    table.batches.clear()
+    table.reads = 0
+    reconciler.amend(WEB, {A: None})
+    reconciler.amend(WEB, {B: 3, C: 10})
+    clock.advance(0)
+    assert table.batches == [
+        [
+            "-a -t 10.2.1.1:80 -r 10.0.0.13:80 -g -w 10",
+            "-e -t 10.2.1.1:80 -r 10.0.0.12:80 -g -w 3",
+            "-d -t 10.2.1.1:80 -r 10.0.0.11:80",
+        ]
+    ]
+    assert table.reads == 0
+    assert reconciler.verified("web")
+
+
+def test_amended_goal_compares_untouched_destinations_after_a_failure(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10, C: 10})
+    table.meddle(removal(WEB, A), removal(WEB, B))
+    reconciler.amend(WEB, {A: 3})
+    clock.advance(0)
+    assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 3, B: 10, C: 10})
+
+
+@pytest.mark.parametrize("service", [WEB, replace(TEXT, scheduler="wrr")], ids=["without a goal", "changed since"])
+def test_amendment_is_refused_without_a_goal(clock: Clock, reconciler: Reconciler, service: Service) -> None:
+    pursue(reconciler, clock, TEXT, {A: 10})
+    with pytest.raises(LookupError):
+        reconciler.amend(service, {A: 3})
+
+
 def test_equal_goal_sends_nothing(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     table.batches.clear()

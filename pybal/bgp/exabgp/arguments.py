@@ -6,6 +6,8 @@ import os
 import pwd
 from pathlib import Path
 
+from pybal.runtime.child import Capability, limited
+
 RELAY_SECONDS = 2.5
 """Time without a heartbeat from the daemon after which the relay closes the sessions."""
 SHUTDOWN_SECONDS = 0.5
@@ -14,10 +16,16 @@ SHUTDOWN_SECONDS = 0.5
 _HERE = Path(__file__).parent
 
 
-def exabgp(python: str, configuration: Path) -> list[str]:
-    """Return the command that runs ExaBGP until the daemon ends."""
+def exabgp(python: str, configuration: Path, *, listens: bool) -> list[str]:
+    """Return the command that runs ExaBGP until the daemon ends.
+
+    If it ``listens``, it may use a port below 1024.
+    """
     launcher = (python, "-I", "-S", str(_HERE / "launcher.py"), str(os.getpid()))
-    return [*launcher, python, "-I", "-u", "-m", "exabgp", str(configuration)]
+    return limited(
+        [*launcher, python, "-I", "-u", "-m", "exabgp", str(configuration)],
+        only=[Capability.NET_BIND_SERVICE] if listens else [],
+    )
 
 
 def relay(python: str, socket: Path) -> tuple[str, ...]:

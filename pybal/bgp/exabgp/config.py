@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pybal.bgp.model import Announcement
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address
+from pybal.runtime import child
 
 PROCESS = "pybal"
 GRACEFUL_SHUTDOWN = "65535:0"
@@ -152,12 +153,9 @@ def environment(settings: BGPSettings, user: str) -> dict[str, str]:
         "tcp.delay": "0",
         "reactor.speed": "10",
     }
-    return {
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "LC_ALL": "C.UTF-8",
-        "EXABGP_ENVFILE": "/nonexistent",
-        **{f"exabgp.{name}": value for name, value in options.items()},
-    }
+    return child.environment(
+        EXABGP_ENVFILE="/nonexistent", **{f"exabgp.{name}": value for name, value in options.items()}
+    )
 
 
 def next_hop(peer: PeerSettings, announcement: Announcement) -> Address | None:

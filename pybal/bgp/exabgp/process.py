@@ -42,7 +42,7 @@ from pybal.bgp.exabgp.events import (
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.backoff import Backoff
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.reactor import HeartbeatReactor
 
 HEARTBEAT_SECONDS = 0.5
 START_SECONDS = (30.0, 300.0)
@@ -88,6 +88,10 @@ class ExaBGPListener(Protocol):
     def configuration(self) -> tuple[str, Mapping[str, str]]:
         """Return configuration file and environment for the next start."""
 
+    @property
+    def listens(self) -> bool:
+        """True if ExaBGP accepts connections."""
+
     def event_received(self, event: Event) -> None:
         """Apply an event of a session."""
 
@@ -117,7 +121,7 @@ class ExaBGP:
         self,
         listener: ExaBGPListener,
         *,
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
         directory: Path,
         random: Random,
         python: str,
@@ -142,7 +146,7 @@ class ExaBGP:
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._heartbeat = LoopingCall(self._beat)
-        self._heartbeat.clock = reactor
+        self._heartbeat.clock = reactor.lane
 
     @property
     def now(self) -> float:
@@ -226,7 +230,7 @@ class ExaBGP:
             self._directory.write_configuration(text)
             child = self._spawn(
                 self._reactor,
-                arguments.exabgp(self._python, self._directory.configuration),
+                arguments.exabgp(self._python, self._directory.configuration, listens=self._listener.listens),
                 environ=environ,
                 directory=self._directory.path,
                 received=self._output,
@@ -329,6 +333,8 @@ class ExaBGP:
 
     def _beat(self) -> None:
         self._beats += 1
+        if self._run is not None:
+            self._run.receive()  # a busy loop may not have read it yet, and deadlines follow
         if self._run is None:
             return
         self._run.heartbeat(self._beats)

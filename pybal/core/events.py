@@ -1,0 +1,48 @@
+"""The facts that change a pool: the events of :func:`pybal.core.policy.step`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pybal.core.model import Address, Member, Report, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The kernel held these addresses, with these weights, at the start."""
+
+    held: Mapping[Address, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The pool source delivered the whole list of members."""
+
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Results of lookups, by host; ``None`` if the name has no address. Failed lookups are left out."""
+
+    addresses: Mapping[str, Address | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A monitor has made a conclusive report on a server."""
+
+    host: str
+    monitor: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """The operator changed the service: threshold, monitors or scheduler. Its key must be the same."""
+
+    service: Service
+
+
+Event = Adopted | Listed | Resolved | Reported | Reconfigured

@@ -1,0 +1,113 @@
+"""Internal errors as alerts: tracebacks of the log, of activities and of the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, Logger, globalLogPublisher
+from twisted.python import log as legacy
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from pybal.runtime.faults import FORGET_SECONDS, MOST_FAULTS, Faults, FirstOccurrence
+
+
+class LoggedFaults:
+    """The faults of this process on a test clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.faults = Faults(self.clock.seconds)
+
+    @property
+    def texts(self) -> list[str]:
+        assert {alert.kind for alert in self.faults.alerts()} <= {"internal"}
+        return [alert.text for alert in self.faults.alerts()]
+
+
+@pytest.fixture
+def logged() -> Iterator[LoggedFaults]:
+    logged = LoggedFaults()
+    globalLogPublisher.addObserver(logged.faults)
+    yield logged
+    globalLogPublisher.removeObserver(logged.faults)
+
+
+def fail(error: Exception) -> None:
+    try:
+        raise error
+    except type(error):
+        Logger().failure("it failed")
+
+
+def test_logged_traceback_is_an_alert_until_it_is_forgotten(logged: LoggedFaults) -> None:
+    fail(ValueError("a bug"))
+    logged.clock.advance(5)
+    (text,) = logged.texts
+    assert text.startswith("internal error 5 s ago: ValueError: a bug in test_runtime_faults.py:")
+    assert text.endswith(" (once); continuing (see the log)")
+    logged.clock.advance(FORGET_SECONDS)
+    assert logged.texts == []
+
+
+def test_repeated_traceback_is_one_alert_with_a_count(logged: LoggedFaults) -> None:
+    fail(ValueError("a bug"))
+    logged.clock.advance(30)
+    fail(ValueError("a bug"))
+    (text,) = logged.texts
+    assert "(2 times in 30 s)" in text
+    assert logged.faults.total == 2
+
+
+def test_exception_of_a_callback_of_twisted_is_an_alert(logged: LoggedFaults) -> None:
+    legacy.err(Failure(KeyError("x")))  # the reactor's way to log exceptions of descriptors
+    assert "KeyError: 'x'" in logged.texts[0]
+
+
+def test_exception_of_an_abandoned_deferred_is_an_alert(logged: LoggedFaults) -> None:
+    Deferred[None]().errback(RuntimeError("abandoned"))
+    assert "RuntimeError: abandoned in an unknown place" in logged.texts[0]
+
+
+def test_number_of_faults_is_bounded(logged: LoggedFaults) -> None:
+    for number in range(2 * MOST_FAULTS):
+        logged.clock.advance(1)
+        fail(ValueError(number))
+    assert len(logged.texts) == MOST_FAULTS
+    assert str(2 * MOST_FAULTS - 1) in logged.texts[-1]
+
+
+def test_text_of_an_exception_is_one_printable_line(logged: LoggedFaults) -> None:
+    class NoTextError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    fail(ValueError("two\nlines \x1b[31m" + "x" * 1000))
+    fail(NoTextError())
+    assert "two\\nlines \\x1b[31m" in logged.texts[0]
+    assert len(logged.texts[0]) < 400
+    assert ": NoTextError in " in logged.texts[1]
+
+
+def test_repeated_exceptions_are_kept_out_of_the_written_log() -> None:
+    written: list[LogEvent] = []
+
+    @implementer(ILogObserver)
+    class Writer:
+        def __call__(self, event: LogEvent) -> None:
+            written.append(event)
+
+    observer = FilteringLogObserver(Writer(), [FirstOccurrence()])
+    for repeated in (False, True, None):
+        observer({"n": repeated, "repeated": repeated})
+    assert [event["n"] for event in written] == [False, None]
+
+
+def test_failure_without_an_exception_is_ignored(logged: LoggedFaults) -> None:
+    with suppress(ValueError):
+        Logger().error("only text", log_failure=None)
+    assert logged.texts == []
