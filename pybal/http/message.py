@@ -306,15 +306,28 @@ class Response:
         return False
 
     def _read_size(self) -> bool:
-        line = self._line()
-        if not line:
-            return False
-        size = _CHUNK_SIZE.fullmatch(line)
-        if not size:
-            raise ResponseError(ResponsePart.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
-        self._chunk = int(size[1], 16)
-        self._read = Response._read_chunk if self._chunk else Response._read_trailer
+        """Read the size of a chunk, and the chunk with it if all of it has arrived."""
+        buffer = self._buffer
+        line = _CHUNK_SIZE.match(buffer, self._at, self._at + _CHUNK_LINE_LIMIT)
+        if line is None:
+            return self._refuse_size()
+        self._at = line.end()
+        self._chunk = size = int(line[1], 16)
+        end = self._at + size
+        line_end = 2 if buffer[end : end + 2] == b"\r\n" else 1 if buffer[end : end + 1] == b"\n" else 0
+        if size and line_end:
+            self._count(size)
+            self._at = end + line_end
+        else:
+            self._read = Response._read_chunk if size else Response._read_trailer
         return True
+
+    def _refuse_size(self) -> bool:
+        """Raise ResponseError if the next line is complete, and thus no size of a chunk."""
+        line = self._line()
+        if line:
+            raise ResponseError(ResponsePart.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
+        return False
 
     def _read_chunk(self) -> bool:
         size = min(len(self._buffer) - self._at, self._chunk)
