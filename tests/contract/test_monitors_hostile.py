@@ -190,7 +190,7 @@ def test_flood_of_a_command_holds_no_turn_and_is_down_with_a_reason() -> None:
 
 
 def test_kinds_all_have_a_hostile_server() -> None:
-    """ICMP has none: the kernel of the machine answers; its check reads datagrams like those of DNS and UDP."""
+    """ICMP has none: the kernel answers, and the check reads datagrams like those of DNS and UDP."""
     tested = {type(settings) for settings, _ in TCP.values()}
     tested |= {DNSQuerySettings, IdleConnectionSettings, UDPSettings, RunCommandSettings}
     assert {name for name, kind in KINDS.items() if kind.settings not in tested} == {"ICMP"}

@@ -1,4 +1,4 @@
-"""Hostile servers in the thread of the test, and the CPU time for which a monitor of them holds the loop.
+"""Hostile servers in the thread of the test, and the CPU time for which their monitor holds the loop.
 
 Time is virtual, plus the CPU time of the thread: budgets in seconds work, and other load on the machine changes nothing.
 """
@@ -26,7 +26,7 @@ from pybal.monitors.kinds import prepare
 from tests.harness.clock_reactor import ClockReactor
 
 Talk = Generator[bytes, bytes, None]
-"""One connection: yields bytes to send and gets what was received since; an empty text waits for the next step."""
+"""One connection: yields bytes to send, none until the next step, and gets those received since."""
 Datagrams = Callable[[bytes], list[bytes]]
 
 _STEP = 0.01
@@ -53,7 +53,7 @@ class MeasuredReactor:
 
 
 class HostileServer:
-    """A monitor, and a server that has ``talk`` on each TCP connection and ``datagrams`` for each datagram."""
+    """A monitor, and a server with a ``talk`` on each connection and ``datagrams`` for each query."""
 
     def __init__(
         self, settings: MonitorSettings, talk: Callable[[], Talk] | None = None, datagrams: Datagrams | None = None
@@ -192,7 +192,7 @@ def drip(head: bytes, unit: bytes) -> Callable[[], Talk]:
 
 
 def tls_flood(certificate: Path, unit: bytes, *, protocol: str = "", tickets: int = 2) -> Callable[[], Talk]:
-    """Complete a TLS handshake with that many session tickets, and send ``unit`` in a record each, without end."""
+    """Complete a TLS handshake with ``tickets``, and send ``unit`` in a record each, without end."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     context.num_tickets = tickets
