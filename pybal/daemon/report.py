@@ -18,6 +18,7 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
+from pybal.runtime.faults import Faults
 from pybal.status import checks, ipvs, reload
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
@@ -35,6 +36,9 @@ class DaemonReport:
     freezer: Freezer
     examination: Examination
     announcing: BGPService | None
+    faults: Faults
+    starting: Callable[[], Iterator[Alert]]
+    """Yields the alerts of the parts that did not start yet."""
     dry_run: bool
     configuration: Callable[[], Configuration]
 
@@ -76,11 +80,17 @@ class DaemonReport:
             "pybal_ipvs_verified", "gauge", "1 if IPVS holds exactly the wanted destinations of the service", verified
         )
         yield from ipvs.families(self.audit.findings())
+        total = (((), float(self.faults.total)),)
+        yield Family(
+            "pybal_internal_errors_total", "counter", "Unexpected exceptions, each with a traceback in the log", total
+        )
 
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of all parts."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
+        yield from self.starting()
+        yield from self.faults.alerts()
         for running in self.services:
             yield from running.controller.alerts()
         yield from self.reconciler.alerts()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -236,6 +236,10 @@ class PortKeepingReactor(MemoryReactorClock):
     """A reactor in memory that keeps the factory of the last listener."""
 
     factory: Any = None
+
+    def callFromThread(self, callable: Callable[..., object], *args: object) -> None:  # noqa: A002, N802  # Twisted's
+        """Make a call in the loop."""
+        self.callLater(0, callable, *args)
 
     def adoptStreamPort(self, fileDescriptor: Any, addressFamily: Any, factory: Any) -> Any:  # noqa: N802, N803
         self.factory = factory

@@ -13,6 +13,7 @@ from pybal.core.isolation import LastResponse
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
+from pybal.runtime.faults import Faults
 from pybal.status.bgp import BGP
 from tests.harness.fake_services import ONE, DaemonOnClock, web
 
@@ -37,6 +38,8 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         audit=audit,
         freezer=freezer,
         examination=Examination(tuple, daemon.clock),
+        faults=Faults(daemon.clock.seconds),
+        starting=lambda: iter(()),
         announcing=None,
         dry_run=False,
         configuration=lambda: daemon.reloader.configuration,
