@@ -1,4 +1,4 @@
-"""The command line: runs the daemon or a command to it. Only this module imports the reactor.
+"""The command line: runs the daemon or a command to it. Only this module installs the reactor.
 
 Exit codes of the daemon: 0 after an orderly stop, 1 after a failure whose cause may pass (another daemon runs, the file cannot be
 read), 2 for an invalid command line or configuration, which a restart does not cure. Exit codes of commands: 0 done, 1 failed, 2 difference found.
@@ -16,10 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger, globalLogBeginner
 
 from pybal.config.describe import describe
@@ -36,6 +34,7 @@ from pybal.resolve import dns_lookup
 from pybal.runtime.faults import Faults
 from pybal.runtime.instance import AlreadyRunningError, InstanceLock
 from pybal.runtime.log import observer
+from pybal.runtime.loop import Loop, install
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.version import pybal_version
 
@@ -142,13 +141,10 @@ def _print_all(label: str, problems: Iterable[Problem]) -> None:
 
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
-    from twisted.internet import reactor  # noqa: PLC0415, TID251  # the import installs the reactor
-
-    # Before the first delayed call. With the wall clock, a clock that is set back would stop every periodic call.
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to set the clock
     faults = Faults()
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug), faults], redirectStandardIO=False)
     _raise_descriptor_limit()
+    reactor = install()
     lock = InstanceLock()
     if _writes_ipvs(loaded):
         try:
@@ -160,14 +156,14 @@ def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
             text = "Cannot make sure that no other pybal runs in this network namespace ({reason}); starting"
             log.warn(text, reason=error.strerror or error)
         else:
-            reactor.addReader(lock)
-    return _Run(file, loaded, cast("EPollReactor", reactor), faults).result()
+            reactor.addReader(lock)  # type: ignore[no-untyped-call]
+    return _Run(file, loaded, reactor, faults).result()
 
 
 class _Run:
     """One run of the daemon, from the start to the stop of the reactor."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: EPollReactor, faults: Faults) -> None:
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop, faults: Faults) -> None:
         self._faults = faults
         self._file = file
         self._loaded = loaded
@@ -192,7 +188,8 @@ class _Run:
                 backend=backend(settings.ipvs_backend, dry_run=settings.dry_run),
                 lookup=dns_lookup(self._reactor),
                 random=Random(),  # noqa: S311  # spreads checks, protects no secret
-                notifier=Notifier(os.environ, self._reactor),
+                notifier=Notifier(os.environ, self._reactor.lane),
+                held=self._reactor.held,
                 runtime=_runtime_directory(),
                 state=_state_directory(),
                 control=socket_of_daemon(settings.control_socket, os.environ),

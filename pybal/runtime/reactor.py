@@ -55,3 +55,10 @@ class Reactor(Protocol):
     ) -> IListeningPort: ...
 
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: IProtocolFactory) -> IListeningPort: ...
+
+
+class HeartbeatReactor(Reactor, Protocol):
+    """A reactor with a clock for heartbeats, whose calls do not wait behind other callbacks."""
+
+    @property
+    def lane(self) -> IReactorTime: ...

@@ -1,4 +1,4 @@
-"""The start of the daemon: causes that may pass are alerts and are retried; a refused configuration ends it with 2."""
+"""The start of the daemon: causes that may pass are alerts, a refused configuration ends it with 2."""
 
 from __future__ import annotations
 
