@@ -1,7 +1,8 @@
 """The command line: runs the daemon or a command to it. Only this module installs the reactor.
 
-Exit codes of the daemon: 0 after an orderly stop, 1 after a failure whose cause may pass (another daemon runs, the file cannot be
-read), 2 for an invalid command line or configuration, which a restart does not cure. Exit codes of commands: 0 done, 1 failed, 2 difference found.
+Exit codes of the daemon: 0 after an orderly stop, 1 after a failure whose cause may pass (another daemon runs, the file cannot
+be read), 2 for an invalid command line or configuration, which a restart does not cure. Exit codes of commands: 0 done,
+1 failed, 2 difference found.
 """
 
 from __future__ import annotations
