@@ -39,7 +39,6 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
-from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.ledger import Ledger
@@ -310,9 +309,8 @@ class App:
             clock=self._reactor,
             snapshot=self._report.snapshot,
             monitors=self._services.monitors,
+            ipvs=self._backend,
             held=self._held,
-            ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
-            ipvs_json=lambda: render.document(self._backend.table()),
             audit=self._audit.findings,
             decisions=lambda service: self._services[service].controller.decisions,
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),

@@ -92,15 +92,16 @@ class DaemonReport:
         """Yield the alerts of all parts."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
-        yield from self.starting()
-        yield from self.faults.alerts()
+        # Each part is complete before the next yield: what it reads may change between two.
+        yield from tuple(self.starting())
+        yield from tuple(self.faults.alerts())
         for running in self.services:
-            yield from running.controller.alerts()
-        yield from self.reconciler.alerts()
-        yield from self.examination.alerts()
-        yield from self.audit.alerts()
+            yield from tuple(running.controller.alerts())
+        yield from tuple(self.reconciler.alerts())
+        yield from tuple(self.examination.alerts())
+        yield from tuple(self.audit.alerts())
         if self.announcing:
-            yield from self.announcing.alerts()
+            yield from tuple(self.announcing.alerts())
         yield from reload.alerts(self.configuration())
-        yield from loop.alerts(self.held, self.clock.seconds())
-        yield from checks.alerts(self.engine)
+        yield from tuple(loop.alerts(self.held, self.clock.seconds()))
+        yield from tuple(checks.alerts(self.engine))
