@@ -19,7 +19,8 @@ from pathlib import Path
 from random import Random
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger, globalLogBeginner
+from twisted.logger import FilteringLogObserver, Logger, globalLogBeginner
+from twisted.python.failure import Failure
 
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError, Problem
@@ -32,9 +33,9 @@ from pybal.ipvs.kinds import backend
 from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
-from pybal.runtime.faults import Faults
+from pybal.runtime.faults import Faults, FirstOccurrence
 from pybal.runtime.instance import AlreadyRunningError, InstanceLock
-from pybal.runtime.log import observer
+from pybal.runtime.log import Log, levels, log_to
 from pybal.runtime.loop import Loop, install
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.version import pybal_version
@@ -45,6 +46,9 @@ SETTLING_SECONDS = 2.0
 """Time after which a refused configuration file is read again, because it may have been half-written."""
 SETTLING_READS = 15
 """Readings of a refused file that changes each time, at most."""
+LOG_SECONDS = 2.0
+"""Time for the log at the end: a reader of standard error that stalls must not delay a restart."""
+_STDERR = 2
 
 log = Logger()
 
@@ -143,32 +147,54 @@ def _print_all(label: str, problems: Iterable[Problem]) -> None:
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
     faults = Faults()
-    globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug), faults], redirectStandardIO=False)
-    _raise_descriptor_limit()
-    reactor = install()
+    written = log_to(_STDERR, os.environ, debug=debug, burst=loaded.settings.log_burst)
+    shown = FilteringLogObserver(levels(written, debug=debug), [FirstOccurrence()])
+    globalLogBeginner.beginLoggingTo([shown, faults], redirectStandardIO=False)
+    # Python would print to standard error, which blocks while it is not read.
+    sys.unraisablehook = _log_unraisable
+    try:
+        _raise_descriptor_limit()
+        reactor = install()
+        if _writes_ipvs(loaded):
+            _lock(reactor)
+        return _Run(file, loaded, reactor, written, faults).result()
+    except AlreadyRunningError as other:
+        log.critical("{other}", other=other)
+        return FAILED
+    except Exception:  # noqa: BLE001  # a bug: logged with its traceback
+        log.failure("pybal crashed")
+        return FAILED
+    finally:
+        written.close(LOG_SECONDS)
+
+
+def _lock(reactor: Loop) -> None:
+    """Hold the lock of this network namespace until the process ends. Raises AlreadyRunningError."""
     lock = InstanceLock()
-    if _writes_ipvs(loaded):
-        try:
-            lock.acquire()
-        except AlreadyRunningError as other:
-            log.critical("{other}", other=other)
-            return FAILED
-        except OSError as error:
-            text = "Cannot make sure that no other pybal runs in this network namespace ({reason}); starting"
-            log.warn(text, reason=error.strerror or error)
-        else:
-            reactor.addReader(lock)  # type: ignore[no-untyped-call]
-    return _Run(file, loaded, reactor, faults).result()
+    try:
+        lock.acquire()
+    except OSError as error:
+        text = "Cannot make sure that no other pybal runs in this network namespace ({reason}); starting"
+        log.warn(text, reason=error.strerror or error)
+    else:
+        reactor.addReader(lock)  # type: ignore[no-untyped-call]
+
+
+def _log_unraisable(raised: sys.UnraisableHookArgs) -> None:
+    """Log an exception that Python cannot raise, such as one in a destructor."""
+    failure = Failure(raised.exc_value, raised.exc_type, raised.exc_traceback)
+    log.failure("Unexpected exception in {what}", failure, what=repr(raised.object))
 
 
 class _Run:
     """One run of the daemon, from the start to the stop of the reactor."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop, faults: Faults) -> None:
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop, written: Log, faults: Faults) -> None:
         self._faults = faults
         self._file = file
         self._loaded = loaded
         self._reactor = reactor
+        self._log = written
         self._app: App | None = None
         self._code = OK
 
@@ -191,6 +217,7 @@ class _Run:
                 random=Random(),  # noqa: S311  # spreads checks, protects no secret
                 notifier=Notifier(os.environ, self._reactor.lane),
                 held=self._reactor.held,
+                log=self._log,
                 runtime=_runtime_directory(),
                 state=_state_directory(),
                 control=socket_of_daemon(settings.control_socket, os.environ),

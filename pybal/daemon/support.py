@@ -9,11 +9,17 @@ from pybal.config.errors import Problem, shown
 from pybal.config.settings import Settings
 from pybal.control.group import UnknownGroupError, group_number
 from pybal.monitors import kinds as monitors
+from pybal.runtime.systemd import watchdog_seconds
 from pybal.sources import kinds as sources
+
+UNWATCHED_SECONDS = 60.0
+"""The longest ``bgp-dead-after`` without a watchdog."""
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
     """Yield the settings of ``file`` that this version does not support."""
+    if settings.bgp:
+        yield from _too_late(settings.bgp.dead_after, file)
     for service in settings.services:
         if sources.kind_of(service.source) not in sources.SUPPORTED:
             schemes = f"a supported scheme: {', '.join(sorted(sources.SUPPORTED))}"
@@ -23,8 +29,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
 def absent(settings: Settings, file: str) -> Iterator[Problem]:
     """Yield the settings of ``file`` that this machine cannot use at present.
 
-    Files or capabilities are missing. Their causes may pass without a change of ``file``: the start goes on with an alert of each part, but a reload is refused. May
-    wait for file systems.
+    Files or capabilities are missing. Their causes may pass without a change of ``file``: the start goes on with an alert of each
+    part, but a reload is refused. May wait for file systems.
     """
     for peer in settings.bgp.peers if settings.bgp else ():
         if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
@@ -45,3 +51,12 @@ def absent_group(settings: Settings, file: str) -> Iterator[Problem]:
             group_number(settings.control_group)
         except UnknownGroupError:
             yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
+
+
+def _too_late(dead_after: float, file: str) -> Iterator[Problem]:
+    """Yield a problem if the service manager would kill a hung daemon before its VIPs are withdrawn."""
+    watchdog = watchdog_seconds(os.environ)
+    most = watchdog or UNWATCHED_SECONDS
+    why = "WatchdogSec of the unit" if watchdog else "because no watchdog ends a hung daemon"
+    if dead_after > most:
+        yield Problem(file, 0, "global", "bgp-dead-after", f"{dead_after:g}", f"seconds, at most {most:g}, {why}")

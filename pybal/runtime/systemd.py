@@ -10,6 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.runtime.activity import Activity
 
 
+def watchdog_seconds(environ: Mapping[str, str]) -> float:
+    """Return the interval of the service manager's watchdog (``WATCHDOG_USEC``) in seconds, 0 without one."""
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
+
+
 class Notifier:
     """Sends states to the service manager; does nothing if ``NOTIFY_SOCKET`` is unset.
 
@@ -21,8 +27,7 @@ class Notifier:
         self._clock = clock
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        microseconds = environ.get("WATCHDOG_USEC", "")
-        self._watchdog = int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
+        self._watchdog = watchdog_seconds(environ)
         self._beat = Activity("watchdog", self._notify_watchdog, clock, interval=self._watchdog / 2 or None)
 
     def ready(self, status: str) -> None:

@@ -15,6 +15,7 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
+from pybal.runtime.log import Log
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
 from tests.harness.fake_services import ONE, DaemonOnClock, web
@@ -44,6 +45,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         faults=Faults(daemon.clock.seconds),
         starting=lambda: iter(()),
         announcing=None,
+        log=Log(lambda _: None),
         dry_run=False,
         configuration=lambda: daemon.reloader.configuration,
     )
