@@ -45,7 +45,7 @@ def test_dead_after_is_at_most_the_watchdog(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", watchdog)
     bgp = BGPSettings((PeerSettings(ip_address("192.0.2.254"), 64600),), dead_after=seconds)
-    text = f"pybal.conf: [global] bgp-dead-after: found {seconds:g}, wanted {wanted}"
+    text = f"f: [global] bgp-dead-after: found {seconds:g}, wanted {wanted}"
     assert problems(Settings((), bgp)) == ([text] if wanted else [])
 
 
