@@ -310,7 +310,7 @@ class Controller:
     def _correlated(self) -> Iterator[CorrelatedFailures]:
         service = self.pool.service
         if service.suspect_check is not SuspectCheck.OFF:
-            yield from correlated_failures(self.pool.servers.values(), service.interval)
+            yield from correlated_failures(self.pool.servers, service.interval)
 
     def _log(self, level: LogLevel, text: str) -> None:
         self.logger.emit(level, "{text}", text=text, system=self.pool.service.name)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 
 from pybal.core.correlated import correlated_failures
 from pybal.core.events import Reported
-from pybal.core.model import Health, Member, Pool, Report, Server, SuspectCheck
+from pybal.core.model import Health, Member, Pool, Report, Servers, SuspectCheck
 from pybal.core.policy import wanted
 from tests.harness.pool_events import M, N, after, healthy, listed, off, service, standing, up
 
@@ -23,7 +22,7 @@ def all_fail(hosts: str, step: float = 0.5, reason: str = REDIRECT) -> list[Repo
 
 
 def correlated(pool: Pool) -> list[str]:
-    return [str(failures) for failures in correlated_failures(pool.servers.values(), 10.0)]
+    return [str(failures) for failures in correlated_failures(pool.servers, 10.0)]
 
 
 def holding(hosts: str, monitors: tuple[str, ...] = (M,)) -> Pool:
@@ -115,4 +114,4 @@ def test_threshold_alone_decides_by_default() -> None:
 
 
 def test_empty_pool_has_no_correlated_failures() -> None:
-    assert list(correlated_failures(chain[Server](), 10.0)) == []
+    assert list(correlated_failures(Servers(), 10.0)) == []
