@@ -42,7 +42,7 @@ class Change:
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
     """Yield the changes between two states of a pool: first the facts, then the decisions."""
-    if after.servers.has_names_of(before.servers):
+    if after.servers.names is before.servers.names:
         changed = after.servers.replaced_since(before.servers)
     else:
         for host, server in before.servers.items():

@@ -28,15 +28,16 @@ class Counted(Mapping[str, V], Generic[V, C]):
     values. No loop in Python visits the other values.
     """
 
-    __slots__ = ("_base", "_places", "_replaced", "_values", "_version", "census")
+    __slots__ = ("_base", "_replaced", "_values", "_version", "census", "names")
 
     census: Mapping[C, int]
+    names: Mapping[str, int]
+    """The place of each name; the same object in all versions with the same names in the same order."""
 
     def __init__(self, values: Mapping[str, V] = MappingProxyType({})) -> None:
         self._values = dict(values)
         self.census = Counter(map(self.condition_of, self._values.values()))
-        # The same object in all versions with the same names in the same order.
-        self._places = {name: place for place, name in enumerate(self._values)}
+        self.names = {name: place for place, name in enumerate(self._values)}
         self._version = self._base = object()
         self._replaced: Sequence[str] = ()
 
@@ -57,14 +58,10 @@ class Counted(Mapping[str, V], Generic[V, C]):
         after._derive(self, values)  # noqa: SLF001  # another version of itself
         return after
 
-    def has_names_of(self, other: Counted[V, C]) -> bool:
-        """Return whether this is a version of another mapping with only values replaced."""
-        return self._places is other._places
-
     def replaced_since(self, before: Self) -> Sequence[tuple[V, V]]:
         """Return the values replaced since an earlier version, each with its successor, in order.
 
-        That version must have the same names (:meth:`has_names_of`).
+        That version must have the same :attr:`names`.
         """
         if self._base is before._version:
             names: Sequence[str] = self._replaced
@@ -80,11 +77,11 @@ class Counted(Mapping[str, V], Generic[V, C]):
             census[condition] = census.get(condition, 0) + 1
         self.census = {condition: number for condition, number in census.items() if number}
         self._values = {**before._values, **values}
-        self._places = before._places
+        self.names = before.names
         self._version, self._base, self._replaced = (
             object(),
             before._version,
-            sorted(values, key=self._places.__getitem__),
+            sorted(values, key=self.names.__getitem__),
         )
 
     @override

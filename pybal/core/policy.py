@@ -102,7 +102,7 @@ def wanted(pool: Pool) -> Mapping[Address, int]:
 
 def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
     """Return the difference between the wanted sets of two states of a pool; ``None`` means removed."""
-    if before.held == after.held and after.servers.has_names_of(before.servers):
+    if before.held == after.held and after.servers.names is before.servers.names:
         return _changes_at(before.servers, after.servers)
     old, new = wanted(before), wanted(after)
     changed: dict[Address, int | None] = {

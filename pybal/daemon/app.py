@@ -43,6 +43,7 @@ from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.heap import HeapFreezer
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
@@ -97,12 +98,14 @@ class App:
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._examination = Examination(self._examine, reactor)
         self._heap_freezer = HeapFreezer(reactor)
+        self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
+            slices=self._slices,
             changed=self._changed,
         )
         self._bgp = self._bgp_service(settings, runtime, state, random)
@@ -164,6 +167,7 @@ class App:
         if self._bgp:
             await self._bgp.stop()
         self._services.stop()
+        self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()

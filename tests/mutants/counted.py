@@ -14,10 +14,9 @@ MUTANTS = (
     ),
     Mutant("values are not replaced", "{**before._values, **values}", "dict(before._values)"),
     Mutant("no values make a new version", "        if not values:\n            return self\n", ""),
-    Mutant("versions with other names are compared by pairs", "return self._places is other._places", "return True"),
     Mutant("a version has only the last replacements", "if self._base is before._version:", "if self._replaced:"),
     Mutant(
-        "replacements are in the order of their arrival", "sorted(values, key=self._places.__getitem__)", "list(values)"
+        "replacements are in the order of their arrival", "sorted(values, key=self.names.__getitem__)", "list(values)"
     ),
 )
 MODEL_MUTANTS = (
