@@ -19,7 +19,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import LoopingCall
 
 from pybal.config.settings import ServiceSettings, Settings, SourceSettings
@@ -32,6 +31,7 @@ from pybal.monitors.kinds import KINDS
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
+from pybal.runtime.loop import Loop
 from pybal.runtime.systemd import Notifier
 
 SERVERS = 100
@@ -131,13 +131,13 @@ def measure(
         "web", IPProtocol.TCP, ip_address("192.0.2.1"), PORT, "wrr", monitors=("ProxyFetch", "IdleConnection")
     )
     monitors = (ProxyFetchSettings(("http://www.example.org/",)), IdleConnectionSettings())
-    reactor = EPollReactor()
-    reactor.seconds = time.monotonic
+    reactor = Loop()
     backend = Recorder()
     app = App(
         Loaded(Settings((ServiceSettings(service, SourceSettings(f"file://{pool}"), monitors),)), (), ""),
         file=ConfigurationFile("/nonexistent", KINDS),
         reactor=reactor,
+        held=reactor.held,
         backend=backend,
         lookup=dns_lookup(reactor),
         random=Random(1),

@@ -1,4 +1,4 @@
-"""The command line: runs the daemon or a command to it. Only this module imports the reactor.
+"""The command line: runs the daemon or a command to it. Only this module installs the reactor.
 
 Exit codes of the daemon: 0 after an orderly stop, 1 after a failure at start or at run time, 2 for an invalid command
 line or configuration. Exit codes of commands: 0 done, 1 failed, 2 difference found.
@@ -10,16 +10,13 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
-from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
 
@@ -38,6 +35,7 @@ from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.log import observer
+from pybal.runtime.loop import Loop, install
 from pybal.runtime.systemd import Notifier
 
 OK, FAILED, REFUSED = 0, 1, 2
@@ -76,19 +74,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
-    from twisted.internet import reactor  # noqa: PLC0415, TID251  # the import installs the reactor
-
-    # Before the first delayed call. With the wall clock, a clock that is set back would stop every periodic call.
-    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # Twisted has no other way to set the clock
     globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
     _raise_descriptor_limit()
-    return _Run(file, loaded, cast("EPollReactor", reactor)).result()
+    return _Run(file, loaded, install()).result()
 
 
 class _Run:
     """One run of the daemon, from the start to the stop of the reactor."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: EPollReactor) -> None:
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop) -> None:
         self._file = file
         self._loaded = loaded
         self._reactor = reactor
@@ -112,7 +106,8 @@ class _Run:
                 backend=backend(settings.ipvs_backend, dry_run=settings.dry_run),
                 lookup=dns_lookup(self._reactor),
                 random=Random(),  # noqa: S311  # spreads checks, protects no secret
-                notifier=Notifier(os.environ, self._reactor),
+                notifier=Notifier(os.environ, self._reactor.lane),
+                held=self._reactor.held,
                 runtime=_runtime_directory(),
                 state=_state_directory(),
                 control=socket_of_daemon(settings.control_socket, os.environ),

@@ -14,7 +14,7 @@ from pybal.bgp.speaker import Speaker
 from pybal.bgp.verdict import Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.reactor import HeartbeatReactor
 
 
 class BGPSpeaker(AnnouncementSink, Protocol):
@@ -73,7 +73,7 @@ class BGPService:
         *,
         pool: Callable[[str], Pool],
         verified: Callable[[Service], bool],
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
         runtime: Path,
         state: Path | None,
         random: Random,

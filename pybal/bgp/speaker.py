@@ -26,7 +26,7 @@ from pybal.bgp.model import Announcement, Session
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.reactor import HeartbeatReactor
 
 NO_SESSION_SECONDS = 15.0
 """Time without a session after which ExaBGP is restarted: its own pauses grow to 60 s."""
@@ -53,7 +53,7 @@ class Speaker:
         self,
         settings: BGPSettings,
         *,
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
         directory: Path,
         random: Random,
         changed: Callable[[], None],

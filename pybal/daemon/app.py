@@ -42,9 +42,12 @@ from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.heap import HeapFreezer
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.held import Held
+from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.workers import Workers
+from pybal.sources.file_poll import THREADS, FilePoll
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -53,7 +56,7 @@ from pybal.status.routes import Routes
 class App:
     """The daemon.
 
-    ``reactor`` provides time, descriptors and TCP; ``lookup`` returns the addresses of names.
+    ``reactor`` provides time, descriptors and TCP, and ``held`` records its callbacks; ``lookup`` returns the addresses of names.
     ``loaded`` was read from ``file``; reloads read it again. ``runtime`` is a directory that lasts until the process ends,
     ``state`` one that survives it, or ``None``. ``control`` is the path of the control socket, or ``None`` without one.
     """
@@ -65,7 +68,8 @@ class App:
         loaded: Loaded,
         *,
         file: ConfigurationFile,
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
+        held: Held,
         backend: Backend,
         lookup: Lookup,
         random: Random,
@@ -76,6 +80,7 @@ class App:
     ) -> None:
         settings = loaded.settings
         self._reactor = reactor
+        self._held = held
         self._backend = backend
         self._notifier = notifier
         self._engine = Engine(reactor)
@@ -101,7 +106,7 @@ class App:
         self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
-            ServiceFactory(self._engine, reactor, random, state),
+            ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
@@ -112,6 +117,7 @@ class App:
         self._report = DaemonReport(
             clock=reactor,
             services=self._services,
+            held=held,
             engine=self._engine,
             reconciler=self._reconciler,
             audit=self._audit,
@@ -247,6 +253,7 @@ class App:
             clock=self._reactor,
             snapshot=self._report.snapshot,
             monitors=self._services.monitors,
+            held=self._held,
             ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
             ipvs_json=lambda: render.document(self._backend.table()),
             audit=self._audit.findings,

@@ -16,6 +16,7 @@ from pybal.monitors.shared import Sharing
 from pybal.runtime.reactor import Reactor
 from pybal.sources import kinds as sources
 from pybal.sources.cache import ListCache
+from pybal.sources.file_poll import FilePoll
 from pybal.sources.pool_source import PoolSource
 
 
@@ -27,18 +28,28 @@ class ServiceFactory:
         engine: Engine,
         reactor: Reactor,
         random: Random,
+        files: FilePoll,
         state: Path | None,
     ) -> None:
         self._engine = engine
         self._reactor = reactor
         self._random = random
+        self._files = files
         self._state = state
         self._sharing = Sharing(self._own_factory, engine)
 
     def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
         name, source = settings.service.name, settings.source
         cache = None if self._state is None else ListCache(self._state, name, source.url)
-        return sources.build(source, cache, reactor=self._reactor, random=self._random, wall=_wall, former=former)
+        return sources.build(
+            source,
+            cache,
+            reactor=self._reactor,
+            random=self._random,
+            files=self._files,
+            wall=_wall,
+            former=former,
+        )
 
     def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
         return self._sharing.factory(monitor, service) if shared else self._own_factory(monitor, service)

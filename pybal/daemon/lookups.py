@@ -13,11 +13,14 @@ from pybal.resolve import Follower, Resolver
 from pybal.runtime.slices import Slices, Work
 
 BATCH = 500
-"""Names whose results are one event. Results of one turn of the loop are gathered, larger numbers divided."""
+"""Names whose results are at most one event; the results of one turn of the loop are gathered."""
 
 
 class Lookups:
-    """Follows the names of a pool and calls ``found`` with results, by host; ``None`` if a name has no address."""
+    """Follows the names of a pool.
+
+    ``found`` receives results by host, ``None`` if a name has no address.
+    """
 
     def __init__(
         self,

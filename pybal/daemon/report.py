@@ -18,9 +18,10 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
-from pybal.status import checks, ipvs, reload
+from pybal.runtime.held import Held
+from pybal.status import checks, ipvs, loop, reload
 from pybal.status.bgp import BGP
-from pybal.status.metrics import Family
+from pybal.status.metrics import Family, Histogram
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class DaemonReport:
 
     clock: IReactorTime
     services: Services
+    held: Held
     engine: Engine
     reconciler: Reconciler
     audit: Audit
@@ -61,8 +63,9 @@ class DaemonReport:
         """Return the text of the present freeze, empty without one."""
         return self.freezer.frozen.text(self.clock.seconds()) if self.freezer.frozen else ""
 
-    def families(self) -> Iterator[Family]:
+    def families(self) -> Iterator[Family | Histogram]:
         """Yield the metrics of the daemon itself."""
+        yield from loop.families(self.held)
         yield from checks.families(self.engine)
         frozen = self.freezer.frozen
         yield Family(
@@ -89,4 +92,5 @@ class DaemonReport:
         if self.announcing:
             yield from self.announcing.alerts()
         yield from reload.alerts(self.configuration())
+        yield from loop.alerts(self.held, self.clock.seconds())
         yield from checks.alerts(self.engine)

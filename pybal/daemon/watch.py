@@ -1,4 +1,4 @@
-"""The running monitors of one pool: every monitor of the service for each server with an address, at that address."""
+"""The running monitors of one pool: those of the service, for each server with an address."""
 
 from __future__ import annotations
 

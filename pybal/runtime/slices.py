@@ -1,6 +1,6 @@
 """Long work in slices, so that no turn of the event loop is held for long.
 
-The work is an iterator: each step does a small part of it. All work shares one slice per turn, so many pools that change in
+The work is an iterator: each step does a small part of it. All work shares one slice per turn, so 100 pools that change in
 the same moment hold the loop no longer than one.
 """
 

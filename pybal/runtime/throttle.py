@@ -8,7 +8,10 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 
 class Throttle:
-    """Makes ``call`` on request: immediately if the last call is ``interval`` seconds ago, else when it will be."""
+    """Makes ``call`` on request, but at most once in ``interval`` seconds.
+
+    A request after a quiet interval is served immediately, any other at the end of the interval.
+    """
 
     def __init__(self, clock: IReactorTime, interval: float, call: Callable[[], None]) -> None:
         self._clock = clock

@@ -25,6 +25,7 @@ class Reactor(Protocol):
     def callFromThread(  # noqa: N802  # Twisted's name
         self,
         callable: Callable[..., object],  # noqa: A002  # likewise
+        /,
         *args: object,
     ) -> None: ...
 

@@ -19,6 +19,7 @@ from pybal.sources.dns.srv import srv_source
 from pybal.sources.etcd.v2 import etcd2_source
 from pybal.sources.etcd.v3 import etcd3_source
 from pybal.sources.file import file_source
+from pybal.sources.file_poll import FilePoll
 from pybal.sources.http import http_source
 from pybal.sources.kubernetes.source import kubernetes_source
 from pybal.sources.pool_source import PoolSource
@@ -68,12 +69,14 @@ def build(
     *,
     reactor: Reactor,
     random: Random,
+    files: FilePoll,
     wall: Callable[[], datetime],
     former: PoolSource | None = None,
 ) -> PoolSource:
     """Return the source of ``settings``, not started; see :class:`PoolSource`.
 
-    Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time.
+    Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time; ``files`` looks at pool files.
     """
-    source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random)
+    more = {"files": files} if settings.scheme == "file" else {}
+    source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random, **more)
     return PoolSource(source, settings, cache, clock=reactor, wall=wall, former=former)

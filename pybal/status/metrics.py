@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Literal, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -83,6 +83,22 @@ _MONITOR: tuple[tuple[str, Callable[[Monitor], int], str], ...] = (
 _SAMPLE_HELP: Mapping[str, str] = {metric: text for kind in KINDS.values() for metric, text in kind.help.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """A histogram without labels: upper bounds with cumulative counts; number and sum of all values."""
+
+    name: str
+    help: str
+    buckets: Sequence[tuple[float, int]]
+    count: int
+    sum: float
+
+    def metric(self) -> Metric:
+        """Return the histogram as a metric of prometheus_client."""
+        buckets = [(f"{bound:g}", float(count)) for bound, count in self.buckets]
+        return HistogramMetricFamily(self.name, self.help, [*buckets, ("+Inf", float(self.count))], self.sum)
+
+
 class Exposition:
     """Renders scrapes; caches the label text of the monitors of the last scrape."""
 
@@ -93,7 +109,7 @@ class Exposition:
         self,
         snapshot: Snapshot,
         monitors: Iterable[tuple[str, str, Monitor]],
-        families: Iterable[Family] = (),
+        families: Iterable[Family | Histogram] = (),
         registry: CollectorRegistry | None = None,
     ) -> Iterator[str]:
         """Yield the text. The first piece fixes the set of monitors; each piece reads the current values."""
@@ -153,10 +169,10 @@ def _sample_pieces(rows: list[tuple[str, Monitor]]) -> Iterator[str]:
             yield "".join(series_batch)
 
 
-def _family_pieces(family: Family) -> Iterator[str]:
+def _family_pieces(family: Family | Histogram) -> Iterator[str]:
     # prometheus_client appends _total to the name of every counter; PyBal 1.15 has a counter without it.
-    renamed = family.kind == "counter" and not family.name.endswith("_total")
-    if len(family.series) <= PIECE and not renamed:
+    renamed = isinstance(family, Family) and family.kind == "counter" and not family.name.endswith("_total")
+    if isinstance(family, Histogram) or (len(family.series) <= PIECE and not renamed):
         yield _rendered(family.metric())
         return
     yield _header(family.name, family.help, family.kind)

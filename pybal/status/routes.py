@@ -20,11 +20,12 @@ from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Clocks
+from pybal.runtime.held import Held
 from pybal.status import bgp as announcing
-from pybal.status import compat115, history, metrics, reload, v1
+from pybal.status import compat115, history, loop, metrics, reload, v1
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
-from pybal.status.metrics import Exposition, Family
+from pybal.status.metrics import Exposition, Family, Histogram
 from pybal.status.page import html
 from pybal.status.process import process_registry
 
@@ -58,11 +59,13 @@ class Routes:
     host of a service, ``decisions`` the last decisions of a service. ``ipvs_text`` and ``ipvs_json`` return the table of
     the IPVS backend, ``audit`` its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
-    those of the process. ``wall`` returns the wall clock time, for display.
+    those of the process. ``held`` records the
+    callbacks of the event loop. ``wall`` returns the wall clock time, for display.
     """
 
     clock: IReactorTime
     snapshot: Callable[[], Snapshot]
+    held: Held
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
     ipvs_text: Callable[[], str]
     ipvs_json: Callable[[], object]
@@ -73,7 +76,7 @@ class Routes:
     configuration: Callable[[], Configuration]
     sources: Callable[[], origins.Sources] = tuple
     bgp: Callable[[], announcing.BGP] = announcing.BGP
-    families: Callable[[], Iterable[Family]] = tuple
+    families: Callable[[], Iterable[Family | Histogram]] = tuple
     registry: CollectorRegistry = field(default_factory=process_registry)
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, RouteResponse] = field(default_factory=_page_files, init=False)
@@ -118,6 +121,8 @@ class Routes:
                 return _either(as_json, kernel.services_text, kernel.services_json, self.audit(), clocks.monotonic)
             case ["bgp"]:
                 return _either(as_json, announcing.text, announcing.json, self.bgp(), clocks.monotonic)
+            case ["loop"]:
+                return _either(as_json, loop.text, loop.json, self.held, clocks.monotonic)
             case ["config"]:
                 return _either(as_json, reload.text, reload.json, self.configuration(), clocks)
             case ["sources"]:

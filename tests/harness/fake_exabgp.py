@@ -47,6 +47,12 @@ class FakeTransport(StringTransport):
         self.clear()  # type: ignore[no-untyped-call]  # likewise
         return written
 
+    def doRead(self) -> None:  # noqa: N802  # Twisted's name
+        """Do nothing: every line is received when it is sent."""
+
+    def doWrite(self) -> None:  # noqa: N802  # Twisted's name
+        """Do nothing: every line is sent when it is written."""
+
     def getHandle(self) -> FakeSocket:  # noqa: N802  # Twisted's name
         return self.handle
 
@@ -65,6 +71,10 @@ class FakeReactor(Clock):
     """A clock and one UNIX socket. ``hang`` advances the clock in one step, without heartbeats."""
 
     factory: LinkFactory
+
+    @property
+    def lane(self) -> Clock:
+        return self
 
     def listenUNIX(self, path: str, factory: LinkFactory, mode: int) -> FakePort:  # noqa: N802  # Twisted's name
         assert mode == 0o600

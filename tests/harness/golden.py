@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -21,6 +21,7 @@ from urllib.parse import quote
 
 from twisted.internet.address import IPv4Address as Endpoint
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
@@ -46,6 +47,7 @@ from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
 from pybal.reload.render import plan_text
+from pybal.runtime.held import Held
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
@@ -226,7 +228,9 @@ def metrics() -> object:
             assert family.setdefault(declared[1].lower(), declared[3]) == declared[3]
         elif series := re.match(r"(\w+)", line):
             labels = sorted(re.findall(r'[{,](\w+)="', line))
-            known = families[series[1]]["labels"]
+            # The series of a histogram have suffixes.
+            name = series[1] if series[1] in families else re.sub(r"_(bucket|count|sum)$", "", series[1])
+            known = families[name]["labels"]
             if labels not in known:
                 known.append(labels)
     return families
@@ -236,6 +240,14 @@ class PortKeepingReactor(MemoryReactorClock):
     """A reactor in memory that keeps the factory of the last listener."""
 
     factory: Any = None
+
+    @property
+    def lane(self) -> IReactorTime:
+        return self
+
+    def callFromThread(self, callable: Callable[..., object], *args: object) -> None:  # noqa: A002, N802  # Twisted's
+        """Make a call in the loop."""
+        self.callLater(0, callable, *args)
 
     def adoptStreamPort(self, fileDescriptor: Any, addressFamily: Any, factory: Any) -> Any:  # noqa: N802, N803
         self.factory = factory
@@ -254,6 +266,7 @@ def metrics_of_daemon() -> str:
         file.read(),
         file=file,
         reactor=reactor,
+        held=Held(),
         backend=MemoryBackend(),
         lookup=_no_lookup,
         random=Random(1),

@@ -26,6 +26,7 @@ from pybal.core.model import (
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor, PastResult, Sample
 from pybal.reload.render import Configuration
+from pybal.runtime.held import Held
 from pybal.status.routes import Routes
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
@@ -118,6 +119,7 @@ def status(
     return Routes(
         clock=clock,
         snapshot=lambda: shown,
+        held=Held(),
         monitors=lambda: monitors,
         ipvs_text=lambda: "-A -t 10.2.2.1:80 -s wrr\n",
         ipvs_json=lambda: [{"vip": "10.2.2.1"}],

@@ -10,6 +10,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python.failure import Failure
 
+from pybal.runtime.loop import Loop
+
 T = TypeVar("T")
 
 
@@ -41,13 +43,12 @@ class SteppedReactor(EPollReactor):
             self.iterate(0)
 
 
-def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float = 120.0) -> T:
+def run(main: Callable[[Loop], Coroutine[Any, Any, T]], timeout: float = 120.0) -> T:
     """Return the result of ``main(reactor)``; raise its exception, or TimeoutError after ``timeout`` s.
 
     Fails if delayed calls or descriptors are still registered after ``main`` has ended.
     """
-    reactor = EPollReactor()
-    reactor.seconds = time.monotonic  # as pybal.cli does
+    reactor = Loop()
     outcome: list[T | Failure] = []
 
     def end(result: T | Failure) -> None:
@@ -69,7 +70,11 @@ def run(main: Callable[[EPollReactor], Coroutine[Any, Any, T]], timeout: float =
         raise result.value  # type: ignore[misc]  # typed as optional by Twisted
     calls = reactor.getDelayedCalls()
     internal = reactor._internalReaders  # noqa: SLF001  # Twisted's, and without a public name
-    readers = [reader for reader in reactor.getReaders() if reader not in internal]
+    readers = [
+        reader
+        for reader in reactor.getReaders()  # type: ignore[no-untyped-call]  # Twisted's
+        if reader not in internal
+    ]
     for call in calls:
         call.cancel()
     assert not calls, f"left in the reactor: {calls}"

@@ -9,12 +9,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import deferLater
 
 from pybal.bgp.exabgp.link import parent
 from pybal.bgp.speaker import Speaker, SpeakerError
 from pybal.config.settings import BGPSettings, PeerSettings
+from pybal.runtime.loop import Loop
 from tests.harness.bgp.balancer import children
 from tests.harness.stepped_reactor import run
 
@@ -26,7 +26,7 @@ def arguments(process: int) -> list[str]:
     return Path(f"/proc/{process}/cmdline").read_text().split("\0")
 
 
-async def wait_for_version(reactor: EPollReactor, speaker: Speaker, directory: Path) -> int:
+async def wait_for_version(reactor: Loop, speaker: Speaker, directory: Path) -> int:
     """Return the process ID of ExaBGP, which has its configuration file in ``directory``."""
     while not speaker.version:
         await deferLater(reactor, 0.01, lambda: None)
@@ -36,7 +36,7 @@ async def wait_for_version(reactor: EPollReactor, speaker: Speaker, directory: P
 
 def test_exabgp_answers_and_stop_leaves_no_process(tmp_path: Path) -> None:
     # In /tmp: the path of a UNIX socket is limited to 108 bytes.
-    async def main(reactor: EPollReactor) -> tuple[list[str], list[str], str, list[int]]:
+    async def main(reactor: Loop) -> tuple[list[str], list[str], str, list[int]]:
         speaker = Speaker(
             BGPSettings((PEER,)), reactor=reactor, directory=tmp_path / "run", random=Random(1), changed=lambda: None
         )
@@ -67,7 +67,7 @@ def test_exabgp_and_its_relay_inherit_few_things(
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     settings = BGPSettings((PEER,), local_ips=local_ips, local_port=179)
 
-    async def main(reactor: EPollReactor) -> list[tuple[int, str, set[str]]]:
+    async def main(reactor: Loop) -> list[tuple[int, str, set[str]]]:
         speaker = Speaker(settings, reactor=reactor, directory=tmp_path / "run", random=Random(1), changed=lambda: None)
         speaker.start()
         process = await wait_for_version(reactor, speaker, tmp_path / "run")
@@ -99,7 +99,7 @@ def test_port_in_use_prevents_the_start(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         settings = BGPSettings((PEER,), local_ips=(IPv4Address("127.9.9.7"),), local_port=port)
 
-        async def main(reactor: EPollReactor) -> None:
+        async def main(reactor: Loop) -> None:
             Speaker(
                 settings, reactor=reactor, directory=tmp_path / "run", random=Random(1), changed=lambda: None
             ).start()

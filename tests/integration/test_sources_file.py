@@ -12,8 +12,10 @@ from twisted.internet.task import deferLater
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.runtime.workers import Workers
 from pybal.sources.base import SourceError
 from pybal.sources.file import file_source
+from pybal.sources.file_poll import FilePoll
 from tests.harness.stepped_reactor import run
 
 # Each list has 40 hosts with the same weight, different from other lists. It is written in place, in pieces that end
@@ -46,7 +48,8 @@ def test_source_delivers_no_partial_list_during_rewrites(tmp_path: Path) -> None
     errors: list[SourceError] = []
 
     async def main(reactor: EPollReactor) -> None:
-        source = file_source(SourceSettings(f"file://{path}"), reactor=reactor, random=Random(1))
+        files = FilePoll(Workers("files", 1, reactor), reactor)
+        source = file_source(SourceSettings(f"file://{path}"), reactor=reactor, random=Random(1), files=files)
         source.start(lists.append, errors.append)
         while not lists:
             await deferLater(reactor, 0.02, lambda: None)

@@ -13,7 +13,9 @@ from pybal.core.isolation import LastResponse
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
+from pybal.runtime.held import Held
 from pybal.status.bgp import BGP
+from pybal.status.metrics import Family
 from tests.harness.fake_services import ONE, DaemonOnClock, web
 
 
@@ -32,6 +34,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
     yield DaemonReport(
         clock=daemon.clock,
         services=daemon.services,
+        held=Held(),
         engine=Engine(daemon.clock),  # type: ignore[arg-type]  # never started
         reconciler=daemon.reconciler,
         audit=audit,
@@ -45,7 +48,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
 
 
 def gauges(report: DaemonReport, name: str) -> dict[str, float]:
-    (family,) = (family for family in report.families() if family.name == name)
+    (family,) = (family for family in report.families() if isinstance(family, Family) and family.name == name)
     return {"".join(value for _, value in labels): float(value) for labels, value in family.series}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from ipaddress import ip_address
 from itertools import pairwise
 from typing import Any
@@ -59,11 +59,16 @@ class ServerSide:
         self._protocol.connectionLost(reason)
 
 
+class ReactorInMemory(MemoryReactorClock):
+    def callFromThread(self, callable: Callable[..., object], *args: object) -> None:  # noqa: A002, N802  # Twisted's
+        self.callLater(0, callable, *args)
+
+
 class FakeNetwork:
     """A client on a network controlled by the test."""
 
     def __init__(self, host: str = "192.0.2.1", port: int = 80, **options: Any) -> None:
-        self.reactor = MemoryReactorClock()
+        self.reactor = ReactorInMemory()  # type: ignore[no-untyped-call]
         self.names: dict[tuple[str, int], Sequence[str]] = {}
         self.dns_fails = False
         self.client = HTTPClient(host, port, trust=None, reactor=self.reactor, lookup=self._look_up, **options)

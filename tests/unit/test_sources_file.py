@@ -15,7 +15,9 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources import kinds
 from pybal.sources.base import SourceError
-from pybal.sources.file import INTERVAL, LARGEST, RESTLESS, SETTLED, checked_identity, content, file_source
+from pybal.sources.file import file_source
+from pybal.sources.file_poll import INTERVAL, LARGEST, RESTLESS, SETTLED, FilePoll, checked_identity, content
+from tests.harness.inline_threads import InlineThreads
 
 RESTLESS_CHECKS = round(RESTLESS / INTERVAL) + 2
 
@@ -30,7 +32,8 @@ class FileRecorder:
         self.clock = Clock()
         self.hosts: list[str] = []
         self.errors: list[str] = []
-        self.source = file_source(SourceSettings(f"file://{path}"), reactor=self.clock, random=Random(1))
+        files = FilePoll(InlineThreads(), self.clock)
+        self.source = file_source(SourceSettings(f"file://{path}"), reactor=self.clock, random=Random(1), files=files)
         self._times = itertools.count(10**18, 10**9)
 
     def start(self) -> None:
@@ -255,18 +258,6 @@ def test_source_reads_an_invalid_file_again_with_unchanged_stat(recorder: FileRe
         recorder.settle()
     assert recorder.hosts == ["a", "b"]
     assert recorder.source.problem is None
-
-
-def test_checks_of_many_sources_are_spread(tmp_path: Path) -> None:
-    random = Random(1)
-    clock = Clock()
-    for _ in range(116):
-        source = file_source(SourceSettings(f"file://{tmp_path}/pool"), reactor=clock, random=random)
-        source.start(lambda _: None, lambda _: None)
-    clock.pump([0.05] * 200)
-    times = sorted(call.getTime() for call in clock.getDelayedCalls())
-    assert len(set(times)) == 116
-    assert times[-1] - times[0] > SETTLED / 2
 
 
 def test_file_scheme_selects_the_file_source() -> None:

@@ -64,6 +64,16 @@ class Link(Protocol):
         """Send one line, without its newline."""
         self.transport.write(line + b"\n")  # type: ignore[union-attr]  # likewise
 
+    def send_now(self, line: bytes) -> None:
+        """Send one line without waiting for the next iteration of the event loop, unless the socket is full."""
+        self.send(line)
+        # An error is found again by the event loop, which then closes the connection.
+        self.transport.doWrite()  # type: ignore[union-attr]  # likewise
+
+    def receive_now(self) -> None:
+        """Read once, without waiting for the next iteration of the event loop."""
+        self.transport.doRead()  # type: ignore[union-attr]  # likewise
+
     def close(self) -> None:
         """Close the connection, without calling ``relay_lost``."""
         self._accepted = False

@@ -42,7 +42,7 @@ from pybal.bgp.exabgp.events import (
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.backoff import Backoff
-from pybal.runtime.reactor import Reactor
+from pybal.runtime.reactor import HeartbeatReactor
 
 HEARTBEAT_SECONDS = 0.5
 START_SECONDS = (30.0, 300.0)
@@ -121,7 +121,7 @@ class ExaBGP:
         self,
         listener: ExaBGPListener,
         *,
-        reactor: Reactor,
+        reactor: HeartbeatReactor,
         directory: Path,
         random: Random,
         python: str,
@@ -146,7 +146,7 @@ class ExaBGP:
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
         self._heartbeat = LoopingCall(self._beat)
-        self._heartbeat.clock = reactor
+        self._heartbeat.clock = reactor.lane
 
     @property
     def now(self) -> float:
@@ -333,6 +333,8 @@ class ExaBGP:
 
     def _beat(self) -> None:
         self._beats += 1
+        if self._run is not None:
+            self._run.receive()  # a busy loop may not have read it yet, and deadlines follow
         if self._run is None:
             return
         self._run.heartbeat(self._beats)

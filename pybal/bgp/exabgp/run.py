@@ -104,10 +104,15 @@ class Run:
         """Record that the relay echoed a heartbeat."""
         self._echoed = self._now()
 
+    def receive(self) -> None:
+        """Read what the relay has sent."""
+        if self._link is not None:
+            self._link.receive_now()
+
     def heartbeat(self, number: int) -> None:
         """Send a heartbeat to the relay."""
         if self._link is not None:
-            self._link.send(b"%s %d" % (BEAT, number))
+            self._link.send_now(b"%s %d" % (BEAT, number))
 
     def ping(self) -> None:
         """Send a command at regular intervals, unless one is pending."""

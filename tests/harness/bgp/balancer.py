@@ -19,7 +19,6 @@ from threading import Lock
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import globalLogBeginner, textFileLogObserver
 from twisted.python.failure import Failure
@@ -29,6 +28,7 @@ from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
 from pybal.core.model import Address
+from pybal.runtime.loop import Loop
 from tests.harness.guest import namespace
 from tests.harness.stepped_reactor import run
 
@@ -172,7 +172,7 @@ def _plain(value: object) -> object:
     return replace(value, entered=dict(value.entered)) if isinstance(value, Session) else value
 
 
-async def _speak(reactor: EPollReactor, directory: Path, connection: Connection) -> None:
+async def _speak(reactor: Loop, directory: Path, connection: Connection) -> None:
     settings, python = connection.recv()
     ended: Deferred[None] = Deferred()
     speaker = Speaker(
@@ -185,9 +185,9 @@ async def _speak(reactor: EPollReactor, directory: Path, connection: Connection)
     )
     speaker.start()
     requests = _Requests(connection, speaker, ended)
-    reactor.addReader(requests)
+    reactor.addReader(requests)  # type: ignore[no-untyped-call]  # Twisted's
     await ended
-    reactor.removeReader(requests)
+    reactor.removeReader(requests)  # type: ignore[no-untyped-call]  # Twisted's
     await speaker.stop()
 
 

@@ -17,7 +17,9 @@ from twisted.internet.task import Clock
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.sources.base import Source
+from pybal.sources.file_poll import FilePoll
 from pybal.sources.kinds import build
+from tests.harness.inline_threads import InlineThreads
 
 
 class _PoolFile:
@@ -35,7 +37,13 @@ class _PoolFile:
 
     def source(self, *, allow_empty: bool) -> Source:
         settings = SourceSettings(f"file://{self._path}", allow_empty=allow_empty)
-        return build(settings, reactor=cast("Any", self.clock), random=Random(1), wall=partial(datetime.now, UTC))
+        return build(
+            settings,
+            reactor=cast("Any", self.clock),
+            random=Random(1),
+            files=FilePoll(InlineThreads(), self.clock),
+            wall=partial(datetime.now, UTC),
+        )
 
     def garble(self) -> None:
         self._put("<html>502 Bad Gateway</html>\n")

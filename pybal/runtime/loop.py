@@ -1,0 +1,186 @@
+"""The event loop: a reactor with a measure of callbacks, a lane for heartbeats, fair iterations.
+
+An iteration of Twisted's reactor makes all calls that are due and then serves all descriptors that are ready, however long
+that takes. This loop goes from one group to the other after :data:`BUDGET` seconds; the rest of a group keeps its place.
+Between two callbacks it makes the calls of the :class:`~pybal.runtime.lane.Lane` that are due.
+
+The measure costs one reading of the clock per callback, and one of the CPU time per iteration.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Any
+
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.main import installReactor
+from twisted.logger import Logger
+from twisted.python.log import callWithLogger
+from typing_extensions import override
+
+from pybal.runtime.held import BOUNDS, Held
+from pybal.runtime.lane import Lane
+
+BUDGET = 0.02
+"""Seconds after which due calls let descriptors in, and descriptors due calls."""
+
+_NOTED = BOUNDS[0]
+_REFRESH = 0.005
+"""Seconds after which the CPU time is read again: a long callback is not charged for earlier ones."""
+
+
+class Loop(EPollReactor):
+    """The reactor of the daemon.
+
+    ``held`` records the callbacks, ``lane`` is the clock of heartbeats. ``began`` is the time at which the present callback
+    began, infinite while the loop is idle.
+    """
+
+    _logger = Logger()
+
+    # Not the wall clock: if it were set back, every periodic call would stop.
+    seconds = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self.held = Held()
+        self.lane = Lane(time.monotonic)
+        self.began = math.inf
+        self._woke = self._cpu = 0.0
+        self._attention = 0.0
+        self._ready: deque[tuple[Any, int, int]] = deque()
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+
+    @override
+    def runUntilCurrent(self) -> None:
+        if self.began == math.inf:  # the first iteration
+            self._wake()
+        if self.lane.due <= self.began:  # the loop was idle until now
+            self.began = self._attend(None, self.began)
+        end = self.began + BUDGET
+        if self.threadCallQueue:
+            self._make_thread_calls(end)
+        self._make_due_calls(end)
+        if self._justStopped:
+            self._justStopped = False
+            self.fireSystemEvent("shutdown")
+
+    @override
+    def timeout(self) -> float | None:
+        if self._ready:
+            return 0.0
+        wait: float | None = super().timeout()
+        if self.lane.due == math.inf:
+            return wait
+        until = max(0.0, self.lane.due - time.monotonic())
+        return until if wait is None else min(wait, until)
+
+    @override
+    def doPoll(self, timeout: float | None) -> None:
+        ready, selectables = self._ready, self._selectables
+        if not ready:
+            self._sleep()
+            events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
+            self._wake()
+            ready.extend([(selectables[fd], fd, event) for fd, event in events if fd in selectables])
+        end, before = self.began + BUDGET, len(ready)
+        while ready:
+            selectable, fd, event = ready.popleft()
+            # A callback may have closed the descriptor, and another object may have its number.
+            if selectables.get(fd) is selectable:
+                callWithLogger(selectable, self._doReadOrWrite, selectable, fd, event)
+                if self._turned(selectable) > end:
+                    break
+        self.held.turns += before - len(ready)
+
+    doIteration = doPoll  # noqa: N815  # Twisted's name
+
+    def _make_thread_calls(self, end: float) -> None:
+        calls, made = self.threadCallQueue, 0
+        present = len(calls)
+        while made < present:
+            call, args, kwargs = calls[made]
+            made += 1
+            self._make(call, args, kwargs)
+            if self._turned(call) > end:
+                break
+        del calls[:made]
+        self.held.turns += made
+        if calls:
+            self.wakeUp()
+
+    def _make_due_calls(self, end: float) -> None:
+        self._insertNewDelayedCalls()
+        now = time.monotonic()
+        while self._pendingTimedCalls and self._pendingTimedCalls[0].time <= now:
+            call = heappop(self._pendingTimedCalls)
+            if call.cancelled:
+                self._cancellations -= 1
+            elif call.delayed_time > 0.0:
+                call.activate_delay()
+                heappush(self._pendingTimedCalls, call)
+            else:
+                call.called = 1
+                self._make(call.func, call.args, call.kw)
+                self.held.turns += 1
+                if self._turned(call.func) > end:
+                    break
+        if self._cancellations > max(50, len(self._pendingTimedCalls) >> 1):
+            self._cancellations = 0
+            self._pendingTimedCalls = [call for call in self._pendingTimedCalls if not call.cancelled]
+            heapify(self._pendingTimedCalls)
+
+    def _make(self, call: Callable[..., object], args: Any, kwargs: Any) -> None:  # noqa: ANN401  # of any call
+        try:
+            call(*args, **kwargs)
+        except BaseException:  # noqa: BLE001  # a bug of one call must not end the loop; Twisted's reactors do the same
+            self._logger.failure("Unexpected error in a call of the event loop")
+
+    # -- the measure
+
+    def _wake(self) -> None:
+        self.began = self._woke = time.monotonic()
+        self._cpu = time.thread_time()
+        self._attention = min(self.lane.due, self.began + _REFRESH)
+
+    def _sleep(self) -> None:
+        self.held.seconds += time.monotonic() - self._woke
+        self.began = math.inf
+
+    def _turned(self, call: object) -> float:
+        """Measure the callback that has just ended, serve the lane, and return the time."""
+        now = time.monotonic()
+        if now - self.began > _NOTED or now > self._attention:
+            now = self._attend(call, now)
+        self.began = now
+        return now
+
+    def _attend(self, call: object, now: float) -> float:
+        cpu = time.thread_time()
+        if now - self.began > _NOTED:
+            self.held.note(call, now, now - self.began, cpu - self._cpu)
+        self._cpu = cpu
+        while (urgent := self.lane.take(now)) is not None:
+            began = now
+            self._make(urgent.func, urgent.args, urgent.kw)
+            self.held.turns += 1
+            now, self._cpu = time.monotonic(), time.thread_time()
+            if now - began > _NOTED:
+                self.held.note(urgent.func, now, now - began, self._cpu - cpu)
+            cpu = self._cpu
+        self._attention = min(self.lane.due, now + _REFRESH)
+        return now
+
+
+def install() -> Loop:
+    """Install the event loop as the reactor of this process, unless it is installed already."""
+    reactor: object = sys.modules.get("twisted.internet.reactor")
+    if isinstance(reactor, Loop):
+        return reactor
+    loop = Loop()
+    installReactor(loop)
+    return loop
