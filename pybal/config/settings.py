@@ -185,6 +185,10 @@ class InstrumentationSettings:
         help="additional addresses to listen on, announced by BGP like VIPs",
     )
 
+    def is_optional(self, address: Address) -> bool:
+        """Return whether the host may lack an address: the IPv6 one of the default."""
+        return self.ips is _LOOPBACK and isinstance(address, IPv6Address) and address in _LOOPBACK
+
 
 @dataclass(frozen=True, slots=True)
 class IPVSSettings:
@@ -261,6 +265,12 @@ class Settings:
         optional_text,
         restart=True,
         help="group whose members may run commands; root and the user of the daemon always may",
+    )
+    log_burst: int = option(
+        50,
+        unsigned,
+        help="log lines per second about one service, at most; one line with numbers replaces the others. Lines of the texts that"
+        " PyBal 1.15 logged have the whole limit, all others half of it. 0 is no limit; with -d nothing is limited",
     )
     max_blast_radius: float = option(
         0.5,

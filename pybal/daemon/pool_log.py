@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
@@ -97,7 +98,8 @@ class PoolLog:
             number = numbers[kind] = numbers.get(kind, 0) + 1
             if kind in _LINES and number <= MOST_LINES:
                 level, line, _ = _LINES[kind]
-                self.write(level, _fill(line, change))
+                # Formatted only if it is written: a burst of lines is summarised.
+                self.logger.emit(level, "{text()}", text=partial(_fill, line, change), kind=line, system=self._name())
             if kind in _DECISIONS:
                 decided.setdefault(kind, []).append(change.server.host)
         for kind, number in numbers.items():

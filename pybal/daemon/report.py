@@ -18,8 +18,10 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
+from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
-from pybal.status import checks, ipvs, loop, reload
+from pybal.runtime.log import Log
+from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family, Histogram
 
@@ -37,6 +39,10 @@ class DaemonReport:
     freezer: Freezer
     examination: Examination
     announcing: BGPService | None
+    faults: Faults
+    starting: Callable[[], Iterator[Alert]]
+    """Yields the alerts of the parts that did not start yet."""
+    log: Log
     dry_run: bool
     configuration: Callable[[], Configuration]
 
@@ -67,6 +73,7 @@ class DaemonReport:
         """Yield the metrics of the daemon itself."""
         yield from loop.families(self.held)
         yield from checks.families(self.engine)
+        yield from log.families(self.log)
         frozen = self.freezer.frozen
         yield Family(
             "pybal_frozen", "gauge", "1 while frozen: IPVS and BGP are not changed", (((), frozen is not None),)
@@ -79,18 +86,26 @@ class DaemonReport:
             "pybal_ipvs_verified", "gauge", "1 if IPVS holds exactly the wanted destinations of the service", verified
         )
         yield from ipvs.families(self.audit.findings())
+        total = (((), float(self.faults.total)),)
+        yield Family(
+            "pybal_internal_errors_total", "counter", "Unexpected exceptions, each with a traceback in the log", total
+        )
 
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of all parts."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
+        # Each part is complete before the next yield: what it reads may change between two.
+        yield from tuple(self.starting())
+        yield from tuple(self.faults.alerts())
         for running in self.services:
-            yield from running.controller.alerts()
-        yield from self.reconciler.alerts()
-        yield from self.examination.alerts()
-        yield from self.audit.alerts()
+            yield from tuple(running.controller.alerts())
+        yield from tuple(self.reconciler.alerts())
+        yield from tuple(self.examination.alerts())
+        yield from tuple(self.audit.alerts())
         if self.announcing:
-            yield from self.announcing.alerts()
+            yield from tuple(self.announcing.alerts())
         yield from reload.alerts(self.configuration())
-        yield from loop.alerts(self.held, self.clock.seconds())
-        yield from checks.alerts(self.engine)
+        yield from tuple(loop.alerts(self.held, self.clock.seconds()))
+        yield from tuple(checks.alerts(self.engine))
+        yield from tuple(log.alerts(self.log))
