@@ -142,7 +142,9 @@ def http_source(
         reactor=reactor,
         lookup=lookup or dns_lookup(reactor),
     )
-    return Feed(masked(settings.url), HTTPReader(settings, client, reactor, random, turns or Turns(reactor)), reactor, random)
+    return Feed(
+        masked(settings.url), HTTPReader(settings, client, reactor, random, turns or Turns(reactor)), reactor, random
+    )
 
 
 def _check(answer: FullResponse) -> None:

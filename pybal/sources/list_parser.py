@@ -22,10 +22,11 @@ class ListParser:
         self._last: Sequence[Member] | None = None
         self._outcome: Listing | SourceError | None = None
 
-    async def parse(
-        self, data: bytes, name: str, last: Sequence[Member] | None, form: Format | None = None
-    ) -> Listing:
-        """Return the list in ``data``; see :func:`pybal.sources.formats.text.parsing`. Raises :class:`SourceError`."""
+    async def parse(self, data: bytes, name: str, last: Sequence[Member] | None, form: Format | None = None) -> Listing:
+        """Return the list in ``data``; see :func:`pybal.sources.formats.text.parsing`.
+
+        Raises :class:`SourceError`.
+        """
         if self._outcome is None or data != self._data or last is not self._last:
             self._outcome = None
             try:

@@ -19,15 +19,25 @@ from typing import Any, cast
 PATIENCE = 120.0
 """Seconds after which a test gives up waiting; long, because the machine is shared."""
 
+PROGRAM = ("-m", "pybal.cli")
+"""The arguments of the interpreter that run the daemon."""
+
 
 class Daemon:
     """A ``pybal`` process with ``directory/pybal.conf``; its log is ``directory/log``."""
 
-    def __init__(self, directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoint: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *arguments: str,
+        prefix: Sequence[str] = (),
+        endpoint: str = "",
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
         self.log_file = directory / "log"
         self.endpoint = endpoint
         with self.log_file.open("ab") as log:
-            command = [*prefix, sys.executable, "-m", "pybal.cli", "-c", str(directory / "pybal.conf"), *arguments]
+            command = [*prefix, sys.executable, *program, "-c", str(directory / "pybal.conf"), *arguments]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     @property
@@ -79,9 +89,15 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(directory: Path, *arguments: str, prefix: Sequence[str] = (), endpoint: str = "") -> Iterator[Daemon]:
+def daemon(
+    directory: Path,
+    *arguments: str,
+    prefix: Sequence[str] = (),
+    endpoint: str = "",
+    program: Sequence[str] = PROGRAM,
+) -> Iterator[Daemon]:
     """Run the daemon with ``directory/pybal.conf``; kill it at the end of the block."""
-    running = Daemon(directory, *arguments, prefix=prefix, endpoint=endpoint)
+    running = Daemon(directory, *arguments, prefix=prefix, endpoint=endpoint, program=program)
     try:
         yield running
     finally:

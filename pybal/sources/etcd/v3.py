@@ -45,6 +45,7 @@ class Etcd3Reader:
         gateway: Callable[[Endpoint], Gateway],
         clock: IReactorTime,
         random: Random,
+        *,
         turns: Turns,
     ) -> None:
         self.differences = 0
@@ -156,5 +157,7 @@ def etcd3_source(
         lookup=dns_lookup(reactor, resolv_conf=resolv_conf, port=port),
     )
     endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
-    reader = Etcd3Reader(directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random, turns or Turns(reactor))
+    reader = Etcd3Reader(
+        directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random, turns=turns or Turns(reactor)
+    )
     return Feed(masked(settings.url), reader, reactor, random)

@@ -20,10 +20,8 @@ import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from json.decoder import scanstring
 
 from pybal.core.model import Member
-from pybal.runtime.turns import finish
 from pybal.sources.base import SourceError
 from pybal.sources.formats import yaml as yaml_format
 from pybal.sources.formats.entry import MOST_ENTRIES, MOST_KEYS, Entry, Refused, UnknownKeys, integer, member, shown
@@ -74,13 +72,19 @@ def format_of(name: str) -> Format | None:
 
 def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None) -> Listing:
     """Return the list in ``data`` in one step; see :func:`parsing`."""
-    return finish(parsing(data, name, last, form))
+    steps = parsing(data, name, last, form)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            listing: Listing = end.value
+            return listing
 
 
 def parsing(
     data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None
 ) -> Generator[None, None, Listing]:
-    """Return the list in ``data`` after a number of steps; its format defaults to that of ``name``, else lines.
+    """Return the list in ``data`` after many steps; its format defaults to that of ``name``, else lines.
 
     ``last`` is the last good list, ``None`` at the start. Invalid entries are omitted and reported. Two rules apply once
     there is a last good list:
@@ -104,18 +108,11 @@ def parsing(
                 yield
                 continue
             count += 1
+            _limit(count, entry)
             if not count % _STEP:
                 yield
-            if count > MOST_ENTRIES:
-                raise Refused(f"{entry.place}more than {MOST_ENTRIES} entries")
-            try:
-                found = member(entry, members, unknown)
-            except Refused as refused:
-                problems.append(f"{entry.place}{refused}")
-                if before := known.get(str(entry.host)):
-                    members.setdefault(before.host, before)
-            else:
-                members[found.host] = found
+            if problem := _add(entry, members, known, unknown):
+                problems.append(problem)
     except Refused as refused:
         raise SourceError(f"{name}: {refused}") from None
     fatal = form is Format.LINES and bool(problems)
@@ -125,6 +122,23 @@ def parsing(
     if problems and (not members or (fatal and last is not None)):
         raise SourceError(f"{name}: {summary(problems)}")
     return Listing(tuple(members.values()), tuple(problems))
+
+
+def _add(entry: Entry, members: dict[str, Member], known: Mapping[str, Member], unknown: UnknownKeys) -> str:
+    """Add an entry to the members; return its problem. A host with an invalid entry keeps its known one."""
+    try:
+        found = member(entry, members, unknown)
+    except Refused as refused:
+        if before := known.get(str(entry.host)):
+            members.setdefault(before.host, before)
+        return f"{entry.place}{refused}"
+    members[found.host] = found
+    return ""
+
+
+def _limit(count: int, entry: Entry) -> None:
+    if count > MOST_ENTRIES:
+        raise Refused(f"{entry.place}more than {MOST_ENTRIES} entries")
 
 
 def _may_be_truncated(data: bytes, form: Format) -> bool:
@@ -179,10 +193,7 @@ def _value(text: str) -> object:
 def _json_entries(data: bytes) -> Iterator[Entry]:
     try:
         for host, fields in _json_members(data.decode("utf-8-sig")):
-            # Pairs, because a dictionary would hide a duplicate host, and one key of a host in many is slow.
-            if isinstance(fields, tuple) and len(fields) > MOST_KEYS:
-                raise Refused(f"{len(fields)} keys of host {shown(host)}, wanted at most {MOST_KEYS}")
-            known = dict(fields) if isinstance(fields, tuple) else None
+            known = dict(fields) if isinstance(fields, tuple) and len(fields) <= MOST_KEYS else None
             yield Entry("", host, known, f'host {shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
     except Refused:
         raise
@@ -203,12 +214,12 @@ def _json_members(text: str) -> Iterator[tuple[str, object]]:
     while more:
         if text[at : at + 1] != '"':
             raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
-        name, at = scanstring(text, at + 1, True)  # noqa: FBT003  # json's function has no keyword
+        name, at = _value_at(text, at)
         at = _after_blanks(text, at)
         if text[at : at + 1] != ":":
             raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
         value, at = _value_at(text, _after_blanks(text, at + 1))
-        yield name, value
+        yield str(name), value
         at = _after_blanks(text, at)
         more = text[at : at + 1] == ","
         if more:
@@ -238,5 +249,7 @@ def _after_blanks(text: str, at: int) -> int:
 
 
 _ENTRIES: Mapping[Format, Callable[[bytes], Iterator[Entry | None]]] = {
-    Format.LINES: _line_entries, Format.JSON: _json_entries, Format.YAML: yaml_format.entries,
+    Format.LINES: _line_entries,
+    Format.JSON: _json_entries,
+    Format.YAML: yaml_format.entries,
 }

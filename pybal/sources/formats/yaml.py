@@ -31,11 +31,11 @@ MOST_NODES = 240_000
 MOST_NODES_OF_A_HOST = 10 * MOST_KEYS
 """Largest number of scalars and collections of one host."""
 
-LARGEST = 5 * 2**18
-"""Largest document, in bytes, that of 25,000 servers; a single text of this size takes 20 ms."""
+LARGEST = 2**20
+"""Largest document, in bytes, that of 20,000 servers; a single text of this size takes 20 ms."""
 
 MOST_DIRECTIVES = 8
-"""Largest number of lines that begin with ``%``: the parser compares each directive with all before it."""
+"""Largest number of lines that begin with ``%``: the parser compares each directive with the others."""
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -122,7 +122,7 @@ def _entry(host: object, node: _Node, line: int) -> Entry:
 
 
 class _Composer:
-    """Composes nodes from the parser's events, within the limits of number and depth: the children of the root."""
+    """Composes the children of the root from the parser's events, within the limits of number and depth."""
 
     def __init__(self, text: str) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, LOADER)

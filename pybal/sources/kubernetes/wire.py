@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats import bounded_json
-from pybal.sources.formats.entry import Entry, Refused, integer, member, shown
+from pybal.sources.formats.entry import Entry, Refused, member, shown
 from pybal.sources.formats.text import Listing
 
 WEIGHT = 1
