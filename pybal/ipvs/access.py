@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.core.model import Alert
 from pybal.ipvs.backend import Backend, MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
-from pybal.runtime.slices import Slices
+from pybal.runtime.pace import Pace
 from pybal.runtime.workers import Workers
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class Access:
         if self._workers:
             return await self._workers.run(partial(self._backend.read, key))
         async with self._lock:
-            slices = Slices(self._clock)
+            pace = Pace(self._clock)
             reading = self._backend.reading(key)
             while True:
                 try:
@@ -55,7 +55,7 @@ class Access:
                 except StopIteration as read:
                     found: TableEntry | None = read.value
                     return found
-                await slices.pause()
+                await pace.pause()
 
     async def services(self) -> tuple[VirtualService, ...]:
         """Return all services without their destinations, including those of other programs."""

@@ -32,7 +32,7 @@ from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry, 
 from pybal.ipvs.render import place
 from pybal.ipvs.writer import MESSAGES, TableWriter
 from pybal.runtime.activity import Activity
-from pybal.runtime.slices import Slices
+from pybal.runtime.pace import Pace
 from pybal.runtime.workers import Workers
 
 STOP_SECONDS = 5.0
@@ -105,10 +105,10 @@ class Reconciler:
         Writes nothing. Raises BackendError.
         """
         held = {}
-        slices = Slices(self._clock)
+        pace = Pace(self._clock)
         for service in services:
             found = await self._access.read(key_of(service))
-            await slices.pause()
+            await pace.pause()
             self._writer.learn(key_of(service), found)
             self._adopted.add(key_of(service))
             destinations = found.destinations.values() if found else ()
@@ -222,10 +222,10 @@ class Reconciler:
         if not self._writer.knows(key) or self.intent(key) is None:
             return None
         left, held = self._writer.known(key), await self._access.read(key)
-        slices, ops = Slices(self._clock), list[Op]()
+        pace, ops = Pace(self._clock), list[Op]()
         for step in steps(left, held):
             ops += step
-            await slices.pause()
+            await pace.pause()
         if not self._writer.knows(key) or self._writer.known(key) is not left or key not in self._goals:
             return None
         self._goals[key].drifted = bool(ops)
@@ -286,7 +286,7 @@ class Reconciler:
 
     async def _flush(self) -> None:
         """Write the due services in order, at most :data:`MESSAGES` and one slice of time in each turn."""
-        slices = Slices(self._clock, most=MESSAGES)
+        pace = Pace(self._clock, most=MESSAGES)
         while self._due and not self._frozen:
             self._ledger.enter({key: self._goals[key].name for key in self._due})
             group = self._take()
@@ -294,14 +294,14 @@ class Reconciler:
                 await self._ledger.settled()
                 continue
             try:
-                await self._write(group, slices)
+                await self._write(group, pace)
             except BaseException:  # cancelled by a freeze or the stop
                 self._due = dict.fromkeys((*group, *self._due))
                 raise
             finally:
                 self._writing = ()
             self._settled()
-            await slices.pause()
+            await pace.pause()
 
     def _take(self) -> Mapping[ServiceKey, Goal]:
         """Take the next services that the ledger admits from those that are due."""
@@ -319,9 +319,9 @@ class Reconciler:
         self._writing = group
         return group
 
-    async def _write(self, group: Mapping[ServiceKey, Goal], slices: Slices) -> None:
+    async def _write(self, group: Mapping[ServiceKey, Goal], pace: Pace) -> None:
         try:
-            errors, different = await self._writer.write(group, slices)
+            errors, different = await self._writer.write(group, pace)
         except BackendError as error:
             # The others would fail as well: one call that fails is enough.
             group = {**group, **{key: self._goals[key] for key in self._due}}

@@ -19,7 +19,7 @@ from pybal.ipvs.diff import ordered, split, steps
 from pybal.ipvs.goal import Goal
 from pybal.ipvs.model import Command, Failure, Op, ServiceKey, TableEntry
 from pybal.ipvs.render import failure, operation
-from pybal.runtime.slices import Slices
+from pybal.runtime.pace import Pace
 
 ROUNDS = 3
 
@@ -75,7 +75,7 @@ class TableWriter:
         """Forget a service that was deleted; another program may create it again."""
         self._shadow.pop(key, None)
 
-    async def write(self, goals: Goals, slices: Slices) -> tuple[Mapping[ServiceKey, str], Collection[ServiceKey]]:
+    async def write(self, goals: Goals, pace: Pace) -> tuple[Mapping[ServiceKey, str], Collection[ServiceKey]]:
         """Write the goals; return the last error by service, and the services that still differ.
 
         Raises BackendError; the state of all these services is unknown then.
@@ -83,24 +83,24 @@ class TableWriter:
         errors: dict[ServiceKey, str] = {}
         left = dict(goals)
         for _ in range(ROUNDS):
-            failures = await self._attempt(left, slices)
+            failures = await self._attempt(left, pace)
             errors.update((key, _summary(own)) for key, own in failures.items())
             left = {key: goals[key] for key in failures}
             if not left:
                 break
         return errors, left
 
-    async def _attempt(self, goals: Goals, slices: Slices) -> Mapping[ServiceKey, Sequence[Failure]]:
+    async def _attempt(self, goals: Goals, pace: Pace) -> Mapping[ServiceKey, Sequence[Failure]]:
         self._distrusted.difference_update(goals)
         try:
             plan = _Round()
             for key, goal in goals.items():
-                await self._plan(plan, key, goal, slices)
+                await self._plan(plan, key, goal, pace)
             first, then = split(ordered(plan.ops), plan.wanted, plan.actual)
             names = {key: goal.name for key, goal in goals.items()}
-            failures = await self._apply(first, names, slices)
+            failures = await self._apply(first, names, pace)
             failed = {each.op.key for each in failures}
-            failures += await self._apply([op for op in then if op.key not in failed], names, slices)
+            failures += await self._apply([op for op in then if op.key not in failed], names, pace)
         except BaseException:
             for key in goals:
                 self._shadow.pop(key, None)
@@ -115,7 +115,7 @@ class TableWriter:
                 self._shadow[key] = plan.wanted.get(key)
         return by_key
 
-    async def _plan(self, plan: _Round, key: ServiceKey, goal: Goal, slices: Slices) -> None:
+    async def _plan(self, plan: _Round, key: ServiceKey, goal: Goal, pace: Pace) -> None:
         if key not in self._shadow:
             held = await self._access.read(key)
             goal.drifted = False
@@ -128,21 +128,21 @@ class TableWriter:
             plan.wanted[key] = wanted
         for ops in steps(wanted, held, touched):
             plan.ops += ops
-            await slices.pause()
+            await pace.pause()
 
-    async def _apply(self, ops: Sequence[Op], names: Mapping[ServiceKey, str], slices: Slices) -> list[Failure]:
+    async def _apply(self, ops: Sequence[Op], names: Mapping[ServiceKey, str], pace: Pace) -> list[Failure]:
         failures: list[Failure] = []
         for piece in self._access.pieces(ops):
             self._log_debug(piece, names)
             refused = await self._access.apply(piece)
-            slices.count(len(piece))
+            pace.count(len(piece))
             failed = {each.op for each in refused}
             for op in piece:
                 line = _LINES.get(op.command)
                 if line and op not in failed:
                     self._log.info(line, name=names[op.key], system=names[op.key])
             failures += refused
-            await slices.pause()
+            await pace.pause()
         return failures
 
     def _log_debug(self, ops: Sequence[Op], names: Mapping[ServiceKey, str]) -> None:

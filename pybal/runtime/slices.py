@@ -1,53 +1,57 @@
-"""Slices of work: a coroutine with much to do gives up the loop between them."""
+"""Long work in slices, so that no turn of the event loop is held for long.
+
+The work is an iterator: each step does a small part of it. All work shares one slice per turn, so 100 pools that change in
+the same moment hold the loop no longer than one.
+"""
 
 from __future__ import annotations
 
-from math import inf
+from collections import deque
+from collections.abc import Generator
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
-SLICE_SECONDS = 0.02
-"""Time that one slice may take; the loop must never be held for more than 50 ms."""
+from pybal.runtime.activity import Activity
+
+SLICE = 0.01
+"""Seconds of work in one turn."""
+
+Work = Generator[None, None, None]
 
 
 class Slices:
-    """Cuts work into slices of ``seconds`` and of ``most`` units, one slice in each turn of the loop.
+    """Runs work in the order of its arrival, at most :data:`SLICE` seconds in a turn.
 
-    The time is that of ``clock``::
-
-        slices = Slices(reactor)
-        for each in many:
-            work(each)
-            await slices.pause()
+    Work that is added while no other is pending begins immediately. An unexpected exception ends the work that raised
+    it, is an alert (:class:`pybal.runtime.activity.Activity`), and the other work goes on.
     """
 
-    def __init__(self, clock: IReactorTime, seconds: float = SLICE_SECONDS, *, most: float = inf) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._seconds = seconds
-        self._most = most
-        self.begin()
+        self._pending: deque[Work] = deque()
+        self._turn = Activity("changes of pools", self._run, clock)
+        self._inside = False
 
-    def begin(self) -> None:
-        """Begin a slice in the present turn, for example after another wait."""
-        self._until = self._clock.seconds() + self._seconds
-        self._units = 0
+    def add(self, work: Work) -> None:
+        """Run a generator to its end; ``work.close()`` ends it earlier."""
+        self._pending.append(work)
+        if not self._inside and not self._turn.running:
+            self._turn.start(now=True)
 
-    def count(self, units: int) -> None:
-        """Count units of work of the present slice."""
-        self._units += units
+    def stop(self) -> None:
+        """Drop all pending work."""
+        self._turn.stop()
+        self._pending.clear()
 
-    @property
-    def spent(self) -> bool:
-        """True if the slice is over."""
-        return self._units >= self._most or self._clock.seconds() >= self._until
-
-    async def pause(self) -> None:
-        """Wait for the next turn of the loop if the slice is over."""
-        if self.spent:
-            await self.turn()
-
-    async def turn(self) -> None:
-        """Wait for the next turn of the loop."""
-        await deferLater(self._clock, 0)
-        self.begin()
+    def _run(self) -> float | None:
+        end = self._clock.seconds() + SLICE
+        self._inside = True
+        try:
+            while self._pending:
+                for _ in self._pending[0]:
+                    if self._clock.seconds() >= end:
+                        return 0.0
+                self._pending.popleft()
+        finally:
+            self._inside = False
+        return None

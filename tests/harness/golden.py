@@ -277,7 +277,7 @@ def metrics_of_daemon() -> str:
         log=Log(lambda _: None),
         runtime=Path("/nonexistent"),
     )
-    result_of(daemon.start())
+    daemon.start()
     try:
         transport = StringTransport(hostAddress=Endpoint("TCP", "127.0.0.1", port))
         connection = reactor.factory.buildProtocol(None)
