@@ -21,7 +21,7 @@ from pybal.runtime import child
 from pybal.runtime.child import Capability
 
 #: Deadline of one run of ipvsadm, in seconds.
-TIMEOUT = 2.0
+TIMEOUT = 5.0
 
 #: Lifetime of a table in the cache, in seconds, unless we write: the audit reads each service.
 FRESH = 1.0

@@ -125,7 +125,7 @@ def test_refused_destination_raises_an_alert_and_the_others_serve(kernel: Record
     reconciler.want(WEB, {SERVERS[0]: 1, ip_address("255.255.255.255"): 1})
     clock.advance(0)
     (alert,) = reconciler.alerts()
-    assert alert.text == "ipvsadm -a -t 10.2.1.1:80 -r 255.255.255.255:80 -g -w 1: Invalid argument"
+    assert alert.text == "ipvsadm -a -t 10.2.1.1:80 -r 255.255.255.255:80 -g -w 1: Invalid argument (for 0 s)"
     assert kernel.read(key_of(WEB)) == entry(WEB, {SERVERS[0]: 1})
     reconciler.want(WEB, {SERVERS[0]: 1})
     clock.advance(0)
