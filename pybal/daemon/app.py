@@ -51,6 +51,7 @@ from pybal.runtime.heap import HeapFreezer
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
+from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
@@ -118,6 +119,7 @@ class App:
         self._examination = Examination(self._examine, reactor)
         self._heap_freezer = HeapFreezer(reactor)
         self._state_files = StateFiles(Workers("state", state_files.THREADS, reactor), reactor)
+        self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(
@@ -131,6 +133,7 @@ class App:
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
+            slices=self._slices,
             changed=self._changed,
         )
         self._bgp = self._bgp_service(settings, runtime, state, random)
@@ -214,6 +217,7 @@ class App:
             await self._bgp.stop()
         self._services.stop()
         written = self._state_files.finish()
+        self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
