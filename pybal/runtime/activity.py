@@ -48,7 +48,7 @@ class Activity:
         self.interval = interval
         self.problem = ""
         """The exception of the last call; empty if it succeeded."""
-        self._make = call
+        self.call = call
         self._clock = clock
         self._backoff = Backoff(*RETRY_SECONDS, factor=2.0)
         self._origin = clock.seconds()
@@ -106,7 +106,7 @@ class Activity:
     def _run(self) -> None:
         self._next = None
         try:
-            result = self._make()
+            result = self.call()
         except Exception:  # noqa: BLE001  # an activity never ends by an exception
             self._failed(Failure())
             return
