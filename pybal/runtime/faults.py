@@ -98,7 +98,7 @@ class Faults:
 
 
 class Health:
-    """Whether an activity works: logs its exceptions, once per text, and its recovery."""
+    """The state of an activity: logs its exceptions, once per text, and its recovery."""
 
     _log = Logger()
 

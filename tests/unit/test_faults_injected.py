@@ -1,4 +1,4 @@
-"""Fault injection: one unexpected exception in each periodic activity; it goes on, and its alert appears and clears."""
+"""Fault injection: each periodic activity goes on after an exception; its alert appears and clears."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Bomb:
 
 @dataclass
 class RunningActivity:
-    """An activity with a seam: ``advance`` lets it make calls, ``stop`` ends it. ``owner`` shows its alerts, or the faults do."""
+    """An activity with a seam: ``advance`` lets it make calls, ``alert`` yields its own problems."""
 
     seam: Bomb
     advance: Callable[[], None]
