@@ -41,7 +41,7 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
-from pybal.runtime.heap import HeapFreezer
+from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
@@ -101,7 +101,7 @@ class App:
         )
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._examination = Examination(self._examine, reactor)
-        self._heap_freezer = HeapFreezer(reactor)
+        self._heap = Heap(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
@@ -145,6 +145,7 @@ class App:
 
         Raises ControlError, CannotListenError, BackendError, SpeakerError or DrainError.
         """
+        self._heap.start()
         if self._control:
             self._control.start()
         self._listening.open(self._reloader.settings.instrumentation)
@@ -156,7 +157,6 @@ class App:
         self._engine.start()
         self._services.start(held)
         self._audit.start()
-        self._heap_freezer.schedule()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
@@ -174,7 +174,7 @@ class App:
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
-        self._heap_freezer.stop()
+        self._heap.stop()
         await self._listening.close()
 
     def request_reload(self) -> None:
@@ -188,7 +188,7 @@ class App:
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR
         self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
-        self._heap_freezer.schedule()
+        self._heap.expect_growth()
 
     def _bgp_service(self, settings: Settings, runtime: Path, state: Path | None, random: Random) -> BGPService | None:
         if settings.bgp is None:
