@@ -11,7 +11,7 @@ from pybal.ipvs.diff import diff
 from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import Command, Op, ServiceKey, TableEntry
 from pybal.ipvs.render import operation, place
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from pybal.control.freeze import Frozen
 from pybal.core.model import Address, Alert, Pool, Snapshot
 from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
-from pybal.status.compat115 import JSON, Tally, tally
+from pybal.status.compat115 import Tally, tally
+from pybal.status.json_pieces import JSON
 from pybal.status.v1 import alerts, level
 
 

@@ -13,7 +13,7 @@ from pybal.ipvs.backend import BackendError
 from pybal.reload.file import Loaded
 from pybal.reload.plan import ReloadPlan
 from pybal.reload.render import plan_text
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 from pybal.status.reload import plan_json
 
 

@@ -222,7 +222,7 @@ class Snapshot:
     """All pools at one moment, by the name of their service in the order of the configuration.
 
     ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` can be iterated
-    once only, and immediately: the alerts are computed during the iteration, because that takes longer than the rest.
+    once only: they are computed during the iteration, because that takes longer than the rest.
     """
 
     pools: Mapping[str, Pool]

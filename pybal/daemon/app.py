@@ -34,7 +34,6 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
-from pybal.ipvs import render
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.ledger import Ledger
@@ -43,6 +42,7 @@ from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
+from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.workers import Workers
@@ -73,6 +73,7 @@ class App:
         lookup: Lookup,
         random: Random,
         notifier: Notifier,
+        log: Log,
         runtime: Path,
         state: Path | None = None,
         control: Path | None = None,
@@ -82,6 +83,7 @@ class App:
         self._held = held
         self._backend = backend
         self._notifier = notifier
+        self._log = log
         self._engine = Engine(reactor)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
@@ -121,6 +123,7 @@ class App:
             freezer=self._freezer,
             examination=self._examination,
             announcing=self._bgp,
+            log=log,
             dry_run=settings.dry_run,
             configuration=lambda: self._reloader.configuration,
         )
@@ -183,6 +186,7 @@ class App:
 
     def _apply_settings(self, settings: Settings) -> None:
         """Apply the settings of a reload outside services."""
+        self._log.limit(settings.log_burst)
         self._engine.isolation.suspect_self = settings.suspect_self
         ipvs = settings.ipvs
         self._reconciler.grace = ipvs.remove_grace
@@ -249,9 +253,8 @@ class App:
             clock=self._reactor,
             snapshot=self._report.snapshot,
             monitors=self._services.monitors,
+            ipvs=self._backend,
             held=self._held,
-            ipvs_text=lambda: "".join(f"{line}\n" for line in render.lines(self._backend.table())),
-            ipvs_json=lambda: render.document(self._backend.table()),
             audit=self._audit.findings,
             decisions=lambda service: self._services[service].controller.decisions,
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),

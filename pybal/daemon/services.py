@@ -103,9 +103,12 @@ class Services:
             yield name, running.source
 
     def monitors(self) -> Iterator[tuple[str, str, Monitor]]:
-        """Yield each running monitor with the names of its service and host."""
+        """Yield each running monitor with the names of its service and host.
+
+        The monitors may change during the iteration.
+        """
         for name, running in self._by_name.items():
-            for host, monitor in running.controller.monitors():
+            for host, monitor in tuple(running.controller.monitors()):
                 yield name, host, monitor
 
     def prepare(self, step: Step) -> Prepared:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Address
+from typing import Any
 
 from pybal.ipvs.model import (
     SCHEDULER_FLAGS,
@@ -24,6 +25,7 @@ from pybal.ipvs.model import (
     Op,
     ServiceKey,
     Table,
+    TableEntry,
     VirtualService,
 )
 
@@ -48,11 +50,16 @@ _CHECKSUMS = {0: "--tun-nocsum", 1: "--tun-csum", 2: "--tun-remcsum"}
 
 def lines(table: Table) -> Iterator[str]:
     """Yield the table as ``ipvsadm -Sn`` prints it; destinations sorted by address, IPv4 first."""
-    for key in sorted(table, key=_order):
-        entry = table[key]
-        yield f"-A {_service(entry.service)}"
-        for destination in sorted(entry.destinations.values(), key=_place):
-            yield f"-a {_key(key)} {_destination(destination)}"
+    for key in sorted(table, key=order):
+        yield from entry_lines(table[key])
+
+
+def entry_lines(entry: TableEntry) -> Iterator[str]:
+    """Yield the lines of one service."""
+    yield f"-A {_service(entry.service)}"
+    key = _key(entry.service.key)
+    for destination in sorted(entry.destinations.values(), key=_place):
+        yield f"-a {key} {_destination(destination)}"
 
 
 def operation(op: Op) -> str:
@@ -83,26 +90,26 @@ def failure(failure: Failure) -> str:
     return f"ipvsadm {operation(failure.op)}: {failure.reason}"
 
 
-def document(table: Table) -> list[dict[str, object]]:
-    """Return the table as a JSON document, in the order of :func:`lines`."""
-    return [
-        {
-            **_key_document(key),
-            "scheduler": table[key].service.scheduler,
-            "flags": _scheduler_flags(table[key].service),
-            "one_packet": Flags.ONE_PACKET in table[key].service.flags,
-            "destinations": [
-                {
-                    "address": str(destination.address),
-                    "port": destination.port,
-                    "weight": destination.weight,
-                    "forward": destination.forward.name.lower(),
-                }
-                for destination in sorted(table[key].destinations.values(), key=_place)
-            ],
+def entry_document(entry: TableEntry) -> dict[str, Any]:
+    """Return a service as a JSON document, without its destinations."""
+    service = entry.service
+    return {
+        **_key_document(service.key),
+        "scheduler": service.scheduler,
+        "flags": _scheduler_flags(service),
+        "one_packet": Flags.ONE_PACKET in service.flags,
+    }
+
+
+def destination_documents(entry: TableEntry) -> Iterator[dict[str, Any]]:
+    """Yield its destinations as JSON documents, in the order of :func:`lines`."""
+    for destination in sorted(entry.destinations.values(), key=_place):
+        yield {
+            "address": str(destination.address),
+            "port": destination.port,
+            "weight": destination.weight,
+            "forward": destination.forward.name.lower(),
         }
-        for key in sorted(table, key=_order)
-    ]
 
 
 def _key_document(key: ServiceKey) -> dict[str, object]:
@@ -112,7 +119,8 @@ def _key_document(key: ServiceKey) -> dict[str, object]:
     return {"protocol": protocol, "address": str(key.address), "port": key.port}
 
 
-def _order(key: ServiceKey) -> tuple[int, ...]:
+def order(key: ServiceKey) -> tuple[int, ...]:
+    """Return the sort key of a service in the output of ipvsadm."""
     if isinstance(key, Mark):
         return key.mark, key.ipv6
     return 0, key.ipv6, key.protocol, int(key.address), key.port

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict, Why
 from pybal.runtime.clocks import age
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 from pybal.status.metrics import Family, Labels
 
 Series: TypeAlias = list[tuple[Labels, float]]

@@ -5,15 +5,15 @@ Other programs parse these responses, so every byte is fixed. New facts have the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pybal.core.model import Health, Placement, Pool, Server, Snapshot
 from pybal.core.policy import can_depool, floor, serving, too_small
+from pybal.status.json_pieces import JSON, Members
 
 NOT_FOUND = "The desired url was not found"
-
-JSON = str | int | float | bool | None | list["JSON"] | dict[str, "JSON"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,14 @@ def pools_json(snapshot: Snapshot) -> JSON:
     return list(snapshot.pools)
 
 
-def pool_text(pool: Pool) -> str:
-    """Return the three words of each server, in the order of the source."""
-    return "".join(f"{host}:\t{server.status}\n" for host, server in pool.servers.items())
+def pool_text(pool: Pool) -> Iterator[str]:
+    """Yield the three words of each server, in the order of the source."""
+    return (f"{host}:\t{server.status}\n" for host, server in pool.servers.items())
 
 
-def pool_json(pool: Pool) -> JSON:
+def pool_json(pool: Pool) -> Members:
     """Return the four keys of each server, by host."""
-    return {host: server_json(server) for host, server in pool.servers.items()}
+    return Members((host, server_json(server)) for host, server in pool.servers.items())
 
 
 def server_text(server: Server) -> str:

@@ -10,7 +10,7 @@ from pybal.core.model import Pool, Server
 from pybal.core.text import format_duration
 from pybal.monitors.base import Monitor, PastResult
 from pybal.runtime.clocks import Clocks, age
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 
 _NO_ENTRIES = "  none yet\n"
 

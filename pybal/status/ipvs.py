@@ -4,35 +4,66 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 
-from pybal.ipvs import fingerprint
+from pybal.ipvs import fingerprint, render
 from pybal.ipvs.audit import Findings, Reading
+from pybal.ipvs.backend import Backend
 from pybal.ipvs.goal import Intent
-from pybal.ipvs.model import ServiceKey
+from pybal.ipvs.model import ServiceKey, TableEntry
 from pybal.ipvs.render import operation, place
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
 from pybal.status.metrics import Family
 
+_BATCH = 50
+"""Lines in one piece."""
 
-def services_text(findings: Findings, now: float) -> str:
-    """Return a line for each service, each retired service, each foreign service, and the audit."""
-    lines = [_line(key, intent, findings.readings.get(key), now) for key, intent in findings.intents.items()]
-    lines += [
-        f"{gone.name} ({place(key)}): retired, deleted in {gone.remaining:.0f} s"
-        for key, gone in findings.retired.items()
-    ]
-    lines += [f"not managed by PyBal: {place(key)}" for key in findings.foreign]
+
+def table_text(backend: Backend) -> Iterator[str]:
+    """Yield the present table as ``ipvsadm -Sn`` prints it; raise BackendError.
+
+    Each service is read in its turn.
+    """
+    for entry in _entries(backend):
+        yield ""
+        lines = render.entry_lines(entry)
+        while batch := "".join(f"{line}\n" for line in islice(lines, _BATCH)):
+            yield batch
+
+
+def table_json(backend: Backend) -> Elements:
+    """Return the same as JSON."""
+
+    def elements() -> Iterator[LargeJSON | Pause]:
+        for entry in _entries(backend):
+            yield PAUSE
+            yield {**render.entry_document(entry), "destinations": Elements(render.destination_documents(entry))}
+
+    return Elements(elements())
+
+
+def services_text(findings: Findings, now: float) -> Iterator[str]:
+    """Yield a line for each service, each retired service, each foreign service, and the audit."""
+    for key, intent in findings.intents.items():
+        yield f"{_line(key, intent, findings.readings.get(key), now)}\n"
+    for key, gone in findings.retired.items():
+        yield f"{gone.name} ({place(key)}): retired, deleted in {gone.remaining:.0f} s\n"
+    for key in findings.foreign:
+        yield f"not managed by PyBal: {place(key)}\n"
     problem = f": {findings.problem}" if findings.problem else ""
-    return "".join(f"{line}\n" for line in (*lines, f"audited {findings.age:.0f} s ago{problem}"))
+    yield f"audited {findings.age:.0f} s ago{problem}\n"
 
 
-def services_json(findings: Findings, now: float) -> JSON:
+def services_json(findings: Findings, now: float) -> dict[str, LargeJSON]:
     """Return the state as JSON; ages in seconds. A fingerprint is empty if the entry is absent or unread."""
+
+    def services() -> Iterator[tuple[str, JSON] | Pause]:
+        for key, intent in findings.intents.items():
+            yield PAUSE
+            yield intent.service.name, _service(key, intent, findings.readings.get(key), findings, now)
+
     return {
-        "services": {
-            intent.service.name: _service(key, intent, findings.readings.get(key), findings, now)
-            for key, intent in findings.intents.items()
-        },
+        "services": Members(services()),
         "retired": [
             {"service": gone.name, "key": place(key), "deleted_in": round(gone.remaining, 3)}
             for key, gone in findings.retired.items()
@@ -65,6 +96,12 @@ def families(findings: Findings) -> Iterator[Family]:
     )
     yield Family("pybal_ipvs_audit_age_seconds", "gauge", "Time since the last complete audit", [((), findings.age)])
     yield Family("pybal_ipvs_audit_up", "gauge", "Whether the last audit could read IPVS", [((), not findings.problem)])
+
+
+def _entries(backend: Backend) -> Iterator[TableEntry]:
+    for key in sorted((service.key for service in backend.services()), key=render.order):
+        if entry := backend.read(key):  # None if it was deleted since
+            yield entry
 
 
 def _line(key: ServiceKey, intent: Intent, reading: Reading | None, now: float) -> str:

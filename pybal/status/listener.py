@@ -2,8 +2,10 @@
 
 * The head of a request has one deadline. twisted.web alone restarts the timeout with every byte.
 * Only GET and HEAD are accepted. A request with a body is refused before the body is read.
-* Long responses are sent in pieces. The next piece is made when the client has read the previous one.
-* If too many connections are open, the longest idle connection is closed.
+* All requests share a small time budget in each turn of the event loop. One request of a connection is answered in its turn; pipelined
+  ones wait for theirs, at most about 32 KiB of them in memory, and the next one also waits until the client has read the previous response.
+* A large response is rendered in slices and sent in pieces (:mod:`pybal.status.renderings`, :mod:`pybal.status.sending`).
+* If too many connections are open, the one without progress for the longest time is closed (:mod:`pybal.status.connections`).
 * On a loopback address the Host header must name this machine, as a defence against DNS rebinding (a foreign web page
   whose name resolves to 127.0.0.1 in the operator's browser).
 """
@@ -13,37 +15,36 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from ipaddress import IPv6Address, ip_address
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import (
-    IAddress,
-    IDelayedCall,
-    IListeningPort,
-    IPushProducer,
-    IReactorTime,
-    ITCPTransport,
-)
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort, IReactorTime, ITCPTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, Request, datetimeToString
 from typing_extensions import override
-from zope.interface import implementer
 
 from pybal.core.model import Address
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import BUDGET, Turns
+from pybal.status.connections import MOST, MOST_OF_CLIENT, Connections, client_of
+from pybal.status.renderings import PIECE, Body, Renderings, compressed
 from pybal.status.routes import RouteResponse, Routes
+from pybal.status.sending import SEND_TIMEOUT, BodyProducer
 
 #: Seconds within which the head of a request must arrive.
 HEAD_TIMEOUT = 10
 #: Seconds after which an idle connection is closed.
 IDLE_TIMEOUT = 75
-#: Seconds within which the client must read a response in pieces.
-SEND_TIMEOUT = 60
 
 _BACKLOG = 256
+
+_BUFFER = 1 << 14
+"""Bytes of one read from a connection, and bytes that wait for a slow client before writing pauses."""
 
 _HEADERS = {
     b"Cache-Control": b"no-store",
@@ -55,55 +56,6 @@ _HEADERS = {
 _log = Logger()
 
 
-@implementer(IPushProducer)
-class _PieceProducer:
-    """Sends a response in pieces: the event loop runs between two, and a slow client causes no backlog."""
-
-    def __init__(self, request: _Request, pieces: Iterator[bytes], clock: IReactorTime) -> None:
-        self._request = request
-        self._pieces = pieces
-        self._clock = clock
-        self._next: IDelayedCall | None = None
-        self._deadline = clock.callLater(SEND_TIMEOUT, self._abort)
-        request.notifyFinish().addBoth(lambda _: self.stopProducing())
-        request.registerProducer(self, True)
-        self.resumeProducing()
-
-    def resumeProducing(self) -> None:
-        if self._next is None and self._deadline.active():
-            self._next = self._clock.callLater(0, self._send)
-
-    def pauseProducing(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    def stopProducing(self) -> None:
-        self.pauseProducing()
-        if self._deadline.active():
-            self._deadline.cancel()
-
-    def _send(self) -> None:
-        self._next = None
-        try:
-            piece = next(self._pieces, None)
-        except Exception:  # noqa: BLE001  # an error in a view must not stop the listener
-            _log.failure("Response to {path} failed; closing the connection", path=self._request.path)
-            self._abort()
-            return
-        if piece is None:
-            self._request.unregisterProducer()
-            self._request.finish()
-            return
-        # Before the write, because it may call pauseProducing.
-        self.resumeProducing()
-        self._request.write(piece)
-
-    def _abort(self) -> None:
-        self.stopProducing()
-        self._request.channel.abort()
-
-
 class _Request(Request):
     """One request. An exception in its view is logged with a traceback and answered with 500."""
 
@@ -111,46 +63,83 @@ class _Request(Request):
 
     @override
     def process(self) -> None:
-        self.channel.answering = True
+        self.channel.wait(self._answer)
+
+    def _answer(self) -> None:
         if self.method not in (b"GET", b"HEAD"):
             self.setHeader(b"Allow", b"GET, HEAD")
             self._reply(_error(405))
         elif not self.channel.has_valid_host(self.requestHeaders.getRawHeaders(b"Host", [])):
             self._reply(_error(421))
         else:
-            try:
-                as_json = b"application/json" in self.requestHeaders.getRawHeaders(b"Accept", [])
-                answer = self.channel.factory.status.answer(self.path, as_json=as_json)
-            except Exception:  # noqa: BLE001  # an error in a view must not stop the listener
-                _log.failure("Request of {path} failed; responding with 500", path=self.path)
-                answer = _error(500)
+            self._view()
+
+    def _view(self) -> None:
+        try:
+            as_json = b"application/json" in self.requestHeaders.getRawHeaders(b"Accept", [])
+            answer = self.channel.factory.status.answer(self.path, as_json=as_json)
+        except Exception:  # noqa: BLE001  # an error in a view must not stop the listener
+            self._fail(Failure())
+            return
+        if isinstance(answer.body, bytes):
             self._reply(answer)
+            return
+        gzip = answer.compressible and _accepts_gzip(self.requestHeaders.getRawHeaders(b"Accept-Encoding", []))
+        pieces = compressed(answer.body) if gzip else answer.body
+        body = self.channel.factory.renderings.body((self.path, as_json, gzip), pieces)
+        self.notifyFinish().addErrback(lambda _: body.cancel())
+        body.addCallback(partial(self._send, answer, gzip=gzip)).addErrback(self._fail)
+
+    def _fail(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("Request of {path} failed; responding with 500", failure, path=self.path)
+            self._reply(_error(500))
 
     def _reply(self, answer: RouteResponse) -> None:
+        assert isinstance(answer.body, bytes)  # noqa: S101  # other bodies are rendered first
+        self._send(answer, Body.of(answer.body))
+
+    def _send(self, answer: RouteResponse, body: Body, *, gzip: bool = False) -> None:
         self.setResponseCode(answer.code, _reason(answer.code))
         for name, value in _HEADERS.items():
             self.setHeader(name, value)
         self.setHeader(b"Date", datetimeToString())
         self.setHeader(b"Content-Type", answer.content_type)
-        if isinstance(answer.body, bytes):
-            self.setHeader(b"Content-Length", b"%d" % len(answer.body))
-            self.write(answer.body)
-        elif self.method != b"HEAD":
-            _PieceProducer(self, answer.body, self.channel.factory.clock)
-            return
-        self.finish()
+        self.setHeader(b"Content-Length", b"%d" % body.size)
+        if answer.compressible:
+            self.setHeader(b"Vary", b"Accept-Encoding")
+        if gzip:
+            self.setHeader(b"Content-Encoding", b"gzip")
+        if self.method == b"HEAD" or body.size <= PIECE:
+            self.write(b"".join(body.pieces))
+            self.finish()
+        else:
+            self.channel.send(self, body)
 
 
 class _Channel(HTTPChannel):
-    """One connection. ``answering`` is true from the head of a request until the end of its response."""
+    """One connection.
+
+    ``waits`` is true from the head of a request until its response is ready; ``body`` is a large one while it is sent.
+    ``progress`` is the last time at which the client connected, finished a request or read a piece.
+    """
 
     requestFactory = _Request
     maxHeaders = 100
     factory: StatusFactory
     transport: ITCPTransport
-    answering = False
-    _idle = False
-    _closing = False
+
+    def __init__(self, client: str, now: float) -> None:
+        super().__init__()
+        self.client = client
+        self.progress = now
+        self.waits = False
+        self.body: Body | None = None
+        self._received = b""
+        self._parked: Callable[[], object] | None = None
+        self._congested = False
+        self._idle = False
+        self._closing = False
 
     @override
     def callLater(self, period: float, func: Callable[[], object]) -> IDelayedCall:
@@ -158,7 +147,24 @@ class _Channel(HTTPChannel):
         return self.factory.clock.callLater(period, func)
 
     @override
+    def connectionMade(self) -> None:
+        # Twisted reads at most this, and pauses a producer when more waits to be written.
+        self.transport.bufferSize = _BUFFER  # type: ignore[attr-defined]
+        super().connectionMade()
+
+    @override
     def dataReceived(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self.waits or self.body is not None:
+            super().dataReceived(data)  # which stores it, and stops reading above a limit
+            return
+        if not self._received:
+            self.factory.requests.add(self._parse)
+        self._received += data
+
+    def _parse(self) -> None:
+        data, self._received = self._received, b""
         if self._closing:
             return
         if self._idle:
@@ -166,16 +172,57 @@ class _Channel(HTTPChannel):
             self.setTimeout(HEAD_TIMEOUT)
         super().dataReceived(data)
 
+    def wait(self, answer: Callable[[], object]) -> None:
+        """Make a response in the turn of this connection, after the client has read the previous one."""
+        self.waits = not self._congested
+        if self._congested:
+            self._parked = answer
+            self.setTimeout(SEND_TIMEOUT)
+        else:
+            self.factory.requests.add(partial(self._answer, answer))
+
+    def _answer(self, answer: Callable[[], object]) -> None:
+        if not self._closing:
+            answer()
+
+    def send(self, request: _Request, body: Body) -> None:
+        """Send a large body in pieces."""
+        self.factory.connections.make_room_for(body)
+        self.waits, self.body = False, body
+        clock, turns = self.factory.clock, self.factory.sends
+        producer = BodyProducer(request, body, clock, turns, progressed=self._progressed, abort=self.abort)
+        request.notifyFinish().addBoth(lambda _: producer.stopProducing())
+        producer.start()
+
+    def _progressed(self) -> None:
+        self.progress = self.factory.clock.seconds()
+
+    @override
+    def pauseProducing(self) -> None:
+        self._congested = True
+        super().pauseProducing()
+
+    @override
+    def resumeProducing(self) -> None:
+        self._congested = False
+        super().resumeProducing()
+        if self._parked is not None:
+            parked, self._parked = self._parked, None
+            self.setTimeout(None)
+            self._progressed()
+            self.wait(parked)
+
     @override
     def resetTimeout(self) -> None:
         """Ignore the call: twisted.web would restart the timeout with every chunk of data and every line."""
 
     @override
     def requestDone(self, request: Request) -> None:
-        self.answering = False
+        self.waits, self.body = False, None
+        self._progressed()
         self._idle = True
-        super().requestDone(request)  # starts the next request if it was received already
-        if self._idle:
+        super().requestDone(request)  # reads the next request if it was received already
+        if not self.waits and self._parked is None:
             # Also if the connection is about to be closed, because the client may not read the response.
             self.setTimeout(IDLE_TIMEOUT)
 
@@ -208,6 +255,7 @@ class _Channel(HTTPChannel):
 
     def abort(self) -> None:
         """Close the connection immediately."""
+        self._closing = True
         self.transport.abortConnection()
 
     def has_valid_host(self, hosts: Sequence[bytes]) -> bool:
@@ -217,7 +265,8 @@ class _Channel(HTTPChannel):
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.forget(self)
+        self._closing = True
+        self.factory.connections.remove(self)
         super().connectionLost(reason)
 
 
@@ -225,43 +274,45 @@ class StatusFactory(ServerFactory):
     """Serves one :class:`Routes` on any number of listeners.
 
     ``host_names`` are names of this machine that the Host header may contain on a loopback address, besides
-    ``localhost`` and IP literals. Beyond ``max_connections`` a new connection closes the longest idle one;
-    ``connections`` holds the open ones, oldest first.
+    ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies.
     """
 
     noisy = False
 
     def __init__(
-        self, status: Routes, clock: IReactorTime, *, host_names: Collection[str] = (), max_connections: int = 500
+        self,
+        status: Routes,
+        clock: IReactorTime,
+        *,
+        host_names: Collection[str] = (),
+        max_connections: int = MOST,
+        max_connections_of_client: int = MOST_OF_CLIENT,
+        budget: float = BUDGET,
     ) -> None:
         self.status = status
         self.clock = clock
         self._host_names = {"localhost", "ip6-localhost", *(name.lower() for name in host_names)}
-        self._max_connections = max_connections
-        self.connections: dict[_Channel, None] = {}
+        self.connections = Connections(max_connections, max_connections_of_client)
+        # Several queues: a request for a small answer does not wait behind many slices of large ones.
+        self.requests = Turns(clock, budget)
+        self.sends = Turns(clock, budget)
+        self.renderings = Renderings(Turns(clock, budget))
 
     @override
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4
-        self, _addr: IAddress | None
+        self, addr: IAddress | None
     ) -> _Channel | None:
-        if len(self.connections) >= self._max_connections:
-            oldest = next((channel for channel in self.connections if not channel.answering), None)
-            if oldest is None:
-                return None
-            self.forget(oldest)
-            oldest.abort()
-        channel = _Channel()
+        client = client_of(getattr(addr, "host", ""))
+        if not self.connections.admit(client):
+            return None
+        channel = _Channel(client, self.clock.seconds())
         channel.factory = self
         channel.timeOut = HEAD_TIMEOUT
-        self.connections[channel] = None
+        self.connections.add(channel)
         return channel
 
     def log(self, request: Request) -> None:
         """Keep no access log. twisted.web calls this at the end of each request."""
-
-    def forget(self, channel: _Channel) -> None:
-        """Remove a closed connection from the count."""
-        self.connections.pop(channel, None)
 
     def is_local_name(self, host: str) -> bool:
         """Return whether a host in a request can only be this machine. An IP literal needs no DNS."""
@@ -296,6 +347,15 @@ def _host(header: bytes) -> str:
 
 def _reason(code: int) -> bytes:
     return {421: b"Misdirected Request", 431: b"Request Header Fields Too Large"}.get(code) or RESPONSES[code]
+
+
+def _accepts_gzip(headers: Sequence[bytes]) -> bool:
+    """Return whether an Accept-Encoding header names gzip with a quality that is not 0."""
+    for coding in b",".join(headers).lower().split(b","):
+        name, *parameters = (part.strip() for part in coding.split(b";"))
+        if name == b"gzip":
+            return not any(part.startswith(b"q=") and not part[2:].strip(b"0.") for part in parameters)
+    return False
 
 
 def _error(code: int) -> RouteResponse:

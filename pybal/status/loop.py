@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pybal.core.model import Alert
 from pybal.runtime.held import Held
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 from pybal.status.metrics import Histogram
 
 

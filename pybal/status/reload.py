@@ -10,7 +10,7 @@ from pybal.ipvs.render import operation
 from pybal.reload.plan import Outcome, ReloadPlan, Step
 from pybal.reload.render import Configuration, plan_lines
 from pybal.runtime.clocks import Clocks
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 from pybal.status.metrics import Family
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import resources
-from itertools import chain
-from typing import ParamSpec
+from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from prometheus_client import CollectorRegistry
@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.core.decision import Decision
 from pybal.core.model import Pool, Snapshot
 from pybal.ipvs.audit import Findings
+from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Clocks
@@ -25,6 +26,8 @@ from pybal.status import bgp as announcing
 from pybal.status import compat115, history, loop, metrics, reload, v1
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
+from pybal.status.json_pieces import LargeJSON
+from pybal.status.json_pieces import pieces as json_pieces
 from pybal.status.metrics import Exposition, Family, Histogram
 from pybal.status.page import html
 from pybal.status.process import process_registry
@@ -34,15 +37,21 @@ JSON = b"application/json"
 HTML = b"text/html; charset=utf-8"
 
 P = ParamSpec("P")
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, slots=True)
 class RouteResponse:
-    """A response. Its body is complete, or an iterator of pieces that each take little time to make."""
+    """A response.
+
+    Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. A ``compressible``
+    one is compressed for clients that accept it.
+    """
 
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
     code: int = 200
+    compressible: bool = False
 
 
 def _page_files() -> dict[str, RouteResponse]:
@@ -56,8 +65,8 @@ class Routes:
     """The functions that return the state of the daemon, and the responses made from it.
 
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
-    host of a service, ``decisions`` the last decisions of a service. ``ipvs_text`` and ``ipvs_json`` return the table of
-    the IPVS backend, ``audit`` its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
+    host of a service, ``decisions`` the last decisions of a service. ``ipvs`` is the backend of the IPVS table,
+    ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
     callbacks of the event loop. ``wall`` returns the wall clock time, for display.
@@ -67,8 +76,7 @@ class Routes:
     snapshot: Callable[[], Snapshot]
     held: Held
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
-    ipvs_text: Callable[[], str]
-    ipvs_json: Callable[[], object]
+    ipvs: Backend
     audit: Callable[[], Findings]
     decisions: Callable[[str], Iterable[Decision]]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
@@ -87,21 +95,22 @@ class Routes:
         pools = snapshot.pools
         match _segments(path):
             case ["alerts"]:
-                return _either(as_json, compat115.alerts_text, compat115.alerts_json, snapshot)
+                return _sliced(as_json, compat115.alerts_text, compat115.alerts_json, lambda: snapshot)
             case ["pools"] | ["pools", ""]:
-                return _either(as_json, compat115.pools_text, compat115.pools_json, snapshot)
+                return _whole(as_json, compat115.pools_text, compat115.pools_json, lambda: snapshot)
             case ["pools", service] | ["pools", service, ""] if service in pools:
-                return _either(as_json, compat115.pool_text, compat115.pool_json, pools[service])
+                return _sliced(as_json, compat115.pool_text, compat115.pool_json, lambda: pools[service])
             case ["pools", service, host] if service in pools and host in pools[service].servers:
-                return _either(as_json, compat115.server_text, compat115.server_json, pools[service].servers[host])
+                server = pools[service].servers[host]
+                return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
             case ["metrics"]:
-                return RouteResponse(self._metrics(snapshot), metrics.CONTENT_TYPE)
+                return RouteResponse(_encoded(self._metrics(snapshot)), metrics.CONTENT_TYPE, compressible=True)
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
-                return RouteResponse(_encode(html.index(snapshot, self.bgp(), self.clock.seconds())), HTML)
+                return RouteResponse(_printed(html.index(snapshot, self.bgp(), self.clock.seconds())), HTML)
             case ["page", "pools", service] if service in pools:
-                return RouteResponse(_encode(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
+                return RouteResponse(_printed(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
             case ["page", name] if name in self._files:
                 return self._files[name]
         return _not_found(as_json=as_json)
@@ -110,23 +119,23 @@ class Routes:
         clocks = Clocks(self.clock.seconds(), self.wall())
         match path:
             case ["alerts"]:
-                return _either(as_json, v1.alerts_text, v1.alerts_json, snapshot)
+                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot)
             case ["pools"]:
-                return _either(as_json, v1.pools_text, v1.pools_json, snapshot)
+                return _sliced(as_json, v1.pools_text, v1.pools_json, lambda: snapshot)
             case ["pools", service, *further] if service in snapshot.pools:
                 return self._v1_pool(snapshot, snapshot.pools[service], further, as_json=as_json)
             case ["ipvs"]:
-                return _either(as_json, self.ipvs_text, self.ipvs_json)
+                return _sliced(as_json, kernel.table_text, kernel.table_json, lambda: self.ipvs)
             case ["ipvs", "services"]:
-                return _either(as_json, kernel.services_text, kernel.services_json, self.audit(), clocks.monotonic)
+                return _sliced(as_json, kernel.services_text, kernel.services_json, self.audit, clocks.monotonic)
             case ["bgp"]:
-                return _either(as_json, announcing.text, announcing.json, self.bgp(), clocks.monotonic)
+                return _sliced(as_json, announcing.text, announcing.json, self.bgp, clocks.monotonic)
             case ["loop"]:
-                return _either(as_json, loop.text, loop.json, self.held, clocks.monotonic)
+                return _sliced(as_json, loop.text, loop.json, lambda: self.held, clocks.monotonic)
             case ["config"]:
-                return _either(as_json, reload.text, reload.json, self.configuration(), clocks)
+                return _sliced(as_json, reload.text, reload.json, self.configuration, clocks)
             case ["sources"]:
-                return _either(as_json, origins.sources_text, origins.sources_json, self.sources(), clocks)
+                return _sliced(as_json, origins.sources_text, origins.sources_json, self.sources, clocks)
         return _not_found(as_json=as_json)
 
     def _v1_pool(self, snapshot: Snapshot, pool: Pool, path: list[str], *, as_json: bool) -> RouteResponse:
@@ -134,27 +143,27 @@ class Routes:
         clocks = Clocks(now, self.wall())
         match path:
             case []:
-                return _either(as_json, v1.pool_text, v1.pool_json, snapshot, pool, now)
+                return _sliced(as_json, v1.pool_text, v1.pool_json, lambda: snapshot, pool, now)
             case [host] if server := pool.servers.get(host):
-                return _either(as_json, v1.server_text, v1.server_json, snapshot, pool, server, now)
+                return _sliced(as_json, v1.server_text, v1.server_json, lambda: snapshot, pool, server, now)
             case [host, "history"] if server := pool.servers.get(host):
                 monitors = self.monitors_of(pool.service.name, host)
-                return _either(as_json, history.results_text, history.results_json, server, monitors, clocks)
+                return _sliced(as_json, history.results_text, history.results_json, lambda: server, monitors, clocks)
             case ["history"]:
                 decisions = self.decisions(pool.service.name)
-                return _either(as_json, history.decisions_text, history.decisions_json, pool, decisions, clocks)
+                return _sliced(as_json, history.decisions_text, history.decisions_json, lambda: pool, decisions, clocks)
         return _not_found(as_json=as_json)
 
-    def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
+    def _metrics(self, snapshot: Snapshot) -> Iterator[str]:
         clocks = Clocks(self.clock.seconds(), self.wall())
-        sources = origins.families(self.sources(), clocks)
-        announced = announcing.families(self.bgp(), self.clock.seconds())
-        loaded = reload.families(self.configuration(), clocks)
-        families = chain(announced, self.families(), loaded, sources)
-        pieces = self._exposition.pieces(snapshot, self.monitors(), families, self.registry)
-        # Render the first piece now: if it fails, the response can still be an error.
-        first = next(pieces)
-        return (_encode(piece) for piece in chain([first], pieces))
+
+        def families() -> Iterator[Family | Histogram]:
+            yield from announcing.families(self.bgp(), clocks.monotonic)
+            yield from self.families()
+            yield from reload.families(self.configuration(), clocks)
+            yield from origins.families(self.sources(), clocks)
+
+        return self._exposition.pieces(snapshot, self.monitors(), families(), self.registry)
 
 
 def _segments(path: bytes) -> list[str]:
@@ -162,12 +171,35 @@ def _segments(path: bytes) -> list[str]:
     return [unquote_to_bytes(part).decode("utf-8", "replace") for part in path.removeprefix(b"/").split(b"/")]
 
 
-def _either(
-    as_json: bool, text: Callable[P, str], value: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+def _sliced(
+    as_json: bool,
+    text: Callable[Concatenate[S, P], str | Iterator[str]],
+    value: Callable[Concatenate[S, P], LargeJSON],
+    subject: Callable[[], S],
+    *args: P.args,
+    **kwargs: P.kwargs,
 ) -> RouteResponse:
-    if as_json:
-        return RouteResponse(json.dumps(value(*args, **kwargs)).encode(), JSON)
-    return RouteResponse(_encode(text(*args, **kwargs)))
+    """Return a response whose body is made later, in slices; ``subject`` is called when it begins."""
+
+    def pieces() -> Iterator[bytes]:
+        if as_json:
+            yield from _encoded(json_pieces(value(subject(), *args, **kwargs)))
+        else:
+            made = text(subject(), *args, **kwargs)
+            yield from _printed([made] if isinstance(made, str) else made)
+
+    return RouteResponse(pieces(), JSON if as_json else TEXT)
+
+
+def _whole(
+    as_json: bool,
+    text: Callable[[S], str],
+    value: Callable[[S], LargeJSON],
+    subject: Callable[[], S],
+) -> RouteResponse:
+    """Return a small response, made immediately."""
+    made = _sliced(as_json, text, value, subject)
+    return replace(made, body=b"".join(made.body))  # type: ignore[arg-type]  # an iterator
 
 
 def _not_found(*, as_json: bool) -> RouteResponse:
@@ -175,6 +207,18 @@ def _not_found(*, as_json: bool) -> RouteResponse:
     return RouteResponse(body.encode(), JSON if as_json else TEXT, 404)
 
 
-def _encode(text: str) -> bytes:
+def _encoded(texts: Iterable[str]) -> Iterator[bytes]:
     # A name from a file in another encoding must not make the whole response fail.
-    return text.encode("utf-8", "backslashreplace")
+    return (text.encode("utf-8", "backslashreplace") for text in texts)
+
+
+def _printed(texts: Iterable[str]) -> Iterator[bytes]:
+    """Yield texts for people, with control characters escaped: a peer or a server may have sent them."""
+    return _encoded(text if _CONTROL.search(text) is None else _CONTROL.sub(_escaped, text) for text in texts)
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return ascii(match[0])[1:-1]

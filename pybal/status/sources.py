@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pybal.runtime.clocks import Clocks
 from pybal.sources.pool_source import PoolSource
-from pybal.status.compat115 import JSON
+from pybal.status.json_pieces import JSON
 from pybal.status.metrics import Family
 
 Sources = Iterable[tuple[str, PoolSource]]

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
 from pybal.runtime.clocks import age
-from pybal.status.compat115 import JSON, Level, pooled_down, tally
+from pybal.status.compat115 import Level, pooled_down, tally
+from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
 
 POOLED_DOWN = "pooled-down"
 TOO_SMALL = "too-small"
@@ -30,37 +31,45 @@ def level(alert: Alert) -> Level:
     return Level.CRITICAL if alert.kind == POOLED_DOWN else Level.WARNING
 
 
-def alerts_text(snapshot: Snapshot) -> str:
-    """Return a line for each alert; an empty text if there are no alerts."""
-    return "".join(f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {a.text}\n" for a in alerts(snapshot))
+def alerts_text(snapshot: Snapshot) -> Iterator[str]:
+    """Yield a line for each alert."""
+    return (f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {a.text}\n" for a in alerts(snapshot))
 
 
-def alerts_json(snapshot: Snapshot) -> JSON:
+def alerts_json(snapshot: Snapshot) -> Elements:
     """Return a list of the alerts; ``service`` is empty for an alert of the whole daemon."""
-    return [
+    return Elements(
         {"level": str(level(alert)), "service": alert.service, "kind": alert.kind, "text": alert.text}
         for alert in alerts(snapshot)
-    ]
+    )
 
 
-def pools_text(snapshot: Snapshot) -> str:
-    """Return the arithmetic of each pool, one per line."""
-    return "".join(_pool_line(pool) for pool in snapshot.pools.values())
+def pools_text(snapshot: Snapshot) -> Iterator[str]:
+    """Yield the arithmetic of each pool, one per line."""
+    return map(_pool_line, snapshot.pools.values())
 
 
-def pools_json(snapshot: Snapshot) -> JSON:
+def pools_json(snapshot: Snapshot) -> Members:
     """Return the state of each pool by its name."""
-    return {name: _pool_json(snapshot, pool) for name, pool in snapshot.pools.items()}
+
+    def members() -> Iterator[tuple[str, JSON] | Pause]:
+        for name, pool in snapshot.pools.items():
+            yield PAUSE
+            yield name, _pool_json(snapshot, pool)
+
+    return Members(members())
 
 
-def pool_text(_snapshot: Snapshot, pool: Pool, now: float) -> str:
-    """Return the arithmetic of a pool, then the state and reason of each server."""
-    return _pool_line(pool) + "".join(_server_lines(server, now) for server in pool.servers.values())
+def pool_text(_snapshot: Snapshot, pool: Pool, now: float) -> Iterator[str]:
+    """Yield the arithmetic of a pool, then the state and reason of each server."""
+    yield _pool_line(pool)
+    for server in pool.servers.values():
+        yield _server_lines(server, now)
 
 
-def pool_json(snapshot: Snapshot, pool: Pool, now: float) -> JSON:
+def pool_json(snapshot: Snapshot, pool: Pool, now: float) -> dict[str, LargeJSON]:
     """Return the state of a pool and of its servers by host."""
-    servers: JSON = {host: _server_json(server, now) for host, server in pool.servers.items()}
+    servers = Members((host, _server_json(server, now)) for host, server in pool.servers.items())
     return {**_pool_json(snapshot, pool), "servers": servers}
 
 

@@ -48,6 +48,7 @@ from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
 from pybal.reload.render import plan_text
 from pybal.runtime.held import Held
+from pybal.runtime.log import Log
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
@@ -68,6 +69,7 @@ from tests.harness.snapshots import (
     server,
     snapshot,
     status,
+    whole,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -271,6 +273,7 @@ def metrics_of_daemon() -> str:
         lookup=_no_lookup,
         random=Random(1),
         notifier=Notifier({}, reactor),
+        log=Log(lambda _: None),
         runtime=Path("/nonexistent"),
     )
     daemon.start()
@@ -306,8 +309,7 @@ def metrics_of_monitors() -> str:
         bgp=lambda: SESSIONS,
         families=lambda: (*checker_families(engine), *ipvs_families(DRIFTED)),
     )
-    body = site.answer(b"/metrics", as_json=False).body
-    return (body if isinstance(body, bytes) else b"".join(body)).decode()
+    return whole(site.answer(b"/metrics", as_json=False)).decode()
 
 
 def paths(shown: Snapshot) -> Iterator[str]:
@@ -327,8 +329,7 @@ def answers(shown: Snapshot, asked: tuple[str, ...]) -> object:
     for path in asked:
         for form, as_json in (("text", False), ("json", True)):
             answer = site.answer(path.encode(), as_json=as_json)
-            assert isinstance(answer.body, bytes)
-            found[f"{path} ({form})"] = [answer.code, answer.content_type.decode(), answer.body.decode()]
+            found[f"{path} ({form})"] = [answer.code, answer.content_type.decode(), whole(answer).decode()]
     return found
 
 

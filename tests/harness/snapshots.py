@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from types import MappingProxyType
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.decision import Decision
 from pybal.core.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
 from pybal.ipvs.audit import Findings
+from pybal.ipvs.backend import MemoryBackend
+from pybal.ipvs.model import TCP, Key, TableEntry, VirtualService
 from pybal.monitors.base import Monitor, PastResult, Sample
 from pybal.reload.render import Configuration
 from pybal.runtime.held import Held
-from pybal.status.routes import Routes
+from pybal.status.json_pieces import LargeJSON, pieces
+from pybal.status.routes import RouteResponse, Routes
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
 OUT, POOLED, FORCED = Placement.OUT, Placement.POOLED, Placement.FORCED
@@ -95,6 +100,8 @@ class CountingMonitor:
     def set_urgent(self, urgent: bool) -> None: ...
 
 
+_WEB = VirtualService(Key(TCP, IPv4Address("10.2.2.1"), 80), "wrr")
+_IPVS = MappingProxyType({_WEB.key: TableEntry(_WEB)})
 WALL = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
@@ -109,8 +116,7 @@ def status(
         snapshot=lambda: shown,
         held=Held(),
         monitors=lambda: monitors,
-        ipvs_text=lambda: "-A -t 10.2.2.1:80 -s wrr\n",
-        ipvs_json=lambda: [{"vip": "10.2.2.1"}],
+        ipvs=MemoryBackend(_IPVS),
         audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, (), {}),
         decisions=lambda _service: decisions,
         monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],
@@ -132,3 +138,13 @@ def large(pools: int = 116, servers: int = 95) -> tuple[Snapshot, list[tuple[str
         for host in each.servers
     ]
     return shown, monitors
+
+
+def document(value: LargeJSON) -> Any:
+    """Return the document that a client reads."""
+    return json.loads("".join(pieces(value)))
+
+
+def whole(answer: RouteResponse) -> bytes:
+    """Return the whole body of a response."""
+    return answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)

@@ -15,6 +15,10 @@ from twisted.python.failure import Failure
 from pybal.status.listener import StatusFactory
 from pybal.status.routes import RouteResponse, Routes
 from tests.harness.snapshots import status
+from tests.harness.turning_clock import TurningClock
+
+TURNS = 50
+"""Turns of the loop in which a test expects a response."""
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)
 
@@ -22,16 +26,27 @@ LOOPBACK = IPv4Address("TCP", "127.0.0.1", 9090)
 class Client:
     """One connection to the factory, with the data received on it."""
 
-    def __init__(self, factory: StatusFactory, host: IPv4Address | IPv6Address = LOOPBACK) -> None:
+    def __init__(
+        self,
+        factory: StatusFactory,
+        host: IPv4Address | IPv6Address = LOOPBACK,
+        peer: IPv4Address | IPv6Address | None = None,
+    ) -> None:
         self.transport = StringTransport(hostAddress=host)
-        self.protocol: Any = factory.buildProtocol(None)
+        self.protocol: Any = factory.buildProtocol(peer)
+        self._clock: Any = factory.clock
         if self.protocol is not None:
             self.protocol.makeConnection(self.transport)  # type: ignore[no-untyped-call]  # Twisted's
 
     def send(self, data: str) -> bytes:
-        """Send data and return the data received since the last call."""
-        self.protocol.dataReceived(data.replace("\n", "\r\n").encode())
+        """Send data, let the loop turn, and return the data received since the last call."""
+        self.begin(data)
+        self._clock.pump([0] * TURNS)
         return self.received()
+
+    def begin(self, data: str) -> None:
+        """Send data; the response waits for the next turns."""
+        self.protocol.dataReceived(data.replace("\n", "\r\n").encode())
 
     def received(self) -> bytes:
         data: bytes = self.transport.value()
@@ -69,9 +84,9 @@ def code(response: bytes) -> int:
     return int(response.split(b" ", 2)[1])
 
 
-def clock_until_all_is_closed() -> Iterator[Clock]:
+def clock_until_all_is_closed() -> Iterator[TurningClock]:
     """Yield a clock; then check that every connection is closed within 400 s."""
-    clock = Clock()
+    clock = TurningClock()
     yield clock
     for _ in range(400):
         clock.advance(1)

@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
-from pybal.status import listener
+from pybal.status import listener, sending
 from pybal.status.listener import StatusFactory, listen
 from tests.harness.snapshots import SICK, large, status
 from tests.harness.stepped_reactor import run
@@ -230,7 +230,7 @@ def test_large_scrape_does_not_block_other_requests() -> None:
 
 
 def test_stalled_scraper_is_closed_while_other_requests_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "SEND_TIMEOUT", 0.5)
+    monkeypatch.setattr(sending, "SEND_TIMEOUT", 0.5)
     shown, monitors = large(pools=60, servers=100)
 
     async def main(reactor: EPollReactor) -> tuple[tuple[int, bytes], bytes]:
@@ -247,7 +247,7 @@ def test_stalled_scraper_is_closed_while_other_requests_are_served(monkeypatch: 
     alerts, rest = run(main, timeout=60)
     assert alerts[0] == 200
     assert rest.startswith(b"HTTP/1.1 200 OK")
-    assert not rest.endswith(b"0\r\n\r\n")
+    assert rest.count(b"\n") < 1000
 
 
 def test_error_names_an_address_in_use() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any
 
 from pybal.ipvs.model import (
     SCTP,
@@ -23,7 +24,7 @@ from pybal.ipvs.model import (
     TableEntry,
     VirtualService,
 )
-from pybal.ipvs.render import document, failure, lines, operation
+from pybal.ipvs.render import destination_documents, entry_document, failure, lines, operation, order
 
 WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "mh", Flags.SCHED2)
 DNS6 = VirtualService(Key(UDP, IPv6Address("fd00:2::1"), 53), "rr", Flags.ONE_PACKET)
@@ -84,6 +85,11 @@ def test_each_operation_has_its_option() -> None:
 def test_failure_text_contains_the_command() -> None:
     failed = Failure(Op(Command.DELETE, WEB, SERVER), errno.ENOENT, "no such destination")
     assert failure(failed) == "ipvsadm -d -t 10.2.1.1:80 -r 10.0.0.11:80: no such destination"
+
+
+def document(table: Table) -> list[dict[str, Any]]:
+    entries = (table[key] for key in sorted(table, key=order))
+    return [{**entry_document(each), "destinations": [*destination_documents(each)]} for each in entries]
 
 
 def test_table_is_a_json_document() -> None:

@@ -15,7 +15,7 @@ from pybal.status import bgp
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Exposition
 from pybal.status.page import html
-from tests.harness.snapshots import HEALTHY, status
+from tests.harness.snapshots import HEALTHY, status, whole
 
 OFF = "BGP is off (set bgp = yes to announce services)\n"
 VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
@@ -125,15 +125,14 @@ def test_session_metric_is_zero_before_the_first_connection() -> None:
 
 
 def test_routes_return_the_state_below_v1() -> None:
-    body = status(Clock()).answer(b"/v1/bgp", as_json=True).body
-    assert isinstance(body, bytes)
+    body = whole(status(Clock()).answer(b"/v1/bgp", as_json=True))
     assert json.loads(body) == {"enabled": False, "restarts": 0, "vips": [], "peers": []}
-    assert status(Clock()).answer(b"/v1/bgp", as_json=False).body == OFF.encode()
+    assert whole(status(Clock()).answer(b"/v1/bgp", as_json=False)) == OFF.encode()
 
 
 def test_page_shows_vips_and_peers() -> None:
-    page = html.index(HEALTHY, STATE, 100.0)
+    page = "".join(html.index(HEALTHY, STATE, 100.0))
     assert "<code>192.0.2.1</code></th><td>announced</td>" in page
     assert "not announced: first-checks</td><td>web: 3 of 16 servers &lt;unknown&gt;</td>" in page
     assert "<td>ESTABLISHED for 50 s</td><td>1 of 1</td><td>hold timer expired</td>" in page
-    assert "192.0.2.251" not in html.index(HEALTHY, BGP(), 100.0)
+    assert "192.0.2.251" not in "".join(html.index(HEALTHY, BGP(), 100.0))

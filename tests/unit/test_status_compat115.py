@@ -8,7 +8,21 @@ import pytest
 
 from pybal.core.model import Health, Snapshot
 from pybal.status import compat115
-from tests.harness.snapshots import DOWN, FORCED, HEALTHY, OUT, POOLED, SICK, SMALL, UNKNOWN, UP, pool, server, snapshot
+from tests.harness.snapshots import (
+    DOWN,
+    FORCED,
+    HEALTHY,
+    OUT,
+    POOLED,
+    SICK,
+    SMALL,
+    UNKNOWN,
+    UP,
+    document,
+    pool,
+    server,
+    snapshot,
+)
 
 
 def test_alerts_are_ok_without_a_newline() -> None:
@@ -81,13 +95,15 @@ def test_pools_are_listed_in_the_order_of_the_configuration() -> None:
 
 def test_pool_text_has_a_line_per_server_in_the_order_of_its_source() -> None:
     shown = pool("web", server("b"), server("a", DOWN, FORCED), server("c", UNKNOWN, OUT), server("d", enabled=False))
-    assert compat115.pool_text(shown) == (
+    assert "".join(compat115.pool_text(shown)) == (
         "b:\tenabled/up/pooled\na:\tenabled/down/pooled\nc:\tenabled/down/not pooled\nd:\tdisabled/up/pooled\n"
     )
 
 
 def test_pool_json_has_four_keys_for_each_server() -> None:
-    assert compat115.pool_json(pool("web", server("a", weight=0), server("b", UNKNOWN, OUT, enabled=False))) == {
+    assert document(
+        compat115.pool_json(pool("web", server("a", weight=0), server("b", UNKNOWN, OUT, enabled=False)))
+    ) == {
         "a": {"pooled": True, "weight": 0, "up": True, "enabled": True},
         "b": {"pooled": False, "weight": 10, "up": False, "enabled": False},
     }
@@ -106,8 +122,8 @@ def test_safe_service_restart_finds_exactly_its_four_keys() -> None:
 
 
 def test_check_pybal_ipvs_diff_counts_pooled_servers() -> None:
-    lines = compat115.pool_text(SICK.pools["web"]).splitlines()
-    assert sum(line.endswith("/pooled") for line in lines) == 3
+    lines = list(compat115.pool_text(SICK.pools["web"]))
+    assert sum(line.endswith("/pooled\n") for line in lines) == 3
 
 
 def test_tally_counts_each_state() -> None:

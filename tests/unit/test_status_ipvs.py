@@ -14,6 +14,7 @@ from pybal.ipvs.audit import Drift, Findings, Reading
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import Command, Key, Op, ServiceKey, TableEntry, Tunnel, entry, key_of
 from pybal.status import ipvs
+from tests.harness.snapshots import document
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr", monitors=("ProxyFetch",))
 A, B = IPv4Address("10.0.0.11"), IPv4Address("10.0.0.12")
@@ -42,14 +43,14 @@ DRIFTED = findings(EXTRA, Op(Command.DELETE, WANTED.service, EXTRA.destinations[
 
 
 def test_text_has_the_verification_and_three_fingerprints_of_a_service() -> None:
-    assert ipvs.services_text(findings(), 100.0) == (
+    assert "".join(ipvs.services_text(findings(), 100.0)) == (
         f"web (tcp 10.2.1.1:80): verified, configuration {of_web}, wanted {of_wanted}, kernel {of_wanted} 2 s ago\n"
         "audited 3 s ago\n"
     )
 
 
 def test_text_counts_changes_and_services_of_other_programs() -> None:
-    assert ipvs.services_text(DRIFTED, 100.0) == (
+    assert "".join(ipvs.services_text(DRIFTED, 100.0)) == (
         f"web (tcp 10.2.1.1:80): not verified, configuration {of_web}, wanted {of_wanted},"
         f" kernel {of_extra} 2 s ago, 1 changed by another program\n"
         "not managed by PyBal: udp 10.9.9.9:53\n"
@@ -58,13 +59,13 @@ def test_text_counts_changes_and_services_of_other_programs() -> None:
 
 
 def test_text_has_no_kernel_fingerprint_when_service_is_absent_or_unread() -> None:
-    assert ", kernel absent 2 s ago\n" in ipvs.services_text(findings(None), 100.0)
+    assert ", kernel absent 2 s ago\n" in "".join(ipvs.services_text(findings(None), 100.0))
     unread = replace(findings(), readings={}, problem="IPVS is gone")
-    assert ipvs.services_text(unread, 100.0).endswith(", not read yet\naudited 3 s ago: IPVS is gone\n")
+    assert "".join(ipvs.services_text(unread, 100.0)).endswith(", not read yet\naudited 3 s ago: IPVS is gone\n")
 
 
 def test_json_has_drift_and_foreign_services() -> None:
-    assert ipvs.services_json(DRIFTED, 100.0) == {
+    assert document(ipvs.services_json(DRIFTED, 100.0)) == {
         "services": {
             "web": {
                 "key": "tcp 10.2.1.1:80",

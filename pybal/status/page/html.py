@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 from ipaddress import IPv6Address
 from urllib.parse import quote
@@ -14,7 +14,7 @@ from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level, Tally, tally
 from pybal.status.v1 import alerts, level, report_text, why
 
-_DOCUMENT = """<!DOCTYPE html>
+_HEAD = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -31,29 +31,35 @@ _DOCUMENT = """<!DOCTYPE html>
 <span id="fresh"></span>
 </header>
 <main>
-{body}
+"""
+_END = """
 </main>
 </body>
 </html>
 """
 
 
-def index(snapshot: Snapshot, bgp: BGP, now: float) -> str:
-    """Return the page of all pools: the alerts, then a row for each service, each VIP and each BGP peer."""
-    shown = list(alerts(snapshot))
+def index(snapshot: Snapshot, bgp: BGP, now: float) -> Iterator[str]:
+    """Yield the page of all pools: the alerts, then a row for each service, each VIP and each BGP peer."""
+    shown = list[Alert]()
+    for alert in alerts(snapshot):
+        shown.append(alert)
+        yield ""
     # Critical alerts come first, so the first alert of a service has its highest level.
     worst = {alert.service: level(alert) for alert in reversed(shown)}
-    rows = "\n".join(_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
-    table = _table(
-        ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total"),
-        rows or '<tr><td colspan="7">No services are configured.</td></tr>',
-        "pools",
-    )
-    return _DOCUMENT.format(title="PyBal", body=f"{_alerts(shown)}\n{table}\n{_bgp(bgp, now)}")
+    yield _HEAD.format(title="PyBal")
+    yield from _alerts(shown)
+    yield "\n"
+    rows = (_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
+    columns = ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total")
+    yield from _table(columns, rows, "pools", '<tr><td colspan="7">No services are configured.</td></tr>')
+    yield "\n"
+    yield from _bgp(bgp, now)
+    yield _END
 
 
-def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
-    """Return the page of one pool: its arithmetic, then a row for each server with its monitor reports."""
+def pool(snapshot: Snapshot, pool: Pool, now: float) -> Iterator[str]:
+    """Yield the page of one pool: its arithmetic, then a row for each server with its monitor reports."""
     service = pool.service
     facts = " · ".join(
         (
@@ -63,25 +69,27 @@ def pool(snapshot: Snapshot, pool: Pool, now: float) -> str:
             f"{arithmetic(pool)}, {tally(pool).pooled} pooled",
         )
     )
-    rows = "\n".join(_server_row(server, now) for server in pool.servers.values())
+    shown = list[Alert]()
+    for alert in alerts(snapshot):
+        if alert.service == service.name or alert.kind == "frozen":
+            shown.append(alert)
+        yield ""
+    yield _HEAD.format(title=f"{escape(service.name)} - PyBal")
+    yield f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n'
+    yield from _alerts(shown)
+    yield "\n"
     empty = "The pool is empty." if pool.listed else "Waiting for the first server list."
-    table = _table(
-        ("Server", "Address", "Weight", "State", "Reason", "Monitors"),
-        rows or f'<tr><td colspan="6">{empty}</td></tr>',
-        "servers",
-    )
-    shown = [alert for alert in alerts(snapshot) if alert.service == service.name or alert.kind == "frozen"]
-    return _DOCUMENT.format(
-        title=f"{escape(service.name)} - PyBal",
-        body=f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n{_alerts(shown)}\n{table}',
-    )
+    rows = (_server_row(server, now) for server in pool.servers.values())
+    columns = ("Server", "Address", "Weight", "State", "Reason", "Monitors")
+    yield from _table(columns, rows, "servers", f'<tr><td colspan="6">{empty}</td></tr>')
+    yield _END
 
 
-def _bgp(bgp: BGP, now: float) -> str:
-    """Return a table of the VIPs and one of the peers; an empty text if BGP is off."""
+def _bgp(bgp: BGP, now: float) -> Iterator[str]:
+    """Yield a table of the VIPs and one of the peers; nothing if BGP is off."""
     if not bgp.verdicts and not bgp.sessions:
-        return ""
-    vips = "\n".join(
+        return
+    vips = (
         _row(
             Level.OK if verdict.announcement else Level.WARNING,
             f"<code>{verdict.vip}</code>",
@@ -91,7 +99,7 @@ def _bgp(bgp: BGP, now: float) -> str:
         )
         for verdict in bgp.verdicts
     )
-    peers = "\n".join(
+    peers = [
         _row(
             Level.OK if session.established else Level.WARNING,
             f"<code>{session.peer.address}</code>",
@@ -100,20 +108,20 @@ def _bgp(bgp: BGP, now: float) -> str:
             escape(session.last_error),
         )
         for session in bgp.sessions
-    )
-    return "\n".join(
-        (
-            _table(("VIP", "State", "Reason", "MED"), vips, "vips"),
-            _table(("Peer", "Session", "Sent", "Last error"), peers, "peers") if peers else "",
-        )
-    )
+    ]
+    yield from _table(("VIP", "State", "Reason", "MED"), vips, "vips")
+    yield "\n"
+    if peers:
+        yield from _table(("Peer", "Session", "Sent", "Last error"), peers, "peers")
 
 
-def _alerts(shown: Iterable[Alert]) -> str:
-    items = "\n".join(
+def _alerts(shown: Iterable[Alert]) -> Iterator[str]:
+    items = (
         f'<li class="{level(alert)}"><b>{_service_link(alert.service)}</b> {escape(alert.text)}</li>' for alert in shown
     )
-    return f'<ul class="alerts">\n{items or "<li class=ok>All pools are healthy.</li>"}\n</ul>'
+    yield '<ul class="alerts">'
+    yield from _lines(items, "<li class=ok>All pools are healthy.</li>")
+    yield "\n</ul>"
 
 
 def _service_link(name: str) -> str:
@@ -174,6 +182,17 @@ def _row(level: Level, first: str, *cells: str) -> str:
     return f'<tr class="{level}"><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
 
 
-def _table(columns: Iterable[str], rows: str, kind: str) -> str:
+def _table(columns: Iterable[str], rows: Iterable[str], kind: str, empty: str = "") -> Iterator[str]:
     head = "".join(f'<th scope="col">{column}</th>' for column in columns)
-    return f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>'
+    yield f'<table class="{kind}">\n<thead><tr>{head}</tr></thead>\n<tbody>'
+    yield from _lines(rows, empty)
+    yield "\n</tbody>\n</table>"
+
+
+def _lines(lines: Iterable[str], empty: str) -> Iterator[str]:
+    """Yield a line break and the line for each line; ``empty`` if the iterable is."""
+    line = None
+    for line in lines:
+        yield f"\n{line}"
+    if line is None:
+        yield f"\n{empty}"
