@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -20,6 +19,7 @@ from pybal.control.overview import Overview, frozen_document
 from pybal.control.reload_commands import plan, reload
 from pybal.control.wire import DIFFERENT, DONE, CommandReply, Request, RequestError
 from pybal.ipvs.backend import BackendError
+from pybal.runtime.version import pybal_version
 
 _LONGEST_SHOWN = 80
 
@@ -59,7 +59,7 @@ async def run(api: ControlAPI, request: Request, caller: Caller) -> CommandReply
 
 async def _status(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
     overview = Overview(
-        version=version("pybal"),
+        version=pybal_version(),
         process=os.getpid(),
         started=api.started,
         now=api.clock.seconds(),

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from pybal.config.settings import ServiceSettings
 from pybal.core.model import Address, Pool, Service
@@ -51,6 +52,8 @@ class Services:
     ``changed`` is called after each change of a pool.
     """
 
+    _log = Logger()
+
     def __init__(
         self,
         services: Iterable[ServiceSettings],
@@ -77,7 +80,10 @@ class Services:
     def start(self, held: Mapping[str, Mapping[Address, int]]) -> None:
         """Start all services with the addresses that the kernel holds."""
         for name, running in self._by_name.items():
-            running.controller.start(held[name])
+            try:
+                running.controller.start(held[name])
+            except Exception:  # noqa: BLE001  # a bug in one service must not keep the others from starting
+                self._log.failure("service failed to start", system=name)
 
     def stop(self) -> None:
         """Stop all sources, checks and lookups; the kernel stays unchanged."""

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.harness.daemon_process import wait_for
-from tests.harness.hostile_servers import hostile_servers
+from tests.harness.flooding_servers import flooding_servers
 from tests.harness.hung_mount import can_mount, hung_mount
 from tests.harness.probed_balancer import ProbedBalancer, pybal
 
@@ -131,7 +131,7 @@ def test_ten_slow_scrapers_do_not_hold_the_loop(balancer: ProbedBalancer) -> Non
     strict=False, reason="the parser of chunks is not bounded in time, and pybal.conf is read in the loop"
 )
 def test_hostile_servers_do_not_hold_the_loop(balancer: ProbedBalancer) -> None:
-    with phase(balancer, "hostile servers"), hostile_servers(8082) as hosts:
+    with phase(balancer, "hostile servers"), flooding_servers(8082) as hosts:
         (balancer.directory / "hostile.pool").write_text("".join(f"{{'host': '{host}'}}\n" for host in hosts))
         balancer.configure("mh", 4, HOSTILE.format(directory=balancer.directory))
         assert balancer.process.reload()["accepted"]

@@ -26,7 +26,7 @@ PIECES: Sequence[tuple[bytes, bytes]] = (
 
 
 @contextmanager
-def hostile_servers(port: int) -> Iterator[list[str]]:
+def flooding_servers(port: int) -> Iterator[list[str]]:
     """Run one server for each of :data:`PIECES`; yield their addresses."""
     with ExitStack() as stack:
         hosts = []
