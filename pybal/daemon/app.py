@@ -51,6 +51,7 @@ from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
+from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.workers import Workers
 from pybal.sources.file_poll import THREADS, FilePoll
@@ -115,12 +116,14 @@ class App:
         self._doctors = Workers("doctor", 1, reactor)
         self._examination = Examination(self._examine, reactor)
         self._heap = Heap(reactor)
+        self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
+            slices=self._slices,
             changed=self._changed,
         )
         self._bgp = self._bgp_service(settings, runtime, state, random)
@@ -202,6 +205,7 @@ class App:
         if self._bgp:
             await self._bgp.stop()
         self._services.stop()
+        self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()

@@ -19,6 +19,7 @@ from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.reload.plan import Step, changed_monitors
 from pybal.resolve import Resolver
+from pybal.runtime.slices import Slices
 from pybal.sources.pool_source import PoolSource
 
 
@@ -62,12 +63,14 @@ class Services:
         resolver: Resolver,
         reconciler: Reconciler,
         clock: IReactorTime,
+        slices: Slices,
         changed: Callable[[], None],
     ) -> None:
         self._factory = factory
         self._resolver = resolver
         self._reconciler = reconciler
         self._clock = clock
+        self._slices = slices
         self._changed = changed
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
         self._by_name: dict[str, RunningService] = {}
@@ -148,7 +151,9 @@ class Services:
             self._resolver,
             factories,
             want=self._reconciler.want,
+            amend=self._reconciler.amend,
             clock=self._clock,
+            slices=self._slices,
             changed=self._changed,
         )
         return RunningService(settings, source, factories, controller)
