@@ -69,7 +69,6 @@ def scrape() -> None:
         assert b"pybal_loop_held_seconds" in response.read()
 
 
-@pytest.mark.xfail(strict=False, reason="the first lists of all pools are applied in one callback")
 def test_start_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     # Files are read while the parts are built, before anything depends on the loop.
     balancer.probe.check("start", kinds={"held"})
@@ -83,7 +82,6 @@ def test_steady_state_with_scrapes_does_not_hold_the_loop(balancer: ProbedBalanc
             time.sleep(3)
 
 
-@pytest.mark.xfail(strict=False, reason="the engine delivers results for 100 ms, and each is one event of a pool")
 def test_mass_failure_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "mass failure"):
         balancer.stop_servers()
@@ -104,7 +102,6 @@ def test_reload_of_everything_does_not_hold_the_loop(balancer: ProbedBalancer) -
         balancer.wait_for_servers("up/pooled", SERVERS)
 
 
-@pytest.mark.xfail(strict=False, reason="the lists of all pools are applied in one callback")
 def test_new_list_of_every_pool_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "lists"):
         balancer.write_pools(1)
@@ -142,7 +139,6 @@ def test_hostile_servers_do_not_hold_the_loop(balancer: ProbedBalancer) -> None:
             balancer.process.reload()
 
 
-@pytest.mark.xfail(strict=False, reason="the engine delivers results for 100 ms, and each is one event of a pool")
 def test_stalled_journal_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     try:
         with phase(balancer, "stalled journal"):
