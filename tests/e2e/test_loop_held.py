@@ -94,7 +94,7 @@ def test_mass_return_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
         balancer.wait_for_servers("up/pooled", SERVERS)
 
 
-@pytest.mark.xfail(strict=False, reason="pybal.conf is read in the loop")
+@pytest.mark.xfail(strict=False, reason="pybal.conf is read and planned in one turn of the loop")
 def test_reload_of_everything_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "reload"):
         balancer.configure("mh", 4)
@@ -124,9 +124,7 @@ def test_ten_slow_scrapers_do_not_hold_the_loop(balancer: ProbedBalancer) -> Non
         scrape()
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the parser of chunks is not bounded in time, and pybal.conf is read in the loop"
-)
+@pytest.mark.xfail(strict=False, reason="pybal.conf is read and planned in one turn of the loop")
 def test_hostile_servers_do_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "hostile servers"), flooding_servers(8082) as hosts:
         (balancer.directory / "hostile.pool").write_text("".join(f"{{'host': '{host}'}}\n" for host in hosts))
@@ -160,7 +158,7 @@ def test_hung_file_system_does_not_hold_the_loop(balancer: ProbedBalancer) -> No
         assert "pybal_loop_held_seconds" in balancer.process.get("/metrics")
 
 
-@pytest.mark.xfail(strict=False, reason="callers are looked up, and versions and pybal.conf are read, in the loop")
+@pytest.mark.xfail(strict=False, reason="callers are looked up, and pybal.conf is read, in the loop")
 def test_commands_of_users_do_not_wait_for_the_name_service(balancer: ProbedBalancer) -> None:
     with phase(balancer, "commands"):
         for command in ("status", "reload"):
