@@ -47,7 +47,7 @@ from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.attempt import Attempt
 from pybal.runtime.faults import Faults
-from pybal.runtime.heap import HeapFreezer
+from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
@@ -115,7 +115,7 @@ class App:
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._doctors = Workers("doctor", 1, reactor)
         self._examination = Examination(self._examine, reactor)
-        self._heap_freezer = HeapFreezer(reactor)
+        self._heap = Heap(reactor)
         self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
@@ -183,13 +183,13 @@ class App:
 
     def start(self) -> None:
         """Start everything that can start now; the rest is retried."""
+        self._heap.start()
         self._listening.start(self._reloader.settings.instrumentation)
         self._engine.start()
         for attempt in self._attempts:
             attempt.start()
         self._examination.start()
         self._audit.start()
-        self._heap_freezer.schedule()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
@@ -210,7 +210,7 @@ class App:
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
-        self._heap_freezer.stop()
+        self._heap.stop()
         await self._listening.close()
 
     def request_reload(self) -> None:
@@ -225,7 +225,7 @@ class App:
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR
         self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
-        self._heap_freezer.schedule()
+        self._heap.expect_growth()
 
     def _bgp_service(self, settings: Settings, runtime: Path, state: Path | None, random: Random) -> BGPService | None:
         if settings.bgp is None:

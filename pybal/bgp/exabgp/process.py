@@ -162,13 +162,25 @@ class ExaBGP:
         """Return the command that ExaBGP runs as its API process."""
         return arguments.relay(self._python, self._directory.socket, dead_after)
 
-    def start(self) -> None:
-        """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
+    def start(self, *, within: float = 0.0) -> None:
+        """Listen, and start ExaBGP after ``within`` seconds, or at :meth:`hasten`.
+
+        Raises OSError or CannotListenError for the directory or the socket.
+        """
         self._directory.create()
         factory = LinkFactory(self._is_relay, self._prepare)
         self._port = self._reactor.listenUNIX(str(self._directory.socket), factory, mode=0o600)
         self._heartbeat.start(HEARTBEAT_SECONDS, now=False)
-        self._begin()
+        if within:
+            self._pause = self._reactor.callLater(within, self._begin)
+        else:
+            self._begin()
+
+    def hasten(self) -> None:
+        """Start ExaBGP now, if it is waiting for its first start."""
+        if self.state is State.STOPPED and self._pause is not None and self._pause.active():
+            self._pause.cancel()
+            self._begin()
 
     async def stop(self) -> None:
         """Close all sessions, and return when ExaBGP has ended."""
@@ -199,6 +211,8 @@ class ExaBGP:
 
     def reload(self) -> None:
         """Reload ExaBGP's configuration after adding or removing peers: the other sessions stay up."""
+        if self.state is State.STOPPED:
+            return
         if self.state is not State.RUNNING:
             self.restart("peers changed", soon=True)
             return
