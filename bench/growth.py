@@ -25,7 +25,7 @@ from typing import Any
 
 SIZES = (100, 1000, 5000, 20_000)
 BESIDE = (100, 1000)
-"""Sizes at which another tree is measured: before the cost became linear, 5,000 servers took ten minutes."""
+"""Sizes at which another tree is measured; 5,000 servers took ten minutes when the cost was quadratic."""
 TURN = 0.01
 BOUND = 0.05
 """Longest turn of the loop, in seconds of CPU."""
@@ -65,7 +65,7 @@ def main(options: Sequence[str] = ()) -> None:
 
 
 def run(tree: Path, size: int) -> Mapping[str, tuple[float, float, int]]:
-    """Measure in a process of its own, with the packages of a tree: CPU, longest turn and count of each scenario."""
+    """Measure in another process, with the packages of a tree: CPU, longest turn and count by scenario."""
     python = tree / ".venv/bin/python"
     command = [python if python.exists() else sys.executable, Path(__file__), "--measure", str(size)]
     done = subprocess.run(
@@ -83,14 +83,12 @@ def module(name: str) -> Any:  # noqa: ANN401  # a module of this tree or of ano
         return importlib.import_module(RENAMED[name])
 
 
-def log_to_nothing() -> Callable[[Any], object]:
+def log_to_nothing() -> Any:  # noqa: ANN401  # an ILogObserver
     """Return an observer that formats the log of the daemon, with its default limit, and writes nothing."""
     log = module("pybal.runtime.log")
     if hasattr(log, "Log"):
-        limited: Callable[[Any], object] = log.Log(lambda _: None, burst=50)
-        return limited
-    former: Callable[[Any], object] = log.observer(io.StringIO(), {}, debug=False)
-    return former
+        return log.Log(lambda _: None, burst=50)
+    return log.observer(io.StringIO(), {}, debug=False)
 
 
 class ListedSource:

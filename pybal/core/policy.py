@@ -176,7 +176,7 @@ def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Serve
 
 
 def _placement_at(servers: Servers, address: Address) -> Placement | None:
-    """Return the placement of the eligible servers at an address; if they differ, that of the last pooled one."""
+    """Return the placement of the eligible servers at an address: that of the last pooled one, if any."""
     there = [server for host in servers.hosts_at.get(address, ()) if (server := servers[host]).eligible]
     last = max(reversed(there), key=lambda server: server.pooled, default=None)
     return None if last is None else last.placement

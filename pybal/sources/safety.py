@@ -1,4 +1,4 @@
-"""Sanity checks on a new list: refuse it if it is empty, too long or has lost too many servers at once. Pure.
+"""Sanity checks on a new list: refuse it if it is empty, too long or lost too many servers. Pure.
 
 Operators disable servers, at any number, and remove one or a few. A truncated file, a deleted directory or an HTML page
 looks like a list with no servers, or too few.
