@@ -39,6 +39,7 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
+from pybal.ipvs.addresses import unusable
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.ledger import Ledger
@@ -125,6 +126,7 @@ class App:
             clock=reactor,
             slices=self._slices,
             changed=self._changed,
+            refusal=partial(unusable, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
         )
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
@@ -261,9 +263,10 @@ class App:
         group = settings.control_group
         control = ControlSocket(path, partial(commands.run, controls), self._reactor, shared=bool(group))
         attempt = partial(Attempt, clock=self._reactor, kind="control")
-        name = f"no control socket, {path}"
         # A dry run beside a daemon with the same path never takes it over: not even while that daemon restarts.
-        self._attempts.append(attempt(name, control.start, expected=(ControlError,), retries=not settings.dry_run))
+        self._attempts.append(
+            attempt("no control socket", control.start, expected=(ControlError,), retries=not settings.dry_run)
+        )
         if group:
             names = Workers("control-group", 1, self._reactor)
 

@@ -62,6 +62,7 @@ class Controller:
         clock: IReactorTime,
         slices: Slices,
         changed: Callable[[], None] = lambda: None,
+        refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self.pool = Pool(service)
         self._log = PoolLog(lambda: self.pool.service.name, clock)
@@ -71,6 +72,8 @@ class Controller:
         self._amend = amend
         self._clock = clock
         self._changed = changed
+        self._refusal = refusal
+        self._ignored: dict[str, str] = {}
         self._wanted: Service | None = None
         """The service whose whole wanted set was set last, ``None`` if it has to be set."""
         self._lookups = Lookups(resolver, clock, slices, self._located)
@@ -146,6 +149,9 @@ class Controller:
             yield alert("suspect-check", str(failures))
         for host, problem in self._lookups.problems():
             yield alert("unresolved", f"{host}: {problem}")
+        for host, text in self._ignored.items():
+            if host in self.pool.servers:
+                yield alert("unresolved", f"{host}: {text}")
         overdue = self._clock.seconds() - max(UNKNOWN_SECONDS, 3 * self.pool.service.interval)
         for host, pending in self._watch.undecided(overdue):
             yield alert("unknown", f"{host}: no conclusive result from {', '.join(pending)} yet")
@@ -170,14 +176,21 @@ class Controller:
         self._log.write(LogLevel.error, f"{error}; {self._list_in_use()}")
 
     def _located(self, found: Mapping[str, Address | None]) -> None:
-        service = self.pool.service
         usable = dict(found)
         for host, address in found.items():
-            if address is not None and not service.tunneling and address.version != service.vip.version:
+            self._ignored.pop(host, None)
+            if address is not None and (reason := self._unusable(address)):
                 usable[host] = None
-                text = f"Server {host}: ignoring {address}, not of the family of {service.vip} (set tunneling = yes to use it)"
-                self._log.write(LogLevel.error, text)
+                self._ignored[host] = text = f"ignoring {address}, {reason}"
+                self._log.write(LogLevel.error, f"Server {host}: {text}")
         self._apply(events.Resolved(usable))
+
+    def _unusable(self, address: Address) -> str:
+        """Return why no server of this service can have an address, empty if one can."""
+        service = self.pool.service
+        if not service.tunneling and address.version != service.vip.version:
+            return f"not of the family of {service.vip} (set tunneling = yes to use it)"
+        return self._refusal(address)
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
         self._reports.append(events.Reported(host, monitor, report))

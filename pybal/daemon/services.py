@@ -50,7 +50,7 @@ Prepared = Callable[[], None]
 class Services:
     """All services, by name in the order of the configuration.
 
-    ``changed`` is called after each change of a pool.
+    ``changed`` is called after each change of a pool. ``refusal`` returns why a server cannot have an address, empty if it can.
     """
 
     _log = Logger()
@@ -65,6 +65,7 @@ class Services:
         clock: IReactorTime,
         slices: Slices,
         changed: Callable[[], None],
+        refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self._factory = factory
         self._resolver = resolver
@@ -72,6 +73,7 @@ class Services:
         self._clock = clock
         self._slices = slices
         self._changed = changed
+        self._refusal = refusal
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
         self._by_name: dict[str, RunningService] = {}
         self._index()
@@ -155,6 +157,7 @@ class Services:
             clock=self._clock,
             slices=self._slices,
             changed=self._changed,
+            refusal=self._refusal,
         )
         return RunningService(settings, source, factories, controller)
 

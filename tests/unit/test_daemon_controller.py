@@ -15,6 +15,7 @@ from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
 from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
+from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.slices import Slices
 from pybal.sources.base import SourceError
@@ -53,6 +54,7 @@ class ControllerOnClock:
             amend=self._amend,
             clock=self.clock,
             slices=Slices(self.clock),
+            refusal=unusable,
         )
 
     async def _lookup(self, host: str, version: int) -> LookupResult:
@@ -205,6 +207,19 @@ def test_address_of_the_other_family_is_ignored_without_tunneling(lines: list[st
     assert (
         "Server 10.0.0.1: ignoring 10.0.0.1, not of the family of 2001:db8::1 (set tunneling = yes to use it)" in lines
     )
+
+
+def test_address_that_no_server_can_have_is_ignored_with_an_alert(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.names["web2"] = ip_address("0.0.0.0")
+    service.controller.start({})
+    service.deliver(Member("web1"), Member("web2"))
+    assert list(service.factory.running) == ["web1"]
+    text = "ignoring 0.0.0.0, an address of this host (0.0.0.0/8)"
+    assert f"Server web2: {text}" in lines
+    assert Alert("text", "unresolved", f"web2: {text}") in list(service.controller.alerts())
+    service.deliver(Member("web1"))
+    assert "unresolved" not in {alert.kind for alert in service.controller.alerts()}
 
 
 def test_address_of_the_other_family_is_used_with_tunneling() -> None:
