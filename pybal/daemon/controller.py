@@ -94,6 +94,11 @@ class Controller:
         """The last decisions, the oldest first."""
         return self._log.decisions
 
+    @property
+    def name(self) -> str:
+        """The name of the service."""
+        return self.pool.service.name
+
     def start(self, held: Mapping[Address, int]) -> None:
         """Start with the addresses and weights that the kernel holds for this service, if any."""
         self.pool = policy.step(self.pool, events.Adopted(held))
@@ -209,9 +214,10 @@ class Controller:
 
     def _apply(self, event: events.Event) -> None:
         self._apply_reports()
+        before = self.pool
         if self._step(event):
             self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
-            self._watch.follow(self.pool.servers)
+            self._watch.follow(before.servers, self.pool.servers)
 
     def _step(self, event: events.Event) -> bool:
         """Apply an event; return whether it changed the pool."""
