@@ -1,4 +1,4 @@
-"""Turns of the check engine: slices of its work, so that the loop is never held for long.
+"""Slices of the work of the check engine: the loop is never held for long.
 
 All calls of the engine within one iteration of the reactor share one slice of :data:`SLICE` seconds. The work has five steps with
 a queue each:
@@ -42,7 +42,7 @@ class LongestEvent(NamedTuple):
     name: str
 
 
-class Turns:
+class Slices:
     """The queues of the engine. ``now`` is the time of the present event, ``_tick`` the tick of the turn."""
 
     _log = Logger()
@@ -95,6 +95,11 @@ class Turns:
         if isinstance(of, Timer):
             return LongestEvent(self._longest, f"timer {getattr(of.call, '__qualname__', '')}")
         return LongestEvent(self._longest, f"check {of.name}" if of else "")
+
+    @property
+    def occupation(self) -> str:
+        """The name of the longest event of the last turn, for reports on the loop (:mod:`pybal.runtime.held`)."""
+        return self.longest_event.name
 
     # -- for the engine
 
