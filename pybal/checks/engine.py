@@ -31,6 +31,7 @@ from pybal.checks.slices import SLICE, Slices
 from pybal.checks.wheel import TICK, Timed, Timer
 from pybal.core.isolation import MIN_OUTAGE, Isolation
 from pybal.core.model import SuspectSelf
+from pybal.runtime.faults import Health
 
 LATE = 0.1
 """Lateness of the loop in seconds above which it counts as lost time."""
@@ -94,6 +95,7 @@ class Engine(Slices):
         self._origin = self.now
         self._measured_at = self.now
         self._spent = 0.0
+        self._health = Health("checks")
         self._call: IDelayedCall | None = None
         self._call_tick = 0
         self._waking = False
@@ -230,8 +232,14 @@ class Engine(Slices):
         self._call = None
         self._waking = True
         self.now = began = self.seconds()
-        self._advance(self._measure_lateness())
-        self._work(began + SLICE)
+        # The next wake-up must be scheduled in any case, or no check is ever started again.
+        try:
+            self._advance(self._measure_lateness())
+            self._work(began + SLICE)
+        except Exception:  # noqa: BLE001  # a bug of one turn
+            self._health.failed(Failure())
+        else:
+            self._health.succeeded()
         self._spent = self.now - began
         self._waking = False
         self._schedule_wake(self._tick)  # a timer may have become due during the turn
@@ -279,7 +287,11 @@ class Engine(Slices):
         # A turn of the same iteration of the reactor may have used a part of the slice, or all of it.
         spent, self._spent = self._spent, 0.0
         if spent < SLICE:
-            self._work(self.now + SLICE - spent)
+            # The reactor would stop to read after an exception.
+            try:
+                self._work(self.now + SLICE - spent)
+            except Exception:  # noqa: BLE001  # a bug of one turn
+                self._health.failed(Failure())
         if self._unfinished:
             self._schedule_wake()
 

@@ -39,6 +39,7 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
+from pybal.ipvs.addresses import unusable
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.ledger import Ledger
@@ -47,10 +48,11 @@ from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.attempt import Attempt
 from pybal.runtime.faults import Faults
-from pybal.runtime.heap import HeapFreezer
+from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
+from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.workers import Workers
 from pybal.sources.file_poll import THREADS, FilePoll
@@ -114,14 +116,17 @@ class App:
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._doctors = Workers("doctor", 1, reactor)
         self._examination = Examination(self._examine, reactor)
-        self._heap_freezer = HeapFreezer(reactor)
+        self._heap = Heap(reactor)
+        self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
+            slices=self._slices,
             changed=self._changed,
+            refusal=partial(unusable, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
         )
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
@@ -180,13 +185,13 @@ class App:
 
     def start(self) -> None:
         """Start everything that can start now; the rest is retried."""
+        self._heap.start()
         self._listening.start(self._reloader.settings.instrumentation)
         self._engine.start()
         for attempt in self._attempts:
             attempt.start()
         self._examination.start()
         self._audit.start()
-        self._heap_freezer.schedule()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
@@ -202,11 +207,12 @@ class App:
         if self._bgp:
             await self._bgp.stop()
         self._services.stop()
+        self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
-        self._heap_freezer.stop()
+        self._heap.stop()
         await self._listening.close()
 
     def request_reload(self) -> None:
@@ -221,7 +227,7 @@ class App:
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR
         self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
-        self._heap_freezer.schedule()
+        self._heap.expect_growth()
 
     def _bgp_service(self, settings: Settings, runtime: Path, state: Path | None, random: Random) -> BGPService | None:
         if settings.bgp is None:
@@ -257,9 +263,10 @@ class App:
         group = settings.control_group
         control = ControlSocket(path, partial(commands.run, controls), self._reactor, shared=bool(group))
         attempt = partial(Attempt, clock=self._reactor, kind="control")
-        name = f"no control socket, {path}"
         # A dry run beside a daemon with the same path never takes it over: not even while that daemon restarts.
-        self._attempts.append(attempt(name, control.start, expected=(ControlError,), retries=not settings.dry_run))
+        self._attempts.append(
+            attempt("no control socket", control.start, expected=(ControlError,), retries=not settings.dry_run)
+        )
         if group:
             names = Workers("control-group", 1, self._reactor)
 

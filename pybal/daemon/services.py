@@ -19,6 +19,7 @@ from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.reload.plan import Step, changed_monitors
 from pybal.resolve import Resolver
+from pybal.runtime.slices import Slices
 from pybal.sources.pool_source import PoolSource
 
 
@@ -49,7 +50,7 @@ Prepared = Callable[[], None]
 class Services:
     """All services, by name in the order of the configuration.
 
-    ``changed`` is called after each change of a pool.
+    ``changed`` is called after each change of a pool. ``refusal`` returns why a server cannot have an address, empty if it can.
     """
 
     _log = Logger()
@@ -62,13 +63,17 @@ class Services:
         resolver: Resolver,
         reconciler: Reconciler,
         clock: IReactorTime,
+        slices: Slices,
         changed: Callable[[], None],
+        refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self._factory = factory
         self._resolver = resolver
         self._reconciler = reconciler
         self._clock = clock
+        self._slices = slices
         self._changed = changed
+        self._refusal = refusal
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
         self._by_name: dict[str, RunningService] = {}
         self._index()
@@ -148,8 +153,11 @@ class Services:
             self._resolver,
             factories,
             want=self._reconciler.want,
+            amend=self._reconciler.amend,
             clock=self._clock,
+            slices=self._slices,
             changed=self._changed,
+            refusal=self._refusal,
         )
         return RunningService(settings, source, factories, controller)
 

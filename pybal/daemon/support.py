@@ -32,10 +32,6 @@ def absent(settings: Settings, file: str) -> Iterator[Problem]:
     Files or capabilities are missing. Their causes may pass without a change of ``file``: the start goes on with an alert of each
     part, but a reload is refused. May wait for file systems.
     """
-    for peer in settings.bgp.peers if settings.bgp else ():
-        if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
-            found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
-            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a readable file")
     for refusal in sources.refusals(service.source for service in settings.services):
         yield Problem(file, 0, *refusal)
     for service in settings.services:

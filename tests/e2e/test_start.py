@@ -74,7 +74,7 @@ def test_missing_directory_of_the_control_socket_is_an_alert(deployment: Deploym
     place = deployment.directory / "later"
     deployment.configure(CONF.replace("{directory}/control.sock", str(place / "control.sock")))
     with daemon(deployment.directory, endpoint=deployment.endpoint) as running:
-        text = f"no control socket, {place}/control.sock: No such file or directory"
+        text = f"no control socket: {place}/control.sock: No such file or directory"
         running.wait(lambda: text in running.get("/v1/alerts"), "the alert")
         running.wait(lambda: "/up/pooled" in running.get("/pools/web"), "a pooled server")
         place.mkdir()
@@ -113,14 +113,18 @@ def test_incomplete_package_metadata_keeps_nothing_from_starting(
         assert "pybal_build_info" in running.get("/metrics")
 
 
-def test_missing_ipvs_is_an_alert_until_it_is_there(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ipvs_is_an_alert_until_it_is_there(deployment: Deployment) -> None:
     there = deployment.directory / "ip_vs"
     tool = deployment.directory / "ipvsadm"
     tool.write_text(f"#!/bin/sh\n[ -e {there} ] || {{ echo 'no IPVS' >&2; exit 2; }}\n")
     tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{deployment.directory}:{os.environ['PATH']}")
+    script = f'mount --bind {tool} "$(command -v ipvsadm)"; exec "$@"'
     deployment.configure(CONF.replace("ipvs-backend = memory", "ipvs-backend = ipvsadm"))
-    with daemon(deployment.directory, endpoint=deployment.endpoint, prefix=NETWORK) as running:
+    with daemon(
+        deployment.directory,
+        endpoint=deployment.endpoint,
+        prefix=("unshare", "--net", "--mount", "--", "sh", "-c", script, "sh"),
+    ) as running:
         wait_for_alert(running, deployment, "ipvs", "cannot read IPVS: ")
         reload = deployment.pybal("reload", named=False)
         assert "IPVS could not be read yet" in reload.stderr

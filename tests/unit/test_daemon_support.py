@@ -24,13 +24,6 @@ def test_missing_group_is_a_problem_without_a_line() -> None:
     ]
 
 
-def test_unreadable_password_file_is_a_problem_of_its_peer(tmp_path: Path) -> None:
-    peer = PeerSettings(ip_address("192.0.2.254"), 64600, md5_password_file=f"{tmp_path}/none")
-    assert problems(Settings((), BGPSettings((peer,)))) == [
-        f"f: [global] bgp-md5-password-file: found '{tmp_path}/none' for peer 192.0.2.254, wanted a readable file"
-    ]
-
-
 @pytest.mark.parametrize(
     ("watchdog", "seconds", "wanted"),
     [
