@@ -98,7 +98,7 @@ class Slices:
 
     @property
     def occupation(self) -> str:
-        """The name of the longest event of the last turn, for reports on the loop (:mod:`pybal.runtime.held`)."""
+        """The longest event of the last turn, for the name of a callback that held the event loop."""
         return self.longest_event.name
 
     # -- for the engine
