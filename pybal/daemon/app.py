@@ -46,6 +46,7 @@ from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
+from pybal.runtime import user_names
 from pybal.runtime.attempt import Attempt
 from pybal.runtime.faults import Faults
 from pybal.runtime.heap import Heap
@@ -54,6 +55,7 @@ from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.user_names import UserNames
 from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
 from pybal.sources.file_poll import FilePoll
@@ -117,6 +119,7 @@ class App:
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._doctors = Workers("doctor", 1, reactor)
         self._examination = Examination(self._examine, reactor)
+        self._names = UserNames(Workers("names", user_names.THREADS, reactor), reactor)
         self._state_files = StateFiles(Workers("state", state_files.THREADS, reactor), reactor)
         self._heap = Heap(reactor)
         self._slices = Slices(reactor)
@@ -271,7 +274,9 @@ class App:
             reconciler=self._reconciler,
         )
         group = settings.control_group
-        control = ControlSocket(path, partial(commands.run, controls), self._reactor, shared=bool(group))
+        control = ControlSocket(
+            path, partial(commands.run, controls), self._reactor, shared=bool(group), names=self._names
+        )
         attempt = partial(Attempt, clock=self._reactor, kind="control")
         # A dry run beside a daemon with the same path never takes it over: not even while that daemon restarts.
         self._attempts.append(
@@ -310,6 +315,7 @@ class App:
         for attempt in self._attempts:
             yield from attempt.alerts()
         yield from self._listening.alerts()
+        yield from tuple(self._names.alerts())
 
     def _blocker(self) -> str:
         """Return why reloads are refused at present, empty if they are allowed."""
