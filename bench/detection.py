@@ -31,6 +31,7 @@ from pybal.monitors.kinds import KINDS
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
+from pybal.runtime.log import Log
 from pybal.runtime.loop import Loop
 from pybal.runtime.systemd import Notifier
 
@@ -142,6 +143,7 @@ def measure(
         lookup=dns_lookup(reactor),
         random=Random(1),
         notifier=Notifier({}, reactor),
+        log=Log(lambda _: None),
         runtime=directory,
     )
     killed: dict[str, float] = {}

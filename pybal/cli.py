@@ -19,6 +19,7 @@ from random import Random
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogBeginner
+from twisted.python.failure import Failure
 
 from pybal.bgp.drains import DrainError
 from pybal.bgp.speaker import SpeakerError
@@ -34,11 +35,15 @@ from pybal.ipvs.kinds import backend
 from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
-from pybal.runtime.log import observer
+from pybal.runtime.log import Log, levels, log_to
 from pybal.runtime.loop import Loop, install
 from pybal.runtime.systemd import Notifier
 
 OK, FAILED, REFUSED = 0, 1, 2
+
+LOG_SECONDS = 2.0
+"""Time for the log at the end: a reader of standard error that stalls must not delay a restart."""
+_STDERR = 2
 
 log = Logger()
 
@@ -74,18 +79,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(file: ConfigurationFile, loaded: Loaded, *, debug: bool) -> int:
-    globalLogBeginner.beginLoggingTo([observer(sys.stderr, os.environ, debug=debug)], redirectStandardIO=False)
-    _raise_descriptor_limit()
-    return _Run(file, loaded, install()).result()
+    written = log_to(_STDERR, os.environ, debug=debug, burst=loaded.settings.log_burst)
+    globalLogBeginner.beginLoggingTo([levels(written, debug=debug)], redirectStandardIO=False)
+    # Python would print to standard error, which blocks while it is not read.
+    sys.unraisablehook = _log_unraisable
+    try:
+        _raise_descriptor_limit()
+        return _Run(file, loaded, install(), written).result()
+    except Exception:  # noqa: BLE001  # a bug: logged with its traceback
+        log.failure("pybal crashed")
+        return FAILED
+    finally:
+        written.close(LOG_SECONDS)
+
+
+def _log_unraisable(raised: sys.UnraisableHookArgs) -> None:
+    """Log an exception that Python cannot raise, such as one in a destructor."""
+    failure = Failure(raised.exc_value, raised.exc_type, raised.exc_traceback)
+    log.failure("Unexpected exception in {what}", failure, what=repr(raised.object))
 
 
 class _Run:
     """One run of the daemon, from the start to the stop of the reactor."""
 
-    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop) -> None:
+    def __init__(self, file: ConfigurationFile, loaded: Loaded, reactor: Loop, written: Log) -> None:
         self._file = file
         self._loaded = loaded
         self._reactor = reactor
+        self._log = written
         self._app: App | None = None
         self._code = OK
 
@@ -108,6 +129,7 @@ class _Run:
                 random=Random(),  # noqa: S311  # spreads checks, protects no secret
                 notifier=Notifier(os.environ, self._reactor.lane),
                 held=self._reactor.held,
+                log=self._log,
                 runtime=_runtime_directory(),
                 state=_state_directory(),
                 control=socket_of_daemon(settings.control_socket, os.environ),

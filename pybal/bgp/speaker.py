@@ -117,20 +117,20 @@ class Speaker:
         for ip, port in _listening(settings) - _listening(self._settings):
             _check_listen(ip, port)
         try:
-            config.configuration(settings, self._exabgp.relay, _passwords(settings), self._asns)
+            config.configuration(settings, self._exabgp.relay(settings.dead_after), _passwords(settings), self._asns)
         except config.UnsupportedValueError as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
     def reconfigure(self, settings: BGPSettings) -> None:
         """Apply other settings.
 
-        Adding and removing peers keeps the other sessions up. Changing a peer's own options or the listening addresses
-        restarts ExaBGP and resets every session: ExaBGP has no command for such a change.
+        Adding and removing peers keeps the other sessions up. Changing a peer's own options, the listening addresses or
+        ``dead_after`` restarts ExaBGP and resets every session: ExaBGP has no command for such a change.
         """
         passwords = _passwords(settings)
         before = {peer.address: (peer, self._passwords.get(peer.address)) for peer in self._settings.peers}
         after = {peer.address: (peer, passwords.get(peer.address)) for peer in settings.peers}
-        restart = _listening(settings) != _listening(self._settings) or any(
+        restart = _of_process(settings) != _of_process(self._settings) or any(
             before[address] != after[address] for address in before.keys() & after.keys()
         )
         added = [peer for peer in settings.peers if peer.address not in before]
@@ -195,7 +195,9 @@ class Speaker:
         self._exabgp.secrets = tuple(passwords.values())
 
     def _config_text(self) -> str:
-        return config.configuration(self._settings, self._exabgp.relay, self._passwords, self._asns)
+        return config.configuration(
+            self._settings, self._exabgp.relay(self._settings.dead_after), self._passwords, self._asns
+        )
 
     def event_received(self, event: Event) -> None:
         """Apply an event of a session."""
@@ -298,6 +300,11 @@ def _command(peer: PeerSettings, change: RouteChange) -> bytes:
 
 def _listening(settings: BGPSettings) -> set[tuple[Address, int]]:
     return {(ip, settings.local_port) for ip in settings.local_ips}
+
+
+def _of_process(settings: BGPSettings) -> tuple[object, ...]:
+    """Return the settings that ExaBGP and its relay read at their start only."""
+    return _listening(settings), settings.dead_after
 
 
 def _passwords(settings: BGPSettings) -> dict[Address, str]:

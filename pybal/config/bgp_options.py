@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
-from pybal.config.convert import Converter, address, integer, optional_text, some, texts, words
+from pybal.config.convert import Converter, address, integer, optional_text, seconds, some, texts, words
 from pybal.config.errors import InvalidValueError, shown
 from pybal.core.model import Address
 
@@ -28,6 +28,16 @@ _WELL_KNOWN = {
 asn = integer(1, 2**32 - 1, "an AS number")
 # RFC 4271 allows 0 (no hold timer) or at least 3 seconds. Without the timer a dead session would never end.
 hold_time = integer(3, _SHORT, "whole seconds")
+_LEAST_DEAD = 3.0
+
+
+def dead_after(text: str) -> float:
+    """Return a duration of at least 3 seconds: heartbeats are sent every half second."""
+    if (number := seconds(text)) >= _LEAST_DEAD:
+        return number
+    raise InvalidValueError(shown(text), f"seconds, at least {_LEAST_DEAD:g}: a shorter stall must not withdraw VIPs")
+
+
 ttl = integer(0, 255, "a TTL")
 
 

@@ -140,6 +140,13 @@ class BGPSettings:
         " only connects to the routers",
     )
     local_port: int = option(179, port, help="port to accept BGP connections on")
+    dead_after: float = option(
+        15.0,
+        bgp_options.dead_after,
+        help="time in seconds without a heartbeat after which the daemon counts as hung and all VIPs are withdrawn: longer than any"
+        " stall that ends by itself, shorter than WatchdogSec of the unit, or than 60 without it. A daemon that ends, or is killed,"
+        " withdraws them immediately. A change resets every session",
+    )
     gate: bool = option(
         True,
         boolean,

@@ -263,6 +263,12 @@ class Settings:
         restart=True,
         help="group whose members may run commands; root and the user of the daemon always may",
     )
+    log_burst: int = option(
+        50,
+        unsigned,
+        help="log lines per second about one service, at most; one line with numbers replaces the others. Lines of the texts that"
+        " PyBal 1.15 logged have the whole limit, all others half of it. 0 is no limit; with -d nothing is limited",
+    )
     max_blast_radius: float = option(
         0.5,
         share,

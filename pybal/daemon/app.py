@@ -42,6 +42,7 @@ from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime.heap import HeapFreezer
 from pybal.runtime.held import Held
+from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.workers import Workers
@@ -72,6 +73,7 @@ class App:
         lookup: Lookup,
         random: Random,
         notifier: Notifier,
+        log: Log,
         runtime: Path,
         state: Path | None = None,
         control: Path | None = None,
@@ -81,6 +83,7 @@ class App:
         self._held = held
         self._backend = backend
         self._notifier = notifier
+        self._log = log
         self._engine = Engine(reactor)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
@@ -120,6 +123,7 @@ class App:
             freezer=self._freezer,
             examination=self._examination,
             announcing=self._bgp,
+            log=log,
             dry_run=settings.dry_run,
             configuration=lambda: self._reloader.configuration,
         )
@@ -182,6 +186,7 @@ class App:
 
     def _apply_settings(self, settings: Settings) -> None:
         """Apply the settings of a reload outside services."""
+        self._log.limit(settings.log_burst)
         self._engine.isolation.suspect_self = settings.suspect_self
         ipvs = settings.ipvs
         self._reconciler.grace = ipvs.remove_grace

@@ -286,7 +286,9 @@ class Controller:
         for change in changes:
             if change.kind in _LINES:
                 level, line = _LINES[change.kind]
-                self._log(level, _fill(line, change))
+                # Formatted only if it is written: a burst of lines is summarised.
+                fill = partial(_fill, line, change)
+                self.logger.emit(level, "{text()}", text=fill, kind=line, system=self.pool.service.name)
         self.could_not_depool += sum(change.kind is ChangeKind.NOT_DEPOOLED for change in changes)
         for kind, (level, verb) in _DECISIONS.items():
             hosts = [change.server.host for change in changes if change.kind is kind]

@@ -19,7 +19,8 @@ from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
 from pybal.runtime.held import Held
-from pybal.status import checks, ipvs, loop, reload
+from pybal.runtime.log import Log
+from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family, Histogram
 
@@ -37,6 +38,7 @@ class DaemonReport:
     freezer: Freezer
     examination: Examination
     announcing: BGPService | None
+    log: Log
     dry_run: bool
     configuration: Callable[[], Configuration]
 
@@ -67,6 +69,7 @@ class DaemonReport:
         """Yield the metrics of the daemon itself."""
         yield from loop.families(self.held)
         yield from checks.families(self.engine)
+        yield from log.families(self.log)
         frozen = self.freezer.frozen
         yield Family(
             "pybal_frozen", "gauge", "1 while frozen: IPVS and BGP are not changed", (((), frozen is not None),)
@@ -95,3 +98,4 @@ class DaemonReport:
         yield from reload.alerts(self.configuration())
         yield from tuple(loop.alerts(self.held, self.clock.seconds()))
         yield from tuple(checks.alerts(self.engine))
+        yield from tuple(log.alerts(self.log))

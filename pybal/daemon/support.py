@@ -9,7 +9,11 @@ from grp import getgrnam
 from pybal.config.errors import Problem, shown
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.monitors import kinds as monitors
+from pybal.runtime.systemd import watchdog_seconds
 from pybal.sources import kinds as sources
+
+UNWATCHED_SECONDS = 60.0
+"""The longest ``bgp-dead-after`` without a watchdog."""
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
@@ -18,6 +22,8 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
         if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
             found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
             yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a readable file")
+    if settings.bgp:
+        yield from _too_late(settings.bgp.dead_after, file)
     if settings.control_group and not _is_group(settings.control_group):
         yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
     for refusal in sources.refusals(service.source for service in settings.services):
@@ -34,6 +40,15 @@ def _of_service(settings: ServiceSettings, file: str) -> Iterator[Problem]:
     for monitor in settings.monitors:
         if refusal := monitors.refusal(monitor):
             yield Problem(file, line, section, *refusal)
+
+
+def _too_late(dead_after: float, file: str) -> Iterator[Problem]:
+    """Yield a problem if the service manager would kill a hung daemon before its VIPs are withdrawn."""
+    watchdog = watchdog_seconds(os.environ)
+    most = watchdog or UNWATCHED_SECONDS
+    why = "WatchdogSec of the unit" if watchdog else "because no watchdog ends a hung daemon"
+    if dead_after > most:
+        yield Problem(file, 0, "global", "bgp-dead-after", f"{dead_after:g}", f"seconds, at most {most:g}, {why}")
 
 
 def _is_group(name: str) -> bool:

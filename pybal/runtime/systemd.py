@@ -9,6 +9,12 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 
+def watchdog_seconds(environ: Mapping[str, str]) -> float:
+    """Return the interval of the service manager's watchdog (``WATCHDOG_USEC``) in seconds, 0 without one."""
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
+
+
 class Notifier:
     """Sends states to the service manager; does nothing if ``NOTIFY_SOCKET`` is unset.
 
@@ -20,8 +26,7 @@ class Notifier:
         self._clock = clock
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
-        microseconds = environ.get("WATCHDOG_USEC", "")
-        self._watchdog = int(microseconds) / 1e6 if microseconds.isdecimal() else 0.0
+        self._watchdog = watchdog_seconds(environ)
         self._watchdog_call = LoopingCall(self.notify, "WATCHDOG=1")
         self._watchdog_call.clock = clock
 

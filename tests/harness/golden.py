@@ -48,6 +48,7 @@ from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
 from pybal.reload.render import plan_text
 from pybal.runtime.held import Held
+from pybal.runtime.log import Log
 from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
@@ -272,6 +273,7 @@ def metrics_of_daemon() -> str:
         lookup=_no_lookup,
         random=Random(1),
         notifier=Notifier({}, reactor),
+        log=Log(lambda _: None),
         runtime=Path("/nonexistent"),
     )
     daemon.start()

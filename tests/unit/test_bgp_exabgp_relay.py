@@ -139,6 +139,20 @@ class TestRelay:
             assert relay.exabgp.wait(PATIENCE) == -signal.SIGKILL
             assert relay.stderr.read() == b"relay: no heartbeat from the daemon for 0.3 s; closing all sessions\n"
 
+    def test_pause_of_the_relay_does_not_count(self, tmp_path: Path) -> None:
+        with running_relay(tmp_path, timeout=1.0) as relay:
+            relay.daemon.sendall(b"!beat 1\n")
+            assert relay.lines.readline() == b"!beat 1\n"
+            os.kill(relay.pid, signal.SIGSTOP)
+            time.sleep(2.0)
+            relay.stdin.write(b"running again\n")
+            relay.stdin.flush()
+            os.kill(relay.pid, signal.SIGCONT)
+            assert relay.lines.readline() == b"running again\n"
+            relay.daemon.sendall(b"!beat 2\n")
+            assert relay.lines.readline() == b"!beat 2\n"
+            assert relay.exabgp.poll() is None
+
     def test_exabgp_is_shut_down_when_the_daemon_ends(self, tmp_path: Path) -> None:
         with running_relay(tmp_path) as relay:
             relay.lines.close()

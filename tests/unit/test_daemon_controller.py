@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from pybal.core import decision
@@ -86,7 +86,7 @@ def lines() -> Iterator[list[str]]:
     @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if event.get("system") == "text":
-            logged.append(str(event["text"]))
+            logged.append(str(formatEvent(event)))
 
     globalLogPublisher.addObserver(observe)
     yield logged

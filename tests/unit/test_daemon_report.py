@@ -14,6 +14,7 @@ from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.runtime.held import Held
+from pybal.runtime.log import Log
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
 from tests.harness.fake_services import ONE, DaemonOnClock, web
@@ -41,6 +42,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         freezer=freezer,
         examination=Examination(tuple, daemon.clock),
         announcing=None,
+        log=Log(lambda _: None),
         dry_run=False,
         configuration=lambda: daemon.reloader.configuration,
     )

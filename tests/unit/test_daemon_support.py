@@ -6,6 +6,8 @@ from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
+import pytest
+
 from pybal.config.settings import BGPSettings, PeerSettings, Settings, SourceSettings
 from pybal.daemon.support import unsupported
 from tests.harness.fake_services import web
@@ -26,6 +28,24 @@ def test_unreadable_password_file_is_a_problem_of_its_peer(tmp_path: Path) -> No
     assert problems(Settings((), BGPSettings((peer,)))) == [
         f"pybal.conf: [global] bgp-md5-password-file: found '{tmp_path}/none' for peer 192.0.2.254, wanted a readable file"
     ]
+
+
+@pytest.mark.parametrize(
+    ("watchdog", "seconds", "wanted"),
+    [
+        ("30000000", 30.0, None),
+        ("30000000", 31.0, "seconds, at most 30, WatchdogSec of the unit"),
+        ("", 60.0, None),
+        ("", 61.0, "seconds, at most 60, because no watchdog ends a hung daemon"),
+    ],
+)
+def test_dead_after_is_at_most_the_watchdog(
+    monkeypatch: pytest.MonkeyPatch, watchdog: str, seconds: float, wanted: str | None
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", watchdog)
+    bgp = BGPSettings((PeerSettings(ip_address("192.0.2.254"), 64600),), dead_after=seconds)
+    text = f"pybal.conf: [global] bgp-dead-after: found {seconds:g}, wanted {wanted}"
+    assert problems(Settings((), bgp)) == ([text] if wanted else [])
 
 
 def test_unknown_scheme_is_a_problem_of_its_service() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
+import time
+from collections.abc import Mapping
+from functools import partial
 
 import pytest
-from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 
-from pybal.runtime.log import LogWriter, format_event, observer
+from pybal.runtime.log import Log, format_event, levels, log_to
+
+PATIENCE = 120.0
 
 
 def event(text: str, **fields: object) -> dict[str, object]:
@@ -60,36 +64,77 @@ def test_line_of_a_failure_includes_the_traceback() -> None:
     assert "ValueError: invalid literal" in line
 
 
-def test_debug_lines_are_written_only_with_debug() -> None:
-    for debug, lines in ((False, "[pybal] INFO: b\n"), (True, "[pybal] DEBUG: a\n[pybal] INFO: b\n")):
-        stream = io.StringIO()
-        log = Logger(observer=LogPublisher(observer(stream, {}, debug=debug)))
-        log.debug("a")
-        log.info("b")
-        assert stream.getvalue() == lines
-
-
-def test_writer_ignores_a_closed_stream() -> None:
-    def write(line: str) -> None:
-        raise BrokenPipeError
-
-    LogWriter(write)(event("x"))
-
-
-def test_observer_adds_priorities_for_journald() -> None:
+def written(*events: dict[str, object], environ: Mapping[str, str] | None = None, debug: bool = False) -> str:
+    """Return what a log writes to a pipe, read after its orderly stop."""
     reading, writing = os.pipe()
     status = os.fstat(writing)
-    environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-    with os.fdopen(writing, "w") as stream:
-        observer(stream, environ, debug=False)(event("x"))
+    environ = {name: value.format(status) for name, value in (environ or {}).items()}
+    log = log_to(writing, environ, debug=debug, burst=50)
+    observer = levels(log, debug=debug)
+    for each in events:
+        observer(each)
+    assert log.close(PATIENCE)
+    os.close(writing)
     with os.fdopen(reading) as result:
-        assert result.read() == "<4>[pybal] WARN: x\n"
+        return result.read()
 
 
-def test_observer_hides_info_of_twisted_without_debug() -> None:
-    for debug, lines in ((False, ""), (True, "[pybal] INFO: Main loop terminated.\n")):
-        stream = io.StringIO()
-        observer(stream, {}, debug=debug)(
-            event("Main loop terminated.", log_level=LogLevel.info, log_namespace="twisted.internet.base")
-        )
-        assert stream.getvalue() == lines
+def test_debug_lines_are_written_only_with_debug() -> None:
+    events = event("a", log_level=LogLevel.debug), event("b", log_level=LogLevel.info)
+    assert written(*events) == "[pybal] INFO: b\n"
+    assert written(*events, debug=True) == "[pybal] DEBUG: a\n[pybal] INFO: b\n"
+
+
+def test_log_adds_priorities_for_journald() -> None:
+    assert written(event("x"), environ={"JOURNAL_STREAM": "{0.st_dev}:{0.st_ino}"}) == "<4>[pybal] WARN: x\n"
+
+
+def test_log_hides_info_of_twisted_without_debug() -> None:
+    info = event("Main loop terminated.", log_level=LogLevel.info, log_namespace="twisted.internet.base")
+    assert written(info) == ""
+    assert written(info, debug=True) == "[pybal] INFO: Main loop terminated.\n"
+
+
+def test_burst_of_one_pool_is_summarised_and_others_are_not() -> None:
+    lines = written(
+        *[event(f"{n}", system="text_80 Monitor") for n in range(60)], event("x", system="other")
+    ).splitlines()
+    assert lines[:25] == [f"[text_80 Monitor] WARN: {n}" for n in range(25)]
+    assert lines[25:] == [
+        "[other] WARN: x",
+        "[text_80] WARN: and 35 more in the same second (log-burst = 50): 35 of other texts",
+    ]
+
+
+def test_suppressed_lines_are_not_formatted() -> None:
+    formatted: list[int] = []
+    log = Log(lambda _: None, burst=10, clock=lambda: 5.0)
+    for number in range(20):
+        late = {"log_format": "{fill()}", "fill": partial(formatted.append, number)}
+        log({"log_level": LogLevel.error, "kind": "Could not depool server {host}", **late})
+    log.close(PATIENCE)
+    assert formatted == list(range(10))
+    assert log.suppressed == 10
+
+
+def test_summary_follows_by_itself_when_the_second_ends() -> None:
+    lines: list[bytes] = []
+    log = Log(lines.append, burst=1)
+    end = time.monotonic() + PATIENCE
+    while log.suppressed == 0:  # two events in one second
+        log(event("x"))
+        log(event("x"))
+    while b"more in the same second" not in b"".join(lines):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    log.close(PATIENCE)
+
+
+def test_limit_of_zero_writes_every_line() -> None:
+    lines: list[bytes] = []
+    log = Log(lines.append, burst=1, clock=lambda: 5.0)
+    log.limit(0)
+    for number in range(200):
+        log(event(f"{number}"))
+    assert log.close(PATIENCE)
+    assert b"".join(lines).count(b"\n") == 200

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from pybal.runtime.child import Capability, limited
 
-RELAY_SECONDS = 2.5
-"""Time without a heartbeat from the daemon after which the relay closes the sessions."""
 SHUTDOWN_SECONDS = 0.5
 """Time for ExaBGP to close its sessions before the relay kills it."""
 
@@ -28,9 +26,12 @@ def exabgp(python: str, configuration: Path, *, listens: bool) -> list[str]:
     )
 
 
-def relay(python: str, socket: Path) -> tuple[str, ...]:
-    """Return the command that ExaBGP runs as its API process."""
-    return (python, "-I", "-S", str(_HERE / "relay.py"), str(socket), f"{RELAY_SECONDS:g}", f"{SHUTDOWN_SECONDS:g}")
+def relay(python: str, socket: Path, dead_after: float) -> tuple[str, ...]:
+    """Return the command that ExaBGP runs as its API process.
+
+    It closes the sessions after ``dead_after`` seconds without a heartbeat from the daemon.
+    """
+    return (python, "-I", "-S", str(_HERE / "relay.py"), str(socket), f"{dead_after:g}", f"{SHUTDOWN_SECONDS:g}")
 
 
 def user() -> str:

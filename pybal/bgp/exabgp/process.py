@@ -158,10 +158,9 @@ class ExaBGP:
         """The number of commands that may be sent now."""
         return self._run.spare if self._run and self.state is State.RUNNING else 0
 
-    @property
-    def relay(self) -> tuple[str, ...]:
-        """The command that ExaBGP runs as its API process."""
-        return arguments.relay(self._python, self._directory.socket)
+    def relay(self, dead_after: float) -> tuple[str, ...]:
+        """Return the command that ExaBGP runs as its API process."""
+        return arguments.relay(self._python, self._directory.socket, dead_after)
 
     def start(self) -> None:
         """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""

@@ -5,6 +5,9 @@
 file, or after HEARTBEAT seconds without a heartbeat, the relay orders ExaBGP to close its sessions, and kills it if it has
 not ended after SHUTDOWN seconds.
 
+Only time in which the relay itself ran counts: after a pause of the whole machine, the daemon had no chance to send a heartbeat,
+and the router's hold time decides about the sessions.
+
 The relay always reads: ExaBGP blocks while its output is not read. Standard library only, run with -I -S.
 """
 
@@ -19,6 +22,9 @@ from contextlib import suppress
 
 BUFFER_LIMIT = 16 * 1024 * 1024
 """Bytes buffered for either side before the relay gives up."""
+
+TICK = 0.25
+"""The relay wakes at least this often, in seconds; a longer sleep was a pause, and counts as one tick."""
 
 STDIN, STDOUT = 0, 1
 _PR_SET_PDEATHSIG = 1
@@ -40,7 +46,9 @@ class Relay:
         self.to_daemon = bytearray(b"!hello %d\n" % os.getpid())
         self.to_exabgp = bytearray()
         self.unfinished = bytearray()
-        self.last_heartbeat = time.monotonic()
+        self.silence = 0.0
+        """Time without a heartbeat, in seconds in which the relay ran."""
+        self.woken = time.monotonic()
         self.selector = selectors.DefaultSelector()
         for file in (STDIN, STDOUT):
             os.set_blocking(file, False)
@@ -65,11 +73,12 @@ class Relay:
             if self.exabgp_ended or ending:
                 self.write()
                 return
+            self._count()
             self._read_daemon()
             self.write()
             if max(len(self.to_daemon), len(self.to_exabgp)) > BUFFER_LIMIT:
                 raise GaveUp(f"more than {BUFFER_LIMIT} bytes unread")
-            if time.monotonic() - self.last_heartbeat > self.timeout:
+            if self.silence > self.timeout:
                 raise GaveUp(f"no heartbeat from the daemon for {self.timeout:g} s")
 
     def _wait(self) -> None:
@@ -80,7 +89,12 @@ class Relay:
             self.selector.register(STDOUT, selectors.EVENT_WRITE)
         elif registered and not self.to_exabgp:
             self.selector.unregister(STDOUT)
-        self.selector.select(max(0.0, self.last_heartbeat + self.timeout - time.monotonic()) + 0.01)
+        self.selector.select(min(TICK, max(0.0, self.timeout - self.silence) + 0.01))
+
+    def _count(self) -> None:
+        now = time.monotonic()
+        self.silence += min(TICK, now - self.woken)
+        self.woken = now
 
     def _signalled(self) -> bool:
         with suppress(BlockingIOError):
@@ -109,7 +123,7 @@ class Relay:
         *lines, self.unfinished = self.unfinished.split(b"\n")
         for line in lines:
             if line.startswith(b"!"):
-                self.last_heartbeat = time.monotonic()
+                self.silence = 0.0
                 self.to_daemon += line + b"\n"
             else:
                 self.to_exabgp += line + b"\n"
