@@ -29,7 +29,7 @@ from pybal.control.arguments import read_arguments
 from pybal.control.commandline import command, socket_of_daemon
 from pybal.control.listener import ControlError
 from pybal.daemon.app import App
-from pybal.daemon.support import unsupported
+from pybal.daemon.support import unknown, unsupported
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.kinds import backend
 from pybal.monitors.kinds import KINDS
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KINDS,
         lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun),
         unsupported,
+        unknown,
     )
     try:
         loaded = file.read()

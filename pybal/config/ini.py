@@ -70,7 +70,10 @@ class Section:
 
 @dataclass(slots=True)
 class Document:
-    """A whole file: its sections in order, and DEFAULT apart from them; ``omitted`` counts further problems."""
+    """A whole file: its sections in order, and DEFAULT apart from them.
+
+    ``omitted`` counts further problems.
+    """
 
     defaults: Section
     sections: dict[str, Section]

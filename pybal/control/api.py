@@ -14,9 +14,21 @@ from pybal.control.freeze import Freezer
 from pybal.core.model import Snapshot
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconciler import Reconciler
-from pybal.reload.file import ConfigurationFile
+from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.status.bgp import BGP
+
+
+class File(Protocol):
+    """The configuration file; see :class:`pybal.daemon.loader.Loader`."""
+
+    path: str
+
+    def load(self) -> Awaitable[Loaded]:
+        """Return the settings of the file. Raises ConfigError or OSError."""
+
+    def parse(self, text: bytes, path: str) -> Awaitable[Loaded]:
+        """Return the settings of a text, as if it were the file, without opening any file. Raises ConfigError."""
 
 
 class ReloadCall(Protocol):
@@ -42,8 +54,8 @@ class ControlAPI:
     monitors: Callable[[], Iterable[object]]
     freezer: Freezer
     announcing: BGPService | None
-    file: ConfigurationFile
-    plan: Callable[[Settings], ReloadPlan]
+    file: File
+    plan: Callable[[Settings], Awaitable[ReloadPlan]]
     reload: ReloadCall
     reconciler: Reconciler
     ipvs: Backend

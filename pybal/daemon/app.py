@@ -27,6 +27,7 @@ from pybal.control.freeze import Freezer
 from pybal.control.listener import ControlSocket
 from pybal.core.isolation import Isolation
 from pybal.daemon.factory import ServiceFactory
+from pybal.daemon.loader import Loader
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.report import DaemonReport
 from pybal.daemon.services import Services
@@ -45,6 +46,7 @@ from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.turns import Turns
 from pybal.runtime.workers import Workers
 from pybal.sources.file_poll import THREADS, FilePoll
 from pybal.status.listener import StatusFactory
@@ -140,8 +142,10 @@ class App:
             self._apply_settings,
             self._report.frozen,
         )
-        self._reloader = Reloader(file, loaded, targets)
-        self._control = self._control_socket(control, settings, file) if control else None
+        files = Workers("configuration", 2, reactor)
+        self._loader = Loader(file, loaded.digest, files, Turns(reactor), reactor)
+        self._reloader = Reloader(self._loader, loaded, targets)
+        self._control = self._control_socket(control, settings) if control else None
 
     def start(self) -> None:
         """Start everything. After a failure, call :meth:`stop` for the parts already started.
@@ -209,7 +213,7 @@ class App:
             frozen=lambda: self._freezer.frozen is not None,
         )
 
-    def _control_socket(self, path: Path, settings: Settings, file: ConfigurationFile) -> ControlSocket:
+    def _control_socket(self, path: Path, settings: Settings) -> ControlSocket:
         controls = ControlAPI(
             clock=self._reactor,
             started=self._reactor.seconds(),
@@ -219,7 +223,7 @@ class App:
             monitors=self._services.monitors,
             freezer=self._freezer,
             announcing=self._bgp,
-            file=file,
+            file=self._loader,
             plan=self._reloader.plan,
             reload=self._reloader.reload,
             reconciler=self._reconciler,

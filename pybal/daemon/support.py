@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from grp import getgrnam
 
 from pybal.config.errors import Problem, shown
-from pybal.config.settings import ServiceSettings, Settings
+from pybal.config.settings import Settings
 from pybal.monitors import kinds as monitors
 from pybal.runtime.systemd import watchdog_seconds
 from pybal.sources import kinds as sources
@@ -28,18 +28,20 @@ def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
         yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
     for refusal in sources.refusals(service.source for service in settings.services):
         yield Problem(file, 0, *refusal)
+    yield from unknown(settings, file)
     for service in settings.services:
-        yield from _of_service(service, file)
+        for monitor in service.monitors:
+            if unusable := monitors.refusal(monitor):
+                yield Problem(file, service.line, service.service.name, *unusable)
 
 
-def _of_service(settings: ServiceSettings, file: str) -> Iterator[Problem]:
-    line, section = settings.line, settings.service.name
-    if sources.kind_of(settings.source) not in sources.SUPPORTED:
-        schemes = f"a supported scheme: {', '.join(sorted(sources.SUPPORTED))}"
-        yield Problem(file, line, section, "config", shown(settings.source.url), schemes)
-    for monitor in settings.monitors:
-        if refusal := monitors.refusal(monitor):
-            yield Problem(file, line, section, *refusal)
+def unknown(settings: Settings, file: str) -> Iterator[Problem]:
+    """Yield the pool sources of a kind that this version does not support; open no file."""
+    schemes = f"a supported scheme: {', '.join(sorted(sources.SUPPORTED))}"
+    for service in settings.services:
+        if sources.kind_of(service.source) not in sources.SUPPORTED:
+            found = shown(service.source.url)
+            yield Problem(file, service.line, service.service.name, "config", found, schemes)
 
 
 def _too_late(dead_after: float, file: str) -> Iterator[Problem]:

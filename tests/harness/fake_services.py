@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from pybal.config.errors import ConfigError
 from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
+from pybal.core.steps import finish
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
 from pybal.ipvs.backend import MemoryBackend
@@ -28,7 +29,7 @@ from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import name_of
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
-from pybal.reload.plan import Outcome
+from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.resolve import LookupResult, Resolver
 from pybal.runtime.systemd import Notifier
 from pybal.sources.base import SourceError
@@ -197,6 +198,13 @@ class DaemonOnClock:
         if isinstance(self.settings, ConfigError):
             raise self.settings
         return Loaded(self.settings, (), self.digest())
+
+    async def load(self) -> Loaded:
+        return self.read()
+
+    def plan(self, settings: Settings) -> ReloadPlan:
+        """Return the plan of a reload with other settings."""
+        return finish(self.reloader.planning(settings))
 
     def digest(self) -> str:
         return str(hash(repr(self.settings)))

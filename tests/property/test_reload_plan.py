@@ -69,7 +69,7 @@ def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, list
     daemon.list_all(*listed)
     daemon.report_all(*down)
     kept = {key_of(running.settings.service): running.controller for running in daemon.services}
-    plan = daemon.reloader.plan(after)
+    plan = daemon.plan(after)
     if plan.radius:
         assert daemon.reload(after).problems == (plan.radius,)
         assert (daemon.operations, daemon.events) == ([], [])
@@ -90,7 +90,7 @@ def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, list
         key = key_of(running.settings.service)
         assert running.controller is kept.get(key, running.controller)
         assert running.controller.pool.service == running.settings.service
-    assert daemon.reloader.plan(after).empty
+    assert daemon.plan(after).empty
 
 
 @given(configurations(), configurations(), LISTED, DOWN)
@@ -100,7 +100,7 @@ def test_table_equals_that_of_a_fresh_start_after_a_reload(
     daemon, fresh = DaemonOnClock(before), DaemonOnClock(after)
     daemon.list_all(*listed)
     daemon.report_all(*down)
-    plan = daemon.reloader.plan(after)
+    plan = daemon.plan(after)
     daemon.reload(after, force=True)
     daemon.backend.ops.clear()
     for each in (daemon, fresh):
@@ -149,7 +149,7 @@ def test_plan_is_empty_for_the_same_configuration(made: Settings, listed: set[st
     daemon = DaemonOnClock(made)
     daemon.list_all(*listed)
     daemon.report_all(*down)
-    plan = daemon.reloader.plan(made)
+    plan = daemon.plan(made)
     assert plan.empty
     assert all(step.verb is Verb.KEEP for step in plan.steps)
     assert daemon.reload(made).accepted
