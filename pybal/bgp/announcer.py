@@ -7,13 +7,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.settings import BGPSettings
 from pybal.core.model import Address
+from pybal.runtime.activity import Activity
 
 
 class AnnouncementSink(Protocol):
@@ -51,8 +52,7 @@ class Announcer:
         self._verb = "Would announce" if dry_run else "Announcing"
         self._memory = Memory()
         self._goal: tuple[Announcement, ...] = ()
-        self._due: IDelayedCall | None = None
-        self._wake: IDelayedCall | None = None
+        self._activity = Activity("decision about BGP announcements", self._decide, clock)
         self._running = False
 
     def start(self) -> None:
@@ -63,14 +63,12 @@ class Announcer:
     def stop(self) -> None:
         """Make no more decisions. Withdrawing the announcements is the speaker's task."""
         self._running = False
-        for call in (self._due, self._wake):
-            if call and call.active():
-                call.cancel()
+        self._activity.stop()
 
     def changed(self) -> None:
         """Decide again once, after this turn of the reactor."""
-        if self._running and self._due is None:
-            self._due = self._clock.callLater(0, self._decide)
+        if self._running:
+            self._activity.wake()
 
     def reconfigure(self, settings: BGPSettings, advertised: Iterable[Address], new: Collection[str]) -> None:
         """Apply other settings; services named in ``new`` replace earlier services of the same name."""
@@ -101,8 +99,8 @@ class Announcer:
         if self.drains.pop(vip, None):
             self.changed()
 
-    def _decide(self) -> None:
-        self._due = None
+    def _decide(self) -> float | None:
+        """Decide, and return the seconds until the time alone changes the decision, if it does."""
         decided = decide(
             self._gather(),
             self._advertised,
@@ -113,21 +111,17 @@ class Announcer:
         )
         before = {verdict.vip: verdict for verdict in self.verdicts}
         self.verdicts, self._memory = tuple(decided.verdicts), decided.memory
-        self._schedule(decided.wake)
         for verdict in self.verdicts:
             self._log_change(before.pop(verdict.vip, None), verdict)
         for verdict in before.values():
             self._log.info("Not announcing {vip}: no longer configured", vip=_prefix(verdict), system="bgp")
         goal = tuple(announced(self.verdicts))
         if goal != self._goal:
-            self._goal = goal
             self._speaker.announce(goal)
-
-    def _schedule(self, until: float | None) -> None:
-        if self._wake and self._wake.active():
-            self._wake.cancel()
+            # After the call: a goal on which the speaker fails is announced again.
+            self._goal = goal
         # A timer that fires slightly early finds nothing changed and sets another short timer: this ends when the time is reached.
-        self._wake = self._clock.callLater(max(0.0, until - self._clock.seconds()), self.changed) if until else None
+        return None if decided.wake is None else max(0.0, decided.wake - self._clock.seconds())
 
     def _log_change(self, before: Verdict | None, verdict: Verdict) -> None:
         """Log a change of the announcement, or of the reason against it."""

@@ -38,7 +38,7 @@ def read(file: Path, now: float) -> Mapping[Address | None, Drain]:
     try:
         return {drain.vip: drain for drain in _drains(json.loads(text), now)}
     except (ValueError, RecursionError) as error:
-        raise DrainError(f"{file}: {error}; not starting (correct or remove this file)") from error
+        raise DrainError(f"{file}: {error}; not announcing (correct or remove this file)") from error
 
 
 def write(file: Path, drains: Iterable[Drain]) -> None:

@@ -85,6 +85,7 @@ class BGPService:
         self._frozen = frozen
         self._reactor = reactor
         self._drains_file = state / "drains.json" if state else None
+        self._drains_read = self._drains_file is None
         self._standings: dict[str, Standing] = {}
         self._speaker_started = False
         self._speaker: BGPSpeaker = (
@@ -118,9 +119,16 @@ class BGPService:
         return self._drains_file is not None
 
     def start(self) -> None:
-        """Start sessions and decisions. Raises SpeakerError or DrainError; call :meth:`stop` even then."""
-        if self._drains_file:
-            self._announcer.drains.update(drains.read(self._drains_file, self._reactor.seconds()))
+        """Start sessions and decisions. Raises SpeakerError or DrainError.
+
+        Then it may be called again, and :meth:`stop` must be called in any case.
+        """
+        if self._drains_file and not self._drains_read:
+            kept = drains.read(self._drains_file, self._reactor.seconds())
+            self._announcer.drains.update(
+                {vip: drain for vip, drain in kept.items() if vip not in self._announcer.drains}
+            )
+            self._drains_read = True
         self._speaker.start()
         self._speaker_started = True
         self._announcer.start()
@@ -184,6 +192,8 @@ class BGPService:
 
     def _save_drains(self) -> None:
         if self._drains_file:
+            if not self._drains_read:
+                raise drains.DrainError(f"{self._drains_file}: not read yet; not replacing it")
             drains.write(self._drains_file, self._announcer.drains.values())
 
     def _gather(self) -> Iterator[Standing]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -20,14 +20,20 @@ from pybal.bgp.adj_rib_out import RouteChange
 from pybal.bgp.exabgp import arguments, config
 from pybal.bgp.exabgp.child import Child
 from pybal.bgp.exabgp.events import Event, Notified, OpenReceived, StateChanged, UpdateSent
-from pybal.bgp.exabgp.process import ExaBGP
+from pybal.bgp.exabgp.process import ExaBGP, State
 from pybal.bgp.exabgp.run import ChildProcess
+from pybal.bgp.listen import check_listen
 from pybal.bgp.model import Announcement, Session
+from pybal.bgp.passwords import Passwords, Threads
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert
 from pybal.runtime.reactor import HeartbeatReactor
+from pybal.runtime.workers import Workers
 
+PASSWORD_SECONDS = 2.0
+"""Time for the first read of the password files; then ExaBGP starts with the other peers."""
+PASSWORD_THREADS = 4
 NO_SESSION_SECONDS = 15.0
 """Time without a session after which ExaBGP is restarted: its own pauses grow to 60 s."""
 
@@ -44,7 +50,7 @@ class Speaker:
 
     ``directory`` holds the socket and the configuration file; it must be owned by the daemon's user, mode 0700, and is
     created if it does not exist. ``changed`` is called after each change of a session's state or of the routes on the
-    wire. ``spawn`` starts a child process.
+    wire. ``spawn`` starts a child process, ``threads`` read files.
     """
 
     _log = Logger()
@@ -59,6 +65,7 @@ class Speaker:
         changed: Callable[[], None],
         python: str = sys.executable,
         spawn: Callable[..., ChildProcess] = Child,
+        threads: Threads | None = None,
     ) -> None:
         self._settings = settings
         self._reactor = reactor
@@ -66,7 +73,10 @@ class Speaker:
         self._exabgp = ExaBGP(self, reactor=reactor, directory=directory, random=random, python=python, spawn=spawn)
         self._goal: tuple[Announcement, ...] = ()
         self._peers = {peer.address: Peer(peer, reactor.seconds()) for peer in settings.peers}
-        self._passwords: dict[Address, str] = {}
+        threads = threads or Workers("passwords", PASSWORD_THREADS, reactor)
+        self._passwords = Passwords(threads, reactor, self._passwords_changed)
+        self._configured: Mapping[Address, tuple[PeerSettings, str]] = {}
+        """The peers of ExaBGP's configuration, with their passwords."""
         self._asns: dict[Address, int] = {}
         self._user = ""
         self._last_up = 0.0
@@ -90,19 +100,20 @@ class Speaker:
             raise SpeakerError(
                 f"user {os.geteuid()} has no name, and exabgp needs one (add the user to /etc/passwd)"
             ) from None
-        self._keep_secret(_passwords(self._settings))
-        for ip in self._settings.local_ips:
-            _check_listen(ip, self._settings.local_port)
+        _check_listening(_listening(self._settings))
         try:
-            self._config_text()
-            self._exabgp.start()
+            config.configuration(self._settings, self._exabgp.relay(self._settings.dead_after), {}, self._asns)
+            self._exabgp.start(within=PASSWORD_SECONDS)
         except (OSError, config.UnsupportedValueError) as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
+        self._passwords.follow(self._settings.peers)
+        self._passwords_changed()
 
     async def stop(self) -> None:
         """Close the sessions, which withdraws all routes, and return when ExaBGP has ended."""
         for peer in self._peers.values():
             peer.closing = True
+        self._passwords.stop()
         await self._exabgp.stop()
 
     def announce(self, announcements: Iterable[Announcement]) -> None:
@@ -114,10 +125,9 @@ class Speaker:
 
     def check(self, settings: BGPSettings) -> None:
         """Raise :class:`SpeakerError` if :meth:`reconfigure` would fail."""
-        for ip, port in _listening(settings) - _listening(self._settings):
-            _check_listen(ip, port)
+        _check_listening(_listening(settings) - _listening(self._settings))
         try:
-            config.configuration(settings, self._exabgp.relay(settings.dead_after), _passwords(settings), self._asns)
+            config.configuration(settings, self._exabgp.relay(settings.dead_after), {}, self._asns)
         except config.UnsupportedValueError as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
@@ -127,26 +137,48 @@ class Speaker:
         Adding and removing peers keeps the other sessions up. Changing a peer's own options, the listening addresses or
         ``dead_after`` restarts ExaBGP and resets every session: ExaBGP has no command for such a change.
         """
-        passwords = _passwords(settings)
-        before = {peer.address: (peer, self._passwords.get(peer.address)) for peer in self._settings.peers}
-        after = {peer.address: (peer, passwords.get(peer.address)) for peer in settings.peers}
-        restart = _of_process(settings) != _of_process(self._settings) or any(
-            before[address] != after[address] for address in before.keys() & after.keys()
-        )
-        added = [peer for peer in settings.peers if peer.address not in before]
-        # ExaBGP 4 would refuse the whole file for one peer without an AS number.
-        restart = restart or (self.version.startswith("4") and any(peer.peer_asn is None for peer in added))
+        before = {peer.address: peer for peer in self._settings.peers}
+        after = {peer.address: peer for peer in settings.peers}
+        restart = _of_process(settings) != _of_process(self._settings)
         self._settings = settings
-        self._keep_secret(passwords)
         self._peers = {
-            address: self._peers[address] if before.get(address) == after[address] else self._new_peer(peer)
-            for address, (peer, _) in after.items()
+            address: self._peers[address] if before.get(address) == peer else self._new_peer(peer)
+            for address, peer in after.items()
         }
         self._asns = {address: asn for address, asn in self._asns.items() if address in after}
+        self._passwords.follow(settings.peers)
+        self._apply(restart=restart)
+
+    def _passwords_changed(self) -> None:
+        """Give ExaBGP the peers whose password became known; start it after the first ones."""
+        if self._exabgp.state is not State.STOPPED:
+            self._apply()
+        elif self._passwords.settled:
+            self._exabgp.hasten()
+
+    def _apply(self, *, restart: bool = False) -> None:
+        """Bring ExaBGP's configuration up to date: by a reload, or if it takes that by a restart."""
+        before, after = self._configured, self._wanted_peers()
+        added = [peer for address, (peer, _) in after.items() if address not in before]
+        restart = (
+            restart
+            or any(before[address] != after[address] for address in before.keys() & after.keys())
+            # ExaBGP 4 would refuse the whole file for one peer without an AS number.
+            or (self.version.startswith("4") and any(peer.peer_asn is None for peer in added))
+        )
         if restart:
             self._exabgp.restart("peers changed", soon=True)
         elif before.keys() != after.keys():
             self._exabgp.reload()
+
+    def _wanted_peers(self) -> Mapping[Address, tuple[PeerSettings, str]]:
+        """Return the peers with their passwords, except those whose password is missing."""
+        known = self._passwords.known
+        return {
+            peer.address: (peer, known.get(peer.address, ""))
+            for peer in self._settings.peers
+            if not self._passwords.missing(peer)
+        }
 
     def _new_peer(self, settings: PeerSettings) -> Peer:
         peer = Peer(settings, self._reactor.seconds())
@@ -166,7 +198,12 @@ class Speaker:
             yield Alert("", "bgp", warning)
         for address, peer in self._peers.items():
             adj = peer.adj
-            if not peer.established:
+            unreadable = self._passwords.problem(address)
+            if unreadable and address in self._configured:
+                yield Alert("", "bgp", f"peer {address}: {unreadable}; keeping the last password")
+            elif unreadable:
+                yield Alert("", "bgp", f"BGP session with {address} down: {unreadable}; reading it again")
+            elif not peer.established:
                 age = self._reactor.seconds() - peer.since
                 why = peer.last_error or "never established"  # ExaBGP does not report refused connections
                 yield Alert("", "bgp", f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}")
@@ -181,23 +218,22 @@ class Speaker:
     def configuration(self) -> tuple[str, Mapping[str, str]]:
         """Return configuration file and environment for the next start."""
         log = self._log.debug if self._quiet else self._log.info
-        for address in self._peers:
+        text = self._config_text()
+        for address in self._configured:
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
-        return self._config_text(), config.environment(self._settings, self._user)
+        return text, config.environment(self._settings, self._user)
 
     @property
     def listens(self) -> bool:
         """True if ExaBGP accepts connections."""
         return bool(self._settings.local_ips)
 
-    def _keep_secret(self, passwords: dict[Address, str]) -> None:
-        self._passwords = passwords
-        self._exabgp.secrets = tuple(passwords.values())
-
     def _config_text(self) -> str:
-        return config.configuration(
-            self._settings, self._exabgp.relay(self._settings.dead_after), self._passwords, self._asns
-        )
+        self._configured = self._wanted_peers()
+        passwords = {address: password for address, (_, password) in self._configured.items() if password}
+        self._exabgp.secrets = tuple(passwords.values())
+        settings = replace(self._settings, peers=tuple(peer for peer, _ in self._configured.values()))
+        return config.configuration(settings, self._exabgp.relay(settings.dead_after), passwords, self._asns)
 
     def event_received(self, event: Event) -> None:
         """Apply an event of a session."""
@@ -234,7 +270,7 @@ class Speaker:
                 self._exabgp.restart(f"a withdrawal was not sent to peer {peer.settings.address}")
         if any(peer.established for peer in self._peers.values()):
             self._last_up, self._quiet = seconds, False
-        elif seconds - max(self._last_up, self._exabgp.since) > NO_SESSION_SECONDS:
+        elif self._configured and seconds - max(self._last_up, self._exabgp.since) > NO_SESSION_SECONDS:
             self._quiet = True
             self._exabgp.restart(f"no session for {NO_SESSION_SECONDS:g} s", soon=True)
         self.window_opened()
@@ -302,41 +338,18 @@ def _listening(settings: BGPSettings) -> set[tuple[Address, int]]:
     return {(ip, settings.local_port) for ip in settings.local_ips}
 
 
-def _of_process(settings: BGPSettings) -> tuple[object, ...]:
-    """Return the settings that ExaBGP and its relay read at their start only."""
-    return _listening(settings), settings.dead_after
-
-
-def _passwords(settings: BGPSettings) -> dict[Address, str]:
-    return {peer.address: _password(peer) for peer in settings.peers if peer.md5_password_file}
-
-
-def _password(peer: PeerSettings) -> str:
-    """Return the first line of the file; an error names the file, never its content."""
-    try:
-        with Path(peer.md5_password_file).open(encoding="ascii") as file:
-            return file.readline().strip() or _unusable(peer, "empty first line, wanted a password")
-    except OSError as error:
-        return _unusable(peer, str(error.strerror))
-    except UnicodeDecodeError:
-        return _unusable(peer, "not ASCII")
-
-
-def _unusable(peer: PeerSettings, why: str) -> str:
-    raise SpeakerError(f"MD5 password of peer {peer.address}, {peer.md5_password_file}: {why}")
-
-
-def _check_listen(ip: Address, port: int) -> None:
-    """Raise :class:`SpeakerError` unless ExaBGP can listen on the address and port."""
-    family = socket.AF_INET6 if ip.version == 6 else socket.AF_INET  # noqa: PLR2004
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+def _check_listening(places: Iterable[tuple[Address, int]]) -> None:
+    for ip, port in places:
         try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((str(ip), port))
-            probe.listen()
+            check_listen(ip, port)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "")
             raise SpeakerError(f"cannot listen for BGP on {ip} port {port}: {error.strerror} ({name})") from error
+
+
+def _of_process(settings: BGPSettings) -> tuple[object, ...]:
+    """Return the settings that ExaBGP and its relay read at their start only."""
+    return _listening(settings), settings.dead_after
 
 
 def _summary(prefixes: Iterable[object]) -> str:

@@ -60,15 +60,16 @@ class Count:
 
     @classmethod
     def of(cls, pool: Pool) -> Count:
-        servers = pool.servers.values()
-        wanted = [server for server in servers if server.member.enabled and not server.unresolvable]
+        servers, count = pool.servers, pool.servers.count
+        pooled = count(lambda server: server.pooled)
+        sharing = (sum(servers[host].pooled for host in hosts) for hosts in servers.sharing.values())
         return cls(
             total=len(servers),
-            pooled=sum(server.pooled for server in servers),
-            addresses=len(policy.wanted(pool)),
+            pooled=pooled,
+            addresses=pooled - sum(max(0, number - 1) for number in sharing) + len(pool.held),
             serving=policy.serving(pool),
-            possible=sum(server.health is not Health.DOWN for server in wanted),
-            awaited=sum(server.health is Health.UNKNOWN or not server.ready for server in wanted),
+            possible=count(lambda server: server.usable and server.health is not Health.DOWN),
+            awaited=count(lambda server: server.usable and (server.health is Health.UNKNOWN or not server.ready)),
         )
 
 

@@ -96,6 +96,10 @@ class CommandCheck:
 
     # -- for the engine
 
+    @property
+    def name(self) -> str:
+        return f"command {self._argv[0]}"
+
     def expire(self) -> None:
         self._kill()
         self.exitcode = -signal.SIGKILL
@@ -133,7 +137,7 @@ class CommandCheck:
         self._process = process
         engine.in_flight += 1
         try:
-            self._output = CommandOutput(engine, process.stdout, self.broke)  # type: ignore[arg-type]  # it is a PIPE
+            self._output = CommandOutput(engine, process.stdout, self.name, self.broke)  # type: ignore[arg-type]  # it is a PIPE
             self._fileno = os.pidfd_open(process.pid)
             engine.watch(self, self._fileno)
         except OSError as error:

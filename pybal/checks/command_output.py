@@ -26,9 +26,10 @@ _REST = 0.1
 class CommandOutput:
     """Reads ``pipe`` until :meth:`close`, which does not close the pipe."""
 
-    __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "_pipe", "deadline", "event", "kept", "size")
+    __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "_pipe", "deadline", "event", "kept", "name", "size")
 
-    def __init__(self, engine: Engine, pipe: IO[bytes], broke: Callable[[Exception], None]) -> None:
+    def __init__(self, engine: Engine, pipe: IO[bytes], name: str, broke: Callable[[Exception], None]) -> None:
+        self.name = f"output of {name}"
         self.kept = b""
         self.size = 0
         self.deadline = 0

@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from pybal.checks.result import PASSED, Result
 from pybal.checks.socket_check import Check
+from pybal.checks.turns import EVENT
 
 _TYPE = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _ERRORS_IPV4, _ERRORS_IPV6 = (IPPROTO_IP, 11, 1), (IPPROTO_IPV6, 25, 1)
@@ -21,7 +22,7 @@ _ERRORS_IPV4, _ERRORS_IPV6 = (IPPROTO_IP, 11, 1), (IPPROTO_IPV6, 25, 1)
 _EVENTS = select.EPOLLIN
 """No EPOLLOUT: it would wake the loop for each datagram sent."""
 _LARGEST = 65535
-_READS_AT_ONCE = 8
+_READS_AT_ONCE = 32
 
 
 class DatagramCheck(Check):
@@ -87,11 +88,15 @@ class DatagramCheck(Check):
 
     def _read(self, events: int) -> None:
         del events
+        engine = self._engine
+        end = engine.now + EVENT
         try:
             for _ in range(_READS_AT_ONCE):
                 if self._received_datagram(self._socket.recv(_LARGEST)):
                     return  # the rest is read with the next event
-            self._engine.pause(self)
+                if engine.seconds() >= end:
+                    break
+            engine.pause(self)
         except BlockingIOError:
             return
         except OSError as error:

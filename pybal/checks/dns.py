@@ -17,13 +17,15 @@ from pybal.checks.datagram import DatagramCheck
 from pybal.checks.dns_wire import NOERROR, NXDOMAIN, Malformed, Question, Reply
 from pybal.checks.engine import Engine
 from pybal.checks.result import CheckFailed, Phase, Result
-from pybal.checks.socket_check import READABLE, WRITABLE, Check, Target
+from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.core.text import format_duration
 
-_READ = 65536
+_READ = 16 * 1024
 _READS_AT_ONCE = 8
 _LENGTH = 2
 """Length prefix of each message over TCP, in bytes."""
+MESSAGES_LIMIT = 100
+"""Messages over TCP that do not answer the query, at most."""
 
 
 class DNSCheck(DatagramCheck):
@@ -155,7 +157,7 @@ class DNSCheckOverTCP(DNSCheck):
 class _StreamCheck(Check):
     """The query over TCP for a check whose deadline, always the earlier one, covers both."""
 
-    __slots__ = ("_buffer", "_checked", "_unsent", "_way")
+    __slots__ = ("_buffer", "_checked", "_messages", "_unsent", "_way")
 
     def __init__(
         self,
@@ -174,6 +176,7 @@ class _StreamCheck(Check):
         self._checked = checked
         self._unsent = len(query).to_bytes(_LENGTH, "big") + query
         self._buffer = b""
+        self._messages = 0
         # At the next tick: a socket opened during a batch could get the descriptor of one of its events.
         self.event = self._begin
         engine.pause(self)
@@ -196,7 +199,7 @@ class _StreamCheck(Check):
 
     def _exchange(self, events: int) -> None:
         try:
-            if self._unsent and events & WRITABLE:
+            if self._unsent:
                 self._unsent = self._unsent[self._socket.send(self._unsent) :]
             if not events & READABLE:
                 return
@@ -216,15 +219,20 @@ class _StreamCheck(Check):
         """Handle received data; return whether the answer is complete."""
         if not data:
             raise CheckFailed(Phase.QUERY, self._error_text("connection closed"), "connection closed")
-        self._buffer += data
         self._received += len(data)
-        while len(self._buffer) >= _LENGTH:
-            end = _LENGTH + int.from_bytes(self._buffer[:_LENGTH], "big")
-            if len(self._buffer) < end:
+        buffer, at = self._buffer + data, 0
+        while len(buffer) - at >= _LENGTH:
+            end = at + _LENGTH + int.from_bytes(buffer[at : at + _LENGTH], "big")
+            if len(buffer) < end:
                 break
-            message, self._buffer = self._buffer[_LENGTH:end], self._buffer[end:]
-            if self._checked(message) is not None:
+            if self._checked(buffer[at + _LENGTH : end]) is not None:
                 return True
+            self._messages += 1
+            if self._messages > MESSAGES_LIMIT:
+                reason = self._error_text(f"more than {MESSAGES_LIMIT} messages that do not answer the query")
+                raise CheckFailed(Phase.QUERY, reason, "other messages")
+            at = end
+        self._buffer = buffer[at:]
         return False
 
     @override

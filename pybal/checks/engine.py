@@ -1,8 +1,8 @@
 """The check engine: runs all checks on one descriptor and one delayed call of the reactor.
 
 A private epoll object is the engine's only reader in the reactor, so a check adds no cost there: its socket is registered once,
-edge-triggered, and unregistered by closing it. Any reactor works. Results are delivered after the batch of events that produced
-them, never within it: a socket opened within the batch could get the descriptor of a later event of the same batch.
+edge-triggered, and unregistered by closing it. Any reactor works. :mod:`pybal.checks.turns` bounds the time for which it holds the
+loop.
 
 The engine detects its own faults. Local resource errors are counted by errno name, and the lateness of the loop is summed up in
 ``lost``: a check that failed while the loop was late is inconclusive, and so is a timeout while no server responds (see
@@ -13,43 +13,38 @@ from __future__ import annotations
 
 import errno
 import math
-import select
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
-from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 from zope.interface import implementer
 
 from pybal.checks.lateness import Lateness
+from pybal.checks.poller import Watcher
 from pybal.checks.result import Result
 from pybal.checks.semaphore import Semaphore
-from pybal.checks.wheel import TICK, Schedule, Timed, Timer
+from pybal.checks.turns import SLICE, Turns
+from pybal.checks.wheel import TICK, Timed, Timer
 from pybal.core.isolation import MIN_OUTAGE, Isolation
 from pybal.core.model import SuspectSelf
+from pybal.runtime.faults import Health
 
 LATE = 0.1
 """Lateness of the loop in seconds above which it counts as lost time."""
-SLICE = 0.1
-"""Seconds after which the rest of a burst waits for the next turns: BGP heartbeats need theirs."""
 FROZEN = 1.0
 """Lateness in seconds above which missed turns are spread over a second."""
 HEARTBEAT_TICKS = 50
 """Ticks between wake-ups while checks are in flight; they measure the lateness of the loop."""
-
-EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 
 PROCESSES = 32
 """Concurrent commands, at most."""
 FOLLOW_UPS = 4
 """Concurrent follow-up checks of failed servers, at most."""
 
-_BATCH = 256
-_ROUNDS = 4
-"""Polls for more events before control returns to the reactor, whose turn costs more than many events."""
 _TICKS_PER_SECOND = round(1 / TICK)
 _LOG_SECONDS = 60.0
 
@@ -68,21 +63,8 @@ class Reactor(Protocol):
     ) -> IDelayedCall: ...
 
 
-class Watcher(Timed, Protocol):
-    """The receiver of events of a descriptor: a check."""
-
-    event: Callable[[int], None]
-    """Handles the event mask of its descriptor."""
-
-    def settle(self, result: Result) -> None:
-        """Deliver the result to its owner."""
-
-    def broke(self, error: Exception) -> None:
-        """Handle an unexpected exception of :attr:`event`."""
-
-
 @implementer(IReadDescriptor)
-class Engine:
+class Engine(Turns):
     """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has one.
 
     Counters since the start: ``checks`` completed (including inconclusive ones), ``inconclusive``, ``local_errors`` by errno name,
@@ -91,12 +73,9 @@ class Engine:
     occurrence. The semaphores ``processes`` for commands and ``follow_ups`` for follow-up checks are shared by all services.
     """
 
-    _log = Logger()
-
     def __init__(self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(seconds)
         self._reactor = reactor
-        self.seconds = seconds
-        self.now = seconds()
         self.checks = 0
         self.inconclusive = 0
         self.unanswered = 0
@@ -112,38 +91,30 @@ class Engine:
         self._responses = 0
         self._isolation_timer: Timer | None = None
         self._logged: dict[str, float] = {}
-        self._epoll: select.epoll | None = None
         self._fileno = -1
-        self._watchers: dict[int, Watcher] = {}
-        self._settled: list[tuple[Watcher, Result]] = []
-        self._undelivered: deque[tuple[Watcher, Result]] = deque()
-        self._paused: list[Watcher] = []
-        self._schedule = Schedule()
         self._origin = self.now
-        self._tick = 0
         self._measured_at = self.now
-        self._late = 0.0
+        self._spent = 0.0
+        self._health = Health("checks")
         self._call: IDelayedCall | None = None
         self._call_tick = 0
         self._waking = False
 
     def start(self) -> None:
         """Start to run checks; timers may be added before and after."""
-        self._epoll = select.epoll()
-        self._fileno = self._epoll.fileno()
+        self._fileno = self._poller.open()
         self._reactor.addReader(self)
         self._schedule_wake()
 
     def stop(self) -> None:
         """Stop all timers and events. Stop the monitors first; remaining sockets are forgotten, not closed."""
-        if self._epoll is None:
+        if not self._poller.is_open:
             return
         self._reactor.removeReader(self)
-        self._epoll.close()
-        self._epoll = None
-        self._watchers.clear()
-        self._settled.clear()
-        self._undelivered.clear()
+        self._poller.close()
+        for queue in (self._paused, self._due, self._settled, self._undelivered):
+            queue.clear()
+        self._next = 0
         if self._call is not None:
             self._call.cancel()
             self._call = None
@@ -175,28 +146,7 @@ class Engine:
         """Remove a timer."""
         self._schedule.leave(timer)
 
-    @property
-    def watched(self) -> int:
-        """The number of descriptors that are watched."""
-        return len(self._watchers)
-
-    @property
-    def paused(self) -> int:
-        """The number of checks that continue at the next tick."""
-        return len(self._paused)
-
     # -- for checks
-
-    def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:
-        """Deliver edge-triggered events to the watcher until :meth:`forget`."""
-        if self._epoll is None:
-            raise RuntimeError("check started while the engine is not running")
-        self._epoll.register(fileno, events | select.EPOLLET)
-        self._watchers[fileno] = watcher
-
-    def forget(self, fileno: int) -> None:
-        """Forget a descriptor before it is closed."""
-        self._watchers.pop(fileno, None)
 
     def arm(self, timed: Timed, seconds: float) -> None:
         """Set a deadline, never early. Call it only in a turn or an event, while ``now`` is current."""
@@ -213,13 +163,9 @@ class Engine:
                 self._schedule_wake()
 
     def pause(self, watcher: Watcher) -> None:
-        """Continue reading at the next tick: one descriptor may not use the whole turn."""
-        self._paused.append(watcher)
+        """Continue at the next tick, and ignore events until then: one descriptor may not use the whole turn."""
+        self._paused[watcher] = self._tick
         self._schedule_wake()
-
-    def settle(self, watcher: Watcher, result: Result) -> None:
-        """Deliver the result after the batch."""
-        self._settled.append((watcher, result))
 
     def local_error(self, number: int) -> str:
         """Count a local resource error and log it, at most once a minute. Return its name."""
@@ -250,25 +196,26 @@ class Engine:
         """Return the time of the last response of any server, including late connections."""
         quiet = self.now - self.responded_at
         if quiet >= MIN_OUTAGE:
-            connected = max((getattr(one, "connected_at", 0.0) for one in self._watchers.values()), default=0.0)
+            connected = max((getattr(one, "connected_at", 0.0) for one in self._poller.watchers.values()), default=0.0)
             if connected > self.responded_at + quiet / 2:
                 self.responded_at = connected
         return self.responded_at
 
     # -- time
 
+    @override
     def _tick_of(self, now: float) -> int:
         return int((now - self._origin) * _TICKS_PER_SECOND + 1e-6)
 
     def _schedule_wake(self, after: int | None = None) -> None:
         """Schedule the next wake-up for the first due tick after this one, by default the present."""
-        if self._epoll is None or self._waking:
+        if not self._poller.is_open or self._waking:
             return
         tick = self._tick_of(self.seconds())
         wanted = self._schedule.following(tick if after is None else after)
         if wanted is not None:
             wanted = max(wanted, tick + 1)
-        if self._late or self._undelivered:
+        if self._unfinished:
             wanted = tick
         elif self._paused:
             wanted = tick + 1
@@ -284,40 +231,31 @@ class Engine:
     def _wake(self) -> None:
         self._call = None
         self._waking = True
-        self.now = self.seconds()
-        late = self._measure_lateness()
-        if late > LATE:
-            self._late = max(self._late, late)
-        # Events that arrived before a deadline count first.
-        if not self._late or self._poll_all():
-            self._turn(self._late)
-            self._late = 0.0
+        self.now = began = self.seconds()
+        # The next wake-up must be scheduled in any case, or no check is ever started again.
+        try:
+            self._advance(self._measure_lateness())
+            self._work(began + SLICE)
+        except Exception:  # noqa: BLE001  # a bug of one turn
+            self._health.failed(Failure())
+        else:
+            self._health.succeeded()
+        self._spent = self.now - began
         self._waking = False
         self._schedule_wake(self._tick)  # a timer may have become due during the turn
 
-    def _turn(self, late: float) -> None:
-        """Run due timers, the sweep and expired deadlines."""
+    def _advance(self, late: float) -> None:
+        """Advance to the present tick: its timers and those of the sweep become due."""
         before, self._tick = self._tick, self._tick_of(self.now)
         due = self._schedule.due(before, self._tick)
-        end = self.now + SLICE if late <= FROZEN else self.now
-        for timer in due:
-            if self.seconds() < end:
-                self._call_each([timer.call])
-            else:
+        if late > FROZEN:
+            for timer in due:
                 self._schedule.soon(timer, self._tick)
-        self._call_each([timer.call for timer in self._schedule.swept(self._tick, self.in_flight)])
-        self._poll()  # responses that arrived already need no wake-up
-        self._call_each([timed.expire for timed in self._schedule.expired(self._tick)])
-        paused, self._paused = self._paused, []
-        self._deliver((watcher, select.EPOLLIN) for watcher in paused)
-        self._handle_events()
-
-    def _call_each(self, calls: Iterable[Callable[[], None]]) -> None:
-        for call in calls:
-            try:
-                call()
-            except Exception:  # noqa: BLE001  # a bug of one monitor must not affect others
-                self._log.failure("Unexpected error in a check", system="checks")
+            due.clear()
+        for timer in (*due, *self._schedule.swept(self._tick, self.in_flight)):
+            if not timer.due:
+                timer.due = True
+                self._due.append(timer)
 
     def _measure_lateness(self) -> float:
         """Add the lateness of the loop to the counters, once per call."""
@@ -346,63 +284,20 @@ class Engine:
         self.now = self.seconds()
         if self._call is not None and self.now > self._origin + self._call_tick * TICK + LATE:
             self._measure_lateness()
-        self._handle_events()
-
-    def _handle_events(self) -> None:
-        """Handle pending events and those that arrive in the process."""
-        end = self.seconds() + SLICE
-        for _ in range(_ROUNDS):
-            found = self._poll()
-            self._deliver_results(end)
-            if not found or self._undelivered:
-                return
-
-    def _poll(self) -> int:
-        if self._epoll is None:
-            return 0
-        events = self._epoll.poll(0, _BATCH)
-        self.now = self.seconds()
-        watcher_of = self._watchers.get
-        self._deliver((watcher_of(fileno), mask) for fileno, mask in events)
-        return len(events)
-
-    def _poll_all(self) -> bool:
-        """Handle pending events for one slice; return whether all are handled."""
-        end = self.now + SLICE
-        while (found := self._poll()) == _BATCH and self.seconds() < end:
-            pass
-        self._deliver_results(end)
-        return found < _BATCH
-
-    def _deliver(self, events: Iterable[tuple[Watcher | None, int]]) -> None:
-        for watcher, mask in events:
-            if watcher is not None:
-                try:
-                    watcher.event(mask)
-                except Exception as error:  # noqa: BLE001  # an exception must never end a monitor
-                    self._log.failure("Unexpected error in a check", system="checks")
-                    watcher.broke(error)
-
-    def _deliver_results(self, end: float) -> None:
-        """Deliver results to their owners until ``end``."""
-        self._count()
-        while self._undelivered and self.seconds() < end:
-            watcher, result = self._undelivered.popleft()
+        # A turn of the same iteration of the reactor may have used a part of the slice, or all of it.
+        spent, self._spent = self._spent, 0.0
+        if spent < SLICE:
+            # The reactor would stop to read after an exception.
             try:
-                watcher.settle(result)
-            except Exception:  # noqa: BLE001  # a bug of one owner must not affect others
-                self._log.failure("Unexpected error in the handler of a result", system="checks")
-            self._count()
-        if self._undelivered:
+                self._work(self.now + SLICE - spent)
+            except Exception:  # noqa: BLE001  # a bug of one turn
+                self._health.failed(Failure())
+        if self._unfinished:
             self._schedule_wake()
 
-    def _count(self) -> None:
-        """Count new results."""
-        if not self._settled:
-            return
-        settled, self._settled = self._settled, []
-        self._undelivered += settled
-        self.checks += len(settled)
+    @override
+    def _note_results(self, results: list[tuple[Watcher, Result]]) -> None:
+        self.checks += len(results)
         responses = self.checks - self.inconclusive - self.unanswered
         if responses > self._responses:
             self._responses, before, self.responded_at = responses, self.responded_at, self.now

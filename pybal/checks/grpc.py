@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from typing import Self
@@ -20,25 +21,46 @@ from pybal.checks.result import CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
 from pybal.checks.stream import StreamCheck
 from pybal.checks.tls import TLSStream
+from pybal.core.text import printable
 
 PROTOCOL = "h2"
 """The name of HTTP/2 in ALPN."""
 ANSWER_LIMIT = 64 * 1024
 """Limit of the response, in bytes."""
+MESSAGE_LIMIT = 1024
+"""Limit of the bytes of the message; a usual one has seven."""
+FRAMES_LIMIT = 100
+"""Limit of the frames of a response; a usual one has ten."""
+HEADERS_LIMIT = 16 * 1024
+"""Limit of the bytes of header blocks and trailers."""
+CONTROL_LIMIT = 4096
+"""Limit of the bytes of all other frames without data: a setting takes h2 20 µs."""
 
 _STREAM = 1
 _FRAME_HEADER = 9
-_SETTINGS = 4
-"""The type of the first frame of a server (RFC 9113 §3.4)."""
-_GOAWAY = 7
+_DATA, _HEADERS, _SETTINGS, _GOAWAY, _CONTINUATION = 0, 1, 4, 7, 9
+"""Types of frames (RFC 9113 §6); the first frame of a server is SETTINGS (§3.4)."""
 _LAST_STREAM = 0x7FFFFFFF
 _MESSAGE_SHOWN = 200
+_STATUS = re.compile(r"[1-9][0-9]{2}", re.ASCII)
+_STATUS_SHOWN = 20
 
 
 class GRPCCheck(StreamCheck):
     """A check that passes when the status of a service, or of the server if it is empty, is SERVING."""
 
-    __slots__ = ("_authority", "_connection", "_facts", "_first_bytes", "_frames", "_message", "_service")
+    __slots__ = (
+        "_authority",
+        "_connection",
+        "_control_bytes",
+        "_facts",
+        "_first_bytes",
+        "_frame_count",
+        "_frames",
+        "_header_bytes",
+        "_message",
+        "_service",
+    )
 
     _waiting = Phase.HEADERS
     _answered = Phase.BODY
@@ -61,11 +83,13 @@ class GRPCCheck(StreamCheck):
         self._service = service
         self._authority = authority
         self._first_bytes = self._frames = self._message = b""
+        self._frame_count = self._header_bytes = self._control_bytes = 0
         self._facts: dict[str, str] = {}
 
     @override
     def _begin(self) -> None:
         self._first_bytes = self._frames = self._message = b""
+        self._frame_count = self._header_bytes = self._control_bytes = 0
         self._facts = {}
         connection = self._connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
         connection.initiate_connection()
@@ -104,7 +128,9 @@ class GRPCCheck(StreamCheck):
             try:
                 events = self._connection.receive_data(frame)
             except ProtocolError as error:
-                raise CheckFailed(self._phase, f"not HTTP/2: {error}"[:_MESSAGE_SHOWN], "not HTTP/2") from None
+                raise CheckFailed(
+                    self._phase, printable(f"not HTTP/2: {error}"[:_MESSAGE_SHOWN]), "not HTTP/2"
+                ) from None
             if any(self._handle(event) for event in events):
                 return True
         self._unsent += self._connection.data_to_send()
@@ -112,13 +138,35 @@ class GRPCCheck(StreamCheck):
 
     def _complete_frames(self, data: bytes) -> Iterator[bytes]:
         """Yield complete frames."""
-        self._frames += data
-        while len(self._frames) >= _FRAME_HEADER:
-            end = _FRAME_HEADER + int.from_bytes(self._frames[:3], "big")
-            if len(self._frames) < end:
-                return
-            frame, self._frames = self._frames[:end], self._frames[end:]
-            yield frame
+        data, at = self._frames + data, 0
+        while len(data) - at >= _FRAME_HEADER:
+            end = at + _FRAME_HEADER + int.from_bytes(data[at : at + 3], "big")
+            self._check_limits(data[at + 3], end - at)
+            if len(data) < end:
+                break
+            self._count(data[at + 3], end - at)
+            yield data[at:end]
+            at = end
+        self._frames = data[at:]
+
+    def _count(self, kind: int, size: int) -> None:
+        self._frame_count += 1
+        if kind in (_HEADERS, _CONTINUATION):
+            self._header_bytes += size
+        elif kind != _DATA:
+            self._control_bytes += size
+
+    def _check_limits(self, kind: int, size: int) -> None:
+        """Fail if a frame exceeds a limit, before it is complete."""
+        if self._frame_count >= FRAMES_LIMIT:
+            raise CheckFailed(self._phase, f"more than {FRAMES_LIMIT} frames", "too long")
+        if kind in (_HEADERS, _CONTINUATION):
+            if self._header_bytes + size > HEADERS_LIMIT:
+                raise CheckFailed(self._phase, f"more than {HEADERS_LIMIT} bytes of headers", "too long")
+        elif kind != _DATA and self._control_bytes + size > CONTROL_LIMIT:
+            raise CheckFailed(
+                self._phase, f"more than {CONTROL_LIMIT} bytes of frames without headers or data", "too long"
+            )
 
     def _check_first_frame(self, data: bytes) -> None:
         """Fail unless the first frame is SETTINGS, instead of waiting for the length in garbage."""
@@ -138,6 +186,8 @@ class GRPCCheck(StreamCheck):
                 _check_headers(self._facts)
             case h2.DataReceived(data=data):
                 self._message += data
+                if len(self._message) > MESSAGE_LIMIT:
+                    raise CheckFailed(self._phase, f"message of more than {MESSAGE_LIMIT} bytes", "too long")
             case h2.TrailersReceived(headers=headers):
                 self._facts.update(_texts(headers))
             case h2.StreamReset(error_code=code):
@@ -160,6 +210,8 @@ def _is_graceful_goaway(frame: bytes) -> bool:
 
 def _check_headers(facts: dict[str, str]) -> None:
     status, kind = facts.get(":status", ""), facts.get("content-type", "")
+    if not _STATUS.fullmatch(status):
+        raise CheckFailed(Phase.STATUS, f"HTTP status {status[:_STATUS_SHOWN]!r}, wanted 200", "bad status")
     if status != "200":
         raise CheckFailed(Phase.STATUS, f"HTTP {status}, wanted 200", f"HTTP {status}")
     if not kind.startswith("application/grpc"):

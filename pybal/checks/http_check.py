@@ -91,11 +91,22 @@ class HTTPCheck(StreamCheck):
             raise CheckFailed(Phase(error.part), str(error), error.cause) from None
         if response.status and not self._answered_at:
             self._check_status(response.status)
-        if response.complete and self._search is not None and not self._search.end():
-            wanted = shown(self._search.pattern.text)
+        return response.complete if self._search is None else self._catch_up()
+
+    @override
+    def _catch_up(self) -> bool:
+        """Search some of the body that has arrived; read no more until it was searched."""
+        response, search = self._response, self._search
+        if response is None or search is None:
+            return False
+        self._behind = not search.work()
+        if self._behind or not response.complete:
+            return False
+        if not search.end():
+            wanted = shown(search.pattern.text)
             compressed = f", content-encoding {response.encoding}" if response.encoding else ""
             raise CheckFailed(Phase.BODY, f"no match for {wanted} in {response.received} bytes{compressed}", "no match")
-        return response.complete
+        return True
 
     def _new_response(self) -> message.Response:
         request = self.request

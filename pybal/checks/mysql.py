@@ -79,6 +79,8 @@ class MySQLCheck(StreamCheck):
             return True
         if not data:
             raise self._closed()
+        if self._step is Step.QUIT:
+            return False  # nothing that the server still sends matters
         self._buffer += data
         while (found := split(self._buffer)) is not None:
             payload, self._buffer = found
@@ -92,6 +94,7 @@ class MySQLCheck(StreamCheck):
                 check_login(payload)
                 self._step = Step.QUIT
                 self._unsent = QUIT
+                break
         return False
 
 

@@ -167,6 +167,12 @@ class Check:
     # -- for the engine
 
     @property
+    def name(self) -> str:
+        """The kind and the target, for people."""
+        address, port = self._target.sockaddr
+        return f"{type(self).__name__.removesuffix('Check')} {address} port {port}"
+
+    @property
     def connected_at(self) -> float:
         """The monotonic time of the last connection, in seconds."""
         return self._connected_at

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Sequence
+from socket import SocketType
 from typing import Self
 
 from typing_extensions import override
@@ -14,12 +15,14 @@ from typing_extensions import override
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result, timeout_text
 from pybal.checks.socket_check import READABLE, Check, Target
-from pybal.checks.tls import TLSStream
+from pybal.checks.tls import Busy, NoData, TLSStream
+from pybal.checks.turns import EVENT
 from pybal.core.text import format_duration
 from pybal.http.tls_errors import tls_reason
 
-_READ = 65536
-_READS_AT_ONCE = 8
+_READ = 16 * 1024
+"""Bytes of a read, which limits the time that a kind takes for it."""
+_READS_AT_ONCE = 32
 
 
 class StreamCheck(Check):
@@ -27,6 +30,7 @@ class StreamCheck(Check):
 
     __slots__ = (
         "_answered_at",
+        "_behind",
         "_context",
         "_first_at",
         "_last_byte_at",
@@ -58,6 +62,8 @@ class StreamCheck(Check):
         self._server_name = server_name
         self._tls: TLSStream | None = None
         self._unsent = b""
+        self._behind = False
+        """True while a kind has received data that it has not handled yet."""
         self._secured_at = self._first_at = self._answered_at = self._last_byte_at = 0.0
 
     # -- for the kinds
@@ -72,6 +78,10 @@ class StreamCheck(Check):
 
     def _take(self, data: bytes) -> bool:
         """Handle received data (empty at the end of the stream); return whether the check is complete."""
+        raise NotImplementedError
+
+    def _catch_up(self) -> bool:
+        """Handle more of the data that was taken, while ``_behind`` is set; return as :meth:`_take`."""
         raise NotImplementedError
 
     @property
@@ -95,6 +105,7 @@ class StreamCheck(Check):
         self._received = 0
         self._secured_at = self._first_at = self._answered_at = self._last_byte_at = 0.0
         self._unsent = b""
+        self._behind = False
         if self._context is not None:
             self._tls = TLSStream(self._socket, self._context, self._server_name)
         self._begin()
@@ -102,7 +113,7 @@ class StreamCheck(Check):
         self._exchange(events)
 
     def _exchange(self, events: int) -> None:
-        """Continue until it would block."""
+        """Continue until it would block, or for the time of one event."""
         try:
             tls = self._tls
             if tls is not None and not tls.secured and self._handshake(tls):
@@ -112,23 +123,34 @@ class StreamCheck(Check):
                 self._send()
             if tls is None and not events & READABLE:
                 return
-            stream = tls or self._socket
-            for _ in range(_READS_AT_ONCE):
-                data = stream.recv(_READ)
-                if data:
-                    self._received += len(data)
-                    self._last_byte_at = self._engine.seconds()  # a handshake may have come before
-                    self._first_at = self._first_at or self._last_byte_at
-                if self._take(data):
-                    self._passed()
-                    return
-                if self._unsent:
-                    self._send()
+            self._read(tls or self._socket)
+        except Busy:
             self._engine.pause(self)
         except BlockingIOError:
             return
-        except (CheckFailed, OSError) as error:
+        except (CheckFailed, NoData, OSError) as error:
             self._stopped_by(error)
+
+    def _read(self, stream: TLSStream | SocketType) -> None:
+        engine = self._engine
+        end = engine.now + EVENT
+        for _ in range(_READS_AT_ONCE):
+            if self._catch_up() if self._behind else self._receive(stream):
+                self._passed()
+                return
+            if self._unsent:
+                self._send()
+            if engine.seconds() >= end:
+                break
+        raise Busy
+
+    def _receive(self, stream: TLSStream | SocketType) -> bool:
+        data = stream.recv(_READ)
+        if data:
+            self._received += len(data)
+            self._last_byte_at = self._engine.seconds()  # a handshake may have come before
+            self._first_at = self._first_at or self._last_byte_at
+        return self._take(data)
 
     def _handshake(self, tls: TLSStream) -> bool:
         tls.handshake()
@@ -148,9 +170,11 @@ class StreamCheck(Check):
 
     # -- texts and results
 
-    def _stopped_by(self, error: CheckFailed | OSError) -> None:
+    def _stopped_by(self, error: CheckFailed | NoData | OSError) -> None:
         if isinstance(error, CheckFailed):
             self._failed(error)
+        elif isinstance(error, NoData):
+            self._failed(CheckFailed(self._phase, str(error), "no data"))
         elif isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             self._failed(self._closed())
         elif isinstance(error, ssl.SSLError):

@@ -45,7 +45,7 @@ class Timed(Protocol):
 class Timer:
     """A scheduled call: in a wheel, in the sweep, or in both."""
 
-    __slots__ = ("call", "slot", "swept", "wheel")
+    __slots__ = ("call", "due", "slot", "swept", "wheel")
 
     def __init__(self, call: Callable[[], None]) -> None:
         self.call = call
@@ -53,6 +53,8 @@ class Timer:
         self.slot = 0
         self.swept = False
         """True while it waits in the sweep."""
+        self.due = False
+        """True while it is due and waits for its call."""
 
 
 class Wheel:
@@ -147,7 +149,7 @@ class Schedule:
 
     def leave(self, timer: Timer) -> None:
         """Remove the timer."""
-        timer.swept = False
+        timer.swept = timer.due = False
         self._moving.pop(timer, None)
         self._remove(timer)
 
@@ -183,16 +185,18 @@ class Schedule:
         else:
             waiting.append(timed)
 
-    def expired(self, until: int) -> list[Timed]:
-        """Return the objects whose deadline expired and clear their deadlines."""
-        expired: list[Timed] = []
-        while self._deadline_ticks and self._deadline_ticks[0] <= until:
-            tick = heappop(self._deadline_ticks)
-            for timed in self._deadlines.pop(tick):
-                if timed.deadline == tick:
+    def expired(self, until: int) -> Timed | None:
+        """Return an object whose deadline expired, and clear its deadline; ``None`` if no others are left."""
+        ticks = self._deadline_ticks
+        while ticks and ticks[0] <= until:
+            waiting = self._deadlines[ticks[0]]
+            while waiting:
+                timed = waiting.pop()
+                if timed.deadline == ticks[0]:
                     timed.deadline = 0
-                    expired.append(timed)
-        return expired
+                    return timed
+            del self._deadlines[heappop(ticks)]
+        return None
 
     def following(self, tick: int) -> int | None:
         """Return the next tick at which a call may be due, ``None`` without one."""

@@ -186,6 +186,10 @@ class InstrumentationSettings:
         help="additional addresses to listen on, announced by BGP like VIPs",
     )
 
+    def is_optional(self, address: Address) -> bool:
+        """Return whether the host may lack an address: the IPv6 one of the default."""
+        return self.ips is _LOOPBACK and isinstance(address, IPv6Address) and address in _LOOPBACK
+
 
 @dataclass(frozen=True, slots=True)
 class IPVSSettings:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import NoReturn
 
 from typing_extensions import override
 
 from pybal.control.freeze import DEFAULT, LONGEST
 from pybal.control.wire import FAILED
+from pybal.runtime.version import pybal_version
 
 DEFAULT_FILE = "/etc/pybal/pybal.conf"
 
@@ -42,7 +42,7 @@ def read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--check-config", action="store_true", help="check the configuration file, print a summary and exit"
     )
-    parser.add_argument("--version", action="version", version=f"pybal {version('pybal')}")
+    parser.add_argument("--version", action="version", version=f"pybal {pybal_version()}")
     _add_commands(parser)
     parser.set_defaults(command="")
     options = parser.parse_args(arguments)

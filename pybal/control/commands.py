@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -22,6 +21,7 @@ from pybal.control.wire import DIFFERENT, DONE, CommandReply, Request, RequestEr
 from pybal.core.model import Alert, Snapshot
 from pybal.ipvs.backend import BackendError
 from pybal.runtime.turns import Turns
+from pybal.runtime.version import pybal_version
 
 _LONGEST_SHOWN = 80
 _BATCH = 1000
@@ -63,7 +63,7 @@ async def run(api: ControlAPI, request: Request, caller: Caller) -> CommandReply
 async def _status(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
     monitors, shown = await Turns(api.clock).run(_gathered(api))
     overview = Overview(
-        version=version("pybal"),
+        version=pybal_version(),
         process=os.getpid(),
         started=api.started,
         now=api.clock.seconds(),

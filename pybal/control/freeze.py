@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
+
+from pybal.runtime.activity import Activity
 
 DEFAULT, LONGEST = 600.0, 4 * 3600.0
 """The default and the longest duration of a freeze, in seconds; a forgotten freeze must end."""
@@ -32,7 +34,7 @@ class Freezer:
         self.frozen: Frozen | None = None
         self._clock = clock
         self._changed = changed
-        self._end: IDelayedCall | None = None
+        self._end = Activity("end of the freeze", self._expire, clock)
 
     def freeze(self, by: str, reason: str, duration: float) -> Frozen:
         """Freeze for ``duration`` seconds from now; replaces a current freeze."""
@@ -40,7 +42,7 @@ class Freezer:
         now = self._clock.seconds()
         self.stop()
         self.frozen = Frozen(by, reason, self.frozen.since if self.frozen else now, now + duration)
-        self._end = self._clock.callLater(duration, self.thaw)
+        self._end.reschedule(duration)
         if began:
             self._changed()
         return self.frozen
@@ -54,5 +56,9 @@ class Freezer:
 
     def stop(self) -> None:
         """Cancel the timer; the freeze stays."""
-        if self._end and self._end.active():
-            self._end.cancel()
+        self._end.stop()
+
+    def _expire(self) -> None:
+        """End the freeze; if that fails, it is reported again until it succeeds."""
+        self.frozen = None
+        self._changed()

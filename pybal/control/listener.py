@@ -182,16 +182,16 @@ class ControlConnection(Protocol):
 
 
 class ControlFactory(Factory):
-    """Accepts root, the daemon's own user and members of ``group`` (a GID); ``run`` runs their commands."""
+    """Accepts root, the daemon's own user and members of the GID ``group``; ``run`` runs their commands."""
 
     noisy = False
     _log = Logger()
 
     def __init__(self, run: Run, clock: IReactorTime, group: int | None = None) -> None:
         self.clock = clock
+        self.group = group
         self._run = run
         self._turns = Turns(clock)
-        self._group = group
         self._open: set[ControlConnection] = set()
         self._refused: dict[int, float] = {}
 
@@ -204,7 +204,7 @@ class ControlFactory(Factory):
         """Return the reason to refuse a connection; an empty text accepts it."""
         if peer.user not in (0, os.geteuid()) and not self._is_member(peer, handle):
             self._log_refusal(peer)
-            group = "" if self._group is None else f" or a member of group {self._group}"
+            group = "" if self.group is None else f" or a member of group {self.group}"
             return f"user {peer.user} is not authorized (use root, user {os.geteuid()}{group})"
         if len(self._open) >= MOST_CONNECTIONS:
             return f"too many connections (at most {MOST_CONNECTIONS}); try again"
@@ -233,7 +233,7 @@ class ControlFactory(Factory):
         return finish(write_reply(refused))
 
     def _is_member(self, peer: Credentials, connection: socket.socket) -> bool:
-        return self._group is not None and self._group in (peer.group, *supplementary_groups(connection))
+        return self.group is not None and self.group in (peer.group, *supplementary_groups(connection))
 
     def _log_refusal(self, peer: Credentials) -> None:
         now = self.clock.seconds()
@@ -243,12 +243,17 @@ class ControlFactory(Factory):
 
 
 class ControlSocket:
-    """The listener at ``path``; with ``group`` every user may connect and is authorized by credentials."""
+    """The listener at ``path``.
 
-    def __init__(self, path: Path, run: Run, reactor: Reactor, group: int | None = None) -> None:
+    If it is ``shared`` every user may connect and is authorized by credentials. ``group`` is the GID whose members are authorized; it may be set later.
+    """
+
+    def __init__(
+        self, path: Path, run: Run, reactor: Reactor, group: int | None = None, *, shared: bool | None = None
+    ) -> None:
         self._path = path
         self._reactor = reactor
-        self._mode = 0o600 if group is None else 0o666
+        self._mode = 0o666 if (group is not None if shared is None else shared) else 0o600
         self._factory = ControlFactory(run, reactor, group)
         self._port: IListeningPort | None = None
 
@@ -262,6 +267,10 @@ class ControlSocket:
             raise ControlError(f"{self._path}: {error.socketError}") from error
         except OSError as error:
             raise ControlError(f"{self._path}: {error.strerror or error}") from error
+
+    def authorize(self, group: int) -> None:
+        """Accept members of this group from now on."""
+        self._factory.group = group
 
     async def stop(self) -> None:
         """Stop listening, remove the file and close all connections."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
-from types import MappingProxyType
 
 from pybal.core.model import Health, Placement, Pool, Server
 
@@ -43,17 +42,21 @@ class Change:
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
     """Yield the changes between two states of a pool: first the facts, then the decisions."""
-    for host, server in before.servers.items():
-        if host not in after.servers:
-            yield Change(ChangeKind.REMOVED, server)
-    changed: list[tuple[Server, Server]] = []
-    for host, server in after.servers.items():
-        known = before.servers.get(host)
-        if known is None:
-            yield Change(ChangeKind.NEW, server)
-            known = Server(server.member, MappingProxyType(dict.fromkeys(server.reports)))
-        if server is not known:
-            changed.append((known, server))
+    if after.servers.names is before.servers.names:
+        changed = after.servers.replaced_since(before.servers)
+    else:
+        for host, server in before.servers.items():
+            if host not in after.servers:
+                yield Change(ChangeKind.REMOVED, server)
+        for host, server in after.servers.items():
+            if host not in before.servers:
+                yield Change(ChangeKind.NEW, server)
+        known = before.servers.get
+        changed = [
+            (old, server)
+            for host, server in after.servers.items()
+            if (old := known(host)) is not None and old is not server
+        ]
     for old, new in changed:
         yield from _facts(old, new)
     for old, new in changed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pybal.core.model import Address, Member, Report, Service
@@ -39,10 +39,21 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Gathered:
+    """Several reports, in the order of their arrival.
+
+    The result is that of one :class:`Reported` after the other. Applying all reports first and deciding once would be worse: of ten servers with a floor of 5, six that fail together
+    would all stay, because fewer than the floor serve when the first decision is taken.
+    """
+
+    reports: Sequence[Reported]
+
+
+@dataclass(frozen=True, slots=True)
 class Reconfigured:
     """The operator changed the service: threshold, monitors or scheduler. Its key must be the same."""
 
     service: Service
 
 
-Event = Adopted | Listed | Resolved | Reported | Reconfigured
+Event = Adopted | Listed | Resolved | Reported | Gathered | Reconfigured

@@ -6,11 +6,16 @@ about a server; a *server* is one host in one pool with all its facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
+from typing import NamedTuple
+
+from typing_extensions import override
+
+from pybal.core.counted import Counted
 
 Address = IPv4Address | IPv6Address
 
@@ -106,6 +111,53 @@ class Report:
     cause: str = ""
 
 
+class Condition(NamedTuple):
+    """The facts about a server that questions about its whole pool depend on; see :class:`Server`.
+
+    The servers of a pool, however many, have a dozen different conditions.
+    """
+
+    enabled: bool
+    ready: bool
+    unresolvable: bool
+    health: Health
+    placement: Placement
+    pending: bool
+    """True while some monitors do not count until their first report."""
+    suspect: bool
+    """True if some failures are attributed to the check itself."""
+
+    @property
+    def eligible(self) -> bool:
+        return self.enabled and self.ready
+
+    @property
+    def serving(self) -> bool:
+        return self.enabled and self.ready and self.health is Health.UP
+
+    @property
+    def pooled(self) -> bool:
+        return self.placement is not Placement.OUT
+
+    @property
+    def forced(self) -> bool:
+        return self.placement is Placement.FORCED
+
+    @property
+    def pooled_down(self) -> bool:
+        return self.placement is not Placement.OUT and self.health is Health.DOWN
+
+    @property
+    def usable(self) -> bool:
+        """True if the server is enabled and its name is not known to have no address."""
+        return self.enabled and not self.unresolvable
+
+    @property
+    def awaits_lookup(self) -> bool:
+        """True if the server is enabled and has not been looked up with success yet."""
+        return self.enabled and not self.unresolvable and not self.ready
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """One host in one pool, with all its facts.
@@ -128,7 +180,7 @@ class Server:
     health: Health = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Computed once per change of a server, because every change of the pool reads it of all servers.
+        # Computed once per change of a server, because it is read far more often.
         object.__setattr__(self, "health", _health(self.reports, self.pending_monitors))
 
     @property
@@ -168,6 +220,18 @@ class Server:
         return self.pooled and self.health is Health.DOWN
 
     @property
+    def condition(self) -> Condition:
+        return Condition(
+            self.member.enabled,
+            self.address is not None,
+            self.unresolvable,
+            self.health,
+            self.placement,
+            bool(self.pending_monitors),
+            bool(self.suspect_failures),
+        )
+
+    @property
     def status(self) -> str:
         """The three words of PyBal 1.15: ``enabled/partially up/not pooled``; unknown shows as down."""
         enabled = "enabled" if self.member.enabled else "disabled"
@@ -190,6 +254,41 @@ def _health(reports: Mapping[str, Report | None], pending_monitors: frozenset[st
     return Health.UNKNOWN if unknown else Health.UP
 
 
+class Servers(Counted[Server, Condition]):
+    """The servers of one pool, by host, in the order of their source."""
+
+    __slots__ = ("_sharing",)
+
+    def __init__(self, values: Mapping[str, Server] = MappingProxyType({})) -> None:
+        super().__init__(values)
+        self._sharing: Mapping[Address, Sequence[str]] | None = None
+
+    @staticmethod
+    @override
+    def condition_of(value: Server) -> Condition:
+        return value.condition
+
+    @override
+    def _derive(self, before: Servers, values: Mapping[str, Server]) -> None:
+        super()._derive(before, values)
+        moved = any(server.address != before[host].address for host, server in values.items())
+        self._sharing = None if moved else before._sharing
+
+    @property
+    def sharing(self) -> Mapping[Address, Sequence[str]]:
+        """The addresses that several servers have, with their hosts in the order of the source.
+
+        Computed once for all versions with the same addresses.
+        """
+        if self._sharing is None:
+            hosts: dict[Address, list[str]] = {}
+            for host, server in self.items():
+                if server.address is not None:
+                    hosts.setdefault(server.address, []).append(host)
+            self._sharing = {address: found for address, found in hosts.items() if len(found) > 1}
+        return self._sharing
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """The servers of one service, by host, in the order of their source.
@@ -200,7 +299,7 @@ class Pool:
     """
 
     service: Service
-    servers: Mapping[str, Server] = field(default_factory=lambda: MappingProxyType({}))
+    servers: Servers = field(default_factory=Servers)
     listed: bool = False
     held: Mapping[Address, int] = field(default_factory=lambda: MappingProxyType({}))
 

@@ -23,16 +23,17 @@ empty the pool.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil
 from operator import is_
 from types import MappingProxyType
 
-from pybal.core.correlated import correlated_failures
-from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
-from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
+from pybal.core.correlated import correlated_failures, may_be_correlated
+from pybal.core.events import Adopted, Event, Gathered, Listed, Reconfigured, Reported, Resolved
+from pybal.core.model import Address, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
+from pybal.core.reports import apply_reports
 
 
 def step(pool: Pool, event: Event) -> Pool:
@@ -48,8 +49,10 @@ def step(pool: Pool, event: Event) -> Pool:
             facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
         case Resolved(addresses):
             facts = replace(pool, servers=_set_addresses(pool, addresses))
-        case Reported(host, monitor, report):
-            facts = replace(pool, servers=_record(pool, host, monitor, report))
+        case Reported():
+            return apply_reports(pool, (event,), floor(pool))
+        case Gathered(reports):
+            return apply_reports(pool, reports, floor(pool))
         case Reconfigured(service):
             facts = replace(pool, service=service, servers=_set_monitors(pool, service))
     after = _place(_suspect(_claim(facts)))
@@ -64,7 +67,7 @@ def floor(pool: Pool) -> int:
 
 def serving(pool: Pool) -> int:
     """Return the number of servers that are up and eligible."""
-    return sum(server.serving for server in pool.servers.values())
+    return pool.servers.count(lambda server: server.serving)
 
 
 def can_depool(pool: Pool) -> bool:
@@ -80,7 +83,7 @@ def too_small(pool: Pool) -> bool:
 
 def arithmetic(pool: Pool) -> str:
     """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``."""
-    forced = sum(server.placement is Placement.FORCED for server in pool.servers.values())
+    forced = pool.servers.count(lambda server: server.forced)
     return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}, {forced} forced"
 
 
@@ -97,37 +100,77 @@ def wanted(pool: Pool) -> Mapping[Address, int]:
     return MappingProxyType(result)
 
 
-def _merge(pool: Pool, members: tuple[Member, ...]) -> Mapping[str, Server]:
+def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
+    """Return the difference between the wanted sets of two states of a pool; ``None`` means removed."""
+    if before.held == after.held and after.servers.names is before.servers.names:
+        return _changes_at(before.servers, after.servers)
+    old, new = wanted(before), wanted(after)
+    changed: dict[Address, int | None] = {
+        address: weight for address, weight in new.items() if old.get(address) != weight
+    }
+    return {**changed, **{address: None for address in old if address not in new}}
+
+
+def _changes_at(before: Servers, after: Servers) -> Mapping[Address, int | None]:
+    """Return the difference of the wanted sets at the addresses of replaced servers."""
+    hosts: dict[Address, set[str]] = {}
+    for old, new in after.replaced_since(before):
+        if (old.pooled, old.address, old.member) != (new.pooled, new.address, new.member):
+            for address in (old.address, new.address):
+                if address is not None:
+                    hosts.setdefault(address, set()).add(new.host)
+    changed: dict[Address, int | None] = {}
+    for address, own in hosts.items():
+        involved = own.union(before.sharing.get(address, ()), after.sharing.get(address, ()))
+        weight = _weight_at(after, address, involved)
+        if weight != _weight_at(before, address, involved):
+            changed[address] = weight
+    return changed
+
+
+def _weight_at(servers: Servers, address: Address, hosts: Collection[str]) -> int | None:
+    """Return the weight of an address that these hosts may have, ``None`` if it is not wanted."""
+    for host in servers.sharing.get(address, hosts):
+        if servers[host].address == address and servers[host].pooled:
+            return servers[host].member.weight
+    return None
+
+
+def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
     unreported = MappingProxyType(dict.fromkeys(pool.service.monitors))
     servers = {}
     for member in members:
         known = pool.servers.get(member.host) or Server(member, unreported)
         servers[member.host] = known if known.member == member else replace(known, member=member)
-    return MappingProxyType(servers)
+    if list(servers) == list(pool.servers):
+        return pool.servers.replacing({h: server for h, server in servers.items() if server is not pool.servers[h]})
+    return Servers(servers)
 
 
-def _hold_removed(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address, int]:
+def _hold_removed(pool: Pool, servers: Servers) -> Mapping[Address, int]:
     """Return the addresses held; removed servers stay until names resolve if no other server is eligible."""
-    if any(server.eligible for server in servers.values()):
+    if servers.count(lambda server: server.eligible):
         return pool.held
     pooled = (server for server in pool.servers.values() if server.pooled)
     return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in pooled if s.address is not None}})
 
 
-def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
+def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Servers:
     """Set the addresses of servers. A new address clears the reports; a lost name keeps its address.
 
     A server takes the placement of its new address if the pool had that address, else it keeps its own.
     """
-    servers = dict(pool.servers)
+    servers = pool.servers
     # Sorted: if servers share an address, the placement of a pooled one counts.
     placements = {s.address: s.placement for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}
+    found: dict[str, Server] = {}
     for host in addresses.keys() & servers.keys():
         server, address = servers[host], addresses[host]
         if address is None:
-            servers[host] = server if server.ready or server.unresolvable else replace(server, unresolvable=True)
+            if not server.ready and not server.unresolvable:
+                found[host] = replace(server, unresolvable=True)
         elif address != server.address:
-            servers[host] = replace(
+            found[host] = replace(
                 server,
                 address=address,
                 unresolvable=False,
@@ -135,33 +178,24 @@ def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Mappi
                 pending_monitors=frozenset(),
                 placement=placements.get(address, server.placement),
             )
-    return MappingProxyType(servers)
+    return servers.replacing(found)
 
 
-def _record(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, Server]:
-    server = pool.servers.get(host)
-    if server is None or monitor not in server.reports or server.reports[monitor] == report:
-        return pool.servers
-    reports = MappingProxyType({**server.reports, monitor: report})
-    server = replace(server, reports=reports, pending_monitors=server.pending_monitors - {monitor})
-    return MappingProxyType({**pool.servers, host: server})
-
-
-def _drop_unreachable(pool: Pool, service: Service) -> Mapping[str, Server]:
+def _drop_unreachable(pool: Pool, service: Service) -> Servers:
     """Remove addresses of the other family from servers if the service has no tunnel."""
     lost = {
         host: replace(server, address=None, unresolvable=True)
         for host, server in pool.servers.items()
         if server.address and server.address.version != service.vip.version and not service.tunneling
     }
-    return MappingProxyType({**pool.servers, **lost}) if lost else pool.servers
+    return pool.servers.replacing(lost)
 
 
-def _set_monitors(pool: Pool, service: Service) -> Mapping[str, Server]:
+def _set_monitors(pool: Pool, service: Service) -> Servers:
     servers = _drop_unreachable(pool, service)
     if service.monitors == pool.service.monitors:
         return servers
-    return MappingProxyType({host: _with_monitors(server, service.monitors) for host, server in servers.items()})
+    return servers.replacing({host: _with_monitors(server, service.monitors) for host, server in servers.items()})
 
 
 def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
@@ -185,29 +219,30 @@ def _claim(pool: Pool) -> Pool:
     left = {address: weight for address, weight in pool.held.items() if address not in claimed}
     if pool.listed and not _pending_lookups(pool):
         left = {}
-    return replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
+    return replace(pool, servers=pool.servers.replacing(found), held=MappingProxyType(left))
 
 
 def _pending_lookups(pool: Pool) -> int:
     """Return the number of enabled members without a successful lookup."""
-    return sum(s.member.enabled and not s.ready and not s.unresolvable for s in pool.servers.values())
+    return pool.servers.count(lambda server: server.awaits_lookup)
 
 
 def _suspect(pool: Pool) -> Pool:
     """Attribute correlated failures to the check, as long as they last (``suspect-check = hold``)."""
-    if pool.service.suspect_check is not SuspectCheck.HOLD:
+    hold, suspect = pool.service.suspect_check is SuspectCheck.HOLD, pool.servers.count(lambda server: server.suspect)
+    if not suspect and not (hold and may_be_correlated(pool.servers)):
         return pool
     together: dict[str, set[tuple[str, str]]] = {}
-    for failures in correlated_failures(pool.servers.values(), pool.service.interval):
+    for failures in correlated_failures(pool.servers, pool.service.interval) if hold else ():
         for host in failures.hosts:
             together.setdefault(host, set()).add((failures.monitor, failures.cause))
     changed = {}
     for host, server in pool.servers.items():
         failing = {(monitor, report.cause) for monitor, report in server.reports.items() if report and not report.up}
-        suspect_failures = failing & (server.suspect_failures | together.get(host, set()))
+        suspect_failures = failing & (server.suspect_failures | together.get(host, set())) if hold else set()
         if suspect_failures != server.suspect_failures:
             changed[host] = replace(server, suspect_failures=frozenset(suspect_failures))
-    return replace(pool, servers=MappingProxyType({**pool.servers, **changed})) if changed else pool
+    return replace(pool, servers=pool.servers.replacing(changed)) if changed else pool
 
 
 def _place(pool: Pool) -> Pool:
@@ -223,7 +258,7 @@ def _place(pool: Pool) -> Pool:
         for host, server in pool.servers.items()
         if server.placement is not placements[host]
     }
-    return replace(pool, servers=MappingProxyType({**pool.servers, **moved})) if moved else pool
+    return replace(pool, servers=pool.servers.replacing(moved)) if moved else pool
 
 
 def _place_without_floor(pool: Pool) -> tuple[dict[str, Placement], int]:

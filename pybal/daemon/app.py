@@ -1,31 +1,36 @@
 """The composition root: builds all parts from the settings, wires, starts and stops them.
 
-Start: open the HTTP endpoints, so that clients never find a closed port; read and adopt the kernel, and retire our services
-that are no longer configured; start BGP sessions, without announcements until services are checked and the kernel is
-verified; start sources, lookups and checks. Reload: see :mod:`pybal.daemon.reloader`. Stop: withdraw announcements, stop
+Start: open the HTTP endpoints, so that clients never find a closed port; start BGP sessions, without announcements until services
+are checked and the kernel is verified; read and adopt the kernel, and retire our services that are no longer configured; start
+sources, lookups and checks. A part that fails for a cause that may pass (a port in use, no IPVS yet, an unknown group) is an alert and
+is retried, and the other parts start without it. Reload: see :mod:`pybal.daemon.reloader`. Stop: withdraw announcements, stop
 checks, leave IPVS unchanged, close the endpoints last.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from grp import getgrnam
 from pathlib import Path
 from random import Random
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from pybal.bgp.drains import DrainError
 from pybal.bgp.service import BGPService
+from pybal.bgp.speaker import SpeakerError
 from pybal.checks.engine import Engine
 from pybal.config.settings import DriftPolicy, IPVSBackend, Settings
 from pybal.control import commands
 from pybal.control.api import ControlAPI
 from pybal.control.freeze import Freezer
-from pybal.control.listener import ControlSocket
+from pybal.control.group import UnknownGroupError, group_number
+from pybal.control.listener import ControlError, ControlSocket
 from pybal.core.isolation import Isolation
+from pybal.core.model import Alert
 from pybal.daemon.factory import ServiceFactory
 from pybal.daemon.loader import Loader
 from pybal.daemon.reloader import Reloader, ReloadTargets
@@ -35,16 +40,20 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
+from pybal.ipvs.addresses import unusable
 from pybal.ipvs.audit import Audit
-from pybal.ipvs.backend import Backend
+from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
-from pybal.runtime.heap import HeapFreezer
+from pybal.runtime.attempt import Attempt
+from pybal.runtime.faults import Faults
+from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
+from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.turns import Turns
 from pybal.runtime.workers import Workers
@@ -59,7 +68,8 @@ class App:
 
     ``reactor`` provides time, descriptors and TCP, and ``held`` records its callbacks; ``lookup`` returns the addresses of names.
     ``loaded`` was read from ``file``; reloads read it again. ``runtime`` is a directory that lasts until the process ends,
-    ``state`` one that survives it, or ``None``. ``control`` is the path of the control socket, or ``None`` without one.
+    ``state`` one that survives it, or ``None``. ``control`` is the path of the control socket, or ``None`` without one. ``faults`` observes
+    the log.
     """
 
     log = Logger()
@@ -79,8 +89,10 @@ class App:
         runtime: Path,
         state: Path | None = None,
         control: Path | None = None,
+        faults: Faults | None = None,
     ) -> None:
         settings = loaded.settings
+        faults = faults or Faults(reactor.seconds)
         self._reactor = reactor
         self._held = held
         self._backend = backend
@@ -104,17 +116,23 @@ class App:
             exclusive=settings.ipvs.exclusive,
         )
         self._freezer = Freezer(reactor, self._freeze_changed)
+        self._doctors = Workers("doctor", 1, reactor)
         self._examination = Examination(self._examine, reactor)
-        self._heap_freezer = HeapFreezer(reactor)
+        self._heap = Heap(reactor)
+        self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
+            slices=self._slices,
             changed=self._changed,
+            refusal=partial(unusable, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
         )
         self._bgp = self._bgp_service(settings, runtime, state, random)
+        self._attempts: list[Attempt] = []
+        """The parts that start as soon as they can, in the order of the start."""
         self._report = DaemonReport(
             clock=reactor,
             services=self._services,
@@ -125,6 +143,8 @@ class App:
             freezer=self._freezer,
             examination=self._examination,
             announcing=self._bgp,
+            faults=faults,
+            starting=self._starting,
             log=log,
             dry_run=settings.dry_run,
             configuration=lambda: self._reloader.configuration,
@@ -140,35 +160,49 @@ class App:
             notifier,
             reactor,
             self._apply_settings,
-            self._report.frozen,
+            self._blocker,
         )
         files = Workers("configuration", 2, reactor)
         self._loader = Loader(file, loaded.digest, files, Turns(reactor), reactor)
         self._reloader = Reloader(self._loader, loaded, targets)
         self._control = self._control_socket(control, settings) if control else None
+        self._adoption = Attempt(
+            "cannot read IPVS",
+            self._adopt,
+            reactor,
+            kind="ipvs",
+            expected=(BackendError,),
+            meanwhile="not checking servers, not announcing VIPs",
+        )
+        self._attempts.append(self._adoption)
+        if self._bgp:
+            self._attempts.append(
+                Attempt(
+                    "BGP cannot start",
+                    self._bgp.start,
+                    reactor,
+                    kind="bgp",
+                    expected=(SpeakerError, DrainError),
+                    meanwhile="not announcing VIPs",
+                )
+            )
 
     def start(self) -> None:
-        """Start everything. After a failure, call :meth:`stop` for the parts already started.
-
-        Raises ControlError, CannotListenError, BackendError, SpeakerError or DrainError.
-        """
-        if self._control:
-            self._control.start()
-        self._listening.open(self._reloader.settings.instrumentation)
-        held = self._services.adopt()
-        self._reconciler.retire_leftovers()
-        self._examination.start()
-        if self._bgp:
-            self._bgp.start()
+        """Start everything that can start now; the rest is retried."""
+        self._heap.start()
+        self._listening.start(self._reloader.settings.instrumentation)
         self._engine.start()
-        self._services.start(held)
+        for attempt in self._attempts:
+            attempt.start()
+        self._examination.start()
         self._audit.start()
-        self._heap_freezer.schedule()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
         """Stop everything in order: BGP first, so that routers stop sending; IPVS stays unchanged."""
         self._notifier.stopping()
+        for attempt in self._attempts:
+            attempt.stop()
         if self._control:
             await self._control.stop()
         self._freezer.stop()
@@ -177,11 +211,12 @@ class App:
         if self._bgp:
             await self._bgp.stop()
         self._services.stop()
+        self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
-        self._heap_freezer.stop()
+        self._heap.stop()
         await self._listening.close()
 
     def request_reload(self) -> None:
@@ -196,7 +231,7 @@ class App:
         self._reconciler.grace = ipvs.remove_grace
         repairs = ipvs.drift is DriftPolicy.REPAIR
         self._audit.reconfigure(interval=ipvs.audit_interval, repairs=repairs, exclusive=ipvs.exclusive)
-        self._heap_freezer.schedule()
+        self._heap.expect_growth()
 
     def _bgp_service(self, settings: Settings, runtime: Path, state: Path | None, random: Random) -> BGPService | None:
         if settings.bgp is None:
@@ -230,9 +265,22 @@ class App:
             ipvs=self._backend,
         )
         group = settings.control_group
-        return ControlSocket(
-            path, partial(commands.run, controls), self._reactor, getgrnam(group).gr_gid if group else None
+        control = ControlSocket(path, partial(commands.run, controls), self._reactor, shared=bool(group))
+        attempt = partial(Attempt, clock=self._reactor, kind="control")
+        # A dry run beside a daemon with the same path never takes it over: not even while that daemon restarts.
+        self._attempts.append(
+            attempt("no control socket", control.start, expected=(ControlError,), retries=not settings.dry_run)
         )
+        if group:
+            names = Workers("control-group", 1, self._reactor)
+
+            def look_up() -> Deferred[None]:
+                return names.run(partial(group_number, group)).addCallback(control.authorize)
+
+            name = f"control-group {group}"
+            meanwhile = "accepting commands of root only"
+            self._attempts.append(attempt(name, look_up, expected=(UnknownGroupError,), meanwhile=meanwhile))
+        return control
 
     def _freeze_changed(self) -> None:
         if frozen := self._report.frozen():
@@ -244,9 +292,29 @@ class App:
             self._audit.thaw()
         self._changed()
 
-    def _examine(self) -> Sequence[Finding]:
-        host = gather(rules.modules(self._reloader.settings), rules.SYSCTLS)
-        return rules.evaluate(host, self._reloader.settings, len(tuple(self._services.monitors())) or None)
+    def _adopt(self) -> None:
+        """Read the kernel, and start the services with what it holds. Raises BackendError."""
+        held = self._services.adopt()
+        self._reconciler.retire_leftovers()
+        self._services.start(held)
+
+    def _starting(self) -> Iterator[Alert]:
+        """Yield the alerts of the parts that did not start yet."""
+        for attempt in self._attempts:
+            yield from attempt.alerts()
+        yield from self._listening.alerts()
+
+    def _blocker(self) -> str:
+        """Return why reloads are refused at present, empty if they are allowed."""
+        if not self._adoption.succeeded:
+            return "IPVS could not be read yet; the file is read again when pybal restarts"
+        return self._report.frozen()
+
+    def _examine(self) -> Deferred[Sequence[Finding]]:
+        settings, monitors = self._reloader.settings, len(tuple(self._services.monitors())) or None
+        # In a thread: the files of a kernel's modules may be on any file system.
+        gathered = self._doctors.run(partial(gather, rules.modules(settings), rules.SYSCTLS))
+        return gathered.addCallback(rules.evaluate, settings, monitors)
 
     def _changed(self) -> None:
         if self._bgp:

@@ -8,67 +8,47 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger, LogLevel
+from twisted.logger import LogLevel
 
-from pybal.core import decision, events, policy
-from pybal.core.changes import Change, ChangeKind, changes
-from pybal.core.correlated import CorrelatedFailures, correlated_failures
+from pybal.core import events, policy
+from pybal.core.changes import changes
+from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
 from pybal.core.decision import Decision
 from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
+from pybal.daemon.lookups import Lookups
+from pybal.daemon.pool_log import PoolLog
+from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
-from pybal.resolve import Follower, Resolver
+from pybal.resolve import Resolver
+from pybal.runtime.slices import Slices
+from pybal.runtime.throttle import Throttle
 from pybal.sources.base import Source, SourceError
 
 #: A monitor without a conclusive result for three intervals, but at least this many seconds, raises an alert.
 UNKNOWN_SECONDS = 30.0
+#: Seconds for which reports are gathered after a report was applied.
+GATHER_SECONDS = 0.05
+#: Reports that are applied at most in one event.
+MOST_REPORTS = 200
+#: Seconds between two searches for correlated failures, which visit every server.
+CORRELATED_SECONDS = 1.0
 
 _NO_LIST = "waiting for the first server list"
-
-_LINES = {
-    ChangeKind.REMOVED: (LogLevel.info, "Removing server {host} (no longer found in new configuration)"),
-    ChangeKind.NEW: (LogLevel.info, "New {enabled} server {host}, weight {weight}"),
-    ChangeKind.MERGED: (LogLevel.info, "Merged {enabled} server {host}, weight {weight}"),
-    ChangeKind.MOVED: (LogLevel.info, "Server {host} has a new address: {address}"),
-    ChangeKind.UNRESOLVABLE: (LogLevel.error, "Server {host} has no usable address"),
-    ChangeKind.REPORTED_DOWN: (
-        LogLevel.warn,
-        "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}",
-    ),
-    ChangeKind.UP: (LogLevel.info, "Server {host} ({status}) is up"),
-    ChangeKind.NOT_DEPOOLED: (LogLevel.error, "Could not depool server {host} because of too many down!"),
-    ChangeKind.LEFT_POOLED: (LogLevel.info, "Leaving previously pooled server {host} pooled"),
-}
-
-_DECISIONS = {
-    ChangeKind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
-    ChangeKind.FORCED_IN: (LogLevel.warn, "forced in"),
-    ChangeKind.DEPOOLED: (LogLevel.info, "depooled"),
-    ChangeKind.REPOOLED: (LogLevel.info, "pooled"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Watched:
-    """The running monitors of a server at one address, in the order of the factories, since ``since``."""
-
-    address: Address
-    monitors: Sequence[Monitor]
-    since: float
 
 
 class Controller:
     """The pool of one service and the parts that depend on it.
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
-    kernel should hold, at each change, but never before the first list of the source. ``changed`` is called after each
-    change of the pool.
-    """
+    kernel should hold, but never before the first list of the source; ``amend`` receives the later changes, ``None`` for
+    addresses to remove. ``changed`` is called after each change of the pool.
 
-    logger = Logger()
+    The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
+    and applied as one event; any other event applies them first.
+    """
 
     def __init__(
         self,
@@ -78,26 +58,41 @@ class Controller:
         factories: Sequence[MonitorFactory],
         *,
         want: Callable[[Service, Mapping[Address, int]], None],
+        amend: Callable[[Service, Mapping[Address, int | None]], None],
         clock: IReactorTime,
+        slices: Slices,
         changed: Callable[[], None] = lambda: None,
+        refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self.pool = Pool(service)
-        self.could_not_depool = 0
-        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT_DECISIONS)
-        """The last decisions, the oldest first."""
+        self._log = PoolLog(lambda: self.pool.service.name, clock)
         self._source = source
         self._successor: Source | None = None
-        self._resolver = resolver
-        self._factories = factories
         self._want = want
+        self._amend = amend
         self._clock = clock
         self._changed = changed
-        self._wanted: Mapping[Address, int] | None = None
-        self._lookups: dict[str, Follower] = {}
-        self._watched: dict[str, _Watched] = {}
-        self._found: dict[str, Address | None] = {}
+        self._refusal = refusal
+        self._ignored: dict[str, str] = {}
+        self._wanted: Service | None = None
+        """The service whose whole wanted set was set last, ``None`` if it has to be set."""
+        self._lookups = Lookups(resolver, clock, slices, self._located)
+        self._watch = Watch(clock, slices, self._reported)
+        self._watch.use(factories)
+        self._reports: list[events.Reported] = []
+        self._gathering = Throttle(clock, GATHER_SECONDS, self._apply_reports)
         self._suspected: frozenset[tuple[str, str]] = frozenset()
-        self._urgent = False
+        self._suspecting = Throttle(clock, CORRELATED_SECONDS, self._log_correlated)
+
+    @property
+    def could_not_depool(self) -> int:
+        """The number of servers that went down and had to stay."""
+        return self._log.could_not_depool
+
+    @property
+    def decisions(self) -> deque[Decision]:
+        """The last decisions, the oldest first."""
+        return self._log.decisions
 
     def start(self, held: Mapping[Address, int]) -> None:
         """Start with the addresses and weights that the kernel holds for this service, if any."""
@@ -110,17 +105,11 @@ class Controller:
         Monitors of factories that are still in ``factories`` keep running. If a monitor is replaced, its last report counts
         until the first report of the new one. A new ``source`` takes over with its first list; until then the old one is used.
         """
-        before, self._factories = self._factories, factories
         tunneling_changed = service.tunneling != self.pool.service.tunneling
-        if service != self.pool.service:
-            self._wanted = None
         self._apply(events.Reconfigured(service))
-        self._watched = {host: self._replace_monitors(host, watched, before) for host, watched in self._watched.items()}
+        self._watch.use(factories)
         if tunneling_changed:  # The usable address families depend on tunneling.
-            for lookup in self._lookups.values():
-                lookup.stop()
-            self._lookups.clear()
-            self._update_lookups()
+            self._lookups.restart()
         if source is not None:
             if self._successor is not None:
                 self._successor.stop()
@@ -129,27 +118,22 @@ class Controller:
 
     def stop(self) -> None:
         """Stop the source, the lookups and the monitors. The wanted destinations stay unchanged."""
+        self._gathering.cancel()
+        self._suspecting.cancel()
+        self._reports.clear()
         self._source.stop()
         if self._successor is not None:
             self._successor.stop()
-        for lookup in self._lookups.values():
-            lookup.stop()
-        for watched in self._watched.values():
-            _stop(watched)
-        self._lookups.clear()
-        self._watched.clear()
-        self._found.clear()
+        self._lookups.stop()
+        self._watch.stop()
 
     def monitors(self) -> Iterator[tuple[str, Monitor]]:
         """Yield the running monitors with their hosts."""
-        for host, watched in self._watched.items():
-            for monitor in watched.monitors:
-                yield host, monitor
+        return self._watch.monitors()
 
     def monitors_of(self, host: str) -> Sequence[Monitor]:
         """Return the running monitors of one server, empty for a server without an address."""
-        watched = self._watched.get(host)
-        return () if watched is None else watched.monitors
+        return self._watch.monitors_of(host)
 
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of this service, apart from the health of its servers."""
@@ -163,14 +147,14 @@ class Controller:
         yield from _alerts_of(self.pool)
         for failures in self._correlated():
             yield alert("suspect-check", str(failures))
-        for host, lookup in self._lookups.items():
-            if lookup.problem:
-                yield alert("unresolved", f"{host}: {lookup.problem}")
+        for host, problem in self._lookups.problems():
+            yield alert("unresolved", f"{host}: {problem}")
+        for host, text in self._ignored.items():
+            if host in self.pool.servers:
+                yield alert("unresolved", f"{host}: {text}")
         overdue = self._clock.seconds() - max(UNKNOWN_SECONDS, 3 * self.pool.service.interval)
-        for host, watched in self._watched.items():
-            pending = [m.name for m in watched.monitors if m.up is None and watched.since < overdue]
-            if pending:
-                yield alert("unknown", f"{host}: no conclusive result from {', '.join(pending)} yet")
+        for host, pending in self._watch.undecided(overdue):
+            yield alert("unknown", f"{host}: no conclusive result from {', '.join(pending)} yet")
 
     def _list_in_use(self, age: str = "") -> str:
         if not self.pool.listed:
@@ -189,113 +173,66 @@ class Controller:
         self._apply(events.Listed(members))
 
     def _failed(self, error: SourceError) -> None:
-        self._log(LogLevel.error, f"{error}; {self._list_in_use()}")
+        self._log.write(LogLevel.error, f"{error}; {self._list_in_use()}")
 
-    def _located(self, host: str, address: Address | None) -> None:
-        # One event for all names that resolve in one turn of the loop.
-        if not self._found:
-            self._clock.callLater(0, self._apply_found)
+    def _located(self, found: Mapping[str, Address | None]) -> None:
+        usable = dict(found)
+        for host, address in found.items():
+            self._ignored.pop(host, None)
+            if address is not None and (reason := self._unusable(address)):
+                usable[host] = None
+                self._ignored[host] = text = f"ignoring {address}, {reason}"
+                self._log.write(LogLevel.error, f"Server {host}: {text}")
+        self._apply(events.Resolved(usable))
+
+    def _unusable(self, address: Address) -> str:
+        """Return why no server of this service can have an address, empty if one can."""
         service = self.pool.service
-        usable = address is None or service.tunneling or address.version == service.vip.version
-        if not usable:
-            text = (
-                f"Server {host}: ignoring {address}, not of the family of {service.vip} (set tunneling = yes to use it)"
-            )
-            self._log(LogLevel.error, text)
-        self._found[host] = address if usable else None
-
-    def _apply_found(self) -> None:
-        found, self._found = self._found, {}
-        if found:
-            self._apply(events.Resolved(found))
+        if not service.tunneling and address.version != service.vip.version:
+            return f"not of the family of {service.vip} (set tunneling = yes to use it)"
+        return self._refusal(address)
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
-        self._apply(events.Reported(host, monitor, report))
+        self._reports.append(events.Reported(host, monitor, report))
+        if len(self._reports) < MOST_REPORTS:
+            self._gathering.request()
+        else:
+            self._apply_reports()
+
+    def _apply_reports(self) -> None:
+        reports, self._reports = self._reports, []
+        if not reports:
+            return
+        self._step(events.Gathered(reports))
+        if self._suspected or may_be_correlated(self.pool.servers):
+            self._suspecting.request()
 
     def _apply(self, event: events.Event) -> None:
+        self._apply_reports()
+        if self._step(event):
+            self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
+            self._watch.follow(self.pool.servers)
+
+    def _step(self, event: events.Event) -> bool:
+        """Apply an event; return whether it changed the pool."""
         before, self.pool = self.pool, policy.step(self.pool, event)
         if self.pool is before:
-            return
-        self._log_changes(list(changes(before, self.pool)))
-        if not isinstance(event, events.Reported):
-            self._update_lookups()
-            self._update_monitors()
-        elif self._suspected or not event.report.up:
-            self._log_correlated()
-        self._update_urgent()
-        wanted = policy.wanted(self.pool)
-        if self.pool.listed and wanted != self._wanted:
-            self._wanted = wanted
-            self._want(self.pool.service, wanted)
+            return False
+        self._log.changes(changes(before, self.pool), partial(policy.arithmetic, self.pool))
+        # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
+        self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
+        self._update_wanted(before)
         self._changed()
+        return True
 
-    def _update_lookups(self) -> None:
-        """Follow the names of exactly the servers in the pool."""
-        for host in self._lookups.keys() - self.pool.servers.keys():
-            self._lookups.pop(host).stop()
-            self._found.pop(host, None)
-        version = self.pool.service.vip.version
-        for host in self.pool.servers:
-            if host not in self._lookups:
-                self._lookups[host] = self._resolver.follow(host, version, partial(self._located, host))
-
-    def _update_monitors(self) -> None:
-        """Run monitors for exactly the servers with an address, at that address."""
-        for host, watched in list(self._watched.items()):
-            server = self.pool.servers.get(host)
-            if server is None or server.address != watched.address:
-                _stop(self._watched.pop(host))
-        for host, server in self.pool.servers.items():
-            if server.address is not None and host not in self._watched:
-                monitors = [self._monitor(factory, host, server.address) for factory in self._factories]
-                self._watched[host] = _Watched(server.address, monitors, self._clock.seconds())
-                for monitor in monitors:
-                    monitor.set_urgent(self._urgent)
-                    monitor.start()
-
-    def _update_urgent(self) -> None:
-        """Speed up the monitors at the floor: each server that recovers then lets a dead one leave."""
-        urgent = policy.serving(self.pool) <= policy.floor(self.pool)
-        if urgent != self._urgent:
-            self._urgent = urgent
-            for _, monitor in self.monitors():
-                monitor.set_urgent(urgent)
-
-    def _monitor(self, factory: MonitorFactory, host: str, address: Address) -> Monitor:
-        return factory.monitor(host, address, partial(self._reported, host, factory.name))
-
-    def _replace_monitors(self, host: str, watched: _Watched, before: Sequence[MonitorFactory]) -> _Watched:
-        """Return the monitors of a server after a change; start the new ones, stop those that go."""
-        if list(map(id, before)) == list(map(id, self._factories)):
-            return watched
-        old = {id(factory): monitor for factory, monitor in zip(before, watched.monitors, strict=True)}
-        monitors = [
-            old.pop(id(factory)) if id(factory) in old else self._monitor(factory, host, watched.address)
-            for factory in self._factories
-        ]
-        # New monitors first: a shared check ends with its last user.
-        for monitor in monitors:
-            if monitor not in watched.monitors:
-                monitor.set_urgent(self._urgent)
-                monitor.start()
-        for monitor in old.values():
-            monitor.stop()
-        return _Watched(watched.address, monitors, self._clock.seconds())
-
-    def _log_changes(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if change.kind in _LINES:
-                level, line = _LINES[change.kind]
-                # Formatted only if it is written: a burst of lines is summarised.
-                fill = partial(_fill, line, change)
-                self.logger.emit(level, "{text()}", text=fill, kind=line, system=self.pool.service.name)
-        self.could_not_depool += sum(change.kind is ChangeKind.NOT_DEPOOLED for change in changes)
-        for kind, (level, verb) in _DECISIONS.items():
-            hosts = [change.server.host for change in changes if change.kind is kind]
-            if hosts:
-                decision = Decision.of(self._clock.seconds(), verb, hosts, policy.arithmetic(self.pool))
-                self.decisions.append(decision)
-                self._log(level, decision.text)
+    def _update_wanted(self, before: Pool) -> None:
+        if not self.pool.listed:
+            return
+        if self._wanted != self.pool.service:
+            self._wanted = self.pool.service
+            self._want(self.pool.service, policy.wanted(self.pool))
+        elif changes := policy.wanted_changes(before, self.pool):
+            self._amend(self.pool.service, changes)
 
     def _log_correlated(self) -> None:
         """Log correlated failures once, when they become correlated, with the numbers of that moment."""
@@ -306,46 +243,21 @@ class Controller:
                 if self.pool.service.suspect_check is SuspectCheck.HOLD
                 else ""
             )
-            self._log(LogLevel.error, f"{suspected[key]}{held}")
+            self._log.write(LogLevel.error, f"{suspected[key]}{held}")
         self._suspected = frozenset(suspected)
 
     def _correlated(self) -> Iterator[CorrelatedFailures]:
         service = self.pool.service
         if service.suspect_check is not SuspectCheck.OFF:
-            yield from correlated_failures(self.pool.servers.values(), service.interval)
-
-    def _log(self, level: LogLevel, text: str) -> None:
-        self.logger.emit(level, "{text}", text=text, system=self.pool.service.name)
+            yield from correlated_failures(self.pool.servers, service.interval)
 
 
 def _alerts_of(pool: Pool) -> Iterator[Alert]:
     """Yield the alerts about an unusual list, which is applied nevertheless."""
-    enabled = sum(server.member.enabled for server in pool.servers.values())
+    enabled = pool.servers.count(lambda server: server.enabled)
     if pool.listed and enabled < policy.floor(pool):
         text = f"only {enabled} of {len(pool.servers)} servers enabled ({policy.arithmetic(pool)})"
         yield Alert(pool.service.name, "disabled", text)
-    hosts: dict[Address | None, list[str]] = {}
-    for server in pool.servers.values():
-        hosts.setdefault(server.address, []).append(server.host)
-    for address, sharing in hosts.items():
-        if address is not None and len(sharing) > 1:
-            text = f"{', '.join(sharing)} have the same address {address}; pooling it once"
-            yield Alert(pool.service.name, "duplicate", text)
-
-
-def _fill(line: str, change: Change) -> str:
-    server = change.server
-    return line.format(
-        host=server.host,
-        enabled="enabled" if server.member.enabled else "disabled",
-        weight=server.member.weight,
-        address=server.address,
-        status=server.status,
-        monitor=change.monitor,
-        reason=change.reason,
-    )
-
-
-def _stop(watched: _Watched) -> None:
-    for monitor in watched.monitors:
-        monitor.stop()
+    for address, sharing in pool.servers.sharing.items():
+        text = f"{', '.join(sharing)} have the same address {address}; pooling it once"
+        yield Alert(pool.service.name, "duplicate", text)

@@ -14,6 +14,7 @@ from pybal.monitors.base import MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.shared import Sharing
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources import kinds as sources
 from pybal.sources.cache import ListCache
 from pybal.sources.file_poll import FilePoll
@@ -35,6 +36,7 @@ class ServiceFactory:
         self._reactor = reactor
         self._random = random
         self._files = files
+        self._turns = Turns(reactor)
         self._state = state
         self._sharing = Sharing(self._own_factory, engine)
 
@@ -47,6 +49,7 @@ class ServiceFactory:
             reactor=self._reactor,
             random=self._random,
             files=self._files,
+            turns=self._turns,
             wall=_wall,
             former=former,
         )

@@ -47,10 +47,7 @@ class Loader:
         text: bytes = await self._in_thread(self._file.text)
         loaded = await self._turns.run(self._file.parse(text, self.path))
         self._digest = loaded.digest
-        if loaded.unsupported:
-            return loaded
-        unsupported = await self._in_thread(partial(self._file.unsupported, loaded.settings))
-        return Loaded(loaded.settings, loaded.warnings, loaded.digest, unsupported)
+        return await self._in_thread(partial(self._file.checked, loaded))
 
     async def parse(self, text: bytes, path: str) -> Loaded:
         """Return the settings of a text, as if it were the file. The files that it names are not opened.

@@ -18,6 +18,7 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
+from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.status import checks, ipvs, log, loop, reload
@@ -38,6 +39,9 @@ class DaemonReport:
     freezer: Freezer
     examination: Examination
     announcing: BGPService | None
+    faults: Faults
+    starting: Callable[[], Iterator[Alert]]
+    """Yields the alerts of the parts that did not start yet."""
     log: Log
     dry_run: bool
     configuration: Callable[[], Configuration]
@@ -82,12 +86,18 @@ class DaemonReport:
             "pybal_ipvs_verified", "gauge", "1 if IPVS holds exactly the wanted destinations of the service", verified
         )
         yield from ipvs.families(self.audit.findings())
+        total = (((), float(self.faults.total)),)
+        yield Family(
+            "pybal_internal_errors_total", "counter", "Unexpected exceptions, each with a traceback in the log", total
+        )
 
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of all parts."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
         # Each part is complete before the next yield: what it reads may change between two.
+        yield from tuple(self.starting())
+        yield from tuple(self.faults.alerts())
         for running in self.services:
             yield from tuple(running.controller.alerts())
         yield from tuple(self.reconciler.alerts())

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from pybal.config.settings import ServiceSettings
 from pybal.core.model import Address, Pool, Service
@@ -18,6 +19,7 @@ from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.reload.plan import Step, changed_monitors
 from pybal.resolve import Resolver
+from pybal.runtime.slices import Slices
 from pybal.sources.pool_source import PoolSource
 
 
@@ -48,8 +50,10 @@ Prepared = Callable[[], None]
 class Services:
     """All services, by name in the order of the configuration.
 
-    ``changed`` is called after each change of a pool.
+    ``changed`` is called after each change of a pool. ``refusal`` returns why a server cannot have an address, empty if it can.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -59,13 +63,17 @@ class Services:
         resolver: Resolver,
         reconciler: Reconciler,
         clock: IReactorTime,
+        slices: Slices,
         changed: Callable[[], None],
+        refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self._factory = factory
         self._resolver = resolver
         self._reconciler = reconciler
         self._clock = clock
+        self._slices = slices
         self._changed = changed
+        self._refusal = refusal
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
         self._by_name: dict[str, RunningService] = {}
         self._index()
@@ -77,7 +85,10 @@ class Services:
     def start(self, held: Mapping[str, Mapping[Address, int]]) -> None:
         """Start all services with the addresses that the kernel holds."""
         for name, running in self._by_name.items():
-            running.controller.start(held[name])
+            try:
+                running.controller.start(held[name])
+            except Exception:  # noqa: BLE001  # a bug in one service must not keep the others from starting
+                self._log.failure("service failed to start", system=name)
 
     def stop(self) -> None:
         """Stop all sources, checks and lookups; the kernel stays unchanged."""
@@ -142,8 +153,11 @@ class Services:
             self._resolver,
             factories,
             want=self._reconciler.want,
+            amend=self._reconciler.amend,
             clock=self._clock,
+            slices=self._slices,
             changed=self._changed,
+            refusal=self._refusal,
         )
         return RunningService(settings, source, factories, controller)
 

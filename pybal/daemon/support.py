@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from grp import getgrnam
 
 from pybal.config.errors import Problem, shown
 from pybal.config.settings import Settings
+from pybal.control.group import UnknownGroupError, group_number
 from pybal.monitors import kinds as monitors
 from pybal.runtime.systemd import watchdog_seconds
 from pybal.sources import kinds as sources
@@ -17,31 +17,36 @@ UNWATCHED_SECONDS = 60.0
 
 
 def unsupported(settings: Settings, file: str) -> Iterator[Problem]:
-    """Yield the settings of ``file`` that this version or this machine does not support."""
-    for peer in settings.bgp.peers if settings.bgp else ():
-        if peer.md5_password_file and not os.access(peer.md5_password_file, os.R_OK):
-            found = f"{shown(peer.md5_password_file)} for peer {peer.address}"
-            yield Problem(file, 0, "global", "bgp-md5-password-file", found, "a readable file")
+    """Yield the settings of ``file`` that this version does not support."""
     if settings.bgp:
         yield from _too_late(settings.bgp.dead_after, file)
-    if settings.control_group and not _is_group(settings.control_group):
-        yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
+    for service in settings.services:
+        if sources.kind_of(service.source) not in sources.SUPPORTED:
+            schemes = f"a supported scheme: {', '.join(sorted(sources.SUPPORTED))}"
+            yield Problem(file, service.line, service.service.name, "config", shown(service.source.url), schemes)
+
+
+def absent(settings: Settings, file: str) -> Iterator[Problem]:
+    """Yield the settings of ``file`` that this machine cannot use at present.
+
+    Files or capabilities are missing. Their causes may pass without a change of ``file``: the start goes on with an alert of each
+    part, but a reload is refused. May wait for file systems.
+    """
     for refusal in sources.refusals(service.source for service in settings.services):
         yield Problem(file, 0, *refusal)
-    yield from unknown(settings, file)
     for service in settings.services:
         for monitor in service.monitors:
             if unusable := monitors.refusal(monitor):
                 yield Problem(file, service.line, service.service.name, *unusable)
 
 
-def unknown(settings: Settings, file: str) -> Iterator[Problem]:
-    """Yield the pool sources of a kind that this version does not support; open no file."""
-    schemes = f"a supported scheme: {', '.join(sorted(sources.SUPPORTED))}"
-    for service in settings.services:
-        if sources.kind_of(service.source) not in sources.SUPPORTED:
-            found = shown(service.source.url)
-            yield Problem(file, service.line, service.service.name, "config", found, schemes)
+def absent_group(settings: Settings, file: str) -> Iterator[Problem]:
+    """Yield the problem of an unknown ``control-group``. May wait for the name service."""
+    if settings.control_group:
+        try:
+            group_number(settings.control_group)
+        except UnknownGroupError:
+            yield Problem(file, 0, "global", "control-group", shown(settings.control_group), "an existing group")
 
 
 def _too_late(dead_after: float, file: str) -> Iterator[Problem]:
@@ -51,11 +56,3 @@ def _too_late(dead_after: float, file: str) -> Iterator[Problem]:
     why = "WatchdogSec of the unit" if watchdog else "because no watchdog ends a hung daemon"
     if dead_after > most:
         yield Problem(file, 0, "global", "bgp-dead-after", f"{dead_after:g}", f"seconds, at most {most:g}, {why}")
-
-
-def _is_group(name: str) -> bool:
-    try:
-        getgrnam(name)
-    except KeyError:
-        return False
-    return True

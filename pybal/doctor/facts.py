@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pybal.doctor.host import Host, Local, Module, Process
 from pybal.doctor.routes import read_local
+from pybal.runtime.version import installed
 
 _PACKAGES = ("twisted", "exabgp")
 _LOOPBACK, _NO_ARP = 0x8, 0x80
@@ -84,8 +84,8 @@ def _process(proc: Path, number: int) -> Process:
 
 def _versions() -> Iterator[tuple[str, str]]:
     for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            yield package, version(package)
+        if found := installed(package):
+            yield package, found
 
 
 def _text(file: Path) -> str:

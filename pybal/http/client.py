@@ -35,6 +35,9 @@ TIMEOUT = 5.0
 #: Seconds for which a connection is reused.
 LIFE = 60.0
 
+#: Bytes read in one call of the reactor, which limits the time to parse them: very short chunks take 5 µs each.
+READ = 16 * 1024
+
 #: Default limit on the bytes of a body.
 LARGEST = 4 * 2**20
 
@@ -205,12 +208,15 @@ class HTTPClient:
         endpoint = _ENDPOINTS[address.version](self._reactor, str(address), self._port, within)
         if self._trust is None:
             made = await endpoint.connect(self._factory)
+            made.transport.bufferSize = READ
         else:
             creator = self._trust.creatorForNetloc(self._host.encode("ascii"), self._port)
             secured = TLSMemoryBIOFactory(creator, isClient=True, wrappedFactory=self._factory)
             # The default buffers small writes until the global reactor's next turn, which may be another reactor.
             secured.protocol = TLSMemoryBIOProtocol
-            made = (await endpoint.connect(secured)).wrappedProtocol
+            outer = await endpoint.connect(secured)
+            outer.transport.bufferSize = READ
+            made = outer.wrappedProtocol
         assert isinstance(made, HTTPConnection)  # noqa: S101  # the factory makes no others
         return made
 

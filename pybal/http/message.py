@@ -27,6 +27,10 @@ HEAD_LIMIT = 64 * 1024
 """Limit on the bytes of headers and trailers, including interim responses."""
 BODY_LIMIT = 64 * 1024 * 1024
 """Default limit on the bytes of a body."""
+LINES_LIMIT = 1000
+"""Limit on the header lines of one message; servers accept 100 of a client by default."""
+FRAMING_LIMIT = 256 * 1024
+"""Limit on the bytes around a body (headers, chunk headers), in addition to its own size."""
 
 _VERBATIM = "".join(map(chr, range(0x21, 0x7F)))
 _PREFIX = b"HTTP/1."
@@ -51,6 +55,7 @@ Each line matches in one way only, so a mismatch takes linear time. Possessive q
 3.11.2 (Debian 12) has a bug in them (gh-106052).
 """
 _HEAD_END = re.compile(rb"\n\r?\n")
+_HEAD_END_LENGTH = 3
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHUNK_LINE_LIMIT = 4096
 _SNIFFED = 20
@@ -125,6 +130,7 @@ class Response:
     """
 
     __slots__ = (
+        "_at",
         "_bodiless",
         "_body",
         "_buffer",
@@ -133,6 +139,7 @@ class Response:
         "_heads",
         "_limit",
         "_read",
+        "_searched",
         "arrived",
         "complete",
         "encoding",
@@ -155,7 +162,11 @@ class Response:
         self.complete = False
         self.encoding = ""
         self.surplus = 0
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
+        """The offset of the first byte in the buffer that is not parsed; what is before it goes once per feed."""
+        self._searched = 0
+        """The offset until which the buffer has no end of headers."""
         self._head: list[bytes] = []
         self._heads = 0
         self._chunk = 0
@@ -165,11 +176,20 @@ class Response:
 
     def feed(self, data: bytes) -> bool:
         """Parse the next bytes; return whether the response is complete. Raises ResponseError."""
-        if not self.complete:
-            self.arrived += len(data)
-            self._buffer += data
-            while self._read(self):
-                pass
+        if self.complete:
+            return True
+        self.arrived += len(data)
+        self._buffer = self._buffer[self._at :] + data
+        self._at = 0
+        while self._read(self):
+            pass
+        framing = self.arrived - self.received
+        if self.status and not self.complete and framing > FRAMING_LIMIT + self.received:
+            raise ResponseError(
+                ResponsePart.BODY,
+                f"{framing} bytes of chunk headers for {self.received} bytes of the body",
+                "more chunk headers than data",
+            )
         return self.complete
 
     def close(self) -> None:
@@ -177,7 +197,7 @@ class Response:
         if self.complete:
             return
         if self._read is Response._read_head:
-            if not self._buffer:
+            if self._at == len(self._buffer):
                 raise ResponseError(ResponsePart.HEADERS, "connection closed before a response")
             self._sniff(closed=True)
             raise ResponseError(
@@ -208,29 +228,34 @@ class Response:
     def _finish(self, surplus: int = 0) -> bool:
         self.complete = True
         self.surplus = surplus
-        self._buffer.clear()
+        self._buffer, self._at = b"", 0
         return False
 
     def _sniff(self, *, closed: bool = False) -> None:
         """Refuse a response that is not HTTP as early as possible, independent of the pieces."""
-        first = bytes(self._buffer[:_SNIFFED])
+        first = self._buffer[self._at : self._at + _SNIFFED]
         line = first.split(b"\n", 1)[0]
         if (closed or len(first) == _SNIFFED or len(line) < len(first)) and not line.startswith(_PREFIX):
             shown = _shown(line.rstrip(b"\r"))
             raise ResponseError(ResponsePart.HEADERS, f"not HTTP/1: {shown}", "not HTTP/1")
 
     def _read_head(self) -> bool:
-        if not self._buffer:
+        available = len(self._buffer) - self._at
+        if not available:
             return False
         self._sniff()
-        end = _HEAD_END.search(self._buffer)
-        size = end.end() if end else len(self._buffer)
+        end = _HEAD_END.search(self._buffer, self._at + self._searched)
+        size = end.end() - self._at if end else available
         if self._heads + size > HEAD_LIMIT:
             raise ResponseError(ResponsePart.HEADERS, f"more than {HEAD_LIMIT} bytes")
         if not end:
+            self._searched = max(0, available - _HEAD_END_LENGTH + 1)
             return False
-        head = self._take(size)[: end.start()]
+        head = self._buffer[self._at : end.start()]
+        self._at, self._searched = end.end(), 0
         self._heads += size
+        if head.count(b"\n") > LINES_LIMIT:
+            raise ResponseError(ResponsePart.HEADERS, f"more than {LINES_LIMIT} header lines")
         first, *fields = (line.removesuffix(b"\r") for line in head.split(b"\n"))
         status_line = _STATUS_LINE.match(first)
         if not status_line:
@@ -261,52 +286,66 @@ class Response:
             self._read = Response._read_rest
 
     def _count(self, size: int) -> None:
+        """Count and pass on the next bytes of the body."""
+        at, self._at = self._at, self._at + size
         self.received += size
         if self.received > self._limit:
             raise ResponseError(ResponsePart.BODY, f"more than {self._limit} bytes")
         if self._body is not None:
-            self._body(bytes(self._buffer[:size]))
+            self._body(self._buffer[at : at + size])
 
     def _read_counted(self) -> bool:
         wanted = (self.expected or 0) - self.received
-        self._count(min(len(self._buffer), wanted))
-        if len(self._buffer) >= wanted:
-            return self._finish(len(self._buffer) - wanted)
-        self._buffer.clear()
+        self._count(min(len(self._buffer) - self._at, wanted))
+        if self.received == self.expected:
+            return self._finish(len(self._buffer) - self._at)
         return False
 
     def _read_rest(self) -> bool:
-        self._count(len(self._buffer))
-        self._buffer.clear()
+        self._count(len(self._buffer) - self._at)
         return False
 
     def _read_size(self) -> bool:
-        line = self._line()
-        if not line:
-            return False
-        size = _CHUNK_SIZE.fullmatch(line)
-        if not size:
-            raise ResponseError(ResponsePart.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
-        self._chunk = int(size[1], 16)
-        self._read = Response._read_chunk if self._chunk else Response._read_trailer
+        """Read the size of a chunk, and the chunk with it if all of it has arrived."""
+        buffer = self._buffer
+        line = _CHUNK_SIZE.match(buffer, self._at, self._at + _CHUNK_LINE_LIMIT)
+        if line is None:
+            return self._refuse_size()
+        self._at = line.end()
+        self._chunk = size = int(line[1], 16)
+        end = self._at + size
+        line_end = 2 if buffer[end : end + 2] == b"\r\n" else 1 if buffer[end : end + 1] == b"\n" else 0
+        if size and line_end:
+            self._count(size)
+            self._at = end + line_end
+        else:
+            self._read = Response._read_chunk if size else Response._read_trailer
         return True
 
+    def _refuse_size(self) -> bool:
+        """Raise ResponseError if the next line is complete, and thus no size of a chunk."""
+        line = self._line()
+        if line:
+            raise ResponseError(ResponsePart.BODY, f"bad chunk size {_shown(line[:20].rstrip())}", "bad chunk size")
+        return False
+
     def _read_chunk(self) -> bool:
-        size = min(len(self._buffer), self._chunk)
+        size = min(len(self._buffer) - self._at, self._chunk)
         self._count(size)
         self._chunk -= size
-        del self._buffer[:size]
         if self._chunk:
             return False
         self._read = Response._read_chunk_end
         return True
 
     def _read_chunk_end(self) -> bool:
-        if bytes(self._buffer[:2]) in {b"", b"\r"}:
+        end = self._buffer[self._at : self._at + 2]
+        if end in {b"", b"\r"}:
             return False
-        end = self._take(2 if self._buffer.startswith(b"\r") else 1)
-        if end not in {b"\n", b"\r\n"}:
-            raise ResponseError(ResponsePart.BODY, f"chunk exceeds its size by {_shown(end)}", "bad chunk")
+        if end[:1] != b"\n" and end != b"\r\n":
+            wrong = end if end.startswith(b"\r") else end[:1]
+            raise ResponseError(ResponsePart.BODY, f"chunk exceeds its size by {_shown(wrong)}", "bad chunk")
+        self._at += 1 if end[:1] == b"\n" else 2
         self._read = Response._read_size
         return True
 
@@ -317,20 +356,18 @@ class Response:
         self._heads += len(line)
         if self._heads > HEAD_LIMIT:
             raise ResponseError(ResponsePart.BODY, f"more than {HEAD_LIMIT} bytes of trailers")
-        return True if line.rstrip(b"\r\n") else self._finish(len(self._buffer))
+        return True if line.rstrip(b"\r\n") else self._finish(len(self._buffer) - self._at)
 
     def _line(self) -> bytes:
-        """Remove a line from the buffer and return it; empty if it is incomplete."""
-        end = self._buffer.find(b"\n") + 1
-        if end > _CHUNK_LINE_LIMIT or (not end and len(self._buffer) > _CHUNK_LINE_LIMIT):
+        """Return the next line of the buffer; empty if it is incomplete."""
+        at = self._at
+        end = self._buffer.find(b"\n", at, at + _CHUNK_LINE_LIMIT) + 1
+        if not end and len(self._buffer) - at >= _CHUNK_LINE_LIMIT:
             raise ResponseError(ResponsePart.BODY, f"chunk size line longer than {_CHUNK_LINE_LIMIT} bytes")
-        return self._take(end)
-
-    def _take(self, size: int) -> bytes:
-        """Remove bytes from the front of the buffer; bytearray does not move the rest."""
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
+        if not end:
+            return b""
+        self._at = end
+        return self._buffer[at:end]
 
 
 def _shown(data: bytes) -> str:

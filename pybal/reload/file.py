@@ -25,7 +25,7 @@ class Loaded:
     """The settings of a configuration file and its warnings.
 
     ``digest`` is the SHA-256 of the text in hexadecimal. ``unsupported`` are the settings that are valid, but not supported
-    by this version or machine: the configuration must not be used with them.
+    by this version or, if that was checked, by this machine: the configuration must not be used with them.
     """
 
     settings: Settings
@@ -38,8 +38,7 @@ class ConfigurationFile:
     """The file at ``path``.
 
     ``kinds`` are the kinds of monitor, ``adjust`` applies the options of the command line to its settings. ``unsupported``
-    yields the settings of a file that this version or machine does not support, ``unknown`` those of them that it finds without
-    opening a file.
+    yields the settings of a file that this version does not support, ``absent`` those that this machine cannot use at present.
     """
 
     def __init__(
@@ -48,21 +47,24 @@ class ConfigurationFile:
         kinds: Kinds,
         adjust: Callable[[Settings], Settings] = lambda settings: settings,
         unsupported: Check = lambda _settings, _path: (),
-        unknown: Check = lambda _settings, _path: (),
+        absent: Check = lambda _settings, _path: (),
     ) -> None:
         self.path = path
         self._kinds = kinds
         self._adjust = adjust
         self._unsupported = unsupported
-        self._unknown = unknown
+        self._absent = absent
         self._digest = WatchedFile(path, _digest, "")
 
-    def read(self) -> Loaded:
-        """Return the settings of the file. Raises ConfigError or OSError."""
+    def read(self, *, machine: bool = True) -> Loaded:
+        """Return the settings of the file, with ``machine`` checked against this machine.
+
+        Raises ConfigError or OSError.
+        """
         with open(self.path, "rb") as file:  # noqa: PTH123  # like that of text()
             text = file.read(LARGEST + 1)
         loaded = finish(self.parse(text, self.path))
-        return replace(loaded, unsupported=self.unsupported(loaded.settings))
+        return self.checked(loaded) if machine else loaded
 
     def text(self) -> bytes:
         """Return the bytes of a regular file, at most one more than the parser accepts. Raises OSError."""
@@ -78,14 +80,12 @@ class ConfigurationFile:
         """
         parsed = yield from parse_steps(text, path, self._kinds)
         settings = self._adjust(parsed.settings)
-        return Loaded(settings, parsed.warnings, _digest(text), tuple(self._unknown(settings, path)))
+        return Loaded(settings, parsed.warnings, _digest(text), tuple(self._unsupported(settings, path)))
 
-    def unsupported(self, settings: Settings) -> tuple[Problem, ...]:
-        """Return the settings that this version or machine does not support.
-
-        The check may open the files that they name.
-        """
-        return tuple(self._unsupported(settings, self.path))
+    def checked(self, loaded: Loaded) -> Loaded:
+        """Return the same settings checked against this machine; may wait for the file systems that they name."""
+        absent = tuple(self._absent(loaded.settings, self.path))
+        return replace(loaded, unsupported=(*loaded.unsupported, *absent))
 
     def digest(self) -> str:
         """Return the SHA-256 of the file on disk, empty if it is unreadable; read it only if its stat changed."""

@@ -1,7 +1,7 @@
 """A DNS client: UDP, then TCP if the response is truncated (RFC 1035 §4.2).
 
-Messages are encoded by twisted.names. Its client is not used: it logs two lines per query, cannot be cancelled, and takes
-the SERVFAIL of one server as the final result.
+Queries are encoded by twisted.names, responses decoded by :mod:`pybal.resolve.message`. The client of twisted.names is not used: it
+logs two lines per query, cannot be cancelled, and takes the SERVFAIL of one server as the final result.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
+from pybal.resolve.message import Response, response
 from pybal.runtime.reactor import Reactor
+
+#: Messages over TCP that are not the response, at most.
+MESSAGES_LIMIT = 100
 
 #: Room for any datagram: a server may send more than the 512 bytes of RFC 1035.
 _LARGEST = 65535
@@ -36,17 +40,18 @@ class DNSClient:
         self._reactor = reactor
         self._timeout = timeout
 
-    async def ask(self, server: tuple[str, int], query: dns.Query) -> dns.Message:
+    async def ask(self, server: tuple[str, int], query: dns.Query) -> Response:
         """Return the response of ``server``, an address and a port, with any code.
 
         Raises :class:`NoReply`.
         """
         # A random ID and port prevent forged responses (RFC 5452 §9).
-        question = dns.Message(id=dns.randomSource(), recDes=1)
-        question.queries = [query]
+        message = dns.Message(id=dns.randomSource(), recDes=1)
+        message.queries = [query]
+        question = message.toStr()
         try:
-            message = await self._by_udp(server, question)
-            return await self._by_tcp(server, question) if message.trunc else message
+            response = await self._by_udp(server, question)
+            return await self._by_tcp(server, question) if response.truncated else response
         except defer.TimeoutError:
             raise NoReply(f"no response in {self._timeout:g} s") from None
         except OSError as error:
@@ -54,11 +59,11 @@ class DNSClient:
         except (ConnectError, ConnectionClosed) as error:
             raise NoReply(str(error)) from error
 
-    async def _by_udp(self, server: tuple[str, int], question: dns.Message) -> dns.Message:
+    async def _by_udp(self, server: tuple[str, int], question: bytes) -> Response:
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
             udp.connect(server)
-            udp.send(question.toStr())
+            udp.send(question)
             reader = DatagramReader(udp, question)
             self._reactor.addReader(reader)
             try:
@@ -66,7 +71,7 @@ class DNSClient:
             finally:
                 self._reactor.removeReader(reader)
 
-    async def _by_tcp(self, server: tuple[str, int], question: dns.Message) -> dns.Message:
+    async def _by_tcp(self, server: tuple[str, int], question: bytes) -> Response:
         factory = _StreamFactory(question)
         connector = self._reactor.connectTCP(*server, factory)
         try:
@@ -75,23 +80,12 @@ class DNSClient:
             connector.disconnect()
 
 
-def _reply(data: bytes, question: dns.Message) -> dns.Message | None:
-    """Return the decoded message if it is a response to the question."""
-    message = dns.Message()
-    try:
-        message.fromStr(data)
-    except Exception:  # noqa: BLE001  # decoding invalid data can raise any exception
-        return None
-    matches = message.answer and message.id == question.id and message.queries == question.queries
-    return message if matches else None
-
-
 @implementer(IReadDescriptor)
 class DatagramReader:
     """Reads datagrams until one is the response; ignores all others."""
 
-    def __init__(self, udp: socket.socket, question: dns.Message) -> None:
-        self.reply: Deferred[dns.Message] = Deferred()
+    def __init__(self, udp: socket.socket, question: bytes) -> None:
+        self.reply: Deferred[Response] = Deferred()
         self._socket = udp
         self._question = question
 
@@ -103,14 +97,14 @@ class DatagramReader:
 
     def doRead(self) -> None:
         try:
-            message = _reply(self._socket.recv(_LARGEST), self._question)
+            found = response(self._socket.recv(_LARGEST), self._question)
         except BlockingIOError:
             return
         except OSError as error:
             self.reply.errback(error)
             return
-        if message is not None:
-            self.reply.callback(message)
+        if found is not None:
+            self.reply.callback(found)
 
     def connectionLost(self, reason: Failure) -> None:
         # An error is pending: the port is closed, or the server is unreachable.
@@ -120,19 +114,27 @@ class DatagramReader:
 class _QuestionStream(Int16StringReceiver):
     """Sends the question and reads the response."""
 
-    def __init__(self, question: dns.Message, reply: Deferred[dns.Message]) -> None:
+    def __init__(self, question: bytes, reply: Deferred[Response]) -> None:
         self._question = question
         self._reply = reply
+        self._others = 0
 
     @override
     def connectionMade(self) -> None:
-        self.sendString(self._question.toStr())  # type: ignore[no-untyped-call]  # Twisted's
+        self.sendString(self._question)  # type: ignore[no-untyped-call]  # Twisted's
 
     @override
     def stringReceived(self, string: bytes) -> None:
-        message = _reply(string, self._question)
-        if message is not None and not self._reply.called:
-            self._reply.callback(message)
+        if self._reply.called:
+            return
+        found = response(string, self._question)
+        if found is not None:
+            self._reply.callback(found)
+            return
+        self._others += 1
+        if self._others > MESSAGES_LIMIT:
+            self.pauseProducing()  # type: ignore[no-untyped-call]  # Twisted's; ends the loop over received messages
+            self._reply.errback(NoReply(f"more than {MESSAGES_LIMIT} messages that do not answer the query"))
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -143,8 +145,8 @@ class _QuestionStream(Int16StringReceiver):
 class _StreamFactory(ClientFactory):
     noisy = False
 
-    def __init__(self, question: dns.Message) -> None:
-        self.reply: Deferred[dns.Message] = Deferred()
+    def __init__(self, question: bytes) -> None:
+        self.reply: Deferred[Response] = Deferred()
         self._question = question
 
     @override

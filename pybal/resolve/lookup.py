@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any
 
 from twisted.names import dns
 
 from pybal.core.model import Address
 from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
+from pybal.resolve.message import Response
 from pybal.resolve.servers import NameServers
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.watched_file import WatchedFile
@@ -53,16 +53,15 @@ class _SystemLookup:
         return _answer(await self._servers.ask(dns.Query(name.encode("ascii"), kind)), kind)
 
 
-def _answer(message: dns.Message, wanted: int) -> LookupResult:
-    if message.rCode == dns.ENAME:
+def _answer(response: Response, wanted: int) -> LookupResult:
+    if response.code == dns.ENAME:
         raise LookupFailed("no such name (NXDOMAIN)", definite=True)
-    payloads: list[Any] = [record.payload for record in message.answers if record.type == wanted]
-    found = [ip_address(payload.address) for payload in payloads]
+    found = [record.data for record in response.records if record.kind == wanted and isinstance(record.data, Address)]
     # DNS filters return 0.0.0.0 and ::, which would connect to this host.
     addresses = tuple(address for address in found if not (address.is_unspecified or address.is_multicast))
     if not addresses:
         raise LookupFailed(f"no {dns.QUERY_TYPES[wanted]} record", definite=True)
-    return LookupResult(addresses, min(record.ttl for record in message.answers))
+    return LookupResult(addresses, min(record.ttl for record in response.records))
 
 
 def _addresses(data: bytes) -> Mapping[str, list[Address]]:

@@ -13,6 +13,7 @@ from twisted.names import dns
 
 from pybal.resolve.dns import DNSClient, NoReply
 from pybal.resolve.follow import LookupFailed
+from pybal.resolve.message import Response
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.watched_file import WatchedFile
 
@@ -47,20 +48,20 @@ class NameServers:
         self._port = port
         self._best = ""
 
-    async def ask(self, query: dns.Query) -> dns.Message:
+    async def ask(self, query: dns.Query) -> Response:
         """Return the first response with code NOERROR or NXDOMAIN. Raises :class:`Unanswered`."""
         failures, silent = [], True
         for server in sorted(self._servers.value(), key=lambda server: server != self._best):
             try:
-                message = await self._client.ask((server, self._port), query)
+                response = await self._client.ask((server, self._port), query)
             except NoReply as no_reply:
                 failures.append(f"{no_reply} from {server}")
                 continue
-            if message.rCode in (dns.OK, dns.ENAME):
+            if response.code in (dns.OK, dns.ENAME):
                 self._best = server
-                return message
+                return response
             silent = False
-            failures.append(f"{_RCODES.get(message.rCode, f'code {message.rCode}')} from {server}")
+            failures.append(f"{_RCODES.get(response.code, f'code {response.code}')} from {server}")
         raise Unanswered(", ".join(failures), silent=silent)
 
 

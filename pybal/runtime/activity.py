@@ -18,11 +18,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.runtime.backoff import Backoff
-from pybal.runtime.faults import describe
+from pybal.runtime.faults import Health
 
 RETRY_SECONDS = (1.0, 60.0)
 """The first and the longest pause after an exception of an activity without an interval."""
@@ -39,16 +38,13 @@ class Activity:
     late are left out. ``interval`` may be set at any time and counts from the next call on.
     """
 
-    _log = Logger()
-
     def __init__(
         self, name: str, call: Callable[[], Pause], clock: IReactorTime, *, interval: float | None = None
     ) -> None:
         self.name = name
         self.interval = interval
-        self.problem = ""
-        """The exception of the last call; empty if it succeeded."""
-        self._make = call
+        self.call = call
+        self._health = Health(name)
         self._clock = clock
         self._backoff = Backoff(*RETRY_SECONDS, factor=2.0)
         self._origin = clock.seconds()
@@ -96,7 +92,7 @@ class Activity:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.cancel()
-        self._recover()
+        self._health.succeeded()
 
     def _cancel_next(self) -> None:
         if self._next is not None:
@@ -106,7 +102,7 @@ class Activity:
     def _run(self) -> None:
         self._next = None
         try:
-            result = self._make()
+            result = self.call()
         except Exception:  # noqa: BLE001  # an activity never ends by an exception
             self._failed(Failure())
             return
@@ -128,7 +124,7 @@ class Activity:
 
     def _succeeded(self, pause: float | None) -> None:
         self._backoff.reset()
-        self._recover()
+        self._health.succeeded()
         if not self._active:
             return
         if pause is None:
@@ -141,26 +137,13 @@ class Activity:
     def _failed(self, failure: Failure) -> None:
         regular = self._until_next()
         pause = self._backoff.pause() if regular is None else regular
-        problem = describe(failure)
-        self._log.failure(
-            "{activity}: unexpected exception; retrying in {pause:.1f} s",
-            failure,
-            activity=self.name,
-            pause=pause,
-            repeated=problem == self.problem,
-        )
-        self.problem = problem
+        self._health.failed(failure, f"retrying in {pause:.1f} s")
         self._woken = False
         if self._active:
             self._cancel_next()  # a call that wakes itself and then fails must not be repeated without a pause
             self.wake(pause)
         else:
-            self._recover()
-
-    def _recover(self) -> None:
-        if self.problem:
-            self.problem = ""
-            self._log.info("{recovered} works again", recovered=self.name)
+            self._health.succeeded()
 
     def _until_next(self) -> float | None:
         """Return the seconds until the next multiple of the interval, ``None`` without an interval."""

@@ -27,7 +27,7 @@ SLOW_SECONDS = 10.0
 class Attempt:
     """Makes ``call`` until it succeeds.
 
-    ``expected`` are the errors whose cause may pass; their text is for the operator. ``call`` may return a Deferred. ``kind`` and ``name`` are those of the alert; ``meanwhile`` is the consequence until then.
+    With ``retries`` off, only once. ``expected`` are the errors whose cause may pass; their text is for the operator. ``call`` may return a Deferred. ``kind`` and ``name`` are those of the alert; ``meanwhile`` is the consequence until then.
     """
 
     _log = Logger()
@@ -41,6 +41,7 @@ class Attempt:
         kind: str,
         expected: tuple[type[Exception], ...],
         meanwhile: str = "",
+        retries: bool = True,
     ) -> None:
         self.name = name
         self.succeeded = False
@@ -49,6 +50,7 @@ class Attempt:
         self._kind = kind
         self._expected = expected
         self._meanwhile = meanwhile
+        self._retries = retries
         self._problem = ""
         self._since = self._began = clock.seconds()
         self._backoff = Backoff(*RETRY_SECONDS, factor=2.0)
@@ -74,12 +76,12 @@ class Attempt:
         if not problem and self._activity.running and now - self._began > SLOW_SECONDS:
             problem = "no result yet"
         if problem:
-            text = f"{self.name}: {problem} (for {now - self._since:.0f} s); retrying{self._reaction}"
+            text = f"{self.name}: {problem} (for {now - self._since:.0f} s); {self._reaction}"
             yield Alert("", self._kind, text)
 
     @property
     def _reaction(self) -> str:
-        return f", {self._meanwhile}" if self._meanwhile else ""
+        return ", ".join(filter(None, ("retrying" if self._retries else "not retrying in a dry run", self._meanwhile)))
 
     def _try(self) -> float | Deferred[Any] | None:
         self._began = self._clock.seconds()
@@ -98,14 +100,14 @@ class Attempt:
             self._problem = ""
             self._log.info("{name}: succeeded after errors", name=self.name)
 
-    def _trap(self, failure: Failure) -> float:
+    def _trap(self, failure: Failure) -> float | None:
         failure.trap(*self._expected)
         return self._failed(failure.value)
 
-    def _failed(self, error: BaseException | None) -> float:
+    def _failed(self, error: BaseException | None) -> float | None:
         problem = str(error)
         if problem != self._problem:
-            text = "{name}: {problem}; retrying{reaction}"
+            text = "{name}: {problem}; {reaction}"
             self._log.error(text, name=self.name, problem=problem, reaction=self._reaction)
         self._problem = problem
-        return self._backoff.pause()
+        return self._backoff.pause() if self._retries else None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+STEP = timedelta(seconds=0.2)
+"""A change of the wall clock that is more than the jitter of reading both clocks."""
 
 
 def age(since: float, now: float) -> float:
@@ -26,3 +30,22 @@ class Clocks:
         """Return the wall-clock time of a monotonic time in ISO 8601, UTC: ``2026-11-20T03:00:00.000Z``."""
         utc = self.time_of(at).astimezone(UTC)
         return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Calendar:
+    """Reads both clocks such that a monotonic time has the same wall-clock time in every reading.
+
+    That changes only when the wall clock is set. Both functions return the present time.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], datetime]) -> None:
+        self._monotonic = monotonic
+        self._wall = wall
+        self._first: Clocks | None = None
+
+    def read(self) -> Clocks:
+        """Return the present time of both clocks."""
+        now, wall = self._monotonic(), self._wall()
+        if self._first is None or abs(wall - self._first.time_of(now)) > STEP:
+            self._first = Clocks(now, wall)
+        return Clocks(now, self._first.time_of(now))

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from twisted.logger import ILogFilterPredicate, ILogObserver, LogEvent, PredicateResult
+from twisted.logger import ILogFilterPredicate, ILogObserver, LogEvent, Logger, PredicateResult
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -95,6 +95,35 @@ class Faults:
     def _copy(faults: dict[str, _Fault]) -> list[tuple[str, _Fault]]:
         # In one step: threads log as well.
         return list(faults.items())
+
+
+class Health:
+    """The state of an activity: logs its exceptions, once per text, and its recovery."""
+
+    _log = Logger()
+
+    def __init__(self, activity: str) -> None:
+        self.activity = activity
+        self.problem = ""
+        """The exception of the last call; empty if it succeeded."""
+
+    def failed(self, failure: Failure, reaction: str = "continuing") -> None:
+        """Note that a call ended by an unexpected exception."""
+        problem = describe(failure)
+        self._log.failure(
+            "{activity}: unexpected exception; {reaction}",
+            failure,
+            activity=self.activity,
+            reaction=reaction,
+            repeated=problem == self.problem,
+        )
+        self.problem = problem
+
+    def succeeded(self) -> None:
+        """Note that a call succeeded, or that there will be no more."""
+        if self.problem:
+            self.problem = ""
+            self._log.info("{recovered} works again", recovered=self.activity)
 
 
 @implementer(ILogFilterPredicate)

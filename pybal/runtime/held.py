@@ -13,8 +13,9 @@ from functools import partial
 from itertools import accumulate
 from operator import attrgetter
 
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from pybal.runtime.activity import Activity
 
 BOUNDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Upper bounds of the histogram, in seconds."""
@@ -118,8 +119,8 @@ def name_of(call: object) -> str:
     while isinstance(call, partial):
         call = call.func
     owner = getattr(call, "__self__", None)
-    if isinstance(owner, LoopingCall):
-        return name_of(owner.f)
+    if isinstance(owner, Activity):
+        return name_of(owner.call)
     if not hasattr(call, "__qualname__"):  # a reader or a writer, or an object that is called
         protocol = getattr(call, "protocol", None)
         parts = [type(each).__qualname__ for each in (call, protocol) if each is not None]

@@ -4,7 +4,7 @@ An iteration of Twisted's reactor makes all calls that are due and then serves a
 that takes. This loop goes from one group to the other after :data:`BUDGET` seconds; the rest of a group keeps its place.
 Between two callbacks it makes the calls of the :class:`~pybal.runtime.lane.Lane` that are due.
 
-The measure costs one reading of the clock per callback, and one of the CPU time per iteration.
+The measure costs one reading of the clock per callback, and one of the CPU time in 5 ms.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ BUDGET = 0.02
 """Seconds after which due calls let descriptors in, and descriptors due calls."""
 
 _NOTED = BOUNDS[0]
+_LONGEST = 86400.0
+"""Seconds to wait at most; epoll counts milliseconds in 31 bits."""
 _REFRESH = 0.005
 """Seconds after which the CPU time is read again: a long callback is not charged for earlier ones."""
 
@@ -51,7 +53,7 @@ class Loop(EPollReactor):
         self.lane = Lane(time.monotonic)
         self.began = math.inf
         self._woke = self._cpu = 0.0
-        self._attention = 0.0
+        self._attention = self._unread = 0.0
         self._ready: deque[tuple[Any, int, int]] = deque()
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
 
@@ -73,11 +75,11 @@ class Loop(EPollReactor):
     def timeout(self) -> float | None:
         if self._ready:
             return 0.0
-        wait: float | None = super().timeout()
-        if self.lane.due == math.inf:
-            return wait
-        until = max(0.0, self.lane.due - time.monotonic())
-        return until if wait is None else min(wait, until)
+        self._insertNewDelayedCalls()
+        due = self.lane.due
+        if self._pendingTimedCalls:
+            due = min(due, self._pendingTimedCalls[0].time)
+        return None if due == math.inf else min(max(0.0, due - time.monotonic()), _LONGEST)
 
     @override
     def doPoll(self, timeout: float | None) -> None:
@@ -115,7 +117,7 @@ class Loop(EPollReactor):
 
     def _make_due_calls(self, end: float) -> None:
         self._insertNewDelayedCalls()
-        now = time.monotonic()
+        now = self.began
         while self._pendingTimedCalls and self._pendingTimedCalls[0].time <= now:
             call = heappop(self._pendingTimedCalls)
             if call.cancelled:
@@ -143,12 +145,14 @@ class Loop(EPollReactor):
     # -- the measure
 
     def _wake(self) -> None:
-        self.began = self._woke = time.monotonic()
-        self._cpu = time.thread_time()
-        self._attention = min(self.lane.due, self.began + _REFRESH)
+        # CPU time stands still while the loop is idle: what was read before is still right.
+        self.began = self._woke = now = time.monotonic()
+        self._attention = min(self.lane.due, now + self._unread)
 
     def _sleep(self) -> None:
-        self.held.seconds += time.monotonic() - self._woke
+        now = time.monotonic()
+        self.held.seconds += now - self._woke
+        self._unread = max(0.0, self._attention - now)
         self.began = math.inf
 
     def _turned(self, call: object) -> float:

@@ -6,7 +6,8 @@ import socket
 from collections.abc import Mapping
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+
+from pybal.runtime.activity import Activity
 
 
 def watchdog_seconds(environ: Mapping[str, str]) -> float:
@@ -27,14 +28,13 @@ class Notifier:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._watchdog = watchdog_seconds(environ)
-        self._watchdog_call = LoopingCall(self.notify, "WATCHDOG=1")
-        self._watchdog_call.clock = clock
+        self._beat = Activity("watchdog", self._notify_watchdog, clock, interval=self._watchdog / 2 or None)
 
     def ready(self, status: str) -> None:
         """Report that the daemon is ready, and notify the watchdog at half its interval from now on."""
         self.notify(f"READY=1\nSTATUS={status}")
-        if self._watchdog and not self._watchdog_call.running:
-            self._watchdog_call.start(self._watchdog / 2)
+        if self._watchdog and not self._beat.running:
+            self._beat.start(now=True)
 
     def reloading(self) -> None:
         """Report that a reload has begun; :meth:`ready` reports its end."""
@@ -42,9 +42,11 @@ class Notifier:
 
     def stopping(self) -> None:
         """Report that the daemon is stopping."""
-        if self._watchdog_call.running:
-            self._watchdog_call.stop()
+        self._beat.stop()
         self.notify("STOPPING=1")
+
+    def _notify_watchdog(self) -> None:
+        self.notify("WATCHDOG=1")
 
     def notify(self, state: str) -> None:
         """Send one datagram; ignore errors, because an absent manager must not stop the daemon."""

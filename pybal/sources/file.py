@@ -12,10 +12,11 @@ from random import Random
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.config.settings import SourceSettings
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from pybal.sources.feed import Feed
 from pybal.sources.file_poll import FilePoll, PolledFile
-from pybal.sources.formats.text import parse
+from pybal.sources.list_parser import ListParser
 
 
 class FileReader:
@@ -23,12 +24,14 @@ class FileReader:
 
     differences = 0
 
-    def __init__(self, settings: SourceSettings, poll: FilePoll) -> None:
+    def __init__(self, settings: SourceSettings, poll: FilePoll, turns: Turns) -> None:
         self._file = PolledFile(settings.url.removeprefix("file://"), poll)
+        self._parser = ListParser(turns)
 
     async def read(self, feed: Feed) -> float:
         found = await self._file.changed(feed.good)
-        feed.list(parse(found.data, feed.name, feed.members))
+        feed.list(await self._parser.parse(found.data, feed.name, feed.members))
+        self._parser.forget()
         self._file.applied = found.identity
         return 0.0
 
@@ -40,6 +43,8 @@ class FileReader:
         self._file.close()
 
 
-def file_source(settings: SourceSettings, *, reactor: IReactorTime, random: Random, files: FilePoll) -> Feed:
-    """Return the source of a ``file://`` URL, whose file ``files`` looks at."""
-    return Feed(settings.url, FileReader(settings, files), reactor, random, spread=0.0)
+def file_source(
+    settings: SourceSettings, *, reactor: IReactorTime, random: Random, files: FilePoll, turns: Turns | None = None
+) -> Feed:
+    """Return the source of a ``file://`` URL. ``files`` looks at its file, which is parsed in ``turns``."""
+    return Feed(settings.url, FileReader(settings, files, turns or Turns(reactor)), reactor, random, spread=0.0)

@@ -27,10 +27,12 @@ from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.credentials import authorization
 from pybal.sources.feed import Feed, shortened
-from pybal.sources.formats.text import Format, Listing, format_of, parse
+from pybal.sources.formats.text import Format, Listing, format_of
+from pybal.sources.list_parser import ListParser
 
 #: Seconds after which a request is unconditional: servers and caches report changed lists as unchanged.
 FULL_READ = 60.0
@@ -59,11 +61,14 @@ class HTTPReader:
 
     differences = 0
 
-    def __init__(self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random) -> None:
+    def __init__(
+        self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random, turns: Turns
+    ) -> None:
         self._settings = settings
         self._client = client
         self._clock = clock
         self._random = random
+        self._parser = ListParser(turns)
         self._format = format_of(urlsplit(settings.url).path)
         self._target = target_of(settings.url)
         self._backoff = Backoff(settings.interval, max(settings.interval, LONGEST_PAUSE), random)
@@ -83,7 +88,8 @@ class HTTPReader:
         if answer.body == self._known:
             feed.good()
         else:
-            feed.list(self._listing(answer, feed))
+            feed.list(await self._listing(answer, feed))
+            self._parser.forget()
         # After the report: a list that was refused must be read in full again.
         self._known = answer.body
         self._validators = validators(answer.response)
@@ -104,10 +110,10 @@ class HTTPReader:
             fields["Authorization"] = value
         return HTTPRequest(self._target, fields)
 
-    def _listing(self, answer: FullResponse, feed: Feed) -> Listing:
+    async def _listing(self, answer: FullResponse, feed: Feed) -> Listing:
         form = self._format or _TYPES.get(_content_type(answer.response), Format.LINES)
         try:
-            return parse(answer.body, feed.name, feed.members, form)
+            return await self._parser.parse(answer.body, feed.name, feed.members, form)
         except SourceError as error:
             raise SourceError(f"{error}{_html_note(answer.response)}", error.trouble) from None
 
@@ -122,8 +128,12 @@ def http_source(
     reactor: Reactor,
     random: Random,
     lookup: Lookup | None = None,
+    turns: Turns | None = None,
 ) -> Feed:
-    """Return the source of an ``http://`` or ``https://`` URL; ``lookup`` defaults to that of this host."""
+    """Return the source of an ``http://`` or ``https://`` URL; ``lookup`` defaults to that of this host.
+
+    Lists are parsed in ``turns``.
+    """
     parts, secure = urlsplit(settings.url), settings.scheme == "https"
     client = HTTPClient(
         host_of(settings.url),
@@ -132,7 +142,9 @@ def http_source(
         reactor=reactor,
         lookup=lookup or dns_lookup(reactor),
     )
-    return Feed(masked(settings.url), HTTPReader(settings, client, reactor, random), reactor, random)
+    return Feed(
+        masked(settings.url), HTTPReader(settings, client, reactor, random, turns or Turns(reactor)), reactor, random
+    )
 
 
 def _check(answer: FullResponse) -> None:

@@ -12,6 +12,7 @@ from pybal.config.settings import SourceSettings
 from pybal.config.source_options import server_of
 from pybal.http import trust
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources import credentials
 from pybal.sources.base import Source
 from pybal.sources.cache import ListCache
@@ -70,13 +71,17 @@ def build(
     reactor: Reactor,
     random: Random,
     files: FilePoll,
+    turns: Turns,
     wall: Callable[[], datetime],
     former: PoolSource | None = None,
 ) -> PoolSource:
     """Return the source of ``settings``, not started; see :class:`PoolSource`.
 
     Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time; ``files`` looks at pool files.
+    Lists are parsed in ``turns``.
     """
-    more = {"files": files} if settings.scheme == "file" else {}
+    more: dict[str, object] = {} if settings.scheme in ("k8s", "dns+srv") else {"turns": turns}
+    if settings.scheme == "file":
+        more["files"] = files
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random, **more)
     return PoolSource(source, settings, cache, clock=reactor, wall=wall, former=former)

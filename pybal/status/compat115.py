@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pybal.core.model import Health, Placement, Pool, Server, Snapshot
+from pybal.core.model import Health, Pool, Server, Snapshot
 from pybal.core.policy import can_depool, floor, serving, too_small
 from pybal.status.json_pieces import JSON, Members
 
@@ -36,18 +36,16 @@ class Tally:
 
 def tally(pool: Pool, could_not_depool: int = 0) -> Tally:
     """Count the servers of a pool."""
-    servers = pool.servers.values()
-    health = [server.health for server in servers]
-    placement = [server.placement for server in servers]
+    count = pool.servers.count
     return Tally(
-        total=len(servers),
-        enabled=sum(server.member.enabled for server in servers),
-        up=health.count(Health.UP),
-        unknown=health.count(Health.UNKNOWN),
+        total=len(pool.servers),
+        enabled=count(lambda server: server.enabled),
+        up=count(lambda server: server.health is Health.UP),
+        unknown=count(lambda server: server.health is Health.UNKNOWN),
         serving=serving(pool),
-        pooled=len(servers) - placement.count(Placement.OUT),
-        forced=placement.count(Placement.FORCED),
-        pooled_down=len(pooled_down(pool)),
+        pooled=count(lambda server: server.pooled),
+        forced=count(lambda server: server.forced),
+        pooled_down=count(lambda server: server.pooled_down),
         floor=floor(pool),
         can_depool=can_depool(pool),
         threshold=pool.service.depool_threshold,
@@ -80,6 +78,8 @@ def level(snapshot: Snapshot) -> tuple[Level, str]:
 
 def pooled_down(pool: Pool) -> list[str]:
     """Return the hosts that are down but pooled, in the order of the source."""
+    if not pool.servers.count(lambda server: server.pooled_down):
+        return []
     return [host for host, server in pool.servers.items() if server.pooled_down]
 
 

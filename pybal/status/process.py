@@ -6,7 +6,6 @@ import os
 import platform
 import resource
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector
@@ -14,6 +13,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
+
+from pybal.runtime.version import pybal_version
 
 _PROC = Path("/proc")
 
@@ -32,7 +33,7 @@ class BuildCollector(Collector):
     """The versions of PyBal and of Python, as labels of ``pybal_build_info``."""
 
     def __init__(self) -> None:
-        versions = {"version": version("pybal"), "python_version": platform.python_version()}
+        versions = {"version": pybal_version(), "python_version": platform.python_version()}
         self._metrics = (InfoMetricFamily("pybal_build", "Versions of PyBal and Python", versions),)
 
     @override

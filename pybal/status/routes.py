@@ -20,7 +20,7 @@ from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
-from pybal.runtime.clocks import Clocks
+from pybal.runtime.clocks import Calendar
 from pybal.runtime.held import Held
 from pybal.status import bgp as announcing
 from pybal.status import compat115, history, loop, metrics, reload, v1
@@ -86,8 +86,12 @@ class Routes:
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family | Histogram]] = tuple
     registry: CollectorRegistry = field(default_factory=process_registry)
+    _calendar: Calendar = field(init=False)
     _exposition: Exposition = field(default_factory=Exposition, init=False)
     _files: dict[str, RouteResponse] = field(default_factory=_page_files, init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_calendar", Calendar(self.clock.seconds, self.wall))
 
     def answer(self, path: bytes, *, as_json: bool) -> RouteResponse:
         """Return the response for ``path``, which is URL-encoded and has no query."""
@@ -116,7 +120,7 @@ class Routes:
         return _not_found(as_json=as_json)
 
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
-        clocks = Clocks(self.clock.seconds(), self.wall())
+        clocks = self._calendar.read()
         match path:
             case ["alerts"]:
                 return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot)
@@ -139,8 +143,8 @@ class Routes:
         return _not_found(as_json=as_json)
 
     def _v1_pool(self, snapshot: Snapshot, pool: Pool, path: list[str], *, as_json: bool) -> RouteResponse:
-        now = self.clock.seconds()
-        clocks = Clocks(now, self.wall())
+        clocks = self._calendar.read()
+        now = clocks.monotonic
         match path:
             case []:
                 return _sliced(as_json, v1.pool_text, v1.pool_json, lambda: snapshot, pool, now)
@@ -155,7 +159,7 @@ class Routes:
         return _not_found(as_json=as_json)
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[str]:
-        clocks = Clocks(self.clock.seconds(), self.wall())
+        clocks = self._calendar.read()
 
         def families() -> Iterator[Family | Histogram]:
             yield from announcing.families(self.bgp(), clocks.monotonic)

@@ -16,7 +16,7 @@ import pytest
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
-from pybal.checks.engine import Watcher
+from pybal.checks.poller import Watcher
 from pybal.checks.semaphore import Semaphore
 from pybal.config.command_options import ServerField
 from pybal.monitors.base import Monitor

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -21,6 +21,8 @@ from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
 from pybal.runtime.log import format_event
+
+T = TypeVar("T")
 
 
 class FakeSocket:
@@ -159,14 +161,26 @@ class FakeChild:
         self.event("state", peer, state="down", reason=reason)
 
 
+class FakeThreads:
+    """Make each call immediately, or never while the file system of the harness hangs."""
+
+    def __init__(self, harness: SpeakerHarness) -> None:
+        self._harness = harness
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]:
+        return Deferred() if self._harness.file_system_hangs else maybeDeferred(call)
+
+
 class SpeakerHarness:
     """A speaker and every ExaBGP that it started; ``exabgp`` is the last one."""
 
     def __init__(self, settings: BGPSettings, directory: Path) -> None:
+        self.settings = settings
         self.reactor = FakeReactor()
         self.children: list[FakeChild] = []
         self.version = "5.0.15"
         self.changes = 0
+        self.file_system_hangs = False
         self.log: list[str] = []
         self.speaker = Speaker(
             settings,
@@ -176,6 +190,7 @@ class SpeakerHarness:
             changed=self._changed,
             python="/usr/bin/python3",
             spawn=self._spawn,
+            threads=FakeThreads(self),
         )
 
     def _changed(self) -> None:

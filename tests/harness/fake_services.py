@@ -17,6 +17,7 @@ from pybal.config.errors import ConfigError
 from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
 from pybal.core.steps import finish
+from pybal.daemon.controller import GATHER_SECONDS
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
 from pybal.ipvs.backend import MemoryBackend
@@ -31,6 +32,7 @@ from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.resolve import LookupResult, Resolver
+from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.sources.base import SourceError
 from pybal.sources.pool_source import PoolSource
@@ -176,6 +178,7 @@ class DaemonOnClock:
             resolver=Resolver(_no_lookup, self.clock, Random(1)),
             reconciler=self.reconciler,
             clock=self.clock,
+            slices=Slices(self.clock),
             changed=lambda: None,
         )
         listening = Listening(cast("Any", None), cast("Any", None))  # no port is opened
@@ -225,9 +228,10 @@ class DaemonOnClock:
         self.reconciler.grace = settings.ipvs.remove_grace
 
     def turn(self) -> None:
-        """Run the loop until nothing more is due."""
+        """Run the loop until nothing more is due and no report is gathered."""
         for _ in range(6):
             self.clock.advance(0)
+        self.clock.pump([GATHER_SECONDS] * 2)
 
     def list_all(self, *urls: str) -> None:
         """Deliver the lists of the running sources with these URLs."""

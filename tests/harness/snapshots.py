@@ -12,7 +12,19 @@ from typing import Any
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.decision import Decision
-from pybal.core.model import Alert, Health, IPProtocol, Member, Placement, Pool, Report, Server, Service, Snapshot
+from pybal.core.model import (
+    Alert,
+    Health,
+    IPProtocol,
+    Member,
+    Placement,
+    Pool,
+    Report,
+    Server,
+    Servers,
+    Service,
+    Snapshot,
+)
 from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import TCP, Key, TableEntry, VirtualService
@@ -50,7 +62,7 @@ def pool(name: str, *servers: Server, threshold: float = 0.5, vip: str = "10.2.2
     service = Service(
         name, IPProtocol.TCP, ip_address(vip), port, "wrr", depool_threshold=threshold, monitors=("ProxyFetch",)
     )
-    return Pool(service, MappingProxyType({s.host: s for s in servers}), listed=True)
+    return Pool(service, Servers({s.host: s for s in servers}), listed=True)
 
 
 def snapshot(*pools: Pool, alerts: Iterable[Alert] = (), **could_not_depool: int) -> Snapshot:

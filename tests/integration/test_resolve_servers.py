@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.epollreactor import EPollReactor
-from twisted.names import dns
 
 from pybal.resolve import LookupFailed, LookupResult, dns_lookup, servers
 from pybal.resolve.dns import DatagramReader
@@ -183,6 +182,6 @@ def test_lookup_uses_the_aliases_in_the_response(tmp_path: Path, server: Scripte
 def test_reader_ignores_a_socket_without_data() -> None:
     with socket.socket(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
         udp.bind(("127.0.0.1", 0))
-        reader = DatagramReader(udp, dns.Message())
+        reader = DatagramReader(udp, b"")
         reader.doRead()
         assert not reader.reply.called

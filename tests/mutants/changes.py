@@ -6,6 +6,9 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "pools with other names are compared by pairs", "if after.servers.names is before.servers.names:", "if True:"
+    ),
+    Mutant(
         "removals are not reported", "            yield Change(ChangeKind.REMOVED, server)\n", "            continue\n"
     ),
     Mutant(

@@ -44,6 +44,45 @@ MUTANTS = (
         "before.listed, before.held) == (after.service, after.listed, after.held)",
         "before.listed) == (after.service, after.listed)",
     ),
+    Mutant(
+        "reports are applied with another floor",
+        "return apply_reports(pool, reports, floor(pool))",
+        "return apply_reports(pool, reports, floor(pool) + 1)",
+    ),
+    # Differences of the wanted set
+    Mutant("held addresses are no difference", "if before.held == after.held and after", "if after"),
+    Mutant("removed addresses are no difference", "return {**changed, **{", "return {**changed} or {**{"),
+    Mutant(
+        "a changed placement is no difference",
+        "(old.pooled, old.address, old.member) != (new.pooled, ",
+        "(old.address, old.member) != (",
+    ),
+    Mutant(
+        "a changed address is no difference",
+        "(old.pooled, old.address, old.member) != (new.pooled, new.address, new.member)",
+        "(old.pooled, old.member) != (new.pooled, new.member)",
+    ),
+    Mutant(
+        "a changed weight is no difference",
+        "old.address, old.member) != (new.pooled, new.address, new.member)",
+        "old.address) != (new.pooled, new.address)",
+    ),
+    Mutant(
+        "former addresses are no difference",
+        "for address in (old.address, new.address):",
+        "for address in (new.address,):",
+    ),
+    Mutant(
+        "other servers that had the address are ignored", "own.union(before.sharing.get(address, ()), ", "own.union("
+    ),
+    Mutant("other servers at the address are ignored", "servers.sharing.get(address, hosts)", "hosts"),
+    Mutant("servers that left the address count", "if servers[host].address == address and", "if"),
+    Mutant("servers that are out count at the address", "== address and servers[host].pooled:", "== address:"),
+    Mutant(
+        "equal weights are a difference",
+        "        if weight != _weight_at(before, address, involved):\n            changed",
+        "        if True:\n            changed",
+    ),
     # The floor
     Mutant("the last server may leave", "max(1, ceil(", "max(0, ceil("),
     Mutant("the floor is rounded down", "ceil(threshold * ", "int(threshold * "),
@@ -58,11 +97,13 @@ MUTANTS = (
         "ceil(threshold * len(pool.servers))",
         "ceil(threshold * sum(s.member.enabled for s in pool.servers.values()))",
     ),
-    Mutant("pooled servers count as serving", "return sum(server.serving for", "return sum(server.pooled for"),
+    Mutant(
+        "pooled servers count as serving", "count(lambda server: server.serving)", "count(lambda server: server.pooled)"
+    ),
     Mutant(
         "unknown servers count as serving",
-        "return sum(server.serving for",
-        "return sum(server.eligible and server.health is not Health.DOWN for",
+        "count(lambda server: server.serving)",
+        "count(lambda server: server.eligible and server.health is not Health.DOWN)",
     ),
     Mutant(
         "can-depool requires one more than the floor",
@@ -83,8 +124,8 @@ MUTANTS = (
     Mutant("too small when just large enough", "total < total * ", "total <= total * "),
     Mutant(
         "pooled servers count as forced",
-        "server.placement is Placement.FORCED for server",
-        "server.pooled for server",
+        "count(lambda server: server.forced)",
+        "count(lambda server: server.pooled)",
     ),
     # The wanted set
     Mutant(
@@ -128,14 +169,18 @@ MUTANTS = (
     # Addresses
     Mutant(
         "a lost name loses its address",
-        "server if server.ready or server.unresolvable else replace(server, unresolvable=True)",
+        "replace(server, unresolvable=True)",
         "replace(server, address=None, unresolvable=True)",
     ),
-    Mutant("a lost name is unresolvable", "server.ready or server.unresolvable else", "server.unresolvable else"),
     Mutant(
-        "an unresolvable name is a change every time", "server.ready or server.unresolvable else", "server.ready else"
+        "a lost name is unresolvable", "if not server.ready and not server.unresolvable:", "if not server.unresolvable:"
     ),
-    Mutant("an unresolvable name is not recorded", "else replace(server, unresolvable=True)", "else server"),
+    Mutant(
+        "an unresolvable name is a change every time",
+        "if not server.ready and not server.unresolvable:",
+        "if not server.ready:",
+    ),
+    Mutant("an unresolvable name is not recorded", "found[host] = replace(server, unresolvable=True)", "pass"),
     Mutant("an unresolvable name stays unresolvable", "                unresolvable=False,\n", ""),
     Mutant(
         "a new address keeps the reports on the old one",
@@ -168,18 +213,6 @@ MUTANTS = (
     ),
     Mutant("a depooled server at the address decides", "key=lambda s: s.pooled)", "key=lambda s: not s.pooled)"),
     # Reports and monitors
-    Mutant(
-        "reports of other monitors are accepted",
-        "monitor not in server.reports or server.reports[monitor] == report",
-        "server.reports.get(monitor) == report",
-    ),
-    Mutant("the same report is a change", " or server.reports[monitor] == report", ""),
-    Mutant(
-        "a report clears those of the other monitors",
-        "{**server.reports, monitor: report}",
-        "{**dict.fromkeys(server.reports), monitor: report}",
-    ),
-    Mutant("a report removes the other monitors", "{**server.reports, monitor: report}", "{monitor: report}"),
     Mutant("a reload clears the reports", "name: server.reports.get(name) for name", "name: None for name"),
     # Held addresses
     Mutant("a disabled server claims an address", "in pool.held and server.eligible and", "in pool.held and"),
@@ -206,13 +239,6 @@ MUTANTS = (
         "if pool.listed and not _pending_lookups(pool):",
         "if not _pending_lookups(pool):",
     ),
-    Mutant("disabled members count as pending lookups", "sum(s.member.enabled and not s.ready", "sum(not s.ready"),
-    Mutant(
-        "members with an address count as pending lookups",
-        "s.member.enabled and not s.ready and",
-        "s.member.enabled and",
-    ),
-    Mutant("unresolvable names count as pending lookups", "not s.ready and not s.unresolvable for", "not s.ready for"),
     # Placements
     Mutant("servers stay when exactly the floor serves", "if serving_count < least:", "if serving_count <= least:"),
     Mutant("no server is forced", "if serving_count < least:", "if False:"),
@@ -239,7 +265,7 @@ MUTANTS = (
     ),
     Mutant(
         "removed servers are held although others are eligible",
-        "if any(server.eligible for server in servers.values()):",
+        "if servers.count(lambda server: server.eligible):",
         "if False:",
     ),
     Mutant(
@@ -251,12 +277,15 @@ MUTANTS = (
     # Correlated failures
     Mutant(
         "suspect failures are recorded without suspect-check = hold",
-        "if pool.service.suspect_check is not SuspectCheck.HOLD:",
-        "if False:",
+        "hold, suspect = pool.service.suspect_check is SuspectCheck.HOLD, ",
+        "hold, suspect = True, ",
     ),
     Mutant(
-        "suspect failures are never recorded", "if pool.service.suspect_check is not SuspectCheck.HOLD:", "if True:"
+        "suspect failures are never recorded",
+        "hold, suspect = pool.service.suspect_check is SuspectCheck.HOLD, ",
+        "hold, suspect = False, ",
     ),
+    Mutant("suspect failures outlive suspect-check = hold", "if not suspect and not (hold", "if not (hold"),
     Mutant(
         "a suspect failure outlives the failure", "suspect_failures = failing & (server", "suspect_failures = (server"
     ),

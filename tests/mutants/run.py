@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.mutants import changes, policy, verdict
+from tests.mutants import changes, correlated, counted, policy, reports, verdict
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -47,11 +47,15 @@ TARGETS = (
         CORE_SUITES,
         ("tests/harness/pool_events.py",),
     ),
-    Target(
-        Path("pybal/core/changes.py"),
-        changes.MUTANTS,
-        CORE_SUITES,
-        ("tests/harness/pool_events.py",),
+    *(
+        Target(Path(f"pybal/core/{name}.py"), mutants, CORE_SUITES, ("tests/harness/pool_events.py",))
+        for name, mutants in (
+            ("changes", changes.MUTANTS),
+            ("reports", reports.MUTANTS),
+            ("correlated", correlated.MUTANTS),
+            ("counted", counted.MUTANTS),
+            ("model", counted.MODEL_MUTANTS),
+        )
     ),
     Target(
         Path("pybal/bgp/verdict.py"),

@@ -6,30 +6,25 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     # Counts of servers
+    Mutant("down servers count as possible", "server.usable and server.health is not Health.DOWN", "server.usable"),
+    Mutant("unusable servers count as possible", "server.usable and server.health is not", "server.health is not"),
     Mutant(
-        "disabled servers count as possible",
-        "if server.member.enabled and not server.unresolvable]",
-        "if not server.nowhere]",
+        "unusable servers are awaited",
+        "server.usable and (server.health is Health.UNKNOWN or",
+        "(server.health is Health.UNKNOWN or",
     ),
-    Mutant(
-        "unresolvable servers count as possible",
-        "if server.member.enabled and not server.unresolvable]",
-        "if server.member.enabled]",
-    ),
-    Mutant(
-        "down servers count as possible", "possible=sum(server.health is not Health.DOWN for", "possible=sum(True for"
-    ),
-    Mutant("no server is awaited", "server.health is Health.UNKNOWN or not server.ready for", "False for"),
+    Mutant("no server is awaited", "(server.health is Health.UNKNOWN or not server.ready)", "False"),
     Mutant(
         "servers without an address are not awaited",
-        "server.health is Health.UNKNOWN or not server.ready for",
-        "server.health is Health.UNKNOWN for",
+        "(server.health is Health.UNKNOWN or not server.ready)",
+        "(server.health is Health.UNKNOWN)",
     ),
     Mutant(
-        "unknown servers are not awaited",
-        "server.health is Health.UNKNOWN or not server.ready for",
-        "not server.ready for",
+        "unknown servers are not awaited", "(server.health is Health.UNKNOWN or not server.ready)", "(not server.ready)"
     ),
+    Mutant("servers that share an address count as several addresses", "max(0, number - 1)", "0"),
+    Mutant("servers that are out reduce the addresses", "max(0, number - 1)", "number - 1"),
+    Mutant("held addresses do not count", " + len(pool.held),", ","),
     # Memory
     Mutant(
         "the time of the first list is not kept", "listed = now if past.listed is None else past.listed", "listed = now"

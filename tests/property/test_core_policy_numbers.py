@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from math import ceil
-from types import MappingProxyType
 
-from pybal.core.model import Member, Pool, Server
+from pybal.core.model import Member, Pool, Server, Servers
 from pybal.core.policy import floor, too_small
 from tests.harness.pool_events import service
 
@@ -19,8 +18,8 @@ def pools() -> Iterator[tuple[int, Fraction, Pool]]:
     for total in range(151):
         for share, configured in services:
             yield total, share, replace(pool, service=configured)
-        servers = {**pool.servers, f"h{total}": Server(Member(f"h{total}"))}
-        pool = replace(pool, servers=MappingProxyType(servers))
+        servers = Servers({**pool.servers, f"h{total}": Server(Member(f"h{total}"))})
+        pool = replace(pool, servers=servers)
 
 
 def test_floor_is_the_exact_share_rounded_up() -> None:

@@ -385,10 +385,11 @@ def test_version_without_ttl_check_raises_an_alert_and_is_logged_once(tmp_path: 
 
 
 def with_password(tmp_path: Path, content: bytes | None) -> SpeakerHarness:
-    file = tmp_path / "password"
+    file = tmp_path / "md5"
     if content is not None:
         file.write_bytes(content)
-    return SpeakerHarness(BGPSettings((replace(SETTINGS.peers[0], md5_password_file=str(file)),)), tmp_path / "run")
+    first, second = SETTINGS.peers
+    return SpeakerHarness(BGPSettings((replace(first, md5_password_file=str(file)), second)), tmp_path / "run")
 
 
 def test_password_is_in_the_file_and_masked_in_the_log(tmp_path: Path) -> None:
@@ -412,11 +413,77 @@ def test_password_is_in_the_file_and_masked_in_the_log(tmp_path: Path) -> None:
         (b'a"b', "wanted 1 to 80 characters of printable ASCII"),
     ],
 )
-def test_unusable_password_prevents_the_start(tmp_path: Path, content: bytes | None, why: str) -> None:
+def test_peer_without_a_usable_password_stays_down(tmp_path: Path, content: bytes | None, why: str) -> None:
     harness = with_password(tmp_path, content)
-    with pytest.raises(SpeakerError, match=why):
-        harness.speaker.start()
+    harness.speaker.start()
+    file = tmp_path / "run" / "exabgp.conf"
+    assert f"neighbor {P} " not in file.read_text()
+    assert f"neighbor {Q} " in file.read_text()
+    (alert,) = password_alerts(harness)
+    assert alert.startswith(f"BGP session with {P} down: MD5 password file {tmp_path}/md5: {why}")
+    assert alert.endswith(" for 0 s; reading it again")
+    assert_stopped(harness)
+
+
+def test_peer_comes_up_when_its_password_file_appears(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, None)
+    started(harness).exabgp.up(Q)
+    harness.run(20.0)
+    (tmp_path / "md5").write_bytes(b"opensesame\n")
+    harness.run(6.0)
+    assert 'md5-password "opensesame";' in (tmp_path / "run" / "exabgp.conf").read_text()
+    assert password_alerts(harness) == []
+    harness.exabgp.up(P)
+    assert session(harness).established
+    assert len(harness.children) == 1
+    assert_stopped(harness)
+
+
+def test_reload_keeps_the_password_of_a_file_that_vanished(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, b"opensesame\n")
+    started(harness)
+    (tmp_path / "md5").unlink()
+    harness.speaker.reconfigure(harness.settings)
+    assert harness.exabgp.commands() == []
+    (alert,) = password_alerts(harness)
+    assert (
+        alert
+        == f"peer {P}: MD5 password file {tmp_path}/md5: No such file or directory for 0 s; keeping the last password"
+    )
+    (tmp_path / "md5").write_bytes(b"opensesame\n")
+    harness.run(6.0)
+    assert password_alerts(harness) == []
+    assert len(harness.children) == 1
+    assert_stopped(harness)
+
+
+def test_reload_reads_a_changed_password(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, b"opensesame\n")
+    started(harness)
+    (tmp_path / "md5").write_bytes(b"other\n")
+    harness.speaker.reconfigure(harness.settings)
+    assert harness.exabgp.killed
+    harness.exabgp.end()
+    harness.wait_for_restart()
+    assert 'md5-password "other";' in (tmp_path / "run" / "exabgp.conf").read_text()
+    assert_stopped(harness)
+
+
+def test_other_peers_start_while_a_password_file_hangs(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, b"opensesame\n")
+    harness.file_system_hangs = True
+    harness.speaker.start()
     assert harness.children == []
+    harness.reactor.advance(2.0)
+    assert f"neighbor {P} " not in (tmp_path / "run" / "exabgp.conf").read_text()
+    harness.reactor.advance(3.0)
+    (alert,) = password_alerts(harness)
+    assert f"MD5 password file {tmp_path}/md5: no response from the file system for 5 s" in alert
+    assert_stopped(harness)
+
+
+def password_alerts(harness: SpeakerHarness) -> list[str]:
+    return [alert.text for alert in harness.speaker.alerts() if "password" in alert.text]
 
 
 def test_directory_open_to_other_users_prevents_the_start(tmp_path: Path) -> None:

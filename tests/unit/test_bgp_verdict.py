@@ -123,7 +123,7 @@ def test_servers_pooled_only_after_a_check_are_awaited() -> None:
 def test_disabled_and_unresolvable_servers_are_not_awaited() -> None:
     pool = after(Pool(service()), listed("ab", off("c")), resolved("a"), up("a"))
     nowhere = replace(pool.servers["b"], unresolvable=True)
-    pool = replace(pool, servers=MappingProxyType({**pool.servers, "b": nowhere}))
+    pool = replace(pool, servers=pool.servers.replacing({"b": nowhere}))
     assert History().verdict(0.0, Standing(pool, True)).announcement
 
 

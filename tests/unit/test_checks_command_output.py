@@ -78,7 +78,7 @@ class TestPipe:
 
     def test_end_of_the_output_is_kept(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
         reading, writing = ends
-        output = CommandOutput(engine, reading, lambda _error: None)
+        output = CommandOutput(engine, reading, "command", lambda _error: None)
         for number in range(1000):
             writing.write(b"%9d\n" % number)
             engine.doRead()
@@ -91,7 +91,7 @@ class TestPipe:
         assert output.size == 10_009
 
     def test_silent_pipe_stays_open(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
-        output = CommandOutput(engine, ends[0], lambda _error: None)
+        output = CommandOutput(engine, ends[0], "command", lambda _error: None)
         engine.doRead()
         output.close()
         output.close()
@@ -102,7 +102,7 @@ class TestPipe:
     ) -> None:
         reading, writing = ends
         os.set_blocking(writing.fileno(), False)
-        output = CommandOutput(engine, reading, lambda _error: None)
+        output = CommandOutput(engine, reading, "command", lambda _error: None)
         for _ in range(1000):
             for _ in range(10):
                 writing.write(b"x" * 65536)

@@ -171,10 +171,10 @@ class TestDeadlines:
         one, two = Deadline(), Deadline()
         schedule.arm(one, 10)
         schedule.arm(two, 12)
-        assert schedule.expired(9) == []
-        assert schedule.expired(11) == [one]
-        assert schedule.expired(12) == [two]
-        assert schedule.expired(100) == []
+        assert schedule.expired(9) is None
+        assert schedule.expired(11) is one
+        assert schedule.expired(12) is two
+        assert schedule.expired(100) is None
 
     def test_cleared_deadline_does_not_expire(self) -> None:
         schedule = Schedule()
@@ -183,15 +183,15 @@ class TestDeadlines:
             schedule.arm(one, 10)
         ended.deadline = 0
         schedule.arm(again, 20)
-        assert schedule.expired(19) == []
-        assert schedule.expired(20) == [again]
+        assert schedule.expired(19) is None
+        assert schedule.expired(20) is again
 
     def test_deadline_set_twice_expires_once(self) -> None:
         schedule = Schedule()
         one = Deadline()
         schedule.arm(one, 10)
         schedule.arm(one, 10)
-        assert schedule.expired(10) == [one]
+        assert schedule.expired(10) is one
 
 
 class TestWakeUps:

@@ -19,3 +19,9 @@ def test_regular_expressions_avoid_possessive_quantifiers() -> None:
         if POSSESSIVE.search(pattern[0])
     ]
     assert found == []
+
+
+def test_periodic_calls_run_through_activities() -> None:
+    # A LoopingCall ends for good by its first exception; see pybal.runtime.activity.
+    found = [file.name for file in PYBAL.rglob("*.py") if "LoopingCall" in file.read_text()]
+    assert found == []

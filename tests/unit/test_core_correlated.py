@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 
 from pybal.core.correlated import correlated_failures
-from pybal.core.events import Reported
-from pybal.core.model import Health, Member, Pool, Report, Server, SuspectCheck
-from pybal.core.policy import wanted
+from pybal.core.events import Reconfigured, Reported
+from pybal.core.model import Health, Member, Pool, Report, Servers, SuspectCheck
+from pybal.core.policy import arithmetic, wanted
 from tests.harness.pool_events import M, N, after, healthy, listed, off, service, standing, up
 
 REDIRECT = "status: HTTP 301, wanted 200"
@@ -23,7 +22,7 @@ def all_fail(hosts: str, step: float = 0.5, reason: str = REDIRECT) -> list[Repo
 
 
 def correlated(pool: Pool) -> list[str]:
-    return [str(failures) for failures in correlated_failures(pool.servers.values(), 10.0)]
+    return [str(failures) for failures in correlated_failures(pool.servers, 10.0)]
 
 
 def holding(hosts: str, monitors: tuple[str, ...] = (M,)) -> Pool:
@@ -115,4 +114,18 @@ def test_threshold_alone_decides_by_default() -> None:
 
 
 def test_empty_pool_has_no_correlated_failures() -> None:
-    assert list(correlated_failures(chain[Server](), 10.0)) == []
+    assert list(correlated_failures(Servers(), 10.0)) == []
+
+
+def test_servers_that_recovered_serve_after_a_reload_from_hold_to_alert() -> None:
+    pool = after(holding("abcdef"), *all_fail("abc"))
+    pool = after(pool, Reconfigured(replace(pool.service, suspect_check=SuspectCheck.ALERT)), *map(up, "abc"))
+    assert arithmetic(pool) == "serving 6 of 6, floor 3, 0 forced"
+    assert standing(after(pool, fails("d", 60.0))) == "a b c e f"
+
+
+def test_excuses_end_with_a_reload_from_hold_to_alert() -> None:
+    pool = after(holding("abcdefgh"), *all_fail("abcd"))
+    assert standing(pool) == "a b c d e f g h"
+    pool = after(pool, Reconfigured(replace(pool.service, suspect_check=SuspectCheck.ALERT)))
+    assert standing(pool) == "e f g h"

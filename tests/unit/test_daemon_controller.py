@@ -13,8 +13,11 @@ from zope.interface import implementer
 
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
-from pybal.daemon.controller import Controller
+from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
+from pybal.daemon.pool_log import MOST_LINES
+from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
+from pybal.runtime.slices import Slices
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import FakeMonitorFactory, FakeSource
 
@@ -31,6 +34,7 @@ class ControllerOnClock:
         self.source = FakeSource("file:///pool")
         self.factory = FakeMonitorFactory("Fake")
         self.wants: list[dict[str, int]] = []
+        self.amendments: list[dict[str, int | None]] = []
         self.service = Service(
             "text",
             IPProtocol.TCP,
@@ -47,7 +51,10 @@ class ControllerOnClock:
             self.resolver,
             [self.factory] if monitored else [],
             want=self._want,
+            amend=self._amend,
             clock=self.clock,
+            slices=Slices(self.clock),
+            refusal=unusable,
         )
 
     async def _lookup(self, host: str, version: int) -> LookupResult:
@@ -59,10 +66,16 @@ class ControllerOnClock:
     def _want(self, _service: Service, destinations: Mapping[Address, int]) -> None:
         self.wants.append({str(address): weight for address, weight in destinations.items()})
 
+    def _amend(self, _service: Service, changes: Mapping[Address, int | None]) -> None:
+        self.amendments.append({str(address): weight for address, weight in changes.items()})
+        after = self.wants[-1] | self.amendments[-1]
+        self.wants.append({address: weight for address, weight in after.items() if weight is not None})
+
     def turn(self) -> None:
-        """Run the loop until nothing more is due."""
+        """Run the loop until nothing more is due and no report is gathered."""
         for _ in range(4):
             self.clock.advance(0)
+        self.clock.pump([GATHER_SECONDS] * 2)
 
     def deliver(self, *members: Member) -> None:
         self.source.listed(members)
@@ -74,6 +87,12 @@ class ControllerOnClock:
         self.deliver(*(Member(host) for host in hosts))
         for host in hosts:
             self.factory.running[host].make_report(up=True)
+        self.turn()
+
+    def report(self, host: str, *, up: bool, reason: str = "connect: refused", at: float = 0.0) -> None:
+        """Make a report in a quiet pool."""
+        self.factory.running[host].make_report(up=up, reason=reason, at=at)
+        self.turn()
 
     def alerts(self) -> list[Alert]:
         return list(self.controller.alerts())
@@ -102,9 +121,9 @@ def test_servers_enter_the_kernel_at_their_first_up() -> None:
 def test_server_leaves_the_kernel_when_down_and_returns_when_up() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
-    service.factory.running["web2"].make_report(up=False, reason="status: HTTP 500, wanted 200")
+    service.report("web2", up=False, reason="status: HTTP 500, wanted 200")
     assert service.wants[-1] == {"10.0.0.1": 10}
-    service.factory.running["web2"].make_report(up=True)
+    service.report("web2", up=True)
     assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
 
 
@@ -138,7 +157,7 @@ def test_other_servers_are_pooled_when_one_is_unresolved() -> None:
     service.names["web2"] = LookupFailed("SERVFAIL", definite=False)
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"))
-    service.factory.running["web1"].make_report(up=True)
+    service.report("web1", up=True)
     assert service.wants[-1] == {"10.0.0.1": 10}
 
 
@@ -190,11 +209,24 @@ def test_address_of_the_other_family_is_ignored_without_tunneling(lines: list[st
     )
 
 
+def test_address_that_no_server_can_have_is_ignored_with_an_alert(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.names["web2"] = ip_address("0.0.0.0")
+    service.controller.start({})
+    service.deliver(Member("web1"), Member("web2"))
+    assert list(service.factory.running) == ["web1"]
+    text = "ignoring 0.0.0.0, an address of this host (0.0.0.0/8)"
+    assert f"Server web2: {text}" in lines
+    assert Alert("text", "unresolved", f"web2: {text}") in list(service.controller.alerts())
+    service.deliver(Member("web1"))
+    assert "unresolved" not in {alert.kind for alert in service.controller.alerts()}
+
+
 def test_address_of_the_other_family_is_used_with_tunneling() -> None:
     service = ControllerOnClock(vip="2001:db8::1", tunneling=True)
     service.controller.start({})
     service.deliver(Member("10.0.0.1"))
-    service.factory.running["10.0.0.1"].make_report(up=True)
+    service.report("10.0.0.1", up=True)
     assert service.wants[-1] == {"10.0.0.1": 10}
 
 
@@ -208,9 +240,9 @@ def test_servers_count_as_up_without_monitors() -> None:
 def test_report_without_effect_leaves_the_wanted_set_unchanged() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3")
-    service.factory.running["web1"].make_report(up=False, reason="connect: refused")
+    service.report("web1", up=False, reason="connect: refused")
     before = len(service.wants)
-    service.factory.running["web1"].make_report(up=False, reason="connect: reset")
+    service.report("web1", up=False, reason="connect: reset")
     assert len(service.wants) == before
 
 
@@ -269,7 +301,7 @@ def test_log_has_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3", "web4")
     lines.clear()
-    service.factory.running["web3"].make_report(up=False, reason="status: HTTP 500, wanted 200")
+    service.report("web3", up=False, reason="status: HTTP 500, wanted 200")
     assert lines == [
         "Monitoring instance Fake reports server web3 (enabled/up/pooled) down: status: HTTP 500, wanted 200",
         "serving 3 of 4, floor 2, 0 forced: web3 depooled",
@@ -279,9 +311,9 @@ def test_log_has_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:
 def test_log_has_cause_and_arithmetic_when_a_down_server_is_kept(lines: list[str]) -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
-    service.factory.running["web1"].make_report(up=False, reason="connect: refused")
+    service.report("web1", up=False, reason="connect: refused")
     lines.clear()
-    service.factory.running["web2"].make_report(up=False, reason="connect: refused")
+    service.report("web2", up=False, reason="connect: refused")
     assert lines == [
         "Monitoring instance Fake reports server web2 (enabled/up/pooled) down: connect: refused",
         "Could not depool server web2 because of too many down!",
@@ -305,16 +337,14 @@ def test_20150613_correlated_failures_are_logged_and_raise_an_alert(lines: list[
     service = ControllerOnClock()
     service.start("web1", "web2", "web3", "web4", "web5", "web6")
     for number in (1, 2, 3):
-        service.factory.running[f"web{number}"].make_report(
-            up=False, reason="status: HTTP 301, wanted 200", at=2.0 * number
-        )
+        service.report(f"web{number}", up=False, reason="status: HTTP 301, wanted 200", at=2.0 * number)
     text = '3 of 6 servers began to fail Fake with "status: HTTP 301, wanted 200" within 4 s'
     assert lines[-1] == text
     assert service.alerts() == [Alert("text", "suspect-check", text)]
-    service.factory.running["web4"].make_report(up=False, reason="status: HTTP 301, wanted 200", at=8.0)
+    service.report("web4", up=False, reason="status: HTTP 301, wanted 200", at=8.0)
     assert sum("began to fail" in line for line in lines) == 1
-    service.factory.running["web1"].make_report(up=True, at=12.0)
-    service.factory.running["web2"].make_report(up=True, at=12.0)
+    service.report("web1", up=True, at=12.0)
+    service.report("web2", up=True, at=12.0)
     assert service.alerts() == []
 
 
@@ -323,15 +353,15 @@ def test_last_decisions_are_kept_as_logged(lines: list[str]) -> None:
     service.start("web1", "web2")
     service.clock.advance(5)
     before = service.clock.seconds()
-    service.factory.running["web1"].make_report(up=False, reason="connect: refused")
-    service.factory.running["web2"].make_report(up=False, reason="connect: refused")
+    service.report("web1", up=False, reason="connect: refused")
+    service.report("web2", up=False, reason="connect: refused")
     depooled, kept = list(service.controller.decisions)[-2:]
     assert (depooled.verb, depooled.hosts, depooled.at) == ("depooled", ("web1",), before)
     assert (kept.verb, kept.arithmetic) == ("kept", "serving 0 of 2, floor 1, 1 forced")
     assert {depooled.text, kept.text} <= set(lines)
     for _ in range(decision.KEPT_DECISIONS):
-        service.factory.running["web1"].make_report(up=True)
-        service.factory.running["web1"].make_report(up=False, reason="connect: refused")
+        service.report("web1", up=True)
+        service.report("web1", up=False, reason="connect: refused")
     assert len(service.controller.decisions) == decision.KEPT_DECISIONS
 
 
@@ -378,6 +408,100 @@ def test_monitors_are_urgent_when_the_pool_is_at_its_floor() -> None:
     assert [monitor.urgent for monitor in service.factory.made] == [True, True, True]
     for monitor in service.factory.made:
         monitor.make_report(up=True)
+    service.turn()
     assert [monitor.urgent for monitor in service.factory.made] == [False, False, False]
-    service.factory.running["web1"].make_report(up=False)
+    service.report("web1", up=False)
     assert [monitor.urgent for monitor in service.factory.made] == [True, True, True]
+
+
+def test_first_report_in_a_quiet_pool_is_applied_immediately() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.factory.running["web2"].make_report(up=False)
+    assert service.wants[-1] == {"10.0.0.1": 10}
+
+
+def test_reports_of_a_burst_are_gathered_for_50_ms() -> None:
+    service = ControllerOnClock()
+    service.start(*(f"web{number}" for number in range(1, 9)))
+    before = len(service.amendments)
+    for number in (1, 2, 3):
+        service.factory.running[f"web{number}"].make_report(up=False)
+    service.clock.advance(GATHER_SECONDS * 0.9)
+    assert service.amendments[before:] == [{"10.0.0.1": None}]
+    service.clock.advance(GATHER_SECONDS * 0.1)
+    assert service.amendments[before:] == [{"10.0.0.1": None}, {"10.0.0.2": None, "10.0.0.3": None}]
+
+
+def test_burst_keeps_the_servers_that_single_reports_would_keep() -> None:
+    service = ControllerOnClock()
+    service.start(*(f"web{number}" for number in range(1, 9)))
+    for number in range(1, 7):
+        service.factory.running[f"web{number}"].make_report(up=False)
+    service.turn()
+    assert sorted(service.wants[-1]) == [f"10.0.0.{number}" for number in (5, 6, 7, 8)]
+
+
+def test_list_is_applied_after_the_reports_before_it(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.factory.running["web1"].make_report(up=False)
+    service.factory.running["web2"].make_report(up=True)
+    service.factory.running["web1"].make_report(up=True)
+    lines.clear()
+    service.source.listed((Member("web2"), Member("web3")))
+    assert [line.split(" (")[0] for line in lines] == [
+        "Server web1",
+        "serving 3 of 3, floor 2, 0 forced: web1 pooled",
+        "Removing server web1",
+    ]
+
+
+def test_large_burst_is_applied_before_50_ms() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.factory.running["web1"].make_report(up=True, at=1.0)
+    service.factory.running["web2"].make_report(up=False)
+    for number in range(2, MOST_REPORTS):
+        service.factory.running["web1"].make_report(up=True, at=float(number))
+    assert len(service.wants[-1]) == 2
+    service.factory.running["web1"].make_report(up=True, at=0.0)
+    assert service.wants[-1] == {"10.0.0.1": 10}
+
+
+def test_report_at_a_former_address_is_ignored() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    former = service.factory.running["web2"]
+    service.names["web2"] = ip_address("10.0.1.2")
+    service.clock.advance(120)
+    service.turn()
+    former.make_report(up=False, reason="status: HTTP 500, wanted 200")
+    service.turn()
+    assert service.controller.pool.servers["web2"].reports == {"Fake": None}
+
+
+def test_change_of_many_servers_is_a_few_lines_and_a_summary(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    hosts = [f"10.1.{number // 200}.{number % 200 + 1}" for number in range(MOST_LINES + 70)]
+    service.controller.start({})
+    service.deliver(*map(Member, hosts))
+    new = [line for line in lines if "new" in line.lower()]
+    assert len(new) == MOST_LINES + 1
+    assert (new[0], new[-1]) == ("New enabled server 10.1.0.1, weight 10", "70 more new servers")
+    lines.clear()
+    service.deliver(Member("web1"))
+    assert "Removing 70 more servers (no longer found in new configuration)" in lines
+
+
+def test_2000_names_are_followed_and_monitored() -> None:
+    service = ControllerOnClock()
+    hosts = [f"10.1.{number // 200}.{number % 200 + 1}" for number in range(2000)]
+    service.controller.start({})
+    service.deliver(*map(Member, hosts))
+    for _ in range(10):
+        service.turn()
+    assert len(service.factory.running) == 2000
+    service.deliver(*map(Member, hosts[:1000]))
+    assert sorted(service.factory.running) == sorted(hosts[:1000])
+    assert [host for host, _ in service.controller.monitors()] == hosts[:1000]

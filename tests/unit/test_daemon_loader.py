@@ -51,7 +51,7 @@ def clock() -> Iterator[TurningClock]:
 
 
 def loader(path: Path, clock: TurningClock, threads: Threads, check: Any = lambda _settings, _path: ()) -> Loader:
-    return Loader(ConfigurationFile(str(path), KINDS, unsupported=check), "before", threads, Turns(clock, 0.0), clock)
+    return Loader(ConfigurationFile(str(path), KINDS, absent=check), "before", threads, Turns(clock, 0.0), clock)
 
 
 def result(clock: TurningClock, loading: Any) -> Loaded | BaseException:
@@ -85,7 +85,7 @@ def test_hung_file_system_is_an_error_after_its_time(path: Path, clock: TurningC
     threads, errors = Threads(), list[Any]()
     threads.hung = True
     loading: Deferred[Any] = Deferred.fromCoroutine(loader(path, clock, threads).load())
-    loading.addErrback(lambda failure: errors.append(failure.value.strerror))
+    loading.addErrback(lambda failure: errors.append(failure.value.strerror))  # type: ignore[call-overload]
     clock.advance(TIMEOUT)
     assert errors == ["no response from the file system within 10 s"]
 

@@ -229,7 +229,7 @@ class TestAddAndRemove:
         daemon.report_all()
         daemon.clock.pump([0.01] * 10)
         assert daemon.operations[0] == "-A -t 192.0.2.9:80 -s wrr"
-        assert daemon.operations[-1] == "-D -t 192.0.2.1:80"
+        assert daemon.operations.index("-D -t 192.0.2.1:80") > 2
         assert done.called
 
     def test_old_service_leaves_after_a_timeout_when_the_new_one_is_absent(self, daemon: DaemonOnClock) -> None:

@@ -13,6 +13,7 @@ from pybal.core.isolation import LastResponse
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
+from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.status.bgp import BGP
@@ -41,6 +42,8 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         audit=audit,
         freezer=freezer,
         examination=Examination(tuple, daemon.clock),
+        faults=Faults(daemon.clock.seconds),
+        starting=lambda: iter(()),
         announcing=None,
         log=Log(lambda _: None),
         dry_run=False,

@@ -9,24 +9,18 @@ from pathlib import Path
 import pytest
 
 from pybal.config.settings import BGPSettings, PeerSettings, Settings, SourceSettings
-from pybal.daemon.support import unsupported
+from pybal.daemon.support import absent, absent_group, unsupported
 from tests.harness.fake_services import web
 
 
 def problems(settings: Settings) -> list[str]:
-    return list(map(str, unsupported(settings, "pybal.conf")))
+    found = [*unsupported(settings, "f"), *absent(settings, "f"), *absent_group(settings, "f")]
+    return list(map(str, found))
 
 
 def test_missing_group_is_a_problem_without_a_line() -> None:
     assert problems(Settings((), control_group="no-such-group")) == [
-        "pybal.conf: [global] control-group: found 'no-such-group', wanted an existing group"
-    ]
-
-
-def test_unreadable_password_file_is_a_problem_of_its_peer(tmp_path: Path) -> None:
-    peer = PeerSettings(ip_address("192.0.2.254"), 64600, md5_password_file=f"{tmp_path}/none")
-    assert problems(Settings((), BGPSettings((peer,)))) == [
-        f"pybal.conf: [global] bgp-md5-password-file: found '{tmp_path}/none' for peer 192.0.2.254, wanted a readable file"
+        "f: [global] control-group: found 'no-such-group', wanted an existing group"
     ]
 
 
@@ -44,17 +38,20 @@ def test_dead_after_is_at_most_the_watchdog(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", watchdog)
     bgp = BGPSettings((PeerSettings(ip_address("192.0.2.254"), 64600),), dead_after=seconds)
-    text = f"pybal.conf: [global] bgp-dead-after: found {seconds:g}, wanted {wanted}"
+    text = f"f: [global] bgp-dead-after: found {seconds:g}, wanted {wanted}"
     assert problems(Settings((), bgp)) == ([text] if wanted else [])
 
 
 def test_unknown_scheme_is_a_problem_of_its_service() -> None:
     service = replace(web(), source=SourceSettings("ftp://conf/web"), line=7)
     (problem,) = problems(Settings((service,)))
-    assert problem.startswith(
-        "pybal.conf:7: [web] config: found 'ftp://conf/web', wanted a supported scheme: dns+srv, etcd"
-    )
+    assert problem.startswith("f:7: [web] config: found 'ftp://conf/web', wanted a supported scheme: dns+srv, etcd")
 
 
 def test_settings_that_this_machine_supports_have_no_problem() -> None:
     assert problems(Settings((web(),))) == []
+
+
+def test_absent_file_leaves_the_settings_supported(tmp_path: Path) -> None:
+    peer = PeerSettings(ip_address("192.0.2.254"), 64600, md5_password_file=f"{tmp_path}/none")
+    assert list(unsupported(Settings((), BGPSettings((peer,)), control_group="no-such-group"), "f")) == []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import Clock
 
+from pybal.runtime.activity import Activity
 from pybal.runtime.held import KEPT, QUIET, Held, name_of
 
 
@@ -39,8 +40,8 @@ def test_name_of_a_method_has_what_its_owner_was_occupied_with() -> None:
     assert name_of(owner.poll) == "Source.poll web 10.0.0.1 HTTP"
 
 
-def test_name_of_a_looping_call_is_that_of_its_function() -> None:
-    assert name_of(LoopingCall(call).__call__) == "call"
+def test_name_of_an_activity_is_that_of_its_call() -> None:
+    assert name_of(Activity("beat", call, Clock()).wake) == "call"
 
 
 def test_name_of_a_reader_has_its_protocol() -> None:

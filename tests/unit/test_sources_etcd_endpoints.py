@@ -10,6 +10,7 @@ from twisted.names import dns
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.http.errors import Fault, ProtocolError
+from pybal.resolve.message import SRV, Record, Response, Target
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd.endpoints import (
     FIRST_PAUSE,
@@ -49,18 +50,16 @@ class FakeDNS:
         self.asked: list[str] = []
         self.broken = False
 
-    async def __call__(self, query: dns.Query) -> dns.Message:
+    async def __call__(self, query: dns.Query) -> Response:
         name = str(query.name)
         self.asked.append(name)
         if self.broken:
             raise ValueError("SERVFAIL from 192.0.2.53")
-        message = dns.Message()
         key = name.partition("._tcp")[0].strip("_").replace("-", "_")
-        message.answers = [
-            dns.RRHeader(name.encode(), dns.SRV, payload=dns.Record_SRV(0, 0, port, host.encode()))
-            for host, port in self.records.get(key, ())
-        ]
-        return message
+        found = self.records.get(key, ())
+        return Response(
+            0, truncated=False, records=tuple(Record(SRV, 60, Target(0, 0, port, host)) for host, port in found)
+        )
 
 
 @pytest.mark.parametrize(

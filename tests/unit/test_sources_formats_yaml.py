@@ -147,7 +147,7 @@ def test_invalid_entry_keeps_the_last_value_of_its_host() -> None:
         ("a: &a {x: *a}\n", "line 1: alias 'a' without an anchor before it"),
         ("web1\n", "line 1: 'web1', wanted a mapping of hosts, or a list"),
         ("a: " + "[" * 8 + "]" * 8 + "\n", "line 1: nested more than 8 levels deep"),
-        ("\n" + "a: {}\n" * 60_000, "line 50001: more than 100000 values"),
+        ("\n" + "a: {}\n" * 60_000, "line 40002: more than 40000 entries"),
     ],
 )
 def test_yaml_other_than_a_list_of_hosts_is_refused_with_its_line(text: str, reason: str) -> None:

@@ -22,7 +22,7 @@ _API = (
     "send { parsed; update; notification; } receive { parsed; notification; open; } }"
 )
 _WORD = re.compile(r"[^\s;{}\"'\[\]\\#]+")
-_PASSWORD = re.compile(r"[\x21\x23-\x3a\x3c-\x5b\x5d-\x7a\x7c\x7e]{1,80}")
+PASSWORD = re.compile(r"[\x21\x23-\x3a\x3c-\x5b\x5d-\x7a\x7c\x7e]{1,80}")
 _COMMUNITY = re.compile(r"[0-9]+(:[0-9]+){1,2}")
 
 
@@ -78,7 +78,7 @@ def _neighbor(peer: PeerSettings, settings: BGPSettings, password: str, asn: int
         # The socket is the one of tcp.bind; this option sets the peer's MD5 key on it.
         options.append(f"listen {settings.local_port};")
     if password:
-        if not _PASSWORD.fullmatch(password):
+        if not PASSWORD.fullmatch(password):
             raise UnsupportedValueError(
                 f"peer {peer.address}: invalid MD5 password, "
                 'wanted 1 to 80 characters of printable ASCII without blanks and " ; { } \\'

@@ -25,7 +25,6 @@ from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from pybal.bgp.exabgp import arguments
@@ -41,6 +40,7 @@ from pybal.bgp.exabgp.events import (
 )
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
+from pybal.runtime.activity import Activity
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import HeartbeatReactor
 
@@ -145,8 +145,7 @@ class ExaBGP:
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._pause: IDelayedCall | None = None
         self._stopped: Deferred[None] | None = None
-        self._heartbeat = LoopingCall(self._beat)
-        self._heartbeat.clock = reactor.lane
+        self._heartbeat = Activity("heartbeat to ExaBGP", self._beat, reactor.lane, interval=HEARTBEAT_SECONDS)
 
     @property
     def now(self) -> float:
@@ -162,13 +161,25 @@ class ExaBGP:
         """Return the command that ExaBGP runs as its API process."""
         return arguments.relay(self._python, self._directory.socket, dead_after)
 
-    def start(self) -> None:
-        """Listen, and start ExaBGP. Raises OSError or CannotListenError for the directory or the socket."""
+    def start(self, *, within: float = 0.0) -> None:
+        """Listen, and start ExaBGP after ``within`` seconds, or at :meth:`hasten`.
+
+        Raises OSError or CannotListenError for the directory or the socket.
+        """
         self._directory.create()
         factory = LinkFactory(self._is_relay, self._prepare)
         self._port = self._reactor.listenUNIX(str(self._directory.socket), factory, mode=0o600)
-        self._heartbeat.start(HEARTBEAT_SECONDS, now=False)
-        self._begin()
+        self._heartbeat.start()
+        if within:
+            self._pause = self._reactor.callLater(within, self._begin)
+        else:
+            self._begin()
+
+    def hasten(self) -> None:
+        """Start ExaBGP now, if it is waiting for its first start."""
+        if self.state is State.STOPPED and self._pause is not None and self._pause.active():
+            self._pause.cancel()
+            self._begin()
 
     async def stop(self) -> None:
         """Close all sessions, and return when ExaBGP has ended."""
@@ -186,8 +197,7 @@ class ExaBGP:
             if limit.active():
                 limit.cancel()
         self._enter(State.STOPPED)
-        if self._heartbeat.running:
-            self._heartbeat.stop()
+        self._heartbeat.stop()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
         self._directory.remove()
@@ -199,6 +209,8 @@ class ExaBGP:
 
     def reload(self) -> None:
         """Reload ExaBGP's configuration after adding or removing peers: the other sessions stay up."""
+        if self.state is State.STOPPED:
+            return
         if self.state is not State.RUNNING:
             self.restart("peers changed", soon=True)
             return
@@ -224,8 +236,8 @@ class ExaBGP:
     def _begin(self) -> None:
         self._enter(State.STARTING)
         self.reason = "starting"
-        text, environ = self._listener.configuration()
         try:
+            text, environ = self._listener.configuration()
             self._directory.write_configuration(text)
             child = self._spawn(
                 self._reactor,
@@ -237,6 +249,9 @@ class ExaBGP:
             )
         except OSError as error:
             self._ended(f"cannot start: {error.strerror or error}")
+        except Exception as bug:  # noqa: BLE001  # a bug must not keep ExaBGP from another start
+            self._log.failure("exabgp cannot start: internal error", system="bgp")
+            self._ended(f"cannot start: internal error ({type(bug).__name__})")
         else:
             self._run = Run(child, lambda: self.now)
 
@@ -258,7 +273,11 @@ class ExaBGP:
             run.close()
         if self.state is not State.STOPPING:
             self._enter(State.WAITING)
-        remedied = self._listener.exabgp_ended(self.reason, output)
+        remedied = False
+        try:
+            remedied = self._listener.exabgp_ended(self.reason, output)
+        except Exception:  # noqa: BLE001  # a bug must not keep ExaBGP from another start
+            self._log.failure("internal error after the end of exabgp", system="bgp")
         if self._stopped is not None:
             self._stopped.callback(None)
             return
@@ -292,7 +311,7 @@ class ExaBGP:
 
     def _prepare(self, link: Link) -> None:
         link.relay_connected = self._relay_connected
-        link.event_received = self._event_received
+        link.event_received = self._handle_event
         link.relay_lost = self._relay_lost
 
     def _relay_connected(self, link: Link) -> None:
@@ -304,6 +323,12 @@ class ExaBGP:
         if self._run is not None:
             self._run.disconnect()
             self._kill("relay ended")
+
+    def _handle_event(self, event: Event) -> None:
+        try:
+            self._event_received(event)
+        except Exception:  # noqa: BLE001  # an exception would close the link, which ends every session
+            self._log.failure("internal error in an event of exabgp; ignoring the event", system="bgp")
 
     def _event_received(self, event: Event) -> None:
         if isinstance(event, Answered):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
 from twisted.names import dns
 
 from pybal.config.settings import SourceSettings
+from pybal.resolve.message import Target
 from pybal.resolve.servers import NameServers, Unanswered
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import Reactor
@@ -38,15 +38,15 @@ class SRVReader:
 
     async def read(self, feed: Feed) -> float:
         try:
-            message = await self._servers.ask(self._query)
+            response = await self._servers.ask(self._query)
         except Unanswered as unanswered:
             raise SourceError(str(unanswered), Trouble.SILENT if unanswered.silent else Trouble.FAILED) from None
-        if message.rCode == dns.ENAME:
+        if response.code == dns.ENAME:
             raise SourceError("no such name (NXDOMAIN)", Trouble.UNREACHABLE)
-        records = [_record(answer.payload) for answer in message.answers if answer.type == dns.SRV]
+        records = [SRVRecord(*record.data) for record in response.records if isinstance(record.data, Target)]
         feed.list(listing(records, self._port, feed.members))
         self._backoff.reset()
-        life = min((answer.ttl for answer in message.answers), default=0)
+        life = min((record.ttl for record in response.records), default=0)
         # Never before the TTL has expired: a cache would answer with the same records and a TTL of almost 0.
         return min(max(life, SHORTEST_LIFE), self._longest) * self._random.uniform(1.0, 1.1)
 
@@ -67,7 +67,3 @@ def srv_source(
     """Return the source of a ``dns+srv://`` URL; ``resolv_conf`` lists the DNS servers, at ``port``."""
     reader = SRVReader(settings, NameServers(reactor, resolv_conf, port), random)
     return Feed(settings.url, reader, reactor, random)
-
-
-def _record(payload: Any) -> SRVRecord:  # noqa: ANN401  # twisted.names has no types for these
-    return SRVRecord(payload.priority, payload.weight, payload.port, payload.target.name.decode("latin-1"))

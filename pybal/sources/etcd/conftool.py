@@ -11,7 +11,7 @@ the object are ignored. Both versions of etcd's API return the same values.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from pybal.core.model import Member
@@ -19,6 +19,9 @@ from pybal.sources.formats.entry import Entry, Refused, integer, member, shown
 from pybal.sources.formats.text import Listing
 
 WANTED = '{"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
+LONGEST_VALUE = 4096
+"""Longest value, in characters; conftool writes 50. A longer one is cut, hence invalid."""
+_STEP = 64
 _POOLED = {"yes": True, "no": False}
 
 
@@ -47,6 +50,13 @@ class Values:
         members = tuple(value.member for value in self._known.values() if value.member)
         return Listing(members, tuple(value.problem for value in self._known.values() if value.problem))
 
+    def parsing(self, texts: Mapping[str, str | bytes]) -> Generator[None, None, None]:
+        """Parse the new values before :meth:`listing`, in short steps."""
+        for number, key in enumerate(texts, 1):
+            if not number % _STEP:
+                yield
+            self._known[key] = self._value(key, texts[key])
+
     def _value(self, key: str, text: str | bytes) -> _Value:
         before = self._known.get(key)
         if before is not None and before.text == text:
@@ -60,8 +70,8 @@ class Values:
 def parse_value(host: str, text: str | bytes) -> Member | None:
     """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`."""
     try:
-        fields = json.loads(text, parse_int=integer)
-    except (ValueError, RecursionError) as error:
+        fields = json.loads(text[: LONGEST_VALUE + 1], parse_int=integer)
+    except (ValueError, TypeError, RecursionError) as error:
         raise Refused(f"value of host {shown(host)} is not JSON ({error}), wanted {WANTED}") from None
     if not isinstance(fields, dict) or "pooled" not in fields:
         raise Refused(f"value of host {shown(host)} has no pooled, wanted {WANTED}")

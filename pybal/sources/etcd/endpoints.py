@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 from urllib.parse import parse_qs
 
 from twisted.names import dns
@@ -17,6 +16,7 @@ from typing_extensions import override
 
 from pybal.config.settings import SourceSettings
 from pybal.http.errors import ProtocolError
+from pybal.resolve.message import Response, Target
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.lines import LineTooLong
 from pybal.sources.base import SourceError, Trouble, source_error
@@ -35,7 +35,7 @@ LONGEST_PAUSE = 10.0
 SECURE_SERVICES = ("_etcd-client-ssl._tcp", "_etcd._tcp")
 PLAIN_SERVICES = ("_etcd-client._tcp", "_etcd._tcp")
 
-Ask = Callable[[dns.Query], Awaitable[dns.Message]]
+Ask = Callable[[dns.Query], Awaitable[Response]]
 """Queries the DNS servers of this host; raises an exception whose text is the reason for a failure."""
 
 
@@ -153,12 +153,12 @@ class Endpoints:
         for service in self._services:
             name = f"{service}.{self._domain}"
             try:
-                message = await self._ask(dns.Query(name.encode("ascii"), dns.SRV))
+                response = await self._ask(dns.Query(name.encode("ascii"), dns.SRV))
             except Exception as error:  # noqa: BLE001  # the type depends on the resolver
                 why = str(error)
                 continue
-            records: list[Any] = [answer.payload for answer in message.answers if answer.type == dns.SRV]
-            found = [Endpoint(str(record.target), record.port) for record in records if str(record.target)]
+            targets = [record.data for record in response.records if isinstance(record.data, Target)]
+            found = [Endpoint(target.host, target.port) for target in targets if target.host]
             if found:
                 return sorted(found, key=str)
         names = " or ".join(f"{service}.{self._domain}" for service in self._services)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pybal.core.text import printable
 from pybal.sources.base import SourceError, Trouble
+from pybal.sources.formats import bounded_json
 
 #: Longest accepted response or message of a watch, in bytes.
 LARGEST = 16 * 2**20
@@ -20,7 +20,7 @@ _DENIED = frozenset((401, 403))
 def parse_object(body: bytes) -> dict[str, Any]:
     """Return a JSON object. Raises :class:`SourceError`."""
     try:
-        document = json.loads(body)
+        document = bounded_json.load(body)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -17,6 +17,7 @@ from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import authorization
 from pybal.sources.etcd.conftool import Values
@@ -55,6 +56,7 @@ class Etcd2Reader:
         lookup: Lookup,
         reactor: Reactor,
         times: Times,
+        turns: Turns,
     ) -> None:
         self.differences = 0
         self._settings = settings
@@ -63,6 +65,7 @@ class Etcd2Reader:
         self._addresses = AddressCache(lookup)
         self._reactor = reactor
         self._times = times
+        self._turns = turns
         self._trust = Trust(settings.access) if settings.access.tls else None
         self._values = Values(self._path)
         self._changed = float("-inf")
@@ -103,6 +106,7 @@ class Etcd2Reader:
         try:
             while True:
                 found = await client.read(self._times.timeout)
+                await self._turns.run(self._values.parsing(found.texts or {}))
                 self._report(feed, found.texts)
                 if known is not None and found.texts is not None and found.texts != known:
                     await self._count_differences(client, known, found.texts, index)
@@ -169,11 +173,13 @@ def etcd2_source(
     reactor: Reactor,
     random: Random,
     times: Times = Times(),
+    turns: Turns | None = None,
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Feed:
     """Return the source of ``etcd://host:port/path``; ``resolv_conf`` and ``port`` are for DNS."""
     endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
     lookup = dns_lookup(reactor, resolv_conf=resolv_conf, port=port)
-    reader = Etcd2Reader(settings, endpoints, lookup=lookup, reactor=reactor, times=times)
+    turns = turns or Turns(reactor)
+    reader = Etcd2Reader(settings, endpoints, lookup=lookup, reactor=reactor, times=times, turns=turns)
     return Feed(masked(settings.url), reader, reactor, random)

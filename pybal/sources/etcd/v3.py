@@ -6,7 +6,7 @@ is reported when all members have failed in a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from random import Random
@@ -20,6 +20,7 @@ from pybal.http.trust import Trust
 from pybal.resolve import dns_lookup
 from pybal.resolve.servers import NameServers
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
@@ -44,12 +45,15 @@ class Etcd3Reader:
         gateway: Callable[[Endpoint], Gateway],
         clock: IReactorTime,
         random: Random,
+        *,
+        turns: Turns,
     ) -> None:
         self.differences = 0
         self._endpoints = endpoints
         self._gateway = gateway
         self._clock = clock
         self._random = random
+        self._turns = turns
         self._values = Values(path)
         self._prefix = f"{path}/".encode()
         self._keys: Keys = {}
@@ -92,6 +96,7 @@ class Etcd3Reader:
                     place=endpoint,
                 )
             self._found = found
+            await self._turns.run(self._values.parsing(self._texts(found.keys)))
             self._report(feed, found.keys)
             watcher = KeyWatcher(
                 gateway,
@@ -110,14 +115,16 @@ class Etcd3Reader:
     def _report(self, feed: Feed, keys: Keys) -> None:
         """Report the keys as a list, with the last problem until the member is verified."""
         self._keys = keys
-        texts = {key.removeprefix(self._prefix).decode("utf-8", "replace"): value for key, value in values(keys)}
-        listing = self._values.listing(texts)
+        listing = self._values.listing(self._texts(keys))
         if self._problem:
             listing = replace(listing, problems=(self._problem, *listing.problems))
         try:
             feed.list(listing)
         except SourceError as error:
             feed.fail(error)
+
+    def _texts(self, keys: Keys) -> Mapping[str, bytes]:
+        return {key.removeprefix(self._prefix).decode("utf-8", "replace"): value for key, value in values(keys)}
 
     def _confirm(self, feed: Feed) -> None:
         """Record that the member works and its keys are complete."""
@@ -135,6 +142,7 @@ def etcd3_source(
     *,
     reactor: Reactor,
     random: Random,
+    turns: Turns | None = None,
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Feed:
@@ -149,5 +157,7 @@ def etcd3_source(
         lookup=dns_lookup(reactor, resolv_conf=resolv_conf, port=port),
     )
     endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
-    reader = Etcd3Reader(directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random)
+    reader = Etcd3Reader(
+        directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random, turns=turns or Turns(reactor)
+    )
     return Feed(masked(settings.url), reader, reactor, random)

@@ -12,10 +12,19 @@ from pybal.core.model import Member
 #: Largest IPVS weight, an ``int`` in the kernel.
 HIGHEST_WEIGHT = 2**31 - 1
 
+#: Largest number of hosts and of invalid entries in a list. Files are also limited in bytes.
+MOST_ENTRIES = 40_000
+
+#: Largest number of keys of one host.
+MOST_KEYS = 100
+
+_MOST_UNKNOWN = 100
 _LONGEST_SHOWN = 60
 _MOST_DIGITS = 18
 _DEFAULT = Member("")
 _KEYS = frozenset(("host", "weight", "enabled"))
+_LONGEST_SIMILAR = 12
+"""Longest key that can be similar to a known one."""
 _HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 
 
@@ -33,8 +42,27 @@ class Refused(ValueError):  # noqa: N818  # the outcome of a validation
     """An invalid entry, or an invalid list; the text gives the reason."""
 
 
-def member(entry: Entry, members: Container[str]) -> Member:
-    """Return the member of a valid entry whose host is not in ``members``. Raises :class:`Refused`."""
+class UnknownKeys:
+    """The unknown keys of one list, each compared once with the known ones, because that is slow."""
+
+    def __init__(self) -> None:
+        self._meant: dict[str, str] = {}
+
+    def meant(self, key: str) -> str:
+        """Return the known key that a similar one stands for, or an empty text. Raises :class:`Refused`."""
+        if key not in self._meant:
+            if len(self._meant) >= _MOST_UNKNOWN:
+                raise Refused(f"key {shown(key)}: more than {_MOST_UNKNOWN} different unknown keys in the list")
+            similar = get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.8) if len(key) <= _LONGEST_SIMILAR else []
+            self._meant[key] = similar[0] if similar else ""
+        return self._meant[key]
+
+
+def member(entry: Entry, members: Container[str], unknown: UnknownKeys | None = None) -> Member:
+    """Return the member of a valid entry whose host is not in ``members``. Raises :class:`Refused`.
+
+    ``unknown`` has the unknown keys of the other entries of the list.
+    """
     host, fields = entry.host, entry.fields
     if fields is None:
         raise Refused(entry.malformed)
@@ -42,10 +70,12 @@ def member(entry: Entry, members: Container[str]) -> Member:
         raise Refused(f"host {shown(host)}, wanted a name or an address")
     if host in members:
         raise Refused(f"host {host} is listed already")
-    for key in fields.keys() - _KEYS:
-        # Other tools may add keys; but a misspelt `enabled` must not leave a disabled server in service.
-        if meant := get_close_matches(key.lower(), _KEYS, n=1, cutoff=0.8):
-            raise Refused(f"unknown key {shown(key)} of host {host} (did you mean {meant[0]!r}?)")
+    if not fields.keys() <= _KEYS:
+        unknown = unknown or UnknownKeys()
+        for key in fields.keys() - _KEYS:
+            # Other tools may add keys; but a misspelt `enabled` must not leave a disabled server in service.
+            if meant := unknown.meant(key):
+                raise Refused(f"unknown key {shown(key)} of host {host} (did you mean {meant!r}?)")
     weight = fields.get("weight", _DEFAULT.weight)
     # A bool is an int for isinstance.
     if type(weight) is not int or not 0 <= weight <= HIGHEST_WEIGHT:

@@ -8,28 +8,41 @@
 
 The default of ``weight`` is 10, that of ``enabled`` is true; other keys are ignored. A line is a Python dictionary of
 strings without escapes, numbers, True, False and None. A regular expression parses it; nothing is evaluated.
+
+Parsing is a generator of short steps, because a list of 10,000 hosts takes longer than the loop may be held. The limits on
+lines, values and keys bound each step.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.formats import yaml as yaml_format
-from pybal.sources.formats.entry import Entry, Refused, integer, member, shown
+from pybal.sources.formats.entry import MOST_ENTRIES, MOST_KEYS, Entry, Refused, UnknownKeys, integer, member, shown
 
 _MOST_SHOWN = 5
+_STEP = 32
+"""Entries of one step: about 1 ms."""
+_LINES_OF_A_STEP = 1000
+_BLOCK = 2**16
+_LONGEST_LINE = 8192
+_LONGEST_VALUE = 2**14
+_LONGEST_WORD = 300
 
 _TEXT = r"""[uU]?(?:'[^'\\]*'|"[^"\\]*")"""
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?"
 _PAIR = re.compile(rf"({_TEXT})\s*:\s*({_TEXT}|{_NUMBER}|True|False|None)\s*")
 # Each part includes the blanks after it: unambiguous, so that an invalid line cannot cause exponential backtracking.
 _LINE = re.compile(rf"\{{\s*(?:{_PAIR.pattern}(?:,\s*{_PAIR.pattern})*(?:,\s*)?)?\}}\s*(?:#.*)?")
+_BLANKS = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_int=integer)
+_WANTED = "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
 _NAMES = {"True": True, "False": False, "None": None}
 
 
@@ -58,7 +71,20 @@ def format_of(name: str) -> Format | None:
 
 
 def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None) -> Listing:
-    """Return the list in ``data``; its format defaults to that of ``name``, else lines.
+    """Return the list in ``data`` in one step; see :func:`parsing`."""
+    steps = parsing(data, name, last, form)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            listing: Listing = end.value
+            return listing
+
+
+def parsing(
+    data: bytes, name: str, last: Sequence[Member] | None = None, form: Format | None = None
+) -> Generator[None, None, Listing]:
+    """Return the list in ``data`` after many steps; its format defaults to that of ``name``, else lines.
 
     ``last`` is the last good list, ``None`` at the start. Invalid entries are omitted and reported. Two rules apply once
     there is a last good list:
@@ -74,16 +100,19 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Fo
     known = {before.host: before for before in last or ()}
     members: dict[str, Member] = {}
     problems: list[str] = []
+    unknown = UnknownKeys()
+    count = 0
     try:
         for entry in _ENTRIES[form](data):
-            try:
-                found = member(entry, members)
-            except Refused as refused:
-                problems.append(f"{entry.place}{refused}")
-                if before := known.get(str(entry.host)):
-                    members.setdefault(before.host, before)
-            else:
-                members[found.host] = found
+            if entry is None:
+                yield
+                continue
+            count += 1
+            _limit(count, entry)
+            if not count % _STEP:
+                yield
+            if problem := _add(entry, members, known, unknown):
+                problems.append(problem)
     except Refused as refused:
         raise SourceError(f"{name}: {refused}") from None
     fatal = form is Format.LINES and bool(problems)
@@ -93,6 +122,23 @@ def parse(data: bytes, name: str, last: Sequence[Member] | None = None, form: Fo
     if problems and (not members or (fatal and last is not None)):
         raise SourceError(f"{name}: {summary(problems)}")
     return Listing(tuple(members.values()), tuple(problems))
+
+
+def _add(entry: Entry, members: dict[str, Member], known: Mapping[str, Member], unknown: UnknownKeys) -> str:
+    """Add an entry to the members; return its problem. A host with an invalid entry keeps its known one."""
+    try:
+        found = member(entry, members, unknown)
+    except Refused as refused:
+        if before := known.get(str(entry.host)):
+            members.setdefault(before.host, before)
+        return f"{entry.place}{refused}"
+    members[found.host] = found
+    return ""
+
+
+def _limit(count: int, entry: Entry) -> None:
+    if count > MOST_ENTRIES:
+        raise Refused(f"{entry.place}more than {MOST_ENTRIES} entries")
 
 
 def _may_be_truncated(data: bytes, form: Format) -> bool:
@@ -107,16 +153,27 @@ def summary(problems: Sequence[str]) -> str:
     return "; ".join(problems[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _line_entries(data: bytes) -> Iterator[Entry]:
-    # Bytes that are not UTF-8 are harmless in a comment; elsewhere their replacement is invalid in a host.
-    for number, line in enumerate(data.decode("utf-8-sig", "replace").split("\n"), 1):
+def _line_entries(data: bytes) -> Iterator[Entry | None]:
+    for number, line in enumerate(_lines(data), 1):
+        if not number % _LINES_OF_A_STEP:
+            yield None
         text = line.strip()
         if text and not text.startswith("#"):
-            fields = _dictionary(text)
+            fields = _dictionary(text) if len(text) <= _LONGEST_LINE else None
             host = fields.get("host") if fields else None
-            yield Entry(
-                f"line {number}: ", host, fields, "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
-            )
+            long = f" in at most {_LONGEST_LINE} characters" if len(text) > _LONGEST_LINE else ""
+            yield Entry(f"line {number}: ", host, fields, _WANTED + long)
+
+
+def _lines(data: bytes) -> Iterator[str]:
+    # Bytes that are not UTF-8 are harmless in a comment; elsewhere their replacement is invalid in a host.
+    text = data.decode("utf-8-sig", "replace")
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start + _BLOCK)
+        end = len(text) if end < 0 else end
+        yield from text[start:end].split("\n")
+        start = end + 1
 
 
 def _dictionary(text: str) -> Mapping[str, object] | None:
@@ -135,15 +192,64 @@ def _value(text: str) -> object:
 
 def _json_entries(data: bytes) -> Iterator[Entry]:
     try:
-        # Objects become tuples of pairs: a dictionary would hide a duplicate host.
-        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=tuple, parse_int=integer)
+        for host, fields in _json_members(data.decode("utf-8-sig")):
+            known = dict(fields) if isinstance(fields, tuple) and len(fields) <= MOST_KEYS else None
+            yield Entry("", host, known, f'host {shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
+    except Refused:
+        raise
     except (ValueError, RecursionError) as error:
         raise Refused(f"not JSON: {error}") from None
-    if not isinstance(document, tuple):
-        raise Refused(f"{shown(document)}, wanted an object with a member for each host")
-    for host, fields in document:
-        known = dict(fields) if isinstance(fields, tuple) else None
-        yield Entry("", host, known, f'host {shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
 
 
-_ENTRIES = {Format.LINES: _line_entries, Format.JSON: _json_entries, Format.YAML: yaml_format.entries}
+def _json_members(text: str) -> Iterator[tuple[str, object]]:
+    """Yield the members of the object ``text``, one after the other; objects in it are tuples of pairs."""
+    at = _after_blanks(text, 0)
+    if text[at : at + 1] != "{":
+        value, at = _value_at(text, at)
+        if (end := _after_blanks(text, at)) != len(text):
+            raise json.JSONDecodeError("Extra data", text, end)
+        raise Refused(f"{shown(value)}, wanted an object with a member for each host")
+    at = _after_blanks(text, at + 1)
+    more = text[at : at + 1] != "}"
+    while more:
+        if text[at : at + 1] != '"':
+            raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+        name, at = _value_at(text, at)
+        at = _after_blanks(text, at)
+        if text[at : at + 1] != ":":
+            raise json.JSONDecodeError("Expecting ':' delimiter", text, at)
+        value, at = _value_at(text, _after_blanks(text, at + 1))
+        yield str(name), value
+        at = _after_blanks(text, at)
+        more = text[at : at + 1] == ","
+        if more:
+            at = _after_blanks(text, at + 1)
+    if text[at : at + 1] != "}":
+        raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+    if (end := _after_blanks(text, at + 1)) != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+
+
+def _value_at(text: str, at: int) -> tuple[object, int]:
+    """Return a short value and the position after it."""
+    part = text[at : at + _LONGEST_VALUE]
+    try:
+        value, length = _DECODER.raw_decode(part)
+    except json.JSONDecodeError as error:
+        if at + len(part) < len(text) and error.pos > len(part) - _LONGEST_WORD:
+            line = text.count("\n", 0, at) + 1
+            raise Refused(f"line {line}: a value has more than {_LONGEST_VALUE} characters") from None
+        raise json.JSONDecodeError(error.msg, text, at + error.pos) from None
+    return value, at + length
+
+
+def _after_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
+
+
+_ENTRIES: Mapping[Format, Callable[[bytes], Iterator[Entry | None]]] = {
+    Format.LINES: _line_entries,
+    Format.JSON: _json_entries,
+    Format.YAML: yaml_format.entries,
+}

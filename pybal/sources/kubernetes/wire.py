@@ -18,14 +18,14 @@ unschedulable node is not a member.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.formats.entry import Entry, Refused, integer, member, shown
+from pybal.sources.formats import bounded_json
+from pybal.sources.formats.entry import Entry, Refused, member, shown
 from pybal.sources.formats.text import Listing
 
 WEIGHT = 1
@@ -219,7 +219,7 @@ def _text(value: object, longest: int) -> str:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body, parse_int=integer)
+        document = bounded_json.load(body)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

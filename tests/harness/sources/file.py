@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.runtime.turns import Turns
 from pybal.sources.base import Source
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.kinds import build
@@ -42,6 +43,7 @@ class _PoolFile:
             reactor=cast("Any", self.clock),
             random=Random(1),
             files=FilePoll(InlineThreads(), self.clock),
+            turns=Turns(self.clock),
             wall=partial(datetime.now, UTC),
         )
 

@@ -18,6 +18,7 @@ from pybal.core.model import Member
 from pybal.http.client import TIMEOUT, HTTPClient, HTTPRequest
 from pybal.http.connection import FullResponse
 from pybal.resolve import dns_lookup
+from pybal.runtime.turns import Turns
 from pybal.sources.feed import Feed
 from pybal.sources.http import LONGEST_PAUSE, HTTPReader
 from pybal.sources.pool_source import PoolSource
@@ -62,7 +63,8 @@ class HTTP:
 
     def source(self, *, allow_empty: bool) -> PoolSource:
         settings = SourceSettings(f"http://127.0.0.1:{self._port}/pool", allow_empty=allow_empty)
-        source = Feed(settings.url, HTTPReader(settings, self._client, self.clock, Random(1)), self.clock, Random(1))
+        reader = HTTPReader(settings, self._client, self.clock, Random(1), Turns(self.clock))
+        source = Feed(settings.url, reader, self.clock, Random(1))
         return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from ipaddress import IPv4Network, ip_address
 from pathlib import Path
 
@@ -74,6 +74,33 @@ def test_hang_shorter_than_dead_after_costs_no_session(topology: Topology) -> No
     topology.balancer.hang(8)
     topology.announce(VIP, NEW)  # read after the hang
     topology.held(VIP, NEW)
+    assert [session.entered[SessionState.ESTABLISHED] for session in topology.balancer.sessions().values()] == [1, 1, 1]
+
+
+@newer
+def test_pause_of_everything_shorter_than_the_hold_time_costs_no_session(topology: Topology) -> None:
+    _pause(topology, 4)
+    topology.announce(VIP, NEW)
+    topology.held(VIP, NEW)
+    assert [session.entered[SessionState.ESTABLISHED] for session in topology.balancer.sessions().values()] == [1, 1, 1]
+
+
+@newer
+def test_routers_decide_about_a_pause_longer_than_the_hold_time(topology: Topology, measured: Measured) -> None:
+    with _paused(topology):
+        measured.add("everything paused: gone", topology.held(within=60), "6 to 9, the hold time")
+    measured.add("everything runs again: back", topology.held(VIP, VIP6, kinds=("frr",), within=60), "not measured")
+
+
+@newer
+def test_busy_exabgp_keeps_its_sessions(topology: Topology) -> None:
+    # It runs for a tenth of the time.
+    exabgp, _ = _processes(topology)
+    for _ in range(20):
+        os.kill(exabgp, signal.SIGSTOP)
+        select.select([], [], [], 0.9)
+        os.kill(exabgp, signal.SIGCONT)
+        select.select([], [], [], 0.1)
     assert [session.entered[SessionState.ESTABLISHED] for session in topology.balancer.sessions().values()] == [1, 1, 1]
 
 
@@ -198,6 +225,24 @@ def _processes(topology: Topology) -> tuple[int, int]:
     (exabgp,) = children(topology.balancer.pid)
     (relay,) = children(exabgp)
     return exabgp, relay
+
+
+@contextmanager
+def _paused(topology: Topology) -> Iterator[None]:
+    """Stop the daemon, ExaBGP and the relay as a pause of the machine does; the relay runs again first."""
+    processes = (topology.balancer.pid, *_processes(topology))
+    for process in processes:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            os.kill(process, signal.SIGCONT)
+
+
+def _pause(topology: Topology, seconds: float) -> None:
+    with _paused(topology):
+        select.select([], [], [], seconds)
 
 
 def _wait_for_end(processes: Iterable[int]) -> None:

@@ -1,0 +1,131 @@
+"""The log of one pool: a line for each change of a server, a line for each kind of decision.
+
+A change of many servers is a few lines and a summary with their number, so that an event costs no more than
+:data:`MOST_LINES` lines of each kind.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger, LogLevel
+
+from pybal.core import decision
+from pybal.core.changes import Change, ChangeKind
+from pybal.core.decision import Decision
+
+MOST_LINES = 50
+"""Lines about single servers for each kind of change in one event."""
+
+_LINES = {
+    ChangeKind.REMOVED: (
+        LogLevel.info,
+        "Removing server {host} (no longer found in new configuration)",
+        "Removing {number} more servers (no longer found in new configuration)",
+    ),
+    ChangeKind.NEW: (
+        LogLevel.info,
+        "New {enabled} server {host}, weight {weight}",
+        "{number} more new servers",
+    ),
+    ChangeKind.MERGED: (
+        LogLevel.info,
+        "Merged {enabled} server {host}, weight {weight}",
+        "Merged {number} more servers",
+    ),
+    ChangeKind.MOVED: (
+        LogLevel.info,
+        "Server {host} has a new address: {address}",
+        "{number} more servers have a new address",
+    ),
+    ChangeKind.UNRESOLVABLE: (
+        LogLevel.error,
+        "Server {host} has no usable address",
+        "{number} more servers have no usable address",
+    ),
+    ChangeKind.REPORTED_DOWN: (
+        LogLevel.warn,
+        "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}",
+        "Monitoring instances report {number} more servers down",
+    ),
+    ChangeKind.UP: (
+        LogLevel.info,
+        "Server {host} ({status}) is up",
+        "{number} more servers are up",
+    ),
+    ChangeKind.NOT_DEPOOLED: (
+        LogLevel.error,
+        "Could not depool server {host} because of too many down!",
+        "Could not depool {number} more servers because of too many down!",
+    ),
+    ChangeKind.LEFT_POOLED: (
+        LogLevel.info,
+        "Leaving previously pooled server {host} pooled",
+        "Leaving {number} more previously pooled servers pooled",
+    ),
+}
+
+_DECISIONS = {
+    ChangeKind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
+    ChangeKind.FORCED_IN: (LogLevel.warn, "forced in"),
+    ChangeKind.DEPOOLED: (LogLevel.info, "depooled"),
+    ChangeKind.REPOOLED: (LogLevel.info, "pooled"),
+}
+
+
+class PoolLog:
+    """Writes the log of one pool and keeps its last decisions; ``name`` returns the name of the service."""
+
+    logger = Logger()
+
+    def __init__(self, name: Callable[[], str], clock: IReactorTime) -> None:
+        self.could_not_depool = 0
+        """Servers that went down and had to stay, since the start."""
+        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT_DECISIONS)
+        """The last decisions, the oldest first."""
+        self._name = name
+        self._clock = clock
+
+    def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> None:
+        """Log the changes of one event; ``arithmetic`` returns the numbers of the pool afterwards."""
+        numbers: dict[ChangeKind, int] = {}
+        decided: dict[ChangeKind, list[str]] = {}
+        for change in changes:
+            kind = change.kind
+            number = numbers[kind] = numbers.get(kind, 0) + 1
+            if kind in _LINES and number <= MOST_LINES:
+                level, line, _ = _LINES[kind]
+                # Formatted only if it is written: a burst of lines is summarised.
+                self.logger.emit(level, "{text()}", text=partial(_fill, line, change), kind=line, system=self._name())
+            if kind in _DECISIONS:
+                decided.setdefault(kind, []).append(change.server.host)
+        for kind, number in numbers.items():
+            if kind in _LINES and number > MOST_LINES:
+                level, _, summary = _LINES[kind]
+                self.write(level, summary.format(number=number - MOST_LINES))
+        self.could_not_depool += numbers.get(ChangeKind.NOT_DEPOOLED, 0)
+        for kind, (level, verb) in _DECISIONS.items():
+            if kind in decided:
+                made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
+                self.decisions.append(made)
+                self.write(level, made.text)
+
+    def write(self, level: LogLevel, text: str) -> None:
+        """Write one line."""
+        self.logger.emit(level, "{text}", text=text, system=self._name())
+
+
+def _fill(line: str, change: Change) -> str:
+    server = change.server
+    return line.format(
+        host=server.host,
+        enabled="enabled" if server.member.enabled else "disabled",
+        weight=server.member.weight,
+        address=server.address,
+        status=server.status,
+        monitor=change.monitor,
+        reason=change.reason,
+    )

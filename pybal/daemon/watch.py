@@ -1,0 +1,153 @@
+"""The running monitors of one pool: those of the service, for each server with an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from twisted.internet.interfaces import IReactorTime
+
+from pybal.core.model import Address, Report, Servers
+from pybal.monitors.base import Monitor, MonitorFactory
+from pybal.runtime.slices import Slices, Work
+
+
+@dataclass(slots=True, eq=False)
+class _Watched:
+    """A server at one address: its running monitors in the order of ``factories``, since ``since``."""
+
+    host: str
+    address: Address
+    factories: Sequence[MonitorFactory] = ()
+    monitors: Sequence[Monitor] = ()
+    since: float = 0.0
+    urgent: bool = False
+
+
+class Watch:
+    """Runs the monitors of the servers of a pool; ``report`` receives host, monitor and report.
+
+    The monitors follow the last call of each method in slices. Reports of a monitor at a former address are ignored from
+    the moment of the change.
+    """
+
+    def __init__(self, clock: IReactorTime, slices: Slices, report: Callable[[str, str, Report], None]) -> None:
+        self._clock = clock
+        self._slices = slices
+        self._report = report
+        self._factories: Sequence[MonitorFactory] = ()
+        self._urgent = False
+        self._watched: dict[str, _Watched] = {}
+        self._leaving: list[_Watched] = []
+        self._work: Work | None = None
+        self._changed = False
+
+    def use(self, factories: Sequence[MonitorFactory]) -> None:
+        """Replace the monitors by those of other factories; monitors of factories in both stay."""
+        self._factories = factories
+        self._converge()
+
+    def follow(self, servers: Servers) -> None:
+        """Run monitors for exactly the servers with an address."""
+        for host, watched in list(self._watched.items()):
+            server = servers.get(host)
+            if server is None or server.address != watched.address:
+                self._leaving.append(self._watched.pop(host))
+        for host, server in servers.items():
+            if server.address is not None and host not in self._watched:
+                self._watched[host] = _Watched(host, server.address)
+                self._changed = True
+        if self._leaving or self._changed:
+            self._converge()
+
+    def set_urgent(self, *, urgent: bool) -> None:
+        """Set whether the pool is at its floor; see :meth:`pybal.monitors.base.Monitor.set_urgent`."""
+        if urgent != self._urgent:
+            self._urgent = urgent
+            self._converge()
+
+    def monitors(self) -> Iterator[tuple[str, Monitor]]:
+        """Yield the running monitors with their hosts."""
+        for host, watched in self._watched.items():
+            for monitor in watched.monitors:
+                yield host, monitor
+
+    def monitors_of(self, host: str) -> Sequence[Monitor]:
+        """Return the running monitors of one server, empty for a server without an address."""
+        watched = self._watched.get(host)
+        return () if watched is None else watched.monitors
+
+    def undecided(self, before: float) -> Iterator[tuple[str, Sequence[str]]]:
+        """Yield the monitors without a conclusive result that run since before a monotonic time, by host."""
+        for host, watched in self._watched.items():
+            if watched.since < before and (pending := [m.name for m in watched.monitors if m.up is None]):
+                yield host, pending
+
+    def stop(self) -> None:
+        """Stop all monitors."""
+        if self._work is not None:
+            self._work.close()
+        for watched in (*self._leaving, *self._watched.values()):
+            _stop(watched.monitors)
+        self._leaving.clear()
+        self._watched.clear()
+
+    def _converge(self) -> None:
+        self._changed = True
+        if self._work is None:
+            self._work = self._steps()
+            self._slices.add(self._work)
+
+    def _steps(self) -> Work:
+        """Stop and start monitors, those of one server in each step, until all are as wanted."""
+        try:
+            while self._leaving or self._changed:
+                self._changed = False
+                while self._leaving:
+                    _stop(self._leaving.pop().monitors)
+                    yield
+                for watched in list(self._watched.values()):
+                    if self._watched.get(watched.host) is watched:
+                        self._update(watched)
+                        yield
+        finally:
+            self._work = None
+
+    def _update(self, watched: _Watched) -> None:
+        if watched.factories is not self._factories:
+            self._replace_monitors(watched)
+        if watched.urgent != self._urgent:
+            watched.urgent = self._urgent
+            for monitor in watched.monitors:
+                monitor.set_urgent(self._urgent)
+
+    def _replace_monitors(self, watched: _Watched) -> None:
+        """Replace the monitors of one server; those of factories that stay keep running."""
+        old = {id(factory): monitor for factory, monitor in zip(watched.factories, watched.monitors, strict=True)}
+        kept = list(watched.monitors)
+        monitors = [
+            old.pop(id(factory)) if id(factory) in old else self._monitor(factory, watched)
+            for factory in self._factories
+        ]
+        if not kept or monitors != kept:
+            watched.since = self._clock.seconds()
+        watched.factories, watched.monitors, watched.urgent = self._factories, monitors, self._urgent
+        # New monitors first: a shared check ends with its last user.
+        for monitor in monitors:
+            monitor.set_urgent(self._urgent)
+            if monitor not in kept:
+                monitor.start()
+        _stop(old.values())
+
+    def _monitor(self, factory: MonitorFactory, watched: _Watched) -> Monitor:
+        return factory.monitor(watched.host, watched.address, partial(self._reported, watched, factory.name))
+
+    def _reported(self, watched: _Watched, monitor: str, report: Report) -> None:
+        if self._watched.get(watched.host) is watched:
+            self._report(watched.host, monitor, report)
+
+
+def _stop(monitors: Iterable[Monitor]) -> None:
+    for monitor in monitors:
+        monitor.stop()

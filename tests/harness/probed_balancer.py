@@ -1,0 +1,181 @@
+"""A daemon with a probe of its loop, a router (BIRD) and servers (nginx), in a network namespace.
+
+No test disturbs the servers of the service `unrelated`: BIRD must keep its route. Its log goes through a pipe that
+a test may stop reading.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.harness.daemon_process import Daemon, daemon, wait_for
+from tests.harness.guest import namespace
+from tests.harness.loop_probe import LoopProbe
+from tests.harness.servers.nginx import nginx
+
+FIRST = ("setsid", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh")
+"""A prefix that gives a command priority over the other programs on this machine."""
+
+UNRELATED = "192.0.2.250"
+_BIRD = """\
+router id 10.9.0.2;
+protocol device {}
+protocol bgp balancer {
+    local 127.0.0.2 as 64601;
+    neighbor 127.0.0.1 as 64600;
+    multihop;
+    passive yes;
+    hold time 9;
+    ipv4 { import all; export none; };
+}
+"""
+_GLOBAL = """\
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+control-socket = {directory}/control.sock
+ipvs-backend = memory
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-asn = 64601
+bgp-peer-address = 127.0.0.2
+bgp-local-address = 127.0.0.1
+bgp-nexthop-ipv4 = 10.9.0.1
+bgp-router-id = 10.9.0.1
+bgp-multihop = 5
+
+[DEFAULT]
+protocol = tcp
+port = 8080
+scheduler = {scheduler}
+monitors = ['ProxyFetch', 'IdleConnection']
+proxyfetch.timeout = {timeout}
+proxyfetch.url = ['http://www.example.org/']
+
+[unrelated]
+ip = {unrelated}
+port = 8081
+config = file://{directory}/unrelated.pool
+"""
+_SERVER = "access_log off; server {{ listen {port} backlog=8192; location / {{ return 200 ok; }} }}"
+
+
+class ProbedBalancer:
+    """The running parts. ``probe`` has the holds of the loop; ``services`` and ``servers`` are the scale."""
+
+    def __init__(self, directory: Path, services: int, servers: int) -> None:
+        self.directory = directory
+        self.services = services
+        self.servers = servers
+        self.probe = LoopProbe(directory / "holds")
+        self.log_is_read = threading.Event()
+        self.log_is_read.set()
+        self.process: Daemon
+        self._web: ExitStack | None = None
+        self._more = ""
+        self._ended = False
+
+    def configure(self, scheduler: str, timeout: int, more: str = "") -> None:
+        """Write pybal.conf; ``more`` are further sections, kept by later calls."""
+        self._more = more or self._more
+        text = _GLOBAL.format(directory=self.directory, scheduler=scheduler, timeout=timeout, unrelated=UNRELATED)
+        sections = (
+            f"[s{n}]\nip = 192.0.2.{1 + n}\nconfig = file://{self.directory}/pools/{n}.pool\n"
+            for n in range(self.services)
+        )
+        (self.directory / "pybal.conf").write_text(text + "".join(sections) + self._more)
+
+    def write_pools(self, change: int) -> None:
+        """Write all lists; each change replaces a third of the servers and all weights."""
+        (self.directory / "pools").mkdir(exist_ok=True)
+        for service in range(self.services):
+            lines = (
+                f"{{'host': '127.{1 + service}.{change if server % 3 == 0 else 0}.{1 + server}', 'weight': {10 + change}}}\n"
+                for server in range(self.servers)
+            )
+            (self.directory / "pools" / f"{service}.pool").write_text("".join(lines))
+
+    def start_servers(self) -> None:
+        self._web = ExitStack()
+        directory = self.directory / "web"
+        directory.mkdir(exist_ok=True)
+        self._web.enter_context(nginx(directory, _SERVER.format(port=8080), 8080, connections=16384))
+
+    def stop_servers(self) -> None:
+        if self._web is not None:
+            self._web.close()
+            self._web = None
+
+    def wait_for_servers(self, state: str, least: int) -> None:
+        """Wait until at least ``least`` servers of each service are in a state, such as ``up/pooled``."""
+        for service in range(self.services):
+            self.process.wait(
+                lambda service=service: self.process.get(f"/pools/s{service}").count(f"/{state}") >= least,  # type: ignore[misc]
+                f"{state} of s{service}",
+            )
+
+    def route(self) -> str:
+        """Return BIRD's line of the unrelated VIP, with the time of its last change; empty without a route."""
+        lines = self._birdc("show", "route", f"{UNRELATED}/32").splitlines()
+        return next((line for line in lines if line.startswith(UNRELATED)), "")
+
+    @property
+    def proc(self) -> Path:
+        """The directory of the daemon in proc(5)."""
+        return Path("/proc") / str(self.process.process.pid)
+
+    def _birdc(self, *words: str) -> str:
+        # birdc fails while bird starts, and without the route that is shown.
+        command = ["birdc", "-s", str(self.directory / "bird.ctl"), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Run all parts; returns when the router has the route of the unrelated service."""
+        directory = self.directory
+        with ExitStack() as stack:
+            stack.enter_context(namespace.fresh())
+            (directory / "bird.conf").write_text(_BIRD)
+            bird = ["bird", "-f", "-c", str(directory / "bird.conf"), "-s", str(directory / "bird.ctl")]
+            stack.callback(stack.enter_context(subprocess.Popen(bird)).terminate)
+            (directory / "quiet").mkdir()
+            stack.enter_context(nginx(directory / "quiet", _SERVER.format(port=8081), 8081, connections=512))
+            (directory / "unrelated.pool").write_text("{'host': '127.250.0.1'}\n{'host': '127.250.0.2'}\n")
+            self.start_servers()
+            stack.callback(self.stop_servers)
+            pipe = directory / "stderr"
+            os.mkfifo(pipe)
+            reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+            thread = threading.Thread(target=self._read_log, args=(reader,))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(self._end)
+            prefix = (*FIRST, "env", f"RUNTIME_DIRECTORY={directory}", "sh", "-c", f'exec "$@" 2>{pipe}', "sh")
+            self.process = stack.enter_context(
+                daemon(directory, prefix=prefix, endpoint="http://127.0.0.1:9090", program=self.probe.program)
+            )
+            wait_for(self.route, lambda: self.process.log[-3000:])
+            yield
+
+    def _read_log(self, reader: int) -> None:
+        with (self.directory / "log").open("ab", buffering=0) as log:
+            while not self._ended:
+                if self.log_is_read.wait(0.1) and select.select([reader], [], [], 0.1)[0]:
+                    log.write(os.read(reader, 65536))
+        os.close(reader)
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def pybal(arguments: Sequence[str], *, user: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command of ``pybal`` as a user."""
+    command = [sys.executable, "-m", "pybal.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, user=user, timeout=120, check=False)

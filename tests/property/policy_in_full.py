@@ -1,0 +1,296 @@
+# mypy: ignore-errors
+"""The policy in full: places every server and searches every report after every event.
+
+The oracle of ``test_core_policy_in_full``, and the policy as it was before reports were applied at a cost of their
+number. Its pools hold plain mappings instead of counted ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from math import ceil
+from operator import is_
+from types import MappingProxyType
+
+from pybal.core.correlated import MIN_SERVERS, CorrelatedFailures
+from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
+from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
+
+
+def step(pool: Pool, event: Event) -> Pool:
+    """Return the pool after ``event``: the same object if nothing changed, likewise for each server.
+
+    Hosts outside the pool and monitors of other services are ignored.
+    """
+    match event:
+        case Adopted(held):
+            facts = replace(pool, held=MappingProxyType(dict(held)))
+        case Listed(members):
+            servers = _merge(pool, members)
+            facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
+        case Resolved(addresses):
+            facts = replace(pool, servers=_set_addresses(pool, addresses))
+        case Reported(host, monitor, report):
+            facts = replace(pool, servers=_record(pool, host, monitor, report))
+        case Reconfigured(service):
+            facts = replace(pool, service=service, servers=_set_monitors(pool, service))
+    after = _place(_suspect(_claim(facts)))
+    return pool if _same(pool, after) else after
+
+
+def floor(pool: Pool) -> int:
+    """Return the number of servers that must stay pooled: an exact ceiling, 0.66 x 50 is 33."""
+    threshold = Decimal(str(pool.service.depool_threshold))
+    return max(1, ceil(threshold * len(pool.servers))) if threshold else 0
+
+
+def serving(pool: Pool) -> int:
+    """Return the number of servers that are up and eligible."""
+    return sum(server.serving for server in pool.servers.values())
+
+
+def arithmetic(pool: Pool) -> str:
+    """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``."""
+    forced = sum(server.placement is Placement.FORCED for server in pool.servers.values())
+    return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}, {forced} forced"
+
+
+def wanted(pool: Pool) -> Mapping[Address, int]:
+    """Return the addresses that the kernel should hold, with their weights.
+
+    If several pooled servers share an address, the first one in the order of the source sets the weight.
+    """
+    result: dict[Address, int] = {}
+    for server in pool.servers.values():
+        if server.placement is not Placement.OUT and server.address is not None:
+            result.setdefault(server.address, server.member.weight)
+    result.update(pool.held)
+    return MappingProxyType(result)
+
+
+def _merge(pool: Pool, members: tuple[Member, ...]) -> Mapping[str, Server]:
+    unreported = MappingProxyType(dict.fromkeys(pool.service.monitors))
+    servers = {}
+    for member in members:
+        known = pool.servers.get(member.host) or Server(member, unreported)
+        servers[member.host] = known if known.member == member else replace(known, member=member)
+    return MappingProxyType(servers)
+
+
+def _hold_removed(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address, int]:
+    """Return the addresses held; removed servers stay until names resolve if no other server is eligible."""
+    if any(server.eligible for server in servers.values()):
+        return pool.held
+    pooled = (server for server in pool.servers.values() if server.pooled)
+    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in pooled if s.address is not None}})
+
+
+def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
+    """Set the addresses of servers. A new address clears the reports; a lost name keeps its address.
+
+    A server takes the placement of its new address if the pool had that address, else it keeps its own.
+    """
+    servers = dict(pool.servers)
+    # Sorted: if servers share an address, the placement of a pooled one counts.
+    placements = {s.address: s.placement for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}
+    for host in addresses.keys() & servers.keys():
+        server, address = servers[host], addresses[host]
+        if address is None:
+            servers[host] = server if server.ready or server.unresolvable else replace(server, unresolvable=True)
+        elif address != server.address:
+            servers[host] = replace(
+                server,
+                address=address,
+                unresolvable=False,
+                reports=MappingProxyType(dict.fromkeys(server.reports)),
+                pending_monitors=frozenset(),
+                placement=placements.get(address, server.placement),
+            )
+    return MappingProxyType(servers)
+
+
+def _record(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, Server]:
+    server = pool.servers.get(host)
+    if server is None or monitor not in server.reports or server.reports[monitor] == report:
+        return pool.servers
+    reports = MappingProxyType({**server.reports, monitor: report})
+    server = replace(server, reports=reports, pending_monitors=server.pending_monitors - {monitor})
+    return MappingProxyType({**pool.servers, host: server})
+
+
+def _drop_unreachable(pool: Pool, service: Service) -> Mapping[str, Server]:
+    """Remove addresses of the other family from servers if the service has no tunnel."""
+    lost = {
+        host: replace(server, address=None, unresolvable=True)
+        for host, server in pool.servers.items()
+        if server.address and server.address.version != service.vip.version and not service.tunneling
+    }
+    return MappingProxyType({**pool.servers, **lost}) if lost else pool.servers
+
+
+def _set_monitors(pool: Pool, service: Service) -> Mapping[str, Server]:
+    servers = _drop_unreachable(pool, service)
+    if service.monitors == pool.service.monitors:
+        return servers
+    return MappingProxyType({host: _with_monitors(server, service.monitors) for host, server in servers.items()})
+
+
+def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
+    reports = {name: server.reports.get(name) for name in monitors}
+    unreported = frozenset(name for name, report in reports.items() if report is None)
+    pending_monitors = unreported if server.health is Health.UP else unreported & server.pending_monitors
+    return replace(server, reports=MappingProxyType(reports), pending_monitors=pending_monitors)
+
+
+def _claim(pool: Pool) -> Pool:
+    """Pool unknown servers at held addresses; drop the other addresses once all members are looked up."""
+    if not pool.held:
+        return pool
+    found = {
+        host: replace(server, placement=Placement.POOLED)
+        for host, server in pool.servers.items()
+        if server.address in pool.held and server.eligible and server.health is Health.UNKNOWN
+        if not server.pooled
+    }
+    claimed = {server.address for server in pool.servers.values()}
+    left = {address: weight for address, weight in pool.held.items() if address not in claimed}
+    if pool.listed and not _pending_lookups(pool):
+        left = {}
+    return replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
+
+
+def _pending_lookups(pool: Pool) -> int:
+    """Return the number of enabled members without a successful lookup."""
+    return sum(s.member.enabled and not s.ready and not s.unresolvable for s in pool.servers.values())
+
+
+def _suspect(pool: Pool) -> Pool:
+    """Attribute correlated failures to the check, as long as they last (``suspect-check = hold``)."""
+    if pool.service.suspect_check is not SuspectCheck.HOLD:
+        suspects = {
+            host: replace(s, suspect_failures=frozenset()) for host, s in pool.servers.items() if s.suspect_failures
+        }
+        return replace(pool, servers=MappingProxyType({**pool.servers, **suspects})) if suspects else pool
+    together: dict[str, set[tuple[str, str]]] = {}
+    for failures in correlated_failures(pool.servers.values(), pool.service.interval):
+        for host in failures.hosts:
+            together.setdefault(host, set()).add((failures.monitor, failures.cause))
+    changed = {}
+    for host, server in pool.servers.items():
+        failing = {(monitor, report.cause) for monitor, report in server.reports.items() if report and not report.up}
+        suspect_failures = failing & (server.suspect_failures | together.get(host, set()))
+        if suspect_failures != server.suspect_failures:
+            changed[host] = replace(server, suspect_failures=frozenset(suspect_failures))
+    return replace(pool, servers=MappingProxyType({**pool.servers, **changed})) if changed else pool
+
+
+def _place(pool: Pool) -> Pool:
+    """Set the placement of every server from its health and its last placement."""
+    placements, serving_count = _place_without_floor(pool)
+    least = floor(pool)
+    if serving_count < least:
+        placements.update(
+            (server.host, _floor_placement(server)) for server in _needed_for_floor(pool, placements, least)
+        )
+    moved = {
+        host: replace(server, placement=placements[host])
+        for host, server in pool.servers.items()
+        if server.placement is not placements[host]
+    }
+    return replace(pool, servers=MappingProxyType({**pool.servers, **moved})) if moved else pool
+
+
+def _place_without_floor(pool: Pool) -> tuple[dict[str, Placement], int]:
+    """Return the placement of each server without regard to the floor, and the number of serving servers."""
+    # Local names: in Python 3.11 the lookup of an enum member costs more than the rest of the loop.
+    up, unknown, out, pooled = Health.UP, Health.UNKNOWN, Placement.OUT, Placement.POOLED
+    optimistic = pool.service.initially_up
+    placements = {}
+    serving_count = 0
+    for host, server in pool.servers.items():
+        if not server.eligible:
+            placements[host] = out
+        elif server.suspect_failures and server.only_suspect_failures:
+            placements[host] = pooled
+        elif server.health is up:
+            placements[host] = pooled
+            serving_count += 1
+        elif server.health is unknown and (optimistic or server.placement is not out):
+            placements[host] = pooled
+        else:
+            placements[host] = out
+    return placements, serving_count
+
+
+def _floor_placement(server: Server) -> Placement:
+    """Return the placement of a server that the floor needs; only one that is down is forced."""
+    return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED
+
+
+def _needed_for_floor(pool: Pool, placements: Mapping[str, Placement], least: int) -> list[Server]:
+    """Return the servers to pool in addition because fewer than ``least`` are serving."""
+    out, down = Placement.OUT, Health.DOWN
+    stay: list[Server] = []
+    first: list[Server] = []
+    last: list[Server] = []
+    for host, server in pool.servers.items():
+        if server.eligible and placements[host] is out:
+            group = stay if server.placement is not out else last if server.health is down else first
+            group.append(server)
+    pooled = sum(placement is not out for placement in placements.values()) + len(stay)
+    missing = least - pooled - (min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)
+    return stay + (first + last)[: max(0, missing)]
+
+
+def _same(before: Pool, after: Pool) -> bool:
+    """Return whether two states of a pool are equal; unchanged servers are the same objects."""
+    return (
+        len(before.servers) == len(after.servers)
+        and all(map(is_, before.servers.values(), after.servers.values()))
+        and (before.service, before.listed, before.held) == (after.service, after.listed, after.held)
+    )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Failure:
+    at: float
+    host: str
+    reason: str
+
+
+def correlated_failures(servers: Iterable[Server], window: float) -> Iterator[CorrelatedFailures]:
+    """Yield the correlated failures of eligible servers; ``window`` is one interval, in seconds."""
+    up: Counter[str] = Counter()
+    failures: dict[tuple[str, str], list[_Failure]] = {}
+    for server in servers:
+        for monitor, report in server.reports.items():
+            if report is None or not server.eligible:
+                continue
+            if report.up:
+                up[monitor] += 1
+            else:
+                failures.setdefault((monitor, report.cause), []).append(_Failure(report.at, server.host, report.reason))
+    for (monitor, cause), alike in failures.items():
+        if len(alike) < MIN_SERVERS:
+            continue
+        together = _largest_run(sorted(alike), window)
+        before = up[monitor] + len(together)
+        if len(together) >= MIN_SERVERS and 2 * len(together) >= before:
+            hosts = frozenset(failure.host for failure in together)
+            first, last = together[0], together[-1]
+            yield CorrelatedFailures(monitor, cause, first.reason, hosts, before, last.at - first.at)
+
+
+def _largest_run(failures: list[_Failure], window: float) -> list[_Failure]:
+    """Return the first of the largest runs of failures within the window."""
+    largest: list[_Failure] = []
+    start = 0
+    for end, failure in enumerate(failures, start=1):
+        while failures[start].at < failure.at - window:
+            start += 1
+        if end - start > len(largest):
+            largest = failures[start:end]
+    return largest
