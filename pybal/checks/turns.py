@@ -96,6 +96,11 @@ class Turns:
             return LongestEvent(self._longest, f"timer {getattr(of.call, '__qualname__', '')}")
         return LongestEvent(self._longest, f"check {of.name}" if of else "")
 
+    @property
+    def occupation(self) -> str:
+        """The longest event of the last turn, for the name of a callback that held the event loop."""
+        return self.longest_event.name
+
     # -- for the engine
 
     @property

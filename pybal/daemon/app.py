@@ -57,7 +57,9 @@ from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.turns import Turns
 from pybal.runtime.workers import Workers
-from pybal.sources.file_poll import THREADS, FilePoll
+from pybal.sources import file_poll, state_files
+from pybal.sources.file_poll import FilePoll
+from pybal.sources.state_files import StateFiles
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -118,11 +120,19 @@ class App:
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._doctors = Workers("doctor", 1, reactor)
         self._examination = Examination(self._examine, reactor)
+        self._state_files = StateFiles(Workers("state", state_files.THREADS, reactor), reactor)
         self._heap = Heap(reactor)
         self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
-            ServiceFactory(self._engine, reactor, random, FilePoll(Workers("files", THREADS, reactor), reactor), state),
+            ServiceFactory(
+                self._engine,
+                reactor,
+                random,
+                files=FilePoll(Workers("files", file_poll.THREADS, reactor), reactor),
+                state=state,
+                state_files=self._state_files,
+            ),
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
@@ -134,6 +144,7 @@ class App:
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
         self._report = DaemonReport(
+            state=self._state_files,
             clock=reactor,
             services=self._services,
             held=held,
@@ -211,12 +222,14 @@ class App:
         if self._bgp:
             await self._bgp.stop()
         self._services.stop()
+        written = self._state_files.finish()
         self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
         self._reconciler.stop()
         self._heap.stop()
+        await written
         await self._listening.close()
 
     def request_reload(self) -> None:

@@ -94,6 +94,11 @@ class Controller:
         """The last decisions, the oldest first."""
         return self._log.decisions
 
+    @property
+    def name(self) -> str:
+        """The name of the service."""
+        return self.pool.service.name
+
     def start(self, held: Mapping[Address, int]) -> None:
         """Start with the addresses and weights that the kernel holds for this service, if any."""
         self.pool = policy.step(self.pool, events.Adopted(held))

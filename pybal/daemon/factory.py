@@ -19,6 +19,7 @@ from pybal.sources import kinds as sources
 from pybal.sources.cache import ListCache
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.pool_source import PoolSource
+from pybal.sources.state_files import StateFiles
 
 
 class ServiceFactory:
@@ -29,8 +30,10 @@ class ServiceFactory:
         engine: Engine,
         reactor: Reactor,
         random: Random,
+        *,
         files: FilePoll,
         state: Path | None,
+        state_files: StateFiles,
     ) -> None:
         self._engine = engine
         self._reactor = reactor
@@ -38,6 +41,7 @@ class ServiceFactory:
         self._files = files
         self._turns = Turns(reactor)
         self._state = state
+        self._state_files = state_files
         self._sharing = Sharing(self._own_factory, engine)
 
     def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
@@ -50,6 +54,7 @@ class ServiceFactory:
             random=self._random,
             files=self._files,
             turns=self._turns,
+            state=self._state_files,
             wall=_wall,
             former=former,
         )

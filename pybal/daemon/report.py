@@ -21,6 +21,7 @@ from pybal.reload.render import Configuration
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
+from pybal.sources.state_files import StateFiles
 from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family, Histogram
@@ -40,6 +41,7 @@ class DaemonReport:
     examination: Examination
     announcing: BGPService | None
     faults: Faults
+    state: StateFiles
     starting: Callable[[], Iterator[Alert]]
     """Yields the alerts of the parts that did not start yet."""
     log: Log
@@ -105,6 +107,7 @@ class DaemonReport:
         yield from tuple(self.audit.alerts())
         if self.announcing:
             yield from tuple(self.announcing.alerts())
+        yield from tuple(self.state.alerts())
         yield from reload.alerts(self.configuration())
         yield from tuple(loop.alerts(self.held, self.clock.seconds()))
         yield from tuple(checks.alerts(self.engine))

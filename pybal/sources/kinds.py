@@ -24,6 +24,7 @@ from pybal.sources.file_poll import FilePoll
 from pybal.sources.http import http_source
 from pybal.sources.kubernetes.source import kubernetes_source
 from pybal.sources.pool_source import PoolSource
+from pybal.sources.state_files import StateFiles
 
 #: The factory of each kind.
 SUPPORTED: Mapping[str, Callable[..., Source]] = MappingProxyType(
@@ -72,16 +73,17 @@ def build(
     random: Random,
     files: FilePoll,
     turns: Turns,
+    state: StateFiles,
     wall: Callable[[], datetime],
     former: PoolSource | None = None,
 ) -> PoolSource:
     """Return the source of ``settings``, not started; see :class:`PoolSource`.
 
     Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time; ``files`` looks at pool files.
-    Lists are parsed in ``turns``.
+    Lists are parsed in ``turns``, and saved by ``state``.
     """
     more: dict[str, object] = {} if settings.scheme in ("k8s", "dns+srv") else {"turns": turns}
     if settings.scheme == "file":
         more["files"] = files
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random, **more)
-    return PoolSource(source, settings, cache, clock=reactor, wall=wall, former=former)
+    return PoolSource(source, settings, cache, clock=reactor, state=state, wall=wall, former=former)

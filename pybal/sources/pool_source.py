@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
@@ -15,6 +18,7 @@ from pybal.core.model import Member
 from pybal.sources.base import Source, SourceError, Trouble
 from pybal.sources.cache import CachedList, ListCache
 from pybal.sources.safety import safe_list
+from pybal.sources.state_files import StateFiles
 
 #: Seconds to wait for the first list before the saved list is used.
 PATIENCE = 5.0
@@ -26,7 +30,7 @@ SETTLED = 1.0
 class PoolSource:
     """Wraps a source; see :class:`pybal.sources.base.Source`.
 
-    ``cache`` saves the last good list, ``None`` without a state directory; ``wall`` returns the date and time, for display.
+    ``cache`` saves the last good list by ``state``, ``None`` without a state directory; ``wall`` returns the date and time, for display.
     ``former`` is the source that this one replaces after a reload: its servers stay until this one delivers, so the saved
     list is not used, and if its URL is the same, its last list is the one to compare with.
 
@@ -43,6 +47,7 @@ class PoolSource:
         cache: ListCache | None,
         *,
         clock: IReactorTime,
+        state: StateFiles | None = None,
         wall: Callable[[], datetime],
         former: PoolSource | None = None,
     ) -> None:
@@ -53,6 +58,8 @@ class PoolSource:
         self._source = source
         self.settings = settings
         self._cache = cache
+        self._state = state
+        self._reading: Deferred[None] | None = None
         self._clock = clock
         self._wall = wall
         self._started = clock.seconds()
@@ -99,6 +106,8 @@ class PoolSource:
 
     def stop(self) -> None:
         self._source.stop()
+        if self._reading is not None:
+            self._reading.cancel()
         if self._call is not None:
             self._call.cancel()
             self._save()
@@ -135,14 +144,21 @@ class PoolSource:
         if self._members is not None:
             self._save()
             return
-        if self._cache is None:
+        if self._cache is not None and self._state is not None:
+            reading = self._state.read(self._cache.read)
+            self._reading = reading.addCallbacks(self._take_saved, self._not_read)
+
+    def _not_read(self, failure: Failure) -> None:
+        self._reading = None
+        if failure.check(CancelledError):
             return
-        try:
-            saved = self._cache.read()
-        except (OSError, ValueError) as error:
-            self._log_failure("read", error)
-            return
-        if saved is not None:
+        failure.trap(OSError, ValueError)
+        reason = getattr(failure.value, "strerror", None) or failure.value
+        self.log.error("{source}: cannot read the saved list: {reason}", source=self.name, reason=reason)
+
+    def _take_saved(self, saved: CachedList | None) -> None:
+        self._reading = None
+        if saved is not None and self._members is None:
             self.stale = True
             self._saved_members = saved.members
             text = f"{self.name}: no list yet; using the list saved at {saved.time:%Y-%m-%d %H:%M:%S} UTC"
@@ -151,15 +167,9 @@ class PoolSource:
 
     def _save(self) -> None:
         self._call = None
-        if self._cache is None or self._members is None or self._members == self._saved_members:
+        if self._cache is None or self._state is None:
             return
-        try:
-            self._cache.write(CachedList(self._members, self._wall()))
-        except OSError as error:
-            self._log_failure("write", error)
-        else:
-            self._saved_members = self._members
-
-    def _log_failure(self, verb: str, error: Exception) -> None:
-        reason = getattr(error, "strerror", None) or error
-        self.log.error("{source}: cannot {verb} the saved list: {reason}", source=self.name, verb=verb, reason=reason)
+        if self._members is None or self._members == self._saved_members:
+            return
+        self._saved_members = self._members
+        self._state.write(self._cache.path, partial(self._cache.write, CachedList(self._members, self._wall())))

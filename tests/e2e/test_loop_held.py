@@ -69,7 +69,6 @@ def scrape() -> None:
         assert b"pybal_loop_held_seconds" in response.read()
 
 
-@pytest.mark.xfail(strict=False, reason="the first lists of all pools are applied in one callback")
 def test_start_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     # Files are read while the parts are built, before anything depends on the loop.
     balancer.probe.check("start", kinds={"held"})
@@ -83,7 +82,6 @@ def test_steady_state_with_scrapes_does_not_hold_the_loop(balancer: ProbedBalanc
             time.sleep(3)
 
 
-@pytest.mark.xfail(strict=False, reason="the engine delivers results for 100 ms, and each is one event of a pool")
 def test_mass_failure_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "mass failure"):
         balancer.stop_servers()
@@ -96,7 +94,7 @@ def test_mass_return_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
         balancer.wait_for_servers("up/pooled", SERVERS)
 
 
-@pytest.mark.xfail(strict=False, reason="pybal.conf is read in the loop")
+@pytest.mark.xfail(strict=False, reason="pybal.conf is read and planned in one turn of the loop")
 def test_reload_of_everything_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "reload"):
         balancer.configure("mh", 4)
@@ -104,7 +102,6 @@ def test_reload_of_everything_does_not_hold_the_loop(balancer: ProbedBalancer) -
         balancer.wait_for_servers("up/pooled", SERVERS)
 
 
-@pytest.mark.xfail(strict=False, reason="the lists of all pools are applied in one callback")
 def test_new_list_of_every_pool_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "lists"):
         balancer.write_pools(1)
@@ -127,9 +124,7 @@ def test_ten_slow_scrapers_do_not_hold_the_loop(balancer: ProbedBalancer) -> Non
         scrape()
 
 
-@pytest.mark.xfail(
-    strict=False, reason="the parser of chunks is not bounded in time, and pybal.conf is read in the loop"
-)
+@pytest.mark.xfail(strict=False, reason="pybal.conf is read and planned in one turn of the loop")
 def test_hostile_servers_do_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     with phase(balancer, "hostile servers"), flooding_servers(8082) as hosts:
         (balancer.directory / "hostile.pool").write_text("".join(f"{{'host': '{host}'}}\n" for host in hosts))
@@ -142,7 +137,6 @@ def test_hostile_servers_do_not_hold_the_loop(balancer: ProbedBalancer) -> None:
             balancer.process.reload()
 
 
-@pytest.mark.xfail(strict=False, reason="the engine delivers results for 100 ms, and each is one event of a pool")
 def test_stalled_journal_does_not_hold_the_loop(balancer: ProbedBalancer) -> None:
     try:
         with phase(balancer, "stalled journal"):
@@ -164,7 +158,7 @@ def test_hung_file_system_does_not_hold_the_loop(balancer: ProbedBalancer) -> No
         assert "pybal_loop_held_seconds" in balancer.process.get("/metrics")
 
 
-@pytest.mark.xfail(strict=False, reason="callers are looked up, and versions and pybal.conf are read, in the loop")
+@pytest.mark.xfail(strict=False, reason="callers are looked up, and pybal.conf is read, in the loop")
 def test_commands_of_users_do_not_wait_for_the_name_service(balancer: ProbedBalancer) -> None:
     with phase(balancer, "commands"):
         for command in ("status", "reload"):

@@ -16,9 +16,11 @@ from pybal.ipvs.audit import Audit
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
+from pybal.sources.state_files import StateFiles
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
 from tests.harness.fake_services import ONE, DaemonOnClock, web
+from tests.harness.inline_threads import InlineThreads
 
 
 @pytest.fixture
@@ -43,6 +45,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         freezer=freezer,
         examination=Examination(tuple, daemon.clock),
         faults=Faults(daemon.clock.seconds),
+        state=StateFiles(InlineThreads(), daemon.clock),
         starting=lambda: iter(()),
         announcing=None,
         log=Log(lambda _: None),

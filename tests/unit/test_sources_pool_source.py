@@ -14,6 +14,8 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.cache import VERSION, CachedList, ListCache
 from pybal.sources.pool_source import PATIENCE, SETTLED, PoolSource
+from pybal.sources.state_files import StateFiles
+from tests.harness.inline_threads import InlineThreads
 from tests.harness.sources.scripted_source import ScriptedSource
 
 URL = "etcd://user:secret@conf/pools/web"
@@ -29,7 +31,10 @@ class PoolRecorder:
         self.clock = Clock()
         self.scripted = ScriptedSource()
         self.cache = cache
-        self.source = PoolSource(self.scripted, settings, cache, clock=self.clock, wall=lambda: NOON, former=former)
+        state = StateFiles(InlineThreads(), self.clock)
+        self.source = PoolSource(
+            self.scripted, settings, cache, clock=self.clock, state=state, wall=lambda: NOON, former=former
+        )
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
         self.source.start(self.lists.append, lambda error: self.errors.append(str(error)))

@@ -21,6 +21,8 @@ from pybal.sources.formats.text import Listing
 WANTED = '{"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
 LONGEST_VALUE = 4096
 """Longest value, in characters; conftool writes 50. A longer one is cut, hence invalid."""
+MANY = 500
+"""Number of new values from which parsing takes more than one step."""
 _STEP = 64
 _POOLED = {"yes": True, "no": False}
 

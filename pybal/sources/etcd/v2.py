@@ -20,7 +20,7 @@ from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble
 from pybal.sources.credentials import authorization
-from pybal.sources.etcd.conftool import Values
+from pybal.sources.etcd.conftool import MANY, Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.responses import LARGEST
 from pybal.sources.etcd.v2client import AddressCache, KeysClient
@@ -106,7 +106,8 @@ class Etcd2Reader:
         try:
             while True:
                 found = await client.read(self._times.timeout)
-                await self._turns.run(self._values.parsing(found.texts or {}))
+                if found.texts and len(found.texts) > MANY:
+                    await self._turns.run(self._values.parsing(found.texts))
                 self._report(feed, found.texts)
                 if known is not None and found.texts is not None and found.texts != known:
                     await self._count_differences(client, known, found.texts, index)

@@ -22,7 +22,7 @@ from pybal.resolve.servers import NameServers
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError
-from pybal.sources.etcd.conftool import Values
+from pybal.sources.etcd.conftool import MANY, Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.v3client import Gateway, Token
 from pybal.sources.etcd.v3watch import KeyWatcher
@@ -96,7 +96,8 @@ class Etcd3Reader:
                     place=endpoint,
                 )
             self._found = found
-            await self._turns.run(self._values.parsing(self._texts(found.keys)))
+            if len(found.keys) > MANY:
+                await self._turns.run(self._values.parsing(self._texts(found.keys)))
             self._report(feed, found.keys)
             watcher = KeyWatcher(
                 gateway,

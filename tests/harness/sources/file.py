@@ -20,6 +20,7 @@ from pybal.runtime.turns import Turns
 from pybal.sources.base import Source
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.kinds import build
+from pybal.sources.state_files import StateFiles
 from tests.harness.inline_threads import InlineThreads
 
 
@@ -44,6 +45,7 @@ class _PoolFile:
             random=Random(1),
             files=FilePoll(InlineThreads(), self.clock),
             turns=Turns(self.clock),
+            state=StateFiles(InlineThreads(), self.clock),
             wall=partial(datetime.now, UTC),
         )
 
