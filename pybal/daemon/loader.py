@@ -40,6 +40,7 @@ class Loader:
         self._turns = turns
         self._clock = clock
         self._digest = digest
+        self._loads = 0
         self._looking_since: float | None = None
 
     async def load(self) -> Loaded:
@@ -47,6 +48,7 @@ class Loader:
         text: bytes = await self._in_thread(self._file.text)
         loaded = await self._turns.run(self._file.parse(text, self.path))
         self._digest = loaded.digest
+        self._loads += 1
         return await self._in_thread(partial(self._file.checked, loaded))
 
     async def parse(self, text: bytes, path: str) -> Loaded:
@@ -60,14 +62,15 @@ class Loader:
         """Return the SHA-256 of the file as last seen, empty if it is unreadable; look again in a thread."""
         if self._looking_since is None:
             self._looking_since = self._clock.seconds()
-            self._files.run(self._file.digest).addBoth(self._seen)
+            self._files.run(self._file.digest).addBoth(self._seen, self._loads)
         elif self._clock.seconds() - self._looking_since > TIMEOUT:
             return ""
         return self._digest
 
-    def _seen(self, result: str | Failure) -> None:
+    def _seen(self, result: str | Failure, loads: int) -> None:
         self._looking_since = None
-        self._digest = "" if isinstance(result, Failure) else result
+        if loads == self._loads:  # else the file was loaded since
+            self._digest = "" if isinstance(result, Failure) else result
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
         try:
