@@ -91,14 +91,12 @@ class Reloader:
         """The loaded configuration and the outcome of the last reload."""
         return replace(self._configuration, on_disk=self._file.digest())
 
-    async def plan(self, settings: Settings) -> ReloadPlan:
+    def plan(self, settings: Settings) -> ReloadPlan:
         """Return the plan of a reload with these settings. Raises BackendError."""
-        reconciler = self._targets.reconciler
-        services = [each.service for each in (*self.settings.services, *settings.services)]
-        table = {key_of(service): await reconciler.held(service) for service in services}
-        before, pools = self.settings, self._targets.services.pools()
-        grace = settings.ipvs.remove_grace
-        steps = planning.steps(before.services, settings.services, pools, lambda service: table[key_of(service)], grace)
+        before, services = self.settings, self._targets.services
+        pools = services.pools()
+        grace, held = settings.ipvs.remove_grace, self._targets.reconciler.held
+        steps = planning.steps(before.services, settings.services, pools, held, grace)
         return ReloadPlan(
             steps,
             tuple(general_reasons(before, settings)),
@@ -167,9 +165,9 @@ class Reloader:
             return self._refused(Outcome(False, at, problems, warnings))
         plan = None
         try:
-            plan = await self.plan(loaded.settings)
+            plan = self.plan(loaded.settings)
             problems = (*plan.restart, *([plan.radius] if plan.radius and not force else []))
-            prepared = [] if problems else await self._prepare(plan, loaded.settings)
+            prepared = [] if problems else self._prepare(plan, loaded.settings)
         except (BackendError, SpeakerError, CannotListenError) as error:
             problems = (str(error),)
         except Exception as bug:  # noqa: BLE001  # A bug in the new parts must leave the old configuration in use.
@@ -188,11 +186,11 @@ class Reloader:
             self._log.error("reload refused, nothing changed: {problem}", problem=problem, system="reload")
         return outcome
 
-    async def _prepare(self, plan: ReloadPlan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
+    def _prepare(self, plan: ReloadPlan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
         """Build all parts that can fail; they are unused until the steps are applied."""
         if self._targets.announcing:
             self._targets.announcing.check(settings)
-        prepared = [(step, await self._targets.services.prepare(step)) for step in plan.steps]
+        prepared = [(step, self._targets.services.prepare(step)) for step in plan.steps]
         self._targets.listening.open(settings.instrumentation)
         return prepared
 

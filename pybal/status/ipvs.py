@@ -26,7 +26,7 @@ def table_text(backend: Backend) -> Iterator[str]:
     """
     for entry in _entries(backend):
         yield ""
-        lines = render.entry_lines(entry) if entry else iter(())
+        lines = render.entry_lines(entry)
         while batch := "".join(f"{line}\n" for line in islice(lines, _BATCH)):
             yield batch
 
@@ -37,8 +37,7 @@ def table_json(backend: Backend) -> Elements:
     def elements() -> Iterator[LargeJSON | Pause]:
         for entry in _entries(backend):
             yield PAUSE
-            if entry:
-                yield {**render.entry_document(entry), "destinations": Elements(render.destination_documents(entry))}
+            yield {**render.entry_document(entry), "destinations": Elements(render.destination_documents(entry))}
 
     return Elements(elements())
 
@@ -99,10 +98,10 @@ def families(findings: Findings) -> Iterator[Family]:
     yield Family("pybal_ipvs_audit_up", "gauge", "Whether the last audit could read IPVS", [((), not findings.problem)])
 
 
-def _entries(backend: Backend) -> Iterator[TableEntry | None]:
-    """Yield each service, and ``None`` between the steps of reading it."""
+def _entries(backend: Backend) -> Iterator[TableEntry]:
     for key in sorted((service.key for service in backend.services()), key=render.order):
-        yield (yield from backend.reading(key))  # None if it was deleted since
+        if entry := backend.read(key):  # None if it was deleted since
+            yield entry
 
 
 def _line(key: ServiceKey, intent: Intent, reading: Reading | None, now: float) -> str:
