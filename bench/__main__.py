@@ -8,12 +8,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import detection, loop, scale, soak
+from bench import detection, growth, loop, scale, soak
 from bench.checks.__main__ import main as checks
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
     "checks": checks,
     "detection": lambda _: detection.main(),
+    "growth": growth.main,
     "loop": loop.main,
     "scale": lambda _: scale.main(),
     "soak": soak.main,
@@ -23,5 +24,5 @@ if __name__ == "__main__":
     part, *options = sys.argv[1:] or [""]
     if part and part not in PARTS:
         sys.exit(f"unknown benchmark: {part}; choose one of {', '.join(PARTS)}")
-    for name in (part,) if part else ("checks", "detection", "loop", "scale"):
+    for name in (part,) if part else ("checks", "detection", "growth", "loop", "scale"):
         PARTS[name](options)

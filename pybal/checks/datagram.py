@@ -13,8 +13,8 @@ from socket import AF_INET, IPPROTO_IP, IPPROTO_IPV6, SOCK_CLOEXEC, SOCK_DGRAM, 
 from typing_extensions import override
 
 from pybal.checks.result import PASSED, Result
+from pybal.checks.slices import EVENT
 from pybal.checks.socket_check import Check
-from pybal.checks.turns import EVENT
 
 _TYPE = SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _ERRORS_IPV4, _ERRORS_IPV6 = (IPPROTO_IP, 11, 1), (IPPROTO_IPV6, 25, 1)

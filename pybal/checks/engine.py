@@ -1,7 +1,7 @@
 """The check engine: runs all checks on one descriptor and one delayed call of the reactor.
 
 A private epoll object is the engine's only reader in the reactor, so a check adds no cost there: its socket is registered once,
-edge-triggered, and unregistered by closing it. Any reactor works. :mod:`pybal.checks.turns` bounds the time for which it holds the
+edge-triggered, and unregistered by closing it. Any reactor works. :mod:`pybal.checks.slices` bounds the time for which it holds the
 loop.
 
 The engine detects its own faults. Local resource errors are counted by errno name, and the lateness of the loop is summed up in
@@ -27,7 +27,7 @@ from pybal.checks.lateness import Lateness
 from pybal.checks.poller import Watcher
 from pybal.checks.result import Result
 from pybal.checks.semaphore import Semaphore
-from pybal.checks.turns import SLICE, Turns
+from pybal.checks.slices import SLICE, Slices
 from pybal.checks.wheel import TICK, Timed, Timer
 from pybal.core.isolation import MIN_OUTAGE, Isolation
 from pybal.core.model import SuspectSelf
@@ -64,7 +64,7 @@ class Reactor(Protocol):
 
 
 @implementer(IReadDescriptor)
-class Engine(Turns):
+class Engine(Slices):
     """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has one.
 
     Counters since the start: ``checks`` completed (including inconclusive ones), ``inconclusive``, ``local_errors`` by errno name,

@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import NEVER, CheckFailed, Phase, Result, timeout_text
+from pybal.checks.slices import EVENT
 from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.checks.tls import Busy, NoData, TLSStream
-from pybal.checks.turns import EVENT
 from pybal.core.text import format_duration
 from pybal.http.tls_errors import tls_reason
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pybal.config.convert import (
     boolean,
     each,
+    integer,
     optional_hostname,
     optional_text,
     seconds,
@@ -89,6 +90,12 @@ class SourceSettings:
         0,
         unsigned,
         help="minimum number of enabled servers; if a list enables fewer, some that the last list enabled stay enabled",
+    )
+    max_pool_size: int = option(
+        10_000,
+        integer(1, 1_000_000),
+        help="maximum number of servers in a list; a longer list is refused and the last good list is kept. Memory and the time"
+        " to apply a list grow with it",
     )
     max_age: float = option(
         300.0,

@@ -231,6 +231,18 @@ class Server:
             bool(self.suspect_failures),
         )
 
+    def placed(self, placement: Placement) -> Server:
+        """Return the server at another place; like ``replace``, in half of its time."""
+        return Server(
+            self.member,
+            self.reports,
+            self.address,
+            self.unresolvable,
+            placement,
+            self.suspect_failures,
+            self.pending_monitors,
+        )
+
     @property
     def status(self) -> str:
         """The three words of PyBal 1.15: ``enabled/partially up/not pooled``; unknown shows as down."""
@@ -257,11 +269,21 @@ def _health(reports: Mapping[str, Report | None], pending_monitors: frozenset[st
 class Servers(Counted[Server, Condition]):
     """The servers of one pool, by host, in the order of their source."""
 
-    __slots__ = ("_sharing",)
+    __slots__ = ("hosts_at", "sharing")
+
+    hosts_at: Mapping[Address, Sequence[str]]
+    """The hosts at each address, in the order of the source."""
+    sharing: Mapping[Address, Sequence[str]]
+    """The addresses that several servers have, with their hosts in the order of the source."""
 
     def __init__(self, values: Mapping[str, Server] = MappingProxyType({})) -> None:
         super().__init__(values)
-        self._sharing: Mapping[Address, Sequence[str]] | None = None
+        hosts_at: dict[Address, tuple[str, ...]] = {}
+        for host, server in self.items():
+            if server.address is not None:
+                hosts_at[server.address] = (*hosts_at.get(server.address, ()), host)
+        self.hosts_at = hosts_at
+        self.sharing = _several(hosts_at)
 
     @staticmethod
     @override
@@ -271,22 +293,24 @@ class Servers(Counted[Server, Condition]):
     @override
     def _derive(self, before: Servers, values: Mapping[str, Server]) -> None:
         super()._derive(before, values)
-        moved = any(server.address != before[host].address for host, server in values.items())
-        self._sharing = None if moved else before._sharing
+        moved = [
+            (host, before[host].address, server.address)
+            for host, server in values.items()
+            if server.address is not before[host].address
+        ]
+        self.hosts_at, self.sharing = before.hosts_at, before.sharing
+        if moved:
+            hosts_at = dict(before.hosts_at)
+            for host, old, new in moved:
+                if old is not None and (others := tuple(other for other in hosts_at.pop(old) if other != host)):
+                    hosts_at[old] = others
+                if new is not None:
+                    hosts_at[new] = tuple(sorted((*hosts_at.get(new, ()), host), key=self.names.__getitem__))
+            self.hosts_at, self.sharing = hosts_at, _several(hosts_at)
 
-    @property
-    def sharing(self) -> Mapping[Address, Sequence[str]]:
-        """The addresses that several servers have, with their hosts in the order of the source.
 
-        Computed once for all versions with the same addresses.
-        """
-        if self._sharing is None:
-            hosts: dict[Address, list[str]] = {}
-            for host, server in self.items():
-                if server.address is not None:
-                    hosts.setdefault(server.address, []).append(host)
-            self._sharing = {address: found for address, found in hosts.items() if len(found) > 1}
-        return self._sharing
+def _several(hosts_at: Mapping[Address, Sequence[str]]) -> Mapping[Address, Sequence[str]]:
+    return {address: hosts for address, hosts in hosts_at.items() if len(hosts) > 1}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ empty the pool.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil
@@ -113,25 +113,25 @@ def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
 
 def _changes_at(before: Servers, after: Servers) -> Mapping[Address, int | None]:
     """Return the difference of the wanted sets at the addresses of replaced servers."""
-    hosts: dict[Address, set[str]] = {}
+    addresses: set[Address] = set()
     for old, new in after.replaced_since(before):
         if (old.pooled, old.address, old.member) != (new.pooled, new.address, new.member):
-            for address in (old.address, new.address):
-                if address is not None:
-                    hosts.setdefault(address, set()).add(new.host)
+            if old.address is not None:
+                addresses.add(old.address)
+            if new.address is not None and new.address is not old.address:
+                addresses.add(new.address)
     changed: dict[Address, int | None] = {}
-    for address, own in hosts.items():
-        involved = own.union(before.sharing.get(address, ()), after.sharing.get(address, ()))
-        weight = _weight_at(after, address, involved)
-        if weight != _weight_at(before, address, involved):
+    for address in addresses:
+        weight = _weight_at(after, address)
+        if weight != _weight_at(before, address):
             changed[address] = weight
     return changed
 
 
-def _weight_at(servers: Servers, address: Address, hosts: Collection[str]) -> int | None:
-    """Return the weight of an address that these hosts may have, ``None`` if it is not wanted."""
-    for host in servers.sharing.get(address, hosts):
-        if servers[host].address == address and servers[host].pooled:
+def _weight_at(servers: Servers, address: Address) -> int | None:
+    """Return the weight of an address, ``None`` if it is not wanted."""
+    for host in servers.hosts_at.get(address, ()):
+        if servers[host].pooled:
             return servers[host].member.weight
     return None
 
@@ -161,8 +161,6 @@ def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Serve
     A server takes the placement of its new address if the pool had that address, else it keeps its own.
     """
     servers = pool.servers
-    # Sorted: if servers share an address, the placement of a pooled one counts.
-    placements = {s.address: s.placement for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}
     found: dict[str, Server] = {}
     for host in addresses.keys() & servers.keys():
         server, address = servers[host], addresses[host]
@@ -176,9 +174,16 @@ def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Serve
                 unresolvable=False,
                 reports=MappingProxyType(dict.fromkeys(server.reports)),
                 pending_monitors=frozenset(),
-                placement=placements.get(address, server.placement),
+                placement=_placement_at(servers, address) or server.placement,
             )
     return servers.replacing(found)
+
+
+def _placement_at(servers: Servers, address: Address) -> Placement | None:
+    """Return the placement of the eligible servers at an address: that of the last pooled one, if any."""
+    there = [server for host in servers.hosts_at.get(address, ()) if (server := servers[host]).eligible]
+    last = max(reversed(there), key=lambda server: server.pooled, default=None)
+    return None if last is None else last.placement
 
 
 def _drop_unreachable(pool: Pool, service: Service) -> Servers:
@@ -254,7 +259,7 @@ def _place(pool: Pool) -> Pool:
             (server.host, _floor_placement(server)) for server in _needed_for_floor(pool, placements, least)
         )
     moved = {
-        host: replace(server, placement=placements[host])
+        host: server.placed(placements[host])
         for host, server in pool.servers.items()
         if server.placement is not placements[host]
     }

@@ -103,7 +103,7 @@ class _Burst:
     def _place(self, server: Server) -> None:
         placement = placed(server, optimistic=self._optimistic, lacking=self._serving < self._floor)
         if placement is not server.placement:
-            server = replace(server, placement=placement)
+            server = server.placed(placement)
         self._now[server.host] = server
         if placement is Placement.FORCED:
             self._forced.add(server.host)

@@ -214,9 +214,10 @@ class Controller:
 
     def _apply(self, event: events.Event) -> None:
         self._apply_reports()
+        before = self.pool
         if self._step(event):
             self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
-            self._watch.follow(self.pool.servers)
+            self._watch.follow(before.servers, self.pool.servers)
 
     def _step(self, event: events.Event) -> bool:
         """Apply an event; return whether it changed the pool."""

@@ -95,13 +95,14 @@ class Reloader:
 
     async def plan(self, settings: Settings) -> ReloadPlan:
         """Return the plan of a reload with these settings, made in slices. Raises BackendError."""
-        return await self._turns.run(self.planning(settings))
+        reconciler = self._targets.reconciler
+        services = [each.service for each in (*self.settings.services, *settings.services)]
+        table = {key_of(service): await reconciler.held(service) for service in services}
+        return await self._turns.run(self._planning(settings, lambda service: table[key_of(service)]))
 
-    def planning(self, settings: Settings) -> Generator[None, None, ReloadPlan]:
-        """Return the same in small steps."""
-        before, services = self.settings, self._targets.services
-        pools = services.pools()
-        grace, held = settings.ipvs.remove_grace, self._targets.reconciler.held
+    def _planning(self, settings: Settings, held: planning.Held) -> Generator[None, None, ReloadPlan]:
+        before, pools = self.settings, self._targets.services.pools()
+        grace = settings.ipvs.remove_grace
         steps = yield from planning.steps(before.services, settings.services, pools, held, grace)
         announcements = yield from self._announcements(settings, steps)
         return ReloadPlan(
@@ -174,7 +175,7 @@ class Reloader:
         try:
             plan = await self.plan(loaded.settings)
             problems = (*plan.restart, *([plan.radius] if plan.radius and not force else []))
-            prepared = [] if problems else await self._turns.run(self._prepare(plan, loaded.settings))
+            prepared = [] if problems else await self._prepare(plan, loaded.settings)
         except (BackendError, SpeakerError, CannotListenError) as error:
             problems = (str(error),)
         except Exception as bug:  # noqa: BLE001  # A bug in the new parts must leave the old configuration in use.
@@ -194,14 +195,14 @@ class Reloader:
             self._log.error("reload refused, nothing changed: {problem}", problem=problem, system="reload")
         return outcome
 
-    def _prepare(self, plan: ReloadPlan, settings: Settings) -> Generator[None, None, Sequence[tuple[Step, Prepared]]]:
+    async def _prepare(self, plan: ReloadPlan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
         """Build all parts that can fail; they are unused until the steps are applied."""
         if self._targets.announcing:
             self._targets.announcing.check(settings)
         prepared = list[tuple[Step, Prepared]]()
         for step in plan.steps:
-            yield
-            prepared.append((step, self._targets.services.prepare(step)))
+            await deferLater(self._targets.clock, 0)
+            prepared.append((step, await self._targets.services.prepare(step)))
         self._targets.listening.open(settings.instrumentation)
         return prepared
 

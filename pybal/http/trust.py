@@ -11,6 +11,7 @@ from OpenSSL import crypto
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
+    AcceptableCiphers,
     Certificate,
     KeyPair,
     PrivateCertificate,
@@ -27,6 +28,8 @@ from pybal.runtime.watched_file import identity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 _CERTIFICATES = "a PEM file with certificates"
+_CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:RSA+AES:!aNULL:!MD5:!DSS")
+"""The default of Twisted without finite-field Diffie-Hellman; see :func:`pybal.checks.tls.context`."""
 _KEY = "a PEM file with the private key of the certificate, without a password"
 
 
@@ -93,14 +96,15 @@ def refusal(access: AccessSettings) -> UnusableFile | None:
 
 def _creator(host: str, access: AccessSettings) -> IOpenSSLClientConnectionCreator:
     trust = trustRootFromCertificates(_certificates("ca", access.ca)) if access.ca else platformTrust()
+    more: dict[str, object] = {"acceptableCiphers": _CIPHERS}
     if not access.certificate:
-        return optionsForClientTLS(host, trust)
+        return optionsForClientTLS(host, trust, extraCertificateOptions=more)
     own, *chain = _certificates("certificate", access.certificate)
     try:
         ours = PrivateCertificate.fromCertificateAndKeyPair(own, _key(access.key))
     except VerifyError:
         raise UnusableFile("key", access.key, f"the private key of {access.certificate}") from None
-    more = {"extraCertChain": [link.original for link in chain]}
+    more["extraCertChain"] = [link.original for link in chain]
     return optionsForClientTLS(host, trust, ours, extraCertificateOptions=more)
 
 

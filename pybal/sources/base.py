@@ -28,6 +28,8 @@ class Trouble(StrEnum):
     """A list without servers."""
     SHRUNK = "shrunk"
     """A list that lost too many servers in one step."""
+    GROWN = "grown"
+    """A list with more servers than allowed."""
     FLOOR = "floor"
     """A list that disables more servers than allowed."""
     STALE = "stale"

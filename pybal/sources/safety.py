@@ -1,4 +1,4 @@
-"""Sanity checks on a new list: refuse it if it is empty or has lost too many servers at once. Pure.
+"""Sanity checks on a new list: refuse it if it is empty, too long or lost too many servers. Pure.
 
 Operators disable servers, at any number, and remove one or a few. A truncated file, a deleted directory or an HTML page
 looks like a list with no servers, or too few.
@@ -32,6 +32,12 @@ def safe_list(before: Sequence[Member] | None, after: tuple[Member, ...], settin
     """
     if not after and not settings.allow_empty:
         raise SourceError("refused an empty server list (set allow-empty = yes to accept it)", Trouble.EMPTY)
+    if len(after) > settings.max_pool_size:
+        raise SourceError(
+            f"refused a list of {len(after)} servers: more than max-pool-size = {settings.max_pool_size} "
+            "(raise max-pool-size to accept it)",
+            Trouble.GROWN,
+        )
     gone = len(before or ()) - len(after)
     if before and len(before) >= SMALLEST and gone > settings.max_step * len(before):
         raise SourceError(
@@ -49,4 +55,5 @@ def _floored(before: Sequence[Member], after: tuple[Member, ...], floor: int) ->
         return SafeList(after)
     enabled = {member.host for member in before if member.enabled}
     kept = tuple(member.host for member in after if member.host in enabled and not member.enabled)[:missing]
-    return SafeList(tuple(replace(m, enabled=True) if m.host in kept else m for m in after), kept)
+    reenabled = frozenset(kept)
+    return SafeList(tuple(replace(m, enabled=True) if m.host in reenabled else m for m in after), kept)

@@ -16,7 +16,6 @@ from twisted.internet.task import Clock
 from pybal.config.errors import ConfigError
 from pybal.config.settings import ServiceSettings, Settings, SourceSettings
 from pybal.core.model import Address, IPProtocol, Member, Report, Service
-from pybal.core.steps import finish
 from pybal.daemon.controller import GATHER_SECONDS
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.services import Services
@@ -37,6 +36,7 @@ from pybal.runtime.systemd import Notifier
 from pybal.sources.base import SourceError
 from pybal.sources.pool_source import PoolSource
 from pybal.status.listening import Listening
+from tests.harness.immediate import result_of
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))
 IDLE = IdleConnectionSettings()
@@ -193,7 +193,7 @@ class DaemonOnClock:
             lambda: self.blocker,
         )
         self.reloader = Reloader(self, self.read(), running)
-        self.services.start(self.services.adopt())
+        self.services.start(result_of(self.services.adopt()))
 
     def read(self) -> Loaded:
         if self.unreadable:
@@ -207,7 +207,14 @@ class DaemonOnClock:
 
     def plan(self, settings: Settings) -> ReloadPlan:
         """Return the plan of a reload with other settings."""
-        return finish(self.reloader.planning(settings))
+        plans: list[ReloadPlan] = []
+        Deferred.fromCoroutine(self.reloader.plan(settings)).addCallback(plans.append)
+        for _ in range(1000):
+            if plans:
+                break
+            self.clock.advance(0)
+        (plan,) = plans
+        return plan
 
     def digest(self) -> str:
         return str(hash(repr(self.settings)))

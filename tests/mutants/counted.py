@@ -20,16 +20,19 @@ MUTANTS = (
     ),
 )
 MODEL_MUTANTS = (
+    Mutant("moved servers keep their former address", "if server.address is not before[host].address", "if False"),
+    Mutant("a server that leaves an address takes the others with it", "if other != host)):", "if False)):"),
+    Mutant("a server stays at its former address", "hosts_at.pop(old) if other != host)):", "hosts_at.pop(old))):"),
     Mutant(
-        "moved servers share their former address",
-        "self._sharing = None if moved else before._sharing",
-        "self._sharing = before._sharing",
+        "the last server to move is the last at its address",
+        "tuple(sorted((*hosts_at.get(new, ()), host), key=self.names.__getitem__))",
+        "(*hosts_at.get(new, ()), host)",
     ),
-    Mutant("one server shares its address", "if len(found) > 1}", "}"),
+    Mutant("one server shares its address", "if len(hosts) > 1}", "}"),
     Mutant(
-        "servers without an address share it",
-        "                if server.address is not None:\n                    hosts.setdefault(server.address, []).append(host)",
-        "                if True:\n                    hosts.setdefault(server.address, []).append(host)",
+        "another place changes another fact",
+        "            placement,\n            self.suspect_failures,",
+        "            placement,\n            frozenset(),",
     ),
     Mutant(
         "disabled members count as pending lookups",

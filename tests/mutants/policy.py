@@ -69,18 +69,17 @@ MUTANTS = (
     ),
     Mutant(
         "former addresses are no difference",
-        "for address in (old.address, new.address):",
-        "for address in (new.address,):",
+        "                addresses.add(old.address)\n",
+        "                pass\n",
     ),
     Mutant(
-        "other servers that had the address are ignored", "own.union(before.sharing.get(address, ()), ", "own.union("
+        "servers that are out count at the address",
+        "        if servers[host].pooled:\n            return servers[host].member.weight",
+        "        if True:\n            return servers[host].member.weight",
     ),
-    Mutant("other servers at the address are ignored", "servers.sharing.get(address, hosts)", "hosts"),
-    Mutant("servers that left the address count", "if servers[host].address == address and", "if"),
-    Mutant("servers that are out count at the address", "== address and servers[host].pooled:", "== address:"),
     Mutant(
         "equal weights are a difference",
-        "        if weight != _weight_at(before, address, involved):\n            changed",
+        "        if weight != _weight_at(before, address):\n            changed",
         "        if True:\n            changed",
     ),
     # The floor
@@ -190,28 +189,34 @@ MUTANTS = (
     Mutant("the same address again clears the reports", "elif address != server.address:", "else:"),
     Mutant(
         "a server with a new address leaves",
-        "placement=placements.get(address, server.placement)",
-        "placement=placements.get(address, Placement.OUT)",
+        "placement=_placement_at(servers, address) or server.placement",
+        "placement=_placement_at(servers, address) or Placement.OUT",
     ),
     Mutant(
         "a server with a new address is pooled",
-        "placement=placements.get(address, server.placement)",
+        "placement=_placement_at(servers, address) or server.placement",
         "placement=Placement.POOLED",
     ),
     Mutant(
         "two hosts that swap addresses pool the dead one",
-        "placement=placements.get(address, server.placement)",
+        "placement=_placement_at(servers, address) or server.placement",
         "placement=server.placement",
     ),
     Mutant(
         "a disabled server at the address decides",
-        " for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}",
-        " for s in sorted(servers.values(), key=lambda s: s.pooled)}",
+        "if (server := servers[host]).eligible]",
+        "if (server := servers[host])]",
     ),
     Mutant(
-        "the last server at the address decides", "sorted(servers.values(), key=lambda s: s.pooled)", "servers.values()"
+        "the last server at the address decides",
+        "key=lambda server: server.pooled, default=None)",
+        "key=lambda server: True, default=None)",
     ),
-    Mutant("a depooled server at the address decides", "key=lambda s: s.pooled)", "key=lambda s: not s.pooled)"),
+    Mutant(
+        "a depooled server at the address decides",
+        "key=lambda server: server.pooled, default",
+        "key=lambda server: not server.pooled, default",
+    ),
     # Reports and monitors
     Mutant("a reload clears the reports", "name: server.reports.get(name) for name", "name: None for name"),
     # Held addresses

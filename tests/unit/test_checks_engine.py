@@ -17,6 +17,7 @@ from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target, TCPCheck
 from pybal.core.isolation import Isolation, LastResponse
 from pybal.core.model import SuspectSelf
+from pybal.runtime.held import name_of
 from tests.harness.clock_reactor import ClockReactor
 
 
@@ -358,6 +359,7 @@ class TestSlices:
             descriptor.close()
         assert engine.longest_event.name == "check HTTP 10.0.0.2 port 80"
         assert engine.longest_event.seconds == pytest.approx(0.008)
+        assert name_of(engine) == "Engine check HTTP 10.0.0.2 port 80"
 
 
 class TestLateness:

@@ -296,6 +296,30 @@ class TestResponse:
         with pytest.raises(ResponseError, match="more than 67108864 bytes"):
             response.feed(b"x")
 
+    def test_response_refuses_more_chunk_headers_than_data(self) -> None:
+        response = Response()
+        response.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(65):
+            response.feed(b"1;" + b"x" * 4000 + b"\r\na\r\n")
+        with pytest.raises(ResponseError) as refused:
+            response.feed(b"1;" + b"x" * 4000 + b"\r\na\r\n")
+        assert str(refused.value) == "264443 bytes of chunk headers for 66 bytes of the body"
+        assert refused.value.cause == "more chunk headers than data"
+
+    def test_response_accepts_many_chunks_of_one_byte(self) -> None:
+        response = Response()
+        response.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        response.feed(b"1\r\na\r\n" * 50_000)
+        assert response.feed(b"0\r\n\r\n")
+        assert response.received == 50_000
+
+    def test_response_refuses_more_than_1000_header_lines(self) -> None:
+        accepted = Response()
+        accepted.feed(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 999 + b"\r\n")
+        assert accepted.status == 200
+        with pytest.raises(ResponseError, match=r"more than 1000 header lines"):
+            Response().feed(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1001 + b"\r\n")
+
     def test_response_does_not_store_the_body(self) -> None:
         response = Response()
         piece = bytes(2**20)

@@ -79,3 +79,11 @@ def test_admin_floor_enables_no_server_that_was_disabled() -> None:
     settings = replace(SETTINGS, admin_floor=2)
     assert safe_list((a, *disabled(b)), disabled(a, b), settings) == SafeList((a, *disabled(b)), ("web0",))
     assert safe_list(None, disabled(a, b), settings) == SafeList(disabled(a, b))
+
+
+def test_list_longer_than_max_pool_size_is_refused() -> None:
+    settings = replace(SETTINGS, max_pool_size=15)
+    assert refusal(SIXTEEN[:10], SIXTEEN, settings) == (
+        "grown: refused a list of 16 servers: more than max-pool-size = 15 (raise max-pool-size to accept it)"
+    )
+    assert safe_list(None, SIXTEEN[:15], settings) == SafeList(SIXTEEN[:15])

@@ -1,4 +1,4 @@
-"""Turns of the check engine: slices of its work, so that the loop is never held for long.
+"""Slices of the work of the check engine: the loop is never held for long.
 
 All calls of the engine within one iteration of the reactor share one slice of :data:`SLICE` seconds. The work has five steps with
 a queue each:
@@ -42,7 +42,7 @@ class LongestEvent(NamedTuple):
     name: str
 
 
-class Turns:
+class Slices:
     """The queues of the engine. ``now`` is the time of the present event, ``_tick`` the tick of the turn."""
 
     _log = Logger()
