@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pwd
 import socket
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,8 @@ from pybal.control.wire import (
 )
 from pybal.runtime.peercred import Credentials, credentials, supplementary_groups
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.user_names import THREADS, UserNames
+from pybal.runtime.workers import Workers
 
 TIMEOUT = 10.0
 """Seconds within which a request must arrive, or the client must read a reply and send the next one."""
@@ -50,7 +51,10 @@ class ControlError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user and process that sent a command; ``name`` is the number of a user without a name."""
+    """The user and process that sent a command.
+
+    ``name`` is the number of a user without a name, or while the name service hangs.
+    """
 
     name: str
     user: int
@@ -58,11 +62,7 @@ class Caller:
 
     @classmethod
     def of(cls, peer: Credentials) -> Caller:
-        try:
-            name = pwd.getpwuid(peer.user).pw_name
-        except KeyError:
-            name = str(peer.user)
-        return cls(name, peer.user, peer.process)
+        return cls(str(peer.user), peer.user, peer.process)
 
     @override
     def __str__(self) -> str:
@@ -146,7 +146,7 @@ class ControlConnection(Protocol):
 
     async def _run(self, line: bytes) -> None:
         assert self._caller is not None  # noqa: S101  # other connections are closed
-        reply = await self._factory.reply(line, self._caller)
+        reply = await self._factory.reply(line, await self._factory.named(self._caller))
         self._busy = False
         if self._caller is None:
             return
@@ -185,8 +185,9 @@ class ControlFactory(Factory):
     noisy = False
     _log = Logger()
 
-    def __init__(self, run: Run, clock: IReactorTime, group: int | None = None) -> None:
+    def __init__(self, run: Run, clock: IReactorTime, names: UserNames, group: int | None = None) -> None:
         self.clock = clock
+        self._names = names
         self.group = group
         self._run = run
         self._open: set[ControlConnection] = set()
@@ -217,6 +218,10 @@ class ControlFactory(Factory):
         for connection in tuple(self._open):
             connection.abort()
 
+    async def named(self, caller: Caller) -> Caller:
+        """Return a caller with its name."""
+        return replace(caller, name=await self._names.name(caller.user))
+
     async def reply(self, line: bytes, caller: Caller) -> CommandReply:
         """Run a request and return its reply, also after an error."""
         try:
@@ -235,7 +240,11 @@ class ControlFactory(Factory):
         now = self.clock.seconds()
         if now - self._refused.get(peer.user, now - _LOG_INTERVAL) >= _LOG_INTERVAL:
             self._refused[peer.user] = now
-            self._log.warn("Connection of {caller} refused (not authorized)", caller=Caller.of(peer), system="control")
+            Deferred.fromCoroutine(self._log_refused(Caller.of(peer)))
+
+    async def _log_refused(self, peer: Caller) -> None:
+        caller = await self.named(peer)
+        self._log.warn("Connection of {caller} refused (not authorized)", caller=caller, system="control")
 
 
 class ControlSocket:
@@ -245,12 +254,20 @@ class ControlSocket:
     """
 
     def __init__(
-        self, path: Path, run: Run, reactor: Reactor, group: int | None = None, *, shared: bool | None = None
+        self,
+        path: Path,
+        run: Run,
+        reactor: Reactor,
+        group: int | None = None,
+        *,
+        shared: bool | None = None,
+        names: UserNames | None = None,
     ) -> None:
         self._path = path
         self._reactor = reactor
         self._mode = 0o666 if (group is not None if shared is None else shared) else 0o600
-        self._factory = ControlFactory(run, reactor, group)
+        names = names or UserNames(Workers("names", THREADS, reactor), reactor)
+        self._factory = ControlFactory(run, reactor, names, group)
         self._port: IListeningPort | None = None
 
     def start(self) -> None:
