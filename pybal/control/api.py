@@ -12,7 +12,6 @@ from pybal.bgp.service import BGPService
 from pybal.config.settings import Settings
 from pybal.control.freeze import Freezer
 from pybal.core.model import Snapshot
-from pybal.ipvs.backend import Backend
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import Outcome, ReloadPlan
@@ -31,7 +30,6 @@ class ControlAPI:
 
     ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` returns the running monitors.
     ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
-    ``ipvs`` is the backend that ``reconciler`` writes.
     """
 
     clock: IReactorTime
@@ -43,7 +41,6 @@ class ControlAPI:
     freezer: Freezer
     announcing: BGPService | None
     file: ConfigurationFile
-    plan: Callable[[Settings], ReloadPlan]
+    plan: Callable[[Settings], Awaitable[ReloadPlan]]
     reload: ReloadCall
     reconciler: Reconciler
-    ipvs: Backend

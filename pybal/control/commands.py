@@ -94,12 +94,12 @@ async def _diff(api: ControlAPI, _request: Request, _caller: Caller) -> CommandR
     default = "frozen" if reconciler.frozen else ""
     compared = []
     try:
-        foreign = [service.key for service in api.ipvs.services() if not reconciler.owns(service.key)]
+        foreign = [service.key for service in await reconciler.services() if not reconciler.owns(service.key)]
         for key in reconciler.intents():
             # Read one service per turn of the event loop, because a whole table would block it.
             await deferLater(api.clock, 0)
             if intent := reconciler.intent(key):
-                name, held = intent.service.name, api.ipvs.read(key)
+                name, held = intent.service.name, await reconciler.read(key)
                 compared.append(ServiceDiff(name, intent.entry, held, reasons.get(name, default)))
     except BackendError as error:
         raise RequestError(f"cannot read IPVS: {error}") from error

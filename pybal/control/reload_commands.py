@@ -23,7 +23,7 @@ async def plan(api: ControlAPI, request: Request, _caller: Caller) -> CommandRep
     try:
         # PEP 383: restores the bytes that are not UTF-8.
         loaded = api.file.parse(text.encode(errors="surrogateescape"), path) if text else api.file.read()
-        planned = api.plan(_supported(loaded))
+        planned = await api.plan(_supported(loaded))
     except ConfigError as refused:
         return CommandReply(FAILED, str(refused))
     except (OSError, BackendError) as error:

@@ -113,11 +113,14 @@ def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
 
 def _changes_at(before: Servers, after: Servers) -> Mapping[Address, int | None]:
     """Return the difference of the wanted sets at the addresses of replaced servers."""
-    addresses: dict[Address, None] = {}
+    addresses: set[Address] = set()
     for old, new in after.replaced_since(before):
         if (old.pooled, old.address, old.member) != (new.pooled, new.address, new.member):
-            addresses |= {address: None for address in (old.address, new.address) if address is not None}
-    changed = {}
+            if old.address is not None:
+                addresses.add(old.address)
+            if new.address is not None and new.address is not old.address:
+                addresses.add(new.address)
+    changed: dict[Address, int | None] = {}
     for address in addresses:
         weight = _weight_at(after, address)
         if weight != _weight_at(before, address):
@@ -127,9 +130,10 @@ def _changes_at(before: Servers, after: Servers) -> Mapping[Address, int | None]
 
 def _weight_at(servers: Servers, address: Address) -> int | None:
     """Return the weight of an address, ``None`` if it is not wanted."""
-    pooled = (servers[host] for host in servers.hosts_at.get(address, ()) if servers[host].pooled)
-    server = next(pooled, None)
-    return None if server is None else server.member.weight
+    for host in servers.hosts_at.get(address, ()):
+        if servers[host].pooled:
+            return servers[host].member.weight
+    return None
 
 
 def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:

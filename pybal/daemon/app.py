@@ -97,7 +97,6 @@ class App:
         faults = faults or Faults(reactor.seconds)
         self._reactor = reactor
         self._held = held
-        self._backend = backend
         self._notifier = notifier
         self._log = log
         self._engine = Engine(reactor)
@@ -105,13 +104,13 @@ class App:
         self._reconciler = Reconciler(
             backend,
             reactor,
-            ledger=_ledger(settings, runtime),
+            ledger=_ledger(settings, runtime, reactor),
             grace=settings.ipvs.remove_grace,
             settled=self._changed,
+            workers=_ipvs_workers(settings, reactor),
         )
         self._audit = Audit(
             self._reconciler,
-            backend,
             reactor,
             interval=settings.ipvs.audit_interval,
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
@@ -178,7 +177,7 @@ class App:
         self._control = self._control_socket(control, settings, file) if control else None
         self._adoption = Attempt(
             "cannot read IPVS",
-            self._adopt,
+            lambda: Deferred.fromCoroutine(self._adopt()),
             reactor,
             kind="ipvs",
             expected=(BackendError,),
@@ -205,7 +204,6 @@ class App:
         for attempt in self._attempts:
             attempt.start()
         self._examination.start()
-        self._audit.start()
         self._notifier.ready(f"{len(self._services)} services")
 
     async def stop(self) -> None:
@@ -226,7 +224,7 @@ class App:
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()
-        self._reconciler.stop()
+        await self._reconciler.stop()
         self._heap.stop()
         await written
         await self._listening.close()
@@ -274,7 +272,6 @@ class App:
             plan=self._reloader.plan,
             reload=self._reloader.reload,
             reconciler=self._reconciler,
-            ipvs=self._backend,
         )
         group = settings.control_group
         control = ControlSocket(
@@ -306,11 +303,12 @@ class App:
             self._audit.thaw()
         self._changed()
 
-    def _adopt(self) -> None:
+    async def _adopt(self) -> None:
         """Read the kernel, and start the services with what it holds. Raises BackendError."""
-        held = self._services.adopt()
+        held = await self._services.adopt()
         self._reconciler.retire_leftovers()
         self._services.start(held)
+        self._audit.start()  # not before: it would take our own services for those of other programs
 
     def _starting(self) -> Iterator[Alert]:
         """Yield the alerts of the parts that did not start yet."""
@@ -340,7 +338,7 @@ class App:
             clock=self._reactor,
             snapshot=self._report.snapshot,
             monitors=self._services.monitors,
-            ipvs=self._backend,
+            ipvs=self._reconciler.view,
             held=self._held,
             audit=self._audit.findings,
             decisions=lambda service: self._services[service].controller.decisions,
@@ -356,10 +354,16 @@ class App:
         self.log.error("{text}", text=text, system="checks")
 
 
-def _ledger(settings: Settings, runtime: Path) -> Ledger:
+def _ledger(settings: Settings, runtime: Path, reactor: HeartbeatReactor) -> Ledger:
     """Return the ledger of the IPVS table; it is a file, except for a table in memory."""
-    persistent = settings.ipvs_backend is not IPVSBackend.MEMORY
-    return Ledger(runtime / "ipvs-services.json" if persistent else None, dry_run=settings.dry_run)
+    file = None if settings.ipvs_backend is IPVSBackend.MEMORY else runtime / "ipvs-services.json"
+    return Ledger(file, dry_run=settings.dry_run, workers=Workers("ledger", 1, reactor), clock=reactor)
+
+
+def _ipvs_workers(settings: Settings, reactor: HeartbeatReactor) -> Workers | None:
+    """Return the thread of a backend that waits for a child process, ``None`` for the others."""
+    waits = settings.ipvs_backend is IPVSBackend.IPVSADM and not settings.dry_run
+    return Workers("ipvsadm", 1, reactor) if waits else None
 
 
 def _wall() -> datetime:

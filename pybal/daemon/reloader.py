@@ -91,12 +91,14 @@ class Reloader:
         """The loaded configuration and the outcome of the last reload."""
         return replace(self._configuration, on_disk=self._file.digest())
 
-    def plan(self, settings: Settings) -> ReloadPlan:
+    async def plan(self, settings: Settings) -> ReloadPlan:
         """Return the plan of a reload with these settings. Raises BackendError."""
-        before, services = self.settings, self._targets.services
-        pools = services.pools()
-        grace, held = settings.ipvs.remove_grace, self._targets.reconciler.held
-        steps = planning.steps(before.services, settings.services, pools, held, grace)
+        reconciler = self._targets.reconciler
+        services = [each.service for each in (*self.settings.services, *settings.services)]
+        table = {key_of(service): await reconciler.held(service) for service in services}
+        before, pools = self.settings, self._targets.services.pools()
+        grace = settings.ipvs.remove_grace
+        steps = planning.steps(before.services, settings.services, pools, lambda service: table[key_of(service)], grace)
         return ReloadPlan(
             steps,
             tuple(general_reasons(before, settings)),
@@ -165,9 +167,9 @@ class Reloader:
             return self._refused(Outcome(False, at, problems, warnings))
         plan = None
         try:
-            plan = self.plan(loaded.settings)
+            plan = await self.plan(loaded.settings)
             problems = (*plan.restart, *([plan.radius] if plan.radius and not force else []))
-            prepared = [] if problems else self._prepare(plan, loaded.settings)
+            prepared = [] if problems else await self._prepare(plan, loaded.settings)
         except (BackendError, SpeakerError, CannotListenError) as error:
             problems = (str(error),)
         except Exception as bug:  # noqa: BLE001  # A bug in the new parts must leave the old configuration in use.
@@ -186,11 +188,11 @@ class Reloader:
             self._log.error("reload refused, nothing changed: {problem}", problem=problem, system="reload")
         return outcome
 
-    def _prepare(self, plan: ReloadPlan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
+    async def _prepare(self, plan: ReloadPlan, settings: Settings) -> Sequence[tuple[Step, Prepared]]:
         """Build all parts that can fail; they are unused until the steps are applied."""
         if self._targets.announcing:
             self._targets.announcing.check(settings)
-        prepared = [(step, self._targets.services.prepare(step)) for step in plan.steps]
+        prepared = [(step, await self._targets.services.prepare(step)) for step in plan.steps]
         self._targets.listening.open(settings.instrumentation)
         return prepared
 

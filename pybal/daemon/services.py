@@ -78,9 +78,9 @@ class Services:
         self._by_name: dict[str, RunningService] = {}
         self._index()
 
-    def adopt(self) -> Mapping[str, Mapping[Address, int]]:
+    async def adopt(self) -> Mapping[str, Mapping[Address, int]]:
         """Return the addresses and weights in the kernel by name of service. Raises BackendError."""
-        return self._reconciler.adopt(running.settings.service for running in self)
+        return await self._reconciler.adopt([running.settings.service for running in self])
 
     def start(self, held: Mapping[str, Mapping[Address, int]]) -> None:
         """Start all services with the addresses that the kernel holds."""
@@ -122,14 +122,14 @@ class Services:
             for host, monitor in tuple(running.controller.monitors()):
                 yield name, host, monitor
 
-    def prepare(self, step: Step) -> Prepared:
+    async def prepare(self, step: Step) -> Prepared:
         """Build the parts of a step, so that applying it cannot fail. Raises BackendError.
 
         Apply the steps that remove services first, and call :meth:`set_order` after all steps.
         """
         match step.before, step.after:
             case None, ServiceSettings() as after:
-                return self._addition(after)
+                return await self._addition(after)
             case ServiceSettings() as before, None:
                 return self._running[key_of(before.service)].controller.stop
             case ServiceSettings() as before, ServiceSettings() as after:
@@ -164,9 +164,9 @@ class Services:
     def _monitor_factory(self, settings: ServiceSettings, monitor: MonitorSettings) -> MonitorFactory:
         return self._factory.monitor_factory(monitor, settings.service, shared=settings.share_checks)
 
-    def _addition(self, settings: ServiceSettings) -> Prepared:
+    async def _addition(self, settings: ServiceSettings) -> Prepared:
         running = self._build(settings)
-        held = self._reconciler.adopt([settings.service])[settings.service.name]
+        held = (await self._reconciler.adopt([settings.service]))[settings.service.name]
 
         def add() -> None:
             self._running[key_of(settings.service)] = running

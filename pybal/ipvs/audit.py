@@ -1,27 +1,30 @@
 """Periodic audit of the IPVS table: finds drift and has it repaired.
 
-The kernel sends no notification when its table changes. A round reads one service per turn of the event loop; rounds start
+The kernel sends no notification when its table changes. A round reads at most one service per turn of the event loop; rounds start
 ``interval`` seconds apart. *Drift* is a change that another program made since the last write to a service. Each operation that
 would undo it counts once, when it is first found.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pybal.core.model import Alert
-from pybal.ipvs.backend import Backend, BackendError
+from pybal.ipvs.backend import BackendError
 from pybal.ipvs.goal import Intent, Retired
-from pybal.ipvs.model import Command, Op, ServiceKey, TableEntry
+from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation, place
 from pybal.ipvs.writer_conflicts import WriterConflicts
+from pybal.runtime.activity import Activity
 
 #: An audit older than this many rounds is an alert.
 OVERDUE = 3
@@ -76,7 +79,7 @@ class Findings:
 
 
 class Audit:
-    """Compares ``backend`` with the last writes of ``reconciler``; repairs drift if ``repairs`` is set.
+    """Compares the table with the last writes of ``reconciler``; repairs drift if ``repairs`` is set.
 
     Services of other programs raise an alert and stay; with ``exclusive`` they are retired. While the reconciler is frozen,
     drift is only reported.
@@ -87,7 +90,6 @@ class Audit:
     def __init__(
         self,
         reconciler: Reconciler,
-        backend: Backend,
         clock: IReactorTime,
         *,
         interval: float,
@@ -95,9 +97,7 @@ class Audit:
         exclusive: bool = False,
     ) -> None:
         self._reconciler = reconciler
-        self._backend = backend
         self._clock = clock
-        self._interval = interval
         self._repairs = repairs
         self._exclusive = exclusive
         self._drift: Counter[tuple[str, Drift]] = Counter()
@@ -106,25 +106,25 @@ class Audit:
         self._conflicts = WriterConflicts()
         self._problem = ""
         self._began = self._completed = clock.seconds()
-        self._left: deque[ServiceKey] = deque()
-        self._call: IDelayedCall | None = None
+        self._activity = Activity("IPVS audit", self._start_round, clock, interval=interval)
+        self._interval = interval
+        self._auditing = False
 
     def start(self) -> None:
         """Schedule the first round after one interval."""
         self._began = self._completed = self._clock.seconds()
-        self._call = self._clock.callLater(self._interval, self._round)
+        self._activity.start()
 
     def reconfigure(self, *, interval: float, repairs: bool, exclusive: bool) -> None:
         """Use these settings from now on."""
-        self._interval, self._repairs, self._exclusive = interval, repairs, exclusive
-        if self._call and self._call.active() and not self._left:
-            self._call.cancel()
-            self._again()
+        self._interval = self._activity.interval = interval
+        self._repairs, self._exclusive = repairs, exclusive
+        if not self._auditing:
+            self._activity.reschedule(max(0.0, self._began + interval - self._clock.seconds()))
 
     def stop(self) -> None:
-        """Cancel the next round."""
-        if self._call and self._call.active():
-            self._call.cancel()
+        """Start no further round, and end the present one."""
+        self._activity.stop()
 
     def thaw(self) -> None:
         """Repair the drift that was only reported during a freeze."""
@@ -174,52 +174,42 @@ class Audit:
     def _repairing(self) -> bool:
         return self._repairs and not self._reconciler.frozen
 
-    def _round(self) -> None:
-        self._began = self._clock.seconds()
-        self._forget()
-        try:
-            services = self._backend.services()
-        except BackendError as error:
-            self._fail(error)
-            return
-        self._note_foreign([service.key for service in services if not self._reconciler.owns(service.key)])
-        self._left.extend(self._reconciler.intents())
-        self._call = self._clock.callLater(0, self._turn)
+    def _start_round(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._round())
 
-    def _turn(self) -> None:
-        """Read the next service, then yield to the event loop."""
-        if not self._left:
+    async def _round(self) -> None:
+        self._began = self._clock.seconds()
+        self._auditing = True
+        try:
+            await self._examine()
+        except BackendError as error:
+            if str(error) != self._problem:
+                self._log.error("IPVS audit failed: {reason}; retrying in {s:g} s", reason=error, s=self._interval)
+            self._problem = str(error)
+        else:
             self._completed = self._clock.seconds()
             if self._problem:
                 self._log.info("IPVS audit works again")
             self._problem = ""
-            self._again()
-            return
-        try:
-            self._compare(self._left.popleft())
-        except BackendError as error:
-            self._fail(error)
-            return
-        self._call = self._clock.callLater(0, self._turn)
+        finally:
+            self._auditing = False
 
-    def _fail(self, error: BackendError) -> None:
-        if str(error) != self._problem:
-            self._log.error("IPVS audit failed: {reason}; retrying in {s:g} s", reason=error, s=self._interval)
-        self._problem = str(error)
-        self._left.clear()
-        self._again()
+    async def _examine(self) -> None:
+        self._forget()
+        services = await self._reconciler.services()
+        self._note_foreign([service.key for service in services if not self._reconciler.owns(service.key)])
+        for key in tuple(self._reconciler.intents()):
+            await deferLater(self._clock, 0)
+            await self._compare(key)
 
-    def _again(self) -> None:
-        self._call = self._clock.callLater(max(0.0, self._began + self._interval - self._clock.seconds()), self._round)
-
-    def _compare(self, key: ServiceKey) -> None:
-        intent, comparison = self._reconciler.intent(key), self._reconciler.compare(key)
+    async def _compare(self, key: ServiceKey) -> None:
+        comparison, intent = await self._reconciler.compare(key), self._reconciler.intent(key)
         if intent is None or comparison is None:
             return
         before = self._readings.get(key)
-        known = () if before is None or self._repairing else before.drift
+        known = {} if before is None or self._repairing else {_place(op): op for op in before.drift}
         self._readings[key] = Reading(comparison.held, self._clock.seconds(), comparison.drift)
-        if new := [op for op in comparison.drift if op not in known]:
+        if new := [op for op in comparison.drift if known.get(_place(op)) != op]:
             name = intent.service.name
             self._drift.update((name, _UNDONE_BY[op.command]) for op in new)
             reaction = "repairing" if self._repairing else "not repairing (ipvs-drift = report)"
@@ -244,7 +234,8 @@ class Audit:
             del self._readings[key]
 
     def _note_foreign(self, keys: Sequence[ServiceKey]) -> None:
-        new = [key for key in keys if key not in self._foreign]
+        known = frozenset(self._foreign)
+        new = [key for key in keys if key not in known]
         self._foreign = () if self._exclusive else tuple(keys)
         if new:
             self._drift["", Drift.SERVICE_EXTRA] += len(new)
@@ -254,6 +245,11 @@ class Audit:
         if self._exclusive:
             for key in keys:
                 self._reconciler.retire(key, place(key))
+
+
+def _place(op: Op) -> tuple[Command, Endpoint | None]:
+    """Return what an operation on a given service changes."""
+    return op.command, None if op.destination is None else op.destination.endpoint
 
 
 def _summary(ops: Sequence[Op]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import MappingProxyType
 from typing import Protocol
@@ -28,6 +28,9 @@ SCHEDULERS = frozenset(["rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "
 _THIS_NETWORK, _BROADCAST = IPv4Network("0.0.0.0/8"), IPv4Address("255.255.255.255")
 
 
+Reading = Generator[None, None, TableEntry | None]
+
+
 class BackendError(Exception):
     """The table could not be read or written, or the state of a batch is unknown."""
 
@@ -37,6 +40,9 @@ class Backend(Protocol):
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         """Return the service with its destinations, ``None`` if it does not exist."""
+
+    def reading(self, key: ServiceKey) -> Reading:
+        """Read as :meth:`read` does, in steps of a few milliseconds; the generator returns the entry."""
 
     def services(self) -> tuple[VirtualService, ...]:
         """Return all services without their destinations, including those of other programs."""
@@ -79,6 +85,10 @@ class MemoryBackend:
     def read(self, key: ServiceKey) -> TableEntry | None:
         service = self._services.get(key)
         return None if service is None else TableEntry(service, MappingProxyType(dict(self._destinations[key])))
+
+    def reading(self, key: ServiceKey) -> Reading:
+        return self.read(key)
+        yield
 
     def services(self) -> tuple[VirtualService, ...]:
         return tuple(self._services.values())

@@ -7,7 +7,8 @@ therefore serves after each single one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import MappingProxyType
 
 from pybal.ipvs.model import Command, Destination, Endpoint, Op, ServiceKey, Table, TableEntry
@@ -21,8 +22,40 @@ def diff(wanted: Table, actual: Table, touched: Touched = MappingProxyType({})) 
     Services that are only in ``actual`` are deleted: pass only those that may be. If a service is in ``touched``, only these
     of its destinations are compared; the others must be equal.
     """
-    ops = [op for key, entry in wanted.items() for op in _changes(entry, actual.get(key), touched.get(key))]
+    ops = [
+        op for key, entry in wanted.items() for step in steps(entry, actual.get(key), touched.get(key)) for op in step
+    ]
     ops += [Op(Command.DELETE_SERVICE, entry.service) for key, entry in actual.items() if key not in wanted]
+    return ordered(ops)
+
+
+def steps(
+    wanted: TableEntry | None, actual: TableEntry | None, touched: Collection[Endpoint] | None = None
+) -> Iterator[Sequence[Op]]:
+    """Yield the operations of :func:`diff` for one service, not ordered, in steps of about 1 ms."""
+    if wanted is None:
+        if actual is not None:
+            yield [Op(Command.DELETE_SERVICE, actual.service)]
+        return
+    service = wanted.service
+    if actual is None:
+        yield [Op(Command.ADD_SERVICE, service)]
+    elif actual.service != service:
+        yield [Op(Command.EDIT_SERVICE, service)]
+    held = _selected(actual, touched)
+    want = _selected(wanted, touched)
+    for part in _parts(want.items()):
+        yield [
+            Op(Command.EDIT if endpoint in held else Command.ADD, service, destination)
+            for endpoint, destination in part
+            if held.get(endpoint) != destination
+        ]
+    for part in _parts(held.items()):
+        yield [Op(Command.DELETE, service, destination) for endpoint, destination in part if endpoint not in want]
+
+
+def ordered(ops: Iterable[Op]) -> tuple[Op, ...]:
+    """Return the operations of :func:`steps` in the order in which they are to be sent."""
     return tuple(sorted(ops, key=_rank))
 
 
@@ -39,24 +72,6 @@ def split(ops: Sequence[Op], wanted: Table, actual: Table) -> tuple[tuple[Op, ..
     )
 
 
-def _changes(wanted: TableEntry, actual: TableEntry | None, touched: Collection[Endpoint] | None) -> Iterator[Op]:
-    service = wanted.service
-    if actual is None:
-        yield Op(Command.ADD_SERVICE, service)
-    elif actual.service != service:
-        yield Op(Command.EDIT_SERVICE, service)
-    held = _selected(actual, touched)
-    want = _selected(wanted, touched)
-    for endpoint, destination in want.items():
-        if endpoint not in held:
-            yield Op(Command.ADD, service, destination)
-        elif held[endpoint] != destination:
-            yield Op(Command.EDIT, service, destination)
-    for endpoint, destination in held.items():
-        if endpoint not in want:
-            yield Op(Command.DELETE, service, destination)
-
-
 def _selected(entry: TableEntry | None, touched: Collection[Endpoint] | None) -> Mapping[Endpoint, Destination]:
     if entry is None:
         return {}
@@ -65,6 +80,13 @@ def _selected(entry: TableEntry | None, touched: Collection[Endpoint] | None) ->
     return {endpoint: found for endpoint in touched if (found := entry.destinations.get(endpoint))}
 
 
+def _parts(items: Iterable[tuple[Endpoint, Destination]]) -> Iterator[list[tuple[Endpoint, Destination]]]:
+    rest = iter(items)
+    while part := list(islice(rest, _STEP)):
+        yield part
+
+
+_STEP = 200
 _ORDER = (Command.ADD_SERVICE, Command.EDIT_SERVICE, Command.ADD, Command.EDIT, Command.DELETE, Command.DELETE_SERVICE)
 
 

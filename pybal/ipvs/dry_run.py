@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twisted.logger import Logger
 
-from pybal.ipvs.backend import Backend, BackendError, MemoryBackend
+from pybal.ipvs.backend import Backend, BackendError, MemoryBackend, Reading
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 from pybal.ipvs.render import operation
 
@@ -31,6 +31,9 @@ class DryRunBackend:
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         return self._copy.read(key)
+
+    def reading(self, key: ServiceKey) -> Reading:
+        return self._copy.reading(key)
 
     def services(self) -> tuple[VirtualService, ...]:
         return self._copy.services()

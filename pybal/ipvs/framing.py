@@ -30,6 +30,7 @@ _GENERIC = Struct("=BBH")
 _ATTRIBUTE = Struct("=HH")
 _CODE = Struct("=i")
 _KIND_BITS = 0x3FFF
+_LARGEST_ERRNO = 4095  # MAX_ERRNO of linux/err.h
 
 
 class FramingError(ValueError):
@@ -94,10 +95,15 @@ def answer(message: Message) -> Mapping[int, bytes]:
 
 
 def outcome(message: Message) -> tuple[int, str]:
-    """Return the errno of an ERROR or DONE message (0 for success) and the kernel's text, if any."""
+    """Return the errno of an ERROR or DONE message (0 for success) and the kernel's text, if any.
+
+    Raises FramingError or struct.error.
+    """
     if len(message.payload) < _CODE.size:
         return 0, ""
     (code,) = _CODE.unpack_from(message.payload)
+    if not -_LARGEST_ERRNO <= code <= 0:
+        raise FramingError(f"invalid error number {code}")
     if message.kind != ERROR or not message.flags & ACK_TLVS:
         return -code, ""
     at = _CODE.size + _HEADER.size

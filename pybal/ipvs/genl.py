@@ -23,6 +23,7 @@ from pybal.ipvs.framing import (
     DONE,
     DUMP,
     ERROR,
+    FramingError,
     Message,
     answer,
     attribute,
@@ -34,8 +35,11 @@ from pybal.ipvs.framing import (
 BATCH = 128
 """Requests per send(): limits the time of one call and the number of queued replies."""
 
-TIMEOUT = 5
-"""Deadline of one exchange, in seconds."""
+TIMEOUT = 0.05
+"""Longest wait for one reply, in seconds: all replies are there when send() returns."""
+
+UNRELATED = 16
+"""Datagrams in a row without a reply to the present request that are accepted."""
 
 _GENERIC = 16  # the protocol, and the id of the controller family
 _GET_FAMILY, _FAMILY_ID, _FAMILY_NAME = 3, 1, 2
@@ -56,8 +60,9 @@ class Datagrams(Protocol):
 def connect() -> socket.socket:
     """Return a socket for :class:`GenericNetlink` in the current network namespace. Raises OSError."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _GENERIC)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("@ll", TIMEOUT, 0))
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", TIMEOUT, 0))
+    timeout = struct.pack("@ll", 0, round(TIMEOUT * 1e6))
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeout)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
     made.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
     made.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
     made.bind((0, 0))
@@ -75,7 +80,7 @@ class GenericNetlink:
         self._sequence = 0
         self._id = _GENERIC
         try:
-            (found,) = self.request(_GET_FAMILY, attribute(_FAMILY_NAME, name.encode() + b"\0"))
+            found = self.request(_GET_FAMILY, attribute(_FAMILY_NAME, name.encode() + b"\0"))
             self._id = int.from_bytes(found[_FAMILY_ID], sys.byteorder)
         except BaseException:
             self.close()
@@ -84,19 +89,25 @@ class GenericNetlink:
     def close(self) -> None:
         self._datagrams.close()
 
-    def request(self, command: int, body: bytes = b"", *, dump: bool = False) -> list[Mapping[int, bytes]]:
-        """Return the attributes of each reply to one request; ``dump`` allows any number of replies."""
+    def request(self, command: int, body: bytes = b"") -> Mapping[int, bytes]:
+        """Return the attributes of the one reply to a request."""
+        (reply,) = self._replies(command, body, ACK)
+        return reply
+
+    def dump(self, command: int, body: bytes = b"") -> Iterator[Mapping[int, bytes]]:
+        """Yield the attributes of each reply to a request; read all of them before the next request."""
+        return self._replies(command, body, DUMP)
+
+    def _replies(self, command: int, body: bytes, flags: int) -> Iterator[Mapping[int, bytes]]:
         last = self._next()
-        self._datagrams.send(request(self._id, DUMP if dump else ACK, last, command, body))
-        answers = []
+        self._datagrams.send(request(self._id, flags, last, command, body))
         for message in self._received(last, last):
             if message.kind not in (ERROR, DONE):
-                answers.append(answer(message))
+                yield answer(message)
                 continue
             code, text = outcome(message)
             if code:
                 raise OSError(code, text or os.strerror(code))
-        return answers
 
     def send(self, requests: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, int, str]]:
         """Send commands in order; yield index, errno and the kernel's text of each that failed.
@@ -125,9 +136,13 @@ class GenericNetlink:
 
     def _received(self, first: int, last: int) -> Iterator[Message]:
         """Yield the replies to the requests ``first`` to ``last``, up to the end of the last reply."""
-        while True:
+        unrelated = 0
+        while unrelated < UNRELATED:
+            unrelated += 1
             for message in messages(self._datagrams.recv(_LARGEST_DATAGRAM)):
                 if first <= message.sequence <= last:
+                    unrelated = 0
                     yield message
                     if message.sequence == last and message.kind in (ERROR, DONE):
                         return
+        raise FramingError(f"{UNRELATED} netlink datagrams without a reply")

@@ -24,16 +24,18 @@ def _backoff() -> Backoff:
 class Goal:
     """A wanted entry, or with ``None`` a service to drain until ``drained_at`` and then delete.
 
-    ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs from the goal; ``next``
+    ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs from the goal, since the
+    monotonic time ``since``; ``next``
     is then the next attempt, or else the end of the drain. ``drifted`` is true if the last comparison found a change by another
-    program. ``written`` is the entry that the table was last left with, if ``wanted`` differs from it in the destinations of
-    ``touched`` only, else ``None``.
+    program. ``written`` is the entry that was last written, or is being written, if ``wanted`` differs from it in the
+    destinations of ``touched`` only, else ``None``.
     """
 
     name: str
     wanted: tuple[Service, TableEntry] | None
     drained_at: float = inf
     problem: str = ""
+    since: float = 0.0
     drifted: bool = False
     backoff: Backoff = field(default_factory=_backoff)
     next: IDelayedCall | None = None
@@ -51,13 +53,21 @@ class Goal:
         self.wanted = service, amended(self.wanted[1], service, changes)
         self.touched.update(dict.fromkeys((address, service.port) for address in changes))
 
-    def is_amended(self, held: TableEntry | None) -> bool:
-        """Return whether the goal differs from ``held`` in the touched destinations only."""
-        return held is not None and held is self.written
+    def begin(self, held: TableEntry | None, now: float) -> tuple[TableEntry | None, Mapping[Endpoint, None] | None]:
+        """Return the entry to replace ``held``, and the destinations that may differ, ``None`` for all.
 
-    def wrote(self, left: TableEntry | None) -> None:
-        """Note that the table was left with this goal."""
-        self.written, self.touched = left, {}
+        Later amendments count from this entry on.
+        """
+        touched = self.touched if held is not None and held is self.written else None
+        self.written, self.touched = self.aim(held, now), {}
+        return self.written, touched
+
+    def cost(self, held: TableEntry | None) -> int:
+        """Return the number of destinations that a comparison with ``held`` looks at."""
+        if held is not None and held is self.written:
+            return len(self.touched)
+        wanted = self.wanted[1].destinations if self.wanted else ()
+        return max(len(wanted), len(held.destinations) if held else 0)
 
     def aim(self, held: TableEntry | None, now: float) -> TableEntry | None:
         """Return the entry that should replace ``held`` now."""

@@ -8,22 +8,23 @@ Each read prints the whole table: use this backend for small tables.
 from __future__ import annotations
 
 import errno
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
 
 from pybal.ipvs import ipvsadm_output
-from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.backend import BackendError, MemoryBackend, Reading
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 from pybal.ipvs.render import operation
+from pybal.runtime import child
+from pybal.runtime.child import Capability
 
 #: Deadline of one run of ipvsadm, in seconds.
 TIMEOUT = 5.0
 
 #: Lifetime of a table in the cache, in seconds, unless we write: the audit reads each service.
 FRESH = 1.0
-
-_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C"}
 
 
 class IpvsadmBackend:
@@ -45,6 +46,10 @@ class IpvsadmBackend:
         if self._read is None or self._clock() - self._read_at > FRESH:
             return self.table().get(key)
         return self._read.get(key)
+
+    def reading(self, key: ServiceKey) -> Reading:
+        return self.read(key)
+        yield
 
     def services(self) -> tuple[VirtualService, ...]:
         return tuple(entry.service for entry in self.table().values())
@@ -88,21 +93,23 @@ class IpvsadmBackend:
         return done.stdout
 
     def _process(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        if shutil.which(self._program, path=child.PATH) is None:
+            raise BackendError(f"cannot run {self._program}: not found in {child.PATH} (run: apt-get install ipvsadm)")
         try:
             return subprocess.run(  # noqa: S603  # no shell, no external input
-                [self._program, *arguments],
+                child.limited([self._program, *arguments], only=[Capability.NET_ADMIN]),
                 input=stdin,
                 capture_output=True,
                 text=True,
                 errors="replace",
                 timeout=self._timeout,
-                env=_ENVIRONMENT,
+                env=child.environment(),
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise BackendError(f"ipvsadm timed out after {self._timeout:g} s") from error
         except OSError as error:
-            raise BackendError(f"cannot run ipvsadm: {error.strerror} (apt-get install ipvsadm)") from error
+            raise BackendError(f"cannot run ipvsadm: {error.strerror}") from error
 
 
 def _target(op: Op, table: Table) -> object:

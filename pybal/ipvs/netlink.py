@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from pybal.ipvs.backend import BackendError, reason
+from pybal.ipvs.backend import BackendError, Reading, reason
 from pybal.ipvs.codec import (
     READ_DESTINATIONS,
     READ_SERVICE,
@@ -19,6 +19,9 @@ from pybal.ipvs.codec import (
 )
 from pybal.ipvs.genl import TIMEOUT, Datagrams, GenericNetlink, connect
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService, refusal
+from pybal.runtime.turns import finish
+
+_STEP = 64  # destinations decoded in one step of a reading, which takes about 2 ms
 
 
 class NetlinkBackend:
@@ -32,14 +35,25 @@ class NetlinkBackend:
         self._family: GenericNetlink | None = None
 
     def read(self, key: ServiceKey) -> TableEntry | None:
+        return finish(self._reading(key))
+
+    def reading(self, key: ServiceKey) -> Reading:
+        # Its own connection: a dump that takes several turns must not meet the requests of other calls.
+        own = NetlinkBackend(self._connect)
+        try:
+            return (yield from own._reading(key))
+        finally:
+            own.close()
+
+    def _reading(self, key: ServiceKey) -> Reading:
         with self._connection() as family:
             try:
-                (reply,) = family.request(READ_SERVICE, encode_key(key))
+                reply = family.request(READ_SERVICE, encode_key(key))
             except OSError as error:
                 if error.errno == errno.ESRCH:
                     return None
                 raise
-            return _entry(family, decode_service(reply))
+            return (yield from _entry(family, decode_service(reply)))
 
     def services(self) -> tuple[VirtualService, ...]:
         with self._connection() as family:
@@ -47,7 +61,7 @@ class NetlinkBackend:
 
     def table(self) -> Table:
         with self._connection() as family:
-            return MappingProxyType({service.key: _entry(family, service) for service in _services(family)})
+            return MappingProxyType({service.key: finish(_entry(family, service)) for service in _services(family)})
 
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         refused = [Failure(op, errno.EINVAL, text) for op in ops if (text := refusal(op))]
@@ -76,19 +90,23 @@ class NetlinkBackend:
             missing = self._family is None and error.errno == errno.ENOENT
             self.close()
             raise BackendError(_text(error, missing=missing)) from error
-        except (KeyError, ValueError, struct.error) as error:
+        except (KeyError, ValueError, OverflowError, struct.error) as error:
             self.close()
             raise BackendError(f"invalid reply from IPVS: {error!r}") from error
 
 
 def _services(family: GenericNetlink) -> tuple[VirtualService, ...]:
-    return tuple(decode_service(reply) for reply in family.request(READ_SERVICE, dump=True))
+    return tuple(map(decode_service, family.dump(READ_SERVICE)))
 
 
-def _entry(family: GenericNetlink, service: VirtualService) -> TableEntry:
-    replies = family.request(READ_DESTINATIONS, encode_key(service.key), dump=True)
-    destinations = [decode_destination(reply, service.key) for reply in replies]
-    return TableEntry(service, MappingProxyType({destination.endpoint: destination for destination in destinations}))
+def _entry(family: GenericNetlink, service: VirtualService) -> Generator[None, None, TableEntry]:
+    destinations = {}
+    for number, reply in enumerate(family.dump(READ_DESTINATIONS, encode_key(service.key)), 1):
+        destination = decode_destination(reply, service.key)
+        destinations[destination.endpoint] = destination
+        if not number % _STEP:
+            yield
+    return TableEntry(service, MappingProxyType(destinations))
 
 
 def _text(error: OSError, *, missing: bool) -> str:
@@ -98,5 +116,5 @@ def _text(error: OSError, *, missing: bool) -> str:
         case errno.EPERM:
             return "no permission to use IPVS (CAP_NET_ADMIN is missing)"
         case errno.EAGAIN:
-            return f"no reply from IPVS within {TIMEOUT} s"
+            return f"no reply from IPVS within {TIMEOUT * 1000:g} ms"
     return f"cannot reach IPVS: {error.strerror}"

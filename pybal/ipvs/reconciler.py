@@ -1,9 +1,9 @@
 """The only writer of the IPVS table: holds the goal of each service and makes the table equal to it.
 
-Changes are computed against a *shadow*, a cached copy of the table, so the fast path reads nothing. All goals set in one turn
-of the reactor become one batch at its end. If an operation fails, the shadow of that service is stale: the service is read back
-and the difference is tried again, at most three rounds. A service that still differs raises an alert and is retried with
-exponential back-off; a new goal is tried immediately.
+Changes are computed against a cached copy of the table (:mod:`pybal.ipvs.writer`), so the fast path reads nothing. Goals set in
+one turn of the reactor are written together at its end, in slices of the loop's time; goals that change while a write is in
+progress are written after it. A service that still differs after three rounds raises an alert and is retried with exponential
+back-off; a new goal is tried immediately.
 
 Each service is entered in a ledger before it is written. A service that leaves the configuration is *retired*: its weights are
 set to 0 so that its connections can end, then it is deleted and struck from the ledger.
@@ -13,28 +13,33 @@ While frozen, the reconciler writes nothing; it stores goals and applies them wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from pybal.core.model import Address, Alert, Service
+from pybal.ipvs.access import Access
 from pybal.ipvs.backend import Backend, BackendError
-from pybal.ipvs.diff import Touched, diff, split
+from pybal.ipvs.diff import ordered, steps
 from pybal.ipvs.goal import Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Command, Failure, Op, ServiceKey, Table, TableEntry, entry, key_of
-from pybal.ipvs.render import failure, operation, place
+from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry, key_of
+from pybal.ipvs.render import place
+from pybal.ipvs.writer import MESSAGES, TableWriter
+from pybal.runtime.activity import Activity
+from pybal.runtime.pace import Pace
+from pybal.runtime.workers import Workers
 
-ROUNDS = 3
+STOP_SECONDS = 5.0
+"""Deadline for the pending goals at the stop."""
 
-_LINES = {
-    Command.ADD_SERVICE: "Created LVS service '{name}'",
-    Command.DELETE_SERVICE: "Deleted LVS service '{name}'",
-}
+TOGETHER = 512
+"""Destinations to compare for the services that are written in one batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +53,8 @@ class Comparison:
 class Reconciler:
     """Makes the table of ``backend`` equal to the goals. Owns the backend and the ledger.
 
-    A retired service is drained for ``grace`` seconds. ``settled`` is called after each write or failed write.
+    A retired service is drained for ``grace`` seconds. ``settled`` is called after each write or failed write. ``workers`` (one
+    thread) makes the calls of a backend that waits.
     """
 
     _log = Logger()
@@ -61,8 +67,10 @@ class Reconciler:
         ledger: Ledger | None = None,
         grace: float = 0.0,
         settled: Callable[[], None] = lambda: None,
+        workers: Workers | None = None,
     ) -> None:
-        self._backend = backend
+        self._access = Access(backend, clock, workers)
+        self._writer = TableWriter(self._access, clock)
         self._clock = clock
         self._ledger = ledger or Ledger()
         self.grace = grace
@@ -70,9 +78,9 @@ class Reconciler:
         self._goals: dict[ServiceKey, Goal] = {}
         self._named: dict[str, ServiceKey] = {}
         self._adopted: set[ServiceKey] = set()
-        self._due: set[ServiceKey] = set()
-        self._shadow: dict[ServiceKey, TableEntry | None] = {}  # read a key first if it is missing here
-        self._flushing: IDelayedCall | None = None
+        self._due: dict[ServiceKey, None] = {}
+        self._writing: Collection[ServiceKey] = ()
+        self._flushing = Activity("write IPVS", lambda: Deferred.fromCoroutine(self._flush()), clock)
         self._frozen = False
 
     @property
@@ -83,25 +91,25 @@ class Reconciler:
     def freeze(self) -> None:
         """Suspend writing, including pending goals."""
         self._frozen = True
-        if self._flushing:
-            self._flushing.cancel()
-            self._flushing = None
+        self._flushing.stop()
 
     def thaw(self) -> None:
         """Resume writing; pending goals are applied at the end of this turn."""
         self._frozen = False
-        if self._due and self._flushing is None:
-            self._flushing = self._clock.callLater(0, self._flush)
+        if self._due:
+            self._flushing.wake()
 
-    def adopt(self, services: Iterable[Service]) -> Mapping[str, Mapping[Address, int]]:
+    async def adopt(self, services: Iterable[Service]) -> Mapping[str, Mapping[Address, int]]:
         """Read the table: addresses and weights by service name, empty if the service is absent.
 
         Writes nothing. Raises BackendError.
         """
         held = {}
+        pace = Pace(self._clock)
         for service in services:
-            found = self._backend.read(key_of(service))
-            self._shadow[key_of(service)] = found
+            found = await self._access.read(key_of(service))
+            await pace.pause()
+            self._writer.learn(key_of(service), found)
             self._adopted.add(key_of(service))
             destinations = found.destinations.values() if found else ()
             held[service.name] = {d.address: d.weight for d in destinations if d.port == service.port}
@@ -157,17 +165,21 @@ class Reconciler:
         goal.want(wanted)
         self._pursue(key)
 
-    def held(self, service: Service) -> TableEntry | None:
-        """Return the entry of a service from the shadow, or from the table. Raises BackendError."""
+    async def held(self, service: Service) -> TableEntry | None:
+        """Return the entry of a service as last written, or read from the table. Raises BackendError."""
         key = key_of(service)
-        return self._shadow[key] if key in self._goals and key in self._shadow else self._backend.read(key)
+        known = key in self._goals and self._writer.knows(key)
+        return self._writer.known(key) if known else await self._access.read(key)
 
     def alerts(self) -> tuple[Alert, ...]:
-        """Return one alert per service that differs from its goal, and one for the ledger."""
-        alerts = [Alert(goal.name, "ipvs", goal.problem) for goal in self._goals.values() if goal.problem]
-        if problem := self._ledger.problem:
-            alerts.append(Alert("", "ipvs-ledger", f"cannot read or write the ownership ledger: {problem}"))
-        return tuple(alerts)
+        """Return one alert per service that differs from its goal, and those of the backend and the ledger."""
+        now = self._clock.seconds()
+        services = (
+            Alert(goal.name, "ipvs", f"{goal.problem} (for {now - goal.since:.0f} s)")
+            for goal in self._goals.values()
+            if goal.problem
+        )
+        return (*services, *self._access.alerts(), *self._ledger.alerts())
 
     def verified(self, name: str) -> bool:
         """Return whether the table holds the goal of this service; false without a goal."""
@@ -202,122 +214,137 @@ class Reconciler:
         """Return whether a service is in the configuration or being removed."""
         return key in self._goals or key in self._adopted
 
-    def compare(self, key: ServiceKey) -> Comparison | None:
-        """Read a service that has a goal and compare it with the shadow.
+    async def compare(self, key: ServiceKey) -> Comparison | None:
+        """Read a service that has a goal and compare it with what was last written.
 
-        Returns ``None`` while the shadow is unknown because a write failed. Raises BackendError.
+        Returns ``None`` if that is unknown, because a write failed or is in progress. Raises BackendError.
         """
-        if key not in self._shadow or self.intent(key) is None:
+        if not self._writer.knows(key) or self.intent(key) is None:
             return None
-        left, held = self._shadow[key], self._backend.read(key)
-        if held == left:
-            held = left  # keep one copy
-        ops = diff({key: left} if left else {}, {key: held} if held else {})
+        left, held = self._writer.known(key), await self._access.read(key)
+        pace, ops = Pace(self._clock), list[Op]()
+        for step in steps(left, held):
+            ops += step
+            await pace.pause()
+        if not self._writer.knows(key) or self._writer.known(key) is not left or key not in self._goals:
+            return None
         self._goals[key].drifted = bool(ops)
-        return Comparison(held, ops)
+        return Comparison(held if ops else left, ordered(ops))  # keep one copy
 
     def repair(self, key: ServiceKey) -> None:
         """Read a service again and apply its goal at the end of this turn."""
-        self._shadow.pop(key, None)
+        self._writer.distrust(key)
         self._pursue(key)
 
-    def table(self) -> Table:
-        """Read the whole table, including services of other programs. Raises BackendError."""
-        return self._backend.table()
+    async def read(self, key: ServiceKey) -> TableEntry | None:
+        """Read a service, ``None`` if the table does not have it. Raises BackendError."""
+        return await self._access.read(key)
 
-    def stop(self) -> None:
-        """Apply pending goals unless frozen, then close the backend. The table stays as it is."""
-        if self._flushing:
-            self._flushing.cancel()
-            self._flush()
+    async def services(self) -> tuple[VirtualService, ...]:
+        """Read all services, including those of other programs, without destinations. Raises BackendError."""
+        return await self._access.services()
+
+    def view(self) -> Backend:
+        """Return the table to read immediately; with ``ipvs-backend = ipvsadm`` as the last audit read it."""
+        return self._access.view()
+
+    def stop(self) -> Deferred[None]:
+        """Apply pending goals unless frozen, at most :data:`STOP_SECONDS`, and close the backend."""
+        self._flushing.stop()
         for goal in self._goals.values():
             goal.cancel()
-        self._backend.close()
+        finished = Deferred.fromCoroutine(self._finish())
+        finished.addTimeout(STOP_SECONDS, self._clock, self._log_unfinished)
+        return finished.addErrback(self._log_failure).addCallback(self._close)
+
+    async def _finish(self) -> None:
+        await self._flush()
+        await self._ledger.settled()
+
+    def _log_unfinished(self, _result: object, seconds: float) -> None:
+        text = "IPVS not updated within {seconds:g} s at the stop ({number} services waiting)"
+        self._log.error(text, seconds=seconds, number=len(self._due))
+
+    def _log_failure(self, failure: Failure) -> None:
+        self._log.failure("IPVS not updated at the stop", failure)
+
+    def _close(self, _result: None) -> None:
+        for goal in self._goals.values():
+            goal.cancel()
+        self._ledger.stop()
+        self._access.close()
 
     def _verified(self, goal: Goal, key: ServiceKey | None) -> bool:
-        return not goal.problem and not goal.drifted and key not in self._due
+        pending = key in self._due or key in self._writing
+        return not goal.problem and not goal.drifted and not pending
 
     def _pursue(self, key: ServiceKey) -> None:
         self._goals[key].cancel()
-        self._due.add(key)
-        if self._flushing is None and not self._frozen:
-            self._flushing = self._clock.callLater(0, self._flush)
+        self._due[key] = None
+        if not self._frozen:
+            self._flushing.wake()
 
-    def _flush(self) -> None:
-        self._flushing = None
-        due = [key for key in self._goals if key in self._due]
-        self._due.clear()
-        self._ledger.enter({key: self._goals[key].name for key in due})
+    async def _flush(self) -> None:
+        """Write the due services in order, at most :data:`MESSAGES` and one slice of time in each turn."""
+        pace = Pace(self._clock, most=MESSAGES)
+        while self._due and not self._frozen:
+            self._ledger.enter({key: self._goals[key].name for key in self._due})
+            group = self._take()
+            if not group:
+                await self._ledger.settled()
+                continue
+            try:
+                await self._write(group, pace)
+            except BaseException:  # cancelled by a freeze or the stop
+                self._due = dict.fromkeys((*group, *self._due))
+                raise
+            finally:
+                self._writing = ()
+            self._settled()
+            await pace.pause()
+
+    def _take(self) -> Mapping[ServiceKey, Goal]:
+        """Take the next services that the ledger admits from those that are due."""
+        group: dict[ServiceKey, Goal] = {}
+        cost = 0
+        for key in self._due:
+            if self._ledger.admits(key):
+                goal = group[key] = self._goals[key]
+                cost += goal.cost(self._writer.known(key))
+                if cost >= TOGETHER:
+                    break
+        for key, goal in group.items():
+            del self._due[key]
+            goal.cancel()
+        self._writing = group
+        return group
+
+    async def _write(self, group: Mapping[ServiceKey, Goal], pace: Pace) -> None:
         try:
-            errors, different = self._converge(due)
+            errors, different = await self._writer.write(group, pace)
         except BackendError as error:
-            for key in due:  # the state of the batch is unknown
-                self._shadow.pop(key, None)
-            errors, different = dict.fromkeys(due, str(error)), due
-        for key in due:
+            # The others would fail as well: one call that fails is enough.
+            group = {**group, **{key: self._goals[key] for key in self._due}}
+            self._due.clear()
+            for key in group:
+                self._writer.distrust(key)
+            errors, different = dict.fromkeys(group, str(error)), group
+        self._writing = ()
+        for key in group:
             self._settle(key, errors.get(key, ""), met=key not in different)
-        self._finish_retired([key for key in due if key not in different and self._goals[key].wanted is None])
-        self._settled()
-
-    def _converge(self, keys: Sequence[ServiceKey]) -> tuple[Mapping[ServiceKey, str], Sequence[ServiceKey]]:
-        """Make the table equal to the goals; return the last error by key, and the keys that still differ."""
-        errors: dict[ServiceKey, str] = {}
-        for _ in range(ROUNDS):
-            for key in keys:
-                if key not in self._shadow:
-                    self._shadow[key] = self._backend.read(key)
-                    self._goals[key].drifted = False
-            now = self._clock.seconds()
-            aims = {key: self._goals[key].aim(self._shadow[key], now) for key in keys}
-            failures = self._write(
-                {key: aim for key, aim in aims.items() if aim},
-                {key: held for key in keys if (held := self._shadow[key])},
-                {key: goal.touched for key in keys if (goal := self._goals[key]).is_amended(self._shadow[key])},
-            )
-            failed = {failure.op.key for failure in failures}
-            for key in keys:
-                if key in failed:
-                    del self._shadow[key]
-                    errors[key] = _summary([failure for failure in failures if failure.op.key == key])
-                else:
-                    self._shadow[key] = aims[key]
-                    self._goals[key].wrote(aims[key])
-            keys = [key for key in keys if key in failed]
-            if not keys:
-                break
-        return errors, keys
-
-    def _write(self, wanted: Table, actual: Table, touched: Touched) -> Sequence[Failure]:
-        """Send the difference; operations that need the additions to succeed come second (see :func:`split`)."""
-        first, then = split(diff(wanted, actual, touched), wanted, actual)
-        failures = self._apply(first)
-        failed = {failure.op.key for failure in failures}
-        return [*failures, *self._apply([op for op in then if op.key not in failed])]
-
-    def _apply(self, ops: Sequence[Op]) -> Sequence[Failure]:
-        if not ops:
-            return ()
-        by_key: dict[ServiceKey, list[Op]] = {}
-        for op in ops:
-            by_key.setdefault(op.key, []).append(op)
-        for key, own in by_key.items():
-            self._log.debug("{lines()}", lines=partial(_lines, own), system=self._goals[key].name)
-        failures = self._backend.apply(ops)
-        failed = {failure.op for failure in failures}
-        for op in ops:
-            line = _LINES.get(op.command)
-            if line and op not in failed:
-                name = self._goals[op.key].name
-                self._log.info(line, name=name, system=name)
-        return failures
+        done = [key for key in group if key not in different and key not in self._due]
+        self._finish_retired([key for key in done if self._goals[key].wanted is None])
 
     def _settle(self, key: ServiceKey, error: str, *, met: bool) -> None:
         goal = self._goals[key]
         if not met:
             if error != goal.problem:
                 self._log.error("IPVS not updated: {reason}; retrying", reason=error, system=goal.name)
+            if not goal.problem:
+                goal.since = self._clock.seconds()
             goal.problem = error
-            goal.next = self._clock.callLater(goal.backoff.pause(), self._pursue, key)
+            if key not in self._due:
+                goal.next = self._clock.callLater(goal.backoff.pause(), self._pursue, key)
             return
         if error:
             self._log.warn("IPVS drift repaired: {reason}", reason=error, system=goal.name)
@@ -326,12 +353,13 @@ class Reconciler:
         goal.problem = ""
         goal.backoff.reset()
 
-    def _finish_retired(self, keys: Sequence[ServiceKey]) -> None:
+    def _finish_retired(self, keys: Collection[ServiceKey]) -> None:
         """Forget retired services that were deleted; schedule the deletion of the others."""
         for key in keys:
             goal = self._goals[key]
-            if self._shadow[key] is None:
-                del self._goals[key], self._shadow[key]
+            if self._writer.known(key) is None:
+                del self._goals[key]
+                self._writer.forget(key)
             else:
                 now = self._clock.seconds()
                 goal.drained_at = min(goal.drained_at, now + self.grace)
@@ -340,12 +368,3 @@ class Reconciler:
                 self._log.info(text, place=place(key), seconds=remaining, system=goal.name)
                 goal.next = self._clock.callLater(remaining, self._pursue, key)
         self._ledger.strike(key for key in keys if key not in self._goals)
-
-
-def _lines(ops: Sequence[Op]) -> str:
-    return "\n".join(f"ipvsadm {operation(op)}" for op in ops)
-
-
-def _summary(failures: Sequence[Failure]) -> str:
-    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    return failure(failures[0]) + more

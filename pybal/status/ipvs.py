@@ -26,7 +26,7 @@ def table_text(backend: Backend) -> Iterator[str]:
     """
     for entry in _entries(backend):
         yield ""
-        lines = render.entry_lines(entry)
+        lines = render.entry_lines(entry) if entry else iter(())
         while batch := "".join(f"{line}\n" for line in islice(lines, _BATCH)):
             yield batch
 
@@ -37,7 +37,8 @@ def table_json(backend: Backend) -> Elements:
     def elements() -> Iterator[LargeJSON | Pause]:
         for entry in _entries(backend):
             yield PAUSE
-            yield {**render.entry_document(entry), "destinations": Elements(render.destination_documents(entry))}
+            if entry:
+                yield {**render.entry_document(entry), "destinations": Elements(render.destination_documents(entry))}
 
     return Elements(elements())
 
@@ -98,10 +99,10 @@ def families(findings: Findings) -> Iterator[Family]:
     yield Family("pybal_ipvs_audit_up", "gauge", "Whether the last audit could read IPVS", [((), not findings.problem)])
 
 
-def _entries(backend: Backend) -> Iterator[TableEntry]:
+def _entries(backend: Backend) -> Iterator[TableEntry | None]:
+    """Yield each service, and ``None`` between the steps of reading it."""
     for key in sorted((service.key for service in backend.services()), key=render.order):
-        if entry := backend.read(key):  # None if it was deleted since
-            yield entry
+        yield (yield from backend.reading(key))  # None if it was deleted since
 
 
 def _line(key: ServiceKey, intent: Intent, reading: Reading | None, now: float) -> str:

@@ -65,7 +65,7 @@ class Routes:
     """The functions that return the state of the daemon, and the responses made from it.
 
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
-    host of a service, ``decisions`` the last decisions of a service. ``ipvs`` is the backend of the IPVS table,
+    host of a service, ``decisions`` the last decisions of a service. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
@@ -76,7 +76,7 @@ class Routes:
     snapshot: Callable[[], Snapshot]
     held: Held
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
-    ipvs: Backend
+    ipvs: Callable[[], Backend]
     audit: Callable[[], Findings]
     decisions: Callable[[str], Iterable[Decision]]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
@@ -129,7 +129,7 @@ class Routes:
             case ["pools", service, *further] if service in snapshot.pools:
                 return self._v1_pool(snapshot, snapshot.pools[service], further, as_json=as_json)
             case ["ipvs"]:
-                return _sliced(as_json, kernel.table_text, kernel.table_json, lambda: self.ipvs)
+                return _sliced(as_json, kernel.table_text, kernel.table_json, self.ipvs)
             case ["ipvs", "services"]:
                 return _sliced(as_json, kernel.services_text, kernel.services_json, self.audit, clocks.monotonic)
             case ["bgp"]:

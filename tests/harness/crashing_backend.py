@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pybal.ipvs.backend import Backend
+from pybal.ipvs.backend import Backend, Reading
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
 
@@ -16,16 +16,18 @@ class Killed(BaseException):
 
 
 class CrashPoint:
-    """Counts crash points and calls ``die`` at the one after ``points``."""
+    """Counts crash points and calls ``die`` at the one after ``points``, and at each later one."""
 
     def __init__(self, points: int | None, die: Callable[[], None]) -> None:
         self.left = points
+        self.reached = False
         self._die = die
 
     def point(self) -> None:
         if self.left is None:
             return
         if self.left == 0:
+            self.reached = True
             self._die()
         self.left -= 1
 
@@ -39,6 +41,10 @@ class CrashingBackend:
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         return self._backend.read(key)
+
+    def reading(self, key: ServiceKey) -> Reading:
+        return self.read(key)
+        yield
 
     def services(self) -> tuple[VirtualService, ...]:
         return self._backend.services()
@@ -65,9 +71,9 @@ class CrashingLedger(Ledger):
         self._crash = crash
         super().__init__(file)
 
-    def _write(self, file: Path) -> None:
+    def _write(self, file: Path, data: bytes) -> None:
         self._crash.point()
         file.with_name(f"{file.name}.{os.getpid()}.new").write_text('{"version": 1, "serv')
         self._crash.point()
-        super()._write(file)
+        super()._write(file, data)
         self._crash.point()

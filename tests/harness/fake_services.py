@@ -36,6 +36,7 @@ from pybal.runtime.systemd import Notifier
 from pybal.sources.base import SourceError
 from pybal.sources.pool_source import PoolSource
 from pybal.status.listening import Listening
+from tests.harness.immediate import result_of
 
 FETCH = ProxyFetchSettings(("http://www.example.org/",))
 IDLE = IdleConnectionSettings()
@@ -192,7 +193,7 @@ class DaemonOnClock:
             lambda: self.blocker,
         )
         self.reloader = Reloader(self, self.read(), running)
-        self.services.start(self.services.adopt())
+        self.services.start(result_of(self.services.adopt()))
 
     def read(self) -> Loaded:
         if self.unreadable:

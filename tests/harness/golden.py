@@ -56,6 +56,7 @@ from pybal.status.ipvs import families as ipvs_families
 from pybal.status.reload import plan_json
 from tests.harness.daemon_process import free_port
 from tests.harness.fake_services import DaemonOnClock
+from tests.harness.immediate import result_of
 from tests.harness.snapshots import (
     DOWN,
     FORCED,
@@ -340,7 +341,7 @@ def reload(before: Settings, after: Settings) -> tuple[str, object]:
         source.listed(MEMBERS)
     daemon.turn()
     daemon.report_all("10.0.0.3")
-    plan = daemon.reloader.plan(after)
+    plan = result_of(daemon.reloader.plan(after))
     plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(daemon, before, after, plan)))
     return plan_text(plan), plan_json(plan)
 

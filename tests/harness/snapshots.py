@@ -128,7 +128,7 @@ def status(
         snapshot=lambda: shown,
         held=Held(),
         monitors=lambda: monitors,
-        ipvs=MemoryBackend(_IPVS),
+        ipvs=lambda: MemoryBackend(_IPVS),
         audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, (), {}),
         decisions=lambda _service: decisions,
         monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],

@@ -21,6 +21,7 @@ from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.crashing_backend import CrashingBackend, CrashPoint
 from tests.harness.daemon_process import Daemon, daemon
+from tests.harness.immediate import result_of
 
 GRACE = 30.0
 WEB = Service("web0", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
@@ -71,7 +72,7 @@ def life(file: Path, configuration: Configuration) -> Callable[[CrashPoint], Non
         clock = Clock()
         backend = CrashingBackend(NetlinkBackend(), crash)
         reconciler = Reconciler(backend, clock, ledger=Ledger(file), grace=GRACE)
-        reconciler.adopt(configuration)
+        result_of(reconciler.adopt(configuration))
         reconciler.retire_leftovers()
         for service, weights in configuration.items():
             reconciler.want(service, weights)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from random import Random
@@ -17,6 +17,7 @@ from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, entry, 
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines
+from tests.harness.immediate import result_of
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh", ("mh-port",))
 SERVICES = (
@@ -38,6 +39,9 @@ class RecordingBackend:
 
     def read(self, key: ServiceKey) -> TableEntry | None:
         return self._kernel.read(key)
+
+    def reading(self, key: ServiceKey) -> Generator[None, None, TableEntry | None]:
+        return self._kernel.reading(key)
 
     def table(self) -> Table:
         return self._kernel.table()
@@ -71,7 +75,7 @@ def test_restart_with_an_unchanged_configuration_makes_no_change(kernel: Recordi
     }
     clock = Clock()
     first = Reconciler(kernel, clock)
-    first.adopt(SERVICES)
+    result_of(first.adopt(SERVICES))
     for service, weights in goals.items():
         first.want(service, weights)
     clock.advance(0)
@@ -79,7 +83,7 @@ def test_restart_with_an_unchanged_configuration_makes_no_change(kernel: Recordi
     before = ipvsadm("-Sn")
     kernel.applied.clear()
     second = Reconciler(kernel, clock)
-    assert second.adopt(SERVICES) == {service.name: weights for service, weights in goals.items()}
+    assert result_of(second.adopt(SERVICES)) == {service.name: weights for service, weights in goals.items()}
     for service, weights in goals.items():
         second.want(service, weights)
     clock.advance(0)
@@ -93,7 +97,7 @@ def test_entry_made_by_hand_is_edited_in_place(kernel: RecordingBackend) -> None
     ipvsadm("-a", "-t", "10.2.1.1:80", "-r", "10.0.0.11:80", "-i", "-w", "7", "-x", "10", "-y", "3")
     clock = Clock()
     reconciler = Reconciler(kernel, clock)
-    assert reconciler.adopt([WEB]) == {"web": {SERVERS[0]: 7}}
+    assert result_of(reconciler.adopt([WEB])) == {"web": {SERVERS[0]: 7}}
     reconciler.want(WEB, {SERVERS[0]: 7})
     clock.advance(0)
     assert [op.command.name for op in kernel.applied] == ["EDIT_SERVICE", "EDIT"]
@@ -121,7 +125,7 @@ def test_refused_destination_raises_an_alert_and_the_others_serve(kernel: Record
     reconciler.want(WEB, {SERVERS[0]: 1, ip_address("255.255.255.255"): 1})
     clock.advance(0)
     (alert,) = reconciler.alerts()
-    assert alert.text == "ipvsadm -a -t 10.2.1.1:80 -r 255.255.255.255:80 -g -w 1: Invalid argument"
+    assert alert.text == "ipvsadm -a -t 10.2.1.1:80 -r 255.255.255.255:80 -g -w 1: Invalid argument (for 0 s)"
     assert kernel.read(key_of(WEB)) == entry(WEB, {SERVERS[0]: 1})
     reconciler.want(WEB, {SERVERS[0]: 1})
     clock.advance(0)
@@ -135,7 +139,7 @@ def test_random_goals_and_foreign_changes_end_in_the_wanted_table(kernel: Record
     clock = Clock()
     reconciler = Reconciler(kernel, clock)
     services = {service.name: service for service in SERVICES}
-    reconciler.adopt(SERVICES)
+    result_of(reconciler.adopt(SERVICES))
     goals: dict[str, dict[Address, int]] = {}
     for step in range(60):
         for name in random.sample(sorted(services), random.randint(1, 3)):
@@ -149,7 +153,7 @@ def test_random_goals_and_foreign_changes_end_in_the_wanted_table(kernel: Record
         if step % 3 == 0:
             clock.advance(0)
             _meddle(kernel, random)
-            reconciler.adopt(SERVICES)
+            result_of(reconciler.adopt(SERVICES))
             for name, weights in goals.items():
                 reconciler.want(services[name], weights)
         clock.advance(0)

@@ -69,13 +69,13 @@ MUTANTS = (
     ),
     Mutant(
         "former addresses are no difference",
-        "for address in (old.address, new.address) if",
-        "for address in (new.address,) if",
+        "                addresses.add(old.address)\n",
+        "                pass\n",
     ),
     Mutant(
         "servers that are out count at the address",
-        "(servers[host] for host in servers.hosts_at.get(address, ()) if servers[host].pooled)",
-        "(servers[host] for host in servers.hosts_at.get(address, ()))",
+        "        if servers[host].pooled:\n            return servers[host].member.weight",
+        "        if True:\n            return servers[host].member.weight",
     ),
     Mutant(
         "equal weights are a difference",

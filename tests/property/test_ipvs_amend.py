@@ -17,6 +17,7 @@ from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.diff import diff
 from pybal.ipvs.model import Command, Failure, Op, ServiceKey, TableEntry, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
+from tests.harness.immediate import result_of
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TUNNELED = replace(WEB, tunneling=True)
@@ -57,7 +58,7 @@ class AmendedAndReplaced(RuleBasedStateMachine):
         self.tables = UnreliableTable(actual), UnreliableTable(actual)
         self.amended, self.replaced = (Reconciler(table, self.clock) for table in self.tables)
         for reconciler in (self.amended, self.replaced):
-            reconciler.adopt([WEB])
+            result_of(reconciler.adopt([WEB]))
             reconciler.want(OTHER, {ADDRESSES[0]: 1})
         self.replace_goal()
 
@@ -104,7 +105,7 @@ class AmendedAndReplaced(RuleBasedStateMachine):
     def audit(self) -> None:
         """Find and repair what others did."""
         for reconciler in (self.amended, self.replaced):
-            comparison = reconciler.compare(key_of(WEB))
+            comparison = result_of(reconciler.compare(key_of(WEB)))
             if comparison and comparison.drift:
                 reconciler.repair(key_of(WEB))
 

@@ -21,6 +21,7 @@ from pybal.ipvs.model import Command, Destination, Key, Mark, Op, ServiceKey, Ta
 from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.crashing_backend import CrashingBackend, CrashingLedger, CrashPoint, Killed
+from tests.harness.immediate import result_of
 
 GRACE = 30.0
 WEB = Service("web0", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
@@ -57,7 +58,7 @@ class Ownership(RuleBasedStateMachine):
         self.clock = Clock()
         ledger = CrashingLedger(self.file, self.crash)
         self.reconciler = Reconciler(CrashingBackend(self.table, self.crash), self.clock, ledger=ledger, grace=GRACE)
-        self.reconciler.adopt([service for service, _ in self.configuration])
+        result_of(self.reconciler.adopt([service for service, _ in self.configuration]))
         self.reconciler.retire_leftovers()
         self.want()
 
@@ -71,9 +72,8 @@ class Ownership(RuleBasedStateMachine):
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; if the process is killed, another one starts and survives."""
-        try:
-            self.clock.advance(seconds)
-        except Killed:
+        self.clock.advance(seconds)
+        if self.crash.reached:
             self.begin(None)
 
     @rule(configuration=configurations, points=st.integers(0, 12) | st.none())
@@ -88,7 +88,7 @@ class Ownership(RuleBasedStateMachine):
         after = {key_of(service) for service, _ in configuration}
         gone = [service for service, _ in self.configuration if key_of(service) not in after]
         self.configuration = configuration
-        self.reconciler.adopt([service for service, _ in configuration])
+        result_of(self.reconciler.adopt([service for service, _ in configuration]))
         for service in gone:
             self.reconciler.retire(key_of(service), service.name)
         self.want()

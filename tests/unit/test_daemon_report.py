@@ -33,7 +33,7 @@ def daemon() -> DaemonOnClock:
 
 @pytest.fixture
 def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
-    audit = Audit(daemon.reconciler, daemon.backend, daemon.clock, interval=15.0, repairs=True, exclusive=False)
+    audit = Audit(daemon.reconciler, daemon.clock, interval=15.0, repairs=True, exclusive=False)
     freezer = Freezer(daemon.clock, lambda: None)
     yield DaemonReport(
         clock=daemon.clock,

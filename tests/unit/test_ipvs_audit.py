@@ -15,6 +15,7 @@ from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
+from tests.harness.immediate import result_of
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))
@@ -54,7 +55,7 @@ class AuditedServices:
         self.table = CountingTable()
         self.clock = Clock()
         self.reconciler = Reconciler(self.table, self.clock)
-        self.audit = Audit(self.reconciler, self.table, self.clock, interval=15.0, repairs=repairs)
+        self.audit = Audit(self.reconciler, self.clock, interval=15.0, repairs=repairs)
         self.reconciler.want(WEB, {A: 10, B: 10})
         self.reconciler.want(TEXT, {A: 10, B: 10})
         self.clock.advance(0)
@@ -192,6 +193,15 @@ def test_audit_reports_drift_when_frozen_and_repairs_it_at_the_thaw() -> None:
     scene.end()
 
 
+def test_drift_of_one_entry_that_stays_is_counted_once_with_report() -> None:
+    scene = AuditedServices(repairs=False)
+    for weight in (3, 3, 4):
+        scene.table.meddle(op(Command.EDIT, WEB, replace(destination(A), weight=weight)))
+        scene.round()
+    assert scene.drift() == {("web", "destination-changed"): 1}
+    scene.end()
+
+
 def test_thaw_repairs_nothing_with_report() -> None:
     scene = AuditedServices(repairs=False)
     scene.table.meddle(op(Command.DELETE, WEB, destination(A)))
@@ -225,7 +235,7 @@ def test_round_reads_one_service_per_turn_of_the_loop() -> None:
 def test_goal_of_the_same_turn_is_not_counted_as_drift() -> None:
     scene = AuditedServices()
     scene.reconciler.want(WEB, {B: 10, C: 10})
-    comparison = scene.reconciler.compare(key_of(WEB))
+    comparison = result_of(scene.reconciler.compare(key_of(WEB)))
     assert comparison is not None
     assert comparison.drift == ()
     scene.round()
@@ -285,7 +295,7 @@ def test_configured_service_without_a_list_is_not_foreign() -> None:
     scene = AuditedServices()
     waiting = replace(WEB, name="waiting", vip=IPv4Address("10.2.1.3"))
     scene.table.meddle(op(Command.ADD_SERVICE, waiting))
-    scene.reconciler.adopt([waiting])
+    result_of(scene.reconciler.adopt([waiting]))
     scene.round()
     assert scene.audit.findings().foreign == ()
     scene.end()
@@ -330,7 +340,7 @@ def test_audit_skips_a_service_whose_write_failed() -> None:
     scene.reconciler.want(replace(WEB, scheduler="best"), {A: 10})
     scene.clock.advance(0)
     scene.clock.advance(0.5)
-    assert scene.reconciler.compare(key_of(WEB)) is None
+    assert result_of(scene.reconciler.compare(key_of(WEB))) is None
     assert not scene.reconciler.verified("web")
     scene.end()
 

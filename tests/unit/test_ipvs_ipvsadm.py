@@ -126,8 +126,9 @@ def test_output_that_is_not_text_raises_an_error(program: Program) -> None:
 
 
 def test_missing_program_raises_an_error() -> None:
-    with raises("cannot run ipvsadm: No such file or directory (apt-get install ipvsadm)"):
-        IpvsadmBackend("/nonexistent/ipvsadm").table()
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    with raises(f"cannot run no-ipvsadm: not found in {path} (run: apt-get install ipvsadm)"):
+        IpvsadmBackend("no-ipvsadm").table()
 
 
 def test_hanging_program_raises_an_error_and_is_killed(tmp_path: Path) -> None:
@@ -136,3 +137,16 @@ def test_hanging_program_raises_an_error_and_is_killed(tmp_path: Path) -> None:
     file.chmod(0o700)
     with raises("ipvsadm timed out after 0.1 s"):
         IpvsadmBackend(str(file), timeout=0.1).table()
+
+
+def test_program_inherits_a_clean_environment_and_one_capability(
+    program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+    monkeypatch.setenv("WATCHDOG_USEC", "15000000")
+    program("-Sn) env > environment; ulimit -Sn > limit; grep CapEff /proc/self/status > capabilities;;").table()
+    names = {line.partition("=")[0] for line in (tmp_path / "environment").read_text().splitlines()}
+    assert {"PATH", "LANG"} <= names <= {"PATH", "LANG", "PWD", "OLDPWD", "SHLVL", "_"}
+    assert int((tmp_path / "limit").read_text()) <= 1024
+    capabilities = int((tmp_path / "capabilities").read_text().split()[1], 16)
+    assert capabilities & ~(1 << 12) == 0

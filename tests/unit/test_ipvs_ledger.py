@@ -132,7 +132,7 @@ def test_failed_write_is_logged_once_and_retried_at_each_change(file: Path) -> N
         ledger.enter({WEB: "web"})
         ledger.enter({WEB: "web"})
     assert [formatEvent(event) for event in events] == [
-        f"Cannot write the ownership ledger {file}: Is a directory; retrying at the next change"
+        f"Cannot write the ownership ledger {file}: Is a directory; retrying"
     ]
     assert ledger.problem == f"{file}: Is a directory"
     assert ledger.names == {WEB: "web"}

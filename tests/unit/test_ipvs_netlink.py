@@ -109,7 +109,7 @@ def test_dump_may_end_with_an_error() -> None:
 @pytest.mark.parametrize(
     ("answer", "text"),
     [
-        (BlockingIOError(errno.EAGAIN, "later"), "no reply from IPVS within 5 s"),
+        (BlockingIOError(errno.EAGAIN, "later"), "no reply from IPVS within 50 ms"),
         (OSError(errno.ENOBUFS, "No buffer space available"), "cannot reach IPVS: No buffer space available"),
         (PermissionError(errno.EPERM, "no"), "no permission to use IPVS (CAP_NET_ADMIN is missing)"),
         (ack(2, errno.EPERM), "no permission to use IPVS (CAP_NET_ADMIN is missing)"),

@@ -13,10 +13,11 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pybal.core.model import Address, Alert, IPProtocol, Service
 from pybal.ipvs import model as ipvs
-from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.backend import BackendError, MemoryBackend, Reading
 from pybal.ipvs.model import Command, Destination, Failure, Forward, Op, ServiceKey, Table, TableEntry, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines, operation
+from tests.harness.immediate import result_of
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = Service("text", IPProtocol.TCP, IPv4Address("10.2.1.2"), 443, "mh", ("mh-port",))
@@ -39,6 +40,10 @@ class FailingTable:
         self._check()
         self.reads += 1
         return self.memory.read(key)
+
+    def reading(self, key: ServiceKey) -> Reading:
+        return self.read(key)
+        yield
 
     def table(self) -> Table:
         self._check()
@@ -113,7 +118,7 @@ def test_goals_of_a_turn_are_one_batch_with_services_first(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.meddle(*made(WEB, {A: 10, B: 10}))
-    reconciler.adopt([WEB, TEXT])
+    result_of(reconciler.adopt([WEB, TEXT]))
     reconciler.want(WEB, {B: 10, C: 10})
     reconciler.want(TEXT, {A: 1})
     assert table.batches == []
@@ -139,7 +144,7 @@ def test_restart_with_an_unchanged_configuration_changes_nothing(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.meddle(*made(WEB, {A: 10, B: 0}))
-    assert reconciler.adopt([WEB, TEXT]) == {"web": {A: 10, B: 0}, "text": {}}
+    assert result_of(reconciler.adopt([WEB, TEXT])) == {"web": {A: 10, B: 0}, "text": {}}
     pursue(reconciler, clock, WEB, {A: 10, B: 0})
     assert table.batches == []
     assert reconciler.verified("web")
@@ -149,7 +154,7 @@ def test_restart_edits_a_service_with_other_options_in_place(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
     table.meddle(*made(replace(WEB, scheduler="sh", tunneling=True), {A: 10}))
-    reconciler.adopt([WEB])
+    result_of(reconciler.adopt([WEB]))
     pursue(reconciler, clock, WEB, {A: 10})
     assert table.batches == [["-E -t 10.2.1.1:80 -s wrr", "-e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10"]]
 
@@ -244,7 +249,7 @@ def test_drift_found_by_a_failed_operation_is_repaired_immediately(
 def test_service_created_by_another_program_is_taken_over(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
-    reconciler.adopt([WEB])
+    result_of(reconciler.adopt([WEB]))
     table.meddle(*made(WEB, {C: 7}))
     pursue(reconciler, clock, WEB, {A: 10})
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
@@ -257,7 +262,7 @@ def test_alert_with_operation_and_error_is_raised_after_three_rounds(
     pursue(reconciler, clock, WEB, {A: 10, B: 10, C: 10})
     assert len(table.batches) == 3
     assert table.held() == ["-A -t 10.2.1.1:80 -s wrr", "-a -t 10.2.1.1:80 -r 10.0.0.13:80 -g -w 10"]
-    text = "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10: Cannot allocate memory (and 1 more)"
+    text = "ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10: Cannot allocate memory (and 1 more) (for 0 s)"
     assert reconciler.alerts() == (Alert("web", "ipvs", text),)
     assert not reconciler.verified("web")
     reconciler.stop()
@@ -300,7 +305,7 @@ def test_goal_is_kept_while_the_table_cannot_be_reached(
     pursue(reconciler, clock, WEB, {A: 10})
     table.broken = "IPVS is gone"
     pursue(reconciler, clock, WEB, {B: 10})
-    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone"),)
+    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone (for 0 s)"),)
     table.broken = ""
     table.meddle(Op(Command.DELETE_SERVICE, entry(WEB, {}).service))  # a module was reloaded
     clock.advance(1)
@@ -390,7 +395,7 @@ def test_name_that_resolves_to_this_host_does_not_empty_the_pool(
     pursue(reconciler, clock, WEB, {IPv4Address("127.0.1.1"): 10})
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 10})
     (alert,) = reconciler.alerts()
-    assert alert.text.endswith(": 127.0.1.1 is a loopback address")
+    assert alert.text.endswith(": 127.0.1.1 is a loopback address (for 0 s)")
     reconciler.stop()
 
 
@@ -423,7 +428,7 @@ def test_adoption_returns_destinations_on_the_port_of_the_service_only(
     service = entry(WEB, {}).service
     masqueraded = Destination(B, 8080, 5, Forward.MASQUERADE)
     table.meddle(*made(WEB, {A: 10}), Op(Command.ADD, service, masqueraded))
-    assert reconciler.adopt([WEB]) == {"web": {A: 10}}
+    assert result_of(reconciler.adopt([WEB])) == {"web": {A: 10}}
 
 
 def test_service_is_not_verified_before_it_is_written(clock: Clock, reconciler: Reconciler) -> None:
@@ -449,18 +454,19 @@ def test_stop_writes_pending_goals_and_leaves_no_delayed_call(
     assert clock.getDelayedCalls() == []
 
 
-def test_table_is_read_and_not_cached(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+def test_reads_are_those_of_the_table_and_not_cached(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
     pursue(reconciler, clock, WEB, {A: 10})
     table.meddle(removal(WEB, A))
-    assert list(lines(reconciler.table())) == ["-A -t 10.2.1.1:80 -s wrr"]
+    assert result_of(reconciler.read(key_of(WEB))) == entry(WEB, {})
+    assert reconciler.view().table() == {key_of(WEB): entry(WEB, {})}
+    assert result_of(reconciler.services()) == (entry(WEB, {}).service,)
 
 
-def test_adoption_and_table_raise_when_they_cannot_be_read(table: FailingTable, reconciler: Reconciler) -> None:
+def test_reads_raise_when_the_table_cannot_be_read(table: FailingTable, reconciler: Reconciler) -> None:
     table.broken = "IPVS is gone"
-    with pytest.raises(BackendError, match="IPVS is gone"):
-        reconciler.adopt([WEB])
-    with pytest.raises(BackendError, match="IPVS is gone"):
-        reconciler.table()
+    for reading in (reconciler.adopt([WEB]), reconciler.services(), reconciler.held(WEB)):
+        with pytest.raises(BackendError, match="IPVS is gone"):
+            result_of(reading)
 
 
 def test_service_that_could_not_be_created_is_not_logged_as_created(clock: Clock, reconciler: Reconciler) -> None:
@@ -469,7 +475,7 @@ def test_service_that_could_not_be_created_is_not_logged_as_created(clock: Clock
     assert [event for event in events if event["log_level"] is LogLevel.info] == []
     assert (
         reconciler.alerts()[0].text
-        == "ipvsadm -A -t 10.2.1.1:80 -s best: the kernel has no scheduler best (modprobe ip_vs_best) (and 1 more)"
+        == "ipvsadm -A -t 10.2.1.1:80 -s best: the kernel has no scheduler best (modprobe ip_vs_best) (and 1 more) (for 0 s)"
     )
     reconciler.stop()
 
@@ -578,10 +584,10 @@ def test_thaw_without_new_goals_does_nothing(table: FailingTable, clock: Clock, 
 def test_held_entry_is_read_when_the_service_has_no_goal(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
-    assert reconciler.held(WEB) is None
+    assert result_of(reconciler.held(WEB)) is None
     table.meddle(*made(WEB, {A: 10}))
-    assert reconciler.held(WEB) == entry(WEB, {A: 10})
+    assert result_of(reconciler.held(WEB)) == entry(WEB, {A: 10})
     reads = table.reads
     pursue(reconciler, clock, WEB, {B: 10})
-    assert reconciler.held(WEB) == entry(WEB, {B: 10})
+    assert result_of(reconciler.held(WEB)) == entry(WEB, {B: 10})
     assert table.reads == reads + 1, "the written entry is in the shadow"

@@ -19,6 +19,7 @@ from pybal.ipvs.model import Command, Destination, Failure, Key, Mark, Op, Servi
 from pybal.ipvs.model import VirtualService as Virtual
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import lines
+from tests.harness.immediate import result_of
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr")
 TEXT = replace(WEB, name="text", vip=IPv4Address("10.2.1.2"))
@@ -46,10 +47,8 @@ class RestartingDaemon:
         self.clock = Clock()
         self.ledger = Ledger(self.file)
         self.reconciler = Reconciler(self.table, self.clock, ledger=self.ledger, grace=self.grace)
-        self.audit = Audit(
-            self.reconciler, self.table, self.clock, interval=15.0, repairs=True, exclusive=self.exclusive
-        )
-        self.reconciler.adopt(services)
+        self.audit = Audit(self.reconciler, self.clock, interval=15.0, repairs=True, exclusive=self.exclusive)
+        result_of(self.reconciler.adopt(services))
         self.reconciler.retire_leftovers()
         self.audit.start()
         for service in services:
@@ -149,7 +148,7 @@ def test_service_that_is_wanted_again_stays(scene: RestartingDaemon) -> None:
     scene.restart(WEB)
     scene.reconciler.retire(KEY, "web")
     scene.clock.advance(10)
-    scene.reconciler.adopt([WEB])
+    result_of(scene.reconciler.adopt([WEB]))
     scene.reconciler.want(WEB, {A: 10})
     scene.clock.advance(GRACE)
     scene.turn()
@@ -236,7 +235,7 @@ def test_ledger_entry_without_a_service_is_struck_out(scene: RestartingDaemon) -
 
 def test_service_without_a_list_is_retired(scene: RestartingDaemon) -> None:
     assert scene.table.apply([Op(Command.ADD_SERVICE, entry(WEB, {}).service)]) == ()
-    scene.reconciler.adopt([WEB])
+    result_of(scene.reconciler.adopt([WEB]))
     scene.reconciler.retire(KEY, "web")
     scene.clock.advance(0)
     scene.clock.advance(GRACE)
@@ -262,7 +261,7 @@ def test_failed_deletion_raises_an_alert_and_is_retried(tmp_path: Path) -> None:
     clock.advance(0)
     reconciler.retire(KEY, "web")
     clock.advance(0)
-    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone"),)
+    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone (for 0 s)"),)
     assert ledger.names == {KEY: "web"}
     table.stubborn = False
     clock.advance(1)
@@ -296,7 +295,7 @@ def test_unwritable_ledger_raises_an_alert_and_stops_nothing(tmp_path: Path) -> 
     clock.advance(0)
     assert reconciler.verified("web")
     assert reconciler.alerts() == (
-        Alert("", "ipvs-ledger", f"cannot read or write the ownership ledger: {file}: Is a directory"),
+        Alert("", "ipvs-ledger", f"cannot read or write the ownership ledger: {file}: Is a directory (for 0 s)"),
     )
     file.rmdir()
     reconciler.want(WEB, {B: 10})

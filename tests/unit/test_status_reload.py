@@ -12,6 +12,7 @@ from pybal.runtime.clocks import Clocks
 from pybal.status import reload
 from pybal.status.reload import plan_json
 from tests.harness.fake_services import FETCH, IDLE, ONE, DaemonOnClock, web
+from tests.harness.immediate import result_of
 
 CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
 LOADED = Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 10.0)
@@ -30,16 +31,15 @@ def test_plan_lists_ipvsadm_operations_with_reasons() -> None:
     daemon = DaemonOnClock(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
     daemon.list_all(ONE)
     daemon.report_all()
-    plan = daemon.reloader.plan(
-        Settings(
-            (
-                web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
-                web("other", "192.0.2.2"),
-                web("new", "192.0.2.4"),
-            ),
-            max_blast_radius=0.7,
-        )
+    after = Settings(
+        (
+            web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
+            web("other", "192.0.2.2"),
+            web("new", "192.0.2.4"),
+        ),
+        max_blast_radius=0.7,
     )
+    plan = result_of(daemon.reloader.plan(after))
     assert plan_text(plan).splitlines() == [
         "~ max-blast-radius 0.5 -> 0.7",
         "~ service web: scheduler wrr -> mh; depool-threshold 0.5 -> 0.75; monitors + IdleConnection",
@@ -70,14 +70,14 @@ def test_plan_lists_ipvsadm_operations_with_reasons() -> None:
 
 def test_plan_begins_with_its_refusals() -> None:
     daemon = DaemonOnClock(Settings((web(),)))
-    lines = plan_text(daemon.reloader.plan(Settings((), dry_run=True))).splitlines()
+    lines = plan_text(result_of(daemon.reloader.plan(Settings((), dry_run=True)))).splitlines()
     assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it"
     assert lines[1].startswith("refused: would remove 1 of 1 services, more than max-blast-radius = 0.5 allows")
 
 
 def test_empty_plan_is_nothing_to_do() -> None:
     daemon = DaemonOnClock(Settings((web(),)))
-    plan = daemon.reloader.plan(Settings((web(),)))
+    plan = result_of(daemon.reloader.plan(Settings((web(),))))
     assert plan_text(plan) == "nothing to do\n1 of 1 services unchanged\n"
     assert plan.empty
 

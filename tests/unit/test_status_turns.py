@@ -50,7 +50,7 @@ def frozen_heap() -> Iterator[None]:
 def test_120_clients_of_one_path_never_hold_a_turn(path: str, accept: str) -> None:
     shown, monitors, backend = state()
     clock = TurningClock()
-    listener = factory(clock, replace(status(clock, shown, monitors), ipvs=backend))
+    listener = factory(clock, replace(status(clock, shown, monitors), ipvs=lambda: backend))
     clients = [Client(listener) for _ in range(120)]
     for client in clients:
         client.begin(f"GET {path} HTTP/1.1\nHost: localhost\nAccept: {accept}\n\n")
@@ -65,7 +65,7 @@ def test_120_clients_of_one_path_never_hold_a_turn(path: str, accept: str) -> No
 def test_pipelined_requests_of_one_client_never_hold_a_turn(path: str) -> None:
     shown, monitors, backend = state()
     clock = TurningClock()
-    client = Client(factory(clock, replace(status(clock, shown, monitors), ipvs=backend)))
+    client = Client(factory(clock, replace(status(clock, shown, monitors), ipvs=lambda: backend)))
     client.begin(f"GET {path} HTTP/1.1\nHost: localhost\n\n" * 3)
     clock.settle()
     assert client.received().count(b"HTTP/1.1 200") == 3
@@ -76,7 +76,7 @@ def test_pipelined_requests_of_one_client_never_hold_a_turn(path: str) -> None:
 def test_small_answer_waits_few_turns_beside_large_ones() -> None:
     shown, monitors, backend = state()
     clock = TurningClock()
-    listener = factory(clock, replace(status(clock, shown, monitors), ipvs=backend))
+    listener = factory(clock, replace(status(clock, shown, monitors), ipvs=lambda: backend))
     busy = [Client(listener) for _ in range(20)]
     for client, path in zip(busy, ["/metrics", "/", "/v1/ipvs", "/v1/pools"] * 5, strict=True):
         client.begin(f"GET {path} HTTP/1.1\nHost: localhost\n\n")

@@ -1,0 +1,337 @@
+"""The reconciler with much to write, with a backend that waits, and with a slow disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from pybal.core.model import Address, Alert, IPProtocol, Service
+from pybal.ipvs.audit import Audit
+from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.ledger import Ledger
+from pybal.ipvs.model import Command, Failure, Op, entry, key_of
+from pybal.ipvs.reconciler import Reconciler
+from tests.harness.held_calls import HeldCalls
+from tests.harness.turning_clock import TurningClock
+
+WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh")
+SERVICES = [replace(WEB, name=f"web{n}", vip=WEB.vip + n) for n in range(100)]
+A, B = IPv4Address("10.0.0.11"), IPv4Address("10.0.0.12")
+
+
+def many(count: int, weight: int = 1) -> dict[Address, int]:
+    return {IPv4Address("10.1.0.0") + n: weight for n in range(count)}
+
+
+class CostlyTable(MemoryBackend):
+    """A table that takes a time for each operation, and records the operations of each turn of the loop."""
+
+    def __init__(self, clock: TurningClock, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.turns: list[list[Op]] = [[]]
+        self.broken = ""
+        self._clock = clock
+        self._seconds = seconds
+
+    def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
+        if self.broken:
+            raise BackendError(self.broken)
+        self.turns[-1] += ops
+        self._clock.rightNow += self._seconds * len(ops)
+        return super().apply(ops)
+
+    def turn(self) -> None:
+        self.turns.append([])
+        self._clock.turn()
+
+    def run(self) -> None:
+        """Take turns until nothing is written any more."""
+        self.turn()
+        while self.turns[-1]:
+            self.turn()
+
+
+@pytest.fixture
+def clock() -> TurningClock:
+    return TurningClock()
+
+
+@pytest.fixture
+def table(clock: TurningClock) -> CostlyTable:
+    return CostlyTable(clock)
+
+
+@pytest.fixture
+def reconciler(table: CostlyTable, clock: TurningClock) -> Iterator[Reconciler]:
+    made = Reconciler(table, clock)
+    yield made
+    made.stop()
+
+
+def test_turn_writes_at_most_128_operations(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(1000))
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(1000))
+    assert [len(turn) for turn in table.turns if turn] == [*[128] * 7, 105]
+    assert reconciler.verified("web")
+
+
+def test_turn_of_many_services_writes_at_most_160_operations(table: CostlyTable, reconciler: Reconciler) -> None:
+    for service in SERVICES:
+        reconciler.want(service, many(9))
+    table.run()
+    assert table.table() == {key_of(service): entry(service, many(9)) for service in SERVICES}
+    assert max(map(len, table.turns)) <= 160
+    written = dict.fromkeys(op.key for turn in table.turns for op in turn)
+    assert list(written) == [key_of(service) for service in SERVICES]
+
+
+def test_turn_ends_when_its_time_is_spent(clock: TurningClock) -> None:
+    table = CostlyTable(clock, seconds=0.0004)
+    reconciler = Reconciler(table, clock)
+    reconciler.want(WEB, many(500))
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(500))
+    assert max(map(len, table.turns)) <= 64
+    reconciler.stop()
+
+
+def test_slices_of_a_service_have_additions_first(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(300))
+    table.run()
+    table.turns = [[]]
+    reconciler.want(WEB, {address + 1000: 1 for address in many(300)})
+    table.run()
+    commands = [op.command for turn in table.turns for op in turn]
+    assert commands == [Command.ADD] * 300 + [Command.DELETE] * 300
+    assert len(table.turns) > 4
+
+
+def test_goal_set_during_a_write_is_written_after_it(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(300))
+    table.turn()
+    reconciler.amend(WEB, {A: 7, IPv4Address("10.1.0.0"): None})
+    assert not reconciler.verified("web")
+    table.run()
+    expected = {**many(300), A: 7}
+    del expected[IPv4Address("10.1.0.0")]
+    assert table.read(key_of(WEB)) == entry(WEB, expected)
+    assert sum(map(len, table.turns)) == 303
+    assert reconciler.verified("web")
+
+
+def test_freeze_interrupts_a_write_and_thaw_completes_it(table: CostlyTable, reconciler: Reconciler) -> None:
+    reconciler.want(WEB, many(300))
+    table.turn()
+    reconciler.freeze()
+    table.run()
+    assert sum(map(len, table.turns)) == 128
+    assert not reconciler.verified("web")
+    reconciler.thaw()
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(300))
+    assert sum(map(len, table.turns)) == 301
+    assert reconciler.verified("web")
+
+
+def test_stop_completes_a_write(table: CostlyTable, clock: TurningClock) -> None:
+    reconciler = Reconciler(table, clock)
+    reconciler.want(WEB, many(300))
+    table.turn()
+    stopped = reconciler.stop()
+    table.run()
+    assert stopped.called
+    assert table.read(key_of(WEB)) == entry(WEB, many(300))
+    assert clock.getDelayedCalls() == []
+
+
+def test_failure_half_way_reads_the_service_again(
+    table: CostlyTable, clock: TurningClock, reconciler: Reconciler
+) -> None:
+    reconciler.want(WEB, many(300))
+    table.turn()
+    table.broken = "IPVS is gone"
+    table.run()
+    assert reconciler.alerts() == (Alert("web", "ipvs", "IPVS is gone (for 0 s)"),)
+    table.broken = ""
+    clock.advance(1)
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(300))
+    assert reconciler.alerts() == ()
+
+
+class ThreadedReconciler:
+    """A reconciler whose backend runs in a thread, as ipvsadm does."""
+
+    def __init__(self) -> None:
+        self.clock = TurningClock()
+        self.table = CostlyTable(self.clock)
+        self.thread = HeldCalls(self.clock)
+        self.reconciler = Reconciler(self.table, self.clock, workers=self.thread)
+
+    def want(self, weights: dict[Address, int]) -> None:
+        self.reconciler.want(WEB, weights)
+        self.clock.advance(0)
+
+    def finish(self) -> None:
+        """Make the calls of the thread and take turns until nothing is left."""
+        while self.thread.unfinished_since is not None:
+            self.thread.make_all()
+            self.clock.advance(0)
+
+
+def test_backend_that_waits_runs_in_a_thread_with_one_batch() -> None:
+    scene = ThreadedReconciler()
+    scene.want(many(300))
+    assert scene.thread.unfinished_since == 0
+    scene.finish()
+    assert scene.table.read(key_of(WEB)) == entry(WEB, many(300))
+    assert [len(turn) for turn in scene.table.turns] == [301]
+    assert scene.reconciler.verified("web")
+
+
+def test_goals_wait_for_the_batch_in_the_thread() -> None:
+    scene = ThreadedReconciler()
+    scene.want({A: 1})
+    scene.thread.make()  # reads the service
+    scene.want({B: 1})
+    scene.want({A: 2, B: 2})
+    scene.finish()
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {A: 2, B: 2})
+    assert [len(turn) for turn in scene.table.turns] == [4]
+    assert scene.reconciler.verified("web")
+
+
+def test_call_without_a_result_is_an_alert_until_it_returns() -> None:
+    scene = ThreadedReconciler()
+    scene.want({A: 1})
+    scene.clock.advance(10)
+    assert scene.reconciler.alerts() == ()
+    scene.clock.advance(2)
+    text = "no result from IPVS for 12 s; changes of the table are waiting"
+    assert scene.reconciler.alerts() == (Alert("", "ipvs", text),)
+    scene.finish()
+    assert scene.reconciler.alerts() == ()
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {A: 1})
+
+
+def test_stop_waits_5_s_for_a_call_that_hangs() -> None:
+    scene = ThreadedReconciler()
+    scene.want({A: 1})
+    stopped: Deferred[None] = scene.reconciler.stop()
+    scene.clock.advance(4.9)
+    assert not stopped.called
+    scene.clock.advance(0.2)
+    assert stopped.called
+    assert scene.clock.getDelayedCalls() == []
+
+
+def test_view_of_a_threaded_table_is_the_last_one_audited() -> None:
+    scene = ThreadedReconciler()
+    audit = Audit(scene.reconciler, scene.clock, interval=15, repairs=True)
+    audit.start()
+    scene.want({A: 1})
+    scene.thread.make_all()
+    assert scene.reconciler.view().table() == {}
+    scene.clock.advance(15)
+    scene.thread.make_all()
+    assert scene.reconciler.view().table() == {key_of(WEB): entry(WEB, {A: 1})}
+    audit.stop()
+
+
+def test_service_written_while_it_is_audited_has_not_drifted() -> None:
+    scene = ThreadedReconciler()
+    scene.want({A: 1})
+    scene.finish()
+    audit = Audit(scene.reconciler, scene.clock, interval=15, repairs=True)
+    audit.start()
+    scene.clock.advance(15)
+    scene.thread.make_all()
+    scene.clock.advance(0)  # the audit requests the service
+    scene.want({B: 1})
+    scene.thread.make_all()
+    assert audit.findings().drift == {}
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {B: 1})
+    audit.stop()
+
+
+class SlowDisk:
+    """A reconciler whose ledger is on a disk that stores nothing until the test lets it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = TurningClock()
+        self.table = CostlyTable(self.clock)
+        self.disk = HeldCalls(self.clock)
+        self.file = directory / "ledger"
+        self.ledger = Ledger(self.file, workers=self.disk, clock=self.clock)
+        self.reconciler = Reconciler(self.table, self.clock, ledger=self.ledger)
+
+    def want(self, service: Service, weights: dict[Address, int]) -> None:
+        self.reconciler.want(service, weights)
+        self.clock.advance(0)
+
+
+def test_service_is_written_after_the_ledger_is_stored(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.want(WEB, {A: 1})
+    assert scene.table.table() == {}
+    scene.disk.make()
+    assert Ledger(scene.file).names == {key_of(WEB): "web"}
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {A: 1})
+    assert scene.reconciler.alerts() == ()
+
+
+def test_service_in_the_ledger_does_not_wait_for_a_new_one(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.want(WEB, {A: 1})
+    scene.disk.make()
+    scene.reconciler.want(SERVICES[1], {A: 1})
+    scene.want(WEB, {B: 1})
+    assert scene.table.table() == {key_of(WEB): entry(WEB, {B: 1})}
+    scene.disk.make()
+    assert scene.table.table().keys() == {key_of(WEB), key_of(SERVICES[1])}
+
+
+def test_ledger_that_hangs_is_an_alert_and_the_table_is_written_after_1_s(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.want(WEB, {A: 1})
+    scene.clock.advance(1)
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {A: 1})
+    scene.clock.advance(3)
+    text = f"cannot read or write the ownership ledger: {scene.file}: not written after 1 s (for 3 s)"
+    assert scene.reconciler.alerts() == (Alert("", "ipvs-ledger", text),)
+    scene.want(SERVICES[1], {A: 1})
+    assert scene.table.table().keys() == {key_of(WEB), key_of(SERVICES[1])}
+    scene.disk.make_all()
+    assert scene.reconciler.alerts() == ()
+    assert Ledger(scene.file).names == {key_of(WEB): "web", key_of(SERVICES[1]): "web1"}
+
+
+def test_ledger_that_cannot_be_stored_is_repeated_every_15_s(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.file.mkdir()
+    scene.want(WEB, {A: 1})
+    scene.disk.make()
+    assert scene.table.read(key_of(WEB)) == entry(WEB, {A: 1})
+    assert [alert.kind for alert in scene.reconciler.alerts()] == ["ipvs-ledger"]
+    scene.file.rmdir()
+    scene.clock.advance(15)
+    scene.disk.make()
+    assert scene.reconciler.alerts() == ()
+    assert Ledger(scene.file).names == {key_of(WEB): "web"}
+
+
+def test_stop_waits_until_the_ledger_is_stored(tmp_path: Path) -> None:
+    scene = SlowDisk(tmp_path)
+    scene.want(WEB, {A: 1})
+    stopped = scene.reconciler.stop()
+    assert not stopped.called
+    scene.disk.make_all()
+    assert stopped.called
+    assert Ledger(scene.file).names == {key_of(WEB): "web"}
+    assert scene.clock.getDelayedCalls() == []
