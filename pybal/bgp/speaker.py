@@ -193,7 +193,8 @@ class Speaker:
     def alerts(self) -> Iterator[Alert]:
         """Yield an alert for each problem with ExaBGP, a session or a route."""
         if self._exabgp.reason:
-            yield Alert("", "bgp", f"exabgp is not running: {self._exabgp.reason}")
+            age = self._reactor.seconds() - self._exabgp.down_since
+            yield Alert("", "bgp", f"exabgp is not running for {age:.0f} s: {self._exabgp.reason}")
         if warning := config.ttl_security_warning(self._settings, self.version):
             yield Alert("", "bgp", warning)
         for address, peer in self._peers.items():

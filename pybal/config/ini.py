@@ -18,10 +18,11 @@ blank and ``;``     on the line of an option, if that is its first ``;``: the re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from pybal.config.errors import InvalidValueError, Problem, shown
+from pybal.core.steps import finish
 
 DEFAULT = "DEFAULT"
 BLANKS = " \t\r\v\f"
@@ -33,8 +34,12 @@ _REM = re.compile(r"rem(?!\S)", re.ASCII | re.IGNORECASE)
 _PERCENT = re.compile(r"%(?:%|\(([^)]+)\)s)?")
 
 _DEEPEST = 10
-_MOST_PIECES = 10_000
-_LONGEST_VALUE = 1_000_000
+_MOST_PIECES = 1_000
+_LONGEST_VALUE = 1 << 14
+_MOST_OPTIONS = 1_000
+_MOST_PROBLEMS = 1_000
+_LINES = 500
+"""Lines of one step."""
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class RawOption:
     line: int
     lines: list[str] = field(default_factory=list)
     broken: bool = False
+    size: int = 0
 
     @property
     def text(self) -> str:
@@ -64,20 +70,31 @@ class Section:
 
 @dataclass(slots=True)
 class Document:
-    """A whole file: its sections in order, and DEFAULT apart from them."""
+    """A whole file: its sections in order, and DEFAULT apart from them.
+
+    ``omitted`` counts further problems.
+    """
 
     defaults: Section
     sections: dict[str, Section]
     problems: list[Problem]
+    omitted: int = 0
 
 
 def read(text: str | bytes, path: str) -> Document:
     """Return the sections and problems of any text; ``path`` is the file name in problems."""
+    return finish(read_steps(text, path))
+
+
+def read_steps(text: str | bytes, path: str) -> Generator[None, None, Document]:
+    """Do the same in small steps."""
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
     reader = _IniReader(path)
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         reader.read(number, line)
+        if number % _LINES == 0:
+            yield
     return reader.document
 
 
@@ -133,13 +150,25 @@ class _IniReader:
         if comment > 0 and rest[comment - 1] in BLANKS:
             rest = rest[:comment]
         value = rest.strip(BLANKS)
-        self._entry = section.entries[name] = RawOption(section.name, name, number)
+        self._entry = RawOption(section.name, name, number)
+        if len(section.entries) > _MOST_OPTIONS and name not in section.entries:
+            return
+        section.entries[name] = self._entry
+        if len(section.entries) > _MOST_OPTIONS:
+            self._refuse(number, "", "too many options", f"at most {_MOST_OPTIONS} options in a section")
         if self._unprintable(name):
             self._refuse(number, "", f"the option {name!a}", "a name of printable characters")
             self._entry.broken = True
         self._extend(number, self._entry, "" if value == '""' else value)
 
     def _extend(self, number: int, entry: RawOption, value: str) -> None:
+        if entry.size > _LONGEST_VALUE:
+            return
+        entry.size += len(value) + 1
+        if entry.size > _LONGEST_VALUE:
+            entry.broken = True
+            self._refuse(number, entry.name, "a very long value", f"at most {_LONGEST_VALUE} characters")
+            return
         entry.lines.append(value)
         if bad := self._unprintable(value.replace("\t", " ")):
             entry.broken = True
@@ -154,6 +183,9 @@ class _IniReader:
         return f"the byte 0x{ord(bad) - 0xDC00:02x}" if "\udc80" <= bad <= "\udcff" else f"the character {bad!a}"
 
     def _refuse(self, number: int, option: str, found: str, wanted: str) -> None:
+        if len(self.document.problems) >= _MOST_PROBLEMS:
+            self.document.omitted += 1
+            return
         section = self._section.name if self._section else ""
         self.document.problems.append(Problem(self._path, number, section, option, found, wanted))
 

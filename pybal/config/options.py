@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from pybal.config.convert import Converter, nearest
@@ -13,12 +13,36 @@ from pybal.config.ini import RawOption, Section, expand
 T = TypeVar("T")
 D = TypeVar("D")
 
+_MOST_PROBLEMS = 100
+"""Problems, and warnings, that are kept of one section."""
+_MOST_SUGGESTIONS = 20
+_LONGEST_NAME = 60
+
+
+class Suggestions:
+    """Messages about the unknown options of one file.
+
+    The nearest known name is searched for short names, and at most 20 times: each search takes up to a millisecond.
+    """
+
+    def __init__(self) -> None:
+        self._left = _MOST_SUGGESTIONS
+
+    def message(self, name: str, known: Iterable[str]) -> str:
+        """Return the message about an option that is not ``known``."""
+        near = ""
+        if self._left and len(name) <= _LONGEST_NAME:
+            self._left -= 1
+            near = nearest(name, known)
+        return f"unknown option (did you mean {near}?)" if near else "unknown option (see docs/reference/options.md)"
+
 
 class Options:
     """The options of one section; those of DEFAULT apply if it does not set them.
 
     An invalid option is added to ``problems`` and read as a stand-in, to find further problems: the values are valid only
-    if ``problems`` is empty. ``asked`` and ``referenced`` are the names of the options that were read and those that
+    if ``problems`` is empty. Only the first of many problems and warnings are kept; ``omitted_problems`` and
+    ``omitted_warnings`` count the others. ``asked`` and ``referenced`` are the names of the options that were read and those that
     interpolation used.
     """
 
@@ -27,6 +51,7 @@ class Options:
         self.line = section.line
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
+        self.omitted_problems = self.omitted_warnings = 0
         self.asked: set[str] = set()
         self.referenced: set[str] = set()
         self._path = path
@@ -56,11 +81,14 @@ class Options:
 
     def refuse(self, name: str, found: str, wanted: str) -> None:
         """Add a problem with an option of this section."""
-        self.problems.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
+        self._add(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
 
     def warn(self, name: str, found: str, wanted: str = "") -> None:
         """Add a warning about an option of this section."""
-        self.warnings.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
+        if len(self.warnings) >= _MOST_PROBLEMS:
+            self.omitted_warnings += 1
+        else:
+            self.warnings.append(Problem(self._path, self.line_of(name), self.name, name, found, wanted))
 
     def refused(self, name: str) -> bool:
         """Return whether an option has a problem."""
@@ -71,14 +99,15 @@ class Options:
         entry = self._entries.get(name)
         return self.line if entry is None else entry.line
 
-    def finish(self, known: Iterable[str]) -> None:
+    def finish(self, known: frozenset[str], suggestions: Suggestions) -> Iterator[None]:
         """Add a warning for each unknown option of the section itself, and each invalid interpolation."""
-        known = frozenset(known)
         for entry in self._own.values():
             self._expanded(entry)
+            yield
         for name in self._own:
             if name not in known and name not in self.referenced:
-                self.warn(name, unknown(name, known))
+                self.warn(name, suggestions.message(name, known))
+                yield
 
     def _expanded(self, entry: RawOption) -> str | None:
         if entry.broken:
@@ -101,10 +130,10 @@ class Options:
         If the value holds credentials, the whole of it is shown, masked: a part of it could not be recognised as secret.
         """
         found = error.found if masked(text) == text else shown(text)
-        self.problems.append(Problem(self._path, entry.line, entry.section, entry.name, found, error.wanted))
+        self._add(Problem(self._path, entry.line, entry.section, entry.name, found, error.wanted))
 
-
-def unknown(name: str, known: Iterable[str]) -> str:
-    """Return the message about an option that is not ``known``."""
-    near = nearest(name, known)
-    return f"unknown option (did you mean {near}?)" if near else "unknown option (see docs/reference/options.md)"
+    def _add(self, problem: Problem) -> None:
+        if len(self.problems) >= _MOST_PROBLEMS:
+            self.omitted_problems += 1
+        else:
+            self.problems.append(problem)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from pybal.config import ini
 from pybal.config.conflicts import Place, refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
 from pybal.config.option import Kinds
-from pybal.config.options import Options, unknown
+from pybal.config.options import Options, Suggestions
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
 from pybal.config.services import read_service, service_options
 from pybal.config.settings import Settings
 from pybal.config.source_options import AccessSections, is_access_section
+from pybal.core.steps import finish
 
 GLOBAL = "global"
+
+LARGEST = 1 << 20
+"""Bytes of a configuration; the 116 services of the largest public deployment take 60,000."""
+MOST_SHOWN = 100
+"""Problems, and warnings, that are reported of one file."""
+_MOST_SORTED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,47 +38,69 @@ class ParsedConfig:
 def parse(text: str | bytes, path: str, kinds: Kinds) -> ParsedConfig:
     """Return the settings in the text of a file; ``path`` is its name in problems.
 
-    Raises :class:`ConfigError` with all problems.
+    Raises :class:`ConfigError` with all problems, up to a limit.
     """
-    document = ini.read(text, path)
+    return finish(parse_steps(text, path, kinds))
+
+
+def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, None, ParsedConfig]:
+    """Do the same in small steps."""
+    if len(text) > LARGEST:
+        wanted = f"at most {LARGEST >> 20} MiB"
+        raise ConfigError([Problem(path, 0, "", "", f"a file of {len(text):,} bytes", wanted)])
+    document = yield from ini.read_steps(text, path)
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
     general = Options(path, section, document.defaults)
     peers = _peers(path, document, section)
     settings = read_global(general, peers)
-    general.finish(GLOBAL_OPTIONS)
+    suggestions = Suggestions()
+    yield from general.finish(GLOBAL_OPTIONS, suggestions)
     for peer in peers:
-        peer.finish(PEER_OPTIONS)
+        yield from peer.finish(PEER_OPTIONS, suggestions)
     servers = _take(path, document, is_access_section, document.defaults)
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
     known = service_options(kinds)
-    services = list(_services(places, AccessSections(servers), settings, kinds, known))
+    accesses = AccessSections(servers)
+    services = yield from _services(places, accesses, settings, kinds, suggestions)
+    yield from accesses.finish(suggestions)
     if not places:
         general.problems.append(Problem(path, 1, "", "", "no service section", "at least one"))
     refuse_conflicts(general, settings, services, peers)
 
     views = [general, *peers, *servers, *places]
-    problems = _in_order([*document.problems, *(problem for view in views for problem in view.problems)])
-    unused = _unused_defaults(path, document.defaults, GLOBAL_OPTIONS | known, views)
-    warnings = _in_order([*unused, *(warning for view in views for warning in view.warnings)])
+    yield
+    omitted = document.omitted + sum(view.omitted_problems for view in views)
+    problems = _in_order(path, document.problems, *(view.problems for view in views), omitted=omitted)
+    unused = _unused_defaults(path, document.defaults, GLOBAL_OPTIONS | known, views, suggestions)
+    yield
+    omitted = sum(view.omitted_warnings for view in views)
+    warnings = _in_order(path, unused, *(view.warnings for view in views), omitted=omitted)
+    yield
     if problems:
         raise ConfigError(problems, warnings)
     return ParsedConfig(replace(settings, services=tuple(service for _, service in services)), warnings)
 
 
 def _services(
-    places: Sequence[Options], accesses: AccessSections, settings: Settings, kinds: Kinds, known: frozenset[str]
-) -> Iterator[Place]:
-    """Yield the services without problems, and their sections."""
+    places: Sequence[Options],
+    accesses: AccessSections,
+    settings: Settings,
+    kinds: Kinds,
+    suggestions: Suggestions,
+) -> Generator[None, None, list[Place]]:
+    """Return the services without problems, and their sections."""
+    services, known = list[Place](), service_options(kinds)
     for options in places:
+        yield
         if options.name.strip().lower() == GLOBAL:
             options.refuse("", "a section of this name", f"[{GLOBAL}], in lower case and without blanks")
             continue
         service = read_service(options, settings.bgp, kinds)
-        options.finish(known)
+        yield from options.finish(known, suggestions)
         service = replace(service, source=accesses.of(service.source))
         if not options.problems:
-            yield options, service
-    accesses.finish()
+            services.append((options, service))
+    return services
 
 
 def control_socket(text: str | bytes, path: str) -> str:
@@ -98,16 +128,22 @@ def _take(path: str, document: ini.Document, matching: Callable[[str], bool], in
 
 
 def _unused_defaults(
-    path: str, defaults: ini.Section, known: frozenset[str], views: Sequence[Options]
+    path: str, defaults: ini.Section, known: frozenset[str], views: Sequence[Options], suggestions: Suggestions
 ) -> list[Problem]:
     used = known.union(*(view.referenced for view in views))
     return [
-        Problem(path, entry.line, defaults.name, name, unknown(name, known), "")
+        Problem(path, entry.line, defaults.name, name, suggestions.message(name, known), "")
         for name, entry in defaults.entries.items()
         if name not in used
     ]
 
 
-def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Return the problems sorted by line; those of DEFAULT, found once per section, only once."""
-    return tuple(sorted(dict.fromkeys(problems), key=lambda problem: problem.line))
+def _in_order(path: str, *found: Sequence[Problem], omitted: int) -> tuple[Problem, ...]:
+    """Return the first problems, sorted by line; those of DEFAULT, found once per section, only once."""
+    problems = dict.fromkeys(islice(chain.from_iterable(found), _MOST_SORTED))
+    omitted += sum(map(len, found)) - _MOST_SORTED if sum(map(len, found)) > _MOST_SORTED else 0
+    ordered = sorted(problems, key=lambda problem: problem.line)
+    more = len(ordered) - MOST_SHOWN + omitted if len(ordered) > MOST_SHOWN else omitted
+    if more:
+        ordered[MOST_SHOWN:] = [Problem(path, 0, "", "", f"{more} more problems of this kind", "")]
+    return tuple(ordered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from pybal.config.convert import one_of
 from pybal.config.errors import shown
@@ -12,6 +13,9 @@ from pybal.config.option import NO_DEFAULTS, Kinds, names_of, read_options
 from pybal.config.options import Options
 from pybal.config.settings import BGPSettings, ServiceOptions, ServiceSettings, SourceSettings
 from pybal.core.model import Service
+
+_MOST_MONITORS = 50
+"""Names of a section; a suggestion is made for each unknown one."""
 
 
 def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> ServiceSettings:
@@ -59,7 +63,7 @@ def _service(name: str, own: ServiceOptions) -> Service:
 
 def _known(options: Options, monitors: tuple[str, ...], kinds: Kinds) -> Iterator[str]:
     """Yield the monitors of known kinds, each once; add a problem for the others."""
-    for name, times in Counter(monitors).items():
+    for name, times in islice(Counter(monitors).items(), _MOST_MONITORS):
         if name in kinds:
             yield name
         else:

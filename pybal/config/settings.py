@@ -56,6 +56,7 @@ __all__ = (
     "VIPPolicy",
 )
 
+_MOST_FLAGS = 20
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
@@ -122,7 +123,7 @@ class ServiceOptions:
         del prefix
         allowed = SCHEDULER_FLAGS.get(self.scheduler, ())
         for name in ("scheduler-flag", "scheduler_flag"):
-            for flag in options.get(name, words, ()):
+            for flag in options.get(name, words, ())[:_MOST_FLAGS]:
                 if self.scheduler and flag not in allowed:
                     wanted = one_of(flag, allowed) if allowed else f"no flag: the scheduler {self.scheduler} has none"
                     options.refuse(name, shown(flag), wanted)

@@ -6,11 +6,11 @@ NAME is the server as written in ``config``: ``conf1:2379`` in ``etcd://conf1:23
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pybal.config.option import names_of, read_options
-from pybal.config.options import Options
+from pybal.config.options import Options, Suggestions
 from pybal.config.settings import AccessSettings, SourceSettings
 
 _SECTION = re.compile(r"(etcd|http|k8s)[ \t]+(\S.*)", re.IGNORECASE)
@@ -28,7 +28,7 @@ class AccessSections:
         self._sections = sections
         self._places: dict[tuple[str, str], Options] = {}
         self._found: dict[tuple[str, str], AccessSettings] = {}
-        self._unused = set(range(len(sections)))
+        self._unused = {options.name for options in sections}
         for options in sections:
             kind, server = _kind_and_server(options.name)
             if not options.name.startswith(f"{kind} "):
@@ -43,14 +43,14 @@ class AccessSections:
         key = server_of(source.url)
         if key not in self._places:
             return source
-        self._unused.discard(self._sections.index(self._places[key]))
+        self._unused.discard(self._places[key].name)
         return replace(source, access=self._found[key])
 
-    def finish(self) -> None:
+    def finish(self, suggestions: Suggestions) -> Iterator[None]:
         """Add warnings for unknown options and unused sections."""
-        for number, options in enumerate(self._sections):
-            options.finish(ACCESS_OPTIONS[_kind_and_server(options.name)[0]])
-            if number in self._unused:
+        for options in self._sections:
+            yield from options.finish(ACCESS_OPTIONS[_kind_and_server(options.name)[0]], suggestions)
+            if options.name in self._unused:
                 options.warn("", "unused section (no config option names this server)")
 
 

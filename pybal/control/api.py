@@ -13,9 +13,21 @@ from pybal.config.settings import Settings
 from pybal.control.freeze import Freezer
 from pybal.core.model import Snapshot
 from pybal.ipvs.reconciler import Reconciler
-from pybal.reload.file import ConfigurationFile
+from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.status.bgp import BGP
+
+
+class File(Protocol):
+    """The configuration file; see :class:`pybal.daemon.loader.Loader`."""
+
+    path: str
+
+    def load(self) -> Awaitable[Loaded]:
+        """Return the settings of the file. Raises ConfigError or OSError."""
+
+    def parse(self, text: bytes, path: str) -> Awaitable[Loaded]:
+        """Return the settings of a text, as if it were the file, without opening any file. Raises ConfigError."""
 
 
 class ReloadCall(Protocol):
@@ -40,7 +52,7 @@ class ControlAPI:
     monitors: Callable[[], Iterable[object]]
     freezer: Freezer
     announcing: BGPService | None
-    file: ConfigurationFile
+    file: File
     plan: Callable[[Settings], Awaitable[ReloadPlan]]
     reload: ReloadCall
     reconciler: Reconciler

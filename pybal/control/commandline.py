@@ -39,9 +39,10 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         )
     except NoReplyError as error:
         return fail(str(error), as_json=options.json)
+    text = "".join(reply.text)
     if reply.exit == FAILED:
-        return fail(reply.text, as_json=options.json)
-    print(json.dumps(reply.document, indent=1) if options.json else reply.text.removesuffix("\n"))
+        return fail(text, as_json=options.json)
+    print(json.dumps(reply.document, indent=1) if options.json else text.removesuffix("\n"))
     return reply.exit
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,10 +18,13 @@ from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
 from pybal.control.reload_commands import plan, reload
 from pybal.control.wire import DIFFERENT, DONE, CommandReply, Request, RequestError
+from pybal.core.model import Alert, Snapshot
 from pybal.ipvs.backend import BackendError
+from pybal.runtime.turns import Turns
 from pybal.runtime.version import pybal_version
 
 _LONGEST_SHOWN = 80
+_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ async def run(api: ControlAPI, request: Request, caller: Caller) -> CommandReply
 
 
 async def _status(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
+    monitors, shown = await Turns(api.clock).run(_gathered(api))
     overview = Overview(
         version=pybal_version(),
         process=os.getpid(),
@@ -66,13 +70,24 @@ async def _status(api: ControlAPI, _request: Request, _caller: Caller) -> Comman
         dry_run=api.dry_run,
         frozen=api.freezer.frozen,
         drains=tuple(api.announcing.drains()) if api.announcing else (),
-        monitors=sum(1 for _ in api.monitors()),
-        snapshot=api.snapshot(),
+        monitors=monitors,
+        snapshot=shown,
         bgp=api.bgp(),
     )
-    # The alerts of a snapshot are an iterator that can be read only once.
-    overview = replace(overview, snapshot=replace(overview.snapshot, alerts=tuple(overview.snapshot.alerts)))
     return CommandReply(DONE, overview.text(), overview.document())
+
+
+def _gathered(api: ControlAPI) -> Generator[None, None, tuple[int, Snapshot]]:
+    """Return the number of monitors and a snapshot whose alerts can be read twice."""
+    monitors = 0
+    for monitors, _ in enumerate(api.monitors(), 1):
+        if monitors % _BATCH == 0:
+            yield
+    shown, alerts = api.snapshot(), list[Alert]()
+    for alert in shown.alerts:
+        alerts.append(alert)
+        yield
+    return monitors, replace(shown, alerts=alerts)
 
 
 async def _freeze(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:

@@ -11,7 +11,7 @@ from pybal.ipvs.diff import diff
 from pybal.ipvs.goal import Retired
 from pybal.ipvs.model import Command, Op, ServiceKey, TableEntry
 from pybal.ipvs.render import operation, place
-from pybal.status.json_pieces import JSON
+from pybal.status.json_pieces import JSON, Elements, LargeJSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,12 @@ class ServiceDiff:
     wanted: TableEntry
     held: TableEntry | None
     why: str = ""
+    ops: Sequence[Op] = field(init=False)
+    """The operations that would remove the difference."""
 
-    @property
-    def ops(self) -> Sequence[Op]:
-        """The operations that would remove the difference."""
+    def __post_init__(self) -> None:
         key = self.wanted.service.key
-        return diff({key: self.wanted}, {key: self.held} if self.held else {})
+        object.__setattr__(self, "ops", diff({key: self.wanted}, {key: self.held} if self.held else {}))
 
     def lines(self) -> Iterator[str]:
         """Yield a heading and a line for each operation; nothing if the entries are equal."""
@@ -70,14 +70,14 @@ class TableDiff:
     def __bool__(self) -> bool:
         return any(service.ops for service in self.services)
 
-    def text(self) -> str:
-        """Return the lines of the services that differ, and a summary."""
-        return "".join(f"{line}\n" for line in self._lines())
+    def text(self) -> Iterator[str]:
+        """Yield the lines of the services that differ, and a summary."""
+        return (f"{line}\n" for line in self._lines())
 
-    def document(self) -> JSON:
+    def document(self) -> LargeJSON:
         """Return the same as JSON."""
         return {
-            "services": [service.document() for service in self.services],
+            "services": Elements(service.document() for service in self.services),
             "waiting": list(self.waiting),
             "retired": [
                 {"service": gone.name, "key": place(key), "remaining": round(gone.remaining, 3)}

@@ -33,8 +33,10 @@ from pybal.control.wire import (
     read_request,
     write_reply,
 )
+from pybal.core.steps import finish
 from pybal.runtime.peercred import Credentials, credentials, supplementary_groups
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.runtime.user_names import THREADS, UserNames
 from pybal.runtime.workers import Workers
 
@@ -150,7 +152,7 @@ class ControlConnection(Protocol):
         self._busy = False
         if self._caller is None:
             return
-        self._transport.write(write_reply(reply))
+        self._transport.write(reply)
         self._start_deadline()
         self._resume()
 
@@ -168,7 +170,7 @@ class ControlConnection(Protocol):
             self._transport.unregisterProducer()
         self._caller = None
         self._cancel_deadline()
-        self._transport.write(write_reply(CommandReply(FAILED, why)))
+        self._transport.write(finish(write_reply(CommandReply(FAILED, why))))
         self._transport.loseConnection()
 
     def _start_deadline(self) -> None:
@@ -190,6 +192,7 @@ class ControlFactory(Factory):
         self._names = names
         self.group = group
         self._run = run
+        self._turns = Turns(clock)
         self._open: set[ControlConnection] = set()
         self._refused: dict[int, float] = {}
 
@@ -222,16 +225,17 @@ class ControlFactory(Factory):
         """Return a caller with its name."""
         return replace(caller, name=await self._names.name(caller.user))
 
-    async def reply(self, line: bytes, caller: Caller) -> CommandReply:
-        """Run a request and return its reply, also after an error."""
+    async def reply(self, line: bytes, caller: Caller) -> bytes:
+        """Run a request and return its reply as a line, made in slices, also after an error."""
         try:
-            return await self._run(read_request(line), caller)
+            return await self._turns.run(write_reply(await self._run(read_request(line), caller)))
         except RequestError as error:
             self._log.warn("{caller}: {error}", caller=caller, error=error, system="control")
-            return CommandReply(FAILED, str(error))
+            refused = CommandReply(FAILED, str(error))
         except Exception as error:  # noqa: BLE001  # a bug: logged with its traceback; the socket stays open
             self._log.failure("Command of {caller} failed", caller=caller, system="control")
-            return CommandReply(FAILED, f"internal error ({type(error).__name__}); see the log of pybal")
+            refused = CommandReply(FAILED, f"internal error ({type(error).__name__}); see the log of pybal")
+        return finish(write_reply(refused))
 
     def _is_member(self, peer: Credentials, connection: socket.socket) -> bool:
         return self.group is not None and self.group in (peer.group, *supplementary_groups(connection))

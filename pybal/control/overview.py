@@ -11,8 +11,8 @@ from pybal.core.model import Address, Alert, Pool, Snapshot
 from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Tally, tally
-from pybal.status.json_pieces import JSON
-from pybal.status.v1 import alerts, level
+from pybal.status.json_pieces import JSON, Elements, LargeJSON
+from pybal.status.v1 import alerts, alerts_json, level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +30,14 @@ class Overview:
     snapshot: Snapshot
     bgp: BGP
 
-    def text(self) -> str:
-        """Return a line for the daemon, the freeze, each drain, each service and each alert."""
-        return "".join(f"{line}\n" for line in self._lines())
+    def text(self) -> Iterator[str]:
+        """Yield a line for the daemon, the freeze, each drain, each service and each alert.
 
-    def document(self) -> JSON:
+        Some texts are empty.
+        """
+        return (line and f"{line}\n" for line in self._lines())
+
+    def document(self) -> LargeJSON:
         """Return the same as JSON."""
         return {
             "version": self.version,
@@ -44,11 +47,8 @@ class Overview:
             "frozen": frozen_document(self.frozen, self.now),
             "drains": [drain_document(drain, self.now) for drain in self.drains],
             "monitors": self.monitors,
-            "services": [self._service(pool) for pool in self.snapshot.pools.values()],
-            "alerts": [
-                {"level": str(level(alert)), "service": alert.service, "kind": alert.kind, "text": alert.text}
-                for alert in alerts(self.snapshot)
-            ],
+            "services": Elements(map(self._service, self.snapshot.pools.values())),
+            "alerts": alerts_json(self.snapshot),
         }
 
     def _lines(self) -> Iterator[str]:
@@ -60,7 +60,10 @@ class Overview:
             yield self.frozen.text(self.now)
         for drain in self.drains:
             yield f"drained: {drain_text(drain)}"
-        rows = [_HEAD, *(self._row(pool) for pool in pools)]
+        rows: list[tuple[str, ...]] = [_HEAD]
+        for pool in pools:
+            rows.append(self._row(pool))
+            yield ""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

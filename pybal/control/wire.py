@@ -22,10 +22,13 @@ a reply
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
+
+from pybal.status.json_pieces import pieces
 
 VERSION = 1
 LONGEST_REQUEST = 1 << 20
@@ -79,10 +82,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class CommandReply:
-    """The result of a command: exit status, text, and a document for JSON."""
+    """The result of a command: exit status, text, and a document for JSON.
+
+    A long text may be an iterator of its parts, and a document may be large (:mod:`pybal.status.json_pieces`).
+    """
 
     exit: int
-    text: str
+    text: Iterable[str]
     document: Any = None
 
 
@@ -120,9 +126,22 @@ def read_reply(line: bytes) -> CommandReply:
     return CommandReply(code, text, fields.get("document"))
 
 
-def write_reply(reply: CommandReply) -> bytes:
-    """Return a reply as a line."""
-    return _line({"version": VERSION, "exit": reply.exit, "text": reply.text, "document": reply.document})
+def write_reply(reply: CommandReply) -> Generator[None, None, bytes]:
+    """Return a reply as a line, made in small steps; control characters in its text are escaped."""
+    texts = list[str]()
+    for text in [reply.text] if isinstance(reply.text, str) else reply.text:
+        texts.append(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], text))
+        yield
+    head = json.dumps({"version": VERSION, "exit": reply.exit, "text": "".join(texts)})
+    made = [head.removesuffix("}"), ', "document": ']
+    for piece in pieces(reply.document):
+        made.append(piece)
+        yield
+    # ASCII only: any text can be written, and the line contains no line feed.
+    return "".join((*made, "}\n")).encode("ascii")
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -32,6 +32,7 @@ from pybal.control.listener import ControlError, ControlSocket
 from pybal.core.isolation import Isolation
 from pybal.core.model import Alert
 from pybal.daemon.factory import ServiceFactory
+from pybal.daemon.loader import Loader
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.report import DaemonReport
 from pybal.daemon.services import Services
@@ -55,6 +56,7 @@ from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.turns import Turns
 from pybal.runtime.user_names import UserNames
 from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
@@ -173,8 +175,10 @@ class App:
             self._apply_settings,
             self._blocker,
         )
-        self._reloader = Reloader(file, loaded, targets)
-        self._control = self._control_socket(control, settings, file) if control else None
+        files = Workers("configuration", 2, reactor)
+        self._loader = Loader(file, loaded.digest, files, Turns(reactor), reactor)
+        self._reloader = Reloader(self._loader, loaded, targets)
+        self._control = self._control_socket(control, settings) if control else None
         self._adoption = Attempt(
             "cannot read IPVS",
             lambda: Deferred.fromCoroutine(self._adopt()),
@@ -258,7 +262,7 @@ class App:
             frozen=lambda: self._freezer.frozen is not None,
         )
 
-    def _control_socket(self, path: Path, settings: Settings, file: ConfigurationFile) -> ControlSocket:
+    def _control_socket(self, path: Path, settings: Settings) -> ControlSocket:
         controls = ControlAPI(
             clock=self._reactor,
             started=self._reactor.seconds(),
@@ -268,7 +272,7 @@ class App:
             monitors=self._services.monitors,
             freezer=self._freezer,
             announcing=self._bgp,
-            file=file,
+            file=self._loader,
             plan=self._reloader.plan,
             reload=self._reloader.reload,
             reconciler=self._reconciler,

@@ -7,7 +7,7 @@ announcements are withdrawn and their successors are in the kernel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan, Step, Verb
 from pybal.reload.render import Configuration, plan_lines
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.turns import Turns
 from pybal.status.listening import Listening
 
 REMOVAL_TIMEOUT = 5.0
@@ -40,11 +41,11 @@ _POLL_INTERVAL = 0.05
 
 
 class File(Protocol):
-    """The configuration file; see :class:`pybal.reload.file.ConfigurationFile`."""
+    """The configuration file; see :class:`pybal.daemon.loader.Loader`."""
 
     path: str
 
-    def read(self) -> Loaded: ...
+    def load(self) -> Awaitable[Loaded]: ...
 
     def digest(self) -> str: ...
 
@@ -82,6 +83,7 @@ class Reloader:
         """The settings in use."""
         self._file = file
         self._targets = targets
+        self._turns = Turns(targets.clock)
         self._lock = DeferredLock()
         self._requested = self._stopped = False
         self._configuration = Configuration(file.path, loaded.digest, loaded.digest, targets.clock.seconds())
@@ -92,17 +94,21 @@ class Reloader:
         return replace(self._configuration, on_disk=self._file.digest())
 
     async def plan(self, settings: Settings) -> ReloadPlan:
-        """Return the plan of a reload with these settings. Raises BackendError."""
+        """Return the plan of a reload with these settings, made in slices. Raises BackendError."""
         reconciler = self._targets.reconciler
         services = [each.service for each in (*self.settings.services, *settings.services)]
         table = {key_of(service): await reconciler.held(service) for service in services}
+        return await self._turns.run(self._planning(settings, lambda service: table[key_of(service)]))
+
+    def _planning(self, settings: Settings, held: planning.Held) -> Generator[None, None, ReloadPlan]:
         before, pools = self.settings, self._targets.services.pools()
         grace = settings.ipvs.remove_grace
-        steps = planning.steps(before.services, settings.services, pools, lambda service: table[key_of(service)], grace)
+        steps = yield from planning.steps(before.services, settings.services, pools, held, grace)
+        announcements = yield from self._announcements(settings, steps)
         return ReloadPlan(
             steps,
             tuple(general_reasons(before, settings)),
-            tuple(self._announcements(settings, steps)),
+            announcements,
             planning.needs_restart(before, settings),
             planning.blast_radius(steps, pools, before.max_blast_radius),
         )
@@ -157,7 +163,7 @@ class Reloader:
         if blocker := self._targets.blocker():
             return self._refused(Outcome(False, at, (blocker,)))
         try:
-            loaded = self._file.read()
+            loaded = await self._file.load()
         except ConfigError as refused:
             return self._refused(Outcome(False, at, _texts(refused.problems), _texts(refused.warnings)))
         except OSError as error:
@@ -178,6 +184,7 @@ class Reloader:
         if problems:
             return self._refused(Outcome(False, at, problems, warnings, plan))
         assert plan  # noqa: S101  # without a plan there are problems
+        await self._turn()
         await self._apply(plan, prepared, loaded)
         return Outcome(True, at, (), warnings, plan)
 
@@ -192,19 +199,20 @@ class Reloader:
         """Build all parts that can fail; they are unused until the steps are applied."""
         if self._targets.announcing:
             self._targets.announcing.check(settings)
-        prepared = [(step, await self._targets.services.prepare(step)) for step in plan.steps]
+        prepared = list[tuple[Step, Prepared]]()
+        for step in plan.steps:
+            await deferLater(self._targets.clock, 0)
+            prepared.append((step, await self._targets.services.prepare(step)))
         self._targets.listening.open(settings.instrumentation)
         return prepared
 
     async def _apply(self, plan: ReloadPlan, prepared: Sequence[tuple[Step, Prepared]], loaded: Loaded) -> None:
         targets, settings = self._targets, loaded.settings
-        for line in plan_lines(plan):
-            self._log.info("{line}", line=line, system="reload")
+        await self._turns.run(self._log_lines(plan))
         # Removals first: two services of one name must not both write their wanted sets.
-        for step, apply in sorted(prepared, key=lambda each: each[0].verb is not Verb.REMOVE):
+        for _step, apply in sorted(prepared, key=lambda each: each[0].verb is not Verb.REMOVE):
             apply()
-            if step.verb is not Verb.KEEP:
-                await self._turn()
+            await self._turn()
         targets.services.set_order(settings.services)
         self.settings = settings
         self._configuration = replace(self._configuration, digest=loaded.digest, loaded_at=targets.clock.seconds())
@@ -217,6 +225,11 @@ class Reloader:
         kept = sum(step.verb is Verb.KEEP for step in plan.steps)
         text = f"reloaded: {kept} of {len(settings.services)} services unchanged"
         self._log.info("{text}", text=text, system="reload")
+
+    def _log_lines(self, plan: ReloadPlan) -> Generator[None, None, None]:
+        for line in plan_lines(plan):
+            self._log.info("{line}", line=line, system="reload")
+            yield
 
     async def _remove(self, removals: Sequence[Step]) -> None:
         """Remove services from the kernel after their VIPs are withdrawn and their successors are verified."""
@@ -235,15 +248,16 @@ class Reloader:
         for service in services:
             self._targets.reconciler.retire(key_of(service), service.name)
 
-    def _announcements(self, settings: Settings, steps: Sequence[Step]) -> Iterable[str]:
+    def _announcements(self, settings: Settings, steps: Sequence[Step]) -> Generator[None, None, tuple[str, ...]]:
         announcing = self._targets.announcing
         if announcing is None or settings.bgp is None:
-            return
-        yield from peer_reasons(self.settings, settings)
+            return ()
+        peers = tuple(peer_reasons(self.settings, settings))
+        yield
         pools = {step.name: step.pool for step in steps if step.pool is not None}
         # Both verdicts are taken now, so that the plan omits changes by time alone.
         present = announcing.foresee(self.settings, self._targets.services.pools(), frozenset())
-        yield from announcement_reasons(present, announcing.foresee(settings, pools, _new(steps)))
+        return *peers, *announcement_reasons(present, announcing.foresee(settings, pools, _new(steps)))
 
     async def _turn(self, seconds: float = 0.0) -> None:
         """Wait for a turn of the loop; raise CancelledError if the daemon stops."""

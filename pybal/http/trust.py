@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from OpenSSL import crypto
@@ -24,7 +25,7 @@ from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
 from pybal.http.errors import Fault, ProtocolError
-from pybal.runtime.watched_file import identity
+from pybal.runtime.watched_file import FileIdentity, identity
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 _CERTIFICATES = "a PEM file with certificates"
@@ -47,26 +48,17 @@ class UnusableFile(ProtocolError):  # noqa: N818  # a fact about the file
 class Trust:
     """A client's TLS policy: verifies the server's chain and host name.
 
-    Sends the client certificate if the server requests one. The files of ``access`` are read before the first connection, and again when they change, because certificates are
-    renewed.
+    Sends the client certificate if the server requests one. The files of ``access`` are read before the first connection,
+    and again when they change, because certificates are renewed. All clients of a host with the same files share a context.
     """
 
     def __init__(self, access: AccessSettings) -> None:
-        self._access = access
-        self._seen: tuple[object, ...] = ()
-        self._made: dict[str, IOpenSSLClientConnectionCreator] = {}
+        self._files = access.ca, access.certificate, access.key
 
     def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: ARG002, N802  # Twisted's
         """Return the connection creator for a host, given by name or address. Raises :class:`UnusableFile`."""
-        access = self._access
-        seen = tuple(identity(name) for name in (access.ca, access.certificate, access.key) if name)
-        if seen != self._seen:
-            self._made.clear()
-            self._seen = seen
-        host = hostname.decode("ascii").strip("[]")
-        if host not in self._made:
-            self._made[host] = _creator(host, access)
-        return self._made[host]
+        seen = tuple(identity(name) if name else None for name in self._files)
+        return _shared_creator(hostname.decode("ascii").strip("[]"), self._files, seen)
 
 
 def context(access: AccessSettings) -> ssl.SSLContext:
@@ -88,22 +80,31 @@ def context(access: AccessSettings) -> ssl.SSLContext:
 def refusal(access: AccessSettings) -> UnusableFile | None:
     """Return the error in the files that ``access`` names, ``None`` if they are usable."""
     try:
-        _creator("host.invalid", access)
+        _creator("host.invalid", access.ca, access.certificate, access.key)
     except UnusableFile as error:
         return error
     return None
 
 
-def _creator(host: str, access: AccessSettings) -> IOpenSSLClientConnectionCreator:
-    trust = trustRootFromCertificates(_certificates("ca", access.ca)) if access.ca else platformTrust()
+@lru_cache(maxsize=256)
+def _shared_creator(
+    host: str,
+    files: tuple[str, str, str],
+    seen: tuple[FileIdentity | None, ...],  # noqa: ARG001  # part of the key: changed files are read again
+) -> IOpenSSLClientConnectionCreator:
+    return _creator(host, *files)
+
+
+def _creator(host: str, ca: str, certificate: str, key: str) -> IOpenSSLClientConnectionCreator:
+    trust = trustRootFromCertificates(_certificates("ca", ca)) if ca else platformTrust()
     more: dict[str, object] = {"acceptableCiphers": _CIPHERS}
-    if not access.certificate:
+    if not certificate:
         return optionsForClientTLS(host, trust, extraCertificateOptions=more)
-    own, *chain = _certificates("certificate", access.certificate)
+    own, *chain = _certificates("certificate", certificate)
     try:
-        ours = PrivateCertificate.fromCertificateAndKeyPair(own, _key(access.key))
+        ours = PrivateCertificate.fromCertificateAndKeyPair(own, _key(key))
     except VerifyError:
-        raise UnusableFile("key", access.key, f"the private key of {access.certificate}") from None
+        raise UnusableFile("key", key, f"the private key of {certificate}") from None
     more["extraCertChain"] = [link.original for link in chain]
     return optionsForClientTLS(host, trust, ours, extraCertificateOptions=more)
 

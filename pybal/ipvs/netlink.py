@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
+from pybal.core.steps import finish
 from pybal.ipvs.backend import BackendError, Reading, reason
 from pybal.ipvs.codec import (
     READ_DESTINATIONS,
@@ -19,7 +20,6 @@ from pybal.ipvs.codec import (
 )
 from pybal.ipvs.genl import TIMEOUT, Datagrams, GenericNetlink, connect
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService, refusal
-from pybal.runtime.turns import finish
 
 _STEP = 64  # destinations decoded in one step of a reading, which takes about 2 ms
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+import os
+import stat
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
 
 from pybal.config.errors import Problem
 from pybal.config.option import Kinds
-from pybal.config.parse import parse
+from pybal.config.parse import LARGEST, parse_steps
 from pybal.config.settings import Settings
+from pybal.core.steps import finish
 from pybal.runtime.watched_file import WatchedFile
+
+Check = Callable[[Settings, str], Iterable[Problem]]
+"""Yields the problems of settings; the second argument is the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,8 @@ class ConfigurationFile:
         path: str,
         kinds: Kinds,
         adjust: Callable[[Settings], Settings] = lambda settings: settings,
-        unsupported: Callable[[Settings, str], Iterable[Problem]] = lambda _settings, _path: (),
-        absent: Callable[[Settings, str], Iterable[Problem]] = lambda _settings, _path: (),
+        unsupported: Check = lambda _settings, _path: (),
+        absent: Check = lambda _settings, _path: (),
     ) -> None:
         self.path = path
         self._kinds = kinds
@@ -55,18 +61,39 @@ class ConfigurationFile:
 
         Raises ConfigError or OSError.
         """
-        return self.parse(Path(self.path).read_bytes(), self.path, machine=machine)
+        with open(self.path, "rb") as file:  # noqa: PTH123  # like that of text()
+            text = file.read(LARGEST + 1)
+        loaded = finish(self.parse(text, self.path))
+        return self.checked(loaded) if machine else loaded
 
-    def parse(self, text: bytes, path: str, *, machine: bool = True) -> Loaded:
-        """Return the settings of a text, as if it were the file. Raises ConfigError."""
-        parsed = parse(text, path, self._kinds)
+    def text(self) -> bytes:
+        """Return the bytes of a regular file, at most one more than the parser accepts. Raises OSError."""
+        with open(self.path, "rb", opener=_open_nonblocking) as file:  # Path.open has no opener
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", self.path)
+            return file.read(LARGEST + 1)
+
+    def parse(self, text: bytes, path: str) -> Generator[None, None, Loaded]:
+        """Return the settings of a text, as if it were the file, in small steps. Raises ConfigError.
+
+        The files that it names are not opened.
+        """
+        parsed = yield from parse_steps(text, path, self._kinds)
         settings = self._adjust(parsed.settings)
-        problems = (*self._unsupported(settings, path), *(self._absent(settings, path) if machine else ()))
-        return Loaded(settings, parsed.warnings, _digest(text), problems)
+        return Loaded(settings, parsed.warnings, _digest(text), tuple(self._unsupported(settings, path)))
+
+    def checked(self, loaded: Loaded) -> Loaded:
+        """Return the same settings checked against this machine; may wait for the file systems that they name."""
+        absent = tuple(self._absent(loaded.settings, self.path))
+        return replace(loaded, unsupported=(*loaded.unsupported, *absent))
 
     def digest(self) -> str:
         """Return the SHA-256 of the file on disk, empty if it is unreadable; read it only if its stat changed."""
         return self._digest.value()
+
+
+def _open_nonblocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _digest(text: bytes) -> str:

@@ -6,7 +6,7 @@ service is added with its first server list, and a removed service is deleted af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -105,13 +105,14 @@ def steps(
     pools: Mapping[str, Pool],
     held: Held,
     grace: float,
-) -> tuple[Step, ...]:
+) -> Generator[None, None, tuple[Step, ...]]:
     """Return the step of each service: those of the new configuration in order, then the removals.
 
     ``pools`` are the present pools, by name of service. Removed services are drained for ``grace`` seconds.
     """
-    result = []
+    result = list[Step]()
     for old, new in _pairs(before, after):
+        yield
         if old is None and new is not None:
             result.append(_addition(new, held, _moved_from(before, new)))
         elif old is not None and new is None:

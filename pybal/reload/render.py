@@ -47,11 +47,15 @@ def plan_lines(plan: ReloadPlan) -> Iterator[str]:
     yield from plan.announcements
 
 
-def plan_text(plan: ReloadPlan) -> str:
-    """Return the lines of a plan, ``nothing to do`` without any, and the number of unchanged services."""
+def plan_text(plan: ReloadPlan) -> Iterator[str]:
+    """Yield the lines of a plan, ``nothing to do`` without any, and the number of unchanged services."""
+    line = ""
+    for line in plan_lines(plan):
+        yield f"{line}\n"
+    if not line:
+        yield "nothing to do\n"
     kept = sum(step.verb is Verb.KEEP for step in plan.steps)
-    body = "".join(f"{line}\n" for line in plan_lines(plan)) or "nothing to do\n"
-    return f"{body}{kept} of {len(plan.steps)} services unchanged\n"
+    yield f"{kept} of {len(plan.steps)} services unchanged\n"
 
 
 def _details(step: Step) -> Iterator[str]:

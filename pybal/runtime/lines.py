@@ -25,6 +25,8 @@ class LineSplitter:
         """Yield each line that ``piece`` completes, without its newline. Raises :class:`LineTooLong`."""
         *ends, rest = piece.split(b"\n")
         for end in ends:
+            if not end and not self._line and not self._truncated:
+                continue
             yield from self._append(end)
             line = bytes(self._line)
             self._line.clear()

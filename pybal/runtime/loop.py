@@ -75,11 +75,15 @@ class Loop(EPollReactor):
     def timeout(self) -> float | None:
         if self._ready:
             return 0.0
-        self._insertNewDelayedCalls()
+        if self._newTimedCalls:
+            self._insertNewDelayedCalls()
         due = self.lane.due
-        if self._pendingTimedCalls:
-            due = min(due, self._pendingTimedCalls[0].time)
-        return None if due == math.inf else min(max(0.0, due - time.monotonic()), _LONGEST)
+        if self._pendingTimedCalls and self._pendingTimedCalls[0].time < due:
+            due = self._pendingTimedCalls[0].time
+        if due == math.inf:
+            return None
+        wait = due - time.monotonic()
+        return 0.0 if wait < 0.0 else min(wait, _LONGEST)
 
     @override
     def doPoll(self, timeout: float | None) -> None:
@@ -88,6 +92,8 @@ class Loop(EPollReactor):
             self._sleep()
             events = self._poller.poll(-1 if timeout is None else timeout, len(selectables))
             self._wake()
+            if not events:
+                return
             ready.extend([(selectables[fd], fd, event) for fd, event in events if fd in selectables])
         end, before = self.began + BUDGET, len(ready)
         while ready:
@@ -116,7 +122,8 @@ class Loop(EPollReactor):
             self.wakeUp()
 
     def _make_due_calls(self, end: float) -> None:
-        self._insertNewDelayedCalls()
+        if self._newTimedCalls:
+            self._insertNewDelayedCalls()
         now = self.began
         while self._pendingTimedCalls and self._pendingTimedCalls[0].time <= now:
             call = heappop(self._pendingTimedCalls)
@@ -131,7 +138,7 @@ class Loop(EPollReactor):
                 self.held.turns += 1
                 if self._turned(call.func) > end:
                     break
-        if self._cancellations > max(50, len(self._pendingTimedCalls) >> 1):
+        if self._cancellations > 50 and self._cancellations > len(self._pendingTimedCalls) >> 1:  # noqa: PLR2004  # as Twisted
             self._cancellations = 0
             self._pendingTimedCalls = [call for call in self._pendingTimedCalls if not call.cancelled]
             heapify(self._pendingTimedCalls)
@@ -147,12 +154,14 @@ class Loop(EPollReactor):
     def _wake(self) -> None:
         # CPU time stands still while the loop is idle: what was read before is still right.
         self.began = self._woke = now = time.monotonic()
-        self._attention = min(self.lane.due, now + self._unread)
+        self._attention = attention = now + self._unread
+        if self.lane.due < attention:
+            self._attention = self.lane.due
 
     def _sleep(self) -> None:
         now = time.monotonic()
         self.held.seconds += now - self._woke
-        self._unread = max(0.0, self._attention - now)
+        self._unread = self._attention - now
         self.began = math.inf
 
     def _turned(self, call: object) -> float:

@@ -78,13 +78,3 @@ class Turns:
                 break
         if waiting:
             self._clock.callLater(0, self._run)
-
-
-def finish(steps: Generator[object, None, T]) -> T:
-    """Run a generator to its end and return its result; for callers that may wait, such as the start."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: T = end.value
-            return result

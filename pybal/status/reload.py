@@ -10,34 +10,35 @@ from pybal.ipvs.render import operation
 from pybal.reload.plan import Outcome, ReloadPlan, Step
 from pybal.reload.render import Configuration, plan_lines
 from pybal.runtime.clocks import Clocks
-from pybal.status.json_pieces import JSON
+from pybal.status.json_pieces import Elements, LargeJSON
 from pybal.status.metrics import Family
 
 
-def plan_json(plan: ReloadPlan) -> JSON:
+def plan_json(plan: ReloadPlan) -> dict[str, LargeJSON]:
     """Return a plan as JSON."""
     return {
         "empty": plan.empty,
         "refused": [*plan.restart, *([plan.radius] if plan.radius else [])],
         "general": list(plan.general),
-        "services": [_step(step) for step in plan.steps],
+        "services": Elements(map(_step, plan.steps)),
         "announcements": list(plan.announcements),
     }
 
 
-def text(configuration: Configuration, clocks: Clocks) -> str:
-    """Return the loaded configuration, its time, and the outcome of the last reload."""
-    lines = [f"{configuration.file}: sha256 {configuration.digest}, loaded {clocks.iso_time(configuration.loaded_at)}"]
-    lines += [stale] if (stale := _stale(configuration)) else []
+def text(configuration: Configuration, clocks: Clocks) -> Iterator[str]:
+    """Yield the loaded configuration, its time, and the outcome of the last reload."""
+    loaded = clocks.iso_time(configuration.loaded_at)
+    yield f"{configuration.file}: sha256 {configuration.digest}, loaded {loaded}\n"
+    if stale := _stale(configuration):
+        yield f"{stale}\n"
     if last := configuration.last:
-        lines.append(f"last reload {clocks.iso_time(last.at)}: {'accepted' if last.accepted else 'refused'}")
-        lines += [f"  {problem}" for problem in last.problems]
-        lines += [f"  warning: {warning}" for warning in last.warnings]
-        lines += [f"  {line}" for line in plan_lines(last.plan)] if last.accepted and last.plan else []
-    return "".join(f"{line}\n" for line in lines)
+        yield f"last reload {clocks.iso_time(last.at)}: {'accepted' if last.accepted else 'refused'}\n"
+        yield from (f"  {problem}\n" for problem in last.problems)
+        yield from (f"  warning: {warning}\n" for warning in last.warnings)
+        yield from (f"  {line}\n" for line in plan_lines(last.plan)) if last.accepted and last.plan else ()
 
 
-def json(configuration: Configuration, clocks: Clocks) -> JSON:
+def json(configuration: Configuration, clocks: Clocks) -> dict[str, LargeJSON]:
     """Return the same as JSON; ``last_reload`` is null before the first."""
     last = configuration.last
     return {
@@ -83,7 +84,7 @@ def _stale(configuration: Configuration) -> str:
     return f"{configuration.file} differs from the loaded configuration (apply it with: pybal reload)"
 
 
-def _outcome(outcome: Outcome, clocks: Clocks) -> JSON:
+def _outcome(outcome: Outcome, clocks: Clocks) -> LargeJSON:
     return {
         "time": clocks.iso_time(outcome.at),
         "accepted": outcome.accepted,
@@ -93,7 +94,7 @@ def _outcome(outcome: Outcome, clocks: Clocks) -> JSON:
     }
 
 
-def _step(step: Step) -> JSON:
+def _step(step: Step) -> LargeJSON:
     return {
         "service": step.name,
         "step": str(step.verb),
@@ -101,10 +102,10 @@ def _step(step: Step) -> JSON:
         "ipvsadm": _operations(step.ops),
         "later": _operations(step.later),
         "until": step.until,
-        "started": [{"host": host, "monitor": kind} for host, kind in step.started],
-        "stopped": [{"host": host, "monitor": kind} for host, kind in step.stopped],
+        "started": Elements({"host": host, "monitor": kind} for host, kind in step.started),
+        "stopped": Elements({"host": host, "monitor": kind} for host, kind in step.stopped),
     }
 
 
-def _operations(ops: Sequence[Op]) -> JSON:
-    return [operation(op) for op in ops]
+def _operations(ops: Sequence[Op]) -> Elements:
+    return Elements(map(operation, ops))

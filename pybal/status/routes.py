@@ -221,7 +221,7 @@ def _printed(texts: Iterable[str]) -> Iterator[bytes]:
     return _encoded(text if _CONTROL.search(text) is None else _CONTROL.sub(_escaped, text) for text in texts)
 
 
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def _escaped(match: re.Match[str]) -> str:

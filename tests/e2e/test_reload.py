@@ -268,10 +268,12 @@ def test_invalid_file_is_refused_with_a_reason(
 
 def test_file_that_differs_from_the_loaded_one_is_an_alert(deployment: Deployment, running: Daemon) -> None:
     deployment.configure(assembled(web="scheduler = rr"))
-    assert "pybal.conf differs from the loaded configuration (apply it with: pybal reload)" in running.get("/v1/alerts")
+    stale = "pybal.conf differs from the loaded configuration (apply it with: pybal reload)"
+    running.wait(lambda: stale in running.get("/v1/alerts"), "the alert")
     assert running.get("/alerts") == "OK - All pools are healthy"
     (deployment.directory / "pybal.conf").unlink()
-    assert "pybal.conf cannot be read; keeping the loaded configuration" in running.get("/v1/alerts")
+    gone = "pybal.conf cannot be read; keeping the loaded configuration"
+    running.wait(lambda: gone in running.get("/v1/alerts"), "the alert")
     assert not running.reload()["accepted"]
 
 

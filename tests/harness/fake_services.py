@@ -29,7 +29,7 @@ from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import name_of
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
-from pybal.reload.plan import Outcome
+from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.resolve import LookupResult, Resolver
 from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
@@ -201,6 +201,20 @@ class DaemonOnClock:
         if isinstance(self.settings, ConfigError):
             raise self.settings
         return Loaded(self.settings, (), self.digest())
+
+    async def load(self) -> Loaded:
+        return self.read()
+
+    def plan(self, settings: Settings) -> ReloadPlan:
+        """Return the plan of a reload with other settings."""
+        plans: list[ReloadPlan] = []
+        Deferred.fromCoroutine(self.reloader.plan(settings)).addCallback(plans.append)
+        for _ in range(1000):
+            if plans:
+                break
+            self.clock.advance(0)
+        (plan,) = plans
+        return plan
 
     def digest(self) -> str:
         return str(hash(repr(self.settings)))

@@ -53,10 +53,10 @@ from pybal.runtime.systemd import Notifier
 from pybal.status.bgp import BGP
 from pybal.status.checks import families as checker_families
 from pybal.status.ipvs import families as ipvs_families
+from pybal.status.json_pieces import pieces
 from pybal.status.reload import plan_json
 from tests.harness.daemon_process import free_port
 from tests.harness.fake_services import DaemonOnClock
-from tests.harness.immediate import result_of
 from tests.harness.snapshots import (
     DOWN,
     FORCED,
@@ -341,9 +341,9 @@ def reload(before: Settings, after: Settings) -> tuple[str, object]:
         source.listed(MEMBERS)
     daemon.turn()
     daemon.report_all("10.0.0.3")
-    plan = result_of(daemon.reloader.plan(after))
+    plan = daemon.plan(after)
     plan = replace(plan, announcements=(*peer_reasons(before, after), *announcements(daemon, before, after, plan)))
-    return plan_text(plan), plan_json(plan)
+    return "".join(plan_text(plan)), json.loads("".join(pieces(plan_json(plan))))
 
 
 def announcements(daemon: DaemonOnClock, before: Settings, after: Settings, plan: ReloadPlan) -> Iterator[str]:

@@ -28,7 +28,7 @@ def connected(directory: Path, act: Callable[[Link, socket.socket], None]) -> No
         link.relay_connected = within_one_callback
 
     path = directory / "relay.sock"
-    factory = LinkFactory(lambda process: process == os.getpid(), prepare)
+    factory = LinkFactory(lambda process: process == os.getpid(), prepare, loop)
     port = loop.listenUNIX(str(path), factory)  # type: ignore[no-untyped-call]  # Twisted's
     with socket.socket(socket.AF_UNIX) as relay:
         relay.connect(str(path))

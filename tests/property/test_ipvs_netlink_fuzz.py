@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybal.core.steps import finish
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.codec import encode
 from pybal.ipvs.framing import ACK_TLVS, DONE, ERROR, attribute, messages
 from pybal.ipvs.model import TCP, Command, Destination, Key, Op, VirtualService
 from pybal.ipvs.netlink import NetlinkBackend
-from pybal.runtime.turns import finish
 
 WEB = VirtualService(Key(TCP, IPv4Address("10.2.1.1"), 80), "wrr")
 OPS = [Op(Command.ADD_SERVICE, WEB), Op(Command.ADD, WEB, Destination(IPv4Address("10.0.0.11"), 80))]

@@ -20,7 +20,6 @@ from pybal.monitors.tcpconnect import TCPConnectSettings
 from pybal.reload.difference import service_reasons
 from pybal.reload.plan import Verb
 from tests.harness.fake_services import FETCH, IDLE, LISTS, ONE, TWO, DaemonOnClock
-from tests.harness.immediate import result_of
 
 # Few choices, so that two configurations have much in common.
 PLACES = [("192.0.2.1", 80), ("192.0.2.1", 443), ("192.0.2.2", 80)]
@@ -70,7 +69,7 @@ def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, list
     daemon.list_all(*listed)
     daemon.report_all(*down)
     kept = {key_of(running.settings.service): running.controller for running in daemon.services}
-    plan = result_of(daemon.reloader.plan(after))
+    plan = daemon.plan(after)
     if plan.radius:
         assert daemon.reload(after).problems == (plan.radius,)
         assert (daemon.operations, daemon.events) == ([], [])
@@ -91,7 +90,7 @@ def test_reload_applies_exactly_its_plan(before: Settings, after: Settings, list
         key = key_of(running.settings.service)
         assert running.controller is kept.get(key, running.controller)
         assert running.controller.pool.service == running.settings.service
-    assert result_of(daemon.reloader.plan(after)).empty
+    assert daemon.plan(after).empty
 
 
 @given(configurations(), configurations(), LISTED, DOWN)
@@ -101,7 +100,7 @@ def test_table_equals_that_of_a_fresh_start_after_a_reload(
     daemon, fresh = DaemonOnClock(before), DaemonOnClock(after)
     daemon.list_all(*listed)
     daemon.report_all(*down)
-    plan = result_of(daemon.reloader.plan(after))
+    plan = daemon.plan(after)
     daemon.reload(after, force=True)
     daemon.backend.ops.clear()
     for each in (daemon, fresh):
@@ -150,7 +149,7 @@ def test_plan_is_empty_for_the_same_configuration(made: Settings, listed: set[st
     daemon = DaemonOnClock(made)
     daemon.list_all(*listed)
     daemon.report_all(*down)
-    plan = result_of(daemon.reloader.plan(made))
+    plan = daemon.plan(made)
     assert plan.empty
     assert all(step.verb is Verb.KEEP for step in plan.steps)
     assert daemon.reload(made).accepted

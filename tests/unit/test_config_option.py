@@ -9,7 +9,7 @@ from enum import StrEnum
 from pybal.config import ini
 from pybal.config.convert import boolean, choice, optional_text, port, seconds, words
 from pybal.config.option import Kind, group, names_of, option, options_of, read_options, required
-from pybal.config.options import Options
+from pybal.config.options import Options, Suggestions
 
 
 class Colour(StrEnum):
@@ -123,7 +123,7 @@ def test_read_options_validates_options_together() -> None:
 
 def test_unknown_option_suggests_the_nearest_declared_name() -> None:
     options = section("login.max-trys = 3")
-    options.finish(LOGIN.options)
+    list(options.finish(LOGIN.options, Suggestions()))
     assert "login.max_tries" in str(options.warnings[0])
 
 

@@ -13,6 +13,8 @@ from pybal.control.wire import (
     write_reply,
     write_request,
 )
+from pybal.core.steps import finish
+from pybal.status.json_pieces import Elements
 
 
 def refusal(line: bytes) -> str:
@@ -77,9 +79,16 @@ def test_text_and_flag_arguments_of_another_type_are_refused() -> None:
 
 def test_reply_is_one_line_for_any_text() -> None:
     reply = CommandReply(2, "a\nb \ud800 \u2028", {"services": []})
-    line = write_reply(reply)
+    line = finish(write_reply(reply))
     assert line.count(b"\n") == 1
     assert read_reply(line) == reply
+
+
+def test_reply_escapes_control_characters_and_joins_long_texts() -> None:
+    document = Elements({"host": f"h{n}"} for n in range(100))
+    reply = read_reply(finish(write_reply(CommandReply(0, iter(["a\x1b]0;owned\x07\n", "b\n"]), document))))
+    assert reply.text == "a\\x1b]0;owned\\x07\nb\n"
+    assert reply.document[99] == {"host": "h99"}
 
 
 @pytest.mark.parametrize("line", [b"{}", b'{"version": 1}', b'{"version": 1, "exit": "0", "text": ""}', b"garbage"])

@@ -186,3 +186,9 @@ def test_refusal_names_the_defect_of_an_unusable_file(authority: Authority, tmp_
     assert refusal_text(certificate=crt, key=str(locked)) == f"key: no usable key in {locked}, {wanted}"
     server = str(folder / "server.key")
     assert refusal_text(certificate=crt, key=server) == f"key: {server}, wanted the private key of {crt}"
+
+
+def test_clients_of_one_host_with_the_same_files_share_a_context(authority: Authority) -> None:
+    first, second = (Trust(AccessSettings(ca=str(authority.file))) for _ in range(2))
+    assert first.creatorForNetloc(b"conf", 443) is second.creatorForNetloc(b"conf", 443)
+    assert first.creatorForNetloc(b"conf", 443) is not second.creatorForNetloc(b"other", 443)

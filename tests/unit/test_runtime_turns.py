@@ -6,7 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
-from pybal.runtime.turns import Turns, finish
+from pybal.core.steps import finish
+from pybal.runtime.turns import Turns
 from tests.harness.turning_clock import TurningClock
 
 
@@ -46,7 +47,7 @@ def test_turn_ends_when_its_budget_is_spent() -> None:
 
 def test_failing_call_does_not_stop_the_others() -> None:
     clock, made = TurningClock(), list[int]()
-    turns = Turns(clock)
+    turns = Turns(clock, 60.0)
     turns.add(lambda: 1 / 0)
     turns.add(lambda: made.append(1))
     clock.turn()

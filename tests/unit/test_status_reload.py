@@ -12,7 +12,7 @@ from pybal.runtime.clocks import Clocks
 from pybal.status import reload
 from pybal.status.reload import plan_json
 from tests.harness.fake_services import FETCH, IDLE, ONE, DaemonOnClock, web
-from tests.harness.immediate import result_of
+from tests.harness.snapshots import document
 
 CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
 LOADED = Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 10.0)
@@ -31,16 +31,17 @@ def test_plan_lists_ipvsadm_operations_with_reasons() -> None:
     daemon = DaemonOnClock(Settings((web(), web("other", "192.0.2.2"), web("gone", "192.0.2.3"))))
     daemon.list_all(ONE)
     daemon.report_all()
-    after = Settings(
-        (
-            web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
-            web("other", "192.0.2.2"),
-            web("new", "192.0.2.4"),
-        ),
-        max_blast_radius=0.7,
+    plan = daemon.plan(
+        Settings(
+            (
+                web(scheduler="mh", monitors=(FETCH, IDLE), depool_threshold=0.75),
+                web("other", "192.0.2.2"),
+                web("new", "192.0.2.4"),
+            ),
+            max_blast_radius=0.7,
+        )
     )
-    plan = result_of(daemon.reloader.plan(after))
-    assert plan_text(plan).splitlines() == [
+    assert "".join(plan_text(plan)).splitlines() == [
         "~ max-blast-radius 0.5 -> 0.7",
         "~ service web: scheduler wrr -> mh; depool-threshold 0.5 -> 0.75; monitors + IdleConnection",
         "    -E -t 192.0.2.1:80 -s mh",
@@ -53,10 +54,9 @@ def test_plan_lists_ipvsadm_operations_with_reasons() -> None:
         "    stops ProxyFetch of 4 servers",
         "1 of 4 services unchanged",
     ]
-    document = plan_json(plan)
-    assert isinstance(document, dict)
-    assert document["empty"] is False
-    assert document["services"][1] == {  # type: ignore[index]  # JSON of any kind
+    shown = document(plan_json(plan))
+    assert shown["empty"] is False
+    assert shown["services"][1] == {
         "service": "other",
         "step": "keep",
         "reasons": [],
@@ -70,20 +70,22 @@ def test_plan_lists_ipvsadm_operations_with_reasons() -> None:
 
 def test_plan_begins_with_its_refusals() -> None:
     daemon = DaemonOnClock(Settings((web(),)))
-    lines = plan_text(result_of(daemon.reloader.plan(Settings((), dry_run=True)))).splitlines()
-    assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it"
+    lines = list(plan_text(daemon.plan(Settings((), dry_run=True))))
+    assert lines[0] == "refused: dry-run no -> yes: restart pybal to apply it\n"
     assert lines[1].startswith("refused: would remove 1 of 1 services, more than max-blast-radius = 0.5 allows")
 
 
 def test_empty_plan_is_nothing_to_do() -> None:
     daemon = DaemonOnClock(Settings((web(),)))
-    plan = result_of(daemon.reloader.plan(Settings((web(),))))
-    assert plan_text(plan) == "nothing to do\n1 of 1 services unchanged\n"
+    plan = daemon.plan(Settings((web(),)))
+    assert "".join(plan_text(plan)) == "nothing to do\n1 of 1 services unchanged\n"
     assert plan.empty
 
 
 def test_outcome_is_null_before_the_first_reload() -> None:
-    assert reload.text(LOADED, CLOCKS) == "/etc/pybal/pybal.conf: sha256 5ca1e, loaded 2026-11-21T12:00:10.000Z\n"
+    assert (
+        "".join(reload.text(LOADED, CLOCKS)) == "/etc/pybal/pybal.conf: sha256 5ca1e, loaded 2026-11-21T12:00:10.000Z\n"
+    )
     assert reload.json(LOADED, CLOCKS) == {
         "file": "/etc/pybal/pybal.conf",
         "sha256": "5ca1e",
@@ -96,7 +98,7 @@ def test_outcome_is_null_before_the_first_reload() -> None:
 
 def test_refused_reload_is_rendered_with_its_problems() -> None:
     changed = replace(LOADED, on_disk="0ther", last=REFUSED, refused=1)
-    assert reload.text(changed, CLOCKS).splitlines()[1:] == [
+    assert "".join(reload.text(changed, CLOCKS)).splitlines()[1:] == [
         f"/etc/pybal/pybal.conf differs from the loaded configuration; the last reload was refused: {REFUSED.problems[0]}",
         "last reload 2026-11-21T12:00:40.000Z: refused",
         "  pybal.conf:7: [web] port: found 'x', wanted a number",
@@ -104,7 +106,7 @@ def test_refused_reload_is_rendered_with_its_problems() -> None:
     ]
     (alert,) = reload.alerts(changed)
     assert (alert.service, alert.kind) == ("", "config")
-    assert reload.json(changed, CLOCKS)["last_reload"] == {  # type: ignore[index,call-overload]  # JSON of any kind
+    assert document(reload.json(changed, CLOCKS))["last_reload"] == {
         "time": "2026-11-21T12:00:40.000Z",
         "accepted": False,
         "problems": ["pybal.conf:7: [web] port: found 'x', wanted a number"],
@@ -115,7 +117,7 @@ def test_refused_reload_is_rendered_with_its_problems() -> None:
 
 def test_accepted_reload_is_rendered_with_its_steps() -> None:
     daemon = planned(web(scheduler="mh"), web("other", "192.0.2.2"))
-    assert reload.text(daemon.reloader.configuration, CLOCKS).splitlines()[2:] == [
+    assert "".join(reload.text(daemon.reloader.configuration, CLOCKS)).splitlines()[2:] == [
         "  ~ service web: scheduler wrr -> mh",
         "      -E -t 192.0.2.1:80 -s mh",
     ]

@@ -13,27 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE, STDOUT, Popen
-from typing import Protocol
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pybal.runtime.line_feed import LineFeed
 from pybal.runtime.lines import LineSplitter
+from pybal.runtime.reactor import Reactor
 
 LONGEST_LINE = 1000
 """Bytes kept of each line of output."""
 
 _READ = 65536
 _NAMES = {number.value: number.name for number in signal.Signals}
-
-
-class Readers(Protocol):
-    """The part of a reactor that a child uses."""
-
-    def addReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
-
-    def removeReader(self, reader: IReadDescriptor) -> object: ...  # noqa: N802  # Twisted's name
 
 
 @implementer(IReadDescriptor)
@@ -60,12 +53,13 @@ class _DescriptorReader:
 class Child:
     """A running child process. Raises OSError if it cannot be started.
 
-    ``received`` is called with each line of output, ``ended`` once, with the reason, after the last line.
+    ``received`` is called with each line of output, ``ended`` once, with the reason, after the last line. A flood of lines is
+    passed on in slices.
     """
 
     def __init__(
         self,
-        reactor: Readers,
+        reactor: Reactor,
         argv: Sequence[str],
         *,
         environ: Mapping[str, str],
@@ -74,9 +68,8 @@ class Child:
         ended: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
-        self._received = received
         self._ended = ended
-        self._lines = LineSplitter(LONGEST_LINE, truncate=True)
+        self._code: int | None = None
         # Its own session: signals of our terminal do not reach the child.
         self._process = Popen(  # noqa: S603  # our own launcher, without a shell
             argv,
@@ -93,6 +86,14 @@ class Child:
         self._pipe = self._process.stdout
         os.set_blocking(self._pipe.fileno(), False)
         self._output = _DescriptorReader(self._pipe.fileno(), self._read_output)
+        self._feed = LineFeed(
+            LineSplitter(LONGEST_LINE, truncate=True),
+            received,
+            reactor,
+            pause=lambda: reactor.removeReader(self._output),
+            resume=self._resume,
+        )
+        self._last_read = False
         self._end = _DescriptorReader(os.pidfd_open(self.pid), self._reap)
         reactor.addReader(self._output)
         reactor.addReader(self._end)
@@ -107,19 +108,32 @@ class Child:
             piece = os.read(self._pipe.fileno(), _READ)
             if not piece:
                 self._reactor.removeReader(self._output)
-            for line in self._lines.feed(piece):
-                self._received(line)
+            self._feed.feed(piece)
+
+    def _resume(self) -> None:
+        if self._code is None:
+            self._reactor.addReader(self._output)
+        else:
+            self._finish()
 
     def _reap(self) -> None:
-        code = self._process.poll()
-        if code is None:
+        self._code = self._process.poll()
+        if self._code is None:
             return
-        self._read_output()
-        for line in self._lines.feed(b"\n"):
-            if line:
-                self._received(line)
-        for reader in (self._output, self._end):
-            self._reactor.removeReader(reader)
+        self._reactor.removeReader(self._end)
         os.close(self._end.fileno())
+        if not self._feed.busy:
+            self._finish()
+
+    def _finish(self) -> None:
+        """Read the last output, and report the end after its last line."""
+        if not self._last_read:
+            self._last_read = True
+            self._read_output()
+            if self._feed.busy:
+                return
+        self._feed.feed(b"\n")
+        self._reactor.removeReader(self._output)
         self._pipe.close()
+        code = self._code or 0
         self._ended(f"exit status {code}" if code >= 0 else f"killed by {_NAMES.get(-code, f'signal {-code}')}")

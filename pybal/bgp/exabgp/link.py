@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 
 from pybal.bgp.exabgp import events
+from pybal.runtime.line_feed import LineFeed
 from pybal.runtime.lines import LineSplitter
 from pybal.runtime.peercred import credentials
 
@@ -22,9 +23,15 @@ class Link(Protocol):
 
     _log = Logger()
 
-    def __init__(self, is_relay: Callable[[int], bool]) -> None:
+    def __init__(self, is_relay: Callable[[int], bool], clock: IReactorTime) -> None:
         self._is_relay = is_relay
-        self._lines = LineSplitter(events.LONGEST_LINE, truncate=True)
+        self._feed = LineFeed(
+            LineSplitter(events.LONGEST_LINE, truncate=True),
+            self._received,
+            clock,
+            pause=self._pause,
+            resume=self._resume,
+        )
         self._accepted = False
         self.relay_connected: Callable[[Link], None] = lambda _link: None
         self.event_received: Callable[[events.Event], None] = lambda _event: None
@@ -47,18 +54,31 @@ class Link(Protocol):
 
     @override
     def dataReceived(self, data: bytes) -> None:
-        if not self._accepted:
-            return
-        for line in self._lines.feed(data):
-            if event := events.read(line):
-                self.event_received(event)
+        if self._accepted:
+            self._feed.feed(data)
+
+    def _pause(self) -> None:
+        self.transport.pauseProducing()  # type: ignore[union-attr]  # set while connected
+
+    def _resume(self) -> None:
+        self.transport.resumeProducing()  # type: ignore[union-attr]  # likewise
+
+    def _received(self, line: bytes) -> None:
+        if event := events.read(line):
+            self.event_received(event)
 
     @override
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         del reason
+        self._feed.close()
         if self._accepted:
             self._accepted = False
             self.relay_lost()
+
+    @property
+    def busy(self) -> bool:
+        """True while received lines wait for the next turn of the loop."""
+        return self._feed.busy
 
     def send(self, line: bytes) -> None:
         """Send one line, without its newline."""
@@ -72,11 +92,13 @@ class Link(Protocol):
 
     def receive_now(self) -> None:
         """Read once, without waiting for the next iteration of the event loop."""
-        self.transport.doRead()  # type: ignore[union-attr]  # likewise
+        if not self._feed.busy:
+            self.transport.doRead()  # type: ignore[union-attr]  # likewise
 
     def close(self) -> None:
         """Close the connection, without calling ``relay_lost``."""
         self._accepted = False
+        self._feed.close()
         self.transport.abortConnection()  # type: ignore[union-attr]  # likewise
 
 
@@ -85,14 +107,15 @@ class LinkFactory(Factory):
 
     noisy = False
 
-    def __init__(self, is_relay: Callable[[int], bool], prepare: Callable[[Link], None]) -> None:
+    def __init__(self, is_relay: Callable[[int], bool], prepare: Callable[[Link], None], clock: IReactorTime) -> None:
         self._is_relay = is_relay
+        self._clock = clock
         self._prepare = prepare
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> Link:
         del addr
-        link = Link(self._is_relay)
+        link = Link(self._is_relay, self._clock)
         self._prepare(link)
         return link
 

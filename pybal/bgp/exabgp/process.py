@@ -45,7 +45,7 @@ from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import HeartbeatReactor
 
 HEARTBEAT_SECONDS = 0.5
-START_SECONDS = (30.0, 300.0)
+START_SECONDS = (10.0, 300.0)
 """Time for ExaBGP's start, until it answers its first command: at first, and at most.
 
 The limit restarts an ExaBGP that hangs. A start takes 0.3 s of CPU time, which on a host short of CPU can be a minute; a kill
@@ -111,8 +111,8 @@ class ExaBGPListener(Protocol):
 class ExaBGP:
     """Keep ExaBGP running from :meth:`start` to :meth:`stop`.
 
-    ``since`` is the monotonic time of the last change of ``state``. ``reason`` is why ExaBGP is not running, empty while it
-    is. ``secrets`` are masked in the log.
+    ``since`` is the monotonic time of the last change of ``state``. ``reason`` is why ExaBGP is not running, since
+    ``down_since``; empty while it is. ``secrets`` are masked in the log.
     """
 
     _log = Logger()
@@ -131,6 +131,8 @@ class ExaBGP:
         self.since = 0.0
         self.restarts = 0
         self.reason = "not started"
+        self.down_since = reactor.seconds()
+        self._failure = ""
         self.version = ""
         self.secrets: Sequence[str] = ()
         self._listener = listener
@@ -167,7 +169,7 @@ class ExaBGP:
         Raises OSError or CannotListenError for the directory or the socket.
         """
         self._directory.create()
-        factory = LinkFactory(self._is_relay, self._prepare)
+        factory = LinkFactory(self._is_relay, self._prepare, self._reactor)
         self._port = self._reactor.listenUNIX(str(self._directory.socket), factory, mode=0o600)
         self._heartbeat.start()
         if within:
@@ -236,6 +238,8 @@ class ExaBGP:
     def _begin(self) -> None:
         self._enter(State.STARTING)
         self.reason = "starting"
+        if self._failure:
+            self.reason += f" again, for at most {self._start_limits.following:g} s ({self._failure})"
         try:
             text, environ = self._listener.configuration()
             self._directory.write_configuration(text)
@@ -269,6 +273,9 @@ class ExaBGP:
         self.reason = run.cause if run and run.cause else reason
         if output and self.reason.startswith("exit"):
             self.reason = f"{reason}: {output}"
+        self._failure = self.reason
+        if run is not None and run.ready is not None:
+            self.down_since = self._reactor.seconds()
         if run is not None:
             run.close()
         if self.state is not State.STOPPING:
@@ -351,7 +358,7 @@ class ExaBGP:
             return
         if self.state is State.STARTING:
             self._enter(State.RUNNING)
-            self.reason = ""
+            self.reason = self._failure = ""
         if self.spare >= WINDOW // 2:
             self._listener.window_opened()
 

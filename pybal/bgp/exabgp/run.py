@@ -121,6 +121,8 @@ class Run:
 
     def overdue(self) -> str:
         """Return the deadline that ExaBGP or its relay missed, else an empty text."""
+        if self._link is not None and self._link.busy:
+            return ""  # the answer may be among the lines that are not handled yet
         if self._pending and self._now() - self._answered > ANSWER_SECONDS:
             return f"no answer to a command for {ANSWER_SECONDS:g} s"
         if self._now() - self._echoed > ANSWER_SECONDS:
