@@ -70,7 +70,7 @@ class Repeat:
 Node = Set | All | Any | Repeat
 
 _EMPTY = All(())
-"""Matches only the empty text. No sequence or repetition contains it, or its copies would have no limit."""
+"""The empty text; never a part of a sequence or a repetition, whose copies would have no limit."""
 
 
 class Parser:
