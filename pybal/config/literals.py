@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 
 from pybal.config.errors import InvalidValueError, shown
 
@@ -55,6 +56,7 @@ _ESCAPED = {
     "\\": "\\", "'": "'", '"': '"', "\n": "",
     "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
 }  # fmt: skip
+_MOST_ITEMS = 1_000
 _CLOSING: dict[Item | str, str] = {"[": "]", "(": ")"}
 
 
@@ -65,7 +67,9 @@ def is_literal(text: str) -> bool:
 
 def items(text: str) -> tuple[Item, ...]:
     """Return the items of a list. Raises :class:`InvalidValueError`."""
-    tokens = list(_tokens(text))
+    tokens = list(islice(_tokens(text), 2 * _MOST_ITEMS + 4))
+    if tokens[-1] != "":
+        raise InvalidValueError("a very long list", f"at most {_MOST_ITEMS} items")
     closing = _CLOSING.get(tokens[0], "")
     position = 1 if closing else 0
     found: list[Item] = []

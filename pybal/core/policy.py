@@ -113,13 +113,13 @@ def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
 
 def _changes_at(before: Servers, after: Servers) -> Mapping[Address, int | None]:
     """Return the difference of the wanted sets at the addresses of replaced servers."""
-    addresses: set[Address] = set()
+    addresses: dict[Address, None] = {}  # in the order of the servers
     for old, new in after.replaced_since(before):
         if (old.pooled, old.address, old.member) != (new.pooled, new.address, new.member):
             if old.address is not None:
-                addresses.add(old.address)
+                addresses[old.address] = None
             if new.address is not None and new.address is not old.address:
-                addresses.add(new.address)
+                addresses[new.address] = None
     changed: dict[Address, int | None] = {}
     for address in addresses:
         weight = _weight_at(after, address)

@@ -104,3 +104,8 @@ def test_file_above_the_largest_size_is_refused_unread() -> None:
 def test_example_is_far_below_the_limits() -> None:
     example = Path(__file__).parents[2].joinpath("etc/pybal.conf").read_text()
     assert len(example) < LARGEST / 10
+
+
+def test_very_long_list_is_refused_with_its_limit() -> None:
+    problems, _ = refused(service(1) + "monitors = [" + "'a'," * 1001 + "]\n")
+    assert problems == ["f:8: [s1] monitors: found a very long list, wanted at most 1000 items"]
