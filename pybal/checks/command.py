@@ -2,14 +2,11 @@
 
 It uses no shell, no signal handler and no thread: the engine watches a pidfd for the end of the process.
 
-* All descriptors are closed before exec, and start waits for that: a socket that we close while a child holds it stays in the
-  engine's epoll, and its events would go to the next owner of its number.
+* A helper process starts commands (:mod:`pybal.runtime.spawner`); nothing here waits for it.
 * A command has its own session: it is killed with its children and has no terminal. Only children with their own session survive.
 * The group is killed before the process is waited for; until then its number cannot be reused.
-* The number of concurrent commands is limited (:attr:`Engine.processes`). A killed command releases its unit when the process has
-  ended, which may be never for one that hangs in the kernel.
-* A start holds the loop until exec (1 ms with 10,000 open descriptors): the command's file must not be on a file system that can
-  hang.
+* Services share the number of concurrent commands fairly (:attr:`Engine.processes`). A killed command releases its unit when the
+  process has ended, which may be never for one that hangs in the kernel.
 """
 
 from __future__ import annotations
@@ -17,9 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from subprocess import DEVNULL, PIPE, STDOUT, Popen
+from collections.abc import Callable, Hashable, Sequence
 from typing import Self
 
 from pybal.checks.command_output import CommandOutput, last_line
@@ -27,11 +22,12 @@ from pybal.checks.engine import FROZEN, Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import RESOURCES
 from pybal.core.text import format_duration
+from pybal.runtime.spawner import Spawned, Spawner
 
 UNRUNNABLE = "cannot be run"
-"""The cause of an inconclusive result: the command could not be executed."""
+"""The cause of a result of a command that could not be executed."""
 
-_LOCAL = RESOURCES | {errno.EAGAIN}
+_LOCAL = RESOURCES | {errno.EAGAIN, errno.ETXTBSY}
 _NAMES = {number.value: number.name for number in signal.Signals}
 _REAP_SECONDS = 1.0
 
@@ -39,6 +35,7 @@ _REAP_SECONDS = 1.0
 class CommandCheck:
     """A command that runs repeatedly, never twice at the same time.
 
+    ``owner`` shares its units with other owners; ``keep_capabilities`` leaves the command CAP_NET_ADMIN.
     ``done(command, result)`` is called once per start, after the events of the turn and never within :meth:`start`; ``output``,
     the end of the command's output, is valid until it returns. :meth:`cancel` is final; ``done`` is not called afterwards.
     """
@@ -50,7 +47,9 @@ class CommandCheck:
         "_fileno",
         "_lost",
         "_output",
+        "_owner",
         "_process",
+        "_spawner",
         "_started_at",
         "deadline",
         "event",
@@ -62,7 +61,14 @@ class CommandCheck:
     )
 
     def __init__(
-        self, engine: Engine, argv: Sequence[str], timeout: float, done: Callable[[Self, Result], None]
+        self,
+        engine: Engine,
+        argv: Sequence[str],
+        timeout: float,
+        done: Callable[[Self, Result], None],
+        *,
+        owner: Hashable,
+        keep_capabilities: bool = False,
     ) -> None:
         self.timeout = timeout
         self.deadline = 0
@@ -75,8 +81,10 @@ class CommandCheck:
         self.event: Callable[[int], None] = self._look
         self._engine = engine
         self._argv = argv
+        self._owner = owner
+        self._spawner: Spawner = engine.spawners[keep_capabilities]
         self._done: Callable[..., None] | None = done
-        self._process: Popen[bytes] | None = None
+        self._process: Spawned | None = None
         self._fileno = -1
         self._output: CommandOutput | None = None
         self._started_at = self._lost = 0.0
@@ -84,14 +92,14 @@ class CommandCheck:
     def start(self) -> None:
         """Start when the semaphore allows it; not while running. Call it in a turn of the engine."""
         self.running = self.waiting = True
-        self._engine.processes.acquire(self._begin)
+        self._engine.processes.acquire(self._begin, self._owner, self._engine.seconds())
 
     def cancel(self) -> None:
         """Cancel without a result."""
         self._done = None
         if self.waiting:
             self.waiting = False
-            self._engine.processes.cancel(self._begin)
+            self._engine.processes.cancel(self._begin, self._owner)
         self._kill()
 
     # -- for the engine
@@ -101,6 +109,11 @@ class CommandCheck:
         return f"command {self._argv[0]}"
 
     def expire(self) -> None:
+        process = self._process
+        if process is not None and not process.ended() and not process.pid:
+            self._kill()
+            self._local(errno.EAGAIN)
+            return
         self._kill()
         self.exitcode = -signal.SIGKILL
         line = last_line(self.output)
@@ -127,19 +140,15 @@ class CommandCheck:
         self._started_at = engine.seconds()
         self._lost = engine.lost
         try:
-            process = Popen(  # noqa: S603  # the operator's own command, no shell
-                self._argv, bufsize=0, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, close_fds=True, start_new_session=True
-            )
+            process = self._process = self._spawner.spawn(self._argv)
         except (OSError, ValueError) as error:
-            engine.processes.release()
-            self._not_started(error)
+            engine.processes.release(self._owner)
+            self._not_started(getattr(error, "errno", None) or 0, str(error))
             return
-        self._process = process
         engine.in_flight += 1
         try:
-            self._output = CommandOutput(engine, process.stdout, self.name, self.broke)  # type: ignore[arg-type]  # it is a PIPE
-            self._fileno = os.pidfd_open(process.pid)
-            engine.watch(self, self._fileno)
+            self._output = CommandOutput(engine, process.output, self.name, self.broke)
+            engine.watch(self, process.status)
         except OSError as error:
             self._kill()
             self._local(error.errno or 0)
@@ -149,16 +158,33 @@ class CommandCheck:
     def _look(self, events: int) -> None:
         del events  # may be events of an earlier descriptor with this number
         process = self._process
-        if process is None or not os.waitid(os.P_PIDFD, self._fileno, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if process is None:
             return
-        self._close(process)
-        self.exitcode = process.wait()
+        if not process.ended():
+            if process.pid and self._fileno < 0:
+                self._watch_end(process.pid)
+            return
+        self._release()
+        process.reap()
+        process.close()
+        self._engine.processes.release(self._owner)
+        if process.error:
+            self._not_started(process.error)
+            return
+        self.exitcode = process.exitcode
         if self.exitcode == 0:
             self._engine.unanswered += 1  # a command may pass without a response of the server
             self._engine.settle(self, Result(PASSED, self._engine.seconds() - self._started_at, Phase.EXIT))
         else:
             self._failed(*_failure(self.exitcode, last_line(self.output)))
-        self._engine.processes.release()
+
+    def _watch_end(self, pid: int) -> None:
+        try:
+            self._fileno = os.pidfd_open(pid)
+            self._engine.watch(self, self._fileno)
+        except OSError as error:
+            self._kill()
+            self._local(error.errno or 0)
 
     def _kill(self) -> None:
         """Kill the process, if any; release its unit when it has ended."""
@@ -167,29 +193,32 @@ class CommandCheck:
             return
 
         def reap() -> None:
-            if process.poll() is not None:
+            if process.reap():
+                process.close()
                 engine.leave(timer)
-                engine.processes.release()
+                engine.processes.release(self._owner)
+            else:
+                process.kill()  # it may have been started in the meantime
 
-        self._close(process)
+        self._release()
         timer = engine.every(_REAP_SECONDS, reap)
 
-    def _close(self, process: Popen[bytes]) -> None:
-        """Kill the rest of the group, keep the output, and close all descriptors."""
-        for kill in (os.killpg, os.kill):  # the process too, in case it left its group
-            with suppress(OSError):  # may lack the permission
-                kill(process.pid, signal.SIGKILL)
+    def _release(self) -> None:
+        """Kill the rest of the group, keep the output, and stop to watch the process."""
+        process, engine = self._process, self._engine
+        if process is None:
+            return
+        process.kill()
         if self._output is not None:
             self._output.close()
             self.output, self._output = self._output.kept, None
-        if process.stdout is not None:
-            process.stdout.close()
+        engine.forget(process.status)
         if self._fileno >= 0:
-            self._engine.forget(self._fileno)
+            engine.forget(self._fileno)
             os.close(self._fileno)
             self._fileno = -1
         self.deadline = 0
-        self._engine.in_flight -= 1
+        engine.in_flight -= 1
         self._process = None
 
     # -- results
@@ -208,13 +237,12 @@ class CommandCheck:
             engine.unanswered += 1
         engine.settle(self, Result(outcome, engine.seconds() - self._started_at, Phase.EXIT, reason, cause))
 
-    def _not_started(self, error: OSError | ValueError) -> None:
+    def _not_started(self, number: int, text: str = "") -> None:
         """End with an inconclusive result: the command was not started."""
-        number = getattr(error, "errno", None) or 0
         if number in _LOCAL:
             self._local(number)
         else:
-            self._inconclusive(os.strerror(number) if number else str(error), UNRUNNABLE)
+            self._inconclusive(os.strerror(number) if number else text, UNRUNNABLE)
 
     def _local(self, number: int) -> None:
         name = self._engine.local_error(number)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import IO
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import Result
@@ -24,22 +23,20 @@ _REST = 0.1
 
 
 class CommandOutput:
-    """Reads ``pipe`` until :meth:`close`, which does not close the pipe."""
+    """Reads a pipe that does not block until :meth:`close`, which leaves it open."""
 
-    __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "_pipe", "deadline", "event", "kept", "name", "size")
+    __slots__ = ("_broke", "_burst_end", "_engine", "_fileno", "deadline", "event", "kept", "name", "size")
 
-    def __init__(self, engine: Engine, pipe: IO[bytes], name: str, broke: Callable[[Exception], None]) -> None:
+    def __init__(self, engine: Engine, fileno: int, name: str, broke: Callable[[Exception], None]) -> None:
         self.name = f"output of {name}"
         self.kept = b""
         self.size = 0
         self.deadline = 0
         self.event: Callable[[int], None] = self._readable
         self._engine = engine
-        self._pipe = pipe
-        self._fileno = pipe.fileno()
+        self._fileno = fileno
         self._broke = broke
         self._burst_end = _BURST
-        os.set_blocking(self._fileno, False)
         engine.watch(self, self._fileno)
 
     def close(self) -> None:
@@ -73,7 +70,10 @@ class CommandOutput:
     def _read(self) -> None:
         if self._fileno < 0:
             return
-        data = self._pipe.read(_READ)
+        try:
+            data = os.read(self._fileno, _READ)
+        except BlockingIOError:
+            return
         if data:
             self.size += len(data)
             self.kept = (self.kept + data)[-KEPT:]

@@ -27,11 +27,13 @@ from pybal.checks.lateness import Lateness
 from pybal.checks.poller import Watcher
 from pybal.checks.result import Result
 from pybal.checks.semaphore import Semaphore
+from pybal.checks.shares import Shares
 from pybal.checks.slices import SLICE, Slices
 from pybal.checks.wheel import TICK, Timed, Timer
 from pybal.core.isolation import MIN_OUTAGE, Isolation
 from pybal.core.model import SuspectSelf
 from pybal.runtime.faults import Health
+from pybal.runtime.spawner import Spawner
 
 LATE = 0.1
 """Lateness of the loop in seconds above which it counts as lost time."""
@@ -40,8 +42,8 @@ FROZEN = 1.0
 HEARTBEAT_TICKS = 50
 """Ticks between wake-ups while checks are in flight; they measure the lateness of the loop."""
 
-PROCESSES = 32
-"""Concurrent commands, at most."""
+PROCESSES = 40
+"""Concurrent commands, apart from the first one of each service; one service alone may run 32."""
 FOLLOW_UPS = 4
 """Concurrent follow-up checks of failed servers, at most."""
 
@@ -70,7 +72,8 @@ class Engine(Slices):
     Counters since the start: ``checks`` completed (including inconclusive ones), ``inconclusive``, ``local_errors`` by errno name,
     ``lost`` seconds of lateness of the loop; ``lateness`` is its histogram. ``unanswered`` counts results without any response from
     a server; ``responded_at`` is the time of the last response. ``local_problems`` maps each local problem to the time of its last
-    occurrence. The semaphores ``processes`` for commands and ``follow_ups`` for follow-up checks are shared by all services.
+    occurrence. Commands share the units of ``processes`` and are started by ``spawners``, the second of which leaves them
+    CAP_NET_ADMIN; follow-up checks share the semaphore ``follow_ups``.
     """
 
     def __init__(self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -86,7 +89,8 @@ class Engine(Slices):
         self.lateness = Lateness()
         self.local_errors: Counter[str] = Counter()
         self.local_problems: dict[str, float] = {}
-        self.processes = Semaphore(PROCESSES)
+        self.processes = Shares(PROCESSES)
+        self.spawners = tuple(Spawner(keep_capabilities=keep) for keep in (False, True))
         self.follow_ups = Semaphore(FOLLOW_UPS)
         self._responses = 0
         self._isolation_timer: Timer | None = None
@@ -112,6 +116,8 @@ class Engine(Slices):
             return
         self._reactor.removeReader(self)
         self._poller.close()
+        for spawner in self.spawners:
+            spawner.close()
         for queue in (self._paused, self._due, self._settled, self._undelivered):
             queue.clear()
         self._next = 0

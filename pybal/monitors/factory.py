@@ -58,7 +58,7 @@ S_co = TypeVar("S_co", bound=MonitorSettings, covariant=True)
 class Factory(Generic[S_co]):
     """Creates the monitors of one kind for one service; see :class:`pybal.monitors.base.MonitorFactory`.
 
-    It uses only the port of the service and, in the log, its name, because services with equal settings may share their
+    It uses only the port of the service and, for people and for a fair share of commands, its name, because services with equal settings may share their
     checks (:mod:`pybal.monitors.shared`).
     """
 
@@ -78,6 +78,7 @@ class Factory(Generic[S_co]):
         self.port = settings.port_of(service)
         self.engine = engine
         self.random = random
+        self.service = service.name
         self.log_system = f"{service.name} {name}"
         self.context = settings.tls_context(files)
         self.secret = settings.secret(files)

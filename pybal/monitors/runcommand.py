@@ -43,6 +43,12 @@ class RunCommandSettings(Interval):
     timeout: float = option(20.0, seconds, help="time limit of a run, after which the program is killed, in seconds")
     interval: float = option(60.0, seconds, help="time between runs, in seconds")
     log_output: bool = option(True, boolean, help="log the output of the program")
+    keep_capabilities: bool = option(
+        False,
+        boolean,
+        help="leave the program CAP_NET_ADMIN, with which it can change IPVS and the network; it always keeps the other"
+        " capabilities of the daemon, such as CAP_NET_RAW for ping",
+    )
 
 
 class RunCommandFactory(Factory[RunCommandSettings]):
@@ -98,7 +104,14 @@ class RunCommand(IntervalMonitor):
         super().__init__(factory.engine, factory.random, factory.settings, report)
         self._factory = factory
         self._host = host
-        self._command = CommandCheck(factory.engine, factory.argv(host, address), factory.settings.timeout, self._done)
+        self._command = CommandCheck(
+            factory.engine,
+            factory.argv(host, address),
+            factory.settings.timeout,
+            self._done,
+            owner=factory.service,
+            keep_capabilities=factory.settings.keep_capabilities,
+        )
         self._seconds = {0: 0.0}
 
     def samples(self) -> Iterator[Sample]:

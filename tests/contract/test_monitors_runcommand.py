@@ -17,7 +17,7 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogEvent, LogLevel, capturedLogs, eventAsText
 
 from pybal.checks.poller import Watcher
-from pybal.checks.semaphore import Semaphore
+from pybal.checks.shares import Shares
 from pybal.config.command_options import ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION, RunCommandSettings
@@ -205,13 +205,13 @@ class TestUnrunnable:
     def test_missing_command_ends_all_waiting_checks(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                setup.engine.processes = Semaphore(0)
+                units = setup.engine.processes = Shares(1)
+                units.acquire(lambda: None, "svc", 0.0)
                 for _ in range(2000):
                     setup.monitor(settings("/nonexistent/check"))
-                await setup.until(lambda: setup.engine.processes.waiting == 2000)
-                setup.engine.processes.most = 1
-                setup.engine.soon(lambda: setup.engine.processes.acquire(setup.engine.processes.release))
-                await setup.until(lambda: setup.engine.inconclusive == 2000)
+                await setup.until(lambda: units.waiting == 2000)
+                setup.engine.soon(lambda: units.release("svc"))
+                await setup.until(lambda: setup.engine.checks >= 2000)
 
         run(main)
 
@@ -251,10 +251,12 @@ class TestUnrunnable:
     def test_descriptor_exhaustion_half_way_releases_everything(self, count: int) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                before = descriptors()
+                setup.monitor(settings("/bin/true"))
+                await setup.report()  # the helper process runs
+                before, checks = descriptors(), setup.engine.checks
                 with descriptors_left(count):
                     monitor = setup.monitor(settings("/bin/true"))
-                    await setup.until(lambda: setup.engine.checks)
+                    await setup.until(lambda: setup.engine.checks > checks)
                 monitor.stop()
                 assert setup.engine.local_errors or monitor.up
                 await setup.until(lambda: setup.engine.processes.taken == 0)
@@ -262,12 +264,15 @@ class TestUnrunnable:
 
         run(main)
 
-    @pytest.mark.parametrize("full_after", [0, 1])
+    @pytest.mark.parametrize("full_after", [0, 1, 2])
     def test_unwatchable_process_is_killed_and_inconclusive(
         self, full_after: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
+                setup.monitor(settings("/bin/true"))
+                await setup.report()  # the helper process runs
+                setup.reports.clear()
                 watch, watched = setup.engine.watch, []
 
                 def full(watcher: Watcher, fileno: int) -> None:
@@ -418,7 +423,7 @@ class TestStop:
     def test_stop_of_a_waiting_command_starts_the_next(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                setup.engine.processes = Semaphore(1)
+                setup.engine.processes = Shares(1)
                 first = setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
                 await setup.until(lambda: setup.engine.in_flight)
                 file = tmp_path / "second"
@@ -573,7 +578,7 @@ class TestConcurrency:
     def test_waiting_commands_run_in_order_with_their_full_timeout(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                setup.engine.processes = Semaphore(1)
+                setup.engine.processes = Shares(1)
                 file = tmp_path / "runs"
                 for number in range(8):
                     script = 'echo "$2" >> "$1"; sleep 0.3'
@@ -587,7 +592,7 @@ class TestConcurrency:
     def test_hanging_commands_are_replaced_by_waiting_ones(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                setup.engine.processes = Semaphore(2)
+                setup.engine.processes = Shares(2)
                 for _ in range(4):
                     setup.monitor(settings("/bin/sleep", "1000", timeout=0.2))
                 last = setup.monitor(settings("/bin/true"))
@@ -599,7 +604,7 @@ class TestConcurrency:
     def test_delay_is_logged_rarely(self, logged: Sequence[LogEvent]) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-                setup.engine.processes = Semaphore(1)
+                setup.engine.processes = Shares(1)
                 setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
                 await setup.until(lambda: setup.engine.in_flight)
                 setup.monitor(settings("/bin/true", interval=SOON))

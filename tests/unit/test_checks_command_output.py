@@ -73,12 +73,13 @@ class TestPipe:
     @pytest.fixture
     def ends(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         reading, writing = os.pipe()
+        os.set_blocking(reading, False)
         with open(reading, "rb", buffering=0) as read, open(writing, "wb", buffering=0) as write:  # noqa: PTH123  # numbers
             yield read, write
 
     def test_end_of_the_output_is_kept(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
         reading, writing = ends
-        output = CommandOutput(engine, reading, "command", lambda _error: None)
+        output = CommandOutput(engine, reading.fileno(), "command", lambda _error: None)
         for number in range(1000):
             writing.write(b"%9d\n" % number)
             engine.doRead()
@@ -91,7 +92,7 @@ class TestPipe:
         assert output.size == 10_009
 
     def test_silent_pipe_stays_open(self, engine: Engine, ends: tuple[IO[bytes], IO[bytes]]) -> None:
-        output = CommandOutput(engine, ends[0], "command", lambda _error: None)
+        output = CommandOutput(engine, ends[0].fileno(), "command", lambda _error: None)
         engine.doRead()
         output.close()
         output.close()
@@ -102,7 +103,7 @@ class TestPipe:
     ) -> None:
         reading, writing = ends
         os.set_blocking(writing.fileno(), False)
-        output = CommandOutput(engine, reading, "command", lambda _error: None)
+        output = CommandOutput(engine, reading.fileno(), "command", lambda _error: None)
         for _ in range(1000):
             for _ in range(10):
                 writing.write(b"x" * 65536)
