@@ -14,6 +14,7 @@ BARREN_LIMIT = 256 * 1024
 
 _READ = 16 * 1024
 _FINITE_FIELD = "kx-dhe"
+_SYSTEM = ssl.get_default_verify_paths().cafile or ""
 _ATTEMPTS = 4
 """Reads in one call, at most. A record has up to 16 KiB."""
 
@@ -35,7 +36,7 @@ def shared(
             made.set_alpn_protocols(list(protocols))
         return made
 
-    file = ca or ssl.get_default_verify_paths().cafile or ""
+    file = ca or _SYSTEM
     key = ("check", verify, ca, name, tuple(protocols))
     return files.value(key, [file] if verify and file else [], build, "using the last CAs, or not checking without any")
 
