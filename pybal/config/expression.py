@@ -69,6 +69,9 @@ class Repeat:
 
 Node = Set | All | Any | Repeat
 
+_EMPTY = All(())
+"""The empty text; never a part of a sequence or a repetition, whose copies would have no limit."""
+
 
 class Parser:
     """Parses an expression; ``from_start`` and ``to_end`` are set by ``^`` and ``$``."""
@@ -114,7 +117,9 @@ class Parser:
     def _sequence(self) -> Node:
         parts: list[Node] = []
         while self._at < len(self._text) and not self._peek("|") and not self._peek(")"):
-            parts.append(self._repeated(self._atom()))
+            part = self._repeated(self._atom())
+            if part != _EMPTY:
+                parts.append(part)
         return All(tuple(parts))
 
     def _repeated(self, node: Node) -> Node:
@@ -126,7 +131,7 @@ class Parser:
         self._skip("?")
         if self._counts() is not None:
             raise PatternError("a quantifier after a quantifier")
-        return Repeat(node, *counts)
+        return _EMPTY if node == _EMPTY or counts[1] == 0 else Repeat(node, *counts)
 
     def _counts(self) -> tuple[int, int | None] | None:
         for mark, counts in (("*", (0, None)), ("+", (1, None)), ("?", (0, 1))):
@@ -171,6 +176,9 @@ class Parser:
         if not self._skip(")"):
             raise PatternError("an unmatched (")
         self._depth -= 1
+        if isinstance(node, Any):
+            different = tuple(dict.fromkeys(node.parts))
+            return Any(different) if len(different) > 1 else different[0]
         return node
 
     def _members(self) -> int:

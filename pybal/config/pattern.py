@@ -19,6 +19,8 @@ from typing_extensions import override
 from pybal.config.expression import NEWLINE, All, Any, Node, Parser, PatternError, Repeat, Set
 
 FOUND = -1
+MOST_CHARACTERS = 4096
+"""Length of an expression at most, as it is written."""
 MOST_POSITIONS = 500
 """Characters of an expression at most, with repetitions written out."""
 
@@ -87,12 +89,13 @@ class _Automaton:
         return True, first, last
 
     def _chain(self, parts: Iterator[tuple[bool, int, int]]) -> tuple[bool, int, int]:
+        # From the last part on, so that each position is joined once.
         empty, first, last = True, 0, 0
-        for then_empty, then_first, then_last in parts:
-            self._join(last, then_first)
-            first |= then_first if empty else 0
-            last = then_last | (last if then_empty else 0)
-            empty = empty and then_empty
+        for before_empty, before_first, before_last in reversed(list(parts)):
+            self._join(before_last, first)
+            first = before_first | (first if before_empty else 0)
+            last |= before_last if empty else 0
+            empty = empty and before_empty
         return empty, first, last
 
     def _join(self, last: int, first: int) -> None:
@@ -108,10 +111,11 @@ def _union(sets: Iterator[int]) -> int:
 
 
 def _positions(bits: int) -> Iterator[int]:
-    while bits:
-        lowest = bits & -bits
-        yield lowest.bit_length() - 1
-        bits ^= lowest
+    digits = bin(bits)[:1:-1]
+    at = digits.find("1")
+    while at >= 0:
+        yield at
+        at = digits.find("1", at + 1)
 
 
 def _grouped(follow: list[int]) -> tuple[int, list[tuple[int, int]]]:
@@ -146,6 +150,8 @@ class Pattern:
     )
 
     def __init__(self, text: str) -> None:
+        if len(text) > MOST_CHARACTERS:
+            raise PatternError(f"more than {MOST_CHARACTERS} characters")
         reader = Parser(text)
         node = reader.read()
         if reader.to_end:
@@ -160,9 +166,11 @@ class Pattern:
         self.share = int(_MICROSECONDS_AT_ONCE / (_STEP + _JUMP * len(self._jumps)))
         """Steps, not stored, that take about two milliseconds."""
         self._always, self.start = (0, 1 << len(automaton.follow)) if reader.from_start else (first, 0)
+        alike: dict[int, int] = {}
+        for at, members in enumerate(automaton.members):
+            alike[members] = alike.get(members, 0) | 1 << at
         self._taking = [
-            _union(1 << at for at, members in enumerate(automaton.members) if members >> byte & 1)
-            for byte in range(256)
+            _union(positions for members, positions in alike.items() if members >> byte & 1) for byte in range(256)
         ]
         self._rows: dict[int, list[int | None]] = {}
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon_process import PATIENCE, Daemon, daemon
+from tests.harness.daemon_process import Daemon, daemon
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import Server, free_ports
 
@@ -69,11 +67,14 @@ def test_pool_follows_its_list_and_keeps_it_during_an_outage(running: Daemon, se
     running.wait(lambda: "connection refused" not in running.get("/v1/alerts"), "the end of the alert")
 
 
-def test_pybal_refuses_to_start_with_an_unreadable_token_file(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("server")
+def test_source_waits_for_its_token_file_with_an_alert(tmp_path: Path) -> None:
     conf = tmp_path / "pybal.conf"
-    conf.write_text(CONF.format(port=81, status=9090) + f"[http 127.0.0.1:81]\ntoken-file = {tmp_path}/none\n")
-    command = [sys.executable, "-m", "pybal.cli", "-c", str(conf)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
-    assert ended.returncode == 2
-    refusal = f"[http 127.0.0.1:81] token-file: found {tmp_path}/none (No such file or directory), wanted a file that can be read"
-    assert refusal in ended.stderr
+    host = conf.read_text().rpartition("http://")[2].partition("/")[0]
+    conf.write_text(conf.read_text() + f"[http {host}]\ntoken-file = {tmp_path}/token\n")
+    with daemon(tmp_path, endpoint=(tmp_path / "endpoint").read_text()) as running:
+        running.wait(lambda: f"{tmp_path}/token" in running.get("/v1/alerts"), "the alert")
+        assert "No such file" in running.get("/v1/alerts")
+        (tmp_path / "token").write_text("secret")
+        running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 3, "three servers pooled")
+        running.wait(lambda: "/token" not in running.get("/v1/alerts"), "the end of the alert")

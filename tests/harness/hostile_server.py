@@ -102,11 +102,13 @@ class HostileServer:
         """The most CPU seconds of one call of the engine."""
         return max(self.reactor.held)
 
-    def run(self, seconds: float, *, until_report: bool = True) -> None:
-        """Let time pass, until the first report by default."""
+    def run(self, seconds: float, *, until_report: bool = True, paced: bool = False) -> None:
+        """Let time pass, until the first report by default; ``paced`` like the real time, for real processes."""
         end = self.seconds() + seconds
         while self.seconds() < end and not (until_report and self.reports):
             self._send()
+            if paced:
+                time.sleep(_STEP)
             self.reactor.clock.pass_time(_STEP)
             self.reactor.measured(self.engine.doRead)
 

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pybal.config.expression import PatternError
-from pybal.config.pattern import MOST_POSITIONS, Pattern
+from pybal.config.pattern import MOST_CHARACTERS, MOST_POSITIONS, Pattern
 
 ATOMS = [
     "a",
@@ -67,6 +67,7 @@ def found(text: str, pieces: list[bytes]) -> bool:
 @example("(?i)[^a]", [b"A"])
 @example("", [])
 @example("(|a)b", [b"b"])
+@example("^(|||a{0}||){3}(()?)*b$", [b"b"])
 @example(r"a\$$", [b"a$"])
 def test_pattern_finds_the_matches_of_python(text: str, pieces: list[bytes]) -> None:
     assert found(text, pieces) == bool(re.search(text.encode(), b"".join(pieces)))
@@ -118,6 +119,7 @@ def test_pattern_accepts_or_refuses_any_text(text: str) -> None:
         (r"\xg0", r"\x without two hexadecimal digits"),
         ("((a{100}){100}){100}", f"more than {MOST_POSITIONS} characters, repeated ones counted"),
         ("(" * 60, "too many parentheses"),
+        ("a" * (MOST_CHARACTERS + 1), f"more than {MOST_CHARACTERS} characters"),
     ],
 )
 def test_pattern_error_names_the_reason(text: str, wrong: str) -> None:

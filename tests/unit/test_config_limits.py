@@ -61,8 +61,21 @@ def refused(text: str) -> tuple[list[str], list[str]]:
         "[x]\na = %%\n" + "".join(f"b{n} = {'%(a)s' * 300}\n" for n in range(500)),
         "[x]\na = 1\n" + " 1\n" * 300_000,
         "[DEFAULT]\n" + "".join(f"o{n} = 1\n" for n in range(50_000)) + service(1),
+        *(
+            service(1).replace("[]", "['ProxyFetch']") + f"proxyfetch.body-regex = {expression}\n"
+            for expression in (
+                "((()?){1000}){1000}",
+                "(a{0}){1000}" * 1000,
+                f"(a{'|' * 8000}){{100}}",
+                "a?" * 500,
+                "(a?){500}",
+                "()*" * 5000,
+                "[" + "a-z" * 5000 + "]",
+                "(?i)" + "a" * 16_000,
+            )
+        ),
     ],
-    ids=range(12),
+    ids=range(20),
 )
 def test_no_step_of_a_strange_file_takes_long(text: str) -> None:
     assert len(text) <= LARGEST
