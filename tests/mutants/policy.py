@@ -69,7 +69,7 @@ MUTANTS = (
     ),
     Mutant(
         "former addresses are no difference",
-        "                addresses.add(old.address)\n",
+        "                addresses[old.address] = None\n",
         "                pass\n",
     ),
     Mutant(
