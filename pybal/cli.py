@@ -34,6 +34,7 @@ from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.faults import Faults, FirstOccurrence
+from pybal.runtime.file_values import file_values
 from pybal.runtime.instance import AlreadyRunningError, InstanceLock
 from pybal.runtime.log import Log, levels, log_to
 from pybal.runtime.loop import Loop, install
@@ -207,13 +208,14 @@ class _Run:
     def _start(self) -> None:
         settings = self._loaded.settings
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self._reload))
+        files = file_values(self._reactor)
         try:
             app = App(
                 self._loaded,
                 file=self._file,
                 reactor=self._reactor,
                 backend=backend(settings.ipvs_backend, dry_run=settings.dry_run),
-                lookup=dns_lookup(self._reactor),
+                lookup=dns_lookup(self._reactor, files=files),
                 random=Random(),  # noqa: S311  # spreads checks, protects no secret
                 notifier=Notifier(os.environ, self._reactor.lane),
                 held=self._reactor.held,
@@ -222,6 +224,7 @@ class _Run:
                 state=_state_directory(),
                 control=socket_of_daemon(settings.control_socket, os.environ),
                 faults=self._faults,
+                files=files,
             )
             self._reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(_stop(app)))
             log.info("pybal {version} starts", version=pybal_version())

@@ -24,6 +24,7 @@ from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import prepare
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.tcpconnect import TCPConnectSettings
+from pybal.runtime.file_values import inline
 
 
 def settings(load: Load) -> MonitorSettings:
@@ -45,7 +46,7 @@ def main() -> None:
     engine = Engine(reactor)
     engine.start()
     service = Service("bench", IPProtocol.TCP, IPv4Address("192.0.2.1"), load.port, "rr")
-    plan = prepare(settings(load), service, engine=engine, random=Random(1))
+    plan = prepare(settings(load), service, engine=engine, random=Random(1), files=inline(reactor))
 
     down: Counter[str] = Counter()
 

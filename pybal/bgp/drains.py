@@ -11,20 +11,70 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
 from pybal.bgp.verdict import Drain
 from pybal.core.model import Address
 from pybal.runtime import atomic_file
 
+T = TypeVar("T")
+
 VERSION = 1
 _KEYS = frozenset(("vip", "by", "reason"))
 
 
+#: Seconds to wait for the file system. A command that saves a drain is answered within this time.
+PATIENCE = 5.0
+
+
 class DrainError(Exception):
     """The drains file is invalid, or cannot be read or written; the text names the file and the cause."""
+
+
+class Threads(Protocol):
+    """One thread (:class:`pybal.runtime.workers.Workers`), which keeps the order of the writes."""
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
+
+
+class DrainsFile:
+    """The file, read and written in a thread because a file system may wait."""
+
+    def __init__(self, path: Path, threads: Threads, clock: IReactorTime) -> None:
+        self._path = path
+        self._threads = threads
+        self._clock = clock
+        self._is_read = False
+
+    @property
+    def is_read(self) -> bool:
+        """True once it was read successfully: before, its drains are unknown and it is not replaced."""
+        return self._is_read
+
+    async def read(self) -> Mapping[Address | None, Drain]:
+        """Return the drains by VIP; see :func:`read`."""
+        kept = await self._run(partial(read, self._path, self._clock.seconds()))
+        self._is_read = True
+        return kept
+
+    async def write(self, drains: Iterable[Drain]) -> None:
+        """Replace the file; see :func:`write`."""
+        if not self._is_read:
+            raise DrainError(f"{self._path}: not read yet; not replacing it")
+        await self._run(partial(write, self._path, tuple(drains)))
+
+    def _run(self, call: Callable[[], T]) -> Deferred[T]:
+        def too_late(_result: object, seconds: float) -> T:
+            raise DrainError(f"{self._path}: no response from the file system for {seconds:g} s")
+
+        return self._threads.run(call).addTimeout(PATIENCE, self._clock, too_late)
 
 
 def read(file: Path, now: float) -> Mapping[Address | None, Drain]:

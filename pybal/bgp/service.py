@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Protocol
 
+from twisted.internet.defer import Deferred, succeed
+
 from pybal.bgp import drains
 from pybal.bgp.announcer import AnnouncementSink, Announcer
+from pybal.bgp.exabgp import arguments
 from pybal.bgp.model import Announcement, Session
-from pybal.bgp.speaker import Speaker
+from pybal.bgp.speaker import Speaker, SpeakerError
 from pybal.bgp.verdict import Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
 from pybal.runtime.reactor import HeartbeatReactor
+from pybal.runtime.workers import Workers
 
 
 class BGPSpeaker(AnnouncementSink, Protocol):
@@ -63,7 +68,7 @@ class BGPService:
 
     ``pool`` returns the pool of a service, ``verified`` whether IPVS holds its wanted state; call :meth:`changed` when the
     result of either changes. ``runtime`` is a directory for sockets and temporary files, ``state`` one for files that
-    outlive the daemon, if any.
+    outlive the daemon, if any. ``files`` (one thread) reads and writes these, ``names`` looks up our user.
     """
 
     def __init__(
@@ -78,16 +83,20 @@ class BGPService:
         state: Path | None,
         random: Random,
         frozen: Callable[[], bool] = lambda: False,
+        files: drains.Threads | None = None,
+        names: drains.Threads | None = None,
     ) -> None:
         self._services = _announced(settings)
         self._pool = pool
         self._verified = verified
         self._frozen = frozen
         self._reactor = reactor
-        self._drains_file = state / "drains.json" if state else None
-        self._drains_read = self._drains_file is None
+        files = files or Workers("drains", 1, reactor)
+        self._drains_file = drains.DrainsFile(state / "drains.json", files, reactor) if state else None
+        self._names = names or Workers("bgp-user", 1, reactor)
+        self._dry_run = settings.dry_run
         self._standings: dict[str, Standing] = {}
-        self._speaker_started = False
+        self._speaker_started = self._stopped = False
         self._speaker: BGPSpeaker = (
             DryRunSpeaker()
             if settings.dry_run
@@ -118,23 +127,30 @@ class BGPService:
         """True if drains can be saved for the next start of the daemon."""
         return self._drains_file is not None
 
-    def start(self) -> None:
-        """Start sessions and decisions. Raises SpeakerError or DrainError.
+    def start(self) -> Deferred[None]:
+        """Start sessions and decisions. Fails with SpeakerError or DrainError.
 
         Then it may be called again, and :meth:`stop` must be called in any case.
         """
-        if self._drains_file and not self._drains_read:
-            kept = drains.read(self._drains_file, self._reactor.seconds())
+        return Deferred.fromCoroutine(self._start())
+
+    async def _start(self) -> None:
+        if self._drains_file and not self._drains_file.is_read:
+            kept = await self._drains_file.read()
             self._announcer.drains.update(
                 {vip: drain for vip, drain in kept.items() if vip not in self._announcer.drains}
             )
-            self._drains_read = True
+        if not self._dry_run:
+            await self._look_up_user()
+        if self._stopped:
+            return
         self._speaker.start()
         self._speaker_started = True
         self._announcer.start()
 
     async def stop(self) -> None:
         """Withdraw everything, and return when ExaBGP has ended."""
+        self._stopped = True
         self._announcer.stop()
         if self._speaker_started:
             await self._speaker.stop()
@@ -164,15 +180,21 @@ class BGPService:
             announcement.vip == vip for session in self.sessions() for announcement in session.on_wire
         )
 
-    def drain(self, vip: Address | None, by: str, reason: str, *, kept: bool = False) -> None:
-        """Drain a VIP (``None``: all VIPs). Raises DrainError if the drain, although active, cannot be saved."""
-        self._announcer.drain(vip, by, reason, kept=kept)
-        self._save_drains()
+    def drain(self, vip: Address | None, by: str, reason: str, *, kept: bool = False) -> Deferred[None]:
+        """Drain a VIP (``None``: all VIPs) and save the drain.
 
-    def undrain(self, vip: Address | None) -> None:
-        """Cancel a drain. Raises DrainError if the drain, although cancelled, cannot be removed from the file."""
+        Fails with DrainError if the drain, although active, cannot be saved.
+        """
+        self._announcer.drain(vip, by, reason, kept=kept)
+        return self._save_drains()
+
+    def undrain(self, vip: Address | None) -> Deferred[None]:
+        """Cancel a drain, also in the file.
+
+        Fails with DrainError if the drain, although cancelled, cannot be removed from the file.
+        """
         self._announcer.undrain(vip)
-        self._save_drains()
+        return self._save_drains()
 
     def drains(self) -> Iterable[Drain]:
         """Return the current drains."""
@@ -190,11 +212,17 @@ class BGPService:
                 yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})")
         yield from self._speaker.alerts()
 
-    def _save_drains(self) -> None:
-        if self._drains_file:
-            if not self._drains_read:
-                raise drains.DrainError(f"{self._drains_file}: not read yet; not replacing it")
-            drains.write(self._drains_file, self._announcer.drains.values())
+    def _save_drains(self) -> Deferred[None]:
+        if self._drains_file is None:
+            return succeed(None)
+        return Deferred.fromCoroutine(self._drains_file.write(self._announcer.drains.values()))
+
+    async def _look_up_user(self) -> None:
+        def too_late(_result: object, seconds: float) -> str:
+            raise SpeakerError(f"no response from the name service for {seconds:g} s")
+
+        with suppress(KeyError):  # the speaker reports it
+            await self._names.run(arguments.user).addTimeout(drains.PATIENCE, self._reactor, too_late)
 
     def _gather(self) -> Iterator[Standing]:
         for settings in self._services:

@@ -30,6 +30,8 @@ UNRUNNABLE = "cannot be run"
 _LOCAL = RESOURCES | {errno.EAGAIN, errno.ETXTBSY}
 _NAMES = {number.value: number.name for number in signal.Signals}
 _REAP_SECONDS = 1.0
+_NOT_EXECUTED = 127
+"""The exit status of a program that cannot be executed, as in shells."""
 
 
 class CommandCheck:
@@ -38,6 +40,7 @@ class CommandCheck:
     ``owner`` shares its units with other owners; ``keep_capabilities`` leaves the command CAP_NET_ADMIN.
     ``done(command, result)`` is called once per start, after the events of the turn and never within :meth:`start`; ``output``,
     the end of the command's output, is valid until it returns. :meth:`cancel` is final; ``done`` is not called afterwards.
+    A program that cannot be executed is inconclusive the first time, and a failure if the next start confirms it.
     """
 
     __slots__ = (
@@ -51,6 +54,7 @@ class CommandCheck:
         "_process",
         "_spawner",
         "_started_at",
+        "_unrunnable",
         "deadline",
         "event",
         "exitcode",
@@ -88,6 +92,7 @@ class CommandCheck:
         self._fileno = -1
         self._output: CommandOutput | None = None
         self._started_at = self._lost = 0.0
+        self._unrunnable = False
 
     def start(self) -> None:
         """Start when the semaphore allows it; not while running. Call it in a turn of the engine."""
@@ -171,6 +176,7 @@ class CommandCheck:
         if process.error:
             self._not_started(process.error)
             return
+        self._unrunnable = False
         self.exitcode = process.exitcode
         if self.exitcode == 0:
             self._engine.unanswered += 1  # a command may pass without a response of the server
@@ -238,11 +244,18 @@ class CommandCheck:
         engine.settle(self, Result(outcome, engine.seconds() - self._started_at, Phase.EXIT, reason, cause))
 
     def _not_started(self, number: int, text: str = "") -> None:
-        """End with an inconclusive result: the command was not started."""
+        """End without a run: inconclusive for a local error, or until the next start confirms it."""
         if number in _LOCAL:
             self._local(number)
+            return
+        reason = f"cannot execute {self._argv[0]} ({_unrunnable(number) if number else text})"
+        if self._unrunnable:
+            self.exitcode = _NOT_EXECUTED
+            self._engine.unanswered += 1
+            self._engine.settle(self, Result(FAILED, 0.0, Phase.START, reason, UNRUNNABLE))
         else:
-            self._inconclusive(os.strerror(number) if number else text, UNRUNNABLE)
+            self._unrunnable = True
+            self._inconclusive(reason, UNRUNNABLE)
 
     def _local(self, number: int) -> None:
         name = self._engine.local_error(number)
@@ -251,6 +264,16 @@ class CommandCheck:
     def _inconclusive(self, reason: str, cause: str) -> None:
         self._engine.inconclusive += 1
         self._engine.settle(self, Result(INCONCLUSIVE, 0.0, Phase.START, reason, cause))
+
+
+def _unrunnable(number: int) -> str:
+    """Return why a program cannot be executed, with what to look for."""
+    text = os.strerror(number)
+    if number == errno.ENOENT:
+        return f"{text}: the file, or the interpreter in its first line"
+    if number == errno.ENOEXEC:
+        return f"{text}: a script needs a first line such as #!/bin/sh"
+    return text
 
 
 def _failure(exitcode: int, line: str) -> tuple[str, str]:

@@ -18,7 +18,7 @@ _READ = 65536
 """The capacity of a pipe."""
 _BURST = 1 << 20
 """Bytes that are read without a pause."""
-_REST = 0.1
+_REST = 0.05
 """Pause in seconds after a burst: a flooding command waits."""
 
 

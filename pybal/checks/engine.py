@@ -15,8 +15,9 @@ import errno
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
+from weakref import WeakSet
 
 from twisted.internet.interfaces import IDelayedCall, IReadDescriptor
 from twisted.python.failure import Failure
@@ -31,7 +32,7 @@ from pybal.checks.shares import Shares
 from pybal.checks.slices import SLICE, Slices
 from pybal.checks.wheel import TICK, Timed, Timer
 from pybal.core.isolation import MIN_OUTAGE, Isolation
-from pybal.core.model import SuspectSelf
+from pybal.core.model import Alert, SuspectSelf
 from pybal.runtime.faults import Health
 from pybal.runtime.spawner import Spawner
 
@@ -65,6 +66,14 @@ class Reactor(Protocol):
     ) -> IDelayedCall: ...
 
 
+class Alerting(Protocol):
+    """A user of the engine that raises alerts for a service."""
+
+    service: str
+
+    def alerts(self, now: float) -> Iterable[Alert]: ...
+
+
 @implementer(IReadDescriptor)
 class Engine(Slices):
     """All checks of the daemon. ``seconds`` is a monotonic clock, the reactor's own if it has one.
@@ -73,7 +82,7 @@ class Engine(Slices):
     ``lost`` seconds of lateness of the loop; ``lateness`` is its histogram. ``unanswered`` counts results without any response from
     a server; ``responded_at`` is the time of the last response. ``local_problems`` maps each local problem to the time of its last
     occurrence. Commands share the units of ``processes`` and are started by ``spawners``, the second of which leaves them
-    CAP_NET_ADMIN; follow-up checks share the semaphore ``follow_ups``.
+    CAP_NET_ADMIN; follow-up checks share the semaphore ``follow_ups``. ``alerting`` holds users with alerts.
     """
 
     def __init__(self, reactor: Reactor, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -92,6 +101,7 @@ class Engine(Slices):
         self.processes = Shares(PROCESSES)
         self.spawners = tuple(Spawner(keep_capabilities=keep) for keep in (False, True))
         self.follow_ups = Semaphore(FOLLOW_UPS)
+        self.alerting: WeakSet[Alerting] = WeakSet()
         self._responses = 0
         self._isolation_timer: Timer | None = None
         self._logged: dict[str, float] = {}

@@ -22,6 +22,7 @@ from pybal.checks.socket_check import Target
 from pybal.checks.stream import StreamCheck
 from pybal.checks.tls import TLSStream
 from pybal.core.text import printable
+from pybal.runtime.file_values import FileValue
 
 PROTOCOL = "h2"
 """The name of HTTP/2 in ALPN."""
@@ -76,7 +77,7 @@ class GRPCCheck(StreamCheck):
         *,
         service: str,
         authority: str,
-        context: ssl.SSLContext | None,
+        context: FileValue[ssl.SSLContext] | None,
         server_name: str,
     ) -> None:
         super().__init__(engine, target, timeout, done, context=context, server_name=server_name)

@@ -18,6 +18,7 @@ from pybal.config.pattern import Pattern, Search
 from pybal.core.text import format_duration
 from pybal.http import message
 from pybal.http.errors import ResponseError
+from pybal.runtime.file_values import FileValue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +35,7 @@ class CheckRequest:
     data: bytes
     wanted: int | str
     statuses: frozenset[int]
-    context: ssl.SSLContext | None = None
+    context: FileValue[ssl.SSLContext] | None = None
     server_name: str = ""
     bodiless: bool = False
     max_body: int = message.BODY_LIMIT

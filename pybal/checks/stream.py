@@ -19,6 +19,7 @@ from pybal.checks.socket_check import READABLE, Check, Target
 from pybal.checks.tls import Busy, NoData, TLSStream
 from pybal.core.text import format_duration
 from pybal.http.tls_errors import tls_reason
+from pybal.runtime.file_values import FileValue
 
 _READ = 16 * 1024
 """Bytes of a read, which limits the time that a kind takes for it."""
@@ -54,7 +55,7 @@ class StreamCheck(Check):
         timeout: float,
         done: Callable[[Self, Result], None],
         *,
-        context: ssl.SSLContext | None = None,
+        context: FileValue[ssl.SSLContext] | None = None,
         server_name: str = "",
     ) -> None:
         super().__init__(engine, target, timeout, done)
@@ -107,7 +108,7 @@ class StreamCheck(Check):
         self._unsent = b""
         self._behind = False
         if self._context is not None:
-            self._tls = TLSStream(self._socket, self._context, self._server_name)
+            self._tls = TLSStream(self._socket, self._context.last, self._server_name)
         self._begin()
         self.event = self._exchange
         self._exchange(events)

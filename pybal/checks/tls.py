@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from socket import SocketType
+
+from pybal.runtime.file_values import FileValue, FileValues
 
 BARREN_LIMIT = 256 * 1024
 """Bytes of TLS records without application data; OpenSSL accepts chains of certificates up to 100 KiB."""
 
 _READ = 16 * 1024
 _FINITE_FIELD = "kx-dhe"
+_SYSTEM = ssl.get_default_verify_paths().cafile or ""
 _ATTEMPTS = 4
 """Reads in one call, at most. A record has up to 16 KiB."""
 
 
+def shared(
+    files: FileValues, *, verify: bool = False, ca: str = "", name: bool = False, protocols: Sequence[str] = ()
+) -> FileValue[ssl.SSLContext]:
+    """Return the context of all checks in the process with the same parameters, built in a thread.
+
+    With ``verify``, it verifies chains against the CA file ``ca`` or the system's CAs, and optionally names; it is built again when
+    the file changes. ``protocols`` are offered by ALPN.
+    """
+
+    def build() -> ssl.SSLContext:
+        made = context()
+        if verify:
+            verify_chains(made, ca, name=name)
+        if protocols:
+            made.set_alpn_protocols(list(protocols))
+        return made
+
+    file = ca or _SYSTEM
+    key = ("check", verify, ca, name, tuple(protocols))
+    return files.value(key, [file] if verify and file else [], build, "using the last CAs, or not checking without any")
+
+
 def context() -> ssl.SSLContext:
-    """Return a context for all checks of a service that accepts any certificate, as in PyBal 1.15.
+    """Return a context that accepts any certificate, as in PyBal 1.15.
 
     Versions and ciphers follow the system's policy, except finite-field Diffie-Hellman of TLS 1.2: the server chooses its group, and
     one of 8,192 bits takes 0.35 s of CPU time in a single call. Sessions are not resumed: with the standard library that costs more
@@ -30,7 +56,7 @@ def context() -> ssl.SSLContext:
     return made
 
 
-def verify(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
+def verify_chains(context: ssl.SSLContext, ca: str, *, name: bool) -> None:
     """Make a context verify chains against the CA file ``ca`` or the system's CAs, and optionally names.
 
     Raises OSError if the file cannot be read or has no certificate.

@@ -15,6 +15,7 @@ from pybal.checks.result import NEVER, CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
 from pybal.checks.stream import StreamCheck
 from pybal.checks.tls import TLSStream
+from pybal.runtime.file_values import FileValue
 
 _DAY = timedelta(days=1)
 
@@ -37,7 +38,7 @@ class TLSCheck(StreamCheck):
         timeout: float,
         done: Callable[[Self, Result], None],
         *,
-        context: ssl.SSLContext,
+        context: FileValue[ssl.SSLContext],
         server_name: str,
         fail_days: int,
         now: Callable[[], datetime],

@@ -26,7 +26,7 @@ async def drain(api: ControlAPI, request: Request, caller: Caller) -> CommandRep
     if keep and not announcing.keeps:
         raise RequestError("--keep requires a state directory (set StateDirectory= in the systemd unit)")
     try:
-        announcing.drain(vip, caller.name, request.reason, kept=keep)
+        await announcing.drain(vip, caller.name, request.reason, kept=keep)
     except DrainError as error:
         return CommandReply(FAILED, f"drained, but a restart may lose the drain: {error}")
     return await _reply(api, announcing, vip)
@@ -37,7 +37,7 @@ async def undrain(api: ControlAPI, request: Request, _caller: Caller) -> Command
     announcing, vip = _announcing(api), _vip(api, request.text("vip"))
     drained = any(drain.vip == vip for drain in announcing.drains())
     try:
-        announcing.undrain(vip)
+        await announcing.undrain(vip)
     except DrainError as error:
         return CommandReply(FAILED, f"undrained, but a restart may drain again: {error}")
     return await _reply(api, announcing, vip, "" if drained else f"{prefix(vip)}: not drained\n")

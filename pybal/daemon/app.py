@@ -50,6 +50,7 @@ from pybal.resolve import Lookup, Resolver
 from pybal.runtime import user_names
 from pybal.runtime.attempt import Attempt
 from pybal.runtime.faults import Faults
+from pybal.runtime.file_values import FileValues, file_values
 from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
@@ -73,7 +74,7 @@ class App:
     ``reactor`` provides time, descriptors and TCP, and ``held`` records its callbacks; ``lookup`` returns the addresses of names.
     ``loaded`` was read from ``file``; reloads read it again. ``runtime`` is a directory that lasts until the process ends,
     ``state`` one that survives it, or ``None``. ``control`` is the path of the control socket, or ``None`` without one. ``faults`` observes
-    the log.
+    the log; ``files`` reads secrets and certificates.
     """
 
     log = Logger()
@@ -94,6 +95,7 @@ class App:
         state: Path | None = None,
         control: Path | None = None,
         faults: Faults | None = None,
+        files: FileValues | None = None,
     ) -> None:
         settings = loaded.settings
         faults = faults or Faults(reactor.seconds)
@@ -102,6 +104,7 @@ class App:
         self._notifier = notifier
         self._log = log
         self._engine = Engine(reactor)
+        self._files = files = files or file_values(reactor)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
             backend,
@@ -131,7 +134,8 @@ class App:
                 self._engine,
                 reactor,
                 random,
-                files=FilePoll(Workers("files", file_poll.THREADS, reactor), reactor),
+                poll=FilePoll(Workers("files", file_poll.THREADS, reactor), reactor),
+                files=files,
                 state=state,
                 state_files=self._state_files,
             ),
@@ -175,8 +179,8 @@ class App:
             self._apply_settings,
             self._blocker,
         )
-        files = Workers("configuration", 2, reactor)
-        self._loader = Loader(file, loaded.digest, files, Turns(reactor), reactor)
+        readers = Workers("configuration", 2, reactor)
+        self._loader = Loader(file, loaded.digest, readers, Turns(reactor), reactor)
         self._reloader = Reloader(self._loader, loaded, targets)
         self._control = self._control_socket(control, settings) if control else None
         self._adoption = Attempt(
@@ -320,6 +324,7 @@ class App:
             yield from attempt.alerts()
         yield from self._listening.alerts()
         yield from tuple(self._names.alerts())
+        yield from tuple(self._files.alerts())
 
     def _blocker(self) -> str:
         """Return why reloads are refused at present, empty if they are allowed."""

@@ -13,6 +13,7 @@ from pybal.monitors import kinds as monitors
 from pybal.monitors.base import MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.shared import Sharing
+from pybal.runtime.file_values import FileValues
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources import kinds as sources
@@ -31,13 +32,15 @@ class ServiceFactory:
         reactor: Reactor,
         random: Random,
         *,
-        files: FilePoll,
+        poll: FilePoll,
+        files: FileValues,
         state: Path | None,
         state_files: StateFiles,
     ) -> None:
         self._engine = engine
         self._reactor = reactor
         self._random = random
+        self._poll = poll
         self._files = files
         self._turns = Turns(reactor)
         self._state = state
@@ -52,6 +55,7 @@ class ServiceFactory:
             cache,
             reactor=self._reactor,
             random=self._random,
+            poll=self._poll,
             files=self._files,
             turns=self._turns,
             state=self._state_files,
@@ -63,7 +67,7 @@ class ServiceFactory:
         return self._sharing.factory(monitor, service) if shared else self._own_factory(monitor, service)
 
     def _own_factory(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
-        return monitors.prepare(settings, service, engine=self._engine, random=self._random)
+        return monitors.prepare(settings, service, engine=self._engine, random=self._random, files=self._files)
 
 
 def _wall() -> datetime:

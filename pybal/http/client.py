@@ -19,6 +19,7 @@ from typing import Any
 from twisted.internet import error as internet
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
@@ -169,13 +170,14 @@ class HTTPClient:
     async def _connection(self, within: float) -> HTTPConnection:
         """Return a new connection: to the address that worked last, or else to the next one."""
         try:
+            creator = None if self._trust is None else await self._trust.creator(self._host)
             addresses = await self._addresses()
             share = within / len(addresses)
             reason = ""
             for _ in addresses:
                 address = addresses[self._turn % len(addresses)]
                 try:
-                    return await self._connect(address, share)
+                    return await self._connect(address, share, creator)
                 except internet.TimeoutError:
                     reason = f"no connection within {share:g} s"
                 except internet.ConnectError as error:
@@ -204,13 +206,14 @@ class HTTPClient:
         self._last_addresses = found
         return found
 
-    async def _connect(self, address: Address, within: float) -> HTTPConnection:
+    async def _connect(
+        self, address: Address, within: float, creator: IOpenSSLClientConnectionCreator | None
+    ) -> HTTPConnection:
         endpoint = _ENDPOINTS[address.version](self._reactor, str(address), self._port, within)
-        if self._trust is None:
+        if creator is None:
             made = await endpoint.connect(self._factory)
             made.transport.bufferSize = READ
         else:
-            creator = self._trust.creatorForNetloc(self._host.encode("ascii"), self._port)
             secured = TLSMemoryBIOFactory(creator, isClient=True, wrappedFactory=self._factory)
             # The default buffers small writes until the global reactor's next turn, which may be another reactor.
             secured.protocol = TLSMemoryBIOProtocol

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 from OpenSSL import crypto
@@ -20,17 +20,16 @@ from twisted.internet.ssl import (
     platformTrust,
     trustRootFromCertificates,
 )
-from twisted.web.iweb import IPolicyForHTTPS
-from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
 from pybal.http.errors import Fault, ProtocolError
-from pybal.runtime.watched_file import FileIdentity, identity
+from pybal.runtime.file_values import FileValue, FileValues
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 _CERTIFICATES = "a PEM file with certificates"
 _CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:RSA+AES:!aNULL:!MD5:!DSS")
 """The default of Twisted without finite-field Diffie-Hellman; see :func:`pybal.checks.tls.context`."""
+_SYSTEM = ssl.get_default_verify_paths().cafile or ""
 _KEY = "a PEM file with the private key of the certificate, without a password"
 
 
@@ -44,37 +43,32 @@ class UnusableFile(ProtocolError):  # noqa: N818  # a fact about the file
         self.wanted = wanted
 
 
-@implementer(IPolicyForHTTPS)
 class Trust:
     """A client's TLS policy: verifies the server's chain and host name.
 
-    Sends the client certificate if the server requests one. The files of ``access`` are read before the first connection,
-    and again when they change, because certificates are renewed. All clients of a host with the same files share a context.
+    Sends the client certificate if the server requests one. ``files`` reads the files of ``access`` before the first connection,
+    and again when they change, because certificates are renewed. All clients of a host with the same files share a context:
+    the host is part of it, because OpenSSL verifies the name in a callback of the context.
     """
 
-    def __init__(self, access: AccessSettings) -> None:
-        self._files = access.ca, access.certificate, access.key
+    def __init__(self, access: AccessSettings, files: FileValues) -> None:
+        self._access = access.ca, access.certificate, access.key
+        self._files = files
+        self._creators: dict[str, FileValue[IOpenSSLClientConnectionCreator]] = {}
 
-    def creatorForNetloc(self, hostname: bytes, port: int) -> IOpenSSLClientConnectionCreator:  # noqa: ARG002, N802  # Twisted's
-        """Return the connection creator for a host, given by name or address. Raises :class:`UnusableFile`."""
-        seen = tuple(identity(name) if name else None for name in self._files)
-        return _shared_creator(hostname.decode("ascii").strip("[]"), self._files, seen)
-
-
-def context(access: AccessSettings) -> ssl.SSLContext:
-    """Return a context for Python's own ssl module. Raises :class:`ProtocolError`."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if access.ca:
-            made.load_verify_locations(cafile=access.ca)
-        else:
-            made.load_default_certs()
-        if access.certificate:
-            # A wrong password: without any, OpenSSL would prompt for one on the terminal.
-            made.load_cert_chain(access.certificate, access.key, "")
-    except OSError as error:
-        raise refusal(access) or ProtocolError(f"TLS: {error}", Fault.UNREACHABLE) from None
-    return made
+    async def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
+        """Return the connection creator for a host, given by name or address. Raises ProtocolError."""
+        host = host.strip("[]")
+        value = self._creators.get(host)
+        if value is None:
+            ca, certificate, key = self._access
+            names = [name for name in (ca or _SYSTEM, certificate, key) if name]
+            build = partial(_creator, host, ca, certificate, key)
+            value = self._creators[host] = self._files.value(("source", host, self._access), names, build)
+        try:
+            return await value.fresh()
+        except TimeoutError as silence:
+            raise ProtocolError(f"TLS: {silence}", Fault.NO_RESPONSE) from None
 
 
 def refusal(access: AccessSettings) -> UnusableFile | None:
@@ -84,15 +78,6 @@ def refusal(access: AccessSettings) -> UnusableFile | None:
     except UnusableFile as error:
         return error
     return None
-
-
-@lru_cache(maxsize=256)
-def _shared_creator(
-    host: str,
-    files: tuple[str, str, str],
-    seen: tuple[FileIdentity | None, ...],  # noqa: ARG001  # part of the key: changed files are read again
-) -> IOpenSSLClientConnectionCreator:
-    return _creator(host, *files)
 
 
 def _creator(host: str, ca: str, certificate: str, key: str) -> IOpenSSLClientConnectionCreator:

@@ -11,6 +11,10 @@ from typing import Generic, NamedTuple, TypeVar
 from pybal.checks.engine import Engine
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Monitor
+from pybal.runtime.file_values import FileValue, FileValues
+
+#: Seconds between two looks at the files of a TLS context, and at that of a secret.
+CONTEXT_SECONDS, SECRET_SECONDS = 10.0, 2.0
 
 
 class MonitorRefusal(NamedTuple):
@@ -37,8 +41,14 @@ class MonitorSettings:
         del prefix
         return None
 
-    def tls_context(self) -> ssl.SSLContext | None:
-        """Return the TLS context that all checks of a service share; called once."""
+    def tls_context(self, files: FileValues) -> FileValue[ssl.SSLContext] | None:
+        """Return the TLS context that the checks need, ``None`` if they use no TLS."""
+        del files
+        return None
+
+    def secret(self, files: FileValues) -> FileValue[str] | None:
+        """Return the secret that the checks need, ``None`` if they need none."""
+        del files
         return None
 
 
@@ -61,6 +71,7 @@ class Factory(Generic[S_co]):
         *,
         engine: Engine,
         random: Random,
+        files: FileValues,
     ) -> None:
         self.name = name
         self.settings = settings
@@ -69,12 +80,23 @@ class Factory(Generic[S_co]):
         self.random = random
         self.service = service.name
         self.log_system = f"{service.name} {name}"
-        self.context = settings.tls_context()
+        self.context = settings.tls_context(files)
+        self.secret = settings.secret(files)
         self._create = create
         self._prepare()
 
     def _prepare(self) -> None:
         """Compute further data that the monitors share."""
+
+    def is_ready(self, resume: Callable[[], None]) -> bool:
+        """Return whether a check can start; if not, ``resume`` is called when it may have become possible.
+
+        A check never starts without its TLS context or secret. A new secret is used from the next check on; new CAs are
+        loaded while the last ones are in use.
+        """
+        if self.context is not None and not self.context.is_ready(resume, CONTEXT_SECONDS, wait=False):
+            return False
+        return self.secret is None or self.secret.is_ready(resume, SECRET_SECONDS, wait=True)
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
         return self._create(self, host, address, report)

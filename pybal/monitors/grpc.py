@@ -22,6 +22,7 @@ from pybal.monitors.factory import Factory
 from pybal.monitors.interval import Interval
 from pybal.monitors.kind import Kind
 from pybal.monitors.periodic import CheckDone, TCPSettings
+from pybal.runtime.file_values import FileValue, FileValues
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,8 @@ class GRPCSettings(TCPSettings):
     )
 
     @override
-    def tls_context(self) -> ssl.SSLContext | None:
-        if not self.tls:
-            return None
-        context = tls.context()
-        context.set_alpn_protocols([PROTOCOL])
-        return context
+    def tls_context(self, files: FileValues) -> FileValue[ssl.SSLContext] | None:
+        return tls.shared(files, protocols=(PROTOCOL,)) if self.tls else None
 
     @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> GRPCCheck:

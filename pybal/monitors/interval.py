@@ -84,8 +84,14 @@ class IntervalMonitor(RiseFall):
 
     def retry(self) -> None:
         """Retry after an inconclusive check, but only once until the next conclusive result."""
-        if self._timer is not None and not self._retried:
-            self._retried = self._prompt = True
+        if not self._retried:
+            self._retried = True
+            self.run_soon()
+
+    def run_soon(self) -> None:
+        """Run again within a second, unless it has stopped."""
+        if self._timer is not None:
+            self._prompt = True
             self._engine.again(self._timer)
 
     @override

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -14,7 +13,7 @@ from pybal.core.model import Service
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.factory import Factory, MonitorSettings
 from pybal.monitors.periodic import Periodic, duration_metric
-from pybal.monitors.waiting import WaitingFactory
+from pybal.runtime.file_values import FileValues
 
 S = TypeVar("S", bound=MonitorSettings)
 
@@ -37,19 +36,8 @@ class Kind(option.Kind[S]):
         """The HELP texts of its metrics, by name."""
         return {duration_metric(self.name): self.duration, **self.metrics} if self.duration else self.metrics
 
-    def prepare(self, settings: S, service: Service, *, engine: Engine, random: Random) -> MonitorFactory:
-        """Return the factory of a service; one whose monitors wait if a file that they need cannot be used."""
-
-        def build() -> MonitorFactory:
-            return self.factory(self.name, self.monitor, settings, service, engine=engine, random=random)
-
-        try:
-            return build()
-        except OSError:
-            return WaitingFactory(
-                self.name, build, partial(self._reason, settings), engine, f"{service.name} {self.name}"
-            )
-
-    def _reason(self, settings: S, error: OSError) -> str:
-        refused = settings.refusal(self.prefix)
-        return f"{refused.option}: {refused.found}" if refused else error.strerror or str(error)
+    def prepare(
+        self, settings: S, service: Service, *, engine: Engine, random: Random, files: FileValues
+    ) -> MonitorFactory:
+        """Return the factory of a service; ``files`` reads the files that its checks need."""
+        return self.factory(self.name, self.monitor, settings, service, engine=engine, random=random, files=files)

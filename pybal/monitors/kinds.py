@@ -2,7 +2,7 @@
 
 One factory is created for each monitor of a service, and creates the monitor of each server::
 
-    factories = [prepare(settings, service, engine=engine, random=random) for settings in service_settings.monitors]
+    factories = [prepare(settings, service, engine=engine, random=random, files=files) for settings in service_settings.monitors]
     monitor = factories[0].monitor(host, address, report)
     monitor.start()
 """
@@ -32,6 +32,7 @@ from pybal.monitors import (
 from pybal.monitors.base import MonitorFactory
 from pybal.monitors.factory import MonitorRefusal, MonitorSettings
 from pybal.monitors.kind import Kind
+from pybal.runtime.file_values import FileValues
 
 _ALL: tuple[Kind[Any], ...] = (
     proxyfetch.KIND,
@@ -63,6 +64,8 @@ def refusal(settings: MonitorSettings) -> MonitorRefusal | None:
     return settings.refusal(_BY_SETTINGS[type(settings)].prefix)
 
 
-def prepare(settings: MonitorSettings, service: Service, *, engine: Engine, random: Random) -> MonitorFactory:
-    """Return the factory of this kind for a service; ``settings`` must not be refused by :func:`refusal`."""
-    return _BY_SETTINGS[type(settings)].prepare(settings, service, engine=engine, random=random)
+def prepare(
+    settings: MonitorSettings, service: Service, *, engine: Engine, random: Random, files: FileValues
+) -> MonitorFactory:
+    """Return the factory of this kind for a service; its checks wait for the files that they need."""
+    return _BY_SETTINGS[type(settings)].prepare(settings, service, engine=engine, random=random, files=files)

@@ -99,7 +99,7 @@ class Periodic(IntervalMonitor):
 
     @override
     def run(self) -> None:
-        if not self._check.running:
+        if not self._check.running and self._factory.is_ready(self.run_soon):
             self._check.start()
 
     def _done(self, check: object, result: Result) -> None:

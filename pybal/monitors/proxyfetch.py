@@ -36,6 +36,7 @@ from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.kind import Kind
 from pybal.monitors.periodic import duration_metric
 from pybal.monitors.tls import ca_refusal
+from pybal.runtime.file_values import FileValue, FileValues
 
 DURATION = duration_metric("ProxyFetch")
 
@@ -132,13 +133,8 @@ class ProxyFetchSettings(Interval):
         return ca_refusal(self.ca, prefix) if self.verify else None
 
     @override
-    def tls_context(self) -> ssl.SSLContext | None:
-        if not self._https:
-            return None
-        context = tls.context()
-        if self.verify:
-            tls.verify(context, self.ca, name=True)
-        return context
+    def tls_context(self, files: FileValues) -> FileValue[ssl.SSLContext] | None:
+        return tls.shared(files, verify=self.verify, ca=self.ca, name=self.verify) if self._https else None
 
 
 class ProxyFetchFactory(Factory[ProxyFetchSettings]):
@@ -218,6 +214,8 @@ class ProxyFetch(IntervalMonitor):
         for fetch in fetches:
             if fetch.running:
                 return
+        if not self._factory.is_ready(self.run_soon):
+            return
         if len(fetches) == 1:
             fetches[0].start()
         elif self._factory.settings.check_all:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from typing_extensions import override
@@ -15,6 +16,7 @@ from pybal.monitors.factory import Factory, MonitorRefusal
 from pybal.monitors.interval import Interval
 from pybal.monitors.kind import Kind
 from pybal.monitors.periodic import CheckDone, TCPSettings
+from pybal.runtime.file_values import FileValue, FileValues
 
 _LARGEST = 4096
 
@@ -24,7 +26,7 @@ class RedisSettings(TCPSettings):
     """Send PING to a Redis server; with a role, also check it by INFO replication."""
 
     password_file: str = option(
-        "", optional_text, help="file with the password in its first line; it is read again before each check"
+        "", optional_text, help="file with the password in its first line; it is read again when it changes"
     )
     role: Role = option(Role.ANY, member(Role), help="role that the server must have: master, replica or any")
 
@@ -38,25 +40,19 @@ class RedisSettings(TCPSettings):
         return None
 
     @override
+    def secret(self, files: FileValues) -> FileValue[str] | None:
+        if not self.password_file:
+            return None
+        key, build = ("redis", self.password_file), partial(read_password, self.password_file)
+        consequence = "using the last password, or not checking without any"
+        return files.value(key, [self.password_file], build, consequence)
+
+    @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> RedisCheck:
         del host
-        password = Password(self.password_file)
+        secret = factory.secret
+        password = (lambda: secret.last) if secret else (lambda: "")
         return RedisCheck(factory.engine, target, self.timeout, done, password=password, role=self.role)
-
-
-class Password:
-    """The password in a file; the last one that could be read while the file is missing."""
-
-    def __init__(self, file: str) -> None:
-        self._file = file
-        self._last = ""
-
-    def __call__(self) -> str:
-        try:
-            self._last = read_password(self._file)
-        except (OSError, UnicodeDecodeError):
-            return self._last
-        return self._last
 
 
 def read_password(file: str) -> str:

@@ -1,7 +1,7 @@
 """RunCommand: run a command for a server at an interval; exit status 0 means up, any other down.
 
-If the command cannot be run, the result is inconclusive: an error is logged and the server keeps its state. If a local
-resource was exhausted (descriptors, processes, memory), the command is retried once immediately.
+If the command cannot be executed, an alert is raised, the check is repeated within a second, and then fails. If a local resource was
+exhausted (descriptors, processes, memory), the result is inconclusive and the command is retried once immediately.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pybal.checks.result import INCONCLUSIVE, PASSED, Result
 from pybal.config.command_options import ServerField, arguments, command
 from pybal.config.convert import boolean, seconds
 from pybal.config.option import option, required
-from pybal.core.model import Address, Report
+from pybal.core.model import Address, Alert, Report
+from pybal.core.text import format_duration
 from pybal.monitors.base import Sample
 from pybal.monitors.factory import Factory
 from pybal.monitors.interval import Interval, IntervalMonitor
@@ -58,9 +59,10 @@ class RunCommandFactory(Factory[RunCommandSettings]):
 
     @override
     def _prepare(self) -> None:
-        self.logged_reason = ""
-        """The reason, already logged, why the command cannot be run; empty if it can."""
+        self._unrunnable: dict[RunCommand, str] = {}
+        self._unrunnable_since = 0.0
         self._quiet_until = 0.0
+        self.engine.alerting.add(self)
 
     def argv(self, host: str, address: Address) -> Sequence[str]:
         """Return the command and its arguments for one server."""
@@ -76,12 +78,39 @@ class RunCommandFactory(Factory[RunCommandSettings]):
             text = "\n".join((f"{host}: {result.cause or 'status 0'}, output:", *output_lines))
             self._log.emit(level, "{text}", text=text, system=self.log_system)
 
-    def log_unrunnable(self, reason: str) -> None:
-        """Log why the command cannot be run, once per reason until it runs again."""
-        if self.logged_reason != reason:
-            self.logged_reason = reason
-            text = f"cannot run {self.settings.command}: {reason}; keeping the state of its servers"
+    def alerts(self, now: float) -> Iterator[Alert]:
+        """Yield an alert while the command cannot be executed, and while its checks are late by an interval."""
+        for reason in tuple(self._unrunnable.values())[:1]:
+            duration = format_duration(now - self._unrunnable_since)
+            yield Alert(self.service, "command", f"{reason} for {duration}; failing the checks of its servers")
+        delay, late = self.engine.processes.delay(self.service, now)
+        if delay >= self.settings.interval:
+            text = (
+                f"checks by RunCommand {format_duration(delay)} late, behind schedule for {format_duration(late)}: all places for"
+                " commands are in use (find commands that hang, lower runcommand.timeout or raise runcommand.interval)"
+            )
+            yield Alert(self.service, "command", text)
+
+    def not_executed(self, monitor: RunCommand, reason: str) -> None:
+        """Note that the command could not be executed, and log each reason once until it runs again."""
+        if not self._unrunnable:
+            self._unrunnable_since = self.engine.now
+        if reason not in self._unrunnable.values():
+            text = f"{reason}; failing the checks of its servers if the next one confirms it"
             self._log.error("{text}", text=text, system=self.log_system)
+        self._unrunnable[monitor] = reason
+
+    def executed(self) -> None:
+        """Note that the command was executed; all servers have the same one."""
+        if self._unrunnable:
+            duration = format_duration(self.engine.now - self._unrunnable_since)
+            text = f"{self.settings.command} is executed again after {duration}"
+            self._log.info("{text}", text=text, system=self.log_system)
+            self._unrunnable.clear()
+
+    def stopped(self, monitor: RunCommand) -> None:
+        """Forget a monitor."""
+        self._unrunnable.pop(monitor, None)
 
     def log_delay(self) -> None:
         """Log, at most every 10 minutes, that a command has waited for a whole interval."""
@@ -124,6 +153,7 @@ class RunCommand(IntervalMonitor):
     def stop(self) -> None:
         super().stop()
         self._command.cancel()
+        self._factory.stopped(self)
 
     @override
     def run(self) -> None:
@@ -134,11 +164,14 @@ class RunCommand(IntervalMonitor):
 
     def _done(self, command: CommandCheck, result: Result) -> None:
         self._history.add(self._factory.engine.now, result)
+        if result.cause == UNRUNNABLE:
+            self._factory.not_executed(self, result.reason)
+        elif result.verdict is not INCONCLUSIVE:
+            self._factory.executed()
         if result.verdict is INCONCLUSIVE:
-            self._inconclusive(result)
+            self.retry()
             return
         self._retried = False
-        self._factory.logged_reason = ""
         self._seconds[command.exitcode] = result.duration
         passed = result.verdict is PASSED
         if not (passed and self.up):
@@ -147,12 +180,6 @@ class RunCommand(IntervalMonitor):
             self.passed(self._factory.engine.now)
         else:
             self.failed(result.text, f"{result.phase} {result.cause}", self._factory.engine.now)
-
-    def _inconclusive(self, result: Result) -> None:
-        if result.cause == UNRUNNABLE:
-            self._factory.log_unrunnable(result.reason)
-        else:
-            self.retry()
 
 
 KIND = Kind(

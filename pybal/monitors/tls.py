@@ -30,6 +30,7 @@ from pybal.monitors.factory import Factory, MonitorRefusal
 from pybal.monitors.interval import Interval
 from pybal.monitors.kind import Kind
 from pybal.monitors.periodic import CheckDone, Periodic, TCPSettings
+from pybal.runtime.file_values import FileValue, FileValues
 
 DAYS = "pybal_monitor_tls_days_to_expiry"
 
@@ -39,7 +40,7 @@ _days = integer(0, 3650, "whole days")
 def ca_refusal(ca: str, prefix: str) -> MonitorRefusal | None:
     """Return why the option ``ca`` cannot be applied, ``None`` if it can."""
     try:
-        tls.verify(tls.context(), ca, name=False)
+        tls.verify_chains(tls.context(), ca, name=False)
     except OSError as error:
         found = f"{ca} ({error.strerror or error})"
         return MonitorRefusal(f"{prefix}ca", found, "a file of certificates in PEM format")
@@ -71,12 +72,8 @@ class TLSSettings(TCPSettings):
         return ca_refusal(self.ca, prefix) if self.verify else None
 
     @override
-    def tls_context(self) -> ssl.SSLContext:
-        """Return the TLS context. Raises OSError if the file of ``tls.ca`` is invalid."""
-        context = tls.context()
-        if self.verify:
-            tls.verify(context, self.ca, name=bool(self.name))
-        return context
+    def tls_context(self, files: FileValues) -> FileValue[ssl.SSLContext]:
+        return tls.shared(files, verify=self.verify, ca=self.ca, name=bool(self.name))
 
     @override
     def check(self, factory: Factory[Interval], host: str, target: Target, done: CheckDone) -> TLSCheck:
@@ -86,7 +83,7 @@ class TLSSettings(TCPSettings):
             target,
             self.timeout,
             done,
-            context=cast("ssl.SSLContext", factory.context),
+            context=cast("FileValue[ssl.SSLContext]", factory.context),
             server_name=self.name,
             fail_days=self.fail_days,
             now=partial(datetime.now, UTC),

@@ -12,8 +12,9 @@ from pybal.core.model import Address
 from pybal.resolve.follow import Lookup, LookupFailed, LookupResult
 from pybal.resolve.message import Response
 from pybal.resolve.servers import NameServers
+from pybal.resolve.system_file import SystemFile
+from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.reactor import Reactor
-from pybal.runtime.watched_file import WatchedFile
 
 #: Time to live of the entries of the hosts file, in seconds.
 HOSTS_TTL = 30.0
@@ -29,20 +30,22 @@ def dns_lookup(
     hosts: str = "/etc/hosts",
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
+    files: FileValues | None = None,
 ) -> Lookup:
-    """Return the lookup of this host; ``port`` is the port of its DNS servers."""
-    return _SystemLookup(reactor, hosts, resolv_conf, port).look_up
+    """Return the lookup of this host; ``port`` is that of its DNS servers, ``files`` reads the files."""
+    return _SystemLookup(reactor, hosts, resolv_conf, port, files or inline(reactor)).look_up
 
 
 class _SystemLookup:
-    def __init__(self, reactor: Reactor, hosts: str, resolv_conf: str, port: int) -> None:
-        self._hosts = WatchedFile(hosts, _addresses, _addresses(b""))
-        self._servers = NameServers(reactor, resolv_conf, port)
+    def __init__(self, reactor: Reactor, hosts: str, resolv_conf: str, port: int, files: FileValues) -> None:
+        self._hosts = SystemFile(files, hosts, _addresses)
+        self._servers = NameServers(reactor, resolv_conf, port, files=files)
 
     async def look_up(self, host: str, version: int) -> LookupResult:
         """Return the addresses of ``host`` in a family, 4 or 6. Raises LookupFailed."""
         name = host.lower().removesuffix(".")
-        local = tuple(a for a in self._hosts.value().get(name, ()) if a.version == version)
+        hosts = await self._hosts.content()
+        local = tuple(a for a in hosts.get(name, ()) if a.version == version)
         if not local and (name == "localhost" or name.endswith(".localhost")):
             local = (_LOOPBACK[version],)  # never sent to DNS: RFC 6761 §6.3
         if local:

@@ -14,8 +14,9 @@ from twisted.names import dns
 from pybal.resolve.dns import DNSClient, NoReply
 from pybal.resolve.follow import LookupFailed
 from pybal.resolve.message import Response
+from pybal.resolve.system_file import SystemFile
+from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.reactor import Reactor
-from pybal.runtime.watched_file import WatchedFile
 
 #: Timeout of a query to one server, in seconds.
 TIMEOUT = 4.0
@@ -35,23 +36,26 @@ class Unanswered(LookupFailed):
 
 
 class NameServers:
-    """The servers in ``resolv_conf``, queried at ``port``."""
+    """The servers in ``resolv_conf``, which ``files`` reads, queried at ``port``."""
 
     def __init__(
         self,
         reactor: Reactor,
         resolv_conf: str = "/etc/resolv.conf",
         port: int = 53,
+        *,
+        files: FileValues | None = None,
     ) -> None:
         self._client = DNSClient(reactor, TIMEOUT)
-        self._servers = WatchedFile(resolv_conf, nameservers, nameservers(b""))
+        self._servers = SystemFile(files or inline(reactor), resolv_conf, nameservers)
         self._port = port
         self._best = ""
 
     async def ask(self, query: dns.Query) -> Response:
         """Return the first response with code NOERROR or NXDOMAIN. Raises :class:`Unanswered`."""
         failures, silent = [], True
-        for server in sorted(self._servers.value(), key=lambda server: server != self._best):
+        servers = await self._servers.content()
+        for server in sorted(servers, key=lambda server: server != self._best):
             try:
                 response = await self._client.ask((server, self._port), query)
             except NoReply as no_reply:

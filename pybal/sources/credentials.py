@@ -4,29 +4,54 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pybal.config.settings import AccessSettings
 from pybal.http.trust import UnusableFile
+from pybal.runtime.file_values import FileValues
 
 _WORD = re.compile(r"[!-~]+")
 _LARGEST = 65536
 
 
-def authorization(url: str, access: AccessSettings) -> Iterator[str]:
-    """Yield the value of the Authorization header, if there are credentials.
+class Authorization:
+    """The Authorization header for the server of a source."""
 
-    Reads the files of ``access`` each time, because secrets are rotated. Raises :class:`UnusableFile`.
-    """
-    user, has_user = urlsplit(url).username, "@" in urlsplit(url).netloc
-    if access.token_file:
-        yield f"Bearer {secret('token-file', access.token_file)}"
-    elif access.user:
-        yield _basic(access.user, secret("password-file", access.password_file))
-    elif has_user:
-        yield _basic(unquote(user or ""), unquote(urlsplit(url).password or ""))
+    def __init__(self, url: str, access: AccessSettings, files: FileValues) -> None:
+        parts = urlsplit(url)
+        self._user = access.user
+        self._token = SecretFile("token-file", access.token_file, files) if access.token_file else None
+        self._password = SecretFile("password-file", access.password_file, files) if access.user else None
+        self._of_url = (
+            _basic(unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else ""
+        )
+
+    async def fields(self) -> dict[str, str]:
+        """Return the header field, none without credentials. Raises :class:`UnusableFile`."""
+        value = self._of_url
+        if self._token:
+            value = f"Bearer {await self._token.read()}"
+        elif self._password:
+            value = _basic(self._user, await self._password.read())
+        return {"Authorization": value} if value else {}
+
+
+class SecretFile:
+    """The first line of a file, read in a thread, and again when it changes: secrets are rotated."""
+
+    def __init__(self, option: str, name: str, files: FileValues) -> None:
+        self._option = option
+        self._name = name
+        self._value = files.value(("secret", option, name), [name], partial(secret, option, name))
+
+    async def read(self) -> str:
+        """Return the secret. Raises :class:`UnusableFile`, also if the file system does not respond."""
+        try:
+            return await self._value.fresh()
+        except TimeoutError as silence:
+            raise UnusableFile(self._option, str(silence), "a file that can be read") from None
 
 
 def refusal(access: AccessSettings) -> UnusableFile | None:

@@ -26,10 +26,11 @@ from pybal.http.message import Response, host_of, target_of
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
+from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.credentials import authorization
+from pybal.sources.credentials import Authorization
 from pybal.sources.feed import Feed, shortened
 from pybal.sources.formats.text import Format, Listing, format_of
 from pybal.sources.list_parser import ListParser
@@ -62,9 +63,17 @@ class HTTPReader:
     differences = 0
 
     def __init__(
-        self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random, turns: Turns
+        self,
+        settings: SourceSettings,
+        client: HTTPClient,
+        clock: IReactorTime,
+        random: Random,
+        *,
+        turns: Turns,
+        files: FileValues,
     ) -> None:
         self._settings = settings
+        self._authorization = Authorization(settings.url, settings.access, files)
         self._client = client
         self._clock = clock
         self._random = random
@@ -79,7 +88,7 @@ class HTTPReader:
     async def read(self, feed: Feed) -> float:
         if self._clock.seconds() - self._full_at >= FULL_READ:
             self._validators = {}
-        answer = await self._client.request(self._request(), body_statuses=(_OK, _NOT_MODIFIED))
+        answer = await self._client.request(await self._request(), body_statuses=(_OK, _NOT_MODIFIED))
         refuse_old(answer.response, self._settings.max_age)
         if answer.status == _NOT_MODIFIED and self._validators:
             feed.good()
@@ -104,11 +113,8 @@ class HTTPReader:
     def close(self) -> None:
         self._client.close()
 
-    def _request(self) -> HTTPRequest:
-        fields = {**_FIELDS, **self._validators}
-        for value in authorization(self._settings.url, self._settings.access):
-            fields["Authorization"] = value
-        return HTTPRequest(self._target, fields)
+    async def _request(self) -> HTTPRequest:
+        return HTTPRequest(self._target, {**_FIELDS, **self._validators, **await self._authorization.fields()})
 
     async def _listing(self, answer: FullResponse, feed: Feed) -> Listing:
         form = self._format or _TYPES.get(_content_type(answer.response), Format.LINES)
@@ -129,22 +135,23 @@ def http_source(
     random: Random,
     lookup: Lookup | None = None,
     turns: Turns | None = None,
+    files: FileValues | None = None,
 ) -> Feed:
     """Return the source of an ``http://`` or ``https://`` URL; ``lookup`` defaults to that of this host.
 
-    Lists are parsed in ``turns``.
+    Lists are parsed in ``turns``; ``files`` reads secrets and certificates.
     """
+    files = files or inline(reactor)
     parts, secure = urlsplit(settings.url), settings.scheme == "https"
     client = HTTPClient(
         host_of(settings.url),
         parts.port or (443 if secure else 80),
-        trust=Trust(settings.access) if secure else None,
+        trust=Trust(settings.access, files) if secure else None,
         reactor=reactor,
-        lookup=lookup or dns_lookup(reactor),
+        lookup=lookup or dns_lookup(reactor, files=files),
     )
-    return Feed(
-        masked(settings.url), HTTPReader(settings, client, reactor, random, turns or Turns(reactor)), reactor, random
-    )
+    reader = HTTPReader(settings, client, reactor, random, turns=turns or Turns(reactor), files=files)
+    return Feed(masked(settings.url), reader, reactor, random)
 
 
 def _check(answer: FullResponse) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pybal.config.settings import SourceSettings
 from pybal.config.source_options import server_of
 from pybal.http import trust
+from pybal.runtime.file_values import FileValues
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources import credentials
@@ -71,7 +72,8 @@ def build(
     *,
     reactor: Reactor,
     random: Random,
-    files: FilePoll,
+    poll: FilePoll,
+    files: FileValues,
     turns: Turns,
     state: StateFiles,
     wall: Callable[[], datetime],
@@ -79,11 +81,11 @@ def build(
 ) -> PoolSource:
     """Return the source of ``settings``, not started; see :class:`PoolSource`.
 
-    Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time; ``files`` looks at pool files.
+    Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time; ``poll`` looks at pool files, ``files`` reads secrets.
     Lists are parsed in ``turns``, and saved by ``state``.
     """
-    more: dict[str, object] = {} if settings.scheme in ("k8s", "dns+srv") else {"turns": turns}
-    if settings.scheme == "file":
-        more["files"] = files
+    more: dict[str, object] = {"files": poll if settings.scheme == "file" else files}
+    if settings.scheme not in ("k8s", "dns+srv"):
+        more["turns"] = turns
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random, **more)
     return PoolSource(source, settings, cache, clock=reactor, state=state, wall=wall, former=former)

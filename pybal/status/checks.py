@@ -36,7 +36,7 @@ def families(engine: Engine) -> Iterator[Family]:
 
 
 def alerts(engine: Engine) -> Iterator[Alert]:
-    """Yield an alert for isolation, for few free descriptors, and for each recent local error."""
+    """Yield the alerts for isolation, few free descriptors, recent local errors, and commands."""
     outage = engine.isolation.outage
     if outage is not None:
         yield Alert("", "checker", f"{outage.text(engine.seconds())}; this balancer may be isolated")
@@ -47,3 +47,5 @@ def alerts(engine: Engine) -> Iterator[Alert]:
         age = engine.seconds() - at
         if age < _RECENT:
             yield Alert("", "checker", f"local error {age:.0f} s ago ({error}); ignoring the affected check results")
+    for part in sorted(engine.alerting, key=lambda part: part.service):
+        yield from tuple(part.alerts(engine.seconds()))

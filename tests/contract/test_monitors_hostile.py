@@ -112,10 +112,10 @@ def certificate(tmp_path: Path) -> Path:
     return self_signed(tmp_path)
 
 
-def fails(server: HostileServer) -> str:
+def fails(server: HostileServer, *, paced: bool = False) -> str:
     """Return the reason of the failure that the monitor reports in time."""
     with server:
-        server.run(TIMEOUT + 2.0)
+        server.run(TIMEOUT + 2.0, paced=paced)
     assert [report.up for report in server.reports] == [False]
     assert server.longest_hold < HELD, server.reports
     return server.reports[0].reason
@@ -186,7 +186,7 @@ def test_flood_to_a_check_that_reads_nothing_holds_no_turn(
 
 
 def test_flood_of_a_command_holds_no_turn_and_is_down_with_a_reason() -> None:
-    assert fails(HostileServer(RunCommandSettings(command="/usr/bin/yes", timeout=TIMEOUT)))
+    assert fails(HostileServer(RunCommandSettings(command="/usr/bin/yes", timeout=TIMEOUT)), paced=True)
 
 
 def test_kinds_all_have_a_hostile_server() -> None:

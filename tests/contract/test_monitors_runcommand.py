@@ -8,7 +8,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pybal.checks.shares import Shares
 from pybal.config.command_options import ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION, RunCommandSettings
+from pybal.status import checks
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -39,6 +40,10 @@ def sh(script: str, *argv: str | ServerField, timeout: float = 10.0, interval: f
 def samples(monitor: Monitor) -> dict[tuple[str, ...], float]:
     assert {sample.metric for sample in monitor.samples()} == {DURATION}
     return {tuple(value for _, value in sample.labels): sample.value for sample in monitor.samples()}
+
+
+def command_alerts(setup: MonitoredServer) -> list[str]:
+    return [alert.text for alert in checks.alerts(setup.engine) if alert.kind == "command"]
 
 
 def exists(pid: int) -> bool:
@@ -162,45 +167,56 @@ class TestUnrunnable:
             ("/bin/tr\N{LATIN SMALL LETTER U WITH DIAERESIS}\ud800", "surrogates not allowed"),
         ],
     )
-    def test_unrunnable_command_is_inconclusive_and_logged_once(
+    def test_unrunnable_command_fails_once_confirmed_and_is_logged_once(
         self, command: str, reason: str, logged: Sequence[LogEvent]
     ) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 monitor = setup.monitor(settings(command, interval=SOON))
-                await setup.until(lambda: setup.engine.inconclusive >= 5)
-                assert setup.engine.processes.taken == 0
-                assert (monitor.up, setup.reports, monitor.down_results) == (None, [], 0)
-                assert samples(monitor) == {("successful", "0"): 0.0}
+                await setup.until(lambda: monitor.down_results >= 3)
+                assert (setup.engine.inconclusive, setup.engine.processes.taken) == (1, 0)
+                (report,) = setup.reports
+                assert not report.up
+                assert report.reason.startswith("start: cannot execute ")
+                assert reason in report.reason
+                assert samples(monitor) == {("successful", "0"): 0.0, ("failed", "127"): 0.0}
                 assert not setup.engine.local_errors
 
         run(main)
         (text,) = texts(logged)
-        assert text.startswith(f"cannot run {command}: ")
+        assert text.startswith(f"cannot execute {command} (")
         assert reason in text
         assert {e["log_level"] for e in logged if e.get("system") == "svc RunCommand"} == {LogLevel.error}
 
-    def test_missing_command_keeps_the_state_of_servers(self, tmp_path: Path, logged: Sequence[LogEvent]) -> None:
+    def test_missing_command_is_an_alert_until_it_is_back(self, tmp_path: Path) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
-
-                async def another(count: Callable[[], int]) -> None:
-                    enough = count() + 3
-                    await setup.until(lambda: count() >= enough)
-
                 command = tmp_path / "check"
                 command.symlink_to("/bin/true")
                 monitor = setup.monitor(settings(str(command), interval=SOON))
                 assert (await setup.report()).up
+                assert command_alerts(setup) == []
                 for _ in range(2):
                     command.unlink()
-                    await another(lambda: setup.engine.inconclusive)
-                    assert (monitor.up, len(setup.reports)) == (True, 1)
+                    await setup.until(lambda: command_alerts(setup))
+                    (alert,) = command_alerts(setup)
+                    assert alert.startswith(f"cannot execute {command} (No such file or directory: ")
+                    await setup.until(lambda: monitor.up is False)
                     command.symlink_to("/bin/true")
-                    await another(lambda: monitor.up_results)
+                    await setup.until(lambda: monitor.up)
+                    assert command_alerts(setup) == []
 
         run(main)
-        assert len(texts(logged)) == 2, "once each time"
+
+    def test_alert_ends_with_the_monitors(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with MonitoredServer(reactor) as setup:
+                monitor = setup.monitor(settings("/nonexistent/check"))
+                await setup.until(lambda: command_alerts(setup))
+                monitor.stop()
+                assert command_alerts(setup) == []
+
+        run(main)
 
     def test_missing_command_ends_all_waiting_checks(self) -> None:
         async def main(reactor: EPollReactor) -> None:
@@ -596,8 +612,37 @@ class TestConcurrency:
                 for _ in range(4):
                     setup.monitor(settings("/bin/sleep", "1000", timeout=0.2))
                 last = setup.monitor(settings("/bin/true"))
-                await setup.until(lambda: last.up)
-                assert [report.up for report in setup.reports] == [False] * 4 + [True]
+                await setup.until(lambda: last.up is True and len(setup.reports) == 5)
+                assert sorted(report.up for report in setup.reports) == [False] * 4 + [True]
+
+        run(main)
+
+    def test_late_check_is_an_alert_until_it_runs(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with MonitoredServer(reactor) as setup:
+                setup.engine.processes = Shares(1)
+                hanging = setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.in_flight)
+                late = setup.monitor(settings("/bin/true", interval=SOON))
+                await setup.until(lambda: command_alerts(setup))
+                (alert,) = command_alerts(setup)
+                assert " late, behind schedule for " in alert
+                hanging.stop()
+                await setup.until(lambda: late.up and not command_alerts(setup))
+
+        run(main)
+
+    def test_hung_commands_of_a_service_do_not_delay_another_one(self) -> None:
+        async def main(reactor: EPollReactor) -> None:
+            async with MonitoredServer(reactor) as setup:
+                for _ in range(96):
+                    setup.monitor(settings("/bin/sleep", "1000", timeout=1000))
+                await setup.until(lambda: setup.engine.processes.waiting == 64)
+                other = setup.made(settings("/bin/true", interval=SOON), setup.service(name="other"))
+                other.start()
+                setup.monitors.append(other)
+                await setup.until(lambda: other.up_results >= 5)
+                assert setup.engine.processes.taken <= 34
 
         run(main)
 

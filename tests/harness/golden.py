@@ -47,6 +47,7 @@ from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
 from pybal.reload.render import plan_text
+from pybal.runtime.file_values import inline
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.systemd import Notifier
@@ -301,7 +302,7 @@ def metrics_of_monitors() -> str:
     engine.local_errors["EMFILE"] = 1
     for service in settings("etc").services:
         for each in service.monitors:
-            plan = prepare(each, service.service, engine=engine, random=Random(1))
+            plan = prepare(each, service.service, engine=engine, random=Random(1), files=inline(Clock()))
             monitors.append(("web", "up", plan.monitor("up", ip_address("10.0.0.1"), lambda _: None)))
     for kind, metric, labels in RARE:
         monitors.append(("web", "rare", CountingMonitor(kind, samples=[Sample(metric, labels, 1.0)])))

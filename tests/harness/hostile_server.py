@@ -23,6 +23,7 @@ from pybal.checks.engine import Engine
 from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.kinds import prepare
+from pybal.runtime.file_values import inline
 from tests.harness.clock_reactor import ClockReactor
 
 Talk = Generator[bytes, bytes, None]
@@ -73,7 +74,7 @@ class HostileServer:
         self._connections: list[_Connection] = []
         vip, port = ip_address("192.0.2.1"), self._listening.getsockname()[1]
         service = Service("svc", IPProtocol.TCP, vip, port, "wlc")
-        factory = prepare(settings, service, engine=self.engine, random=Random(1))
+        factory = prepare(settings, service, engine=self.engine, random=Random(1), files=inline(self.reactor.clock))
         self.monitor = factory.monitor("server.example", ip_address("127.0.0.1"), self.reports.append)
 
     def seconds(self) -> float:
@@ -101,11 +102,13 @@ class HostileServer:
         """The most CPU seconds of one call of the engine."""
         return max(self.reactor.held)
 
-    def run(self, seconds: float, *, until_report: bool = True) -> None:
-        """Let time pass, until the first report by default."""
+    def run(self, seconds: float, *, until_report: bool = True, paced: bool = False) -> None:
+        """Let time pass, until the first report by default; ``paced`` like the real time, for real processes."""
         end = self.seconds() + seconds
         while self.seconds() < end and not (until_report and self.reports):
             self._send()
+            if paced:
+                time.sleep(_STEP)
             self.reactor.clock.pass_time(_STEP)
             self.reactor.measured(self.engine.doRead)
 

@@ -13,6 +13,7 @@ from pybal.checks.engine import Engine
 from pybal.core.model import IPProtocol, Report, Service
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.kinds import prepare
+from pybal.runtime.file_values import inline
 from tests.harness.clock_reactor import ClockReactor
 
 
@@ -28,7 +29,7 @@ class MonitorOnClock:
         self.listening.setblocking(False)
         self.reports: list[Report] = []
         service = Service("svc", IPProtocol.TCP, ip_address("192.0.2.1"), self.listening.getsockname()[1], "wlc")
-        factory = prepare(settings, service, engine=self.engine, random=Random(1))
+        factory = prepare(settings, service, engine=self.engine, random=Random(1), files=inline(self.reactor))
         self.monitor = factory.monitor("server.example", ip_address(host), self.reports.append)
         self.monitor.start()
 

@@ -29,6 +29,7 @@ from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.runcommand import RunCommandSettings
 from pybal.monitors.shared import Sharing
 from pybal.monitors.udp import UDPSettings
+from pybal.runtime.file_values import inline
 from tests.harness.kind_settings import minimal
 
 HOST_NAME = "server.example"
@@ -160,7 +161,7 @@ class MonitoredServer:
         return Service(name, IPProtocol.TCP, vip, self.server.port if port is None else port, "wlc")
 
     def plan(self, settings: MonitorSettings, service: Service) -> MonitorFactory:
-        return prepare(settings, service, engine=self.engine, random=Random(1))
+        return prepare(settings, service, engine=self.engine, random=Random(1), files=inline(self.reactor))
 
     def stop_monitors(self) -> None:
         for monitor in self.monitors:

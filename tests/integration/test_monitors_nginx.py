@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.task import Clock
 
 from pybal.checks import tls
 from pybal.checks.http_check import CheckRequest, HTTPCheck
@@ -17,6 +19,7 @@ from pybal.checks.socket_check import Target
 from pybal.core.model import Report
 from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.proxyfetch import ProxyFetchSettings
+from pybal.runtime.file_values import FileValue, inline
 from tests.harness.certificates import self_signed
 from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.servers.nginx import listening, nginx
@@ -65,6 +68,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     config = CONFIG.format(directory=directory, listen=listening(one.http), https=one.https)
     with nginx(directory, config, one.https):
         yield one
+
+
+def unverified() -> FileValue[ssl.SSLContext]:
+    """Return a context that accepts any certificate."""
+    context = tls.shared(inline(Clock()))
+    context.fresh()
+    return context
 
 
 def first_report(port: int, url: str, http_status: int = 200, host: str = "127.0.0.1") -> tuple[bool, str]:
@@ -126,12 +136,12 @@ class TestHTTPS:
 
     def test_https_response_on_a_kept_open_connection_ends_the_check(self, nginx: Nginx) -> None:
         data = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
-        request = CheckRequest("", 0, data, 200, frozenset((200,)), tls.context(), "a.example")
+        request = CheckRequest("", 0, data, 200, frozenset((200,)), unverified(), "a.example")
         assert fetch(nginx.https, request).verdict is PASSED
 
     def test_handshake_and_answer_have_separate_times(self, nginx: Nginx) -> None:
         data = b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n"
-        result = fetch(nginx.https, CheckRequest("", 0, data, 200, frozenset((200,)), tls.context(), "a.example"))
+        result = fetch(nginx.https, CheckRequest("", 0, data, 200, frozenset((200,)), unverified(), "a.example"))
         assert list(result.phases) == ["connect", "tls", "first byte", "headers", "body"]
         assert result.phases["tls"] > 0
         assert min(result.phases.values()) >= 0

@@ -71,7 +71,7 @@ def test_wrong_password_is_down_and_not_shown(databases: Databases, tmp_path: Pa
     assert "hunter2" not in reason
 
 
-def test_password_is_read_again_before_each_check(databases: Databases, tmp_path: Path) -> None:
+def test_changed_password_is_read_again_and_kept_when_removed(databases: Databases, tmp_path: Path) -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             monitor = setup.monitor(with_password(tmp_path, "wrong"), port=databases.protected)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
 import pytest
-from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
@@ -20,27 +18,10 @@ from pybal.runtime.workers import Workers
 from pybal.sources.feed import Feed
 from pybal.sources.file import file_source
 from pybal.sources.file_poll import THREADS, FilePoll
+from tests.harness.clock_with_threads import ClockWithThreads
 from tests.harness.hung_mount import can_mount, hung_mount
 
 pytestmark = pytest.mark.skipif(not can_mount(), reason="mounting FUSE needs root and /dev/fuse")
-
-
-class ClockWithThreads(Clock):
-    """A clock that accepts the results of threads; they arrive when the time of the test advances."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._arrived: list[Callable[[], object]] = []
-
-    def callFromThread(self, callable: Callable[..., object], *args: object) -> None:  # noqa: A002, N802  # Twisted's
-        self._arrived.append(lambda: callable(*args))
-
-    def pass_time(self, seconds: float) -> None:
-        for _ in range(round(seconds / 0.1)):
-            time.sleep(0.005)
-            while self._arrived:
-                self._arrived.pop(0)()
-            self.advance(0.1)
 
 
 class HungFiles:

@@ -23,6 +23,7 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.core.model import Pool
+from tests.harness.inline_threads import HeldThreads
 from tests.harness.pool_events import after, healthy, listed, off, service
 
 VIP, EXTRA = ip_address("192.0.2.1"), ip_address("192.0.2.9")
@@ -34,6 +35,7 @@ class DryRunService:
     """A BGP service in a dry run, with the pools of the test."""
 
     def __init__(self, state: Path | None = None) -> None:
+        self.files = HeldThreads()
         self.clock = Clock()
         self.frozen = False
         self.pools: dict[str, Pool] = {"web": Pool(service())}
@@ -49,11 +51,20 @@ class DryRunService:
             state=state,
             random=Random(1),
             frozen=lambda: self.frozen,
+            files=self.files,
         )
 
     def start(self) -> None:
-        self.bgp.start()
+        self.result(self.bgp.start())
         self.clock.advance(0)
+
+    def result(self, done: Deferred[None]) -> None:
+        """Raise the error of a call that has ended."""
+        failures: list[BaseException] = []
+        done.addCallbacks(lambda _: None, lambda failure: failures.append(failure.value))
+        assert done.called
+        if failures:
+            raise failures[0]
 
     def change(self, *, frozen: bool, **pools: Pool) -> None:
         self.frozen = frozen
@@ -102,6 +113,39 @@ def test_invalid_drains_file_prevents_the_start(tmp_path: Path) -> None:
     stopped = Deferred.fromCoroutine(dry_run.bgp.stop())
     assert stopped.called
     assert dry_run.clock.getDelayedCalls() == []
+
+
+def test_drain_is_confirmed_when_its_file_is_written(tmp_path: Path) -> None:
+    dry_run = DryRunService(tmp_path)
+    dry_run.start()
+    dry_run.files.hold = True
+    drained = dry_run.bgp.drain(VIP, "alice", "new kernel", kept=True)
+    assert not drained.called
+    dry_run.files.release()
+    assert drained.called
+    assert list(drains.read(tmp_path / "drains.json", 0.0)) == [VIP]
+
+
+def test_drain_on_a_hung_file_system_is_active_and_reported(tmp_path: Path) -> None:
+    dry_run = DryRunService(tmp_path)
+    dry_run.start()
+    dry_run.files.hold = True
+    drained = dry_run.bgp.drain(VIP, "alice", "new kernel", kept=True)
+    dry_run.clock.advance(drains.PATIENCE)
+    with pytest.raises(DrainError, match=r"drains.json: no response from the file system for 5 s"):
+        dry_run.result(drained)
+    assert [one.vip for one in dry_run.bgp.drains()] == [VIP]
+
+
+def test_start_fails_while_the_drains_file_does_not_respond(tmp_path: Path) -> None:
+    dry_run = DryRunService(tmp_path)
+    dry_run.files.hold = True
+    started = dry_run.bgp.start()
+    dry_run.clock.advance(drains.PATIENCE)
+    with pytest.raises(DrainError, match="no response from the file system"):
+        dry_run.result(started)
+    dry_run.files.release()
+    dry_run.start()
 
 
 def test_frozen_vip_does_not_change_until_thawed() -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHandshakeListener
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -21,7 +23,9 @@ from zope.interface import implementer
 from pybal.config.settings import AccessSettings
 from pybal.http.tls_errors import tls_reason
 from pybal.http.trust import Trust, UnusableFile, refusal
+from pybal.runtime.file_values import PATIENCE, FileValues, inline
 from tests.harness.certificates import Authority, self_signed
+from tests.harness.inline_threads import HeldThreads
 
 _DONE = Failure(ConnectionDone())
 HOST = "conf.example"
@@ -72,10 +76,24 @@ class TLSServer:
         return self.outgoing.read()
 
 
+def trusting(access: AccessSettings, files: FileValues | None = None) -> Trust:
+    return Trust(access, files or inline(Clock()))
+
+
+def creator(trust: Trust, host: str) -> IOpenSSLClientConnectionCreator:
+    """Return the creator for a host, or raise the error of its files."""
+    found: list[IOpenSSLClientConnectionCreator] = []
+    failures: list[BaseException] = []
+    Deferred.fromCoroutine(trust.creator(host)).addCallbacks(found.append, lambda each: failures.append(each.value))
+    if failures:
+        raise failures[0]
+    return found[0]
+
+
 def connect(trust: Trust, server: TLSServer, host: str = HOST) -> str:
     """Return the TLS error of a connection, empty if the handshake succeeds."""
     factory = Factory.forProtocol(HandshakeRecorder)
-    tls: Any = TLSMemoryBIOFactory(trust.creatorForNetloc(host.encode(), 2379), True, factory).buildProtocol(None)
+    tls: Any = TLSMemoryBIOFactory(creator(trust, host), True, factory).buildProtocol(None)
     transport = StringTransport()
     tls.makeConnection(transport)
     recorder: HandshakeRecorder = tls.wrappedProtocol
@@ -91,18 +109,18 @@ def connect(trust: Trust, server: TLSServer, host: str = HOST) -> str:
 
 
 def test_trust_accepts_a_certificate_of_its_ca_and_host_name(authority: Authority) -> None:
-    trust = Trust(AccessSettings(ca=str(authority.file)))
+    trust = trusting(AccessSettings(ca=str(authority.file)))
     assert connect(trust, TLSServer(authority.directory / "server.both")) == ""
     assert connect(trust, TLSServer(authority.directory / "server.both")) == ""
 
 
 @pytest.mark.parametrize("file", ["old.both", "own.both"])
 def test_trust_refuses_an_expired_or_untrusted_certificate(authority: Authority, file: str) -> None:
-    assert connect(Trust(AccessSettings(ca=str(authority.file))), TLSServer(authority.directory / file)) == UNTRUSTED
+    assert connect(trusting(AccessSettings(ca=str(authority.file))), TLSServer(authority.directory / file)) == UNTRUSTED
 
 
 def test_trust_refuses_a_certificate_for_another_host_name(authority: Authority) -> None:
-    trust = Trust(AccessSettings(ca=str(authority.file)))
+    trust = trusting(AccessSettings(ca=str(authority.file)))
     assert (
         connect(trust, TLSServer(authority.directory / "server.both"), "other.example")
         == "certificate does not match host name other.example"
@@ -114,7 +132,7 @@ def test_trust_refuses_a_certificate_for_another_host_name(authority: Authority)
 
 
 def test_trust_uses_the_system_cas_when_no_file_is_set(authority: Authority) -> None:
-    assert connect(Trust(AccessSettings()), TLSServer(authority.directory / "server.both")) == UNTRUSTED
+    assert connect(trusting(AccessSettings()), TLSServer(authority.directory / "server.both")) == UNTRUSTED
 
 
 def test_trust_sends_the_client_certificate(authority: Authority) -> None:
@@ -124,25 +142,25 @@ def test_trust_sends_the_client_certificate(authority: Authority) -> None:
         key=str(authority.directory / "ours.key"),
     )
     server = TLSServer(authority.directory / "server.both", authority.file)
-    assert connect(Trust(ours), server) == ""
+    assert connect(trusting(ours), server) == ""
     certificate = server.tls.getpeercert() or {}
     assert certificate["subject"] == ((("commonName", "balancer.example"),),)
 
 
 def test_missing_client_certificate_is_reported(authority: Authority) -> None:
     server = TLSServer(authority.directory / "server.both", authority.file)
-    assert "alert" in connect(Trust(AccessSettings(ca=str(authority.file))), server)
+    assert "alert" in connect(trusting(AccessSettings(ca=str(authority.file))), server)
 
 
 def test_trust_reloads_changed_files(authority: Authority, tmp_path: Path) -> None:
     """Certificates are renewed while the daemon runs."""
     ca = tmp_path / "ca.pem"
     shutil.copy(authority.directory / "own.crt", ca)
-    trust = Trust(AccessSettings(ca=str(ca)))
+    trust = trusting(AccessSettings(ca=str(ca)))
     assert connect(trust, TLSServer(authority.directory / "server.both")) == UNTRUSTED
     ca.unlink()
     with pytest.raises(UnusableFile, match="No such file or directory"):
-        trust.creatorForNetloc(b"conf.example", 2379)
+        creator(trust, "conf.example")
     shutil.copy(authority.file, ca)
     assert connect(trust, TLSServer(authority.directory / "server.both")) == ""
 
@@ -150,7 +168,7 @@ def test_trust_reloads_changed_files(authority: Authority, tmp_path: Path) -> No
 def test_trust_reads_all_cas_of_a_file(authority: Authority, tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(b"ours:\n" + (authority.directory / "own.crt").read_bytes() + authority.file.read_bytes())
-    assert connect(Trust(AccessSettings(ca=str(ca))), TLSServer(authority.directory / "server.both")) == ""
+    assert connect(trusting(AccessSettings(ca=str(ca))), TLSServer(authority.directory / "server.both")) == ""
 
 
 def test_refusal_returns_none_for_usable_files(authority: Authority) -> None:
@@ -189,6 +207,18 @@ def test_refusal_names_the_defect_of_an_unusable_file(authority: Authority, tmp_
 
 
 def test_clients_of_one_host_with_the_same_files_share_a_context(authority: Authority) -> None:
-    first, second = (Trust(AccessSettings(ca=str(authority.file))) for _ in range(2))
-    assert first.creatorForNetloc(b"conf", 443) is second.creatorForNetloc(b"conf", 443)
-    assert first.creatorForNetloc(b"conf", 443) is not second.creatorForNetloc(b"other", 443)
+    files = inline(Clock())
+    first, second = (trusting(AccessSettings(ca=str(authority.file)), files) for _ in range(2))
+    assert creator(first, "conf") is creator(second, "conf")
+    assert creator(first, "conf") is not creator(second, "other")
+
+
+def test_hung_file_system_fails_a_connection_that_needs_it(authority: Authority) -> None:
+    clock, threads = Clock(), HeldThreads()
+    threads.hold = True
+    ca = str(authority.file)
+    waiting = Deferred.fromCoroutine(trusting(AccessSettings(ca=ca), FileValues(threads, clock)).creator("conf"))
+    failures: list[str] = []
+    waiting.addErrback(lambda failure: failures.append(str(failure.value)))
+    clock.advance(PATIENCE)
+    assert failures == [f"TLS: {ca} (no response from the file system for 2 s)"]

@@ -19,6 +19,7 @@ from pybal.monitors.grpc import GRPCSettings
 from pybal.monitors.kinds import KINDS, name_of, prepare
 from pybal.monitors.proxyfetch import ProxyFetchFactory, ProxyFetchSettings
 from pybal.monitors.tls import TLSSettings
+from pybal.runtime.file_values import inline
 from tests.harness.kind_settings import minimal
 
 SERVICE = Service("svc", IPProtocol.TCP, IPv4Address("192.0.2.1"), 8080, "wlc")
@@ -35,7 +36,9 @@ class NameAndPort(NamedTuple):
 
 
 def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFactory:
-    made = prepare(ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1))
+    made = prepare(
+        ProxyFetchSettings(urls, http_status), SERVICE, engine=engine, random=Random(1), files=inline(Clock())
+    )
     assert isinstance(made, ProxyFetchFactory)
     return made
 
@@ -44,7 +47,7 @@ def factory(engine: Engine, *urls: str, http_status: int = 200) -> ProxyFetchFac
     "settings", [*map(minimal, KINDS), GRPCSettings(tls=True), TLSSettings(name="a.example", verify=True)]
 )
 def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings: MonitorSettings) -> None:
-    one = prepare(settings, SERVICE, engine=engine, random=Random(1))
+    one = prepare(settings, SERVICE, engine=engine, random=Random(1), files=inline(Clock()))
     monitor = one.monitor("h", IPv4Address("127.0.0.1"), lambda _report: None)
     assert one.name == monitor.name == name_of(settings)
 
@@ -53,7 +56,7 @@ def test_factory_and_monitor_have_the_name_of_the_kind(engine: Engine, settings:
 def test_factory_uses_only_name_and_port_of_a_service(engine: Engine, kind: str) -> None:
     settings = minimal(kind)
     narrow = cast("Service", NameAndPort())
-    assert prepare(settings, narrow, engine=engine, random=Random(1)).name == kind
+    assert prepare(settings, narrow, engine=engine, random=Random(1), files=inline(Clock())).name == kind
     assert settings.port_of(narrow) == (0 if kind == "ICMP" else 8080)
 
 
@@ -65,8 +68,9 @@ def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) ->
     requests = factory(engine, "https://a.example/", "https://b.example/", "http://c.example/").requests
     contexts = [request.context for request in requests]
     assert contexts[0] is contexts[1]
-    assert isinstance(contexts[0], ssl.SSLContext)
-    assert (contexts[0].verify_mode, contexts[0].check_hostname) == (ssl.CERT_NONE, False)
+    assert contexts[0] is not None
+    assert contexts[0].is_ready(lambda: None, 1.0, wait=True)
+    assert (contexts[0].last.verify_mode, contexts[0].last.check_hostname) == (ssl.CERT_NONE, False)
     assert contexts[2] is None
     assert [request.server_name for request in requests] == ["a.example", "b.example", ""]
 

@@ -13,6 +13,7 @@ from pybal.config.command_options import ServerField
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.monitors.kinds import prepare
 from pybal.monitors.runcommand import RunCommandFactory, RunCommandSettings
+from pybal.runtime.file_values import inline
 
 HOST, IP, PORT = ServerField
 
@@ -21,7 +22,7 @@ def factory(*arguments: str | ServerField) -> RunCommandFactory:
     service = Service("search_9200", IPProtocol.TCP, IPv4Address("192.0.2.1"), 9200, "wrr")
     settings = RunCommandSettings(command="/usr/lib/check", arguments=arguments)
     engine = Engine(Clock())  # type: ignore[arg-type]  # never started
-    made = prepare(settings, service, engine=engine, random=Random(1))
+    made = prepare(settings, service, engine=engine, random=Random(1), files=inline(Clock()))
     assert isinstance(made, RunCommandFactory)
     return made
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from pybal.resolve import LookupFailed, LookupResult, dns_lookup
 from pybal.resolve.lookup import HOSTS_TTL
@@ -27,7 +28,7 @@ HOSTS = """
 """
 
 
-class NoReactor:
+class NoReactor(Clock):
     """A reactor that fails any attempt to query a server."""
 
 

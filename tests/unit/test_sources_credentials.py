@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.http.errors import Fault
 from pybal.http.trust import UnusableFile
-from pybal.sources.credentials import authorization, refusal, secret
+from pybal.runtime.file_values import PATIENCE, FileValues, inline
+from pybal.sources.credentials import Authorization, SecretFile, refusal, secret
 from pybal.sources.kinds import refusals
+from tests.harness.inline_threads import HeldThreads
 
 URL = "http://conf.example/pool"
 
@@ -21,7 +25,10 @@ def written(path: Path, data: bytes) -> str:
 
 
 def authorized(url: str = URL, access: AccessSettings | None = None) -> list[str]:
-    return list(authorization(url, access or AccessSettings()))
+    found: list[dict[str, str]] = []
+    waiting = Authorization(url, access or AccessSettings(), inline(Clock())).fields()
+    Deferred.fromCoroutine(waiting).addCallback(found.append)
+    return list(found[0].values())
 
 
 def test_authorization_is_empty_without_credentials() -> None:
@@ -67,6 +74,28 @@ def test_invalid_secret_is_refused_and_not_shown(tmp_path: Path, data: bytes, fo
         secret("password-file", file)
     assert str(raised.value) == f"password-file: {found.format(file)}"
     assert raised.value.__context__ is None or raised.value.__suppress_context__
+
+
+def test_changed_secret_is_read_from_its_file_again(tmp_path: Path) -> None:
+    file = written(tmp_path / "token", b"one")
+    token = SecretFile("token-file", file, inline(Clock()))
+    found: list[str] = []
+    for text in (b"one", b"second"):
+        written(tmp_path / "token", text)
+        Deferred.fromCoroutine(token.read()).addCallback(found.append)
+    assert found == ["one", "second"]
+
+
+def test_secret_on_a_hung_file_system_is_reported(tmp_path: Path) -> None:
+    clock, threads = Clock(), HeldThreads()
+    threads.hold = True
+    file = written(tmp_path / "token", b"abc")
+    failures: list[str] = []
+    reading = Deferred.fromCoroutine(SecretFile("token-file", file, FileValues(threads, clock)).read())
+    reading.addErrback(lambda failure: failures.append(str(failure.value)))
+    clock.advance(PATIENCE)
+    silence = "no response from the file system for 2 s"
+    assert failures == [f"token-file: {file} ({silence}), wanted a file that can be read"]
 
 
 @pytest.mark.parametrize("data", [b"a token\n", "tök\n".encode()])

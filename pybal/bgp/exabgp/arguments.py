@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from functools import cache
 from pathlib import Path
 
 from pybal.runtime.child import Capability, limited
@@ -34,6 +35,10 @@ def relay(python: str, socket: Path, dead_after: float) -> tuple[str, ...]:
     return (python, "-I", "-S", str(_HERE / "relay.py"), str(socket), f"{dead_after:g}", f"{SHUTDOWN_SECONDS:g}")
 
 
+@cache
 def user() -> str:
-    """Return the name of our user, which ExaBGP needs; raises KeyError if the user has no name."""
+    """Return the name of our user, which ExaBGP needs; raises KeyError if the user has no name.
+
+    The first call waits for the name service.
+    """
     return pwd.getpwuid(os.geteuid()).pw_name

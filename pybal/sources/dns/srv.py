@@ -10,6 +10,7 @@ from pybal.config.settings import SourceSettings
 from pybal.resolve.message import Target
 from pybal.resolve.servers import NameServers, Unanswered
 from pybal.runtime.backoff import Backoff
+from pybal.runtime.file_values import FileValues
 from pybal.runtime.reactor import Reactor
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.dns.records import SRVRecord, listing
@@ -61,9 +62,13 @@ def srv_source(
     *,
     reactor: Reactor,
     random: Random,
+    files: FileValues | None = None,
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Feed:
-    """Return the source of a ``dns+srv://`` URL; ``resolv_conf`` lists the DNS servers, at ``port``."""
-    reader = SRVReader(settings, NameServers(reactor, resolv_conf, port), random)
+    """Return the source of a ``dns+srv://`` URL.
+
+    ``resolv_conf`` lists the DNS servers, at ``port``; ``files`` reads it.
+    """
+    reader = SRVReader(settings, NameServers(reactor, resolv_conf, port, files=files), random)
     return Feed(settings.url, reader, reactor, random)

@@ -16,10 +16,11 @@ from pybal.http.client import HTTPClient
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.resolve.servers import NameServers
+from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble
-from pybal.sources.credentials import authorization
+from pybal.sources.credentials import Authorization
 from pybal.sources.etcd.conftool import MANY, Values
 from pybal.sources.etcd.endpoints import Endpoint, Endpoints, directory
 from pybal.sources.etcd.responses import LARGEST
@@ -57,16 +58,17 @@ class Etcd2Reader:
         reactor: Reactor,
         times: Times,
         turns: Turns,
+        files: FileValues,
     ) -> None:
         self.differences = 0
-        self._settings = settings
+        self._authorization = Authorization(settings.url, settings.access, files)
         self._path = directory(settings.url).path
         self._endpoints = endpoints
         self._addresses = AddressCache(lookup)
         self._reactor = reactor
         self._times = times
         self._turns = turns
-        self._trust = Trust(settings.access) if settings.access.tls else None
+        self._trust = Trust(settings.access, files) if settings.access.tls else None
         self._values = Values(self._path)
         self._changed = float("-inf")
 
@@ -86,8 +88,9 @@ class Etcd2Reader:
     def close(self) -> None:
         """Do nothing: a read closes its connection when it ends."""
 
-    def _client(self, endpoint: Endpoint) -> KeysClient:
+    async def _client(self, endpoint: Endpoint) -> KeysClient:
         self._addresses.renew()
+        fields = await self._authorization.fields()
         client = HTTPClient(
             endpoint.host,
             endpoint.port,
@@ -96,11 +99,10 @@ class Etcd2Reader:
             lookup=self._addresses.look_up,
             limit=LARGEST,
         )
-        credentials = [("Authorization", value) for value in authorization(self._settings.url, self._settings.access)]
-        return KeysClient(client, self._path, dict(credentials), self._reactor)
+        return KeysClient(client, self._path, fields, self._reactor)
 
     async def _follow(self, feed: Feed, endpoint: Endpoint) -> None:
-        client = self._client(endpoint)
+        client = await self._client(endpoint)
         known: Texts | None = None
         index = 0
         try:
@@ -175,12 +177,14 @@ def etcd2_source(
     random: Random,
     times: Times = Times(),
     turns: Turns | None = None,
+    files: FileValues | None = None,
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Feed:
     """Return the source of ``etcd://host:port/path``; ``resolv_conf`` and ``port`` are for DNS."""
-    endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
-    lookup = dns_lookup(reactor, resolv_conf=resolv_conf, port=port)
+    files = files or inline(reactor)
+    endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port, files=files).ask, random=random)
+    lookup = dns_lookup(reactor, resolv_conf=resolv_conf, port=port, files=files)
     turns = turns or Turns(reactor)
-    reader = Etcd2Reader(settings, endpoints, lookup=lookup, reactor=reactor, times=times, turns=turns)
+    reader = Etcd2Reader(settings, endpoints, lookup=lookup, reactor=reactor, times=times, turns=turns, files=files)
     return Feed(masked(settings.url), reader, reactor, random)

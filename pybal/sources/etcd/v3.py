@@ -19,6 +19,7 @@ from pybal.config.settings import SourceSettings
 from pybal.http.trust import Trust
 from pybal.resolve import dns_lookup
 from pybal.resolve.servers import NameServers
+from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import Turns
 from pybal.sources.base import READ_ERRORS, SourceError
@@ -144,20 +145,22 @@ def etcd3_source(
     reactor: Reactor,
     random: Random,
     turns: Turns | None = None,
+    files: FileValues | None = None,
     resolv_conf: str = "/etc/resolv.conf",
     port: int = 53,
 ) -> Feed:
     """Return the source of ``etcd://host:port/path?api=3``; ``resolv_conf`` and ``port`` are for DNS."""
-    access = settings.access
+    access, files = settings.access, files or inline(reactor)
     gateway = partial(
         Gateway,
         access=access,
         token=Token(),
-        trust=Trust(access) if access.tls else None,
+        files=files,
+        trust=Trust(access, files) if access.tls else None,
         reactor=reactor,
-        lookup=dns_lookup(reactor, resolv_conf=resolv_conf, port=port),
+        lookup=dns_lookup(reactor, resolv_conf=resolv_conf, port=port, files=files),
     )
-    endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port).ask, random=random)
+    endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port, files=files).ask, random=random)
     reader = Etcd3Reader(
         directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random, turns=turns or Turns(reactor)
     )

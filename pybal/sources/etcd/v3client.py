@@ -10,9 +10,10 @@ from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup
+from pybal.runtime.file_values import FileValues
 from pybal.runtime.lines import LineSplitter
 from pybal.runtime.reactor import Reactor
-from pybal.sources.credentials import secret
+from pybal.sources.credentials import SecretFile
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
 from pybal.sources.etcd.responses import LARGEST, OK
@@ -42,10 +43,12 @@ class Gateway:
         token: Token,
         *,
         trust: Trust | None,
+        files: FileValues,
         reactor: Reactor,
         lookup: Lookup,
     ) -> None:
-        self._access = access
+        self._user = access.user
+        self._password = SecretFile("password-file", access.password_file, files) if access.user else None
         self._token = token
         self._client = HTTPClient(
             endpoint.host, endpoint.port, trust=trust, reactor=reactor, lookup=lookup, limit=LARGEST
@@ -57,9 +60,9 @@ class Gateway:
         try:
             response = await self._post("/v3/kv/range", body, within)
         except TokenInvalid:
-            if not self._access.user:
+            if self._password is None:
                 raise
-            await self._log_in(within)
+            await self._log_in(self._password, within)
             response = await self._post("/v3/kv/range", body, within)
         return v3wire.parse_range(response)
 
@@ -83,9 +86,9 @@ class Gateway:
         """Cancel all calls and close all connections."""
         self._client.close()
 
-    async def _log_in(self, within: float) -> None:
+    async def _log_in(self, password: SecretFile, within: float) -> None:
         self._token.text = ""
-        body = v3wire.authenticate_request(self._access.user, secret("password-file", self._access.password_file))
+        body = v3wire.authenticate_request(self._user, await password.read())
         self._token.text = v3wire.parse_token(await self._post("/v3/auth/authenticate", body, within))
 
     async def _post(self, path: str, body: bytes, within: float) -> bytes:

@@ -32,7 +32,10 @@ MOST_NODES_OF_A_HOST = 10 * MOST_KEYS
 """Largest number of scalars and collections of one host."""
 
 LARGEST = 768 * 2**10
-"""Largest document, in bytes, that of 15,000 servers; a single text of this size takes 15 ms, or 40 ms on a slow machine."""
+"""Largest document, in bytes: 15,000 servers.
+
+A single text of this size takes 15 ms, or 40 ms on a slow machine.
+"""
 
 MOST_DIRECTIVES = 8
 """Largest number of lines that begin with ``%``: the parser compares each directive with the others."""

@@ -28,10 +28,11 @@ from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, dns_lookup
 from pybal.runtime.backoff import Backoff
+from pybal.runtime.file_values import FileValues, inline
 from pybal.runtime.lines import LineSplitter
 from pybal.runtime.reactor import Reactor
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
-from pybal.sources.credentials import secret
+from pybal.sources.credentials import SecretFile
 from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
@@ -67,12 +68,16 @@ _PATH = "/api/v1/nodes"
 class KubernetesReader:
     """Reads ``k8s://TOKEN@HOST:PORT/?labelSelector=SELECTOR`` through the ``client`` of that server."""
 
-    def __init__(self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random) -> None:
+    def __init__(
+        self, settings: SourceSettings, client: HTTPClient, clock: IReactorTime, random: Random, files: FileValues
+    ) -> None:
         parts = urlsplit(settings.url)
         self.differences = 0
         # The source is known to be good at the end of each watch: often enough that a quiet one is not an alert.
         self._longest = min(WATCH, max(settings.max_age / 2, 2 * SHORTEST))
-        self._token_file = settings.access.token_file
+        token_file = settings.access.token_file
+        self._token_file = SecretFile("token-file", token_file, files) if token_file else None
+        self._token_place = token_file or "config"
         self._token = parts.netloc.rpartition("@")[0]
         self._selector = {name: values[0] for name, values in parse_qs(parts.query).items()}
         self._client = client
@@ -141,7 +146,7 @@ class KubernetesReader:
         began = self._clock.seconds()
         seconds = round(self._jittered(self._longest))
         ended: Deferred[Exception] = Deferred()
-        request = self._request(
+        request = await self._request(
             watch="1", allowWatchBookmarks="true", timeoutSeconds=seconds, resourceVersion=self._version
         )
         answer = await self._client.stream(request, BodyListener(self._events(feed), ended.callback))
@@ -183,14 +188,14 @@ class KubernetesReader:
         self._report(feed)
 
     async def _page(self, **query: str | int) -> Page:
-        answer = await self._client.request(self._request(**query))
+        answer = await self._client.request(await self._request(**query))
         if answer.status != _OK:
             raise self._error_response(answer)
         return wire.page(answer.body)
 
-    def _request(self, **query: str | int) -> HTTPRequest:
+    async def _request(self, **query: str | int) -> HTTPRequest:
         if self._token_file:
-            self._token = secret("token-file", self._token_file)
+            self._token = await self._token_file.read()
         fields = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
         return HTTPRequest(f"{_PATH}?{urlencode({**self._selector, **query})}", fields)
 
@@ -198,7 +203,7 @@ class KubernetesReader:
         error = wire.error_response(answer.status, answer.body)
         if error.trouble is not Trouble.DENIED:
             return error
-        return SourceError(f"{error} (token from {self._token_file or 'config'})", error.trouble)
+        return SourceError(f"{error} (token from {self._token_place})", error.trouble)
 
     def _report(self, feed: Feed) -> None:
         try:
@@ -224,15 +229,20 @@ def kubernetes_source(
     reactor: Reactor,
     random: Random,
     lookup: Lookup | None = None,
+    files: FileValues | None = None,
 ) -> Feed:
-    """Return the source of a ``k8s://`` URL; ``lookup`` defaults to that of this host."""
+    """Return the source of a ``k8s://`` URL; ``lookup`` defaults to that of this host.
+
+    ``files`` reads secrets and certificates.
+    """
+    files = files or inline(reactor)
     parts = urlsplit(settings.url)
     client = HTTPClient(
         parts.hostname or "",
         parts.port or _PORT,
-        trust=Trust(settings.access),
+        trust=Trust(settings.access, files),
         reactor=reactor,
-        lookup=lookup or dns_lookup(reactor),
+        lookup=lookup or dns_lookup(reactor, files=files),
         limit=LARGEST_PAGE,
     )
-    return Feed(masked(settings.url), KubernetesReader(settings, client, reactor, random), reactor, random)
+    return Feed(masked(settings.url), KubernetesReader(settings, client, reactor, random, files), reactor, random)

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.runtime.file_values import inline
 from pybal.runtime.turns import Turns
 from pybal.sources.base import Source
 from pybal.sources.file_poll import FilePoll
@@ -43,7 +44,8 @@ class _PoolFile:
             settings,
             reactor=cast("Any", self.clock),
             random=Random(1),
-            files=FilePoll(InlineThreads(), self.clock),
+            poll=FilePoll(InlineThreads(), self.clock),
+            files=inline(self.clock),
             turns=Turns(self.clock),
             state=StateFiles(InlineThreads(), self.clock),
             wall=partial(datetime.now, UTC),

@@ -18,6 +18,7 @@ from pybal.core.model import Member
 from pybal.http.client import TIMEOUT, HTTPClient, HTTPRequest
 from pybal.http.connection import FullResponse
 from pybal.resolve import dns_lookup
+from pybal.runtime.file_values import inline
 from pybal.runtime.turns import Turns
 from pybal.sources.feed import Feed
 from pybal.sources.http import LONGEST_PAUSE, HTTPReader
@@ -63,7 +64,9 @@ class HTTP:
 
     def source(self, *, allow_empty: bool) -> PoolSource:
         settings = SourceSettings(f"http://127.0.0.1:{self._port}/pool", allow_empty=allow_empty)
-        reader = HTTPReader(settings, self._client, self.clock, Random(1), Turns(self.clock))
+        reader = HTTPReader(
+            settings, self._client, self.clock, Random(1), turns=Turns(self.clock), files=inline(self.clock)
+        )
         source = Feed(settings.url, reader, self.clock, Random(1))
         return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
 
