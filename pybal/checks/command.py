@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Self
 
 from pybal.checks.command_output import CommandOutput, last_line
-from pybal.checks.engine import FROZEN, Engine
+from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Phase, Result
 from pybal.checks.socket_check import RESOURCES
 from pybal.core.text import format_duration
@@ -233,7 +233,7 @@ class CommandCheck:
         """End with a failure, which is inconclusive if the loop was too late."""
         engine, outcome = self._engine, FAILED
         lost = engine.lost - self._lost
-        if lost > max(FROZEN, self.timeout / 2):
+        if engine.too_late(lost, self.timeout):
             outcome, reason = INCONCLUSIVE, f"{reason} (the event loop was {format_duration(lost)} late)"
             engine.inconclusive += 1
         elif engine.excused(self._started_at):

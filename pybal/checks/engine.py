@@ -194,6 +194,13 @@ class Engine(Slices):
             self._log.error(text, error=name, system="checks")
         return name
 
+    def too_late(self, lost: float, timeout: float) -> bool:
+        """Return whether a failure is ignored because the loop was late; note it as a local problem."""
+        if lost <= max(FROZEN, timeout / 2):
+            return False
+        self.local_problems["a late event loop"] = self.now
+        return True
+
     def excused(self, began: float) -> bool:
         """Return whether a timeout of a check that began then is inconclusive because no server responds."""
         isolation = self.isolation

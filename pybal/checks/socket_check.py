@@ -29,7 +29,7 @@ from typing import NamedTuple, Self
 
 from typing_extensions import override
 
-from pybal.checks.engine import FROZEN, Engine
+from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
 from pybal.core.model import Address
 from pybal.core.text import format_duration
@@ -212,7 +212,7 @@ class Check:
         engine = self._engine
         outcome, reason = FAILED, failure.reason
         lost = engine.lost - self._lost
-        if lost > max(FROZEN, self.timeout / 2):
+        if engine.too_late(lost, self.timeout):
             outcome, reason = INCONCLUSIVE, f"{reason} (the event loop was {format_duration(lost)} late)"
             engine.inconclusive += 1
         elif failure.cause in _NO_RESPONSE:
