@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 
 
@@ -14,6 +15,11 @@ def installed(package: str) -> str:
         return ""
 
 
+@cache
 def pybal_version() -> str:
-    """Return the version of PyBal, ``unknown`` without metadata."""
+    """Return the version of PyBal, ``unknown`` without metadata.
+
+    Read once, at the start: later calls read no file in the loop, and an upgrade does not change the version of the
+    running daemon.
+    """
     return installed("pybal") or "unknown"
