@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
-from itertools import compress
+from itertools import compress, filterfalse
 from operator import is_not
 from types import MappingProxyType
-from typing import Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar, overload
 
 from typing_extensions import override
 
 V = TypeVar("V")
 C = TypeVar("C", bound=Hashable)
+T = TypeVar("T")
 
 
 class Counted(Mapping[str, V], Generic[V, C]):
@@ -63,11 +64,25 @@ class Counted(Mapping[str, V], Generic[V, C]):
 
         That version must have the same :attr:`names`.
         """
+        return [(before._values[name], self._values[name]) for name in self._names_replaced_since(before)]
+
+    def changes_since(self, before: Self) -> Sequence[tuple[str, V | None, V | None]]:
+        """Return the differences from another version: each name with its value before and now.
+
+        ``None`` is the value of a name that is absent. The differences are in order, removed names last.
+        """
+        old, new = before._values, self._values
+        if self.names is before.names:
+            return [(name, old[name], new[name]) for name in self._names_replaced_since(before)]
+        # In C, without a loop in Python over the values that stay.
+        changed = compress(new, map(is_not, map(old.get, new), new.values()))
+        removed = filterfalse(new.__contains__, old)
+        return [(name, old.get(name), new.get(name)) for name in (*changed, *removed)]
+
+    def _names_replaced_since(self, before: Self) -> Sequence[str]:
         if self._base is before._version:
-            names: Sequence[str] = self._replaced
-        else:
-            names = list(compress(self._values, map(is_not, before.values(), self.values())))
-        return [(before._values[name], self._values[name]) for name in names]
+            return self._replaced
+        return list(compress(self._values, map(is_not, before.values(), self.values())))
 
     def _derive(self, before: Self, values: Mapping[str, V]) -> None:
         census = dict(before.census)
@@ -100,7 +115,17 @@ class Counted(Mapping[str, V], Generic[V, C]):
     def __contains__(self, name: object) -> bool:
         return name in self._values
 
-    # The views of the dict: those of Mapping call __getitem__ for each value.
+    # The methods of the dict: those of Mapping call __getitem__ for each value, in Python.
+
+    @overload
+    def get(self, name: str, /) -> V | None: ...
+
+    @overload
+    def get(self, name: str, /, default: V | T) -> V | T: ...
+
+    @override
+    def get(self, name: str, /, default: V | T | None = None) -> V | T | None:
+        return self._values.get(name, default)
 
     @override
     def keys(self) -> KeysView[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -50,17 +50,13 @@ class Watch:
 
     def follow(self, before: Servers, servers: Servers) -> None:
         """Run monitors for exactly the servers with an address; ``before`` is the argument of the last call."""
-        if servers.names is before.names:
-            hosts: Collection[str] = [server.host for _, server in servers.replaced_since(before)]
-        else:
-            hosts = {**before, **servers}
-        for host in hosts:
-            watched, server = self._watched.get(host), servers.get(host)
+        for host, _, server in servers.changes_since(before):
             address = None if server is None else server.address
+            watched = self._watched.get(host)
             if watched is not None and watched.address != address:
                 self._leaving.append(self._watched.pop(host))
-            if server is not None and server.address is not None and host not in self._watched:
-                self._watched[host] = _Watched(host, server.address)
+            if address is not None and host not in self._watched:
+                self._watched[host] = _Watched(host, address)
                 self._changed = True
         if self._leaving or self._changed:
             self._converge()
