@@ -30,9 +30,10 @@ HOSTILE_LISTS = [
     ("pool.json", "[" * 4_000_000, "not JSON: maximum recursion depth exceeded"),
     ("pool.yaml", "".join(f"%TAG !{n:x}! a\n" for n in range(20_000)) + "---\na: {}\n", "more than 8 directives"),
     ("pool.yaml", "a: {}\n...\n" + "%TAG !x! a\n" * 20_000 + "---\na: {}\n", "more than 8 directives"),
-    ("pool.yaml", "a: [%s]\n" % ("x, " * 260_000), "line 1: more than 1000 values of one host"),
-    ("pool.yaml", "a: %s\n" % ("x " * 390_000), "line 1: host 'a': wanted"),
-    ("pool.yaml", "#" * (768 * 2**10 + 1), "786433 bytes, wanted at most 786432 in YAML"),
+    ("pool.yaml", "a: [%s]\n" % ("x, " * 210_000), "line 1: more than 1000 values of one host"),
+    ("pool.yaml", "a: %s\n" % ("x " * 320_000), "line 1: host 'a': wanted"),
+    ("pool.yaml", "a: >\n x\n" + "\n" * 640_000 + " x\n", "line 1: host 'a': wanted"),
+    ("pool.yaml", "#" * (640 * 2**10 + 1), "655361 bytes, wanted at most 655360 in YAML"),
 ]
 
 
