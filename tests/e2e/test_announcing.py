@@ -180,7 +180,7 @@ def test_dry_run_has_no_session_and_logs_the_intended_announcement(
         assert "192.0.2.1/32" not in routes(router)
 
 
-def test_kept_drain_survives_a_restart_and_an_invalid_file_is_refused(
+def test_kept_drain_survives_a_restart_and_an_invalid_file_withholds_the_vip(
     tmp_path: Path, router: Path, servers: dict[str, WebServer]
 ) -> None:
     drains = tmp_path / "drains.json"
@@ -192,14 +192,16 @@ def test_kept_drain_survives_a_restart_and_an_invalid_file_is_refused(
         assert running.stop() == 0
     drains.write_text('{"version": 1')
     with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
-        assert running.process.wait(PATIENCE) == 1
-        assert f"{drains}: Expecting" in running.log
+        running.wait(lambda: f"{drains}: Expecting" in running.get("/v1/alerts"), "the alert")
+        running.wait(lambda: running.get("/pools/web").count("/up/pooled") == 2, "two servers pooled")
+        drains.unlink()
+        running.wait(lambda: str(drains) not in running.get("/v1/alerts"), "the end of the alert")
 
 
-def test_foreign_listening_address_prevents_the_daemon_start(tmp_path: Path, network_namespace: None) -> None:
+def test_address_that_the_host_lacks_withholds_bgp_with_an_alert(tmp_path: Path, network_namespace: None) -> None:
     conf = CONF.format(directory=tmp_path, wait=60).replace("bgp-med = 100", "bgp-local-ips = 192.0.2.99")
     (tmp_path / "pybal.conf").write_text(conf)
     write_pool(tmp_path, {HOSTS[0]: True})
     with daemon(tmp_path, prefix=("env", f"RUNTIME_DIRECTORY={tmp_path}"), endpoint=ENDPOINT) as running:
-        assert running.process.wait(PATIENCE) == 1
-        assert "cannot listen for BGP on 192.0.2.99 port 179: Cannot assign requested address" in running.log
+        wanted = "cannot listen for BGP on 192.0.2.99 port 179: Cannot assign requested address"
+        running.wait(lambda: wanted in running.get("/v1/alerts"), "the alert")
