@@ -180,7 +180,7 @@ def test_dry_run_has_no_session_and_logs_the_intended_announcement(
         assert "192.0.2.1/32" not in routes(router)
 
 
-def test_kept_drain_survives_a_restart_and_an_invalid_file_withholds_the_vip(
+def test_kept_drain_survives_a_restart_and_an_invalid_file_is_an_alert(
     tmp_path: Path, router: Path, servers: dict[str, WebServer]
 ) -> None:
     drains = tmp_path / "drains.json"
