@@ -8,7 +8,7 @@ EXABGP42 := .venv-exabgp42
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: reference demo test quick lint mutants bench setup packages clean
+.PHONY: reference demo test quick lint mutants bench setup packages compiled clean
 
 setup: $(VENV)/.installed
 
@@ -25,10 +25,14 @@ $(EXABGP42)/.installed: tests/install
 packages:
 	tests/install packages
 
+# Tests start hundreds of processes: where Python writes no bytecode, each would compile PyBal for most of a second.
+compiled: setup
+	$(BIN)/python -m compileall -q pybal tests
+
 demo: setup
 	$(BIN)/python etc/demo/demo.py
 
-test: packages setup $(EXABGP42)/.installed lint
+test: packages setup compiled $(EXABGP42)/.installed lint
 	$(PYTEST)
 
 quick: setup lint
@@ -48,7 +52,7 @@ mutants: setup
 reference: setup
 	$(BIN)/python -m tests.harness.reference
 
-bench: packages setup
+bench: packages setup compiled
 	$(BIN)/python -m bench
 
 clean:
