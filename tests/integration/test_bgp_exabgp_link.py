@@ -61,7 +61,7 @@ def test_heartbeat_does_not_wait_for_a_full_socket(tmp_path: Path) -> None:
     def act(link: Link, relay: socket.socket) -> None:
         for _ in range(20):
             link.send_now(b"x" * 100_000)
-        assert select.select([relay], [], [], 0)[0]
+        assert select.select([relay], [], [], 60)[0]
 
     connected(tmp_path, act)
 
