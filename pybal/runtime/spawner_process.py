@@ -22,7 +22,8 @@ _STACK = 1 << 20
 
 def main() -> None:
     """Start commands until the daemon closes its end."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # ignored by Python, and a child would inherit that
+    # A child inherits ignored signals: Python ignores two, and a shell or nohup may ignore others.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     requests = socket.socket(fileno=0)
