@@ -24,11 +24,10 @@ def _backoff() -> Backoff:
 class Goal:
     """A wanted entry, or with ``None`` a service to drain until ``drained_at`` and then delete.
 
-    ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs from the goal, since the
-    monotonic time ``since``; ``next``
-    is then the next attempt, or else the end of the drain. ``drifted`` is true if the last comparison found a change by another
-    program. ``written`` is the entry that was last written, or is being written, if ``wanted`` differs from it in the
-    destinations of ``touched`` only, else ``None``.
+    ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs
+    from the goal, since the monotonic time ``since``; ``next`` is then the next attempt, or else the end of the drain.
+    ``drifted`` is true if the last comparison found a change by another program. ``written`` is the entry that was last
+    written, or is being written, if ``wanted`` differs from it in the destinations of ``touched`` only, else ``None``.
     """
 
     name: str

@@ -13,15 +13,13 @@ import pytest
 
 from tests.harness.daemon_process import Daemon, daemon, wait_for
 from tests.harness.guest import namespace
+from tests.harness.probed_balancer import FIRST
 from tests.harness.servers.nginx import nginx
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("bird") or subprocess.run(["unshare", "--net", "true"], check=False).returncode != 0,
     reason="needs bird, and root for a network namespace",
 )
-
-FIRST = ("setsid", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh")
-"""A prefix that gives a command priority over the other programs on this machine."""
 
 SERVICES, SERVERS, CHANGES = 116, 95, 3
 ENDPOINT = "http://127.0.0.1:9090"
