@@ -27,7 +27,9 @@ SLOW_SECONDS = 10.0
 class Attempt:
     """Makes ``call`` until it succeeds.
 
-    With ``retries`` off, only once. ``expected`` are the errors whose cause may pass; their text is for the operator. ``call`` may return a Deferred. ``kind`` and ``name`` are those of the alert; ``meanwhile`` is the consequence until then.
+    With ``retries`` off, only once. ``expected`` are the errors whose cause may pass; their text is for the operator.
+    ``call`` may return a Deferred. ``kind`` and ``name`` are those of the alert; ``meanwhile`` is the consequence
+    until then.
     """
 
     _log = Logger()
