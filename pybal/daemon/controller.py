@@ -27,8 +27,6 @@ from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
 from pybal.sources.base import Source, SourceError
 
-#: A monitor without a conclusive result for three intervals, but at least this many seconds, raises an alert.
-UNKNOWN_SECONDS = 30.0
 #: Seconds for which reports are gathered after a report was applied.
 GATHER_SECONDS = 0.05
 #: Reports that are applied at most in one event.
@@ -159,9 +157,10 @@ class Controller:
         for host, text in self._ignored.items():
             if host in self.pool.servers:
                 yield alert("unresolved", f"{host}: {text}")
-        overdue = self._clock.seconds() - max(UNKNOWN_SECONDS, 3 * self.pool.service.interval)
-        for host, pending in self._watch.undecided(overdue):
-            yield alert("unknown", f"{host}: no conclusive result from {', '.join(pending)} yet")
+        now = self._clock.seconds()
+        for host, monitor, last in self._watch.overdue(now):
+            state = "not checked yet" if monitor.up is None else f"last {'up' if monitor.up else 'down'}"
+            yield alert("unknown", f"{host}: no conclusive result from {monitor.name} for {now - last:.0f} s ({state})")
 
     def _list_in_use(self, age: str = "") -> str:
         if not self.pool.listed:
