@@ -29,7 +29,14 @@ STATE = BGP(
     ),
     (
         Session(
-            PEER, SessionState.ESTABLISHED, 50.0, {SessionState.ESTABLISHED: 2}, "hold timer expired", (ANNOUNCED,), 1
+            PEER,
+            SessionState.ESTABLISHED,
+            50.0,
+            {SessionState.ESTABLISHED: 2},
+            "hold timer expired",
+            (ANNOUNCED,),
+            1,
+            families=(4,),
         ),
     ),
     3,
@@ -78,6 +85,7 @@ def test_json_has_the_state_of_vips_and_peers() -> None:
                 "age": 50.0,
                 "last_error": "hold timer expired",
                 "announced": [{"vip": "192.0.2.1", "med": 100, "graceful_shutdown": True}],
+                "families": ["ipv4"],
                 "wanted": 1,
                 "refused": 0,
                 "repairs": 0,
