@@ -50,7 +50,8 @@ class Session:
     ``on_wire`` holds the announcements sent in this session and not withdrawn; ``wanted`` is the number of announcements
     that the peer should hold, ``refused`` the number of those that ExaBGP refused, ``repairs`` the number of updates that
     were sent again because ExaBGP had not sent them in time. ``families`` are the IP versions that the session negotiated,
-    empty while it is not established.
+    empty while it is not established. ``local_address`` is our end of the connection, ``None`` without a
+    route to the peer.
     """
 
     peer: PeerSettings
@@ -63,6 +64,7 @@ class Session:
     refused: int = 0
     repairs: int = 0
     families: tuple[int, ...] = ()
+    local_address: Address | None = None
 
     @property
     def established(self) -> bool:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from pybal.bgp.adj_rib_out import AdjRIBOut
 from pybal.bgp.exabgp import config
 from pybal.bgp.exabgp.events import Notified, StateChanged
+from pybal.bgp.local_address import local_address
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
 
@@ -32,6 +33,7 @@ class Peer:
         self.families = frozenset(settings.families)
         """The IP versions of the VIPs that the peer should hold: common to the last OPEN messages."""
         self._announcements: tuple[Announcement, ...] = ()
+        self._local_address = settings.local_address or local_address(settings.address)
         self._entered: Counter[SessionState] = Counter()
         self._notification = ""
         self._reported = ""
@@ -54,6 +56,7 @@ class Peer:
             len(self.adj.refused),
             self.adj.repairs,
             tuple(sorted(self.families)) if self.established else (),
+            self._local_address,
         )
 
     def set_goal(self, announcements: Iterable[Announcement]) -> None:
@@ -99,6 +102,8 @@ class Peer:
         log("State is now: {state}", state=event.state.value, system=self._system)
         self.state, self.since = event.state, seconds
         self._entered[event.state] += 1
+        if event.state is SessionState.OPENSENT:  # connected: the route may have changed since the last session
+            self._local_address = self.settings.local_address or local_address(self.settings.address)
         return True
 
     def exabgp_ended(self, reason: str, seconds: float) -> None:

@@ -74,6 +74,8 @@ class Controller:
         self._changed = changed
         self._refusal = refusal
         self._ignored: dict[str, str] = {}
+        self._initialized = False
+        """True once the first list has come and each of its servers has been looked up."""
         self._wanted: Service | None = None
         """The service whose whole wanted set was set last, ``None`` if it has to be set."""
         self._lookups = Lookups(resolver, clock, slices, self._located)
@@ -228,6 +230,9 @@ class Controller:
         # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
         self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
         self._update_wanted(before)
+        if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
+            self._initialized = True
+            self._log.write(LogLevel.info, "Initialization complete")
         self._changed()
         return True
 

@@ -267,7 +267,7 @@ class TestCleanClose:
                 await setup.until(lambda: len(setup.server.peers) == 2)
                 await setup.until(lambda: monitor.up_results == 2)
                 assert len(setup.reports) == 1
-                assert counts(monitor, LOST) == {"ConnectionDone": 1}
+                assert counts(monitor, LOST) == {}
                 assert (monitor.up, monitor.down_results, monitor.up_transitions) == (True, 0, 1)
 
         run(main)
@@ -341,7 +341,6 @@ def test_series_of_known_reasons_exist_from_the_start() -> None:
                 (FAILED, (("reason", "TCPTimedOutError"),)),
                 (FAILED, (("reason", "NoRouteError"),)),
                 (FAILED, (("reason", "ConnectError"),)),
-                (LOST, (("reason", "ConnectionDone"),)),
                 (LOST, (("reason", "ConnectionLost"),)),
             ]
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
 from random import Random
 
-import pytest
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from zope.interface import implementer
 
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
@@ -96,20 +93,6 @@ class ControllerOnClock:
 
     def alerts(self) -> list[Alert]:
         return list(self.controller.alerts())
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    logged: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if event.get("system") == "text":
-            logged.append(str(formatEvent(event)))
-
-    globalLogPublisher.addObserver(observe)
-    yield logged
-    globalLogPublisher.removeObserver(observe)
 
 
 def test_servers_enter_the_kernel_at_their_first_up() -> None:
@@ -327,7 +310,8 @@ def test_log_lines_about_lists_keep_the_words_of_pybal_115(lines: list[str]) -> 
     service = ControllerOnClock()
     service.start("web1", "web2")
     assert "New enabled server web1, weight 10" in lines
-    assert "Server web1 (enabled/up/pooled) is up" in lines
+    assert "Server web2 (enabled/down/not pooled) is up" in lines
+    assert lines.count("Initialization complete") == 1
     service.deliver(Member("web1", 5, enabled=False))
     assert "Merged disabled server web1, weight 5" in lines
     assert "Removing server web2 (no longer found in new configuration)" in lines
