@@ -30,6 +30,9 @@ class Peer:
         self.state = SessionState.IDLE
         self.since = seconds
         self.last_error = ""
+        self.families = frozenset(settings.families)
+        """The IP versions of the VIPs that the peer should hold: common to the last OPEN messages."""
+        self._announcements: tuple[Announcement, ...] = ()
         self._local_address = settings.local_address or local_address(settings.address)
         self._entered: Counter[SessionState] = Counter()
         self._notification = ""
@@ -52,19 +55,27 @@ class Peer:
             len(self.adj.goal),
             len(self.adj.refused),
             self.adj.repairs,
+            tuple(sorted(self.families)) if self.established else (),
             self._local_address,
         )
 
     def set_goal(self, announcements: Iterable[Announcement]) -> None:
-        """Replace the announcements that the peer should hold, except VIPs of a family without a next hop."""
+        """Replace the announcements; the peer should hold those of its families that have a next hop."""
+        self._announcements = tuple(announcements)
         always = config.GRACEFUL_SHUTDOWN in self.settings.communities
         self.adj.set_goal(
             {
                 announcement.prefix: replace(announcement, graceful_shutdown=announcement.graceful_shutdown or always)
-                for announcement in announcements
-                if config.next_hop(self.settings, announcement) is not None
+                for announcement in self._announcements
+                if announcement.vip.version in self.families
+                and config.next_hop(self.settings, announcement) is not None
             }
         )
+
+    def opened(self, families: frozenset[int]) -> None:
+        """Apply the families of the peer's OPEN message, which precedes ESTABLISHED."""
+        self.families = families & frozenset(self.settings.families)
+        self.set_goal(self._announcements)
 
     def notified(self, event: Notified) -> None:
         """Record the NOTIFICATION that is about to end the session."""

@@ -152,6 +152,7 @@ def _peer_json(session: Session, now: float) -> JSON:
             {"vip": str(each.vip), "med": each.med, "graceful_shutdown": each.graceful_shutdown}
             for each in session.on_wire
         ],
+        "families": [f"ipv{version}" for version in session.families],
         "wanted": session.wanted,
         "refused": session.refused,
         "repairs": session.repairs,
