@@ -50,7 +50,7 @@ _NO_ROUTE = {
     errno.EACCES: "prohibited by a route",
     errno.EINVAL: "discarded by a route",
 }
-"""Errors of connect() by which the kernel refuses to send to a target: routes of type unreachable, prohibit, blackhole, or none.
+"""Errors of connect() without a route, or with one of type unreachable, prohibit or blackhole.
 
 IPVS uses the same routes, so the server receives no traffic either.
 """

@@ -79,7 +79,7 @@ class Watch:
         return () if watched is None else watched.monitors
 
     def overdue(self, now: float) -> Iterator[tuple[str, Monitor, float]]:
-        """Yield host and monitor of each overdue result, with the monotonic time of the last one or of the start."""
+        """Yield host and monitor of each overdue result, with the monotonic time since which it lacks."""
         for host, watched in self._watched.items():
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
