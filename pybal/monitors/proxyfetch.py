@@ -45,6 +45,8 @@ OTHER_URLS = 3
 """Maximum number of other URLs that a diagnosis fetches."""
 
 _REDIRECTS = frozenset((301, 302, 303))
+_ACCEPTED = {200: frozenset((200, 201, 202))} | dict.fromkeys(_REDIRECTS, _REDIRECTS)
+"""The statuses that PyBal 1.15 accepted for a value of http_status, if more than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class ProxyFetchSettings(Interval):
         200,
         integer(100, 599, "an HTTP status"),
         name="http_status",
-        help="expected status; 301, 302 and 303 each accept all three. Redirects are not followed",
+        help="expected status; 200 also accepts 201 and 202; 301, 302 and 303 each accept all three. Redirects are not followed",
     )
     check_all: bool = option(
         False, boolean, name="check_all", help="fetch every URL in each check, instead of one at random"
@@ -170,7 +172,7 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
     """Return the expected status as failures show it, and the set of accepted statuses."""
     one, ranges = settings.http_status, settings.statuses
     if not ranges:
-        return one, _REDIRECTS if one in _REDIRECTS else frozenset((one,))
+        return one, _ACCEPTED.get(one, frozenset((one,)))
     text = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
     return text, frozenset(status for low, high in ranges for status in range(low, high + 1))
 
