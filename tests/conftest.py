@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.harness.leftovers import end_leftovers, mark
 
@@ -44,3 +46,18 @@ def _no_process_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     yield
     found = end_leftovers(marker, tmp_path_factory.getbasetemp())
     assert not found, f"processes left: {found}"
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """Lines about a service of the tests and its monitors, without system and level."""
+    logged: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if event.get("system", "").partition(" ")[0] in {"text", "svc"}:
+            logged.append(str(formatEvent(event)))
+
+    globalLogPublisher.addObserver(observe)
+    yield logged
+    globalLogPublisher.removeObserver(observe)

@@ -49,7 +49,9 @@ class Session:
     state. ``last_error`` is the reason why the last session ended or was refused; empty if every session is still up.
     ``on_wire`` holds the announcements sent in this session and not withdrawn; ``wanted`` is the number of announcements
     that the peer should hold, ``refused`` the number of those that ExaBGP refused, ``repairs`` the number of updates that
-    were sent again because ExaBGP had not sent them in time.
+    were sent again because ExaBGP had not sent them in time. ``families`` are the IP versions that the session negotiated,
+    empty while it is not established. ``local_address`` is our end of the connection, ``None`` without a
+    route to the peer.
     """
 
     peer: PeerSettings
@@ -61,6 +63,8 @@ class Session:
     wanted: int = 0
     refused: int = 0
     repairs: int = 0
+    families: tuple[int, ...] = ()
+    local_address: Address | None = None
 
     @property
     def established(self) -> bool:

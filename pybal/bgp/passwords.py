@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -18,6 +19,7 @@ from twisted.python.failure import Failure
 from pybal.bgp.exabgp.config import PASSWORD
 from pybal.config.settings import PeerSettings
 from pybal.core.model import Address
+from pybal.runtime import regular_file
 
 RETRY_SECONDS = 5.0
 """Interval at which a file that could not be read is read again."""
@@ -100,6 +102,25 @@ class Passwords:
             self._read(address, file)
         self._schedule()
 
+    def changed(self) -> Deferred[frozenset[Address]]:
+        """Return the peers whose files hold another usable password than the known one.
+
+        A file without a response within :data:`HUNG_SECONDS` counts as unchanged.
+        """
+        known = {address: file for address, file in self._files.items() if file.password is not None}
+
+        def differs(password: str, file: _File) -> bool:
+            return password != file.password
+
+        looks = []
+        for file in known.values():
+            look: Deferred[bool] = self._threads.run(partial(read_password, Path(file.path))).addCallback(differs, file)
+            look.addErrback(lambda _: False)  # its problem has its own alert after the reload
+            looks.append(look.addTimeout(HUNG_SECONDS, self._clock, lambda _result, _seconds: False))
+        return gatherResults(looks).addCallback(
+            lambda results: frozenset(address for address, changed in zip(known, results, strict=True) if changed)
+        )
+
     def stop(self) -> None:
         """Stop reading."""
         self._files = {}
@@ -166,8 +187,7 @@ class Passwords:
 def read_password(path: Path) -> str:
     """Return the first line of a file. Raises UnusablePasswordError; may take as long as the file system."""
     try:
-        with path.open(encoding="ascii") as file:
-            password = file.readline(_LONGEST).strip()
+        password = regular_file.begin(path, _LONGEST).partition(b"\n")[0].decode("ascii").strip()
     except OSError as error:
         raise UnusablePasswordError(error.strerror) from None
     except UnicodeDecodeError:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from pybal.bgp.adj_rib_out import AdjRIBOut
 from pybal.bgp.exabgp import config
 from pybal.bgp.exabgp.events import Notified, StateChanged
+from pybal.bgp.local_address import local_address
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
 
@@ -29,6 +30,10 @@ class Peer:
         self.state = SessionState.IDLE
         self.since = seconds
         self.last_error = ""
+        self.families = frozenset(settings.families)
+        """The IP versions of the VIPs that the peer should hold: common to the last OPEN messages."""
+        self._announcements: tuple[Announcement, ...] = ()
+        self._local_address = settings.local_address or local_address(settings.address)
         self._entered: Counter[SessionState] = Counter()
         self._notification = ""
         self._reported = ""
@@ -50,18 +55,27 @@ class Peer:
             len(self.adj.goal),
             len(self.adj.refused),
             self.adj.repairs,
+            tuple(sorted(self.families)) if self.established else (),
+            self._local_address,
         )
 
     def set_goal(self, announcements: Iterable[Announcement]) -> None:
-        """Replace the announcements that the peer should hold, except VIPs of a family without a next hop."""
+        """Replace the announcements; the peer should hold those of its families that have a next hop."""
+        self._announcements = tuple(announcements)
         always = config.GRACEFUL_SHUTDOWN in self.settings.communities
         self.adj.set_goal(
             {
                 announcement.prefix: replace(announcement, graceful_shutdown=announcement.graceful_shutdown or always)
-                for announcement in announcements
-                if config.next_hop(self.settings, announcement) is not None
+                for announcement in self._announcements
+                if announcement.vip.version in self.families
+                and config.next_hop(self.settings, announcement) is not None
             }
         )
+
+    def opened(self, families: frozenset[int]) -> None:
+        """Apply the families of the peer's OPEN message, which precedes ESTABLISHED."""
+        self.families = families & frozenset(self.settings.families)
+        self.set_goal(self._announcements)
 
     def notified(self, event: Notified) -> None:
         """Record the NOTIFICATION that is about to end the session."""
@@ -88,6 +102,8 @@ class Peer:
         log("State is now: {state}", state=event.state.value, system=self._system)
         self.state, self.since = event.state, seconds
         self._entered[event.state] += 1
+        if event.state is SessionState.OPENSENT:  # connected: the route may have changed since the last session
+            self._local_address = self.settings.local_address or local_address(self.settings.address)
         return True
 
     def exabgp_ended(self, reason: str, seconds: float) -> None:

@@ -34,6 +34,8 @@ class BGPSpeaker(AnnouncementSink, Protocol):
 
     def check(self, settings: BGPSettings) -> None: ...
 
+    def changed_passwords(self) -> Deferred[frozenset[Address]]: ...
+
     def reconfigure(self, settings: BGPSettings) -> None: ...
 
     def sessions(self) -> Iterable[Session]: ...
@@ -51,6 +53,9 @@ class DryRunSpeaker:
     async def stop(self) -> None: ...
 
     def check(self, settings: BGPSettings) -> None: ...
+
+    def changed_passwords(self) -> Deferred[frozenset[Address]]:
+        return succeed(frozenset())
 
     def reconfigure(self, settings: BGPSettings) -> None: ...
 
@@ -167,6 +172,10 @@ class BGPService:
         self._standings.clear()
         self._speaker.reconfigure(settings.bgp)
         self._announcer.reconfigure(settings.bgp, _advertised(settings), new)
+
+    def changed_passwords(self) -> Deferred[frozenset[Address]]:
+        """Return the peers whose MD5 password a reload would replace, although their options stay as they are."""
+        return self._speaker.changed_passwords()
 
     def foresee(self, settings: Settings, pools: Mapping[str, Pool], new: Collection[str]) -> Sequence[Verdict]:
         """Return the verdicts after a :meth:`reconfigure`, given the pools after it."""

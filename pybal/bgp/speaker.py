@@ -8,12 +8,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from pybal.bgp.adj_rib_out import RouteChange
@@ -34,11 +35,16 @@ from pybal.runtime.workers import Workers
 PASSWORD_SECONDS = 2.0
 """Time for the first read of the password files; then ExaBGP starts with the other peers."""
 PASSWORD_THREADS = 4
+RELOAD_BEATS = 10
+"""Heartbeats, of 0.5 s, for ExaBGP to apply a reload before it is restarted."""
 NO_SESSION_SECONDS = 15.0
 """Time without a session after which ExaBGP is restarted: its own pauses grow to 60 s."""
 
 _NO_AUTO = "missing peer-as"
 """ExaBGP 4's error for ``peer-as auto``."""
+
+
+_Configured = Mapping[Address, tuple[PeerSettings, str]]
 
 
 class SpeakerError(Exception):
@@ -75,8 +81,12 @@ class Speaker:
         self._peers = {peer.address: Peer(peer, reactor.seconds()) for peer in settings.peers}
         threads = threads or Workers("passwords", PASSWORD_THREADS, reactor)
         self._passwords = Passwords(threads, reactor, self._passwords_changed)
-        self._configured: Mapping[Address, tuple[PeerSettings, str]] = {}
+        self._configured: _Configured = {}
         """The peers of ExaBGP's configuration, with their passwords."""
+        self._leaving: dict[Address, int] = {}
+        """The peers that ExaBGP must remove before it may add them, with the heartbeats since the reload."""
+        self._arriving: dict[Address, int] = {}
+        """The peers that a reload added and that had no event since, with the heartbeats since the reload."""
         self._asns: dict[Address, int] = {}
         self._user = ""
         self._last_up = 0.0
@@ -131,11 +141,15 @@ class Speaker:
         except config.UnsupportedValueError as error:
             raise SpeakerError(f"cannot prepare exabgp: {error}") from error
 
+    def changed_passwords(self) -> Deferred[frozenset[Address]]:
+        """Return the peers whose password file has changed since it was read."""
+        return self._passwords.changed()
+
     def reconfigure(self, settings: BGPSettings) -> None:
         """Apply other settings.
 
-        Adding and removing peers keeps the other sessions up. Changing a peer's own options, the listening addresses or
-        ``dead_after`` restarts ExaBGP and resets every session: ExaBGP has no command for such a change.
+        Changing a peer's own options resets its session only; adding and removing peers affects no other session. Changing the
+        listening addresses or ``dead_after`` restarts ExaBGP and resets every session: ExaBGP reads them at its start.
         """
         before = {peer.address: peer for peer in self._settings.peers}
         after = {peer.address: peer for peer in settings.peers}
@@ -157,27 +171,65 @@ class Speaker:
             self._exabgp.hasten()
 
     def _apply(self, *, restart: bool = False) -> None:
-        """Bring ExaBGP's configuration up to date: by a reload, or if it takes that by a restart."""
+        """Bring ExaBGP's configuration up to date: by reloads, or if it takes that by a restart.
+
+        A changed peer is removed by one reload and added by a second one, so that neither its session nor ExaBGP's routes
+        of it survive: ExaBGP compares some options only, and keeps the routes of a peer that it resets.
+        """
         before, after = self._configured, self._wanted_peers()
-        added = [peer for address, (peer, _) in after.items() if address not in before]
-        restart = (
-            restart
-            or any(before[address] != after[address] for address in before.keys() & after.keys())
-            # ExaBGP 4 would refuse the whole file for one peer without an AS number.
-            or (self.version.startswith("4") and any(peer.peer_asn is None for peer in added))
-        )
-        if restart:
+        changed = [address for address in before.keys() & after.keys() if before[address] != after[address]]
+        if restart or self._needs_restart(before, after, changed):
             self._exabgp.restart("peers changed", soon=True)
-        elif before.keys() != after.keys():
+            return
+        for address in changed:
+            self._log.info(
+                "Peer {peer}: options or password changed; resetting its session", peer=address, system="bgp"
+            )
+            self._peers[address] = self._new_peer(after[address][0])
+        self._leaving.update(dict.fromkeys((*changed, *(before.keys() - after.keys())), 0))
+        wanted = self._wanted_peers().keys()
+        if before.keys() != wanted:
+            self._arriving = {address: 0 for address in wanted if address not in before or address in self._arriving}
             self._exabgp.reload()
 
-    def _wanted_peers(self) -> Mapping[Address, tuple[PeerSettings, str]]:
-        """Return the peers with their passwords, except those whose password is missing."""
+    def _needs_restart(self, before: _Configured, after: _Configured, changed: Collection[Address]) -> bool:
+        """Return whether ExaBGP cannot apply the difference by reloads."""
+        added = after.keys() - (before.keys() - set(changed))
+        # ExaBGP 4 would refuse the whole file for one peer without an AS number.
+        unknown = any(after[address][0].peer_asn is None and address not in self._asns for address in added)
+        # The keys of the listening sockets are those of its start.
+        listening = {ip.version for ip in self._settings.local_ips}
+        rekeyed = any(after[each][1] != before[each][1] and each.version in listening for each in changed)
+        return rekeyed or (unknown and self.version.startswith("4"))
+
+    def _await_reload(self) -> None:
+        """Reload again, and in the end restart ExaBGP, until it has removed and added the peers.
+
+        It answers a reload before it is done, and drops it while an update is pending for any peer, even one that is down.
+        """
+        for awaited in self._leaving, self._arriving:
+            awaited.update({address: beats + 1 for address, beats in awaited.items()})
+        for address in self._leaving:
+            self._exabgp.command(config.probe(address), partial(self._removed, address))
+        pending = {**self._leaving, **self._arriving}
+        beats = max(pending.values(), default=0)
+        if beats > RELOAD_BEATS:
+            self._exabgp.restart(f"it did not reload the options of peer {_summary(pending)}", soon=True)
+        elif beats and beats % 2 == 0:
+            self._exabgp.reload()
+
+    def _removed(self, address: Address) -> None:
+        """Add the peer again, with its present options, if it is still wanted."""
+        if self._leaving.pop(address, None) is not None:
+            self._apply()
+
+    def _wanted_peers(self) -> _Configured:
+        """Return the peers that ExaBGP should have now, with their passwords."""
         known = self._passwords.known
         return {
             peer.address: (peer, known.get(peer.address, ""))
             for peer in self._settings.peers
-            if not self._passwords.missing(peer)
+            if not self._passwords.missing(peer) and peer.address not in self._leaving
         }
 
     def _new_peer(self, settings: PeerSettings) -> Peer:
@@ -197,6 +249,7 @@ class Speaker:
             yield Alert("", "bgp", f"exabgp is not running for {age:.0f} s: {self._exabgp.reason}")
         if warning := config.ttl_security_warning(self._settings, self.version):
             yield Alert("", "bgp", warning)
+        yield from self._family_alerts()
         for address, peer in self._peers.items():
             adj = peer.adj
             unreadable = self._passwords.problem(address)
@@ -214,13 +267,30 @@ class Speaker:
                 text = f"peer {address}: update for {_summary(adj.attempts)} was not sent in time; re-announcing"
                 yield Alert("", "bgp", text)
 
+    def _family_alerts(self) -> Iterator[Alert]:
+        """Yield an alert for each family of VIPs that no session negotiated."""
+        established = [peer for peer in self._peers.values() if peer.established]
+        for version in sorted({announcement.vip.version for announcement in self._goal}):
+            if established and not any(version in peer.families for peer in established):
+                age = self._reactor.seconds() - min(peer.since for peer in established)
+                text = (
+                    f"IPv{version} VIPs are announced to no peer for {age:.0f} s: no session negotiated IPv{version} unicast "
+                    "(enable the family on a router, and in bgp-families)"
+                )
+                yield Alert("", "bgp", text)
+
     # -- ExaBGPListener
 
     def configuration(self) -> tuple[str, Mapping[str, str]]:
-        """Return configuration file and environment for the next start."""
+        """Return configuration file and environment for the next start, or for a reload."""
         log = self._log.debug if self._quiet else self._log.info
+        known = self._configured
+        if self._exabgp.state is not State.RUNNING:
+            known = {}
+            self._leaving.clear()
+            self._arriving.clear()
         text = self._config_text()
-        for address in self._configured:
+        for address in (address for address in self._configured if address not in known):
             log("Starting BGP session with peer {peer}", peer=address, system=f"bgp peer@{address}")
         return text, config.environment(self._settings, self._user)
 
@@ -241,8 +311,9 @@ class Speaker:
         if not isinstance(event, StateChanged | Notified | OpenReceived | UpdateSent):
             return
         peer = self._peers.get(event.peer)
-        if peer is None:
+        if peer is None or event.peer in self._leaving:
             return
+        self._arriving.pop(event.peer, None)
         if isinstance(event, UpdateSent):
             for prefix in event.withdrawn:
                 peer.adj.withdrawn(prefix)
@@ -251,6 +322,7 @@ class Speaker:
         elif isinstance(event, Notified):
             peer.notified(event)
         elif isinstance(event, OpenReceived):
+            peer.opened(event.families)
             self._learn_asn(peer.settings, event.asn)
         elif not peer.state_changed(event, self._reactor.seconds(), self._exabgp.now):
             return
@@ -263,7 +335,8 @@ class Speaker:
             self._log.warn("{text}", text=warning, system="bgp")
 
     def heartbeat(self) -> None:
-        """Check for overdue updates and for missing sessions."""
+        """Check for overdue updates, for missing sessions and for peers to reload."""
+        self._await_reload()
         seconds = self._reactor.seconds()
         for peer in self._peers.values():
             peer.adj.verify(self._exabgp.now)

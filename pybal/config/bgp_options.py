@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
@@ -29,6 +29,7 @@ asn = integer(1, 2**32 - 1, "an AS number")
 # RFC 4271 allows 0 (no hold timer) or at least 3 seconds. Without the timer a dead session would never end.
 hold_time = integer(3, _SHORT, "whole seconds")
 _LEAST_DEAD = 3.0
+_VERSIONS = {"ipv4": 4, "ipv6": 6}
 
 
 def dead_after(text: str) -> float:
@@ -54,6 +55,19 @@ def nexthop_ipv6(text: str) -> IPv6Address | None:
 def local_addresses(text: str) -> tuple[Address, ...]:
     """Return a list of addresses without its empty texts, which meant every address in PyBal 1.15."""
     return tuple(dict.fromkeys(address(item) for item in texts(text) if item))
+
+
+def families(text: str) -> tuple[int, ...]:
+    """Return the IP versions of a list of the words ipv4 and ipv6, at least one."""
+    found = tuple(dict.fromkeys(_VERSIONS.get(word, 0) for word in words(text.lower())))
+    if not found or 0 in found:
+        raise InvalidValueError(shown(text), "ipv4, ipv6 or both")
+    return tuple(sorted(found))
+
+
+def family_names(versions: Iterable[int]) -> str:
+    """Return the words for some IP versions."""
+    return " ".join(f"ipv{version}" for version in versions)
 
 
 def as_path(text: str) -> tuple[int, ...]:

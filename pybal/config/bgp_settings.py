@@ -109,6 +109,14 @@ class PeerSettings:
         bgp_options.ttl,
         help="TTL of packets to a router that is not on the same link; 0 for a router on the same link",
     )
+    families: tuple[int, ...] = option(
+        (4, 6),
+        bgp_options.families,
+        show=bgp_options.family_names,
+        default_text="ipv4 ipv6",
+        help="address families to negotiate with the router. VIPs of a family that the router does not negotiate are not"
+        " announced to it",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from pybal.config.bgp_options import family_names
 from pybal.config.options import Options
 from pybal.config.peers import peer_places
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
@@ -53,11 +54,15 @@ def _require_nexthops(
     bgp: BGPSettings, places: Mapping[Address, Options], announced: Iterable[tuple[int, str]]
 ) -> None:
     first = dict(reversed(list(announced)))
+    for version, announcement in first.items():
+        if bgp.peers and not any(version in peer.families for peer in bgp.peers):
+            wanted = f"ipv{version} for at least one peer, because {announcement} is announced"
+            places[bgp.peers[0].address].refuse("bgp-families", family_names(bgp.peers[0].families), wanted)
     for peer in bgp.peers:
         options = places[peer.address]
         for version, nexthop in ((4, peer.nexthop_ipv4), (6, peer.nexthop_ipv6)):
             name = f"bgp-nexthop-ipv{version}"
-            if version in first and nexthop is None and not options.refused(name):
+            if version in peer.families and version in first and nexthop is None and not options.refused(name):
                 options.refuse(name, "nothing", f"an IPv{version} address, because {first[version]} is announced")
 
 

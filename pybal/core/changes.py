@@ -30,7 +30,7 @@ class ChangeKind(Enum):
 class Change:
     """A change of one server, for the log and the counters.
 
-    ``server`` is the state afterwards; for REMOVED and REPORTED_DOWN it is the state before. ``monitor`` and ``reason`` are
+    ``server`` is the state afterwards; for REMOVED, REPORTED_DOWN and UP it is the state before. ``monitor`` and ``reason`` are
     set for REPORTED_DOWN only.
     """
 
@@ -75,7 +75,7 @@ def _facts(old: Server, new: Server) -> Iterator[Change]:
         if report is not None and not report.up and (last is None or last.up or last.reason != report.reason):
             yield Change(ChangeKind.REPORTED_DOWN, old, monitor, report.reason)
     if new.health is Health.UP is not old.health:
-        yield Change(ChangeKind.UP, new)
+        yield Change(ChangeKind.UP, old)
 
 
 def _decisions(old: Server, new: Server) -> Iterator[Change]:

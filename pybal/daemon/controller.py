@@ -27,8 +27,6 @@ from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
 from pybal.sources.base import CheckedSource, PoolState, SourceError
 
-#: A monitor without a conclusive result for three intervals, but at least this many seconds, raises an alert.
-UNKNOWN_SECONDS = 30.0
 #: Seconds for which reports are gathered after a report was applied.
 GATHER_SECONDS = 0.05
 #: Reports that are applied at most in one event.
@@ -74,6 +72,8 @@ class Controller:
         self._changed = changed
         self._refusal = refusal
         self._ignored: dict[str, str] = {}
+        self._initialized = False
+        """True once the first list has come and each of its servers has been looked up."""
         self._wanted: Service | None = None
         """The service whose whole wanted set was set last, ``None`` if it has to be set."""
         self._lookups = Lookups(resolver, clock, slices, self._located)
@@ -154,9 +154,10 @@ class Controller:
         for host, text in self._ignored.items():
             if host in self.pool.servers:
                 yield alert("unresolved", f"{host}: {text}")
-        overdue = self._clock.seconds() - max(UNKNOWN_SECONDS, 3 * self.pool.service.interval)
-        for host, pending in self._watch.undecided(overdue):
-            yield alert("unknown", f"{host}: no conclusive result from {', '.join(pending)} yet")
+        now = self._clock.seconds()
+        for host, monitor, last in self._watch.overdue(now):
+            state = "not checked yet" if monitor.up is None else f"last {'up' if monitor.up else 'down'}"
+            yield alert("unknown", f"{host}: no conclusive result from {monitor.name} for {now - last:.0f} s ({state})")
 
     def _source_alerts(self) -> Iterator[Alert]:
         alert = partial(Alert, self.pool.service.name)
@@ -247,6 +248,9 @@ class Controller:
         # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
         self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
         self._update_wanted(before)
+        if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
+            self._initialized = True
+            self._log.write(LogLevel.info, "Initialization complete")
         self._changed()
         return True
 

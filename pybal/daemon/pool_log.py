@@ -47,7 +47,7 @@ _LINES = {
         "{number} more servers have no usable address",
     ),
     ChangeKind.REPORTED_DOWN: (
-        LogLevel.warn,
+        LogLevel.error,
         "Monitoring instance {monitor} reports server {host} ({status}) down: {reason}",
         "Monitoring instances report {number} more servers down",
     ),

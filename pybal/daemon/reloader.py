@@ -8,6 +8,7 @@ announcements are withdrawn and their successors are in the kernel.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from pybal.bgp.service import BGPService
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import Settings
+from pybal.core.model import Address
 from pybal.daemon.services import Prepared, Services
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.model import key_of
@@ -98,13 +100,17 @@ class Reloader:
         reconciler = self._targets.reconciler
         services = [each.service for each in (*self.settings.services, *settings.services)]
         table = {key_of(service): await reconciler.held(service) for service in services}
-        return await self._turns.run(self._planning(settings, lambda service: table[key_of(service)]))
+        announcing = self._targets.announcing
+        rekeyed = await announcing.changed_passwords() if announcing else frozenset[Address]()
+        return await self._turns.run(self._planning(settings, lambda service: table[key_of(service)], rekeyed))
 
-    def _planning(self, settings: Settings, held: planning.Held) -> Generator[None, None, ReloadPlan]:
+    def _planning(
+        self, settings: Settings, held: planning.Held, rekeyed: AbstractSet[Address]
+    ) -> Generator[None, None, ReloadPlan]:
         before, pools = self.settings, self._targets.services.pools()
         grace = settings.ipvs.remove_grace
         steps = yield from planning.steps(before.services, settings.services, pools, held, grace)
-        announcements = yield from self._announcements(settings, steps)
+        announcements = yield from self._announcements(settings, steps, rekeyed)
         return ReloadPlan(
             steps,
             tuple(general_reasons(before, settings)),
@@ -248,11 +254,13 @@ class Reloader:
         for service in services:
             self._targets.reconciler.retire(key_of(service), service.name)
 
-    def _announcements(self, settings: Settings, steps: Sequence[Step]) -> Generator[None, None, tuple[str, ...]]:
+    def _announcements(
+        self, settings: Settings, steps: Sequence[Step], rekeyed: AbstractSet[Address]
+    ) -> Generator[None, None, tuple[str, ...]]:
         announcing = self._targets.announcing
         if announcing is None or settings.bgp is None:
             return ()
-        peers = tuple(peer_reasons(self.settings, settings))
+        peers = tuple(peer_reasons(self.settings, settings, rekeyed))
         yield
         pools = {step.name: step.pool for step in steps if step.pool is not None}
         # Both verdicts are taken now, so that the plan omits changes by time alone.

@@ -6,7 +6,6 @@ import re
 import ssl
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from OpenSSL import crypto
 from twisted.internet.error import VerifyError
@@ -23,12 +22,15 @@ from twisted.internet.ssl import (
 
 from pybal.config.settings import AccessSettings
 from pybal.http.errors import Fault, ProtocolError
+from pybal.runtime import regular_file
 from pybal.runtime.file_values import FileValue, FileValues
 
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n?", re.DOTALL)
 _CERTIFICATES = "a PEM file with certificates"
 _CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:RSA+AES:!aNULL:!MD5:!DSS")
 """The default of Twisted without finite-field Diffie-Hellman; see :func:`pybal.checks.tls.context`."""
+_LARGEST = 16 * 1024 * 1024
+"""Bytes of a file of certificates at most; the CAs of a distribution take 0.2 MB."""
 _SYSTEM = ssl.get_default_verify_paths().cafile or ""
 _KEY = "a PEM file with the private key of the certificate, without a password"
 
@@ -116,6 +118,6 @@ def _key(name: str) -> KeyPair:
 
 def _content(option: str, name: str, wanted: str) -> bytes:
     try:
-        return Path(name).read_bytes()
+        return regular_file.read(name, _LARGEST)
     except OSError as error:
         raise UnusableFile(option, f"{name} ({error.strerror})", wanted) from None

@@ -52,7 +52,7 @@ _FAILURES = {
     "": _OTHER_FAILURE,
 }
 """Twisted's name for each cause of a failed attempt."""
-_CLEAN, _UNCLEAN = "ConnectionDone", "ConnectionLost"
+_UNCLEAN = "ConnectionLost"
 
 
 # The limits of Linux for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
@@ -135,14 +135,25 @@ class IdleConnection(RiseFall):
         self._retries = Backoff(FIRST_RETRY, settings.max_delay, random)
         self._pauses = clean_pauses(settings, random)
         self._failures = dict.fromkeys(_FAILURES.values(), 0)
-        self._losses = {_CLEAN: 0, _UNCLEAN: 0}
+        self._losses = 0
         self._timer: Timer | None = None
+
+    @override
+    @property
+    def decided_at(self) -> float:
+        """Now, while the connection is held."""
+        return self._factory.engine.now if self._connection.held else super().decided_at
+
+    @override
+    @property
+    def patience(self) -> float:
+        """Three attempts, with the present pause between them."""
+        return max(super().patience, 3 * (self._retries.following + self._factory.settings.timeout))
 
     def samples(self) -> Iterator[Sample]:
         for name, count in self._failures.items():
             yield Sample(FAILED, (("reason", name),), count)
-        for name, count in self._losses.items():
-            yield Sample(LOST, (("reason", name),), count)
+        yield Sample(LOST, (("reason", _UNCLEAN),), self._losses)
 
     def start(self) -> None:
         self._timer = self._factory.engine.soon(self._connection.start)
@@ -169,13 +180,12 @@ class IdleConnection(RiseFall):
             self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1
             self._down(connection, result)
         elif result.cause == "closed":
-            self._losses[_CLEAN] += 1
             self._closed(connection, result.duration)
         elif result.cause == KEEPALIVE_LOST:
-            self._losses[_UNCLEAN] += 1
+            self._losses += 1
             connection.start()
         else:
-            self._losses[_UNCLEAN] += 1
+            self._losses += 1
             if result.duration > max(self._lasting, self._retries.following):
                 self._retries.reset()
             self._down(connection, result)
@@ -197,6 +207,9 @@ class IdleConnection(RiseFall):
 KIND = Kind(
     "IdleConnection",
     IdleConnectionSettings,
-    metrics={FAILED: "Failed connection attempts, by error", LOST: "Lost connections, by error"},
+    metrics={
+        FAILED: "Failed connection attempts, by error",
+        LOST: "Connections that ended without being closed, by error",
+    },
     monitor=IdleConnection,
 )

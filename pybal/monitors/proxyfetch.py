@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from twisted.logger import Logger
 from typing_extensions import override
 
 from pybal.checks import tls
@@ -177,22 +178,24 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
 class ProxyFetch(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_diagnosis", "_factory", "_fetches", "_results", "_seconds", "_target")
+    __slots__ = ("_diagnosis", "_factory", "_fetches", "_host", "_logged_cause", "_results", "_seconds", "_target")
 
+    _log = Logger()
     name = "ProxyFetch"
 
     def __init__(
         self, factory: ProxyFetchFactory, host: str, address: Address, report: Callable[[Report], None]
     ) -> None:
-        del host
         super().__init__(factory.engine, factory.random, factory.settings, report)
         self._target = target = Target.of(address, factory.port, factory.settings.source)
         timeout = factory.settings.timeout
+        self._host = host
         self._factory = factory
         self._fetches = tuple(
             HTTPCheck(factory.engine, target, timeout, self._done, request) for request in factory.requests
         )
         self._diagnosis = Diagnosis(factory.engine, self._history.add)
+        self._logged_cause = ""
         self._results: list[tuple[CheckRequest, Result]] = []
         self._seconds = [0.0] * (2 * len(factory.urls))
 
@@ -230,6 +233,7 @@ class ProxyFetch(IntervalMonitor):
         self._history.add(self._engine.now, result, request.url)
         if verdict is not INCONCLUSIVE:
             self._seconds[2 * request.number + (verdict is FAILED)] = result.duration
+            self._log_failure(request, result)
         if len(self._fetches) > 1 and self._factory.settings.check_all:
             self._results.append((request, result))
             if len(self._results) == len(self._fetches):
@@ -241,6 +245,21 @@ class ProxyFetch(IntervalMonitor):
             self._down(result.text + place, f"{result.phase} {result.cause}", request)
         else:
             self.retry()
+
+    def _log_failure(self, request: CheckRequest, result: Result) -> None:
+        """Log a failed fetch as PyBal 1.15 did, but a repeated failure once."""
+        if result.verdict is PASSED:
+            self._logged_cause = ""
+        elif result.cause != self._logged_cause:
+            self._logged_cause = result.cause
+            self._log.warn(
+                "Fetch failed ({url}), {seconds:.3f} s: {host}, {reason}",
+                url=request.url,
+                seconds=result.duration,
+                host=self._host,
+                reason=result.text,
+                system=self._factory.log_system,
+            )
 
     def _decide(self) -> None:
         failures = [(request, result) for request, result in self._results if result.verdict is FAILED]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from typing_extensions import override
 
@@ -16,6 +15,7 @@ from pybal.monitors.factory import Factory, MonitorRefusal
 from pybal.monitors.interval import Interval
 from pybal.monitors.kind import Kind
 from pybal.monitors.periodic import CheckDone, TCPSettings
+from pybal.runtime import regular_file
 from pybal.runtime.file_values import FileValue, FileValues
 
 _LARGEST = 4096
@@ -59,8 +59,7 @@ def read_password(file: str) -> str:
     """Return the first line of a file, empty without a file. Raises OSError, UnicodeDecodeError."""
     if not file:
         return ""
-    with Path(file).open("rb") as opened:
-        return opened.readline(_LARGEST).decode().rstrip("\r\n")
+    return regular_file.begin(file, _LARGEST).partition(b"\n")[0].decode().rstrip("\r")
 
 
 KIND = Kind("Redis", RedisSettings, duration="Duration of the last PING, by result")

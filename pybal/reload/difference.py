@@ -6,6 +6,7 @@ Pure. Values are included if they are short and not secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
@@ -15,6 +16,7 @@ from pybal.bgp.verdict import Verdict
 from pybal.config.errors import masked
 from pybal.config.option import Group, Option, declared
 from pybal.config.settings import ServiceOptions, ServiceSettings, Settings
+from pybal.core.model import Address
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,15 +55,22 @@ def general_reasons(old: Settings, new: Settings) -> Iterator[str]:
     yield from _reasons(old, new, apart)
 
 
-def peer_reasons(old: Settings, new: Settings) -> Iterator[str]:
-    """Yield added, removed and changed BGP peers."""
+def peer_reasons(old: Settings, new: Settings, rekeyed: AbstractSet[Address] = frozenset()) -> Iterator[str]:
+    """Yield added, removed and changed BGP peers. ``rekeyed``: the peers with a new MD5 password."""
     before = {peer.address: peer for peer in (old.bgp.peers if old.bgp else ())}
     after = {peer.address: peer for peer in (new.bgp.peers if new.bgp else ())}
     for address, peer in after.items():
         if address not in before:
             yield f"+ peer {address}"
-        elif peer != before[address]:
-            yield f"~ peer {address}: {', '.join(_reasons(before[address], peer, set(), 'bgp-'))}; resets all BGP sessions"
+            continue
+        changes = list(_reasons(before[address], peer, set(), "bgp-"))
+        same_file = peer.md5_password_file == before[address].md5_password_file
+        changes += ["MD5 password changed"] if address in rekeyed and same_file else []
+        if changes:
+            # ExaBGP sets the passwords of the sockets that it listens on at its start.
+            listening = {ip.version for ip in new.bgp.local_ips} if new.bgp else set()
+            every = address.version in listening and (address in rekeyed or not same_file)
+            yield f"~ peer {address}: {', '.join(changes)}; resets {'all BGP sessions' if every else 'its session'}"
     yield from (f"- peer {address}" for address in before if address not in after)
 
 

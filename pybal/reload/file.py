@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
-import stat
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 
@@ -14,6 +11,7 @@ from pybal.config.option import Kinds
 from pybal.config.parse import LARGEST, parse_steps
 from pybal.config.settings import Settings
 from pybal.core.steps import finish
+from pybal.runtime import regular_file
 from pybal.runtime.watched_file import WatchedFile
 
 Check = Callable[[Settings, str], Iterable[Problem]]
@@ -68,10 +66,7 @@ class ConfigurationFile:
 
     def text(self) -> bytes:
         """Return the bytes of a regular file, at most one more than the parser accepts. Raises OSError."""
-        with open(self.path, "rb", opener=_open_nonblocking) as file:  # Path.open has no opener
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", self.path)
-            return file.read(LARGEST + 1)
+        return regular_file.begin(self.path, LARGEST + 1)
 
     def parse(self, text: bytes, path: str) -> Generator[None, None, Loaded]:
         """Return the settings of a text, as if it were the file, in small steps. Raises ConfigError.
@@ -90,10 +85,6 @@ class ConfigurationFile:
     def digest(self) -> str:
         """Return the SHA-256 of the file on disk, empty if it is unreadable; read it only if its stat changed."""
         return self._digest.value()
-
-
-def _open_nonblocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _digest(text: bytes) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from functools import partial
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pybal.config.settings import AccessSettings
 from pybal.http.trust import UnusableFile
+from pybal.runtime import regular_file
 from pybal.runtime.file_values import FileValues
 
 _WORD = re.compile(r"[!-~]+")
@@ -68,8 +68,7 @@ def refusal(access: AccessSettings) -> UnusableFile | None:
 def secret(option: str, name: str) -> str:
     """Return the first line of a secret file. Raises :class:`UnusableFile`, without the secret."""
     try:
-        with Path(name).open("rb") as file:
-            line = file.readline(_LARGEST).decode().rstrip("\r\n")
+        line = regular_file.begin(name, _LARGEST).partition(b"\n")[0].decode().rstrip("\r")
     except OSError as error:
         raise UnusableFile(option, f"{name} ({error.strerror})", "a file that can be read") from None
     except UnicodeDecodeError:

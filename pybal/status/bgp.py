@@ -81,11 +81,9 @@ def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Famil
     established = series(float(session.established) for session in sessions)
     yield Family("pybal_bgp_session_established", "gauge", "Whether the session with the peer is up", established)
     states = [
-        (_state_labels(session, state), float(session.entered.get(state, 0)))
-        for session in sessions
-        for state in SessionState
+        (_state_labels(session, state), float(session.state is state)) for session in sessions for state in SessionState
     ]
-    yield Family("pybal_bgp_session_state_count", "counter", "Number of times the session entered this state", states)
+    yield Family("pybal_bgp_session_state_count", "gauge", "Number of sessions in this state", states)
     ages = series(age(session.since, now) for session in sessions)
     yield Family(
         "pybal_bgp_session_state_age_seconds", "gauge", "Time since the last state change of the session", ages
@@ -106,7 +104,7 @@ def _state_labels(session: Session, state: SessionState) -> Labels:
     peer = session.peer
     return (
         ("local_asn", str(peer.local_asn)),
-        ("local_ip", str(peer.local_address or "")),
+        ("local_ip", str(session.local_address or "")),
         ("remote_ip", str(peer.address)),
         ("side", "active"),
         ("state", str(state)),
@@ -154,6 +152,7 @@ def _peer_json(session: Session, now: float) -> JSON:
             {"vip": str(each.vip), "med": each.med, "graceful_shutdown": each.graceful_shutdown}
             for each in session.on_wire
         ],
+        "families": [f"ipv{version}" for version in session.families],
         "wanted": session.wanted,
         "refused": session.refused,
         "repairs": session.repairs,

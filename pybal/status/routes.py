@@ -98,16 +98,18 @@ class Routes:
         snapshot = self.snapshot()
         pools = snapshot.pools
         match _segments(path):
-            case ["alerts"]:
+            case ["alerts"] | ["alerts", _]:
                 return _sliced(as_json, compat115.alerts_text, compat115.alerts_json, lambda: snapshot)
             case ["pools"] | ["pools", ""]:
                 return _whole(as_json, compat115.pools_text, compat115.pools_json, lambda: snapshot)
             case ["pools", service] | ["pools", service, ""] if service in pools:
                 return _sliced(as_json, compat115.pool_text, compat115.pool_json, lambda: pools[service])
-            case ["pools", service, host] if service in pools and host in pools[service].servers:
+            case ["pools", service, host] | ["pools", service, host, _] if (
+                service in pools and host in pools[service].servers
+            ):
                 server = pools[service].servers[host]
                 return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
-            case ["metrics"]:
+            case ["metrics"] | ["metrics", _]:
                 return RouteResponse(_encoded(self._metrics(snapshot)), metrics.CONTENT_TYPE, compressible=True)
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)

@@ -126,7 +126,7 @@ MONITORS: Watched = [
         "a",
         CountingMonitor("ProxyFetch", True, 3, [Sample(DURATION, (("result", "ok"), ("url", 'http://x/"\\')), 0.25)]),
     ),
-    ("web", "b", CountingMonitor("IdleConnection", False, 10**7, [Sample(LOST, (("reason", "ConnectionDone"),), 2)])),
+    ("web", "b", CountingMonitor("IdleConnection", False, 10**7, [Sample(LOST, (("reason", "ConnectionLost"),), 2)])),
     ('odd "name" \\ \n', 'h"\\\n', CountingMonitor("ProxyFetch")),
 ]
 

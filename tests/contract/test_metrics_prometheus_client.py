@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
@@ -148,10 +149,12 @@ def test_families_have_the_same_text_in_slices_as_from_prometheus_client() -> No
     assert max(piece.count("\n") for piece in pieces) <= PIECE
 
 
-def test_counter_of_pybal115_keeps_its_name_without_total() -> None:
+def test_sessions_are_a_gauge_of_their_state_as_in_pybal115() -> None:
     text = scrape(replace(status(Clock()), bgp=lambda: SESSIONS))
-    assert f"# TYPE {STATE_COUNT} counter\n" in text
-    assert f"\n{STATE_COUNT}{{" in text
+    assert f"# TYPE {STATE_COUNT} gauge\n" in text
+    values = re.findall(rf'^{STATE_COUNT}{{.*,state="(\w+)"}} (.*)$', text, re.MULTILINE)
+    assert [state for state, value in values if value == "1.0"] == ["IDLE"]
+    assert {value for _, value in values} == {"0.0", "1.0"}
 
 
 def test_label_that_is_not_utf8_leaves_the_scrape_readable() -> None:

@@ -248,6 +248,25 @@ class TestTimeout:
         run(main)
 
 
+def test_failed_fetch_is_logged_with_url_and_seconds_once_per_cause(lines: list[str]) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with MonitoredServer(reactor) as setup:
+            setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+            monitor = setup.monitor(settings())
+            await setup.until(lambda: monitor.down_results >= 3)
+            assert len(lines) == 1
+            assert re.fullmatch(
+                r"Fetch failed \(http://\S+\), \d+\.\d{3} s: \S+, status: HTTP 500, wanted 200", lines[0]
+            )
+            setup.server.asked = saying(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await setup.until(lambda: monitor.up)
+            setup.server.asked = saying(b"HTTP/1.0 500 Oops\r\n\r\n")
+            await setup.until(lambda: not monitor.up)
+            assert len(lines) == 2
+
+    run(main)
+
+
 class TestSeveralUrls:
     URLS = ("http://a.example/1", "http://b.example/2", "http://c.example/3")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,10 +100,16 @@ class FakeChild:
         self.environ = environ
         self.print: Callable[[bytes], None] = calls["received"]
         self._ended: Callable[[str], None] = calls["ended"]
+        self.asn = 64601
+        self.neighbors = self._configured()
         self.killed = False
         self.alive = True
         self.relay: Link | None = None
         self.transport = FakeTransport(os.getpid(), os.geteuid())
+
+    def _configured(self) -> set[str]:
+        """Return the peers of the configuration file."""
+        return set(re.findall(r"^neighbor (\S+) {", self.harness.configuration.read_text(), re.MULTILINE))
 
     def kill(self) -> None:
         self.killed = True
@@ -133,6 +140,11 @@ class FakeChild:
         """Answer all commands, with ``sent`` also report their updates as sent; return the commands."""
         commands = self.commands()
         for command in commands:
+            if command == "reload" and not self.harness.reloads_lost:
+                self.neighbors = self._configured()
+            if command.endswith(" announce eor ipv4 unicast"):
+                self.send_line(b"done" if command.split()[1] in self.neighbors else b"error")
+                continue
             version = b"exabgp %s\ndone" % self.harness.version.encode()
             self.send_line(version if command == "version" else b"done" if accepted else b"error")
             if sent and accepted and command.startswith("neighbor"):
@@ -143,17 +155,21 @@ class FakeChild:
         """Report the update of a command as sent."""
         words = command.split()
         peer, verb, prefix, hop, med = words[1], words[2], words[4], words[6], int(words[8])
+        family = "ipv6 unicast" if ":" in prefix else "ipv4 unicast"
         if verb == "withdraw":
-            update: dict[str, Any] = {"withdraw": {"ipv4 unicast": [{"nlri": prefix}]}}
+            update: dict[str, Any] = {"withdraw": {family: [{"nlri": prefix}]}}
         else:
-            update = {"attribute": {"med": med}, "announce": {"ipv4 unicast": {hop: [{"nlri": prefix}]}}}
+            update = {"attribute": {"med": med}, "announce": {family: {hop: [{"nlri": prefix}]}}}
         self.event("update", peer, direction="send", message={"update": update})
 
     def event(self, kind: str, peer: str, **more: object) -> None:
         self.send_line(json.dumps({"type": kind, "neighbor": {"address": {"peer": peer}, **more}}).encode())
 
-    def up(self, peer: str) -> None:
+    def up(self, peer: str, families: Sequence[str] = ("ipv4/unicast", "ipv6/unicast")) -> None:
+        """Establish a session; the peer's OPEN message has these families."""
         self.event("fsm", peer, state="OPENSENT")
+        capabilities = {"1": {"name": "multiprotocol", "families": families}} if families else {}
+        self.event("open", peer, direction="receive", open={"asn": self.asn, "capabilities": capabilities})
         self.event("fsm", peer, state="ESTABLISHED")
         self.event("state", peer, state="up")
 
@@ -180,7 +196,8 @@ class SpeakerHarness:
         self.children: list[FakeChild] = []
         self.version = "5.0.15"
         self.changes = 0
-        self.file_system_hangs = False
+        self.file_system_hangs = self.reloads_lost = False
+        self.configuration = directory / "exabgp.conf"
         self.log: list[str] = []
         self.speaker = Speaker(
             settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -94,6 +95,7 @@ class FakeMonitor:
     """A monitor; the test makes its reports, and ``log`` receives each start and stop."""
 
     passed_at = 0.0
+    patience = 30.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
     urgent = False
@@ -108,6 +110,7 @@ class FakeMonitor:
     ) -> None:
         self.name, self.host, self.address, self.report, self._log = name, host, address, report, log
         self.up: bool | None = None
+        self.decided_at = -math.inf
         self.running = False
 
     def start(self) -> None:
@@ -128,7 +131,7 @@ class FakeMonitor:
         return ()
 
     def make_report(self, *, up: bool, reason: str = "connect: refused", at: float = 0.0) -> None:
-        self.up = up
+        self.up, self.decided_at = up, math.inf  # never overdue
         reason = "" if up else reason
         self.report(Report(up, reason, at, reason))
 

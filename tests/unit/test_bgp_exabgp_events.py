@@ -94,6 +94,14 @@ class TestBothVersions:
         )
         assert read(line) == OpenReceived(PEER, 4200000001)
 
+    def test_families_of_an_open_message_are_its_unicast_ones(self, version: Version) -> None:
+        line = version(
+            b"open",
+            b'"direction": "receive", "open": { "asn": 64601, "capabilities": { "1": { "name": "multiprotocol", '
+            b'"families": [ "ipv4/unicast", "ipv6/unicast", "l2vpn/evpn" ] } } } } }',
+        )
+        assert read(line) == OpenReceived(PEER, 64601, frozenset((4, 6)))
+
     def test_notification_is_described_in_rfc_terms(self, version: Version) -> None:
         line = version(
             b"notification",

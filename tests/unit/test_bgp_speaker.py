@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
+from pybal.bgp.exabgp import config
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.speaker import SpeakerError
 from pybal.config.settings import BGPSettings, PeerSettings
@@ -18,7 +20,14 @@ from tests.harness.fake_exabgp import FakeTransport, SpeakerHarness
 
 P, Q = "192.0.2.1", "192.0.2.3"
 NEXT_HOP = IPv4Address("192.0.2.2")
-SETTINGS = BGPSettings(tuple(PeerSettings(IPv4Address(peer), 64600, 64601, nexthop_ipv4=NEXT_HOP) for peer in (P, Q)))
+NEXT_HOP6 = IPv6Address("2001:db8::2")
+SETTINGS = BGPSettings(
+    tuple(
+        PeerSettings(IPv4Address(peer), 64600, 64601, nexthop_ipv4=NEXT_HOP, nexthop_ipv6=NEXT_HOP6) for peer in (P, Q)
+    )
+)
+VIP6 = Announcement(IPv6Address("2001:db8::1"), 10)
+ANNOUNCE6 = f"neighbor {Q} announce route 2001:db8::1/128 next-hop 2001:db8::2 med 10"
 VIP = Announcement(IPv4Address("198.51.100.1"), 10)
 ANNOUNCE = f"neighbor {P} announce route 198.51.100.1/32 next-hop 192.0.2.2 med 10"
 WITHDRAW = f"neighbor {P} withdraw route 198.51.100.1/32 next-hop 192.0.2.2 med 10"
@@ -86,6 +95,68 @@ def test_session_snapshot_holds_sent_routes_only(harness: SpeakerHarness) -> Non
     assert harness.changes == before + 1
     assert session(harness).established
     assert session(harness).entered == {SessionState.OPENSENT: 1, SessionState.ESTABLISHED: 1}
+
+
+def test_vip_of_a_family_that_was_not_negotiated_is_not_wanted(harness: SpeakerHarness) -> None:
+    started(harness).speaker.announce([VIP, VIP6])
+    harness.exabgp.up(P, ["ipv4/unicast"])
+    harness.exabgp.up(Q, ["ipv6/unicast"])
+    assert set(harness.exabgp.answer()) == {ANNOUNCE, ANNOUNCE6}
+    assert [(session(harness, peer).wanted, session(harness, peer).families) for peer in (P, Q)] == [
+        (1, (4,)),
+        (1, (6,)),
+    ]
+    harness.run(60)
+    assert [*harness.speaker.alerts()] == []
+    assert [session(harness, peer).repairs for peer in (P, Q)] == [0, 0]
+
+
+def test_family_that_a_router_enables_is_announced_in_the_next_session(harness: SpeakerHarness) -> None:
+    started(harness).speaker.announce([VIP6])
+    harness.exabgp.up(Q, ["ipv4/unicast"])
+    assert harness.exabgp.answer() == []
+    harness.exabgp.down(Q, "peer reset")
+    harness.exabgp.up(Q)
+    assert harness.exabgp.answer() == [ANNOUNCE6]
+
+
+@pytest.mark.parametrize("families", [["ipv4/unicast"], ["ipv4/unicast", "l2vpn/evpn"]])
+def test_family_without_any_session_raises_an_alert_until_negotiated(
+    harness: SpeakerHarness, families: list[str]
+) -> None:
+    started(harness).speaker.announce([VIP, VIP6])
+    harness.exabgp.up(P, families)
+    harness.exabgp.up(Q, families)
+    harness.run(7)
+    (alert,) = harness.speaker.alerts()
+    assert alert.text == (
+        "IPv6 VIPs are announced to no peer for 7 s: no session negotiated IPv6 unicast (enable the family on a router, "
+        "and in bgp-families)"
+    )
+    harness.exabgp.down(P, "peer reset")
+    harness.exabgp.up(P)
+    assert [*harness.speaker.alerts()] == []
+
+
+def test_peer_without_the_multiprotocol_capability_gets_no_route(harness: SpeakerHarness) -> None:
+    started(harness).speaker.announce([VIP])
+    harness.exabgp.up(P, [])
+    assert harness.exabgp.answer() == []
+    assert any(alert.text.startswith("IPv4 VIPs are announced to no peer") for alert in harness.speaker.alerts())
+
+
+def test_route_of_a_family_given_up_by_the_router_is_forgotten(harness: SpeakerHarness) -> None:
+    started(harness).speaker.announce([VIP, VIP6])
+    harness.exabgp.up(Q)
+    harness.exabgp.answer()
+    assert session(harness, Q).wanted == 2
+    harness.exabgp.down(Q, "peer reset")
+    harness.exabgp.up(Q, ["ipv4/unicast"])
+    harness.exabgp.report_sent(ANNOUNCE.replace(P, Q))  # held since the last session
+    harness.exabgp.up(P)
+    harness.run(60)
+    assert (session(harness, Q).wanted, session(harness, Q).repairs) == (1, 0)
+    assert [*harness.speaker.alerts()] == []
 
 
 def test_next_change_of_a_prefix_waits_for_the_update_event(harness: SpeakerHarness) -> None:
@@ -400,12 +471,13 @@ def test_version_without_ttl_check_raises_an_alert_and_is_logged_once(tmp_path: 
     assert_stopped(harness)
 
 
-def with_password(tmp_path: Path, content: bytes | None) -> SpeakerHarness:
+def with_password(tmp_path: Path, content: bytes | None, **options: Any) -> SpeakerHarness:
     file = tmp_path / "md5"
     if content is not None:
         file.write_bytes(content)
     first, second = SETTINGS.peers
-    return SpeakerHarness(BGPSettings((replace(first, md5_password_file=str(file)), second)), tmp_path / "run")
+    peers = (replace(first, md5_password_file=str(file)), second)
+    return SpeakerHarness(BGPSettings(peers, **options), tmp_path / "run")
 
 
 def test_password_is_in_the_file_and_masked_in_the_log(tmp_path: Path) -> None:
@@ -473,15 +545,47 @@ def test_reload_keeps_the_password_of_a_file_that_vanished(tmp_path: Path) -> No
     assert_stopped(harness)
 
 
-def test_reload_reads_a_changed_password(tmp_path: Path) -> None:
+def test_changed_password_is_found_without_a_change(tmp_path: Path) -> None:
     harness = with_password(tmp_path, b"opensesame\n")
     started(harness)
+    file = tmp_path / "md5"
+    for content, changed in ((b"opensesame\nmore\n", set()), (b"other\n", {IPv4Address(P)}), (b"", set())):
+        file.write_bytes(content)
+        assert harness.speaker.changed_passwords().result == changed
+    file.unlink()
+    os.mkfifo(file)
+    assert harness.speaker.changed_passwords().result == set()
+    harness.file_system_hangs = True
+    looking = harness.speaker.changed_passwords()
+    harness.reactor.advance(5)
+    assert looking.result == set()
+    assert 'md5-password "opensesame";' in harness.configuration.read_text()
+    assert_stopped(harness)
+
+
+def test_changed_password_resets_its_peer_only(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, b"opensesame\n")
+    up_with_one_vip(harness)
     (tmp_path / "md5").write_bytes(b"other\n")
     harness.speaker.reconfigure(harness.settings)
-    assert harness.exabgp.killed
-    harness.exabgp.end()
-    harness.wait_for_restart()
-    assert 'md5-password "other";' in (tmp_path / "run" / "exabgp.conf").read_text()
+    harness.run(1)
+    assert 'md5-password "other";' in harness.configuration.read_text()
+    harness.exabgp.up(P)
+    harness.run(10)
+    assert session(harness, Q).entered[SessionState.ESTABLISHED] == 1
+    assert (len(harness.children), [*harness.speaker.alerts()]) == (1, [])
+    assert_stopped(harness)
+
+
+def test_other_password_file_is_applied_after_the_removal_of_the_peer(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, b"opensesame\n")
+    up_with_one_vip(harness)
+    (tmp_path / "md5-new").write_bytes(b"other\n")
+    first = replace(harness.settings.peers[0], md5_password_file=str(tmp_path / "md5-new"))
+    harness.speaker.reconfigure(replace(harness.settings, peers=(first, *harness.settings.peers[1:])))
+    assert f"neighbor {P} {{" not in harness.configuration.read_text()
+    harness.run(1)
+    assert 'md5-password "other";' in harness.configuration.read_text()
     assert_stopped(harness)
 
 
@@ -547,17 +651,83 @@ def test_removed_peer_is_dropped_and_its_events_are_ignored(harness: SpeakerHarn
     assert len(harness.children) == 1
 
 
-def test_changed_peer_options_restart_all_sessions(harness: SpeakerHarness) -> None:
+def test_changed_peer_is_removed_and_added_while_others_stay_up(harness: SpeakerHarness, tmp_path: Path) -> None:
     up_with_one_vip(harness)
     changed = replace(SETTINGS.peers[1], hold_time=30)
     harness.speaker.reconfigure(BGPSettings((SETTINGS.peers[0], changed)))
+    assert harness.exabgp.answer() == ["reload"]
+    assert f"neighbor {Q} {{" not in harness.configuration.read_text()
+    harness.exabgp.down(Q, "peer removed")  # of the old session
+    harness.run(0.5)
+    assert "hold-time 30;" in harness.configuration.read_text()
+    harness.exabgp.up(Q)
+    assert [command for command in harness.exabgp.answer() if "route" in command] == [ANNOUNCE.replace(P, Q)]
+    harness.run(30)
+    assert [session(harness, peer).entered[SessionState.ESTABLISHED] for peer in (P, Q)] == [1, 1]
+    assert (len(harness.children), [*harness.speaker.alerts()]) == (1, [])
+    assert [line for line in harness.log if "resetting its session" in line] == [
+        f"[bgp] INFO: Peer {Q}: options or password changed; resetting its session"
+    ]
+
+
+@pytest.mark.parametrize(
+    "option", [{"nexthop_ipv4": IPv4Address("192.0.2.9")}, {"communities": ("64600:1",)}, {"families": (4,)}]
+)
+def test_changed_attributes_of_routes_reach_the_peer(harness: SpeakerHarness, option: dict[str, Any]) -> None:
+    up_with_one_vip(harness)
+    changed = replace(SETTINGS.peers[1], **option)
+    harness.speaker.reconfigure(BGPSettings((SETTINGS.peers[0], changed)))
+    harness.run(1)
+    harness.exabgp.up(Q)
+    assert [command for command in harness.exabgp.answer() if "route" in command] == [
+        config.announce(changed, VIP).decode()
+    ]
+
+
+def test_reload_that_exabgp_lost_is_repeated(harness: SpeakerHarness) -> None:
+    up_with_one_vip(harness)
+    harness.reloads_lost = True
+    harness.speaker.reconfigure(BGPSettings((SETTINGS.peers[0], replace(SETTINGS.peers[1], hold_time=30))))
+    harness.run(0.9)
+    harness.reloads_lost = False
+    harness.run(1.6)
+    assert "hold-time 30;" in harness.configuration.read_text()
+    harness.exabgp.up(Q)
+    harness.run(10)
+    assert len(harness.children) == 1
+
+
+@pytest.mark.parametrize("peers", [(SETTINGS.peers[0], replace(SETTINGS.peers[1], hold_time=30)), SETTINGS.peers[:1]])
+def test_exabgp_that_does_not_remove_a_peer_is_restarted(
+    harness: SpeakerHarness, peers: tuple[PeerSettings, ...]
+) -> None:
+    up_with_one_vip(harness)
+    harness.reloads_lost = True
+    harness.speaker.reconfigure(BGPSettings(peers))
+    harness.run(6)
     assert harness.exabgp.killed
     harness.exabgp.end()
-    harness.run(1.5)
-    harness.exabgp.connect_relay()
-    harness.exabgp.up(P)
-    harness.exabgp.up(Q)
-    assert harness.exabgp.answer() == [ANNOUNCE, ANNOUNCE.replace(P, Q)]
+    assert "it did not reload the options of peer 192.0.2.3" in "".join(harness.log)
+    harness.wait_for_restart()
+    assert harness.exabgp.neighbors == {str(peer.address) for peer in peers}
+
+
+def test_exabgp_that_does_not_add_a_peer_is_restarted(harness: SpeakerHarness) -> None:
+    up_with_one_vip(harness)
+    harness.speaker.reconfigure(BGPSettings((*SETTINGS.peers, replace(SETTINGS.peers[0], address=NEXT_HOP))))
+    harness.run(6)
+    assert harness.exabgp.killed
+    harness.exabgp.end()
+
+
+def test_changed_password_restarts_an_exabgp_that_listens(tmp_path: Path) -> None:
+    harness = with_password(tmp_path, b"opensesame\n", local_ips=(IPv4Address("127.0.0.1"),), local_port=17999)
+    started(harness)
+    (tmp_path / "md5").write_bytes(b"other\n")
+    harness.speaker.reconfigure(harness.settings)
+    assert harness.exabgp.killed
+    harness.exabgp.end()
+    assert_stopped(harness)
 
 
 def test_added_peer_without_as_number_restarts_exabgp_4(harness: SpeakerHarness) -> None:

@@ -61,6 +61,7 @@ bgp-router-id = 192.0.2.8
 bgp-hold-time = 3
 bgp-md5-password-file = "/etc/pybal/bgp-password"
 bgp-ttl-security = yes
+bgp-families = ipv4
 """
     )
     assert peers(text) == (
@@ -79,9 +80,31 @@ bgp-ttl-security = yes
             "/etc/pybal/bgp-password",
             True,
             0,
+            (4,),
         ),
     )
     assert peers(BGP + "bgp-multihop = 5\n")[0].multihop == 5
+
+
+@pytest.mark.parametrize("text", ["ipv6, ipv4", "['ipv4', 'ipv6']", "IPv4 ipv6 ipv4", "ipv6 ipv4"])
+def test_families_are_read_in_any_order(text: str) -> None:
+    assert peers(BGP + f"bgp-families = {text}\n")[0].families == (4, 6)
+
+
+@pytest.mark.parametrize("text", ["ipv5", "4", "ipv4 evpn", "[]"])
+def test_unknown_family_is_refused(text: str) -> None:
+    assert problems(BGP + f"bgp-families = {text}\n") == [
+        f"f:6: [global] bgp-families: found {text!r}, wanted ipv4, ipv6 or both"
+    ]
+
+
+def test_peer_needs_next_hops_of_its_families_only() -> None:
+    text = BGP + "bgp-nexthop-ipv4 =\nbgp-router-id = 192.0.2.8\nbgp-nexthop-ipv6 = 2001:db8::2\nbgp-families = ipv6\n"
+    text = text.replace("bgp-nexthop-ipv4 = 192.0.2.10\n", "")
+    one = "[bgp one]\nbgp-peer-address = 192.0.2.252\nbgp-nexthop-ipv4 = 192.0.2.10\nbgp-families = ipv4\n"
+    assert [peer.families for peer in peers(text + one)] == [(6,), (4,)]
+    wanted = "ipv4 for at least one peer, because 192.0.2.1 of [web] (line 11) is announced"
+    assert problems(text) == [f"f:8: [global] bgp-families: found ipv6, wanted {wanted}"]
 
 
 def test_announcement_options_are_read() -> None:

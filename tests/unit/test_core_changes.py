@@ -154,11 +154,11 @@ def test_unknown_server_needed_by_the_floor_is_not_depooled_when_down() -> None:
     assert reported(pool, down("a")) == [(ChangeKind.REPORTED_DOWN, "a"), (ChangeKind.NOT_DEPOOLED, "a")]
 
 
-def test_up_server_is_reported_with_its_new_state_and_then_pooled() -> None:
+def test_up_server_is_reported_with_its_state_before_and_then_pooled() -> None:
     pool = after(healthy("ab"), down("a"))
     came_up, pooled = changes(pool, step(pool, up("a")))
-    assert (came_up.kind, came_up.server.status) == (ChangeKind.UP, "enabled/up/pooled")
-    assert (pooled.kind, pooled.server) == (ChangeKind.REPOOLED, came_up.server)
+    assert (came_up.kind, came_up.server.status) == (ChangeKind.UP, "enabled/down/not pooled")
+    assert (pooled.kind, pooled.server.status) == (ChangeKind.REPOOLED, "enabled/up/pooled")
 
 
 def test_disabled_server_that_comes_up_is_reported_as_up_only() -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from ipaddress import ip_address
 from random import Random
 
-import pytest
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
-from zope.interface import implementer
 
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
@@ -19,7 +16,7 @@ from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.slices import Slices
 from pybal.sources.base import SourceError
-from tests.harness.fake_services import FakeMonitorFactory, FakeSource
+from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 
 VIP = ip_address("10.2.1.1")
 ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
@@ -96,20 +93,6 @@ class ControllerOnClock:
 
     def alerts(self) -> list[Alert]:
         return list(self.controller.alerts())
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    logged: list[str] = []
-
-    @implementer(ILogObserver)
-    def observe(event: LogEvent) -> None:
-        if event.get("system") == "text":
-            logged.append(str(formatEvent(event)))
-
-    globalLogPublisher.addObserver(observe)
-    yield logged
-    globalLogPublisher.removeObserver(observe)
 
 
 def test_servers_enter_the_kernel_at_their_first_up() -> None:
@@ -294,7 +277,23 @@ def test_monitor_without_a_result_raises_an_alert_and_changes_nothing() -> None:
     service.deliver(Member("web1"))
     service.clock.advance(31)
     assert service.wants == [{"10.0.0.1": 10}]
-    assert service.alerts() == [Alert("text", "unknown", "web1: no conclusive result from Fake yet")]
+    text = "web1: no conclusive result from Fake for 31 s (not checked yet)"
+    assert service.alerts() == [Alert("text", "unknown", text)]
+
+
+def test_monitor_that_was_up_raises_an_alert_until_its_next_result() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    (monitor,) = service.controller.monitors_of("web1")
+    assert isinstance(monitor, FakeMonitor)
+    monitor.decided_at = decided = service.clock.seconds()
+    service.clock.advance(30)
+    assert service.alerts() == []
+    service.clock.advance(5)
+    text = f"web1: no conclusive result from Fake for {service.clock.seconds() - decided:.0f} s (last up)"
+    assert service.alerts() == [Alert("text", "unknown", text)]
+    monitor.decided_at = service.clock.seconds()
+    assert service.alerts() == []
 
 
 def test_log_has_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:
@@ -327,7 +326,8 @@ def test_log_lines_about_lists_keep_the_words_of_pybal_115(lines: list[str]) -> 
     service = ControllerOnClock()
     service.start("web1", "web2")
     assert "New enabled server web1, weight 10" in lines
-    assert "Server web1 (enabled/up/pooled) is up" in lines
+    assert "Server web2 (enabled/down/not pooled) is up" in lines
+    assert lines.count("Initialization complete") == 1
     service.deliver(Member("web1", 5, enabled=False))
     assert "Merged disabled server web1, weight 5" in lines
     assert "Removing server web2 (no longer found in new configuration)" in lines

@@ -186,9 +186,24 @@ def test_peer_reasons_list_added_removed_and_changed_peers() -> None:
     old = Settings((), BGPSettings((PEER, other)))
     new = Settings((), BGPSettings((replace(PEER, hold_time=30, md5_password_file="/etc/secret"), third)))  # a path
     assert list(peer_reasons(old, new)) == [
-        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; resets all BGP sessions",
+        "~ peer 192.0.2.254: bgp-hold-time 9 -> 30, bgp-md5-password-file none -> /etc/secret; resets its session",
         "+ peer 192.0.2.252",
         "- peer 192.0.2.253",
+    ]
+
+
+def test_peer_reasons_name_a_changed_password() -> None:
+    secret = replace(PEER, md5_password_file="/etc/secret")  # a path
+    settings = Settings((), BGPSettings((secret,)))
+    assert list(peer_reasons(settings, settings, {PEER.address})) == [
+        "~ peer 192.0.2.254: MD5 password changed; resets its session"
+    ]
+    listening = Settings((), BGPSettings((secret,), local_ips=(IPv4Address("192.0.2.10"),)))
+    assert list(peer_reasons(listening, listening, {PEER.address})) == [
+        "~ peer 192.0.2.254: MD5 password changed; resets all BGP sessions"
+    ]
+    assert list(peer_reasons(settings, Settings((), BGPSettings((PEER,))), {PEER.address})) == [
+        "~ peer 192.0.2.254: bgp-md5-password-file /etc/secret -> none; resets its session"
     ]
 
 

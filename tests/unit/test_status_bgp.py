@@ -21,6 +21,7 @@ OFF = "BGP is off (set bgp = yes to announce services)\n"
 VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 ANNOUNCED = Announcement(VIP, 100, graceful_shutdown=True)
 PEER = PeerSettings(ip_address("192.0.2.251"), 64600, 64601, local_address=ip_address("192.0.2.10"))
+LOCAL = ip_address("192.0.2.10")
 STATE = BGP(
     True,
     (
@@ -29,7 +30,15 @@ STATE = BGP(
     ),
     (
         Session(
-            PEER, SessionState.ESTABLISHED, 50.0, {SessionState.ESTABLISHED: 2}, "hold timer expired", (ANNOUNCED,), 1
+            PEER,
+            SessionState.ESTABLISHED,
+            50.0,
+            {SessionState.ESTABLISHED: 2},
+            "hold timer expired",
+            (ANNOUNCED,),
+            1,
+            families=(4,),
+            local_address=LOCAL,
         ),
     ),
     3,
@@ -78,6 +87,7 @@ def test_json_has_the_state_of_vips_and_peers() -> None:
                 "age": 50.0,
                 "last_error": "hold timer expired",
                 "announced": [{"vip": "192.0.2.1", "med": 100, "graceful_shutdown": True}],
+                "families": ["ipv4"],
                 "wanted": 1,
                 "refused": 0,
                 "repairs": 0,
@@ -99,7 +109,7 @@ COUNT = 'pybal_bgp_session_state_count{local_asn="64600",local_ip="192.0.2.10",r
     [
         "pybal_bgp_enabled 1.0",
         'pybal_bgp_session_established{local_asn="64600",peer="192.0.2.251"} 1.0',
-        COUNT + ',state="ESTABLISHED"} 2.0',
+        COUNT + ',state="ESTABLISHED"} 1.0',
         COUNT + ',state="IDLE"} 0.0',
         'pybal_bgp_session_announced{local_asn="64600",peer="192.0.2.251"} 1.0',
         'pybal_bgp_session_repairs_total{local_asn="64600",peer="192.0.2.251"} 0.0',

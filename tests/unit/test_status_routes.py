@@ -32,6 +32,10 @@ def complete(answer: RouteResponse) -> RouteResponse:
         ("/pools/", b"web\n"),
         ("/pools/web", b"a:\tenabled/up/pooled\nb:\tenabled/up/pooled\nc:\tenabled/up/pooled\n"),
         ("/pools/web/a", b"enabled/up/pooled\n"),
+        ("/alerts/", b"OK - All pools are healthy"),
+        ("/pools/web/", b"a:\tenabled/up/pooled\nb:\tenabled/up/pooled\nc:\tenabled/up/pooled\n"),
+        ("/pools/web/a/", b"enabled/up/pooled\n"),
+        ("/pools/web/a/further", b"enabled/up/pooled\n"),
         ("/v1/ipvs", b"-A -t 10.2.2.1:80 -s wrr\n"),
         ("/v1/ipvs/services", b"audited 3 s ago\n"),
         ("/v1/alerts", b""),
@@ -63,7 +67,16 @@ def test_response_is_json_when_requested(path: str, body: bytes) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/nope", "/alerts/", "/pools/nope", "/pools/web/nope", "/pools/web/a/b", "//pools", "/v1", "/v1/pools/nope"),
+        *(
+            "/nope",
+            "/alerts/a/b",
+            "/pools/nope",
+            "/pools/web/nope",
+            "/pools/web/a/b/c",
+            "//pools",
+            "/v1",
+            "/v1/pools/nope",
+        ),
         *("/v1/pools/web/nope", "/v1/nope", "/page", "/page/pools/nope", "/page/html.py", "/page/%2e%2e%2fsite.py"),
         *("*", "http://localhost/alerts", "/pools/web%ff", "/%61lerts%00"),
     ],

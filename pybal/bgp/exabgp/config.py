@@ -92,7 +92,7 @@ def _neighbor(peer: PeerSettings, settings: BGPSettings, password: str, asn: int
         *options,
         # With graceful restart the peers would keep the routes of a dead balancer.
         "capability { asn4 enable; route-refresh enable; graceful-restart disable; }",
-        "family { ipv4 unicast; ipv6 unicast; }",
+        "family { " + " ".join(f"ipv{version} unicast;" for version in peer.families) + " }",
         _API,
     ]
 
@@ -159,7 +159,7 @@ def environment(settings: BGPSettings, user: str) -> dict[str, str]:
 
 
 def next_hop(peer: PeerSettings, announcement: Announcement) -> Address | None:
-    """Return a peer's next hop for a VIP; ``None`` if VIPs of that family are not announced to the peer."""
+    """Return a peer's next hop for a VIP; ``None`` if its family has no next hop."""
     return peer.nexthop_ipv4 if announcement.vip.version == 4 else peer.nexthop_ipv6  # noqa: PLR2004
 
 
@@ -179,6 +179,11 @@ def announce(peer: PeerSettings, announcement: Announcement) -> bytes:
 def withdraw(peer: PeerSettings, announcement: Announcement) -> bytes:
     """Return the command to withdraw from one peer."""
     return _route(peer, "withdraw", announcement).encode("ascii")
+
+
+def probe(peer: Address) -> bytes:
+    """Return a command that ExaBGP refuses unless it has the peer; for a session that is about to end."""
+    return f"neighbor {peer} announce eor ipv4 unicast".encode("ascii")
 
 
 def _route(peer: PeerSettings, verb: str, announcement: Announcement) -> str:

@@ -27,6 +27,7 @@ _ERROR = (b"error", b'{ "answer": "error', b'{"answer": "error')
 _REMARKS = {b"shutdown in progress", b"reload in progress"}
 _GRACEFUL_SHUTDOWN = [65535, 0]
 _ADDRESS_BITS = {4: 32, 6: 128}
+_VERSIONS = {"ipv4/unicast": 4, "ipv6/unicast": 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,11 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class OpenReceived:
-    """The peer sent its OPEN message, with its AS number."""
+    """The peer sent its OPEN message, with its AS number and the IP versions of its unicast families."""
 
     peer: Address
     asn: int
+    families: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,12 @@ def _open(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     if neighbor.get("direction") != "receive":
         return None
     message = neighbor["open"]
+    capabilities = message.get("capabilities", {})
     # RFC 6793: an AS number of 4 bytes is in a capability; the field of 2 bytes holds 23456 then.
-    four = message.get("capabilities", {}).get("65", {}).get("asn4", message["asn"])
-    return OpenReceived(peer, int(four))
+    four = capabilities.get("65", {}).get("asn4", message["asn"])
+    # RFC 4760. To a peer without this capability ExaBGP sends no route at all.
+    families = capabilities.get("1", {}).get("families", [])
+    return OpenReceived(peer, int(four), frozenset(_VERSIONS[name] for name in families if name in _VERSIONS))
 
 
 def _notification(peer: Address, neighbor: dict[str, Any]) -> Event:
