@@ -46,7 +46,7 @@ class Goal:
         self.wanted, self.written, self.touched = wanted, None, {}
 
     def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
-        """Change the service and these destinations. Raises LookupError without a goal of this name and forwarding."""
+        """Change the service and these destinations. Raises LookupError if its name or forwarding is another."""
         match self.wanted:
             case last, entry if (last.name, last.tunneling) == (service.name, service.tunneling):
                 self.wanted = service, amended(entry, service, changes)

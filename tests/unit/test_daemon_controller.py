@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 
@@ -17,7 +18,7 @@ from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
-from pybal.runtime.slices import Slices
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import FakeMonitorFactory, FakeSource
 
@@ -53,7 +54,7 @@ class ControllerOnClock:
             want=self._want,
             amend=self._amend,
             clock=self.clock,
-            slices=Slices(self.clock),
+            turns=Turns(self.clock, now=self.clock.seconds),
             refusal=unusable,
         )
 
