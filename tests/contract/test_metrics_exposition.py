@@ -18,9 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from pybal.core.model import Snapshot
-from pybal.monitors.base import Monitor, Sample
+from pybal.monitors.base import Monitor
 from pybal.status.metrics import PIECE, Exposition, Family
 from pybal.status.process import process_registry
+from tests.harness.samples import Sample, samples_of
 from tests.harness.snapshots import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, large, pool, server, snapshot
 
 Watched = list[tuple[str, str, Monitor]]
@@ -31,7 +32,7 @@ LOST = "pybal_monitor_idleconnection_connections_lost_total"
 
 
 def rendered(shown: Snapshot, monitors: Watched = [], families: Iterable[Family] = ()) -> str:  # noqa: B006  # only read
-    return "".join(Exposition().pieces(shown, monitors, families))
+    return b"".join(Exposition().pieces(shown, monitors, families)).decode()
 
 
 def parsed(text: str) -> Parsed:
@@ -98,7 +99,7 @@ class Reference(Collector):
         duration = GaugeMetricFamily(DURATION, "x", labels=["service", "host", "monitor", "result", "url"])
         lost = CounterMetricFamily(LOST, "x", labels=["service", "host", "monitor", "reason"])
         for service, host, monitor in self.monitors:
-            for sample in monitor.samples():
+            for sample in samples_of(monitor):
                 family = lost if sample.metric == LOST else duration
                 family.add_metric([service, host, monitor.name, *(v for _, v in sample.labels)], sample.value)
         yield from (duration, lost)
@@ -166,8 +167,8 @@ def test_monitor_has_all_its_series_from_the_start() -> None:
 
 def test_series_disappear_with_their_monitor() -> None:
     exposition = Exposition()
-    assert 'host="b"' in "".join(exposition.pieces(EXAMPLE, MONITORS))
-    assert 'host="b"' not in "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
+    assert 'host="b"' in b"".join(exposition.pieces(EXAMPLE, MONITORS)).decode()
+    assert 'host="b"' not in b"".join(exposition.pieces(EXAMPLE, MONITORS[:1])).decode()
 
 
 def test_cached_labels_are_released_with_their_monitor() -> None:
@@ -179,10 +180,10 @@ def test_cached_labels_are_released_with_their_monitor() -> None:
     exposition = Exposition()
     host = HostName("b")
     released = ref(host)
-    "".join(exposition.pieces(EXAMPLE, [*MONITORS[:1], ("web", host, CountingMonitor("ProxyFetch"))]))
+    b"".join(exposition.pieces(EXAMPLE, [*MONITORS[:1], ("web", host, CountingMonitor("ProxyFetch"))]))
     del host
     assert released() is not None
-    "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
+    b"".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
     assert released() is None
 
 
@@ -194,8 +195,8 @@ def test_value_is_formatted_as_in_prometheus_client() -> None:
 def test_pieces_have_a_bounded_number_of_series() -> None:
     shown, monitors = large(pools=12)
     pieces = list(Exposition().pieces(shown, monitors))
-    assert max(piece.count("\n") for piece in pieces) <= PIECE
-    assert "".join(pieces).count("\npybal_monitor_up_results_total{") == len(monitors)
+    assert max(piece.count(b"\n") for piece in pieces) <= PIECE
+    assert b"".join(pieces).count(b"\npybal_monitor_up_results_total{") == len(monitors)
 
 
 def test_process_metrics_equal_those_of_prometheus_client() -> None:
