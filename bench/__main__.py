@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import detection, growth, loop, scale, soak
+from bench import detection, growth, loop, scale, scrape, soak
 from bench.checks.__main__ import main as checks
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -17,6 +17,7 @@ PARTS: dict[str, Callable[[Sequence[str]], None]] = {
     "growth": growth.main,
     "loop": loop.main,
     "scale": lambda _: scale.main(),
+    "scrape": scrape.main,
     "soak": soak.main,
 }
 

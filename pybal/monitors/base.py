@@ -15,7 +15,9 @@ Labels = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """The series that belong to one kind of monitor, without their values; one object for all monitors with the same.
+    """The series that belong to one kind of monitor, without their values.
+
+    Monitors with the same series share one object.
 
     ``metrics`` has full names (``pybal_monitor_proxyfetch_request_duration_seconds``), each with the labels of its
     series, which follow the labels service, host and monitor.

@@ -111,7 +111,10 @@ class Exposition:
         families: Iterable[Family | Histogram] = (),
         registry: CollectorRegistry | None = None,
     ) -> Iterator[bytes]:
-        """Yield the text in UTF-8. The first piece fixes the set of monitors; each piece reads the current values."""
+        """Yield the text, in UTF-8.
+
+        The first piece fixes the set of monitors; each piece reads the current values.
+        """
         listed = list(monitors)
         yield from _service_pieces(snapshot)
         yield from self._monitor_pieces(listed)
@@ -158,7 +161,8 @@ class _Names(NamedTuple):
 class _Batch:
     """Monitors whose series are rendered together, and the text of each metric at the last scrape.
 
-    The text is rendered again only if a value has changed since. Most counters of a healthy server never change.
+    The text is rendered again only if a value has changed since. Most counters of a healthy server never change. It
+    takes about 1.1 KB of memory per monitor.
     """
 
     __slots__ = ("_kinds", "_labels", "_rendered", "names")
@@ -245,7 +249,10 @@ def _joined(lines: Iterable[str]) -> Sequence[bytes]:
 
 
 def _monitor_batches(monitors: Iterable[tuple[str, str, Monitor]]) -> Iterator[list[tuple[str, str, Monitor]]]:
-    """Yield batches that end with a service if possible, so that a change of its monitors leaves the others alone."""
+    """Yield batches of at most :data:`PIECE` monitors.
+
+    A batch ends with a service if possible, so that the batches of other services stay equal when its monitors change.
+    """
     rows: list[tuple[str, str, Monitor]] = []
     for _, group in groupby(monitors, itemgetter(0)):
         for batch in _batches(group):

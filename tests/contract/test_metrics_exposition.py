@@ -187,6 +187,36 @@ def test_cached_labels_are_released_with_their_monitor() -> None:
     assert released() is None
 
 
+def monitor_series(exposition: Exposition, shown: Snapshot, monitors: Watched) -> list[bytes]:
+    return [piece for piece in exposition.pieces(shown, monitors) if piece.startswith(b"pybal_monitor_")]
+
+
+def without(pieces: list[bytes], kept: list[bytes]) -> list[bytes]:
+    """Return the pieces that are other objects than those kept."""
+    known = set(map(id, kept))
+    return [piece for piece in pieces if id(piece) not in known]
+
+
+def test_text_of_unchanged_monitors_is_kept() -> None:
+    shown, monitors = large(pools=12)
+    exposition = Exposition()
+    first = monitor_series(exposition, shown, monitors)
+    changed = monitors[0][2]
+    assert isinstance(changed, CountingMonitor)
+    changed.up_results += 1
+    (new,) = without(monitor_series(exposition, shown, monitors), first)
+    assert new.startswith(b'pybal_monitor_up_results_total{host="cp0-0.example.org"')
+
+
+def test_text_of_other_services_is_kept_when_a_pool_changes() -> None:
+    shown, monitors = large(pools=12)
+    exposition = Exposition()
+    first = monitor_series(exposition, shown, monitors)
+    made = without(monitor_series(exposition, shown, monitors[1:]), first)
+    assert made
+    assert not [piece for piece in made if b'service="svc9"' in piece]
+
+
 def test_value_is_formatted_as_in_prometheus_client() -> None:
     assert 'pybal_service_servers{service="web"} 3.0\n' in rendered(EXAMPLE)
     assert "pybal_bgp_enabled 1.0\n" in rendered(EXAMPLE, [], [Family("pybal_bgp_enabled", "gauge", "x", (((), 1),))])
@@ -245,3 +275,54 @@ def test_names_are_escaped_as_in_prometheus_client(rows: list[tuple[str, str, in
         for service, host, count, up in rows
     ]
     assert without_policy(parsed(rendered(shown, monitors))) == parsed(reference(shown, monitors))
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["1", "2"]),
+        st.sampled_from(["ProxyFetch", "IdleConnection", "TLS"]),
+        st.sampled_from([True, False, None]),
+        st.integers(0, 2),
+        st.lists(st.floats(0, 1), max_size=2),
+    ),
+    max_size=6,
+    unique_by=lambda t: t[:3],
+)
+
+
+def in_order(monitors: Watched) -> list[str]:
+    """Return the own series of each kind, by metric in the order of their first monitor."""
+    lines: dict[str, list[str]] = {}
+    for service, host, monitor in monitors:
+        for sample in samples_of(monitor):
+            names = [("host", host), ("monitor", monitor.name), ("service", service), *sample.labels]
+            text = ",".join(f'{name}="{value}"' for name, value in names)
+            lines.setdefault(sample.metric, []).append(f"{sample.metric}{{{text}}} {sample.value!r}")
+    return [line for each in lines.values() for line in each]
+
+
+@given(st.lists(changes, min_size=2, max_size=4))
+def test_next_scrape_equals_the_first_of_another_exposition(scrapes: list[list[Any]]) -> None:
+    durations = {"ProxyFetch": DURATION, "TLS": "pybal_monitor_tls_request_duration_seconds"}
+    exposition = Exposition()
+    for rows in scrapes:
+        monitors: Watched = [
+            (
+                service,
+                host,
+                CountingMonitor(
+                    kind,
+                    up,
+                    count,
+                    [Sample(durations.get(kind, LOST), (("n", str(n)),), value) for n, value in enumerate(values)]
+                    # A metric that only some monitors of the kind have.
+                    + ([Sample("pybal_monitor_tls_days_to_expiry", (), 1.0)] if kind == "TLS" and count else []),
+                ),
+            )
+            for service, host, kind, up, count, values in rows
+        ]
+        text = b"".join(exposition.pieces(EXAMPLE, monitors)).decode()
+        assert text == rendered(EXAMPLE, monitors)
+        own = tuple(f"{name}{{" for name in (*durations.values(), LOST, "pybal_monitor_tls_days_to_expiry"))
+        assert [line for line in text.splitlines() if line.startswith(own)] == in_order(monitors)
