@@ -25,5 +25,5 @@ if __name__ == "__main__":
     part, *options = sys.argv[1:] or [""]
     if part and part not in PARTS:
         sys.exit(f"unknown benchmark: {part}; choose one of {', '.join(PARTS)}")
-    for name in (part,) if part else ("checks", "detection", "growth", "loop", "scale"):
+    for name in (part,) if part else ("checks", "detection", "growth", "loop", "scale", "scrape"):
         PARTS[name](options)
