@@ -23,8 +23,8 @@ from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
-from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
+from pybal.runtime.turns import Turns
 from pybal.sources.base import Source, SourceError
 
 #: A monitor without a conclusive result for three intervals, but at least this many seconds, raises an alert.
@@ -60,7 +60,7 @@ class Controller:
         want: Callable[[Service, Mapping[Address, int]], None],
         amend: Callable[[Service, Mapping[Address, int | None]], None],
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         changed: Callable[[], None] = lambda: None,
         refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
@@ -76,8 +76,8 @@ class Controller:
         self._ignored: dict[str, str] = {}
         self._wanted: Service | None = None
         """The service whose whole wanted set was set last, ``None`` if it has to be set."""
-        self._lookups = Lookups(resolver, clock, slices, self._located)
-        self._watch = Watch(clock, slices, self._reported)
+        self._lookups = Lookups(resolver, clock, turns, self._located)
+        self._watch = Watch(clock, turns, self._reported)
         self._watch.use(factories)
         self._reports: list[events.Reported] = []
         self._gathering = Throttle(clock, GATHER_SECONDS, self._apply_reports)

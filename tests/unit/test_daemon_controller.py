@@ -17,7 +17,7 @@ from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
-from pybal.runtime.slices import Slices
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import FakeMonitorFactory, FakeSource
 
@@ -53,7 +53,7 @@ class ControllerOnClock:
             want=self._want,
             amend=self._amend,
             clock=self.clock,
-            slices=Slices(self.clock),
+            turns=Turns(self.clock, now=self.clock.seconds),
             refusal=unusable,
         )
 
