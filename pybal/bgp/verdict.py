@@ -1,7 +1,8 @@
 """The verdict for each VIP, announced or not and why: a pure function of its services' standings.
 
 Inconclusive reasons delay an announcement and never withdraw one: no server list yet, IPVS not verified, first checks
-outstanding. Conclusive reasons withdraw it: no server pooled, too few servers serving, a drain.
+outstanding. Conclusive reasons withdraw it: no server pooled, too few servers serving, a drain. A server of weight 0 takes no
+new connections, so it does not count.
 
 A VIP is announced when each of its services is ready; with the policy ``any``, and after the wait, when one is. It stays
 announced while one service (``any``) or each service (``all``) has no conclusive reason against it. A frozen VIP does not
@@ -21,7 +22,7 @@ from pybal.bgp.model import Announcement
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core import policy
-from pybal.core.model import Address, Health, Pool
+from pybal.core.model import Address, Condition, Health, Pool, Server
 
 #: Seconds for which enough servers must have been serving before a service that had too few is ready again.
 RECOVERY_SECONDS = 30.0
@@ -47,8 +48,8 @@ _CONCLUSIVE = frozenset((Why.EMPTY, Why.BELOW))
 class Count:
     """Numbers of servers of a pool.
 
-    ``addresses`` counts the destinations wanted in IPVS, ``pooled`` their servers, ``possible`` the enabled servers that
-    are not down, ``awaited`` those without a first check or an address.
+    ``total`` and ``pooled`` count all servers, the other numbers those with a weight above 0: ``addresses`` the destinations
+    wanted in IPVS, ``possible`` the enabled servers that are not down, ``awaited`` those without a first check or an address.
     """
 
     total: int
@@ -62,15 +63,26 @@ class Count:
     def of(cls, pool: Pool) -> Count:
         servers, count = pool.servers, pool.servers.count
         pooled = count(lambda server: server.pooled)
-        sharing = (sum(servers[host].pooled for host in hosts) for hosts in servers.sharing.values())
+        taking = count(lambda server: server.pooled and server.weighted)
+        sharing = (sum(_takes(servers[host]) for host in hosts) for hosts in servers.sharing.values())
+        held = len(pool.held) - [*pool.held.values()].count(0)
         return cls(
             total=len(servers),
             pooled=pooled,
-            addresses=pooled - sum(max(0, number - 1) for number in sharing) + len(pool.held),
+            addresses=taking - sum(max(0, number - 1) for number in sharing) + held,
             serving=policy.serving(pool),
-            possible=count(lambda server: server.usable and server.health is not Health.DOWN),
-            awaited=count(lambda server: server.usable and (server.health is Health.UNKNOWN or not server.ready)),
+            possible=count(lambda server: server.weighted and server.usable and server.health is not Health.DOWN),
+            awaited=count(lambda server: server.weighted and server.usable and _unknown(server)),
         )
+
+
+def _takes(server: Server) -> bool:
+    """Return whether a server takes new connections."""
+    return server.pooled and server.member.weighted
+
+
+def _unknown(server: Condition) -> bool:
+    return server.health is Health.UNKNOWN or not server.ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +315,8 @@ class _Judge:
             )
         awaited = count.awaited and self.now < past.listed + self.settings.wait and not self.past.announced
         if not count.addresses and not awaited:
-            return _Reason(Why.EMPTY, f"{name}: 0 of {servers} pooled")
+            without = ", all of weight 0" if count.pooled else ""
+            return _Reason(Why.EMPTY, f"{name}: {count.pooled} of {servers} pooled{without}")
         if self.past.announced:
             return None
         if not standing.verified:

@@ -70,7 +70,7 @@ class Placement(Enum):
 class Service:
     """A VIP with protocol, port and scheduler: one section of pybal.conf.
 
-    ``depool_threshold`` is the share (0 to 1) of the pool's members that is never depooled. ``monitors`` are the
+    ``depool_threshold`` is the share (0 to 1) of the members with a weight above 0 that is never depooled. ``monitors`` are the
     names of the kinds of monitor that watch each server, in the order of the configuration; servers without monitors
     count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did. ``interval`` is the
     longest interval of its monitors, in seconds: failures with one cause that begin within it are correlated.
@@ -98,6 +98,11 @@ class Member:
     host: str
     weight: int = 10
     enabled: bool = True
+
+    @property
+    def weighted(self) -> bool:
+        """True if the weight is above 0: only such members count for the depool threshold."""
+        return self.weight > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,8 @@ class Condition(NamedTuple):
     """True while some monitors do not count until their first report."""
     suspect: bool
     """True if some failures are attributed to the check itself."""
+    weighted: bool
+    """True if the weight is above 0."""
 
     @property
     def eligible(self) -> bool:
@@ -137,7 +144,7 @@ class Condition(NamedTuple):
 
     @property
     def serving(self) -> bool:
-        return self.enabled and self.ready and self.health is Health.UP
+        return self.weighted and self.enabled and self.ready and self.health is Health.UP
 
     @property
     def pooled(self) -> bool:
@@ -203,8 +210,8 @@ class Server:
 
     @property
     def serving(self) -> bool:
-        """True if the server counts for the depool threshold: up and eligible."""
-        return self.eligible and self.health is Health.UP
+        """True if the server counts for the depool threshold: up and eligible, with a weight above 0."""
+        return self.member.weighted and self.eligible and self.health is Health.UP
 
     @property
     def pooled(self) -> bool:
@@ -233,6 +240,7 @@ class Server:
             self.placement,
             bool(self.pending_monitors),
             bool(self.suspect_failures),
+            self.member.weighted,
         )
 
     def placed(self, placement: Placement) -> Server:

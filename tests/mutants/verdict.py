@@ -10,21 +10,40 @@ MUTANTS = (
     Mutant("unusable servers count as possible", "server.usable and server.health is not", "server.health is not"),
     Mutant(
         "unusable servers are awaited",
-        "server.usable and (server.health is Health.UNKNOWN or",
-        "(server.health is Health.UNKNOWN or",
+        "server.usable and _unknown(server)",
+        "_unknown(server)",
     ),
-    Mutant("no server is awaited", "(server.health is Health.UNKNOWN or not server.ready)", "False"),
+    Mutant("no server is awaited", "return server.health is Health.UNKNOWN or not server.ready", "return False"),
     Mutant(
         "servers without an address are not awaited",
-        "(server.health is Health.UNKNOWN or not server.ready)",
-        "(server.health is Health.UNKNOWN)",
+        "return server.health is Health.UNKNOWN or not server.ready",
+        "return server.health is Health.UNKNOWN",
     ),
     Mutant(
-        "unknown servers are not awaited", "(server.health is Health.UNKNOWN or not server.ready)", "(not server.ready)"
+        "unknown servers are not awaited",
+        "return server.health is Health.UNKNOWN or not server.ready",
+        "return not server.ready",
     ),
+    Mutant(
+        "servers of weight 0 are awaited",
+        "server.weighted and server.usable and _unknown",
+        "server.usable and _unknown",
+    ),
+    Mutant(
+        "servers of weight 0 count as possible",
+        "server.weighted and server.usable and server.health",
+        "server.usable and server.health",
+    ),
+    Mutant("servers of weight 0 are addresses", "server.pooled and server.weighted)", "server.pooled)"),
+    Mutant(
+        "servers of weight 0 share an address",
+        "return server.pooled and server.member.weighted",
+        "return server.pooled",
+    ),
+    Mutant("held addresses of weight 0 count", " - [*pool.held.values()].count(0)", ""),
     Mutant("servers that share an address count as several addresses", "max(0, number - 1)", "0"),
     Mutant("servers that are out reduce the addresses", "max(0, number - 1)", "number - 1"),
-    Mutant("held addresses do not count", " + len(pool.held),", ","),
+    Mutant("held addresses do not count", " + held,", ","),
     # Memory
     Mutant(
         "the time of the first list is not kept", "listed = now if past.listed is None else past.listed", "listed = now"

@@ -13,7 +13,7 @@ from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, Why, de
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core.events import Event
-from pybal.core.model import Address, Health, Pool, Server
+from pybal.core.model import Address, Health, Member, Pool, Server
 from pybal.core.policy import step, wanted
 from tests.harness.pool_events import after, down, fresh, healthy, listed, moved, off, resolved, service, up
 
@@ -30,6 +30,8 @@ events = st.one_of(
     st.builds(down, hosts),
     st.builds(lambda members: listed(*members), st.lists(hosts, unique=True)),
     st.builds(lambda members: listed(*map(off, members)), st.lists(hosts, unique=True)),
+    st.builds(lambda members: listed(*(Member(host, 0) for host in members)), st.lists(hosts, unique=True)),
+    st.builds(lambda members, last: listed(*(Member(host, 0) for host in members), last), st.just("abc"), st.just("d")),
     st.builds(lambda members: resolved("".join(members)), st.lists(hosts, min_size=1, unique=True)),
     st.builds(lambda host: moved(**{host: None}), hosts),
 )
@@ -37,11 +39,18 @@ targets = st.sampled_from((*VIPS, EXTRA, None))
 
 
 def possible(server: Server) -> bool:
-    return server.member.enabled and not server.unresolvable and server.health is not Health.DOWN
+    return (
+        server.member.weight > 0
+        and server.member.enabled
+        and not server.unresolvable
+        and server.health is not Health.DOWN
+    )
 
 
 def serving(server: Server) -> bool:
-    return server.member.enabled and server.address is not None and server.health is Health.UP
+    return (
+        server.member.weight > 0 and server.member.enabled and server.address is not None and server.health is Health.UP
+    )
 
 
 class VerdictMachine(RuleBasedStateMachine):
@@ -195,19 +204,24 @@ class VerdictMachine(RuleBasedStateMachine):
             self.low.discard(name)
 
     def _conclusive_against(self, standing: Standing) -> bool:
-        return self.pools[standing.name].listed and (not wanted(standing.pool) or standing.name in self.low)
+        return self.pools[standing.name].listed and (
+            not any(wanted(standing.pool).values()) or standing.name in self.low
+        )
 
     def _ready_to_announce(self, standing: Standing) -> bool:
         pool, minimum = standing.pool, self.limits[standing.name]
         waited = pool.listed and self.now >= self.listed[standing.name] + self.settings.wait
         conclusive = all(
-            server.unresolvable or not server.member.enabled or (server.address and server.health is not Health.UNKNOWN)
+            server.unresolvable
+            or not server.member.enabled
+            or not server.member.weight
+            or (server.address and server.health is not Health.UNKNOWN)
             for server in pool.servers.values()
         )
         return (
             pool.listed
             and standing.verified
-            and bool(wanted(pool))
+            and any(wanted(pool).values())
             and (conclusive or waited)
             and standing.name not in self.low
             and sum(map(serving, pool.servers.values())) >= (minimum.of(len(pool.servers)) if minimum else 0)

@@ -14,7 +14,7 @@ from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
-from pybal.core.model import Address, Pool
+from pybal.core.model import Address, Member, Pool
 from tests.harness.pool_events import address, after, down, fresh, healthy, listed, off, resolved, service, up
 
 VIP = ip_address("192.0.2.1")
@@ -36,6 +36,11 @@ def unlisted(name: str = "web", **more: Any) -> Standing:
 
 def empty(name: str = "web", **more: Any) -> Standing:
     pool = after(Pool(service()), listed(off("a"), off("b")), resolved("ab"))
+    return Standing(named(pool, name), True, **more)
+
+
+def weightless(name: str = "web", **more: Any) -> Standing:
+    pool = after(healthy("ab"), listed(Member("a", 0), Member("b", 0)))
     return Standing(named(pool, name), True, **more)
 
 
@@ -81,6 +86,7 @@ def test_vip_with_checked_and_verified_servers_is_announced() -> None:
         (ready(verified=False), "kernel-not-verified (web: IPVS does not hold the wanted state yet)"),
         (unchecked(), "first-checks (web: 3 of 4 servers unknown)"),
         (empty(), "empty (web: 0 of 2 servers pooled)"),
+        (weightless(), "empty (web: 2 of 2 servers pooled, all of weight 0)"),
         (ready(minimum=Limit(5)), "below (web: 4 of 4 servers serving, wanted 5)"),
         (ready(frozen=True), "frozen (web)"),
     ],
@@ -96,7 +102,9 @@ def test_inconclusive_reason_withdraws_nothing(standing: Standing) -> None:
     assert history.verdict(1.0, standing).announcement
 
 
-@pytest.mark.parametrize(("standing", "why"), [(empty(), "empty"), (ready(minimum=Limit(5)), "below")])
+@pytest.mark.parametrize(
+    ("standing", "why"), [(empty(), "empty"), (weightless(), "empty"), (ready(minimum=Limit(5)), "below")]
+)
 def test_conclusive_reason_withdraws_immediately(standing: Standing, why: str) -> None:
     history = History()
     assert history.verdict(0.0, ready()).announcement
