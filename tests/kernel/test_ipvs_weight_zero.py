@@ -46,10 +46,10 @@ class Director:
             self._clock.advance(0)
             assert self._reconciler.verified(service.name)
 
-    def new_connections(self) -> Counter[str]:
+    def new_connections(self, number: int = NEW) -> Counter[str]:
         """Return the responses to new connections, by server, or the name of the error."""
         found = Counter[str]()
-        for _ in range(NEW):
+        for _ in range(number):
             try:
                 found[self.network.client.get(VIP)] += 1
             except OSError as error:
@@ -100,4 +100,4 @@ def test_sh_without_fallback_refuses_clients_of_weight_0(director: Director) -> 
     """The reason for the alert that names sh-fallback."""
     director.want(web("sh", "sh-port"), 10, 10, 10)
     director.want(web("sh", "sh-port"), 0, 10, 10)
-    assert director.new_connections()["ConnectionRefusedError"]
+    assert director.new_connections(300)["ConnectionRefusedError"]
