@@ -218,7 +218,7 @@ class BGPService:
         for verdict in self.verdicts:
             if verdict.why:
                 prefix = f"{verdict.vip}/{verdict.vip.max_prefixlen}"
-                yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})")
+                yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})", subject=prefix)
         yield from self._speaker.alerts()
 
     def _save_drains(self) -> Deferred[None]:

@@ -6,7 +6,7 @@ about a server; a *server* is one host in one pool with all its facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -350,16 +350,41 @@ class Pool:
     held: MappingProxyType[Address, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
+class Severity(StrEnum):
+    """The severity of an alert: critical if clients are, or will soon be, without a server."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+class AlertKey(NamedTuple):
+    """The identity of an alert, while its text changes."""
+
+    service: str
+    kind: str
+    subject: str
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A condition that an operator should see and that is not a decision, such as a failing source.
 
-    ``kind`` is a fixed word for machines (``source``, ``unresolved``, ``ipvs``, …), ``text`` a sentence for people.
+    ``service`` is empty for one of the whole daemon. ``kind`` is a fixed word for machines (``source``, ``unresolved``,
+    ``ipvs``, …), ``text`` a sentence for people. ``subject`` distinguishes alerts of one kind and service: a host, a peer, a file.
+    ``since`` is the monotonic time, in seconds, at which it was first seen, ``None`` until :class:`pybal.status.alert_times.AlertTimes`
+    has set it.
     """
 
     service: str
     kind: str
     text: str
+    severity: Severity = field(default=Severity.WARNING, kw_only=True)
+    subject: str = field(default="", kw_only=True, compare=False)
+    since: float | None = field(default=None, kw_only=True, compare=False)
+
+    @property
+    def key(self) -> AlertKey:
+        return AlertKey(self.service, self.kind, self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,9 +392,11 @@ class Snapshot:
     """All pools at one moment, by the name of their service in the order of the configuration.
 
     ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` can be iterated
-    once only: they are computed during the iteration, because that takes longer than the rest.
+    once only: they are computed during the iteration, because that takes longer than the rest. ``since`` returns the monotonic
+    time at which an alert was first seen, in seconds.
     """
 
     pools: Mapping[str, Pool]
     could_not_depool: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     alerts: Iterable[Alert] = ()
+    since: Callable[[AlertKey], float | None] = lambda _key: None

@@ -69,7 +69,7 @@ def floor(pool: Pool) -> int:
 
 
 def total(pool: Pool) -> int:
-    """Return the number of members that may take new connections, disabled ones included: those of weight above 0."""
+    """Return the number of members of weight above 0, disabled ones included."""
     return pool.servers.count(lambda server: server.weighted)
 
 
@@ -154,7 +154,7 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
 
 
 def _hold_removed(pool: Pool, servers: Servers) -> MappingProxyType[Address, int]:
-    """Return the addresses held; removed servers stay until names resolve if no other could take connections."""
+    """Return the addresses held; removed servers stay until names resolve if no other one could serve."""
     if servers.count(lambda server: server.eligible and server.weighted):
         return pool.held
     removed = (s for s in pool.servers.values() if s.pooled and s.address not in servers.hosts_at)

@@ -158,10 +158,10 @@ Table = Mapping[ServiceKey, TableEntry]
 
 
 class Command(IntEnum):
-    """The commands that change the table; those above 0 are the kernel's, with the values of linux/ip_vs.h.
+    """The commands that change the table; those above 0 are the kernel's (linux/ip_vs.h).
 
     REPLACE is a DELETE and an ADD of one destination in one send: connections go on as with an EDIT, but the scheduler forgets
-    the former weight. An EDIT to weight 0 leaves a destination in the lookup table of mh, which refuses its clients.
+    the last weight. An EDIT to weight 0 leaves a destination in the lookup table of mh, which refuses its clients.
     """
 
     ADD_SERVICE = 1

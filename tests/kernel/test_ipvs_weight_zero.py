@@ -20,7 +20,7 @@ HELD, NEW = 20, 60
 
 @pytest.fixture
 def network() -> Iterator[LVSNetwork]:
-    """A network for each test: the kernel sends a client port that is used again to the server of its last connection."""
+    """A network for each test, because a client port that is used again keeps its server for minutes."""
     with lab(3) as made:
         for server in made.servers:
             server.serve()

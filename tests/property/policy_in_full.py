@@ -87,7 +87,7 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Mapping[str, Server]:
 
 
 def _hold_removed(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address, int]:
-    """Return the addresses held; removed servers stay until names resolve if no other could take connections."""
+    """Return the addresses held; removed servers stay until names resolve if no other one could serve."""
     if any(server.eligible and server.member.weight for server in servers.values()):
         return pool.held
     kept = {server.address for server in servers.values()}

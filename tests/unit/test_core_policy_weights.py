@@ -35,7 +35,7 @@ def test_server_of_weight_0_is_pooled_and_does_not_serve() -> None:
 
 
 def test_servers_with_a_weight_stay_when_the_others_have_weight_0() -> None:
-    """keepalived #1238, #1762: the two that serve were depooled, and only destinations of weight 0 remained."""
+    """keepalived #1238, #1762: the two that serve were depooled; only weight 0 remained."""
     pool = after(healthy("abcd"), listed("ab", *quiet("c", "d")), down("a"), down("b"))
     assert standing(pool) == "b! c d"
     assert not can_depool(pool)
