@@ -56,7 +56,9 @@ class Values:
         self._known = {key: self._value(key, texts[key]) for key in sorted(texts)}
         members = tuple(value.member for value in self._known.values() if value.member)
         problems = tuple(value.problem for value in self._known.values() if value.problem)
-        return Listing(members, problems, frozenset(key for key, value in self._known.items() if value.inactive))
+        inactive = frozenset(key for key, value in self._known.items() if value.inactive)
+        unsure = frozenset(key for key, value in self._known.items() if not value.inactive and not value.member)
+        return Listing(members, problems, inactive, unsure=unsure)
 
     def parsing(self, texts: Mapping[str, str | bytes]) -> Generator[None, None, None]:
         """Parse the new values before :meth:`listing`, in short steps."""

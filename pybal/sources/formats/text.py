@@ -61,13 +61,15 @@ _FORMATS = {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
 class Listing:
     """The members of a pool list in its order, and the problems of the invalid entries.
 
-    ``removed`` are hosts that the list declares out of the pool. An ``incomplete`` list has entries that may be of any host.
+    ``removed`` are hosts that the list declares out of the pool. Hosts that are ``unsure`` stay as they are in the pool. An ``incomplete``
+    list has entries that may be of any host.
     """
 
     members: tuple[Member, ...]
     problems: tuple[str, ...] = ()
     removed: frozenset[str] = frozenset()
     incomplete: bool = False
+    unsure: frozenset[str] = frozenset()
 
 
 def format_of(name: str) -> Format | None:
