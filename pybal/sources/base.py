@@ -108,7 +108,7 @@ class Source(Protocol):
 
     @property
     def unsure(self) -> frozenset[str]:
-        """Hosts with invalid or unknown values in the last list read; if they are in the pool, they stay as they are."""
+        """Hosts with invalid or unknown values in the last list read; in the pool they stay as they are."""
 
     @property
     def incomplete(self) -> bool:

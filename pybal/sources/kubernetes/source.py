@@ -8,7 +8,7 @@
 - An API server without a connection to its etcd serves watches from its cache. Listing one node after each watch makes it
   read from etcd.
 - A version older than before means that etcd was restored from a backup.
-- A node that an event deletes was deleted by an operator or has lost the label: it leaves at any number. Nodes that are only
+- A node that an event deletes was deleted by an operator or has lost the label: it leaves at any number, but not the last one. Nodes that are only
   absent from a list do not; see :mod:`pybal.sources.safety`.
 - Each watch continues from the last version seen, so no change between two watches is lost.
 """
@@ -217,7 +217,10 @@ class KubernetesReader:
         try:
             self._deleted -= self._nodes.keys()
             found = self._members.listing(self._nodes, self._clock.seconds())
-            problems, removed = (*found.problems, *self._watch_problems), found.removed | self._deleted
+            problems, removed = (
+                (*found.problems, *self._watch_problems),
+                found.removed | (self._deleted if found.members else frozenset()),
+            )
             feed.list(replace(found, problems=problems, removed=removed))
         except SourceError as error:
             feed.fail(self._masked(error))
