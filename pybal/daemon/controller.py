@@ -23,8 +23,8 @@ from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
-from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
+from pybal.runtime.turns import Turns
 from pybal.sources.base import CheckedSource, PoolState, SourceError
 
 #: Seconds for which reports are gathered after a report was applied.
@@ -41,8 +41,8 @@ class Controller:
     """The pool of one service and the parts that depend on it.
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
-    kernel should hold, but never before the first list of the source; ``amend`` receives the later changes, ``None`` for
-    addresses to remove. ``changed`` is called after each change of the pool.
+    kernel should hold, but never before the first list of the source; ``amend`` receives the service and the later changes,
+    ``None`` for addresses to remove. ``changed`` is called after each change of the pool.
 
     The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
     and applied as one event; any other event applies them first.
@@ -58,7 +58,7 @@ class Controller:
         want: Callable[[Service, Mapping[Address, int]], None],
         amend: Callable[[Service, Mapping[Address, int | None]], None],
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         changed: Callable[[], None] = lambda: None,
         refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
@@ -75,9 +75,9 @@ class Controller:
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
         self._wanted: Service | None = None
-        """The service whose whole wanted set was set last, ``None`` if it has to be set."""
-        self._lookups = Lookups(resolver, clock, slices, self._located)
-        self._watch = Watch(clock, slices, self._reported)
+        """The service whose wanted set was set or amended last, ``None`` before the first list."""
+        self._lookups = Lookups(resolver, clock, turns, self._located)
+        self._watch = Watch(clock, turns, self._reported)
         self._watch.use(factories)
         self._reports: list[events.Reported] = []
         self._gathering = Throttle(clock, GATHER_SECONDS, self._apply_reports)
@@ -257,11 +257,12 @@ class Controller:
     def _update_wanted(self, before: Pool) -> None:
         if not self.pool.listed:
             return
-        if self._wanted != self.pool.service:
-            self._wanted = self.pool.service
-            self._want(self.pool.service, policy.wanted(self.pool))
-        elif changes := policy.wanted_changes(before, self.pool):
-            self._amend(self.pool.service, changes)
+        service, last = self.pool.service, self._wanted
+        self._wanted = service
+        if last is None or (last.name, last.tunneling) != (service.name, service.tunneling):
+            self._want(service, policy.wanted(self.pool))
+        elif (changes := policy.wanted_changes(before, self.pool)) or service != last:
+            self._amend(service, changes)
 
     def _log_correlated(self) -> None:
         """Log correlated failures once, when they become correlated, with the numbers of that moment."""

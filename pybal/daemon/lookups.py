@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pybal.core.model import Address
 from pybal.resolve import Follower, Resolver
-from pybal.runtime.slices import Slices, Work
+from pybal.runtime.turns import Turns, Work
 
 BATCH = 500
 """Names whose results are at most one event; the results of one turn of the loop are gathered."""
@@ -26,12 +26,12 @@ class Lookups:
         self,
         resolver: Resolver,
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         found: Callable[[Mapping[str, Address | None]], None],
     ) -> None:
         self._resolver = resolver
         self._clock = clock
-        self._slices = slices
+        self._turns = turns
         self._found = found
         self._hosts: Collection[str] = ()
         self._version = 4
@@ -80,7 +80,7 @@ class Lookups:
             self._results.pop(host, None)
         if self._work is None and (self._leaving or len(self._followers) < len(self._hosts)):
             self._work = self._converge()
-            self._slices.add(self._work)
+            self._turns.begin(self._work)
 
     def _converge(self) -> Work:
         """Stop and start followers, one in each step, until they are those of the last call of :meth:`follow`."""

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.model import Address, Report, Servers
 from pybal.monitors.base import Monitor, MonitorFactory
-from pybal.runtime.slices import Slices, Work
+from pybal.runtime.turns import Turns, Work
 
 
 @dataclass(slots=True, eq=False)
@@ -28,13 +28,13 @@ class _Watched:
 class Watch:
     """Runs the monitors of the servers of a pool; ``report`` receives host, monitor and report.
 
-    The monitors follow the last call of each method in slices. Reports of a monitor at a former address are ignored from
+    The monitors follow the last call of each method, in turns with other pools. Reports of a monitor at a former address are ignored from
     the moment of the change.
     """
 
-    def __init__(self, clock: IReactorTime, slices: Slices, report: Callable[[str, str, Report], None]) -> None:
+    def __init__(self, clock: IReactorTime, turns: Turns, report: Callable[[str, str, Report], None]) -> None:
         self._clock = clock
-        self._slices = slices
+        self._turns = turns
         self._report = report
         self._factories: Sequence[MonitorFactory] = ()
         self._urgent = False
@@ -99,7 +99,7 @@ class Watch:
         self._changed = True
         if self._work is None:
             self._work = self._steps()
-            self._slices.add(self._work)
+            self._turns.begin(self._work)
 
     def _steps(self) -> Work:
         """Stop and start monitors, those of one server in each step, until all are as wanted."""

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
 from pybal.core.model import Address, Report, Service
-from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
+from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Samples
 from pybal.monitors.factory import MonitorSettings
 
 
@@ -141,7 +141,7 @@ class SharedMonitor:
     def patience(self) -> float:
         return self._check.monitor.patience
 
-    def samples(self) -> Iterable[Sample]:
+    def samples(self) -> Samples:
         return self._check.monitor.samples()
 
     def history(self) -> Iterable[PastResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 
@@ -14,7 +15,7 @@ from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
-from pybal.runtime.slices import Slices
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 
@@ -50,7 +51,7 @@ class ControllerOnClock:
             want=self._want,
             amend=self._amend,
             clock=self.clock,
-            slices=Slices(self.clock),
+            turns=Turns(self.clock, now=self.clock.seconds),
             refusal=unusable,
         )
 
@@ -505,3 +506,10 @@ def test_2000_names_are_followed_and_monitored() -> None:
     service.deliver(*map(Member, hosts[:1000]))
     assert sorted(service.factory.running) == sorted(hosts[:1000])
     assert [host for host, _ in service.controller.monitors()] == hosts[:1000]
+
+
+def test_new_scheduler_amends_the_goal_without_listing_it_again() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.controller.change(replace(service.service, scheduler="mh"), [service.factory])
+    assert service.amendments[-1] == {}

@@ -111,7 +111,7 @@ def test_first_of_two_lines_for_a_host_is_used() -> None:
 
 
 def test_invalid_line_makes_a_changed_file_incomplete() -> None:
-    """As in PyBal 1.15, the other lines count."""
+    """The other lines count, as in PyBal 1.15."""
     listing = parse(b"{'host': 'a', 'weight': 3}\n{'host': 'c', 'weight': 'ten'}\n", "file:///pool", LAST)
     assert listing.members == (Member("a", 3),)
     assert listing.problems == ("line 2: weight 'ten' of host c, wanted an integer from 0 to 2147483647",)
@@ -119,7 +119,7 @@ def test_invalid_line_makes_a_changed_file_incomplete() -> None:
     assert listing.unsure == {"c"}
 
 
-def test_file_without_final_newline_is_complete_when_its_last_line_is_valid() -> None:
+def test_file_without_final_newline_is_complete_if_its_last_line_is_valid() -> None:
     for last in (None, LAST):
         for end in (b"", b"  # a comment", b"\n# a comment", b"\n  "):
             listing = parse(b"{'host': 'a'}\n{'host': 'b'}" + end, "pool", last)

@@ -100,7 +100,7 @@ def is_host(host: object) -> bool:
 
 
 def unique(pairs: Iterable[tuple[str, object]], host: object) -> dict[str, object]:
-    """Return the fields of an entry. Raises :class:`Refused` if a key occurs twice: one of the two values is an error."""
+    """Return the fields of an entry. Raises :class:`Refused` if a key occurs twice."""
     fields: dict[str, object] = {}
     for name, value in pairs:
         if name in fields:

@@ -163,7 +163,7 @@ def _limit(count: int, entry: Entry) -> None:
 
 
 def _may_be_truncated(data: bytes, form: Format) -> bool:
-    """Return whether the last line has no end and is not valid without one; JSON is never valid without its end."""
+    """Return whether the last line has no end and is invalid. JSON is never valid without its end."""
     if not data or data.endswith(b"\n") or form is Format.JSON:
         return False
     if form is Format.YAML:

@@ -13,12 +13,14 @@ unschedulable        ``k8s-cordon``: weight 0 while enough members keep their we
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil
 from typing import TypeVar
 
 from pybal.config.settings import Cordon, SourceSettings
+from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes.wire import Nodes
@@ -56,7 +58,7 @@ class NodeMembers:
             for name, node in sorted(nodes.items())
             if node.member and not (removing and node.cordoned)
         }
-        enabled = [name for name in usable if self._ready[name]]
+        enabled = {name for name in usable if self._ready[name]}
         unknown = [name for name in usable if nodes[name].ready is None]
         if unknown and not enabled:
             raise SourceError(
@@ -65,11 +67,10 @@ class NodeMembers:
             )
         silent = self._silent(enabled, now)
         cordoned = [name for name in self._cordoned if name in usable and self._ready[name] and name not in silent]
-        drained = cordoned[: max(0, len(enabled) - len(silent) - self._floor(len(usable)))]
+        drained = set(cordoned[: max(0, len(enabled) - len(silent) - self._floor(len(usable)))])
+        serving = enabled - silent
         members = tuple(
-            replace(
-                member, enabled=name in enabled and name not in silent, weight=0 if name in drained else member.weight
-            )
+            member if name in serving and name not in drained else _changed(member, name in serving, name in drained)
             for name, member in usable.items()
         )
         problems = (
@@ -88,21 +89,25 @@ class NodeMembers:
         cordoned = (name for name, node in sorted(nodes.items()) if draining and node.cordoned)
         self._cordoned = _kept(self._cordoned, cordoned, None)
 
-    def _silent(self, enabled: Collection[str], now: float) -> Collection[str]:
+    def _silent(self, enabled: AbstractSet[str], now: float) -> AbstractSet[str]:
         """Return the nodes to disable because they are Unknown for too long."""
         if self._settings.monitored:
-            return ()
+            return frozenset()
         allowed = int(Decimal(str(self._settings.max_step)) * len(enabled))
         overdue = [name for name, since in self._unknown.items() if name in enabled and now - since >= SILENCE]
-        return overdue[: min(allowed, len(enabled) - 1)]
+        return set(overdue[: min(allowed, len(enabled) - 1)])
 
     def _floor(self, total: int) -> int:
         return max(1, ceil(Decimal(str(self._settings.threshold)) * total))
 
 
+def _changed(member: Member, enabled: bool, drained: bool) -> Member:
+    return replace(member, enabled=enabled, weight=0 if drained else member.weight)
+
+
 def _kept(before: Mapping[str, _T], names: Iterable[str], new: _T) -> dict[str, _T]:
     """Return the entries of ``before`` with these names, in their order, then the new names."""
-    found = list(names)
+    found = dict.fromkeys(names)
     kept = {name: value for name, value in before.items() if name in found}
     return kept | {name: new for name in found if name not in kept}
 

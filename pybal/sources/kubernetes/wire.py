@@ -117,17 +117,20 @@ def error_response(status: int, body: bytes) -> SourceError:
     return _refusal(status, document.get("message") if document.get("kind") == "Status" else "")
 
 
-def applied(known: Nodes, found: Event) -> Nodes:
-    """Return the nodes after an event; the same object if nothing changed."""
+def apply(known: dict[str, Node], found: Event) -> bool:
+    """Change the nodes by an event; return whether it differs from what is known."""
     before = known.get(found.name)
     node = found.node and _with_last_good(found.node, before)
     if node == before:
-        return known
-    others = {name: other for name, other in known.items() if name != found.name}
-    return {**others, found.name: node} if node else others
+        return False
+    if node:
+        known[found.name] = node
+    else:
+        del known[found.name]
+    return True
 
 
-def relisted(known: Nodes, found: Nodes) -> Nodes:
+def relisted(known: Nodes, found: Nodes) -> dict[str, Node]:
     """Return the nodes of a new list; invalid nodes keep their last good values."""
     return {name: _with_last_good(node, known.get(name)) for name, node in found.items()}
 
