@@ -24,6 +24,10 @@ class _Watched:
     since: float = 0.0
     urgent: bool = False
 
+    def stop(self) -> None:
+        monitors, self.monitors = self.monitors, ()  # no cycle: they hold this object
+        _stop(monitors)
+
 
 class Watch:
     """Runs the monitors of the servers of a pool; ``report`` receives host, monitor and report.
@@ -89,7 +93,7 @@ class Watch:
         if self._work is not None:
             self._work.close()
         for watched in (*self._leaving, *self._watched.values()):
-            _stop(watched.monitors)
+            watched.stop()
         self._leaving.clear()
         self._watched.clear()
 
@@ -105,7 +109,7 @@ class Watch:
             while self._leaving or self._changed:
                 self._changed = False
                 while self._leaving:
-                    _stop(self._leaving.pop().monitors)
+                    self._leaving.pop().stop()
                     yield
                 for watched in list(self._watched.values()):
                     if self._watched.get(watched.host) is watched:

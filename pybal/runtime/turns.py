@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -49,21 +50,20 @@ class Turns:
         To cancel the Deferred closes the generator.
         """
         done: Deferred[T] = Deferred(lambda _: steps.close())
-
-        def step() -> None:
-            if done.called:  # cancelled
-                return
-            try:
-                next(steps)
-            except StopIteration as end:
-                done.callback(end.value)
-            except Exception:  # noqa: BLE001  # the caller's business
-                done.errback()
-            else:
-                self.add(step)
-
-        self.add(step)
+        self.add(partial(self._step, steps, done))
         return done
+
+    def _step(self, steps: Generator[object, None, T], done: Deferred[T]) -> None:
+        if done.called:  # cancelled
+            return
+        try:
+            next(steps)
+        except StopIteration as end:
+            done.callback(end.value)
+        except Exception:  # noqa: BLE001  # the caller's business
+            done.errback()
+        else:
+            self.add(partial(self._step, steps, done))
 
     def _run(self) -> None:
         end = self._now() + self._budget

@@ -111,6 +111,7 @@ class PoolSource:
         if self._call is not None:
             self._call.cancel()
             self._save()
+        self._deliver = self._failed = _ignore
 
     def _listed(self, members: tuple[Member, ...]) -> None:
         try:
@@ -173,3 +174,6 @@ class PoolSource:
             return
         self._saved_members = self._members
         self._state.write(self._cache.path, partial(self._cache.write, CachedList(self._members, self._wall())))
+
+
+def _ignore(_report: object) -> None: ...
