@@ -67,6 +67,7 @@ class Lookups:
         """Stop following."""
         if self._work is not None:
             self._work.close()
+            self._work = None
         for follower in (*self._leaving, *self._followers.values()):
             follower.stop()
         self._leaving.clear()
@@ -97,8 +98,11 @@ class Lookups:
                         located = partial(self._located, host)
                         self._followers[host] = self._resolver.follow(host, self._version, located)
                         yield
-        finally:
+        except Exception:
             self._work = None
+            self._update()  # again, after the pause of the slices
+            raise
+        self._work = None
 
     def _located(self, host: str, address: Address | None) -> None:
         self._results[host] = address

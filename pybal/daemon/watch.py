@@ -92,6 +92,7 @@ class Watch:
         """Stop all monitors."""
         if self._work is not None:
             self._work.close()
+            self._work = None
         for watched in (*self._leaving, *self._watched.values()):
             watched.stop()
         self._leaving.clear()
@@ -115,8 +116,11 @@ class Watch:
                     if self._watched.get(watched.host) is watched:
                         self._update(watched)
                         yield
-        finally:
+        except Exception:
             self._work = None
+            self._converge()  # again, after the pause of the slices
+            raise
+        self._work = None
 
     def _update(self, watched: _Watched) -> None:
         if watched.factories is not self._factories:
@@ -136,12 +140,17 @@ class Watch:
         ]
         if not kept or monitors != kept:
             watched.since = self._clock.seconds()
-        watched.factories, watched.monitors, watched.urgent = self._factories, monitors, self._urgent
         # New monitors first: a shared check ends with its last user.
-        for monitor in monitors:
-            monitor.set_urgent(self._urgent)
-            if monitor not in kept:
+        new = [monitor for monitor in monitors if monitor not in kept]
+        try:
+            for monitor in monitors:
+                monitor.set_urgent(self._urgent)
+            for monitor in new:
                 monitor.start()
+        except Exception:
+            _stop(new)
+            raise
+        watched.factories, watched.monitors, watched.urgent = self._factories, monitors, self._urgent
         _stop(old.values())
 
     def _monitor(self, factory: MonitorFactory, watched: _Watched) -> Monitor:

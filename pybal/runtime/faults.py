@@ -34,7 +34,7 @@ from pybal.core.text import printable
 FORGET_SECONDS = 600.0
 """Seconds without a recurrence after which an error outside any activity is no longer an alert."""
 WRITTEN_SECONDS = 60.0
-"""Seconds for which further tracebacks of an exception of the same type and place are not written to the log."""
+"""Seconds for which further tracebacks of the same type and place are not written to the log."""
 MOST_FAULTS = 50
 """Errors kept at most; the oldest is forgotten first."""
 _LONGEST = 200

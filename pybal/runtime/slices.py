@@ -35,7 +35,11 @@ class Slices:
     def add(self, work: Work) -> None:
         """Run a generator to its end; ``work.close()`` ends it earlier."""
         self._pending.append(work)
-        if not self._inside and not self._turn.running:
+        if self._inside:
+            return
+        if self._turn.running:
+            self._turn.wake()  # it may pause after an exception of other work
+        else:
             self._turn.start(now=True)
 
     def stop(self) -> None:

@@ -172,8 +172,8 @@ class PoolSource:
             return
         if self._members is None or self._members == self._saved_members:
             return
-        self._saved_members = self._members
         self._state.write(self._cache.path, partial(self._cache.write, CachedList(self._members, self._wall())))
+        self._saved_members = self._members
 
 
 def _ignore(_report: object) -> None: ...

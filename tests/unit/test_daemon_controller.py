@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from random import Random
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -580,3 +581,29 @@ def test_stopped_service_leaves_no_garbage() -> None:
     pool.factory.made.clear()
     del pool.source.listed, pool.source.failed, pool.controller
     assert gc.collect() == 0
+
+
+def test_monitors_are_started_after_an_exception_of_one() -> None:
+    pool = ControllerOnClock()
+    pool.factory.errors = [MemoryError()]
+    pool.controller.start({})
+    pool.deliver(Member("web1"), Member("web2"), Member("web3"))
+    pool.clock.advance(1.0)
+    assert sorted(pool.factory.running) == ["web1", "web2", "web3"]
+    assert all(monitor.running for monitor in pool.factory.running.values())
+
+
+def test_names_are_followed_after_an_exception_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ControllerOnClock()
+    follow, errors = pool.resolver.follow, [MemoryError()]
+
+    def fail_once(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return follow(*arguments)
+
+    monkeypatch.setattr(pool.resolver, "follow", fail_once)
+    pool.controller.start({})
+    pool.deliver(Member("web1"), Member("web2"))
+    pool.clock.pump([1.0, 0.0, 0.0])
+    assert sorted(pool.factory.running) == ["web1", "web2"]

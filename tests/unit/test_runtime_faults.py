@@ -135,10 +135,7 @@ def test_tracebacks_of_one_place_are_written_once_a_minute(logged: LoggedFaults,
 def test_tracebacks_of_other_types_and_places_are_written(written: WrittenLog) -> None:
     fail(ValueError("a bug"))
     fail(TypeError("a bug"))
-    try:
-        raise ValueError("a bug")
-    except ValueError:
-        Logger().failure("it failed")
+    Logger().failure("it failed", Failure(ValueError("a bug")))
     legacy.err(Failure(KeyError("x")))
     legacy.err(Failure(KeyError("y")))
     assert len(written.events) == 4
