@@ -154,10 +154,8 @@ class OnePool:
         reconciler.adopt([service])
         more: dict[str, Any] = {}
         if hasattr(reconciler, "amend"):
-            more = {
-                "amend": reconciler.amend,
-                "slices": module("pybal.runtime.slices").Slices(PreciseClock(self.clock)),
-            }
+            turns = module("pybal.runtime.turns").Turns(self.clock, 0.01, time.process_time)
+            more = {"amend": reconciler.amend, "turns": turns}
         resolver = module("pybal.resolve").Resolver(self._lookup, self.clock, Random(1))
         controller = module("pybal.daemon.controller").Controller
         self.controller = controller(
@@ -244,19 +242,6 @@ class OnePool:
                 call.called = 1
                 longest = max(longest, timed(lambda: call.func(*call.args, **call.kw)))  # noqa: B023
         return longest
-
-
-class PreciseClock:
-    """A fake clock that passes within a turn as CPU time does, so that work is divided as in the daemon."""
-
-    def __init__(self, clock: Any) -> None:  # noqa: ANN401
-        self._clock = clock
-
-    def seconds(self) -> float:
-        return float(self._clock.seconds()) + time.process_time()
-
-    def callLater(self, delay: float, call: Callable[..., object], *args: object, **kw: object) -> object:  # noqa: N802
-        return self._clock.callLater(delay, call, *args, **kw)
 
 
 def timed(call: Callable[[], object]) -> float:

@@ -24,8 +24,8 @@ from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
-from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
+from pybal.runtime.turns import Turns
 from pybal.runtime.weak import weakly
 from pybal.sources.base import Source, SourceError
 
@@ -62,7 +62,7 @@ class Controller:
         want: Callable[[Service, Mapping[Address, int]], None],
         amend: Callable[[Service, Mapping[Address, int | None]], None],
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         changed: Callable[[], None] = lambda: None,
         refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
@@ -79,8 +79,8 @@ class Controller:
         self._ignored: dict[str, str] = {}
         self._wanted: Service | None = None
         """The service whose whole wanted set was set last, ``None`` if it has to be set."""
-        self._lookups = Lookups(service.name, resolver, clock, slices, weakly(self._located))
-        self._watch = Watch(clock, slices, weakly(self._reported))
+        self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
+        self._watch = Watch(clock, turns, weakly(self._reported))
         self._watch.use(factories)
         self._reports: list[events.Reported] = []
         self._gathering = Throttle(

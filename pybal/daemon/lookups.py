@@ -11,11 +11,14 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.core.model import Address
 from pybal.resolve import Follower, Resolver
 from pybal.runtime.activity import Activity
-from pybal.runtime.slices import Slices, Work
+from pybal.runtime.turns import Turns, Work
 from pybal.runtime.weak import weakly
 
 BATCH = 500
 """Names whose results are at most one event; the results of one turn of the loop are gathered."""
+
+RETRY_SECONDS = 1.0
+"""Pause after an unexpected exception."""
 
 
 class Lookups:
@@ -29,11 +32,11 @@ class Lookups:
         name: str,
         resolver: Resolver,
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         found: Callable[[Mapping[str, Address | None]], None],
     ) -> None:
         self._resolver = resolver
-        self._slices = slices
+        self._turns = turns
         self._found = found
         self._hosts: Collection[str] = ()
         self._version = 4
@@ -41,6 +44,7 @@ class Lookups:
         self._leaving: list[Follower] = []
         self._results: dict[str, Address | None] = {}
         self._reporting = Activity(f"addresses of {name}", weakly(self._report), clock)
+        self._again = Activity(f"names of {name}", weakly(self._update), clock)
         self._work: Work | None = None
 
     def follow(self, hosts: Collection[str], version: int) -> None:
@@ -74,6 +78,7 @@ class Lookups:
         self._followers.clear()
         self._results.clear()
         self._reporting.stop()
+        self._again.stop()
 
     def _update(self) -> None:
         for host in self._followers.keys() - self._hosts:
@@ -81,7 +86,7 @@ class Lookups:
             self._results.pop(host, None)
         if self._work is None and (self._leaving or len(self._followers) < len(self._hosts)):
             self._work = self._converge()
-            self._slices.add(self._work)
+            self._turns.begin(self._work)
 
     def _converge(self) -> Work:
         """Stop and start followers, one in each step, until they are those of the last call of :meth:`follow`."""
@@ -100,7 +105,7 @@ class Lookups:
                         yield
         except Exception:
             self._work = None
-            self._update()  # again, after the pause of the slices
+            self._again.wake(RETRY_SECONDS)
             raise
         self._work = None
 

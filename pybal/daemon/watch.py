@@ -10,7 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.model import Address, Report, Servers
 from pybal.monitors.base import Monitor, MonitorFactory
-from pybal.runtime.slices import Slices, Work
+from pybal.runtime.activity import Activity
+from pybal.runtime.turns import Turns, Work
+from pybal.runtime.weak import weakly
+
+RETRY_SECONDS = 1.0
+"""Pause after an unexpected exception."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,18 +37,19 @@ class _Watched:
 class Watch:
     """Runs the monitors of the servers of a pool; ``report`` receives host, monitor and report.
 
-    The monitors follow the last call of each method in slices. Reports of a monitor at a former address are ignored from
+    The monitors follow the last call of each method, in turns with other pools. Reports of a monitor at a former address are ignored from
     the moment of the change.
     """
 
-    def __init__(self, clock: IReactorTime, slices: Slices, report: Callable[[str, str, Report], None]) -> None:
+    def __init__(self, clock: IReactorTime, turns: Turns, report: Callable[[str, str, Report], None]) -> None:
         self._clock = clock
-        self._slices = slices
+        self._turns = turns
         self._report = report
         self._factories: Sequence[MonitorFactory] = ()
         self._urgent = False
         self._watched: dict[str, _Watched] = {}
         self._leaving: list[_Watched] = []
+        self._again = Activity("monitors of a pool", weakly(self._converge), clock)
         self._work: Work | None = None
         self._changed = False
 
@@ -93,6 +99,7 @@ class Watch:
         if self._work is not None:
             self._work.close()
             self._work = None
+        self._again.stop()
         for watched in (*self._leaving, *self._watched.values()):
             watched.stop()
         self._leaving.clear()
@@ -102,7 +109,7 @@ class Watch:
         self._changed = True
         if self._work is None:
             self._work = self._steps()
-            self._slices.add(self._work)
+            self._turns.begin(self._work)
 
     def _steps(self) -> Work:
         """Stop and start monitors, those of one server in each step, until all are as wanted."""
@@ -118,7 +125,7 @@ class Watch:
                         yield
         except Exception:
             self._work = None
-            self._converge()  # again, after the pause of the slices
+            self._again.wake(RETRY_SECONDS)
             raise
         self._work = None
 

@@ -32,7 +32,7 @@ from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry, 
 from pybal.ipvs.render import place
 from pybal.ipvs.writer import MESSAGES, TableWriter
 from pybal.runtime.activity import Activity
-from pybal.runtime.pace import Pace
+from pybal.runtime.turns import Pace
 from pybal.runtime.workers import Workers
 
 STOP_SECONDS = 5.0

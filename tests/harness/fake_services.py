@@ -31,8 +31,8 @@ from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.resolve import LookupResult, Resolver
-from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from pybal.sources.pool_source import PoolSource
 from pybal.status.listening import Listening
@@ -181,7 +181,7 @@ class DaemonOnClock:
             resolver=Resolver(_no_lookup, self.clock, Random(1)),
             reconciler=self.reconciler,
             clock=self.clock,
-            slices=Slices(self.clock),
+            turns=Turns(self.clock, now=self.clock.seconds),
             changed=lambda: None,
         )
         listening = Listening(cast("Any", None), cast("Any", None))  # no port is opened

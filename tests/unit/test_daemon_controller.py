@@ -19,7 +19,7 @@ from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
-from pybal.runtime.slices import Slices
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import FakeMonitorFactory, FakeSource
 
@@ -33,7 +33,7 @@ class ControllerOnClock:
     def __init__(self, *, vip: str = "10.2.1.1", monitored: bool = True, tunneling: bool = False) -> None:
         self.clock = Clock()
         self.error: Exception | None = None
-        self.slices = Slices(self.clock)
+        self.turns = Turns(self.clock, now=self.clock.seconds)
         self.names: dict[str, Address | LookupFailed] = dict(ADDRESSES)
         self.source = FakeSource("file:///pool")
         self.factory = FakeMonitorFactory("Fake")
@@ -57,7 +57,7 @@ class ControllerOnClock:
             want=self._want,
             amend=self._amend,
             clock=self.clock,
-            slices=self.slices,
+            turns=self.turns,
             refusal=unusable,
         )
 

@@ -50,7 +50,6 @@ from pybal.runtime.attempt import Attempt
 from pybal.runtime.faults import FORGET_SECONDS, Faults
 from pybal.runtime.heap import EXAMINED_SECONDS, Heap
 from pybal.runtime.log_writer import LogWriter
-from pybal.runtime.slices import Slices, Work
 from pybal.runtime.systemd import Notifier
 from pybal.sources import file_poll
 from pybal.sources.base import SourceError
@@ -59,7 +58,8 @@ from pybal.sources.file_poll import Content, FilePoll, PolledFile
 from pybal.sources.formats.text import Listing
 from pybal.sources.state_files import RETRY, StateFiles
 from tests.harness.fake_exabgp import FakeChild, SpeakerHarness
-from tests.harness.status_client import Client, factory, status
+from tests.harness.snapshots import status
+from tests.harness.status_client import Client, factory
 
 T = TypeVar("T")
 WEB = Service("web", IPProtocol.TCP, ip_address("10.2.1.1"), 80, "wrr")
@@ -417,25 +417,6 @@ def _seamed_heap(name: str, times: Sequence[float], clock: Clock, seam: Bomb) ->
     return RunningActivity(seam, lambda: clock.pump(times), stop)
 
 
-def slices(clock: Clock, seam: Bomb) -> RunningActivity:
-    running, done = Slices(clock), list[str]()
-
-    def work(name: str) -> Work:
-        yield
-        if name == "seamed":
-            seam()
-        done.append(name)
-
-    def advance() -> None:
-        done.clear()
-        for name in ("seamed", "other"):
-            running.add(work(name))
-            clock.pump([0.0, 1.0])
-        assert "other" in done
-
-    return RunningActivity(seam, advance, running.stop)
-
-
 def poll(clock: Clock, seam: Bomb) -> RunningActivity:
     class SeamedLooks:
         def run(self, call: Callable[[], T]) -> Deferred[T]:
@@ -540,7 +521,6 @@ SEAMS: Mapping[Builder, Sequence[str]] = MappingProxyType(
         heartbeat: ("bgp.exabgp.process.ExaBGP.__init__ Activity",),
         heap: ("runtime.heap.Heap.__init__ Activity",),
         heap_examination: (),
-        slices: ("runtime.slices.Slices.__init__ Activity",),
         poll: ("sources.file_poll.FilePoll.__init__ Activity",),
         poll_report: (),
         state_files: ("sources.state_files.StateFiles._not_written callLater",),
@@ -553,6 +533,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "control.listener.ControlConnection._resume callLater": "tests/integration/test_control_socket.py",
         "daemon.controller.Controller.__init__ Throttle": "tests/unit/test_daemon_controller.py",
+        "daemon.watch.Watch.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.lookups.Lookups.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "ipvs.reconciler.Reconciler._finish_retired callLater": "tests/unit/test_ipvs_retire.py",
         "ipvs.reconciler.Reconciler._settle callLater": "tests/unit/test_ipvs_reconciler.py",
@@ -580,7 +561,7 @@ ONCE = frozenset(
         "daemon.reloader.Reloader._prepare deferLater",
         "daemon.reloader.Reloader._turn deferLater",
         "http.connection.HTTPConnection.send callLater",
-        "runtime.pace.Pace.turn deferLater",
+        "runtime.turns.Pace.turn deferLater",
         "sources.pool_source.PoolSource.start callLater",
         "status.sending.BodyProducer.__init__ callLater",
     )

@@ -25,7 +25,7 @@ from pybal.http.tls_errors import tls_reason
 from pybal.http.trust import Trust, UnusableFile, refusal
 from pybal.runtime.file_values import PATIENCE, FileValues, inline
 from tests.harness.certificates import Authority, self_signed
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 _DONE = Failure(ConnectionDone())
 HOST = "conf.example"
@@ -214,7 +214,7 @@ def test_clients_of_one_host_with_the_same_files_share_a_context(authority: Auth
 
 
 def test_hung_file_system_fails_a_connection_that_needs_it(authority: Authority) -> None:
-    clock, threads = Clock(), HeldThreads()
+    clock, threads = Clock(), FakeWorkers()
     threads.hold = True
     ca = str(authority.file)
     waiting = Deferred.fromCoroutine(trusting(AccessSettings(ca=ca), FileValues(threads, clock)).creator("conf"))
