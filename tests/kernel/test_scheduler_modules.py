@@ -13,7 +13,7 @@ import pytest
 from pybal.config.convert import SCHEDULERS
 from pybal.core.model import IPProtocol, Service
 from pybal.ipvs.diff import diff
-from pybal.ipvs.model import entry, key_of
+from pybal.ipvs.model import Table, entry, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 
 UNIT = Path(__file__).parents[2] / "debian/pybal.service"
@@ -37,7 +37,7 @@ def test_every_scheduler_works_without_loading_after_the_start_of_the_unit() -> 
     backend = NetlinkBackend()
     for name in SCHEDULERS:
         service = Service(name, IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, name)
-        goal = {key_of(service): entry(service, {})}
+        goal: Table = {key_of(service): entry(service, {})}
         failed = backend.apply(diff(goal, {}))
         if name not in PRESENT:
             assert failed, f"{name} was not unloaded"
