@@ -42,21 +42,14 @@ class Change:
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
     """Yield the changes between two states of a pool: first the facts, then the decisions."""
-    if after.servers.names is before.servers.names:
-        changed = after.servers.replaced_since(before.servers)
-    else:
-        for host, server in before.servers.items():
-            if host not in after.servers:
-                yield Change(ChangeKind.REMOVED, server)
-        for host, server in after.servers.items():
-            if host not in before.servers:
-                yield Change(ChangeKind.NEW, server)
-        known = before.servers.get
-        changed = [
-            (old, server)
-            for host, server in after.servers.items()
-            if (old := known(host)) is not None and old is not server
-        ]
+    differences = after.servers.changes_since(before.servers)
+    for _, old, new in differences:
+        if old is not None and new is None:
+            yield Change(ChangeKind.REMOVED, old)
+    for _, old, new in differences:
+        if old is None and new is not None:
+            yield Change(ChangeKind.NEW, new)
+    changed = [(old, new) for _, old, new in differences if old is not None and new is not None]
     for old, new in changed:
         yield from _facts(old, new)
     for old, new in changed:

@@ -45,8 +45,8 @@ class Controller:
     """The pool of one service and the parts that depend on it.
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
-    kernel should hold, but never before the first list of the source; ``amend`` receives the later changes, ``None`` for
-    addresses to remove. ``changed`` is called after each change of the pool.
+    kernel should hold, but never before the first list of the source; ``amend`` receives the service and the later changes,
+    ``None`` for addresses to remove. ``changed`` is called after each change of the pool.
 
     The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
     and applied as one event; any other event applies them first.
@@ -78,7 +78,7 @@ class Controller:
         self._refusal = refusal
         self._ignored: dict[str, str] = {}
         self._wanted: Service | None = None
-        """The service whose whole wanted set was set last, ``None`` if it has to be set."""
+        """The service whose wanted set was set or amended last, ``None`` if the whole set has to be set."""
         self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
         self._watch = Watch(clock, turns, weakly(self._reported))
         self._watch.use(factories)
@@ -252,11 +252,12 @@ class Controller:
     def _update_wanted(self, before: Pool) -> None:
         if not self.pool.listed:
             return
-        if self._wanted != self.pool.service:
-            self._wanted = self.pool.service
-            self._want(self.pool.service, policy.wanted(self.pool))
-        elif changes := policy.wanted_changes(before, self.pool):
-            self._amend(self.pool.service, changes)
+        service, last = self.pool.service, self._wanted
+        self._wanted = service
+        if last is None or (last.name, last.tunneling) != (service.name, service.tunneling):
+            self._want(service, policy.wanted(self.pool))
+        elif (changes := policy.wanted_changes(before, self.pool)) or service != last:
+            self._amend(service, changes)
 
     def _log_correlated(self) -> None:
         """Log correlated failures once, when they become correlated, with the numbers of that moment."""

@@ -125,10 +125,10 @@ class Reconciler:
         self._named[service.name] = key_of(service)
 
     def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
-        """Change these destinations of the goal of a service: their weights, or ``None`` to remove them.
+        """Change a service and these destinations of its goal: their weights, or ``None`` to remove them.
 
         The cost follows the number of changes. Raises LookupError without a goal: set one with :meth:`want` first, also
-        after each change of the service itself.
+        after a change of the name or of ``tunneling``, and ValueError for an unknown scheduler flag.
         """
         key = key_of(service)
         goal = self._goals[key]

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from pybal.checks.engine import Engine
 from pybal.checks.wheel import Timer
 from pybal.core.model import Address, Report, Service
-from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
+from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Samples
 from pybal.monitors.factory import MonitorSettings
 from pybal.runtime.weak import weakly
 
@@ -134,7 +134,7 @@ class SharedMonitor:
     def passed_at(self) -> float:
         return self._check.monitor.passed_at
 
-    def samples(self) -> Iterable[Sample]:
+    def samples(self) -> Samples:
         return self._check.monitor.samples()
 
     def history(self) -> Iterable[PastResult]:

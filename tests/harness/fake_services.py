@@ -23,7 +23,7 @@ from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
-from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
+from pybal.monitors.base import NO_SAMPLES, Monitor, MonitorFactory, PastResult, Samples
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import name_of
@@ -113,8 +113,8 @@ class FakeMonitor:
     def set_urgent(self, urgent: bool) -> None:
         self.urgent = urgent
 
-    def samples(self) -> Iterable[Sample]:
-        return ()
+    def samples(self) -> Samples:
+        return NO_SAMPLES
 
     def history(self) -> Iterable[PastResult]:
         return ()

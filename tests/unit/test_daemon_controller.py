@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from typing import Any
@@ -516,6 +517,13 @@ def test_2000_names_are_followed_and_monitored() -> None:
     service.deliver(*map(Member, hosts[:1000]))
     assert sorted(service.factory.running) == sorted(hosts[:1000])
     assert [host for host, _ in service.controller.monitors()] == hosts[:1000]
+
+
+def test_new_scheduler_amends_the_goal_without_listing_it_again() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.controller.change(replace(service.service, scheduler="mh"), [service.factory])
+    assert service.amendments[-1] == {}
 
 
 def test_server_that_leaves_the_list_leaves_no_garbage() -> None:
