@@ -10,7 +10,7 @@ The first failure after a success is diagnosed by a check that only connects, th
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -29,12 +29,12 @@ from pybal.config.pattern import Pattern
 from pybal.config.url_options import authority, check_url
 from pybal.core.model import Address, Report, Service
 from pybal.http import message
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Samples, Series
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
 from pybal.monitors.factory import Factory, MonitorRefusal
 from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.kind import Kind
-from pybal.monitors.periodic import duration_metric
+from pybal.monitors.periodic import RESULTS, duration_metric
 from pybal.monitors.tls import ca_refusal
 from pybal.runtime.file_values import FileValue, FileValues
 
@@ -144,6 +144,8 @@ class ProxyFetchFactory(Factory[ProxyFetchSettings]):
     def _prepare(self) -> None:
         wanted, statuses = _wanted(self.settings)
         self.urls = tuple(dict.fromkeys(self.settings.urls))
+        labels = tuple((result, ("url", url)) for url in self.urls for (result,) in RESULTS)
+        self.series = Series(((DURATION, labels),))
         self.requests = tuple(self._request(url, wanted, statuses) for url in self.settings.urls)
 
     def _request(self, url: str, wanted: int | str, statuses: frozenset[int]) -> CheckRequest:
@@ -196,10 +198,8 @@ class ProxyFetch(IntervalMonitor):
         self._results: list[tuple[CheckRequest, Result]] = []
         self._seconds = [0.0] * (2 * len(factory.urls))
 
-    def samples(self) -> Iterator[Sample]:
-        for number, url in enumerate(self._factory.urls):
-            yield Sample(DURATION, (("result", "successful"), ("url", url)), self._seconds[2 * number])
-            yield Sample(DURATION, (("result", "failed"), ("url", url)), self._seconds[2 * number + 1])
+    def samples(self) -> Samples:
+        return self._factory.series, tuple(self._seconds)
 
     @override
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from pybal.http.message import Response
 from pybal.monitors.proxyfetch import DURATION, ProxyFetchSettings
 from tests.harness.monitor_on_clock import MonitorOnClock
 from tests.harness.own_socket import has_input
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -300,14 +301,14 @@ class TestSamples:
             async with MonitoredServer(reactor) as setup:
                 setup.server.asked = saying(OK)
                 monitor = setup.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
-                before = [(sample.metric, sample.labels, sample.value) for sample in monitor.samples()]
+                before = [(sample.metric, sample.labels, sample.value) for sample in samples_of(monitor)]
                 assert before == [
                     (DURATION, (("result", result), ("url", url)), 0)
                     for url in ("http://a.example/", "http://b.example/")
                     for result in ("successful", "failed")
                 ]
                 await setup.report()
-                values = [sample.value for sample in monitor.samples()]
+                values = [sample.value for sample in samples_of(monitor)]
                 assert [value > 0 for value in values] == [True, False, True, False]
                 assert max(values) < 20
 
@@ -317,7 +318,7 @@ class TestSamples:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 monitor = setup.monitor(settings("http://a.example/", "http://a.example/"))
-                assert len(list(monitor.samples())) == 2
+                assert len(list(samples_of(monitor))) == 2
 
         run(main)
 

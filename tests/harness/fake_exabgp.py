@@ -21,6 +21,7 @@ from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
 from pybal.runtime.log import format_event
+from tests.harness.fake_workers import FakeWorkers
 
 T = TypeVar("T")
 
@@ -181,6 +182,7 @@ class SpeakerHarness:
         self.version = "5.0.15"
         self.changes = 0
         self.file_system_hangs = False
+        self.files = FakeWorkers(self.reactor)
         self.log: list[str] = []
         self.speaker = Speaker(
             settings,
@@ -191,6 +193,7 @@ class SpeakerHarness:
             python="/usr/bin/python3",
             spawn=self._spawn,
             threads=FakeThreads(self),
+            files=self.files,
         )
 
     def _changed(self) -> None:

@@ -15,6 +15,7 @@ from zope.interface import provider
 from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS, TLSSettings
 from tests.harness.certificates import Authority, self_signed
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups
 from tests.harness.servers.nginx import listening, nginx
 from tests.harness.servers.process import free_ports
@@ -74,7 +75,7 @@ def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bo
         async with MonitoredServer(reactor, host) as setup:
             monitor = setup.monitor(settings, port=port)
             report = await setup.report()
-            days = [sample.value for sample in monitor.samples() if sample.metric == DAYS]
+            days = [sample.value for sample in samples_of(monitor) if sample.metric == DAYS]
             return report.up, report.reason, days
 
     return run(main)

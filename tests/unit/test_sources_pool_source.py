@@ -15,7 +15,7 @@ from pybal.sources.base import SourceError, Trouble
 from pybal.sources.cache import VERSION, CachedList, ListCache
 from pybal.sources.pool_source import PATIENCE, SETTLED, PoolSource
 from pybal.sources.state_files import StateFiles
-from tests.harness.inline_threads import InlineThreads
+from tests.harness.fake_workers import FakeWorkers
 from tests.harness.sources.scripted_source import ScriptedSource
 
 URL = "etcd://user:secret@conf/pools/web"
@@ -31,7 +31,7 @@ class PoolRecorder:
         self.clock = Clock()
         self.scripted = ScriptedSource()
         self.cache = cache
-        state = StateFiles(InlineThreads(), self.clock)
+        state = StateFiles(FakeWorkers(), self.clock)
         self.source = PoolSource(
             self.scripted, settings, cache, clock=self.clock, state=state, wall=lambda: NOON, former=former
         )

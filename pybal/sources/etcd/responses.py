@@ -11,6 +11,9 @@ from pybal.sources.formats import bounded_json
 #: Longest accepted response or message of a watch, in bytes.
 LARGEST = 16 * 2**20
 
+#: Keys that are parsed in one step.
+STEP = 100
+
 OK = 200
 
 _LONGEST_SHOWN = 120
