@@ -66,8 +66,8 @@ MUTANTS = (
         "",
     ),
     Mutant("changed servers are no difference", "!= (now := _contribution(new)):", "!= (now := _contribution(old)):"),
-    Mutant("former addresses are no difference", "in (*was, *now))", "in now)"),
-    Mutant("new addresses are no difference", "in (*was, *now))", "in was)"),
+    Mutant("former addresses are no difference", "in (*was, *now):", "in now:"),
+    Mutant("new addresses are no difference", "in (*was, *now):", "in was:"),
     Mutant(
         "the order of servers at one address is no difference",
         "if after.servers.names is not before.servers.names:",
