@@ -111,6 +111,7 @@ class PoolSource:
         if self._call is not None:
             self._call.cancel()
             self._save()
+        self._deliver = self._failed = _ignore
 
     def _listed(self, members: tuple[Member, ...]) -> None:
         try:
@@ -171,5 +172,8 @@ class PoolSource:
             return
         if self._members is None or self._members == self._saved_members:
             return
-        self._saved_members = self._members
         self._state.write(self._cache.path, partial(self._cache.write, CachedList(self._members, self._wall())))
+        self._saved_members = self._members
+
+
+def _ignore(_report: object) -> None: ...
