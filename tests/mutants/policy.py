@@ -182,6 +182,7 @@ MUTANTS = (
         "a lost name loses its address",
         "replace(server, unresolvable=True)",
         "replace(server, address=None, unresolvable=True)",
+        survives="only a server without an address becomes unresolvable",
     ),
     Mutant(
         "a lost name is unresolvable", "if not server.ready and not server.unresolvable:", "if not server.unresolvable:"

@@ -226,3 +226,8 @@ def test_first_server_of_another_order_sets_the_weight_at_one_address() -> None:
     before = after(healthy("ab"), listed(light, heavy), moved(b=1), up("b"))
     swapped = step(before, listed(heavy, light))
     assert wanted_changes(before, swapped) == {ip(1): 2}
+
+
+def test_server_that_takes_the_address_of_a_disabled_one_stays_pooled() -> None:
+    pool = after(healthy("abcd"), listed("a", off("b"), "cd"), moved(a=2))
+    assert standing(pool) == "a c d"
