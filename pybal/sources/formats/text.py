@@ -15,6 +15,7 @@ lines, values and keys bound each step.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ from pybal.sources.formats.entry import (
     member,
     shown,
 )
+
+codecs.lookup("utf-8-sig")  # Python would read its module at the first use, in the loop.
 
 _MOST_SHOWN = 5
 _STEP = 32
