@@ -88,7 +88,7 @@ class PeerSettings:
     )
     router_id: IPv4Address | None = option(
         None,
-        bgp_options.nexthop_ipv4,
+        bgp_options.router_id,
         default_text="bgp-nexthop-ipv4, or bgp-local-address if it is an IPv4 address",
         help="BGP identifier of this balancer, an IPv4 address that is unique among the routers",
     )
