@@ -97,8 +97,9 @@ class ListedSource:
     problem = None
     last_success = 0.0
     differences = 0
+    removal = None
 
-    def start(self, listed: Callable[[tuple[Any, ...]], None], _failed: object) -> None:
+    def start(self, listed: Callable[[tuple[Any, ...]], None], _failed: object, _pool: object = None) -> None:
         self.listed = listed
 
     def stop(self) -> None: ...

@@ -38,9 +38,12 @@ class DatagramCheck(Check):
         self._started_at = engine.seconds()
         self._lost = engine.lost
         try:
-            self._send(self._datagram())
+            refused = self._send(self._datagram())
         except OSError as error:
             self._inconclusive(error)  # the datagram was not sent
+            return
+        if refused:
+            self._not_connected(refused)
             return
         self.running = self._in_flight = True
         engine.in_flight += 1
@@ -66,25 +69,31 @@ class DatagramCheck(Check):
 
     # -- own
 
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> int:
+        """Send a datagram; return the error number if the kernel has no route for it, else 0."""
         if self._fileno >= 0:
             try:
                 self._socket.send(data)
             except OSError:
                 self._close()  # the error may concern an earlier datagram
             else:
-                return
-        self._open()
-        self._socket.send(data)
+                return 0
+        refused = self._open()
+        if not refused:
+            self._socket.send(data)
+        return refused
 
-    def _open(self) -> None:
+    def _open(self) -> int:
+        """Open a connected socket; return the error number of connect()."""
         family = self._target.family
         self._socket = sock = self._new_socket()
         self._fileno = sock.fileno()
         sock.setsockopt(*(_ERRORS_IPV4 if family == AF_INET else _ERRORS_IPV6))
-        sock.connect(self._target.sockaddr)
-        self._engine.watch(self, self._fileno, _EVENTS)
-        self.event = self._read
+        refused = sock.connect_ex(self._target.sockaddr)
+        if not refused:
+            self._engine.watch(self, self._fileno, _EVENTS)
+            self.event = self._read
+        return refused
 
     def _read(self, events: int) -> None:
         del events

@@ -144,9 +144,10 @@ class DNSCheckOverTCP(DNSCheck):
     _way = "over TCP"
 
     @override
-    def _send(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> int:
         del data
         self._query_over_tcp()
+        return 0
 
     @override
     def _close(self) -> None:

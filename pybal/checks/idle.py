@@ -56,6 +56,11 @@ class HeldConnection(Check):
         self._options = options
         self._pausing = False
 
+    @property
+    def held(self) -> bool:
+        """True while the connection is established."""
+        return self._fileno >= 0 and not self._in_flight
+
     def start_in(self, seconds: float) -> None:
         """Start after a pause in seconds. Call it in a turn of the engine or from ``done``."""
         self._pausing = True

@@ -41,17 +41,29 @@ WRITABLE = select.EPOLLOUT
 RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.ENETDOWN))
 """Local resource errors."""
 
-_ABOUT_THE_SERVER = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT))
+_LOCAL = RESOURCES | {errno.EPERM}
+"""Errors of this host; EPERM is that of a firewall or of a full conntrack table."""
+
+_NO_ROUTE = {
+    errno.EHOSTUNREACH: "host unreachable",
+    errno.ENETUNREACH: "network unreachable",
+    errno.EACCES: "prohibited by a route",
+    errno.EINVAL: "discarded by a route",
+}
+"""Errors of connect() without a route, or with one of type unreachable, prohibit or blackhole.
+
+IPVS uses the same routes, so the server receives no traffic either.
+"""
+_FROM_THE_SERVER = frozenset((errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT))
 _CAUSES = {
     errno.ECONNREFUSED: "refused",
     errno.ECONNRESET: "reset",
     errno.EPIPE: "reset",
     errno.ETIMEDOUT: "timed out",
-    errno.EHOSTUNREACH: "host unreachable",
-    errno.ENETUNREACH: "network unreachable",
+    **_NO_ROUTE,
 }
 _TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-_NO_RESPONSE = frozenset(("timeout", "timed out", "host unreachable", "network unreachable", "no answer to keepalive"))
+_NO_RESPONSE = frozenset(("timeout", "timed out", "no answer to keepalive", *_NO_ROUTE.values()))
 _RESET = struct.pack("ii", 1, 0)
 
 SocketOption = tuple[int, int, int]
@@ -144,13 +156,15 @@ class Check:
                 sock.bind(source)
             number = sock.connect_ex(sockaddr)
             if number and number != errno.EINPROGRESS:
-                raise OSError(number, os.strerror(number))  # noqa: TRY301  # one place for all local problems
+                sock.close()
+                self._not_connected(number)
+                return
             fileno = sock.fileno()
             engine.watch(self, fileno)
         except OSError as error:
             if sock is not None:
                 sock.close()
-            self._not_started(error)
+            self._inconclusive(error)
             return
         self._socket, self._fileno = sock, fileno
         self.event = self._connecting
@@ -226,7 +240,7 @@ class Check:
 
     def _errored(self, error: OSError) -> None:
         """End with an error of the kernel about the connection."""
-        if error.errno in RESOURCES:
+        if error.errno in _LOCAL:
             self._inconclusive(error)
         else:
             cause = cause_of(error)
@@ -291,12 +305,16 @@ class Check:
         self._engine.inconclusive += 1
         self._end(Result(INCONCLUSIVE, 0.0, self._phase, f"{os.strerror(error.errno or 0)} ({name})", name))
 
-    def _not_started(self, error: OSError) -> None:
-        """Treat an immediate error of connect() as local, except a response of the loopback."""
-        if error.errno in _ABOUT_THE_SERVER:
-            self._errored(error)
+    def _not_connected(self, number: int) -> None:
+        """End with an immediate error of connect(): about the target, or else a local one."""
+        if number in _NO_ROUTE:
+            cause = _NO_ROUTE[number]
+            reason = f"{cause} (see ip route get {self._target.sockaddr[0]})"
+            self._failed(CheckFailed(self._phase, self._error_text(reason), cause))
+        elif number in _FROM_THE_SERVER:  # a response of the loopback
+            self._errored(OSError(number, os.strerror(number)))
         else:
-            self._inconclusive(error)
+            self._inconclusive(OSError(number, os.strerror(number)))
 
 
 class TCPCheck(Check):

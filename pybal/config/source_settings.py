@@ -83,8 +83,15 @@ class SourceSettings:
         0.5,
         share,
         name="max-depool-step",
-        help="share of the servers, from 0 to 1, that one new list may remove; a list that removes more is refused. Not for"
-        " lists of fewer than 4 servers, nor for servers that are only disabled; 1 accepts everything",
+        help="share of the pooled servers, from 0 to 1, that may vanish from the list within max-depool-window, from 4 servers"
+        " on; a list that lacks more, or all of them in one step, is refused: it counts for known servers only, until `pybal accept`."
+        " Not for servers that the list disables or declares inactive; 1 accepts everything",
+    )
+    window: float = option(
+        60.0,
+        seconds,
+        name="max-depool-window",
+        help="time for which vanished servers count for max-depool-step, in seconds",
     )
     admin_floor: int = option(
         0,

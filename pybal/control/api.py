@@ -15,6 +15,7 @@ from pybal.core.model import Snapshot
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
+from pybal.sources.pool_source import PoolSource
 from pybal.status.bgp import BGP
 
 
@@ -40,7 +41,7 @@ class ReloadCall(Protocol):
 class ControlAPI:
     """The parts of the daemon that commands read and change.
 
-    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` returns the running monitors.
+    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` returns the running monitors, ``sources`` the pool source of each service by name.
     ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
     """
 
@@ -56,3 +57,4 @@ class ControlAPI:
     plan: Callable[[Settings], Awaitable[ReloadPlan]]
     reload: ReloadCall
     reconciler: Reconciler
+    sources: Callable[[], Iterable[tuple[str, PoolSource]]]

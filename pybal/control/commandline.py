@@ -15,7 +15,7 @@ from pybal.control.doctor import doctor
 from pybal.control.wire import FAILED, Request
 
 _SOCKET = "control.sock"
-_ARGUMENTS = ("duration", "vip", "keep", "force")
+_ARGUMENTS = ("duration", "vip", "keep", "force", "service")
 """The options of the command line that are sent as arguments of a request."""
 
 

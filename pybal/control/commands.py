@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 
+from pybal.control.accept_command import accept
 from pybal.control.api import ControlAPI
 from pybal.control.diff import ServiceDiff, TableDiff
 from pybal.control.drain_commands import drain, undrain
@@ -130,6 +131,7 @@ _COMMANDS: Mapping[str, _Command] = {
     "thaw": _Command(_thaw),
     "drain": _Command(drain, frozenset(("vip", "keep")), needs_reason=True),
     "undrain": _Command(undrain, frozenset(("vip",))),
+    "accept": _Command(accept, frozenset(("service",)), needs_reason=True),
     "reload": _Command(reload, frozenset(("force",))),
     "plan": _Command(plan, frozenset(("configuration", "file")), acts=False),
     "diff": _Command(_diff, acts=False),

@@ -280,6 +280,7 @@ class App:
             plan=self._reloader.plan,
             reload=self._reloader.reload,
             reconciler=self._reconciler,
+            sources=self._services.sources,
         )
         group = settings.control_group
         control = ControlSocket(

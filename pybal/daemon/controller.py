@@ -25,10 +25,8 @@ from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
 from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
-from pybal.sources.base import Source, SourceError
+from pybal.sources.base import CheckedSource, PoolState, SourceError
 
-#: A monitor without a conclusive result for three intervals, but at least this many seconds, raises an alert.
-UNKNOWN_SECONDS = 30.0
 #: Seconds for which reports are gathered after a report was applied.
 GATHER_SECONDS = 0.05
 #: Reports that are applied at most in one event.
@@ -53,7 +51,7 @@ class Controller:
     def __init__(
         self,
         service: Service,
-        source: Source,
+        source: CheckedSource,
         resolver: Resolver,
         factories: Sequence[MonitorFactory],
         *,
@@ -67,7 +65,7 @@ class Controller:
         self.pool = Pool(service)
         self._log = PoolLog(lambda: self.pool.service.name, clock)
         self._source = source
-        self._successor: Source | None = None
+        self._successor: CheckedSource | None = None
         self._want = want
         self._amend = amend
         self._clock = clock
@@ -104,9 +102,11 @@ class Controller:
     def start(self, held: Mapping[Address, int]) -> None:
         """Start with the addresses and weights that the kernel holds for this service, if any."""
         self.pool = policy.step(self.pool, events.Adopted(held))
-        self._source.start(partial(self._delivered, self._source), self._failed)
+        self._source.start(partial(self._delivered, self._source), self._failed, self._pool_state)
 
-    def change(self, service: Service, factories: Sequence[MonitorFactory], source: Source | None = None) -> None:
+    def change(
+        self, service: Service, factories: Sequence[MonitorFactory], source: CheckedSource | None = None
+    ) -> None:
         """Apply new settings of the same service (equal key).
 
         Monitors of factories that are still in ``factories`` keep running. If a monitor is replaced, its last report counts
@@ -121,7 +121,7 @@ class Controller:
             if self._successor is not None:
                 self._successor.stop()
             self._successor = source
-            source.start(partial(self._delivered, source), self._failed)
+            source.start(partial(self._delivered, source), self._failed, self._pool_state)
 
     def stop(self) -> None:
         """Stop the source, the lookups and the monitors. The wanted destinations stay unchanged."""
@@ -145,12 +145,7 @@ class Controller:
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of this service, apart from the health of its servers."""
         alert = partial(Alert, self.pool.service.name)
-        if self._source.problem:
-            yield alert("source", f"{self._source.problem}; {self._list_in_use(self._list_age)}")
-        elif not self.pool.listed:
-            yield alert("source", _NO_LIST)
-        if self._successor is not None and self._successor.problem:
-            yield alert("source", f"{self._successor.problem}; keeping the list of the previous source")
+        yield from self._source_alerts()
         yield from _alerts_of(self.pool)
         for failures in self._correlated():
             yield alert("suspect-check", str(failures))
@@ -159,9 +154,21 @@ class Controller:
         for host, text in self._ignored.items():
             if host in self.pool.servers:
                 yield alert("unresolved", f"{host}: {text}")
-        overdue = self._clock.seconds() - max(UNKNOWN_SECONDS, 3 * self.pool.service.interval)
-        for host, pending in self._watch.undecided(overdue):
-            yield alert("unknown", f"{host}: no conclusive result from {', '.join(pending)} yet")
+        now = self._clock.seconds()
+        for host, monitor, last in self._watch.overdue(now):
+            state = "not checked yet" if monitor.up is None else f"last {'up' if monitor.up else 'down'}"
+            yield alert("unknown", f"{host}: no conclusive result from {monitor.name} for {now - last:.0f} s ({state})")
+
+    def _source_alerts(self) -> Iterator[Alert]:
+        alert = partial(Alert, self.pool.service.name)
+        if self._source.problem:
+            yield alert("source", f"{self._source.problem}; {self._list_in_use(self._list_age)}")
+        elif not self.pool.listed:
+            yield alert("source", _NO_LIST)
+        if self._successor is not None and self._successor.problem:
+            yield alert("source", f"{self._successor.problem}; keeping the list of the previous source")
+        if self._source.removal:
+            yield alert("removed", self._source.removal)
 
     def _list_in_use(self, age: str = "") -> str:
         if not self.pool.listed:
@@ -173,7 +180,18 @@ class Controller:
         last = self._source.last_success
         return "" if last is None else f", read {self._clock.seconds() - last:.0f} s ago"
 
-    def _delivered(self, source: Source, members: tuple[Member, ...]) -> None:
+    def _pool_state(self) -> PoolState:
+        """Return the state on which the checks of a new list depend."""
+        pool = self.pool
+        if not pool.listed:
+            return PoolState()
+        held = bool(pool.held)
+        pooled = frozenset(
+            host for host, server in pool.servers.items() if server.pooled or (held and server.condition.awaits_lookup)
+        )
+        return PoolState(tuple(server.member for server in pool.servers.values()), pooled)
+
+    def _delivered(self, source: CheckedSource, members: tuple[Member, ...]) -> None:
         if source is self._successor:
             self._source.stop()
             self._source, self._successor = source, None

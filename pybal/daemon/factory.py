@@ -47,12 +47,13 @@ class ServiceFactory:
         self._state_files = state_files
         self._sharing = Sharing(self._own_factory, engine)
 
-    def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
+    def source(self, settings: ServiceSettings) -> PoolSource:
         name, source = settings.service.name, settings.source
-        cache = None if self._state is None else ListCache(self._state, name, source.url)
+        cache = None if self._state is None else ListCache(self._state, name)
         return sources.build(
             source,
             cache,
+            service=name,
             reactor=self._reactor,
             random=self._random,
             poll=self._poll,
@@ -60,7 +61,6 @@ class ServiceFactory:
             turns=self._turns,
             state=self._state_files,
             wall=_wall,
-            former=former,
         )
 
     def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:

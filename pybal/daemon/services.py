@@ -26,8 +26,8 @@ from pybal.sources.pool_source import PoolSource
 class Factory(Protocol):
     """Builds the parts of services."""
 
-    def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
-        """Return the source of a service, not started; ``former`` is the source it replaces, if any."""
+    def source(self, settings: ServiceSettings) -> PoolSource:
+        """Return the source of a service, not started."""
 
     def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
         """Return the factory of one kind of monitor of a service."""
@@ -145,7 +145,7 @@ class Services:
         self._by_name = {running.settings.service.name: running for running in self._running.values()}
 
     def _build(self, settings: ServiceSettings) -> RunningService:
-        source = self._factory.source(settings, None)
+        source = self._factory.source(settings)
         factories = [self._monitor_factory(settings, monitor) for monitor in settings.monitors]
         controller = Controller(
             settings.service,
@@ -183,9 +183,7 @@ class Services:
             for name, monitor in zip(settings.service.monitors, settings.monitors, strict=True)
         ]
         renamed = before.service.name != settings.service.name
-        successor = (
-            self._factory.source(settings, running.source) if before.source != settings.source or renamed else None
-        )
+        successor = self._factory.source(settings) if before.source != settings.source or renamed else None
 
         def change() -> None:
             running.settings = settings

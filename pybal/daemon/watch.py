@@ -78,11 +78,13 @@ class Watch:
         watched = self._watched.get(host)
         return () if watched is None else watched.monitors
 
-    def undecided(self, before: float) -> Iterator[tuple[str, Sequence[str]]]:
-        """Yield the monitors without a conclusive result that run since before a monotonic time, by host."""
+    def overdue(self, now: float) -> Iterator[tuple[str, Monitor, float]]:
+        """Yield host and monitor of each overdue result, with the monotonic time since which it lacks."""
         for host, watched in self._watched.items():
-            if watched.since < before and (pending := [m.name for m in watched.monitors if m.up is None]):
-                yield host, pending
+            for monitor in watched.monitors:
+                last = max(watched.since, monitor.decided_at)
+                if now - last > monitor.patience:
+                    yield host, monitor, last
 
     def stop(self) -> None:
         """Stop all monitors."""

@@ -71,6 +71,14 @@ class Monitor(Protocol):
     def passed_at(self) -> float:
         """The monotonic time of the last conclusive check, in seconds, if it passed; else ``-inf``."""
 
+    @property
+    def decided_at(self) -> float:
+        """The monotonic time of the last conclusive result, in seconds; ``-inf`` before it."""
+
+    @property
+    def patience(self) -> float:
+        """The seconds from one conclusive result to the next after which the lack of one is an alert."""
+
     def samples(self) -> Iterable[Sample]:
         """Return the metrics of its kind, 0 before the first measurement."""
 

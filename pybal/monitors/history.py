@@ -82,12 +82,22 @@ class ResultHistory:
     @property
     def passed_at(self) -> float:
         """The monotonic time of the last conclusive result, in seconds, if it passed; else ``-inf``."""
+        at, verdict = self._decided()
+        return at if verdict is PASSED else -inf
+
+    @property
+    def decided_at(self) -> float:
+        """The monotonic time of the last conclusive result, in seconds; ``-inf`` without any."""
+        return self._decided()[0]
+
+    def _decided(self) -> tuple[float, CheckOutcome]:
+        """Return time and outcome of the last conclusive result."""
         count = len(self._reasons)
         for back in range(1, count + 1):
             at, verdict, _, follow_up = _ENTRY_HEAD.unpack_from(self._packed, (self._next - back) % count * _SIZE)
             if _VERDICTS[verdict] is not INCONCLUSIVE and not follow_up:
-                return float(at) if _VERDICTS[verdict] is PASSED else -inf
-        return -inf
+                return at, _VERDICTS[verdict]
+        return -inf, INCONCLUSIVE
 
     def __iter__(self) -> Iterator[PastResult]:
         """Yield the results, oldest first."""

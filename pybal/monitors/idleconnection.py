@@ -138,6 +138,18 @@ class IdleConnection(RiseFall):
         self._losses = 0
         self._timer: Timer | None = None
 
+    @override
+    @property
+    def decided_at(self) -> float:
+        """Now, while the connection is held."""
+        return self._factory.engine.now if self._connection.held else super().decided_at
+
+    @override
+    @property
+    def patience(self) -> float:
+        """Three attempts, with the present pause between them."""
+        return max(super().patience, 3 * (self._retries.following + self._factory.settings.timeout))
+
     def samples(self) -> Iterator[Sample]:
         for name, count in self._failures.items():
             yield Sample(FAILED, (("reason", name),), count)

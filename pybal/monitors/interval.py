@@ -106,6 +106,13 @@ class IntervalMonitor(RiseFall):
         elif not self.deadline:  # a run that is delayed already must not be delayed again, or it never starts
             self._engine.arm(self, self._random.random() * self._settings.jitter * self._interval)
 
+    @override
+    @property
+    def patience(self) -> float:
+        """Three intervals; longer if a check may take longer than one."""
+        interval = self._interval
+        return max(super().patience, 3 * interval, 2 * interval + self._settings.timeout)
+
     @property
     def _interval(self) -> float:
         """The interval in the present state."""

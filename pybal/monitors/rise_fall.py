@@ -8,6 +8,9 @@ from pybal.core.model import Report
 from pybal.monitors.base import PastResult
 from pybal.monitors.history import ResultHistory
 
+PATIENCE = 30.0
+"""The least seconds without a conclusive result after which it is an alert."""
+
 
 class RiseFall:
     """The base of all monitors: takes results, reports transitions.
@@ -50,6 +53,14 @@ class RiseFall:
     @property
     def passed_at(self) -> float:
         return self._history.passed_at
+
+    @property
+    def decided_at(self) -> float:
+        return self._history.decided_at
+
+    @property
+    def patience(self) -> float:
+        return PATIENCE
 
     def history(self) -> Iterable[PastResult]:
         return self._history

@@ -133,6 +133,14 @@ class SharedMonitor:
     def passed_at(self) -> float:
         return self._check.monitor.passed_at
 
+    @property
+    def decided_at(self) -> float:
+        return self._check.monitor.decided_at
+
+    @property
+    def patience(self) -> float:
+        return self._check.monitor.patience
+
     def samples(self) -> Iterable[Sample]:
         return self._check.monitor.samples()
 

@@ -1,4 +1,6 @@
-"""A DNS client: UDP, then TCP if the response is truncated (RFC 1035 §4.2).
+"""A DNS client: UDP with EDNS (RFC 6891), then TCP if the response is truncated or may lack records.
+
+Consul and some cloud DNS return a changing part of the records over UDP, without the flag for truncation.
 
 Queries are encoded by twisted.names, responses decoded by :mod:`pybal.resolve.message`. The client of twisted.names is not used: it
 logs two lines per query, cannot be cancelled, and takes the SERVFAIL of one server as the final result.
@@ -7,6 +9,8 @@ logs two lines per query, cannot be cancelled, and takes the SERVFAIL of one ser
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
+from struct import pack
 
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
@@ -19,7 +23,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
-from pybal.resolve.message import Response, response
+from pybal.resolve.message import OPT, Response, response
 from pybal.runtime.reactor import Reactor
 
 #: Messages over TCP that are not the response, at most.
@@ -29,8 +33,31 @@ MESSAGES_LIMIT = 100
 _LARGEST = 65535
 
 
+#: Size of a datagram that is not fragmented, in bytes (DNS flag day 2020).
+_DATAGRAM = 1232
+
+_WITHOUT_EDNS = (dns.EFORMAT, dns.ENOTIMP)
+"""Codes of servers that do not support EDNS (RFC 6891 §7)."""
+
+
 class NoReply(Exception):  # noqa: N818  # a fact about the server
     """No response: a timeout, a refused connection, or an unreachable server."""
+
+
+def _send(udp: socket.socket, message: bytes) -> None:
+    with suppress(OSError):  # the reader reports it
+        udp.send(message)
+
+
+def with_edns(question: bytes) -> bytes:
+    """Return a query with an OPT record."""
+    return question[:10] + b"\0\1" + question[12:] + b"\0" + pack(">HHIH", OPT, _DATAGRAM, 0, 0)
+
+
+def may_lack_records(response: Response) -> bool:
+    """Return whether a response over UDP may be partial: any SRV, or several addresses without EDNS."""
+    kinds = [record.kind for record in response.records if record.data is not None]
+    return dns.SRV in kinds or (len(kinds) > 1 and not response.edns)
 
 
 class DNSClient:
@@ -50,8 +77,12 @@ class DNSClient:
         message.queries = [query]
         question = message.toStr()
         try:
-            response = await self._by_udp(server, question)
-            return await self._by_tcp(server, question) if response.truncated else response
+            response = await self._by_udp(server, question, with_edns(question))
+            if response.code in _WITHOUT_EDNS:
+                response = await self._by_udp(server, question, question)
+            if response.truncated:
+                return await self._by_tcp(server, question)
+            return await self._completed(server, question, response) if may_lack_records(response) else response
         except defer.TimeoutError:
             raise NoReply(f"no response in {self._timeout:g} s") from None
         except OSError as error:
@@ -59,17 +90,29 @@ class DNSClient:
         except (ConnectError, ConnectionClosed) as error:
             raise NoReply(str(error)) from error
 
-    async def _by_udp(self, server: tuple[str, int], question: bytes) -> Response:
+    async def _completed(self, server: tuple[str, int], question: bytes, partial: Response) -> Response:
+        """Return the response over TCP, or else the one over UDP."""
+        try:
+            complete = await self._by_tcp(server, question)
+        except (defer.TimeoutError, OSError, ConnectError, ConnectionClosed, NoReply):
+            return partial
+        return complete if complete.code == partial.code and not complete.truncated else partial
+
+    async def _by_udp(self, server: tuple[str, int], question: bytes, message: bytes) -> Response:
         family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
             udp.connect(server)
-            udp.send(question)
+            udp.send(message)
             reader = DatagramReader(udp, question)
             self._reactor.addReader(reader)
+            # Some firewalls drop queries with EDNS.
+            again = self._reactor.callLater(self._timeout / 2, _send, udp, question)
             try:
                 return await reader.reply.addTimeout(self._timeout, self._reactor)
             finally:
                 self._reactor.removeReader(reader)
+                if again.active():
+                    again.cancel()
 
     async def _by_tcp(self, server: tuple[str, int], question: bytes) -> Response:
         factory = _StreamFactory(question)

@@ -33,6 +33,9 @@ _FIELDS = 10
 """Bytes of a record between its name and its data."""
 _SIZES = {A: 4, AAAA: 16}
 _SRV_TARGET = 6
+OPT = 41
+_OPT_HEAD = b"\0\0\x29"
+"""The root name and the type of an OPT record, which is in the additional section."""
 _LONGEST_TTL = 0x7FFFFFFF
 
 
@@ -54,11 +57,12 @@ class Record(NamedTuple):
 
 
 class Response(NamedTuple):
-    """The code of a response, whether it is truncated, and the records of its answer section."""
+    """The code of a response, whether it is truncated, its answer section, and whether it has EDNS."""
 
     code: int
     truncated: bool
     records: tuple[Record, ...] = ()
+    edns: bool = False
 
 
 def response(message: bytes, query: bytes) -> Response | None:
@@ -73,7 +77,9 @@ def response(message: bytes, query: bytes) -> Response | None:
     if message[2] & _TRUNCATED:
         return Response(code, truncated=True)
     try:
-        return Response(code, truncated=False, records=tuple(_records(message, end)))
+        records = tuple(_records(message, end))
+        edns = message.find(_OPT_HEAD, end) >= 0 and message[10:12] != b"\0\0"
+        return Response(code, truncated=False, records=records, edns=edns)
     except (IndexError, ValueError):
         return None
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Protocol, overload
+from typing import NamedTuple, Protocol, overload
 
 from pybal.core.model import Member
 from pybal.http.errors import Fault, ProtocolError
@@ -70,6 +70,17 @@ def source_error(error: Exception) -> Exception:
     return error
 
 
+class PoolState(NamedTuple):
+    """The state of a pool on which the sanity checks on a new list depend.
+
+    ``members`` is the present list, ``None`` before the first one. ``pooled`` are its hosts in the kernel's table, including
+    those that wait for their first lookup and may be in it.
+    """
+
+    members: Sequence[Member] | None = None
+    pooled: frozenset[str] = frozenset()
+
+
 class Source(Protocol):
     """A source of the members of one service.
 
@@ -91,6 +102,38 @@ class Source(Protocol):
     def differences(self) -> int:
         """Number of entries in which full reads differed from the changes reported before."""
 
+    @property
+    def removed(self) -> frozenset[str]:
+        """Hosts that the last list read declares out of the pool, such as ``inactive`` ones of conftool."""
+
+    @property
+    def incomplete(self) -> bool:
+        """True if the last list read has entries that may be of any host."""
+
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class CheckedSource(Protocol):
+    """A source whose lists are checked against the present pool; see :class:`Source`."""
+
+    @property
+    def problem(self) -> str | None: ...
+
+    @property
+    def last_success(self) -> float | None: ...
+
+    @property
+    def removal(self) -> str | None:
+        """The removal of many hosts that the source declared out of the pool; ``None`` without one."""
+
+    def start(
+        self,
+        listed: Callable[[tuple[Member, ...]], None],
+        failed: Callable[[SourceError], None],
+        pool: Callable[[], PoolState],
+    ) -> None:
+        """Start; ``pool`` returns the present state of the pool that the lists are for."""
 
     def stop(self) -> None: ...

@@ -1,7 +1,7 @@
-"""The last good list of each service on disk: a balancer boots with it while its pool source is down.
+"""The last good list of each service on disk: after a restart, the first list is compared with it.
 
-One JSON file per service in the state directory, replaced atomically. A file that is damaged, or was written for a
-different source, is ignored::
+A balancer boots with it while its pool source is down. One JSON file per service in the state directory, replaced atomically.
+A damaged file is ignored::
 
     {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …]}
 """
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pybal.config.errors import masked
 from pybal.core.model import Member
 from pybal.runtime import atomic_file
 
@@ -26,23 +25,23 @@ LARGEST = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class CachedList:
-    """A saved list, and the time at which it was delivered."""
+    """A saved list, the time at which it was delivered, and the URL of its source, without credentials."""
 
     members: tuple[Member, ...]
     time: datetime
+    source: str
 
 
 class ListCache:
     """The saved list of one service in ``directory``, which must exist."""
 
-    def __init__(self, directory: Path, service: str, url: str) -> None:
+    def __init__(self, directory: Path, service: str) -> None:
         # Service names may contain any character; the digest keeps similar names apart.
         readable = re.sub(r"[^A-Za-z0-9_.-]", "_", service)[:80]
         self.path = directory / f"pool-{readable}-{hashlib.sha256(service.encode()).hexdigest()[:8]}.json"
-        self._source = masked(url)
 
     def read(self) -> CachedList | None:
-        """Return the saved list, ``None`` if this source has none. Raises OSError, or ValueError if damaged."""
+        """Return the saved list, ``None`` without one. Raises OSError, or ValueError if damaged."""
         try:
             with self.path.open("rb") as file:
                 data = file.read(LARGEST + 1)
@@ -52,10 +51,10 @@ class ListCache:
             raise ValueError(f"more than {LARGEST} bytes")
         try:
             document = json.loads(data)
-            if document["version"] != VERSION or document["source"] != self._source:
+            if document["version"] != VERSION:
                 return None
             members = tuple(_member(*entry) for entry in document["members"])
-            return CachedList(members, datetime.fromisoformat(document["time"]))
+            return CachedList(members, datetime.fromisoformat(document["time"]), str(document["source"]))
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"damaged file: {error!r}") from None
 
@@ -63,7 +62,7 @@ class ListCache:
         """Replace the saved list. Raises OSError."""
         document = {
             "version": VERSION,
-            "source": self._source,
+            "source": saved.source,
             "time": saved.time.isoformat(),
             "members": [[m.host, m.weight, m.enabled] for m in saved.members],
         }

@@ -66,7 +66,7 @@ class _Listeners(NamedTuple):
 class Feed:
     """A running :class:`Reader`, which makes it a :class:`pybal.sources.base.Source`.
 
-    ``name`` stands in front of each problem. ``members`` is the last list that was delivered, ``None`` before the first.
+    ``name`` stands in front of each problem. ``members`` is the last list that was accepted, ``None`` before the first.
     ``random`` spreads the first reads over ``spread`` seconds.
 
     A listener may call :meth:`stop`. A report that stopped the feed raises CancelledError to the reader's coroutine; to any
@@ -80,6 +80,9 @@ class Feed:
         self.problem: str | None = None
         self.last_success: float | None = None
         self.members: tuple[Member, ...] | None = None
+        self.removed: frozenset[str] = frozenset()
+        self.incomplete = False
+        self._accepted: Listing | None = None
         self._reader = reader
         self._clock = clock
         self._random = random
@@ -106,12 +109,17 @@ class Feed:
             self._ended.cancel()
 
     def list(self, listing: Listing) -> None:
-        """Report a list unless it is the last one, then the problems of its entries.
+        """Report a list unless it is the last accepted one, then the problems of its entries.
 
         Raises :class:`SourceError` if the listener refuses the list.
         """
-        if self._listeners is not None and listing.members != self.members:
+        found = Listing(listing.members, (), listing.removed, listing.incomplete)
+        self.removed, self.incomplete = listing.removed, listing.incomplete
+        if self._listeners is not None and found != self._accepted:
+            # A list that is refused may be used in part, so the one before it is no longer in use either.
+            self._accepted = None
             self._listeners.listed(listing.members)
+            self._accepted = found
             self.members = listing.members
         self._end_if_stopped()
         self.good()

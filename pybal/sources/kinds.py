@@ -70,6 +70,7 @@ def build(
     settings: SourceSettings,
     cache: ListCache | None = None,
     *,
+    service: str,
     reactor: Reactor,
     random: Random,
     poll: FilePoll,
@@ -77,9 +78,8 @@ def build(
     turns: Turns,
     state: StateFiles,
     wall: Callable[[], datetime],
-    former: PoolSource | None = None,
 ) -> PoolSource:
-    """Return the source of ``settings``, not started; see :class:`PoolSource`.
+    """Return the source of ``settings`` for a ``service``, not started; see :class:`PoolSource`.
 
     Its kind must be in :data:`SUPPORTED`. ``random`` spreads reads over time; ``poll`` looks at pool files, ``files`` reads secrets.
     Lists are parsed in ``turns``, and saved by ``state``.
@@ -88,4 +88,4 @@ def build(
     if settings.scheme not in ("k8s", "dns+srv"):
         more["turns"] = turns
     source = SUPPORTED[kind_of(settings)](settings, reactor=reactor, random=random, **more)
-    return PoolSource(source, settings, cache, clock=reactor, state=state, wall=wall, former=former)
+    return PoolSource(source, settings, cache, service=service, clock=reactor, state=state, wall=wall)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -15,27 +17,33 @@ from twisted.python.failure import Failure
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
-from pybal.sources.base import Source, SourceError, Trouble
+from pybal.sources.base import PoolState, Source, SourceError, Trouble
 from pybal.sources.cache import CachedList, ListCache
-from pybal.sources.safety import safe_list
+from pybal.sources.safety import NewList, SafeList, safe_list
 from pybal.sources.state_files import StateFiles
 
-#: Seconds to wait for the first list before the saved list is used.
+#: Seconds to wait for the first list before the saved list is used, and for the saved list before the source starts.
 PATIENCE = 5.0
 
 #: Seconds between a new list and its copy on disk, which makes a burst of changes one write.
 SETTLED = 1.0
 
+#: Seconds for which many hosts that the source declared out of the pool are an alert, unless they return before.
+LOUD = 3600.0
+
 
 class PoolSource:
-    """Wraps a source; see :class:`pybal.sources.base.Source`.
+    """Wraps a source; see :class:`pybal.sources.base.CheckedSource`.
 
-    ``cache`` saves the last good list by ``state``, ``None`` without a state directory; ``wall`` returns the date and time, for display.
-    ``former`` is the source that this one replaces after a reload: its servers stay until this one delivers, so the saved
-    list is not used, and if its URL is the same, its last list is the one to compare with.
+    ``service`` is the name of its service, for commands in messages. ``cache`` saves the last good list by ``state``, ``None`` without a
+    state directory; ``wall`` returns the date and time, for display.
+
+    The first list after a restart is checked against the saved one. If the source delivers none in time, the saved list is
+    used, provided that it came from the same URL. A refused list counts for the hosts that the pool has already; the rest
+    of it waits until the list is acceptable, or :meth:`accept`.
 
     ``errors`` counts problems, once for each new text, by :class:`Trouble`. ``stale`` is whether the saved list is in use.
-    ``last_change`` is the monotonic time, in seconds, of the last delivered list. ``before`` is the last accepted list.
+    ``last_change`` is the monotonic time, in seconds, of the last delivered list.
     """
 
     log = Logger()
@@ -46,31 +54,37 @@ class PoolSource:
         settings: SourceSettings,
         cache: ListCache | None,
         *,
+        service: str,
         clock: IReactorTime,
         state: StateFiles | None = None,
         wall: Callable[[], datetime],
-        former: PoolSource | None = None,
     ) -> None:
         self.name = masked(settings.url)
         self.stale = False
         self.errors = Counter[Trouble](dict.fromkeys(Trouble, 0))
         self.last_change: float | None = None
-        self._source = source
         self.settings = settings
+        self._source = source
+        self._remedy = f", or run `pybal accept {shlex.quote(service)} --reason TEXT` to accept it once"
         self._cache = cache
         self._state = state
-        self._reading: Deferred[None] | None = None
         self._clock = clock
         self._wall = wall
         self._started = clock.seconds()
-        self._refused: str | None = None
-        self._members: tuple[Member, ...] | None = None
-        self.before: tuple[Member, ...] | None = None
-        self._patience = PATIENCE if former is None else None
-        if former is not None and former.settings.url == settings.url:
-            self.before = former.before
-        self._saved_members: tuple[Member, ...] | None = None
+        self._reading: Deferred[None] | None = None
         self._call: IDelayedCall | None = None
+        self._saved: CachedList | None = None
+        """The list on disk at the start, until the first list is delivered."""
+        self._saved_members: tuple[Member, ...] | None = None
+        self._members: tuple[Member, ...] | None = None
+        self._departed: dict[str, float] = {}
+        """The times at which pooled hosts vanished from the list."""
+        self._obeyed: dict[str, float] = {}
+        """The times at which the source declared pooled hosts out of the pool."""
+        self._refused: NewList | None = None
+        self._accepted: NewList | None = None
+        self._overruled: str | None = None
+        self._floored: str | None = None
 
     @property
     def last_success(self) -> float | None:
@@ -88,7 +102,9 @@ class PoolSource:
 
     @property
     def problem(self) -> str | None:
-        problem = self._source.problem or self._refused
+        problem = self._source.problem
+        # The source repeats the problem of a list that was accepted since then until its next read.
+        problem = self._floored if problem is None or problem == self._overruled else problem
         if problem is None and self.age > self.settings.max_age:
             wanted = self.settings.max_age
             problem = f"{self.name}: not confirmed for {self.age:.0f} s, wanted at most {wanted:g} s"
@@ -96,36 +112,105 @@ class PoolSource:
             return f"{problem or f'{self.name}: no list yet'}; using the saved list"
         return problem
 
-    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
+    @property
+    def removal(self) -> str | None:
+        """The removal of many hosts that the source declared out of the pool; ``None`` without one."""
+        recent = _since(self._obeyed, self._clock.seconds() - LOUD)
+        left = len(self._members or ())
+        if not recent or len(recent) <= self.settings.max_step * (left + len(recent)):
+            return None
+        return f"{self.name}: declares {', '.join(recent)} out of the pool, {left} servers left"
+
+    def start(
+        self,
+        listed: Callable[[tuple[Member, ...]], None],
+        failed: Callable[[SourceError], None],
+        pool: Callable[[], PoolState],
+    ) -> None:
         self._deliver = listed
         self._failed = failed
+        self._pool = pool
         self._started = self._clock.seconds()
-        if self._cache and self._patience is not None:
-            self._call = self._clock.callLater(self._patience, self._use_saved)
-        self._source.start(self._listed, self._fail)
+        if self._cache is None or self._state is None or pool().members is not None:
+            self._source.start(self._listed, self._fail)
+            return
+        reading = self._state.read(self._cache.read).addTimeout(PATIENCE, self._clock)
+        self._reading = reading.addCallbacks(self._take_saved, self._not_read)
 
     def stop(self) -> None:
-        self._source.stop()
         if self._reading is not None:
             self._reading.cancel()
+        else:
+            self._source.stop()
         if self._call is not None:
             self._call.cancel()
             self._save()
 
+    def accept(self) -> tuple[Member, ...] | None:
+        """Deliver the refused list and return its members; ``None`` if no list is refused.
+
+        The source may report the same list again; any other list is checked.
+        """
+        accepted, self._refused = self._refused, None
+        if accepted is None:
+            return None
+        self._accepted, self._overruled = accepted, self._source.problem
+        self._departed.clear()
+        self._use(SafeList(accepted.members))
+        return accepted.members
+
     def _listed(self, members: tuple[Member, ...]) -> None:
-        try:
-            accepted = safe_list(self.before, members, self.settings)
-        except SourceError as error:
-            raise SourceError(f"{self.name}: {error}", error.trouble) from None
-        self.stale = False
-        self._refused = None
-        if accepted.kept:
-            text = f"{self.name}: refused to disable {', '.join(accepted.kept)} (set admin-floor = 0 to accept it)"
-            self._refused = text
-            self._fail(SourceError(text, Trouble.FLOOR))
-        self._take(accepted.members)
+        new = NewList(members, self._source.removed, self._source.incomplete)
+        if new == self._accepted:
+            self._use(SafeList(members))
+            return
+        now = self._clock.seconds()
+        pool = self._present()
+        self._departed = _since(self._departed, now - self.settings.window)
+        safe = safe_list(pool, new, self.settings, self._departed, self._remedy)
+        self._refused = new if safe.refusal else None
+        self._accepted = self._overruled = None
+        self._report_floor(safe.kept)
+        if safe.refusal is None:
+            self._use(safe)
+            self._departed |= dict.fromkeys(safe.departed, now)
+        elif pool.members:
+            self._use(safe, stale=self.stale or self._pool().members is None)
+        self._note_obeyed(safe.obeyed, members, now)
+        if safe.refusal is not None:
+            raise SourceError(f"{self.name}: {safe.refusal}", safe.refusal.trouble)
+
+    def _present(self) -> PoolState:
+        """Return the state of the pool, or that of the saved list before the first one."""
+        pool = self._pool()
+        if pool.members is not None or self._saved is None:
+            return pool
+        saved = self._saved.members
+        return PoolState(saved, frozenset(member.host for member in saved if member.enabled))
+
+    def _use(self, safe: SafeList, *, stale: bool = False) -> None:
+        self.stale = stale
+        first = self._saved is not None or self._members is None
+        self._take(safe.members)
+        self._saved = None
         if self._cache and self._call is None:
             self._call = self._clock.callLater(SETTLED, self._save)
+        elif self._call is not None and first:
+            self._call.reset(SETTLED)
+
+    def _report_floor(self, kept: Sequence[str]) -> None:
+        text = f"{self.name}: refused to disable {', '.join(kept)} (set admin-floor = 0 to accept it)" if kept else None
+        if text is not None:
+            self._fail(SourceError(text, Trouble.FLOOR))
+        self._floored = text
+
+    def _note_obeyed(self, obeyed: Collection[str], members: Collection[Member], now: float) -> None:
+        """Note hosts that the source declared out of the pool; log it if they are many."""
+        listed = {member.host for member in members}
+        kept = {host: at for host, at in self._obeyed.items() if host not in listed}
+        self._obeyed = kept | dict.fromkeys(sorted(obeyed), now)
+        if obeyed and (removal := self.removal):
+            self.log.error("{removal}; obeying it", removal=removal)
 
     def _fail(self, error: SourceError) -> None:
         self.errors[error.trouble] += 1
@@ -135,32 +220,35 @@ class PoolSource:
         if members != self._members:
             self._deliver(members)
             # After the call: a list on which the listener fails is delivered again.
-            self._members = self.before = members
+            self._members = members
             self.last_change = self._clock.seconds()
+
+    def _take_saved(self, saved: CachedList | None) -> None:
+        """Start the source; ``saved`` is the list on disk."""
+        self._reading = None
+        self._saved = saved
+        if saved is not None:
+            self._saved_members = saved.members
+        self._call = self._clock.callLater(PATIENCE, self._use_saved)
+        self._source.start(self._listed, self._fail)
+
+    def _not_read(self, failure: Failure) -> None:
+        if failure.check(CancelledError):
+            self._reading = None
+            return
+        failure.trap(OSError, ValueError, defer.TimeoutError)
+        reason = getattr(failure.value, "strerror", None) or failure.value
+        self.log.error("{source}: cannot read the saved list: {reason}", source=self.name, reason=reason)
+        self._take_saved(None)
 
     def _use_saved(self) -> None:
         """Deliver the saved list, if there is one and the source has not delivered."""
         self._call = None
+        saved = self._saved
         if self._members is not None:
             self._save()
-            return
-        if self._cache is not None and self._state is not None:
-            reading = self._state.read(self._cache.read)
-            self._reading = reading.addCallbacks(self._take_saved, self._not_read)
-
-    def _not_read(self, failure: Failure) -> None:
-        self._reading = None
-        if failure.check(CancelledError):
-            return
-        failure.trap(OSError, ValueError)
-        reason = getattr(failure.value, "strerror", None) or failure.value
-        self.log.error("{source}: cannot read the saved list: {reason}", source=self.name, reason=reason)
-
-    def _take_saved(self, saved: CachedList | None) -> None:
-        self._reading = None
-        if saved is not None and self._members is None:
+        elif saved is not None and saved.source == self.name:
             self.stale = True
-            self._saved_members = saved.members
             text = f"{self.name}: no list yet; using the list saved at {saved.time:%Y-%m-%d %H:%M:%S} UTC"
             self._fail(SourceError(text, Trouble.STALE))
             self._take(saved.members)
@@ -172,4 +260,10 @@ class PoolSource:
         if self._members is None or self._members == self._saved_members:
             return
         self._saved_members = self._members
-        self._state.write(self._cache.path, partial(self._cache.write, CachedList(self._members, self._wall())))
+        saved = CachedList(self._members, self._wall(), self.name)
+        self._state.write(self._cache.path, partial(self._cache.write, saved))
+
+
+def _since(times: Mapping[str, float], start: float) -> dict[str, float]:
+    """Return the entries that are not older than ``start``."""
+    return {host: at for host, at in times.items() if at >= start}

@@ -1,59 +1,131 @@
-"""Sanity checks on a new list: refuse it if it is empty, too long or lost too many servers. Pure.
+"""Sanity checks on a new list: which pooled hosts may leave with it. Pure.
 
-Operators disable servers, at any number, and remove one or a few. A truncated file, a deleted directory or an HTML page
-looks like a list with no servers, or too few.
+Operators disable servers, at any number, and remove one or a few; hosts that a list itself declares out of the pool leave at
+any number, too. A truncated file, a deleted directory, the list of another cluster or a changing part of a list make pooled
+hosts vanish. Such a list is refused: its values count for the hosts that the pool has already, its other changes wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import NamedTuple
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import PoolState, SourceError, Trouble
 
 SMALLEST = 4
-"""Smallest list to which ``max-depool-step`` applies."""
+"""Smallest number of pooled hosts to which the share ``max-depool-step`` applies."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewList:
+    """A list as its source read it.
+
+    ``removed`` are hosts that the source declares out of the pool. An ``incomplete`` list has entries that may be of any
+    host, so no host leaves with it.
+    """
+
+    members: tuple[Member, ...]
+    removed: frozenset[str] = frozenset()
+    incomplete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SafeList:
-    """An accepted list; ``kept`` has the hosts that stay enabled although the list disables them."""
+    """The members to use: the whole list, or with a ``refusal`` the part of it that cannot do harm.
+
+    ``kept`` has the hosts that stay enabled although the list disables them. ``departed`` are the pooled hosts that vanish with the list,
+    ``obeyed`` those that it declares out of the pool.
+    """
 
     members: tuple[Member, ...]
     kept: tuple[str, ...] = ()
+    departed: frozenset[str] = frozenset()
+    obeyed: frozenset[str] = frozenset()
+    refusal: SourceError | None = None
 
 
-def safe_list(before: Sequence[Member] | None, after: tuple[Member, ...], settings: SourceSettings) -> SafeList:
-    """Return the list ``after`` with the admin floor applied; ``before`` is the last accepted list.
+class _Refusal(NamedTuple):
+    """The reason of a refusal, and the setting that accepts the list."""
 
-    Raises :class:`SourceError` if the list is refused.
+    text: str
+    setting: str
+    trouble: Trouble
+
+
+def safe_list(
+    pool: PoolState, new: NewList, settings: SourceSettings, gone: Collection[str] = (), remedy: str = ""
+) -> SafeList:
+    """Return what to use of the list ``new`` in the present ``pool``.
+
+    ``gone`` are the hosts that vanished within the last ``max-depool-window``; ``remedy`` is a further way to accept a refused list.
     """
-    if not after and not settings.allow_empty:
-        raise SourceError("refused an empty server list (set allow-empty = yes to accept it)", Trouble.EMPTY)
-    if len(after) > settings.max_pool_size:
-        raise SourceError(
-            f"refused a list of {len(after)} servers: more than max-pool-size = {settings.max_pool_size} "
-            "(raise max-pool-size to accept it)",
-            Trouble.GROWN,
-        )
-    gone = len(before or ()) - len(after)
-    if before and len(before) >= SMALLEST and gone > settings.max_step * len(before):
-        raise SourceError(
-            f"refused a list of {len(after)} servers after one of {len(before)}: more than {settings.max_step:g} of them "
-            "removed in one step (set max-depool-step = 1 to accept it)",
-            Trouble.SHRUNK,
-        )
-    return _floored(before or (), after, settings.admin_floor)
+    listed = {member.host for member in new.members}
+    missing = pool.pooled - listed
+    departed = frozenset() if new.incomplete else missing - new.removed
+    refusal = _refused_length(new, settings) or _refused_loss(
+        len(new.members), settings, pool.pooled - new.removed, departed, frozenset(gone) - listed
+    )
+    members = _merged(pool.members or (), new) if refusal else (*new.members, *_staying(pool, new, listed))
+    floored, kept = _floored(pool.members or (), members, settings.admin_floor)
+    error = SourceError(f"refused {refusal.text} ({refusal.setting}{remedy})", refusal.trouble) if refusal else None
+    return SafeList(floored, kept, frozenset() if refusal else departed, missing & new.removed, error)
 
 
-def _floored(before: Sequence[Member], after: tuple[Member, ...], floor: int) -> SafeList:
-    """Keep servers enabled that were enabled, in list order, until their number reaches the floor."""
+def _refused_length(new: NewList, settings: SourceSettings) -> _Refusal | None:
+    if not new.members and not new.removed and not settings.allow_empty:
+        return _Refusal("an empty server list", "set allow-empty = yes to accept it", Trouble.EMPTY)
+    if len(new.members) > settings.max_pool_size:
+        text = f"a list of {len(new.members)} servers: more than max-pool-size = {settings.max_pool_size}"
+        return _Refusal(text, "raise max-pool-size to accept it", Trouble.GROWN)
+    return None
+
+
+def _refused_loss(
+    length: int,
+    settings: SourceSettings,
+    present: AbstractSet[str],
+    departed: AbstractSet[str],
+    gone: AbstractSet[str],
+) -> _Refusal | None:
+    """Judge the loss of the hosts ``departed``, of those ``present``, after that of the hosts ``gone``."""
+    before, leaving, earlier = len(present | gone), len(departed | gone), len(gone - departed)
+    share = Decimal(str(settings.max_step))
+    allowed = int(share * before) if before >= SMALLEST else before
+    if departed == present and share < 1 and (length or not settings.allow_empty):
+        allowed = min(allowed, before - 1)
+    if not departed or leaving <= allowed:
+        return None
+    within = f" ({earlier} of them left within the last {settings.window:g} s)" if earlier else ""
+    text = f"a list of {length} servers: it lacks {leaving} of {before} pooled servers{within}, at most {allowed} may leave"
+    return _Refusal(text, "set max-depool-step = 1 to accept any list", Trouble.SHRUNK)
+
+
+def _staying(pool: PoolState, new: NewList, listed: AbstractSet[str]) -> Iterator[Member]:
+    """Yield the members that stay although an incomplete list lacks them."""
+    if new.incomplete:
+        gone = listed | new.removed
+        yield from (member for member in pool.members or () if member.host not in gone)
+
+
+def _merged(before: Sequence[Member], new: NewList) -> tuple[Member, ...]:
+    """Return ``before`` with the values of the new list, without the hosts that it declares out."""
+    found: Mapping[str, Member] = {member.host: member for member in new.members}
+    return tuple(found.get(member.host, member) for member in before if member.host not in new.removed)
+
+
+def _floored(
+    before: Sequence[Member], after: tuple[Member, ...], floor: int
+) -> tuple[tuple[Member, ...], tuple[str, ...]]:
+    """Keep enabled servers enabled, in list order, until they reach the floor; return also their hosts."""
     missing = floor - sum(member.enabled for member in after)
     if missing <= 0:
-        return SafeList(after)
+        return after, ()
     enabled = {member.host for member in before if member.enabled}
     kept = tuple(member.host for member in after if member.host in enabled and not member.enabled)[:missing]
     reenabled = frozenset(kept)
-    return SafeList(tuple(replace(m, enabled=True) if m.host in reenabled else m for m in after), kept)
+    return tuple(replace(m, enabled=True) if m.host in reenabled else m for m in after), kept

@@ -50,6 +50,8 @@ def test_kind_records_each_result_with_its_time(kind: str) -> None:
             history = list(monitor.history())
             assert len(history) == counted(monitor)
             assert abs(history[-1].at - reactor.seconds()) < 20
+            assert monitor.decided_at == history[-1].at
+            assert monitor.patience >= 30
             verdict = PASSED if monitor.up else FAILED
             assert [(past.result.verdict, past.follow_up) for past in history] == [(verdict, False)] * len(history)
             assert all(past.result.phases and (monitor.up or past.result.reason) for past in history)

@@ -331,6 +331,22 @@ def test_pause_after_clean_closes_is_bounded() -> None:
     assert limits(IdleConnectionSettings(timeout_clean_reconnect=3, max_delay=5)) == (3, 5)
 
 
+def test_held_connection_is_a_continuing_result() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        async with MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(IDLE)
+            await setup.report()
+            passed_at = monitor.decided_at
+            await setup.pause(0.5)
+            assert monitor.decided_at >= passed_at + 0.4
+            setup.server.peers[0].transport.abortConnection()
+            await setup.report()
+            assert monitor.decided_at == list(monitor.history())[-1].at
+            assert monitor.patience >= 3 * 30  # three attempts
+
+    run(main)
+
+
 def test_series_of_known_reasons_exist_from_the_start() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:

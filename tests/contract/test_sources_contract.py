@@ -137,7 +137,7 @@ def test_stopped_source_delivers_nothing_when_not_yet_read(recorder: SourceRecor
 def test_listener_may_stop_the_source(recorder: SourceRecorder) -> None:
     recorder.upstream.write_with_a_bad_entry(ONE, "a")
     source = recorder.upstream.source(allow_empty=False)
-    source.start(lambda _: source.stop(), recorder.record_problem)
+    source.start(lambda _: source.stop(), recorder.record_problem, recorder.pool)
     recorder.upstream.settle()
     assert recorder.errors == []
     assert recorder.upstream.clock.getDelayedCalls() == []

@@ -97,7 +97,7 @@ class _Datagrams(DatagramProtocol):
 
 
 class NameServer:
-    """A server that sends what ``answers`` returns for each datagram; TCP queries go to ``asked_by_tcp``."""
+    """A server that sends what ``answers`` returns for each query; TCP queries go to ``asked_by_tcp``."""
 
     def __init__(self, reactor: EPollReactor, host: str = "127.0.0.1") -> None:
         self.port = 0
@@ -105,7 +105,7 @@ class NameServer:
         self.clients: list[tuple[str, int]] = []
         self.streams: list[Stream] = []
         self.answers: Callable[[bytes], list[bytes]] = lambda query: [answer(query)]
-        self.asked_by_tcp: Callable[[Stream, bytes], object] = lambda stream, query: stream.say(answer(query))
+        self.asked_by_tcp: Callable[[Stream, bytes], object] = self._say_answers
         self.reactor = reactor
         self._host = host
         self._datagrams: DatagramPort | None = None
@@ -125,6 +125,10 @@ class NameServer:
         """Send a datagram to the client of the last query."""
         assert self._datagrams is not None
         self._datagrams.write(message, self.clients[-1])
+
+    def _say_answers(self, stream: Stream, query: bytes) -> None:
+        for message in self.answers(query):
+            stream.say(message)
 
     def listen(self) -> None:
         """Listen on UDP, and on the first call also on TCP at the same port."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.resolve import LookupResult, Resolver
 from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
-from pybal.sources.base import SourceError
+from pybal.sources.base import PoolState, SourceError
 from pybal.sources.pool_source import PoolSource
 from pybal.status.listening import Listening
 from tests.harness.immediate import result_of
@@ -70,13 +71,21 @@ class FakeSource:
     problem: str | None = None
     last_success: float | None = None
     differences = 0
+    removed: frozenset[str] = frozenset()
+    incomplete = False
+    removal: str | None = None
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.running = False
 
-    def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
-        self.listed, self.failed, self.running = listed, failed, True
+    def start(
+        self,
+        listed: Callable[[tuple[Member, ...]], None],
+        failed: Callable[[SourceError], None],
+        pool: Callable[[], PoolState] = PoolState,
+    ) -> None:
+        self.listed, self.failed, self.pool, self.running = listed, failed, pool, True
 
     def stop(self) -> None:
         self.running = False
@@ -86,6 +95,7 @@ class FakeMonitor:
     """A monitor; the test makes its reports, and ``log`` receives each start and stop."""
 
     passed_at = 0.0
+    patience = 30.0
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
     urgent = False
@@ -100,6 +110,7 @@ class FakeMonitor:
     ) -> None:
         self.name, self.host, self.address, self.report, self._log = name, host, address, report, log
         self.up: bool | None = None
+        self.decided_at = -math.inf
         self.running = False
 
     def start(self) -> None:
@@ -120,7 +131,7 @@ class FakeMonitor:
         return ()
 
     def make_report(self, *, up: bool, reason: str = "connect: refused", at: float = 0.0) -> None:
-        self.up = up
+        self.up, self.decided_at = up, math.inf  # never overdue
         reason = "" if up else reason
         self.report(Report(up, reason, at, reason))
 
@@ -219,13 +230,14 @@ class DaemonOnClock:
     def digest(self) -> str:
         return str(hash(repr(self.settings)))
 
-    def source(self, settings: ServiceSettings, former: PoolSource | None) -> PoolSource:
+    def source(self, settings: ServiceSettings) -> PoolSource:
         if self.broken:
             raise self.broken
         fake = FakeSource(settings.source.url)
         self.sources.append(fake)
         wall = datetime(2026, 11, 21, 12, tzinfo=UTC)
-        return PoolSource(fake, settings.source, None, clock=self.clock, wall=lambda: wall, former=former)
+        name = settings.service.name
+        return PoolSource(fake, settings.source, None, service=name, clock=self.clock, wall=lambda: wall)
 
     def monitor_factory(self, monitor: MonitorSettings, _service: Service, *, shared: bool) -> MonitorFactory:
         assert isinstance(shared, bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, ip_address
@@ -98,6 +99,8 @@ class CountingMonitor:
         self.shared_by: list[str] = []
 
     passed_at = 0.0
+    decided_at = -math.inf
+    patience = 30.0
 
     def samples(self) -> Iterable[Sample]:
         return self._samples

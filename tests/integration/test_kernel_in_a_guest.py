@@ -14,7 +14,7 @@ from tests.harness.guest import guest
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py", "tests/e2e/lvs")
-LONGEST = 1200.0
+LONGEST = 2400.0
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no user-mode Linux: {guest.missing()}")

@@ -26,7 +26,12 @@ def answer(query: bytes, address: str = RIGHT, *, flags: int = 0x8180, number: i
     """Return a response to ``query`` with one A record, by default with the same ID."""
     own = struct.unpack_from("!H", query)[0]
     head = struct.pack("!6H", own if number is None else number, flags, 1, 1, 0, 0)
-    return head + query[12:] + b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 300, 4) + socket.inet_aton(address)
+    return head + question(query) + b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 300, 4) + socket.inet_aton(address)
+
+
+def question(query: bytes) -> bytes:
+    """Return the question of a query, without the OPT record behind it."""
+    return query[12 : query.index(b"\0", 12) + 5]
 
 
 def sockets() -> tuple[socket.socket, socket.socket]:
@@ -172,11 +177,74 @@ def test_lookup_uses_the_aliases_in_the_response(tmp_path: Path, server: Scripte
         head = query[:2] + struct.pack("!5H", 0x8180, 1, 2, 0, 0)
         name = b"\x03lb1\xc0\x11"  # lb1, and the rest of web1.test
         first = b"\xc0\x0c" + struct.pack("!HHIH", 5, 1, 7, len(name)) + name
-        target = len(head) + len(query[12:]) + 12
-        return head + query[12:] + first + struct.pack("!HHHIH", 0xC000 | target, 1, 1, 300, 4) + b"\x0a\x00\x00\x02"
+        target = len(head) + len(question(query)) + 12
+        return (
+            head + question(query) + first + struct.pack("!HHHIH", 0xC000 | target, 1, 1, 300, 4) + b"\x0a\x00\x00\x02"
+        )
 
     server.reply = lambda query: [alias(query)]
     assert ask(tmp_path, server) == LookupResult((ip_address("10.0.0.2"),), 7)
+
+
+OPT = b"\0" + struct.pack("!HHIH", 41, 4096, 0, 0)
+
+
+def several(query: bytes, *numbers: int, opt: bytes = b"") -> bytes:
+    """Return a response with the addresses 10.0.0.NUMBER."""
+    head = query[:2] + struct.pack("!5H", 0x8180, 1, len(numbers), 0, 1 if opt else 0)
+    record = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 300, 4) + b"\x0a\0\0"
+    return head + question(query) + b"".join(record + bytes((number,)) for number in numbers) + opt
+
+
+def answer_one_by_tcp(listener: socket.socket, reply: Callable[[bytes], bytes]) -> threading.Thread:
+    """Answer one query over TCP, in a thread."""
+    listener.listen()
+
+    def serve() -> None:
+        with listener.accept()[0] as connection:
+            message = reply(connection.recv(4096)[2:])
+            connection.sendall(struct.pack("!H", len(message)) + message)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+def test_several_addresses_without_edns_are_completed_over_tcp(tmp_path: Path, server: ScriptedDNSServer) -> None:
+    """Consul returns 3 of 10 records to queries without EDNS, and does not set the flag for truncation."""
+    server.reply = lambda query: [several(query, 1, 2)]
+    thread = answer_one_by_tcp(server.tcp, lambda query: several(query, 1, 2, 3))
+    assert addresses(tmp_path, server) == ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
+    thread.join()
+
+
+def test_several_addresses_are_used_when_tcp_is_refused(tmp_path: Path, server: ScriptedDNSServer) -> None:
+    server.reply = lambda query: [several(query, 1, 2)]
+    assert addresses(tmp_path, server) == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_addresses_with_edns_are_complete(tmp_path: Path, server: ScriptedDNSServer) -> None:
+    server.reply = lambda query: [several(query, 1, 2, opt=OPT)]
+    server.tcp.listen()  # a query over TCP would wait for its timeout
+    assert addresses(tmp_path, server) == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_query_is_repeated_without_edns_when_refused(tmp_path: Path, server: ScriptedDNSServer) -> None:
+    queries: list[bytes] = []
+
+    def old(query: bytes) -> list[bytes]:
+        queries.append(query)
+        return [answer(query, flags=0x8180 | 1) if query[11] else answer(query)]
+
+    server.reply = old
+    assert addresses(tmp_path, server) == [RIGHT]
+    assert [query[11] for query in queries] == [1, 0]
+
+
+@pytest.mark.usefixtures("short_timeout")
+def test_query_is_repeated_without_edns_when_dropped(tmp_path: Path, server: ScriptedDNSServer) -> None:
+    server.reply = lambda query: [] if query[11] else [answer(query)]
+    assert addresses(tmp_path, server) == [RIGHT]
 
 
 def test_reader_ignores_a_socket_without_data() -> None:

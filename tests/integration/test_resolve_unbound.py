@@ -202,6 +202,7 @@ def test_lookup_prefers_the_server_that_responded_last(unbound: Unbound, files: 
 
         run(main)
         assert silent.recv(512)
+        assert silent.recv(512), "the same query without EDNS"
         with pytest.raises(BlockingIOError):
             silent.recv(512)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -235,7 +236,7 @@ def scripted(resolv_conf: str) -> Iterator[ScriptedDNS]:
     assert scripted.reactor.getDelayedCalls() == []
 
 
-@pytest.mark.parametrize(("ttl", "least", "most"), [(0, 54, 61), (1, 54, 61), (30, 1, 2), (2**31 - 1, 0, 1)])
+@pytest.mark.parametrize(("ttl", "least", "most"), [(0, 40, 61), (1, 40, 61), (30, 1, 2), (2**31 - 1, 0, 1)])
 def test_source_queries_expired_records_at_most_once_a_second(
     scripted: ScriptedDNS, ttl: int, least: int, most: int
 ) -> None:
@@ -291,4 +292,21 @@ def test_source_continues_when_a_listener_raises(scripted: ScriptedDNS) -> None:
     assert len(attempts) > 2
     assert scripted.recorder.texts == [
         "dns+srv://_web._tcp.test: internal error: ZeroDivisionError (see the log for its traceback)"
+    ]
+
+
+def test_source_completes_records_over_tcp(scripted: ScriptedDNS) -> None:
+    """Consul returns a changing part of the records over UDP, and does not set the flag for truncation."""
+
+    def records(*hosts: str) -> tuple[dns.RRHeader, ...]:
+        payloads = [dns.Record_SRV(1, 5, 80, host) for host in hosts]
+        return tuple(dns.RRHeader("_web._tcp.test", dns.SRV, ttl=1, payload=payload) for payload in payloads)
+
+    parts = itertools.cycle([records("a.test"), records("b.test"), records("c.test")])
+    whole = records("a.test", "b.test", "c.test")
+    scripted.server.answers = lambda query: [answer(query, records=next(parts))]
+    scripted.server.asked_by_tcp = lambda stream, query: stream.say(answer(query, records=whole))
+    scripted.reactor.advance(30)
+    assert [[member.host for member in members] for members in scripted.recorder.lists] == [
+        ["a.test", "b.test", "c.test"]
     ]

@@ -16,7 +16,7 @@ from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.slices import Slices
 from pybal.sources.base import SourceError
-from tests.harness.fake_services import FakeMonitorFactory, FakeSource
+from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 
 VIP = ip_address("10.2.1.1")
 ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
@@ -277,7 +277,23 @@ def test_monitor_without_a_result_raises_an_alert_and_changes_nothing() -> None:
     service.deliver(Member("web1"))
     service.clock.advance(31)
     assert service.wants == [{"10.0.0.1": 10}]
-    assert service.alerts() == [Alert("text", "unknown", "web1: no conclusive result from Fake yet")]
+    text = "web1: no conclusive result from Fake for 31 s (not checked yet)"
+    assert service.alerts() == [Alert("text", "unknown", text)]
+
+
+def test_monitor_that_was_up_raises_an_alert_until_its_next_result() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    (monitor,) = service.controller.monitors_of("web1")
+    assert isinstance(monitor, FakeMonitor)
+    monitor.decided_at = decided = service.clock.seconds()
+    service.clock.advance(30)
+    assert service.alerts() == []
+    service.clock.advance(5)
+    text = f"web1: no conclusive result from Fake for {service.clock.seconds() - decided:.0f} s (last up)"
+    assert service.alerts() == [Alert("text", "unknown", text)]
+    monitor.decided_at = service.clock.seconds()
+    assert service.alerts() == []
 
 
 def test_log_has_cause_and_arithmetic_of_a_depool(lines: list[str]) -> None:

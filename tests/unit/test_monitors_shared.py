@@ -47,6 +47,14 @@ class ScriptedMonitor:
     def set_urgent(self, urgent: bool) -> None:
         self.urgent = urgent
 
+    @property
+    def decided_at(self) -> float:
+        return 1.0
+
+    @property
+    def patience(self) -> float:
+        return 30.0
+
     def samples(self) -> Iterable[Sample]:
         return (Sample("pybal_monitor_played", (), 1.0),)
 

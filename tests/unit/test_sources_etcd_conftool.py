@@ -64,6 +64,7 @@ def test_listing_has_active_members_in_order_of_keys() -> None:
     )
     assert listing.members == (Member("a", 1, enabled=False), Member("c", 3))
     assert listing.problems == ()
+    assert listing.removed == {"b"}
 
 
 def test_invalid_value_keeps_last_valid_member_and_is_a_problem() -> None:
@@ -93,4 +94,8 @@ def test_inactive_host_stays_inactive_while_its_value_is_invalid() -> None:
     values = Values("/pools/web")
     values.listing({"a": '{"weight": 1, "pooled": "inactive"}'})
     listing = values.listing({"a": "?"})
-    assert (listing.members, len(listing.problems)) == ((), 1)
+    assert (listing.members, len(listing.problems), listing.removed) == ((), 1, frozenset(("a",)))
+
+
+def test_host_without_any_valid_value_is_not_declared_inactive() -> None:
+    assert Values("/pools/web").listing({"a": "?"}).removed == set()

@@ -11,43 +11,68 @@ from twisted.internet.task import Clock
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import PoolState, SourceError, Trouble
 from pybal.sources.cache import VERSION, CachedList, ListCache
-from pybal.sources.pool_source import PATIENCE, SETTLED, PoolSource
+from pybal.sources.pool_source import LOUD, PATIENCE, SETTLED, PoolSource
 from pybal.sources.state_files import StateFiles
-from tests.harness.inline_threads import InlineThreads
+from tests.harness.inline_threads import HeldThreads, InlineThreads
 from tests.harness.sources.scripted_source import ScriptedSource
 
 URL = "etcd://user:secret@conf/pools/web"
+NAME = "etcd://***@conf/pools/web"
 A, B = Member("a", 1), Member("b", 2, enabled=False)
 FOUR = tuple(Member(name) for name in "abcd")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class PoolRecorder:
-    """Runs a PoolSource of a scripted source and records its reports."""
+    """Runs a PoolSource of a scripted source and records its reports.
 
-    def __init__(self, cache: ListCache | None, settings: SourceSettings, former: PoolSource | None = None) -> None:
+    All enabled servers of the last list are pooled, except ``out``. ``before`` is the list of the source before this one.
+    """
+
+    def __init__(
+        self, cache: ListCache | None, settings: SourceSettings, before: tuple[Member, ...] | None = None
+    ) -> None:
         self.clock = Clock()
         self.scripted = ScriptedSource()
         self.cache = cache
+        self.out: set[str] = set()
         state = StateFiles(InlineThreads(), self.clock)
         self.source = PoolSource(
-            self.scripted, settings, cache, clock=self.clock, state=state, wall=lambda: NOON, former=former
+            self.scripted, settings, cache, service="web", clock=self.clock, state=state, wall=lambda: NOON
         )
+        self.before = before
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
-        self.source.start(self.lists.append, lambda error: self.errors.append(str(error)))
+        self.source.start(self.lists.append, lambda error: self.errors.append(str(error)), self.pool)
+
+    def pool(self) -> PoolState:
+        members = self.lists[-1] if self.lists else self.before
+        return PoolState(members, frozenset(m.host for m in members or () if m.enabled) - self.out)
+
+    def list(self, *members: Member, removed: str = "", incomplete: bool = False) -> str:
+        """Report a list whose key for each letter of ``removed`` says inactive; return the refusal."""
+        self.scripted.removed, self.scripted.incomplete = frozenset(removed), incomplete
+        try:
+            self.scripted.listed(members)
+        except SourceError as refused:
+            return str(refused)
+        return ""
+
+    @property
+    def hosts(self) -> str:
+        return "".join(member.host for member in self.lists[-1])
 
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> PoolRecorder:
-    return PoolRecorder(ListCache(tmp_path, "web", URL), SourceSettings(URL))
+    return PoolRecorder(ListCache(tmp_path, "web"), SourceSettings(URL))
 
 
-def test_refused_list_raises_to_the_source_and_is_not_delivered(recorder: PoolRecorder) -> None:
-    recorder.scripted.listed(FOUR)
-    with pytest.raises(SourceError, match="refused a list of 1 servers after one of 4") as caught:
+def test_refused_list_raises_to_the_source(recorder: PoolRecorder) -> None:
+    recorder.list(*FOUR)
+    with pytest.raises(SourceError, match="refused a list of 1 servers: it lacks 3 of 4 pooled servers") as caught:
         recorder.scripted.listed(FOUR[:1])
     assert str(caught.value).startswith("etcd://***@conf/pools/web: ")
     assert recorder.lists == [FOUR]
@@ -61,7 +86,7 @@ def test_list_is_delivered_again_when_the_listener_raised(recorder: PoolRecorder
         if len(taken) == 1:
             raise RuntimeError("a bug")
 
-    recorder.source.start(fails_at_first, lambda _error: None)
+    recorder.source.start(fails_at_first, lambda _error: None, recorder.pool)
     with pytest.raises(RuntimeError):
         recorder.scripted.listed((A, B))
     recorder.scripted.listed((A, B))
@@ -89,7 +114,7 @@ def test_old_list_is_a_problem_after_max_age(recorder: PoolRecorder) -> None:
 def test_saved_list_is_used_at_start_until_the_source_delivers(recorder: PoolRecorder, tmp_path: Path) -> None:
     recorder.scripted.listed((A, B))
     recorder.clock.advance(PATIENCE)
-    again = PoolRecorder(ListCache(tmp_path, "web", URL), SourceSettings(URL))
+    again = PoolRecorder(ListCache(tmp_path, "web"), SourceSettings(URL))
     again.clock.advance(PATIENCE)
     assert again.lists == [(A, B)]
     assert again.source.stale
@@ -105,27 +130,11 @@ def test_saved_list_is_used_at_start_until_the_source_delivers(recorder: PoolRec
 def test_saved_list_is_unused_when_the_source_delivers_in_time(recorder: PoolRecorder, tmp_path: Path) -> None:
     recorder.scripted.listed((A, B))
     recorder.source.stop()
-    again = PoolRecorder(ListCache(tmp_path, "web", URL), SourceSettings(URL))
+    again = PoolRecorder(ListCache(tmp_path, "web"), SourceSettings(URL))
     again.scripted.listed((A,))
     again.clock.advance(PATIENCE)
     assert again.lists == [(A,)]
     assert not again.source.stale
-
-
-def test_first_list_is_refused_when_much_smaller_than_the_saved_one(recorder: PoolRecorder, tmp_path: Path) -> None:
-    recorder.scripted.listed(FOUR)
-    recorder.source.stop()
-    again = PoolRecorder(ListCache(tmp_path, "web", URL), SourceSettings(URL))
-    again.clock.advance(PATIENCE)
-    with pytest.raises(SourceError, match="after one of 4"):
-        again.scripted.listed(FOUR[:1])
-    assert again.source.stale
-
-
-def test_saved_list_of_another_source_is_ignored(recorder: PoolRecorder, tmp_path: Path) -> None:
-    recorder.scripted.listed((A, B))
-    recorder.source.stop()
-    assert ListCache(tmp_path, "web", "etcd://other/pools/web").read() is None
 
 
 def test_saved_list_contains_no_credentials(recorder: PoolRecorder) -> None:
@@ -157,8 +166,8 @@ def test_saved_list_contains_no_credentials(recorder: PoolRecorder) -> None:
     ],
 )
 def test_damaged_saved_list_does_not_stop_the_source(text: str, tmp_path: Path) -> None:
-    ListCache(tmp_path, "web", URL).path.write_text(text)
-    recorder = PoolRecorder(ListCache(tmp_path, "web", URL), SourceSettings(URL))
+    ListCache(tmp_path, "web").path.write_text(text)
+    recorder = PoolRecorder(ListCache(tmp_path, "web"), SourceSettings(URL))
     recorder.clock.advance(PATIENCE)
     assert recorder.lists == []
     recorder.scripted.listed((A,))
@@ -166,12 +175,12 @@ def test_damaged_saved_list_does_not_stop_the_source(text: str, tmp_path: Path) 
 
 
 def test_saved_list_of_another_version_is_ignored(tmp_path: Path) -> None:
-    ListCache(tmp_path, "web", URL).path.write_text('{"version": 2}')
-    assert ListCache(tmp_path, "web", URL).read() is None
+    ListCache(tmp_path, "web").path.write_text('{"version": 2}')
+    assert ListCache(tmp_path, "web").read() is None
 
 
 def test_missing_state_directory_does_not_stop_the_source(tmp_path: Path) -> None:
-    recorder = PoolRecorder(ListCache(tmp_path / "missing", "web", URL), SourceSettings(URL))
+    recorder = PoolRecorder(ListCache(tmp_path / "missing", "web"), SourceSettings(URL))
     recorder.scripted.listed((A,))
     recorder.clock.advance(PATIENCE + SETTLED)
     recorder.scripted.listed((A, B))
@@ -179,15 +188,15 @@ def test_missing_state_directory_does_not_stop_the_source(tmp_path: Path) -> Non
 
 
 def test_similar_service_names_have_distinct_files(tmp_path: Path) -> None:
-    assert ListCache(tmp_path, "a/b", URL).path != ListCache(tmp_path, "a_b", URL).path
-    assert ListCache(tmp_path, "../x", URL).path.parent == tmp_path
+    assert ListCache(tmp_path, "a/b").path != ListCache(tmp_path, "a_b").path
+    assert ListCache(tmp_path, "../x").path.parent == tmp_path
 
 
 def test_saved_list_is_read_back_unchanged(tmp_path: Path) -> None:
-    cache = ListCache(tmp_path, "web", URL)
+    cache = ListCache(tmp_path, "web")
     assert cache.read() is None
-    cache.write(CachedList((A, B), NOON))
-    assert cache.read() == CachedList((A, B), NOON)
+    cache.write(CachedList((A, B), NOON, NAME))
+    assert cache.read() == CachedList((A, B), NOON, NAME)
     assert [path.name for path in tmp_path.iterdir()] == [cache.path.name]
 
 
@@ -221,40 +230,185 @@ def test_burst_of_changes_is_saved_once(recorder: PoolRecorder) -> None:
     recorder.scripted.listed((A, B))
     assert recorder.cache.read() is None
     recorder.clock.advance(SETTLED)
-    assert recorder.cache.read() == CachedList((A, B), NOON)
+    assert recorder.cache.read() == CachedList((A, B), NOON, NAME)
 
 
-class TestFormer:
+class TestSuccessor:
     """A source that replaces another after a reload; the servers of the other stay until it delivers."""
 
-    def test_source_of_the_same_url_compares_with_the_last_list(self, recorder: PoolRecorder) -> None:
-        recorder.scripted.listed(FOUR)
-        next_one = follower(recorder, URL)
-        with pytest.raises(SourceError, match="refused a list of 1 servers after one of 4"):
-            next_one.scripted.listed(FOUR[:1])
-        next_one.scripted.listed(FOUR)
-        assert next_one.lists == [FOUR], "the first list is delivered even if unchanged"
+    @pytest.mark.parametrize("url", [URL, "etcd://conf/pools/other"])
+    def test_first_list_of_a_successor_is_checked_against_the_pool(self, url: str) -> None:
+        successor = PoolRecorder(None, SourceSettings(url), FOUR)
+        assert "it lacks 3 of 4 pooled servers" in successor.list(FOUR[0])
+        assert (successor.hosts, successor.source.stale) == ("abcd", False)
 
-    def test_source_of_another_url_accepts_any_first_list(self, recorder: PoolRecorder) -> None:
-        recorder.scripted.listed(FOUR)
-        next_one = follower(recorder, "etcd://conf/pools/other")
-        next_one.scripted.listed(FOUR[:1])
-        assert next_one.lists == [FOUR[:1]]
+    def test_first_list_of_a_successor_is_delivered_even_if_unchanged(self) -> None:
+        successor = PoolRecorder(None, SourceSettings(URL), FOUR)
+        successor.list(*FOUR)
+        assert successor.lists == [FOUR]
 
-    def test_silent_source_passes_on_the_list_of_its_predecessor(self, recorder: PoolRecorder) -> None:
-        recorder.scripted.listed(FOUR)
-        silent = follower(recorder, URL)
-        with pytest.raises(SourceError, match="refused a list of 1 servers after one of 4"):
-            follower(silent, URL).scripted.listed(FOUR[:1])
-
-    def test_source_with_a_predecessor_does_not_use_the_saved_list(self, recorder: PoolRecorder) -> None:
+    def test_successor_does_not_use_the_saved_list(self, recorder: PoolRecorder) -> None:
         recorder.scripted.listed(FOUR)
         recorder.clock.advance(SETTLED)
-        next_one = follower(recorder, URL)
-        next_one.clock.advance(10 * PATIENCE)
-        assert (next_one.lists, next_one.source.stale) == ([], False)
+        successor = PoolRecorder(recorder.cache, SourceSettings(URL), FOUR)
+        successor.clock.advance(10 * PATIENCE)
+        assert (successor.lists, successor.source.stale) == ([], False)
 
 
-def follower(recorder: PoolRecorder, url: str) -> PoolRecorder:
-    """Return a recorder whose source replaces that of ``recorder``."""
-    return PoolRecorder(recorder.cache, SourceSettings(url), former=recorder.source)
+class TestRefusedList:
+    """The part of a refused list that counts, and the commands that take all of it."""
+
+    def test_refused_list_counts_for_hosts_that_the_pool_has(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        refusal = recorder.list(Member("a", 7), Member("x"), Member("y"), Member("z"))
+        assert "it lacks 3 of 4 pooled servers" in refusal
+        assert recorder.lists[-1] == (Member("a", 7), *FOUR[1:])
+
+    def test_host_declared_inactive_leaves_with_a_refused_list(self, recorder: PoolRecorder) -> None:
+        recorder.list(*(Member(name) for name in "abcdefgh"))
+        assert "it lacks 6 of 7 pooled servers" in recorder.list(Member("b"), removed="a")
+        assert recorder.hosts == "bcdefgh"
+
+    def test_hosts_declared_inactive_leave_at_any_number(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        assert recorder.list(removed="abcd") == ""
+        assert recorder.lists[-1] == ()
+        assert recorder.source.removal == f"{NAME}: declares a, b, c, d out of the pool, 0 servers left"
+        recorder.list(*FOUR)
+        assert recorder.source.removal is None
+
+    def test_vanished_hosts_are_refused_beside_inactive_ones(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        assert "it lacks 3 of 3 pooled servers" in recorder.list(removed="a")
+        assert recorder.hosts == "bcd"
+
+    def test_few_hosts_declared_inactive_are_no_alert(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.list(*FOUR[1:], removed="a")
+        assert recorder.source.removal is None
+
+    def test_alert_about_inactive_hosts_ends_after_an_hour(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.list(removed="abcd")
+        recorder.clock.advance(LOUD + 1)
+        assert recorder.source.removal is None
+
+    def test_servers_that_vanish_one_by_one_are_refused_in_the_window(self, recorder: PoolRecorder) -> None:
+        ten = tuple(Member(name) for name in "abcdefghij")
+        recorder.list(*ten)
+        for left in range(9, 4, -1):
+            assert recorder.list(*ten[:left]) == ""
+            recorder.clock.advance(1)
+        refusal = recorder.list(*ten[:4])
+        assert "it lacks 6 of 10 pooled servers (5 of them left within the last 60 s), at most 5 may leave" in refusal
+        assert recorder.hosts == "abcde"
+        recorder.clock.advance(61)
+        assert recorder.list(*ten[:4]) == ""
+
+    def test_server_that_returned_is_not_counted_in_the_window(self, recorder: PoolRecorder) -> None:
+        ten = tuple(Member(name) for name in "abcdefghij")
+        for absent in range(10):
+            assert recorder.list(*ten[:absent], *ten[absent + 1 :]) == ""
+
+    def test_changing_subset_is_refused(self, recorder: PoolRecorder) -> None:
+        """Consul returns 3 of 10 servers over UDP."""
+        recorder.list(Member("a"), Member("b"), Member("c"))
+        recorder.list(Member("a"), Member("d"), Member("e"))
+        assert "it lacks 4 of 5 pooled servers" in recorder.list(Member("d"), Member("f"), Member("g"))
+
+    def test_refused_list_is_accepted_once_its_hosts_are_not_pooled(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        assert recorder.list(FOUR[0])
+        recorder.out = set("bcd")
+        assert recorder.list(FOUR[0]) == ""
+        assert recorder.hosts == "a"
+
+    def test_accept_delivers_the_refused_list_once(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.scripted.problem = recorder.list(Member("x"))
+        assert "run `pybal accept web --reason TEXT` to accept it once" in recorder.scripted.problem
+        assert recorder.source.accept() == (Member("x"),)
+        assert recorder.hosts == "x"
+        assert recorder.source.problem is None
+        assert recorder.list(Member("x")) == ""
+        assert recorder.list(Member("y"))
+        assert recorder.hosts == "x"
+
+    def test_accept_takes_an_empty_list_until_it_changes(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        assert "run `pybal accept web" in recorder.list()
+        assert recorder.source.accept() == ()
+        assert recorder.list() == ""
+        recorder.list(*FOUR)
+        assert recorder.list()
+
+    def test_accept_does_nothing_without_a_refused_list(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        assert recorder.source.accept() is None
+        recorder.list(Member("x"))
+        recorder.list(*FOUR)
+        assert recorder.source.accept() is None
+
+    def test_no_host_leaves_with_an_incomplete_list(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        assert recorder.list(Member("a", 3), Member("e"), incomplete=True) == ""
+        assert recorder.lists[-1] == (Member("a", 3), Member("e"), *FOUR[1:])
+        recorder.list(Member("a", 3), Member("b"), Member("e"))
+        assert recorder.hosts == "abe"
+
+
+class TestRestart:
+    """The first list after a restart is checked against the saved one."""
+
+    @pytest.fixture
+    def again(self, recorder: PoolRecorder) -> PoolRecorder:
+        recorder.list(*FOUR)
+        recorder.source.stop()
+        return PoolRecorder(recorder.cache, SourceSettings(URL))
+
+    def test_first_list_is_refused_when_much_smaller_than_the_saved_one(self, again: PoolRecorder) -> None:
+        assert "it lacks 3 of 4 pooled servers" in again.list(FOUR[0])
+        assert again.hosts == "abcd"
+        assert again.source.stale
+        again.list(*FOUR)
+        assert not again.source.stale
+
+    def test_empty_first_list_keeps_the_saved_one(self, again: PoolRecorder) -> None:
+        assert again.list().startswith(f"{NAME}: refused an empty server list")
+        assert again.hosts == "abcd"
+
+    def test_incomplete_first_list_keeps_the_saved_hosts(self, again: PoolRecorder) -> None:
+        assert again.list(*FOUR[:2], incomplete=True) == ""
+        assert again.hosts == "abcd"
+
+    def test_first_list_of_another_url_is_checked_too(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.source.stop()
+        other = PoolRecorder(recorder.cache, SourceSettings("file:///other"))
+        assert "it lacks 3 of 4 pooled servers" in other.list(FOUR[0])
+        assert other.hosts == "abcd"
+
+    def test_saved_list_of_another_url_is_not_used(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.source.stop()
+        other = PoolRecorder(recorder.cache, SourceSettings("file:///other"))
+        other.clock.advance(PATIENCE)
+        assert (other.lists, other.source.stale) == ([], False)
+
+    def test_disk_that_hangs_delays_the_source_for_a_limited_time(self, tmp_path: Path) -> None:
+        clock, threads, scripted = Clock(), HeldThreads(), ScriptedSource()
+        threads.hold = True
+        source = PoolSource(
+            scripted,
+            SourceSettings(URL),
+            ListCache(tmp_path, "web"),
+            service="web",
+            clock=clock,
+            state=StateFiles(threads, clock),
+            wall=lambda: NOON,
+        )
+        lists: list[tuple[Member, ...]] = []
+        source.start(lists.append, lambda _: None, PoolState)
+        clock.advance(PATIENCE)
+        scripted.listed(FOUR)
+        assert lists == [FOUR]

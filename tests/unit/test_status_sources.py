@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.runtime.clocks import Clocks
-from pybal.sources.base import SourceError, Trouble
+from pybal.sources.base import PoolState, SourceError, Trouble
 from pybal.sources.pool_source import PoolSource
 from pybal.status import sources
 from tests.harness.sources.scripted_source import ScriptedSource as Played
@@ -20,8 +20,10 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 def listed() -> tuple[Played, PoolSource, Clocks]:
     clock = Clock()
     played = Played()
-    source = PoolSource(played, SourceSettings("etcd://u:secret@h/p"), None, clock=clock, wall=lambda: NOON)
-    source.start(lambda _: None, lambda _: None)
+    source = PoolSource(
+        played, SourceSettings("etcd://u:secret@h/p"), None, service="web", clock=clock, wall=lambda: NOON
+    )
+    source.start(lambda _: None, lambda _: None, PoolState)
     clock.advance(10)
     played.listed((Member("a"),))
     played.last_success = 95.0
@@ -45,7 +47,7 @@ def test_text_begins_with_the_problem_of_a_source() -> None:
 
 
 def test_times_are_absent_before_the_first_list() -> None:
-    source = PoolSource(Played(), SourceSettings("file:///p"), None, clock=Clock(), wall=lambda: NOON)
+    source = PoolSource(Played(), SourceSettings("file:///p"), None, service="web", clock=Clock(), wall=lambda: NOON)
     clocks = Clocks(0.0, NOON)
     assert sources.sources_text([("web", source)], clocks) == "web: file:///p: no success yet, no list yet\n"
     assert sources.sources_json([("web", source)], clocks) == {

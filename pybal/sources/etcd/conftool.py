@@ -4,8 +4,9 @@
 
     /conftool/v1/pools/DC/CLUSTER/SERVICE/HOST    {"weight": INTEGER, "pooled": "yes" | "no" | "inactive"}
 
-``yes`` is enabled, ``no`` is disabled. A server that is ``inactive`` or has no key is not in the pool. Other members of
-the object are ignored. Both versions of etcd's API return the same values.
+``yes`` is enabled, ``no`` is disabled. A server that is ``inactive`` or has no key is not in the pool; ``inactive`` is the
+operator's decision and applied at any number, a loss of keys is not (:mod:`pybal.sources.safety`). Other members of the object
+are ignored. Both versions of etcd's API return the same values.
 """
 
 from __future__ import annotations
@@ -29,10 +30,14 @@ _POOLED = {"yes": True, "no": False}
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A parsed value; ``member`` is that of the last valid text of the key, ``None`` if not in the pool."""
+    """A parsed value; ``member`` is that of the last valid text of the key, ``None`` if not in the pool.
+
+    ``inactive`` is whether that text has this value; false without a valid text.
+    """
 
     text: str | bytes
     member: Member | None
+    inactive: bool
     problem: str = ""
 
 
@@ -50,7 +55,8 @@ class Values:
         """Return the members in ``texts``, in the order of their keys, which are relative to the directory."""
         self._known = {key: self._value(key, texts[key]) for key in sorted(texts)}
         members = tuple(value.member for value in self._known.values() if value.member)
-        return Listing(members, tuple(value.problem for value in self._known.values() if value.problem))
+        problems = tuple(value.problem for value in self._known.values() if value.problem)
+        return Listing(members, problems, frozenset(key for key, value in self._known.items() if value.inactive))
 
     def parsing(self, texts: Mapping[str, str | bytes]) -> Generator[None, None, None]:
         """Parse the new values before :meth:`listing`, in short steps."""
@@ -64,9 +70,11 @@ class Values:
         if before is not None and before.text == text:
             return before
         try:
-            return _Value(text, parse_value(key, text))
+            member = parse_value(key, text)
         except Refused as refused:
-            return _Value(text, before.member if before else None, f"key {self._directory}/{key}: {refused}")
+            problem = f"key {self._directory}/{key}: {refused}"
+            return _Value(text, before.member if before else None, before is not None and before.inactive, problem)
+        return _Value(text, member, member is None)
 
 
 def parse_value(host: str, text: str | bytes) -> Member | None:

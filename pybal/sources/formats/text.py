@@ -59,10 +59,15 @@ _FORMATS = {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The members of a pool list in its order, and the problems of the invalid entries."""
+    """The members of a pool list in its order, and the problems of the invalid entries.
+
+    ``removed`` are hosts that the list declares out of the pool. An ``incomplete`` list has entries that may be of any host.
+    """
 
     members: tuple[Member, ...]
     problems: tuple[str, ...] = ()
+    removed: frozenset[str] = frozenset()
+    incomplete: bool = False
 
 
 def format_of(name: str) -> Format | None:

@@ -118,7 +118,7 @@ class Topology:
         self.balancer.announce(announcements)
 
     def held(
-        self, *announcements: Announcement, within: float = 30.0, kinds: Sequence[str] = KINDS
+        self, *announcements: Announcement, within: float = 90.0, kinds: Sequence[str] = KINDS
     ) -> Mapping[str, float]:
         """Wait until every router holds exactly these routes; return the seconds for each kind of router."""
         return self.times(
@@ -132,7 +132,7 @@ class Topology:
         self,
         done: Callable[[Peering], bool],
         what: Callable[[Peering], str],
-        within: float = 30.0,
+        within: float = 90.0,
         kinds: Sequence[str] = KINDS,
     ) -> Mapping[str, float]:
         """Wait until ``done`` is true for all peerings; return the seconds for each kind of router.

@@ -9,7 +9,8 @@ from typing import Protocol
 from twisted.internet.task import Clock
 
 from pybal.core.model import Member
-from pybal.sources.base import Source, SourceError
+from pybal.sources.base import PoolState, SourceError
+from pybal.sources.pool_source import PoolSource
 from tests.harness.sources.dns_srv import SRV
 from tests.harness.sources.etcd import Etcd2, Etcd3
 from tests.harness.sources.file import JSONFile, LinesFile, YAMLFile
@@ -30,7 +31,7 @@ class Upstream(Protocol):
     def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         """Return the list that a source delivers for these members; a kind may fix order, weight or enabled."""
 
-    def source(self, *, allow_empty: bool) -> Source: ...
+    def source(self, *, allow_empty: bool) -> PoolSource: ...
 
     def write(self, members: Sequence[Member]) -> None:
         """List these members, in this order."""
@@ -78,18 +79,23 @@ class SourceRecorder:
         self.other = upstream.expected(OTHER)
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
-        self._started: list[Source] = []
+        self._started: list[PoolSource] = []
 
     def start(self, *, allow_empty: bool = False) -> None:
         self.source = self.upstream.source(allow_empty=allow_empty)
         self._started.append(self.source)
-        self.source.start(self.lists.append, self.record_problem)
+        self.source.start(self.lists.append, self.record_problem, self.pool)
 
     def close(self) -> None:
         for source in self._started:
             source.stop()
         self.upstream.clock.advance(0)
         self.upstream.close()
+
+    def pool(self) -> PoolState:
+        """Return a pool in which all enabled servers of the last list are pooled."""
+        members = self.lists[-1] if self.lists else None
+        return PoolState(members, frozenset(member.host for member in members or () if member.enabled))
 
     def record_problem(self, error: SourceError) -> None:
         self.errors.append(str(error))

@@ -14,7 +14,6 @@ from twisted.names import dns
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.resolve.servers import TIMEOUT
-from pybal.sources.base import Source
 from pybal.sources.dns.srv import LAST_RETRY, srv_source
 from pybal.sources.pool_source import PoolSource
 from tests.harness.fake_dns_server import NameServer, answer
@@ -35,7 +34,7 @@ class SRV:
     def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted((Member(m.host, m.weight) for m in members), key=lambda member: member.host))
 
-    def source(self, *, allow_empty: bool) -> Source:
+    def source(self, *, allow_empty: bool) -> PoolSource:
         settings = SourceSettings("dns+srv://_web._tcp.example", allow_empty=allow_empty, port=80)
         source = srv_source(
             settings,
@@ -44,7 +43,7 @@ class SRV:
             resolv_conf=str(self._resolv_conf),
             port=self._server.port,
         )
-        return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(source, settings, None, service="web", clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._serve([(m.host, m.weight) for m in members] or [("", 0)])

@@ -16,7 +16,6 @@ from urllib.error import HTTPError
 
 from pybal.config.settings import AccessSettings, SourceSettings
 from pybal.core.model import Member
-from pybal.sources.base import Source
 from pybal.sources.etcd.v2 import Times, etcd2_source
 from pybal.sources.etcd.v3 import etcd3_source
 from pybal.sources.feed import Feed
@@ -47,9 +46,11 @@ class _Etcd(ABC):
     def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(sorted(members, key=lambda member: member.host))
 
-    def source(self, *, allow_empty: bool) -> Source:
+    def source(self, *, allow_empty: bool) -> PoolSource:
         settings = self._settings(f"127.0.0.1:{self.port}", allow_empty=allow_empty)
-        return PoolSource(self._feed(settings, 1), settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(
+            self._feed(settings, 1), settings, None, service="web", clock=self.clock, wall=partial(datetime.now, UTC)
+        )
 
     def feed(self, hosts: str = "", seed: int = 1) -> Feed:
         """Return the source without safety checks, by default for this etcd only."""

@@ -18,9 +18,9 @@ from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
 from pybal.runtime.file_values import inline
 from pybal.runtime.turns import Turns
-from pybal.sources.base import Source
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.kinds import build
+from pybal.sources.pool_source import PoolSource
 from pybal.sources.state_files import StateFiles
 from tests.harness.inline_threads import InlineThreads
 
@@ -38,10 +38,11 @@ class _PoolFile:
     def expected(self, members: Sequence[Member]) -> tuple[Member, ...]:
         return tuple(members)
 
-    def source(self, *, allow_empty: bool) -> Source:
+    def source(self, *, allow_empty: bool) -> PoolSource:
         settings = SourceSettings(f"file://{self._path}", allow_empty=allow_empty)
         return build(
             settings,
+            service="web",
             reactor=cast("Any", self.clock),
             random=Random(1),
             poll=FilePoll(InlineThreads(), self.clock),

@@ -68,7 +68,7 @@ class HTTP:
             settings, self._client, self.clock, Random(1), turns=Turns(self.clock), files=inline(self.clock)
         )
         source = Feed(settings.url, reader, self.clock, Random(1))
-        return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(source, settings, None, service="web", clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._put("".join(f"{self._fields(member)}\n" for member in members))

@@ -51,7 +51,7 @@ class Kubernetes:
         url = f"k8s://{TOKEN}@api.example:{self._server.port}"
         settings = SourceSettings(url, self._access, allow_empty=allow_empty)
         source = kubernetes_source(settings, reactor=self.clock, random=Random(1), lookup=lookup)
-        return PoolSource(source, settings, None, clock=self.clock, wall=partial(datetime.now, UTC))
+        return PoolSource(source, settings, None, service="web", clock=self.clock, wall=partial(datetime.now, UTC))
 
     def write(self, members: Sequence[Member]) -> None:
         self._recover()

@@ -14,6 +14,8 @@ class ScriptedSource:
     problem: str | None = None
     last_success: float | None = None
     differences = 0
+    removed: frozenset[str] = frozenset()
+    incomplete = False
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
         self.listed, self.failed = listed, failed
