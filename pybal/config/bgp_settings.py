@@ -169,6 +169,13 @@ class BGPSettings:
         help="time in seconds after which unfinished first checks no longer delay an announcement, nor do, with"
         " bgp-vip-policy = any, services of the VIP that are not fit yet",
     )
+    hold: float = option(
+        30.0,
+        pause,
+        name="announce-hold",
+        help="time in seconds for which a VIP must be ready before it is announced again, after its servers had all failed for the"
+        " second time within 10 minutes; doubled by each further time, up to 300",
+    )
     vip_policy: VIPPolicy = option(
         VIPPolicy.ANY,
         member(VIPPolicy),
