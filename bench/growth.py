@@ -9,8 +9,10 @@ renamed since are found by their old names.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import importlib
+import inspect
 import io
 import json
 import os
@@ -83,6 +85,14 @@ def module(name: str) -> Any:  # noqa: ANN401  # a module of this tree or of ano
         return importlib.import_module(RENAMED[name])
 
 
+def finish(result: object) -> None:
+    """Run a coroutine that does not wait; in former trees the call has returned the result itself."""
+    if inspect.iscoroutine(result):
+        with contextlib.suppress(StopIteration):
+            result.send(None)
+            raise AssertionError(f"{result} waits")
+
+
 def log_to_nothing() -> Any:  # noqa: ANN401  # an ILogObserver
     """Return an observer that formats the log of the daemon, with its default limit, and writes nothing."""
     log = module("pybal.runtime.log")
@@ -152,13 +162,13 @@ class OnePool:
         service = self.model.Service("text", self.model.IPProtocol.TCP, ip, 80, "wrr", monitors=("ProxyFetch",))
         self.backend = module("pybal.ipvs.backend").MemoryBackend()
         reconciler = module("pybal.ipvs.reconciler").Reconciler(self.backend, self.clock)
-        reconciler.adopt([service])
+        finish(reconciler.adopt([service]))
+        with contextlib.suppress(KeyError):  # a tree without it
+            module("pybal.runtime.heap").Heap(self.clock).start()
         more: dict[str, Any] = {}
         if hasattr(reconciler, "amend"):
-            more = {
-                "amend": reconciler.amend,
-                "slices": module("pybal.runtime.slices").Slices(PreciseClock(self.clock)),
-            }
+            turns = module("pybal.runtime.turns").Turns(self.clock, 0.01, time.process_time)
+            more = {"amend": reconciler.amend, "turns": turns}
         resolver = module("pybal.resolve").Resolver(self._lookup, self.clock, Random(1))
         controller = module("pybal.daemon.controller").Controller
         self.controller = controller(
@@ -245,19 +255,6 @@ class OnePool:
                 call.called = 1
                 longest = max(longest, timed(lambda: call.func(*call.args, **call.kw)))  # noqa: B023
         return longest
-
-
-class PreciseClock:
-    """A fake clock that passes within a turn as CPU time does, so that work is divided as in the daemon."""
-
-    def __init__(self, clock: Any) -> None:  # noqa: ANN401
-        self._clock = clock
-
-    def seconds(self) -> float:
-        return float(self._clock.seconds()) + time.process_time()
-
-    def callLater(self, delay: float, call: Callable[..., object], *args: object, **kw: object) -> object:  # noqa: N802
-        return self._clock.callLater(delay, call, *args, **kw)
 
 
 def timed(call: Callable[[], object]) -> float:

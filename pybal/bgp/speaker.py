@@ -56,7 +56,7 @@ class Speaker:
 
     ``directory`` holds the socket and the configuration file; it must be owned by the daemon's user, mode 0700, and is
     created if it does not exist. ``changed`` is called after each change of a session's state or of the routes on the
-    wire. ``spawn`` starts a child process, ``threads`` read files.
+    wire. ``spawn`` starts a child process, ``threads`` read files, ``files`` (one thread) writes ExaBGP's.
     """
 
     _log = Logger()
@@ -72,11 +72,20 @@ class Speaker:
         python: str = sys.executable,
         spawn: Callable[..., ChildProcess] = Child,
         threads: Threads | None = None,
+        files: Threads | None = None,
     ) -> None:
         self._settings = settings
         self._reactor = reactor
         self._changed = changed
-        self._exabgp = ExaBGP(self, reactor=reactor, directory=directory, random=random, python=python, spawn=spawn)
+        self._exabgp = ExaBGP(
+            self,
+            reactor=reactor,
+            directory=directory,
+            random=random,
+            python=python,
+            files=files or Workers("exabgp", 1, reactor),
+            spawn=spawn,
+        )
         self._goal: tuple[Announcement, ...] = ()
         self._peers = {peer.address: Peer(peer, reactor.seconds()) for peer in settings.peers}
         threads = threads or Workers("passwords", PASSWORD_THREADS, reactor)

@@ -95,6 +95,12 @@ class HTTPCheck(StreamCheck):
         return response.complete if self._search is None else self._catch_up()
 
     @override
+    @property
+    def _ends_by_reset(self) -> bool:
+        # As in PyBal 1.15: a script behind inetd exits without reading the request, and the kernel resets the connection.
+        return self._response is not None and self._response.until_closed
+
+    @override
     def _catch_up(self) -> bool:
         """Search some of the body that has arrived; read no more until it was searched."""
         response, search = self._response, self._search

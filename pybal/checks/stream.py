@@ -81,6 +81,11 @@ class StreamCheck(Check):
         """Handle received data (empty at the end of the stream); return whether the check is complete."""
         raise NotImplementedError
 
+    @property
+    def _ends_by_reset(self) -> bool:
+        """True if a reset is as good as the end of the stream."""
+        return False
+
     def _catch_up(self) -> bool:
         """Handle more of the data that was taken, while ``_behind`` is set; return as :meth:`_take`."""
         raise NotImplementedError
@@ -146,7 +151,12 @@ class StreamCheck(Check):
         raise Busy
 
     def _receive(self, stream: TLSStream | SocketType) -> bool:
-        data = stream.recv(_READ)
+        try:
+            data = stream.recv(_READ)
+        except ConnectionResetError:
+            if not self._ends_by_reset:
+                raise
+            data = b""
         if data:
             self._received += len(data)
             self._last_byte_at = self._engine.seconds()  # a handshake may have come before

@@ -112,9 +112,19 @@ class TLSStream:
                     self.flush()  # sends the TLS alert
                 raise
             else:
-                self.secured = True
+                self.secured, self._barren = True, 0
                 return
         raise Busy
+
+    @property
+    def heard(self) -> bool:
+        """True if the server has sent a record after the handshake."""
+        return self.secured and self._barren > 0
+
+    @property
+    def version(self) -> str:
+        """The protocol version, such as ``TLSv1.3``, after the handshake."""
+        return self._object.version() or ""
 
     @property
     def certificate(self) -> bytes:

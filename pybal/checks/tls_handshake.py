@@ -5,19 +5,22 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from socket import SocketType
+from typing import Self, cast
 
 from cryptography import x509
 from typing_extensions import override
 
 from pybal.checks.engine import Engine
-from pybal.checks.result import NEVER, CheckFailed, Phase, Result
+from pybal.checks.result import NEVER, PASSED, CheckFailed, Phase, Result
 from pybal.checks.socket_check import Target
 from pybal.checks.stream import StreamCheck
 from pybal.checks.tls import TLSStream
 from pybal.runtime.file_values import FileValue
 
 _DAY = timedelta(days=1)
+REFUSAL_SECONDS = 0.25
+"""The least time to wait for a refusal after a handshake of TLS 1.3."""
 
 
 class TLSCheck(StreamCheck):
@@ -54,7 +57,40 @@ class TLSCheck(StreamCheck):
         self.expires = not_after(stream.certificate)
         if self._fail_days:
             self._check_expiry()
+        if stream.version != "TLSv1.3":
+            return True
+        self._engine.hasten(self, max(REFUSAL_SECONDS, 2 * (self._secured_at - self._connected_at)))
+        return False
+
+    @override
+    def _receive(self, stream: TLSStream | SocketType) -> bool:
+        """Return whether the server has accepted the handshake.
+
+        In TLS 1.3 it is complete for us before the server has seen a client certificate, or that we have none. A server that
+        accepts usually sends session tickets, one that refuses an alert.
+        """
+        tls = cast("TLSStream", stream)  # this check has a context
+        try:
+            data = tls.recv(1)
+        except BlockingIOError:
+            if not tls.heard:
+                raise
+            return True
+        if not data and not tls.heard:
+            raise CheckFailed(Phase.TLS, "connection closed after the handshake", "connection closed")
         return True
+
+    @override
+    def expire(self) -> None:
+        if self._tls is not None and self._tls.secured:
+            self._passed()  # a server without session tickets
+        else:
+            super().expire()
+
+    @override
+    def _passed(self) -> None:
+        duration = self._secured_at - self._started_at
+        self._end(Result(PASSED, duration, self._phase, "", "", self._steps(), self._received))
 
     def _check_expiry(self) -> None:
         days = self.days

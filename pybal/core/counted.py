@@ -7,7 +7,7 @@ of the value that they count, so they cannot become stale.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Callable, Collection, Hashable, ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from itertools import compress, filterfalse
 from operator import is_not
 from types import MappingProxyType
@@ -38,7 +38,7 @@ class Counted(Mapping[str, V], Generic[V, C]):
     def __init__(self, values: Mapping[str, V] = MappingProxyType({})) -> None:
         self._values = dict(values)
         self.census = Counter(map(self.condition_of, self._values.values()))
-        self.names = {name: place for place, name in enumerate(self._values)}
+        self.names = _places(self._values)
         self._version = self._base = object()
         self._replaced: Sequence[str] = ()
 
@@ -55,16 +55,22 @@ class Counted(Mapping[str, V], Generic[V, C]):
         """Return a version with other values of some names, which must be present; itself without any."""
         if not values:
             return self
-        after = type(self).__new__(type(self))
-        after._derive(self, values)  # noqa: SLF001  # another version of itself
+        after: Self = self._successor({**self._values, **values}, self.names)
+        after._base, after._replaced = self._version, sorted(values, key=self.names.__getitem__)
+        after._derive(self, after.changes_since(self))
         return after
 
-    def replaced_since(self, before: Self) -> Sequence[tuple[V, V]]:
-        """Return the values replaced since an earlier version, each with its successor, in order.
+    def becoming(self, values: Mapping[str, V]) -> Self:
+        """Return a version with exactly these names, in this order, and values; itself if it has them.
 
-        That version must have the same :attr:`names`.
+        No loop in Python visits the values that stay.
         """
-        return [(before._values[name], self._values[name]) for name in self._names_replaced_since(before)]
+        if list(values) == list(self._values):
+            changed = compress(values, map(is_not, values.values(), self._values.values()))
+            return self.replacing({name: values[name] for name in changed})
+        after: Self = self._successor(dict(values), _places(values))
+        after._derive(self, after.changes_since(self))
+        return after
 
     def changes_since(self, before: Self) -> Sequence[tuple[str, V | None, V | None]]:
         """Return the differences from another version: each name with its value before and now.
@@ -84,20 +90,23 @@ class Counted(Mapping[str, V], Generic[V, C]):
             return self._replaced
         return list(compress(self._values, map(is_not, before.values(), self.values())))
 
-    def _derive(self, before: Self, values: Mapping[str, V]) -> None:
+    def _successor(self, values: dict[str, V], names: Mapping[str, int]) -> Self:
+        after: Self = type(self).__new__(type(self))
+        after._values, after.names = values, names
+        after._version = after._base = object()
+        after._replaced = ()
+        return after
+
+    def _derive(self, before: Self, changes: Sequence[tuple[str, V | None, V | None]]) -> None:
+        """Set what follows from the values, here the census, by the changes since another version."""
         census = dict(before.census)
-        for name, value in values.items():
-            census[self.condition_of(before._values[name])] -= 1
-            condition = self.condition_of(value)
-            census[condition] = census.get(condition, 0) + 1
+        for _, old, new in changes:
+            if old is not None:
+                census[self.condition_of(old)] -= 1
+            if new is not None:
+                condition = self.condition_of(new)
+                census[condition] = census.get(condition, 0) + 1
         self.census = {condition: number for condition, number in census.items() if number}
-        self._values = {**before._values, **values}
-        self.names = before.names
-        self._version, self._base, self._replaced = (
-            object(),
-            before._version,
-            sorted(values, key=self.names.__getitem__),
-        )
 
     @override
     def __getitem__(self, name: str) -> V:
@@ -142,3 +151,7 @@ class Counted(Mapping[str, V], Generic[V, C]):
     @override
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._values!r})"
+
+
+def _places(names: Collection[str]) -> Mapping[str, int]:
+    return dict(zip(names, range(len(names)), strict=True))

@@ -293,7 +293,7 @@ class Servers(Counted[Server, Condition]):
                 if (others := hosts_at.setdefault(server.address, own)) is not own:
                     hosts_at[server.address] = (*others, host)
         self.hosts_at = hosts_at
-        self.sharing = _several(hosts_at)
+        self.sharing = {address: hosts for address, hosts in hosts_at.items() if len(hosts) > 1}
 
     @staticmethod
     @override
@@ -301,26 +301,33 @@ class Servers(Counted[Server, Condition]):
         return value.condition
 
     @override
-    def _derive(self, before: Servers, values: Mapping[str, Server]) -> None:
-        super()._derive(before, values)
-        moved = [
-            (host, before[host].address, server.address)
-            for host, server in values.items()
-            if server.address is not before[host].address
-        ]
+    def _derive(self, before: Servers, changes: Sequence[tuple[str, Server | None, Server | None]]) -> None:
+        super()._derive(before, changes)
         self.hosts_at, self.sharing = before.hosts_at, before.sharing
-        if moved:
-            hosts_at = dict(before.hosts_at)
-            for host, old, new in moved:
-                if old is not None and (others := tuple(other for other in hosts_at.pop(old) if other != host)):
-                    hosts_at[old] = others
-                if new is not None:
-                    hosts_at[new] = tuple(sorted((*hosts_at.get(new, ()), host), key=self.names.__getitem__))
-            self.hosts_at, self.sharing = hosts_at, _several(hosts_at)
-
-
-def _several(hosts_at: Mapping[Address, Sequence[str]]) -> Mapping[Address, Sequence[str]]:
-    return {address: hosts for address, hosts in hosts_at.items() if len(hosts) > 1}
+        moved = [
+            (host, old_address, new_address)
+            for host, old, new in changes
+            if (old_address := None if old is None else old.address)
+            is not (new_address := None if new is None else new.address)
+        ]
+        if not moved and self.names is before.names:
+            return
+        hosts_at = dict(before.hosts_at)
+        touched = dict.fromkeys(before.sharing)
+        for host, old_address, new_address in moved:
+            if old_address is not None:
+                hosts_at[old_address] = tuple(other for other in hosts_at[old_address] if other != host)
+                touched[old_address] = None
+            if new_address is not None:
+                hosts_at[new_address] = (*hosts_at.get(new_address, ()), host)
+                touched[new_address] = None
+        for address in touched:
+            if hosts := hosts_at[address]:
+                hosts_at[address] = tuple(sorted(hosts, key=self.names.__getitem__))
+            else:
+                del hosts_at[address]
+        self.hosts_at = hosts_at
+        self.sharing = {address: hosts_at[address] for address in touched if len(hosts_at.get(address, ())) > 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +342,7 @@ class Pool:
     service: Service
     servers: Servers = field(default_factory=Servers)
     listed: bool = False
-    held: Mapping[Address, int] = field(default_factory=lambda: MappingProxyType({}))
+    held: MappingProxyType[Address, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from types import MappingProxyType
 from pybal.core.correlated import correlated_failures, may_be_correlated
 from pybal.core.events import Adopted, Event, Gathered, Listed, Reconfigured, Reported, Resolved
 from pybal.core.model import Address, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
-from pybal.core.reports import apply_reports
+from pybal.core.reports import apply_reports, placed
 
 
 def step(pool: Pool, event: Event) -> Pool:
@@ -55,7 +55,9 @@ def step(pool: Pool, event: Event) -> Pool:
             return apply_reports(pool, reports, floor(pool))
         case Reconfigured(service):
             facts = replace(pool, service=service, servers=_set_monitors(pool, service))
-    after = _place(_suspect(_claim(facts)))
+    # Servers that have not changed since keep their place: it follows from their own state, the service and the floor.
+    settled = Servers() if isinstance(event, Adopted | Reconfigured) else pool.servers
+    after = _place(_suspect(_claim(facts, settled)), settled)
     return pool if _same(pool, after) else after
 
 
@@ -102,38 +104,34 @@ def wanted(pool: Pool) -> Mapping[Address, int]:
 
 def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
     """Return the difference between the wanted sets of two states of a pool; ``None`` means removed."""
-    if before.held == after.held and after.servers.names is before.servers.names:
-        return _changes_at(before.servers, after.servers)
-    old, new = wanted(before), wanted(after)
-    changed: dict[Address, int | None] = {
-        address: weight for address, weight in new.items() if old.get(address) != weight
-    }
-    return {**changed, **{address: None for address in old if address not in new}}
-
-
-def _changes_at(before: Servers, after: Servers) -> Mapping[Address, int | None]:
-    """Return the difference of the wanted sets at the addresses of replaced servers."""
     addresses: dict[Address, None] = {}  # in the order of the servers
-    for old, new in after.replaced_since(before):
-        if (old.pooled, old.address, old.member) != (new.pooled, new.address, new.member):
-            if old.address is not None:
-                addresses[old.address] = None
-            if new.address is not None and new.address is not old.address:
-                addresses[new.address] = None
-    changed: dict[Address, int | None] = {}
-    for address in addresses:
-        weight = _weight_at(after, address)
-        if weight != _weight_at(before, address):
-            changed[address] = weight
-    return changed
+    for _, old, new in after.servers.changes_since(before.servers):
+        if (was := _contribution(old)) != (now := _contribution(new)):
+            for address, _ in (*was, *now):
+                addresses[address] = None
+    if after.servers.names is not before.servers.names:
+        addresses.update(dict.fromkeys(after.servers.sharing))  # another server may be the first of them
+    addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())
+    return {
+        address: weight
+        for address in addresses
+        if (weight := _weight_at(after, address)) != _weight_at(before, address)
+    }
 
 
-def _weight_at(servers: Servers, address: Address) -> int | None:
+def _contribution(server: Server | None) -> tuple[tuple[Address, int], ...]:
+    """Return what a server adds to the wanted set: its address with its weight, if it is pooled."""
+    if server is None or server.address is None or not server.pooled:
+        return ()
+    return ((server.address, server.member.weight),)
+
+
+def _weight_at(pool: Pool, address: Address) -> int | None:
     """Return the weight of an address, ``None`` if it is not wanted."""
-    for host in servers.hosts_at.get(address, ()):
-        if servers[host].pooled:
-            return servers[host].member.weight
-    return None
+    for host in pool.servers.hosts_at.get(address, ()):
+        if (server := pool.servers[host]).pooled:
+            return server.member.weight
+    return pool.held.get(address)
 
 
 def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
@@ -142,17 +140,15 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
     for member in members:
         known = pool.servers.get(member.host) or Server(member, unreported)
         servers[member.host] = known if known.member == member else replace(known, member=member)
-    if list(servers) == list(pool.servers):
-        return pool.servers.replacing({h: server for h, server in servers.items() if server is not pool.servers[h]})
-    return Servers(servers)
+    return pool.servers.becoming(servers)
 
 
-def _hold_removed(pool: Pool, servers: Servers) -> Mapping[Address, int]:
+def _hold_removed(pool: Pool, servers: Servers) -> MappingProxyType[Address, int]:
     """Return the addresses held; removed servers stay until names resolve if no other server is eligible."""
     if servers.count(lambda server: server.eligible):
         return pool.held
-    pooled = (server for server in pool.servers.values() if server.pooled)
-    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in pooled if s.address is not None}})
+    removed = (s for s in pool.servers.values() if s.pooled and s.address not in servers.hosts_at)
+    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
 
 
 def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Servers:
@@ -210,18 +206,20 @@ def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
     return replace(server, reports=MappingProxyType(reports), pending_monitors=pending_monitors)
 
 
-def _claim(pool: Pool) -> Pool:
-    """Pool unknown servers at held addresses; drop the other addresses once all members are looked up."""
+def _claim(pool: Pool, settled: Servers) -> Pool:
+    """Pool unknown servers at held addresses; drop the other addresses once all members are looked up.
+
+    No server of ``settled`` is at a held address.
+    """
     if not pool.held:
         return pool
-    found = {
-        host: replace(server, placement=Placement.POOLED)
-        for host, server in pool.servers.items()
-        if server.address in pool.held and server.eligible and server.health is Health.UNKNOWN
-        if not server.pooled
-    }
-    claimed = {server.address for server in pool.servers.values()}
-    left = {address: weight for address, weight in pool.held.items() if address not in claimed}
+    found: dict[str, Server] = {}
+    left = pool.held.copy()  # dict() would hash each address again, in Python
+    for host, _, server in pool.servers.changes_since(settled):
+        if server is not None and server.address is not None and server.address in pool.held:
+            left.pop(server.address, None)
+            if server.eligible and server.health is Health.UNKNOWN and not server.pooled:
+                found[host] = server.placed(Placement.POOLED)
     if pool.listed and not _pending_lookups(pool):
         left = {}
     return replace(pool, servers=pool.servers.replacing(found), held=MappingProxyType(left))
@@ -250,62 +248,38 @@ def _suspect(pool: Pool) -> Pool:
     return replace(pool, servers=pool.servers.replacing(changed)) if changed else pool
 
 
-def _place(pool: Pool) -> Pool:
-    """Set the placement of every server from its health and its last placement."""
-    placements, serving_count = _place_without_floor(pool)
-    least = floor(pool)
-    if serving_count < least:
-        placements.update(
-            (server.host, _floor_placement(server)) for server in _needed_for_floor(pool, placements, least)
-        )
-    moved = {
-        host: server.placed(placements[host])
-        for host, server in pool.servers.items()
-        if server.placement is not placements[host]
+def _place(pool: Pool, settled: Servers) -> Pool:
+    """Set the placement of each server from its health and its last placement.
+
+    Those of ``settled`` need no other, except for forced servers once the floor is reached.
+    """
+    servers, lacking = pool.servers, serving(pool) < floor(pool)
+    changed = [server for _, _, server in servers.changes_since(settled) if server is not None]
+    if not lacking and servers.count(lambda server: server.forced):
+        changed += [server for server in servers.values() if server.placement is Placement.FORCED]
+    moved = {}
+    for server in changed:
+        placement = placed(server, optimistic=pool.service.initially_up, lacking=lacking)
+        if placement is not server.placement:
+            moved[server.host] = server.placed(placement)
+    pool = replace(pool, servers=servers.replacing(moved))
+    return _fill(pool) if lacking else pool
+
+
+def _fill(pool: Pool) -> Pool:
+    """Pool more servers until the floor is reached: unknown ones first, then down ones, *forced*."""
+    servers, down = pool.servers, Health.DOWN
+    awaited = min(len(pool.held), _pending_lookups(pool))
+    missing = floor(pool) - servers.count(lambda server: server.pooled) - awaited
+    if missing <= 0 or not servers.count(lambda server: server.eligible and not server.pooled):
+        return pool
+    candidates = [server for server in servers.values() if server.eligible and not server.pooled]
+    candidates.sort(key=lambda server: server.health is down)  # stable: in the order of the source
+    entering = {
+        server.host: server.placed(Placement.FORCED if server.health is down else Placement.POOLED)
+        for server in candidates[:missing]
     }
-    return replace(pool, servers=pool.servers.replacing(moved)) if moved else pool
-
-
-def _place_without_floor(pool: Pool) -> tuple[dict[str, Placement], int]:
-    """Return the placement of each server without regard to the floor, and the number of serving servers."""
-    # Local names: in Python 3.11 the lookup of an enum member costs more than the rest of the loop.
-    up, unknown, out, pooled = Health.UP, Health.UNKNOWN, Placement.OUT, Placement.POOLED
-    optimistic = pool.service.initially_up
-    placements = {}
-    serving_count = 0
-    for host, server in pool.servers.items():
-        if not server.eligible:
-            placements[host] = out
-        elif server.suspect_failures and server.only_suspect_failures:
-            placements[host] = pooled
-        elif server.health is up:
-            placements[host] = pooled
-            serving_count += 1
-        elif server.health is unknown and (optimistic or server.placement is not out):
-            placements[host] = pooled
-        else:
-            placements[host] = out
-    return placements, serving_count
-
-
-def _floor_placement(server: Server) -> Placement:
-    """Return the placement of a server that the floor needs; only one that is down is forced."""
-    return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED
-
-
-def _needed_for_floor(pool: Pool, placements: Mapping[str, Placement], least: int) -> list[Server]:
-    """Return the servers to pool in addition because fewer than ``least`` are serving."""
-    out, down = Placement.OUT, Health.DOWN
-    stay: list[Server] = []
-    first: list[Server] = []
-    last: list[Server] = []
-    for host, server in pool.servers.items():
-        if server.eligible and placements[host] is out:
-            group = stay if server.placement is not out else last if server.health is down else first
-            group.append(server)
-    pooled = sum(placement is not out for placement in placements.values()) + len(stay)
-    missing = least - pooled - (min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)
-    return stay + (first + last)[: max(0, missing)]
+    return replace(pool, servers=servers.replacing(entering))
 
 
 def _same(before: Pool, after: Pool) -> bool:

@@ -35,7 +35,7 @@ from pybal.daemon.factory import ServiceFactory
 from pybal.daemon.loader import Loader
 from pybal.daemon.reloader import Reloader, ReloadTargets
 from pybal.daemon.report import DaemonReport
-from pybal.daemon.services import Services
+from pybal.daemon.services import POOL_BUDGET, Services
 from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
@@ -55,7 +55,6 @@ from pybal.runtime.heap import Heap
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.runtime.reactor import HeartbeatReactor
-from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.turns import Turns
 from pybal.runtime.user_names import UserNames
@@ -128,7 +127,6 @@ class App:
         self._names = UserNames(Workers("names", user_names.THREADS, reactor), reactor)
         self._state_files = StateFiles(Workers("state", state_files.THREADS, reactor), reactor)
         self._heap = Heap(reactor)
-        self._slices = Slices(reactor)
         self._services = Services(
             settings.services,
             ServiceFactory(
@@ -143,7 +141,7 @@ class App:
             resolver=self._resolver,
             reconciler=self._reconciler,
             clock=reactor,
-            slices=self._slices,
+            turns=Turns(reactor, POOL_BUDGET),
             changed=self._changed,
             refusal=partial(unusable, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
         )
@@ -229,7 +227,6 @@ class App:
             await self._bgp.stop()
         self._services.stop()
         written = self._state_files.finish()
-        self._slices.stop()
         self._resolver.stop()
         self._engine.stop()
         self._audit.stop()

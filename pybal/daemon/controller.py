@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from weakref import proxy
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
@@ -23,8 +24,9 @@ from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
-from pybal.runtime.slices import Slices
 from pybal.runtime.throttle import Throttle
+from pybal.runtime.turns import Turns
+from pybal.runtime.weak import weakly
 from pybal.sources.base import CheckedSource, PoolState, SourceError
 
 #: Seconds for which reports are gathered after a report was applied.
@@ -41,8 +43,8 @@ class Controller:
     """The pool of one service and the parts that depend on it.
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
-    kernel should hold, but never before the first list of the source; ``amend`` receives the later changes, ``None`` for
-    addresses to remove. ``changed`` is called after each change of the pool.
+    kernel should hold, but never before the first list of the source; ``amend`` receives the service and the later changes,
+    ``None`` for addresses to remove. ``changed`` is called after each change of the pool.
 
     The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
     and applied as one event; any other event applies them first.
@@ -58,12 +60,13 @@ class Controller:
         want: Callable[[Service, Mapping[Address, int]], None],
         amend: Callable[[Service, Mapping[Address, int | None]], None],
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         changed: Callable[[], None] = lambda: None,
         refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self.pool = Pool(service)
-        self._log = PoolLog(lambda: self.pool.service.name, clock)
+        this = proxy(self)
+        self._log = PoolLog(lambda: this.pool.service.name, clock)
         self._source = source
         self._successor: CheckedSource | None = None
         self._want = want
@@ -75,14 +78,18 @@ class Controller:
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
         self._wanted: Service | None = None
-        """The service whose whole wanted set was set last, ``None`` if it has to be set."""
-        self._lookups = Lookups(resolver, clock, slices, self._located)
-        self._watch = Watch(clock, slices, self._reported)
+        """The service whose wanted set was set or amended last, ``None`` if the whole set has to be set."""
+        self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
+        self._watch = Watch(clock, turns, weakly(self._reported))
         self._watch.use(factories)
         self._reports: list[events.Reported] = []
-        self._gathering = Throttle(clock, GATHER_SECONDS, self._apply_reports)
+        self._gathering = Throttle(
+            f"results of the checks of {service.name}", clock, GATHER_SECONDS, weakly(self._apply_reports)
+        )
         self._suspected: frozenset[tuple[str, str]] = frozenset()
-        self._suspecting = Throttle(clock, CORRELATED_SECONDS, self._log_correlated)
+        self._suspecting = Throttle(
+            f"correlated failures of {service.name}", clock, CORRELATED_SECONDS, weakly(self._log_correlated)
+        )
 
     @property
     def could_not_depool(self) -> int:
@@ -219,49 +226,61 @@ class Controller:
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
         self._reports.append(events.Reported(host, monitor, report))
-        if len(self._reports) < MOST_REPORTS:
-            self._gathering.request()
-        else:
+        self._gathering.request()
+        if len(self._reports) >= MOST_REPORTS:
             self._apply_reports()
 
     def _apply_reports(self) -> None:
-        reports, self._reports = self._reports, []
-        if not reports:
+        if not self._reports:
             return
-        self._step(events.Gathered(reports))
+        reports, self._reports = self._reports, []
+        try:
+            self._step(events.Gathered(reports))
+        except Exception:
+            # Monitors report transitions only: a lost report would be wrong until the next one.
+            last = {(each.host, each.monitor): each for each in (*reports, *self._reports)}
+            self._reports = list(last.values())
+            raise
         if self._suspected or may_be_correlated(self.pool.servers):
             self._suspecting.request()
 
     def _apply(self, event: events.Event) -> None:
         self._apply_reports()
-        before = self.pool
-        if self._step(event):
-            self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
-            self._watch.follow(before.servers, self.pool.servers)
+        self._step(event, members=True)
 
-    def _step(self, event: events.Event) -> bool:
-        """Apply an event; return whether it changed the pool."""
+    def _step(self, event: events.Event, *, members: bool = False) -> None:
+        """Apply an event, entirely or after an exception not at all.
+
+        ``members`` is true if it may change hosts or addresses.
+        """
         before, self.pool = self.pool, policy.step(self.pool, event)
         if self.pool is before:
-            return False
+            return
+        try:
+            # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
+            self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
+            self._update_wanted(before)
+            self._changed()
+            if members:
+                self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
+                self._watch.follow(before.servers, self.pool.servers)
+        except Exception:
+            self.pool, self._wanted = before, None
+            raise
         self._log.changes(changes(before, self.pool), partial(policy.arithmetic, self.pool))
-        # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
-        self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
-        self._update_wanted(before)
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
             self._log.write(LogLevel.info, "Initialization complete")
-        self._changed()
-        return True
 
     def _update_wanted(self, before: Pool) -> None:
         if not self.pool.listed:
             return
-        if self._wanted != self.pool.service:
-            self._wanted = self.pool.service
-            self._want(self.pool.service, policy.wanted(self.pool))
-        elif changes := policy.wanted_changes(before, self.pool):
-            self._amend(self.pool.service, changes)
+        service, last = self.pool.service, self._wanted
+        self._wanted = service
+        if last is None or (last.name, last.tunneling) != (service.name, service.tunneling):
+            self._want(service, policy.wanted(self.pool))
+        elif (changes := policy.wanted_changes(before, self.pool)) or service != last:
+            self._amend(service, changes)
 
     def _log_correlated(self) -> None:
         """Log correlated failures once, when they become correlated, with the numbers of that moment."""

@@ -1,4 +1,4 @@
-"""Reads the configuration file beside the event loop: files in a thread, the parser in slices."""
+"""Reads the configuration file beside the event loop: files in a thread, the parser in turns."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class Reloader:
         return replace(self._configuration, on_disk=self._file.digest())
 
     async def plan(self, settings: Settings) -> ReloadPlan:
-        """Return the plan of a reload with these settings, made in slices. Raises BackendError."""
+        """Return the plan of a reload with these settings, made in steps. Raises BackendError."""
         reconciler = self._targets.reconciler
         services = [each.service for each in (*self.settings.services, *settings.services)]
         table = {key_of(service): await reconciler.held(service) for service in services}

@@ -19,7 +19,7 @@ from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.monitors.factory import MonitorSettings
 from pybal.reload.plan import Step, changed_monitors
 from pybal.resolve import Resolver
-from pybal.runtime.slices import Slices
+from pybal.runtime.turns import Turns
 from pybal.sources.pool_source import PoolSource
 
 
@@ -31,6 +31,10 @@ class Factory(Protocol):
 
     def monitor_factory(self, monitor: MonitorSettings, service: Service, *, shared: bool) -> MonitorFactory:
         """Return the factory of one kind of monitor of a service."""
+
+
+POOL_BUDGET = 0.01
+"""Seconds that changes of all pools may take in one turn of the loop."""
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Services:
         resolver: Resolver,
         reconciler: Reconciler,
         clock: IReactorTime,
-        slices: Slices,
+        turns: Turns,
         changed: Callable[[], None],
         refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
@@ -71,7 +75,7 @@ class Services:
         self._resolver = resolver
         self._reconciler = reconciler
         self._clock = clock
-        self._slices = slices
+        self._turns = turns
         self._changed = changed
         self._refusal = refusal
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
@@ -155,7 +159,7 @@ class Services:
             want=self._reconciler.want,
             amend=self._reconciler.amend,
             clock=self._clock,
-            slices=self._slices,
+            turns=self._turns,
             changed=self._changed,
             refusal=self._refusal,
         )

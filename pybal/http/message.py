@@ -214,6 +214,11 @@ class Response:
             return f"{self.received} bytes of unknown length"
         return f"{self.received} of {self.expected} bytes"
 
+    @property
+    def until_closed(self) -> bool:
+        """True if the end of the connection is the end of the body."""
+        return self._read is Response._read_rest
+
     def field(self, name: str) -> str:
         """Return the values of all header lines of ``name`` (lower case), joined by commas, or an empty text."""
         return b", ".join(_lines(self._head, name.encode())).decode("latin-1")
@@ -269,7 +274,10 @@ class Response:
     def _frame(self, status: int, fields: list[bytes]) -> None:
         """Select how the end of the body is found (RFC 9112 §6.3)."""
         self.status = status
-        codings = _values(fields, b"transfer-encoding")
+        # "identity" is no coding (RFC 2616 §3.6); old servers send it beside a content-length.
+        codings = [
+            coding for coding in _values(fields, b"transfer-encoding") if coding.lower() not in {b"", b"identity"}
+        ]
         lengths = set(_values(fields, b"content-length"))
         compressions = _values(fields, b"content-encoding") if self._body is not None else []
         if compressions:

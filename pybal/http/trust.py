@@ -6,19 +6,26 @@ import re
 import ssl
 from collections.abc import Sequence
 from functools import partial
+from typing import Any, cast
+from weakref import ref
 
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
+from service_identity.pyopenssl import verify_hostname, verify_ip_address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
     AcceptableCiphers,
     Certificate,
+    CertificateOptions,
     KeyPair,
     PrivateCertificate,
-    optionsForClientTLS,
     platformTrust,
     trustRootFromCertificates,
 )
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from pybal.config.settings import AccessSettings
 from pybal.http.errors import Fault, ProtocolError
@@ -49,51 +56,85 @@ class Trust:
     """A client's TLS policy: verifies the server's chain and host name.
 
     Sends the client certificate if the server requests one. ``files`` reads the files of ``access`` before the first connection,
-    and again when they change, because certificates are renewed. All clients of a host with the same files share a context:
-    the host is part of it, because OpenSSL verifies the name in a callback of the context.
+    and again when they change, because certificates are renewed. All clients with the same files share a context.
     """
 
     def __init__(self, access: AccessSettings, files: FileValues) -> None:
-        self._access = access.ca, access.certificate, access.key
-        self._files = files
-        self._creators: dict[str, FileValue[IOpenSSLClientConnectionCreator]] = {}
+        names = access.ca, access.certificate, access.key
+        watched = [name for name in (access.ca or _SYSTEM, access.certificate, access.key) if name]
+        self._context: FileValue[SSL.Context] = files.value(("source", names), watched, partial(_context, *names))
 
     async def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
         """Return the connection creator for a host, given by name or address. Raises ProtocolError."""
-        host = host.strip("[]")
-        value = self._creators.get(host)
-        if value is None:
-            ca, certificate, key = self._access
-            names = [name for name in (ca or _SYSTEM, certificate, key) if name]
-            build = partial(_creator, host, ca, certificate, key)
-            value = self._creators[host] = self._files.value(("source", host, self._access), names, build)
         try:
-            return await value.fresh()
+            return _Creator(await self._context.fresh(), host.strip("[]"))
         except TimeoutError as silence:
             raise ProtocolError(f"TLS: {silence}", Fault.NO_RESPONSE) from None
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _Creator:
+    """Creates connections to one host with a shared context."""
+
+    def __init__(self, context: SSL.Context, host: str) -> None:
+        self._context = context
+        self._host = host
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803  # Twisted's
+        host, protocol = self._host, ref(tlsProtocol)
+        is_address = isIPAddress(host) or isIPv6Address(host)
+        verify_host = verify_ip_address if is_address else verify_hostname
+
+        def verify(_connection: SSL.Connection, certificate: crypto.X509, _error: int, depth: int, ok: int) -> bool:
+            if depth or not ok:
+                return bool(ok)
+            try:
+                verify_host(cast("SSL.Connection", _Peer(certificate)), host)
+            except Exception:  # noqa: BLE001  # whatever it is, the host is not verified
+                if tls := protocol():
+                    tls.failVerification(Failure())
+                return False
+            return True
+
+        connection = SSL.Connection(self._context, None)
+        connection.set_app_data(tlsProtocol)
+        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        if not is_address:
+            connection.set_tlsext_host_name(host.encode("ascii"))
+        return connection
+
+
+class _Peer:
+    """The part of a connection that service_identity reads; during a handshake it has no certificate."""
+
+    def __init__(self, certificate: crypto.X509) -> None:
+        self._certificate = certificate
+
+    def get_peer_certificate(self) -> crypto.X509:
+        return self._certificate
 
 
 def refusal(access: AccessSettings) -> UnusableFile | None:
     """Return the error in the files that ``access`` names, ``None`` if they are usable."""
     try:
-        _creator("host.invalid", access.ca, access.certificate, access.key)
+        _context(access.ca, access.certificate, access.key)
     except UnusableFile as error:
         return error
     return None
 
 
-def _creator(host: str, ca: str, certificate: str, key: str) -> IOpenSSLClientConnectionCreator:
+def _context(ca: str, certificate: str, key: str) -> SSL.Context:
     trust = trustRootFromCertificates(_certificates("ca", ca)) if ca else platformTrust()
-    more: dict[str, object] = {"acceptableCiphers": _CIPHERS}
-    if not certificate:
-        return optionsForClientTLS(host, trust, extraCertificateOptions=more)
-    own, *chain = _certificates("certificate", certificate)
-    try:
-        ours = PrivateCertificate.fromCertificateAndKeyPair(own, _key(key))
-    except VerifyError:
-        raise UnusableFile("key", key, f"the private key of {certificate}") from None
-    more["extraCertChain"] = [link.original for link in chain]
-    return optionsForClientTLS(host, trust, ours, extraCertificateOptions=more)
+    ours: dict[str, Any] = {}
+    if certificate:
+        own, *chain = _certificates("certificate", certificate)
+        try:
+            pair = PrivateCertificate.fromCertificateAndKeyPair(own, _key(key))
+        except VerifyError:
+            raise UnusableFile("key", key, f"the private key of {certificate}") from None
+        ours = {"certificate": own.original, "privateKey": pair.privateKey.original}
+        ours["extraCertChain"] = [link.original for link in chain]
+    return CertificateOptions(trustRoot=trust, acceptableCiphers=_CIPHERS, **ours).getContext()
 
 
 def _certificates(option: str, name: str) -> Sequence[Certificate]:

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.core.model import Alert
 from pybal.ipvs.backend import Backend, MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey, Table, TableEntry, VirtualService
-from pybal.runtime.pace import Pace
+from pybal.runtime.turns import Pace
 from pybal.runtime.workers import Workers
 
 T = TypeVar("T")

@@ -46,10 +46,12 @@ class Goal:
         self.wanted, self.written, self.touched = wanted, None, {}
 
     def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
-        """Change these destinations of the goal. Raises LookupError if the goal is not one of this service."""
-        if self.wanted is None or self.wanted[0] != service:
-            raise LookupError(f"{service.name} has no goal to amend")
-        self.wanted = service, amended(self.wanted[1], service, changes)
+        """Change the service and these destinations. Raises LookupError if its name or forwarding is another."""
+        match self.wanted:
+            case last, entry if (last.name, last.tunneling) == (service.name, service.tunneling):
+                self.wanted = service, amended(entry, service, changes)
+            case _:
+                raise LookupError(f"{service.name} has no goal to amend")
         self.touched.update(dict.fromkeys((address, service.port) for address in changes))
 
     def begin(self, held: TableEntry | None, now: float) -> tuple[TableEntry | None, Mapping[Endpoint, None] | None]:

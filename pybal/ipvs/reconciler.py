@@ -32,7 +32,7 @@ from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry, 
 from pybal.ipvs.render import place
 from pybal.ipvs.writer import MESSAGES, TableWriter
 from pybal.runtime.activity import Activity
-from pybal.runtime.pace import Pace
+from pybal.runtime.turns import Pace
 from pybal.runtime.workers import Workers
 
 STOP_SECONDS = 5.0
@@ -125,10 +125,10 @@ class Reconciler:
         self._named[service.name] = key_of(service)
 
     def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
-        """Change these destinations of the goal of a service: their weights, or ``None`` to remove them.
+        """Change a service and these destinations of its goal: their weights, or ``None`` to remove them.
 
         The cost follows the number of changes. Raises LookupError without a goal: set one with :meth:`want` first, also
-        after each change of the service itself.
+        after a change of the name or of ``tunneling``, and ValueError for an unknown scheduler flag.
         """
         key = key_of(service)
         goal = self._goals[key]
@@ -295,8 +295,8 @@ class Reconciler:
                 continue
             try:
                 await self._write(group, pace)
-            except BaseException:  # cancelled by a freeze or the stop
-                self._due = dict.fromkeys((*group, *self._due))
+            except BaseException:  # cancelled by a freeze or the stop, or a bug
+                self._due = dict.fromkeys(key for key in (*group, *self._due) if key in self._goals)
                 raise
             finally:
                 self._writing = ()

@@ -19,7 +19,7 @@ from pybal.ipvs.diff import ordered, split, steps
 from pybal.ipvs.goal import Goal
 from pybal.ipvs.model import Command, Failure, Op, ServiceKey, TableEntry
 from pybal.ipvs.render import failure, operation
-from pybal.runtime.pace import Pace
+from pybal.runtime.turns import Pace
 
 ROUNDS = 3
 

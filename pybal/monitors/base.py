@@ -9,18 +9,27 @@ from typing import NamedTuple, Protocol
 from pybal.checks.result import Result
 from pybal.core.model import Address, Report
 
+Labels = tuple[tuple[str, str], ...]
+"""Names of labels with their values."""
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One value of a metric that belongs to one kind of monitor.
 
-    ``metric`` is the full name (``pybal_monitor_proxyfetch_request_duration_seconds``); ``labels`` follow the labels
-    service, host and monitor.
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The series that belong to one kind of monitor, without their values.
+
+    Monitors with the same series share one object.
+
+    ``metrics`` has full names (``pybal_monitor_proxyfetch_request_duration_seconds``), each with the labels of its
+    series, which follow the labels service, host and monitor.
     """
 
-    metric: str
-    labels: tuple[tuple[str, str], ...]
-    value: float
+    metrics: tuple[tuple[str, tuple[Labels, ...]], ...] = ()
+
+
+Samples = tuple[Series, tuple[float, ...]]
+"""Series and the values of all of them, in order."""
+
+NO_SAMPLES: Samples = Series(), ()
 
 
 class PastResult(NamedTuple):
@@ -79,8 +88,8 @@ class Monitor(Protocol):
     def patience(self) -> float:
         """The seconds from one conclusive result to the next after which the lack of one is an alert."""
 
-    def samples(self) -> Iterable[Sample]:
-        """Return the metrics of its kind, 0 before the first measurement."""
+    def samples(self) -> Samples:
+        """Return the series of its kind with their values, 0 before the first measurement."""
 
     def history(self) -> Iterable[PastResult]:
         """Return the last results, oldest first, including inconclusive ones and follow-ups."""

@@ -8,7 +8,7 @@ over TCP.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -20,14 +20,14 @@ from pybal.checks.socket_check import Target
 from pybal.config.convert import boolean, hostname, some
 from pybal.config.option import option, required
 from pybal.core.model import Address, Report
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Samples
 from pybal.monitors.diagnosis import Diagnosis, FollowUps
 from pybal.monitors.factory import Factory
 from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.kind import Kind
-from pybal.monitors.periodic import duration_metric
+from pybal.monitors.periodic import duration_series
 
-DURATION = duration_metric("DNSQuery")
+_SERIES = duration_series("DNSQuery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,8 @@ class DNSQuery(IntervalMonitor):
         self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._seconds = [0.0, 0.0]
 
-    def samples(self) -> Iterator[Sample]:
-        yield Sample(DURATION, (("result", "successful"),), self._seconds[0])
-        yield Sample(DURATION, (("result", "failed"),), self._seconds[1])
+    def samples(self) -> Samples:
+        return _SERIES, tuple(self._seconds)
 
     @override
     def stop(self) -> None:

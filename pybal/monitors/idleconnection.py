@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from random import Random
@@ -24,7 +24,7 @@ from pybal.checks.wheel import Timer
 from pybal.config.convert import boolean, integer, pause, seconds
 from pybal.config.option import option
 from pybal.core.model import Address, Report
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Samples, Series
 from pybal.monitors.factory import Factory, MonitorSettings
 from pybal.monitors.interval import times
 from pybal.monitors.kind import Kind
@@ -52,7 +52,14 @@ _FAILURES = {
     "": _OTHER_FAILURE,
 }
 """Twisted's name for each cause of a failed attempt."""
-_UNCLEAN = "ConnectionLost"
+_LOST = "ConnectionLost"
+_REASONS = (*_FAILURES.values(), _LOST)
+_SERIES = Series(
+    (
+        (FAILED, tuple((("reason", name),) for name in _FAILURES.values())),
+        (LOST, ((("reason", _LOST),),)),
+    )
+)
 
 
 # The limits of Linux for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
@@ -118,7 +125,7 @@ def clean_pauses(settings: IdleConnectionSettings, random: Random) -> Backoff:
 class IdleConnection(RiseFall):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_connection", "_factory", "_failures", "_lasting", "_losses", "_pauses", "_retries", "_timer")
+    __slots__ = ("_connection", "_counts", "_factory", "_lasting", "_pauses", "_retries", "_timer")
 
     name = "IdleConnection"
 
@@ -134,8 +141,7 @@ class IdleConnection(RiseFall):
         self._connection = HeldConnection(factory.engine, target, settings.timeout, self._done, options)
         self._retries = Backoff(FIRST_RETRY, settings.max_delay, random)
         self._pauses = clean_pauses(settings, random)
-        self._failures = dict.fromkeys(_FAILURES.values(), 0)
-        self._losses = 0
+        self._counts = [0] * len(_REASONS)
         self._timer: Timer | None = None
 
     @override
@@ -150,10 +156,8 @@ class IdleConnection(RiseFall):
         """Three attempts, with the present pause between them."""
         return max(super().patience, 3 * (self._retries.following + self._factory.settings.timeout))
 
-    def samples(self) -> Iterator[Sample]:
-        for name, count in self._failures.items():
-            yield Sample(FAILED, (("reason", name),), count)
-        yield Sample(LOST, (("reason", _UNCLEAN),), self._losses)
+    def samples(self) -> Samples:
+        return _SERIES, tuple(self._counts)
 
     def start(self) -> None:
         self._timer = self._factory.engine.soon(self._connection.start)
@@ -177,18 +181,21 @@ class IdleConnection(RiseFall):
         elif result.verdict is INCONCLUSIVE:
             connection.start_in(FIRST_RETRY * (1 + self._factory.random.random()))  # no back-off: the error is local
         elif result.phase is Phase.CONNECT:
-            self._failures[_FAILURES.get(result.cause, _OTHER_FAILURE)] += 1
+            self._count(_FAILURES.get(result.cause, _OTHER_FAILURE))
             self._down(connection, result)
         elif result.cause == "closed":
             self._closed(connection, result.duration)
         elif result.cause == KEEPALIVE_LOST:
-            self._losses += 1
+            self._count(_LOST)
             connection.start()
         else:
-            self._losses += 1
+            self._count(_LOST)
             if result.duration > max(self._lasting, self._retries.following):
                 self._retries.reset()
             self._down(connection, result)
+
+    def _count(self, reason: str) -> None:
+        self._counts[_REASONS.index(reason)] += 1
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
         pause = self._retries.pause()

@@ -6,8 +6,9 @@ follow-ups diagnose the first failure after a success.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from typing_extensions import override
@@ -17,7 +18,7 @@ from pybal.checks.socket_check import Target
 from pybal.config.convert import port_or_services
 from pybal.config.option import option
 from pybal.core.model import Address, Report, Service
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Samples, Series
 from pybal.monitors.diagnosis import Diagnosis, Done, FollowUps, tcp_only
 from pybal.monitors.factory import Factory
 from pybal.monitors.interval import Interval, IntervalMonitor
@@ -65,15 +66,25 @@ class TCPSettings(PeriodicSettings):
         return tcp_only(factory.engine, target, self.timeout, done)
 
 
+RESULTS = ((("result", "successful"),), (("result", "failed"),))
+"""The labels of the last durations."""
+
+
 def duration_metric(kind: str) -> str:
     """Return the name of the metric of the last duration."""
     return f"pybal_monitor_{kind.lower()}_request_duration_seconds"
 
 
+@cache
+def duration_series(kind: str) -> Series:
+    """Return the series of the last durations."""
+    return Series(((duration_metric(kind), RESULTS),))
+
+
 class Periodic(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_check", "_diagnosis", "_factory", "_seconds", "_target", "name")
+    __slots__ = ("_check", "_diagnosis", "_factory", "_seconds", "_series", "_target", "name")
 
     def __init__(
         self, factory: Factory[PeriodicSettings], host: str, address: Address, report: Callable[[Report], None]
@@ -84,12 +95,11 @@ class Periodic(IntervalMonitor):
         self._target = Target.of(address, factory.port)
         self._check = factory.settings.check(factory, host, self._target, self._done)
         self._diagnosis = Diagnosis(factory.engine, self._history.add)
+        self._series = duration_series(factory.name)
         self._seconds = [0.0, 0.0]
 
-    def samples(self) -> Iterator[Sample]:
-        metric = duration_metric(self.name)
-        yield Sample(metric, (("result", "successful"),), self._seconds[0])
-        yield Sample(metric, (("result", "failed"),), self._seconds[1])
+    def samples(self) -> Samples:
+        return self._series, tuple(self._seconds)
 
     @override
     def stop(self) -> None:

@@ -10,7 +10,7 @@ The first failure after a success is diagnosed by a check that only connects, th
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -30,12 +30,12 @@ from pybal.config.pattern import Pattern
 from pybal.config.url_options import authority, check_url
 from pybal.core.model import Address, Report, Service
 from pybal.http import message
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Samples, Series
 from pybal.monitors.diagnosis import Diagnosis, FollowUps, tcp_only
 from pybal.monitors.factory import Factory, MonitorRefusal
 from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.kind import Kind
-from pybal.monitors.periodic import duration_metric
+from pybal.monitors.periodic import RESULTS, duration_metric
 from pybal.monitors.tls import ca_refusal
 from pybal.runtime.file_values import FileValue, FileValues
 
@@ -45,6 +45,8 @@ OTHER_URLS = 3
 """Maximum number of other URLs that a diagnosis fetches."""
 
 _REDIRECTS = frozenset((301, 302, 303))
+_ACCEPTED = {200: frozenset((200, 201, 202))} | dict.fromkeys(_REDIRECTS, _REDIRECTS)
+"""The statuses that PyBal 1.15 accepted for a value of http_status, if more than one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class ProxyFetchSettings(Interval):
         200,
         integer(100, 599, "an HTTP status"),
         name="http_status",
-        help="expected status; 301, 302 and 303 each accept all three. Redirects are not followed",
+        help="expected status; 200 also accepts 201 and 202; 301, 302 and 303 each accept all three. Redirects are not followed",
     )
     check_all: bool = option(
         False, boolean, name="check_all", help="fetch every URL in each check, instead of one at random"
@@ -145,6 +147,8 @@ class ProxyFetchFactory(Factory[ProxyFetchSettings]):
     def _prepare(self) -> None:
         wanted, statuses = _wanted(self.settings)
         self.urls = tuple(dict.fromkeys(self.settings.urls))
+        labels = tuple((result, ("url", url)) for url in self.urls for (result,) in RESULTS)
+        self.series = Series(((DURATION, labels),))
         self.requests = tuple(self._request(url, wanted, statuses) for url in self.settings.urls)
 
     def _request(self, url: str, wanted: int | str, statuses: frozenset[int]) -> CheckRequest:
@@ -170,7 +174,7 @@ def _wanted(settings: ProxyFetchSettings) -> tuple[int | str, frozenset[int]]:
     """Return the expected status as failures show it, and the set of accepted statuses."""
     one, ranges = settings.http_status, settings.statuses
     if not ranges:
-        return one, _REDIRECTS if one in _REDIRECTS else frozenset((one,))
+        return one, _ACCEPTED.get(one, frozenset((one,)))
     text = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)
     return text, frozenset(status for low, high in ranges for status in range(low, high + 1))
 
@@ -199,10 +203,8 @@ class ProxyFetch(IntervalMonitor):
         self._results: list[tuple[CheckRequest, Result]] = []
         self._seconds = [0.0] * (2 * len(factory.urls))
 
-    def samples(self) -> Iterator[Sample]:
-        for number, url in enumerate(self._factory.urls):
-            yield Sample(DURATION, (("result", "successful"), ("url", url)), self._seconds[2 * number])
-            yield Sample(DURATION, (("result", "failed"), ("url", url)), self._seconds[2 * number + 1])
+    def samples(self) -> Samples:
+        return self._factory.series, tuple(self._seconds)
 
     @override
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from twisted.logger import Logger, LogLevel
 from typing_extensions import override
@@ -20,7 +21,7 @@ from pybal.config.convert import boolean, seconds
 from pybal.config.option import option, required
 from pybal.core.model import Address, Alert, Report
 from pybal.core.text import format_duration
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Labels, Samples, Series
 from pybal.monitors.factory import Factory
 from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.kind import Kind
@@ -120,6 +121,15 @@ class RunCommandFactory(Factory[RunCommandSettings]):
             self._log.warn("{text}", text=text, system=self.log_system)
 
 
+@lru_cache(1000)
+def _series(exitcodes: tuple[int, ...]) -> Series:
+    return Series(((DURATION, tuple(map(_labels, exitcodes))),))
+
+
+def _labels(exitcode: int) -> Labels:
+    return ("result", "failed" if exitcode else "successful"), ("exitcode", str(exitcode))
+
+
 class RunCommand(IntervalMonitor):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
@@ -143,11 +153,9 @@ class RunCommand(IntervalMonitor):
         )
         self._seconds = {0: 0.0}
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield the duration of the last run for each exit code; a signal is a negative exit code."""
-        for exitcode, duration in self._seconds.items():
-            result = "failed" if exitcode else "successful"
-            yield Sample(DURATION, (("result", result), ("exitcode", str(exitcode))), duration)
+    def samples(self) -> Samples:
+        """Return the duration of the last run for each exit code; a signal is a negative exit code."""
+        return _series(tuple(self._seconds)), tuple(self._seconds.values())
 
     @override
     def stop(self) -> None:

@@ -7,7 +7,7 @@ accepted. The first failure after a success is diagnosed by a check that only co
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -25,14 +25,15 @@ from pybal.config.errors import shown
 from pybal.config.option import option
 from pybal.config.options import Options
 from pybal.core.model import Address, Report
-from pybal.monitors.base import Sample
+from pybal.monitors.base import Samples, Series
 from pybal.monitors.factory import Factory, MonitorRefusal
 from pybal.monitors.interval import Interval
 from pybal.monitors.kind import Kind
-from pybal.monitors.periodic import CheckDone, Periodic, TCPSettings
+from pybal.monitors.periodic import RESULTS, CheckDone, Periodic, TCPSettings, duration_metric
 from pybal.runtime.file_values import FileValue, FileValues
 
 DAYS = "pybal_monitor_tls_days_to_expiry"
+_WITH_DAYS = Series(((duration_metric("TLS"), RESULTS), (DAYS, ((),))))
 
 _days = integer(0, 3650, "whole days")
 
@@ -107,12 +108,10 @@ class TLS(Periodic):
         self._warned = False
 
     @override
-    def samples(self) -> Iterator[Sample]:
-        """Yield the durations and, once a certificate was received, the days until it expires."""
-        yield from super().samples()
+    def samples(self) -> Samples:
+        """Return the durations and, once a certificate was received, the days until it expires."""
         days = self._tls.days
-        if days is not None:
-            yield Sample(DAYS, (), days)
+        return super().samples() if days is None else (_WITH_DAYS, (*self._seconds, days))
 
     @override
     def _done(self, check: object, result: Result) -> None:

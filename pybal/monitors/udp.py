@@ -9,7 +9,7 @@ sent anything. Responses of the server are ignored.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -20,7 +20,7 @@ from pybal.checks.udp import UDPCheck
 from pybal.config.convert import seconds
 from pybal.config.option import option
 from pybal.core.model import Address, Report
-from pybal.monitors.base import Sample
+from pybal.monitors.base import NO_SAMPLES, Samples
 from pybal.monitors.factory import Factory
 from pybal.monitors.interval import Interval, IntervalMonitor
 from pybal.monitors.kind import Kind
@@ -55,8 +55,8 @@ class UDP(IntervalMonitor):
         self._check = UDPCheck(factory.engine, Target.of(address, factory.port), grace, self._done)
         self._erred_at = -math.inf
 
-    def samples(self) -> Iterable[Sample]:
-        return ()
+    def samples(self) -> Samples:
+        return NO_SAMPLES
 
     @override
     def stop(self) -> None:

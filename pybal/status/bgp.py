@@ -9,9 +9,10 @@ from typing import TypeAlias
 
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict, Why
+from pybal.monitors.base import Labels
 from pybal.runtime.clocks import age
 from pybal.status.json_pieces import JSON
-from pybal.status.metrics import Family, Labels
+from pybal.status.metrics import Family
 
 Series: TypeAlias = list[tuple[Labels, float]]
 

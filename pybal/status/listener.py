@@ -32,7 +32,7 @@ from pybal.core.model import Address
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import BUDGET, Turns
 from pybal.status.connections import MOST, MOST_OF_CLIENT, Connections, client_of
-from pybal.status.renderings import PIECE, Body, Renderings, compressed
+from pybal.status.renderings import PIECE, Body, Compressor, Renderings
 from pybal.status.routes import RouteResponse, Routes
 from pybal.status.sending import SEND_TIMEOUT, BodyProducer
 
@@ -85,7 +85,7 @@ class _Request(Request):
             self._reply(answer)
             return
         gzip = answer.compressible and _accepts_gzip(self.requestHeaders.getRawHeaders(b"Accept-Encoding", []))
-        pieces = compressed(answer.body) if gzip else answer.body
+        pieces = self.channel.factory.compressor.compressed(answer.body) if gzip else answer.body
         body = self.channel.factory.renderings.body((self.path, as_json, gzip), pieces)
         self.notifyFinish().addErrback(lambda _: body.cancel())
         body.addCallback(partial(self._send, answer, gzip=gzip)).addErrback(self._fail)
@@ -274,7 +274,7 @@ class StatusFactory(ServerFactory):
     """Serves one :class:`Routes` on any number of listeners.
 
     ``host_names`` are names of this machine that the Host header may contain on a loopback address, besides
-    ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies.
+    ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies, ``compressor`` compresses them.
     """
 
     noisy = False
@@ -297,6 +297,7 @@ class StatusFactory(ServerFactory):
         self.requests = Turns(clock, budget)
         self.sends = Turns(clock, budget)
         self.renderings = Renderings(Turns(clock, budget))
+        self.compressor = Compressor()
 
     @override
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4

@@ -7,6 +7,7 @@ request it.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
@@ -20,9 +21,11 @@ from pybal.runtime.turns import Turns
 PIECE = 1 << 15
 """Bytes of one write to a connection."""
 
-_GZIP = 16 + zlib.MAX_WBITS
 _LEVEL = 1
-"""Level 6 compresses a scrape to two thirds of level 1, in three times the CPU time."""
+"""The fastest: level 6 makes a scrape of 25 MB 12 % smaller (0.88 MB), in 107 ms of CPU instead of 24."""
+# RFC 1952: deflate, no flags, no time, fastest algorithm, unknown system.
+_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\x04\xff"
+_LAST_BLOCK = b"\x03\0"
 
 
 class Body:
@@ -122,9 +125,34 @@ class Renderings:
         reader.callback(result)  # a Failure starts the errbacks
 
 
-def compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the pieces in gzip format; a piece may be empty."""
-    encoder = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    for piece in pieces:
-        yield encoder.compress(piece)
-    yield encoder.flush()
+class Compressor:
+    """Compresses bodies, and keeps the compressed pieces of the last one.
+
+    No piece refers to another, so that a piece of the next body that equals one of the last costs only its checksum. That
+    makes a body 5 % larger.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[bytes, bytes] = {}
+
+    def compressed(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the pieces in gzip format; a piece may be empty."""
+        used: dict[bytes, bytes] = {}
+        checksum = size = 0
+        yield _GZIP_HEADER
+        for piece in pieces:
+            # A lookup is cheap: bytes cache their hash, and most pieces are the same objects as in the last body.
+            compressed = used[piece] = self._kept.get(piece) or _deflated(piece)
+            checksum = zlib.crc32(piece, checksum)
+            size += len(piece)
+            yield compressed
+        self._kept = used
+        yield _LAST_BLOCK + struct.pack("<II", checksum, size % 2**32)
+
+
+def _deflated(piece: bytes) -> bytes:
+    """Return complete blocks without the mark of the last one; nothing for an empty piece."""
+    if not piece:
+        return b""
+    encoder = zlib.compressobj(_LEVEL, wbits=-zlib.MAX_WBITS)
+    return encoder.compress(piece) + encoder.flush(zlib.Z_FULL_FLUSH)

@@ -110,7 +110,7 @@ class Routes:
                 server = pools[service].servers[host]
                 return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
             case ["metrics"] | ["metrics", _]:
-                return RouteResponse(_encoded(self._metrics(snapshot)), metrics.CONTENT_TYPE, compressible=True)
+                return RouteResponse(self._metrics(snapshot), metrics.CONTENT_TYPE, compressible=True)
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
@@ -160,7 +160,7 @@ class Routes:
                 return _sliced(as_json, history.decisions_text, history.decisions_json, lambda: pool, decisions, clocks)
         return _not_found(as_json=as_json)
 
-    def _metrics(self, snapshot: Snapshot) -> Iterator[str]:
+    def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         clocks = self._calendar.read()
 
         def families() -> Iterator[Family | Histogram]:

@@ -33,12 +33,12 @@ PEERS = [PeerSettings(ip_address(address), 64600, 64601) for address in ("192.0.
 def of_bgp(*states: SessionState) -> str:
     """Return the metrics of BGP sessions, none if BGP is off."""
     sessions = tuple(Session(peer, state) for peer, state in zip(PEERS, states, strict=False))
-    return "".join(Exposition().pieces(snapshot(), (), bgp.families(BGP(bool(states), (), sessions), 1.0)))
+    return b"".join(Exposition().pieces(snapshot(), (), bgp.families(BGP(bool(states), (), sessions), 1.0))).decode()
 
 
 def of_monitor(*, up: bool, down_results: int) -> str:
     monitor = CountingMonitor("ProxyFetch", up, down_results, [])
-    return "".join(Exposition().pieces(snapshot(pool("web", server("a"))), [("web", "a", monitor)], ()))
+    return b"".join(Exposition().pieces(snapshot(pool("web", server("a"))), [("web", "a", monitor)], ())).decode()
 
 
 def firing(directory: Path, rule: str, scrapes: Sequence[str]) -> int:

@@ -18,9 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from pybal.core.model import Snapshot
-from pybal.monitors.base import Monitor, Sample
+from pybal.monitors.base import Monitor
 from pybal.status.metrics import PIECE, Exposition, Family
 from pybal.status.process import process_registry
+from tests.harness.samples import Sample, samples_of
 from tests.harness.snapshots import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, large, pool, server, snapshot
 
 Watched = list[tuple[str, str, Monitor]]
@@ -31,7 +32,7 @@ LOST = "pybal_monitor_idleconnection_connections_lost_total"
 
 
 def rendered(shown: Snapshot, monitors: Watched = [], families: Iterable[Family] = ()) -> str:  # noqa: B006  # only read
-    return "".join(Exposition().pieces(shown, monitors, families))
+    return b"".join(Exposition().pieces(shown, monitors, families)).decode()
 
 
 def parsed(text: str) -> Parsed:
@@ -98,7 +99,7 @@ class Reference(Collector):
         duration = GaugeMetricFamily(DURATION, "x", labels=["service", "host", "monitor", "result", "url"])
         lost = CounterMetricFamily(LOST, "x", labels=["service", "host", "monitor", "reason"])
         for service, host, monitor in self.monitors:
-            for sample in monitor.samples():
+            for sample in samples_of(monitor):
                 family = lost if sample.metric == LOST else duration
                 family.add_metric([service, host, monitor.name, *(v for _, v in sample.labels)], sample.value)
         yield from (duration, lost)
@@ -166,8 +167,8 @@ def test_monitor_has_all_its_series_from_the_start() -> None:
 
 def test_series_disappear_with_their_monitor() -> None:
     exposition = Exposition()
-    assert 'host="b"' in "".join(exposition.pieces(EXAMPLE, MONITORS))
-    assert 'host="b"' not in "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
+    assert 'host="b"' in b"".join(exposition.pieces(EXAMPLE, MONITORS)).decode()
+    assert 'host="b"' not in b"".join(exposition.pieces(EXAMPLE, MONITORS[:1])).decode()
 
 
 def test_cached_labels_are_released_with_their_monitor() -> None:
@@ -179,11 +180,41 @@ def test_cached_labels_are_released_with_their_monitor() -> None:
     exposition = Exposition()
     host = HostName("b")
     released = ref(host)
-    "".join(exposition.pieces(EXAMPLE, [*MONITORS[:1], ("web", host, CountingMonitor("ProxyFetch"))]))
+    b"".join(exposition.pieces(EXAMPLE, [*MONITORS[:1], ("web", host, CountingMonitor("ProxyFetch"))]))
     del host
     assert released() is not None
-    "".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
+    b"".join(exposition.pieces(EXAMPLE, MONITORS[:1]))
     assert released() is None
+
+
+def monitor_series(exposition: Exposition, shown: Snapshot, monitors: Watched) -> list[bytes]:
+    return [piece for piece in exposition.pieces(shown, monitors) if piece.startswith(b"pybal_monitor_")]
+
+
+def without(pieces: list[bytes], kept: list[bytes]) -> list[bytes]:
+    """Return the pieces that are other objects than those kept."""
+    known = set(map(id, kept))
+    return [piece for piece in pieces if id(piece) not in known]
+
+
+def test_text_of_unchanged_monitors_is_kept() -> None:
+    shown, monitors = large(pools=12)
+    exposition = Exposition()
+    first = monitor_series(exposition, shown, monitors)
+    changed = monitors[0][2]
+    assert isinstance(changed, CountingMonitor)
+    changed.up_results += 1
+    (new,) = without(monitor_series(exposition, shown, monitors), first)
+    assert new.startswith(b'pybal_monitor_up_results_total{host="cp0-0.example.org"')
+
+
+def test_text_of_other_services_is_kept_when_a_pool_changes() -> None:
+    shown, monitors = large(pools=12)
+    exposition = Exposition()
+    first = monitor_series(exposition, shown, monitors)
+    made = without(monitor_series(exposition, shown, monitors[1:]), first)
+    assert made
+    assert not [piece for piece in made if b'service="svc9"' in piece]
 
 
 def test_value_is_formatted_as_in_prometheus_client() -> None:
@@ -194,8 +225,8 @@ def test_value_is_formatted_as_in_prometheus_client() -> None:
 def test_pieces_have_a_bounded_number_of_series() -> None:
     shown, monitors = large(pools=12)
     pieces = list(Exposition().pieces(shown, monitors))
-    assert max(piece.count("\n") for piece in pieces) <= PIECE
-    assert "".join(pieces).count("\npybal_monitor_up_results_total{") == len(monitors)
+    assert max(piece.count(b"\n") for piece in pieces) <= PIECE
+    assert b"".join(pieces).count(b"\npybal_monitor_up_results_total{") == len(monitors)
 
 
 def test_process_metrics_equal_those_of_prometheus_client() -> None:
@@ -244,3 +275,54 @@ def test_names_are_escaped_as_in_prometheus_client(rows: list[tuple[str, str, in
         for service, host, count, up in rows
     ]
     assert without_policy(parsed(rendered(shown, monitors))) == parsed(reference(shown, monitors))
+
+
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["1", "2"]),
+        st.sampled_from(["ProxyFetch", "IdleConnection", "TLS"]),
+        st.sampled_from([True, False, None]),
+        st.integers(0, 2),
+        st.lists(st.floats(0, 1), max_size=2),
+    ),
+    max_size=6,
+    unique_by=lambda t: t[:3],
+)
+
+
+def in_order(monitors: Watched) -> list[str]:
+    """Return the own series of each kind, by metric in the order of their first monitor."""
+    lines: dict[str, list[str]] = {}
+    for service, host, monitor in monitors:
+        for sample in samples_of(monitor):
+            names = [("host", host), ("monitor", monitor.name), ("service", service), *sample.labels]
+            text = ",".join(f'{name}="{value}"' for name, value in names)
+            lines.setdefault(sample.metric, []).append(f"{sample.metric}{{{text}}} {sample.value!r}")
+    return [line for each in lines.values() for line in each]
+
+
+@given(st.lists(changes, min_size=2, max_size=4))
+def test_next_scrape_equals_the_first_of_another_exposition(scrapes: list[list[Any]]) -> None:
+    durations = {"ProxyFetch": DURATION, "TLS": "pybal_monitor_tls_request_duration_seconds"}
+    exposition = Exposition()
+    for rows in scrapes:
+        monitors: Watched = [
+            (
+                service,
+                host,
+                CountingMonitor(
+                    kind,
+                    up,
+                    count,
+                    [Sample(durations.get(kind, LOST), (("n", str(n)),), value) for n, value in enumerate(values)]
+                    # A metric that only some monitors of the kind have.
+                    + ([Sample("pybal_monitor_tls_days_to_expiry", (), 1.0)] if kind == "TLS" and count else []),
+                ),
+            )
+            for service, host, kind, up, count, values in rows
+        ]
+        text = b"".join(exposition.pieces(EXAMPLE, monitors)).decode()
+        assert text == rendered(EXAMPLE, monitors)
+        own = tuple(f"{name}{{" for name in (*durations.values(), LOST, "pybal_monitor_tls_days_to_expiry"))
+        assert [line for line in text.splitlines() if line.startswith(own)] == in_order(monitors)

@@ -19,12 +19,13 @@ from twisted.internet.task import Clock
 from pybal.bgp.model import Session, SessionState
 from pybal.config.settings import PeerSettings
 from pybal.core.model import Snapshot
-from pybal.monitors.base import Monitor, Sample
+from pybal.monitors.base import Labels, Monitor
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import tally
-from pybal.status.metrics import PIECE, Exposition, Family, Labels
+from pybal.status.metrics import PIECE, Exposition, Family
 from pybal.status.process import ProcessCollector, process_registry
 from pybal.status.routes import Routes
+from tests.harness.samples import Sample, samples_of
 from tests.harness.snapshots import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, pool, server, snapshot, status
 
 Parsed = dict[str, tuple[str, set[tuple[str, frozenset[tuple[str, str]], float]]]]
@@ -55,7 +56,7 @@ def scrape(routes: Routes) -> str:
 
 
 def rendered(*families: Family) -> str:
-    return "".join(Exposition().pieces(snapshot(), (), families))
+    return b"".join(Exposition().pieces(snapshot(), (), families)).decode()
 
 
 def parsed(text: str) -> Parsed:
@@ -104,7 +105,7 @@ def set_monitors(registry: CollectorRegistry, monitors: Iterable[tuple[str, str,
         state.labels(*labels).set(bool(monitor.up))
         for name, counter in counters.items():
             counter.labels(*labels).inc(getattr(monitor, name))
-        for sample in monitor.samples():
+        for sample in samples_of(monitor):
             duration.labels(*labels, *(value for _, value in sample.labels)).set(sample.value)
 
 
@@ -146,7 +147,7 @@ def test_families_have_the_same_text_in_slices_as_from_prometheus_client() -> No
         theirs.register(FamilyCollector([family]))  # type: ignore[arg-type]  # its metrics are those of the library
         assert parsed(rendered(family)) == parsed(generate_latest(theirs).decode())
     pieces = list(Exposition().pieces(snapshot(), (), [LARGE]))
-    assert max(piece.count("\n") for piece in pieces) <= PIECE
+    assert max(piece.count(b"\n") for piece in pieces) <= PIECE
 
 
 def test_sessions_are_a_gauge_of_their_state_as_in_pybal115() -> None:

@@ -13,6 +13,7 @@ from pybal.monitors.base import Monitor
 from pybal.monitors.kinds import KINDS
 from tests.harness.kind_servers import REAL, SCRIPTED, KindServer
 from tests.harness.real_monitors import without_times
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, SharedMonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -138,7 +139,7 @@ def test_counters_and_samples_are_0_before_the_first_result(
         monitor = checked.start()
         assert (monitor.up_results, monitor.down_results) == (0, 0)
         assert (monitor.up_transitions, monitor.down_transitions) == (0, 0)
-        samples = list(monitor.samples())
+        samples = list(samples_of(monitor))
         assert {sample.value for sample in samples} <= {0}
         assert len({(sample.metric, sample.labels) for sample in samples}) == len(samples)
         assert {sample.metric for sample in samples} <= KINDS[checked.kind].help.keys()

@@ -21,6 +21,7 @@ from pybal.monitors.base import Monitor
 from pybal.monitors.dnsquery import DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, answer, decoded
 from tests.harness.own_socket import cause_icmp_error
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -45,7 +46,7 @@ def first_report(
 
 
 def durations(monitor: Monitor) -> dict[str, float]:
-    return {dict(sample.labels)["result"]: sample.value for sample in monitor.samples()}
+    return {dict(sample.labels)["result"]: sample.value for sample in samples_of(monitor)}
 
 
 async def passed(setup: MonitoredServer, monitor: Monitor) -> None:
@@ -242,7 +243,7 @@ def test_durations_exist_from_the_start_for_each_outcome() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with NameServer(reactor) as server, MonitoredServer(reactor) as setup:
             monitor = setup.monitor(SETTINGS, port=server.port)
-            assert {sample.metric for sample in monitor.samples()} == {
+            assert {sample.metric for sample in samples_of(monitor)} == {
                 "pybal_monitor_dnsquery_request_duration_seconds"
             }
             assert durations(monitor) == {"successful": 0, "failed": 0}

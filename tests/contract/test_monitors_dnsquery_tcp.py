@@ -15,6 +15,7 @@ from pybal.monitors.base import Monitor
 from pybal.monitors.dnsquery import DNSQuerySettings
 from tests.harness.fake_dns_server import NameServer, Stream, answer, decoded, framed
 from tests.harness.own_socket import cause_icmp_error
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, follow_ups
 from tests.harness.stepped_reactor import run
 
@@ -39,7 +40,7 @@ def by_tcp(asked: Callable[[Stream, bytes], object] | None, host: str = "127.0.0
 
 
 def durations(monitor: Monitor) -> dict[str, float]:
-    return {dict(sample.labels)["result"]: sample.value for sample in monitor.samples()}
+    return {dict(sample.labels)["result"]: sample.value for sample in samples_of(monitor)}
 
 
 class TestTruncatedAnswer:

@@ -20,6 +20,7 @@ from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
 from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionSettings, clean_pauses, socket_options
 from tests.harness.own_socket import own_socket
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.stepped_reactor import run
 
@@ -40,7 +41,7 @@ QUICK = IdleConnectionSettings(timeout_clean_reconnect=0.1, max_delay=0.2)
 def counts(monitor: Monitor, metric: str) -> dict[str, float]:
     """Return the counters above 0, by reason."""
     return {
-        sample.labels[0][1]: sample.value for sample in monitor.samples() if sample.metric == metric and sample.value
+        sample.labels[0][1]: sample.value for sample in samples_of(monitor) if sample.metric == metric and sample.value
     }
 
 
@@ -350,7 +351,7 @@ def test_held_connection_is_a_continuing_result() -> None:
 def test_series_of_known_reasons_exist_from_the_start() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
-            samples = [(sample.metric, sample.labels) for sample in setup.monitor(IDLE).samples()]
+            samples = [(sample.metric, sample.labels) for sample in samples_of(setup.monitor(IDLE))]
             assert samples == [
                 (FAILED, (("reason", "ConnectionRefusedError"),)),
                 (FAILED, (("reason", "TimeoutError"),)),

@@ -15,6 +15,7 @@ from pybal.http.message import Response
 from pybal.monitors.proxyfetch import DURATION, ProxyFetchSettings
 from tests.harness.monitor_on_clock import MonitorOnClock
 from tests.harness.own_socket import has_input
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -173,6 +174,46 @@ class TestDown:
     def test_reset_after_the_request_is_down(self) -> None:
         assert first_report(Peer.reset) == (False, "headers: reset before a response")
 
+    @pytest.mark.parametrize("status", [200, 201, 202])
+    def test_status_that_pybal_115_took_for_success_is_up(self, status: int) -> None:
+        assert first_report(closing_after(b"HTTP/1.0 %d Fine\r\n\r\nok" % status))[0]
+
+    @pytest.mark.parametrize("status", [203, 204, 206, 299])
+    def test_other_2xx_status_is_down(self, status: int) -> None:
+        assert not first_report(closing_after(b"HTTP/1.0 %d Fine\r\n\r\n" % status))[0]
+
+    @pytest.mark.parametrize("coding", [b"identity", b"Identity", b""])
+    def test_transfer_encoding_identity_is_no_coding(self, coding: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + b"\r\nContent-Length: 2\r\n\r\n"
+        assert first_report(saying(head + b"ok"))[0]  # the connection stays open
+
+    @pytest.mark.parametrize(
+        "pieces", [(b"HTTP/1.1 200 OK\r\n\r\n",), (b"HTTP/1.1 200 OK\r\n", b"\r\n", b"synced\r\n")]
+    )
+    def test_reset_ends_a_body_of_unknown_length(self, pieces: tuple[bytes, ...]) -> None:
+        def answer(peer: Peer) -> None:
+            for piece in pieces:
+                peer.say(piece)
+            peer.transport.reactor.callLater(0.05, peer.transport.abortConnection)  # type: ignore[attr-defined]
+
+        assert first_report(answer)[0]
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"HTTP/1.1 200 OK\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nsynced\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsy",
+        ],
+    )
+    def test_reset_within_a_delimited_answer_is_down(self, data: bytes) -> None:
+        def answer(peer: Peer) -> None:
+            peer.say(data)
+            peer.transport.reactor.callLater(0.05, peer.transport.abortConnection)  # type: ignore[attr-defined]
+
+        up, reason = first_report(answer)
+        assert (up, "reset" in reason) == (False, True)
+
     def test_reset_within_the_answer_is_down(self) -> None:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
@@ -319,14 +360,14 @@ class TestSamples:
             async with MonitoredServer(reactor) as setup:
                 setup.server.asked = saying(OK)
                 monitor = setup.monitor(settings("http://a.example/", "http://b.example/", check_all=True))
-                before = [(sample.metric, sample.labels, sample.value) for sample in monitor.samples()]
+                before = [(sample.metric, sample.labels, sample.value) for sample in samples_of(monitor)]
                 assert before == [
                     (DURATION, (("result", result), ("url", url)), 0)
                     for url in ("http://a.example/", "http://b.example/")
                     for result in ("successful", "failed")
                 ]
                 await setup.report()
-                values = [sample.value for sample in monitor.samples()]
+                values = [sample.value for sample in samples_of(monitor)]
                 assert [value > 0 for value in values] == [True, False, True, False]
                 assert max(values) < 20
 
@@ -336,7 +377,7 @@ class TestSamples:
         async def main(reactor: EPollReactor) -> None:
             async with MonitoredServer(reactor) as setup:
                 monitor = setup.monitor(settings("http://a.example/", "http://a.example/"))
-                assert len(list(monitor.samples())) == 2
+                assert len(list(samples_of(monitor))) == 2
 
         run(main)
 

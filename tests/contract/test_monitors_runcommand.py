@@ -22,6 +22,7 @@ from pybal.config.command_options import ServerField
 from pybal.monitors.base import Monitor
 from pybal.monitors.runcommand import DURATION, RunCommandSettings
 from pybal.status import checks
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -38,8 +39,8 @@ def sh(script: str, *argv: str | ServerField, timeout: float = 10.0, interval: f
 
 
 def samples(monitor: Monitor) -> dict[tuple[str, ...], float]:
-    assert {sample.metric for sample in monitor.samples()} == {DURATION}
-    return {tuple(value for _, value in sample.labels): sample.value for sample in monitor.samples()}
+    assert {sample.metric for sample in samples_of(monitor)} == {DURATION}
+    return {tuple(value for _, value in sample.labels): sample.value for sample in samples_of(monitor)}
 
 
 def command_alerts(setup: MonitoredServer) -> list[str]:

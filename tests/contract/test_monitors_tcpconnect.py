@@ -13,6 +13,7 @@ from twisted.internet.epollreactor import EPollReactor
 
 from pybal.monitors.tcpconnect import TCPConnectSettings
 from tests.harness.monitor_on_clock import MonitorOnClock
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer, saying
 from tests.harness.stepped_reactor import run
 
@@ -66,9 +67,9 @@ class TestUp:
                 await setup.until(lambda: monitor.up_results >= 3)
                 assert (monitor.up, monitor.name, monitor.down_results) == (True, "TCPConnect", 0)
                 assert not any(peer.received for peer in setup.server.peers)
-                seconds = {sample.labels[0][1]: sample.value for sample in monitor.samples()}
+                seconds = {sample.labels[0][1]: sample.value for sample in samples_of(monitor)}
                 assert seconds["successful"] > seconds["failed"] == 0
-                assert {sample.metric for sample in monitor.samples()} == {SENDS}
+                assert {sample.metric for sample in samples_of(monitor)} == {SENDS}
 
         run(main)
 

@@ -14,6 +14,7 @@ from pybal.core.model import Report
 from pybal.monitors.udp import UDPSettings
 from tests.harness.fake_dns_server import NameServer
 from tests.harness.own_socket import cause_icmp_error, has_input
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer
 from tests.harness.stepped_reactor import run
 
@@ -36,7 +37,7 @@ def test_silent_server_is_up(host: str) -> None:
             await setup.until(lambda: len(server.queries) >= 3)
             assert set(server.queries) == {b""}
             assert len(set(server.clients)) == 1
-            assert (monitor.up, monitor.name, list(monitor.samples())) == (True, "UDP", [])
+            assert (monitor.up, monitor.name, list(samples_of(monitor))) == (True, "UDP", [])
 
     run(main)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon_process import PATIENCE, Daemon, WebServer, daemon, wait_for
+from tests.harness.bird_session import GLOBAL, Bird, bird
+from tests.harness.daemon_process import Daemon, WebServer, daemon, wait_for
 from tests.harness.guest import namespace
 
 pytestmark = pytest.mark.skipif(
@@ -24,39 +25,16 @@ pytestmark = pytest.mark.skipif(
     reason="needs bird, and root for a network namespace",
 )
 
-BIRD = """\
-router id 10.9.0.2;
-protocol device {{}}
-protocol bgp balancer {{
-    local 127.0.0.2 as 64601;
-    neighbor 127.0.0.1 as 64600;
-    multihop;
-    passive yes;
-    ipv4 {{ import all; export none; }};
-}}
-"""
-CONF = """\
-[global]
-instrumentation = yes
-instrumentation_ips = ['127.0.0.1']
-ipvs-backend = memory
-bgp = yes
-bgp-local-asn = 64600
-bgp-peer-asn = 64601
-bgp-peer-address = 127.0.0.2
-bgp-local-address = 127.0.0.1
-bgp-nexthop-ipv4 = 10.9.0.1
-bgp-router-id = 10.9.0.1
-bgp-multihop = 5
-bgp-med = 100
-bgp-announce-wait = {wait}
+CONF = f"""\
+{GLOBAL}bgp-med = 100
+bgp-announce-wait = {{wait}}
 
 [web]
 protocol = tcp
 ip = 192.0.2.1
 port = 8080
 scheduler = wrr
-config = file://{directory}/web.pool
+config = file://{{directory}}/web.pool
 monitors = ['ProxyFetch']
 proxyfetch.url = ['http://www.example.org/']
 proxyfetch.interval = 0.3
@@ -73,23 +51,14 @@ def network_namespace() -> Iterator[None]:
 
 
 @pytest.fixture
-def router(tmp_path: Path, network_namespace: None) -> Iterator[Path]:
-    """The control socket of bird."""
-    conf, control = tmp_path / "bird.conf", tmp_path / "bird.ctl"
-    conf.write_text(BIRD.format())
-    bird = subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)], stderr=subprocess.PIPE)
-    try:
-        wait_for(control.exists, lambda: "bird")
-        yield control
-    finally:
-        bird.terminate()
-        bird.communicate(timeout=PATIENCE)
+def router(tmp_path: Path, network_namespace: None) -> Iterator[Bird]:
+    with bird(tmp_path) as running:
+        yield running
 
 
-def routes(control: Path) -> str:
+def routes(router: Bird) -> str:
     """Return the routes of the router."""
-    command = ["birdc", "-s", str(control), "show", "route", "all"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return router.show("route", "all")
 
 
 @contextmanager
@@ -124,7 +93,7 @@ def vip(running: Daemon) -> Mapping[str, object]:
 
 
 def test_vip_is_announced_after_the_checks_and_withdrawn_when_empty(
-    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+    tmp_path: Path, router: Bird, servers: dict[str, WebServer]
 ) -> None:
     with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
         running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router")
@@ -150,7 +119,7 @@ def test_vip_is_announced_after_the_checks_and_withdrawn_when_empty(
 
 
 def test_crash_withdraws_the_vip_and_leaves_no_process(
-    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+    tmp_path: Path, router: Bird, servers: dict[str, WebServer]
 ) -> None:
     with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
         running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router")
@@ -161,7 +130,7 @@ def test_crash_withdraws_the_vip_and_leaves_no_process(
         wait_for(lambda: subprocess.run(command, capture_output=True, check=False).returncode, lambda: own)
 
 
-def test_unresponsive_servers_delay_the_vip_until_the_wait_ends(tmp_path: Path, router: Path) -> None:
+def test_unresponsive_servers_delay_the_vip_until_the_wait_ends(tmp_path: Path, router: Bird) -> None:
     # It accepts connections and sends nothing: a check lasts until its timeout of 5 s.
     with socket.create_server((HOSTS[0], 8080)), balancer(tmp_path, pool={HOSTS[0]: True}, wait=2) as running:
         running.wait_for_log("Not announcing 192.0.2.1/32: first-checks (web: 1 of 1 server unknown)")
@@ -170,7 +139,7 @@ def test_unresponsive_servers_delay_the_vip_until_the_wait_ends(tmp_path: Path, 
 
 
 def test_dry_run_has_no_session_and_logs_the_intended_announcement(
-    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+    tmp_path: Path, router: Bird, servers: dict[str, WebServer]
 ) -> None:
     with balancer(tmp_path, "-n", pool=dict.fromkeys(HOSTS, True)) as running:
         running.wait_for_log("Would announce 192.0.2.1/32, MED 100: 1 service verified, 2 of 2 servers pooled")
@@ -181,7 +150,7 @@ def test_dry_run_has_no_session_and_logs_the_intended_announcement(
 
 
 def test_kept_drain_survives_a_restart_and_an_invalid_file_is_an_alert(
-    tmp_path: Path, router: Path, servers: dict[str, WebServer]
+    tmp_path: Path, router: Bird, servers: dict[str, WebServer]
 ) -> None:
     drains = tmp_path / "drains.json"
     drains.write_text('{"version": 1, "drains": [{"vip": null, "by": "alice", "reason": "new kernel"}]}')

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.bird_session import GLOBAL, Bird, bird
 from tests.harness.daemon_process import Daemon, daemon, wait_for
 from tests.harness.guest import namespace
 from tests.harness.probed_balancer import FIRST
@@ -23,31 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 SERVICES, SERVERS, CHANGES = 116, 95, 3
 ENDPOINT = "http://127.0.0.1:9090"
-BIRD = """\
-router id 10.9.0.2;
-protocol device {}
-protocol bgp balancer {
-    local 127.0.0.2 as 64601;
-    neighbor 127.0.0.1 as 64600;
-    multihop;
-    passive yes;
-    hold time 3;
-    ipv4 { import all; export none; };
-}
-"""
 CONF = """\
-[global]
-instrumentation = yes
-instrumentation_ips = ['127.0.0.1']
-ipvs-backend = memory
-bgp = yes
-bgp-local-asn = 64600
-bgp-peer-asn = 64601
-bgp-peer-address = 127.0.0.2
-bgp-local-address = 127.0.0.1
-bgp-nexthop-ipv4 = 10.9.0.1
-bgp-router-id = 10.9.0.1
-bgp-multihop = 5
 bgp-hold-time = 3
 
 [DEFAULT]
@@ -72,14 +49,11 @@ def write_pools(directory: Path, change: int) -> None:
 
 
 @pytest.fixture
-def router(tmp_path: Path) -> Iterator[Path]:
-    """Return the control socket of BIRD in a network namespace, with a web server at all addresses."""
+def router(tmp_path: Path) -> Iterator[Bird]:
+    """BIRD in a network namespace, with a web server at all addresses."""
     with ExitStack() as stack:
         stack.enter_context(namespace.fresh())
-        conf, control = tmp_path / "bird.conf", tmp_path / "bird.ctl"
-        conf.write_text(BIRD)
-        bird = stack.enter_context(subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)]))
-        stack.callback(bird.terminate)
+        router = stack.enter_context(bird(tmp_path, "hold time 3;"))
         web = tmp_path / "web"
         web.mkdir()
         stack.enter_context(
@@ -90,28 +64,23 @@ def router(tmp_path: Path) -> Iterator[Path]:
                 connections=8192,
             )
         )
-        wait_for(control.exists, lambda: "bird")
-        yield control
+        yield router
 
 
-def routes(control: Path) -> int:
+def routes(router: Bird) -> int:
     """Return the number of VIPs that the router has."""
-    command = ["birdc", "-s", str(control), "show", "route", "count"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return int(output.split("\n")[1].split()[0])
+    return int(router.show("route", "count").split("\n")[1].split()[0])
 
 
 def configure(directory: Path, scheduler: str, timeout: int) -> None:
     sections = (f"[s{n}]\nip = 192.0.2.{1 + n}\nconfig = file://{directory}/{n}.pool\n" for n in range(SERVICES))
-    conf = CONF.format(scheduler=scheduler, timeout=timeout) + "".join(sections)
+    conf = GLOBAL + CONF.format(scheduler=scheduler, timeout=timeout) + "".join(sections)
     (directory / "pybal.conf").write_text(conf)
 
 
-def established_at(control: Path) -> str:
+def established_at(router: Bird) -> str:
     """Return BIRD's line with the state of the session and the time of its last change."""
-    command = ["birdc", "-s", str(control), "show", "protocols", "balancer"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return output.splitlines()[-1]
+    return router.show("protocols", "balancer").splitlines()[-1]
 
 
 def pooled(running: Daemon, change: int) -> bool:
@@ -120,7 +89,7 @@ def pooled(running: Daemon, change: int) -> bool:
     return {host for host, _, state in rows if state.endswith("/up/pooled")} == set(hosts(SERVICES - 1, change))
 
 
-def test_session_survives_bursts_of_changes_and_a_full_reload(router: Path, tmp_path: Path) -> None:
+def test_session_survives_bursts_of_changes_and_a_full_reload(router: Bird, tmp_path: Path) -> None:
     configure(tmp_path, "wrr", 5)
     write_pools(tmp_path, 0)
     prefix = (*FIRST, "env", f"RUNTIME_DIRECTORY={tmp_path}")

@@ -22,6 +22,7 @@ from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
 from pybal.runtime.log import format_event
+from tests.harness.fake_workers import FakeWorkers
 
 T = TypeVar("T")
 
@@ -198,6 +199,7 @@ class SpeakerHarness:
         self.changes = 0
         self.file_system_hangs = self.reloads_lost = False
         self.configuration = directory / "exabgp.conf"
+        self.files = FakeWorkers(self.reactor)
         self.log: list[str] = []
         self.speaker = Speaker(
             settings,
@@ -208,6 +210,7 @@ class SpeakerHarness:
             python="/usr/bin/python3",
             spawn=self._spawn,
             threads=FakeThreads(self),
+            files=self.files,
         )
 
     def _changed(self) -> None:

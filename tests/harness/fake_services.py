@@ -24,7 +24,7 @@ from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import Failure, Op, ServiceKey
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation
-from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Sample
+from pybal.monitors.base import NO_SAMPLES, Monitor, MonitorFactory, PastResult, Samples
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.idleconnection import IdleConnectionSettings
 from pybal.monitors.kinds import name_of
@@ -32,8 +32,8 @@ from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.resolve import LookupResult, Resolver
-from pybal.runtime.slices import Slices
 from pybal.runtime.systemd import Notifier
+from pybal.runtime.turns import Turns
 from pybal.sources.base import PoolState, SourceError
 from pybal.sources.pool_source import PoolSource
 from pybal.status.listening import Listening
@@ -124,8 +124,8 @@ class FakeMonitor:
     def set_urgent(self, urgent: bool) -> None:
         self.urgent = urgent
 
-    def samples(self) -> Iterable[Sample]:
-        return ()
+    def samples(self) -> Samples:
+        return NO_SAMPLES
 
     def history(self) -> Iterable[PastResult]:
         return ()
@@ -137,14 +137,17 @@ class FakeMonitor:
 
 
 class FakeMonitorFactory:
-    """A factory of fake monitors of one kind; ``made`` are all of them."""
+    """A factory of fake monitors of one kind: ``made`` are all, ``errors`` are raised by the next ones."""
 
     def __init__(self, name: str, log: Callable[[str, str, str], None] = lambda _event, _host, _kind: None) -> None:
         self.name = name
         self.made: list[FakeMonitor] = []
+        self.errors: list[Exception] = []
         self._log = log
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
+        if self.errors:
+            raise self.errors.pop()
         self.made.append(FakeMonitor(self.name, host, address, report, self._log))
         return self.made[-1]
 
@@ -189,7 +192,7 @@ class DaemonOnClock:
             resolver=Resolver(_no_lookup, self.clock, Random(1)),
             reconciler=self.reconciler,
             clock=self.clock,
-            slices=Slices(self.clock),
+            turns=Turns(self.clock, now=self.clock.seconds),
             changed=lambda: None,
         )
         listening = Listening(cast("Any", None), cast("Any", None))  # no port is opened

@@ -39,7 +39,7 @@ from pybal.ipvs.audit import Drift, Findings
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import entry, key_of
-from pybal.monitors.base import Monitor, Sample
+from pybal.monitors.base import Monitor
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.interval import Interval
 from pybal.monitors.kinds import KINDS, name_of, prepare
@@ -58,6 +58,7 @@ from pybal.status.json_pieces import pieces
 from pybal.status.reload import plan_json
 from tests.harness.daemon_process import free_port
 from tests.harness.fake_services import DaemonOnClock
+from tests.harness.samples import Sample
 from tests.harness.snapshots import (
     DOWN,
     FORCED,

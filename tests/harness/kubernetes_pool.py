@@ -97,6 +97,7 @@ class KubernetesRecorder:
         self.server.stop()
         self.advance(0.5)
         assert self.server.connections == []
+        self.reactor.close()
 
     @property
     def texts(self) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from tests.harness.bird_session import GLOBAL, Bird, bird
 from tests.harness.daemon_process import Daemon, daemon, wait_for
 from tests.harness.guest import namespace
 from tests.harness.loop_probe import LoopProbe
@@ -24,32 +25,8 @@ FIRST = ("setsid", "sh", "-c", 'echo -20 >/proc/self/autogroup; exec "$@"', "sh"
 """A prefix that gives a command priority over the other programs on this machine."""
 
 UNRELATED = "192.0.2.250"
-_BIRD = """\
-router id 10.9.0.2;
-protocol device {}
-protocol bgp balancer {
-    local 127.0.0.2 as 64601;
-    neighbor 127.0.0.1 as 64600;
-    multihop;
-    passive yes;
-    hold time 9;
-    ipv4 { import all; export none; };
-}
-"""
-_GLOBAL = """\
-[global]
-instrumentation = yes
-instrumentation_ips = ['127.0.0.1']
+_SECTIONS = """\
 control-socket = {directory}/control.sock
-ipvs-backend = memory
-bgp = yes
-bgp-local-asn = 64600
-bgp-peer-asn = 64601
-bgp-peer-address = 127.0.0.2
-bgp-local-address = 127.0.0.1
-bgp-nexthop-ipv4 = 10.9.0.1
-bgp-router-id = 10.9.0.1
-bgp-multihop = 5
 
 [DEFAULT]
 protocol = tcp
@@ -78,6 +55,7 @@ class ProbedBalancer:
         self.log_is_read = threading.Event()
         self.log_is_read.set()
         self.process: Daemon
+        self._bird: Bird
         self._web: ExitStack | None = None
         self._more = ""
         self._ended = False
@@ -85,7 +63,9 @@ class ProbedBalancer:
     def configure(self, scheduler: str, timeout: int, more: str = "") -> None:
         """Write pybal.conf; ``more`` are further sections, kept by later calls."""
         self._more = more or self._more
-        text = _GLOBAL.format(directory=self.directory, scheduler=scheduler, timeout=timeout, unrelated=UNRELATED)
+        text = GLOBAL + _SECTIONS.format(
+            directory=self.directory, scheduler=scheduler, timeout=timeout, unrelated=UNRELATED
+        )
         sections = (
             f"[s{n}]\nip = 192.0.2.{1 + n}\nconfig = file://{self.directory}/pools/{n}.pool\n"
             for n in range(self.services)
@@ -123,7 +103,7 @@ class ProbedBalancer:
 
     def route(self) -> str:
         """Return BIRD's line of the unrelated VIP, with the time of its last change; empty without a route."""
-        lines = self._birdc("show", "route", f"{UNRELATED}/32").splitlines()
+        lines = self._bird.show("route").splitlines()
         return next((line for line in lines if line.startswith(UNRELATED)), "")
 
     @property
@@ -131,20 +111,13 @@ class ProbedBalancer:
         """The directory of the daemon in proc(5)."""
         return Path("/proc") / str(self.process.process.pid)
 
-    def _birdc(self, *words: str) -> str:
-        # birdc fails while bird starts, and without the route that is shown.
-        command = ["birdc", "-s", str(self.directory / "bird.ctl"), *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
-
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run all parts; returns when the router has the route of the unrelated service."""
         directory = self.directory
         with ExitStack() as stack:
             stack.enter_context(namespace.fresh())
-            (directory / "bird.conf").write_text(_BIRD)
-            bird = ["bird", "-f", "-c", str(directory / "bird.conf"), "-s", str(directory / "bird.ctl")]
-            stack.callback(stack.enter_context(subprocess.Popen(bird)).terminate)
+            self._bird = stack.enter_context(bird(directory, "hold time 9;"))
             (directory / "quiet").mkdir()
             stack.enter_context(nginx(directory / "quiet", _SERVER.format(port=8081), 8081, connections=512))
             (directory / "unrelated.pool").write_text("{'host': '127.250.0.1'}\n{'host': '127.250.0.2'}\n")

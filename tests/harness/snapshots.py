@@ -29,11 +29,12 @@ from pybal.core.model import (
 from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import TCP, Key, TableEntry, VirtualService
-from pybal.monitors.base import Monitor, PastResult, Sample
+from pybal.monitors.base import Monitor, PastResult, Samples
 from pybal.reload.render import Configuration
 from pybal.runtime.held import Held
 from pybal.status.json_pieces import LargeJSON, pieces
 from pybal.status.routes import RouteResponse, Routes
+from tests.harness.samples import Sample, grouped
 
 UP, DOWN, UNKNOWN = Health.UP, Health.DOWN, Health.UNKNOWN
 OUT, POOLED, FORCED = Placement.OUT, Placement.POOLED, Placement.FORCED
@@ -94,7 +95,7 @@ class CountingMonitor:
         self.down_results = count + 1
         self.up_transitions = count + 2
         self.down_transitions = count + 3
-        self._samples = tuple(samples)
+        self._samples = grouped(samples)
         self.past: list[PastResult] = []
         self.shared_by: list[str] = []
 
@@ -102,7 +103,7 @@ class CountingMonitor:
     decided_at = -math.inf
     patience = 30.0
 
-    def samples(self) -> Iterable[Sample]:
+    def samples(self) -> Samples:
         return self._samples
 
     def history(self) -> Iterable[PastResult]:

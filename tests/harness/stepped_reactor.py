@@ -15,6 +15,15 @@ from pybal.runtime.loop import Loop
 T = TypeVar("T")
 
 
+def close(reactor: EPollReactor) -> None:
+    """Close the descriptors of a reactor that does not run again."""
+    # Those of its waker are numbers, which no garbage collection closes.
+    for reader in reactor._internalReaders:  # noqa: SLF001  # Twisted's, and without a public name
+        reader.connectionLost(None)
+    reactor.waker = None  # a late result of a thread
+    reactor._poller.close()  # noqa: SLF001  # likewise
+
+
 class SteppedReactor(EPollReactor):
     """A reactor with real sockets and a clock that only ``advance`` moves, like a Clock.
 
@@ -42,6 +51,10 @@ class SteppedReactor(EPollReactor):
             self._now = min(self._now + step, end)
             self.iterate(0)
 
+    def close(self) -> None:
+        """Close its descriptors."""
+        close(self)
+
 
 def run(main: Callable[[Loop], Coroutine[Any, Any, T]], timeout: float = 120.0) -> T:
     """Return the result of ``main(reactor)``; raise its exception, or TimeoutError after ``timeout`` s.
@@ -67,6 +80,7 @@ def run(main: Callable[[Loop], Coroutine[Any, Any, T]], timeout: float = 120.0) 
     reactor.run(installSignalHandlers=False)
     result = outcome[0]
     if isinstance(result, Failure):
+        close(reactor)
         raise result.value  # type: ignore[misc]  # typed as optional by Twisted
     calls = reactor.getDelayedCalls()
     internal = reactor._internalReaders  # noqa: SLF001  # Twisted's, and without a public name
@@ -77,6 +91,7 @@ def run(main: Callable[[Loop], Coroutine[Any, Any, T]], timeout: float = 120.0) 
     ]
     for call in calls:
         call.cancel()
+    close(reactor)
     assert not calls, f"left in the reactor: {calls}"
     assert not readers, f"left in the reactor: {readers}"
     return result

@@ -11,6 +11,7 @@ from pybal.bgp.exabgp.events import Event, HeartbeatEchoed
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.runtime.loop import Loop
 from tests.harness.daemon_process import PATIENCE
+from tests.harness.stepped_reactor import close
 
 
 def connected(directory: Path, act: Callable[[Link, socket.socket], None]) -> None:
@@ -36,6 +37,7 @@ def connected(directory: Path, act: Callable[[Link, socket.socket], None]) -> No
         limit.cancel()
         port.connectionLost(None)
         loop.removeAll()  # type: ignore[no-untyped-call]  # Twisted's
+    close(loop)
     assert done
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups, say
 from tests.harness.servers.grpc import grpc
 from tests.harness.servers.haproxy import bound, haproxy
 from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.openssl import openssl_server
 from tests.harness.servers.process import Server, free_ports
 from tests.harness.stepped_reactor import run
 
@@ -296,26 +296,10 @@ class TestScripted:
 
 
 def test_tls_server_without_http_2_is_down(tmp_path: Path) -> None:
-    pem = self_signed(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), "-key", str(pem), "-quiet"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
             setup.monitor(GRPCSettings(tls=True, interval=0.05), port=port)
-            report = await setup.report()
-            while report.reason == "connect: refused":  # until it listens
-                report = await setup.report()
-            assert report.reason == "tls: the server did not select HTTP/2 by ALPN"
+            assert (await setup.report()).reason == "tls: the server did not select HTTP/2 by ALPN"
 
-    try:
+    with openssl_server(self_signed(tmp_path)) as port:
         run(main)
-    finally:
-        process.terminate()
-        process.communicate()

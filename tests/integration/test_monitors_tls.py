@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from zope.interface import provider
 
+from pybal.checks.tls_handshake import REFUSAL_SECONDS
 from pybal.monitors.kinds import refusal
 from pybal.monitors.tls import DAYS, TLSSettings
 from tests.harness.certificates import Authority, self_signed
+from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups
 from tests.harness.servers.nginx import listening, nginx
+from tests.harness.servers.openssl import openssl_server
 from tests.harness.servers.process import free_ports
 from tests.harness.stepped_reactor import run
 
@@ -74,7 +78,7 @@ def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bo
         async with MonitoredServer(reactor, host) as setup:
             monitor = setup.monitor(settings, port=port)
             report = await setup.report()
-            days = [sample.value for sample in monitor.samples() if sample.metric == DAYS]
+            days = [sample.value for sample in samples_of(monitor) if sample.metric == DAYS]
             return report.up, report.reason, days
 
     return run(main)
@@ -172,6 +176,60 @@ class TestCertificates:
                 assert past.result.phases["tls"] > 0
 
         run(main)
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_server_that_demands_a_client_certificate_is_down(version: str, tmp_path: Path) -> None:
+    with openssl_server(self_signed(tmp_path), version, "-Verify", "1", "-verify_return_error") as port:
+        up, reason, _ = first(TLSSettings(), port)
+    assert not up
+    assert reason in {"tls: tlsv13 alert certificate required", "tls: sslv3 alert handshake failure"}
+
+
+@pytest.mark.parametrize("options", [("-num_tickets", "0"), ("-verify", "1"), ("-tls1_2",)], ids=" ".join)
+def test_server_that_demands_no_client_certificate_is_up(options: tuple[str, ...], tmp_path: Path) -> None:
+    """One without session tickets sends nothing after the handshake; the wait is not part of the duration."""
+
+    async def main(reactor: EPollReactor) -> None:
+        async with MonitoredServer(reactor) as setup:
+            monitor = setup.monitor(TLSSettings(), port=port)
+            began = reactor.seconds()
+            assert (await setup.report()).up
+            (past,) = monitor.history()
+            waited = reactor.seconds() - began - past.result.duration
+            assert waited >= REFUSAL_SECONDS - 0.01 or options != ("-num_tickets", "0")
+
+    with openssl_server(self_signed(tmp_path), *options) as port:
+        run(main)
+
+
+def test_server_that_closes_after_the_handshake_is_down(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    context.num_tickets = 0
+
+    def shake_hands_and_leave(peer: Peer) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def received(data: bytes) -> None:
+            incoming.write(data)
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                peer.say(outgoing.read())
+            else:
+                peer.close()
+
+        peer.on_data = received
+
+    async def main(reactor: EPollReactor) -> None:
+        async with MonitoredServer(reactor) as setup:
+            setup.server.connected = shake_hands_and_leave
+            setup.monitor(TLSSettings())
+            assert (await setup.report()).reason == "tls: connection closed after the handshake"
+
+    run(main)
 
 
 def test_unreadable_authority_is_refused_before_start(tls_server: TLSServer, tmp_path: Path) -> None:

@@ -234,6 +234,7 @@ def scripted(resolv_conf: str) -> Iterator[ScriptedDNS]:
     yield scripted
     scripted.recorder.source.stop()
     assert scripted.reactor.getDelayedCalls() == []
+    scripted.reactor.close()
 
 
 @pytest.mark.parametrize(("ttl", "least", "most"), [(0, 40, 61), (1, 40, 61), (30, 1, 2), (2**31 - 1, 0, 1)])

@@ -106,6 +106,7 @@ class HTTPRecorder:
         assert not [call for call in left if "_drip" not in call], left
         Deferred.fromCoroutine(self.server.stop())
         self.reactor.advance(2)
+        self.reactor.close()
 
 
 @pytest.fixture

@@ -153,4 +153,5 @@ def test_source_reports_a_server_without_tls(connected: Callable[[Peer], None], 
     Deferred.fromCoroutine(server.stop())
     reactor.advance(1)
     assert reactor.getDelayedCalls() == []
+    reactor.close()
     assert reports == [expected]

@@ -6,15 +6,13 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
-        "pools with other names are compared by pairs", "if after.servers.names is before.servers.names:", "if True:"
+        "removals are not reported", "            yield Change(ChangeKind.REMOVED, old)\n", "            continue\n"
     ),
-    Mutant(
-        "removals are not reported", "            yield Change(ChangeKind.REMOVED, server)\n", "            continue\n"
-    ),
+    Mutant("new servers are not reported", "            yield Change(ChangeKind.NEW, new)\n", "            continue\n"),
     Mutant(
         "new servers are reported as merged",
-        "yield Change(ChangeKind.NEW, server)",
-        "yield Change(ChangeKind.MERGED, server)",
+        "yield Change(ChangeKind.NEW, new)",
+        "yield Change(ChangeKind.MERGED, new)",
     ),
     Mutant("a first address is reported as a move", "if old.address is not None and new.address", "if new.address"),
     Mutant(

@@ -5,30 +5,51 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 MUTANTS = (
-    Mutant("replaced values stay counted", "            census[self.condition_of(before._values[name])] -= 1\n", ""),
-    Mutant("new values are not counted", "            census[condition] = census.get(condition, 0) + 1\n", ""),
+    Mutant(
+        "replaced values stay counted",
+        "                census[self.condition_of(old)] -= 1\n",
+        "                pass\n",
+    ),
+    Mutant("new values are not counted", "                census[condition] = census.get(condition, 0) + 1\n", ""),
     Mutant(
         "conditions without values stay",
         " for condition, number in census.items() if number}",
         " for condition, number in census.items()}",
     ),
-    Mutant("values are not replaced", "{**before._values, **values}", "dict(before._values)"),
+    Mutant("values are not replaced", "{**self._values, **values}", "dict(self._values)"),
     Mutant("no values make a new version", "        if not values:\n            return self\n", ""),
     Mutant("a version has only the last replacements", "if self._base is before._version:", "if self._replaced:"),
     Mutant(
         "replacements are in the order of their arrival", "sorted(values, key=self.names.__getitem__)", "list(values)"
     ),
+    Mutant("a list with the same names makes other names", "if list(values) == list(self._values):", "if False:"),
+    Mutant(
+        "names in another order are the same",
+        "if list(values) == list(self._values):",
+        "if values.keys() == self._values.keys():",
+    ),
+    Mutant(
+        "values that stay are replaced",
+        "self.replacing({name: values[name] for name in changed})",
+        "self.replacing(values)",
+    ),
 )
 MODEL_MUTANTS = (
-    Mutant("moved servers keep their former address", "if server.address is not before[host].address", "if False"),
-    Mutant("a server that leaves an address takes the others with it", "if other != host)):", "if False)):"),
-    Mutant("a server stays at its former address", "hosts_at.pop(old) if other != host)):", "hosts_at.pop(old))):"),
+    Mutant("moved servers keep their former address", "if not moved and self.names is before.names:", "if True:"),
+    Mutant("a server that leaves an address takes the others with it", "if other != host)\n", "if False)\n"),
+    Mutant("a server stays at its former address", "if other != host)\n", "if True)\n"),
     Mutant(
         "the last server to move is the last at its address",
-        "tuple(sorted((*hosts_at.get(new, ()), host), key=self.names.__getitem__))",
-        "(*hosts_at.get(new, ()), host)",
+        "tuple(sorted(hosts, key=self.names.__getitem__))",
+        "hosts",
     ),
-    Mutant("one server shares its address", "if len(hosts) > 1}", "}"),
+    Mutant(
+        "addresses keep the order of the previous list", "dict.fromkeys(before.sharing)\n", "dict[Address, None]()\n"
+    ),
+    Mutant("one server shares its address", "if len(hosts_at.get(address, ())) > 1}", "if address in hosts_at}"),
+    Mutant(
+        "a list in another order changes no address", "if not moved and self.names is before.names:", "if not moved:"
+    ),
     Mutant(
         "another place changes another fact",
         "            placement,\n            self.suspect_failures,",

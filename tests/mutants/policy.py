@@ -10,19 +10,19 @@ MUTANTS = (
     Mutant("a list does not set listed", "replace(pool, listed=True, servers=", "replace(pool, servers="),
     Mutant("a reload keeps the old service", "replace(pool, service=service, servers=", "replace(pool, servers="),
     Mutant("a reload keeps the old monitors", "servers=_set_monitors(pool, service)", "servers=pool.servers"),
-    Mutant("no server claims a held address", "_place(_suspect(_claim(facts)))", "_place(_suspect(facts))"),
+    Mutant("no server claims a held address", "_suspect(_claim(facts, settled))", "_suspect(facts)"),
     Mutant(
         "a list is applied without the threshold",
-        "    after = _place(_suspect(_claim(facts)))\n",
-        "    after = _place(_suspect(_claim(facts)))\n"
+        "    after = _place(_suspect(_claim(facts, settled)), settled)\n",
+        "    after = _place(_suspect(_claim(facts, settled)), settled)\n"
         "    if isinstance(event, Listed):\n"
         "        after = replace(after, servers=MappingProxyType({h: replace(s, placement=Placement.OUT)\n"
         "            if s.placement is Placement.FORCED else s for h, s in after.servers.items()}))\n",
     ),
     Mutant(
         "only reports lead to decisions",
-        "    after = _place(_suspect(_claim(facts)))\n",
-        "    after = _place(_suspect(_claim(facts))) if isinstance(event, Reported) else _suspect(_claim(facts))\n",
+        "    after = _place(_suspect(_claim(facts, settled)), settled)\n",
+        "    after = _suspect(_claim(facts, settled))\n",
     ),
     Mutant(
         "an event that changes nothing makes a new pool", "return pool if _same(pool, after) else after", "return after"
@@ -49,38 +49,50 @@ MUTANTS = (
         "return apply_reports(pool, reports, floor(pool))",
         "return apply_reports(pool, reports, floor(pool) + 1)",
     ),
-    # Differences of the wanted set
-    Mutant("held addresses are no difference", "if before.held == after.held and after", "if after"),
-    Mutant("removed addresses are no difference", "return {**changed, **{", "return {**changed} or {**{"),
     Mutant(
-        "a changed placement is no difference",
-        "(old.pooled, old.address, old.member) != (new.pooled, ",
-        "(old.address, old.member) != (",
+        "servers keep their place when the service changes",
+        "Servers() if isinstance(event, Adopted | Reconfigured) else",
+        "Servers() if isinstance(event, Adopted) else",
     ),
     Mutant(
-        "a changed address is no difference",
-        "(old.pooled, old.address, old.member) != (new.pooled, new.address, new.member)",
-        "(old.pooled, old.member) != (new.pooled, new.member)",
+        "servers at addresses adopted later are overlooked",
+        "Servers() if isinstance(event, Adopted | Reconfigured) else",
+        "Servers() if isinstance(event, Reconfigured) else",
+    ),
+    # Differences of the wanted set
+    Mutant(
+        "held addresses are no difference",
+        "    addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())\n",
+        "",
+    ),
+    Mutant("changed servers are no difference", "!= (now := _contribution(new)):", "!= (now := _contribution(old)):"),
+    Mutant("former addresses are no difference", "in (*was, *now):", "in now:"),
+    Mutant("new addresses are no difference", "in (*was, *now):", "in was:"),
+    Mutant(
+        "the order of servers at one address is no difference",
+        "if after.servers.names is not before.servers.names:",
+        "if False:",
+    ),
+    Mutant(
+        "a changed placement is no difference",
+        "or server.address is None or not server.pooled:",
+        "or server.address is None:",
     ),
     Mutant(
         "a changed weight is no difference",
-        "old.address, old.member) != (new.pooled, new.address, new.member)",
-        "old.address) != (new.pooled, new.address)",
-    ),
-    Mutant(
-        "former addresses are no difference",
-        "                addresses[old.address] = None\n",
-        "                pass\n",
+        "return ((server.address, server.member.weight),)",
+        "return ((server.address, 10),)",
     ),
     Mutant(
         "servers that are out count at the address",
-        "        if servers[host].pooled:\n            return servers[host].member.weight",
-        "        if True:\n            return servers[host].member.weight",
+        "if (server := pool.servers[host]).pooled:",
+        "if (server := pool.servers[host]):",
     ),
+    Mutant("a held address has no weight", "    return pool.held.get(address)\n", "    return None\n"),
     Mutant(
         "equal weights are a difference",
-        "        if weight != _weight_at(before, address):\n            changed",
-        "        if True:\n            changed",
+        "if (weight := _weight_at(after, address)) != _weight_at(before, address)",
+        "if (weight := _weight_at(after, address)) or True",
     ),
     # The floor
     Mutant("the last server may leave", "max(1, ceil(", "max(0, ceil("),
@@ -123,8 +135,8 @@ MUTANTS = (
     Mutant("too small when just large enough", "total < total * ", "total <= total * "),
     Mutant(
         "pooled servers count as forced",
-        "count(lambda server: server.forced)",
-        "count(lambda server: server.pooled)",
+        "forced = pool.servers.count(lambda server: server.forced)",
+        "forced = pool.servers.count(lambda server: server.pooled)",
     ),
     # The wanted set
     Mutant(
@@ -139,7 +151,7 @@ MUTANTS = (
         "result[server.address] = server.member.weight",
     ),
     Mutant("held addresses are not wanted", "    result.update(pool.held)\n", ""),
-    Mutant("every weight is 10", "server.address, server.member.weight)", "server.address, 10)"),
+    Mutant("every weight is 10", "setdefault(server.address, server.member.weight)", "setdefault(server.address, 10)"),
     # Lists
     Mutant(
         "removed servers stay",
@@ -170,6 +182,7 @@ MUTANTS = (
         "a lost name loses its address",
         "replace(server, unresolvable=True)",
         "replace(server, address=None, unresolvable=True)",
+        survives="only a server without an address becomes unresolvable",
     ),
     Mutant(
         "a lost name is unresolvable", "if not server.ready and not server.unresolvable:", "if not server.unresolvable:"
@@ -220,19 +233,19 @@ MUTANTS = (
     # Reports and monitors
     Mutant("a reload clears the reports", "name: server.reports.get(name) for name", "name: None for name"),
     # Held addresses
-    Mutant("a disabled server claims an address", "in pool.held and server.eligible and", "in pool.held and"),
+    Mutant(
+        "a disabled server claims an address",
+        "if server.eligible and server.health is Health.UNKNOWN and",
+        "if server.health is Health.UNKNOWN and",
+    ),
     Mutant(
         "a server that is down claims an address",
-        "server.eligible and server.health is Health.UNKNOWN\n",
-        "server.eligible\n",
+        "if server.eligible and server.health is Health.UNKNOWN and",
+        "if server.eligible and",
     ),
-    Mutant(
-        "a claim pools no server",
-        "        if server.address in pool.held and server.eligible",
-        "        if False and server.eligible",
-    ),
-    Mutant("a claim replaces pooled servers", "        if not server.pooled\n", ""),
-    Mutant("a claimed address is still held", " if address not in claimed}", "}"),
+    Mutant("a claim pools no server", "found[host] = server.placed(Placement.POOLED)", "pass"),
+    Mutant("a claim replaces pooled servers", "Health.UNKNOWN and not server.pooled:", "Health.UNKNOWN:"),
+    Mutant("a claimed address is still held", "left.pop(server.address, None)", "pass"),
     Mutant("held addresses are never dropped", "if pool.listed and not _pending_lookups(pool):", "if False:"),
     Mutant(
         "held addresses are dropped at the first list",
@@ -244,40 +257,48 @@ MUTANTS = (
         "if pool.listed and not _pending_lookups(pool):",
         "if not _pending_lookups(pool):",
     ),
-    # Placements
-    Mutant("servers stay when exactly the floor serves", "if serving_count < least:", "if serving_count <= least:"),
-    Mutant("no server is forced", "if serving_count < least:", "if False:"),
-    Mutant("the decision counts one server too many", "    serving_count = 0\n", "    serving_count = 1\n"),
+    # Placements: those of one server are in reports.py
     Mutant(
-        "servers that enter for the floor do not count",
-        "_needed_for_floor(pool, placements, least)",
-        "_needed_for_floor(pool, placements, least + 1)",
+        "servers stay when exactly the floor serves", "serving(pool) < floor(pool)\n", "serving(pool) <= floor(pool)\n"
     ),
+    Mutant("no server is forced", "serving(pool) < floor(pool)\n", "False\n"),
+    Mutant(
+        "servers of the list are not placed",
+        "for _, _, server in servers.changes_since(settled) if server is not None]",
+        "for _, _, server in () if server]",
+    ),
+    Mutant("forced servers stay at the floor", "if not lacking and servers.count(", "if False and servers.count("),
+    Mutant("initial-state = up is ignored", "optimistic=pool.service.initially_up", "optimistic=False"),
+    Mutant("no server enters for the floor", "return _fill(pool) if lacking else pool", "return pool"),
+    Mutant(
+        "servers enter although the floor serves",
+        "return _fill(pool) if lacking else pool",
+        "return _fill(pool)",
+        survives="the servers that serve are pooled, so none is missing",
+    ),
+    Mutant("servers that enter for the floor do not count", "missing = floor(pool) - ", "missing = floor(pool) + 1 - "),
     Mutant(
         "forced servers count as pooled",
-        "return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED",
-        "return Placement.POOLED",
+        "Placement.FORCED if server.health is down else Placement.POOLED",
+        "Placement.POOLED",
     ),
     Mutant(
         "unknown servers are forced",
-        "return Placement.FORCED if server.health is Health.DOWN else Placement.POOLED",
-        "return Placement.FORCED",
+        "Placement.FORCED if server.health is down else Placement.POOLED",
+        "Placement.FORCED",
     ),
     Mutant(
         "a list of unresolved names empties the pool",
-        "    pooled = (server for server in",
-        "    return pool.held\n    pooled = (server for server in",
+        "    removed = (s for s in",
+        "    return pool.held\n    removed = (s for s in",
     ),
     Mutant(
         "removed servers are held although others are eligible",
         "if servers.count(lambda server: server.eligible):",
         "if False:",
     ),
-    Mutant(
-        "removed servers that were not pooled are held",
-        "pool.servers.values() if server.pooled)",
-        "pool.servers.values())",
-    ),
+    Mutant("removed servers that were not pooled are held", "if s.pooled and s.address not in", "if s.address not in"),
+    Mutant("addresses of servers that stay are held", " and s.address not in servers.hosts_at)", ")"),
     Mutant("a list of unresolved names drops held addresses", "{**pool.held, **{s.address", "{**{s.address"),
     # Correlated failures
     Mutant(
@@ -299,67 +320,53 @@ MUTANTS = (
         "(server.suspect_failures | together.get(host, set()))",
         "together.get(host, set())",
     ),
+    # Servers that enter for the floor
+    Mutant("every server enters for the floor", "for server in candidates[:missing]", "for server in candidates"),
+    Mutant("servers enter although enough are pooled", "if missing <= 0 or not", "if not"),
     Mutant(
-        "one suspect failure hides all failures",
-        "if server.suspect_failures and server.only_suspect_failures:",
-        "if server.suspect_failures:",
-    ),
-    Mutant("disabled servers are pooled", "if not server.eligible:", "if server.address is None:"),
-    Mutant("servers without an address are pooled", "if not server.eligible:", "if not server.member.enabled:"),
-    Mutant(
-        "unknown counts as serving",
-        "elif server.health is up:",
-        "elif server.health is up or server.health is unknown:",
-    ),
-    Mutant("unknown servers leave", "(optimistic or server.placement is not out)", "optimistic"),
-    Mutant("unknown servers enter", "and (optimistic or server.placement is not out)", ""),
-    Mutant(
-        "unknown servers that were forced leave", "or server.placement is not out)", "or server.placement is pooled)"
+        "the search for servers to enter is needless",
+        " or not servers.count(lambda server: server.eligible and not server.pooled):",
+        ":",
+        survives="saves a search that finds no server",
     ),
     Mutant(
-        "initial-state = up is ignored", "(optimistic or server.placement is not out)", "server.placement is not out"
+        "down servers enter in the order of the source",
+        "    candidates.sort(key=lambda server: server.health is down)",
+        "    #",
     ),
     Mutant(
-        "initial-state = up pools down servers",
-        "server.health is unknown and (optimistic or server.placement is not out)",
-        "(optimistic or server.health is unknown and server.placement is not out)",
+        "down servers enter first",
+        "key=lambda server: server.health is down)",
+        "key=lambda server: server.health is not down)",
     ),
     Mutant(
-        "servers that go down are not depooled",
-        "        else:\n            placements[host] = out\n",
-        "        else:\n            placements[host] = server.placement\n",
-    ),
-    # Forced servers
-    Mutant("pooled servers do not stay for the floor", "return stay + (first", "return (first"),
-    Mutant("no server enters for the floor", "return stay + (first + last)[: max(0, missing)]", "return stay"),
-    Mutant("every server enters for the floor", "(first + last)[: max(0, missing)]", "(first + last)"),
-    Mutant("servers enter although enough are pooled", "[: max(0, missing)]", "[:missing]"),
-    Mutant("servers that stay do not count", " + len(stay)\n", "\n"),
-    Mutant(
-        "servers stay only up to the floor",
-        "return stay + (first + last)[: max(0, missing)]",
-        "return (stay + first + last)[: max(0, missing + len(stay))]",
+        "the last servers of the source enter first",
+        "    candidates.sort(",
+        "    candidates.reverse()\n    candidates.sort(",
     ),
     Mutant(
-        "down servers enter in the order of the source", "else last if server.health is down else first", "else first"
+        "disabled servers enter",
+        "for server in servers.values() if server.eligible and not server.pooled]",
+        "for server in servers.values() if not server.pooled]",
     ),
-    Mutant("down servers enter first", "(first + last)[", "(last + first)["),
-    Mutant("the last servers of the source enter first", "(first + last)[", "(first[::-1] + last[::-1])["),
-    Mutant("disabled servers enter", "if server.eligible and placements[host] is out:", "if placements[host] is out:"),
-    Mutant("pooled servers are ranked like others", "stay if server.placement is not out else last", "last"),
+    Mutant(
+        "pooled servers enter again",
+        "for server in servers.values() if server.eligible and not server.pooled]",
+        "for server in servers.values() if server.eligible]",
+    ),
     Mutant(
         "pending lookups do not count for the floor",
-        "(min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)",
-        "0",
+        "awaited = min(len(pool.held), _pending_lookups(pool))",
+        "awaited = 0",
     ),
     Mutant(
         "every held address counts for the floor",
-        "(min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)",
-        "len(pool.held)",
+        "awaited = min(len(pool.held), _pending_lookups(pool))",
+        "awaited = len(pool.held)",
     ),
     Mutant(
         "every pending lookup counts for the floor",
-        "(min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)",
-        "_pending_lookups(pool)",
+        "awaited = min(len(pool.held), _pending_lookups(pool))",
+        "awaited = _pending_lookups(pool)",
     ),
 )

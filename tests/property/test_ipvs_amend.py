@@ -73,6 +73,12 @@ class AmendedAndReplaced(RuleBasedStateMachine):
         self.amended.amend(self.service, each)
         self.replaced.want(self.service, self.wanted)
 
+    @rule(service=st.sampled_from(SERVICES), each=changes)
+    def reschedule(self, service: Service, each: dict[Address, int | None]) -> None:
+        """Change the scheduler, by an amendment."""
+        self.service = replace(service, tunneling=self.service.tunneling)
+        self.amend(each)
+
     @rule(service=st.sampled_from(SERVICES), wanted=weights)
     def reconfigure(self, service: Service, wanted: dict[Address, int]) -> None:
         self.service, self.wanted = service, wanted

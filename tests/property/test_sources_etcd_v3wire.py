@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pybal.core.steps import finish
 from pybal.sources.base import SourceError
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.v3wire import Keys, KeyState, RangeResponse
@@ -37,7 +38,11 @@ RESULTS = st.fixed_dictionaries(
 ANSWERS = st.one_of(RESULTS, st.fixed_dictionaries({"result": st.one_of(RESULTS, TEXTS)}), TEXTS)
 
 
-@pytest.mark.parametrize("parse", [v3wire.parse_range, v3wire.parse_watch, v3wire.parse_token])
+def parse_range(body: bytes) -> RangeResponse:
+    return finish(v3wire.parsing_range(body))
+
+
+@pytest.mark.parametrize("parse", [parse_range, v3wire.parse_watch, v3wire.parse_token])
 @given(body=st.one_of(st.binary(max_size=40), ANSWERS.map(lambda answer: json.dumps(answer).encode())))
 def test_response_is_parsed_or_refused(parse: Callable[[bytes], object], body: bytes) -> None:
     said = ""
@@ -61,7 +66,7 @@ def test_encoded_keys_are_read_back(kept: dict[bytes, bytes], revision: int) -> 
     ]
     answer = {"header": {"cluster_id": "7", "revision": str(revision)}, "kvs": entries, "count": str(len(kept))}
     written = {key: KeyState(revision, value) for key, value in kept.items()}
-    assert v3wire.parse_range(json.dumps(answer).encode()) == RangeResponse("7", revision, len(kept), written)
+    assert parse_range(json.dumps(answer).encode()) == RangeResponse("7", revision, len(kept), written)
     events = [{"kv": entry} for entry in entries]
     assert v3wire.parse_watch(json.dumps({"result": {"events": events}}).encode()).keys == written
 

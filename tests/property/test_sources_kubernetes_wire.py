@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.kubernetes import wire
-from pybal.sources.kubernetes.wire import Nodes
+from pybal.sources.kubernetes.wire import Node
 from tests.harness.servers.kubernetes import node
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
@@ -74,17 +74,17 @@ def test_node_is_a_member_or_omitted_or_a_problem(documents: list[dict[str, Any]
 def test_list_with_events_equals_a_later_list(history: list[tuple[bool, dict[str, Any]]], cut: int) -> None:
     """Only invalid nodes differ: with events they keep their last good values."""
     documents: dict[str, dict[str, Any]] = {}
-    followed: Nodes = {}
+    followed: dict[str, Node] = {}
     for version, (deletes, document) in enumerate(history, 1):
         name = document["metadata"]["name"]
         stated = versioned(document, version)
         if deletes and name in documents:
             del documents[name]
-            followed = wire.applied(followed, wire.event(line("DELETED", stated)))
+            wire.apply(followed, wire.event(line("DELETED", stated)))
         else:
             kind = "MODIFIED" if name in documents else "ADDED"
             documents[name] = stated
-            followed = wire.applied(followed, wire.event(line(kind, stated)))
+            wire.apply(followed, wire.event(line(kind, stated)))
         if version == cut:
             followed = wire.relisted(followed, wire.page(body(list(documents.values()), version)).nodes)
     listed = wire.page(body(list(documents.values()), len(history))).nodes

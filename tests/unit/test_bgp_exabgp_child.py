@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 
 from pybal.bgp.exabgp.child import Child
-from tests.harness.stepped_reactor import run
+from tests.harness.stepped_reactor import close, run
 
 
 def outcome(directory: Path, script: str, *, kill_at: bytes | None = None) -> tuple[list[bytes], str]:
@@ -66,12 +66,14 @@ def test_child_end_is_reported_while_a_grandchild_holds_the_pipe(tmp_path: Path)
 
 
 def test_missing_program_raises(tmp_path: Path) -> None:
+    reactor = EPollReactor()
     with pytest.raises(FileNotFoundError):
         Child(
-            EPollReactor(),
+            reactor,
             ["/no/such/program"],
             environ={},
             directory=tmp_path,
             received=lambda _line: None,
             ended=lambda _reason: None,
         )
+    close(reactor)

@@ -23,7 +23,7 @@ from pybal.config.settings import (
     SourceSettings,
 )
 from pybal.core.model import Pool
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 from tests.harness.pool_events import after, down, healthy, listed, off, service
 
 VIP, EXTRA = ip_address("192.0.2.1"), ip_address("192.0.2.9")
@@ -35,7 +35,7 @@ class DryRunService:
     """A BGP service in a dry run, with the pools of the test."""
 
     def __init__(self, state: Path | None = None) -> None:
-        self.files = HeldThreads()
+        self.files = FakeWorkers()
         self.clock = Clock()
         self.frozen = self.absent = False
         self.pools: dict[str, Pool] = {"web": Pool(service())}

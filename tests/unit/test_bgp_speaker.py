@@ -677,6 +677,45 @@ def up_with_one_vip(harness: SpeakerHarness) -> None:
     harness.exabgp.answer()
 
 
+def test_exabgp_starts_when_its_configuration_is_written(harness: SpeakerHarness) -> None:
+    harness.files.hold = True
+    harness.speaker.start()
+    harness.run(1.5, answering=False)
+    assert harness.children == []
+    harness.files.release()
+    assert len(harness.children) == 1
+
+
+def test_peers_changed_during_the_write_are_in_the_file(harness: SpeakerHarness, tmp_path: Path) -> None:
+    harness.files.hold = True
+    harness.speaker.start()
+    harness.speaker.reconfigure(BGPSettings((*SETTINGS.peers, R)))
+    harness.files.release()
+    assert len(harness.children) == 1
+    assert "neighbor 192.0.2.4 {" in (tmp_path / "run" / "exabgp.conf").read_text()
+
+
+def test_file_system_that_hangs_delays_exabgp_with_a_reason(harness: SpeakerHarness) -> None:
+    harness.files.hold = True
+    harness.speaker.start()
+    harness.run(2.1, answering=False)
+    text = "exabgp ended (cannot start: no response from the file system for 2 s); restarting in"
+    assert any(text in line for line in harness.log)
+    harness.files.release()
+    harness.run(1.0)
+    assert len(harness.children) == 1
+
+
+def test_stop_during_the_write_starts_no_exabgp_and_leaves_no_file(harness: SpeakerHarness, tmp_path: Path) -> None:
+    harness.files.hold = True
+    harness.speaker.start()
+    stopped = Deferred.fromCoroutine(harness.speaker.stop())
+    harness.files.release()
+    assert stopped.called
+    assert harness.children == []
+    assert not (tmp_path / "run").exists()
+
+
 def test_added_peer_is_configured_by_reload_and_gets_all_routes(harness: SpeakerHarness, tmp_path: Path) -> None:
     up_with_one_vip(harness)
     harness.speaker.check(BGPSettings((*SETTINGS.peers, R)))

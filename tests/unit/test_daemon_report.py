@@ -20,7 +20,7 @@ from pybal.sources.state_files import StateFiles
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
 from tests.harness.fake_services import ONE, DaemonOnClock, web
-from tests.harness.inline_threads import InlineThreads
+from tests.harness.fake_workers import FakeWorkers
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         freezer=freezer,
         examination=Examination(tuple, daemon.clock),
         faults=Faults(daemon.clock.seconds),
-        state=StateFiles(InlineThreads(), daemon.clock),
+        state=StateFiles(FakeWorkers(), daemon.clock),
         starting=lambda: iter(()),
         announcing=None,
         log=Log(lambda _: None),

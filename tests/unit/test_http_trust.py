@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IHandshakeListener, IOpenSSLClientConnec
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -25,7 +25,7 @@ from pybal.http.tls_errors import tls_reason
 from pybal.http.trust import Trust, UnusableFile, refusal
 from pybal.runtime.file_values import PATIENCE, FileValues, inline
 from tests.harness.certificates import Authority, self_signed
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 _DONE = Failure(ConnectionDone())
 HOST = "conf.example"
@@ -206,15 +206,30 @@ def test_refusal_names_the_defect_of_an_unusable_file(authority: Authority, tmp_
     assert refusal_text(certificate=crt, key=server) == f"key: {server}, wanted the private key of {crt}"
 
 
-def test_clients_of_one_host_with_the_same_files_share_a_context(authority: Authority) -> None:
+def test_clients_with_the_same_files_share_a_context(authority: Authority) -> None:
     files = inline(Clock())
     first, second = (trusting(AccessSettings(ca=str(authority.file)), files) for _ in range(2))
-    assert creator(first, "conf") is creator(second, "conf")
-    assert creator(first, "conf") is not creator(second, "other")
+
+    def context(trust: Trust, host: str) -> object:
+        return creator(trust, host).clientConnectionForTLS(TLSMemoryBIOProtocol(Factory(), Protocol())).get_context()
+
+    assert context(first, "conf") is context(second, "other")
+    assert context(first, "conf") is not context(trusting(AccessSettings(), files), "conf")
+
+
+def test_connections_of_a_shared_context_verify_their_own_hosts(authority: Authority) -> None:
+    trust = trusting(AccessSettings(ca=str(authority.file)))
+    server = authority.directory / "server.both"
+    assert [connect(trust, TLSServer(server), host) == "" for host in ("other.example", HOST, "[::1]", HOST)] == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_hung_file_system_fails_a_connection_that_needs_it(authority: Authority) -> None:
-    clock, threads = Clock(), HeldThreads()
+    clock, threads = Clock(), FakeWorkers()
     threads.hold = True
     ca = str(authority.file)
     waiting = Deferred.fromCoroutine(trusting(AccessSettings(ca=ca), FileValues(threads, clock)).creator("conf"))

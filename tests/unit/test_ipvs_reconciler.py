@@ -196,6 +196,15 @@ def test_amended_goal_changes_the_named_destinations_only(
     assert reconciler.verified("web")
 
 
+def test_amended_goal_changes_the_scheduler(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+    pursue(reconciler, clock, WEB, {A: 10, B: 10})
+    table.batches.clear()
+    reconciler.amend(replace(WEB, scheduler="mh"), {A: 3})
+    clock.advance(0)
+    assert table.batches == [["-E -t 10.2.1.1:80 -s mh", "-e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 3"]]
+    assert reconciler.verified("web")
+
+
 def test_amended_goal_compares_untouched_destinations_after_a_failure(
     table: FailingTable, clock: Clock, reconciler: Reconciler
 ) -> None:
@@ -206,7 +215,7 @@ def test_amended_goal_compares_untouched_destinations_after_a_failure(
     assert table.memory.read(key_of(WEB)) == entry(WEB, {A: 3, B: 10, C: 10})
 
 
-@pytest.mark.parametrize("service", [WEB, replace(TEXT, scheduler="wrr")], ids=["without a goal", "changed since"])
+@pytest.mark.parametrize("service", [WEB, replace(TEXT, tunneling=True)], ids=["without a goal", "changed since"])
 def test_amendment_is_refused_without_a_goal(clock: Clock, reconciler: Reconciler, service: Service) -> None:
     pursue(reconciler, clock, TEXT, {A: 10})
     with pytest.raises(LookupError):

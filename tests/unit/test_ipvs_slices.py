@@ -16,7 +16,7 @@ from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.ledger import Ledger
 from pybal.ipvs.model import Command, Failure, Op, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
-from tests.harness.held_calls import HeldCalls
+from tests.harness.fake_workers import FakeWorkers
 from tests.harness.turning_clock import TurningClock
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "mh")
@@ -171,7 +171,7 @@ class ThreadedReconciler:
     def __init__(self) -> None:
         self.clock = TurningClock()
         self.table = CostlyTable(self.clock)
-        self.thread = HeldCalls(self.clock)
+        self.thread = FakeWorkers(self.clock, hold=True)
         self.reconciler = Reconciler(self.table, self.clock, workers=self.thread)
 
     def want(self, weights: dict[Address, int]) -> None:
@@ -266,7 +266,7 @@ class SlowDisk:
     def __init__(self, directory: Path) -> None:
         self.clock = TurningClock()
         self.table = CostlyTable(self.clock)
-        self.disk = HeldCalls(self.clock)
+        self.disk = FakeWorkers(self.clock, hold=True)
         self.file = directory / "ledger"
         self.ledger = Ledger(self.file, workers=self.disk, clock=self.clock)
         self.reconciler = Reconciler(self.table, self.clock, ledger=self.ledger)

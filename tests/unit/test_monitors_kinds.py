@@ -76,9 +76,17 @@ def test_checks_of_a_service_share_one_unverified_tls_context(engine: Engine) ->
 
 
 @pytest.mark.parametrize(
-    ("wanted", "statuses"), [(200, {200}), (404, {404}), (301, {301, 302, 303}), (303, {301, 302, 303}), (304, {304})]
+    ("wanted", "statuses"),
+    [
+        (200, {200, 201, 202}),
+        (201, {201}),
+        (404, {404}),
+        (301, {301, 302, 303}),
+        (303, {301, 302, 303}),
+        (304, {304}),
+    ],
 )
-def test_redirect_status_accepts_three_redirects(engine: Engine, wanted: int, statuses: set[int]) -> None:
+def test_http_status_accepts_what_pybal_115_accepted(engine: Engine, wanted: int, statuses: set[int]) -> None:
     request = factory(engine, "http://a.example/", http_status=wanted).requests[0]
     assert (set(request.statuses), request.wanted) == (statuses, wanted)
 

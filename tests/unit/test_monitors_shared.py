@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 from pybal.checks.engine import Engine
 from pybal.checks.result import PASSED, Result
 from pybal.core.model import Address, IPProtocol, Report, Service
-from pybal.monitors.base import Monitor, PastResult, Sample
+from pybal.monitors.base import Monitor, PastResult, Samples, Series
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.icmp import ICMPSettings
 from pybal.monitors.proxyfetch import ProxyFetchSettings
@@ -27,6 +27,9 @@ UP, DOWN = Report(up=True, at=1.0), Report(up=False, reason="connect: refused", 
 
 def service(name: str, port: int = 80) -> Service:
     return Service(name, IPProtocol.TCP, ip_address("10.2.1.1"), port, "wrr")
+
+
+PLAYED: Samples = Series((("pybal_monitor_played", ((),)),)), (1.0,)
 
 
 class ScriptedMonitor:
@@ -55,8 +58,8 @@ class ScriptedMonitor:
     def patience(self) -> float:
         return 30.0
 
-    def samples(self) -> Iterable[Sample]:
-        return (Sample("pybal_monitor_played", (), 1.0),)
+    def samples(self) -> Samples:
+        return PLAYED
 
     def history(self) -> Iterable[PastResult]:
         return (PastResult(1.0, Result(PASSED, 0.1)),)
@@ -278,7 +281,7 @@ class TestSharedMonitor:
         for one in (a, b):
             assert (one.name, one.up, one.up_results, one.down_results) == ("ScriptedMonitor", True, 5, 6)
             assert (one.up_transitions, one.down_transitions) == (7, 8)
-            assert [sample.metric for sample in one.samples()] == ["pybal_monitor_played"]
+            assert one.samples() == PLAYED
             assert [past.at for past in one.history()] == [1.0]
 
 
@@ -300,3 +303,13 @@ def test_shared_monitor_is_urgent_while_one_service_is_urgent(services: SharingS
     assert not services.made[0].urgent
     c.set_urgent(True)
     assert services.made[0].urgent
+
+
+def test_shared_monitor_leaves_no_garbage_after_the_last_stop(services: SharingServices) -> None:
+    proxy = services.start("a")
+    services.made[0].say(UP)
+    gc.collect()
+    proxy.stop()
+    services.made.clear()
+    del proxy
+    assert gc.collect() == 0

@@ -19,7 +19,7 @@ from pybal.monitors.tls import TLSSettings
 from pybal.runtime.file_values import PATIENCE, FileValues
 from tests.harness.certificates import self_signed
 from tests.harness.clock_reactor import ClockReactor
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 WEB = Service("web", IPProtocol.TCP, ip_address("192.0.2.1"), 443, "wrr")
 
@@ -29,7 +29,7 @@ class Checked:
 
     def __init__(self, ca: Path) -> None:
         self.reactor = ClockReactor()
-        self.threads = HeldThreads()
+        self.threads = FakeWorkers()
         self.files = FileValues(self.threads, self.reactor)
         self.engine = Engine(self.reactor, self.reactor.seconds)
         self.engine.start()

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 
 from pybal.runtime.file_values import PATIENCE, FileValue, FileValues
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 
 class Reader:
@@ -20,7 +20,7 @@ class Reader:
 
     def __init__(self, directory: Path) -> None:
         self.clock = Clock()
-        self.threads = HeldThreads()
+        self.threads = FakeWorkers()
         self.files = FileValues(self.threads, self.clock)
         self.path = directory / "file"
         self.builds = 0

@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from pybal.runtime.loop import BUDGET, Loop
 from tests.harness.daemon_process import PATIENCE
+from tests.harness.stepped_reactor import close
 
 
 def occupy(seconds: float) -> None:
@@ -60,6 +61,7 @@ def loop() -> Iterator[Loop]:
     for reader in loop.removeAll():  # type: ignore[no-untyped-call]  # Twisted's
         if isinstance(reader, Reader):
             reader.close()
+    close(loop)
 
 
 def run(loop: Loop) -> None:

@@ -6,13 +6,13 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.runtime.user_names import FRESH, PATIENCE, SLOW, UserNames
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 
 class NamesOnClock:
     def __init__(self) -> None:
         self.clock = Clock()
-        self.threads = HeldThreads()
+        self.threads = FakeWorkers()
         self.names = UserNames(self.threads, self.clock, {1000: "alice"}.__getitem__)
 
     def name(self, user: int) -> list[str]:

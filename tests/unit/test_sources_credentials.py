@@ -14,7 +14,7 @@ from pybal.http.trust import UnusableFile
 from pybal.runtime.file_values import PATIENCE, FileValues, inline
 from pybal.sources.credentials import Authorization, SecretFile, refusal, secret
 from pybal.sources.kinds import refusals
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 URL = "http://conf.example/pool"
 
@@ -87,7 +87,7 @@ def test_changed_secret_is_read_from_its_file_again(tmp_path: Path) -> None:
 
 
 def test_secret_on_a_hung_file_system_is_reported(tmp_path: Path) -> None:
-    clock, threads = Clock(), HeldThreads()
+    clock, threads = Clock(), FakeWorkers()
     threads.hold = True
     file = written(tmp_path / "token", b"abc")
     failures: list[str] = []

@@ -6,8 +6,11 @@ import json
 
 import pytest
 
+from pybal.core.steps import finish
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, Texts, parse_change, parse_directory
+from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, Texts, parse_change, parsing_directory
+from tests.harness.turning_clock import TurningClock
 
 KNOWN = {"a": "1", "b": "2"}
 
@@ -54,6 +57,18 @@ def test_change_applies_to_the_root_directory() -> None:
     assert change("set", "/a", "3").apply(KNOWN, "/") == {"a": "3", "b": "2"}
 
 
+def parsed(path: str, status: int, body: bytes, index: str) -> Snapshot:
+    return finish(parsing_directory(path, status, body, index))
+
+
+def test_long_directory_is_parsed_in_several_turns() -> None:
+    body = directory(*({"key": f"/p/{number}", "value": "1"} for number in range(10_000)))
+    clock, found = TurningClock(), list[Snapshot]()
+    Turns(clock).run(parsing_directory("/p", 200, body, "7")).addCallback(found.append)
+    assert clock.settle() > 2
+    assert len(found[0].texts or ()) == 10_000
+
+
 def directory(*nodes: object) -> bytes:
     return json.dumps({"action": "get", "node": {"key": "/p", "dir": True, "nodes": nodes}}).encode()
 
@@ -64,17 +79,17 @@ def test_directory_has_its_values_and_index() -> None:
         {"key": "/p/b", "value": "", "modifiedIndex": 6, "createdIndex": 6},
         {"key": "/p/sub", "dir": True, "modifiedIndex": 7, "createdIndex": 7},
     )
-    assert parse_directory("/p", 200, body, "7") == Snapshot({"a": "1", "b": ""}, 7)
+    assert parsed("/p", 200, body, "7") == Snapshot({"a": "1", "b": ""}, 7)
 
 
 def test_directory_is_missing_at_the_index_of_the_error() -> None:
     body = b'{"errorCode":100,"message":"Key not found","cause":"/p","index":9}'
-    assert parse_directory("/p", 404, body, "9") == Snapshot(None, 9)
+    assert parsed("/p", 404, body, "9") == Snapshot(None, 9)
 
 
 def test_key_is_not_a_directory() -> None:
     with pytest.raises(SourceError, match="/p is a key, wanted a directory"):
-        parse_directory("/p", 200, b'{"action":"get","node":{"key":"/p","value":"1","modifiedIndex":5}}', "5")
+        parsed("/p", 200, b'{"action":"get","node":{"key":"/p","value":"1","modifiedIndex":5}}', "5")
 
 
 @pytest.mark.parametrize(
@@ -96,7 +111,7 @@ def test_key_is_not_a_directory() -> None:
 )
 def test_malformed_directory_is_refused(body: bytes, index: str) -> None:
     with pytest.raises(SourceError, match="malformed response from etcd") as caught:
-        parse_directory("/p", 200, body, index)
+        parsed("/p", 200, body, index)
     assert caught.value.trouble is Trouble.MALFORMED
     assert len(str(caught.value)) < 200
 
@@ -167,5 +182,5 @@ def test_history_is_lost_when_etcd_cleared_it(body: bytes) -> None:
 )
 def test_error_response_is_classified(status: int, body: bytes, reason: str, trouble: Trouble) -> None:
     with pytest.raises(SourceError) as caught:
-        parse_directory("/p", status, body, "")
+        parsed("/p", status, body, "")
     assert (str(caught.value), caught.value.trouble) == (reason, trouble)

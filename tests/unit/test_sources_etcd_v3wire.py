@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 
 import pytest
 
+from pybal.core.steps import finish
+from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.v3wire import KeyState, RangeResponse, TokenInvalid, WatchResponse
+from tests.harness.turning_clock import TurningClock
 
 HEADER = (
     b'"header":{"cluster_id":"10144879847569953045","member_id":"12428976124636271536","revision":"4","raft_term":"2"}'
 )
+
+
+def parse_range(body: bytes) -> RangeResponse:
+    return finish(v3wire.parsing_range(body))
 
 
 @pytest.mark.parametrize(
@@ -37,15 +45,23 @@ def test_requests_are_json_with_base64_and_numbers_as_strings() -> None:
     assert json.loads(v3wire.authenticate_request("u", "p")) == {"name": "u", "password": "p"}
 
 
+def test_long_range_response_is_parsed_in_several_turns() -> None:
+    kvs = ",".join(f'{{"key":"{b64encode(b"/p/%d" % n).decode()}","mod_revision":"2"}}' for n in range(10_000))
+    clock, found = TurningClock(), list[RangeResponse]()
+    Turns(clock).run(v3wire.parsing_range(b'{%s,"kvs":[%s]}' % (HEADER, kvs.encode()))).addCallback(found.append)
+    assert clock.settle() > 2
+    assert len(found[0].keys) == 10_000
+
+
 def test_range_response_is_parsed() -> None:
     kvs = b'"kvs":[{"key":"L3AvYQ==","create_revision":"2","mod_revision":"2","version":"1","value":"MQ=="}]'
-    assert v3wire.parse_range(b'{%s,%s,"count":"1"}' % (HEADER, kvs)) == RangeResponse(
+    assert parse_range(b'{%s,%s,"count":"1"}' % (HEADER, kvs)) == RangeResponse(
         "10144879847569953045", 4, 1, {b"/p/a": KeyState(2, b"1")}
     )
 
 
 def test_range_response_is_empty_without_keys_and_count() -> None:
-    assert v3wire.parse_range(b"{%s}" % HEADER) == RangeResponse("10144879847569953045", 4, 0, {})
+    assert parse_range(b"{%s}" % HEADER) == RangeResponse("10144879847569953045", 4, 0, {})
 
 
 @pytest.mark.parametrize(
@@ -71,7 +87,7 @@ def test_range_response_is_empty_without_keys_and_count() -> None:
 )
 def test_malformed_range_response_is_refused(body: bytes) -> None:
     with pytest.raises(SourceError, match="malformed response from etcd") as caught:
-        v3wire.parse_range(body)
+        parse_range(body)
     assert caught.value.trouble is Trouble.MALFORMED
     assert len(str(caught.value)) < 200
 

@@ -17,7 +17,7 @@ from pybal.sources import kinds
 from pybal.sources.base import SourceError
 from pybal.sources.file import file_source
 from pybal.sources.file_poll import INTERVAL, LARGEST, RESTLESS, SETTLED, FilePoll, checked_identity, content
-from tests.harness.inline_threads import InlineThreads
+from tests.harness.fake_workers import FakeWorkers
 
 RESTLESS_CHECKS = round(RESTLESS / INTERVAL) + 2
 
@@ -32,7 +32,7 @@ class FileRecorder:
         self.clock = Clock()
         self.hosts: list[str] = []
         self.errors: list[str] = []
-        files = FilePoll(InlineThreads(), self.clock)
+        files = FilePoll(FakeWorkers(), self.clock)
         self.source = file_source(SourceSettings(f"file://{path}"), reactor=self.clock, random=Random(1), files=files)
         self._times = itertools.count(10**18, 10**9)
 

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.file_poll import INTERVAL, PATIENCE, SETTLED, Content, FilePoll, PolledFile
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 
 class PollOnClock:
@@ -17,7 +17,7 @@ class PollOnClock:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.threads = HeldThreads()
+        self.threads = FakeWorkers()
         self.poll = FilePoll(self.threads, self.clock)
         self.good: list[str] = []
         self.found: list[Content] = []

@@ -11,7 +11,7 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
-from pybal.sources.kubernetes.wire import Event, Expired, Node, Nodes, Page
+from pybal.sources.kubernetes.wire import Event, Expired, Node, Page
 from tests.harness.servers.kubernetes import node, status
 
 A, B = Member("a", 1), Member("b", 1)
@@ -98,15 +98,16 @@ def test_invalid_node_is_reported_and_omits_no_other(part: str, value: object, p
 
 
 def test_invalid_node_keeps_its_last_value() -> None:
-    known = page(versioned(node("a", "False")), versioned(node("b"))).nodes
+    known = dict(page(versioned(node("a", "False")), versioned(node("b"))).nodes)
     bad = versioned(node("a"), 8) | {"spec": 5}
     kept = Node("8", Member("a", 1, enabled=False), problem="host a: spec 5, wanted an object")
-    assert wire.applied(known, event("MODIFIED", bad))["a"] == kept
     assert wire.relisted(known, page(bad).nodes) == {"a": kept}
+    assert wire.apply(known, event("MODIFIED", bad))
+    assert known["a"] == kept
 
 
 def test_events_add_change_and_remove_nodes() -> None:
-    known: Nodes = {}
+    known: dict[str, Node] = {}
     for kind, document in (
         ("ADDED", versioned(node("a"), 10)),
         ("ADDED", versioned(node("b"), 11)),
@@ -114,7 +115,8 @@ def test_events_add_change_and_remove_nodes() -> None:
         ("DELETED", versioned(node("b"), 13)),
     ):
         found = event(kind, document)
-        known = wire.applied(known, found)
+        assert wire.apply(known, found)
+        assert not wire.apply(known, found)
     assert known == {"a": Node("12", Member("a", 1, enabled=False))}
     assert found.version == "13"
 
@@ -122,7 +124,9 @@ def test_events_add_change_and_remove_nodes() -> None:
 def test_bookmark_changes_only_the_version() -> None:
     found = event("BOOKMARK", {"kind": "Node", "metadata": {"resourceVersion": "20", "creationTimestamp": None}})
     assert found == Event("20")
-    assert wire.applied({"a": Node("7", A)}, found) == {"a": Node("7", A)}
+    known = {"a": Node("7", A)}
+    assert not wire.apply(known, found)
+    assert known == {"a": Node("7", A)}
 
 
 def test_expired_version_has_its_own_exception() -> None:

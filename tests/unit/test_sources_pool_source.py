@@ -15,7 +15,7 @@ from pybal.sources.base import PoolState, SourceError, Trouble
 from pybal.sources.cache import VERSION, CachedList, ListCache
 from pybal.sources.pool_source import LOUD, PATIENCE, SETTLED, PoolSource
 from pybal.sources.state_files import StateFiles
-from tests.harness.inline_threads import HeldThreads, InlineThreads
+from tests.harness.fake_workers import FakeWorkers
 from tests.harness.sources.scripted_source import ScriptedSource
 
 URL = "etcd://user:secret@conf/pools/web"
@@ -38,7 +38,7 @@ class PoolRecorder:
         self.scripted = ScriptedSource()
         self.cache = cache
         self.out: set[str] = set()
-        state = StateFiles(InlineThreads(), self.clock)
+        state = StateFiles(FakeWorkers(), self.clock)
         self.source = PoolSource(
             self.scripted, settings, cache, service="web", clock=self.clock, state=state, wall=lambda: NOON
         )
@@ -396,15 +396,14 @@ class TestRestart:
         assert (other.lists, other.source.stale) == ([], False)
 
     def test_disk_that_hangs_delays_the_source_for_a_limited_time(self, tmp_path: Path) -> None:
-        clock, threads, scripted = Clock(), HeldThreads(), ScriptedSource()
-        threads.hold = True
+        clock, scripted = Clock(), ScriptedSource()
         source = PoolSource(
             scripted,
             SourceSettings(URL),
             ListCache(tmp_path, "web"),
             service="web",
             clock=clock,
-            state=StateFiles(threads, clock),
+            state=StateFiles(FakeWorkers(clock, hold=True), clock),
             wall=lambda: NOON,
         )
         lists: list[tuple[Member, ...]] = []

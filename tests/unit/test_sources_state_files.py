@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from pybal.sources.state_files import PATIENCE, RETRY, SLOW, StateFiles
-from tests.harness.inline_threads import HeldThreads
+from tests.harness.fake_workers import FakeWorkers
 
 ONE, TWO = Path("/var/lib/pybal/one"), Path("/var/lib/pybal/two")
 
@@ -20,7 +20,7 @@ class StateOnClock:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.threads = HeldThreads()
+        self.threads = FakeWorkers()
         self.files = StateFiles(self.threads, self.clock)
         self.written: list[str] = []
         self.full = False

@@ -105,7 +105,7 @@ def test_json_has_the_state_of_vips_and_peers() -> None:
 
 
 def metrics(state: BGP) -> list[str]:
-    text = "".join(Exposition().pieces(HEALTHY, (), bgp.families(state, 100.0)))
+    text = b"".join(Exposition().pieces(HEALTHY, (), bgp.families(state, 100.0))).decode()
     return [line for line in text.splitlines() if line.startswith("pybal_bgp_")]
 
 

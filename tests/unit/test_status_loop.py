@@ -38,7 +38,7 @@ def test_json_has_totals_and_the_longest_callbacks() -> None:
 
 def test_metrics_are_a_histogram() -> None:
     pieces = Exposition().pieces(HEALTHY, (), loop.families(held((90.0, 0.03, 0.01))), CollectorRegistry())
-    lines = [line for line in "".join(pieces).splitlines() if "pybal_loop_held_seconds" in line]
+    lines = [line for line in b"".join(pieces).decode().splitlines() if "pybal_loop_held_seconds" in line]
     assert lines[:3] == [
         "# HELP pybal_loop_held_seconds Time for which one callback held the event loop",
         "# TYPE pybal_loop_held_seconds histogram",

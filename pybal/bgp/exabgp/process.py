@@ -18,12 +18,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -45,6 +47,8 @@ from pybal.runtime.activity import Activity
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import HeartbeatReactor
 
+T = TypeVar("T")
+
 HEARTBEAT_SECONDS = 0.5
 START_SECONDS = (10.0, 300.0)
 """Time for ExaBGP's start, until it answers its first command: at first, and at most.
@@ -53,6 +57,8 @@ The limit restarts an ExaBGP that hangs. A start takes 0.3 s of CPU time, which 
 wastes the work done, and every start would be killed at the same point. The limit doubles with each start that exceeds it.
 """
 STOP_SECONDS = 2.0
+FILE_SECONDS = 2.0
+"""Time for the file system to write or remove ExaBGP's configuration."""
 BACKOFF_SECONDS = (0.2, 30.0)
 """The first and the longest pause before a restart of ExaBGP."""
 SETTLED_SECONDS = 60.0
@@ -109,11 +115,17 @@ class ExaBGPListener(Protocol):
         """Record the end; ``output`` has its last lines. Return whether to reset the back-off."""
 
 
+class Threads(Protocol):
+    """One thread (:class:`pybal.runtime.workers.Workers`), which keeps the order of the writes."""
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
+
+
 class ExaBGP:
     """Keep ExaBGP running from :meth:`start` to :meth:`stop`.
 
     ``since`` is the monotonic time of the last change of ``state``. ``reason`` is why ExaBGP is not running, since
-    ``down_since``; empty while it is. ``secrets`` are masked in the log.
+    ``down_since``; empty while it is. ``secrets`` are masked in the log. ``files`` (one thread) writes the configuration.
     """
 
     _log = Logger()
@@ -126,6 +138,7 @@ class ExaBGP:
         directory: Path,
         random: Random,
         python: str,
+        files: Threads,
         spawn: Callable[..., ChildProcess] = Child,
     ) -> None:
         self.state = State.STOPPED
@@ -141,6 +154,8 @@ class ExaBGP:
         self._python = python
         self._spawn = spawn
         self._directory = RuntimeDirectory(directory)
+        self._files = files
+        self._launching: Deferred[None] | None = None
         self._port: Any = None
         self._run: Run | None = None
         self._beats = 0
@@ -188,6 +203,7 @@ class ExaBGP:
     async def stop(self) -> None:
         """Close all sessions, and return when ExaBGP has ended."""
         self._enter(State.STOPPING)
+        self._cancel_launch()
         if self._pause is not None and self._pause.active():
             self._pause.cancel()
         if self._run is not None:
@@ -204,7 +220,8 @@ class ExaBGP:
         self._heartbeat.stop()
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
-        self._directory.remove()
+        with suppress(OSError):
+            await self._run_in_thread(self._directory.remove)
 
     def command(self, line: bytes, refused: Callable[[], None] | None = None) -> None:
         """Send a command; ``refused`` is called if ExaBGP answers with an error."""
@@ -218,12 +235,17 @@ class ExaBGP:
         if self.state is not State.RUNNING:
             self.restart("peers changed", soon=True)
             return
+        Deferred.fromCoroutine(self._reload(self._run, self._listener.configuration()[0]))
+
+    async def _reload(self, run: Run | None, text: str) -> None:
         try:
-            self._directory.write_configuration(self._listener.configuration()[0])
+            await self._run_in_thread(partial(self._directory.write_configuration, text))
         except OSError as error:
-            self.restart(f"configuration cannot be written: {error.strerror}", soon=True)
+            if run is self._run:
+                self.restart(f"configuration cannot be written: {error.strerror or error}", soon=True)
         else:
-            self.command(b"reload")
+            if run is self._run:
+                self.command(b"reload")
 
     def restart(self, cause: str, *, soon: bool = False) -> None:
         """Restart ExaBGP, which resets every session; ``soon`` resets the back-off."""
@@ -242,9 +264,22 @@ class ExaBGP:
         self.reason = "starting"
         if self._failure:
             self.reason += f" again, for at most {self._start_limits.following:g} s ({self._failure})"
+        self._launch()
+
+    def _launch(self) -> None:
+        self._cancel_launch()
+        self._launching = Deferred.fromCoroutine(self._launched())
+        self._launching.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def _cancel_launch(self) -> None:
+        if self._launching is not None:
+            self._launching.cancel()
+
+    async def _launched(self) -> None:
+        """Write the configuration and start ExaBGP."""
         try:
             text, environ = self._listener.configuration()
-            self._directory.write_configuration(text)
+            await self._run_in_thread(partial(self._directory.write_configuration, text))
             child = self._spawn(
                 self._reactor,
                 arguments.exabgp(self._python, self._directory.configuration, listens=self._listener.listens),
@@ -253,6 +288,8 @@ class ExaBGP:
                 received=self._output,
                 ended=self._ended,
             )
+        except CancelledError:
+            raise
         except OSError as error:
             self._ended(f"cannot start: {error.strerror or error}")
         except Exception as bug:  # noqa: BLE001  # a bug must not keep ExaBGP from another start
@@ -261,11 +298,19 @@ class ExaBGP:
         else:
             self._run = Run(child, lambda: self.now)
 
+    def _run_in_thread(self, call: Callable[[], None]) -> Deferred[None]:
+        def too_late(_result: object, seconds: float) -> None:
+            raise TimeoutError(f"no response from the file system for {seconds:g} s")
+
+        return self._files.run(call).addTimeout(FILE_SECONDS, self._reactor, too_late)
+
     def _kill(self, cause: str) -> None:
         if self._run is not None:
             if self.state in {State.STARTING, State.RUNNING}:
                 self._enter(State.KILLED)
             self._run.kill(cause)
+        elif self.state is State.STARTING:
+            self._launch()  # with the present configuration
 
     def _ended(self, reason: str) -> None:
         run, self._run = self._run, None

@@ -99,7 +99,7 @@ class Etcd2Reader:
             lookup=self._addresses.look_up,
             limit=LARGEST,
         )
-        return KeysClient(client, self._path, fields, self._reactor)
+        return KeysClient(client, self._path, fields, self._reactor, self._turns)
 
     async def _follow(self, feed: Feed, endpoint: Endpoint) -> None:
         client = await self._client(endpoint)

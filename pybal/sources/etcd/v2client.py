@@ -9,31 +9,42 @@ from urllib.parse import quote, urlencode
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from pybal.core.steps import finish
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import FullResponse
 from pybal.resolve import Lookup, LookupFailed, LookupResult
-from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, parse_change, parse_directory
+from pybal.runtime.turns import Turns
+from pybal.sources.etcd.responses import SHORT
+from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, parse_change, parsing_directory
 
 
 class KeysClient:
     """Reads and watches the directory ``path``. Raises :class:`ProtocolError` and :class:`SourceError`.
 
-    Reads and watches share one connection. It is replaced when a watch ends without a change, because HTTP/1.1 has no
+    Long responses are parsed in ``turns``. Reads and watches share one connection. It is replaced when a watch ends without a change, because HTTP/1.1 has no
     other way to end one.
     """
 
-    def __init__(self, client: HTTPClient, path: str, headers: Mapping[str, str], clock: IReactorTime) -> None:
+    def __init__(
+        self, client: HTTPClient, path: str, headers: Mapping[str, str], clock: IReactorTime, turns: Turns
+    ) -> None:
         self._client = client
         self._path = path
         self._headers = headers
         self._clock = clock
+        self._turns = turns
         self._cluster = ""
 
     async def read(self, within: float) -> Snapshot:
         """Read the directory with a quorum."""
         response = await self._get(within, recursive="true", quorum="true")
         self._cluster = _cluster(response)
-        return parse_directory(self._path, response.status, response.body, response.response.field("x-etcd-index"))
+        index = response.response.field("x-etcd-index")
+        steps = parsing_directory(self._path, response.status, response.body, index)
+        if len(response.body) <= SHORT:
+            return finish(steps)
+        found: Snapshot = await self._turns.run(steps)
+        return found
 
     async def next_change(self, index: int, within: float, patience: float) -> Change | None:
         """Return the first change from ``index`` on, ``None`` if it does not come within ``patience`` seconds.

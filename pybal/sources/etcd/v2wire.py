@@ -6,14 +6,14 @@ thousand changes for watches, and none across a restart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import etcd
 
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.responses import OK, malformed, parse_object, refused, shortened
+from pybal.sources.etcd.responses import OK, STEP, malformed, parse_object, refused, shortened
 
 _SET = frozenset(("set", "create", "update", "compareAndSwap"))
 _DELETED = frozenset(("delete", "expire", "compareAndDelete"))
@@ -69,8 +69,11 @@ def below(path: str) -> str:
     return f"{path.rstrip('/')}/"
 
 
-def parse_directory(path: str, status: int, body: bytes, index: str) -> Snapshot:
-    """Return the response to a read; ``index`` is the header X-Etcd-Index. Raises :class:`SourceError`."""
+def parsing_directory(path: str, status: int, body: bytes, index: str) -> Generator[None, None, Snapshot]:
+    """Parse the response to a read in steps; ``index`` is the header X-Etcd-Index.
+
+    Raises :class:`SourceError`.
+    """
     try:
         found = _result(status, body)
     except KeyMissing as missing:
@@ -80,8 +83,12 @@ def parse_directory(path: str, status: int, body: bytes, index: str) -> Snapshot
     if not found.dir:
         raise SourceError(f"{path} is a key, wanted a directory")
     try:
-        leaves = [(leaf.key, leaf.value) for leaf in found.leaves if not leaf.dir]
-        texts = {_text(key).removeprefix(below(path)): _text(value or "") for key, value in leaves}
+        texts: dict[str, str] = {}
+        for number, leaf in enumerate(found.leaves):
+            if not number % STEP:
+                yield
+            if not leaf.dir:
+                texts[_text(leaf.key).removeprefix(below(path))] = _text(leaf.value or "")
         return Snapshot(texts, int(index))
     except Exception:  # noqa: BLE001  # python-etcd raises anything for malformed nodes
         raise malformed(body) from None

@@ -150,7 +150,7 @@ def etcd3_source(
     port: int = 53,
 ) -> Feed:
     """Return the source of ``etcd://host:port/path?api=3``; ``resolv_conf`` and ``port`` are for DNS."""
-    access, files = settings.access, files or inline(reactor)
+    access, files, turns = settings.access, files or inline(reactor), turns or Turns(reactor)
     gateway = partial(
         Gateway,
         access=access,
@@ -159,9 +159,8 @@ def etcd3_source(
         trust=Trust(access, files) if access.tls else None,
         reactor=reactor,
         lookup=dns_lookup(reactor, resolv_conf=resolv_conf, port=port, files=files),
+        turns=turns,
     )
     endpoints = Endpoints(settings, ask=NameServers(reactor, resolv_conf, port, files=files).ask, random=random)
-    reader = Etcd3Reader(
-        directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random, turns=turns or Turns(reactor)
-    )
+    reader = Etcd3Reader(directory(settings.url).path.rstrip("/"), endpoints, gateway, reactor, random, turns=turns)
     return Feed(masked(settings.url), reader, reactor, random)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pybal.config.settings import AccessSettings
+from pybal.core.steps import finish
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
@@ -13,10 +14,11 @@ from pybal.resolve import Lookup
 from pybal.runtime.file_values import FileValues
 from pybal.runtime.lines import LineSplitter
 from pybal.runtime.reactor import Reactor
+from pybal.runtime.turns import Turns
 from pybal.sources.credentials import SecretFile
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
-from pybal.sources.etcd.responses import LARGEST, OK
+from pybal.sources.etcd.responses import LARGEST, OK, SHORT
 from pybal.sources.etcd.v3wire import RangeResponse, TokenInvalid, WatchResponse
 
 #: Deadline of a call, including the connection, in seconds.
@@ -33,7 +35,7 @@ class Token:
 class Gateway:
     """The gateway of the member at ``endpoint``. ``token`` may be shared with other gateways.
 
-    All methods raise :class:`ProtocolError` and :class:`SourceError`.
+    Long responses are parsed in ``turns``. All methods raise :class:`ProtocolError` and :class:`SourceError`.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class Gateway:
         files: FileValues,
         reactor: Reactor,
         lookup: Lookup,
+        turns: Turns,
     ) -> None:
         self._user = access.user
         self._password = SecretFile("password-file", access.password_file, files) if access.user else None
         self._token = token
+        self._turns = turns
         self._client = HTTPClient(
             endpoint.host, endpoint.port, trust=trust, reactor=reactor, lookup=lookup, limit=LARGEST
         )
@@ -64,7 +68,8 @@ class Gateway:
                 raise
             await self._log_in(self._password, within)
             response = await self._post("/v3/kv/range", body, within)
-        return v3wire.parse_range(response)
+        steps = v3wire.parsing_range(response)
+        return finish(steps) if len(response) <= SHORT else await self._turns.run(steps)
 
     async def watch(
         self, prefix: bytes, start: int, received: Callable[[WatchResponse], None], lost: Callable[[Exception], None]

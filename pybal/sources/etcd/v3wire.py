@@ -17,13 +17,16 @@ call                      fields of the request                                 
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.etcd.responses import malformed, parse_object, refused, shortened
+from pybal.sources.etcd.responses import STEP, malformed, parse_object, refused, shortened
+
+_DIGITS = len(str(2**64))
 
 #: Messages of etcd for a request without a user, and for an invalid or outdated token.
 _NO_USER = "user name is empty"
@@ -34,8 +37,7 @@ class TokenInvalid(SourceError):  # noqa: N818  # a state that a login ends
     """The token is missing or no longer valid: log in again."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyState:
+class KeyState(NamedTuple):
     """The value of a key, ``None`` if it was deleted, and the revision of its last change."""
 
     revision: int
@@ -106,12 +108,16 @@ def parse_token(body: bytes) -> str:
     return found
 
 
-def parse_range(body: bytes) -> RangeResponse:
-    """Return the parsed response to a range request. Raises :class:`SourceError`."""
+def parsing_range(body: bytes) -> Generator[None, None, RangeResponse]:
+    """Parse the response to a range request in steps. Raises :class:`SourceError`."""
     document = parse_object(body)
     try:
         header = document["header"]
-        keys = dict(map(_key, document.get("kvs", ())))
+        keys: dict[bytes, KeyState] = {}
+        for number, entry in enumerate(document.get("kvs", ())):
+            if not number % STEP:
+                yield
+            key, keys[key] = _key(entry)
         return RangeResponse(
             str(header["cluster_id"]), _number(header["revision"]), _number(document.get("count", "0")), keys
         )
@@ -183,18 +189,18 @@ def _range(prefix: bytes) -> dict[str, object]:
 
 
 def _key(entry: Mapping[str, str]) -> tuple[bytes, KeyState]:
-    value = b64decode(entry.get("value", ""), validate=True)
-    return b64decode(entry["key"], validate=True), KeyState(_number(entry["mod_revision"]), value)
+    value = a2b_base64(entry.get("value", ""), strict_mode=True)
+    return a2b_base64(entry["key"], strict_mode=True), KeyState(_number(entry["mod_revision"]), value)
 
 
 def _event(event: Mapping[str, Any]) -> tuple[bytes, KeyState]:
     key, state = _key(event["kv"])
-    return key, replace(state, value=None) if event.get("type") == "DELETE" else state
+    return key, KeyState(state.revision, None) if event.get("type") == "DELETE" else state
 
 
 def _number(text: str) -> int:
     # At most 64 bits: the time of a conversion grows with the square of the length.
-    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > len(str(2**64)):
+    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
         raise ValueError(text)
     return int(text)
 

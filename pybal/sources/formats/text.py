@@ -15,6 +15,7 @@ lines, values and keys bound each step.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.formats import yaml as yaml_format
 from pybal.sources.formats.entry import MOST_ENTRIES, MOST_KEYS, Entry, Refused, UnknownKeys, integer, member, shown
+
+codecs.lookup("utf-8-sig")  # Python would read its module at the first use, in the loop.
 
 _MOST_SHOWN = 5
 _STEP = 32

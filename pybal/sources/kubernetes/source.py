@@ -36,7 +36,7 @@ from pybal.sources.credentials import SecretFile
 from pybal.sources.feed import Feed
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
-from pybal.sources.kubernetes.wire import Expired, Nodes, Page
+from pybal.sources.kubernetes.wire import Expired, Node, Page
 
 #: Longest requested duration of a watch, in seconds, and the time it may exceed that.
 WATCH, GRACE = 10.0, 2.0
@@ -84,7 +84,7 @@ class KubernetesReader:
         self._clock = clock
         self._random = random
         self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, random)
-        self._nodes: Nodes = {}
+        self._nodes: dict[str, Node] = {}
         self._version = ""
         self._watch_problems: tuple[str, ...] = ()
         self._expired = False
@@ -166,13 +166,14 @@ class KubernetesReader:
         lines = LineSplitter(LARGEST_EVENT)
 
         def apply(piece: bytes) -> None:
-            before = self._nodes
+            changed = False
             try:
                 for line in lines.feed(piece):
                     event = wire.event(line)
-                    self._nodes, self._version = wire.applied(self._nodes, event), event.version
+                    changed |= wire.apply(self._nodes, event)
+                    self._version = event.version
             finally:
-                if self._nodes is not before:
+                if changed:
                     self._report(feed)
 
         return apply

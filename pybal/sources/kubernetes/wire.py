@@ -118,17 +118,20 @@ def error_response(status: int, body: bytes) -> SourceError:
     return _refusal(status, document.get("message") if document.get("kind") == "Status" else "")
 
 
-def applied(known: Nodes, found: Event) -> Nodes:
-    """Return the nodes after an event; the same object if nothing changed."""
+def apply(known: dict[str, Node], found: Event) -> bool:
+    """Change the nodes by an event; return whether it differs from what is known."""
     before = known.get(found.name)
     node = found.node and _with_last_good(found.node, before)
     if node == before:
-        return known
-    others = {name: other for name, other in known.items() if name != found.name}
-    return {**others, found.name: node} if node else others
+        return False
+    if node:
+        known[found.name] = node
+    else:
+        del known[found.name]
+    return True
 
 
-def relisted(known: Nodes, found: Nodes) -> Nodes:
+def relisted(known: Nodes, found: Nodes) -> dict[str, Node]:
     """Return the nodes of a new list; invalid nodes keep their last good values."""
     return {name: _with_last_good(node, known.get(name)) for name, node in found.items()}
 
@@ -139,14 +142,15 @@ def listing(nodes: Nodes) -> Listing:
     Raises :class:`SourceError` if no node is Ready and some are Unknown: the control plane has most probably lost its
     connection to the nodes, rather than all nodes failing together.
     """
-    members = tuple(node.member for _, node in sorted(nodes.items()) if node.member)
-    unknown = sum(not node.reporting for node in nodes.values() if node.member)
+    ordered = [nodes[name] for name in sorted(nodes)]
+    members = tuple(node.member for node in ordered if node.member)
+    unknown = sum(not node.reporting for node in ordered if node.member)
     if unknown and not any(one.enabled for one in members):
         raise SourceError(
             f"no node is Ready and {unknown} of {len(members)} are Unknown; assuming a partitioned control plane",
             Trouble.FLOOR,
         )
-    return Listing(members, tuple(node.problem for _, node in sorted(nodes.items()) if node.problem))
+    return Listing(members, tuple(node.problem for node in ordered if node.problem))
 
 
 def differences(known: Nodes, found: Nodes, version: str) -> int:

@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.tcp import Port
 
 from tests.harness.servers.kubernetes_wire import TLS, Asked, Connection, Contexts, Document
+from tests.harness.stepped_reactor import close
 
 TOKEN = "s3cr3t.t0ken"
 SELECTOR = "pybal=yes"
@@ -295,6 +296,7 @@ class ThreadedAPIServer:
         ticking.clock = self._reactor
         self._reactor.callWhenRunning(ticking.start, 0.05)
         self._reactor.run(installSignalHandlers=False)
+        close(self._reactor)
 
 
 @contextmanager

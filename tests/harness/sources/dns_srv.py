@@ -64,6 +64,7 @@ class SRV:
         for closing in (self._server.stop(), self._server.stop_tcp()):
             Deferred.fromCoroutine(closing)
         self.clock.advance(1)
+        self.clock.close()
 
     def _serve(self, records: Sequence[tuple[str, int]]) -> None:
         found = tuple(

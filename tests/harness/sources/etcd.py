@@ -116,6 +116,7 @@ class _Etcd(ABC):
     def close(self) -> None:
         self._forwarder.stop()
         self.clock.advance(0)
+        self.clock.close()
         self._etcd.server.stop()
 
     def _settings(self, hosts: str, *, allow_empty: bool = True) -> SourceSettings:

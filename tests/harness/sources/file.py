@@ -22,7 +22,7 @@ from pybal.sources.file_poll import FilePoll
 from pybal.sources.kinds import build
 from pybal.sources.pool_source import PoolSource
 from pybal.sources.state_files import StateFiles
-from tests.harness.inline_threads import InlineThreads
+from tests.harness.fake_workers import FakeWorkers
 
 
 class _PoolFile:
@@ -45,10 +45,10 @@ class _PoolFile:
             service="web",
             reactor=cast("Any", self.clock),
             random=Random(1),
-            poll=FilePoll(InlineThreads(), self.clock),
+            poll=FilePoll(FakeWorkers(), self.clock),
             files=inline(self.clock),
             turns=Turns(self.clock),
-            state=StateFiles(InlineThreads(), self.clock),
+            state=StateFiles(FakeWorkers(), self.clock),
             wall=partial(datetime.now, UTC),
         )
 

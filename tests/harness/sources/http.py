@@ -88,6 +88,7 @@ class HTTP:
 
     def close(self) -> None:
         self._server.stop()
+        self.clock.close()
 
     def kill(self) -> None:
         self._server.kill()

@@ -98,6 +98,7 @@ class Kubernetes:
         kubernetes.WATCH, kubernetes.SHORTEST = self._before
         self._server.stop()
         self.clock.advance(1)
+        self.clock.close()
 
     def _recover(self) -> None:
         """Respond normally again."""

@@ -1,0 +1,63 @@
+"""The BGP session of a daemon with BIRD in one network namespace: the options, and BIRD itself."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.harness.daemon_process import PATIENCE, wait_for
+
+GLOBAL = """\
+[global]
+instrumentation = yes
+instrumentation_ips = ['127.0.0.1']
+ipvs-backend = memory
+bgp = yes
+bgp-local-asn = 64600
+bgp-peer-asn = 64601
+bgp-peer-address = 127.0.0.2
+bgp-local-address = 127.0.0.1
+bgp-nexthop-ipv4 = 10.9.0.1
+bgp-router-id = 10.9.0.1
+bgp-multihop = 5
+"""
+_BIRD = """\
+router id 10.9.0.2;
+protocol device {{}}
+protocol bgp balancer {{
+    local 127.0.0.2 as 64601;
+    neighbor 127.0.0.1 as 64600;
+    multihop;
+    passive yes;
+    {more}
+    ipv4 {{ import all; export none; }};
+}}
+"""
+
+
+class Bird:
+    """The router; ``control`` is its control socket."""
+
+    def __init__(self, control: Path) -> None:
+        self.control = control
+
+    def show(self, *words: str) -> str:
+        """Return the output of ``birdc show``."""
+        command = ["birdc", "-s", str(self.control), "show", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def bird(directory: Path, more: str = "") -> Iterator[Bird]:
+    """Run BIRD in the present namespace; ``more`` are further options of its session."""
+    conf, control = directory / "bird.conf", directory / "bird.ctl"
+    conf.write_text(_BIRD.format(more=more))
+    process = subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)])
+    try:
+        wait_for(control.exists, lambda: "bird")
+        yield Bird(control)
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
