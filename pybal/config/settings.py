@@ -37,12 +37,13 @@ from pybal.config.errors import shown
 from pybal.config.limit import Limit, least
 from pybal.config.option import group, option, required
 from pybal.config.options import Options
-from pybal.config.source_settings import AccessSettings, SourceSettings
+from pybal.config.source_settings import AccessSettings, Cordon, SourceSettings
 from pybal.core.model import Address, IPProtocol, Service, SuspectCheck, SuspectSelf
 
 __all__ = (
     "AccessSettings",
     "BGPSettings",
+    "Cordon",
     "DrainSettings",
     "DriftPolicy",
     "IPVSBackend",

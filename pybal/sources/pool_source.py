@@ -162,7 +162,8 @@ class PoolSource:
         return accepted.members
 
     def _listed(self, members: tuple[Member, ...]) -> None:
-        new = NewList(members, self._source.removed, self._source.incomplete)
+        source = self._source
+        new = NewList(members, source.removed, source.incomplete, source.unsure)
         if new == self._accepted:
             self._use(SafeList(members))
             return

@@ -73,6 +73,7 @@ class FakeSource:
     differences = 0
     removed: frozenset[str] = frozenset()
     incomplete = False
+    unsure: frozenset[str] = frozenset()
     removal: str | None = None
 
     def __init__(self, url: str) -> None:
