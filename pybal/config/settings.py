@@ -154,7 +154,8 @@ class ServiceSettings:
         None,
         least,
         show=lambda limit: str(limit or "off"),
-        help="withdraw the VIP if fewer servers serve: a number or a share such as 25%%. Unchecked servers count as serving."
+        help="withdraw the VIP if fewer servers serve: a number, or a share such as 25%% of the enabled servers with a weight"
+        " above 0. Unchecked servers count as serving."
         " The VIP is announced again when enough servers have served for 30 seconds",
     )
     bgp_vip_policy: VIPPolicy = option(
