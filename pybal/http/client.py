@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import errno
 import os
+<<<<<<< HEAD
 from collections.abc import Callable, Container, Mapping
+=======
+from collections.abc import Awaitable, Container, Mapping
+>>>>>>> int13
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +30,7 @@ from twisted.python.failure import Failure
 
 from pybal.core.model import Address
 from pybal.http.connection import BodyListener, FullResponse, HTTPConnection, HTTPConnectionFactory, Stale
+from pybal.http.echo import Secrets
 from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
@@ -52,19 +57,20 @@ _DEFAULT_PORTS = {False: 80, True: 443}
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """A request. ``path`` is quoted and includes the query; ``fields`` may hold credentials."""
+    """A request. ``path`` is quoted, with the query; ``fields`` and ``secrets`` may hold credentials."""
 
     path: str
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "GET"
     body: bytes = field(default=b"", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class HTTPClient:
     """A client of one server, given by name or address; uses TLS if ``trust`` is set.
 
     ``reactor`` as in :mod:`pybal.daemon.app`. Requests fail with :class:`ProtocolError`, also if a body has more than
-    ``limit`` bytes.
+    ``limit`` bytes, or if a response repeats the credentials of the request.
     """
 
     def __init__(
@@ -95,7 +101,13 @@ class HTTPClient:
         self, request: HTTPRequest, timeout: float = TIMEOUT, body_statuses: Container[int] | None = None
     ) -> Deferred[FullResponse]:
         """Return the response; without its body if ``body_statuses`` is set and lacks the status."""
+<<<<<<< HEAD
         return self._begin(partial(self._request, self._bytes(request), timeout, body_statuses), timeout, reuse=True)
+=======
+        secrets = Secrets(request.fields, request.secrets)
+        exchange = self._request(self._bytes(request), timeout, body_statuses)
+        return self._begin(_guarded(exchange, secrets), timeout)
+>>>>>>> int13
 
     def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the response after its headers if the status is 200; the ``listener`` receives the body.
@@ -105,7 +117,13 @@ class HTTPClient:
         """
         if self._stream is not None:
             self._stream.abort()
+<<<<<<< HEAD
         return self._begin(partial(self._open_stream, self._bytes(request), listener, timeout), timeout, reuse=False)
+=======
+        secrets = Secrets(request.fields, request.secrets)
+        listener = listener._replace(received=secrets.guarded(listener.received))
+        return self._begin(_guarded(self._open_stream(self._bytes(request), listener, timeout), secrets), timeout)
+>>>>>>> int13
 
     def close(self) -> None:
         """Abort all requests, which fail with CancelledError, and the stream; the client stays usable."""
@@ -250,6 +268,17 @@ class HTTPClient:
         if request.body or request.method != "GET":
             lines.append(f"Content-Length: {len(request.body)}")
         return "\r\n".join((*lines, "", "")).encode("ascii") + request.body
+
+
+async def _guarded(exchange: Awaitable[FullResponse], secrets: Secrets) -> FullResponse:
+    """Return the response of an exchange, or refuse it if it repeats a secret."""
+    try:
+        answer = await exchange
+    except ProtocolError as error:
+        secrets.refuse_text(error)
+        raise
+    secrets.refuse(answer.body, *answer.response.head)
+    return answer
 
 
 def _connect_reason(error: internet.ConnectError) -> str:

@@ -680,6 +680,7 @@ def test_stream_is_unique_and_independent_of_requests() -> None:
     assert (link.is_open, first.lost) == (False, [])
 
 
+<<<<<<< HEAD
 async def no_lookup(host: str, version: int) -> Addresses:
     raise AssertionError(f"unexpected lookup of {host} in IPv{version}")
 
@@ -726,3 +727,33 @@ class TestTurns:
         assert isinstance(requested.error, CancelledError)
         trust.turns.release()
         assert (trust.turns.tokens, reactor.tcpClients) == (1, [])
+=======
+BEARER = HTTPRequest("/pool", {"Authorization": "Bearer tokenSECRET0123456789"})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"28\r\n\r\nBearer tokenSECRET0123456789",
+        b"HTTP/1.1 302 Found\r\nLocation: /?tokenSECRET0123456789\r\nContent-Length: 0\r\n\r\n",
+        b"tokenSECRET0123456789 is not a status line\r\n\r\n",
+    ],
+)
+def test_response_with_the_credentials_of_its_request_is_refused(answer: bytes) -> None:
+    network = FakeNetwork()
+    requested = network.request(BEARER)
+    network.accept().send(answer)
+    text, fault = requested.failure
+    assert fault is Fault.MALFORMED
+    assert "SECRET" not in text
+
+
+def test_stream_with_the_credentials_of_its_request_ends() -> None:
+    network = FakeNetwork()
+    streamed = network.stream(BEARER)
+    link = network.accept()
+    link.send(ENDLESS + chunk(b"first ") + chunk(b"tokenSECRET"))
+    link.send(chunk(b"0123456789 last"))
+    assert b"".join(streamed.pieces) == b"first tokenSECRET"
+    assert streamed.lost == ["response repeats the credentials of the request; refusing it"]
+>>>>>>> int13
