@@ -10,11 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
-<<<<<<< HEAD
-from collections.abc import Callable, Container, Mapping
-=======
-from collections.abc import Awaitable, Container, Mapping
->>>>>>> int13
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -101,13 +97,9 @@ class HTTPClient:
         self, request: HTTPRequest, timeout: float = TIMEOUT, body_statuses: Container[int] | None = None
     ) -> Deferred[FullResponse]:
         """Return the response; without its body if ``body_statuses`` is set and lacks the status."""
-<<<<<<< HEAD
-        return self._begin(partial(self._request, self._bytes(request), timeout, body_statuses), timeout, reuse=True)
-=======
         secrets = Secrets(request.fields, request.secrets)
-        exchange = self._request(self._bytes(request), timeout, body_statuses)
-        return self._begin(_guarded(exchange, secrets), timeout)
->>>>>>> int13
+        exchange = partial(self._request, self._bytes(request), timeout, body_statuses)
+        return self._begin(lambda: _guarded(exchange(), secrets), timeout, reuse=True)
 
     def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the response after its headers if the status is 200; the ``listener`` receives the body.
@@ -117,13 +109,10 @@ class HTTPClient:
         """
         if self._stream is not None:
             self._stream.abort()
-<<<<<<< HEAD
-        return self._begin(partial(self._open_stream, self._bytes(request), listener, timeout), timeout, reuse=False)
-=======
         secrets = Secrets(request.fields, request.secrets)
         listener = listener._replace(received=secrets.guarded(listener.received))
-        return self._begin(_guarded(self._open_stream(self._bytes(request), listener, timeout), secrets), timeout)
->>>>>>> int13
+        exchange = partial(self._open_stream, self._bytes(request), listener, timeout)
+        return self._begin(lambda: _guarded(exchange(), secrets), timeout, reuse=False)
 
     def close(self) -> None:
         """Abort all requests, which fail with CancelledError, and the stream; the client stays usable."""

@@ -680,7 +680,6 @@ def test_stream_is_unique_and_independent_of_requests() -> None:
     assert (link.is_open, first.lost) == (False, [])
 
 
-<<<<<<< HEAD
 async def no_lookup(host: str, version: int) -> Addresses:
     raise AssertionError(f"unexpected lookup of {host} in IPv{version}")
 
@@ -727,7 +726,8 @@ class TestTurns:
         assert isinstance(requested.error, CancelledError)
         trust.turns.release()
         assert (trust.turns.tokens, reactor.tcpClients) == (1, [])
-=======
+
+
 BEARER = HTTPRequest("/pool", {"Authorization": "Bearer tokenSECRET0123456789"})
 
 
@@ -756,4 +756,3 @@ def test_stream_with_the_credentials_of_its_request_ends() -> None:
     link.send(chunk(b"0123456789 last"))
     assert b"".join(streamed.pieces) == b"first tokenSECRET"
     assert streamed.lost == ["response repeats the credentials of the request; refusing it"]
->>>>>>> int13
