@@ -277,7 +277,7 @@ class Speaker:
                     subject=str(address),
                 )
             elif not peer.established:
-                age = self._reactor.seconds() - peer.since
+                age = self._reactor.seconds() - peer.down_since
                 why = peer.last_error or "never established"  # ExaBGP does not report refused connections
                 text = f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}"
                 yield Alert("", "bgp", text, severity=none, subject=str(address))

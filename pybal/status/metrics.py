@@ -279,9 +279,7 @@ def _service_pieces(snapshot: Snapshot) -> Iterator[bytes]:
 
 
 def _family_pieces(family: Family | Histogram) -> Iterator[bytes]:
-    # prometheus_client appends _total to the name of every counter; PyBal 1.15 has a counter without it.
-    renamed = isinstance(family, Family) and family.kind == "counter" and not family.name.endswith("_total")
-    if isinstance(family, Histogram) or (len(family.series) <= PIECE and not renamed):
+    if isinstance(family, Histogram) or len(family.series) <= PIECE:
         yield _rendered(family.metric())
         return
     yield _header(family.name, family.help, family.kind)

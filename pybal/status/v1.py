@@ -9,6 +9,7 @@ from itertools import chain
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Severity, Snapshot
 from pybal.core.outage import outage
 from pybal.core.policy import arithmetic, too_small
+from pybal.core.text import printable
 from pybal.runtime.clocks import age
 from pybal.status.compat115 import Level, pooled_down, tally
 from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
@@ -49,7 +50,7 @@ def alerts_text(snapshot: Snapshot, now: float) -> Iterator[str]:
 def alert_text(alert: Alert, now: float) -> str:
     """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``, with its duration."""
     lasted = "" if alert.since is None else f" [{_rounded(age(alert.since, now))}]"
-    return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {alert.text}{lasted}"
+    return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {printable(alert.text)}{lasted}"
 
 
 def alerts_json(snapshot: Snapshot, now: float) -> Elements:
