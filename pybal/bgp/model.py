@@ -50,7 +50,8 @@ class Session:
     ``on_wire`` holds the announcements sent in this session and not withdrawn; ``wanted`` is the number of announcements
     that the peer should hold, ``refused`` the number of those that ExaBGP refused, ``repairs`` the number of updates that
     were sent again because ExaBGP had not sent them in time. ``families`` are the IP versions that the session negotiated,
-    empty while it is not established. ``local_address`` is our end of the connection, ``None`` without a
+    empty while it is not established. ``down_since`` is the time of the end of the last session, or of the start of the daemon;
+    ``None`` while it is established. ``local_address`` is our end of the connection, ``None`` without a
     route to the peer.
     """
 
@@ -65,6 +66,7 @@ class Session:
     repairs: int = 0
     families: tuple[int, ...] = ()
     local_address: Address | None = None
+    down_since: float | None = None
 
     @property
     def established(self) -> bool:

@@ -20,6 +20,7 @@ from pybal.bgp.exabgp.config import PASSWORD
 from pybal.config.settings import PeerSettings
 from pybal.core.model import Address
 from pybal.runtime import regular_file
+from pybal.runtime.faults import describe
 
 RETRY_SECONDS = 5.0
 """Interval at which a file that could not be read is read again."""
@@ -150,7 +151,10 @@ class Passwords:
         file.reading = None
         if self._files.get(address) is not file:
             return
-        known, problem = file.password is not None, failure.getErrorMessage()
+        known, problem = file.password is not None, str(failure.value)
+        if not failure.check(UnusablePasswordError):
+            problem = describe(failure)
+            self._log.failure("Peer {peer}: unexpected exception; retrying", failure, peer=address, system="bgp")
         if not file.problem:
             file.since = self._clock.seconds()
         if problem != file.problem:

@@ -28,7 +28,7 @@ class Peer:
         self.closing = False
         """True while the daemon closes the session."""
         self.state = SessionState.IDLE
-        self.since = seconds
+        self.since = self.down_since = seconds
         self.last_error = ""
         self.families = frozenset(settings.families)
         """The IP versions of the VIPs that the peer should hold: common to the last OPEN messages."""
@@ -36,6 +36,7 @@ class Peer:
         self._local_address = settings.local_address or local_address(settings.address)
         self._entered: Counter[SessionState] = Counter()
         self._notification = ""
+        """The last NOTIFICATION since ESTABLISHED: later failures to connect do not explain the end."""
         self._reported = ""
         self._system = f"bgp peer@{settings.address}"
 
@@ -57,6 +58,7 @@ class Peer:
             self.adj.repairs,
             tuple(sorted(self.families)) if self.established else (),
             self._local_address,
+            None if self.established else self.down_since,
         )
 
     def set_goal(self, announcements: Iterable[Announcement]) -> None:
@@ -87,17 +89,16 @@ class Peer:
 
         ``now`` is the time of :mod:`pybal.bgp.adj_rib_out`.
         """
-        if event.reason and not self._notification:
+        if event.reason:
             self._failed(event.reason)
-        if event.reason or event.state is SessionState.CONNECT:
-            self._notification = ""
         if event.state is self.state:
             return False
         if event.state is SessionState.ESTABLISHED:
             self.adj.up(now)
-            self._reported = ""
+            self._reported = self._notification = ""
         elif self.established:
             self.adj.down()
+            self.down_since = seconds
         log = self._log.info if event.state is SessionState.ESTABLISHED else self._log.debug
         log("State is now: {state}", state=event.state.value, system=self._system)
         self.state, self.since = event.state, seconds
@@ -110,13 +111,14 @@ class Peer:
         """Record the end of ExaBGP: the session is gone, and ExaBGP's routes with it."""
         if self.established:
             self._failed(f"exabgp ended: {reason}")
-        self._notification = ""
+            self.down_since = seconds
         if self.state is not SessionState.IDLE:
             self.state, self.since = SessionState.IDLE, seconds
             self._entered[SessionState.IDLE] += 1
         self.adj.reset()
 
     def _failed(self, reason: str) -> None:
+        reason = self._notification or reason
         self.last_error = reason
         if reason == self._reported:  # repeated by each attempt to connect
             return

@@ -15,7 +15,7 @@ from pybal.bgp.announcer import AnnouncementSink, Announcer
 from pybal.bgp.exabgp import arguments
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker, SpeakerError
-from pybal.bgp.verdict import Drain, Standing, Verdict
+from pybal.bgp.verdict import FLAPS, Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
 from pybal.runtime.reactor import HeartbeatReactor
@@ -71,8 +71,8 @@ class DryRunSpeaker:
 class BGPService:
     """Announce the VIPs of ``settings`` to the peers of ``bgp``.
 
-    ``pool`` returns the pool of a service, ``verified`` whether IPVS holds its wanted state; call :meth:`changed` when the
-    result of either changes. ``runtime`` is a directory for sockets and temporary files, ``state`` one for files that
+    ``pool`` returns the pool of a service, ``verified`` whether IPVS holds its wanted state, ``absent`` whether another
+    program removed it from IPVS; call :meth:`changed` when the result of one changes. ``runtime`` is a directory for sockets and temporary files, ``state`` one for files that
     outlive the daemon, if any. ``files`` (one thread) reads and writes these, ``names`` looks up our user.
     """
 
@@ -88,6 +88,7 @@ class BGPService:
         state: Path | None,
         random: Random,
         frozen: Callable[[], bool] = lambda: False,
+        absent: Callable[[Service], bool] = lambda _service: False,
         files: drains.Threads | None = None,
         names: drains.Threads | None = None,
     ) -> None:
@@ -95,6 +96,7 @@ class BGPService:
         self._pool = pool
         self._verified = verified
         self._frozen = frozen
+        self._absent = absent
         self._reactor = reactor
         files = files or Workers("drains", 1, reactor)
         self._drains_file = drains.DrainsFile(state / "drains.json", files, reactor) if state else None
@@ -219,6 +221,9 @@ class BGPService:
             if verdict.why:
                 prefix = f"{verdict.vip}/{verdict.vip.max_prefixlen}"
                 yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})")
+            if verdict.flaps >= FLAPS:
+                text = f"{verdict.vip}/{verdict.vip.max_prefixlen}: withdrawn {verdict.flaps} times with less than 10 minutes between"
+                yield Alert("", "flapping", f"{text}; its services fail and recover")
         yield from self._speaker.alerts()
 
     def _save_drains(self) -> Deferred[None]:
@@ -241,7 +246,11 @@ class BGPService:
         """Return the standing of a service: the identical object until it changes."""
         name = settings.service.name
         before, now = self._standings.get(name), self._standing_of(settings, self._pool(name))
-        if before and before.pool is now.pool and (before.verified, before.frozen) == (now.verified, now.frozen):
+        if (
+            before
+            and before.pool is now.pool
+            and (before.verified, before.frozen, before.absent) == (now.verified, now.frozen, now.absent)
+        ):
             return before
         self._standings[name] = now
         return now
@@ -254,6 +263,7 @@ class BGPService:
             settings.bgp_withdraw_below,
             settings.bgp_vip_policy,
             self._frozen(),
+            self._absent(settings.service),
         )
 
 

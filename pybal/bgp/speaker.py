@@ -267,7 +267,7 @@ class Speaker:
             elif unreadable:
                 yield Alert("", "bgp", f"BGP session with {address} down: {unreadable}; reading it again")
             elif not peer.established:
-                age = self._reactor.seconds() - peer.since
+                age = self._reactor.seconds() - peer.down_since
                 why = peer.last_error or "never established"  # ExaBGP does not report refused connections
                 yield Alert("", "bgp", f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}")
             if adj.refused:

@@ -1,7 +1,8 @@
 """The verdict for each VIP, announced or not and why: a pure function of its services' standings.
 
 Inconclusive reasons delay an announcement and never withdraw one: no server list yet, IPVS not verified, first checks
-outstanding. Conclusive reasons withdraw it: no server pooled, too few servers serving, a drain.
+outstanding, a recent flap. Conclusive reasons withdraw it: no server pooled, too few servers serving, a service that is missing
+in IPVS, a drain. Only servers with a weight above 0 count; an unknown server may be serving.
 
 A VIP is announced when each of its services is ready; with the policy ``any``, and after the wait, when one is. It stays
 announced while one service (``any``) or each service (``all``) has no conclusive reason against it. A frozen VIP does not
@@ -20,11 +21,18 @@ from types import MappingProxyType
 from pybal.bgp.model import Announcement
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
-from pybal.core import policy
 from pybal.core.model import Address, Health, Pool
 
 #: Seconds for which enough servers must have been serving before a service that had too few is ready again.
 RECOVERY_SECONDS = 30.0
+#: Seconds for which a VIP must have been announced until its withdrawals are forgotten.
+QUIET_SECONDS = 600.0
+#: Seconds at most for which a VIP must have been ready before it is announced again, unless the option says more.
+LONGEST_HOLD = 300.0
+#: Upper limit of the doublings of the hold time.
+MAX_DOUBLINGS = 10
+#: Withdrawals, with less than the quiet time between them, that make a VIP flap.
+FLAPS = 2
 
 
 class Why(StrEnum):
@@ -35,11 +43,13 @@ class Why(StrEnum):
     FIRST_CHECKS = "first-checks"
     EMPTY = "empty"
     BELOW = "below"
+    ABSENT = "not-in-ipvs"
+    FLAPPING = "flapping"
     DRAINED = "drained"
     FROZEN = "frozen"
 
 
-_CONCLUSIVE = frozenset((Why.EMPTY, Why.BELOW))
+_CONCLUSIVE = frozenset((Why.EMPTY, Why.BELOW, Why.ABSENT))
 """Reasons that withdraw an announcement; the others only delay it."""
 
 
@@ -47,37 +57,55 @@ _CONCLUSIVE = frozenset((Why.EMPTY, Why.BELOW))
 class Count:
     """Numbers of servers of a pool.
 
-    ``addresses`` counts the destinations wanted in IPVS, ``pooled`` their servers, ``possible`` the enabled servers that
-    are not down, ``awaited`` those without a first check or an address.
+    ``total`` and ``pooled`` count all servers, the others those with a weight above 0: ``enabled`` the enabled ones,
+    ``carrying`` the pooled ones and the held addresses, ``possible`` the enabled servers that are not down, ``awaited`` those
+    without a first check or an address.
     """
 
     total: int
     pooled: int
-    addresses: int
+    enabled: int
+    carrying: int
     serving: int
     possible: int
     awaited: int
 
     @classmethod
     def of(cls, pool: Pool) -> Count:
-        servers, count = pool.servers, pool.servers.count
-        pooled = count(lambda server: server.pooled)
-        sharing = (sum(servers[host].pooled for host in hosts) for hosts in servers.sharing.values())
+        count = pool.servers.count
         return cls(
-            total=len(servers),
-            pooled=pooled,
-            addresses=pooled - sum(max(0, number - 1) for number in sharing) + len(pool.held),
-            serving=policy.serving(pool),
-            possible=count(lambda server: server.usable and server.health is not Health.DOWN),
-            awaited=count(lambda server: server.usable and (server.health is Health.UNKNOWN or not server.ready)),
+            total=len(pool.servers),
+            pooled=count(lambda server: server.pooled),
+            enabled=count(lambda server: server.enabled and server.weighted),
+            carrying=count(lambda server: server.pooled and server.weighted)
+            - _hidden(pool)
+            + sum(map(bool, pool.held.values())),
+            serving=count(lambda server: server.serving and server.weighted),
+            possible=count(lambda server: server.weighted and server.usable and server.health is not Health.DOWN),
+            awaited=count(
+                lambda server: (
+                    server.weighted and server.usable and (server.health is Health.UNKNOWN or not server.ready)
+                )
+            ),
         )
+
+
+def _hidden(pool: Pool) -> int:
+    """Return the number of pooled servers with a weight whose address has the weight 0 of another server."""
+    hidden = 0
+    for hosts in pool.servers.sharing.values():
+        weights = [pool.servers[host].member.weight for host in hosts if pool.servers[host].pooled]
+        if weights and not weights[0]:
+            hidden += sum(map(bool, weights))
+    return hidden
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The state of one service whose VIP may be announced.
 
-    ``verified``: IPVS holds the wanted state of the service. With fewer servers serving than ``minimum`` it is not ready.
+    ``verified``: IPVS holds the wanted state of the service. ``absent``: another program removed the service from IPVS, or its
+    destinations, and they are not restored. With fewer servers serving than ``minimum`` it is not ready.
     """
 
     pool: Pool
@@ -86,6 +114,7 @@ class Standing:
     minimum: Limit | None = None
     policy: VIPPolicy = VIPPolicy.ANY
     frozen: bool = False
+    absent: bool = False
     count: Count = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +128,7 @@ class Standing:
     @property
     def required(self) -> int:
         """The number of servers that must serve for the service to be ready."""
-        return self.minimum.of(self.count.total) if self.minimum else 0
+        return self.minimum.of(self.count.enabled) if self.minimum else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +150,8 @@ class Verdict:
     """The decision on one VIP.
 
     ``why`` is ``None`` if the VIP is announced. ``detail`` explains the decision to operators. ``since`` is the monotonic
-    time of the last change between announced and not announced, or from one reason to another.
+    time of the last change between announced and not announced, or from one reason to another. ``flaps`` is the number of
+    withdrawals without a quiet time between them.
     """
 
     vip: Address
@@ -129,6 +159,7 @@ class Verdict:
     why: Why | None
     detail: str
     since: float
+    flaps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +173,36 @@ class _ServicePast:
 
 @dataclass(frozen=True, slots=True)
 class _VIPPast:
-    """``seen``: time of the first decision on the VIP. ``announced``: the outcome of the last one."""
+    """The last decision on the VIP.
+
+    ``seen``: time of the first one. ``withdrawn``: the conclusive reason of the last withdrawal. ``ready``: time since which
+    the VIP could be announced, if it is not. ``flaps``: see :class:`Verdict`.
+    """
 
     seen: float
     since: float
     announced: bool = False
     why: Why | None = None
+    withdrawn: Why | None = None
+    ready: float | None = None
+    flaps: int = 0
+
+    def hold(self, settings: BGPSettings) -> float:
+        """Return the seconds for which the VIP must be ready before it is announced again."""
+        if self.withdrawn is not Why.EMPTY or self.flaps < FLAPS:
+            return 0.0
+        doublings = min(self.flaps - FLAPS, MAX_DOUBLINGS)
+        return min(settings.hold * 2.0**doublings, max(settings.hold, LONGEST_HOLD))
+
+    def after(self, verdict: Verdict, ready: float | None, now: float) -> _VIPPast:
+        """Return the past after a verdict."""
+        announced, withdrawn, flaps = verdict.announcement is not None, self.withdrawn, self.flaps
+        quiet = self.announced and now - self.since >= QUIET_SECONDS
+        if announced:
+            withdrawn, flaps = None, 0 if quiet else flaps
+        elif self.announced and verdict.why in _CONCLUSIVE:
+            withdrawn, flaps = verdict.why, 1 if quiet else flaps + 1
+        return _VIPPast(self.seen, verdict.since, announced, verdict.why, withdrawn, ready, flaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +252,9 @@ def decide(
     for vip, own in by_vip.items():
         past = memory.vips.get(vip) or _VIPPast(now, now)
         drain = min((drains[key] for key in (vip, None) if key in drains), key=lambda each: each.at, default=None)
-        verdict = _Judge(own, services, settings, past, now).verdict(vip, drain)
-        verdicts.append(verdict)
-        vips[vip] = replace(past, since=verdict.since, announced=verdict.announcement is not None, why=verdict.why)
+        verdict, ready = _Judge(own, services, settings, past, now).verdict(vip, drain)
+        vips[vip] = past.after(verdict, ready, now)
+        verdicts.append(replace(verdict, flaps=vips[vip].flaps))
     after = Memory(MappingProxyType(vips), MappingProxyType(services))
     return Decided(verdicts, after, _wake(after, drains, settings, now))
 
@@ -220,6 +275,9 @@ def _remember(standing: Standing, past: _ServicePast, now: float) -> _ServicePas
 def _wake(memory: Memory, drains: Mapping[Address | None, Drain], settings: BGPSettings, now: float) -> float | None:
     ends = [past.seen + settings.wait for past in memory.vips.values() if not past.announced]
     ends += [drain.at + settings.drain.wait for drain in drains.values()]
+    for vip in memory.vips.values():
+        ends += [vip.since + QUIET_SECONDS] if vip.announced and vip.flaps else []
+        ends += [vip.ready + vip.hold(settings)] if vip.ready is not None else []
     for past in memory.services.values():
         ends += [] if past.listed is None else [past.listed + settings.wait]
         ends += [past.enough + RECOVERY_SECONDS] if past.low and past.enough is not None else []
@@ -236,11 +294,15 @@ class _Judge:
     past: _VIPPast
     now: float
 
-    def verdict(self, vip: Address, drain: Drain | None) -> Verdict:
+    def verdict(self, vip: Address, drain: Drain | None) -> tuple[Verdict, float | None]:
+        """Return the verdict, and the time since which the VIP could be announced if it is not."""
         over = drain is not None and self.now >= drain.at + self.settings.drain.wait
         # A drained VIP is decided like one that was never announced, so that the next decision finds the same reason.
         judged = replace(self, past=replace(self.past, announced=False)) if over else self
-        reason = judged.reason()
+        reason, ready = judged.reason(), None
+        if reason is None and not judged.past.announced:
+            ready = self.now if self.past.ready is None else self.past.ready
+            reason = judged.holding(ready)
         announced = reason is None
         if drain and (reason is None or reason.why not in _CONCLUSIVE):
             announced = self.past.announced and not over
@@ -249,7 +311,15 @@ class _Judge:
         why = reason.why if reason else None
         same = announced == self.past.announced and why is self.past.why
         detail = reason.detail if reason else self._support(drain)
-        return Verdict(vip, announcement, why, detail, self.past.since if same else self.now)
+        verdict = Verdict(vip, announcement, why, detail, self.past.since if same else self.now)
+        return verdict, None if announced else ready
+
+    def holding(self, ready: float) -> _Reason | None:
+        """Return the reason not to announce the VIP yet, if it flaps; it is ready since a time."""
+        hold = self.past.hold(self.settings)
+        if self.now >= ready + hold:
+            return None
+        return _Reason(Why.FLAPPING, f"withdrawn {self.past.flaps} times in short order; must be ready for {hold:g} s")
 
     def _announcement(self, vip: Address, drain: Drain | None) -> Announcement:
         med = self.services[0].med if self.services else self.settings.med
@@ -295,21 +365,28 @@ class _Judge:
         count, past, name = standing.count, self.pasts[standing.name], standing.name
         if not standing.pool.listed or past.listed is None:
             return _Reason(Why.NO_CONFIG, f"{name}: no server list yet")
-        servers = _plural(count.total, "server")
+        if standing.absent:
+            return _Reason(
+                Why.ABSENT, f"{name}: removed from IPVS by another program; not repairing (ipvs-drift = report)"
+            )
+        servers = _plural(count.enabled, "server")
         below = _Reason(Why.BELOW, f"{name}: {count.serving} of {servers} serving, wanted {standing.required}")
         if past.low:
             return (
                 below if past.enough is None else replace(below, detail=f"{below.detail} for {RECOVERY_SECONDS:.0f} s")
             )
-        awaited = count.awaited and self.now < past.listed + self.settings.wait and not self.past.announced
-        if not count.addresses and not awaited:
-            return _Reason(Why.EMPTY, f"{name}: 0 of {servers} pooled")
+        unknown = _Reason(Why.FIRST_CHECKS, f"{name}: {count.awaited} of {_plural(count.total, 'server')} unknown")
+        awaited = count.awaited and self.now < past.listed + self.settings.wait
+        if not count.carrying:
+            # An announced VIP is withdrawn for servers that are known to be down, never for unknown ones.
+            undecided = count.possible if self.past.announced else awaited
+            return unknown if undecided else _Reason(Why.EMPTY, _nothing_pooled(name, count))
         if self.past.announced:
             return None
         if not standing.verified:
             return _Reason(Why.KERNEL_NOT_VERIFIED, f"{name}: IPVS does not hold the wanted state yet")
         if awaited:
-            return _Reason(Why.FIRST_CHECKS, f"{name}: {count.awaited} of {servers} unknown")
+            return unknown
         return below if count.serving < standing.required else None
 
 
@@ -318,6 +395,11 @@ def announced(verdicts: Iterable[Verdict]) -> Iterator[Announcement]:
     for verdict in verdicts:
         if verdict.announcement:
             yield verdict.announcement
+
+
+def _nothing_pooled(name: str, count: Count) -> str:
+    weightless = f" with a weight above 0, {count.pooled} with weight 0" if count.pooled else ""
+    return f"{name}: 0 of {_plural(count.total, 'server')} pooled{weightless}"
 
 
 def _plural(number: int, noun: str) -> str:

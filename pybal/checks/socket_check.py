@@ -325,7 +325,7 @@ class TCPCheck(Check):
     @override
     def _opened(self, events: int) -> None:
         del events
-        self._passed()
+        self._end(Result(PASSED, self._engine.seconds() - self._started_at))
 
 
 def _ignore(events: int) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
 from pybal.config.convert import Converter, address, integer, optional_text, seconds, some, texts, words
 from pybal.config.errors import InvalidValueError, shown
+from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address
 
 A = TypeVar("A", IPv4Address, IPv6Address)
@@ -17,6 +18,10 @@ MOST_COMMUNITIES = 64
 """Communities of each kind at most: an announcement with more may not fit in a BGP message."""
 
 _A_PEER = "the IPv4 or IPv6 address of a BGP peer"
+_NOT_LINK_LOCAL = (
+    "a global or unique local address of the router: ExaBGP before 5.0 cannot connect to link-local addresses, with or without"
+    " a zone"
+)
 _SHORT, _LONG = 0xFFFF, 0xFFFFFFFF
 _WELL_KNOWN = {
     "graceful-shutdown": "65535:0",
@@ -42,14 +47,27 @@ def dead_after(text: str) -> float:
 ttl = integer(0, 255, "a TTL")
 
 
-def nexthop_ipv4(text: str) -> IPv4Address | None:
+def router_id(text: str) -> IPv4Address | None:
     """Return an IPv4 address, or ``None`` for the empty text."""
     return _of_family(text, IPv4Address) if text else None
 
 
+def nexthop_ipv4(text: str) -> IPv4Address | None:
+    """Return an IPv4 address that routers can reach, or ``None`` for the empty text."""
+    return _reachable(text, _of_family(text, IPv4Address), "IPv4") if text else None
+
+
 def nexthop_ipv6(text: str) -> IPv6Address | None:
-    """Return an IPv6 address, or ``None`` for the empty text."""
-    return _of_family(text, IPv6Address) if text else None
+    """Return an IPv6 address that routers can reach, or ``None`` for the empty text."""
+    return _reachable(text, _of_family(text, IPv6Address), "IPv6") if text else None
+
+
+def _reachable(text: str, found: A, family: str) -> A:
+    if why := why_unreachable(found):
+        raise InvalidValueError(
+            f"{shown(text)}, {why}", f"an {family} address of this balancer that the routers can reach"
+        )
+    return found
 
 
 def local_addresses(text: str) -> tuple[Address, ...]:
@@ -89,11 +107,19 @@ def _of_family(text: str, family: type[A]) -> A:
 
 
 def peer_address(text: str) -> Address:
-    """Return the address of a peer."""
+    """Return the address of a peer; a loopback address is a routing daemon on this host."""
+    base, zone, _ = text.partition("%")
     try:
-        return address(text)
-    except InvalidValueError as error:
-        raise InvalidValueError(error.found, _A_PEER) from None
+        found = ip_address(base)
+    except ValueError:
+        raise InvalidValueError(shown(text), _A_PEER) from None
+    if isinstance(found, IPv6Address) and found.is_link_local:
+        raise InvalidValueError(f"{shown(text)}, a link-local address", _NOT_LINK_LOCAL)
+    if zone:
+        raise InvalidValueError(shown(text), f"{_A_PEER}, without a zone")
+    if (why := why_unreachable(found)) and not found.is_loopback:
+        raise InvalidValueError(f"{shown(text)}, {why}", _A_PEER)
+    return found
 
 
 peer_addresses = some(peer_address, _A_PEER)

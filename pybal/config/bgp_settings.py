@@ -88,7 +88,7 @@ class PeerSettings:
     )
     router_id: IPv4Address | None = option(
         None,
-        bgp_options.nexthop_ipv4,
+        bgp_options.router_id,
         default_text="bgp-nexthop-ipv4, or bgp-local-address if it is an IPv4 address",
         help="BGP identifier of this balancer, an IPv4 address that is unique among the routers",
     )
@@ -168,6 +168,13 @@ class BGPSettings:
         name="announce-wait",
         help="time in seconds after which unfinished first checks no longer delay an announcement, nor do, with"
         " bgp-vip-policy = any, services of the VIP that are not fit yet",
+    )
+    hold: float = option(
+        30.0,
+        pause,
+        name="announce-hold",
+        help="time in seconds for which a VIP must be ready before it is announced again, after its servers had all failed for the"
+        " second time within 10 minutes; doubled by each further time, up to 300",
     )
     vip_policy: VIPPolicy = option(
         VIPPolicy.ANY,

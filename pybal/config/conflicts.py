@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pybal.config.bgp_options import family_names
 from pybal.config.options import Options
 from pybal.config.peers import peer_places
-from pybal.config.settings import BGPSettings, ServiceSettings, Settings
+from pybal.config.settings import BGPSettings, IPVSBackend, ServiceSettings, Settings
+from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address, IPProtocol
 
 Place = tuple[Options, ServiceSettings]
@@ -20,9 +21,25 @@ def refuse_conflicts(
     """Add the problems between ``services``, and between them and [global] or the ``peers``."""
     _refuse_duplicates(services)
     _refuse_contradictions(services)
+    _refuse_unreachable(options, settings, services)
     if settings.bgp:
         _require_nexthops(settings.bgp, peer_places(options, peers), _announced(settings, services))
         _warn_of_limits_without_gate(settings.bgp, services)
+
+
+def _refuse_unreachable(options: Options, settings: Settings, services: Sequence[Place]) -> None:
+    """Refuse unreachable VIPs that are announced or written to the kernel; warn of all others."""
+    written = settings.ipvs_backend is not IPVSBackend.MEMORY and not settings.dry_run
+    for place, each in services:
+        if why := why_unreachable(each.service.vip):
+            announced = each.bgp and settings.bgp is not None and not settings.dry_run
+            report = place.refuse if written or announced else place.warn
+            report("ip", f"{each.service.vip}, {why}", "an address that clients can reach")
+    if settings.bgp and settings.instrumentation:
+        for ip in settings.instrumentation.advertised_ips:
+            if why := why_unreachable(ip):
+                wanted = "addresses that other hosts can reach: they are announced"
+                options.refuse("advertised_instrumentation_ips", f"{ip}, {why}", wanted)
 
 
 def _refuse_duplicates(services: Sequence[Place]) -> None:

@@ -12,6 +12,7 @@ from pybal.config.bgp_settings import NO_ADDRESS, PeerSettings
 from pybal.config.errors import shown
 from pybal.config.option import names_of, read_options
 from pybal.config.options import Options
+from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address
 
 ADDRESS = "bgp-peer-address"
@@ -61,9 +62,14 @@ def read_peer(options: Options, address: Address, local_asn: int) -> PeerSetting
 def _refuse_conflicts(options: Options, peer: PeerSettings) -> None:
     """Add the problems between the options of one peer."""
     local = peer.local_address
+    if local and (why := why_unreachable(local)) and not local.is_loopback:
+        options.refuse("bgp-local-address", f"{local}, {why}", "an address of this balancer that the router can reach")
     if local and local.version != peer.address.version:
         wanted = f"an IPv{peer.address.version} address, like that of the peer {peer.address}"
         options.refuse("bgp-local-address", shown(str(local)), wanted)
+    if peer.address.is_loopback and not (local and local.is_loopback):
+        wanted = "the address of a router; for one on this host set bgp-local-address to another loopback address"
+        options.refuse(ADDRESS, f"{peer.address}, a loopback address", wanted)
     if local == peer.address:
         options.refuse("bgp-local-address", shown(str(local)), "an address of this balancer; this is the peer's")
     if peer.ttl_security and peer.multihop:

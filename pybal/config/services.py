@@ -23,6 +23,8 @@ def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> Ser
     own = read_options(ServiceOptions, options)
     names = tuple(_known(options, own.monitors, kinds))
     source = read_options(SourceSettings, options, port=own.port)
+    if source.scheme == "k8s":
+        source = replace(source, threshold=own.depool_threshold, monitored=bool(names))
     monitors = tuple(kinds[name].read(options) for name in names)
     defaults = {"bgp_med": bgp.med, "bgp_vip_policy": bgp.vip_policy} if bgp else NO_DEFAULTS
     service = _service(options.name, replace(own, monitors=names))

@@ -37,12 +37,13 @@ from pybal.config.errors import shown
 from pybal.config.limit import Limit, least
 from pybal.config.option import group, option, required
 from pybal.config.options import Options
-from pybal.config.source_settings import AccessSettings, SourceSettings
+from pybal.config.source_settings import AccessSettings, Cordon, SourceSettings
 from pybal.core.model import Address, IPProtocol, Service, SuspectCheck, SuspectSelf
 
 __all__ = (
     "AccessSettings",
     "BGPSettings",
+    "Cordon",
     "DrainSettings",
     "DriftPolicy",
     "IPVSBackend",
@@ -153,7 +154,8 @@ class ServiceSettings:
         None,
         least,
         show=lambda limit: str(limit or "off"),
-        help="withdraw the VIP if fewer servers serve: a number or a share such as 25%%. Unchecked servers count as serving."
+        help="withdraw the VIP if fewer servers serve: a number, or a share such as 25%% of the enabled servers with a weight"
+        " above 0. Unchecked servers count as serving."
         " The VIP is announced again when enough servers have served for 30 seconds",
     )
     bgp_vip_policy: VIPPolicy = option(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from pybal.config.convert import (
     boolean,
     each,
     integer,
+    member,
     optional_hostname,
     optional_text,
     seconds,
@@ -17,6 +19,14 @@ from pybal.config.convert import (
 from pybal.config.option import option, required
 from pybal.config.options import Options
 from pybal.config.url_options import endpoint, source_url
+
+
+class Cordon(StrEnum):
+    """The reaction to a cordoned node."""
+
+    DRAIN = "drain"
+    REMOVE = "remove"
+    IGNORE = "ignore"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class SourceSettings:
     """The pool source of a service, and the sanity checks on its lists.
 
     ``url`` may hold credentials, so it is not part of the representation. ``port`` is the port of the service, 0 if unknown.
+    For a k8s source, ``threshold`` is the service's depool-threshold, and ``monitored`` whether it has monitors.
     """
 
     url: str = required("", source_url, name="config", secret=True, help="URL of the list of servers")
@@ -113,7 +124,16 @@ class SourceSettings:
     interval: float = option(
         1.0, seconds, name="source-interval", help="time between polls of an http or https source, in seconds"
     )
+    cordon: Cordon = option(
+        Cordon.DRAIN,
+        member(Cordon),
+        name="k8s-cordon",
+        help="reaction to cordoned (unschedulable) nodes of a k8s source: drain sets weight 0 as long as the share"
+        " depool-threshold of the nodes keeps a weight; remove removes them from the pool; ignore changes nothing",
+    )
     port: int = 0
+    threshold: float = 0.5
+    monitored: bool = True
 
     @property
     def scheme(self) -> str:

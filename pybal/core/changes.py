@@ -25,6 +25,8 @@ class ChangeKind(Enum):
     DEPOOLED = auto()
     REPOOLED = auto()
 
+    __hash__ = object.__hash__  # that of Enum is Python, and a list of 5,000 servers needs 20,000
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -57,13 +59,14 @@ def changes(before: Pool, after: Pool) -> Iterator[Change]:
 
 
 def _facts(old: Server, new: Server) -> Iterator[Change]:
-    if new.member != old.member:
+    # The policy replaces a part of a server only by a different one, so that no part is compared.
+    if new.member is not old.member:
         yield Change(ChangeKind.MERGED, new)
-    if old.address is not None and new.address != old.address:
+    if old.address is not None and new.address is not old.address:
         yield Change(ChangeKind.MOVED, new)
     if new.unresolvable and not old.unresolvable:
         yield Change(ChangeKind.UNRESOLVABLE, new)
-    for monitor, report in new.reports.items():
+    for monitor, report in new.reports.items() if new.reports is not old.reports else ():
         last = old.reports.get(monitor)
         if report is not None and not report.up and (last is None or last.up or last.reason != report.reason):
             yield Change(ChangeKind.REPORTED_DOWN, old, monitor, report.reason)

@@ -130,6 +130,8 @@ class Condition(NamedTuple):
     """True while some monitors do not count until their first report."""
     suspect: bool
     """True if some failures are attributed to the check itself."""
+    weighted: bool = True
+    """True if the weight is above 0, so that new connections may arrive."""
 
     @property
     def eligible(self) -> bool:
@@ -233,6 +235,7 @@ class Server:
             self.placement,
             bool(self.pending_monitors),
             bool(self.suspect_failures),
+            self.member.weight > 0,
         )
 
     def placed(self, placement: Placement) -> Server:

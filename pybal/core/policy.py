@@ -107,7 +107,8 @@ def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
     addresses: dict[Address, None] = {}  # in the order of the servers
     for _, old, new in after.servers.changes_since(before.servers):
         if (was := _contribution(old)) != (now := _contribution(new)):
-            addresses.update((address, None) for address, _ in (*was, *now))
+            for address, _ in (*was, *now):
+                addresses[address] = None
     if after.servers.names is not before.servers.names:
         addresses.update(dict.fromkeys(after.servers.sharing))  # another server may be the first of them
     addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())

@@ -119,6 +119,7 @@ class App:
             interval=settings.ipvs.audit_interval,
             repairs=settings.ipvs.drift is DriftPolicy.REPAIR,
             exclusive=settings.ipvs.exclusive,
+            changed=self._changed,
         )
         self._freezer = Freezer(reactor, self._freeze_changed)
         self._doctors = Workers("doctor", 1, reactor)
@@ -256,6 +257,7 @@ class App:
             settings.bgp,
             pool=lambda name: self._services[name].controller.pool,
             verified=self._reconciler.is_verified,
+            absent=self._audit.absent,
             reactor=self._reactor,
             runtime=runtime,
             state=state,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from weakref import proxy
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
@@ -25,6 +26,7 @@ from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
 from pybal.runtime.throttle import Throttle
 from pybal.runtime.turns import Turns
+from pybal.runtime.weak import weakly
 from pybal.sources.base import CheckedSource, PoolState, SourceError
 
 #: Seconds for which reports are gathered after a report was applied.
@@ -63,7 +65,8 @@ class Controller:
         refusal: Callable[[Address], str] = lambda _address: "",
     ) -> None:
         self.pool = Pool(service)
-        self._log = PoolLog(lambda: self.pool.service.name, clock)
+        this = proxy(self)
+        self._log = PoolLog(lambda: this.pool.service.name, clock)
         self._source = source
         self._successor: CheckedSource | None = None
         self._want = want
@@ -75,14 +78,18 @@ class Controller:
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
         self._wanted: Service | None = None
-        """The service whose wanted set was set or amended last, ``None`` before the first list."""
-        self._lookups = Lookups(resolver, clock, turns, self._located)
-        self._watch = Watch(clock, turns, self._reported)
+        """The service whose wanted set was set or amended last, ``None`` if the whole set has to be set."""
+        self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
+        self._watch = Watch(clock, turns, weakly(self._reported))
         self._watch.use(factories)
         self._reports: list[events.Reported] = []
-        self._gathering = Throttle(clock, GATHER_SECONDS, self._apply_reports)
+        self._gathering = Throttle(
+            f"results of the checks of {service.name}", clock, GATHER_SECONDS, weakly(self._apply_reports)
+        )
         self._suspected: frozenset[tuple[str, str]] = frozenset()
-        self._suspecting = Throttle(clock, CORRELATED_SECONDS, self._log_correlated)
+        self._suspecting = Throttle(
+            f"correlated failures of {service.name}", clock, CORRELATED_SECONDS, weakly(self._log_correlated)
+        )
 
     @property
     def could_not_depool(self) -> int:
@@ -219,40 +226,51 @@ class Controller:
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
         self._reports.append(events.Reported(host, monitor, report))
-        if len(self._reports) < MOST_REPORTS:
-            self._gathering.request()
-        else:
+        self._gathering.request()
+        if len(self._reports) >= MOST_REPORTS:
             self._apply_reports()
 
     def _apply_reports(self) -> None:
-        reports, self._reports = self._reports, []
-        if not reports:
+        if not self._reports:
             return
-        self._step(events.Gathered(reports))
+        reports, self._reports = self._reports, []
+        try:
+            self._step(events.Gathered(reports))
+        except Exception:
+            # Monitors report transitions only: a lost report would be wrong until the next one.
+            last = {(each.host, each.monitor): each for each in (*reports, *self._reports)}
+            self._reports = list(last.values())
+            raise
         if self._suspected or may_be_correlated(self.pool.servers):
             self._suspecting.request()
 
     def _apply(self, event: events.Event) -> None:
         self._apply_reports()
-        before = self.pool
-        if self._step(event):
-            self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
-            self._watch.follow(before.servers, self.pool.servers)
+        self._step(event, members=True)
 
-    def _step(self, event: events.Event) -> bool:
-        """Apply an event; return whether it changed the pool."""
+    def _step(self, event: events.Event, *, members: bool = False) -> None:
+        """Apply an event, entirely or after an exception not at all.
+
+        ``members`` is true if it may change hosts or addresses.
+        """
         before, self.pool = self.pool, policy.step(self.pool, event)
         if self.pool is before:
-            return False
+            return
+        try:
+            # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
+            self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
+            self._update_wanted(before)
+            self._changed()
+            if members:
+                self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
+                self._watch.follow(before.servers, self.pool.servers)
+        except Exception:
+            self.pool, self._wanted = before, None
+            raise
         self._log.changes(changes(before, self.pool), partial(policy.arithmetic, self.pool))
-        # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
-        self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
-        self._update_wanted(before)
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
             self._log.write(LogLevel.info, "Initialization complete")
-        self._changed()
-        return True
 
     def _update_wanted(self, before: Pool) -> None:
         if not self.pool.listed:

@@ -6,31 +6,36 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from itertools import islice
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.model import Address
 from pybal.resolve import Follower, Resolver
+from pybal.runtime.activity import Activity
 from pybal.runtime.turns import Turns, Work
+from pybal.runtime.weak import weakly
 
 BATCH = 500
 """Names whose results are at most one event; the results of one turn of the loop are gathered."""
 
+RETRY_SECONDS = 1.0
+"""Pause after an unexpected exception."""
+
 
 class Lookups:
-    """Follows the names of a pool.
+    """Follows the names of the pool of service ``name``.
 
-    ``found`` receives results by host, ``None`` if a name has no address.
+    ``found`` receives results by host, ``None`` if a name has no address; after an exception it receives them again.
     """
 
     def __init__(
         self,
+        name: str,
         resolver: Resolver,
         clock: IReactorTime,
         turns: Turns,
         found: Callable[[Mapping[str, Address | None]], None],
     ) -> None:
         self._resolver = resolver
-        self._clock = clock
         self._turns = turns
         self._found = found
         self._hosts: Collection[str] = ()
@@ -38,7 +43,8 @@ class Lookups:
         self._followers: dict[str, Follower] = {}
         self._leaving: list[Follower] = []
         self._results: dict[str, Address | None] = {}
-        self._report_call: IDelayedCall | None = None
+        self._reporting = Activity(f"addresses of {name}", weakly(self._report), clock)
+        self._again = Activity(f"names of {name}", weakly(self._update), clock)
         self._work: Work | None = None
 
     def follow(self, hosts: Collection[str], version: int) -> None:
@@ -65,14 +71,14 @@ class Lookups:
         """Stop following."""
         if self._work is not None:
             self._work.close()
+            self._work = None
         for follower in (*self._leaving, *self._followers.values()):
             follower.stop()
         self._leaving.clear()
         self._followers.clear()
         self._results.clear()
-        if self._report_call is not None:
-            self._report_call.cancel()
-            self._report_call = None
+        self._reporting.stop()
+        self._again.stop()
 
     def _update(self) -> None:
         for host in self._followers.keys() - self._hosts:
@@ -97,18 +103,24 @@ class Lookups:
                         located = partial(self._located, host)
                         self._followers[host] = self._resolver.follow(host, self._version, located)
                         yield
-        finally:
+        except Exception:
             self._work = None
+            self._again.wake(RETRY_SECONDS)
+            raise
+        self._work = None
 
     def _located(self, host: str, address: Address | None) -> None:
         self._results[host] = address
-        if self._report_call is None:
-            self._report_call = self._clock.callLater(0, self._report)
+        if not self._reporting.running:
+            self._reporting.wake()
 
-    def _report(self) -> None:
-        self._report_call = None
+    def _report(self) -> float | None:
         batch = {host: self._results.pop(host) for host in list(islice(self._results, BATCH))}
-        if self._results:
-            self._report_call = self._clock.callLater(0, self._report)
-        if batch:
-            self._found(batch)
+        try:
+            if batch:
+                self._found(batch)
+        except Exception:
+            kept = {host: address for host, address in batch.items() if host in self._followers}
+            self._results = {**kept, **self._results}
+            raise
+        return 0.0 if self._results else None

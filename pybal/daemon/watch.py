@@ -10,7 +10,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.model import Address, Report, Servers
 from pybal.monitors.base import Monitor, MonitorFactory
+from pybal.runtime.activity import Activity
 from pybal.runtime.turns import Turns, Work
+from pybal.runtime.weak import weakly
+
+RETRY_SECONDS = 1.0
+"""Pause after an unexpected exception."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,6 +28,10 @@ class _Watched:
     monitors: Sequence[Monitor] = ()
     since: float = 0.0
     urgent: bool = False
+
+    def stop(self) -> None:
+        monitors, self.monitors = self.monitors, ()  # no cycle: they hold this object
+        _stop(monitors)
 
 
 class Watch:
@@ -40,6 +49,7 @@ class Watch:
         self._urgent = False
         self._watched: dict[str, _Watched] = {}
         self._leaving: list[_Watched] = []
+        self._again = Activity("monitors of a pool", weakly(self._converge), clock)
         self._work: Work | None = None
         self._changed = False
 
@@ -90,8 +100,10 @@ class Watch:
         """Stop all monitors."""
         if self._work is not None:
             self._work.close()
+            self._work = None
+        self._again.stop()
         for watched in (*self._leaving, *self._watched.values()):
-            _stop(watched.monitors)
+            watched.stop()
         self._leaving.clear()
         self._watched.clear()
 
@@ -107,14 +119,17 @@ class Watch:
             while self._leaving or self._changed:
                 self._changed = False
                 while self._leaving:
-                    _stop(self._leaving.pop().monitors)
+                    self._leaving.pop().stop()
                     yield
                 for watched in list(self._watched.values()):
                     if self._watched.get(watched.host) is watched:
                         self._update(watched)
                         yield
-        finally:
+        except Exception:
             self._work = None
+            self._again.wake(RETRY_SECONDS)
+            raise
+        self._work = None
 
     def _update(self, watched: _Watched) -> None:
         if watched.factories is not self._factories:
@@ -134,12 +149,17 @@ class Watch:
         ]
         if not kept or monitors != kept:
             watched.since = self._clock.seconds()
-        watched.factories, watched.monitors, watched.urgent = self._factories, monitors, self._urgent
         # New monitors first: a shared check ends with its last user.
-        for monitor in monitors:
-            monitor.set_urgent(self._urgent)
-            if monitor not in kept:
+        new = [monitor for monitor in monitors if monitor not in kept]
+        try:
+            for monitor in monitors:
+                monitor.set_urgent(self._urgent)
+            for monitor in new:
                 monitor.start()
+        except Exception:
+            _stop(new)
+            raise
+        watched.factories, watched.monitors, watched.urgent = self._factories, monitors, self._urgent
         _stop(old.values())
 
     def _monitor(self, factory: MonitorFactory, watched: _Watched) -> Monitor:

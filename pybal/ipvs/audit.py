@@ -8,7 +8,7 @@ would undo it counts once, when it is first found.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,10 +17,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from pybal.core.model import Alert
+from pybal.core.model import Alert, Service
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.goal import Intent, Retired
-from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry
+from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation, place
 from pybal.ipvs.writer_conflicts import WriterConflicts
@@ -82,7 +82,7 @@ class Audit:
     """Compares the table with the last writes of ``reconciler``; repairs drift if ``repairs`` is set.
 
     Services of other programs raise an alert and stay; with ``exclusive`` they are retired. While the reconciler is frozen,
-    drift is only reported.
+    drift is only reported. ``changed`` is called when a service is found :meth:`absent`, or present again.
     """
 
     _log = Logger()
@@ -95,8 +95,10 @@ class Audit:
         interval: float,
         repairs: bool,
         exclusive: bool = False,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._reconciler = reconciler
+        self._changed = changed
         self._clock = clock
         self._repairs = repairs
         self._exclusive = exclusive
@@ -166,6 +168,14 @@ class Audit:
             more = f" and {len(self._foreign) - 5} more" if len(self._foreign) > 5 else ""  # noqa: PLR2004  as above
             yield Alert("", "ipvs-foreign", f"IPVS holds services that PyBal does not own: {names}{more}")
 
+    def absent(self, service: Service) -> bool:
+        """Return whether another program removed a service or emptied it, and it is not restored."""
+        key = key_of(service)
+        reading, intent = self._readings.get(key), self._reconciler.intent(key)
+        if reading is None or intent is None or intent.verified or self._repairing or not reading.drift:
+            return False
+        return intent.entry.serves and not (reading.held and reading.held.serves)
+
     @property
     def _age(self) -> float:
         return self._clock.seconds() - self._completed
@@ -209,6 +219,8 @@ class Audit:
         before = self._readings.get(key)
         known = {} if before is None or self._repairing else {_place(op): op for op in before.drift}
         self._readings[key] = Reading(comparison.held, self._clock.seconds(), comparison.drift)
+        if (before.drift if before else ()) != comparison.drift:
+            self._changed()
         if new := [op for op in comparison.drift if known.get(_place(op)) != op]:
             name = intent.service.name
             self._drift.update((name, _UNDONE_BY[op.command]) for op in new)

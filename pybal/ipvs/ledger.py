@@ -138,6 +138,8 @@ class Ledger:
 
     def _broken(self, failure: TwistedFailure) -> None:
         error = failure.value
+        if not isinstance(error, OSError):
+            self._log.failure("Unexpected exception in the ownership ledger; retrying", failure)
         self._fail(f"{self._file}: {error.strerror if isinstance(error, OSError) else repr(error)}")
 
     def _fail(self, problem: str) -> None:

@@ -295,8 +295,8 @@ class Reconciler:
                 continue
             try:
                 await self._write(group, pace)
-            except BaseException:  # cancelled by a freeze or the stop
-                self._due = dict.fromkeys((*group, *self._due))
+            except BaseException:  # cancelled by a freeze or the stop, or a bug
+                self._due = dict.fromkeys(key for key in (*group, *self._due) if key in self._goals)
                 raise
             finally:
                 self._writing = ()

@@ -66,6 +66,7 @@ class ResultHistory:
         else:
             reasons[place] = reason
             self._subjects[place] = subject
+        connect, tls, first_byte, headers = steps or _NO_STEPS
         _ENTRY.pack_into(
             self._packed,
             place * _SIZE,
@@ -74,7 +75,10 @@ class ResultHistory:
             _PHASE_NUMBERS[phase],
             follow_up,
             min(_MAX_BYTES, received),
-            *(steps or _NO_STEPS),
+            connect,
+            tls,
+            first_byte,
+            headers,
             duration,
         )
         self._next = (place + 1) % KEPT

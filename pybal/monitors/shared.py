@@ -19,6 +19,7 @@ from pybal.checks.wheel import Timer
 from pybal.core.model import Address, Report, Service
 from pybal.monitors.base import Monitor, MonitorFactory, PastResult, Samples
 from pybal.monitors.factory import MonitorSettings
+from pybal.runtime.weak import weakly
 
 
 class Sharing:
@@ -161,14 +162,14 @@ class _SharedFactory:
         check = self._checks.get(key)
         if check is None:
             check = self._checks[key] = _SharedCheck(self._engine, lambda: self._checks.pop(key))
-            check.monitor = self.factory.monitor(host, address, check.report)
+            check.monitor = self.factory.monitor(host, address, weakly(check.report))
         return check
 
 
 class _SharedCheck:
     """A shared monitor and its proxies, in order of creation."""
 
-    __slots__ = ("_forget", "_started", "engine", "last_report", "monitor", "proxies")
+    __slots__ = ("__weakref__", "_forget", "_started", "engine", "last_report", "monitor", "proxies")
 
     _log = Logger()
 

@@ -85,8 +85,8 @@ class Follower:
         name = self._name
         known = name.address is not None or name.has_no_address
         if self in name.followers and known and not (self._reported and self._last == name.address):
-            self._reported, self._last = True, name.address
             self._found(name.address)
+            self._reported, self._last = True, name.address
 
 
 @dataclass(eq=False, slots=True)
@@ -182,7 +182,7 @@ class Resolver:
     async def _look_up(self, name: _Name) -> None:
         try:
             lookup = Deferred.fromCoroutine(self._ask(name.host, name.version))
-            result = await lookup.addTimeout(TIMEOUT, self._clock)
+            self._succeeded(name, await lookup.addTimeout(TIMEOUT, self._clock))
         except (defer.CancelledError, defer.TimeoutError):
             self._failed(name, LookupFailed(f"no response in {TIMEOUT:g} s", definite=False))
         except LookupFailed as failed:
@@ -190,8 +190,6 @@ class Resolver:
         except Exception as bug:  # noqa: BLE001  # a bug in the lookup must not end the renewals of a name
             self.log.failure("{host}: unexpected exception in the lookup; retrying", host=name.host)
             self._failed(name, LookupFailed(repr(bug), definite=False))
-        else:
-            self._succeeded(name, result)
         self._running -= 1
         self._report(list(name.followers))
         self._start_waiting()

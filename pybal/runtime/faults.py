@@ -11,14 +11,17 @@ that it catches. All of them are log events with a failure, so this observer see
     recovered    the name of an activity that works again
     ===========  ==========================================================================
 
-The error of an activity is an alert until the activity works again; any other error is one for :data:`FORGET_SECONDS`.
+The error of an activity is an alert until the activity works again; any other error is one for :data:`FORGET_SECONDS`. Every
+error is counted, but its traceback is written once per :data:`WRITTEN_SECONDS`: a bug in a check fails 1,000 times a second.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from twisted.logger import ILogFilterPredicate, ILogObserver, LogEvent, Logger, PredicateResult
@@ -30,6 +33,8 @@ from pybal.core.text import printable
 
 FORGET_SECONDS = 600.0
 """Seconds without a recurrence after which an error outside any activity is no longer an alert."""
+WRITTEN_SECONDS = 60.0
+"""Seconds for which further tracebacks of the same type and place are not written to the log."""
 MOST_FAULTS = 50
 """Errors kept at most; the oldest is forgotten first."""
 _LONGEST = 200
@@ -57,8 +62,8 @@ class Faults:
         self._others: dict[str, _Fault] = {}
 
     def __call__(self, event: LogEvent) -> None:
-        failure = event.get("log_failure") or event.get("failure")
-        if isinstance(failure, Failure):
+        failure = _failure(event)
+        if failure is not None:
             self.total += 1
             text = describe(failure)
             if activity := event.get("activity"):
@@ -128,10 +133,29 @@ class Health:
 
 @implementer(ILogFilterPredicate)
 class FirstOccurrence:
-    """Keeps repeated exceptions of an activity out of the written log."""
+    """Keeps repeated exceptions out of the written log. ``seconds`` is a monotonic clock."""
+
+    def __init__(self, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._written: dict[tuple[str, str], float] = {}
 
     def __call__(self, event: LogEvent) -> object:
-        return PredicateResult.no if event.get("repeated") else PredicateResult.maybe
+        failure = _failure(event)
+        if event.get("repeated") or (failure is not None and not self._admits(failure)):
+            return PredicateResult.no
+        return PredicateResult.maybe
+
+    def _admits(self, failure: Failure) -> bool:
+        now, kind = self._seconds(), (_name(failure), _place(failure))
+        with self._lock:
+            if now - self._written.get(kind, -inf) < WRITTEN_SECONDS:
+                return False
+            self._written.pop(kind, None)
+            if len(self._written) >= MOST_FAULTS:
+                del self._written[next(iter(self._written))]  # the oldest
+            self._written[kind] = now
+            return True
 
 
 def describe(failure: Failure) -> str:
@@ -140,8 +164,17 @@ def describe(failure: Failure) -> str:
         value = str(failure.value)
     except Exception:  # noqa: BLE001  # the exception is arbitrary; so may be its text
         value = ""
-    name = failure.type.__name__ if failure.type else "Exception"
+    name = _name(failure)
     return printable(f"{name}: {value}" if value else name)[:_LONGEST]
+
+
+def _failure(event: LogEvent) -> Failure | None:
+    failure = event.get("log_failure") or event.get("failure")
+    return failure if isinstance(failure, Failure) else None
+
+
+def _name(failure: Failure) -> str:
+    return failure.type.__name__ if failure.type else "Exception"
 
 
 def _times(fault: _Fault) -> str:

@@ -1,6 +1,7 @@
 """A thread that writes log lines, so that a reader of standard error that stalls never holds the loop.
 
-The queue is bounded: what does not fit is dropped and counted. When lines are written again, one line reports the number.
+The queue is bounded: what does not fit is dropped and counted. When lines are written again, one line reports the number. An
+unexpected exception loses the lines of one write, and is an alert until the next write succeeds.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from twisted.python.failure import Failure
+
+from pybal.runtime.faults import Health
+
 QUEUE_LIMIT = 4 << 20
 """Bytes of lines that wait: about 30,000 lines."""
 STALLED_SECONDS = 2.0
@@ -22,6 +27,7 @@ _BATCH = 1 << 16
 """Bytes of one write: the size of a pipe."""
 
 NOT_READ = "standard error not read"
+NO_THREAD = "cannot start the thread that writes"
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ class Trouble:
 class LogWriter:
     """Writes lines in its own thread, in order.
 
-    ``write`` may block, or raise OSError or ValueError. ``report`` returns the line about dropped lines. ``woken`` is called in the
+    ``write`` may block, and raise OSError. ``report`` returns the line about dropped lines. ``woken`` is called in the
     thread at the time of :meth:`wake_at`. ``clock`` is monotonic.
     """
 
@@ -65,13 +71,13 @@ class LogWriter:
         self._wake_at: float | None = None
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._health = Health("log writer")
 
     def put(self, line: bytes) -> None:
         """Queue a line; drop it if the queue is full. Never blocks; may be called in any thread."""
         with self._changed:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._work, name="log", daemon=True)
-                self._thread.start()
+                self._start_thread()
             # Once full, until half is free: otherwise every other line would report the one before.
             if self._full or self._bytes + len(line) > self._limit:
                 self._full = True
@@ -112,6 +118,15 @@ class LogWriter:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the next line tries again
+            self._trouble = self._trouble or Trouble(self._clock(), NO_THREAD)
+        else:
+            self._thread = thread
+
     def _append(self, line: bytes) -> None:
         self._lines.append(line)
         self._bytes += len(line)
@@ -124,17 +139,34 @@ class LogWriter:
         self.dropped += lines
 
     def _work(self) -> None:
-        while batch := self._next():
-            reason = ""
+        more = True
+        while more:
             try:
-                self._write(b"".join(batch))
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or str(error)
+                more = self._write_next()
+            except Exception:  # noqa: BLE001  # the log must never end
+                self._health.failed(Failure())
+            else:
+                self._health.succeeded()
+
+    def _write_next(self) -> bool:
+        """Wait for lines and write them; return false after the end."""
+        if not (batch := self._next()):
+            return False
+        reason = ""
+        try:
+            self._write(b"".join(batch))
+        except OSError as error:
+            reason = error.strerror or str(error)
+        except Exception as bug:
+            reason = repr(bug)
+            raise
+        finally:
             with self._changed:
                 self._writing_since = None
                 self._failing = bool(reason)
                 if reason:
                     self._drop(len(batch), reason)
+        return True
 
     def _next(self) -> list[bytes]:
         """Wait for lines, and return the next batch; an empty one after the end."""
@@ -164,8 +196,9 @@ class LogWriter:
             return
         self._full = False
         if self._trouble is not None and not self._failing:
-            self._append(self._report(self._trouble, self._clock()))
-            self._trouble = None
+            trouble, self._trouble = self._trouble, None
+            if trouble.dropped:
+                self._append(self._report(trouble, self._clock()))
 
     def _take(self) -> list[bytes]:
         batch: list[bytes] = []

@@ -10,6 +10,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred
@@ -57,37 +58,36 @@ class Turns:
         To cancel the Deferred closes the generator.
         """
         done: Deferred[T] = Deferred(lambda _: steps.close())
-
-        def step() -> None:
-            if done.called:  # cancelled
-                return
-            try:
-                next(steps)
-            except StopIteration as end:
-                done.callback(end.value)
-            except Exception:  # noqa: BLE001  # the caller's business
-                done.errback()
-            else:
-                self.add(step)
-
-        self.add(step)
+        self.add(partial(self._step, steps, done))
         return done
+
+    def _step(self, steps: Generator[object, None, T], done: Deferred[T]) -> None:
+        if done.called:  # cancelled
+            return
+        try:
+            next(steps)
+        except StopIteration as end:
+            done.callback(end.value)
+        except Exception:  # noqa: BLE001  # the caller's business
+            done.errback()
+        else:
+            self.add(partial(self._step, steps, done))
 
     def begin(self, work: Work) -> None:
         """Run work in turns with other work; unless some waits, it begins immediately, within this method.
 
         An unexpected exception ends the work and is logged.
         """
-
-        def step() -> None:
-            if next(work, work) is not work:
-                self.add(step)
-
+        step = partial(self._work, work)
         if self._waiting:
             self.add(step)
         else:
             self._waiting.append(step)
             self._run()
+
+    def _work(self, work: Work) -> None:
+        if next(work, work) is not work:
+            self.add(partial(self._work, work))
 
     def _run(self) -> None:
         end = self._now() + self._budget

@@ -6,12 +6,13 @@ without joining them. A call that computes does not belong here: through the GIL
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 T = TypeVar("T")
@@ -52,13 +53,17 @@ class Workers:
     def run(self, call: Callable[[], T]) -> Deferred[T]:
         """Make a call in a thread; the Deferred fires in the loop with its result or exception.
 
-        To cancel the Deferred drops the result, and the call too if it has not begun.
+        It fails with OSError if there is no thread and none can be started, such as at ``TasksMax=`` of the unit. To cancel the Deferred drops the result, and the call too if it has not begun.
         """
         done: Deferred[T] = Deferred()
         self._unfinished[done] = self._reactor.seconds()
         if self._threads < min(self._most, len(self._unfinished)):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
+            try:
+                self._start_thread()
+            except RuntimeError:
+                if not self._threads:
+                    del self._unfinished[done]
+                    return fail(OSError(errno.EAGAIN, "cannot start a thread (limit of tasks or memory reached)"))
         self._jobs.put(_Job(call, done))
         return done
 
@@ -66,6 +71,10 @@ class Workers:
     def unfinished_since(self) -> float | None:
         """The time at which the oldest unfinished call was requested, ``None`` without one."""
         return min(self._unfinished.values(), default=None)
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._work, name=f"{self.name}-{self._threads + 1}", daemon=True).start()
+        self._threads += 1
 
     def _work(self) -> None:
         while True:

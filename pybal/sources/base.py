@@ -107,6 +107,10 @@ class Source(Protocol):
         """Hosts that the last list read declares out of the pool, such as ``inactive`` ones of conftool."""
 
     @property
+    def unsure(self) -> frozenset[str]:
+        """Hosts with invalid or unknown values in the last list read; in the pool they stay as they are."""
+
+    @property
     def incomplete(self) -> bool:
         """True if the last list read has entries that may be of any host."""
 

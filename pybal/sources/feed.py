@@ -82,6 +82,7 @@ class Feed:
         self.members: tuple[Member, ...] | None = None
         self.removed: frozenset[str] = frozenset()
         self.incomplete = False
+        self.unsure: frozenset[str] = frozenset()
         self._accepted: Listing | None = None
         self._reader = reader
         self._clock = clock
@@ -113,8 +114,8 @@ class Feed:
 
         Raises :class:`SourceError` if the listener refuses the list.
         """
-        found = Listing(listing.members, (), listing.removed, listing.incomplete)
-        self.removed, self.incomplete = listing.removed, listing.incomplete
+        found = Listing(listing.members, (), listing.removed, listing.incomplete, listing.unsure)
+        self.removed, self.incomplete, self.unsure = listing.removed, listing.incomplete, listing.unsure
         if self._listeners is not None and found != self._accepted:
             # A list that is refused may be used in part, so the one before it is no longer in use either.
             self._accepted = None

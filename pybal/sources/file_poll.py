@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from pybal.runtime.activity import Activity
 from pybal.runtime.watched_file import FileIdentity, identity_of
 from pybal.sources.base import SourceError, Trouble
 
@@ -99,6 +100,7 @@ class PolledFile:
     def close(self) -> None:
         """Look at the file no more."""
         self._poll.remove(self)
+        self._good = _nothing
 
     @property
     def is_awaited(self) -> bool:
@@ -201,7 +203,7 @@ class FilePoll:
         self._files: dict[PolledFile, _Batch | None] = {}
         self._soon: dict[PolledFile, float] = {}
         self._batches: list[_Batch] = []
-        self._call: IDelayedCall | None = None
+        self._activity = Activity("poll of pool files", self._turn, clock)
         self._regular_at = 0.0
 
     def add(self, file: PolledFile) -> None:
@@ -214,23 +216,14 @@ class FilePoll:
         """Look at a file no more."""
         self._files.pop(file, None)
         self._soon.pop(file, None)
-        if not self._files and self._call is not None:
-            self._call.cancel()
-            self._call = None
+        if not self._files:
+            self._activity.stop()
 
     def _look_again(self, file: PolledFile, delay: float) -> None:
         self._soon[file] = self._clock.seconds() + delay
-        self._schedule(delay)
+        self._activity.wake(delay)
 
-    def _schedule(self, delay: float) -> None:
-        """Run the next turn in ``delay`` seconds, unless one is due before."""
-        if self._call is None:
-            self._call = self._clock.callLater(delay, self._turn)
-        elif self._clock.seconds() + delay < self._call.getTime():
-            self._call.reset(delay)
-
-    def _turn(self) -> None:
-        self._call = None
+    def _turn(self) -> float:
         now = self._clock.seconds()
         wanted = [file for file, at in self._soon.items() if at <= now]
         for file in wanted:
@@ -239,7 +232,6 @@ class FilePoll:
             self._regular_at = now + INTERVAL
             self._notice_hung()
             wanted = [file for file in self._files if file not in self._soon]
-        self._schedule(min((self._regular_at, *self._soon.values())) - now)
         files = [file for file in wanted if file.is_awaited and self._files[file] is None]
         if hung := self._hung():
             devices = {None, *(file.device for file in hung)}
@@ -248,14 +240,16 @@ class FilePoll:
             self._begin([file for file in suspects if not self._is_blocked(file, hung)])
         else:
             self._begin(files)
+        return max(0.0, min((self._regular_at, *self._soon.values())) - now)
 
     def _begin(self, files: list[PolledFile]) -> None:
         if not files:
             return
         batch = _Batch(files, [(file.path, file.applied, file.seen) for file in files])
+        looking = self._threads.run(batch.run)
         self._batches.append(batch)
         self._files.update(dict.fromkeys(files, batch))
-        self._threads.run(batch.run).addBoth(self._end, batch)
+        looking.addBoth(self._end, batch)
 
     def _hung(self) -> list[PolledFile]:
         return [batch.current for batch in self._batches if batch.abandoned]
@@ -288,15 +282,18 @@ class FilePoll:
         self._batches.remove(batch)
         if isinstance(result, Failure):
             self.log.failure("internal error while looking at pool files; looking again", result)
-        now = self._clock.seconds()
+        mine = {file for file in batch.files if self._files.get(file) is batch}
+        self._files.update(dict.fromkeys(mine))
         for file, found in zip(batch.files, batch.results, strict=False):
-            if self._files.get(file) is batch:
-                self._files[file] = None
-                if file.take(found, now):
-                    self._look_again(file, SETTLED)
-        for file in batch.files[len(batch.results) :]:
-            if self._files.get(file) is batch:
-                self._files[file] = None
+            if file in mine and file in self._files:
+                self._take(file, found)
+
+    def _take(self, file: PolledFile, found: Look | None) -> None:
+        try:
+            if file.take(found, self._clock.seconds()):
+                self._look_again(file, SETTLED)
+        except Exception:  # noqa: BLE001  # a bug in the reader of one file must not affect the others
+            self.log.failure("{path}: internal error after a look; looking again", path=file.path)
 
 
 def look(path: str, applied: FileIdentity | None, seen: FileIdentity | None) -> Look | None:

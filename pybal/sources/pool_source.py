@@ -145,6 +145,8 @@ class PoolSource:
         if self._call is not None:
             self._call.cancel()
             self._save()
+        self._deliver = self._failed = _ignore
+        self._pool = PoolState
 
     def accept(self) -> tuple[Member, ...] | None:
         """Deliver the refused list and return its members; ``None`` if no list is refused.
@@ -160,7 +162,8 @@ class PoolSource:
         return accepted.members
 
     def _listed(self, members: tuple[Member, ...]) -> None:
-        new = NewList(members, self._source.removed, self._source.incomplete)
+        source = self._source
+        new = NewList(members, source.removed, source.incomplete, source.unsure)
         if new == self._accepted:
             self._use(SafeList(members))
             return
@@ -259,11 +262,14 @@ class PoolSource:
             return
         if self._members is None or self._members == self._saved_members:
             return
-        self._saved_members = self._members
         saved = CachedList(self._members, self._wall(), self.name)
         self._state.write(self._cache.path, partial(self._cache.write, saved))
+        self._saved_members = self._members
 
 
 def _since(times: Mapping[str, float], start: float) -> dict[str, float]:
     """Return the entries that are not older than ``start``."""
     return {host: at for host, at in times.items() if at >= start}
+
+
+def _ignore(_report: object) -> None: ...

@@ -7,7 +7,7 @@ hosts vanish. Such a list is refused: its values count for the hosts that the po
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -25,13 +25,14 @@ SMALLEST = 4
 class NewList:
     """A list as its source read it.
 
-    ``removed`` are hosts that the source declares out of the pool. An ``incomplete`` list has entries that may be of any
-    host, so no host leaves with it.
+    ``removed`` are hosts that the source declares out of the pool; those that are ``unsure`` stay as they are in the pool. An
+    ``incomplete`` list has entries that may be of any host, so no host leaves with it.
     """
 
     members: tuple[Member, ...]
     removed: frozenset[str] = frozenset()
     incomplete: bool = False
+    unsure: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,14 @@ def safe_list(
 
     ``gone`` are the hosts that vanished within the last ``max-depool-window``; ``remedy`` is a further way to accept a refused list.
     """
+    new = _with_unsure(pool, new)
     listed = {member.host for member in new.members}
     missing = pool.pooled - listed
-    departed = frozenset() if new.incomplete else missing - new.removed
+    departed = missing - new.removed
     refusal = _refused_length(new, settings) or _refused_loss(
         len(new.members), settings, pool.pooled - new.removed, departed, frozenset(gone) - listed
     )
-    members = _merged(pool.members or (), new) if refusal else (*new.members, *_staying(pool, new, listed))
+    members = _merged(pool.members or (), new) if refusal else new.members
     floored, kept = _floored(pool.members or (), members, settings.admin_floor)
     error = SourceError(f"refused {refusal.text} ({refusal.setting}{remedy})", refusal.trouble) if refusal else None
     return SafeList(floored, kept, frozenset() if refusal else departed, missing & new.removed, error)
@@ -105,11 +107,15 @@ def _refused_loss(
     return _Refusal(text, "set max-depool-step = 1 to accept any list", Trouble.SHRUNK)
 
 
-def _staying(pool: PoolState, new: NewList, listed: AbstractSet[str]) -> Iterator[Member]:
-    """Yield the members that stay although an incomplete list lacks them."""
-    if new.incomplete:
-        gone = listed | new.removed
-        yield from (member for member in pool.members or () if member.host not in gone)
+def _with_unsure(pool: PoolState, new: NewList) -> NewList:
+    """Return the list with the present values of the hosts about which it is inconclusive."""
+    if not new.incomplete and not new.unsure:
+        return new
+    present = {member.host: member for member in pool.members or ()}
+    members = [present.get(m.host, m) if m.host in new.unsure else m for m in new.members]
+    absent = present.keys() - {m.host for m in members} - new.removed
+    staying = [m for m in present.values() if m.host in absent and (new.incomplete or m.host in new.unsure)]
+    return replace(new, members=(*members, *staying))
 
 
 def _merged(before: Sequence[Member], new: NewList) -> tuple[Member, ...]:

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.core.model import Alert
+from pybal.runtime.faults import describe
 
 T = TypeVar("T")
 
@@ -117,12 +118,14 @@ class StateFiles:
         self._end()
 
     def _not_written(self, failure: Failure, path: Path, write: Callable[[], None]) -> None:
-        reason = getattr(failure.value, "strerror", None) or str(failure.value)
+        reason = getattr(failure.value, "strerror", None) or describe(failure)
         before = self._failed.get(path)
         if before is None or before.reason != reason:
             self.log.error("cannot write {path}: {reason}; retrying", path=path, reason=reason)
         since = before.since if before else self._clock.seconds()
         self._failed[path] = _Failed(write, since, reason)
+        if not failure.check(OSError):
+            self.log.failure("{path}: internal error; retrying", failure, path=path)
         if self._retry is None and self._finished is None:
             self._retry = self._clock.callLater(RETRY, self._again)
         self._end()

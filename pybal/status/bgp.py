@@ -59,7 +59,10 @@ def peer_line(session: Session, now: float) -> str:
     sent = f"{len(session.on_wire)} of {session.wanted} sent"
     refused = f", {session.refused} refused" if session.refused else ""
     error = f"; last error: {session.last_error}" if session.last_error else ""
-    return f"peer {session.peer.address} {session.state} for {age(session.since, now):.0f} s: {sent}{refused}{error}"
+    down = f", down for {age(session.down_since, now):.0f} s" if session.down_since is not None else ""
+    return (
+        f"peer {session.peer.address} {session.state} for {age(session.since, now):.0f} s{down}: {sent}{refused}{error}"
+    )
 
 
 def families(bgp: BGP, now: float) -> Iterator[Family]:
@@ -148,6 +151,7 @@ def _peer_json(session: Session, now: float) -> JSON:
         "peer_asn": peer.peer_asn,
         "state": str(session.state),
         "age": age(session.since, now),
+        "down_for": None if session.down_since is None else age(session.down_since, now),
         "last_error": session.last_error,
         "announced": [
             {"vip": str(each.vip), "med": each.med, "graceful_shutdown": each.graceful_shutdown}

@@ -52,10 +52,14 @@ def pieces(value: LargeJSON) -> Iterator[str]:
             yield from _enclosed("{", named, "}")
         case Elements(items):
             yield from _enclosed("[", (each if each is PAUSE else ("", each) for each in items), "]")
-        case dict() if any(isinstance(each, Members | Elements | dict) for each in value.values()):
+        case dict() if _is_large(value):
             yield from pieces(Members(value.items()))
         case _:
             yield json.dumps(value)
+
+
+def _is_large(value: LargeJSON) -> bool:
+    return isinstance(value, Members | Elements) or (isinstance(value, dict) and any(map(_is_large, value.values())))
 
 
 def _enclosed(opening: str, items: Iterable[tuple[str, LargeJSON] | Pause], closing: str) -> Iterator[str]:
@@ -71,7 +75,7 @@ def _enclosed(opening: str, items: Iterable[tuple[str, LargeJSON] | Pause], clos
             separator = ", "
             for piece in pieces(value):
                 batch.append(piece)
-                if isinstance(value, Members | Elements):
+                if _is_large(value):
                     yield "".join(batch)
                     batch.clear()
     yield "".join(batch) + closing

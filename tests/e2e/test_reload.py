@@ -237,7 +237,9 @@ def test_renamed_service_keeps_its_table_and_its_pooled_servers(deployment: Depl
         ({"web": "config = nothing://x"}, "config: found 'nothing://x', wanted "),
         ({"general": "dry-run = yes"}, "dry-run no -> yes: restart pybal to apply it"),
         (
-            {"general": "bgp = yes\nbgp-local-asn = 64600\nbgp-peer-address = 127.0.0.1\nbgp-nexthop-ipv4 = 192.0.2.9"},
+            {
+                "general": "bgp = yes\nbgp-local-asn = 64600\nbgp-peer-address = 192.0.2.251\nbgp-nexthop-ipv4 = 192.0.2.9"
+            },
             "bgp no -> yes: restart pybal to apply it",
         ),
         ({"general": "instrumentation_ips = ['192.0.2.77']"}, "Couldn't listen on 192.0.2.77"),

@@ -73,6 +73,7 @@ class FakeSource:
     differences = 0
     removed: frozenset[str] = frozenset()
     incomplete = False
+    unsure: frozenset[str] = frozenset()
     removal: str | None = None
 
     def __init__(self, url: str) -> None:
@@ -137,14 +138,17 @@ class FakeMonitor:
 
 
 class FakeMonitorFactory:
-    """A factory of fake monitors of one kind; ``made`` are all of them."""
+    """A factory of fake monitors of one kind: ``made`` are all, ``errors`` are raised by the next ones."""
 
     def __init__(self, name: str, log: Callable[[str, str, str], None] = lambda _event, _host, _kind: None) -> None:
         self.name = name
         self.made: list[FakeMonitor] = []
+        self.errors: list[Exception] = []
         self._log = log
 
     def monitor(self, host: str, address: Address, report: Callable[[Report], None]) -> Monitor:
+        if self.errors:
+            raise self.errors.pop()
         self.made.append(FakeMonitor(self.name, host, address, report, self._log))
         return self.made[-1]
 

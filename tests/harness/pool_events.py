@@ -35,6 +35,10 @@ def off(host: str) -> Member:
     return Member(host, enabled=False)
 
 
+def idle(host: str) -> Member:
+    return Member(host, weight=0)
+
+
 def listed(*members: str | Member) -> Listed:
     """Return a list event of letters (``"abc"``: enabled, weight 10) and of members."""
     whole: list[Member] = []

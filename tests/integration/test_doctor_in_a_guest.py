@@ -14,7 +14,7 @@ from tests.harness.guest import guest
 
 CONF = """[web]
 protocol = tcp
-ip = 127.0.0.1
+ip = 192.0.2.1
 port = 80
 scheduler = wrr
 config = file:///pools/web

@@ -31,7 +31,7 @@ def test_source_lists_selected_nodes_sorted_by_name(recorder: KubernetesRecorder
 def test_source_delivers_each_change_immediately(recorder: KubernetesRecorder) -> None:
     recorder.started()
     changes: list[tuple[Callable[[APIServer], None], tuple[Member, ...]]] = [
-        (lambda server: server.cordon("b"), (ABC[0], ABC[2])),
+        (lambda server: server.cordon("b"), (ABC[0], Member("b", 0), ABC[2])),
         (lambda server: server.cordon("b", unschedulable=False), ABC),
         (lambda server: server.put(node("a", "False")), (Member("a", 1, enabled=False), *ABC[1:])),
         (lambda server: server.put(node("a", "True")), ABC),
@@ -204,17 +204,31 @@ def test_changes_during_an_outage_are_not_differences(recorder: KubernetesRecord
     assert recorder.source.differences == 0
 
 
-def test_source_keeps_its_list_when_all_nodes_are_unknown(recorder: KubernetesRecorder) -> None:
+def test_source_keeps_the_last_state_of_unknown_nodes(recorder: KubernetesRecorder) -> None:
     recorder.started()
     for name in "abc":
         recorder.server.put(node(name, "Unknown"))
         recorder.advance(0.1)
-    assert [member.enabled for member in recorder.lists[-1]] == [False, False, True]
-    assert recorder.texts == ["no node is Ready and 3 of 3 are Unknown; assuming a partitioned control plane"]
-    recorder.server.put(node("a"))
+    recorder.advance(400)
+    assert recorder.lists == [ABC]
+    assert recorder.texts[-1] == "3 of 3 nodes are Unknown (a, b, c); keeping their last state"
+    for name in "abc":
+        recorder.server.put(node(name))
     recorder.advance(0.1)
-    assert [member.enabled for member in recorder.lists[-1]] == [True, False, False]
     assert recorder.source.problem is None
+
+
+def test_source_declares_deleted_nodes_out_of_the_pool(recorder: KubernetesRecorder) -> None:
+    """An event names the node; absence from a list may be a fault."""
+    recorder.started()
+    recorder.server.put(node("c", labels="pybal=no"))
+    recorder.server.delete("b")
+    recorder.advance(0.1)
+    assert recorder.lists[-1] == ABC[:1]
+    assert recorder.source.removed == {"b", "c"}
+    recorder.server.put(node("c"))
+    recorder.advance(0.1)
+    assert recorder.source.removed == {"b"}
 
 
 def test_full_reads_of_many_sources_drift_apart(recorder: KubernetesRecorder) -> None:

@@ -66,8 +66,8 @@ MUTANTS = (
         "",
     ),
     Mutant("changed servers are no difference", "!= (now := _contribution(new)):", "!= (now := _contribution(old)):"),
-    Mutant("former addresses are no difference", "in (*was, *now))", "in now)"),
-    Mutant("new addresses are no difference", "in (*was, *now))", "in was)"),
+    Mutant("former addresses are no difference", "in (*was, *now):", "in now:"),
+    Mutant("new addresses are no difference", "in (*was, *now):", "in was:"),
     Mutant(
         "the order of servers at one address is no difference",
         "if after.servers.names is not before.servers.names:",
@@ -182,6 +182,7 @@ MUTANTS = (
         "a lost name loses its address",
         "replace(server, unresolvable=True)",
         "replace(server, address=None, unresolvable=True)",
+        survives="only a server without an address becomes unresolvable",
     ),
     Mutant(
         "a lost name is unresolvable", "if not server.ready and not server.unresolvable:", "if not server.unresolvable:"

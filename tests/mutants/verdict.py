@@ -10,8 +10,8 @@ MUTANTS = (
     Mutant("unusable servers count as possible", "server.usable and server.health is not", "server.health is not"),
     Mutant(
         "unusable servers are awaited",
-        "server.usable and (server.health is Health.UNKNOWN or",
-        "(server.health is Health.UNKNOWN or",
+        "server.weighted and server.usable and (server.health is Health.UNKNOWN",
+        "server.weighted and (server.health is Health.UNKNOWN",
     ),
     Mutant("no server is awaited", "(server.health is Health.UNKNOWN or not server.ready)", "False"),
     Mutant(
@@ -22,9 +22,91 @@ MUTANTS = (
     Mutant(
         "unknown servers are not awaited", "(server.health is Health.UNKNOWN or not server.ready)", "(not server.ready)"
     ),
-    Mutant("servers that share an address count as several addresses", "max(0, number - 1)", "0"),
-    Mutant("servers that are out reduce the addresses", "max(0, number - 1)", "number - 1"),
-    Mutant("held addresses do not count", " + len(pool.held),", ","),
+    Mutant(
+        "weight 0 is awaited",
+        "server.weighted and server.usable and (server.health is Health.UNKNOWN",
+        "server.usable and (server.health is Health.UNKNOWN",
+    ),
+    Mutant(
+        "weight 0 carries",
+        "count(lambda server: server.pooled and server.weighted)",
+        "count(lambda server: server.pooled)",
+    ),
+    Mutant("weight 0 serves", "server.serving and server.weighted", "server.serving"),
+    Mutant(
+        "weight 0 may serve",
+        "server.weighted and server.usable and server.health is not",
+        "server.usable and server.health is not",
+    ),
+    Mutant("disabled servers count for a share", "server.enabled and server.weighted", "server.weighted"),
+    Mutant("weight 0 counts for a share", "server.enabled and server.weighted", "server.enabled"),
+    Mutant("an address with weight 0 carries", "            - _hidden(pool)\n", ""),
+    Mutant("the weight of the first server of an address hides none", "if weights and not weights[0]:", "if False:"),
+    Mutant("held addresses do not count", "            + sum(map(bool, pool.held.values())),\n", ",\n"),
+    Mutant("held addresses with weight 0 count", "sum(map(bool, pool.held.values()))", "len(pool.held)"),
+    # Flaps
+    Mutant("a return from empty is never held", "self.withdrawn is not Why.EMPTY or self.flaps < FLAPS", "True"),
+    Mutant("every return is held", "self.withdrawn is not Why.EMPTY or self.flaps < FLAPS", "self.flaps < FLAPS"),
+    Mutant(
+        "the first return is held",
+        "self.withdrawn is not Why.EMPTY or self.flaps < FLAPS",
+        "self.withdrawn is not Why.EMPTY",
+    ),
+    Mutant("the hold does not double", "settings.hold * 2.0**doublings", "settings.hold"),
+    Mutant(
+        "the hold has no limit",
+        "min(settings.hold * 2.0**doublings, max(settings.hold, LONGEST_HOLD))",
+        "settings.hold * 2.0**doublings",
+    ),
+    Mutant("the limit shortens the option", "max(settings.hold, LONGEST_HOLD)", "LONGEST_HOLD"),
+    Mutant("flaps are never forgotten", "quiet = self.announced and", "quiet = False and"),
+    Mutant("flaps are forgotten at the next withdrawal only", "None, 0 if quiet else flaps", "None, flaps"),
+    Mutant(
+        "a withdrawal after a quiet time counts the old ones",
+        "verdict.why, 1 if quiet else flaps + 1",
+        "verdict.why, flaps + 1",
+    ),
+    Mutant("a drain counts as a flap", "elif self.announced and verdict.why in _CONCLUSIVE:", "elif self.announced:"),
+    Mutant(
+        "the reason of a withdrawal outlives the return",
+        "withdrawn, flaps = None, 0",
+        "withdrawn, flaps = withdrawn, 0",
+    ),
+    Mutant("each decision restarts the hold", "self.now if self.past.ready is None else self.past.ready", "self.now"),
+    Mutant(
+        "a failure does not restart the hold",
+        "return verdict, None if announced else ready",
+        "return verdict, self.past.ready if ready is None else ready",
+    ),
+    Mutant(
+        "no wake at the end of the hold",
+        "        ends += [vip.ready + vip.hold(settings)] if vip.ready is not None else []\n",
+        "",
+    ),
+    Mutant(
+        "no wake at the end of the quiet time",
+        "        ends += [vip.since + QUIET_SECONDS] if vip.announced and vip.flaps else []\n",
+        "",
+    ),
+    Mutant(
+        "announcements are not remembered",
+        "_VIPPast(self.seen, verdict.since, announced, ",
+        "_VIPPast(self.seen, verdict.since, False, ",
+    ),
+    # Emptiness
+    Mutant(
+        "first checks are awaited for ever",
+        "awaited = count.awaited and self.now < past.listed + self.settings.wait",
+        "awaited = count.awaited",
+    ),
+    Mutant(
+        "unknown servers withdraw an announced VIP",
+        "count.possible if self.past.announced else awaited",
+        "False if self.past.announced else awaited",
+    ),
+    Mutant("an announced VIP waits for checks only", "count.possible if self.past.announced else awaited", "awaited"),
+    Mutant("an empty pool is accepted", "if not count.carrying:", "if False:"),
+    Mutant("a service that is absent stays announced", "if standing.absent:", "if False:"),
     # Memory
     Mutant(
         "the time of the first list is not kept", "listed = now if past.listed is None else past.listed", "listed = now"
@@ -112,9 +194,6 @@ MUTANTS = (
         "self.services[0].med if self.services else self.settings.med",
         "self.settings.med",
     ),
-    Mutant(
-        "announcements are not remembered", "announced=verdict.announcement is not None, why", "announced=False, why"
-    ),
     Mutant("advertised addresses are not announced", "        by_vip.setdefault(address, [])\n", "        pass\n"),
     # Reasons against an announcement
     Mutant("the gate cannot be disabled", "if not self.services or not self.settings.gate:", "if not self.services:"),
@@ -163,23 +242,7 @@ MUTANTS = (
     ),
     Mutant("a missing list is accepted", "if not standing.pool.listed or past.listed is None:", "if False:"),
     Mutant("a shortage is accepted", "        if past.low:\n", "        if False:\n"),
-    Mutant(
-        "first checks are awaited for ever",
-        "count.awaited and self.now < past.listed + self.settings.wait and not self.past.announced",
-        "count.awaited and not self.past.announced",
-    ),
     Mutant("first checks are not awaited", "awaited = count.awaited and self.now", "awaited = False and self.now"),
-    Mutant(
-        "an announced VIP without servers waits for checks",
-        "past.listed + self.settings.wait and not self.past.announced",
-        "past.listed + self.settings.wait",
-    ),
-    Mutant("an empty pool is accepted", "if not count.addresses and not awaited:", "if False:"),
-    Mutant(
-        "an empty pool does not wait for first checks",
-        "if not count.addresses and not awaited:",
-        "if not count.addresses:",
-    ),
     Mutant("verification by IPVS is not required", "        if not standing.verified:\n", "        if False:\n"),
     Mutant(
         "unknown servers count as serving at first",

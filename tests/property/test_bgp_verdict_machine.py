@@ -15,13 +15,13 @@ from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core.events import Event
 from pybal.core.model import Address, Health, Pool, Server
 from pybal.core.policy import step, wanted
-from tests.harness.pool_events import after, down, fresh, healthy, listed, moved, off, resolved, service, up
+from tests.harness.pool_events import after, down, fresh, healthy, idle, listed, moved, off, resolved, service, up
 
 VIPS = (ip_address("192.0.2.1"), ip_address("192.0.2.2"))
 EXTRA = ip_address("192.0.2.9")
 NAMES = {"web": VIPS[0], "tls": VIPS[0], "dns": VIPS[1]}
 LIMITS = (None, None, Limit(1), Limit(2), Limit(percent=50), Limit(9))
-INCONCLUSIVE = {Why.NO_CONFIG, Why.FIRST_CHECKS, Why.KERNEL_NOT_VERIFIED}
+INCONCLUSIVE = {Why.NO_CONFIG, Why.FIRST_CHECKS, Why.KERNEL_NOT_VERIFIED, Why.FLAPPING}
 
 names = st.sampled_from(tuple(NAMES))
 hosts = st.sampled_from("abcd")
@@ -30,18 +30,23 @@ events = st.one_of(
     st.builds(down, hosts),
     st.builds(lambda members: listed(*members), st.lists(hosts, unique=True)),
     st.builds(lambda members: listed(*map(off, members)), st.lists(hosts, unique=True)),
+    st.builds(lambda members: listed("a", *map(idle, members)), st.lists(st.sampled_from("bcd"), unique=True)),
     st.builds(lambda members: resolved("".join(members)), st.lists(hosts, min_size=1, unique=True)),
     st.builds(lambda host: moved(**{host: None}), hosts),
 )
 targets = st.sampled_from((*VIPS, EXTRA, None))
 
 
+def weighted(server: Server) -> bool:
+    return server.member.enabled and server.member.weight > 0
+
+
 def possible(server: Server) -> bool:
-    return server.member.enabled and not server.unresolvable and server.health is not Health.DOWN
+    return weighted(server) and not server.unresolvable and server.health is not Health.DOWN
 
 
 def serving(server: Server) -> bool:
-    return server.member.enabled and server.address is not None and server.health is Health.UP
+    return weighted(server) and server.address is not None and server.health is Health.UP
 
 
 class VerdictMachine(RuleBasedStateMachine):
@@ -62,6 +67,11 @@ class VerdictMachine(RuleBasedStateMachine):
         self.pools = {name: self._pool(name, Pool(service())) for name in NAMES}
         self.verified = dict.fromkeys(NAMES, False)
         self.frozen = dict.fromkeys(NAMES, False)
+        self.absent = dict.fromkeys(NAMES, False)
+        self.withdrawals: dict[Address, list[tuple[float, Why]]] = {}
+        """The withdrawals of each VIP since it was last announced for ten minutes."""
+        self.announced_at: dict[Address, float] = {}
+        self.ready_at: dict[Address, float] = {}
         self.present = dict.fromkeys(NAMES, True)
         self.listed: dict[str, float] = {}
         self.enough: dict[str, float] = {}
@@ -97,6 +107,24 @@ class VerdictMachine(RuleBasedStateMachine):
     def freeze(self, name: str, *, frozen: bool) -> None:
         self.frozen[name] = frozen
         self.check_verdicts()
+
+    @rule(name=names, absent=st.booleans())
+    def remove_from_ipvs(self, name: str, *, absent: bool) -> None:
+        self.absent[name] = absent
+        self.check_verdicts()
+
+    @rule(name=names)
+    def flap(self, name: str) -> None:
+        for _ in range(3):
+            self.prepare(name, good=True)
+            for host in "abcd":
+                self.pools[name] = step(self.pools[name], down(host))
+            self.pools[name] = replace(
+                self.pools[name], service=replace(self.pools[name].service, depool_threshold=0.0)
+            )
+            self.pools[name] = step(self.pools[name], down("a"))
+            self.check_verdicts()
+            self.wait(2.0)
 
     @rule(name=names, present=st.booleans())
     def reload(self, name: str, *, present: bool) -> None:
@@ -148,6 +176,7 @@ class VerdictMachine(RuleBasedStateMachine):
                 minimum=self.limits[name],
                 policy=self.policies[vip],
                 frozen=self.frozen[name],
+                absent=self.absent[name],
             )
             for name, vip in NAMES.items()
             if self.present[name]
@@ -170,6 +199,7 @@ class VerdictMachine(RuleBasedStateMachine):
         for vip, verdict in self.last.items():
             own = [standing for standing in standings if standing.pool.service.vip == vip]
             self._check(verdict, before.get(vip), own)
+            self._count_flaps(verdict, before.get(vip))
         self.memory, self.wake = decided.memory, decided.wake
         assert self.wake is None or self.wake > self.now
         again = self._decide(self.now)
@@ -184,7 +214,7 @@ class VerdictMachine(RuleBasedStateMachine):
         minimum = self.limits[name]
         if minimum is None:
             return
-        limit = minimum.of(len(pool.servers))
+        limit = minimum.of(sum(map(weighted, pool.servers.values())))
         if sum(map(serving, pool.servers.values())) < limit:
             self.enough.pop(name, None)
         else:
@@ -194,23 +224,47 @@ class VerdictMachine(RuleBasedStateMachine):
         elif name in self.enough and self.now >= self.enough[name] + 30.0:
             self.low.discard(name)
 
+    def _count_flaps(self, verdict: Verdict, before: Verdict | None) -> None:
+        """Record withdrawals, independently of the memory, and check their number."""
+        vip, made = verdict.vip, before is not None and before.announcement is not None
+        if before is None:
+            self.withdrawals[vip] = []
+        if made and self.now - self.announced_at[vip] >= 600.0:
+            self.withdrawals[vip] = []
+        if verdict.announcement is not None and not made:
+            self.announced_at[vip] = self.now
+        elif made and verdict.why in {Why.EMPTY, Why.BELOW, Why.ABSENT}:
+            self.withdrawals[vip].append((self.now, verdict.why))
+        assert verdict.flaps == len(self.withdrawals[vip])
+
+    def _hold(self, vip: Address) -> float:
+        """Return the seconds for which a VIP must be ready before it is announced again."""
+        made = self.withdrawals.get(vip, [])
+        if len(made) < 2 or made[-1][1] is not Why.EMPTY or self.announced_at[vip] > made[-1][0]:
+            return 0.0
+        return float(min(30 * 2 ** (len(made) - 2), 300))
+
     def _conclusive_against(self, standing: Standing) -> bool:
-        return self.pools[standing.name].listed and (not wanted(standing.pool) or standing.name in self.low)
+        pool = standing.pool
+        dead = not any(wanted(pool).values()) and not any(map(possible, pool.servers.values()))
+        return pool.listed and (standing.absent or dead or standing.name in self.low)
 
     def _ready_to_announce(self, standing: Standing) -> bool:
         pool, minimum = standing.pool, self.limits[standing.name]
         waited = pool.listed and self.now >= self.listed[standing.name] + self.settings.wait
         conclusive = all(
-            server.unresolvable or not server.member.enabled or (server.address and server.health is not Health.UNKNOWN)
+            server.unresolvable or not weighted(server) or (server.address and server.health is not Health.UNKNOWN)
             for server in pool.servers.values()
         )
         return (
             pool.listed
             and standing.verified
-            and bool(wanted(pool))
+            and not standing.absent
+            and any(wanted(pool).values())
             and (conclusive or waited)
             and standing.name not in self.low
-            and sum(map(serving, pool.servers.values())) >= (minimum.of(len(pool.servers)) if minimum else 0)
+            and sum(map(serving, pool.servers.values()))
+            >= (minimum.of(sum(map(weighted, pool.servers.values()))) if minimum else 0)
         )
 
     def _check(self, verdict: Verdict, before: Verdict | None, own: list[Standing]) -> None:
@@ -236,12 +290,23 @@ class VerdictMachine(RuleBasedStateMachine):
 
     def _check_stays(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
         against = [standing for standing in own if self._conclusive_against(standing)]
-        others = [standing for standing in own if standing.pool.listed and standing not in against]
+        others = [s for s in own if s.pool.listed and s not in against and any(wanted(s.pool).values())]
         enough = not against or (self.policies[verdict.vip] is VIPPolicy.ANY and others)
         assert announced == bool(enough), "only conclusive reasons withdraw an announcement"
         assert verdict.why not in INCONCLUSIVE
 
     def _check_announces(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
+        if verdict.why is Why.FLAPPING:
+            assert self._hold(verdict.vip) > 0, "only a repeated withdrawal holds a VIP"
+            assert all(
+                self._ready_to_announce(standing) for standing in own if self.policies[verdict.vip] is VIPPolicy.ALL
+            )
+            self.ready_at.setdefault(verdict.vip, self.now)
+            assert self.now < self.ready_at[verdict.vip] + self._hold(verdict.vip), "the hold ends"
+            return
+        since = self.ready_at.pop(verdict.vip, self.now)
+        if announced:
+            assert self.now >= since + self._hold(verdict.vip), "a VIP is announced after the hold only"
         ready = [standing for standing in own if self._ready_to_announce(standing)]
         waited = self.now >= self.seen[verdict.vip] + self.settings.wait
         if self.policies[verdict.vip] is VIPPolicy.ALL:

@@ -9,7 +9,6 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Node
@@ -90,18 +89,3 @@ def test_list_with_events_equals_a_later_list(history: list[tuple[bool, dict[str
     listed = wire.page(body(list(documents.values()), len(history))).nodes
     assert wire.relisted(followed, listed) == followed
     assert wire.differences(followed, listed, str(len(history))) == 0
-
-
-@given(st.dictionaries(NAMES, st.tuples(READY, st.booleans())))
-def test_listing_is_sorted_and_refused_when_only_unknown_nodes_remain(found: dict[str, tuple[str, bool]]) -> None:
-    documents = [versioned(node(name, ready, unschedulable=off), 3) for name, (ready, off) in found.items()]
-    wanted = tuple(Member(name, 1, enabled=found[name][0] == "True") for name in sorted(found) if not found[name][1])
-    unknown = [name for name, (ready, off) in found.items() if ready == "Unknown" and not off]
-    try:
-        listing = wire.listing(wire.page(body(documents, 9)).nodes)
-    except SourceError:
-        assert unknown
-        assert not any(member.enabled for member in wanted)
-    else:
-        assert listing.members == wanted
-        assert any(member.enabled for member in wanted) or not unknown

@@ -47,3 +47,7 @@ def test_pieces_of_a_plain_document_are_its_json(document: JSON) -> None:
 
 def test_large_array_has_several_pieces() -> None:
     assert len(list(pieces(Elements(range(100))))) >= 5
+
+
+def test_large_array_within_small_objects_has_several_pieces() -> None:
+    assert len(list(pieces({"plan": {"steps": Elements(range(100))}}))) >= 5

@@ -24,7 +24,7 @@ from pybal.config.settings import (
 )
 from pybal.core.model import Pool
 from tests.harness.fake_workers import FakeWorkers
-from tests.harness.pool_events import after, healthy, listed, off, service
+from tests.harness.pool_events import after, down, healthy, listed, off, service
 
 VIP, EXTRA = ip_address("192.0.2.1"), ip_address("192.0.2.9")
 WEB = ServiceSettings(service(), SourceSettings("file:///pools/web"), bgp_med=5)
@@ -37,7 +37,7 @@ class DryRunService:
     def __init__(self, state: Path | None = None) -> None:
         self.files = FakeWorkers()
         self.clock = Clock()
-        self.frozen = False
+        self.frozen = self.absent = False
         self.pools: dict[str, Pool] = {"web": Pool(service())}
         settings = BGPSettings(())
         advertised = InstrumentationSettings((), advertised_ips=(EXTRA,))
@@ -51,6 +51,7 @@ class DryRunService:
             state=state,
             random=Random(1),
             frozen=lambda: self.frozen,
+            absent=lambda _: self.absent,
             files=self.files,
         )
 
@@ -90,6 +91,41 @@ def test_verdicts_cover_bgp_services_and_advertised_addresses() -> None:
     announcement = dry_run.bgp.verdicts[0].announcement
     assert announcement
     assert announcement.med == 5
+
+
+def test_flapping_vip_raises_an_alert_until_it_was_quiet() -> None:
+    dry_run = DryRunService()
+    dry_run.start()
+    failed = after(healthy("ab", threshold=0), down("a"), down("b"))
+    for _ in range(2):
+        dry_run.change(frozen=False, web=healthy("ab"))
+        dry_run.change(frozen=False, web=failed)
+        dry_run.clock.advance(2)
+    dry_run.change(frozen=False, web=healthy("ab"))
+    assert [(alert.kind, alert.text) for alert in dry_run.bgp.alerts()] == [
+        ("not-announced", "192.0.2.1/32: flapping (withdrawn 2 times in short order; must be ready for 30 s)"),
+        (
+            "flapping",
+            "192.0.2.1/32: withdrawn 2 times with less than 10 minutes between; its services fail and recover",
+        ),
+    ]
+    dry_run.clock.advance(30)
+    assert [alert.kind for alert in dry_run.bgp.alerts()] == ["flapping"]
+    dry_run.clock.advance(600)
+    assert [*dry_run.bgp.alerts()] == []
+
+
+def test_service_removed_from_ipvs_raises_an_alert_until_it_is_back() -> None:
+    dry_run = DryRunService()
+    dry_run.start()
+    dry_run.change(frozen=False, web=healthy("ab"))
+    dry_run.absent = True
+    dry_run.change(frozen=False)
+    (alert,) = dry_run.bgp.alerts()
+    assert alert.text.startswith("192.0.2.1/32: not-in-ipvs (web: removed from IPVS by another program")
+    dry_run.absent = False
+    dry_run.change(frozen=False)
+    assert [*dry_run.bgp.alerts()] == []
 
 
 def test_kept_drain_survives_a_restart_until_cancelled(tmp_path: Path) -> None:

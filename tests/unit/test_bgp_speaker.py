@@ -384,6 +384,54 @@ def test_ended_session_reports_the_notification(harness: SpeakerHarness) -> None
     assert f"BGP session with {P} down for 0 s (IDLE): {why}" in [alert.text for alert in harness.speaker.alerts()]
 
 
+@pytest.mark.parametrize(
+    ("code", "subcode", "text"),
+    [
+        (6, 1, "cease: maximum number of prefixes reached"),
+        (2, 2, "OPEN message error: bad peer AS"),
+        (6, 5, "cease: connection rejected"),
+    ],
+)
+def test_notification_explains_the_alert_until_a_session(
+    harness: SpeakerHarness, code: int, subcode: int, text: str
+) -> None:
+    started(harness)
+    harness.exabgp.up(Q)
+    harness.exabgp.up(P)
+    harness.run(5)
+    harness.exabgp.event("notification", P, direction="receive", notification={"code": code, "subcode": subcode})
+    for _ in range(40):
+        harness.exabgp.down(P, "peer reset")
+        for state in "ACTIVE", "CONNECT", "OPENSENT", "IDLE":
+            harness.exabgp.event("fsm", P, state=state)
+        harness.exabgp.down(P, "connection refused")
+        harness.run(1)
+    why = f"received notification {code}/{subcode}, {text}"
+    assert [alert.text for alert in harness.speaker.alerts()] == [f"BGP session with {P} down for 40 s (IDLE): {why}"]
+    assert len([line for line in harness.log if "WARN: BGP session with" in line]) == 1
+    harness.exabgp.up(P)
+    assert [*harness.speaker.alerts()] == []
+    harness.exabgp.down(P, "connection lost")
+    assert [alert.text for alert in harness.speaker.alerts()] == [
+        f"BGP session with {P} down for 0 s (IDLE): connection lost"
+    ]
+
+
+def test_notification_and_age_survive_a_restart_of_exabgp(harness: SpeakerHarness) -> None:
+    started(harness)
+    harness.exabgp.event("notification", P, direction="receive", notification={"code": 2, "subcode": 2})
+    harness.exabgp.down(P, "peer reset")
+    harness.run(16.0)
+    assert harness.exabgp.killed
+    harness.exabgp.end()
+    harness.wait_for_restart()
+    harness.exabgp.connect_relay()
+    harness.exabgp.down(P, "connection refused")
+    (first, _) = (alert.text for alert in harness.speaker.alerts())
+    assert first.endswith("(IDLE): received notification 2/2, OPEN message error: bad peer AS")
+    assert first.startswith(f"BGP session with {P} down for 16 s")
+
+
 def test_repeated_failure_is_logged_once(harness: SpeakerHarness) -> None:
     started(harness)
     for _ in range(5):

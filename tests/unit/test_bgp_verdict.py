@@ -15,7 +15,20 @@ from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announc
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core.model import Address, Pool
-from tests.harness.pool_events import address, after, down, fresh, healthy, listed, off, resolved, service, up
+from tests.harness.pool_events import (
+    address,
+    after,
+    down,
+    fresh,
+    healthy,
+    idle,
+    listed,
+    moved,
+    off,
+    resolved,
+    service,
+    up,
+)
 
 VIP = ip_address("192.0.2.1")
 SETTINGS = BGPSettings((), wait=30.0, drain=DrainSettings(med=1000, wait=60.0))
@@ -323,10 +336,151 @@ def test_unchecked_servers_do_not_keep_a_vip_after_a_shortage() -> None:
     assert history.verdict(2.0, unchecked(minimum=minimum), empty("tls")).why == "below"
 
 
-def test_announced_vip_without_pooled_servers_does_not_wait_for_checks() -> None:
+@pytest.mark.parametrize("policy", VIPPolicy)
+def test_unknown_servers_never_withdraw_an_announced_vip(policy: VIPPolicy) -> None:
+    history = History()
+    assert history.verdict(0.0, ready(policy=policy)).announcement
+    unknown = Standing(fresh("ab", threshold=0), True, policy=policy)
+    assert history.verdict(1.0, unknown).announcement
+    assert history.verdict(1000.0, unknown).announcement
+    failed = Standing(after(fresh("ab", threshold=0), down("a")), True, policy=policy)
+    assert history.verdict(1001.0, failed).announcement
+    assert history.verdict(1002.0, replace(failed, pool=after(failed.pool, down("b")))).why == "empty"
+
+
+def test_unknown_servers_of_an_added_service_withdraw_nothing() -> None:
+    history = History()
+    assert history.verdict(0.0, ready(**ALL)).announcement
+    new = Standing(named(fresh("ab", threshold=0), "tls"), True, **ALL)
+    assert history.verdict(1.0, ready(**ALL), new).announcement
+
+
+def test_servers_without_an_address_withdraw_nothing() -> None:
     history = History()
     history.verdict(0.0, ready())
-    assert history.verdict(1.0, Standing(fresh("ab", threshold=0), True)).why == "empty"
+    pool = after(Pool(service(threshold=0)), listed("ab"))
+    assert history.verdict(1.0, Standing(pool, True)).announcement
+
+
+def failed(name: str = "web", **more: Any) -> Standing:
+    pool = after(healthy("ab", threshold=0), down("a"), down("b"))
+    return Standing(named(pool, name), True, **more)
+
+
+def test_first_return_from_empty_is_immediate_and_later_ones_are_held() -> None:
+    history = History(replace(SETTINGS, wait=0.0))
+    assert history.verdict(0.0, ready()).announcement
+    assert history.verdict(10.0, failed()).why == "empty"
+    assert history.verdict(12.0, ready()).announcement
+    now = 14.0
+    for withdrawals, hold in ((2, 30.0), (3, 60.0), (4, 120.0), (5, 240.0), (6, 300.0), (7, 300.0)):
+        verdict = history.verdict(now, failed())
+        assert (verdict.why, verdict.flaps) == ("empty", withdrawals)
+        decided = history.decide(now + 2, ready())
+        assert decided.verdicts[0].why == "flapping"
+        assert decided.verdicts[0].detail == (
+            f"withdrawn {withdrawals} times in short order; must be ready for {hold:g} s"
+        )
+        assert decided.wake == now + 2 + hold
+        assert history.verdict(now + 1.9 + hold, ready()).why == "flapping"
+        assert history.verdict(now + 2 + hold, ready()).announcement
+        now += 4 + hold
+
+
+def test_failure_during_the_hold_begins_it_again() -> None:
+    history = History()
+    for now in (0.0, 4.0):
+        assert history.verdict(now, ready()).announcement
+        assert history.verdict(now + 2, failed()).why == "empty"
+    assert history.verdict(8.0, ready()).why == "flapping"
+    assert history.verdict(30.0, failed()).why == "empty"
+    assert history.verdict(32.0, ready()).why == "flapping"
+    assert history.verdict(61.9, ready()).why == "flapping"
+    verdict = history.verdict(62.0, ready())
+    assert (verdict.why, verdict.flaps) == (None, 2)
+
+
+def test_flaps_are_forgotten_after_ten_quiet_minutes() -> None:
+    history = History()
+    for now in (0.0, 4.0):
+        history.verdict(now, ready())
+        history.verdict(now + 2, failed())
+    history.verdict(8.0, ready())
+    decided = history.decide(38.0, ready())
+    assert (decided.verdicts[0].flaps, decided.wake) == (2, 638.0)
+    assert history.verdict(637.9, ready()).flaps == 2
+    assert history.verdict(638.0, ready()).flaps == 0
+    assert history.verdict(700.0, failed()).flaps == 1
+    assert history.verdict(702.0, ready()).announcement
+
+
+def test_failure_every_two_seconds_moves_the_route_three_times() -> None:
+    history, changes, last = History(), 0, True
+    history.verdict(0.0, ready())
+    for step in range(1, 16):
+        now = history.verdict(2.0 * step, failed() if step % 2 else ready()).announcement is not None
+        changes += now != last
+        last = now
+    assert changes == 3
+
+
+def test_return_after_a_drain_or_a_shortage_is_not_held() -> None:
+    history, minimum = History(), Limit(1)
+    for start in (0.0, 100.0, 200.0):
+        assert history.verdict(start, ready(minimum=minimum)).announcement
+        assert history.verdict(start + 2, failed(minimum=minimum)).why == "below"
+        assert history.verdict(start + 4, ready(minimum=minimum)).why == "below"
+        verdict = history.verdict(start + 34, ready(minimum=minimum))
+        assert verdict.announcement
+    assert verdict.flaps == 3
+    history.drains[VIP] = Drain(VIP, 240.0, "root", "x")
+    assert history.verdict(300.0, ready()).why == "drained"
+    history.drains.clear()
+    assert history.verdict(301.0, ready()).announcement
+
+
+def test_configured_hold_may_exceed_its_longest_default() -> None:
+    history = History(replace(SETTINGS, hold=900.0, wait=0.0))
+    for now in (0.0, 4.0):
+        history.verdict(now, ready())
+        history.verdict(now + 2, failed())
+    assert history.decide(8.0, ready()).wake == 908.0
+
+
+def test_share_counts_enabled_servers_with_a_weight() -> None:
+    half = Limit(percent=50)
+    pool = after(Pool(service()), listed("ab", off("c"), off("d"), off("e"), idle("f"), idle("g")), resolved("abcdefg"))
+    one = Standing(after(pool, up("a"), down("b"), up("f"), up("g")), True, minimum=half)
+    assert (one.count.enabled, one.required, one.count.serving) == (2, 1, 1)
+    assert History().verdict(0.0, one).announcement
+    none = replace(one, pool=after(one.pool, down("a")))
+    assert History().summary(0.0, none) == "below (web: 0 of 2 servers serving, wanted 1)"
+
+
+def test_pool_with_weight_zero_only_is_empty() -> None:
+    history = History()
+    pool = after(Pool(service(threshold=0)), listed("a", idle("b")), resolved("ab"), up("a"), up("b"))
+    assert history.verdict(0.0, Standing(pool, True)).announcement
+    assert history.summary(1.0, Standing(after(pool, down("a")), True)) == (
+        "empty (web: 0 of 2 servers pooled with a weight above 0, 1 with weight 0)"
+    )
+
+
+def test_server_behind_an_address_with_weight_zero_does_not_carry() -> None:
+    pool = after(Pool(service(threshold=0)), listed(idle("a"), "b"), moved(a=1, b=1))
+    pool = after(pool, up("a"), up("b"))
+    assert Standing(pool, True).count.carrying == 0
+    assert Standing(after(pool, down("a")), True).count.carrying == 1
+
+
+def test_service_removed_from_ipvs_withdraws_the_vip_until_it_is_back() -> None:
+    history = History()
+    history.verdict(0.0, ready())
+    assert history.summary(1.0, ready(absent=True)) == (
+        "not-in-ipvs (web: removed from IPVS by another program; not repairing (ipvs-drift = report))"
+    )
+    assert history.verdict(2.0, ready()).announcement
+    assert history.verdict(3.0, ready("web", absent=True), ready("tls")).announcement
 
 
 def test_wake_is_the_end_of_the_wait_when_one_list_is_late() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybal.core.events import Adopted, Listed, Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Pool
-from pybal.core.policy import step, wanted
+from pybal.core.policy import step, wanted, wanted_changes
 from tests.harness.pool_events import (
     address,
     after,
@@ -219,3 +219,15 @@ def test_initially_up_applies_after_a_reload() -> None:
 def test_lookup_of_several_names_is_one_transition() -> None:
     pool = after(Pool(service()), listed("abcd"), Resolved({host: address(host) for host in "dcba"}))
     assert standing(pool) == "a b"
+
+
+def test_first_server_of_another_order_sets_the_weight_at_one_address() -> None:
+    light, heavy = Member("a", 1), Member("b", 2)
+    before = after(healthy("ab"), listed(light, heavy), moved(b=1), up("b"))
+    swapped = step(before, listed(heavy, light))
+    assert wanted_changes(before, swapped) == {ip(1): 2}
+
+
+def test_server_that_takes_the_address_of_a_disabled_one_stays_pooled() -> None:
+    pool = after(healthy("abcd"), listed("a", off("b"), "cd"), moved(a=2))
+    assert standing(pool) == "a c d"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
+from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 
 from pybal.core import decision
@@ -24,10 +27,12 @@ ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
 
 
 class ControllerOnClock:
-    """A controller with its fake parts; ``wants`` are the wanted sets of its service."""
+    """A controller with its fake parts; ``wants`` are the wanted sets, ``error`` is raised by the next."""
 
     def __init__(self, *, vip: str = "10.2.1.1", monitored: bool = True, tunneling: bool = False) -> None:
         self.clock = Clock()
+        self.error: Exception | None = None
+        self.turns = Turns(self.clock, now=self.clock.seconds)
         self.names: dict[str, Address | LookupFailed] = dict(ADDRESSES)
         self.source = FakeSource("file:///pool")
         self.factory = FakeMonitorFactory("Fake")
@@ -51,7 +56,7 @@ class ControllerOnClock:
             want=self._want,
             amend=self._amend,
             clock=self.clock,
-            turns=Turns(self.clock, now=self.clock.seconds),
+            turns=self.turns,
             refusal=unusable,
         )
 
@@ -62,12 +67,19 @@ class ControllerOnClock:
         return LookupResult((answer,), 60.0)
 
     def _want(self, _service: Service, destinations: Mapping[Address, int]) -> None:
+        self._raise()
         self.wants.append({str(address): weight for address, weight in destinations.items()})
 
     def _amend(self, _service: Service, changes: Mapping[Address, int | None]) -> None:
+        self._raise()
         self.amendments.append({str(address): weight for address, weight in changes.items()})
         after = self.wants[-1] | self.amendments[-1]
         self.wants.append({address: weight for address, weight in after.items() if weight is not None})
+
+    def _raise(self) -> None:
+        error, self.error = self.error, None
+        if error:
+            raise error
 
     def turn(self) -> None:
         """Run the loop until nothing more is due and no report is gathered."""
@@ -513,3 +525,94 @@ def test_new_scheduler_amends_the_goal_without_listing_it_again() -> None:
     service.start("web1", "web2")
     service.controller.change(replace(service.service, scheduler="mh"), [service.factory])
     assert service.amendments[-1] == {}
+
+
+def test_server_that_leaves_the_list_leaves_no_garbage() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    gc.collect()
+    pool.deliver(Member("web1"), Member("web2"))
+    pool.factory.made.clear()
+    assert gc.collect() == 0
+
+
+def test_report_is_applied_after_an_exception() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.error = MemoryError()
+    pool.report("web1", up=False)
+    assert len(pool.wants[-1]) == 3
+    pool.clock.advance(1.0)
+    assert pool.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10}
+    assert pool.controller.pool.servers["web1"].placement is Placement.OUT
+
+
+def test_list_is_applied_entirely_or_not_at_all() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    before = pool.controller.pool
+    pool.error = MemoryError()
+    with pytest.raises(MemoryError):
+        pool.source.listed((Member("web1"), Member("web2")))
+    assert pool.controller.pool is before
+    pool.deliver(Member("web1"), Member("web2"))
+    assert pool.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
+
+
+def test_address_is_applied_after_an_exception() -> None:
+    pool = ControllerOnClock()
+    pool.controller.start({})
+    pool.source.listed((Member("web1"),))
+    pool.error = MemoryError()
+    pool.turn()
+    assert pool.factory.made == []
+    pool.clock.advance(1.0)
+    assert [monitor.host for monitor in pool.factory.made] == ["web1"]
+
+
+def test_reports_that_wait_for_a_retry_are_the_last_of_each_monitor() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.error = MemoryError()
+    pool.report("web1", up=False)
+    pool.report("web1", up=True)
+    pool.clock.advance(1.0)
+    assert len(pool.wants[-1]) == 3
+
+
+def test_stopped_service_leaves_no_garbage() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.report("web1", up=False)
+    gc.collect()
+    pool.controller.stop()
+    pool.turn()
+    pool.factory.made.clear()
+    del pool.source.listed, pool.source.failed, pool.controller
+    assert gc.collect() == 0
+
+
+def test_monitors_are_started_after_an_exception_of_one() -> None:
+    pool = ControllerOnClock()
+    pool.factory.errors = [MemoryError()]
+    pool.controller.start({})
+    pool.deliver(Member("web1"), Member("web2"), Member("web3"))
+    pool.clock.advance(1.0)
+    assert sorted(pool.factory.running) == ["web1", "web2", "web3"]
+    assert all(monitor.running for monitor in pool.factory.running.values())
+
+
+def test_names_are_followed_after_an_exception_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ControllerOnClock()
+    follow, errors = pool.resolver.follow, [MemoryError()]
+
+    def fail_once(*arguments: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return follow(*arguments)
+
+    monkeypatch.setattr(pool.resolver, "follow", fail_once)
+    pool.controller.start({})
+    pool.deliver(Member("web1"), Member("web2"))
+    pool.clock.pump([1.0, 0.0, 0.0])
+    assert sorted(pool.factory.running) == ["web1", "web2"]

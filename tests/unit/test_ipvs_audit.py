@@ -55,12 +55,16 @@ class AuditedServices:
         self.table = CountingTable()
         self.clock = Clock()
         self.reconciler = Reconciler(self.table, self.clock)
-        self.audit = Audit(self.reconciler, self.clock, interval=15.0, repairs=repairs)
+        self.changes = 0
+        self.audit = Audit(self.reconciler, self.clock, interval=15.0, repairs=repairs, changed=self._changed)
         self.reconciler.want(WEB, {A: 10, B: 10})
         self.reconciler.want(TEXT, {A: 10, B: 10})
         self.clock.advance(0)
         self.audit.start()
         self.wanted = self.table.table()
+
+    def _changed(self) -> None:
+        self.changes += 1
 
     def round(self) -> None:
         """Let a whole round pass, with what follows from it."""
@@ -127,6 +131,52 @@ def test_drift_is_logged_once_with_the_command_that_undoes_it() -> None:
         " (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); repairing"
     )
     scene.end()
+
+
+@pytest.mark.parametrize(
+    "ops",
+    [
+        (op(Command.DELETE_SERVICE, WEB),),
+        (op(Command.DELETE, WEB, destination(A)), op(Command.DELETE, WEB, destination(B))),
+        (op(Command.EDIT, WEB, destination(A, 0)), op(Command.EDIT, WEB, destination(B, 0))),
+    ],
+)
+def test_service_that_others_emptied_is_absent_with_report(ops: Sequence[Op]) -> None:
+    services = AuditedServices(repairs=False)
+    services.round()
+    assert not services.audit.absent(WEB)
+    services.table.meddle(*ops)
+    assert not services.audit.absent(WEB)
+    services.round()
+    assert (services.audit.absent(WEB), services.audit.absent(TEXT), services.changes) == (True, False, 1)
+    services.round()
+    assert services.changes == 1
+    services.table.meddle(
+        *([op(Command.ADD_SERVICE, WEB)] if ops[0].destination is None else []),
+        *(
+            op(Command.EDIT if ops[0].command is Command.EDIT else Command.ADD, WEB, destination(each))
+            for each in (A, B)
+        ),
+    )
+    services.round()
+    assert (services.audit.absent(WEB), services.changes) == (False, 2)
+    services.end()
+
+
+def test_service_with_one_destination_left_is_not_absent() -> None:
+    services = AuditedServices(repairs=False)
+    services.table.meddle(op(Command.DELETE, WEB, destination(A)))
+    services.round()
+    assert not services.audit.absent(WEB)
+    services.end()
+
+
+def test_removed_service_is_repaired_and_never_absent_with_repair() -> None:
+    services = AuditedServices()
+    services.table.meddle(op(Command.DELETE_SERVICE, WEB))
+    services.round()
+    assert (services.audit.absent(WEB), services.table.table() == services.wanted) == (False, True)
+    services.end()
 
 
 def test_drift_is_counted_once_and_stays_with_report() -> None:

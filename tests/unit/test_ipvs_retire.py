@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
+from typing_extensions import override
 
 from pybal.core.model import Alert, IPProtocol, Service
 from pybal.ipvs.audit import Audit
@@ -341,3 +342,27 @@ def test_invalid_ledger_deletes_no_service(scene: RestartingDaemon) -> None:
         Alert("", "ipvs-foreign", "IPVS holds services that PyBal does not own: udp 10.9.9.9:53, tcp 10.2.1.1:80")
     ]
     scene.end()
+
+
+def test_exception_after_a_deletion_does_not_stop_later_writes() -> None:
+    class BrokenLedger(Ledger):
+        broken = True
+
+        @override
+        def strike(self, keys: Iterable[ServiceKey]) -> None:
+            gone = list(keys)
+            if gone and self.broken:
+                self.broken = False
+                raise MemoryError
+            super().strike(gone)
+
+    table, clock = MemoryBackend(), Clock()
+    reconciler = Reconciler(table, clock, ledger=BrokenLedger())
+    reconciler.want(WEB, {})
+    clock.advance(0)
+    reconciler.retire(key_of(WEB), WEB.name)
+    clock.pump([0.0, 1.0, 0.0])
+    assert table.table() == {}
+    reconciler.want(TEXT, {})
+    clock.pump([0.0, 1.0, 0.0])
+    assert list(table.table()) == [key_of(TEXT)]

@@ -303,3 +303,13 @@ def test_shared_monitor_is_urgent_while_one_service_is_urgent(services: SharingS
     assert not services.made[0].urgent
     c.set_urgent(True)
     assert services.made[0].urgent
+
+
+def test_shared_monitor_leaves_no_garbage_after_the_last_stop(services: SharingServices) -> None:
+    proxy = services.start("a")
+    services.made[0].say(UP)
+    gc.collect()
+    proxy.stop()
+    services.made.clear()
+    del proxy
+    assert gc.collect() == 0

@@ -13,7 +13,7 @@ from twisted.python import log as legacy
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from pybal.runtime.faults import FORGET_SECONDS, MOST_FAULTS, Faults, FirstOccurrence
+from pybal.runtime.faults import FORGET_SECONDS, MOST_FAULTS, WRITTEN_SECONDS, Faults, FirstOccurrence
 
 
 class LoggedFaults:
@@ -93,18 +93,60 @@ def test_text_of_an_exception_is_one_printable_line(logged: LoggedFaults) -> Non
     assert ": NoTextError in " in logged.texts[1]
 
 
-def test_repeated_exceptions_are_kept_out_of_the_written_log() -> None:
-    written: list[LogEvent] = []
+class WrittenLog:
+    """The events that the limit passes, on a test clock."""
 
-    @implementer(ILogObserver)
-    class Writer:
-        def __call__(self, event: LogEvent) -> None:
-            written.append(event)
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.events: list[LogEvent] = []
 
-    observer = FilteringLogObserver(Writer(), [FirstOccurrence()])
+        @implementer(ILogObserver)
+        class Writer:
+            def __call__(_self, event: LogEvent) -> None:  # noqa: N805  # the outer self
+                self.events.append(event)
+
+        self.observer = FilteringLogObserver(Writer(), [FirstOccurrence(self.clock.seconds)])
+
+
+@pytest.fixture
+def written() -> Iterator[WrittenLog]:
+    log = WrittenLog()
+    globalLogPublisher.addObserver(log.observer)
+    yield log
+    globalLogPublisher.removeObserver(log.observer)
+
+
+def test_repeated_exceptions_are_kept_out_of_the_written_log(written: WrittenLog) -> None:
     for repeated in (False, True, None):
-        observer({"n": repeated, "repeated": repeated})
-    assert [event["n"] for event in written] == [False, None]
+        written.observer({"n": repeated, "repeated": repeated})
+    assert [event["n"] for event in written.events] == [False, None]
+
+
+def test_tracebacks_of_one_place_are_written_once_a_minute(logged: LoggedFaults, written: WrittenLog) -> None:
+    for number in range(1000):
+        fail(ValueError(number))
+    assert len(written.events) == 1
+    assert logged.faults.total == 1000
+    written.clock.advance(WRITTEN_SECONDS)
+    fail(ValueError("again"))
+    assert len(written.events) == 2
+
+
+def test_tracebacks_of_other_types_and_places_are_written(written: WrittenLog) -> None:
+    fail(ValueError("a bug"))
+    fail(TypeError("a bug"))
+    Logger().failure("it failed", Failure(ValueError("a bug")))
+    legacy.err(Failure(KeyError("x")))
+    legacy.err(Failure(KeyError("y")))
+    assert len(written.events) == 4
+
+
+def test_memory_of_written_tracebacks_is_bounded(written: WrittenLog) -> None:
+    for number in range(2 * MOST_FAULTS):
+        fail(type(f"Error{number}", (Exception,), {})())
+    fail(type(f"Error{2 * MOST_FAULTS - 1}", (Exception,), {})())
+    fail(type("Error0", (Exception,), {})())
+    assert len(written.events) == 2 * MOST_FAULTS + 1
 
 
 def test_failure_without_an_exception_is_ignored(logged: LoggedFaults) -> None:

@@ -155,3 +155,57 @@ def test_descriptor_that_does_not_block_is_written_whole() -> None:
     os.close(reading)
     os.close(writing)
     assert received == len(text)
+
+
+def test_lines_wait_until_the_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    reader = Reader()
+    reader.reading.set()
+    writer = LogWriter(reader.write, report)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    writer.put(b"one\n")
+    assert writer.trouble is not None
+    assert writer.trouble.reason == "cannot start the thread that writes"
+    monkeypatch.undo()
+    writer.put(b"two\n")
+    assert writer.close(PATIENCE)
+    assert reader.text == b"one\ntwo\n"
+    assert writer.trouble is None
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("closed")])
+def test_unexpected_exception_loses_the_lines_of_one_write(error: Exception) -> None:
+    text: list[bytes] = []
+    errors = [error]
+
+    def write(line: bytes) -> None:
+        if errors:
+            raise errors.pop()
+        text.append(line)
+
+    writer = LogWriter(write, report)
+    writer.put(b"one\n")
+    wait_for(lambda: writer.dropped == 1)
+    writer.put(b"two\n")
+    assert writer.close(PATIENCE)
+    assert b"two\n" in b"".join(text)
+    assert writer.trouble is None
+
+
+def test_exception_of_the_report_does_not_end_the_log() -> None:
+    def broken(trouble: Trouble, now: float) -> bytes:
+        raise MemoryError
+
+    reader = Reader()
+    reader.reading.set()
+    reader.fail = OSError(28, "No space left on device")
+    writer = LogWriter(reader.write, broken)
+    writer.put(b"one\n")
+    wait_for(lambda: writer.dropped == 1)
+    reader.fail = None
+    writer.put(b"two\n")
+    writer.put(b"three\n")
+    assert writer.close(PATIENCE)
+    assert reader.text.endswith(b"three\n")

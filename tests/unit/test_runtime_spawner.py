@@ -6,14 +6,17 @@ import errno
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from pybal.runtime.spawner import RESTART_SECONDS, Spawned, Spawner
 
+ROOT = Path(__file__).parents[2]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root holds capabilities here")
 
 
@@ -102,6 +105,37 @@ def test_command_has_the_capability_net_admin_only_if_kept(keep: bool, expected:
     spawner.close()
     masks = [int(line.split()[1], 16) for line in lines]
     assert [mask >> 12 & 1 for mask in masks] == [expected] * 3
+    assert all(mask >> 13 & 1 for mask in masks), "ping needs CAP_NET_RAW"
+
+
+UNIT_CAPABILITIES = ("net_admin", "net_bind_service", "net_raw")
+COMMAND_OF_USER = """
+import os, sys
+from pybal.runtime.spawner import Spawner
+spawner = Spawner(keep_capabilities=sys.argv[1] == "keep")
+spawned = spawner.spawn(["/bin/grep", "-E", "Uid|Cap(Prm|Eff|Amb)", "/proc/self/status"])
+os.set_blocking(spawned.output, True)
+while text := os.read(spawned.output, 65536):
+    os.write(1, text)
+"""
+
+
+@AS_ROOT
+@pytest.mark.parametrize("more", [("setpcap",), ()], ids=["with setpcap", "without"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_command_of_an_unprivileged_daemon_gets_its_ambient_capabilities(keep: bool, more: Sequence[str]) -> None:
+    # Like the unit with User= and AmbientCapabilities=. The interpreter may be in the home of root, which DAC_READ_SEARCH opens.
+    held = ",".join(("-all", *(f"+{each}" for each in (*UNIT_CAPABILITIES, *more, "dac_read_search"))))
+    identity = ["--reuid=54321", "--regid=54321", "--clear-groups", "--no-new-privs"]
+    capabilities = [f"--bounding-set={held}", f"--inh-caps={held}", f"--ambient-caps={held}"]
+    program = [sys.executable, "-c", COMMAND_OF_USER, "keep" if keep else "drop"]
+    done = subprocess.run(
+        ["setpriv", *identity, *capabilities, "--", *program], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    user, *sets = done.stdout.splitlines()
+    assert user.split()[1:] == ["54321"] * 4
+    masks = [int(line.split()[1], 16) for line in sets]
+    assert [mask >> 12 & 1 for mask in masks] == [int(keep)] * 3
     assert all(mask >> 13 & 1 for mask in masks), "ping needs CAP_NET_RAW"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator
 
 import pytest
@@ -197,3 +198,12 @@ def test_finish_returns_the_result_of_a_generator() -> None:
     assert finish(steps([], "a", 3)) == "a"
     with pytest.raises(ZeroDivisionError):
         finish(step for step in [1 / 0])
+
+
+def test_finished_generator_leaves_no_garbage() -> None:
+    clock = TurningClock()
+    turns = Turns(clock)
+    gc.collect()
+    turns.run(steps([], "a", 3))
+    clock.settle()
+    assert gc.collect() == 0

@@ -104,3 +104,33 @@ def test_workers_tell_the_age_of_the_oldest_unfinished_call() -> None:
     assert workers.unfinished_since == 7.0
     loop.turn()
     assert workers.unfinished_since is None
+
+
+def test_call_fails_without_any_thread_and_later_calls_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = LoopOfTheTest()
+    workers = Workers("files", 1, loop)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    (failure,) = outcome(workers.run(lambda: "never"))
+    assert failure.check(OSError)  # type: ignore[attr-defined]
+    assert workers.unfinished_since is None
+    monkeypatch.undo()
+    found = outcome(workers.run(lambda: "answered"))
+    loop.turn()
+    assert found == ["answered"]
+
+
+def test_call_waits_for_another_thread_when_none_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = LoopOfTheTest()
+    workers = Workers("files", 2, loop)
+    release = threading.Event()
+    workers.run(release.wait)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    found = outcome(workers.run(lambda: "answered"))
+    release.set()
+    loop.turn()
+    loop.turn()
+    assert found == ["answered"]
+
+
+def no_thread(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")

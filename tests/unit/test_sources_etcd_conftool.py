@@ -31,8 +31,10 @@ def test_value_defines_weight_and_enabled(text: str, expected: Member | None) ->
         ("", f"value of host 'a' is not JSON (Expecting value: line 1 column 1 (char 0)), {WANTED}"),
         ("[" * 10**5, "value of host 'a' is not JSON"),
         (b"\xff", "value of host 'a' is not JSON"),
+        (None, f"value of host 'a' is not a string, {WANTED}"),
         ("[]", f"value of host 'a' has no pooled, {WANTED}"),
         ("{}", f"value of host 'a' has no pooled, {WANTED}"),
+        ('{"pooled": "no", "pooled": "yes", "weight": 1}', "duplicate key 'pooled' of host 'a'"),
         ('{"pooled": "yes"}', f"value of host 'a' has no weight, {WANTED}"),
         ('{"weight": 1, "pooled": "YES"}', "pooled 'YES' of host a, wanted yes, no or inactive"),
         ('{"weight": 1, "pooled": true}', "pooled True of host a, wanted yes, no or inactive"),
@@ -42,7 +44,7 @@ def test_value_defines_weight_and_enabled(text: str, expected: Member | None) ->
         ('{"weight": 1.5, "pooled": "yes"}', "weight 1.5 of host a, wanted an integer from 0 to 2147483647"),
     ],
 )
-def test_invalid_value_is_refused_with_reason(text: str | bytes, reason: str) -> None:
+def test_invalid_value_is_refused_with_reason(text: str | bytes | None, reason: str) -> None:
     with pytest.raises(Refused) as refused:
         parse_value("a", text)
     assert str(refused.value).startswith(reason)

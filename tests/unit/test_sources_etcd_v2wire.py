@@ -103,7 +103,6 @@ def test_key_is_not_a_directory() -> None:
         (b'{"node": {"dir": true, "nodes": 7}}', "1"),
         (b'{"self": 1, "node": {"dir": true}}', "1"),
         (directory({"key": 7, "value": "1"}), "1"),
-        (directory({"key": "/p/a", "value": 7}), "1"),
         (directory("a"), "1"),
         (directory({"key": "/p/a", "value": "1"}), ""),
         (directory({"key": "/p/a", "value": "1"}), "x"),
@@ -131,7 +130,6 @@ def test_watch_response_is_one_change() -> None:
     [
         b'{"node": {"key": "/p/a", "value": "1", "modifiedIndex": 8}}',
         b'{"action": "set", "node": {"value": "1", "modifiedIndex": 8}}',
-        b'{"action": "set", "node": {"key": "/p/a", "value": 1, "modifiedIndex": 8}}',
         b'{"action": "set", "node": {"key": "/p/a", "value": "1"}}',
         b'{"action": "set", "node": {"key": "/p/a", "value": "1", "modifiedIndex": "x"}}',
     ],
@@ -139,6 +137,14 @@ def test_watch_response_is_one_change() -> None:
 def test_malformed_change_is_refused(body: bytes) -> None:
     with pytest.raises(SourceError, match="malformed response from etcd"):
         parse_change(200, body)
+
+
+@pytest.mark.parametrize("value", [7, 0, True, False, [], ["x"], {}, {"weight": 1}])
+def test_value_of_a_wrong_type_is_an_error_of_its_key(value: object) -> None:
+    nodes = [{"key": f"/p/{name}", "value": found, "modifiedIndex": 5} for name, found in (("a", value), ("b", "1"))]
+    assert parsed("/p", 200, directory(*nodes), "7").texts == {"a": None, "b": "1"}
+    set_ = {"action": "set", "node": nodes[0]}
+    assert parse_change(200, json.dumps(set_).encode()).apply({"b": "1"}, "/p") == {"a": None, "b": "1"}
 
 
 def test_watch_ends_without_a_change_when_the_member_stops() -> None:

@@ -110,23 +110,60 @@ def test_first_of_two_lines_for_a_host_is_used() -> None:
     assert listing.problems == ("line 2: host a is listed already",)
 
 
-def test_invalid_line_refuses_a_changed_file() -> None:
-    data = b"{'host': 'a'}\n{'host': 'b', 'weight': 'ten'}\n"
-    assert refusal(data, "file:///pool", LAST) == (
-        "file:///pool: line 2: weight 'ten' of host b, wanted an integer from 0 to 2147483647"
-    )
+def test_invalid_line_makes_a_changed_file_incomplete() -> None:
+    """The other lines count, as in PyBal 1.15."""
+    listing = parse(b"{'host': 'a', 'weight': 3}\n{'host': 'c', 'weight': 'ten'}\n", "file:///pool", LAST)
+    assert listing.members == (Member("a", 3),)
+    assert listing.problems == ("line 2: weight 'ten' of host c, wanted an integer from 0 to 2147483647",)
+    assert listing.incomplete
+    assert listing.unsure == {"c"}
 
 
-def test_changed_file_without_final_newline_is_refused() -> None:
-    assert refusal(b"{'host': 'a'}\n{'host': 'b'}", "pool", LAST) == (
-        "pool: no newline at the end; the list may be truncated"
-    )
+def test_file_without_final_newline_is_complete_if_its_last_line_is_valid() -> None:
+    for last in (None, LAST):
+        for end in (b"", b"  # a comment", b"\n# a comment", b"\n  "):
+            listing = parse(b"{'host': 'a'}\n{'host': 'b'}" + end, "pool", last)
+            assert listing.members == (Member("a"), Member("b"))
+            assert (listing.problems, listing.incomplete) == ((), False)
 
 
-def test_first_file_without_final_newline_is_used_and_reported() -> None:
-    listing = parse(b"{'host': 'a'}\n{'host': 'b'}", "pool")
-    assert listing.members == (Member("a"), Member("b"))
-    assert listing.problems == ("no newline at the end; the list may be truncated",)
+def test_file_is_refused_when_its_last_line_is_invalid_and_not_ended() -> None:
+    text = b"{'host': 'a'}\n{'host': 'b', 'wei"
+    truncated = "no newline at the end; the list may be truncated"
+    assert refusal(text, "pool", LAST).endswith(f"; {truncated}")
+    first = parse(text, "pool")
+    assert (first.members, first.problems[-1], first.incomplete) == ((Member("a"),), truncated, True)
+    assert parse(text + b"\n", "pool", LAST).members == (Member("a"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pool", "{{'host': 'a', {0}}}\n{{'host': 'b'}}\n"),
+        ("pool.json", '{{"a": {{{0}}}, "b": {{}}}}'),
+        ("pool.yaml", "a: {{{0}}}\nb: {{}}\n"),
+        ("list.yaml", "- {{host: a, {0}}}\n- {{host: b}}\n"),
+    ],
+)
+@pytest.mark.parametrize(("key", "values"), [("enabled", ("false", "true")), ("weight", ("1", "1"))])
+def test_entry_with_a_duplicate_key_is_refused(name: str, text: str, key: str, values: tuple[str, str]) -> None:
+    if name == "pool":
+        values = (values[0].capitalize(), values[1].capitalize())
+    quote = "" if "yaml" in name else '"'
+    fields = ", ".join(f"{quote}{key}{quote}: {value}" for value in values)
+    listing = parse(text.format(fields).encode(), name)
+    assert listing.members == (Member("b"),)
+    assert listing.problems[0].endswith(f"duplicate key '{key}' of host 'a'")
+    assert listing.unsure == {"a"}
+
+
+@pytest.mark.parametrize(("name", "text"), [("p.json", b'{"a b": {}, "c": {}}'), ("p.yaml", b"- {}\n- host: c\n")])
+def test_entry_without_a_valid_host_makes_the_list_incomplete(name: str, text: bytes) -> None:
+    assert parse(text, name).incomplete
+
+
+def test_host_with_a_valid_entry_beside_an_invalid_one_is_not_unsure() -> None:
+    assert parse(b"{'host': 'a'}\n{'host': 'a', 'weight': -1}\n", "pool").unsure == frozenset()
 
 
 def test_html_page_is_refused() -> None:
@@ -137,10 +174,14 @@ def test_html_page_is_refused() -> None:
 
 def test_truncated_changed_file_is_refused_unless_cut_between_lines() -> None:
     data = (POOLS / "appservers").read_bytes()
-    whole = {position + 1 for position, byte in enumerate(data) if byte == ord("\n")}
+    whole = data.count(b"\n{")
+    refused = 0
     for end in range(1, len(data)):
-        if end not in whole:
+        line = data[:end].rpartition(b"\n")[2].strip()
+        if line and not line.startswith(b"#") and b"}" not in line:
             refusal(data[:end], "pool", LAST)
+            refused += 1
+    assert refused > 10 * whole
 
 
 def test_truncated_json_file_is_refused() -> None:

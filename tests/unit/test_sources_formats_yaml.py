@@ -109,7 +109,8 @@ def test_host_is_a_string_in_any_notation(host: str) -> None:
 )
 def test_invalid_entry_is_omitted_and_reported_with_its_line(entry: str, problem: str) -> None:
     found = listing(f"good: {{}}\n# a comment\n{entry}\nalso-good: {{}}\n")
-    assert found == Listing((Member("good"), Member("also-good")), (f"line 3: {problem}",))
+    assert found.members == (Member("good"), Member("also-good"))
+    assert found.problems == (f"line 3: {problem}",)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,8 @@ def test_invalid_entry_is_omitted_and_reported_with_its_line(entry: str, problem
 )
 def test_invalid_item_is_omitted_and_reported_with_its_line(entry: str, problem: str) -> None:
     found = listing(f"- host: good\n\n{entry}\n- host: also-good\n")
-    assert found == Listing((Member("good"), Member("also-good")), (f"line 3: {problem}",))
+    assert found.members == (Member("good"), Member("also-good"))
+    assert found.problems == (f"line 3: {problem}",)
 
 
 def test_invalid_entry_keeps_the_last_value_of_its_host() -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
-from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
 from pybal.sources.kubernetes.wire import Event, Expired, Node, Page
 from tests.harness.servers.kubernetes import node, status
@@ -48,27 +47,19 @@ def test_page_has_nodes_version_and_continuation() -> None:
     assert page().rest == ""
 
 
-def test_node_that_is_not_ready_is_disabled() -> None:
-    assert only(node("a", "False")) == Node("7", Member("a", 1, enabled=False))
-
-
-def test_unknown_node_is_disabled() -> None:
-    assert only(node("a", "Unknown")) == Node("7", Member("a", 1, enabled=False), reporting=False)
+def test_node_has_its_condition() -> None:
+    assert only(node("a", "False")) == Node("7", A, ready=False)
+    assert only(node("a", "Unknown")) == Node("7", A, ready=None)
 
 
 def test_node_without_conditions_is_unknown() -> None:
     new = node("a")
     del new["status"]["conditions"]
-    assert only(new) == Node("7", Member("a", 1, enabled=False), reporting=False)
+    assert only(new) == Node("7", A, ready=None)
 
 
-def test_unschedulable_node_is_not_a_member() -> None:
-    assert only(node("a", unschedulable=True)) == Node("7", None)
-
-
-def test_listing_is_sorted_by_name() -> None:
-    found = page(*(versioned(node(name)) for name in ("b", "c", "a")))
-    assert [one.host for one in wire.listing(found.nodes).members] == ["a", "b", "c"]
+def test_unschedulable_node_is_cordoned() -> None:
+    assert only(node("a", unschedulable=True)) == Node("7", A, cordoned=True)
 
 
 @pytest.mark.parametrize(
@@ -94,13 +85,13 @@ def test_listing_is_sorted_by_name() -> None:
 )
 def test_invalid_node_is_reported_and_omits_no_other(part: str, value: object, problem: str) -> None:
     found = page(versioned(node("a")) | {part: value}, versioned(node("b")))
-    assert wire.listing(found.nodes) == Listing((B,), (problem,))
+    assert [(one.member, one.problem) for one in found.nodes.values()] == [(None, problem), (B, "")]
 
 
 def test_invalid_node_keeps_its_last_value() -> None:
     known = dict(page(versioned(node("a", "False")), versioned(node("b"))).nodes)
     bad = versioned(node("a"), 8) | {"spec": 5}
-    kept = Node("8", Member("a", 1, enabled=False), problem="host a: spec 5, wanted an object")
+    kept = Node("8", A, ready=False, problem="host a: spec 5, wanted an object")
     assert wire.relisted(known, page(bad).nodes) == {"a": kept}
     assert wire.apply(known, event("MODIFIED", bad))
     assert known["a"] == kept
@@ -117,7 +108,7 @@ def test_events_add_change_and_remove_nodes() -> None:
         found = event(kind, document)
         assert wire.apply(known, found)
         assert not wire.apply(known, found)
-    assert known == {"a": Node("12", Member("a", 1, enabled=False))}
+    assert known == {"a": Node("12", A, ready=False)}
     assert found.version == "13"
 
 
@@ -192,30 +183,6 @@ def test_invalid_page_is_refused(body: bytes) -> None:
 def test_invalid_event_is_refused(line: bytes) -> None:
     with pytest.raises(SourceError, match=r"^not a Kubernetes node document"):
         wire.event(line)
-
-
-def test_listing_is_refused_when_no_node_is_ready_and_some_are_unknown() -> None:
-    """A partitioned control plane marks every node Unknown after 40 s; the nodes still work."""
-    partitioned = page(versioned(node("a", "Unknown")), versioned(node("b", "Unknown")), versioned(node("c", "False")))
-    with pytest.raises(SourceError) as caught:
-        wire.listing(partitioned.nodes)
-    assert str(caught.value) == ("no node is Ready and 2 of 3 are Unknown; assuming a partitioned control plane")
-    assert caught.value.trouble is Trouble.FLOOR
-
-
-def test_listing_is_accepted_when_all_nodes_report_not_ready() -> None:
-    listed = page(versioned(node("a", "False")), versioned(node("b", "False")))
-    assert [one.enabled for one in wire.listing(listed.nodes).members] == [False, False]
-
-
-def test_unknown_node_is_disabled_when_another_is_ready() -> None:
-    listed = page(versioned(node("a", "Unknown")), versioned(node("b")))
-    assert wire.listing(listed.nodes).members == (Member("a", 1, enabled=False), B)
-
-
-def test_unschedulable_unknown_nodes_are_ignored() -> None:
-    listed = page(versioned(node("a", "Unknown", unschedulable=True)), versioned(node("b", "False")))
-    assert wire.listing(listed.nodes).members == (Member("b", 1, enabled=False),)
 
 
 def test_differences_counts_nodes_that_events_have_missed() -> None:

@@ -126,3 +126,11 @@ def test_list_longer_than_max_pool_size_is_refused() -> None:
         "grown: refused a list of 16 servers: more than max-pool-size = 15 (raise max-pool-size to accept it)"
     )
     assert accepted(checked(None, SIXTEEN[:15], settings)) == SIXTEEN[:15]
+
+
+def test_unsure_hosts_stay_as_in_the_pool() -> None:
+    pool = PoolState(SIXTEEN[:4], frozenset(member.host for member in SIXTEEN[:4]))
+    unsure = frozenset(("web0", "web1", "web9"))
+    new = NewList((*disabled(SIXTEEN[0]), *SIXTEEN[2:4], *disabled(SIXTEEN[9])), unsure=unsure)
+    expected = (SIXTEEN[0], *SIXTEEN[2:4], *disabled(SIXTEEN[9]), SIXTEEN[1])
+    assert accepted(safe_list(pool, new, SETTINGS)) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -54,6 +55,12 @@ def test_text_has_a_line_for_each_vip_and_each_peer() -> None:
     assert bgp.text(BGP(), 100.0) == OFF
 
 
+def test_session_that_is_down_shows_for_how_long() -> None:
+    down = replace(STATE, sessions=(Session(PEER, SessionState.CONNECT, 97.0, down_since=40.0),))
+    assert "peer 192.0.2.251 CONNECT for 3 s, down for 60 s: 0 of 0 sent\n" in bgp.text(down, 100.0)
+    assert '"down_for": 60.0' in json.dumps(bgp.json(down, 100.0))
+
+
 def test_json_has_the_state_of_vips_and_peers() -> None:
     assert bgp.json(STATE, 100.0) == {
         "enabled": True,
@@ -85,6 +92,7 @@ def test_json_has_the_state_of_vips_and_peers() -> None:
                 "peer_asn": 64601,
                 "state": "ESTABLISHED",
                 "age": 50.0,
+                "down_for": None,
                 "last_error": "hold timer expired",
                 "announced": [{"vip": "192.0.2.1", "med": 100, "graceful_shutdown": True}],
                 "families": ["ipv4"],

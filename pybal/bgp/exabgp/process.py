@@ -41,6 +41,7 @@ from pybal.bgp.exabgp.events import (
     VersionReported,
 )
 from pybal.bgp.exabgp.link import Link, LinkFactory
+from pybal.bgp.exabgp.log_fold import LogFold
 from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.activity import Activity
 from pybal.runtime.backoff import Backoff
@@ -158,6 +159,7 @@ class ExaBGP:
         self._port: Any = None
         self._run: Run | None = None
         self._beats = 0
+        self._fold = LogFold()
         self._start_limits = Backoff(*START_SECONDS, factor=2.0)
         self._backoff = Backoff(*BACKOFF_SECONDS, random)
         self._pause: IDelayedCall | None = None
@@ -339,12 +341,13 @@ class ExaBGP:
             self._backoff.reset()
         pause = self._backoff.pause()
         self.restarts += 1
-        self._log.warn(
-            "exabgp ended ({reason}); restarting in {pause:.1f} s",
-            reason=self.reason,
-            pause=pause,
-            system="bgp",
-        )
+        if self._fold.admit(f"ended ({self.reason}); restarting", self._reactor.seconds()):
+            self._log.warn(
+                "exabgp ended ({reason}); restarting in {pause:.1f} s",
+                reason=self.reason,
+                pause=pause,
+                system="bgp",
+            )
         self._pause = self._reactor.callLater(pause, self._begin)
 
     def _output(self, line: bytes) -> None:
@@ -354,7 +357,12 @@ class ExaBGP:
         if text and not any(remark in text for remark in _REMARKS):
             if self._run is not None:
                 self._run.print(text)
-            self._log.info("exabgp: {text}", text=text, system="bgp")
+            if self._fold.admit(text, self._reactor.seconds()):
+                self._log.info("exabgp: {text}", text=text, system="bgp")
+
+    def _log_folded(self) -> None:
+        for summary in self._fold.ended(self._reactor.seconds()):
+            self._log.info("exabgp: {text}", text=summary, system="bgp")
 
     # -- commands and events
 
@@ -409,6 +417,7 @@ class ExaBGP:
 
     def _beat(self) -> None:
         self._beats += 1
+        self._log_folded()
         if self._run is not None:
             self._run.receive()  # a busy loop may not have read it yet, and deadlines follow
         if self._run is None:

@@ -16,8 +16,11 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 
 from pybal.core.model import Member
-from pybal.sources.formats.entry import Entry, Refused, integer, member, shown
+from pybal.sources.formats.entry import Entry, Refused, integer, member, shown, unique
 from pybal.sources.formats.text import Listing
+
+Text = str | bytes | None
+"""A value; ``None`` if it is not a string."""
 
 WANTED = '{"weight": INTEGER, "pooled": "yes", "no" or "inactive"}'
 LONGEST_VALUE = 4096
@@ -35,7 +38,7 @@ class _Value:
     ``inactive`` is whether that text has this value; false without a valid text.
     """
 
-    text: str | bytes
+    text: Text
     member: Member | None
     inactive: bool
     problem: str = ""
@@ -51,21 +54,23 @@ class Values:
         self._directory = directory
         self._known: dict[str, _Value] = {}
 
-    def listing(self, texts: Mapping[str, str | bytes]) -> Listing:
+    def listing(self, texts: Mapping[str, Text]) -> Listing:
         """Return the members in ``texts``, in the order of their keys, which are relative to the directory."""
         self._known = {key: self._value(key, texts[key]) for key in sorted(texts)}
         members = tuple(value.member for value in self._known.values() if value.member)
         problems = tuple(value.problem for value in self._known.values() if value.problem)
-        return Listing(members, problems, frozenset(key for key, value in self._known.items() if value.inactive))
+        inactive = frozenset(key for key, value in self._known.items() if value.inactive)
+        unsure = frozenset(key for key, value in self._known.items() if not value.inactive and not value.member)
+        return Listing(members, problems, inactive, unsure=unsure)
 
-    def parsing(self, texts: Mapping[str, str | bytes]) -> Generator[None, None, None]:
+    def parsing(self, texts: Mapping[str, Text]) -> Generator[None, None, None]:
         """Parse the new values before :meth:`listing`, in short steps."""
         for number, key in enumerate(texts, 1):
             if not number % _STEP:
                 yield
             self._known[key] = self._value(key, texts[key])
 
-    def _value(self, key: str, text: str | bytes) -> _Value:
+    def _value(self, key: str, text: Text) -> _Value:
         before = self._known.get(key)
         if before is not None and before.text == text:
             return before
@@ -77,13 +82,16 @@ class Values:
         return _Value(text, member, member is None)
 
 
-def parse_value(host: str, text: str | bytes) -> Member | None:
+def parse_value(host: str, text: Text) -> Member | None:
     """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`."""
+    if text is None:
+        raise Refused(f"value of host {shown(host)} is not a string, wanted {WANTED}")
     try:
-        fields = json.loads(text[: LONGEST_VALUE + 1], parse_int=integer)
+        pairs = json.loads(text[: LONGEST_VALUE + 1], parse_int=integer, object_pairs_hook=tuple)
     except (ValueError, TypeError, RecursionError) as error:
         raise Refused(f"value of host {shown(host)} is not JSON ({error}), wanted {WANTED}") from None
-    if not isinstance(fields, dict) or "pooled" not in fields:
+    fields = unique(pairs, host) if isinstance(pairs, tuple) else {}
+    if "pooled" not in fields:
         raise Refused(f"value of host {shown(host)} has no pooled, wanted {WANTED}")
     pooled = fields["pooled"]
     if pooled == "inactive":

@@ -14,6 +14,9 @@ LARGEST = 16 * 2**20
 #: Keys that are parsed in one step.
 STEP = 100
 
+#: Longest response that is parsed immediately, in bytes; it takes 1 ms.
+SHORT = 64 * 2**10
+
 OK = 200
 
 _LONGEST_SHOWN = 120

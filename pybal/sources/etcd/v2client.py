@@ -9,10 +9,12 @@ from urllib.parse import quote, urlencode
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from pybal.core.steps import finish
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import FullResponse
 from pybal.resolve import Lookup, LookupFailed, LookupResult
 from pybal.runtime.turns import Turns
+from pybal.sources.etcd.responses import SHORT
 from pybal.sources.etcd.v2wire import Change, HistoryLost, Snapshot, parse_change, parsing_directory
 
 
@@ -38,7 +40,10 @@ class KeysClient:
         response = await self._get(within, recursive="true", quorum="true")
         self._cluster = _cluster(response)
         index = response.response.field("x-etcd-index")
-        found: Snapshot = await self._turns.run(parsing_directory(self._path, response.status, response.body, index))
+        steps = parsing_directory(self._path, response.status, response.body, index)
+        if len(response.body) <= SHORT:
+            return finish(steps)
+        found: Snapshot = await self._turns.run(steps)
         return found
 
     async def next_change(self, index: int, within: float, patience: float) -> Change | None:

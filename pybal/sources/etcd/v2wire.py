@@ -18,8 +18,8 @@ from pybal.sources.etcd.responses import OK, STEP, malformed, parse_object, refu
 _SET = frozenset(("set", "create", "update", "compareAndSwap"))
 _DELETED = frozenset(("delete", "expire", "compareAndDelete"))
 
-Texts = Mapping[str, str]
-"""The values of a directory, by keys relative to it."""
+Texts = Mapping[str, str | None]
+"""The values of a directory, by keys relative to it; ``None`` for a value that is not a string."""
 
 
 class HistoryLost(Exception):  # noqa: N818  # the reason to read everything
@@ -48,7 +48,7 @@ class Change:
 
     action: str
     key: str
-    value: str
+    value: str | None
     directory: bool
     index: int
 
@@ -83,12 +83,12 @@ def parsing_directory(path: str, status: int, body: bytes, index: str) -> Genera
     if not found.dir:
         raise SourceError(f"{path} is a key, wanted a directory")
     try:
-        texts: dict[str, str] = {}
+        texts: dict[str, str | None] = {}
         for number, leaf in enumerate(found.leaves):
             if not number % STEP:
                 yield
             if not leaf.dir:
-                texts[_text(leaf.key).removeprefix(below(path))] = _text(leaf.value or "")
+                texts[_text(leaf.key).removeprefix(below(path))] = _value(leaf.value)
         return Snapshot(texts, int(index))
     except Exception:  # noqa: BLE001  # python-etcd raises anything for malformed nodes
         raise malformed(body) from None
@@ -104,8 +104,8 @@ def parse_change(status: int, body: bytes) -> Change:
     except KeyMissing:
         raise malformed(body) from None
     try:
-        value = _text(found.value or "")
-        return Change(_text(found.action), _text(found.key), value, bool(found.dir), int(found.modifiedIndex))
+        value, index = _value(found.value), int(found.modifiedIndex)
+        return Change(_text(found.action), _text(found.key), value, bool(found.dir), index)
     except (TypeError, ValueError):
         raise malformed(body) from None
 
@@ -137,6 +137,11 @@ def _refusal(status: int, body: bytes) -> Exception:
     return refused(
         status, shortened(": ".join(str(document[name]) for name in ("message", "cause") if name in document))
     )
+
+
+def _value(value: object) -> str | None:
+    """Return a value; another type than that of etcd is an error of its key only."""
+    return "" if value is None else value if isinstance(value, str) else None
 
 
 def _text(value: object) -> str:

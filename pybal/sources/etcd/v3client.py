@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pybal.config.settings import AccessSettings
+from pybal.core.steps import finish
 from pybal.http.client import HTTPClient, HTTPRequest
 from pybal.http.connection import BodyListener, FullResponse
 from pybal.http.trust import Trust
@@ -17,7 +18,7 @@ from pybal.runtime.turns import Turns
 from pybal.sources.credentials import SecretFile
 from pybal.sources.etcd import v3wire
 from pybal.sources.etcd.endpoints import Endpoint
-from pybal.sources.etcd.responses import LARGEST, OK
+from pybal.sources.etcd.responses import LARGEST, OK, SHORT
 from pybal.sources.etcd.v3wire import RangeResponse, TokenInvalid, WatchResponse
 
 #: Deadline of a call, including the connection, in seconds.
@@ -67,7 +68,8 @@ class Gateway:
                 raise
             await self._log_in(self._password, within)
             response = await self._post("/v3/kv/range", body, within)
-        return await self._turns.run(v3wire.parsing_range(response))
+        steps = v3wire.parsing_range(response)
+        return finish(steps) if len(response) <= SHORT else await self._turns.run(steps)
 
     async def watch(
         self, prefix: bytes, start: int, received: Callable[[WatchResponse], None], lost: Callable[[Exception], None]

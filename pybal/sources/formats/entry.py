@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -37,6 +37,14 @@ class Entry:
     fields: Mapping[str, object] | None
     malformed: str
 
+    @classmethod
+    def of(cls, place: str, host: object, pairs: Iterable[tuple[str, object]]) -> Entry:
+        """Return the entry with these fields, which is malformed if a key occurs twice."""
+        try:
+            return cls(place, host, unique(pairs, host), "")
+        except Refused as refused:
+            return cls(place, host, None, str(refused))
+
 
 class Refused(ValueError):  # noqa: N818  # the outcome of a validation
     """An invalid entry, or an invalid list; the text gives the reason."""
@@ -66,7 +74,7 @@ def member(entry: Entry, members: Container[str], unknown: UnknownKeys | None = 
     host, fields = entry.host, entry.fields
     if fields is None:
         raise Refused(entry.malformed)
-    if not isinstance(host, str) or not _HOST.fullmatch(host):
+    if not isinstance(host, str) or not is_host(host):
         raise Refused(f"host {shown(host)}, wanted a name or an address")
     if host in members:
         raise Refused(f"host {host} is listed already")
@@ -84,6 +92,21 @@ def member(entry: Entry, members: Container[str], unknown: UnknownKeys | None = 
     if not isinstance(enabled, bool):
         raise Refused(f"enabled {shown(enabled)} of host {host}, wanted true or false")
     return Member(host, weight, enabled)
+
+
+def is_host(host: object) -> bool:
+    """Return whether a value is a valid name or address of a host."""
+    return isinstance(host, str) and _HOST.fullmatch(host) is not None
+
+
+def unique(pairs: Iterable[tuple[str, object]], host: object) -> dict[str, object]:
+    """Return the fields of an entry. Raises :class:`Refused` if a key occurs twice."""
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise Refused(f"duplicate key {shown(name)} of host {shown(host)}")
+        fields[name] = value
+    return fields
 
 
 def integer(digits: str) -> int | float:

@@ -15,6 +15,7 @@ lines, values and keys bound each step.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -24,7 +25,19 @@ from enum import Enum
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.formats import yaml as yaml_format
-from pybal.sources.formats.entry import MOST_ENTRIES, MOST_KEYS, Entry, Refused, UnknownKeys, integer, member, shown
+from pybal.sources.formats.entry import (
+    MOST_ENTRIES,
+    MOST_KEYS,
+    Entry,
+    Refused,
+    UnknownKeys,
+    integer,
+    is_host,
+    member,
+    shown,
+)
+
+codecs.lookup("utf-8-sig")  # Python would read its module at the first use, in the loop.
 
 _MOST_SHOWN = 5
 _STEP = 32
@@ -61,13 +74,15 @@ _FORMATS = {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
 class Listing:
     """The members of a pool list in its order, and the problems of the invalid entries.
 
-    ``removed`` are hosts that the list declares out of the pool. An ``incomplete`` list has entries that may be of any host.
+    ``removed`` are hosts that the list declares out of the pool. Hosts that are ``unsure`` stay as they are in the pool. An ``incomplete``
+    list has entries that may be of any host.
     """
 
     members: tuple[Member, ...]
     problems: tuple[str, ...] = ()
     removed: frozenset[str] = frozenset()
     incomplete: bool = False
+    unsure: frozenset[str] = frozenset()
 
 
 def format_of(name: str) -> Format | None:
@@ -91,11 +106,11 @@ def parsing(
 ) -> Generator[None, None, Listing]:
     """Return the list in ``data`` after many steps; its format defaults to that of ``name``, else lines.
 
-    ``last`` is the last good list, ``None`` at the start. Invalid entries are omitted and reported. Two rules apply once
-    there is a last good list:
+    ``last`` is the last good list, ``None`` at the start. Invalid entries are reported, and the others used; a host with an
+    invalid entry stays as in the last list. The list is incomplete if a line is invalid, or an entry has no valid host.
 
-    - JSON and YAML: a host with an invalid entry stays as in the last list. Lines: one invalid line refuses the list.
-    - Lines, and YAML that does not end in a bracket, are refused without a final newline: the file may be truncated.
+    Once there is a last good list, a file that may be truncated is refused: one without a final newline whose last line is invalid,
+    or one in YAML that does not end in a bracket.
 
     The first of several entries for a host is used. A file without entries is an empty list.
 
@@ -105,6 +120,8 @@ def parsing(
     known = {before.host: before for before in last or ()}
     members: dict[str, Member] = {}
     problems: list[str] = []
+    unsure: set[str] = set()
+    incomplete = False
     unknown = UnknownKeys()
     count = 0
     try:
@@ -118,15 +135,17 @@ def parsing(
                 yield
             if problem := _add(entry, members, known, unknown):
                 problems.append(problem)
+                incomplete = incomplete or form is Format.LINES or not is_host(entry.host)
+                unsure.add(str(entry.host))
     except Refused as refused:
         raise SourceError(f"{name}: {refused}") from None
-    fatal = form is Format.LINES and bool(problems)
-    if _may_be_truncated(data, form):
+    truncated = _may_be_truncated(data, form)
+    if truncated:
         problems.append("no newline at the end; the list may be truncated")
-        fatal = True
-    if problems and (not members or (fatal and last is not None)):
+    if problems and (not members or (truncated and last is not None)):
         raise SourceError(f"{name}: {summary(problems)}")
-    return Listing(tuple(members.values()), tuple(problems))
+    unsure -= {host for host, found in members.items() if found is not known.get(host)}
+    return Listing(tuple(members.values()), tuple(problems), frozenset(), incomplete or truncated, frozenset(unsure))
 
 
 def _add(entry: Entry, members: dict[str, Member], known: Mapping[str, Member], unknown: UnknownKeys) -> str:
@@ -147,9 +166,13 @@ def _limit(count: int, entry: Entry) -> None:
 
 
 def _may_be_truncated(data: bytes, form: Format) -> bool:
+    """Return whether the last line has no end and is invalid. JSON is never valid without its end."""
     if not data or data.endswith(b"\n") or form is Format.JSON:
         return False
-    return form is Format.LINES or not yaml_format.is_delimited(data)
+    if form is Format.YAML:
+        return not yaml_format.is_delimited(data)
+    text = data.rpartition(b"\n")[2].decode("utf-8-sig", "replace").strip()
+    return _is_entry(text) and _pairs(text) is None
 
 
 def summary(problems: Sequence[str]) -> str:
@@ -163,11 +186,16 @@ def _line_entries(data: bytes) -> Iterator[Entry | None]:
         if not number % _LINES_OF_A_STEP:
             yield None
         text = line.strip()
-        if text and not text.startswith("#"):
-            fields = _dictionary(text) if len(text) <= _LONGEST_LINE else None
-            host = fields.get("host") if fields else None
+        if _is_entry(text):
             long = f" in at most {_LONGEST_LINE} characters" if len(text) > _LONGEST_LINE else ""
-            yield Entry(f"line {number}: ", host, fields, _WANTED + long)
+            pairs = _pairs(text)
+            place = f"line {number}: "
+            host = next((value for name, value in pairs or () if name == "host"), None)
+            yield Entry(place, host, None, _WANTED + long) if pairs is None else Entry.of(place, host, pairs)
+
+
+def _is_entry(line: str) -> bool:
+    return line != "" and not line.startswith("#")
 
 
 def _lines(data: bytes) -> Iterator[str]:
@@ -181,10 +209,10 @@ def _lines(data: bytes) -> Iterator[str]:
         start = end + 1
 
 
-def _dictionary(text: str) -> Mapping[str, object] | None:
-    if not _LINE.fullmatch(text):
+def _pairs(text: str) -> Sequence[tuple[str, object]] | None:
+    if len(text) > _LONGEST_LINE or not _LINE.fullmatch(text):
         return None
-    return {str(_value(key)): _value(value) for key, value in _PAIR.findall(text)}
+    return [(str(_value(key)), _value(value)) for key, value in _PAIR.findall(text)]
 
 
 def _value(text: str) -> object:
@@ -198,8 +226,10 @@ def _value(text: str) -> object:
 def _json_entries(data: bytes) -> Iterator[Entry]:
     try:
         for host, fields in _json_members(data.decode("utf-8-sig")):
-            known = dict(fields) if isinstance(fields, tuple) and len(fields) <= MOST_KEYS else None
-            yield Entry("", host, known, f'host {shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
+            if isinstance(fields, tuple) and len(fields) <= MOST_KEYS:
+                yield Entry.of("", host, fields)
+            else:
+                yield Entry("", host, None, f'host {shown(host)}: wanted {{"weight": INTEGER, "enabled": true}}')
     except Refused:
         raise
     except (ValueError, RecursionError) as error:

@@ -113,15 +113,13 @@ def _entry(host: object, node: _Node, line: int) -> Entry:
     place = f"line {line}: "
     if not isinstance(node.value, tuple):
         return Entry(place, host, None, f"host {shown(host)}: {_WANTED}")
-    fields: dict[str, object] = {}
+    pairs: list[tuple[str, object]] = []
     for key, value in node.value:
         name = key.text
         if name is None or name == "<<":
             return Entry(place, host, None, f"{shown(name or key.value)} of host {shown(host)}, {_WANTED}")
-        if name in fields:
-            return Entry(place, host, None, f"duplicate key {shown(name)} of host {shown(host)}")
-        fields[name] = value.value
-    return Entry(place, host, fields, "")
+        pairs.append((name, value.value))
+    return Entry.of(place, host, pairs)
 
 
 class _Composer:

@@ -8,12 +8,15 @@
 - An API server without a connection to its etcd serves watches from its cache. Listing one node after each watch makes it
   read from etcd.
 - A version older than before means that etcd was restored from a backup.
+- A node that an event deletes was deleted by an operator or has lost the label: it leaves at any number, but not the last one. Nodes that are only
+  absent from a list do not; see :mod:`pybal.sources.safety`.
 - Each watch continues from the last version seen, so no change between two watches is lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -34,8 +37,8 @@ from pybal.runtime.reactor import Reactor
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.credentials import SecretFile
 from pybal.sources.feed import Feed
-from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes import wire
+from pybal.sources.kubernetes.members import NodeMembers
 from pybal.sources.kubernetes.wire import Expired, Node, Page
 
 #: Longest requested duration of a watch, in seconds, and the time it may exceed that.
@@ -85,6 +88,9 @@ class KubernetesReader:
         self._random = random
         self._backoff = Backoff(FIRST_RETRY, LAST_RETRY, random)
         self._nodes: dict[str, Node] = {}
+        self._members = NodeMembers(settings)
+        self._deleted: set[str] = set()
+        """Nodes that the server reported as deleted, or without the labels: decisions of the operator."""
         self._version = ""
         self._watch_problems: tuple[str, ...] = ()
         self._expired = False
@@ -172,6 +178,8 @@ class KubernetesReader:
                     event = wire.event(line)
                     changed |= wire.apply(self._nodes, event)
                     self._version = event.version
+                    if event.name and event.node is None:
+                        self._deleted.add(event.name)
             finally:
                 if changed:
                     self._report(feed)
@@ -208,8 +216,13 @@ class KubernetesReader:
 
     def _report(self, feed: Feed) -> None:
         try:
-            listing = wire.listing(self._nodes)
-            feed.list(Listing(listing.members, (*listing.problems, *self._watch_problems)))
+            self._deleted -= self._nodes.keys()
+            found = self._members.listing(self._nodes, self._clock.seconds())
+            problems, removed = (
+                (*found.problems, *self._watch_problems),
+                found.removed | (self._deleted if found.members else frozenset()),
+            )
+            feed.list(replace(found, problems=problems, removed=removed))
         except SourceError as error:
             feed.fail(self._masked(error))
 

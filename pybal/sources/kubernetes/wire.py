@@ -12,8 +12,7 @@ event      type: ADDED, MODIFIED, DELETED, BOOKMARK or ERROR; object: a node (of
 Status     kind, code, message. 410: the requested version has expired; list again
 =========  ================================================================================================
 
-As in PyBal 1.15 a node is a member with its name as host and weight 1, enabled if its condition Ready is True. An
-unschedulable node is not a member.
+As in PyBal 1.15 a node is a member with its name as host and weight 1; see :mod:`pybal.sources.kubernetes.members`.
 """
 
 from __future__ import annotations
@@ -26,13 +25,12 @@ from pybal.core.model import Member
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats import bounded_json
 from pybal.sources.formats.entry import Entry, Refused, member, shown
-from pybal.sources.formats.text import Listing
 
 WEIGHT = 1
 
 _GONE = 410
 _DENIED = frozenset((401, 403))
-_READY = {"True": True, "False": False, "Unknown": False}
+_READY = {"True": True, "False": False, "Unknown": None}
 _LONGEST_SHOWN = 160
 _LONGEST_VERSION, _LONGEST_CONTINUE = 64, 8192
 _Part = TypeVar("_Part", dict[str, Any], list[Any])
@@ -46,13 +44,14 @@ class Expired(SourceError):  # noqa: N818  # the term of the API
 class Node:
     """One node at its ``version``.
 
-    ``member`` is ``None`` if the node is not in the pool. ``reporting`` is whether its kubelet reports its condition. A node
-    with a ``problem`` has the last good values.
+    ``member`` is ``None`` if the node was never valid. ``ready`` is its condition Ready, ``None`` if that is Unknown: its kubelet does
+    not report. ``cordoned`` is whether it is unschedulable. A node with a ``problem`` has the last good values.
     """
 
     version: str = field(compare=False)
     member: Member | None
-    reporting: bool = True
+    ready: bool | None = True
+    cordoned: bool = False
     problem: str = ""
 
 
@@ -136,23 +135,6 @@ def relisted(known: Nodes, found: Nodes) -> dict[str, Node]:
     return {name: _with_last_good(node, known.get(name)) for name, node in found.items()}
 
 
-def listing(nodes: Nodes) -> Listing:
-    """Return the members, sorted by name.
-
-    Raises :class:`SourceError` if no node is Ready and some are Unknown: the control plane has most probably lost its
-    connection to the nodes, rather than all nodes failing together.
-    """
-    ordered = [nodes[name] for name in sorted(nodes)]
-    members = tuple(node.member for node in ordered if node.member)
-    unknown = sum(not node.reporting for node in ordered if node.member)
-    if unknown and not any(one.enabled for one in members):
-        raise SourceError(
-            f"no node is Ready and {unknown} of {len(members)} are Unknown; assuming a partitioned control plane",
-            Trouble.FLOOR,
-        )
-    return Listing(members, tuple(node.problem for node in ordered if node.problem))
-
-
 def differences(known: Nodes, found: Nodes, version: str) -> int:
     """Return how many nodes of a new list differ from ``known``, except nodes changed after ``version``."""
     return sum(1 for _ in _differing(known, found, version)) + len(known.keys() - found.keys())
@@ -172,7 +154,7 @@ def _differing(known: Nodes, found: Nodes, version: str) -> Iterator[str]:
 def _with_last_good(node: Node, before: Node | None) -> Node:
     if not node.problem or before is None:
         return node
-    return replace(node, member=before.member, reporting=before.reporting)
+    return replace(node, member=before.member, ready=before.ready, cordoned=before.cordoned)
 
 
 def _node(item: Mapping[str, Any]) -> tuple[str, Node]:
@@ -182,11 +164,11 @@ def _node(item: Mapping[str, Any]) -> tuple[str, Node]:
     try:
         found = member(Entry("", name, {"weight": WEIGHT}, ""), ())
     except Refused as refused:
-        return shown(name), Node(version, None, problem=str(refused))
+        return shown(name), Node(version, None, None, problem=str(refused))
     try:
         return name, _validated(item, found, version)
     except Refused as refused:
-        return name, Node(version, None, problem=f"host {name}: {refused}")
+        return name, Node(version, None, None, problem=f"host {name}: {refused}")
 
 
 def _validated(item: Mapping[str, Any], found: Member, version: str) -> Node:
@@ -199,7 +181,7 @@ def _validated(item: Mapping[str, Any], found: Member, version: str) -> Node:
     condition = ready[0] if ready else "Unknown"
     if not isinstance(condition, str) or condition not in _READY:
         raise Refused(f"condition Ready {shown(condition)}, wanted True, False or Unknown")
-    return Node(version, None if unschedulable else replace(found, enabled=_READY[condition]), condition != "Unknown")
+    return Node(version, found, _READY[condition], unschedulable)
 
 
 def _part(item: Mapping[str, Any], name: str, default: _Part) -> _Part:

@@ -16,6 +16,7 @@ class ScriptedSource:
     differences = 0
     removed: frozenset[str] = frozenset()
     incomplete = False
+    unsure: frozenset[str] = frozenset()
 
     def start(self, listed: Callable[[tuple[Member, ...]], None], failed: Callable[[SourceError], None]) -> None:
         self.listed, self.failed = listed, failed
