@@ -1,4 +1,4 @@
-"""Checked servers and a name server in threads of the test, with faults that the test switches on and off."""
+"""Checked servers and a name server in threads of the test, with faults that the test chooses."""
 
 from __future__ import annotations
 
@@ -106,12 +106,16 @@ class FaultyNames:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread, which would keep the port
         self._socket.close()
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 query, client = self._socket.recvfrom(4096)
+                if not query:
+                    return
                 if self.code is not None:
                     self._socket.sendto(self._response(query, self.code), client)
 
