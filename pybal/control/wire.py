@@ -22,12 +22,12 @@ a reply
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
+from pybal.core.text import escaped
 from pybal.status.json_pieces import pieces
 
 VERSION = 1
@@ -130,7 +130,7 @@ def write_reply(reply: CommandReply) -> Generator[None, None, bytes]:
     """Return a reply as a line, made in small steps; control characters in its text are escaped."""
     texts = list[str]()
     for text in [reply.text] if isinstance(reply.text, str) else reply.text:
-        texts.append(_CONTROL.sub(lambda match: ascii(match[0])[1:-1], text))
+        texts.append(escaped(text))
         yield
     head = json.dumps({"version": VERSION, "exit": reply.exit, "text": "".join(texts)})
     made = [head.removesuffix("}"), ', "document": ']
@@ -139,9 +139,6 @@ def write_reply(reply: CommandReply) -> Generator[None, None, bytes]:
         yield
     # ASCII only: any text can be written, and the line contains no line feed.
     return "".join((*made, "}\n")).encode("ascii")
-
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 
 def printable(text: str) -> str:
     """Return a text with its unprintable characters escaped, safe for a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def escaped(text: str) -> str:
+    """Return a text of several lines, with control characters and marks of direction escaped."""
+    return text if _CONTROL.search(text) is None else _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
 def format_duration(seconds: float) -> str:

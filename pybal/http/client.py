@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -25,13 +26,17 @@ from twisted.python.failure import Failure
 
 from pybal.core.model import Address
 from pybal.http.connection import BodyListener, FullResponse, HTTPConnection, HTTPConnectionFactory, Stale
+from pybal.http.echo import Secrets
 from pybal.http.errors import Fault, ProtocolError
 from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
 from pybal.runtime.reactor import Reactor
 
-#: Deadline of a whole request in seconds: name resolution, connection, TLS handshake and response.
+#: Deadline of a whole request in seconds, from its turn on: name resolution, connection, TLS handshake and response.
 TIMEOUT = 5.0
+
+#: Seconds for which a request keeps its turn to open a connection, at most; a handshake takes 10 ms.
+TURN = 0.5
 
 #: Seconds for which a connection is reused.
 LIFE = 60.0
@@ -48,19 +53,20 @@ _DEFAULT_PORTS = {False: 80, True: 443}
 
 @dataclass(frozen=True, slots=True)
 class HTTPRequest:
-    """A request. ``path`` is quoted and includes the query; ``fields`` may hold credentials."""
+    """A request. ``path`` is quoted, with the query; ``fields`` and ``secrets`` may hold credentials."""
 
     path: str
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "GET"
     body: bytes = field(default=b"", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class HTTPClient:
     """A client of one server, given by name or address; uses TLS if ``trust`` is set.
 
     ``reactor`` as in :mod:`pybal.daemon.app`. Requests fail with :class:`ProtocolError`, also if a body has more than
-    ``limit`` bytes.
+    ``limit`` bytes, or if a response repeats the credentials of the request.
     """
 
     def __init__(
@@ -91,7 +97,9 @@ class HTTPClient:
         self, request: HTTPRequest, timeout: float = TIMEOUT, body_statuses: Container[int] | None = None
     ) -> Deferred[FullResponse]:
         """Return the response; without its body if ``body_statuses`` is set and lacks the status."""
-        return self._begin(self._request(self._bytes(request), timeout, body_statuses), timeout)
+        secrets = Secrets(request.fields, request.secrets)
+        exchange = partial(self._request, self._bytes(request), timeout, body_statuses)
+        return self._begin(lambda: _guarded(exchange(), secrets), timeout, reuse=True)
 
     def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the response after its headers if the status is 200; the ``listener`` receives the body.
@@ -101,7 +109,10 @@ class HTTPClient:
         """
         if self._stream is not None:
             self._stream.abort()
-        return self._begin(self._open_stream(self._bytes(request), listener, timeout), timeout)
+        secrets = Secrets(request.fields, request.secrets)
+        listener = listener._replace(received=secrets.guarded(listener.received))
+        exchange = partial(self._open_stream, self._bytes(request), listener, timeout)
+        return self._begin(lambda: _guarded(exchange(), secrets), timeout, reuse=False)
 
     def close(self) -> None:
         """Abort all requests, which fail with CancelledError, and the stream; the client stays usable."""
@@ -112,20 +123,37 @@ class HTTPClient:
                 connection.abort()
         self._idle = self._stream = None
 
-    def _begin(self, exchange: Any, timeout: float) -> Deferred[FullResponse]:  # noqa: ANN401  # a coroutine; three type arguments omitted
-        def timed_out(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
-            if not isinstance(result, Failure) or result.value is None:
-                return result
-            stage, fault = result.value.args
-            raise ProtocolError(f"{stage} within {timeout:g} s", fault)
-
+    def _begin(self, exchange: Callable[[], Any], timeout: float, *, reuse: bool) -> Deferred[FullResponse]:
         def discard(result: FullResponse | Failure) -> FullResponse | Failure:
             self._requests.discard(pending)
             return result
 
-        pending: Deferred[FullResponse] = Deferred.fromCoroutine(exchange)
+        pending: Deferred[FullResponse] = Deferred.fromCoroutine(self._in_turn(exchange, timeout, reuse=reuse))
         self._requests.add(pending)
-        return pending.addTimeout(timeout, self._reactor, timed_out).addBoth(discard)
+        return pending.addBoth(discard)
+
+    async def _in_turn(self, exchange: Callable[[], Any], within: float, *, reuse: bool) -> FullResponse:
+        """Make an exchange, whose deadline begins when it is its turn to open a connection."""
+
+        def timed_out(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
+            if not isinstance(result, Failure) or result.value is None:
+                return result
+            stage, fault = result.value.args
+            raise ProtocolError(f"{stage} within {within:g} s", fault)
+
+        idle = self._idle if reuse else None
+        if self._trust is None or (idle is not None and self._is_free(idle)):
+            return await Deferred.fromCoroutine(exchange()).addTimeout(within, self._reactor, timed_out)
+        turns = self._trust.turns
+        await turns.acquire()
+        # A server that does not respond must not keep the others waiting until its deadline.
+        end = self._reactor.callLater(TURN, turns.release)
+        try:
+            return await Deferred.fromCoroutine(exchange()).addTimeout(within, self._reactor, timed_out)
+        finally:
+            if end.active():
+                end.cancel()
+                turns.release()
 
     async def _request(self, data: bytes, within: float, body_statuses: Container[int] | None) -> FullResponse:
         idle, self._idle = self._idle, None
@@ -229,6 +257,17 @@ class HTTPClient:
         if request.body or request.method != "GET":
             lines.append(f"Content-Length: {len(request.body)}")
         return "\r\n".join((*lines, "", "")).encode("ascii") + request.body
+
+
+async def _guarded(exchange: Awaitable[FullResponse], secrets: Secrets) -> FullResponse:
+    """Return the response of an exchange, or refuse it if it repeats a secret."""
+    try:
+        answer = await exchange
+    except ProtocolError as error:
+        secrets.refuse_text(error)
+        raise
+    secrets.refuse(answer.body, *answer.response.head)
+    return answer
 
 
 def _connect_reason(error: internet.ConnectError) -> str:

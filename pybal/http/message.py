@@ -224,6 +224,11 @@ class Response:
         return b", ".join(_lines(self._head, name.encode())).decode("latin-1")
 
     @property
+    def head(self) -> Sequence[bytes]:
+        """The lines of the header."""
+        return self._head
+
+    @property
     def persists(self) -> bool:
         """True if the connection can be reused (RFC 9112 §9.3); never with HTTP/1.0."""
         newer = self._head[0].startswith(b"HTTP/1.1") if self._head else False

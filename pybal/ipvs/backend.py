@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import MappingProxyType
 from typing import Protocol
 
+from pybal.core.text import printable
 from pybal.ipvs.model import (
     Command,
     Destination,
@@ -33,6 +34,9 @@ Reading = Generator[None, None, TableEntry | None]
 
 class BackendError(Exception):
     """The table could not be read or written, or the state of a batch is unknown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 class Backend(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from pybal.core.model import Report
+from pybal.core.text import printable
 from pybal.monitors.base import PastResult
 from pybal.monitors.history import ResultHistory
 
@@ -104,7 +105,7 @@ class RiseFall:
             self.down_transitions += 1
             self._settle()
         self._cause = cause
-        self._report(Report(up=False, reason=reason, at=at, cause=cause))
+        self._report(Report(up=False, reason=printable(reason), at=at, cause=printable(cause)))
 
     def _contradict(self, needed: int) -> bool:
         """Count a result that contradicts the state; return whether more of them are needed."""

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, overload
 
 from pybal.core.model import Member
+from pybal.core.text import printable
 from pybal.http.errors import Fault, ProtocolError
 from pybal.runtime.lines import LineTooLong
 
@@ -43,7 +44,7 @@ class SourceError(Exception):
     """
 
     def __init__(self, text: str, trouble: Trouble = Trouble.MALFORMED) -> None:
-        super().__init__(text)
+        super().__init__(printable(text))  # the words of a server, in logs and endpoints
         self.trouble = trouble
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.decision import Decision
 from pybal.core.model import Pool, Snapshot
+from pybal.core.text import escaped
 from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
@@ -220,11 +220,4 @@ def _encoded(texts: Iterable[str]) -> Iterator[bytes]:
 
 def _printed(texts: Iterable[str]) -> Iterator[bytes]:
     """Yield texts for people, with control characters escaped: a peer or a server may have sent them."""
-    return _encoded(text if _CONTROL.search(text) is None else _CONTROL.sub(_escaped, text) for text in texts)
-
-
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    return ascii(match[0])[1:-1]
+    return _encoded(map(escaped, texts))

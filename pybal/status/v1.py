@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic, too_small
+from pybal.core.text import printable
 from pybal.runtime.clocks import age
 from pybal.status.compat115 import Level, pooled_down, tally
 from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
@@ -33,7 +34,7 @@ def level(alert: Alert) -> Level:
 
 def alerts_text(snapshot: Snapshot) -> Iterator[str]:
     """Yield a line for each alert."""
-    return (f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {a.text}\n" for a in alerts(snapshot))
+    return (f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {printable(a.text)}\n" for a in alerts(snapshot))
 
 
 def alerts_json(snapshot: Snapshot) -> Elements:

@@ -114,6 +114,8 @@ def test_dump_may_end_with_an_error() -> None:
         (PermissionError(errno.EPERM, "no"), "no permission to use IPVS (CAP_NET_ADMIN is missing)"),
         (ack(2, errno.EPERM), "no permission to use IPVS (CAP_NET_ADMIN is missing)"),
         (b"\1\2\3", "invalid reply from IPVS: FramingError('truncated netlink message')"),
+        (ack(2, 2**31), "invalid reply from IPVS: FramingError('invalid error number -2147483648')"),
+        (ack(2, -1), "invalid reply from IPVS: FramingError('invalid error number 1')"),
     ],
 )
 def test_broken_connection_is_closed_and_reopened_by_the_next_call(answer: bytes | OSError, text: str) -> None:

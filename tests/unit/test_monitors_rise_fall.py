@@ -13,6 +13,11 @@ class TestRecord:
         RiseFall(reports.append).failed("connect: refused", "connect refused", 2.0)
         assert reports == [Report(up=True, at=1.0), Report(False, "connect: refused", 2.0, "connect refused")]
 
+    def test_reason_from_a_server_is_escaped(self) -> None:
+        reports: list[Report] = []
+        RiseFall(reports.append).failed("status: x\n[web] \x1b[2J", "a\tb", 2.0)
+        assert reports == [Report(False, "status: x\\n[web] \\x1b[2J", 2.0, "a\\tb")]
+
     def test_repeated_result_is_counted_but_not_reported(self) -> None:
         reports: list[Report] = []
         record = RiseFall(reports.append)

@@ -78,6 +78,8 @@ def test_unknown_keys_are_ignored() -> None:
         ("{'host': 'a b'}", "host 'a b', wanted a name or an address"),
         ("{'host': 'a\x00'}", "host 'a\\x00', wanted a name or an address"),
         ("{'host': 'a/../b'}", "host 'a/../b', wanted a name or an address"),
+        ("{'host': '--help'}", "host '--help', wanted a name or an address"),
+        ("{'host': '-o'}", "host '-o', wanted a name or an address"),
         ("{'host': 'é'}", "host 'é', wanted a name or an address"),
         ("{'host': 7}", "host 7, wanted a name or an address"),
         ("{'host': '" + "a" * 254 + "'}", "host '" + "a" * 59 + "…, wanted a name or an address"),

@@ -15,6 +15,7 @@ from typing import Any
 from pybal.bgp.model import Announcement, Prefix, SessionState
 from pybal.bgp.notification import describe
 from pybal.core.model import Address
+from pybal.core.text import printable
 
 LONGEST_LINE = 1 << 17
 """Bytes kept of each line: 4,000 prefixes in one update."""
@@ -27,6 +28,7 @@ _ERROR = (b"error", b'{ "answer": "error', b'{"answer": "error')
 _REMARKS = {b"shutdown in progress", b"reload in progress"}
 _GRACEFUL_SHUTDOWN = [65535, 0]
 _ADDRESS_BITS = {4: 32, 6: 128}
+_REASON_SHOWN = 300
 _VERSIONS = {"ipv4/unicast": 4, "ipv6/unicast": 6}
 
 
@@ -153,7 +155,8 @@ def _state(peer: Address, neighbor: dict[str, Any]) -> Event | None:
     if neighbor["state"] == "up":
         return StateChanged(peer, SessionState.ESTABLISHED)
     if neighbor["state"] == "down":
-        return StateChanged(peer, SessionState.IDLE, str(neighbor.get("reason", "")) or "no reason given")
+        reason = printable(str(neighbor.get("reason", ""))[:_REASON_SHOWN])  # may hold the peer's own words (RFC 8203)
+        return StateChanged(peer, SessionState.IDLE, reason or "no reason given")
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pybal.config.settings import AccessSettings
 from pybal.core.steps import finish
@@ -93,11 +93,13 @@ class Gateway:
 
     async def _log_in(self, password: SecretFile, within: float) -> None:
         self._token.text = ""
-        body = v3wire.authenticate_request(self._user, await password.read())
-        self._token.text = v3wire.parse_token(await self._post("/v3/auth/authenticate", body, within))
+        secret = await password.read()
+        body = v3wire.authenticate_request(self._user, secret)
+        self._token.text = v3wire.parse_token(await self._post("/v3/auth/authenticate", body, within, secret))
 
-    async def _post(self, path: str, body: bytes, within: float) -> bytes:
-        return _checked(await self._client.request(self._request(path, body, {}), within)).body
+    async def _post(self, path: str, body: bytes, within: float, *secrets: str) -> bytes:
+        request = replace(self._request(path, body, {}), secrets=secrets)
+        return _checked(await self._client.request(request, within)).body
 
     def _request(self, path: str, body: bytes, fields: dict[str, str]) -> HTTPRequest:
         credentials = {"Authorization": self._token.text} if self._token.text else {}

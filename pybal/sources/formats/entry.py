@@ -25,7 +25,7 @@ _DEFAULT = Member("")
 _KEYS = frozenset(("host", "weight", "enabled"))
 _LONGEST_SIMILAR = 12
 """Longest key that can be similar to a known one."""
-_HOST = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+_HOST = re.compile(r"(?!-)[A-Za-z0-9._:-]{1,253}")  # RunCommand would pass a leading hyphen as an option
 
 
 @dataclass(frozen=True, slots=True)

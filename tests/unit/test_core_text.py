@@ -1,0 +1,21 @@
+"""Escaping of texts for terminals."""
+
+from __future__ import annotations
+
+import pytest
+
+from pybal.core.text import escaped, printable
+
+
+@pytest.mark.parametrize(
+    "bad", ["\x00", "\x07", "\r", "\x1b", "\x7f", "\x9b", "\u061c", "\u200f", "\u202e", "\u2028", "\u2066", "\ufeff"]
+)
+def test_control_characters_are_escaped(bad: str) -> None:
+    for escape in (escaped, printable):
+        assert bad not in escape(f"a{bad}b")
+        assert escape(f"a{bad}b").startswith("a\\")
+
+
+def test_lines_stay_lines_and_words_stay_one_line() -> None:
+    assert escaped("a\tb\n") == "a\tb\n"
+    assert printable("a\n[web] INFO: up") == "a\\n[web] INFO: up"
