@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import detection, growth, loop, scale, scrape, soak
+from bench import detection, growth, loop, scale, scrape, soak, sources
 from bench.checks.__main__ import main as checks
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -19,11 +19,12 @@ PARTS: dict[str, Callable[[Sequence[str]], None]] = {
     "scale": lambda _: scale.main(),
     "scrape": scrape.main,
     "soak": soak.main,
+    "sources": lambda _: sources.main(),
 }
 
 if __name__ == "__main__":
     part, *options = sys.argv[1:] or [""]
     if part and part not in PARTS:
         sys.exit(f"unknown benchmark: {part}; choose one of {', '.join(PARTS)}")
-    for name in (part,) if part else ("checks", "detection", "growth", "loop", "scale", "scrape"):
+    for name in (part,) if part else ("checks", "detection", "growth", "loop", "scale", "scrape", "sources"):
         PARTS[name](options)

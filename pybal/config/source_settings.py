@@ -47,6 +47,19 @@ class AccessSettings:
         help="domain whose SRV records name the servers, instead of NAME",
     )
     tls: bool = option(True, boolean, variants=("etcd",), help="use TLS; no means plain HTTP")
+    verify: bool = option(
+        True,
+        boolean,
+        variants=("etcd",),
+        help="verify the certificate of the server; no accepts any certificate, as PyBal 1.15 did, and causes a warning",
+    )
+    server_name: str = option(
+        "",
+        optional_hostname,
+        name="server-name",
+        default_text="the host",
+        help="name to verify in the certificate of the server, and to request with SNI",
+    )
     ca: str = option(
         "", optional_text, default_text="the CAs of the system", help="file with the trusted CAs, in PEM format"
     )
@@ -65,6 +78,8 @@ class AccessSettings:
 
     def validate(self, options: Options, prefix: str) -> None:
         del prefix
+        if not self.verify:
+            options.warn("verify", "no", "yes: anyone in the path to the server can change the list of servers")
         if self.endpoints and self.discovery:
             options.refuse("discovery-srv", self.discovery, "no value, because endpoints is set")
         if bool(self.certificate) != bool(self.key):

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Awaitable, Container, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -31,8 +32,11 @@ from pybal.http.trust import Trust
 from pybal.resolve import Lookup, LookupFailed
 from pybal.runtime.reactor import Reactor
 
-#: Deadline of a whole request in seconds: name resolution, connection, TLS handshake and response.
+#: Deadline of a whole request in seconds, from its turn on: name resolution, connection, TLS handshake and response.
 TIMEOUT = 5.0
+
+#: Seconds for which a request keeps its turn to open a connection, at most; a handshake takes 10 ms.
+TURN = 0.5
 
 #: Seconds for which a connection is reused.
 LIFE = 60.0
@@ -94,8 +98,8 @@ class HTTPClient:
     ) -> Deferred[FullResponse]:
         """Return the response; without its body if ``body_statuses`` is set and lacks the status."""
         secrets = Secrets(request.fields, request.secrets)
-        exchange = self._request(self._bytes(request), timeout, body_statuses)
-        return self._begin(_guarded(exchange, secrets), timeout)
+        exchange = partial(self._request, self._bytes(request), timeout, body_statuses)
+        return self._begin(lambda: _guarded(exchange(), secrets), timeout, reuse=True)
 
     def stream(self, request: HTTPRequest, listener: BodyListener, timeout: float = TIMEOUT) -> Deferred[FullResponse]:
         """Return the response after its headers if the status is 200; the ``listener`` receives the body.
@@ -107,7 +111,8 @@ class HTTPClient:
             self._stream.abort()
         secrets = Secrets(request.fields, request.secrets)
         listener = listener._replace(received=secrets.guarded(listener.received))
-        return self._begin(_guarded(self._open_stream(self._bytes(request), listener, timeout), secrets), timeout)
+        exchange = partial(self._open_stream, self._bytes(request), listener, timeout)
+        return self._begin(lambda: _guarded(exchange(), secrets), timeout, reuse=False)
 
     def close(self) -> None:
         """Abort all requests, which fail with CancelledError, and the stream; the client stays usable."""
@@ -118,20 +123,37 @@ class HTTPClient:
                 connection.abort()
         self._idle = self._stream = None
 
-    def _begin(self, exchange: Any, timeout: float) -> Deferred[FullResponse]:  # noqa: ANN401  # a coroutine; three type arguments omitted
-        def timed_out(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
-            if not isinstance(result, Failure) or result.value is None:
-                return result
-            stage, fault = result.value.args
-            raise ProtocolError(f"{stage} within {timeout:g} s", fault)
-
+    def _begin(self, exchange: Callable[[], Any], timeout: float, *, reuse: bool) -> Deferred[FullResponse]:
         def discard(result: FullResponse | Failure) -> FullResponse | Failure:
             self._requests.discard(pending)
             return result
 
-        pending: Deferred[FullResponse] = Deferred.fromCoroutine(exchange)
+        pending: Deferred[FullResponse] = Deferred.fromCoroutine(self._in_turn(exchange, timeout, reuse=reuse))
         self._requests.add(pending)
-        return pending.addTimeout(timeout, self._reactor, timed_out).addBoth(discard)
+        return pending.addBoth(discard)
+
+    async def _in_turn(self, exchange: Callable[[], Any], within: float, *, reuse: bool) -> FullResponse:
+        """Make an exchange, whose deadline begins when it is its turn to open a connection."""
+
+        def timed_out(result: FullResponse | Failure, _timeout: float) -> FullResponse | Failure:
+            if not isinstance(result, Failure) or result.value is None:
+                return result
+            stage, fault = result.value.args
+            raise ProtocolError(f"{stage} within {within:g} s", fault)
+
+        idle = self._idle if reuse else None
+        if self._trust is None or (idle is not None and self._is_free(idle)):
+            return await Deferred.fromCoroutine(exchange()).addTimeout(within, self._reactor, timed_out)
+        turns = self._trust.turns
+        await turns.acquire()
+        # A server that does not respond must not keep the others waiting until its deadline.
+        end = self._reactor.callLater(TURN, turns.release)
+        try:
+            return await Deferred.fromCoroutine(exchange()).addTimeout(within, self._reactor, timed_out)
+        finally:
+            if end.active():
+                end.cancel()
+                turns.release()
 
     async def _request(self, data: bytes, within: float, body_statuses: Container[int] | None) -> FullResponse:
         idle, self._idle = self._idle, None

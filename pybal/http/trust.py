@@ -12,6 +12,7 @@ from weakref import ref
 from OpenSSL import SSL, crypto
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.error import VerifyError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.ssl import (
@@ -42,6 +43,10 @@ _SYSTEM = ssl.get_default_verify_paths().cafile or ""
 _KEY = "a PEM file with the private key of the certificate, without a password"
 
 
+HANDSHAKES = 8
+"""Largest number of connections with TLS that the pool sources open at the same time."""
+
+
 class UnusableFile(ProtocolError):  # noqa: N818  # a fact about the file
     """A file that an ``option`` names is unusable: ``found`` instead of ``wanted``."""
 
@@ -53,21 +58,25 @@ class UnusableFile(ProtocolError):  # noqa: N818  # a fact about the file
 
 
 class Trust:
-    """A client's TLS policy: verifies the server's chain and host name.
+    """A client's TLS policy: verifies the server's chain and host name, unless ``verify = no``.
 
     Sends the client certificate if the server requests one. ``files`` reads the files of ``access`` before the first connection,
-    and again when they change, because certificates are renewed. All clients with the same files share a context.
+    and again when they change, because certificates are renewed. All clients with the same files share a context, and ``turns``, in which
+    they open connections: with hundreds of handshakes at the same time, none would end before its deadline.
     """
 
     def __init__(self, access: AccessSettings, files: FileValues) -> None:
         names = access.ca, access.certificate, access.key
         watched = [name for name in (access.ca or _SYSTEM, access.certificate, access.key) if name]
+        self._verify = access.verify
+        self._server_name = access.server_name
+        self.turns = files.shared("handshakes", partial(DeferredSemaphore, HANDSHAKES))
         self._context: FileValue[SSL.Context] = files.value(("source", names), watched, partial(_context, *names))
 
     async def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
         """Return the connection creator for a host, given by name or address. Raises ProtocolError."""
         try:
-            return _Creator(await self._context.fresh(), host.strip("[]"))
+            return _Creator(await self._context.fresh(), self._server_name or host.strip("[]"), verify=self._verify)
         except TimeoutError as silence:
             raise ProtocolError(f"TLS: {silence}", Fault.NO_RESPONSE) from None
 
@@ -76,9 +85,10 @@ class Trust:
 class _Creator:
     """Creates connections to one host with a shared context."""
 
-    def __init__(self, context: SSL.Context, host: str) -> None:
+    def __init__(self, context: SSL.Context, host: str, *, verify: bool) -> None:
         self._context = context
         self._host = host
+        self._verify = verify
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: N802, N803  # Twisted's
         host, protocol = self._host, ref(tlsProtocol)
@@ -98,7 +108,10 @@ class _Creator:
 
         connection = SSL.Connection(self._context, None)
         connection.set_app_data(tlsProtocol)
-        connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        if self._verify:
+            connection.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+        else:
+            connection.set_verify(SSL.VERIFY_NONE, None)
         if not is_address:
             connection.set_tlsext_host_name(host.encode("ascii"))
         return connection

@@ -191,6 +191,7 @@ class FileValues:
         self._clock = clock
         # Only the users hold references: an unused value, and a secret with it, disappears.
         self._values: WeakValueDictionary[Hashable, FileValue[Any]] = WeakValueDictionary()
+        self._objects: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
         self._queues: dict[tuple[str, ...], deque[tuple[Callable[[], Any], Deferred[Any]]]] = {}
 
     def value(self, key: Hashable, files: Sequence[str], build: Callable[[], T], consequence: str = "") -> FileValue[T]:
@@ -199,6 +200,13 @@ class FileValues:
         if found is None:
             found = self._values[key] = FileValue(self, tuple(files), build, consequence, self._clock)
         return cast("FileValue[T]", found)
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the object that all users of ``key`` share while one of them keeps it."""
+        found = self._objects.get(key)
+        if found is None:
+            found = self._objects[key] = make()
+        return cast("T", found)
 
     def run(self, files: Sequence[str], call: Callable[[], T]) -> Deferred[T]:
         """Make a call that reads files, after the others for the same directories."""

@@ -217,7 +217,7 @@ def check_changes(before: Pool, after: Pool) -> None:
         "facts precede decisions"
     )
     for change in reported:
-        state = before if change.kind in {ChangeKind.REMOVED, ChangeKind.REPORTED_DOWN} else after
+        state = before if change.kind in {ChangeKind.REMOVED, ChangeKind.REPORTED_DOWN, ChangeKind.UP} else after
         assert change.server is state.servers[change.server.host]
 
 

@@ -76,6 +76,12 @@ def test_discovery_srv_is_read() -> None:
     assert access("[etcd h]\ndiscovery-srv = example.org", "etcd://h/p").discovery == "example.org"
 
 
+def test_disabled_verification_causes_a_warning() -> None:
+    (warning,) = parse(f"[etcd h]\nverify = no\n{WEB.format(source='etcd://h/p')}", "f", KINDS).warnings
+    assert "verify" in str(warning)
+    assert "anyone in the path to the server can change the list of servers" in str(warning)
+
+
 def test_unused_access_section_causes_a_warning() -> None:
     (warning,) = parse(f"[etcd other]\n{WEB.format(source='etcd://h/p')}", "f", KINDS).warnings
     assert str(warning) == "f:1: [etcd other] unused section (no config option names this server)"

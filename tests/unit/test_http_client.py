@@ -16,11 +16,14 @@ from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 
-from pybal.http.client import LIFE, HTTPClient, HTTPRequest
+from pybal.config.settings import AccessSettings
+from pybal.http.client import LIFE, TURN, HTTPClient, HTTPRequest
 from pybal.http.connection import REUSE_TIMEOUT, BodyListener, FullResponse, HTTPConnection
 from pybal.http.errors import Fault, ProtocolError
+from pybal.http.trust import HANDSHAKES, Trust
 from pybal.resolve import LookupFailed
 from pybal.resolve import LookupResult as Addresses
+from pybal.runtime.file_values import inline
 
 GET = HTTPRequest("/pool")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: "
@@ -675,6 +678,54 @@ def test_stream_is_unique_and_independent_of_requests() -> None:
     assert link.is_open
     network.stream()
     assert (link.is_open, first.lost) == (False, [])
+
+
+async def no_lookup(host: str, version: int) -> Addresses:
+    raise AssertionError(f"unexpected lookup of {host} in IPv{version}")
+
+
+class TestTurns:
+    """Clients with TLS open connections in turn."""
+
+    def client(self) -> tuple[HTTPClient, Trust, ReactorInMemory]:
+        network = FakeNetwork("192.0.2.1")
+        trust = Trust(AccessSettings(), inline(network.reactor))
+        client = HTTPClient("192.0.2.1", 443, trust=trust, reactor=network.reactor, lookup=no_lookup)
+        return client, trust, network.reactor
+
+    def test_deadline_begins_with_the_turn(self) -> None:
+        client, trust, reactor = self.client()
+        for _ in range(HANDSHAKES):
+            trust.turns.acquire()
+        requested = Requested(client.request(HTTPRequest("/"), 3.0))
+        reactor.advance(60)
+        assert (requested.is_open, reactor.tcpClients) == (True, [])
+        trust.turns.release()
+        assert len(reactor.tcpClients) == 1
+        reactor.advance(3)
+        assert requested.failure == ("no connection within 3 s", Fault.UNREACHABLE)
+        assert reactor.getDelayedCalls() == []
+        assert trust.turns.tokens == 1
+
+    def test_turn_ends_while_a_server_does_not_respond(self) -> None:
+        client, trust, reactor = self.client()
+        pending = [Requested(client.request(HTTPRequest("/"), 3.0)) for _ in range(HANDSHAKES + 1)]
+        assert len(reactor.tcpClients) == HANDSHAKES
+        reactor.advance(TURN)
+        assert len(reactor.tcpClients) == HANDSHAKES + 1
+        client.close()
+        assert not any(requested.is_open for requested in pending)
+        assert (trust.turns.tokens, reactor.getDelayedCalls()) == (HANDSHAKES, [])
+
+    def test_request_that_waits_for_its_turn_can_be_cancelled(self) -> None:
+        client, trust, reactor = self.client()
+        for _ in range(HANDSHAKES):
+            trust.turns.acquire()
+        requested = Requested(client.request(HTTPRequest("/"), 3.0))
+        client.close()
+        assert isinstance(requested.error, CancelledError)
+        trust.turns.release()
+        assert (trust.turns.tokens, reactor.tcpClients) == (1, [])
 
 
 BEARER = HTTPRequest("/pool", {"Authorization": "Bearer tokenSECRET0123456789"})

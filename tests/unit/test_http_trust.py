@@ -131,6 +131,22 @@ def test_trust_refuses_a_certificate_for_another_host_name(authority: Authority)
     )
 
 
+def test_trust_verifies_the_server_name_instead_of_the_host(authority: Authority) -> None:
+    trust = trusting(AccessSettings(ca=str(authority.file), server_name=HOST))
+    assert connect(trust, TLSServer(authority.directory / "server.both"), "other.example") == ""
+    assert connect(trust, TLSServer(authority.directory / "server.both"), "192.0.2.1") == ""
+    other = trusting(AccessSettings(ca=str(authority.file), server_name="other.example"))
+    expected = "certificate does not match host name other.example"
+    assert connect(other, TLSServer(authority.directory / "server.both")) == expected
+
+
+@pytest.mark.parametrize("file", ["server.both", "old.both", "own.both"])
+def test_trust_accepts_any_certificate_without_verification(authority: Authority, file: str) -> None:
+    """PyBal 1.15 did not verify etcd."""
+    trust = trusting(AccessSettings(verify=False))
+    assert connect(trust, TLSServer(authority.directory / file), "other.example") == ""
+
+
 def test_trust_uses_the_system_cas_when_no_file_is_set(authority: Authority) -> None:
     assert connect(trusting(AccessSettings()), TLSServer(authority.directory / "server.both")) == UNTRUSTED
 
