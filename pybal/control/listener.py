@@ -43,6 +43,8 @@ from pybal.runtime.workers import Workers
 TIMEOUT = 10.0
 """Seconds within which a request must arrive, or the client must read a reply and send the next one."""
 MOST_CONNECTIONS = 16
+_BACKLOG = 1024
+"""Connections that wait while the loop is busy; the kernel refuses more without a reason."""
 _LOG_INTERVAL = 60.0
 """Seconds between two log lines about refused connections of one user."""
 
@@ -279,7 +281,7 @@ class ControlSocket:
         try:
             with _locked(self._path.parent):
                 _remove_stale_socket(self._path)
-                self._port = self._reactor.listenUNIX(str(self._path), self._factory, mode=self._mode)
+                self._port = self._reactor.listenUNIX(str(self._path), self._factory, _BACKLOG, self._mode)
         except CannotListenError as error:
             raise ControlError(f"{self._path}: {error.socketError}") from error
         except OSError as error:

@@ -32,14 +32,20 @@ class ChangeKind(Enum):
 class Change:
     """A change of one server, for the log and the counters.
 
-    ``server`` is the state afterwards; for REMOVED, REPORTED_DOWN and UP it is the state before. ``monitor`` and ``reason`` are
-    set for REPORTED_DOWN only.
+    ``server`` is the state afterwards; for REMOVED, REPORTED_DOWN and UP it is the state before, and for the latter two
+    ``after`` is the state afterwards. ``monitor`` and ``reason`` are set for REPORTED_DOWN only.
     """
 
     kind: ChangeKind
     server: Server
     monitor: str = ""
     reason: str = ""
+    after: Server | None = None
+
+    @property
+    def status(self) -> str:
+        """The three words of the server; for a result, those of PyBal 1.15, before its decision about it."""
+        return self.server.status if self.after is None else self.server.status_with(self.after.reports)
 
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
@@ -69,9 +75,9 @@ def _facts(old: Server, new: Server) -> Iterator[Change]:
     for monitor, report in new.reports.items() if new.reports is not old.reports else ():
         last = old.reports.get(monitor)
         if report is not None and not report.up and (last is None or last.up or last.reason != report.reason):
-            yield Change(ChangeKind.REPORTED_DOWN, old, monitor, report.reason)
+            yield Change(ChangeKind.REPORTED_DOWN, old, monitor, report.reason, new)
     if new.health is Health.UP is not old.health:
-        yield Change(ChangeKind.UP, old)
+        yield Change(ChangeKind.UP, old, after=new)
 
 
 def _decisions(old: Server, new: Server) -> Iterator[Change]:

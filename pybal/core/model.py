@@ -258,10 +258,14 @@ class Server:
     @property
     def status(self) -> str:
         """The three words of PyBal 1.15: ``enabled/partially up/not pooled``; unknown shows as down."""
+        return self.status_with(self.reports)
+
+    def status_with(self, reports: Mapping[str, Report | None]) -> str:
+        """Return the three words with results that the health does not contain yet."""
         enabled = "enabled" if self.member.enabled else "disabled"
         if self.health is Health.UP:
             health = "up"
-        elif any(report is not None and report.up for report in self.reports.values()):
+        elif any(report is not None and report.up for report in reports.values()):
             health = "partially up"
         else:
             health = "down"

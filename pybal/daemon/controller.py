@@ -271,7 +271,7 @@ class Controller:
         self._log.changes(changes(before, self.pool), partial(policy.arithmetic, self.pool))
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
-            self._log.write(LogLevel.info, "Initialization complete")
+            self._log.write(LogLevel.info, f"[{self.name}] Initialization complete")
 
     def _update_wanted(self, before: Pool) -> None:
         if not self.pool.listed:

@@ -23,7 +23,7 @@ MOST_LINES = 50
 _LINES = {
     ChangeKind.REMOVED: (
         LogLevel.info,
-        "Removing server {host} (no longer found in new configuration)",
+        "[{service}] Removing server {host} (no longer found in new configuration)",
         "Removing {number} more servers (no longer found in new configuration)",
     ),
     ChangeKind.NEW: (
@@ -99,7 +99,9 @@ class PoolLog:
             if kind in _LINES and number <= MOST_LINES:
                 level, line, _ = _LINES[kind]
                 # Formatted only if it is written: a burst of lines is summarised.
-                self.logger.emit(level, "{text()}", text=partial(_fill, line, change), kind=line, system=self._name())
+                self.logger.emit(
+                    level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
+                )
             if kind in _DECISIONS:
                 decided.setdefault(kind, []).append(change.server.host)
         for kind, number in numbers.items():
@@ -118,14 +120,15 @@ class PoolLog:
         self.logger.emit(level, "{text}", text=text, system=self._name())
 
 
-def _fill(line: str, change: Change) -> str:
+def _fill(line: str, change: Change, service: str) -> str:
     server = change.server
     return line.format(
+        service=service,
         host=server.host,
         enabled="enabled" if server.member.enabled else "disabled",
         weight=server.member.weight,
         address=server.address,
-        status=server.status,
+        status=change.status,
         monitor=change.monitor,
         reason=change.reason,
     )

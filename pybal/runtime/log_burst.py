@@ -16,7 +16,7 @@ _SEARCHED = (
     "Leaving previously pooled server ",
     "New {enabled} server ",
     "Merged {enabled} server ",
-    "Removing server ",
+    "[{service}] Removing server ",
     "Created LVS service ",
     "Starting BGP session with peer ",
     "State is now: ",

@@ -9,7 +9,7 @@ import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -246,6 +246,20 @@ def test_new_connection_is_refused_when_too_many_are_open(path: Path) -> None:
     refused, answered = serve(path, client)
     assert read_reply(refused).text == "too many connections (at most 16); try again"
     assert read_reply(answered).exit == 0
+
+
+def test_clients_connect_while_the_loop_is_busy(path: Path) -> None:
+    async def main(reactor: EPollReactor) -> None:
+        control = ControlSocket(path, echo, reactor)
+        control.start()
+        with ExitStack() as clients:
+            for _ in range(200):
+                client = clients.enter_context(socket.socket(socket.AF_UNIX))
+                client.setblocking(False)
+                client.connect(str(path))
+        await control.stop()
+
+    run(main)
 
 
 @needs_root

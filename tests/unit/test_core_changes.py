@@ -111,17 +111,17 @@ def test_down_report_has_state_before_and_reason_and_precedes_depooling() -> Non
         N,
         "connect: refused",
     )
-    assert reported_down.server.status == "enabled/up/pooled"
+    assert reported_down.status == "enabled/up/pooled"
     assert (depooled.kind, depooled.server.status) == (ChangeKind.DEPOOLED, "enabled/partially up/not pooled")
 
 
 def test_second_down_monitor_is_reported_as_well() -> None:
     pool = after(healthy("abc", monitors=(M, N)), down("a", M))
     (reported_down,) = changes(pool, step(pool, down("a", N)))
-    assert (reported_down.kind, reported_down.monitor, reported_down.server.status) == (
+    assert (reported_down.kind, reported_down.monitor, reported_down.status) == (
         ChangeKind.REPORTED_DOWN,
         N,
-        "enabled/partially up/not pooled",
+        "enabled/down/not pooled",
     )
 
 
@@ -154,10 +154,10 @@ def test_unknown_server_needed_by_the_floor_is_not_depooled_when_down() -> None:
     assert reported(pool, down("a")) == [(ChangeKind.REPORTED_DOWN, "a"), (ChangeKind.NOT_DEPOOLED, "a")]
 
 
-def test_up_server_is_reported_with_its_state_before_and_then_pooled() -> None:
+def test_up_server_is_reported_as_partially_up_and_then_pooled() -> None:
     pool = after(healthy("ab"), down("a"))
     came_up, pooled = changes(pool, step(pool, up("a")))
-    assert (came_up.kind, came_up.server.status) == (ChangeKind.UP, "enabled/down/not pooled")
+    assert (came_up.kind, came_up.status) == (ChangeKind.UP, "enabled/partially up/not pooled")
     assert (pooled.kind, pooled.server.status) == (ChangeKind.REPOOLED, "enabled/up/pooled")
 
 

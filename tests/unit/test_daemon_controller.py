@@ -364,11 +364,11 @@ def test_log_lines_about_lists_keep_the_words_of_pybal_115(lines: list[str]) -> 
     service = ControllerOnClock()
     service.start("web1", "web2")
     assert "New enabled server web1, weight 10" in lines
-    assert "Server web2 (enabled/down/not pooled) is up" in lines
-    assert lines.count("Initialization complete") == 1
+    assert "Server web2 (enabled/partially up/not pooled) is up" in lines
+    assert lines.count("[text] Initialization complete") == 1
     service.deliver(Member("web1", 5, enabled=False))
     assert "Merged disabled server web1, weight 5" in lines
-    assert "Removing server web2 (no longer found in new configuration)" in lines
+    assert "[text] Removing server web2 (no longer found in new configuration)" in lines
 
 
 def test_20150613_correlated_failures_are_logged_and_raise_an_alert(lines: list[str]) -> None:
@@ -491,7 +491,7 @@ def test_list_is_applied_after_the_reports_before_it(lines: list[str]) -> None:
     assert [line.split(" (")[0] for line in lines] == [
         "Server web1",
         "serving 3 of 3, floor 2, 0 forced: web1 pooled",
-        "Removing server web1",
+        "[text] Removing server web1",
     ]
 
 
