@@ -101,7 +101,11 @@ class Invariants:
         def disagreement() -> str:
             pool, table, words = self._pool(name), self._table(), self._running.get(f"/pools/{name}")
             pooled = {host: each for host, each in pool["servers"].items() if each["placement"] != OUT}
-            expected = {each["address"]: each["weight"] for each in reversed(pooled.values())}
+            # The first weight above 0 at an address counts.
+            expected = {
+                each["address"]: each["weight"] for each in sorted(pooled.values(), key=lambda each: each["weight"] > 0)
+            }
+            expected |= {each["address"]: each["weight"] for each in reversed(pooled.values()) if each["weight"]}
             actual = table.get(pool["vip"], {})
             shown = {
                 host for host, status in re.findall(r"^(.+):\t(.+)$", words, re.MULTILINE) if status.endswith("/pooled")
