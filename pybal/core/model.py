@@ -174,7 +174,7 @@ class Condition(NamedTuple):
 
     @property
     def unresolved(self) -> bool:
-        """True if the server is enabled and has not been looked up with success yet, also if its name has no address."""
+        """True if the server is enabled and without an address, also if its name has none."""
         return self.enabled and not self.ready
 
 
@@ -206,7 +206,7 @@ class Server:
     its first conclusive report. ``health`` follows from the reports: DOWN if one is down, UNKNOWN while one is missing, else
     UP; UP without monitors. ``suspect_failures`` are monitors with causes: failures attributed to the check itself.
     ``pending_monitors`` are monitors that a new configuration added while the server was up: they do not count until their
-    first report. ``move`` is the next address while the server keeps the present one, watched by monitors of its own.
+    first report. ``move`` is the next address while the server keeps the present one, watched by its own monitors.
     """
 
     member: Member

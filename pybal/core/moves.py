@@ -1,7 +1,7 @@
 """Make before break: a pooled server keeps its address until the next one has passed its checks. Pure.
 
 The name service can move every server of a pool to an address at which none responds, for instance by a wrong zone or a wildcard. Both
-addresses are watched, each by monitors of its own; only the present one is in the table. When all monitors report the next one up, it
+addresses are watched, each by its own monitors; only the present one is in the table. When all monitors report the next one up, it
 takes over in one change. After ``dns-move-wait`` without that the server counts as down, and the floor decides about its present
 address; the next one takes over as soon as it passes.
 """
@@ -88,7 +88,7 @@ def settle(server: Server) -> Server:
 
 
 def _breaks(pool: Pool, server: Server, address: Address, taken: set[Address | None]) -> bool:
-    """Return whether to take the new address immediately could remove one that serves for one that does not."""
+    """Return whether the new address, taken immediately, could replace one that serves by a dead one."""
     if server.address is None or not server.pooled or not server.reports:
         return False
     serves = any(

@@ -11,7 +11,7 @@ MUTANTS = (
         "lambda server: server.health is Health.DOWN",
         survives="the search that follows counts exactly",
     ),
-    Mutant("servers with pending monitors hide failures", "server.serving and not server.pending)", "server.serving)"),
+    Mutant("servers with pending monitors hide failures", "Health.UP and not server.pending)", "Health.UP)"),
     Mutant(
         "correlation needs more failures than passes",
         "down + reports >= max(MIN_SERVERS, up - reports)",

@@ -139,7 +139,7 @@ class PolicyMachine(RuleBasedStateMachine):
 
     @rule(passing=st.sets(st.sampled_from(HOSTS)))
     def move_all(self, passing: set[str]) -> None:
-        """Move every server to an address of its own; some of these pass."""
+        """Move every server to its own new address; some of these pass."""
         self.happen(Resolved({host: ip(40 + place) for place, host in enumerate(self.hosts())}))
         for host in sorted(passing):
             for monitor in self.pool.service.monitors:

@@ -73,7 +73,7 @@ def test_name_that_is_lost_during_a_move_keeps_both_addresses() -> None:
     assert step(pool, moved(a=None)) is pool
 
 
-def test_next_address_that_changes_again_must_pass_anew() -> None:
+def test_next_address_that_changes_again_must_pass_again() -> None:
     pool = after(healthy("ab", monitors=(M, N)), moved(a=7), tried("a", M), moved(a=8), tried("a", N))
     assert wanted(pool) == {ip(1): 10, ip(2): 10}
     assert wanted(after(pool, tried("a", M))) == {ip(8): 10, ip(2): 10}
