@@ -59,19 +59,28 @@ class _Refusal(NamedTuple):
 
 
 def safe_list(
-    pool: PoolState, new: NewList, settings: SourceSettings, gone: Collection[str] = (), remedy: str = ""
+    pool: PoolState,
+    new: NewList,
+    settings: SourceSettings,
+    gone: Collection[str] = (),
+    remedy: str = "",
+    *,
+    accepted: bool = False,
 ) -> SafeList:
     """Return what to use of the list ``new`` in the present ``pool``.
 
     ``gone`` are the hosts that vanished within the last ``max-depool-window``; ``remedy`` is a further way to accept a refused list.
+    A list that the operator has ``accepted`` is not refused; hosts that it has with invalid values stay nevertheless.
     """
     new = _with_unsure(pool, new)
     listed = {member.host for member in new.members}
     missing = pool.pooled - listed
     departed = missing - new.removed
-    refusal = _refused_length(new, settings) or _refused_loss(
-        len(new.members), settings, pool.pooled - new.removed, departed, frozenset(gone) - listed
-    )
+    refusal = None
+    if not accepted:
+        refusal = _refused_length(new, settings) or _refused_loss(
+            len(new.members), settings, pool.pooled - new.removed, departed, frozenset(gone) - listed
+        )
     members = _merged(pool.members or (), new) if refusal else new.members
     floored, kept = _floored(pool.members or (), members, settings.admin_floor)
     error = SourceError(f"refused {refusal.text} ({refusal.setting}{remedy})", refusal.trouble) if refusal else None
