@@ -85,6 +85,7 @@ class PoolSource:
         self._accepted: NewList | None = None
         self._overruled: str | None = None
         self._floored: str | None = None
+        self._applied = ""
 
     @property
     def last_success(self) -> float | None:
@@ -111,6 +112,11 @@ class PoolSource:
         if self.stale:
             return f"{problem or f'{self.name}: no list yet'}; using the saved list"
         return problem
+
+    @property
+    def applied(self) -> str:
+        problem = self._source.problem
+        return "" if problem is None or problem == self._overruled else self._applied
 
     @property
     def removal(self) -> str | None:
@@ -187,7 +193,8 @@ class PoolSource:
             self._use(safe, stale=self.stale or self._pool().members is None)
         self._note_obeyed(safe.obeyed, members, now)
         if safe.refusal is not None:
-            raise SourceError(f"{self.name}: {safe.refusal}", safe.refusal.trouble)
+            applied = "its weights and states only" if members and pool.members else ""
+            raise SourceError(f"{self.name}: {safe.refusal}", safe.refusal.trouble, applied)
 
     def _present(self) -> PoolState:
         """Return the state of the pool, or that of the saved list before the first one."""
@@ -223,6 +230,7 @@ class PoolSource:
 
     def _fail(self, error: SourceError) -> None:
         self.errors[error.trouble] += 1
+        self._applied = error.applied
         self._failed(error)
 
     def _take(self, members: tuple[Member, ...]) -> None:

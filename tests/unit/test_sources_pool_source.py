@@ -273,6 +273,18 @@ class TestRefusedList:
         assert "it lacks 3 of 4 pooled servers" in refusal
         assert recorder.lists[-1] == (Member("a", 7), *FOUR[1:])
 
+    def test_refused_list_reports_which_part_of_it_is_applied(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        for members, applied in (((Member("a", 3),), "its weights and states only"), ((), "")):
+            with pytest.raises(SourceError) as refused:
+                recorder.scripted.listed(members)
+            assert refused.value.applied == applied
+            recorder.scripted.problem = str(refused.value)
+            recorder.scripted.failed(refused.value)
+            assert recorder.source.applied == applied
+        recorder.scripted.problem = None
+        assert recorder.source.applied == ""
+
     def test_host_declared_inactive_leaves_with_a_refused_list(self, recorder: PoolRecorder) -> None:
         recorder.list(*(Member(name) for name in "abcdefgh"))
         assert "it lacks 6 of 7 pooled servers" in recorder.list(Member("b"), removed="a")
