@@ -218,12 +218,12 @@ class BGPService:
     def alerts(self) -> Iterator[Alert]:
         """Yield an alert for each VIP that is not announced, and those of the speaker."""
         for verdict in self.verdicts:
+            prefix = f"{verdict.vip}/{verdict.vip.max_prefixlen}"
             if verdict.why:
-                prefix = f"{verdict.vip}/{verdict.vip.max_prefixlen}"
-                yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})")
+                yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})", subject=prefix)
             if verdict.flaps >= FLAPS:
-                text = f"{verdict.vip}/{verdict.vip.max_prefixlen}: withdrawn {verdict.flaps} times with less than 10 minutes between"
-                yield Alert("", "flapping", f"{text}; its services fail and recover")
+                text = f"{prefix}: withdrawn {verdict.flaps} times with less than 10 minutes between"
+                yield Alert("", "flapping", f"{text}; its services fail and recover", subject=prefix)
         yield from self._speaker.alerts()
 
     def _save_drains(self) -> Deferred[None]:

@@ -28,7 +28,7 @@ from pybal.bgp.model import Announcement, Session
 from pybal.bgp.passwords import Passwords, Threads
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
-from pybal.core.model import Address, Alert
+from pybal.core.model import Address, Alert, Severity
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.workers import Workers
 
@@ -255,26 +255,42 @@ class Speaker:
         """Yield an alert for each problem with ExaBGP, a session or a route."""
         if self._exabgp.reason:
             age = self._reactor.seconds() - self._exabgp.down_since
-            yield Alert("", "bgp", f"exabgp is not running for {age:.0f} s: {self._exabgp.reason}")
+            text = f"exabgp is not running for {age:.0f} s: {self._exabgp.reason}"
+            yield Alert("", "bgp", text, severity=Severity.CRITICAL, subject="exabgp")
         if warning := config.ttl_security_warning(self._settings, self.version):
-            yield Alert("", "bgp", warning)
+            yield Alert("", "bgp", warning, subject="ttl-security")
         yield from self._family_alerts()
+        none = Severity.CRITICAL if not any(peer.established for peer in self._peers.values()) else Severity.WARNING
         for address, peer in self._peers.items():
             adj = peer.adj
             unreadable = self._passwords.problem(address)
             if unreadable and address in self._configured:
-                yield Alert("", "bgp", f"peer {address}: {unreadable}; keeping the last password")
+                yield Alert(
+                    "", "bgp", f"peer {address}: {unreadable}; keeping the last password", subject=f"{address} password"
+                )
             elif unreadable:
-                yield Alert("", "bgp", f"BGP session with {address} down: {unreadable}; reading it again")
+                yield Alert(
+                    "",
+                    "bgp",
+                    f"BGP session with {address} down: {unreadable}; reading it again",
+                    severity=none,
+                    subject=str(address),
+                )
             elif not peer.established:
                 age = self._reactor.seconds() - peer.down_since
                 why = peer.last_error or "never established"  # ExaBGP does not report refused connections
-                yield Alert("", "bgp", f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}")
+                text = f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}"
+                yield Alert("", "bgp", text, severity=none, subject=str(address))
             if adj.refused:
-                yield Alert("", "bgp", f"peer {address}: exabgp refused to announce {_summary(adj.refused)}")
+                yield Alert(
+                    "",
+                    "bgp",
+                    f"peer {address}: exabgp refused to announce {_summary(adj.refused)}",
+                    subject=f"{address} refused",
+                )
             if adj.attempts:
                 text = f"peer {address}: update for {_summary(adj.attempts)} was not sent in time; re-announcing"
-                yield Alert("", "bgp", text)
+                yield Alert("", "bgp", text, subject=f"{address} late")
 
     def _family_alerts(self) -> Iterator[Alert]:
         """Yield an alert for each family of VIPs that no session negotiated."""
@@ -286,7 +302,7 @@ class Speaker:
                     f"IPv{version} VIPs are announced to no peer for {age:.0f} s: no session negotiated IPv{version} unicast "
                     "(enable the family on a router, and in bgp-families)"
                 )
-                yield Alert("", "bgp", text)
+                yield Alert("", "bgp", text, subject=f"IPv{version}")
 
     # -- ExaBGPListener
 

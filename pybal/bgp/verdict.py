@@ -77,10 +77,8 @@ class Count:
             total=len(pool.servers),
             pooled=count(lambda server: server.pooled),
             enabled=count(lambda server: server.enabled and server.weighted),
-            carrying=count(lambda server: server.pooled and server.weighted)
-            - _hidden(pool)
-            + sum(map(bool, pool.held.values())),
-            serving=count(lambda server: server.serving and server.weighted),
+            carrying=count(lambda server: server.pooled and server.weighted) + sum(map(bool, pool.held.values())),
+            serving=count(lambda server: server.serving),
             possible=count(lambda server: server.weighted and server.usable and server.health is not Health.DOWN),
             awaited=count(
                 lambda server: (
@@ -88,16 +86,6 @@ class Count:
                 )
             ),
         )
-
-
-def _hidden(pool: Pool) -> int:
-    """Return the number of pooled servers with a weight whose address has the weight 0 of another server."""
-    hidden = 0
-    for hosts in pool.servers.sharing.values():
-        weights = [pool.servers[host].member.weight for host in hosts if pool.servers[host].pooled]
-        if weights and not weights[0]:
-            hidden += sum(map(bool, weights))
-    return hidden
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class ServiceDiff:
         }
 
     def _comment(self, op: Op) -> str:
-        if self.held is None or op.command not in (Command.EDIT, Command.EDIT_SERVICE):
+        if self.held is None or op.command not in (Command.EDIT, Command.REPLACE, Command.EDIT_SERVICE):
             return ""
         there = op.destination and self.held.destinations[op.destination.endpoint]
         return f"  # now {operation(Op(Command.ADD if there else Command.ADD_SERVICE, self.held.service, there))}"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from pybal.bgp.verdict import Drain, Verdict
 from pybal.control.freeze import Frozen
-from pybal.core.model import Address, Alert, Pool, Snapshot
+from pybal.core.model import Address, Pool, Snapshot
 from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Tally, tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
-from pybal.status.v1 import alerts, alerts_json, level
+from pybal.status.v1 import alert_text, alerts, alerts_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Overview:
             "drains": [drain_document(drain, self.now) for drain in self.drains],
             "monitors": self.monitors,
             "services": Elements(map(self._service, self.snapshot.pools.values())),
-            "alerts": alerts_json(self.snapshot),
+            "alerts": alerts_json(self.snapshot, self.now),
         }
 
     def _lines(self) -> Iterator[str]:
@@ -67,7 +67,8 @@ class Overview:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        yield from map(_alert, alerts(self.snapshot))
+        for alert in alerts(self.snapshot):
+            yield alert_text(alert, self.now)
 
     def _row(self, pool: Pool) -> tuple[str, ...]:
         sums: Tally = tally(pool)
@@ -129,10 +130,6 @@ def drain_text(drain: Drain) -> str:
 def prefix(vip: Address | None) -> str:
     """Return the announced prefix of a VIP; ``None`` stands for all VIPs."""
     return "all VIPs" if vip is None else f"{vip}/{vip.max_prefixlen}"
-
-
-def _alert(alert: Alert) -> str:
-    return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {alert.text}"
 
 
 def _endpoint(address: Address, port: int) -> str:

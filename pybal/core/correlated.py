@@ -53,7 +53,7 @@ def may_be_correlated(servers: Servers, reports: int = 0) -> bool:
     It takes a sum over the census, and is false while most servers are up. Correlated failures are at least as many as the servers that pass the monitor.
     """
     down = servers.count(lambda server: server.eligible and server.health is Health.DOWN)
-    up = servers.count(lambda server: server.serving and not server.pending)
+    up = servers.count(lambda server: server.eligible and server.health is Health.UP and not server.pending)
     return down + reports >= max(MIN_SERVERS, up - reports)
 
 

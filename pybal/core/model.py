@@ -6,7 +6,7 @@ about a server; a *server* is one host in one pool with all its facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -70,7 +70,7 @@ class Placement(Enum):
 class Service:
     """A VIP with protocol, port and scheduler: one section of pybal.conf.
 
-    ``depool_threshold`` is the share (0 to 1) of the pool's members that is never depooled. ``monitors`` are the
+    ``depool_threshold`` is the share (0 to 1) of the members with a weight above 0 that is never depooled. ``monitors`` are the
     names of the kinds of monitor that watch each server, in the order of the configuration; servers without monitors
     count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did. ``interval`` is the
     longest interval of its monitors, in seconds: failures with one cause that begin within it are correlated.
@@ -98,6 +98,11 @@ class Member:
     host: str
     weight: int = 10
     enabled: bool = True
+
+    @property
+    def weighted(self) -> bool:
+        """True if the weight is above 0: only such members count for the depool threshold."""
+        return self.weight > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +135,8 @@ class Condition(NamedTuple):
     """True while some monitors do not count until their first report."""
     suspect: bool
     """True if some failures are attributed to the check itself."""
-    weighted: bool = True
-    """True if the weight is above 0, so that new connections may arrive."""
+    weighted: bool
+    """True if the weight is above 0."""
 
     @property
     def eligible(self) -> bool:
@@ -139,7 +144,7 @@ class Condition(NamedTuple):
 
     @property
     def serving(self) -> bool:
-        return self.enabled and self.ready and self.health is Health.UP
+        return self.weighted and self.enabled and self.ready and self.health is Health.UP
 
     @property
     def pooled(self) -> bool:
@@ -205,8 +210,8 @@ class Server:
 
     @property
     def serving(self) -> bool:
-        """True if the server counts for the depool threshold: up and eligible."""
-        return self.eligible and self.health is Health.UP
+        """True if the server counts for the depool threshold: up and eligible, with a weight above 0."""
+        return self.member.weighted and self.eligible and self.health is Health.UP
 
     @property
     def pooled(self) -> bool:
@@ -235,7 +240,7 @@ class Server:
             self.placement,
             bool(self.pending_monitors),
             bool(self.suspect_failures),
-            self.member.weight > 0,
+            self.member.weighted,
         )
 
     def placed(self, placement: Placement) -> Server:
@@ -349,16 +354,41 @@ class Pool:
     held: MappingProxyType[Address, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
+class Severity(StrEnum):
+    """The severity of an alert: critical if clients are, or will soon be, without a server."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+
+
+class AlertKey(NamedTuple):
+    """The identity of an alert, while its text changes."""
+
+    service: str
+    kind: str
+    subject: str
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A condition that an operator should see and that is not a decision, such as a failing source.
 
-    ``kind`` is a fixed word for machines (``source``, ``unresolved``, ``ipvs``, …), ``text`` a sentence for people.
+    ``service`` is empty for one of the whole daemon. ``kind`` is a fixed word for machines (``source``, ``unresolved``,
+    ``ipvs``, …), ``text`` a sentence for people. ``subject`` distinguishes alerts of one kind and service: a host, a peer, a file.
+    ``since`` is the monotonic time, in seconds, at which it was first seen, ``None`` until :class:`pybal.status.alert_times.AlertTimes`
+    has set it.
     """
 
     service: str
     kind: str
     text: str
+    severity: Severity = field(default=Severity.WARNING, kw_only=True)
+    subject: str = field(default="", kw_only=True, compare=False)
+    since: float | None = field(default=None, kw_only=True, compare=False)
+
+    @property
+    def key(self) -> AlertKey:
+        return AlertKey(self.service, self.kind, self.subject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,9 +396,11 @@ class Snapshot:
     """All pools at one moment, by the name of their service in the order of the configuration.
 
     ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` can be iterated
-    once only: they are computed during the iteration, because that takes longer than the rest.
+    once only: they are computed during the iteration, because that takes longer than the rest. ``since`` returns the monotonic
+    time at which an alert was first seen, in seconds.
     """
 
     pools: Mapping[str, Pool]
     could_not_depool: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     alerts: Iterable[Alert] = ()
+    since: Callable[[AlertKey], float | None] = lambda _key: None

@@ -1,24 +1,25 @@
 """The pooling policy: a pure function from a pool and an event to the new pool with its wanted set.
 
-With total = members and serving = servers up and eligible, the floor is ``depool-threshold`` x total, rounded up, and
-at least 1 unless the threshold is 0. On every transition of any kind (result, list, address, configuration):
+With total = members with a weight above 0 (disabled ones included) and serving = those of them that are up and eligible, the
+floor is ``depool-threshold`` x total, rounded up, and at least 1 unless the threshold is 0. A server of weight 0 takes no new
+connections, so it does not count. On every transition of any kind (result, list, address, configuration):
 
 * a server that is up and eligible is pooled; a server that is not eligible is never pooled;
 * a server that goes down leaves only if the servers still serving reach the floor; else it stays, *forced*;
-* while fewer servers than the floor are pooled, eligible ones enter: first unknown servers, then down ones, which are
-  *forced*, each in the order of the source;
+* while fewer servers than the floor are pooled, counting weights above 0, eligible ones of such a weight enter: first
+  unknown servers, then down ones, which are *forced*, each in the order of the source;
 * once the serving servers reach the floor, forced ones leave;
 * an unknown server that is pooled stays until its first conclusive report;
 * a server that is up stays up when a new configuration adds monitors, until one of these reports it down;
 * with ``suspect-check = hold``, servers whose only failures are correlated (:mod:`pybal.core.correlated`) are pooled.
 
-The invariant is ``pooled >= min(floor, eligible)``.
+The invariant is ``pooled >= min(floor, eligible)``, counting weights above 0 only.
 
 The addresses found in the kernel at the start are *held*: servers found at them are pooled and unknown. Until the first list
 has come and every enabled member has been looked up, each address not yet claimed stays, because it may belong to such a
-member; for the floor, each of these members counts with one of the addresses. After that the rest is removed immediately.
-If a list leaves no eligible server, the servers that it removes are held in the same way: otherwise a failing resolver would
-empty the pool.
+member; for the floor, each of these members counts with one of the addresses, counting weights above 0. After that the rest is
+removed immediately. If a list leaves no eligible server with a weight above 0, the servers that it removes are held in the same
+way: otherwise a failing resolver would empty the pool.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from types import MappingProxyType
 
 from pybal.core.correlated import correlated_failures, may_be_correlated
 from pybal.core.events import Adopted, Event, Gathered, Listed, Reconfigured, Reported, Resolved
-from pybal.core.model import Address, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
+from pybal.core.model import Address, Condition, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
 from pybal.core.reports import apply_reports, placed
 
 
@@ -64,11 +65,16 @@ def step(pool: Pool, event: Event) -> Pool:
 def floor(pool: Pool) -> int:
     """Return the number of servers that must stay pooled: an exact ceiling, 0.66 x 50 is 33."""
     threshold = Decimal(str(pool.service.depool_threshold))
-    return max(1, ceil(threshold * len(pool.servers))) if threshold else 0
+    return max(1, ceil(threshold * total(pool))) if threshold else 0
+
+
+def total(pool: Pool) -> int:
+    """Return the number of members of weight above 0, disabled ones included."""
+    return pool.servers.count(lambda server: server.weighted)
 
 
 def serving(pool: Pool) -> int:
-    """Return the number of servers that are up and eligible."""
+    """Return the number of servers that are up and eligible, with a weight above 0."""
     return pool.servers.count(lambda server: server.serving)
 
 
@@ -79,25 +85,30 @@ def can_depool(pool: Pool) -> bool:
 
 def too_small(pool: Pool) -> bool:
     """Return whether the threshold forbids to depool even one of several servers (formula of PyBal 1.15)."""
-    total = len(pool.servers)
-    return total > 1 and total < total * Decimal(str(pool.service.depool_threshold)) + 1
+    members = len(pool.servers)
+    return members > 1 and members < members * Decimal(str(pool.service.depool_threshold)) + 1
 
 
 def arithmetic(pool: Pool) -> str:
-    """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``."""
+    """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``.
+
+    Servers of weight 0, if any, are added: ``, 2 of weight 0``.
+    """
     forced = pool.servers.count(lambda server: server.forced)
-    return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}, {forced} forced"
+    without = len(pool.servers) - total(pool)
+    text = f"serving {serving(pool)} of {total(pool)}, floor {floor(pool)}, {forced} forced"
+    return f"{text}, {without} of weight 0" if without else text
 
 
 def wanted(pool: Pool) -> Mapping[Address, int]:
     """Return the addresses that the kernel should hold, with their weights.
 
-    If several pooled servers share an address, the first one in the order of the source sets the weight.
+    If several pooled servers share an address, the first one of weight above 0, in the order of the source, sets the weight.
     """
     result: dict[Address, int] = {}
     for server in pool.servers.values():
-        if server.placement is not Placement.OUT and server.address is not None:
-            result.setdefault(server.address, server.member.weight)
+        if server.placement is not Placement.OUT and server.address is not None and not result.get(server.address):
+            result[server.address] = server.member.weight
     result.update(pool.held)
     return MappingProxyType(result)
 
@@ -128,10 +139,10 @@ def _contribution(server: Server | None) -> tuple[tuple[Address, int], ...]:
 
 def _weight_at(pool: Pool, address: Address) -> int | None:
     """Return the weight of an address, ``None`` if it is not wanted."""
-    for host in pool.servers.hosts_at.get(address, ()):
-        if (server := pool.servers[host]).pooled:
-            return server.member.weight
-    return pool.held.get(address)
+    there = [server for host in pool.servers.hosts_at.get(address, ()) if (server := pool.servers[host]).pooled]
+    if not there:
+        return pool.held.get(address)
+    return next((server.member.weight for server in there if server.member.weight), 0)
 
 
 def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
@@ -144,8 +155,8 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
 
 
 def _hold_removed(pool: Pool, servers: Servers) -> MappingProxyType[Address, int]:
-    """Return the addresses held; removed servers stay until names resolve if no other server is eligible."""
-    if servers.count(lambda server: server.eligible):
+    """Return the addresses held; removed servers stay until names resolve if no other one could serve."""
+    if servers.count(lambda server: server.eligible and server.weighted):
         return pool.held
     removed = (s for s in pool.servers.values() if s.pooled and s.address not in servers.hosts_at)
     return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
@@ -269,17 +280,22 @@ def _place(pool: Pool, settled: Servers) -> Pool:
 def _fill(pool: Pool) -> Pool:
     """Pool more servers until the floor is reached: unknown ones first, then down ones, *forced*."""
     servers, down = pool.servers, Health.DOWN
-    awaited = min(len(pool.held), _pending_lookups(pool))
-    missing = floor(pool) - servers.count(lambda server: server.pooled) - awaited
-    if missing <= 0 or not servers.count(lambda server: server.eligible and not server.pooled):
+    held = len(pool.held) - [*pool.held.values()].count(0)  # in C, because there may be thousands
+    awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))
+    missing = floor(pool) - servers.count(lambda server: server.pooled and server.weighted) - awaited
+    if missing <= 0 or not servers.count(_may_enter):
         return pool
-    candidates = [server for server in servers.values() if server.eligible and not server.pooled]
+    candidates = [server for server in servers.values() if _may_enter(server.condition)]
     candidates.sort(key=lambda server: server.health is down)  # stable: in the order of the source
     entering = {
         server.host: server.placed(Placement.FORCED if server.health is down else Placement.POOLED)
         for server in candidates[:missing]
     }
     return replace(pool, servers=servers.replacing(entering))
+
+
+def _may_enter(server: Condition) -> bool:
+    return server.weighted and server.eligible and not server.pooled
 
 
 def _same(before: Pool, after: Pool) -> bool:

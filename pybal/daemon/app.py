@@ -62,6 +62,8 @@ from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.state_files import StateFiles
+from pybal.status import v1
+from pybal.status.alert_times import AlertTimes
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -148,7 +150,9 @@ class App:
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
+        self._alert_times = AlertTimes(lambda: v1.alerts(self._report.snapshot()), reactor)
         self._report = DaemonReport(
+            alert_times=self._alert_times,
             state=self._state_files,
             clock=reactor,
             services=self._services,
@@ -206,6 +210,7 @@ class App:
     def start(self) -> None:
         """Start everything that can start now; the rest is retried."""
         self._heap.start()
+        self._alert_times.start()
         self._listening.start(self._reloader.settings.instrumentation)
         self._engine.start()
         for attempt in self._attempts:
@@ -218,6 +223,7 @@ class App:
         self._notifier.stopping()
         for attempt in self._attempts:
             attempt.stop()
+        self._alert_times.stop()
         if self._control:
             await self._control.stop()
         self._freezer.stop()

@@ -155,16 +155,17 @@ class Controller:
         yield from self._source_alerts()
         yield from _alerts_of(self.pool)
         for failures in self._correlated():
-            yield alert("suspect-check", str(failures))
+            yield alert("suspect-check", str(failures), subject=f"{failures.monitor} {failures.cause}")
         for host, problem in self._lookups.problems():
-            yield alert("unresolved", f"{host}: {problem}")
+            yield alert("unresolved", f"{host}: {problem}", subject=host)
         for host, text in self._ignored.items():
             if host in self.pool.servers:
-                yield alert("unresolved", f"{host}: {text}")
+                yield alert("unresolved", f"{host}: {text}", subject=host)
         now = self._clock.seconds()
         for host, monitor, last in self._watch.overdue(now):
             state = "not checked yet" if monitor.up is None else f"last {'up' if monitor.up else 'down'}"
-            yield alert("unknown", f"{host}: no conclusive result from {monitor.name} for {now - last:.0f} s ({state})")
+            text = f"{host}: no conclusive result from {monitor.name} for {now - last:.0f} s ({state})"
+            yield alert("unknown", text, subject=f"{host} {monitor.name}")
 
     def _source_alerts(self) -> Iterator[Alert]:
         alert = partial(Alert, self.pool.service.name)
@@ -173,7 +174,7 @@ class Controller:
         elif not self.pool.listed:
             yield alert("source", _NO_LIST)
         if self._successor is not None and self._successor.problem:
-            yield alert("source", f"{self._successor.problem}; keeping the list of the previous source")
+            yield alert("source", f"{self._successor.problem}; keeping the list of the previous source", subject="next")
         if self._source.removal:
             yield alert("removed", self._source.removal)
 
@@ -301,12 +302,35 @@ class Controller:
             yield from correlated_failures(self.pool.servers, service.interval)
 
 
+_HASHING: Mapping[str, tuple[frozenset[str], str]] = {
+    "sh": (frozenset(("sh-fallback", "flag-1")), "set scheduler-flag = sh-fallback"),
+    "dh": (frozenset(), "use another scheduler, such as mh"),
+}
+"""Schedulers that map clients to servers of weight 0: the flags that prevent it, and the remedy."""
+
+
+def _refused_by_hash(pool: Pool) -> Iterator[Alert]:
+    """Yield an alert if the kernel refuses clients that its scheduler maps to servers of weight 0."""
+    fallback, remedy = _HASHING.get(pool.service.scheduler, (frozenset[str](), ""))
+    quiet = pool.servers.count(lambda server: server.pooled and not server.weighted)
+    if remedy and quiet and fallback.isdisjoint(pool.service.scheduler_flags):
+        clients = (
+            f"the kernel refuses clients that {pool.service.scheduler} maps to {_count(quiet, 'server')} of weight 0"
+        )
+        yield Alert(pool.service.name, "scheduler", f"{clients}; {remedy}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def _alerts_of(pool: Pool) -> Iterator[Alert]:
     """Yield the alerts about an unusual list, which is applied nevertheless."""
-    enabled = pool.servers.count(lambda server: server.enabled)
+    enabled = pool.servers.count(lambda server: server.enabled and server.weighted)
     if pool.listed and enabled < policy.floor(pool):
-        text = f"only {enabled} of {len(pool.servers)} servers enabled ({policy.arithmetic(pool)})"
+        text = f"only {enabled} of {policy.total(pool)} servers enabled ({policy.arithmetic(pool)})"
         yield Alert(pool.service.name, "disabled", text)
     for address, sharing in pool.servers.sharing.items():
         text = f"{', '.join(sharing)} have the same address {address}; pooling it once"
-        yield Alert(pool.service.name, "duplicate", text)
+        yield Alert(pool.service.name, "duplicate", text, subject=str(address))
+    yield from _refused_by_hash(pool)

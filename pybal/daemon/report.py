@@ -23,6 +23,7 @@ from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.sources.state_files import StateFiles
 from pybal.status import checks, ipvs, log, loop, reload
+from pybal.status.alert_times import AlertTimes
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family, Histogram
 
@@ -42,6 +43,7 @@ class DaemonReport:
     announcing: BGPService | None
     faults: Faults
     state: StateFiles
+    alert_times: AlertTimes
     starting: Callable[[], Iterator[Alert]]
     """Yields the alerts of the parts that did not start yet."""
     log: Log
@@ -53,7 +55,8 @@ class DaemonReport:
         could_not_depool = {
             running.settings.service.name: running.controller.could_not_depool for running in self.services
         }
-        return Snapshot(self.services.pools(), MappingProxyType(could_not_depool), self.alerts())
+        pools = self.services.pools()
+        return Snapshot(pools, MappingProxyType(could_not_depool), self.alerts(), self.alert_times.since)
 
     def bgp(self) -> BGP:
         """Return the present verdicts and sessions, empty without BGP."""

@@ -47,7 +47,7 @@ class Examination:
         """Yield an alert for each failure, and for a check that hangs. Warnings are in the log only."""
         for finding in self._findings.values():
             if finding.grade is Grade.FAIL:
-                yield Alert("", "host", f"{finding.text} ({finding.why}); fix: {finding.mend}")
+                yield Alert("", "host", f"{finding.text} ({finding.why}); fix: {finding.mend}", subject=finding.text)
         if self._began is not None and (age := self._clock.seconds() - self._began) > SLOW:
             yield Alert("", "host", f"check of the host: no result for {age:.0f} s (a file system may hang)")
 

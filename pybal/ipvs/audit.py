@@ -47,6 +47,7 @@ _UNDONE_BY = {
     Command.DELETE_SERVICE: Drift.SERVICE_EXTRA,
     Command.ADD: Drift.MISSING,
     Command.EDIT: Drift.CHANGED,
+    Command.REPLACE: Drift.CHANGED,
     Command.DELETE: Drift.EXTRA,
 }
 

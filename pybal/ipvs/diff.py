@@ -3,6 +3,9 @@
 The order keeps clients served: services first, because destinations need them; additions before edits; edits that admit new
 connections before edits that stop them; then removals; whole services last. A pool that serves before and after the operations
 therefore serves after each single one.
+
+With mh, a destination gets weight 0 by a deletion and an addition in one send (:attr:`~pybal.ipvs.model.Command.REPLACE`):
+after an edit the kernel keeps the last weight in the lookup table, and refuses the clients that the table maps to it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 
-from pybal.ipvs.model import Command, Destination, Endpoint, Op, ServiceKey, Table, TableEntry
+from pybal.ipvs.model import Command, Destination, Endpoint, Op, ServiceKey, Table, TableEntry, VirtualService
 
 Touched = Mapping[ServiceKey, Collection[Endpoint]]
 
@@ -42,13 +45,16 @@ def steps(
         yield [Op(Command.ADD_SERVICE, service)]
     elif actual.service != service:
         yield [Op(Command.EDIT_SERVICE, service)]
+    becomes_mh = service.scheduler == _MH and actual is not None and actual.service.scheduler != _MH
+    if becomes_mh:
+        touched = None  # its lookup table would hold the last weights of destinations that have weight 0 now
     held = _selected(actual, touched)
     want = _selected(wanted, touched)
     for part in _parts(want.items()):
         yield [
-            Op(Command.EDIT if endpoint in held else Command.ADD, service, destination)
+            Op(_command(service, destination, held.get(endpoint)), service, destination)
             for endpoint, destination in part
-            if held.get(endpoint) != destination
+            if held.get(endpoint) != destination or (becomes_mh and not destination.weight)
         ]
     for part in _parts(held.items()):
         yield [Op(Command.DELETE, service, destination) for endpoint, destination in part if endpoint not in want]
@@ -72,6 +78,12 @@ def split(ops: Sequence[Op], wanted: Table, actual: Table) -> tuple[tuple[Op, ..
     )
 
 
+def _command(service: VirtualService, destination: Destination, held: Destination | None) -> Command:
+    if held is None:
+        return Command.ADD
+    return Command.REPLACE if service.scheduler == _MH and not destination.weight else Command.EDIT
+
+
 def _selected(entry: TableEntry | None, touched: Collection[Endpoint] | None) -> Mapping[Endpoint, Destination]:
     if entry is None:
         return {}
@@ -86,8 +98,17 @@ def _parts(items: Iterable[tuple[Endpoint, Destination]]) -> Iterator[list[tuple
         yield part
 
 
+_MH = "mh"
 _STEP = 200
-_ORDER = (Command.ADD_SERVICE, Command.EDIT_SERVICE, Command.ADD, Command.EDIT, Command.DELETE, Command.DELETE_SERVICE)
+_ORDER = (
+    Command.ADD_SERVICE,
+    Command.EDIT_SERVICE,
+    Command.ADD,
+    Command.EDIT,
+    Command.REPLACE,
+    Command.DELETE,
+    Command.DELETE_SERVICE,
+)
 
 
 def _rank(op: Op) -> tuple[int, bool]:
@@ -95,7 +116,7 @@ def _rank(op: Op) -> tuple[int, bool]:
 
 
 def _stops_connections(op: Op) -> bool:
-    return op.command is Command.DELETE or (
+    return op.command in (Command.DELETE, Command.REPLACE) or (
         op.command is Command.EDIT and op.destination is not None and not op.destination.weight
     )
 

@@ -81,7 +81,7 @@ class IpvsadmBackend:
 
     def _restore(self, ops: Sequence[Op]) -> str:
         """Run the operations; return the distinct lines of standard error."""
-        text = "".join(f"{operation(op)}\n" for op in ops)
+        text = "".join(f"{operation(request)}\n" for op in ops for request in op.requests)
         errors = self._process("-R", stdin=text).stderr.splitlines() if ops else []
         return "; ".join(dict.fromkeys(errors))
 

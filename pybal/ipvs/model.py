@@ -158,7 +158,11 @@ Table = Mapping[ServiceKey, TableEntry]
 
 
 class Command(IntEnum):
-    """The commands of the kernel that change the table; the values are those of linux/ip_vs.h."""
+    """The commands that change the table; those above 0 are the kernel's (linux/ip_vs.h).
+
+    REPLACE is a DELETE and an ADD of one destination in one send: connections go on as with an EDIT, but the scheduler forgets
+    the last weight. An EDIT to weight 0 leaves a destination in the lookup table of mh, which refuses its clients.
+    """
 
     ADD_SERVICE = 1
     EDIT_SERVICE = 2
@@ -166,15 +170,23 @@ class Command(IntEnum):
     ADD = 5
     EDIT = 6
     DELETE = 7
+    REPLACE = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One change of the table. ``destination`` is set for ADD, EDIT and DELETE."""
+    """One change of the table. ``destination`` is set for ADD, EDIT, REPLACE and DELETE."""
 
     command: Command
     service: VirtualService
     destination: Destination | None = None
+
+    @property
+    def requests(self) -> tuple[Op, ...]:
+        """The requests to the kernel: one, or two for REPLACE."""
+        if self.command is not Command.REPLACE:
+            return (self,)
+        return replace(self, command=Command.DELETE), replace(self, command=Command.ADD)
 
     @property
     def key(self) -> ServiceKey:

@@ -66,14 +66,15 @@ class NetlinkBackend:
     def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         refused = [Failure(op, errno.EINVAL, text) for op in ops if (text := refusal(op))]
         sound = [op for op in ops if not refusal(op)]
+        requests = [(place, request) for place, op in enumerate(sound) for request in op.requests]
+        failed: dict[int, Failure] = {}  # by the place of the operation, which may have two requests
         with self._connection() as family:
-            failed = [
-                Failure(sound[index], code, text or reason(sound[index], code))
-                for index, code, text in family.send([(op.command, encode(op)) for op in sound])
-            ]
-            if any(failure.errno == errno.EPERM for failure in failed):
-                raise OSError(errno.EPERM, failed[0].reason)
-        return (*refused, *failed)
+            for index, code, text in family.send([(request.command, encode(request)) for _, request in requests]):
+                place, request = requests[index]
+                failed.setdefault(place, Failure(sound[place], code, text or reason(request, code)))
+            if denied := next((failure for failure in failed.values() if failure.errno == errno.EPERM), None):
+                raise OSError(errno.EPERM, denied.reason)
+        return (*refused, *failed.values())
 
     def close(self) -> None:
         if self._family:

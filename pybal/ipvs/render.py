@@ -36,6 +36,7 @@ _LETTERS = {
     Command.DELETE_SERVICE: "-D",
     Command.ADD: "-a",
     Command.EDIT: "-e",
+    Command.REPLACE: "-e",
     Command.DELETE: "-d",
 }
 _FORWARDS = {
@@ -63,7 +64,10 @@ def entry_lines(entry: TableEntry) -> Iterator[str]:
 
 
 def operation(op: Op) -> str:
-    """Return the arguments of ipvsadm for an operation: ``-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10``."""
+    """Return the arguments of ipvsadm for an operation: ``-a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10``.
+
+    REPLACE is shown as the edit that it stands for; its :attr:`~pybal.ipvs.model.Op.requests` are what is sent.
+    """
     letter = _LETTERS[op.command]
     if op.command is Command.DELETE_SERVICE:
         return f"{letter} {_key(op.key)}"

@@ -90,7 +90,7 @@ class RunCommandFactory(Factory[RunCommandSettings]):
                 f"checks by RunCommand {format_duration(delay)} late, behind schedule for {format_duration(late)}: all places for"
                 " commands are in use (find commands that hang, lower runcommand.timeout or raise runcommand.interval)"
             )
-            yield Alert(self.service, "command", text)
+            yield Alert(self.service, "command", text, subject="late")
 
     def not_executed(self, monitor: RunCommand, reason: str) -> None:
         """Note that the command could not be executed, and log each reason once until it runs again."""

@@ -79,7 +79,7 @@ class Attempt:
             problem = "no result yet"
         if problem:
             text = f"{self.name}: {problem} (for {now - self._since:.0f} s); {self._reaction}"
-            yield Alert("", self._kind, text)
+            yield Alert("", self._kind, text, subject=self.name)
 
     @property
     def _reaction(self) -> str:

@@ -78,12 +78,12 @@ class Faults:
         now = self._seconds()
         for name, fault in self._copy(self._activities):
             text = f"{name}: internal error for {now - fault.since:.0f} s ({_times(fault)}); retrying (see the log)"
-            yield Alert("", "internal", text)
+            yield Alert("", "internal", text, subject=name)
         for name, fault in self._copy(self._others):
             if now - fault.last < FORGET_SECONDS:
                 times = f"{fault.count} times in {now - fault.since:.0f} s" if fault.count > 1 else "once"
                 text = f"internal error {now - fault.last:.0f} s ago: {name} ({times}); continuing (see the log)"
-                yield Alert("", "internal", text)
+                yield Alert("", "internal", text, subject=name)
 
     def _note(self, faults: dict[str, _Fault], key: str, text: str) -> None:
         now = self._seconds()

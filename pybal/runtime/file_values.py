@@ -127,10 +127,10 @@ class FileValue(Generic[T]):
         now = self._clock.seconds()
         if self._asked is not None and now - self._asked > PATIENCE:
             waiting = f"no response from the file system for {now - self._asked:.0f} s"
-            yield Alert("", "files", f"{self._name}: {waiting}; {self._consequence}")
+            yield Alert("", "files", f"{self._name}: {waiting}; {self._consequence}", subject=self._name)
         elif self._problem:
             problem = f"{self._problem} (for {now - self._since:.0f} s)"
-            yield Alert("", "files", f"{self._name}: {problem}; {self._consequence}")
+            yield Alert("", "files", f"{self._name}: {problem}; {self._consequence}", subject=self._name)
 
     @property
     def _name(self) -> str:

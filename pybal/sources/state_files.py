@@ -95,7 +95,7 @@ class StateFiles:
         now = self._clock.seconds()
         if self._writing is not None and now - self._began > SLOW:
             text = f"{self._writing}: not written for {now - self._began:.0f} s; waiting for the file system"
-            yield Alert("", "state", text)
+            yield Alert("", "state", text, subject="slow")
         if self._failed:
             path, failed = next(iter(self._failed.items()))
             more = f" and {len(self._failed) - 1} other files" if len(self._failed) > 1 else ""

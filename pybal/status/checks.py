@@ -39,13 +39,21 @@ def alerts(engine: Engine) -> Iterator[Alert]:
     """Yield the alerts for isolation, few free descriptors, recent local errors, and commands."""
     outage = engine.isolation.outage
     if outage is not None:
-        yield Alert("", "checker", f"{outage.text(engine.seconds())}; this balancer may be isolated")
+        yield Alert(
+            "", "checker", f"{outage.text(engine.seconds())}; this balancer may be isolated", subject="isolated"
+        )
     used, most = descriptors()
     if used > _MANY_DESCRIPTORS * most:
-        yield Alert("", "checker", f"{used} of {most} file descriptors in use (raise LimitNOFILE= in the unit)")
+        yield Alert(
+            "",
+            "checker",
+            f"{used} of {most} file descriptors in use (raise LimitNOFILE= in the unit)",
+            subject="descriptors",
+        )
     for error, at in engine.local_problems.items():
         age = engine.seconds() - at
         if age < _RECENT:
-            yield Alert("", "checker", f"local error {age:.0f} s ago ({error}); ignoring the affected check results")
+            text = f"local error {age:.0f} s ago ({error}); ignoring the affected check results"
+            yield Alert("", "checker", text, subject=error)
     for part in sorted(engine.alerting, key=lambda part: part.service):
         yield from tuple(part.alerts(engine.seconds()))

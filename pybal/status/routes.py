@@ -125,7 +125,7 @@ class Routes:
         clocks = self._calendar.read()
         match path:
             case ["alerts"]:
-                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot)
+                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot, clocks.monotonic)
             case ["pools"]:
                 return _sliced(as_json, v1.pools_text, v1.pools_json, lambda: snapshot)
             case ["pools", service, *further] if service in snapshot.pools:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import chain
 
-from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Snapshot
+from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Severity, Snapshot
+from pybal.core.outage import outage
 from pybal.core.policy import arithmetic, too_small
 from pybal.core.text import printable
 from pybal.runtime.clocks import age
@@ -17,30 +19,55 @@ TOO_SMALL = "too-small"
 
 
 def alerts(snapshot: Snapshot) -> Iterator[Alert]:
-    """Yield all alerts: those of ``/alerts`` first, critical before warning, then those of the snapshot."""
+    """Yield all alerts: those of the pools first, critical before warning, then those of the snapshot."""
+    for alert in chain(_pool_alerts(snapshot), snapshot.alerts):
+        yield replace(alert, since=snapshot.since(alert.key))
+
+
+def _pool_alerts(snapshot: Snapshot) -> Iterator[Alert]:
     for name, pool in snapshot.pools.items():
         if hosts := pooled_down(pool):
-            yield Alert(name, POOLED_DOWN, f"Servers {', '.join(hosts)} are marked down but pooled")
+            text = f"Servers {', '.join(hosts)} are marked down but pooled"
+            yield Alert(name, POOLED_DOWN, text, severity=Severity.CRITICAL)
+    for name, pool in snapshot.pools.items():
+        if reason := outage(pool):
+            yield Alert(name, "no-servers", f"no server takes new connections: {reason}", severity=Severity.CRITICAL)
     for name, pool in snapshot.pools.items():
         if too_small(pool):
             yield Alert(name, TOO_SMALL, f"Pool {name} is too small to allow depooling")
-    yield from snapshot.alerts
 
 
 def level(alert: Alert) -> Level:
-    """Return the level of an alert. Only servers that are down but pooled are critical, as in PyBal 1.15."""
-    return Level.CRITICAL if alert.kind == POOLED_DOWN else Level.WARNING
+    """Return the level of an alert."""
+    return Level(alert.severity)
 
 
-def alerts_text(snapshot: Snapshot) -> Iterator[str]:
+def alerts_text(snapshot: Snapshot, now: float) -> Iterator[str]:
     """Yield a line for each alert."""
-    return (f"{level(a).upper()} {a.service or 'pybal'} {a.kind}: {printable(a.text)}\n" for a in alerts(snapshot))
+    return (f"{alert_text(alert, now)}\n" for alert in alerts(snapshot))
 
 
-def alerts_json(snapshot: Snapshot) -> Elements:
-    """Return a list of the alerts; ``service`` is empty for an alert of the whole daemon."""
+def alert_text(alert: Alert, now: float) -> str:
+    """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``, with its duration."""
+    lasted = "" if alert.since is None else f" [{_rounded(age(alert.since, now))}]"
+    return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {printable(alert.text)}{lasted}"
+
+
+def alerts_json(snapshot: Snapshot, now: float) -> Elements:
+    """Return a list of the alerts; ``service`` is empty for an alert of the whole daemon.
+
+    ``since`` is the monotonic time at which it was first seen, ``age`` the time from then to ``now``; both in seconds.
+    """
     return Elements(
-        {"level": str(level(alert)), "service": alert.service, "kind": alert.kind, "text": alert.text}
+        {
+            "level": str(level(alert)),
+            "service": alert.service,
+            "kind": alert.kind,
+            "subject": alert.subject,
+            "text": alert.text,
+            "since": None if alert.since is None else round(alert.since, 3),
+            "age": None if alert.since is None else age(alert.since, now),
+        }
         for alert in alerts(snapshot)
     )
 

@@ -62,6 +62,10 @@ class Invariants:
     def alerts(self) -> list[Document]:
         return cast("list[Document]", self._running.get_json("/v1/alerts"))
 
+    def _without_servers(self) -> set[str]:
+        """Return the services with an alert that no server takes new connections."""
+        return {each["service"] for each in self.alerts() if each["kind"] == "no-servers"}
+
     def _pool(self, name: str) -> Document:
         return cast("Document", self._running.get_json(f"/v1/pools/{name}"))
 
@@ -96,18 +100,26 @@ class Invariants:
                 assert server["health"] == "down", f"{host} is {real.mode} and not down: {server}"
 
     def _check_agreement(self, name: str) -> None:
-        """Check that ``/pools``, ``/v1/pools`` and the table agree, except for the time of a change."""
+        """Check that ``/pools``, ``/v1/pools``, the alerts and the table agree, except during a change."""
 
         def disagreement() -> str:
             pool, table, words = self._pool(name), self._table(), self._running.get(f"/pools/{name}")
             pooled = {host: each for host, each in pool["servers"].items() if each["placement"] != OUT}
-            expected = {each["address"]: each["weight"] for each in reversed(pooled.values())}
+            # The first weight above 0 at an address counts.
+            expected = {
+                each["address"]: each["weight"] for each in sorted(pooled.values(), key=lambda each: each["weight"] > 0)
+            }
+            expected |= {each["address"]: each["weight"] for each in reversed(pooled.values()) if each["weight"]}
             actual = table.get(pool["vip"], {})
             shown = {
                 host for host, status in re.findall(r"^(.+):\t(.+)$", words, re.MULTILINE) if status.endswith("/pooled")
             }
-            if pool["listed"] and actual != expected:
+            # Addresses that left the list stay while a member of it has not been looked up.
+            awaits = any(each["enabled"] and each["address"] is None for each in pool["servers"].values())
+            if pool["listed"] and actual != expected and not (awaits and actual.items() >= expected.items()):
                 return f"table {actual}, pool {expected}"
+            if any(expected.values()) == (name in self._without_servers()) and not awaits:
+                return f"pool {expected}, alerts {self.alerts()}"
             return "" if shown == set(pooled) else f"/pools {words}, pooled {set(pooled)}"
 
         wait_for(lambda: not disagreement(), lambda: f"{name}: {disagreement()}", AGREEMENT)

@@ -162,6 +162,12 @@ def test_every_attribute_of_a_destination_is_edited_in_place_both_ways(backend: 
     assert backend.read(WEB.key) == entry(WEB, at("10.0.0.11"), at("10.0.0.12"))
 
 
+def test_replaced_destination_has_the_new_attributes(backend: Backend) -> None:
+    backend.apply(adding(WEB, at("10.0.0.11", 7), at("10.0.0.12")))
+    assert backend.apply([Op(Command.REPLACE, WEB, at("10.0.0.11", 0))]) == ()
+    assert backend.read(WEB.key) == entry(WEB, at("10.0.0.11", 0), at("10.0.0.12"))
+
+
 ABSENT = replace(WEB, key=Key(TCP, IPv4Address("10.2.1.9"), 80))
 
 
@@ -178,6 +184,7 @@ ABSENT = replace(WEB, key=Key(TCP, IPv4Address("10.2.1.9"), 80))
         (Op(Command.DELETE, ABSENT, at("10.0.0.11")), errno.ESRCH),
         (Op(Command.ADD, WEB, at("10.0.0.11")), errno.EEXIST),
         (Op(Command.EDIT, WEB, at("10.0.0.12")), errno.ENOENT),
+        (Op(Command.REPLACE, ABSENT, at("10.0.0.12", 0)), errno.ESRCH),
         (Op(Command.DELETE, WEB, at("10.0.0.12")), errno.ENOENT),
         (Op(Command.ADD, WEB, at("10.0.0.12", 2**31)), errno.ERANGE),
         (Op(Command.EDIT, WEB, at("10.0.0.11", 2**32 - 1)), errno.ERANGE),

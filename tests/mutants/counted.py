@@ -72,17 +72,27 @@ MODEL_MUTANTS = (
     ),
     Mutant(
         "disabled servers serve",
-        "return self.enabled and self.ready and self.health is Health.UP",
-        "return self.ready and self.health is Health.UP",
+        "return self.weighted and self.enabled and self.ready and self.health is Health.UP",
+        "return self.weighted and self.ready and self.health is Health.UP",
     ),
     Mutant(
         "servers without an address serve",
+        "return self.weighted and self.enabled and self.ready and self.health is Health.UP",
+        "return self.weighted and self.enabled and self.health is Health.UP",
+    ),
+    Mutant(
+        "servers of weight 0 serve in the census",
+        "return self.weighted and self.enabled and self.ready and self.health is Health.UP",
         "return self.enabled and self.ready and self.health is Health.UP",
-        "return self.enabled and self.health is Health.UP",
+    ),
+    Mutant(
+        "servers of weight 0 serve",
+        "return self.member.weighted and self.eligible and self.health is Health.UP",
+        "return self.eligible and self.health is Health.UP",
     ),
     Mutant(
         "unknown servers serve",
-        "return self.enabled and self.ready and self.health is Health.UP",
-        "return self.enabled and self.ready and self.health is not Health.DOWN",
+        "return self.weighted and self.enabled and self.ready and self.health is Health.UP",
+        "return self.weighted and self.enabled and self.ready and self.health is not Health.DOWN",
     ),
 )

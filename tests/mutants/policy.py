@@ -85,10 +85,10 @@ MUTANTS = (
     ),
     Mutant(
         "servers that are out count at the address",
-        "if (server := pool.servers[host]).pooled:",
-        "if (server := pool.servers[host]):",
+        "if (server := pool.servers[host]).pooled]",
+        "if (server := pool.servers[host])]",
     ),
-    Mutant("a held address has no weight", "    return pool.held.get(address)\n", "    return None\n"),
+    Mutant("a held address has no weight", "return pool.held.get(address)\n", "return None\n"),
     Mutant(
         "equal weights are a difference",
         "if (weight := _weight_at(after, address)) != _weight_at(before, address)",
@@ -99,15 +99,32 @@ MUTANTS = (
     Mutant("the floor is rounded down", "ceil(threshold * ", "int(threshold * "),
     Mutant(
         "the floor is rounded as a float",
-        "ceil(threshold * len(pool.servers))",
-        "ceil(pool.service.depool_threshold * len(pool.servers))",
+        "ceil(threshold * total(pool))",
+        "ceil(pool.service.depool_threshold * total(pool))",
     ),
     Mutant("with threshold 0 one server has to stay", " if threshold else 0", ""),
     Mutant(
         "disabled servers do not count for the floor",
-        "ceil(threshold * len(pool.servers))",
-        "ceil(threshold * sum(s.member.enabled for s in pool.servers.values()))",
+        "ceil(threshold * total(pool))",
+        "ceil(threshold * sum(s.member.enabled and s.member.weighted for s in pool.servers.values()))",
     ),
+    Mutant(
+        "servers of weight 0 count for the floor",
+        "ceil(threshold * total(pool))",
+        "ceil(threshold * len(pool.servers))",
+    ),
+    Mutant(
+        "servers of weight 0 count as serving",
+        "count(lambda server: server.serving)",
+        "count(lambda server: server.eligible and server.health is Health.UP)",
+    ),
+    Mutant("arithmetic counts servers of weight 0", "of {total(pool)}, floor", "of {len(pool.servers)}, floor"),
+    Mutant(
+        "arithmetic does not name servers of weight 0",
+        'of weight 0" if without else text',
+        'of weight 0" if False else text',
+    ),
+    Mutant("a pool is too small by its weights", "    members = len(pool.servers)\n", "    members = total(pool)\n"),
     Mutant(
         "pooled servers count as serving", "count(lambda server: server.serving)", "count(lambda server: server.pooled)"
     ),
@@ -126,13 +143,13 @@ MUTANTS = (
         "return serving(pool) >= floor(pool)",
         "return sum(s.pooled for s in pool.servers.values()) >= floor(pool)",
     ),
-    Mutant("a pool of one is too small", "total > 1 and ", ""),
+    Mutant("a pool of one is too small", "members > 1 and ", ""),
     Mutant(
         "too small ignores the server to depool",
         "* Decimal(str(pool.service.depool_threshold)) + 1",
         "* Decimal(str(pool.service.depool_threshold))",
     ),
-    Mutant("too small when just large enough", "total < total * ", "total <= total * "),
+    Mutant("too small when just large enough", "members < members * ", "members <= members * "),
     Mutant(
         "pooled servers count as forced",
         "forced = pool.servers.count(lambda server: server.forced)",
@@ -147,11 +164,22 @@ MUTANTS = (
     Mutant("servers that are out are wanted", "if server.placement is not Placement.OUT and", "if"),
     Mutant(
         "the last weight at a shared address counts",
-        "result.setdefault(server.address, server.member.weight)",
-        "result[server.address] = server.member.weight",
+        "server.address is not None and not result.get(server.address):",
+        "server.address is not None:",
     ),
+    Mutant(
+        "the first weight at a shared address counts, even 0",
+        "server.address is not None and not result.get(server.address):",
+        "server.address is not None and server.address not in result:",
+    ),
+    Mutant(
+        "weight 0 of the first server at an address is no difference",
+        "next((server.member.weight for server in there if server.member.weight), 0)",
+        "there[0].member.weight",
+    ),
+    Mutant("no address has weight 0", "in there if server.member.weight), 0)", "in there if server.member.weight), 1)"),
     Mutant("held addresses are not wanted", "    result.update(pool.held)\n", ""),
-    Mutant("every weight is 10", "setdefault(server.address, server.member.weight)", "setdefault(server.address, 10)"),
+    Mutant("every weight is 10", "result[server.address] = server.member.weight", "result[server.address] = 10"),
     # Lists
     Mutant(
         "removed servers stay",
@@ -294,8 +322,13 @@ MUTANTS = (
     ),
     Mutant(
         "removed servers are held although others are eligible",
-        "if servers.count(lambda server: server.eligible):",
+        "if servers.count(lambda server: server.eligible and server.weighted):",
         "if False:",
+    ),
+    Mutant(
+        "removed servers leave when only weight 0 is eligible",
+        "if servers.count(lambda server: server.eligible and server.weighted):",
+        "if servers.count(lambda server: server.eligible):",
     ),
     Mutant("removed servers that were not pooled are held", "if s.pooled and s.address not in", "if s.address not in"),
     Mutant("addresses of servers that stay are held", " and s.address not in servers.hosts_at)", ")"),
@@ -325,7 +358,7 @@ MUTANTS = (
     Mutant("servers enter although enough are pooled", "if missing <= 0 or not", "if not"),
     Mutant(
         "the search for servers to enter is needless",
-        " or not servers.count(lambda server: server.eligible and not server.pooled):",
+        " or not servers.count(_may_enter):",
         ":",
         survives="saves a search that finds no server",
     ),
@@ -346,27 +379,43 @@ MUTANTS = (
     ),
     Mutant(
         "disabled servers enter",
-        "for server in servers.values() if server.eligible and not server.pooled]",
-        "for server in servers.values() if not server.pooled]",
+        "return server.weighted and server.eligible and not server.pooled",
+        "return server.weighted and not server.pooled",
     ),
     Mutant(
         "pooled servers enter again",
-        "for server in servers.values() if server.eligible and not server.pooled]",
-        "for server in servers.values() if server.eligible]",
+        "return server.weighted and server.eligible and not server.pooled",
+        "return server.weighted and server.eligible",
+    ),
+    Mutant(
+        "servers of weight 0 enter for the floor",
+        "return server.weighted and server.eligible and not server.pooled",
+        "return server.eligible and not server.pooled",
+    ),
+    Mutant(
+        "pooled servers of weight 0 count for the floor",
+        "servers.count(lambda server: server.pooled and server.weighted)",
+        "servers.count(lambda server: server.pooled)",
+    ),
+    Mutant("held addresses of weight 0 count for the floor", " - [*pool.held.values()].count(0)", ""),
+    Mutant(
+        "pending lookups of weight 0 count for the floor",
+        "servers.count(lambda server: server.awaits_lookup and server.weighted)",
+        "servers.count(lambda server: server.awaits_lookup)",
     ),
     Mutant(
         "pending lookups do not count for the floor",
-        "awaited = min(len(pool.held), _pending_lookups(pool))",
+        "awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))",
         "awaited = 0",
     ),
     Mutant(
         "every held address counts for the floor",
-        "awaited = min(len(pool.held), _pending_lookups(pool))",
-        "awaited = len(pool.held)",
+        "awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))",
+        "awaited = held",
     ),
     Mutant(
         "every pending lookup counts for the floor",
-        "awaited = min(len(pool.held), _pending_lookups(pool))",
-        "awaited = _pending_lookups(pool)",
+        "awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))",
+        "awaited = servers.count(lambda server: server.awaits_lookup and server.weighted)",
     ),
 )

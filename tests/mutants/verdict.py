@@ -32,7 +32,6 @@ MUTANTS = (
         "count(lambda server: server.pooled and server.weighted)",
         "count(lambda server: server.pooled)",
     ),
-    Mutant("weight 0 serves", "server.serving and server.weighted", "server.serving"),
     Mutant(
         "weight 0 may serve",
         "server.weighted and server.usable and server.health is not",
@@ -40,9 +39,7 @@ MUTANTS = (
     ),
     Mutant("disabled servers count for a share", "server.enabled and server.weighted", "server.weighted"),
     Mutant("weight 0 counts for a share", "server.enabled and server.weighted", "server.enabled"),
-    Mutant("an address with weight 0 carries", "            - _hidden(pool)\n", ""),
-    Mutant("the weight of the first server of an address hides none", "if weights and not weights[0]:", "if False:"),
-    Mutant("held addresses do not count", "            + sum(map(bool, pool.held.values())),\n", ",\n"),
+    Mutant("held addresses do not count", " + sum(map(bool, pool.held.values())),\n", ",\n"),
     Mutant("held addresses with weight 0 count", "sum(map(bool, pool.held.values()))", "len(pool.held)"),
     # Flaps
     Mutant("a return from empty is never held", "self.withdrawn is not Why.EMPTY or self.flaps < FLAPS", "True"),

@@ -44,29 +44,35 @@ def step(pool: Pool, event: Event) -> Pool:
 def floor(pool: Pool) -> int:
     """Return the number of servers that must stay pooled: an exact ceiling, 0.66 x 50 is 33."""
     threshold = Decimal(str(pool.service.depool_threshold))
-    return max(1, ceil(threshold * len(pool.servers))) if threshold else 0
+    return max(1, ceil(threshold * _total(pool))) if threshold else 0
+
+
+def _total(pool: Pool) -> int:
+    return sum(server.member.weight > 0 for server in pool.servers.values())
 
 
 def serving(pool: Pool) -> int:
-    """Return the number of servers that are up and eligible."""
-    return sum(server.serving for server in pool.servers.values())
+    """Return the number of servers that are up and eligible, with a weight above 0."""
+    return sum(s.member.weight > 0 and s.eligible and s.health is Health.UP for s in pool.servers.values())
 
 
 def arithmetic(pool: Pool) -> str:
     """Return the numbers behind the decisions, for people: ``serving 7 of 16, floor 8, 1 forced``."""
     forced = sum(server.placement is Placement.FORCED for server in pool.servers.values())
-    return f"serving {serving(pool)} of {len(pool.servers)}, floor {floor(pool)}, {forced} forced"
+    text = f"serving {serving(pool)} of {_total(pool)}, floor {floor(pool)}, {forced} forced"
+    without = sum(not server.member.weight for server in pool.servers.values())
+    return text + (f", {without} of weight 0" if without else "")
 
 
 def wanted(pool: Pool) -> Mapping[Address, int]:
     """Return the addresses that the kernel should hold, with their weights.
 
-    If several pooled servers share an address, the first one in the order of the source sets the weight.
+    If several pooled servers share an address, the first one of weight above 0, in the order of the source, sets the weight.
     """
     result: dict[Address, int] = {}
     for server in pool.servers.values():
         if server.placement is not Placement.OUT and server.address is not None:
-            result.setdefault(server.address, server.member.weight)
+            result[server.address] = result.get(server.address) or server.member.weight
     result.update(pool.held)
     return MappingProxyType(result)
 
@@ -81,11 +87,12 @@ def _merge(pool: Pool, members: tuple[Member, ...]) -> Mapping[str, Server]:
 
 
 def _hold_removed(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address, int]:
-    """Return the addresses held; removed servers stay until names resolve if no other server is eligible."""
-    if any(server.eligible for server in servers.values()):
+    """Return the addresses held; removed servers stay until names resolve if no other one could serve."""
+    if any(server.eligible and server.member.weight for server in servers.values()):
         return pool.held
-    pooled = (server for server in pool.servers.values() if server.pooled)
-    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in pooled if s.address is not None}})
+    kept = {server.address for server in servers.values()}
+    removed = (server for server in pool.servers.values() if server.pooled and server.address not in kept)
+    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
 
 
 def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
@@ -217,7 +224,7 @@ def _place_without_floor(pool: Pool) -> tuple[dict[str, Placement], int]:
             placements[host] = pooled
         elif server.health is up:
             placements[host] = pooled
-            serving_count += 1
+            serving_count += server.member.weight > 0
         elif server.health is unknown and (optimistic or server.placement is not out):
             placements[host] = pooled
         else:
@@ -238,10 +245,19 @@ def _needed_for_floor(pool: Pool, placements: Mapping[str, Placement], least: in
     last: list[Server] = []
     for host, server in pool.servers.items():
         if server.eligible and placements[host] is out:
-            group = stay if server.placement is not out else last if server.health is down else first
-            group.append(server)
-    pooled = sum(placement is not out for placement in placements.values()) + len(stay)
-    missing = least - pooled - (min(len(pool.held), _pending_lookups(pool)) if pool.held else 0)
+            if server.placement is not out:
+                stay.append(server)
+            elif server.member.weight:
+                (last if server.health is down else first).append(server)
+    kept = {server.host for server in stay}
+    pooled = sum(
+        server.member.weight > 0 and (placements[host] is not out or host in kept)
+        for host, server in pool.servers.items()
+    )
+    awaited = sum(
+        s.member.enabled and s.member.weight > 0 and not s.ready and not s.unresolvable for s in pool.servers.values()
+    )
+    missing = least - pooled - min(sum(weight > 0 for weight in pool.held.values()), awaited)
     return stay + (first + last)[: max(0, missing)]
 
 

@@ -34,13 +34,18 @@ def is_pooled(server: Server) -> bool:
     return server.placement in {Placement.POOLED, Placement.FORCED}
 
 
+def weighted(pool: Pool) -> list[Server]:
+    """Return the servers that may take new connections: only these count."""
+    return [server for server in pool.servers.values() if server.member.weight > 0]
+
+
 def count_serving(pool: Pool) -> int:
-    return sum(eligible(server) and health(server) is Health.UP for server in pool.servers.values())
+    return sum(eligible(server) and health(server) is Health.UP for server in weighted(pool))
 
 
 def least(pool: Pool) -> int:
     threshold = Fraction(str(pool.service.depool_threshold))
-    return max(1, ceil(threshold * len(pool.servers))) if threshold > 0 else 0
+    return max(1, ceil(threshold * len(weighted(pool)))) if threshold > 0 else 0
 
 
 def pending_lookups(pool: Pool) -> int:
@@ -112,7 +117,7 @@ def expected_fact(fact: Facts, unreported: list[tuple[str, Report | None]], even
 
 def check_held(before: Pool, event: Event, after: Pool) -> None:
     held = dict(event.held if isinstance(event, Adopted) else before.held)
-    if isinstance(event, Listed) and not any(map(eligible, after.servers.values())):
+    if isinstance(event, Listed) and not any(map(eligible, weighted(after))):
         for host, old in before.servers.items():
             if host not in after.servers and is_pooled(old) and old.address:
                 held[old.address] = old.member.weight
@@ -139,9 +144,10 @@ def former(before: Pool, event: Event, server: Server) -> Placement:
 def check_placements(pool: Pool, former: Mapping[str, Placement]) -> None:
     servers = pool.servers.values()
     needed, have = least(pool), count_serving(pool)
-    pooled = [server for server in servers if is_pooled(server)]
-    spare = min(len(pool.held), pending_lookups(pool))
-    assert len(pooled) + spare >= min(needed, sum(map(eligible, servers))), "the invariant of the architecture"
+    pooled = [server for server in weighted(pool) if is_pooled(server)]
+    awaited = [s for s in weighted(pool) if s.member.enabled and s.address is None and not s.unresolvable]
+    spare = min(sum(weight > 0 for weight in pool.held.values()), len(awaited))
+    assert len(pooled) + spare >= min(needed, sum(map(eligible, weighted(pool)))), "the invariant of the architecture"
     for server in servers:
         check_placement(pool, server, former[server.host], lacking=have < needed)
     entered = [
@@ -152,8 +158,9 @@ def check_placements(pool: Pool, former: Mapping[str, Placement]) -> None:
     ]
     if entered:
         assert len(pooled) + spare <= needed, "servers enter only up to the floor"
+        assert all(server.member.weight for server in entered), "servers of weight 0 do not help the floor"
         order = list(pool.servers)
-        left_out = [server for server in servers if eligible(server) and not is_pooled(server)]
+        left_out = [server for server in weighted(pool) if eligible(server) and not is_pooled(server)]
         ranks = [(health(s) is Health.DOWN, order.index(s.host)) for s in (*entered, *left_out)]
         assert max(ranks[: len(entered)]) < min([*ranks[len(entered) :], (True, len(order))]), "in order"
 
@@ -181,13 +188,15 @@ def check_wanted(pool: Pool) -> None:
     for server in reversed(list(pool.servers.values())):
         if is_pooled(server):
             assert server.address is not None
-            expected[server.address] = server.member.weight
+            expected[server.address] = server.member.weight or expected.get(server.address, 0)
     assert wanted(pool) == expected
     assert floor(pool) == least(pool)
     assert serving(pool) == count_serving(pool)
     forced = [server for server in pool.servers.values() if server.placement is Placement.FORCED]
-    counts = (count_serving(pool), len(pool.servers), least(pool), len(forced))
-    assert arithmetic(pool) == "serving {} of {}, floor {}, {} forced".format(*counts)
+    counts = (count_serving(pool), len(weighted(pool)), least(pool), len(forced))
+    without = len(pool.servers) - len(weighted(pool))
+    expected_text = "serving {} of {}, floor {}, {} forced".format(*counts)
+    assert arithmetic(pool) == expected_text + (f", {without} of weight 0" if without else "")
     assert can_depool(pool) == (count_serving(pool) >= least(pool))
 
 

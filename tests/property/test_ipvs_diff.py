@@ -76,10 +76,37 @@ def test_difference_is_empty_only_if_the_tables_are_equal(wanted: Table, actual:
 @given(TABLES, TABLES)
 def test_difference_has_no_superfluous_operation(wanted: Table, actual: Table) -> None:
     ops = diff(wanted, actual)
-    for n in range(len(ops)):
+    for n, op in enumerate(ops):
+        if op.command is Command.REPLACE and wanted[op.key].service != actual[op.key].service:
+            continue  # see test_service_that_becomes_mh_replaces_all_destinations_of_weight_0
         backend = MemoryBackend(actual)
         backend.apply([*ops[:n], *ops[n + 1 :]])
         assert backend.table() != wanted
+
+
+@given(TABLES, TABLES)
+def test_weight_0_is_set_by_replacement_with_mh_only(wanted: Table, actual: Table) -> None:
+    for op in diff(wanted, actual):
+        if op.destination is not None and op.command in {Command.EDIT, Command.REPLACE}:
+            replaced = op.service.scheduler == "mh" and not op.destination.weight
+            assert (op.command is Command.REPLACE) is replaced
+
+
+@given(TABLES, TABLES)
+def test_service_that_becomes_mh_replaces_all_destinations_of_weight_0(wanted: Table, actual: Table) -> None:
+    """The kernel keeps the last weights for the lookup table of a later scheduler."""
+    replaced = {
+        (op.key, op.destination)
+        for op in diff(wanted, actual, dict.fromkeys(actual, ()))
+        if op.command is Command.REPLACE
+    }
+    for key, entry in wanted.items():
+        held = actual.get(key)
+        if held and entry.service.scheduler == "mh" != held.service.scheduler:
+            quiet = {
+                each for each in entry.destinations.values() if not each.weight and each.endpoint in held.destinations
+            }
+            assert {(key, each) for each in quiet} <= replaced
 
 
 @given(TABLES, TABLES)
@@ -87,7 +114,7 @@ def test_operations_are_ordered_services_additions_edits_deletions(wanted: Table
     order = [
         {Command.ADD_SERVICE, Command.EDIT_SERVICE},
         {Command.ADD},
-        {Command.EDIT},
+        {Command.EDIT, Command.REPLACE},
         {Command.DELETE},
         {Command.DELETE_SERVICE},
     ]

@@ -466,10 +466,10 @@ def test_pool_with_weight_zero_only_is_empty() -> None:
     )
 
 
-def test_server_behind_an_address_with_weight_zero_does_not_carry() -> None:
+def test_shared_address_carries_when_one_of_its_servers_has_a_weight() -> None:
     pool = after(Pool(service(threshold=0)), listed(idle("a"), "b"), moved(a=1, b=1))
     pool = after(pool, up("a"), up("b"))
-    assert Standing(pool, True).count.carrying == 0
+    assert Standing(pool, True).count.carrying == 1
     assert Standing(after(pool, down("a")), True).count.carrying == 1
 
 

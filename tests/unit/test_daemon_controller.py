@@ -286,6 +286,31 @@ def test_pool_with_fewer_enabled_servers_than_its_floor_raises_an_alert() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "flags", "remedy"),
+    [
+        ("sh", (), "set scheduler-flag = sh-fallback"),
+        ("sh", ("sh-port",), "set scheduler-flag = sh-fallback"),
+        ("sh", ("sh-port", "sh-fallback"), ""),
+        ("sh", ("flag-1",), ""),
+        ("dh", (), "use another scheduler, such as mh"),
+        ("mh", (), ""),
+        ("wrr", (), ""),
+    ],
+)
+def test_weight_0_raises_an_alert_when_the_scheduler_refuses_clients(
+    scheduler: str, flags: tuple[str, ...], remedy: str
+) -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    configured = replace(service.controller.pool.service, scheduler=scheduler, scheduler_flags=flags)
+    service.controller.change(configured, [service.factory])
+    assert service.alerts() == []
+    service.deliver(Member("web1", 0), Member("web2"), Member("web3"))
+    text = f"the kernel refuses clients that {scheduler} maps to 1 server of weight 0; {remedy}"
+    assert service.alerts() == ([Alert("text", "scheduler", text)] if remedy else [])
+
+
 def test_hosts_with_one_address_raise_an_alert() -> None:
     service = ControllerOnClock()
     service.names["web2"] = ADDRESSES["web1"]

@@ -17,6 +17,7 @@ from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
 from pybal.sources.state_files import StateFiles
+from pybal.status.alert_times import AlertTimes
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
 from tests.harness.fake_services import ONE, DaemonOnClock, web
@@ -37,6 +38,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
     freezer = Freezer(daemon.clock, lambda: None)
     yield DaemonReport(
         clock=daemon.clock,
+        alert_times=AlertTimes(tuple, daemon.clock),
         services=daemon.services,
         held=Held(),
         engine=Engine(daemon.clock),  # type: ignore[arg-type]  # never started

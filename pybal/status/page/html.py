@@ -7,7 +7,7 @@ from html import escape
 from ipaddress import IPv6Address
 from urllib.parse import quote
 
-from pybal.core.model import Alert, Pool, Report, Server, Snapshot
+from pybal.core.model import Alert, Pool, Report, Server, Severity, Snapshot
 from pybal.core.policy import arithmetic, too_small
 from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
@@ -45,6 +45,7 @@ def index(snapshot: Snapshot, bgp: BGP, now: float) -> Iterator[str]:
     for alert in alerts(snapshot):
         shown.append(alert)
         yield ""
+    shown.sort(key=lambda alert: alert.severity is not Severity.CRITICAL)
     # Critical alerts come first, so the first alert of a service has its highest level.
     worst = {alert.service: level(alert) for alert in reversed(shown)}
     yield _HEAD.format(title="PyBal")

@@ -19,7 +19,7 @@ ipvs-backend = memory
 control-socket = {directory}/control.sock
 bgp = no
 bgp-local-asn = 64600
-bgp-peer-address = 127.0.0.2
+bgp-peer-address = 192.0.2.251
 bgp-nexthop-ipv4 = 10.9.0.1
 
 [web]

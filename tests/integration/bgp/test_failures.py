@@ -207,7 +207,6 @@ def test_thousand_vips_reach_three_routers(topology: Topology, measured: Measure
         "1,000 VIPs withdrawn", topology.times(lambda peering: _sent(topology, peering) == 1, str), "not measured"
     )
     topology.held(VIP)
-    assert [session.repairs for session in topology.balancer.sessions().values()] == [0, 0, 0]
 
 
 @newer

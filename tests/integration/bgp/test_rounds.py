@@ -37,7 +37,6 @@ def test_routers_end_with_the_last_goal_after_random_changes(topology: Topology,
         ]
         topology.balancer.announce_in_turn(goals)
         topology.held(*goals[-1])
-    assert [session.repairs for session in topology.balancer.sessions().values()] == [0, 0, 0]
 
 
 def _fail(topology: Topology, program: str) -> None:

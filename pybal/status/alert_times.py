@@ -1,0 +1,52 @@
+"""Remembers since when each alert lasts, the only state that alerts have.
+
+Alerts are computed when requested, so this looks at all of them periodically as well: otherwise an alert would begin when somebody
+first asks. An alert is identified by its service, kind and subject, because its text contains numbers that change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from pybal.core.model import Alert, AlertKey
+from pybal.runtime.activity import Activity
+from pybal.runtime.turns import Pace
+
+INTERVAL = 5.0
+"""Seconds between two looks at all alerts: the accuracy of the times."""
+
+
+class AlertTimes:
+    """The times at which the present alerts were first seen. ``alerts`` computes all of them."""
+
+    def __init__(self, alerts: Callable[[], Iterable[Alert]], clock: IReactorTime) -> None:
+        self._alerts = alerts
+        self._clock = clock
+        self._first: dict[AlertKey, float] = {}
+        self._activity = Activity("alerts", lambda: Deferred.fromCoroutine(self._look()), clock, interval=INTERVAL)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._activity.start()
+
+    def stop(self) -> None:
+        """Stop looking."""
+        self._activity.stop()
+
+    def since(self, key: AlertKey) -> float:
+        """Return the monotonic time at which a present alert was first seen, in seconds."""
+        return self._first.setdefault(key, self._clock.seconds())
+
+    async def _look(self) -> None:
+        """Note new alerts, and forget those that are over."""
+        pace = Pace(self._clock)
+        over = set(self._first)
+        for alert in self._alerts():
+            self.since(alert.key)
+            over.discard(alert.key)
+            await pace.pause()
+        for key in over:
+            del self._first[key]

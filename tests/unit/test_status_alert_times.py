@@ -1,0 +1,70 @@
+"""The times since which alerts last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.internet.task import Clock
+
+from pybal.core.model import Alert
+from pybal.status.alert_times import INTERVAL, AlertTimes
+
+DOWN = Alert("", "bgp", "session down for 1 s", subject="192.0.2.251")
+
+
+class Watched:
+    """Alerts that change, and their times."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.present: list[Alert] = []
+        self.times = AlertTimes(lambda: self.present, self.clock)
+        self.times.start()
+
+    def pass_time(self, seconds: float) -> None:
+        for _ in range(round(seconds)):
+            self.clock.advance(1.0)
+
+
+def test_alert_lasts_since_the_first_look() -> None:
+    watched = Watched()
+    watched.pass_time(2 * INTERVAL)
+    watched.present = [DOWN]
+    watched.pass_time(INTERVAL)
+    began = watched.clock.seconds()
+    watched.present = [replace(DOWN, text="session down for 99 s")]
+    watched.pass_time(10 * INTERVAL)
+    assert watched.times.since(DOWN.key) == began
+
+
+def test_alert_that_returns_begins_again() -> None:
+    watched = Watched()
+    watched.present = [DOWN]
+    watched.pass_time(INTERVAL)
+    watched.present = []
+    watched.pass_time(INTERVAL)
+    watched.present = [DOWN]
+    watched.pass_time(INTERVAL)
+    assert watched.times.since(DOWN.key) == 3 * INTERVAL
+
+
+def test_alert_begins_when_it_is_requested_first() -> None:
+    watched = Watched()
+    watched.pass_time(2.0)
+    assert watched.times.since(DOWN.key) == 2.0
+
+
+def test_alerts_of_one_kind_differ_by_subject() -> None:
+    watched = Watched()
+    watched.present = [DOWN]
+    watched.pass_time(INTERVAL)
+    other = replace(DOWN, subject="192.0.2.252")
+    watched.present = [DOWN, other]
+    watched.pass_time(INTERVAL)
+    assert (watched.times.since(DOWN.key), watched.times.since(other.key)) == (INTERVAL, 2 * INTERVAL)
+
+
+def test_alert_times_leave_no_call_when_stopped() -> None:
+    watched = Watched()
+    watched.times.stop()
+    assert watched.clock.getDelayedCalls() == []
