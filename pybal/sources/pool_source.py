@@ -86,6 +86,7 @@ class PoolSource:
         self._overruled: str | None = None
         self._floored: str | None = None
         self._applied = ""
+        self._replaced: PoolSource | None = None
 
     @property
     def last_success(self) -> float | None:
@@ -144,7 +145,11 @@ class PoolSource:
         self._reading = reading.addCallbacks(self._take_saved, self._not_read)
 
     def succeed(self, before: PoolSource) -> None:
-        """Replace the source ``before`` of the same pool: count the hosts that vanish from its list, too."""
+        """Replace the source ``before`` of the same pool: count the hosts that vanish from its list, too.
+
+        Until the first list of this source, ``before`` is in use, and :meth:`accept` is for its list.
+        """
+        self._replaced = before
         self._departed = before._departed
 
     def stop(self) -> None:
@@ -157,6 +162,7 @@ class PoolSource:
             self._save()
         self._deliver = self._failed = _ignore
         self._pool = PoolState
+        self._refused = None
 
     def accept(self) -> tuple[Member, ...] | None:
         """Deliver the refused list and return its members; ``None`` if no list is refused.
@@ -165,7 +171,7 @@ class PoolSource:
         """
         accepted, self._refused = self._refused, None
         if accepted is None:
-            return None
+            return self._replaced.accept() if self._replaced else None
         self._accepted, self._overruled = accepted, self._source.problem
         self._departed.clear()
         safe = safe_list(self._present(), accepted, self.settings, accepted=True)
@@ -238,6 +244,7 @@ class PoolSource:
             self._deliver(members)
             # After the call: a list on which the listener fails is delivered again.
             self._members = members
+            self._replaced = None
             self.last_change = self._clock.seconds()
 
     def _take_saved(self, saved: CachedList | None) -> None:

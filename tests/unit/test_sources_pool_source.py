@@ -379,6 +379,18 @@ class TestRefusedList:
         recorder.list(*FOUR)
         assert recorder.list()
 
+    def test_accept_takes_the_list_of_the_source_that_is_in_use(self, recorder: PoolRecorder) -> None:
+        successor = PoolRecorder(None, SourceSettings("file:///other"), FOUR, replaced=recorder)
+        recorder.list(*FOUR)
+        recorder.list(Member("x"))
+        assert successor.source.accept() == (Member("x"),)
+        assert recorder.hosts == "x"
+        recorder.list(Member("y"))
+        successor.list(Member("b"))
+        assert successor.source.accept() == (Member("b"),)
+        successor.list(Member("b"), Member("c"))
+        assert successor.source.accept() is None
+
     def test_accept_does_nothing_without_a_refused_list(self, recorder: PoolRecorder) -> None:
         recorder.list(*FOUR)
         assert recorder.source.accept() is None
