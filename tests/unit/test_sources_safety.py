@@ -52,7 +52,7 @@ def test_empty_list_is_accepted_only_with_allow_empty() -> None:
 
 
 def test_empty_list_of_an_empty_pool_is_accepted() -> None:
-    """It was accepted before: a restart must not refuse it again."""
+    """A restart must not refuse again what the operator has accepted."""
     assert accepted(checked((), ())) == ()
 
 
