@@ -176,7 +176,7 @@ class Controller:
     def _source_alerts(self) -> Iterator[Alert]:
         alert = partial(Alert, self.pool.service.name)
         if self._source.problem:
-            yield alert("source", f"{self._source.problem}; {self._list_in_use(self._list_age)}")
+            yield alert("source", f"{self._source.problem}; {self._list_in_use(self._source.applied, self._list_age)}")
         elif not self.pool.listed:
             yield alert("source", _NO_LIST)
         if self._successor is not None and self._successor.problem:
@@ -184,10 +184,11 @@ class Controller:
         if self._source.removal:
             yield alert("removed", self._source.removal)
 
-    def _list_in_use(self, age: str = "") -> str:
+    def _list_in_use(self, applied: str, age: str = "") -> str:
         if not self.pool.listed:
             return _NO_LIST
-        return f"keeping the last good list ({len(self.pool.servers)} servers{age})"
+        reaction = f"applying {applied}" if applied else "keeping the last good list"
+        return f"{reaction} ({len(self.pool.servers)} servers{age})"
 
     @property
     def _list_age(self) -> str:
@@ -212,7 +213,7 @@ class Controller:
         self._apply(events.Listed(members))
 
     def _failed(self, error: SourceError) -> None:
-        self._log.write(LogLevel.error, f"{error}; {self._list_in_use()}")
+        self._log.write(LogLevel.error, f"{error}; {self._list_in_use(error.applied)}")
 
     def _located(self, found: Mapping[str, Address | None]) -> None:
         usable = dict(found)

@@ -296,6 +296,18 @@ def test_failing_source_keeps_the_list_and_raises_an_alert(lines: list[str]) -> 
     assert lines[-1] == "file:///pool: not there; keeping the last good list (2 servers)"
 
 
+def test_alert_about_a_problem_names_the_part_of_the_list_in_use(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.source.problem = "file:///pool: line 3: invalid"
+    service.source.applied = "the rest of the list"
+    service.source.failed(SourceError("file:///pool: line 3: invalid", applied="the rest of the list"))
+    assert service.alerts() == [
+        Alert("text", "source", "file:///pool: line 3: invalid; applying the rest of the list (2 servers)")
+    ]
+    assert lines[-1] == "file:///pool: line 3: invalid; applying the rest of the list (2 servers)"
+
+
 def test_source_without_a_first_list_raises_an_alert() -> None:
     service = ControllerOnClock()
     service.controller.start({})
