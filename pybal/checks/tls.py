@@ -91,7 +91,8 @@ class TLSStream:
         self.secured = False
         self._socket = sock
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._object = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
+        name = server_name.removesuffix(".")  # RFC 6066 §3
+        self._object = tls.wrap_bio(self._incoming, self._outgoing, server_hostname=name or None)
         self._plain = b""
         self._unsent = b""
         self._barren = 0

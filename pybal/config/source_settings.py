@@ -51,7 +51,7 @@ class AccessSettings:
         True,
         boolean,
         variants=("etcd",),
-        help="verify the certificate of the server; no accepts any certificate, as PyBal 1.15 did, and causes a warning",
+        help="verify the certificate of the server; no accepts any certificate, as PyBal 1.15 did, and causes a warning and an alert",
     )
     server_name: str = option(
         "",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,6 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.bgp.service import BGPService
 from pybal.checks.engine import Engine
+from pybal.config.settings import SourceSettings
+from pybal.config.source_options import server_of
 from pybal.control.freeze import Freezer
 from pybal.core.isolation import LastResponse
 from pybal.core.model import Alert, Snapshot
@@ -105,6 +108,7 @@ class DaemonReport:
         yield from tuple(self.faults.alerts())
         for running in self.services:
             yield from tuple(running.controller.alerts())
+        yield from tuple(_unverified(running.settings.source for running in self.services))
         yield from tuple(self.reconciler.alerts())
         yield from tuple(self.examination.alerts())
         yield from tuple(self.audit.alerts())
@@ -115,3 +119,12 @@ class DaemonReport:
         yield from tuple(loop.alerts(self.held, self.clock.seconds()))
         yield from tuple(checks.alerts(self.engine))
         yield from tuple(log.alerts(self.log))
+
+
+def _unverified(sources: Iterable[SourceSettings]) -> Iterator[Alert]:
+    """Yield an alert for each server of pool sources whose certificate is not verified."""
+    found = Counter(" ".join(server_of(each.url)) for each in sources if each.access.tls and not each.access.verify)
+    for server, services in found.items():
+        risk = f"anyone in the path can change the server lists of {services} services"
+        text = f"[{server}] certificate not verified (verify = no); {risk} (set ca or server-name, and verify = yes)"
+        yield Alert("", "unverified", text, subject=server)

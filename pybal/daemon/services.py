@@ -188,6 +188,8 @@ class Services:
         ]
         renamed = before.service.name != settings.service.name
         successor = self._factory.source(settings) if before.source != settings.source or renamed else None
+        if successor is not None:
+            successor.succeed(running.source)
 
         def change() -> None:
             running.settings = settings

@@ -76,7 +76,8 @@ class Trust:
     async def creator(self, host: str) -> IOpenSSLClientConnectionCreator:
         """Return the connection creator for a host, given by name or address. Raises ProtocolError."""
         try:
-            return _Creator(await self._context.fresh(), self._server_name or host.strip("[]"), verify=self._verify)
+            name = (self._server_name or host.strip("[]")).removesuffix(".")  # RFC 6066 §3
+            return _Creator(await self._context.fresh(), name, verify=self._verify)
         except TimeoutError as silence:
             raise ProtocolError(f"TLS: {silence}", Fault.NO_RESPONSE) from None
 

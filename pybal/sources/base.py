@@ -40,12 +40,14 @@ class Trouble(StrEnum):
 class SourceError(Exception):
     """A pool source could not be read, or its list was refused; never raised for an accepted empty list.
 
-    The text names the line or key and the host, if the problem has one.
+    The text names the line or key and the host, if the problem has one. ``applied`` is the part of the list that is in use nevertheless,
+    for people; empty for none.
     """
 
-    def __init__(self, text: str, trouble: Trouble = Trouble.MALFORMED) -> None:
+    def __init__(self, text: str, trouble: Trouble = Trouble.MALFORMED, applied: str = "") -> None:
         super().__init__(printable(text))  # the words of a server, in logs and endpoints
         self.trouble = trouble
+        self.applied = applied
 
 
 #: The exceptions that :func:`source_error` makes a :class:`SourceError`; every other exception is a bug.
@@ -128,6 +130,10 @@ class CheckedSource(Protocol):
 
     @property
     def last_success(self) -> float | None: ...
+
+    @property
+    def applied(self) -> str:
+        """The part of the list with the problem that is in use nevertheless; see :class:`SourceError`."""
 
     @property
     def removal(self) -> str | None:

@@ -3,7 +3,8 @@
 A balancer boots with it while its pool source is down. One JSON file per service in the state directory, replaced atomically.
 A damaged file is ignored::
 
-    {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …]}
+    {"version": 1, "source": "etcd://conf:4001/…", "time": "2026-11-20T03:00:00+00:00", "members": [["web1", 10, true], …],
+     "departed": {"web7": 4.2, …}}
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from pybal.core.model import Member
 from pybal.runtime import atomic_file
@@ -25,11 +28,15 @@ LARGEST = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class CachedList:
-    """A saved list, the time at which it was delivered, and the URL of its source, without credentials."""
+    """A saved list, the time at which it was saved, and the URL of its source, without credentials.
+
+    ``departed`` are the hosts that had vanished from the list within ``max-depool-window``, with the seconds since then.
+    """
 
     members: tuple[Member, ...]
     time: datetime
     source: str
+    departed: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class ListCache:
@@ -54,8 +61,10 @@ class ListCache:
             if document["version"] != VERSION:
                 return None
             members = tuple(_member(*entry) for entry in document["members"])
-            return CachedList(members, datetime.fromisoformat(document["time"]), str(document["source"]))
-        except (KeyError, TypeError, RecursionError) as error:
+            time = datetime.fromisoformat(document["time"]).astimezone(UTC)
+            departed = {host: float(age) for host, age in document.get("departed", {}).items()}
+            return CachedList(members, time, str(document["source"]), departed)
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ValueError(f"damaged file: {error!r}") from None
 
     def write(self, saved: CachedList) -> None:
@@ -65,6 +74,7 @@ class ListCache:
             "source": saved.source,
             "time": saved.time.isoformat(),
             "members": [[m.host, m.weight, m.enabled] for m in saved.members],
+            "departed": dict(saved.departed),
         }
         atomic_file.replace(self.path, json.dumps(document).encode())
 

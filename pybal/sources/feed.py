@@ -125,7 +125,8 @@ class Feed:
         self._end_if_stopped()
         self.good()
         if listing.problems:
-            self.fail(SourceError(summary(listing.problems)))
+            applied = "the rest of the list without its removals" if listing.incomplete else "the rest of the list"
+            self.fail(SourceError(summary(listing.problems), applied=applied))
         else:
             self.problem = None
 
@@ -139,7 +140,7 @@ class Feed:
         text = text if text.startswith(self.name) else f"{self.name}: {text}"
         if self._listeners is not None and text != self.problem:
             self.problem = text
-            self._listeners.failed(SourceError(text, error.trouble))
+            self._listeners.failed(SourceError(text, error.trouble, error.applied))
         self._end_if_stopped()
 
     def sleep(self, seconds: float) -> Deferred[None]:

@@ -78,13 +78,15 @@ class PoolSource:
         self._saved_members: tuple[Member, ...] | None = None
         self._members: tuple[Member, ...] | None = None
         self._departed: dict[str, float] = {}
-        """The times at which pooled hosts vanished from the list."""
+        """The times at which pooled hosts vanished from the list; a successor shares it."""
         self._obeyed: dict[str, float] = {}
         """The times at which the source declared pooled hosts out of the pool."""
         self._refused: NewList | None = None
         self._accepted: NewList | None = None
         self._overruled: str | None = None
         self._floored: str | None = None
+        self._applied = ""
+        self._replaced: PoolSource | None = None
 
     @property
     def last_success(self) -> float | None:
@@ -113,6 +115,11 @@ class PoolSource:
         return problem
 
     @property
+    def applied(self) -> str:
+        problem = self._source.problem
+        return "" if problem is None or problem == self._overruled else self._applied
+
+    @property
     def removal(self) -> str | None:
         """The removal of many hosts that the source declared out of the pool; ``None`` without one."""
         recent = _since(self._obeyed, self._clock.seconds() - LOUD)
@@ -137,6 +144,14 @@ class PoolSource:
         reading = self._state.read(self._cache.read).addTimeout(PATIENCE, self._clock)
         self._reading = reading.addCallbacks(self._take_saved, self._not_read)
 
+    def succeed(self, before: PoolSource) -> None:
+        """Replace the source ``before`` of the same pool: count the hosts that vanish from its list, too.
+
+        Until the first list of this source, ``before`` is in use, and :meth:`accept` is for its list.
+        """
+        self._replaced = before
+        self._departed = before._departed
+
     def stop(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
@@ -147,6 +162,7 @@ class PoolSource:
             self._save()
         self._deliver = self._failed = _ignore
         self._pool = PoolState
+        self._refused = None
 
     def accept(self) -> tuple[Member, ...] | None:
         """Deliver the refused list and return its members; ``None`` if no list is refused.
@@ -155,33 +171,36 @@ class PoolSource:
         """
         accepted, self._refused = self._refused, None
         if accepted is None:
-            return None
+            return self._replaced.accept() if self._replaced else None
         self._accepted, self._overruled = accepted, self._source.problem
         self._departed.clear()
-        self._use(SafeList(accepted.members))
-        return accepted.members
+        safe = safe_list(self._present(), accepted, self.settings, accepted=True)
+        self._report_floor(safe.kept)
+        self._use(safe)
+        return safe.members
 
     def _listed(self, members: tuple[Member, ...]) -> None:
         source = self._source
         new = NewList(members, source.removed, source.incomplete, source.unsure)
-        if new == self._accepted:
-            self._use(SafeList(members))
-            return
         now = self._clock.seconds()
         pool = self._present()
-        self._departed = _since(self._departed, now - self.settings.window)
-        safe = safe_list(pool, new, self.settings, self._departed, self._remedy)
+        accepted = new == self._accepted
+        departed = _since(self._departed, now - self.settings.window)
+        safe = safe_list(pool, new, self.settings, departed, self._remedy, accepted=accepted)
         self._refused = new if safe.refusal else None
-        self._accepted = self._overruled = None
+        if not accepted:
+            self._accepted = self._overruled = None
         self._report_floor(safe.kept)
         if safe.refusal is None:
             self._use(safe)
-            self._departed |= dict.fromkeys(safe.departed, now)
+            self._departed.clear()
+            self._departed.update(departed | dict.fromkeys(safe.departed, now))
         elif pool.members:
             self._use(safe, stale=self.stale or self._pool().members is None)
         self._note_obeyed(safe.obeyed, members, now)
         if safe.refusal is not None:
-            raise SourceError(f"{self.name}: {safe.refusal}", safe.refusal.trouble)
+            applied = "its weights and states only" if members and pool.members else ""
+            raise SourceError(f"{self.name}: {safe.refusal}", safe.refusal.trouble, applied)
 
     def _present(self) -> PoolState:
         """Return the state of the pool, or that of the saved list before the first one."""
@@ -217,6 +236,7 @@ class PoolSource:
 
     def _fail(self, error: SourceError) -> None:
         self.errors[error.trouble] += 1
+        self._applied = error.applied
         self._failed(error)
 
     def _take(self, members: tuple[Member, ...]) -> None:
@@ -224,6 +244,7 @@ class PoolSource:
             self._deliver(members)
             # After the call: a list on which the listener fails is delivered again.
             self._members = members
+            self._replaced = None
             self.last_change = self._clock.seconds()
 
     def _take_saved(self, saved: CachedList | None) -> None:
@@ -232,6 +253,9 @@ class PoolSource:
         self._saved = saved
         if saved is not None:
             self._saved_members = saved.members
+            down = max(0.0, (self._wall() - saved.time).total_seconds())
+            now = self._clock.seconds()
+            self._departed.update({host: now - down - age for host, age in saved.departed.items()})
         self._call = self._clock.callLater(PATIENCE, self._use_saved)
         self._source.start(self._listed, self._fail)
 
@@ -262,7 +286,9 @@ class PoolSource:
             return
         if self._members is None or self._members == self._saved_members:
             return
-        saved = CachedList(self._members, self._wall(), self.name)
+        now = self._clock.seconds()
+        departed = {host: now - at for host, at in _since(self._departed, now - self.settings.window).items()}
+        saved = CachedList(self._members, self._wall(), self.name, departed)
         self._state.write(self._cache.path, partial(self._cache.write, saved))
         self._saved_members = self._members
 

@@ -59,28 +59,39 @@ class _Refusal(NamedTuple):
 
 
 def safe_list(
-    pool: PoolState, new: NewList, settings: SourceSettings, gone: Collection[str] = (), remedy: str = ""
+    pool: PoolState,
+    new: NewList,
+    settings: SourceSettings,
+    gone: Collection[str] = (),
+    remedy: str = "",
+    *,
+    accepted: bool = False,
 ) -> SafeList:
     """Return what to use of the list ``new`` in the present ``pool``.
 
     ``gone`` are the hosts that vanished within the last ``max-depool-window``; ``remedy`` is a further way to accept a refused list.
+    A list that the operator has ``accepted`` is not refused; hosts that it has with invalid values stay nevertheless.
     """
     new = _with_unsure(pool, new)
     listed = {member.host for member in new.members}
     missing = pool.pooled - listed
     departed = missing - new.removed
-    refusal = _refused_length(new, settings) or _refused_loss(
-        len(new.members), settings, pool.pooled - new.removed, departed, frozenset(gone) - listed
-    )
+    refusal = None
+    if not accepted:
+        refusal = _refused_length(pool, new, settings) or _refused_loss(
+            len(new.members), settings, pool.pooled - new.removed, departed, frozenset(gone) - listed
+        )
     members = _merged(pool.members or (), new) if refusal else new.members
     floored, kept = _floored(pool.members or (), members, settings.admin_floor)
     error = SourceError(f"refused {refusal.text} ({refusal.setting}{remedy})", refusal.trouble) if refusal else None
     return SafeList(floored, kept, frozenset() if refusal else departed, missing & new.removed, error)
 
 
-def _refused_length(new: NewList, settings: SourceSettings) -> _Refusal | None:
-    if not new.members and not new.removed and not settings.allow_empty:
-        return _Refusal("an empty server list", "set allow-empty = yes to accept it", Trouble.EMPTY)
+def _refused_length(pool: PoolState, new: NewList, settings: SourceSettings) -> _Refusal | None:
+    was_empty = pool.members is not None and not pool.members
+    if not new.members and not new.removed and not settings.allow_empty and not was_empty:
+        step = " and max-depool-step = 1" if len(pool.pooled) >= SMALLEST and settings.max_step < 1 else ""
+        return _Refusal("an empty server list", f"set allow-empty = yes{step} to accept it", Trouble.EMPTY)
     if len(new.members) > settings.max_pool_size:
         text = f"a list of {len(new.members)} servers: more than max-pool-size = {settings.max_pool_size}"
         return _Refusal(text, "raise max-pool-size to accept it", Trouble.GROWN)

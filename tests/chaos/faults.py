@@ -48,7 +48,7 @@ def change_list(site: Site, _running: Daemon, random: Random) -> str:
             case 0 if len(service.lines) > 1:
                 service.lines.pop(host, None)
             case 1:
-                service.lines[host] = Line(random.choice([1, 10, 20]))
+                service.lines[host] = Line(random.choice([0, 1, 10, 20]))
             case _:
                 service.lines[host] = Line(10, enabled=random.random() < 0.7)
     site.write_list(service.vip)

@@ -69,6 +69,7 @@ class FakeSource:
     """A pool source; the test delivers its lists."""
 
     problem: str | None = None
+    applied = ""
     last_success: float | None = None
     differences = 0
     removed: frozenset[str] = frozenset()

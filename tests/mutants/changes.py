@@ -28,6 +28,7 @@ MUTANTS = (
         "Change(ChangeKind.REPORTED_DOWN, old,",
         "Change(ChangeKind.REPORTED_DOWN, new,",
     ),
+    Mutant("an up has the status before its result", "ChangeKind.UP, old, after=new)", "ChangeKind.UP, old)"),
     Mutant(
         "every change of a server that is up is reported as up",
         "new.health is Health.UP is not old.health",

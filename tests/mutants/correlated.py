@@ -11,7 +11,11 @@ MUTANTS = (
         "lambda server: server.health is Health.DOWN",
         survives="the search that follows counts exactly",
     ),
-    Mutant("servers with pending monitors hide failures", "server.serving and not server.pending)", "server.serving)"),
+    Mutant(
+        "servers with pending monitors hide failures",
+        "server.health is Health.UP and not server.pending)",
+        "server.health is Health.UP)",
+    ),
     Mutant(
         "correlation needs more failures than passes",
         "down + reports >= max(MIN_SERVERS, up - reports)",

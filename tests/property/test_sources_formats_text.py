@@ -14,7 +14,7 @@ from pybal.sources.base import SourceError
 from pybal.sources.formats.entry import HIGHEST_WEIGHT
 from pybal.sources.formats.text import Listing, parse
 
-HOSTS = st.from_regex(r"[A-Za-z0-9._:-]{1,20}", fullmatch=True)
+HOSTS = st.from_regex(r"(?!-)[A-Za-z0-9._:-]{1,20}", fullmatch=True)
 MEMBERS = st.lists(
     st.builds(Member, HOSTS, st.integers(0, HIGHEST_WEIGHT), st.booleans()), unique_by=lambda member: member.host
 ).map(tuple)

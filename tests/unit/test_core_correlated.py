@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pybal.core.correlated import correlated_failures
+from pybal.core.correlated import correlated_failures, may_be_correlated
 from pybal.core.events import Reconfigured, Reported
 from pybal.core.model import Health, Member, Pool, Report, Servers, SuspectCheck
 from pybal.core.policy import arithmetic, wanted
@@ -129,3 +129,11 @@ def test_excuses_end_with_a_reload_from_hold_to_alert() -> None:
     assert standing(pool) == "a b c d e f g h"
     pool = after(pool, Reconfigured(replace(pool.service, suspect_check=SuspectCheck.ALERT)))
     assert standing(pool) == "e f g h"
+
+
+def test_servers_without_a_result_of_a_monitor_do_not_hide_its_failures() -> None:
+    added = Reconfigured(service(monitors=(M, N), suspect_check=SuspectCheck.HOLD))
+    pool = after(holding("abcdefghi"), added, *(fails(host, 0.0, monitor=N) for host in "abc"))
+    assert correlated(pool) != []
+    assert all(pool.servers[host].pooled for host in "abc")
+    assert may_be_correlated(pool.servers)

@@ -16,7 +16,8 @@ from pybal.config.settings import IPVSSettings, ServiceSettings, Settings
 from pybal.ipvs.model import key_of
 from pybal.ipvs.render import operation
 from pybal.reload.plan import Outcome, Verb
-from tests.harness.fake_services import BOTH, FETCH, IDLE, ONE, TWO, DaemonOnClock, web
+from pybal.sources.base import SourceError
+from tests.harness.fake_services import BOTH, FETCH, IDLE, LISTS, ONE, TWO, DaemonOnClock, web
 
 TOO_MUCH = "more than max-blast-radius = 0.5 allows (run pybal reload --force to apply it)"
 NO_GRACE = IPVSSettings(remove_grace=0.0)
@@ -180,6 +181,14 @@ class TestChange:
             "-d -t 192.0.2.1:80 -r 10.0.0.1:80",
             "-d -t 192.0.2.1:80 -r 10.0.0.2:80",
         ]
+
+    def test_new_source_counts_servers_that_left_before_the_reload(self) -> None:
+        daemon = started(WEB)
+        (former,) = daemon.sources
+        former.listed(LISTS[ONE][:2])
+        daemon.reload(of((web(source=TWO),)))
+        with pytest.raises(SourceError, match="it lacks 3 of 4 pooled servers"):
+            daemon.sources[-1].listed(LISTS[ONE][:1])
 
     def test_source_without_a_list_is_replaced_by_the_next_one(self) -> None:
         daemon = started(WEB)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import Settings
+from pybal.config.settings import AccessSettings, Settings, SourceSettings
 from pybal.control.freeze import Freezer
 from pybal.core.isolation import LastResponse
+from pybal.core.model import Severity
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
@@ -102,3 +104,19 @@ def test_last_responses_name_each_monitored_server(report: DaemonReport) -> None
 
 def test_bgp_is_empty_without_bgp(report: DaemonReport) -> None:
     assert report.bgp() == BGP()
+
+
+def test_source_without_verification_is_one_alert_per_server(daemon: DaemonOnClock, report: DaemonReport) -> None:
+    """PyBal 1.15 never verified the certificate of etcd; a line in the log of the start is soon forgotten."""
+    trusting = AccessSettings(verify=False)
+    for running, path, access in zip(daemon.services, ("a", "b"), (trusting, trusting), strict=True):
+        running.settings = replace(running.settings, source=SourceSettings(f"etcd://u:x@conf:4001/{path}", access))
+    found = [alert for alert in report.alerts() if alert.kind == "unverified"]
+    assert [(alert.severity, alert.subject) for alert in found] == [(Severity.WARNING, "etcd conf:4001")]
+    assert found[0].text == (
+        "[etcd conf:4001] certificate not verified (verify = no); anyone in the path can change the server lists of "
+        "2 services (set ca or server-name, and verify = yes)"
+    )
+    for running in daemon.services:
+        running.settings = replace(running.settings, source=SourceSettings("etcd://conf:4001/a"))
+    assert not [alert for alert in report.alerts() if alert.kind == "unverified"]

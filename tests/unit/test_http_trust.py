@@ -60,7 +60,7 @@ class TLSServer:
     """The server side of a TLS connection, in memory."""
 
     def __init__(self, both: Path, ca: Path | None = None) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context = self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.maximum_version = ssl.TLSVersion.TLSv1_2  # the handshake then includes the client certificate
         context.load_cert_chain(both)
         if ca:
@@ -129,6 +129,14 @@ def test_trust_refuses_a_certificate_for_another_host_name(authority: Authority)
         connect(trust, TLSServer(authority.directory / "server.both"), "[::1]")
         == "certificate does not match address ::1"
     )
+
+
+def test_trust_verifies_a_host_name_without_its_final_dot(authority: Authority) -> None:
+    server = TLSServer(authority.directory / "server.both")
+    names = list[str | None]()
+    server.context.sni_callback = lambda _socket, name, _context: names.append(name)
+    assert connect(trusting(AccessSettings(ca=str(authority.file))), server, f"{HOST}.") == ""
+    assert names == [HOST]
 
 
 def test_trust_verifies_the_server_name_instead_of_the_host(authority: Authority) -> None:

@@ -62,6 +62,7 @@ class ScriptedFeed:
         self.feed = Feed("pool", self.reader, self.clock, Random(1))
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
+        self.applied: list[str] = []
         self.on_list: Callable[[], None] = lambda: None
         self.on_error: Callable[[], None] = lambda: None
 
@@ -77,6 +78,7 @@ class ScriptedFeed:
 
     def _failed(self, error: SourceError) -> None:
         self.errors.append(str(error))
+        self.applied.append(error.applied)
         self.on_error()
 
 
@@ -149,6 +151,17 @@ def test_feed_reports_problems_of_entries_after_the_list(scripted: ScriptedFeed)
     assert scripted.lists == [A]
     assert scripted.errors == ["pool: host b: no weight; host c: no weight"]
     assert scripted.feed.problem == scripted.errors[0]
+
+
+def test_problem_of_entries_names_the_part_of_the_list_in_use(scripted: ScriptedFeed) -> None:
+    problems = ("line 2: invalid",)
+    scripted.start(
+        lambda feed: feed.list(Listing(A, problems)),
+        lambda feed: feed.list(Listing(A, ("line 3: invalid",), incomplete=True)),
+        raising(SourceError("x")),
+    )
+    scripted.clock.pump([INTERVAL, INTERVAL])
+    assert scripted.applied == ["the rest of the list", "the rest of the list without its removals", ""]
 
 
 def test_good_list_clears_the_problem(scripted: ScriptedFeed) -> None:

@@ -79,8 +79,14 @@ class TestUnknown:
     def test_node_without_a_last_state_stays_as_in_the_pool(self) -> None:
         followed = Followed()
         followed.read(nodes(ready("a"), unknown("b")))
-        assert followed.enabled == "a"
         assert followed.listing.unsure == {"b"}
+
+    @pytest.mark.parametrize(("monitored", "enabled"), [(True, "ab"), (False, "a")])
+    def test_new_node_without_a_last_state_is_left_to_its_monitors(self, monitored: bool, enabled: str) -> None:
+        """Nine of ten working nodes took no traffic after a first start during a partition."""
+        followed = Followed(monitored=monitored)
+        followed.read(nodes(ready("a"), unknown("b")))
+        assert followed.enabled == enabled
 
     def test_listing_is_refused_when_no_node_is_known_to_be_ready(self) -> None:
         """A partitioned control plane marks every node Unknown after 40 s; the nodes still work."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -28,11 +28,18 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 class PoolRecorder:
     """Runs a PoolSource of a scripted source and records its reports.
 
-    All enabled servers of the last list are pooled, except ``out``. ``before`` is the list of the source before this one.
+    All enabled servers of the last list are pooled, except ``out``. ``before`` is the list of the source before this one, which is
+    ``replaced``. ``wall`` is the date and time.
     """
 
     def __init__(
-        self, cache: ListCache | None, settings: SourceSettings, before: tuple[Member, ...] | None = None
+        self,
+        cache: ListCache | None,
+        settings: SourceSettings,
+        before: tuple[Member, ...] | None = None,
+        *,
+        replaced: PoolRecorder | None = None,
+        wall: datetime = NOON,
     ) -> None:
         self.clock = Clock()
         self.scripted = ScriptedSource()
@@ -40,8 +47,10 @@ class PoolRecorder:
         self.out: set[str] = set()
         state = StateFiles(FakeWorkers(), self.clock)
         self.source = PoolSource(
-            self.scripted, settings, cache, service="web", clock=self.clock, state=state, wall=lambda: NOON
+            self.scripted, settings, cache, service="web", clock=self.clock, state=state, wall=lambda: wall
         )
+        if replaced is not None:
+            self.source.succeed(replaced.source)
         self.before = before
         self.lists: list[tuple[Member, ...]] = []
         self.errors: list[str] = []
@@ -264,6 +273,18 @@ class TestRefusedList:
         assert "it lacks 3 of 4 pooled servers" in refusal
         assert recorder.lists[-1] == (Member("a", 7), *FOUR[1:])
 
+    def test_refused_list_reports_which_part_of_it_is_applied(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        for members, applied in (((Member("a", 3),), "its weights and states only"), ((), "")):
+            with pytest.raises(SourceError) as refused:
+                recorder.scripted.listed(members)
+            assert refused.value.applied == applied
+            recorder.scripted.problem = str(refused.value)
+            recorder.scripted.failed(refused.value)
+            assert recorder.source.applied == applied
+        recorder.scripted.problem = None
+        assert recorder.source.applied == ""
+
     def test_host_declared_inactive_leaves_with_a_refused_list(self, recorder: PoolRecorder) -> None:
         recorder.list(*(Member(name) for name in "abcdefgh"))
         assert "it lacks 6 of 7 pooled servers" in recorder.list(Member("b"), removed="a")
@@ -310,6 +331,14 @@ class TestRefusedList:
         for absent in range(10):
             assert recorder.list(*ten[:absent], *ten[absent + 1 :]) == ""
 
+    def test_successor_counts_servers_that_vanished_before(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.list(*FOUR[:2])
+        successor = PoolRecorder(None, SourceSettings("file:///other"), FOUR[:2], replaced=recorder)
+        assert "it lacks 3 of 4 pooled servers (2 of them left within the last 60 s)" in successor.list(FOUR[0])
+        successor.clock.advance(61)
+        assert successor.list(FOUR[0]) == ""
+
     def test_changing_subset_is_refused(self, recorder: PoolRecorder) -> None:
         """Consul returns 3 of 10 servers over UDP."""
         recorder.list(Member("a"), Member("b"), Member("c"))
@@ -334,6 +363,14 @@ class TestRefusedList:
         assert recorder.list(Member("y"))
         assert recorder.hosts == "x"
 
+    def test_accept_keeps_hosts_with_invalid_values(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.scripted.unsure = frozenset("b")
+        assert recorder.list(Member("x"))
+        assert recorder.source.accept() == (Member("x"), FOUR[1])
+        assert recorder.list(Member("x")) == ""
+        assert recorder.hosts == "xb"
+
     def test_accept_takes_an_empty_list_until_it_changes(self, recorder: PoolRecorder) -> None:
         recorder.list(*FOUR)
         assert "run `pybal accept web" in recorder.list()
@@ -341,6 +378,18 @@ class TestRefusedList:
         assert recorder.list() == ""
         recorder.list(*FOUR)
         assert recorder.list()
+
+    def test_accept_takes_the_list_of_the_source_that_is_in_use(self, recorder: PoolRecorder) -> None:
+        successor = PoolRecorder(None, SourceSettings("file:///other"), FOUR, replaced=recorder)
+        recorder.list(*FOUR)
+        recorder.list(Member("x"))
+        assert successor.source.accept() == (Member("x"),)
+        assert recorder.hosts == "x"
+        recorder.list(Member("y"))
+        successor.list(Member("b"))
+        assert successor.source.accept() == (Member("b"),)
+        successor.list(Member("b"), Member("c"))
+        assert successor.source.accept() is None
 
     def test_accept_does_nothing_without_a_refused_list(self, recorder: PoolRecorder) -> None:
         recorder.list(*FOUR)
@@ -372,6 +421,24 @@ class TestRestart:
         assert again.source.stale
         again.list(*FOUR)
         assert not again.source.stale
+
+    def test_servers_that_vanished_before_a_restart_are_counted(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.list(*FOUR[:2])
+        recorder.clock.advance(20)
+        recorder.list(Member("a", 3), FOUR[1])
+        recorder.source.stop()
+        again = PoolRecorder(recorder.cache, SourceSettings(URL))
+        assert "it lacks 3 of 4 pooled servers (2 of them left within the last 60 s)" in again.list(FOUR[0])
+        again.clock.advance(41)
+        assert again.list(FOUR[0]) == ""
+
+    def test_servers_that_vanished_long_before_a_restart_do_not_count(self, recorder: PoolRecorder) -> None:
+        recorder.list(*FOUR)
+        recorder.list(*FOUR[:2])
+        recorder.source.stop()
+        later = PoolRecorder(recorder.cache, SourceSettings(URL), wall=NOON + timedelta(seconds=61))
+        assert later.list(FOUR[0]) == ""
 
     def test_empty_first_list_keeps_the_saved_one(self, again: PoolRecorder) -> None:
         assert again.list().startswith(f"{NAME}: refused an empty server list")

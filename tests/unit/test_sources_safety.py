@@ -51,6 +51,16 @@ def test_empty_list_is_accepted_only_with_allow_empty() -> None:
     assert accepted(checked(SIXTEEN[:2], (), allowing)) == ()
 
 
+def test_empty_list_of_an_empty_pool_is_accepted() -> None:
+    """A restart must not refuse again what the operator has accepted."""
+    assert accepted(checked((), ())) == ()
+
+
+def test_refused_empty_list_names_all_settings_that_accept_it() -> None:
+    assert "set allow-empty = yes and max-depool-step = 1 to accept it" in refusal(SIXTEEN[:4], ())
+    assert accepted(checked(SIXTEEN[:4], (), replace(SETTINGS, allow_empty=True, max_step=1.0))) == ()
+
+
 def test_empty_list_that_declares_hosts_out_of_the_pool_is_accepted() -> None:
     declared = NewList((), frozenset(("web0", "web1")))
     assert accepted(safe_list(PoolState(SIXTEEN[:2], frozenset(("web0", "web1"))), declared, SETTINGS)) == ()

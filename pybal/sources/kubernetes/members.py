@@ -4,8 +4,9 @@
 fact                 effect on the member
 ===================  ==============================================================================================
 Ready True, False    enabled, disabled
-Ready Unknown        as before: the control plane has lost the node, its clients perhaps not. Without monitors, a node that
-                     is Unknown for :data:`SILENCE` seconds is disabled, while ``max-depool-step`` permits it
+Ready Unknown        as before: the control plane has lost the node, its clients perhaps not. A node that was never anything
+                     else is enabled: its monitors decide. Without monitors it is disabled, and a node that is Unknown for
+                     :data:`SILENCE` seconds too, while ``max-depool-step`` permits it
 unschedulable        ``k8s-cordon``: weight 0 while enough members keep their weight; not a member; or no effect
 ===================  ==============================================================================================
 """
@@ -58,15 +59,17 @@ class NodeMembers:
             for name, node in sorted(nodes.items())
             if node.member and not (removing and node.cordoned)
         }
-        enabled = {name for name in usable if self._ready[name]}
         unknown = [name for name in usable if nodes[name].ready is None]
-        if unknown and not enabled:
+        if unknown and not any(self._ready[name] for name in usable):
             raise SourceError(
                 f"no node is Ready and {len(unknown)} of {len(usable)} are Unknown; assuming a partitioned control plane",
                 Trouble.FLOOR,
             )
+        if_never_known = self._settings.monitored
+        ready = {name: if_never_known if last is None else last for name, last in self._ready.items()}
+        enabled = {name for name in usable if ready[name]}
         silent = self._silent(enabled, now)
-        cordoned = [name for name in self._cordoned if name in usable and self._ready[name] and name not in silent]
+        cordoned = [name for name in self._cordoned if name in enabled and name not in silent]
         drained = set(cordoned[: max(0, len(enabled) - len(silent) - self._floor(len(usable)))])
         serving = enabled - silent
         members = tuple(

@@ -231,7 +231,7 @@ class KubernetesReader:
         # A very short token may be part of any word, and masking it would reveal it.
         if len(self._token) < _SHORTEST_SECRET:
             return error
-        return SourceError(str(error).replace(self._token, "***"), error.trouble)
+        return SourceError(str(error).replace(self._token, "***"), error.trouble, error.applied)
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (1 - JITTER * self._random.random())
