@@ -30,7 +30,7 @@ _GRACEFUL_SHUTDOWN = [65535, 0]
 _ADDRESS_BITS = {4: 32, 6: 128}
 _REASON_SHOWN = 300
 _UNDECODED = b'can not decode update message of type "3"'
-"""The data of ExaBGP 4's own NOTIFICATION after one that it failed to decode: only those with a text for operators."""
+"""ExaBGP 4 sends this after a NOTIFICATION that it cannot decode: one with a text for operators."""
 _UNDECODED_TEXT = "notification 6/2 or 6/4, cease: administrative shutdown or reset (exabgp 4 cannot decode its text)"
 _VERSIONS = {"ipv4/unicast": 4, "ipv6/unicast": 6}
 
