@@ -439,6 +439,29 @@ def test_return_after_a_drain_or_a_shortage_is_not_held() -> None:
     assert history.verdict(301.0, ready()).announcement
 
 
+def flapped() -> History:
+    """Return the history of a VIP that was withdrawn twice for its servers, and announced again at 100 s."""
+    history = History()
+    for now, standing in (0.0, ready()), (10.0, empty()), (20.0, ready()), (30.0, empty()), (40.0, ready()):
+        history.decide(now, standing)
+    assert history.verdict(100.0, ready()).announcement
+    return history
+
+
+def test_flaps_are_forgotten_without_a_decision_in_the_quiet_time() -> None:
+    assert flapped().verdict(800.0, empty()).flaps == 1
+
+
+def test_drain_is_no_flap_and_holds_nothing_after_its_end() -> None:
+    history = flapped()
+    history.drains[VIP] = Drain(VIP, 101.0, "root", "")
+    assert history.verdict(102.0, ready()).announcement
+    drained = history.verdict(170.0, ready())
+    assert (drained.announcement, drained.flaps) == (None, 2)
+    history.drains.clear()
+    assert history.verdict(171.0, ready()).announcement
+
+
 def test_configured_hold_may_exceed_its_longest_default() -> None:
     history = History(replace(SETTINGS, hold=900.0, wait=0.0))
     for now in (0.0, 4.0):
