@@ -60,6 +60,7 @@ def _service(name: str, own: ServiceOptions) -> Service:
         monitors=own.monitors,
         initially_up=own.initially_up,
         suspect_check=own.suspect_check,
+        dns_move_wait=own.dns_move_wait,
     )
 
 

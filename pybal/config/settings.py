@@ -120,6 +120,13 @@ class ServiceOptions:
         " one interval: alert raises an alert; hold also keeps them pooled until they fail for another reason; off ignores it",
     )
 
+    dns_move_wait: float = option(
+        60.0,
+        seconds,
+        help="time for which a pooled server whose name gets another address is kept at the old one until the new one passes"
+        " its checks, in seconds; then the server counts as down",
+    )
+
     def validate(self, options: Options, prefix: str) -> None:
         del prefix
         allowed = SCHEDULER_FLAGS.get(self.scheduler, ())

@@ -15,6 +15,7 @@ class ChangeKind(Enum):
     NEW = auto()
     MERGED = auto()
     REMOVED = auto()
+    MOVING = auto()
     MOVED = auto()
     UNRESOLVABLE = auto()
     REPORTED_DOWN = auto()
@@ -68,6 +69,8 @@ def _facts(old: Server, new: Server) -> Iterator[Change]:
     # The policy replaces a part of a server only by a different one, so that no part is compared.
     if new.member is not old.member:
         yield Change(ChangeKind.MERGED, new)
+    if new.move is not None and (old.move is None or old.move.address is not new.move.address):
+        yield Change(ChangeKind.MOVING, new)
     if old.address is not None and new.address is not old.address:
         yield Change(ChangeKind.MOVED, new)
     if new.unresolvable and not old.unresolvable:

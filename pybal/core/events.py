@@ -24,9 +24,13 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Results of lookups, by host; ``None`` if the name has no address. Failed lookups are left out."""
+    """Results of lookups, by host; ``None`` if the name has no address. Failed lookups are left out.
+
+    ``at`` is the monotonic time in seconds.
+    """
 
     addresses: Mapping[str, Address | None]
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,22 @@ class Reported:
     host: str
     monitor: str
     report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A monitor has made a conclusive report on the next address of a server."""
+
+    host: str
+    monitor: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """The next addresses of these servers have not passed within ``dns-move-wait``."""
+
+    hosts: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,4 +76,4 @@ class Reconfigured:
     service: Service
 
 
-Event = Adopted | Listed | Resolved | Reported | Gathered | Reconfigured
+Event = Adopted | Listed | Resolved | Reported | Tried | Overdue | Gathered | Reconfigured

@@ -73,7 +73,8 @@ class Service:
     ``depool_threshold`` is the share (0 to 1) of the members with a weight above 0 that is never depooled. ``monitors`` are the
     names of the kinds of monitor that watch each server, in the order of the configuration; servers without monitors
     count as up. ``initially_up`` pools servers before their first report, as PyBal 1.15 did. ``interval`` is the
-    longest interval of its monitors, in seconds: failures with one cause that begin within it are correlated.
+    longest interval of its monitors, in seconds: failures with one cause that begin within it are correlated. After
+    ``dns_move_wait`` seconds a server whose next address has not passed its checks counts as down.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Service:
     initially_up: bool = False
     suspect_check: SuspectCheck = SuspectCheck.ALERT
     interval: float = 10.0
+    dns_move_wait: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class Condition(NamedTuple):
     """True if some failures are attributed to the check itself."""
     weighted: bool
     """True if the weight is above 0."""
+    moving: bool
+    """True while the server keeps its address until the next one has passed its checks."""
 
     @property
     def eligible(self) -> bool:
@@ -165,8 +169,32 @@ class Condition(NamedTuple):
 
     @property
     def awaits_lookup(self) -> bool:
-        """True if the server is enabled and has not been looked up with success yet."""
+        """True if the server is enabled and has not been looked up yet."""
         return self.enabled and not self.unresolvable and not self.ready
+
+    @property
+    def unresolved(self) -> bool:
+        """True if the server is enabled and without an address, also if its name has none."""
+        return self.enabled and not self.ready
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The next address of a pooled server: it takes over when all monitors report it up.
+
+    ``reports`` are those on this address, ``since`` is the monotonic time of the change, in seconds. ``overdue`` is true after
+    ``dns-move-wait``: the server then counts as down.
+    """
+
+    address: Address
+    reports: Mapping[str, Report | None]
+    since: float = 0.0
+    overdue: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """True if all monitors report the address up."""
+        return all(report is not None and report.up for report in self.reports.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +206,7 @@ class Server:
     its first conclusive report. ``health`` follows from the reports: DOWN if one is down, UNKNOWN while one is missing, else
     UP; UP without monitors. ``suspect_failures`` are monitors with causes: failures attributed to the check itself.
     ``pending_monitors`` are monitors that a new configuration added while the server was up: they do not count until their
-    first report.
+    first report. ``move`` is the next address while the server keeps the present one, watched by its own monitors.
     """
 
     member: Member
@@ -188,11 +216,13 @@ class Server:
     placement: Placement = Placement.OUT
     suspect_failures: frozenset[tuple[str, str]] = frozenset()
     pending_monitors: frozenset[str] = frozenset()
+    move: Move | None = None
     health: Health = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Computed once per change of a server, because it is read far more often.
-        object.__setattr__(self, "health", _health(self.reports, self.pending_monitors))
+        overdue = self.move is not None and self.move.overdue
+        object.__setattr__(self, "health", Health.DOWN if overdue else _health(self.reports, self.pending_monitors))
 
     @property
     def host(self) -> str:
@@ -220,6 +250,8 @@ class Server:
     @property
     def only_suspect_failures(self) -> bool:
         """True if every failure of the server is attributed to the check itself."""
+        if self.move is not None and self.move.overdue:
+            return False
         return bool(self.suspect_failures) and all(
             report is None or report.up or (monitor, report.cause) in self.suspect_failures
             for monitor, report in self.reports.items()
@@ -241,6 +273,7 @@ class Server:
             bool(self.pending_monitors),
             bool(self.suspect_failures),
             self.member.weighted,
+            self.move is not None,
         )
 
     def placed(self, placement: Placement) -> Server:
@@ -253,6 +286,7 @@ class Server:
             placement,
             self.suspect_failures,
             self.pending_monitors,
+            self.move,
         )
 
     @property

@@ -10,13 +10,14 @@ connections, so it does not count. On every transition of any kind (result, list
   unknown servers, then down ones, which are *forced*, each in the order of the source;
 * once the serving servers reach the floor, forced ones leave;
 * an unknown server that is pooled stays until its first conclusive report;
+* a pooled server whose name gets another address keeps the old one until the new one has passed (:mod:`pybal.core.moves`);
 * a server that is up stays up when a new configuration adds monitors, until one of these reports it down;
 * with ``suspect-check = hold``, servers whose only failures are correlated (:mod:`pybal.core.correlated`) are pooled.
 
 The invariant is ``pooled >= min(floor, eligible)``, counting weights above 0 only.
 
 The addresses found in the kernel at the start are *held*: servers found at them are pooled and unknown. Until the first list
-has come and every enabled member has been looked up, each address not yet claimed stays, because it may belong to such a
+has come and every enabled member has an address, each address not yet claimed stays, because it may belong to such a
 member; for the floor, each of these members counts with one of the addresses, counting weights above 0. After that the rest is
 removed immediately. If a list leaves no eligible server with a weight above 0, the servers that it removes are held in the same
 way: otherwise a failing resolver would empty the pool.
@@ -31,8 +32,9 @@ from math import ceil
 from operator import is_
 from types import MappingProxyType
 
+from pybal.core import moves
 from pybal.core.correlated import correlated_failures, may_be_correlated
-from pybal.core.events import Adopted, Event, Gathered, Listed, Reconfigured, Reported, Resolved
+from pybal.core.events import Adopted, Event, Gathered, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
 from pybal.core.model import Address, Condition, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
 from pybal.core.reports import apply_reports, placed
 
@@ -48,8 +50,12 @@ def step(pool: Pool, event: Event) -> Pool:
         case Listed(members):
             servers = _merge(pool, members)
             facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
-        case Resolved(addresses):
-            facts = replace(pool, servers=_set_addresses(pool, addresses))
+        case Resolved(addresses, at):
+            facts = replace(pool, servers=moves.locate(pool, addresses, at))
+        case Tried():
+            facts = replace(pool, servers=moves.tried(pool, event))
+        case Overdue():
+            facts = replace(pool, servers=moves.overdue(pool, event))
         case Reported():
             return apply_reports(pool, (event,), floor(pool))
         case Gathered(reports):
@@ -162,41 +168,10 @@ def _hold_removed(pool: Pool, servers: Servers) -> MappingProxyType[Address, int
     return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
 
 
-def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Servers:
-    """Set the addresses of servers. A new address clears the reports; a lost name keeps its address.
-
-    A server takes the placement of its new address if the pool had that address, else it keeps its own.
-    """
-    servers = pool.servers
-    found: dict[str, Server] = {}
-    for host in addresses.keys() & servers.keys():
-        server, address = servers[host], addresses[host]
-        if address is None:
-            if not server.ready and not server.unresolvable:
-                found[host] = replace(server, unresolvable=True)
-        elif address != server.address:
-            found[host] = replace(
-                server,
-                address=address,
-                unresolvable=False,
-                reports=MappingProxyType(dict.fromkeys(server.reports)),
-                pending_monitors=frozenset(),
-                placement=_placement_at(servers, address) or server.placement,
-            )
-    return servers.replacing(found)
-
-
-def _placement_at(servers: Servers, address: Address) -> Placement | None:
-    """Return the placement of the eligible servers at an address: that of the last pooled one, if any."""
-    there = [server for host in servers.hosts_at.get(address, ()) if (server := servers[host]).eligible]
-    last = max(reversed(there), key=lambda server: server.pooled, default=None)
-    return None if last is None else last.placement
-
-
 def _drop_unreachable(pool: Pool, service: Service) -> Servers:
     """Remove addresses of the other family from servers if the service has no tunnel."""
     lost = {
-        host: replace(server, address=None, unresolvable=True)
+        host: replace(server, address=None, unresolvable=True, move=None)
         for host, server in pool.servers.items()
         if server.address and server.address.version != service.vip.version and not service.tunneling
     }
@@ -214,7 +189,12 @@ def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
     reports = {name: server.reports.get(name) for name in monitors}
     unreported = frozenset(name for name, report in reports.items() if report is None)
     pending_monitors = unreported if server.health is Health.UP else unreported & server.pending_monitors
-    return replace(server, reports=MappingProxyType(reports), pending_monitors=pending_monitors)
+    move = server.move and replace(
+        server.move, reports=MappingProxyType({name: server.move.reports.get(name) for name in monitors})
+    )
+    return moves.settle(
+        replace(server, reports=MappingProxyType(reports), pending_monitors=pending_monitors, move=move)
+    )
 
 
 def _claim(pool: Pool, settled: Servers) -> Pool:
@@ -231,14 +211,9 @@ def _claim(pool: Pool, settled: Servers) -> Pool:
             left.pop(server.address, None)
             if server.eligible and server.health is Health.UNKNOWN and not server.pooled:
                 found[host] = server.placed(Placement.POOLED)
-    if pool.listed and not _pending_lookups(pool):
+    if pool.listed and not pool.servers.count(lambda server: server.unresolved):
         left = {}
     return replace(pool, servers=pool.servers.replacing(found), held=MappingProxyType(left))
-
-
-def _pending_lookups(pool: Pool) -> int:
-    """Return the number of enabled members without a successful lookup."""
-    return pool.servers.count(lambda server: server.awaits_lookup)
 
 
 def _suspect(pool: Pool) -> Pool:
@@ -281,7 +256,7 @@ def _fill(pool: Pool) -> Pool:
     """Pool more servers until the floor is reached: unknown ones first, then down ones, *forced*."""
     servers, down = pool.servers, Health.DOWN
     held = len(pool.held) - [*pool.held.values()].count(0)  # in C, because there may be thousands
-    awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))
+    awaited = min(held, servers.count(lambda server: server.unresolved and server.weighted))
     missing = floor(pool) - servers.count(lambda server: server.pooled and server.weighted) - awaited
     if missing <= 0 or not servers.count(_may_enter):
         return pool

@@ -20,6 +20,7 @@ from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_b
 from pybal.core.decision import Decision
 from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
 from pybal.daemon.lookups import Lookups
+from pybal.daemon.moving import Moving
 from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
@@ -82,6 +83,8 @@ class Controller:
         self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
         self._watch = Watch(clock, turns, weakly(self._reported))
         self._watch.use(factories)
+        self._moving = Moving(clock, turns, self._tried, self._move_overdue)
+        self._moving.use(factories)
         self._reports: list[events.Reported] = []
         self._gathering = Throttle(
             f"results of the checks of {service.name}", clock, GATHER_SECONDS, weakly(self._apply_reports)
@@ -122,6 +125,7 @@ class Controller:
         tunneling_changed = service.tunneling != self.pool.service.tunneling
         self._apply(events.Reconfigured(service))
         self._watch.use(factories)
+        self._moving.use(factories)
         if tunneling_changed:  # The usable address families depend on tunneling.
             self._lookups.restart()
         if source is not None:
@@ -140,6 +144,7 @@ class Controller:
             self._successor.stop()
         self._lookups.stop()
         self._watch.stop()
+        self._moving.stop()
 
     def monitors(self) -> Iterator[tuple[str, Monitor]]:
         """Yield the running monitors with their hosts."""
@@ -161,6 +166,7 @@ class Controller:
         for host, text in self._ignored.items():
             if host in self.pool.servers:
                 yield alert("unresolved", f"{host}: {text}", subject=host)
+        yield from self._moving.alerts(self.pool)
         now = self._clock.seconds()
         for host, monitor, last in self._watch.overdue(now):
             state = "not checked yet" if monitor.up is None else f"last {'up' if monitor.up else 'down'}"
@@ -196,7 +202,7 @@ class Controller:
             return PoolState()
         held = bool(pool.held)
         pooled = frozenset(
-            host for host, server in pool.servers.items() if server.pooled or (held and server.condition.awaits_lookup)
+            host for host, server in pool.servers.items() if server.pooled or (held and server.condition.unresolved)
         )
         return PoolState(tuple(server.member for server in pool.servers.values()), pooled)
 
@@ -217,7 +223,7 @@ class Controller:
                 usable[host] = None
                 self._ignored[host] = text = f"ignoring {address}, {reason}"
                 self._log.write(LogLevel.error, f"Server {host}: {text}")
-        self._apply(events.Resolved(usable))
+        self._apply(events.Resolved(usable, self._clock.seconds()))
 
     def _unusable(self, address: Address) -> str:
         """Return why no server of this service can have an address, empty if one can."""
@@ -231,6 +237,16 @@ class Controller:
         self._gathering.request()
         if len(self._reports) >= MOST_REPORTS:
             self._apply_reports()
+
+    def _tried(self, host: str, monitor: str, report: Report) -> None:
+        self._apply(events.Tried(host, monitor, report))
+
+    def _move_overdue(self, hosts: frozenset[str]) -> None:
+        if hosts:
+            more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+            late = f"not passed for {self.pool.service.dns_move_wait:g} s; counting {'them' if more else 'it'} as down"
+            self._log.write(LogLevel.error, f"new address of {min(hosts)}{more} {late}")
+        self._apply(events.Overdue(hosts))
 
     def _apply_reports(self) -> None:
         if not self._reports:
@@ -266,6 +282,7 @@ class Controller:
             if members:
                 self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
                 self._watch.follow(before.servers, self.pool.servers)
+            self._moving.follow(before, self.pool)
         except Exception:
             self.pool, self._wanted = before, None
             raise

@@ -36,6 +36,11 @@ _LINES = {
         "Merged {enabled} server {host}, weight {weight}",
         "Merged {number} more servers",
     ),
+    ChangeKind.MOVING: (
+        LogLevel.warn,
+        "Server {host} gets another address: {next}; keeping {address} until {next} passes its checks",
+        "{number} more servers get another address; keeping their addresses until these pass their checks",
+    ),
     ChangeKind.MOVED: (
         LogLevel.info,
         "Server {host} has a new address: {address}",
@@ -128,6 +133,7 @@ def _fill(line: str, change: Change, service: str) -> str:
         enabled="enabled" if server.member.enabled else "disabled",
         weight=server.member.weight,
         address=server.address,
+        next=server.move and server.move.address,
         status=change.status,
         monitor=change.monitor,
         reason=change.reason,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.core.model import Address, Report, Servers
+from pybal.core.model import Address, Report, Server, Servers
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.runtime.activity import Activity
 from pybal.runtime.turns import Turns, Work
@@ -37,11 +38,21 @@ class _Watched:
 class Watch:
     """Runs the monitors of the servers of a pool; ``report`` receives host, monitor and report.
 
+    ``address`` returns where to watch a server, ``None`` not to watch it.
+
     The monitors follow the last call of each method, in turns with other pools. Reports of a monitor at a former address are ignored from
     the moment of the change.
     """
 
-    def __init__(self, clock: IReactorTime, turns: Turns, report: Callable[[str, str, Report], None]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        turns: Turns,
+        report: Callable[[str, str, Report], None],
+        *,
+        address: Callable[[Server], Address | None] = attrgetter("address"),
+    ) -> None:
+        self._address = address
         self._clock = clock
         self._turns = turns
         self._report = report
@@ -61,7 +72,7 @@ class Watch:
     def follow(self, before: Servers, servers: Servers) -> None:
         """Run monitors for exactly the servers with an address; ``before`` is the argument of the last call."""
         for host, _, server in servers.changes_since(before):
-            address = None if server is None else server.address
+            address = None if server is None else self._address(server)
             watched = self._watched.get(host)
             if watched is not None and watched.address != address:
                 self._leaving.append(self._watched.pop(host))

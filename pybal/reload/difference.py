@@ -26,6 +26,8 @@ _FIXED = {field.name for field in fields(Settings) if isinstance(found := declar
 
 _LONGEST = 80
 _APART = {"service", "source", "monitors", "line"}
+_OF_SERVICE = {"port", "threshold", "monitored"}
+"""Facts about the service in the settings of its source."""
 _KEY = {"protocol", "vip", "port", "monitors", "interval"}
 
 
@@ -35,7 +37,7 @@ def service_reasons(old: ServiceSettings, new: ServiceSettings) -> Iterator[str]
         yield f"was [{old.service.name}]"
     yield from _reasons(old.service, new.service, {*_KEY, "name"}, by=ServiceOptions)
     yield from _monitor_reasons(old, new)
-    yield from _reasons(old.source, new.source, set())
+    yield from _reasons(old.source, new.source, _OF_SERVICE)
     yield from _reasons(old, new, _APART)
 
 

@@ -116,6 +116,8 @@ def why(server: Server) -> str:
     match server.placement:
         case Placement.POOLED if server.only_suspect_failures:
             return "down together with many other servers; kept because the check may be wrong"
+        case _ if server.member.enabled and server.move is not None and server.move.overdue:
+            return f"its new address {server.move.address} does not pass its checks"
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:

@@ -9,7 +9,7 @@ from functools import reduce
 from ipaddress import IPv4Address
 from typing import Any
 
-from pybal.core.events import Event, Listed, Reported, Resolved
+from pybal.core.events import Event, Listed, Reported, Resolved, Tried
 from pybal.core.model import Address, IPProtocol, Member, Placement, Pool, Report, Service
 from pybal.core.policy import step
 
@@ -57,6 +57,11 @@ def moved(**addresses: int | None) -> Resolved:
 
 def up(host: str, monitor: str = M) -> Reported:
     return Reported(host, monitor, Report(True))
+
+
+def tried(host: str, monitor: str = M, *, up: bool = True) -> Tried:
+    """Return a report on the next address of a host."""
+    return Tried(host, monitor, Report(up, "" if up else "connect: refused"))
 
 
 def down(host: str, monitor: str = M, reason: str = "connect: refused") -> Reported:

@@ -205,59 +205,6 @@ MUTANTS = (
         "or Server(member, unreported, placement=Placement.POOLED)",
         survives="a new server has no address, so it is not pooled in any case",
     ),
-    # Addresses
-    Mutant(
-        "a lost name loses its address",
-        "replace(server, unresolvable=True)",
-        "replace(server, address=None, unresolvable=True)",
-        survives="only a server without an address becomes unresolvable",
-    ),
-    Mutant(
-        "a lost name is unresolvable", "if not server.ready and not server.unresolvable:", "if not server.unresolvable:"
-    ),
-    Mutant(
-        "an unresolvable name is a change every time",
-        "if not server.ready and not server.unresolvable:",
-        "if not server.ready:",
-    ),
-    Mutant("an unresolvable name is not recorded", "found[host] = replace(server, unresolvable=True)", "pass"),
-    Mutant("an unresolvable name stays unresolvable", "                unresolvable=False,\n", ""),
-    Mutant(
-        "a new address keeps the reports on the old one",
-        "                reports=MappingProxyType(dict.fromkeys(server.reports)),\n",
-        "",
-    ),
-    Mutant("the same address again clears the reports", "elif address != server.address:", "else:"),
-    Mutant(
-        "a server with a new address leaves",
-        "placement=_placement_at(servers, address) or server.placement",
-        "placement=_placement_at(servers, address) or Placement.OUT",
-    ),
-    Mutant(
-        "a server with a new address is pooled",
-        "placement=_placement_at(servers, address) or server.placement",
-        "placement=Placement.POOLED",
-    ),
-    Mutant(
-        "two hosts that swap addresses pool the dead one",
-        "placement=_placement_at(servers, address) or server.placement",
-        "placement=server.placement",
-    ),
-    Mutant(
-        "a disabled server at the address decides",
-        "if (server := servers[host]).eligible]",
-        "if (server := servers[host])]",
-    ),
-    Mutant(
-        "the last server at the address decides",
-        "key=lambda server: server.pooled, default=None)",
-        "key=lambda server: True, default=None)",
-    ),
-    Mutant(
-        "a depooled server at the address decides",
-        "key=lambda server: server.pooled, default",
-        "key=lambda server: not server.pooled, default",
-    ),
     # Reports and monitors
     Mutant("a reload clears the reports", "name: server.reports.get(name) for name", "name: None for name"),
     # Held addresses
@@ -274,16 +221,20 @@ MUTANTS = (
     Mutant("a claim pools no server", "found[host] = server.placed(Placement.POOLED)", "pass"),
     Mutant("a claim replaces pooled servers", "Health.UNKNOWN and not server.pooled:", "Health.UNKNOWN:"),
     Mutant("a claimed address is still held", "left.pop(server.address, None)", "pass"),
-    Mutant("held addresses are never dropped", "if pool.listed and not _pending_lookups(pool):", "if False:"),
+    Mutant(
+        "held addresses are never dropped",
+        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
+        "if False:",
+    ),
     Mutant(
         "held addresses are dropped at the first list",
-        "if pool.listed and not _pending_lookups(pool):",
+        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
         "if pool.listed:",
     ),
     Mutant(
         "held addresses are dropped before the first list",
-        "if pool.listed and not _pending_lookups(pool):",
-        "if not _pending_lookups(pool):",
+        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
+        "if not pool.servers.count(lambda server: server.unresolved):",
     ),
     # Placements: those of one server are in reports.py
     Mutant(
@@ -400,22 +351,22 @@ MUTANTS = (
     Mutant("held addresses of weight 0 count for the floor", " - [*pool.held.values()].count(0)", ""),
     Mutant(
         "pending lookups of weight 0 count for the floor",
-        "servers.count(lambda server: server.awaits_lookup and server.weighted)",
-        "servers.count(lambda server: server.awaits_lookup)",
+        "servers.count(lambda server: server.unresolved and server.weighted)",
+        "servers.count(lambda server: server.unresolved)",
     ),
     Mutant(
         "pending lookups do not count for the floor",
-        "awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))",
+        "awaited = min(held, servers.count(lambda server: server.unresolved and server.weighted))",
         "awaited = 0",
     ),
     Mutant(
         "every held address counts for the floor",
-        "awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))",
+        "awaited = min(held, servers.count(lambda server: server.unresolved and server.weighted))",
         "awaited = held",
     ),
     Mutant(
         "every pending lookup counts for the floor",
-        "awaited = min(held, servers.count(lambda server: server.awaits_lookup and server.weighted))",
-        "awaited = servers.count(lambda server: server.awaits_lookup and server.weighted)",
+        "awaited = min(held, servers.count(lambda server: server.unresolved and server.weighted))",
+        "awaited = servers.count(lambda server: server.unresolved and server.weighted)",
     ),
 )

@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.mutants import changes, correlated, counted, policy, reports, verdict
+from tests.mutants import changes, correlated, counted, moves, policy, reports, verdict
 from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,7 @@ TARGETS = (
         Target(Path(f"pybal/core/{name}.py"), mutants, CORE_SUITES, ("tests/harness/pool_events.py",))
         for name, mutants in (
             ("changes", changes.MUTANTS),
+            ("moves", moves.MUTANTS),
             ("reports", reports.MUTANTS),
             ("correlated", correlated.MUTANTS),
             ("counted", counted.MUTANTS),

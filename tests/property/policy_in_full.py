@@ -16,8 +16,8 @@ from operator import is_
 from types import MappingProxyType
 
 from pybal.core.correlated import MIN_SERVERS, CorrelatedFailures
-from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
-from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server, Service, SuspectCheck
+from pybal.core.events import Adopted, Event, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
+from pybal.core.model import Address, Health, Member, Move, Placement, Pool, Report, Server, Service, SuspectCheck
 
 
 def step(pool: Pool, event: Event) -> Pool:
@@ -31,8 +31,17 @@ def step(pool: Pool, event: Event) -> Pool:
         case Listed(members):
             servers = _merge(pool, members)
             facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
-        case Resolved(addresses):
-            facts = replace(pool, servers=_set_addresses(pool, addresses))
+        case Resolved(addresses, at):
+            facts = replace(pool, servers=_set_addresses(pool, addresses, at))
+        case Tried(host, monitor, report):
+            facts = replace(pool, servers=_try(pool, host, monitor, report))
+        case Overdue(hosts):
+            late = {
+                host: replace(server, move=replace(server.move, overdue=True))
+                for host, server in pool.servers.items()
+                if host in hosts and server.move and not server.move.overdue
+            }
+            facts = replace(pool, servers=MappingProxyType({**pool.servers, **late}))
         case Reported(host, monitor, report):
             facts = replace(pool, servers=_record(pool, host, monitor, report))
         case Reconfigured(service):
@@ -95,25 +104,71 @@ def _hold_removed(pool: Pool, servers: Mapping[str, Server]) -> Mapping[Address,
     return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
 
 
-def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None]) -> Mapping[str, Server]:
+def _try(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, Server]:
+    server = pool.servers.get(host)
+    if not server or not server.move or monitor not in server.move.reports:
+        return pool.servers
+    move = replace(server.move, reports=MappingProxyType({**server.move.reports, monitor: report}))
+    return MappingProxyType({**pool.servers, host: _settled(replace(server, move=move))})
+
+
+def _settled(server: Server) -> Server:
+    move = server.move
+    if not move or not all(report and report.up for report in move.reports.values()):
+        return server
+    return replace(
+        server,
+        address=move.address,
+        reports=move.reports,
+        unresolvable=False,
+        pending_monitors=frozenset(),
+        suspect_failures=frozenset(),
+        move=None,
+    )
+
+
+def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Mapping[str, Server]:
     """Set the addresses of servers. A new address clears the reports; a lost name keeps its address.
 
-    A server takes the placement of its new address if the pool had that address, else it keeps its own.
+    A pooled server keeps its address until the next one has passed, unless a server that serves is there, the kernel holds it, or
+    it swaps. Otherwise it takes the placement of its new address if the pool had that address, else it keeps its own.
     """
     servers = dict(pool.servers)
+    before = list(pool.servers.values())
+    serve = {s.address for s in before if s.pooled and s.eligible and s.member.weight and s.health is Health.UP}
+    present = {s.address for s in before}
+    new = {found for host, found in addresses.items() if host in servers and servers[host].address != found}
     # Sorted: if servers share an address, the placement of a pooled one counts.
     placements = {s.address: s.placement for s in sorted(servers.values(), key=lambda s: s.pooled) if s.eligible}
     for host in addresses.keys() & servers.keys():
         server, address = servers[host], addresses[host]
         if address is None:
             servers[host] = server if server.ready or server.unresolvable else replace(server, unresolvable=True)
-        elif address != server.address:
+        elif address == server.address:
+            servers[host] = replace(server, move=None) if server.move else server
+        elif server.move and server.move.address == address:
+            pass
+        elif (
+            server.address
+            and server.pooled
+            and server.reports
+            and address not in serve
+            and address not in pool.held
+            and not (server.address in new and address in present)
+        ):
+            none = MappingProxyType(dict.fromkeys(server.reports))
+            if not server.move:
+                servers[host] = replace(server, move=Move(address, none, at))
+            elif server.move.address != address:
+                servers[host] = replace(server, move=replace(server.move, address=address, reports=none))
+        else:
             servers[host] = replace(
                 server,
                 address=address,
                 unresolvable=False,
                 reports=MappingProxyType(dict.fromkeys(server.reports)),
                 pending_monitors=frozenset(),
+                move=None,
                 placement=placements.get(address, server.placement),
             )
     return MappingProxyType(servers)
@@ -131,7 +186,7 @@ def _record(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str,
 def _drop_unreachable(pool: Pool, service: Service) -> Mapping[str, Server]:
     """Remove addresses of the other family from servers if the service has no tunnel."""
     lost = {
-        host: replace(server, address=None, unresolvable=True)
+        host: replace(server, address=None, unresolvable=True, move=None)
         for host, server in pool.servers.items()
         if server.address and server.address.version != service.vip.version and not service.tunneling
     }
@@ -149,7 +204,11 @@ def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
     reports = {name: server.reports.get(name) for name in monitors}
     unreported = frozenset(name for name, report in reports.items() if report is None)
     pending_monitors = unreported if server.health is Health.UP else unreported & server.pending_monitors
-    return replace(server, reports=MappingProxyType(reports), pending_monitors=pending_monitors)
+    move = server.move
+    if move:
+        move = replace(move, reports=MappingProxyType({name: move.reports.get(name) for name in monitors}))
+    reports = MappingProxyType(reports)
+    return _settled(replace(server, reports=reports, pending_monitors=pending_monitors, move=move))
 
 
 def _claim(pool: Pool) -> Pool:
@@ -164,14 +223,9 @@ def _claim(pool: Pool) -> Pool:
     }
     claimed = {server.address for server in pool.servers.values()}
     left = {address: weight for address, weight in pool.held.items() if address not in claimed}
-    if pool.listed and not _pending_lookups(pool):
+    if pool.listed and not any(s.member.enabled and not s.ready for s in pool.servers.values()):
         left = {}
     return replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
-
-
-def _pending_lookups(pool: Pool) -> int:
-    """Return the number of enabled members without a successful lookup."""
-    return sum(s.member.enabled and not s.ready and not s.unresolvable for s in pool.servers.values())
 
 
 def _suspect(pool: Pool) -> Pool:
@@ -254,9 +308,7 @@ def _needed_for_floor(pool: Pool, placements: Mapping[str, Placement], least: in
         server.member.weight > 0 and (placements[host] is not out or host in kept)
         for host, server in pool.servers.items()
     )
-    awaited = sum(
-        s.member.enabled and s.member.weight > 0 and not s.ready and not s.unresolvable for s in pool.servers.values()
-    )
+    awaited = sum(s.member.enabled and s.member.weight > 0 and not s.ready for s in pool.servers.values())
     missing = least - pooled - min(sum(weight > 0 for weight in pool.held.values()), awaited)
     return stay + (first + last)[: max(0, missing)]
 

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from math import ceil
 
 from pybal.core.changes import ChangeKind, changes
-from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
-from pybal.core.model import Address, Health, Member, Placement, Pool, Report, Server
+from pybal.core.events import Adopted, Event, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
+from pybal.core.model import Address, Health, Member, Move, Placement, Pool, Report, Server
 from pybal.core.policy import arithmetic, can_depool, floor, serving, step, wanted
 
-Facts = tuple[Member, Address | None, bool, list[tuple[str, Report | None]], set[str]]
+Facts = tuple[Member, Address | None, bool, list[tuple[str, Report | None]], set[str], Move | None]
 
 
 def health(server: Server) -> Health:
     reports = list(server.reports.values())
+    if server.move is not None and server.move.overdue:
+        return Health.DOWN
     if any(report is not None and not report.up for report in reports):
         return Health.DOWN
     unreported = {monitor for monitor, report in server.reports.items() if report is None}
@@ -48,9 +51,9 @@ def least(pool: Pool) -> int:
     return max(1, ceil(threshold * len(weighted(pool)))) if threshold > 0 else 0
 
 
-def pending_lookups(pool: Pool) -> int:
-    """Return the number of enabled members without a successful lookup."""
-    return sum(s.member.enabled and s.address is None and not s.unresolvable for s in pool.servers.values())
+def unresolved(pool: Pool) -> int:
+    """Return the number of enabled members without an address."""
+    return sum(s.member.enabled and s.address is None for s in pool.servers.values())
 
 
 def check(before: Pool, event: Event, after: Pool) -> None:
@@ -74,6 +77,7 @@ def facts(server: Server) -> Facts:
         server.unresolvable,
         list(server.reports.items()),
         set(server.pending_monitors),
+        server.move,
     )
 
 
@@ -83,18 +87,56 @@ def expected_facts(before: Pool, event: Event) -> list[tuple[str, Facts]]:
     if isinstance(event, Listed):
         known = {server.host: facts(server)[1:] for server in before.servers.values()}
         lines = {member.host: member for member in event.members}
-        return [(host, (line, *known.get(host, (None, False, unreported, set())))) for host, line in lines.items()]
-    return [(host, expected_fact(facts(server), unreported, event)) for host, server in before.servers.items()]
+        return [
+            (host, (line, *known.get(host, (None, False, unreported, set(), None)))) for host, line in lines.items()
+        ]
+    return [(host, expected_fact(before, facts(server), unreported, event)) for host, server in before.servers.items()]
 
 
-def expected_fact(fact: Facts, unreported: list[tuple[str, Report | None]], event: Event) -> Facts:
-    member, address, unresolvable, reports, pending = fact
+def moves(before: Pool, server: Server, event: Resolved) -> bool:
+    """Return whether a server keeps its address until the next one has passed its checks."""
+    there = event.addresses[server.host]
+    others = before.servers.values()
+    if server.address is None or not is_pooled(server) or not server.reports or there in before.held:
+        return False
+    if any(s.address == there and is_pooled(s) and s.member.weight and health(s) is Health.UP for s in others):
+        return False
+    gone_there = [h for h, a in event.addresses.items() if h in before.servers and before.servers[h].address != a]
+    swaps = any(event.addresses[host] == server.address for host in gone_there)
+    return not (swaps and any(s.address == there for s in others))
+
+
+def passed(reports: Mapping[str, Report | None]) -> bool:
+    return all(report is not None and report.up for report in reports.values())
+
+
+def expected_fact(  # noqa: C901, PLR0912  # one case for each event
+    before: Pool, fact: Facts, unreported: list[tuple[str, Report | None]], event: Event
+) -> Facts:
+    member, address, unresolvable, reports, pending, move = fact
     match event:
         case Resolved(addresses) if member.host in addresses:
             there = addresses[member.host]
             if there is None:
-                return (member, address, unresolvable or address is None, reports, pending)
-            return fact if there == address else (member, there, False, unreported, set())
+                return (member, address, unresolvable or address is None, reports, pending, move)
+            if there == address:
+                return (member, address, unresolvable, reports, pending, None)
+            if move is not None and move.address == there:
+                return fact
+            if moves(before, before.servers[member.host], event):
+                if move is None:
+                    move = Move(there, dict(unreported), event.at)
+                else:
+                    move = replace(move, address=there, reports=dict(unreported))
+                return (member, address, unresolvable, reports, pending, move)
+            return (member, there, False, unreported, set(), None)
+        case Tried(host, monitor, report) if host == member.host and move is not None and monitor in move.reports:
+            move = replace(move, reports={**move.reports, monitor: report})
+            if passed(move.reports):
+                return (member, move.address, False, list(move.reports.items()), set(), None)
+            return (member, address, unresolvable, reports, pending, move)
+        case Overdue(hosts) if member.host in hosts and move is not None:
+            return (member, address, unresolvable, reports, pending, replace(move, overdue=True))
         case Reported(host, monitor, report) if host == member.host and monitor in dict(unreported):
             return (
                 member,
@@ -102,16 +144,22 @@ def expected_fact(fact: Facts, unreported: list[tuple[str, Report | None]], even
                 unresolvable,
                 list({**dict(reports), monitor: report}.items()),
                 pending - {monitor},
+                move,
             )
         case Reconfigured(service):
             if address and address.version != service.vip.version and not service.tunneling:
-                address, unresolvable = None, True
+                address, unresolvable, move = None, True, None
             found = [(name, dict(reports).get(name)) for name in service.monitors]
             new = {name for name, report in found if report is None}
             counted = [report for name, report in reports if name not in pending or report]
+            if service.monitors != before.service.monitors and move is not None:
+                move = replace(move, reports={name: move.reports.get(name) for name in service.monitors})
+                if passed(move.reports):
+                    return (member, move.address, False, list(move.reports.items()), set(), None)
+            late = move is not None and move.overdue
             # A server that was up stays up until a new monitor reports it down.
-            up = all(report is not None and report.up for report in counted)
-            return (member, address, unresolvable, found, new if up else new & pending)
+            up = not late and all(report is not None and report.up for report in counted)
+            return (member, address, unresolvable, found, new if up else new & pending, move)
     return fact
 
 
@@ -123,7 +171,7 @@ def check_held(before: Pool, event: Event, after: Pool) -> None:
                 held[old.address] = old.member.weight
     taken = {server.address for server in after.servers.values()}
     left = {address: weight for address, weight in held.items() if address not in taken}
-    assert after.held == ({} if after.listed and not pending_lookups(after) else left)
+    assert after.held == ({} if after.listed and not unresolved(after) else left)
 
 
 def former(before: Pool, event: Event, server: Server) -> Placement:
@@ -134,7 +182,7 @@ def former(before: Pool, event: Event, server: Server) -> Placement:
     old = before.servers.get(server.host)
     if old is None:
         return Placement.OUT
-    if old.address != server.address:
+    if old.address != server.address and not isinstance(event, Tried | Reconfigured):
         there = [s for s in before.servers.values() if s.address == server.address and eligible(s)]
         for neighbour in (*filter(is_pooled, reversed(there)), *there):
             return neighbour.placement
@@ -145,7 +193,7 @@ def check_placements(pool: Pool, former: Mapping[str, Placement]) -> None:
     servers = pool.servers.values()
     needed, have = least(pool), count_serving(pool)
     pooled = [server for server in weighted(pool) if is_pooled(server)]
-    awaited = [s for s in weighted(pool) if s.member.enabled and s.address is None and not s.unresolvable]
+    awaited = [s for s in weighted(pool) if s.member.enabled and s.address is None]
     spare = min(sum(weight > 0 for weight in pool.held.values()), len(awaited))
     assert len(pooled) + spare >= min(needed, sum(map(eligible, weighted(pool)))), "the invariant of the architecture"
     for server in servers:
@@ -256,6 +304,7 @@ def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
     came_up = health(new) is Health.UP is not health(old)
     return {
         ChangeKind.MERGED: old.member != new.member,
+        ChangeKind.MOVING: new.move is not None and (old.move is None or old.move.address != new.move.address),
         ChangeKind.MOVED: old.address is not None and old.address != new.address,
         ChangeKind.UNRESOLVABLE: not old.unresolvable and new.unresolvable,
         ChangeKind.UP: came_up,

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pybal.core.changes import changes
 from pybal.core.correlated import correlated_failures, may_be_correlated
-from pybal.core.events import Adopted, Event, Gathered, Listed, Reconfigured, Reported, Resolved
+from pybal.core.events import Adopted, Event, Gathered, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
 from pybal.core.model import Address, Member, Pool, Report, Servers, SuspectCheck
 from pybal.core.policy import arithmetic, step, wanted, wanted_changes
 from tests.harness.pool_events import M, N, healthy, ip, service
@@ -109,6 +109,22 @@ class TwoPolicies(RuleBasedStateMachine):
     @rule(found=st.dictionaries(st.sampled_from(HOSTS), st.none() | numbers, max_size=12))
     def resolve(self, found: Mapping[str, int | None]) -> None:
         self.happen(Resolved({host: None if number is None else ip(number) for host, number in found.items()}))
+
+    @rule(host=st.sampled_from(HOSTS), monitor=st.sampled_from((M, N)), cause=st.sampled_from(("", "", *CAUSES)))
+    def try_next_address(self, host: str, monitor: str, cause: str) -> None:
+        self.happen(Tried(host, monitor, report(cause, 5.0)))
+
+    @rule(passing=st.sets(st.sampled_from(HOSTS)), late=st.frozensets(st.sampled_from(HOSTS)))
+    def move_all(self, passing: set[str], late: frozenset[str]) -> None:
+        self.happen(Resolved({host: ip(20 + place) for place, host in enumerate(self.pool.servers)}, 3.0))
+        for host in sorted(passing):
+            for monitor in self.pool.service.monitors:
+                self.happen(Tried(host, monitor, report("", 5.0)))
+        self.happen(Overdue(late))
+
+    @rule(hosts=st.frozensets(st.sampled_from(HOSTS)))
+    def wait_for_moves(self, hosts: frozenset[str]) -> None:
+        self.happen(Overdue(hosts))
 
     @rule(threshold=thresholds, monitors=monitors, optimistic=optimism, check=suspicion)
     def reconfigure(

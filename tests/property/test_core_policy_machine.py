@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pybal.core.events import Adopted, Event, Listed, Reconfigured, Reported, Resolved
-from pybal.core.model import Member, Pool, Report, Server
+from pybal.core.events import Adopted, Event, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
+from pybal.core.model import Address, Member, Pool, Report, Server
 from pybal.core.policy import step, wanted
 from tests.harness.pool_events import M, N, healthy, ip, service
 from tests.property import policy_laws as laws
@@ -127,6 +127,24 @@ class PolicyMachine(RuleBasedStateMachine):
     def resolve_one(self, host: int, found: int | None) -> None:
         self.happen(Resolved({pick(self.hosts(), host): None if found is None else ip(found)}))
 
+    @precondition(lambda self: self.pool.servers and self.pool.service.monitors)
+    @rule(host=which, monitor=which, up=st.booleans())
+    def try_next_address(self, host: int, monitor: int, *, up: bool) -> None:
+        name = pick(self.pool.service.monitors, monitor)
+        self.happen(Tried(pick(self.hosts(), host), name, Report(up, "" if up else REASONS[0])))
+
+    @rule(hosts=st.frozensets(st.sampled_from(HOSTS)))
+    def wait_for_moves(self, hosts: frozenset[str]) -> None:
+        self.happen(Overdue(hosts))
+
+    @rule(passing=st.sets(st.sampled_from(HOSTS)))
+    def move_all(self, passing: set[str]) -> None:
+        """Move every server to its own new address; some of these pass."""
+        self.happen(Resolved({host: ip(40 + place) for place, host in enumerate(self.hosts())}))
+        for host in sorted(passing):
+            for monitor in self.pool.service.monitors:
+                self.happen(Tried(host, monitor, Report(True)))
+
     @precondition(lambda self: self.pool.servers)
     @rule(one=which, other=which)
     def swap(self, one: int, other: int) -> None:
@@ -169,7 +187,7 @@ class PolicyMachine(RuleBasedStateMachine):
         self.adopt(held)
         self.happen(Listed(members))
 
-    @precondition(lambda self: not self.pool.service.initially_up)
+    @precondition(lambda self: not self.pool.service.initially_up and not any(map(moving, self.pool.servers.values())))
     @rule(order=st.permutations(range(8)), one_by_one=st.booleans())
     def restart(self, order: Sequence[int], *, one_by_one: bool) -> None:
         """Restart; the wanted set must not change while names resolve and reports arrive again."""
@@ -198,8 +216,17 @@ class PolicyMachine(RuleBasedStateMachine):
         pool = self.pool
         assert step(pool, Reconfigured(replace(pool.service))) is pool
         assert step(pool, Adopted(dict(pool.held))) is pool
-        assert step(pool, Resolved({host: server.address for host, server in known(pool)})) is pool
+        assert step(pool, Resolved({host: found(server) for host, server in known(pool)})) is pool
         assert not pool.listed or step(pool, Listed(tuple(self.members()))) is pool
+
+
+def moving(server: Server) -> bool:
+    return server.move is not None
+
+
+def found(server: Server) -> Address | None:
+    """Return the address that the name service returns."""
+    return server.address if server.move is None else server.move.address
 
 
 def known(pool: Pool) -> list[tuple[str, Server]]:

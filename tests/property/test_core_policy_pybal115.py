@@ -15,7 +15,19 @@ from pybal.core.changes import ChangeKind, changes
 from pybal.core.events import Event, Listed, Reported, Resolved
 from pybal.core.model import Health, Member, Placement, Pool, Report
 from pybal.core.policy import step
-from tests.harness.pool_events import M, N, down, ip, listed, moved, off, resolved, service, up
+from tests.harness.pool_events import (
+    M,
+    N,
+    down,
+    ip,
+    listed,
+    moved,
+    off,
+    resolved,
+    service,
+    tried,
+    up,
+)
 from tests.property.policy_pybal115 import Left, NaiveServer, PyBal115
 
 
@@ -105,8 +117,7 @@ class BothPolicies:
                 assert host in self.followed
                 return Difference.ADDRESS_FOLLOWED
             return Difference.FLOOR_ON_LISTS if naive.left is Left.BY_LIST else Difference.SERVING_COUNTS
-        assert server.health is Health.UNKNOWN, f"{host}: up and not pooled by PyBal 1.15, without a name"
-        assert host in self.followed
+        assert host in self.followed, f"{host}: not pooled by PyBal 1.15, without a name"
         return Difference.ADDRESS_FOLLOWED
 
 
@@ -117,7 +128,7 @@ EXAMPLES: tuple[tuple[set[Difference], tuple[Event, ...]], ...] = (
     ({Difference.SERVING_COUNTS}, (*KNOWN, listed("a", off("b")), down("a"))),
     ({Difference.FORCED_IN}, (*KNOWN, down("a"), listed("a", off("b")))),
     ({Difference.LOOKED_UP_AGAIN}, (*KNOWN, listed("abc"), moved(c=None), moved(c=3), up("c"))),
-    ({Difference.ADDRESS_FOLLOWED}, (*KNOWN, moved(a=7))),
+    ({Difference.ADDRESS_FOLLOWED}, (*KNOWN, moved(a=7), tried("a"))),
     ({Difference.WEIGHT_ZERO}, (*KNOWN, listed("a", Member("b", 0)))),
     ({Difference.ANOTHER_ONE_STAYS, Difference.SERVING_COUNTS}, (down("a"), down("b"))),
 )
@@ -205,6 +216,12 @@ class ComparisonMachine(RuleBasedStateMachine):
         server = servers[host % len(servers)]
         if server.ready:
             self.happen(Reported(server.host, watching[monitor % len(watching)], Report(up)))
+
+    @rule(hosts=st.sets(st.sampled_from(HOSTS)))
+    def try_next_addresses(self, hosts: set[str]) -> None:
+        for host in sorted(hosts):
+            for monitor in self.both.pool.service.monitors:
+                self.happen(tried(host, monitor))
 
     @rule(order=st.permutations(HOSTS), up=st.booleans())
     def report_all(self, order: Sequence[str], *, up: bool) -> None:

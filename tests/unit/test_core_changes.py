@@ -20,6 +20,7 @@ from tests.harness.pool_events import (
     off,
     resolved,
     service,
+    tried,
     up,
 )
 
@@ -91,7 +92,10 @@ def test_reenabled_server_is_merged_and_pooled() -> None:
 
 def test_changed_address_is_reported_with_the_new_one() -> None:
     pool = healthy("ab")
-    (change,) = changes(pool, step(pool, moved(a=7)))
+    moving = step(pool, moved(a=7))
+    (change,) = changes(pool, moving)
+    assert (change.kind, change.server.address) == (ChangeKind.MOVING, ip(1))
+    (change,) = changes(moving, step(moving, tried("a")))
     assert (change.kind, change.server.address) == (ChangeKind.MOVED, ip(7))
 
 

@@ -302,7 +302,7 @@ def test_replaced_monitor_changes_no_server_until_it_reports() -> None:
 
 
 def test_server_without_a_report_is_unknown_when_its_address_changes() -> None:
-    pool = after(healthy("ab"), Reconfigured(service(monitors=(N,))), moved(a=9))
+    pool = after(healthy("ab"), listed("b"), listed("ab"), Reconfigured(service(monitors=(N,))), moved(a=9))
     assert [str(pool.servers[host].health) for host in "ab"] == ["unknown", "up"]
     assert pool.servers["a"].pending_monitors == frozenset()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pybal.core.events import Adopted, Listed, Reconfigured, Reported, Resolved
+from pybal.core.events import Adopted, Listed, Overdue, Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Pool
 from pybal.core.policy import step, wanted, wanted_changes
 from tests.harness.pool_events import (
+    M,
+    N,
     address,
     after,
     down,
@@ -18,6 +20,7 @@ from tests.harness.pool_events import (
     resolved,
     service,
     standing,
+    tried,
     up,
 )
 
@@ -27,12 +30,58 @@ def adopting(*numbers: int, threshold: float = 0.5) -> Pool:
 
 
 def test_changed_address_is_an_addition_and_a_removal_in_one_step() -> None:
-    assert wanted(after(healthy("ab"), moved(a=7))) == {ip(7): 10, ip(2): 10}
+    pool = after(healthy("ab"), moved(a=7))
+    assert wanted(pool) == {ip(1): 10, ip(2): 10}
+    assert wanted(after(pool, tried("a", up=False))) == {ip(1): 10, ip(2): 10}
+    assert wanted(after(pool, tried("a", up=False), tried("a"))) == {ip(7): 10, ip(2): 10}
 
 
-def test_changed_address_clears_the_reports() -> None:
-    pool = after(healthy("abc"), moved(a=7))
-    assert pool.servers["a"].health is Health.UNKNOWN
+def test_every_monitor_must_pass_the_next_address() -> None:
+    pool = after(healthy("ab", monitors=(M, N)), moved(a=7), tried("a", M))
+    assert wanted(pool) == {ip(1): 10, ip(2): 10}
+    assert wanted(after(pool, tried("a", N))) == {ip(7): 10, ip(2): 10}
+
+
+def test_present_address_is_watched_while_the_next_one_is_tried() -> None:
+    pool = after(healthy("abc"), moved(a=7), down("a"))
+    assert wanted(pool) == {ip(2): 10, ip(3): 10}
+    assert wanted(after(pool, tried("a"))) == {ip(7): 10, ip(2): 10, ip(3): 10}
+
+
+def test_all_servers_stay_when_all_move_to_one_dead_address() -> None:
+    pool = after(healthy("abcdef"), moved(**dict.fromkeys("abcdef", 99)))
+    assert set(wanted(pool)) == {ip(number) for number in range(1, 7)}
+    pool = step(pool, Overdue(frozenset("abcdef")))
+    assert set(wanted(pool)) == {ip(number) for number in range(1, 7)}
+    assert standing(pool) == "a! b! c! d! e! f!"
+
+
+def test_overdue_servers_leave_when_enough_others_serve() -> None:
+    pool = after(healthy("abcd"), moved(a=7), Overdue(frozenset("a")))
+    assert pool.servers["a"].health is Health.DOWN
+    assert standing(pool) == "b c d"
+    assert wanted(after(pool, tried("a"))) == {ip(7): 10, ip(2): 10, ip(3): 10, ip(4): 10}
+
+
+def test_name_that_returns_to_its_address_ends_the_move() -> None:
+    pool = after(healthy("abcd"), moved(a=7), Overdue(frozenset("a")), moved(a=1))
+    assert (standing(pool), pool.servers["a"].move) == ("a b c d", None)
+
+
+def test_name_that_is_lost_during_a_move_keeps_both_addresses() -> None:
+    pool = after(healthy("ab"), moved(a=7))
+    assert step(pool, moved(a=None)) is pool
+
+
+def test_next_address_that_changes_again_must_pass_again() -> None:
+    pool = after(healthy("ab", monitors=(M, N)), moved(a=7), tried("a", M), moved(a=8), tried("a", N))
+    assert wanted(pool) == {ip(1): 10, ip(2): 10}
+    assert wanted(after(pool, tried("a", M))) == {ip(8): 10, ip(2): 10}
+
+
+def test_server_with_a_new_address_is_judged_there() -> None:
+    pool = after(healthy("abc"), moved(a=7), tried("a"))
+    assert pool.servers["a"].health is Health.UP
     assert standing(after(pool, down("a"))) == "b c"
 
 
@@ -41,7 +90,13 @@ def test_down_server_is_not_pooled_when_its_address_changes() -> None:
 
 
 def test_servers_stay_pooled_when_all_addresses_change() -> None:
-    assert wanted(after(healthy("ab"), moved(a=7, b=8))) == {ip(7): 10, ip(8): 10}
+    pool = after(healthy("ab"), moved(a=7, b=8))
+    assert wanted(after(pool, tried("a"))) == {ip(7): 10, ip(2): 10}
+    assert wanted(after(pool, tried("a"), tried("b"))) == {ip(7): 10, ip(8): 10}
+
+
+def test_server_without_monitors_moves_immediately() -> None:
+    assert wanted(after(healthy("ab", monitors=()), moved(a=7))) == {ip(7): 10, ip(2): 10}
 
 
 def test_server_keeps_its_address_when_its_name_loses_it() -> None:
@@ -66,13 +121,15 @@ def test_hosts_that_swap_addresses_change_nothing_in_the_kernel() -> None:
 
 def test_host_is_pooled_when_it_takes_over_a_pooled_address() -> None:
     pool = after(healthy("ab"), listed("abc"), moved(b=9, c=2))
-    assert wanted(pool) == {ip(1): 10, ip(2): 10, ip(9): 10}
+    assert standing(pool) == "a b c"
+    assert wanted(pool) == {ip(1): 10, ip(2): 10}
+    assert wanted(after(pool, tried("b"))) == {ip(1): 10, ip(2): 10, ip(9): 10}
 
 
-def test_host_leaves_until_up_when_it_moves_to_a_down_address() -> None:
+def test_host_stays_until_up_when_it_moves_to_a_down_address() -> None:
     pool = after(healthy("abcd"), down("b"), moved(a=2))
-    assert wanted(pool) == {ip(3): 10, ip(4): 10}
-    assert wanted(after(pool, up("a"))) == {ip(2): 10, ip(3): 10, ip(4): 10}
+    assert wanted(pool) == {ip(1): 10, ip(3): 10, ip(4): 10}
+    assert wanted(after(pool, tried("a"))) == {ip(2): 10, ip(3): 10, ip(4): 10}
 
 
 def test_pooled_host_at_a_shared_address_decides_for_a_third() -> None:
@@ -133,11 +190,11 @@ def test_restart_keeps_all_addresses_when_the_resolver_fails() -> None:
     assert wanted(pool) == {ip(1): 10, ip(2): 10, ip(3): 10}
 
 
-def test_held_addresses_go_when_all_enabled_members_are_looked_up() -> None:
+def test_held_addresses_go_when_all_enabled_members_have_addresses() -> None:
     pool = after(adopting(1, 2, 9), listed("ab", off("c")), resolved("a"))
     assert wanted(pool) == {ip(1): 10, ip(2): 10, ip(9): 10}
     assert wanted(after(pool, resolved("b"))) == {ip(1): 10, ip(2): 10}
-    assert wanted(after(pool, moved(b=None))) == {ip(1): 10}
+    assert wanted(after(pool, moved(b=None))) == {ip(1): 10, ip(2): 10, ip(9): 10}
 
 
 def test_held_addresses_go_when_pending_members_are_disabled_or_removed() -> None:
@@ -158,7 +215,8 @@ def test_held_addresses_do_not_return_with_a_new_member() -> None:
 def test_floor_forces_servers_in_when_held_addresses_go() -> None:
     pool = after(adopting(8, 9), listed("abcd"), resolved("abc"))
     assert standing(pool) == "a"
-    assert standing(after(pool, moved(d=None))) == "a b"
+    assert standing(after(pool, moved(d=None))) == "a"
+    assert standing(after(pool, listed("abc", off("d")))) == "a b"
 
 
 def test_pending_lookup_counts_for_the_floor_with_a_held_address() -> None:

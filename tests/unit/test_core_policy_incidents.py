@@ -20,6 +20,7 @@ from tests.harness.pool_events import (
     resolved,
     service,
     standing,
+    tried,
     up,
 )
 
@@ -47,7 +48,8 @@ def test_20150613_reload_does_not_empty_an_all_down_pool() -> None:
 
 def test_20150613_new_addresses_do_not_empty_an_all_down_pool() -> None:
     pool = after(healthy("abcd"), *(down(host) for host in "abcd"), moved(c=7, d=8))
-    assert wanted(pool) == {ip(7): 10, ip(8): 10}
+    assert wanted(pool) == {ip(3): 10, ip(4): 10}
+    assert wanted(after(pool, tried("c"), tried("d"))) == {ip(7): 10, ip(8): 10}
 
 
 def test_20150613_pooled_down_servers_are_reported() -> None:
@@ -134,9 +136,12 @@ def test_replaced_pool_is_never_empty_while_the_resolver_fails() -> None:
     assert len(wanted(pool)) == 2
 
 
-def test_pool_is_empty_when_replaced_by_no_or_unresolvable_members() -> None:
+def test_pool_is_empty_when_replaced_by_no_members() -> None:
     assert wanted(after(healthy("ab"), Listed(()))) == {}
-    assert wanted(after(healthy("ab"), listed("cd"), moved(c=None, d=None))) == {}
+
+
+def test_pool_stays_when_replaced_by_unresolvable_members() -> None:
+    assert wanted(after(healthy("ab"), listed("cd"), moved(c=None, d=None))) == {ip(1): 10, ip(2): 10}
 
 
 def test_disabled_server_leaves_immediately_beside_unresolved_ones() -> None:

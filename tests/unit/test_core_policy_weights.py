@@ -19,6 +19,7 @@ from tests.harness.pool_events import (
     resolved,
     service,
     standing,
+    tried,
     up,
 )
 
@@ -87,7 +88,7 @@ def test_pool_is_too_small_by_all_members_as_in_pybal_115() -> None:
 
 
 def test_shared_address_takes_connections_when_one_of_its_servers_does() -> None:
-    pool = after(healthy("abc"), listed(*quiet("a"), "bc"), moved(b=1), up("b"))
+    pool = after(healthy("abc"), listed(*quiet("a"), "bc"), moved(b=1), tried("b"))
     assert wanted(pool) == {ip(1): 10, ip(3): 10}
     assert wanted(after(pool, listed(*quiet("a", "b"), "c"))) == {ip(1): 0, ip(3): 10}
 

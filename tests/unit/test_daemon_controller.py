@@ -104,6 +104,13 @@ class ControllerOnClock:
         self.factory.running[host].make_report(up=up, reason=reason, at=at)
         self.turn()
 
+    def move(self, host: str, address: str) -> None:
+        """Let the name of a host get another address, and its monitors there start."""
+        self.names[host] = ip_address(address)
+        while self.controller.pool.servers[host].move is None:
+            self.clock.advance(1.0)
+        self.turn()
+
     def alerts(self) -> list[Alert]:
         return list(self.controller.alerts())
 
@@ -187,12 +194,45 @@ def test_changed_address_is_applied_in_one_step_with_new_monitors() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     before = len(service.wants)
-    service.names["web1"] = ip_address("10.0.1.1")
-    service.clock.advance(120)
-    service.turn()
+    service.move("web1", "10.0.1.1")
+    assert service.wants[before:] == []
+    service.report("web1", up=False)
+    assert service.wants[before:] == []
+    service.report("web1", up=True)
     assert service.wants[before:] == [{"10.0.1.1": 10, "10.0.0.2": 10}]
-    assert str(service.factory.running["web1"].address) == "10.0.1.1"
-    assert len(service.factory.running) == 2
+    assert [str(monitor.address) for monitor in service.factory.made if monitor.running] == ["10.0.0.2", "10.0.1.1"]
+
+
+def test_next_address_that_does_not_pass_counts_as_down(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.move("web1", "10.0.1.1")
+    service.clock.advance(service.controller.pool.service.dns_move_wait - 1.0)
+    began = "web1: address changes from 10.0.0.1 to 10.0.1.1, "
+    assert [alert.text for alert in service.alerts() if alert.kind == "dns-move"] == [f"{began}checking it for 59 s"]
+    assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
+    service.clock.advance(1.0)
+    assert service.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10}
+    assert [alert.text for alert in service.alerts() if alert.kind == "dns-move"] == [
+        f"{began}not passed for 60 s; counting as down"
+    ]
+    assert "new address of web1 not passed for 60 s; counting it as down" in lines
+    service.report("web1", up=True)
+    assert service.wants[-1] == {"10.0.1.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
+    assert "dns-move" not in {alert.kind for alert in service.alerts()}
+
+
+def test_all_servers_stay_when_their_names_move_to_a_dead_address() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    for host in ("web1", "web2", "web3"):
+        service.names[host] = ip_address("10.0.9.9")
+    service.clock.advance(300)
+    service.turn()
+    service.clock.advance(300)
+    assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
+    service.controller.stop()
+    assert not service.factory.running
 
 
 def test_address_of_the_other_family_is_ignored_without_tunneling(lines: list[str]) -> None:
@@ -420,8 +460,8 @@ def test_monitors_of_a_server_are_replaced_when_its_address_changes() -> None:
     service.start("web1", "web2")
     assert list(service.controller.monitors_of("web1")) == [service.factory.running["web1"]]
     before = service.controller.monitors_of("web2")
-    service.names["web2"] = ip_address("10.0.1.1")
-    service.clock.advance(120)
+    service.move("web2", "10.0.1.1")
+    service.report("web2", up=True)
     service.deliver(Member("web2"))
     assert service.controller.monitors_of("web1") == ()
     assert service.controller.monitors_of("web2") != before
@@ -523,12 +563,13 @@ def test_report_at_a_former_address_is_ignored() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2")
     former = service.factory.running["web2"]
-    service.names["web2"] = ip_address("10.0.1.2")
-    service.clock.advance(120)
-    service.turn()
+    service.move("web2", "10.0.1.2")
+    service.report("web2", up=True)
     former.make_report(up=False, reason="status: HTTP 500, wanted 200")
     service.turn()
-    assert service.controller.pool.servers["web2"].reports == {"Fake": None}
+    report = service.controller.pool.servers["web2"].reports["Fake"]
+    assert report is not None
+    assert report.up
 
 
 def test_change_of_many_servers_is_a_few_lines_and_a_summary(lines: list[str]) -> None:

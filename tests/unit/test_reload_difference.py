@@ -82,7 +82,8 @@ def test_difference_names_each_option_of_a_service() -> None:
     old = web()
     source: Any = old.source
     for changed in variants(replace(source, access=None)):
-        if (changed.access, changed.port) == (None, old.source.port):
+        given = changed.port, changed.threshold, changed.monitored
+        if (changed.access, given) == (None, (old.source.port, old.source.threshold, old.source.monitored)):
             (reason,) = service_reasons(old, replace(old, source=replace(changed, access=old.source.access)))
             assert reason.split()[0] in SERVICE_OPTIONS
     own = {"bgp", "bgp_med", "bgp_withdraw_below", "bgp_vip_policy", "share_checks"}
@@ -90,6 +91,13 @@ def test_difference_names_each_option_of_a_service() -> None:
     for name in own:
         (reason,) = service_reasons(old, replace(old, **{name: changed_value(getattr(old, name))}))
         assert reason.split()[0] in SERVICE_OPTIONS
+
+
+def test_depool_threshold_is_named_once_when_the_source_uses_it() -> None:
+    old, new = web(depool_threshold=0.5), web(depool_threshold=0.75)
+    old = replace(old, source=replace(old.source, threshold=0.5))
+    new = replace(new, source=replace(new.source, threshold=0.75))
+    assert list(service_reasons(old, new)) == ["depool-threshold 0.5 -> 0.75"]
 
 
 def test_difference_names_each_option_of_a_source_server() -> None:

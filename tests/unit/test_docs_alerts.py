@@ -1,0 +1,62 @@
+"""The tables of docs/alerts.md name every kind of alert and every periodic activity of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "docs/alerts.md"
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """Yield the name of the called function and the call, for each call in pybal/."""
+    for path in sorted((ROOT / "pybal").rglob("*.py")):
+        constants: dict[str, str] = {}
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            match node:
+                case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(value))):
+                    constants[name] = value
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                node.args = [
+                    ast.Constant(constants[arg.id]) if isinstance(arg, ast.Name) and arg.id in constants else arg
+                    for arg in node.args
+                ]
+                yield getattr(node.func, "id", getattr(node.func, "attr", "")), node
+
+
+def kinds() -> Iterator[str]:
+    for name, call in calls():
+        match name, call.args:
+            case "Alert", [_, ast.Constant(str(kind)), *_]:
+                yield kind
+            case "alert", [ast.Constant(str(kind)), *_]:
+                yield kind
+        for keyword in call.keywords:
+            if keyword.arg == "kind" and isinstance(keyword.value, ast.Constant) and "ttempt" in ast.unparse(call):
+                yield str(keyword.value.value)
+
+
+def activities() -> Iterator[str]:
+    for name, call in calls():
+        match name, call.args:
+            case "Activity", [ast.Constant(str(activity)), *_]:
+                yield activity
+
+
+def rows(heading: str) -> set[str]:
+    """Return the first cells of the table below a heading."""
+    section = ALERTS.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `([^`]+)`", section, re.MULTILINE))
+
+
+def test_every_kind_of_alert_is_documented() -> None:
+    assert rows("Kinds") == set(kinds())
+
+
+def test_every_periodic_activity_is_documented() -> None:
+    assert rows("Periodic activities") == set(activities())
