@@ -90,7 +90,10 @@ class Values:
 
 
 def parse_value(host: str, text: Text) -> Member | None:
-    """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`, :class:`NotPooled`."""
+    """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`.
+
+    The exception is a :class:`NotPooled` if the value is ``no`` and only its weight is invalid.
+    """
     if text is None:
         raise Refused(f"value of host {shown(host)} is not a string, wanted {WANTED}")
     try:
