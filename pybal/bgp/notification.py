@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pybal.core.text import printable
+
 _CODES = {
     1: "message header error",
     2: "OPEN message error",
@@ -52,7 +54,20 @@ _SUBCODES = {
 """RFC 4271 §4.5, RFC 4486, RFC 5492, RFC 6608, RFC 7313, RFC 8538, RFC 9234, RFC 9384."""
 
 
-def describe(code: int, subcode: int) -> str:
-    """Return e.g. ``notification 2/2, OPEN message error: bad peer AS``."""
+_WITH_COMMUNICATION = {(6, 2), (6, 4)}
+"""The errors with a text for the other operator (RFC 9003)."""
+_COMMUNICATION = b"Shutdown Communication: "
+"""ExaBGP's words before that text."""
+
+
+def describe(code: int, subcode: int, data: bytes = b"") -> str:
+    """Return e.g. ``notification 2/2, OPEN message error: bad peer AS``.
+
+    ``data`` is the data as ExaBGP shows it; a shutdown communication (RFC 9003) is added, escaped.
+    """
     text = f"notification {code}/{subcode}, {_CODES.get(code, 'unknown error')}"
-    return f"{text}: {_SUBCODES[code, subcode]}" if (code, subcode) in _SUBCODES else text
+    if (code, subcode) in _SUBCODES:
+        text += f": {_SUBCODES[code, subcode]}"
+    if (code, subcode) in _WITH_COMMUNICATION and data.startswith(_COMMUNICATION):
+        text += f" ({printable(data.removeprefix(_COMMUNICATION).decode(errors='replace'))})"
+    return text

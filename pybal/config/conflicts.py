@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pybal.config.bgp_options import family_names
 from pybal.config.options import Options
-from pybal.config.peers import peer_places
+from pybal.config.peers import ADDRESS, peer_places
 from pybal.config.settings import BGPSettings, IPVSBackend, ServiceSettings, Settings
 from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address, IPProtocol
@@ -23,7 +23,7 @@ def refuse_conflicts(
     _refuse_contradictions(services)
     _refuse_unreachable(options, settings, services)
     if settings.bgp:
-        _require_nexthops(settings.bgp, peer_places(options, peers), _announced(settings, services))
+        _check_peers(settings.bgp, peer_places(options, peers), _announced(settings, services))
         _warn_of_limits_without_gate(settings.bgp, services)
 
 
@@ -67,20 +67,28 @@ def _refuse_contradictions(services: Sequence[Place]) -> None:
                 options.refuse(name, str(found), f"{wanted}, as in {place}")
 
 
-def _require_nexthops(
-    bgp: BGPSettings, places: Mapping[Address, Options], announced: Iterable[tuple[int, str]]
-) -> None:
-    first = dict(reversed(list(announced)))
+def _check_peers(bgp: BGPSettings, places: Mapping[Address, Options], announced: Iterable[tuple[Address, str]]) -> None:
+    vips = dict(reversed(list(announced)))
+    first = {vip.version: text for vip, text in reversed(vips.items())}
     for version, announcement in first.items():
         if bgp.peers and not any(version in peer.families for peer in bgp.peers):
             wanted = f"ipv{version} for at least one peer, because {announcement} is announced"
             places[bgp.peers[0].address].refuse("bgp-families", family_names(bgp.peers[0].families), wanted)
     for peer in bgp.peers:
         options = places[peer.address]
+        listening = f"{peer.address}, one of bgp-local-ips" if peer.address in bgp.local_ips else ""
+        if own := vips.get(peer.address, listening):
+            options.refuse(ADDRESS, own, "the address of a router, not of this balancer")
         for version, nexthop in ((4, peer.nexthop_ipv4), (6, peer.nexthop_ipv6)):
             name = f"bgp-nexthop-ipv{version}"
             if version in peer.families and version in first and nexthop is None and not options.refused(name):
                 options.refuse(name, "nothing", f"an IPv{version} address, because {first[version]} is announced")
+            if nexthop is not None and nexthop in vips and not options.refused(name):
+                # RFC 4271 §9.1.2.1: a next hop that the route itself leads to is unresolvable.
+                wanted = (
+                    "an address of this balancer that is not announced; routers do not use a route to its own next hop"
+                )
+                options.refuse(name, vips[nexthop], wanted)
 
 
 def _warn_of_limits_without_gate(bgp: BGPSettings, services: Sequence[Place]) -> None:
@@ -90,11 +98,11 @@ def _warn_of_limits_without_gate(bgp: BGPSettings, services: Sequence[Place]) ->
             options.warn("bgp-withdraw-below", str(settings.bgp_withdraw_below), wanted)
 
 
-def _announced(settings: Settings, services: Sequence[Place]) -> Iterator[tuple[int, str]]:
-    """Yield the IP version and the description of each announced address."""
+def _announced(settings: Settings, services: Sequence[Place]) -> Iterator[tuple[Address, str]]:
+    """Yield each announced address with its description."""
     for options, each in services:
         if each.bgp:
-            yield each.service.vip.version, f"{each.service.vip} of [{options.name}] (line {options.line_of('ip')})"
+            yield each.service.vip, f"{each.service.vip} of [{options.name}] (line {options.line_of('ip')})"
     if settings.instrumentation:
         for ip in settings.instrumentation.advertised_ips:
-            yield ip.version, f"{ip} of advertised_instrumentation_ips"
+            yield ip, f"{ip} of advertised_instrumentation_ips"

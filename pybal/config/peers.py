@@ -72,6 +72,10 @@ def _refuse_conflicts(options: Options, peer: PeerSettings) -> None:
         options.refuse(ADDRESS, f"{peer.address}, a loopback address", wanted)
     if local == peer.address:
         options.refuse("bgp-local-address", shown(str(local)), "an address of this balancer; this is the peer's")
+    for name, nexthop in ("bgp-nexthop-ipv4", peer.nexthop_ipv4), ("bgp-nexthop-ipv6", peer.nexthop_ipv6):
+        if nexthop == peer.address:
+            # RFC 4271 §5.1.3: a router ignores routes whose next hop is its own address.
+            options.refuse(name, str(nexthop), "an address of this balancer; this is the peer's")
     if peer.ttl_security and peer.multihop:
         wanted = "no, or bgp-multihop = 0: ttl-security is for peers on the same link"
         options.refuse("bgp-ttl-security", f"yes with bgp-multihop = {peer.multihop}", wanted)

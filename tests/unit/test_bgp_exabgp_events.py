@@ -111,6 +111,29 @@ class TestBothVersions:
         assert read(line) == Notified(PEER, received=True, text=expected)
 
 
+def test_shutdown_communication_is_escaped_and_shown() -> None:
+    """RFC 9003: the router's operator explains the shutdown."""
+    data = 'Shutdown Communication: "Wartung für 5 min \x1b[2J \u202e"'.encode().hex().upper().encode()
+    notification = b'"notification": { "code": 6, "subcode": 2, "data": "0x%s", "message": "" } } }' % data
+    expected = (
+        "notification 6/2, cease: administrative shutdown "
+        r'("Wartung für 5 min \x1b[2J \u202e")'
+    )
+    found = read(five(b"notification", b'"direction": "receive", ' + notification))
+    assert found == Notified(PEER, received=True, text=expected)
+
+
+def test_notification_that_exabgp_4_cannot_decode_was_received() -> None:
+    """ExaBGP 4.2.21 fails on each shutdown communication, and sends 1/0 itself; captured."""
+    data = b'can not decode update message of type "3"'.hex().upper().encode()
+    line = four(
+        b"notification",
+        b'"direction": "send", "notification": { "code": 1, "subcode": 0, "data": "0x%s" } } }' % data,
+    )
+    expected = "notification 6/2 or 6/4, cease: administrative shutdown or reset (exabgp 4 cannot decode its text)"
+    assert read(line) == Notified(PEER, received=True, text=expected)
+
+
 def test_unknown_as_number_of_exabgp_5_is_read() -> None:
     line = five(b"state", b'"state": "up" } }').replace(b'"peer": 4200000001', b'"peer": None')
     assert read(line) == StateChanged(PEER, SessionState.ESTABLISHED)

@@ -287,6 +287,33 @@ def test_next_hop_is_required_for_each_peer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "option", "found"),
+    [
+        ("bgp-nexthop-ipv4 = 192.0.2.1", "bgp-nexthop-ipv4", "192.0.2.1 of [web] (line 12), wanted an address of this"),
+        ("bgp-nexthop-ipv4 = 192.0.2.252", "bgp-nexthop-ipv4", "192.0.2.252, wanted an address of this balancer"),
+        ("bgp-nexthop-ipv6 = 2001:db8::7", "bgp-nexthop-ipv6", "2001:db8::7, wanted an address of this balancer"),
+        (
+            "bgp-peer-address = 192.0.2.1",
+            "bgp-peer-address",
+            "192.0.2.1 of [web] (line 12), wanted the address of a router",
+        ),
+        (
+            "bgp-peer-address = 192.0.2.9",
+            "bgp-peer-address",
+            "192.0.2.9, one of bgp-local-ips, wanted the address of a",
+        ),
+    ],
+)
+def test_peer_that_cannot_work_is_refused(given: str, option: str, found: str) -> None:
+    peer = "2001:db8::7" if "ipv6" in option else "192.0.2.252"
+    address = "" if option == "bgp-peer-address" else f"bgp-peer-address = {peer}\n"
+    text = BGP + "bgp-local-ips = 192.0.2.9\n[bgp r]\n" + address + given + "\n"
+    text += "" if address else "bgp-peer-asn = 64601\n"
+    (problem,) = problems(text)
+    assert f"[bgp r] {option}: found {found}" in problem
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [("off", None), ("3", Limit(3)), ("25%", Limit(percent=25)), ("12.5 %", Limit(percent=12.5))],
 )

@@ -29,6 +29,9 @@ _REMARKS = {b"shutdown in progress", b"reload in progress"}
 _GRACEFUL_SHUTDOWN = [65535, 0]
 _ADDRESS_BITS = {4: 32, 6: 128}
 _REASON_SHOWN = 300
+_UNDECODED = b'can not decode update message of type "3"'
+"""ExaBGP 4 sends this after a NOTIFICATION that it cannot decode: one with a text for operators."""
+_UNDECODED_TEXT = "notification 6/2 or 6/4, cease: administrative shutdown or reset (exabgp 4 cannot decode its text)"
 _VERSIONS = {"ipv4/unicast": 4, "ipv6/unicast": 6}
 
 
@@ -174,8 +177,11 @@ def _open(peer: Address, neighbor: dict[str, Any]) -> Event | None:
 
 def _notification(peer: Address, neighbor: dict[str, Any]) -> Event:
     message = neighbor["notification"]
-    text = describe(int(message["code"]), int(message["subcode"]))
-    return Notified(peer, neighbor.get("direction") == "receive", text)
+    code, subcode, received = int(message["code"]), int(message["subcode"]), neighbor.get("direction") == "receive"
+    data = bytes.fromhex(message.get("data", "").removeprefix("0x"))
+    if not received and data == _UNDECODED:
+        return Notified(peer, received=True, text=_UNDECODED_TEXT)
+    return Notified(peer, received, describe(code, subcode, data))
 
 
 def _update(peer: Address, neighbor: dict[str, Any]) -> Event | None:
