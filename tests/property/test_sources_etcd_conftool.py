@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pybal.core.model import Member
-from pybal.sources.etcd.conftool import Values, parse_value
+from pybal.sources.etcd.conftool import NotPooled, Values, parse_value
 from pybal.sources.formats.entry import Refused
 
-HOSTS = st.text("abc.-", min_size=1, max_size=6)
+HOSTS = st.text("abc.-", min_size=1, max_size=6).filter(lambda host: not host.startswith("-"))
 GOOD = st.builds(
     lambda weight, pooled: json.dumps({"weight": weight, "pooled": pooled}),
     st.integers(0, 2**31 - 1),
     st.sampled_from(["yes", "no", "inactive"]),
 )
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just("yes"),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(["yes", "no"]),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["weight", "pooled", "x"]), inner, max_size=3)
     ),
@@ -31,6 +32,8 @@ def member_of(host: str, text: str | bytes) -> Member | None:
     """Return the member that a value alone defines, ``None`` also if it is invalid."""
     try:
         return parse_value(host, text)
+    except NotPooled:
+        return Member(host, enabled=False)
     except Refused:
         return None
 
@@ -58,6 +61,9 @@ def test_host_keeps_its_last_valid_value_independently_of_others(lists: list[dic
         for host, text in texts.items():
             try:
                 good[host] = parse_value(host, text)
+            except NotPooled:
+                wrong += 1
+                good[host] = replace(before.get(host) or Member(host), enabled=False)
             except Refused:
                 wrong += 1
                 good[host] = before.get(host)

@@ -73,7 +73,7 @@ def test_invalid_value_keeps_last_valid_member_and_is_a_problem() -> None:
     values = Values("/pools/web")
     values.listing({"a": '{"weight": 1, "pooled": "yes"}'})
     for _ in range(2):
-        listing = values.listing({"a": '{"weight": -1, "pooled": "no"}', "b": '{"weight": 2, "pooled": "yes"}'})
+        listing = values.listing({"a": '{"weight": -1, "pooled": "yes"}', "b": '{"weight": 2, "pooled": "yes"}'})
         assert listing.members == (Member("a", 1), Member("b", 2))
         assert listing.problems == ("key /pools/web/a: weight -1 of host a, wanted an integer from 0 to 2147483647",)
     assert values.listing({"a": '{"weight": 4, "pooled": "yes"}'}).problems == ()
@@ -101,3 +101,18 @@ def test_inactive_host_stays_inactive_while_its_value_is_invalid() -> None:
 
 def test_host_without_any_valid_value_is_not_declared_inactive() -> None:
     assert Values("/pools/web").listing({"a": "?"}).removed == set()
+
+
+@pytest.mark.parametrize("text", ['{"pooled": "no"}', '{"pooled": "no", "weight": null}'])
+def test_no_disables_the_host_when_its_weight_is_invalid(text: str) -> None:
+    """An operator who writes the key by hand wants the server out, with any weight."""
+    values = Values("/d")
+    values.listing({"a": '{"pooled": "yes", "weight": 7}'})
+    listing = values.listing({"a": text})
+    assert listing.members == (Member("a", 7, enabled=False),)
+    assert len(listing.problems) == 1
+    assert not listing.unsure
+    assert values.listing({"a": '{"pooled": "yes", "weight": -1}'}).members == (Member("a", 7, enabled=False),)
+    fresh = Values("/d").listing({"a": text, "-x": text})
+    assert fresh.members == (Member("a", enabled=False),)
+    assert fresh.unsure == {"-x"}

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pybal.core.model import Member
-from pybal.sources.formats.entry import Entry, Refused, integer, member, shown, unique
+from pybal.sources.formats.entry import Entry, Refused, integer, is_host, member, shown, unique
 from pybal.sources.formats.text import Listing
 
 Text = str | bytes | None
@@ -29,6 +29,10 @@ MANY = 500
 """Number of new values from which parsing takes more than one step."""
 _STEP = 64
 _POOLED = {"yes": True, "no": False}
+
+
+class NotPooled(Refused):
+    """A value that is ``no``, without a valid weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class _Value:
 class Values:
     """A cache of the parsed values of ``directory``.
 
-    An invalid value keeps the member of the last valid one. Unchanged values are not parsed again, because every single change results in a list of all members.
+    An invalid value keeps the member of the last valid one, but disabled if it is ``no`` and only its weight is invalid. Unchanged values are not parsed again, because every single change results in a list of all members.
     """
 
     def __init__(self, directory: str) -> None:
@@ -78,12 +82,18 @@ class Values:
             member = parse_value(key, text)
         except Refused as refused:
             problem = f"key {self._directory}/{key}: {refused}"
-            return _Value(text, before.member if before else None, before is not None and before.inactive, problem)
+            known, inactive = (before.member, before.inactive) if before else (None, False)
+            if isinstance(refused, NotPooled):
+                known, inactive = replace(known or Member(key), enabled=False), False
+            return _Value(text, known, inactive, problem)
         return _Value(text, member, member is None)
 
 
 def parse_value(host: str, text: Text) -> Member | None:
-    """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`."""
+    """Return the member that a value defines, ``None`` if it is inactive. Raises :class:`Refused`.
+
+    The exception is a :class:`NotPooled` if the value is ``no`` and only its weight is invalid.
+    """
     if text is None:
         raise Refused(f"value of host {shown(host)} is not a string, wanted {WANTED}")
     try:
@@ -98,6 +108,11 @@ def parse_value(host: str, text: Text) -> Member | None:
         return None
     if not isinstance(pooled, str) or pooled not in _POOLED:
         raise Refused(f"pooled {shown(pooled)} of host {host}, wanted yes, no or inactive")
-    if "weight" not in fields:
-        raise Refused(f"value of host {shown(host)} has no weight, wanted {WANTED}")
-    return member(Entry("", host, {"weight": fields["weight"], "enabled": _POOLED[pooled]}, WANTED), ())
+    malformed = "" if "weight" in fields else f"value of host {shown(host)} has no weight, wanted {WANTED}"
+    values = None if malformed else {"weight": fields["weight"], "enabled": _POOLED[pooled]}
+    try:
+        return member(Entry("", host, values, malformed), ())
+    except Refused as refused:
+        if _POOLED[pooled] or not is_host(host):
+            raise
+        raise NotPooled(str(refused)) from None
