@@ -11,7 +11,7 @@ import pytest
 from pybal.sources.dns import srv
 from pybal.sources.etcd.conftool import Values
 from pybal.sources.kinds import SUPPORTED
-from pybal.sources.kubernetes import wire
+from pybal.sources.kubernetes.members import NodeMembers
 from pybal.sources.list_parser import ListParser
 from tests.harness.sources.contract import ONE, OTHER, SourceRecorder
 
@@ -20,7 +20,7 @@ SEAMS: Mapping[str, tuple[tuple[str, ...], object, str]] = MappingProxyType(
     {
         "file_source": (("LinesFile", "JSONFile", "YAMLFile"), ListParser, "parse"),
         "http_source": (("HTTP",), ListParser, "parse"),
-        "kubernetes_source": (("Kubernetes",), wire, "listing"),
+        "kubernetes_source": (("Kubernetes",), NodeMembers, "listing"),
         "srv_source": (("SRV",), srv, "listing"),
         "etcd2_source": (("Etcd2",), Values, "listing"),
         "etcd3_source": (("Etcd3",), Values, "listing"),

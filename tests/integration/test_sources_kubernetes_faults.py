@@ -71,11 +71,11 @@ def test_source_reports_a_refused_token_without_showing_it(recorder: KubernetesR
     assert recorder.source.problem is None
 
 
-def test_source_masks_a_token_that_the_server_echoes(recorder: KubernetesRecorder) -> None:
+def test_source_refuses_a_response_that_repeats_the_token(recorder: KubernetesRecorder) -> None:
     recorder.server.instead = instead_of("list", 500, status(500, f"bad header: Bearer {TOKEN}"))
     recorder.start()
     recorder.advance(2)
-    assert recorder.texts == ["HTTP 500 (bad header: Bearer ***), wanted 200"]
+    assert recorder.texts == ["response repeats the credentials of the request; refusing it"]
 
 
 def test_source_keeps_its_list_when_the_token_file_is_gone(recorder: KubernetesRecorder) -> None:
