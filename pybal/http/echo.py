@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from base64 import b64decode
 from binascii import Error
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
+from urllib.parse import quote, quote_plus
 
 from pybal.http.errors import Fault, ProtocolError
 
@@ -28,7 +32,8 @@ class Secrets:
             except (Error, UnicodeDecodeError):
                 pair = ""
             found |= {pair, pair.partition(":")[2]}
-        self._found = tuple(secret.encode() for secret in found if len(secret) >= SHORTEST)
+        forms = (form for secret in found if len(secret) >= SHORTEST for form in _forms(secret))
+        self._found = tuple(dict.fromkeys(form.encode() for form in forms))
         self._longest = max(map(len, self._found), default=0)
 
     def refuse(self, *data: bytes) -> None:
@@ -55,3 +60,13 @@ class Secrets:
             received(piece)
 
         return guard
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as JSON, HTML and URLs write it."""
+    yield from (secret, json.dumps(secret)[1:-1], escape(secret))
+    for quoted in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield from (quoted, _HEXADECIMAL.sub(lambda found: found[0].lower(), quoted))
+
+
+_HEXADECIMAL = re.compile("%[0-9A-F]{2}")

@@ -11,6 +11,7 @@ from pybal.http.errors import Fault, ProtocolError
 
 TOKEN = "tokenSECRET0123456789"
 BASIC = b64encode(b"joe:passSECRETword").decode()
+ODD = b64encode(b'joe:SECRET/"<&+ word').decode()
 
 
 @pytest.mark.parametrize(
@@ -23,6 +24,12 @@ BASIC = b64encode(b"joe:passSECRETword").decode()
         (f"Basic {BASIC}", "user joe:passSECRETword"),
         (f"Basic {BASIC}", "wrong password passSECRETword"),
         ("Basic ?broken?", "x ?broken?"),
+        (f"Basic {ODD}", 'wrong password SECRET/"<&+ word'),
+        (f"Basic {ODD}", r'{"message": "wrong password SECRET/\"<&+ word"}'),
+        (f"Basic {ODD}", "wrong password SECRET/&quot;&lt;&amp;+ word"),
+        (f"Basic {ODD}", "Location: /login?password=SECRET%2F%22%3C%26%2B%20word"),
+        (f"Basic {ODD}", "Location: /login?password=SECRET%2f%22%3c%26%2b+word"),
+        (f"Basic {ODD}", "http://joe:SECRET/%22%3C%26%2B%20word@pools/"),
     ],
 )
 def test_repeated_credentials_are_refused(value: str, echo: str) -> None:
