@@ -480,6 +480,11 @@ def test_share_counts_enabled_servers_with_a_weight() -> None:
     assert History().summary(0.0, none) == "below (web: 0 of 2 servers serving, wanted 1)"
 
 
+def test_unchecked_server_of_weight_zero_is_not_awaited() -> None:
+    pool = after(Pool(service()), listed("a", "b", idle("c")), resolved("abc"), up("a"), up("b"))
+    assert History().verdict(0.0, Standing(named(pool, "web"), True)).announcement
+
+
 def test_pool_with_weight_zero_only_is_empty() -> None:
     history = History()
     pool = after(Pool(service(threshold=0)), listed("a", idle("b")), resolved("ab"), up("a"), up("b"))
