@@ -14,7 +14,7 @@ from pybal.control.accept_command import accept
 from pybal.control.api import ControlAPI
 from pybal.control.diff import ServiceDiff, TableDiff
 from pybal.control.drain_commands import drain, undrain
-from pybal.control.freeze import DEFAULT, LONGEST
+from pybal.control.durations import FREEZE_DEFAULT, FREEZE_LONGEST
 from pybal.control.listener import Caller
 from pybal.control.overview import Overview, frozen_document
 from pybal.control.reload_commands import plan, reload
@@ -92,7 +92,7 @@ def _gathered(api: ControlAPI) -> Generator[None, None, tuple[int, Snapshot]]:
 
 
 async def _freeze(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
-    duration = request.seconds("duration", DEFAULT, LONGEST)
+    duration = request.seconds("duration", FREEZE_DEFAULT, FREEZE_LONGEST)
     frozen = api.freezer.freeze(caller.name, request.reason, duration)
     now = api.clock.seconds()
     return CommandReply(DONE, f"{frozen.text(now)}\n", {"frozen": frozen_document(frozen, now)})

@@ -9,9 +9,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.runtime.activity import Activity
 
-DEFAULT, LONGEST = 600.0, 4 * 3600.0
-"""The default and the longest duration of a freeze, in seconds; a forgotten freeze must end."""
-
 
 @dataclass(frozen=True, slots=True)
 class Frozen:

@@ -9,12 +9,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from pybal.config.parse import control_socket
-from pybal.control.client import NoReplyError, send_request
-from pybal.control.doctor import doctor
+from pybal.client.socket import NoReplyError, send_request
+from pybal.control.place import socket_of_file
 from pybal.control.wire import FAILED, Request
 
-_SOCKET = "control.sock"
 _ARGUMENTS = ("duration", "vip", "keep", "force", "service")
 """The options of the command line that are sent as arguments of a request."""
 
@@ -23,6 +21,8 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Send a command to the daemon, or run the doctor; return the exit status."""
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream has it
     if options.command == "doctor":
+        from pybal.client.doctor import doctor  # noqa: PLC0415  # imports all kinds of monitors
+
         return doctor(options, _socket_path(options, environ), partial(fail, as_json=options.json))
     given = vars(options)
     arguments = {name: given[name] for name in _ARGUMENTS if given.get(name)}
@@ -55,20 +55,5 @@ def fail(why: str, *, as_json: bool) -> int:
     return FAILED
 
 
-def socket_of_daemon(option: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the control socket of the configuration, or the one in the runtime directory, if any."""
-    directory = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    if option:
-        return Path(option)
-    return Path(directory) / _SOCKET if directory else None
-
-
 def _socket_path(options: argparse.Namespace, environ: Mapping[str, str]) -> Path:
-    """Return the control socket. An unreadable or invalid configuration must not prevent a command."""
-    if options.socket:
-        return Path(options.socket)
-    try:
-        option = control_socket(Path(options.config).read_bytes(), options.config)
-    except OSError:
-        option = ""
-    return socket_of_daemon(option, environ) or Path("/run/pybal") / _SOCKET
+    return Path(options.socket) if options.socket else socket_of_file(options.config, environ)
