@@ -71,7 +71,7 @@ def test_program_runs_on_libraries_of_debian_and_checks_a_server(root: Path, tmp
     with (tmp_path / "log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as program:
         try:
             wait_for(
-                lambda: program.poll() is not None or "(enabled/up/pooled) is up" in (tmp_path / "log").read_text(),
+                lambda: program.poll() is not None or "/pooled) is up" in (tmp_path / "log").read_text(),
                 (tmp_path / "log").read_text,
             )
         finally:
