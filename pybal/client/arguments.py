@@ -20,6 +20,8 @@ UNKNOWN = 3
 """The exit status of ``status --check`` if the state cannot be determined, as Icinga wants it."""
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(s|min|m|h)?")
+_SHORTEST, _LONGEST = 0.2, 3600
+"""Seconds between two readings of ``watch``."""
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600}
 
 
@@ -63,6 +65,16 @@ def _duration(longest: float) -> Callable[[str], float]:
     return convert
 
 
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not _SHORTEST <= seconds <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"invalid interval {text!r} (use seconds from {_SHORTEST} to {_LONGEST})")
+    return seconds
+
+
 def _for(default: float, default_text: str, longest: float) -> Argument:
     return _argument(
         "--for",
@@ -78,6 +90,9 @@ _REASON = _argument("--reason", metavar="TEXT", default="", help="reason, for th
 _NEEDED_REASON = _argument("--reason", metavar="TEXT", required=True, help="reason, for the log and the alert")
 _SERVICE = _argument("service", metavar="SERVICE", help="name of the service: its section in pybal.conf")
 _HOST = _argument("host", metavar="HOST", help="host of the server, as in the pool file")
+
+_OPTIONAL_SERVICE = _argument("service", metavar="SERVICE", nargs="?", default="", help=_SERVICE.given["help"])
+_OPTIONAL_HOST = _argument("host", metavar="HOST", nargs="?", default="", help=_HOST.given["help"])
 
 DAEMON_OPTIONS = (
     _argument("-n", "--dryrun", action="store_true", help="check servers and log the changes, but change nothing"),
@@ -98,6 +113,43 @@ COMMANDS: tuple[Command, ...] = (
             ),
         ),
         ("pybal status", "pybal status --check", "pybal status --url http://127.0.0.1:9090"),
+        reads=True,
+    ),
+    Command(
+        "pools",
+        "show all pools, or the servers of one",
+        (_OPTIONAL_SERVICE,),
+        ("pybal pools", "pybal pools text_443"),
+        reads=True,
+    ),
+    Command(
+        "explain",
+        "explain why a server is in or out of its pool, and what would change it",
+        (_SERVICE, _OPTIONAL_HOST),
+        ("pybal explain text_443", "pybal explain text_443 cp1001.example.org"),
+        reads=True,
+    ),
+    Command("alerts", "show all alerts", (), ("pybal alerts", "pybal alerts --json"), reads=True),
+    Command(
+        "history",
+        "show the last decisions of a pool, or the last results of the checks of a server",
+        (_SERVICE, _OPTIONAL_HOST),
+        ("pybal history text_443", "pybal history text_443 cp1001.example.org"),
+        reads=True,
+    ),
+    Command(
+        "watch",
+        "show pools and alerts until Ctrl-C",
+        (
+            _argument(
+                "--interval",
+                metavar="SECONDS",
+                type=_interval,
+                default=1.0,
+                help="seconds between two readings, from 0.2 to 3600; default 1",
+            ),
+        ),
+        ("pybal watch", "pybal watch --url http://lvs2:9090"),
         reads=True,
     ),
     Command(
@@ -225,6 +277,11 @@ def _add(added: Any, command: Command) -> None:  # noqa: ANN401  # a private cla
     )
     for each in (*command.arguments, *common(command)):
         parser.add_argument(*each.names, **each.given)
+
+
+def reads(name: str) -> bool:
+    """Return whether a command only reads the state of the daemon."""
+    return any(command.name == name and command.reads for command in COMMANDS)
 
 
 def common(command: Command) -> Iterator[Argument]:

@@ -24,11 +24,15 @@ class NoReplyError(Exception):
     """The daemon is not running, does not respond, or sent an invalid reply."""
 
 
-def send_request(path: Path, request: Request) -> CommandReply:
+class NotFoundError(NoReplyError):
+    """The daemon has no such service or server."""
+
+
+def send_request(path: Path, request: Request, *, timeout: float = TIMEOUT) -> CommandReply:
     """Send a request and return the daemon's reply. Raises NoReplyError."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(TIMEOUT)
+            connection.settimeout(timeout)
             connection.connect(str(path))
             return _exchange(connection, request)
     except (FileNotFoundError, ConnectionRefusedError):
@@ -39,7 +43,7 @@ def send_request(path: Path, request: Request) -> CommandReply:
         raise NoReplyError(f"{path}: permission denied (run as root, or set control-group)") from None
     except TimeoutError:
         raise NoReplyError(
-            f"{path}: no reply within {TIMEOUT:.0f} s (see the log of pybal; restart it if it hangs)"
+            f"{path}: no reply within {timeout:.0f} s (see the log of pybal; restart it if it hangs)"
         ) from None
     except OSError as error:
         raise NoReplyError(f"{path}: {error.strerror or error}") from error

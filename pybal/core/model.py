@@ -93,11 +93,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The operator's line about a server. A ``weight`` of 0 means no new connections, as in IPVS."""
+    """The operator's line about a server. A ``weight`` of 0 means no new connections, as in IPVS.
+
+    One that is ``overridden`` is disabled by `pybal depool` on this balancer, regardless of its source.
+    """
 
     host: str
     weight: int = 10
     enabled: bool = True
+    overridden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,7 @@ class App:
         self._report = DaemonReport(
             state=self._state_files,
             clock=reactor,
+            started=reactor.seconds(),
             services=self._services,
             held=held,
             engine=self._engine,
@@ -166,7 +167,8 @@ class App:
             configuration=lambda: self._reloader.configuration,
         )
         self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
-        factory = StatusFactory(self._routes(), reactor, host_names={socket.gethostname()})
+        routes = self._routes()
+        factory = StatusFactory(routes, reactor, host_names={socket.gethostname()})
         self._listening = Listening(reactor, factory)
         targets = ReloadTargets(
             self._services,
@@ -181,7 +183,7 @@ class App:
         readers = Workers("configuration", 2, reactor)
         self._loader = Loader(file, loaded.digest, readers, Turns(reactor), reactor)
         self._reloader = Reloader(self._loader, loaded, targets)
-        self._control = self._control_socket(control, settings) if control else None
+        self._control = self._control_socket(control, settings, routes) if control else None
         self._adoption = Attempt(
             "cannot read IPVS",
             lambda: Deferred.fromCoroutine(self._adopt()),
@@ -265,14 +267,12 @@ class App:
             frozen=lambda: self._freezer.frozen is not None,
         )
 
-    def _control_socket(self, path: Path, settings: Settings) -> ControlSocket:
+    def _control_socket(self, path: Path, settings: Settings, routes: Routes) -> ControlSocket:
         controls = ControlAPI(
             clock=self._reactor,
-            started=self._reactor.seconds(),
-            dry_run=settings.dry_run,
             snapshot=self._report.snapshot,
-            bgp=self._report.bgp,
-            monitors=self._services.monitors,
+            overview=self._report.overview,
+            read=routes.answer,
             freezer=self._freezer,
             announcing=self._bgp,
             file=self._loader,
@@ -357,6 +357,8 @@ class App:
             configuration=lambda: self._reloader.configuration,
             families=self._report.families,
             bgp=self._report.bgp,
+            overview=self._report.overview,
+            frozen=self._report.frozen,
         )
 
     def _log_isolation(self, text: str) -> None:

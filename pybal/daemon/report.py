@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -21,10 +22,12 @@ from pybal.reload.render import Configuration
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
+from pybal.runtime.version import pybal_version
 from pybal.sources.state_files import StateFiles
 from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family, Histogram
+from pybal.status.overview import Overview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class DaemonReport:
     """The parts of the daemon that have facts to report. Every fact is computed when requested."""
 
     clock: IReactorTime
+    started: float
+    """The monotonic time of the daemon's start, in seconds."""
     services: Services
     held: Held
     engine: Engine
@@ -54,6 +59,21 @@ class DaemonReport:
             running.settings.service.name: running.controller.could_not_depool for running in self.services
         }
         return Snapshot(self.services.pools(), MappingProxyType(could_not_depool), self.alerts())
+
+    def overview(self) -> Overview:
+        """Return the summary that `pybal status` shows."""
+        return Overview(
+            version=pybal_version(),
+            process=os.getpid(),
+            started=self.started,
+            now=self.clock.seconds(),
+            dry_run=self.dry_run,
+            frozen=self.freezer.frozen,
+            drains=tuple(self.announcing.drains()) if self.announcing else (),
+            monitors=sum(1 for _ in self.services.monitors()),
+            snapshot=self.snapshot(),
+            bgp=self.bgp(),
+        )
 
     def bgp(self) -> BGP:
         """Return the present verdicts and sessions, empty without BGP."""

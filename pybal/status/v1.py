@@ -92,7 +92,9 @@ def why(server: Server) -> str:
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
-            return "disabled by the operator"
+            return (
+                "depooled by an operator on this balancer" if server.member.overridden else "disabled by the operator"
+            )
         case Placement.OUT if server.unresolvable:
             return "host name has no address"
         case Placement.OUT if not server.ready:

@@ -37,6 +37,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
     freezer = Freezer(daemon.clock, lambda: None)
     yield DaemonReport(
         clock=daemon.clock,
+        started=0.0,
         services=daemon.services,
         held=Held(),
         engine=Engine(daemon.clock),  # type: ignore[arg-type]  # never started
