@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from typing_extensions import override
 
-from pybal.control.durations import FREEZE_DEFAULT, FREEZE_LONGEST
+from pybal.control.durations import DEPOOL_DEFAULT, DEPOOL_LONGEST, FREEZE_DEFAULT, FREEZE_LONGEST
 from pybal.control.wire import FAILED
 
 DEFAULT_FILE = "/etc/pybal/pybal.conf"
@@ -174,6 +174,24 @@ COMMANDS: tuple[Command, ...] = (
         "cancel the drain that was started with the same argument",
         (_argument("vip", metavar="VIP", help="argument of the drain; all cancels `drain all` only"), _REASON),
         ("pybal undrain all",),
+    ),
+    Command(
+        "depool",
+        "take a server out of its pool for a limited time, on this balancer only",
+        (
+            _SERVICE,
+            _HOST,
+            _for(DEPOOL_DEFAULT, "1h", DEPOOL_LONGEST),
+            _argument("--force", action="store_true", help="even if fewer servers than the floor would then serve"),
+            _NEEDED_REASON,
+        ),
+        ("pybal depool text_443 cp1001.example.org --for 30m --reason 'new disk'",),
+    ),
+    Command(
+        "repool",
+        "end the override of depool; the pool source decides again",
+        (_SERVICE, _HOST, _REASON),
+        ("pybal repool text_443 cp1001.example.org --reason 'disk replaced'",),
     ),
     Command(
         "accept",

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.bgp.service import BGPService
 from pybal.config.settings import Settings
 from pybal.control.freeze import Freezer
+from pybal.control.overrides import Overrides
 from pybal.core.model import Snapshot
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import Loaded
@@ -43,13 +44,15 @@ class ControlAPI:
     """The parts of the daemon that commands read and change.
 
     ``overview`` returns the summary of its state, ``sources`` the pool source of each service by name.
-    ``read`` returns the response of an HTTP path (:meth:`pybal.status.routes.Routes.answer`). ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
+    ``read`` returns the response of an HTTP path (:meth:`pybal.status.routes.Routes.answer`). ``frozen`` returns a line about the present freeze, empty without one. ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
     """
 
     clock: IReactorTime
     snapshot: Callable[[], Snapshot]
     overview: Callable[[], Overview]
     freezer: Freezer
+    frozen: Callable[[], str]
+    overrides: Overrides
     announcing: BGPService | None
     file: File
     plan: Callable[[Settings], Awaitable[ReloadPlan]]

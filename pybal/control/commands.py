@@ -11,6 +11,7 @@ from twisted.logger import Logger, LogLevel
 
 from pybal.control.accept_command import accept
 from pybal.control.api import ControlAPI
+from pybal.control.depool_commands import depool, repool
 from pybal.control.diff import ServiceDiff, TableDiff
 from pybal.control.drain_commands import drain, undrain
 from pybal.control.durations import FREEZE_DEFAULT, FREEZE_LONGEST
@@ -128,6 +129,8 @@ _COMMANDS: Mapping[str, _Command] = {
     "thaw": _Command(_thaw),
     "drain": _Command(drain, frozenset(("vip", "keep")), needs_reason=True),
     "undrain": _Command(undrain, frozenset(("vip",))),
+    "depool": _Command(depool, frozenset(("duration", "service", "host", "force")), needs_reason=True),
+    "repool": _Command(repool, frozenset(("service", "host"))),
     "accept": _Command(accept, frozenset(("service",)), needs_reason=True),
     "reload": _Command(reload, frozenset(("force",))),
     "plan": _Command(plan, frozenset(("configuration", "file")), acts=False),

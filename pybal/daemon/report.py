@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.bgp.service import BGPService
 from pybal.checks.engine import Engine
 from pybal.control.freeze import Freezer
+from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
 from pybal.core.model import Alert, Snapshot
 from pybal.daemon.services import Services
@@ -43,6 +44,7 @@ class DaemonReport:
     reconciler: Reconciler
     audit: Audit
     freezer: Freezer
+    overrides: Overrides
     examination: Examination
     announcing: BGPService | None
     faults: Faults
@@ -117,6 +119,7 @@ class DaemonReport:
         """Yield the alerts of all parts."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
+        yield from tuple(self.overrides.alerts())
         # Each part is complete before the next yield: what it reads may change between two.
         yield from tuple(self.starting())
         yield from tuple(self.faults.alerts())

@@ -18,7 +18,7 @@ from pybal.status.bgp import vip_line
 from pybal.status.compat115 import Tally, tally
 from pybal.status.history import result_json
 from pybal.status.json_pieces import JSON
-from pybal.status.v1 import why
+from pybal.status.v1 import duration, why
 
 SHOWN_RESULTS = 3
 """The last results of each monitor in an explanation."""
@@ -228,14 +228,6 @@ def _enabled(server: Server) -> str:
 def _last(history: Iterable[PastResult]) -> list[PastResult]:
     past = list(history)
     return list(islice(past, max(0, len(past) - SHOWN_RESULTS), None))
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: ``36 s``, ``5 min``, ``3 h``."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _count(number: int, noun: str) -> str:

@@ -110,11 +110,12 @@ def report_text(report: Report | None, now: float) -> str:
     """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
     if report is None:
         return "no result yet"
-    state = f"{'up' if report.up else 'down'} {_rounded(age(report.at, now))} ago"
+    state = f"{'up' if report.up else 'down'} {duration(age(report.at, now))} ago"
     return f"{state}: {report.reason}" if report.reason else state
 
 
-def _rounded(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a duration for people: ``36 s``, ``5 min``, ``3 h``."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
