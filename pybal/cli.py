@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pybal.daemon.process import main as daemon  # noqa: PLC0415  # takes a second
 
         return daemon(options)
+    if options.command == "check-config":
+        from pybal.daemon.check import check_config  # noqa: PLC0415  # imports all kinds of monitors
+
+        return check_config(options)
     from pybal.client.commands import command  # noqa: PLC0415  # the daemon needs none of it
 
     return command(options, os.environ)

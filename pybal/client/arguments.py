@@ -153,6 +153,13 @@ COMMANDS: tuple[Command, ...] = (
         reads=True,
     ),
     Command(
+        "preflight",
+        "show whether this balancer may take the traffic now: exit status 0 yes, 2 no, 1 cannot be determined",
+        (),
+        ("pybal preflight", "pybal preflight --url http://lvs2:9090 && pybal drain all --reason 'new kernel'"),
+        reads=True,
+    ),
+    Command(
         "freeze",
         "suspend changes of IPVS and announcements for a limited time; checks and alerts continue",
         (_for(FREEZE_DEFAULT, "10m", FREEZE_LONGEST), _NEEDED_REASON),
@@ -212,6 +219,12 @@ COMMANDS: tuple[Command, ...] = (
         ("pybal plan", "pybal plan -c draft.conf"),
     ),
     Command("diff", "compare the IPVS table with the wanted state", (), ("pybal diff",)),
+    Command(
+        "check-config",
+        "check the configuration file and its pool files, and warn of probable mistakes; needs no daemon",
+        (),
+        ("pybal check-config", "pybal check-config -c draft.conf"),
+    ),
     Command(
         "doctor",
         "check the host against the configuration, and show how to fix each problem",

@@ -6,15 +6,18 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
 from pybal.client import views
+from pybal.client.preflight import preflight
 from pybal.client.reader import Reader
 from pybal.client.socket import NoReplyError, NotFoundError
 from pybal.client.terminal import Terminal
 from pybal.client.watch import watch
+from pybal.control.wire import DIFFERENT
 
 _SHOWN = 10
 """Names in a refusal."""
@@ -26,6 +29,8 @@ def reading_command(options: argparse.Namespace, reader: Reader, environ: Mappin
         return watch(reader, options.interval, environ, as_json=options.json)
     if options.command == "status" and options.check:
         return status_check(options, reader)
+    if options.command == "preflight":
+        return _preflight(options, reader, environ)
     path = _path(options)
     try:
         return _print(options, reader, path, environ)
@@ -61,6 +66,19 @@ def _print(options: argparse.Namespace, reader: Reader, path: str, environ: Mapp
     lines = _VIEWS[options.command]
     print("\n".join(lines(options, reader, path, terminal)))
     return 0
+
+
+def _preflight(options: argparse.Namespace, reader: Reader, environ: Mapping[str, str]) -> int:
+    names = ("status", "pools", "ipvs/services", "bgp", "sources")
+    try:
+        result = preflight(*(reader.document(f"/v1/{name}") for name in names))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NoReplyError(f"unexpected document: {error!r} (restart pybal after an upgrade)") from error
+    if options.json:
+        print(json.dumps({"ready": not result.problems, **asdict(result)}, indent=1))
+    else:
+        print("\n".join(line for each in result.lines() for line in Terminal(sys.stdout, environ).lines(each)))
+    return DIFFERENT if result.problems else 0
 
 
 def status_check(options: argparse.Namespace, reader: Reader) -> int:

@@ -10,7 +10,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -23,9 +22,9 @@ from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import IPVSBackend
 from pybal.control.place import socket_of_daemon
 from pybal.daemon.app import App
-from pybal.daemon.support import absent, absent_group, unsupported
+from pybal.daemon.check import configuration_file
+from pybal.daemon.support import absent_group
 from pybal.ipvs.kinds import backend
-from pybal.monitors.kinds import KINDS
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import dns_lookup
 from pybal.runtime.faults import Faults, FirstOccurrence
@@ -51,13 +50,7 @@ log = Logger()
 
 def main(options: argparse.Namespace) -> int:
     """Run the daemon, or check its configuration; return the exit code."""
-    file = ConfigurationFile(
-        options.config,
-        KINDS,
-        lambda settings: replace(settings, dry_run=settings.dry_run or options.dryrun),
-        unsupported,
-        absent,
-    )
+    file = configuration_file(options.config, dry_run=options.dryrun)
     try:
         loaded = _check(file) if options.check_config else _read(file)
     except OSError as error:
