@@ -12,7 +12,7 @@ import contextlib, sys
 from pybal.cli import main
 with contextlib.suppress(SystemExit):
     main(sys.argv[1:])
-print("\\n".join(sys.modules))
+print("modules:", *sys.modules)
 """
 
 
