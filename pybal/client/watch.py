@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ def watch(reader: Reader, interval: float, environ: Mapping[str, str], *, as_jso
     """
     redrawn = not as_json and Terminal(sys.stdout, environ).is_terminal
     if redrawn:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves the alternate screen
         sys.stdout.write(_ENTER)
     try:
         while True:

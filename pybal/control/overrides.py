@@ -91,6 +91,8 @@ class Overrides:
         self._read = read
         self._overrides: dict[tuple[str, str], Override] = {}
         self._problem = ""
+        self._stale: dict[str, None] = {}
+        """The services to which a change of their overrides has not been applied."""
         self._end = Activity("end of the overrides", self._expire, clock)
         self._again = Activity("write the overrides", self._rewrite, clock)
 
@@ -130,15 +132,13 @@ class Overrides:
     async def depool(self, override: Override) -> str:
         """Set or replace an override; return the problem of keeping it across a restart, empty without one."""
         self._overrides[override.service, override.host] = override
-        self._schedule()
-        self.changed(override.service)
+        self._apply(override.service)
         return await self._save()
 
     async def repool(self, service: str, host: str) -> str:
         """End an override; return the problem of keeping that across a restart, empty without one."""
         self._overrides.pop((service, host), None)
-        self._schedule()
-        self.changed(service)
+        self._apply(service)
         return await self._save()
 
     def alerts(self) -> Iterator[Alert]:
@@ -168,10 +168,18 @@ class Overrides:
             del self._overrides[override.service, override.host]
             text = "{host} of {service}: the override of {by} has expired; the pool source decides again"
             self.log.info(text, host=override.host, service=override.service, by=override.by, system="control")
-        self._again.wake()
-        self._schedule()
-        for service in dict.fromkeys(override.service for override in ended):
+        if ended:
+            self._again.wake()
+        self._apply(*(override.service for override in ended))
+
+    def _apply(self, *services: str) -> None:
+        """Apply the overrides of services; one that fails is applied again by the activity."""
+        self._stale |= dict.fromkeys(services)
+        self._end.wake()
+        for service in tuple(self._stale):
             self.changed(service)
+            del self._stale[service]
+        self._schedule()
 
     def _rewrite(self) -> Deferred[None]:
         async def write() -> None:

@@ -160,14 +160,14 @@ class Routes:
         match path:
             case []:
                 return _sliced(as_json, v1.pool_text, v1.pool_json, lambda: snapshot, pool, clocks.monotonic)
+            case [host, *further] if host in pool.servers:  # first: a host may have the name of a path
+                return self._v1_server(snapshot, pool, pool.servers[host], further, as_json=as_json)
             case ["history"]:
                 decisions = self.decisions(pool.service.name)
                 return _sliced(as_json, history.decisions_text, history.decisions_json, lambda: pool, decisions, clocks)
             case ["explain"]:
                 context = self._context(pool, clocks)
                 return _sliced(as_json, explain.pool_text, explain.pool_json, lambda: pool, context)
-            case [host, *further] if host in pool.servers:
-                return self._v1_server(snapshot, pool, pool.servers[host], further, as_json=as_json)
         return _not_found(as_json=as_json)
 
     def _v1_server(
