@@ -32,6 +32,10 @@ def command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         # The reader of a pipe, such as head, has ended; Python must not write the rest at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not getattr(options, "check", False):
+            raise
+        return _cannot(options, f"internal error: {error!r} (report it)")  # 1 would be a warning of Icinga
     except KeyboardInterrupt:
         return 128 + 2  # as a shell shows a command ended by SIGINT
     return status

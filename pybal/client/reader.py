@@ -11,6 +11,7 @@ from pybal.control.wire import FAILED, Request
 
 TIMEOUT = 10.0
 """Seconds to wait for each part of a reply."""
+_STATUS = "/v1/status"
 _LARGEST = 1 << 26
 _NOT_FOUND = 404
 
@@ -42,9 +43,16 @@ class SocketReader:
         text = "".join(reply.text)
         if reply.exit == FAILED:
             if text.startswith("unknown command"):
+                if path == _STATUS:
+                    return self._status(as_json=as_json)
                 raise NoReplyError("the daemon is older than this command (restart pybal, or use pybal status)")
             raise NotFoundError(text) if "not found" in text else NoReplyError(text)
         return text
+
+    def _status(self, *, as_json: bool) -> str:
+        """Return the status of a daemon that an upgrade of the package has not restarted."""
+        reply = send_request(self._path, Request("status"), timeout=TIMEOUT)
+        return json.dumps(reply.document) if as_json else "".join(reply.text)
 
 
 class HTTPReader:

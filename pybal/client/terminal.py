@@ -10,6 +10,8 @@ from typing import TextIO
 
 _COLOURS = {"critical": "31;1", "warning": "33", "ok": "32", "head": "1"}
 _LEVELS = re.compile(r"(CRITICAL|WARNING|OK)\b")
+_COLUMNS = re.compile(r"\S {2,}\S")
+"""A line of a table, which is cut instead of wrapped."""
 _ELLIPSIS = "…"
 _NARROWEST = 20
 
@@ -36,12 +38,15 @@ class Terminal:
         """Yield the lines of a text, wrapped to the width; the level at the beginning of an alert is coloured."""
         for line in text.splitlines():
             indent = line[: len(line) - len(line.lstrip())]
-            wrapped = [line]
-            if 0 < self.width < len(line):
+            wrapped = [self._cut(line)]
+            if 0 < self.width < len(line) and not _COLUMNS.search(line):
                 wrapped = textwrap.wrap(line, self.width, subsequent_indent=f"{indent}    ", drop_whitespace=True)
             for each in wrapped:
                 level = _LEVELS.match(each)
                 yield f"{self.paint(level[1], level[1].lower())}{each[level.end() :]}" if level else each
+
+    def _cut(self, line: str) -> str:
+        return line[: self.width - 1] + _ELLIPSIS if 0 < self.width < len(line) else line
 
     def table(self, head: Sequence[str], rows: Iterable[tuple[Sequence[str], str]]) -> Iterator[str]:
         """Yield the lines of a table, cut to the width; each row has the colour of its last cell."""
@@ -49,7 +54,6 @@ class Terminal:
         widths = [max(map(len, column)) for column in zip(head, *(cells for cells, _ in rows), strict=True)]
         for number, (cells, colour) in enumerate([(head, "head"), *rows]):
             line = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-            if 0 < self.width < len(line):
-                line = line[: self.width - 1] + _ELLIPSIS
+            line = self._cut(line)
             start = 0 if number == 0 else sum(widths[:-1]) + 2 * (len(widths) - 1)
             yield line[:start] + self.paint(line[start:], colour)

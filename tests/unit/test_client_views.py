@@ -103,3 +103,9 @@ def test_check_names_the_worst_alerts_in_its_first_line(alerts: list[dict[str, A
 def test_check_escapes_what_icinga_or_a_terminal_would_interpret() -> None:
     _, lines = views.check(status(alert("warning", "source", "a|b\x1b[2J\nc", age=7300.0)))
     assert lines[1] == "WARNING web source: a/b\\x1b[2J\\nc [2 h]"
+
+
+def test_lines_of_a_table_are_cut_and_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    (line,) = Terminal(Stream(), {"NO_COLOR": "1"}).lines("web      tcp 192.0.2.1:80      3 of 3     yes")
+    assert line == "web      tcp 192.0.2.1:80    …"
