@@ -48,7 +48,7 @@ lint: setup
 mutants: setup
 	$(BIN)/python -m tests.mutants.run
 
-# Render docs/reference/options.md and the comments of etc/pybal.conf from the declarations of options.
+# Render docs/reference/options.md, the comments of etc/pybal.conf, manual pages and completion from the declarations.
 reference: setup
 	$(BIN)/python -m tests.harness.reference
 

@@ -158,6 +158,15 @@ class Engine(Slices):
         self._schedule.pace(timer, seconds, self._tick_of(self.seconds()))
         self._schedule_wake()
 
+    def next_call(self, timer: Timer) -> float:
+        """Return the monotonic time of the next call of a timer, in seconds; ``inf`` if it has left."""
+        tick = self._schedule.next_tick(timer, self._tick_of(self.seconds()))
+        return math.inf if tick is None else self.time_of(tick)
+
+    def time_of(self, tick: int) -> float:
+        """Return the monotonic time of a tick, in seconds."""
+        return self._origin + tick * TICK
+
     def leave(self, timer: Timer) -> None:
         """Remove a timer."""
         self._schedule.leave(timer)

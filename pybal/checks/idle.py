@@ -61,6 +61,11 @@ class HeldConnection(Check):
         """True while the connection is established."""
         return self._fileno >= 0 and not self._in_flight
 
+    @property
+    def resumes_at(self) -> float:
+        """The monotonic time, in seconds, at which a pause ends; ``inf`` without one."""
+        return self._engine.time_of(self.deadline) if self._pausing and self.deadline else math.inf
+
     def start_in(self, seconds: float) -> None:
         """Start after a pause in seconds. Call it in a turn of the engine or from ``done``."""
         self._pausing = True

@@ -147,6 +147,17 @@ class Schedule:
         timer.swept = True
         self._sweep.append(timer)
 
+    def next_tick(self, timer: Timer, tick: int) -> int | None:
+        """Return the first tick after this one at which the timer is due, ``None`` if it has left."""
+        if timer.swept or timer.due:
+            return tick + 1
+        if timer in self._moving:
+            period, since = self._moving[timer]
+            return since + period
+        if timer.wheel is None:
+            return None
+        return tick + 1 + (timer.slot - tick - 1) % timer.wheel.period
+
     def leave(self, timer: Timer) -> None:
         """Remove the timer."""
         timer.swept = timer.due = False

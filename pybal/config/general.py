@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pybal.config.convert import boolean, socket_path
+from pybal.config.convert import boolean
 from pybal.config.option import names_of, read_options
 from pybal.config.options import Options
 from pybal.config.peers import read_peers
@@ -20,11 +20,6 @@ def read_global(options: Options, peers: Sequence[Options] = ()) -> Settings:
     if options.get("bgp", boolean, False):
         bgp = read_options(BGPSettings, options, "bgp-", peers=read_peers(options, peers))
     return read_options(Settings, options, services=(), bgp=bgp)
-
-
-def read_control_socket(options: Options) -> str:
-    """Return the path of the control socket; empty selects the runtime directory of systemd."""
-    return options.get("control-socket", socket_path, "")
 
 
 GLOBAL_OPTIONS = names_of(Settings)

@@ -68,17 +68,28 @@ class Section:
     entries: dict[str, RawOption] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """A section, or with a ``name`` an option, that the file has had before, in line ``first``."""
+
+    section: str
+    name: str
+    line: int
+    first: int
+
+
 @dataclass(slots=True)
 class Document:
     """A whole file: its sections in order, and DEFAULT apart from them.
 
-    ``omitted`` counts further problems.
+    ``omitted`` counts further problems. ``repeats`` are legal: the last option counts.
     """
 
     defaults: Section
     sections: dict[str, Section]
     problems: list[Problem]
     omitted: int = 0
+    repeats: list[Repeat] = field(default_factory=list)
 
 
 def read(text: str | bytes, path: str) -> Document:
@@ -142,6 +153,8 @@ class _IniReader:
             self._section = self.document.defaults
         else:
             self._section = self.document.sections.setdefault(name, Section(name, number))
+            if self._section.line != number:
+                self._repeat(Repeat(name, "", number, self._section.line))
         if self._unprintable(name):
             self._refuse(number, "", f"the section {name!a}", "a name of printable characters")
 
@@ -153,6 +166,8 @@ class _IniReader:
         self._entry = RawOption(section.name, name, number)
         if len(section.entries) > _MOST_OPTIONS and name not in section.entries:
             return
+        if name in section.entries:
+            self._repeat(Repeat(section.name, name, number, section.entries[name].line))
         section.entries[name] = self._entry
         if len(section.entries) > _MOST_OPTIONS:
             self._refuse(number, "", "too many options", f"at most {_MOST_OPTIONS} options in a section")
@@ -173,6 +188,10 @@ class _IniReader:
         if bad := self._unprintable(value.replace("\t", " ")):
             entry.broken = True
             self._refuse(number, entry.name, bad, "printable text in UTF-8")
+
+    def _repeat(self, repeat: Repeat) -> None:
+        if len(self.document.repeats) < _MOST_PROBLEMS:
+            self.document.repeats.append(repeat)
 
     def _unprintable(self, text: str) -> str:
         """Return a phrase for the first invalid character, empty without one."""

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pybal.config import ini
 from pybal.config.conflicts import Place, refuse_conflicts
 from pybal.config.errors import ConfigError, Problem
-from pybal.config.general import GLOBAL_OPTIONS, read_control_socket, read_global
+from pybal.config.general import GLOBAL_OPTIONS, read_global
 from pybal.config.option import Kinds
 from pybal.config.options import Options, Suggestions
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
@@ -101,13 +101,6 @@ def _services(
         if not options.problems:
             services.append((options, service))
     return services
-
-
-def control_socket(text: str | bytes, path: str) -> str:
-    """Return the option ``control-socket`` of a file that may have problems; empty if absent."""
-    document = ini.read(text, path)
-    section = document.sections.get(GLOBAL, ini.Section(GLOBAL, 1))
-    return read_control_socket(Options(path, section, document.defaults))
 
 
 def _peers(path: str, document: ini.Document, general: ini.Section) -> list[Options]:

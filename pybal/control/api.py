@@ -11,12 +11,14 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.bgp.service import BGPService
 from pybal.config.settings import Settings
 from pybal.control.freeze import Freezer
+from pybal.control.overrides import Overrides
 from pybal.core.model import Snapshot
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import Loaded
 from pybal.reload.plan import Outcome, ReloadPlan
 from pybal.sources.pool_source import PoolSource
-from pybal.status.bgp import BGP
+from pybal.status.overview import Overview
+from pybal.status.routes import RouteResponse
 
 
 class File(Protocol):
@@ -41,20 +43,20 @@ class ReloadCall(Protocol):
 class ControlAPI:
     """The parts of the daemon that commands read and change.
 
-    ``started`` is the monotonic time of the daemon's start, in seconds. ``monitors`` returns the running monitors, ``sources`` the pool source of each service by name.
-    ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
+    ``overview`` returns the summary of its state, ``sources`` the pool source of each service by name.
+    ``read`` returns the response of an HTTP path (:meth:`pybal.status.routes.Routes.answer`). ``frozen`` returns a line about the present freeze, empty without one. ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
     """
 
     clock: IReactorTime
-    started: float
-    dry_run: bool
     snapshot: Callable[[], Snapshot]
-    bgp: Callable[[], BGP]
-    monitors: Callable[[], Iterable[object]]
+    overview: Callable[[], Overview]
     freezer: Freezer
+    frozen: Callable[[], str]
+    overrides: Overrides
     announcing: BGPService | None
     file: File
     plan: Callable[[Settings], Awaitable[ReloadPlan]]
     reload: ReloadCall
     reconciler: Reconciler
     sources: Callable[[], Iterable[tuple[str, PoolSource]]]
+    read: Callable[..., RouteResponse]

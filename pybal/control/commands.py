@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,20 +11,20 @@ from twisted.logger import Logger, LogLevel
 
 from pybal.control.accept_command import accept
 from pybal.control.api import ControlAPI
+from pybal.control.depool_commands import depool, repool
 from pybal.control.diff import ServiceDiff, TableDiff
 from pybal.control.drain_commands import drain, undrain
-from pybal.control.freeze import DEFAULT, LONGEST
+from pybal.control.durations import FREEZE_DEFAULT, FREEZE_LONGEST
 from pybal.control.listener import Caller
-from pybal.control.overview import Overview, frozen_document
 from pybal.control.reload_commands import plan, reload
 from pybal.control.wire import DIFFERENT, DONE, CommandReply, Request, RequestError
 from pybal.core.model import Alert, Snapshot
 from pybal.ipvs.backend import BackendError
 from pybal.runtime.turns import Turns
-from pybal.runtime.version import pybal_version
+from pybal.status.overview import frozen_document
 
 _LONGEST_SHOWN = 80
-_BATCH = 1000
+_FOUND = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +60,36 @@ async def run(api: ControlAPI, request: Request, caller: Caller) -> CommandReply
     return await command.run(api, request, caller)
 
 
+async def _get(api: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
+    """Return what HTTP returns for a path below ``/v1/``, as JSON or as text. Raises RequestError."""
+    path = request.text("path")
+    if not path.startswith("/v1/"):
+        raise RequestError(f"invalid path {path!r:.80} (use one below /v1/)")
+    response = api.read(path.encode(errors="surrogateescape"), as_json=request.flag("json"))
+    if response.code != _FOUND:
+        raise RequestError(f"{path!r:.200} not found (use names that `pybal pools` shows)")
+    body = [response.body] if isinstance(response.body, bytes) else response.body
+    return CommandReply(DONE, (piece.decode("utf-8", "backslashreplace") for piece in body))
+
+
 async def _status(api: ControlAPI, _request: Request, _caller: Caller) -> CommandReply:
-    monitors, shown = await Turns(api.clock).run(_gathered(api))
-    overview = Overview(
-        version=pybal_version(),
-        process=os.getpid(),
-        started=api.started,
-        now=api.clock.seconds(),
-        dry_run=api.dry_run,
-        frozen=api.freezer.frozen,
-        drains=tuple(api.announcing.drains()) if api.announcing else (),
-        monitors=monitors,
-        snapshot=shown,
-        bgp=api.bgp(),
-    )
+    overview = api.overview()
+    shown = await Turns(api.clock).run(_gathered(overview.snapshot))
+    overview = replace(overview, snapshot=shown)
     return CommandReply(DONE, overview.text(), overview.document())
 
 
-def _gathered(api: ControlAPI) -> Generator[None, None, tuple[int, Snapshot]]:
-    """Return the number of monitors and a snapshot whose alerts can be read twice."""
-    monitors = 0
-    for monitors, _ in enumerate(api.monitors(), 1):
-        if monitors % _BATCH == 0:
-            yield
-    shown, alerts = api.snapshot(), list[Alert]()
+def _gathered(shown: Snapshot) -> Generator[None, None, Snapshot]:
+    """Return a snapshot whose alerts can be read twice."""
+    alerts = list[Alert]()
     for alert in shown.alerts:
         alerts.append(alert)
         yield
-    return monitors, replace(shown, alerts=alerts)
+    return replace(shown, alerts=alerts)
 
 
 async def _freeze(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
-    duration = request.seconds("duration", DEFAULT, LONGEST)
+    duration = request.seconds("duration", FREEZE_DEFAULT, FREEZE_LONGEST)
     frozen = api.freezer.freeze(caller.name, request.reason, duration)
     now = api.clock.seconds()
     return CommandReply(DONE, f"{frozen.text(now)}\n", {"frozen": frozen_document(frozen, now)})
@@ -127,10 +124,13 @@ async def _diff(api: ControlAPI, _request: Request, _caller: Caller) -> CommandR
 
 _COMMANDS: Mapping[str, _Command] = {
     "status": _Command(_status, acts=False),
+    "get": _Command(_get, frozenset(("path", "json")), acts=False),
     "freeze": _Command(_freeze, frozenset(("duration",)), needs_reason=True),
     "thaw": _Command(_thaw),
     "drain": _Command(drain, frozenset(("vip", "keep")), needs_reason=True),
     "undrain": _Command(undrain, frozenset(("vip",))),
+    "depool": _Command(depool, frozenset(("duration", "service", "host", "force")), needs_reason=True),
+    "repool": _Command(repool, frozenset(("service", "host"))),
     "accept": _Command(accept, frozenset(("service",)), needs_reason=True),
     "reload": _Command(reload, frozenset(("force",))),
     "plan": _Command(plan, frozenset(("configuration", "file")), acts=False),

@@ -10,10 +10,10 @@ from pybal.bgp.drains import DrainError
 from pybal.bgp.service import BGPService
 from pybal.control.api import ControlAPI
 from pybal.control.listener import Caller
-from pybal.control.overview import drain_document, prefix
 from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
 from pybal.core.model import Address
 from pybal.status.bgp import vip_json, vip_line
+from pybal.status.overview import drain_document, prefix
 
 ALL = "all"
 

@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.runtime.activity import Activity
-
-DEFAULT, LONGEST = 600.0, 4 * 3600.0
-"""The default and the longest duration of a freeze, in seconds; a forgotten freeze must end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """The user and the reason of a freeze, with its start and end as monotonic times in seconds."""
-
-    by: str
-    reason: str
-    since: float
-    until: float
-
-    def text(self, now: float) -> str:
-        """Return a line such as ``frozen for another 312 s by root: new switch``."""
-        return f"frozen for another {max(0.0, self.until - now):.0f} s by {self.by}: {self.reason}"
+from pybal.status.overview import Frozen
 
 
 class Freezer:

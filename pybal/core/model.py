@@ -95,11 +95,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The operator's line about a server. A ``weight`` of 0 means no new connections, as in IPVS."""
+    """The operator's line about a server. A ``weight`` of 0 means no new connections, as in IPVS.
+
+    One that is ``overridden`` is disabled by `pybal depool` on this balancer, regardless of its source.
+    """
 
     host: str
     weight: int = 10
     enabled: bool = True
+    overridden: bool = False
 
     @property
     def weighted(self) -> bool:
@@ -409,8 +413,8 @@ class Alert:
 
     ``service`` is empty for one of the whole daemon. ``kind`` is a fixed word for machines (``source``, ``unresolved``,
     ``ipvs``, …), ``text`` a sentence for people. ``subject`` distinguishes alerts of one kind and service: a host, a peer, a file.
-    ``since`` is the monotonic time, in seconds, at which it was first seen, ``None`` until :class:`pybal.status.alert_times.AlertTimes`
-    has set it.
+    ``since`` is the monotonic time, in seconds, of its beginning; with ``None``, :class:`pybal.status.alert_times.AlertTimes`
+    sets the time at which it was first seen.
     """
 
     service: str

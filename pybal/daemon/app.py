@@ -29,6 +29,7 @@ from pybal.control.api import ControlAPI
 from pybal.control.freeze import Freezer
 from pybal.control.group import UnknownGroupError, group_number
 from pybal.control.listener import ControlError, ControlSocket
+from pybal.control.overrides import Overrides
 from pybal.core.isolation import Isolation
 from pybal.core.model import Alert
 from pybal.daemon.factory import ServiceFactory
@@ -49,6 +50,7 @@ from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
 from pybal.runtime import user_names
 from pybal.runtime.attempt import Attempt
+from pybal.runtime.clocks import Calendar
 from pybal.runtime.faults import Faults
 from pybal.runtime.file_values import FileValues, file_values
 from pybal.runtime.heap import Heap
@@ -129,6 +131,8 @@ class App:
         self._names = UserNames(Workers("names", user_names.THREADS, reactor), reactor)
         self._state_files = StateFiles(Workers("state", state_files.THREADS, reactor), reactor)
         self._heap = Heap(reactor)
+        calendar = Calendar(reactor.seconds, _wall)
+        self._overrides = Overrides(state, Workers("overrides", 1, reactor), reactor, calendar.read)
         self._services = Services(
             settings.services,
             ServiceFactory(
@@ -145,8 +149,10 @@ class App:
             clock=reactor,
             turns=Turns(reactor, POOL_BUDGET),
             changed=self._changed,
+            overridden=self._overrides.hosts,
             refusal=partial(unusable, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
         )
+        self._overrides.changed = self._services.apply_overrides
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
@@ -155,12 +161,14 @@ class App:
             alert_times=self._alert_times,
             state=self._state_files,
             clock=reactor,
+            started=reactor.seconds(),
             services=self._services,
             held=held,
             engine=self._engine,
             reconciler=self._reconciler,
             audit=self._audit,
             freezer=self._freezer,
+            overrides=self._overrides,
             examination=self._examination,
             announcing=self._bgp,
             faults=faults,
@@ -170,7 +178,8 @@ class App:
             configuration=lambda: self._reloader.configuration,
         )
         self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
-        factory = StatusFactory(self._routes(), reactor, host_names={socket.gethostname()})
+        routes = self._routes()
+        factory = StatusFactory(routes, reactor, host_names={socket.gethostname()})
         self._listening = Listening(reactor, factory)
         targets = ReloadTargets(
             self._services,
@@ -185,7 +194,7 @@ class App:
         readers = Workers("configuration", 2, reactor)
         self._loader = Loader(file, loaded.digest, readers, Turns(reactor), reactor)
         self._reloader = Reloader(self._loader, loaded, targets)
-        self._control = self._control_socket(control, settings) if control else None
+        self._control = self._control_socket(control, settings, routes) if control else None
         self._adoption = Attempt(
             "cannot read IPVS",
             lambda: Deferred.fromCoroutine(self._adopt()),
@@ -227,6 +236,7 @@ class App:
         if self._control:
             await self._control.stop()
         self._freezer.stop()
+        self._overrides.stop()
         self._examination.stop()
         self._reloader.stop()
         if self._bgp:
@@ -271,15 +281,15 @@ class App:
             frozen=lambda: self._freezer.frozen is not None,
         )
 
-    def _control_socket(self, path: Path, settings: Settings) -> ControlSocket:
+    def _control_socket(self, path: Path, settings: Settings, routes: Routes) -> ControlSocket:
         controls = ControlAPI(
             clock=self._reactor,
-            started=self._reactor.seconds(),
-            dry_run=settings.dry_run,
             snapshot=self._report.snapshot,
-            bgp=self._report.bgp,
-            monitors=self._services.monitors,
+            overview=self._report.overview,
+            read=routes.answer,
             freezer=self._freezer,
+            frozen=self._report.frozen,
+            overrides=self._overrides,
             announcing=self._bgp,
             file=self._loader,
             plan=self._reloader.plan,
@@ -319,6 +329,7 @@ class App:
 
     async def _adopt(self) -> None:
         """Read the kernel, and start the services with what it holds. Raises BackendError."""
+        await self._overrides.load()
         held = await self._services.adopt()
         self._reconciler.retire_leftovers()
         self._services.start(held)
@@ -363,7 +374,14 @@ class App:
             configuration=lambda: self._reloader.configuration,
             families=self._report.families,
             bgp=self._report.bgp,
+            overview=self._report.overview,
+            frozen=self._report.frozen,
+            override=self._override,
         )
+
+    def _override(self, service: str, host: str) -> str:
+        override = self._overrides.get(service, host)
+        return "" if override is None else override.text(self._overrides.clocks())
 
     def _log_isolation(self, text: str) -> None:
         self.log.error("{text}", text=text, system="checks")

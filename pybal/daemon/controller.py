@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from weakref import proxy
 
@@ -45,7 +46,7 @@ class Controller:
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
     kernel should hold, but never before the first list of the source; ``amend`` receives the service and the later changes,
-    ``None`` for addresses to remove. ``changed`` is called after each change of the pool.
+    ``None`` for addresses to remove. ``overridden`` returns the hosts of a service that operators disabled on this balancer. ``changed`` is called after each change of the pool.
 
     The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
     and applied as one event; any other event applies them first.
@@ -64,6 +65,7 @@ class Controller:
         turns: Turns,
         changed: Callable[[], None] = lambda: None,
         refusal: Callable[[Address], str] = lambda _address: "",
+        overridden: Callable[[str], frozenset[str]] = lambda _service: frozenset(),
     ) -> None:
         self.pool = Pool(service)
         this = proxy(self)
@@ -75,6 +77,9 @@ class Controller:
         self._clock = clock
         self._changed = changed
         self._refusal = refusal
+        self._overridden = overridden
+        self._members: tuple[Member, ...] | None = None
+        """The last list of the source, without overrides."""
         self._ignored: dict[str, str] = {}
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
@@ -146,6 +151,11 @@ class Controller:
         self._watch.stop()
         self._moving.stop()
 
+    def apply_overrides(self) -> None:
+        """Apply the present overrides of operators to the last list."""
+        if self._members is not None:
+            self._apply(events.Listed(self._with_overrides(self._members)))
+
     def monitors(self) -> Iterator[tuple[str, Monitor]]:
         """Yield the running monitors with their hosts."""
         return self._watch.monitors()
@@ -198,19 +208,26 @@ class Controller:
     def _pool_state(self) -> PoolState:
         """Return the state on which the checks of a new list depend."""
         pool = self.pool
-        if not pool.listed:
+        if not pool.listed or self._members is None:
             return PoolState()
         held = bool(pool.held)
         pooled = frozenset(
             host for host, server in pool.servers.items() if server.pooled or (held and server.condition.unresolved)
         )
-        return PoolState(tuple(server.member for server in pool.servers.values()), pooled)
+        return PoolState(self._members, pooled)
 
     def _delivered(self, source: CheckedSource, members: tuple[Member, ...]) -> None:
         if source is self._successor:
             self._source.stop()
             self._source, self._successor = source, None
-        self._apply(events.Listed(members))
+        self._members = members
+        self._apply(events.Listed(self._with_overrides(members)))
+
+    def _with_overrides(self, members: tuple[Member, ...]) -> tuple[Member, ...]:
+        hosts = self._overridden(self.name)
+        return tuple(
+            replace(member, enabled=False, overridden=True) if member.host in hosts else member for member in members
+        )
 
     def _failed(self, error: SourceError) -> None:
         self._log.write(LogLevel.error, f"{error}; {self._list_in_use(error.applied)}")

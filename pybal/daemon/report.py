@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pybal.checks.engine import Engine
 from pybal.config.settings import SourceSettings
 from pybal.config.source_options import server_of
 from pybal.control.freeze import Freezer
+from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
 from pybal.core.model import Alert, Snapshot
 from pybal.daemon.services import Services
@@ -24,11 +26,13 @@ from pybal.reload.render import Configuration
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
+from pybal.runtime.version import pybal_version
 from pybal.sources.state_files import StateFiles
 from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.alert_times import AlertTimes
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family, Histogram
+from pybal.status.overview import Overview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +40,15 @@ class DaemonReport:
     """The parts of the daemon that have facts to report. Every fact is computed when requested."""
 
     clock: IReactorTime
+    started: float
+    """The monotonic time of the daemon's start, in seconds."""
     services: Services
     held: Held
     engine: Engine
     reconciler: Reconciler
     audit: Audit
     freezer: Freezer
+    overrides: Overrides
     examination: Examination
     announcing: BGPService | None
     faults: Faults
@@ -60,6 +67,21 @@ class DaemonReport:
         }
         pools = self.services.pools()
         return Snapshot(pools, MappingProxyType(could_not_depool), self.alerts(), self.alert_times.since)
+
+    def overview(self) -> Overview:
+        """Return the summary that `pybal status` shows."""
+        return Overview(
+            version=pybal_version(),
+            process=os.getpid(),
+            started=self.started,
+            now=self.clock.seconds(),
+            dry_run=self.dry_run,
+            frozen=self.freezer.frozen,
+            drains=tuple(self.announcing.drains()) if self.announcing else (),
+            monitors=sum(1 for _ in self.services.monitors()),
+            snapshot=self.snapshot(),
+            bgp=self.bgp(),
+        )
 
     def bgp(self) -> BGP:
         """Return the present verdicts and sessions, empty without BGP."""
@@ -103,6 +125,7 @@ class DaemonReport:
         """Yield the alerts of all parts."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
+        yield from tuple(self.overrides.alerts())
         # Each part is complete before the next yield: what it reads may change between two.
         yield from tuple(self.starting())
         yield from tuple(self.faults.alerts())

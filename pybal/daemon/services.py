@@ -54,7 +54,8 @@ Prepared = Callable[[], None]
 class Services:
     """All services, by name in the order of the configuration.
 
-    ``changed`` is called after each change of a pool. ``refusal`` returns why a server cannot have an address, empty if it can.
+    ``changed`` is called after each change of a pool. ``refusal`` returns why a server cannot have an address, empty if it can. ``overridden`` returns the hosts
+    of a service that operators disabled on this balancer.
     """
 
     _log = Logger()
@@ -70,6 +71,7 @@ class Services:
         turns: Turns,
         changed: Callable[[], None],
         refusal: Callable[[Address], str] = lambda _address: "",
+        overridden: Callable[[str], frozenset[str]] = lambda _service: frozenset(),
     ) -> None:
         self._factory = factory
         self._resolver = resolver
@@ -78,6 +80,7 @@ class Services:
         self._turns = turns
         self._changed = changed
         self._refusal = refusal
+        self._overridden = overridden
         self._running = {key_of(settings.service): self._build(settings) for settings in services}
         self._by_name: dict[str, RunningService] = {}
         self._index()
@@ -107,6 +110,11 @@ class Services:
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def apply_overrides(self, service: str) -> None:
+        """Apply the present overrides of a service, if it exists."""
+        if running := self._by_name.get(service):
+            running.controller.apply_overrides()
 
     def pools(self) -> Mapping[str, Pool]:
         """Return the present pools, by name."""
@@ -162,6 +170,7 @@ class Services:
             turns=self._turns,
             changed=self._changed,
             refusal=self._refusal,
+            overridden=self._overridden,
         )
         return RunningService(settings, source, factories, controller)
 

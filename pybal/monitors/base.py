@@ -88,6 +88,14 @@ class Monitor(Protocol):
     def patience(self) -> float:
         """The seconds from one conclusive result to the next after which the lack of one is an alert."""
 
+    @property
+    def next_check(self) -> float:
+        """The monotonic time of the next check, in seconds; ``inf`` if none is scheduled."""
+
+    @property
+    def needed(self) -> int:
+        """The number of consecutive results to the contrary that change the state; 1 before the first result."""
+
     def samples(self) -> Samples:
         """Return the series of its kind with their values, 0 before the first measurement."""
 

@@ -156,6 +156,10 @@ class IdleConnection(RiseFall):
         """Three attempts, with the present pause between them."""
         return max(super().patience, 3 * (self._retries.following + self._factory.settings.timeout))
 
+    @property
+    def next_check(self) -> float:
+        return self._connection.resumes_at
+
     def samples(self) -> Samples:
         return _SERIES, tuple(self._counts)
 

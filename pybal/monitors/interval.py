@@ -114,6 +114,12 @@ class IntervalMonitor(RiseFall):
         return max(super().patience, 3 * interval, 2 * interval + self._settings.timeout)
 
     @property
+    def next_check(self) -> float:
+        if self.deadline:
+            return self._engine.time_of(self.deadline)
+        return math.inf if self._timer is None else self._engine.next_call(self._timer)
+
+    @property
     def _interval(self) -> float:
         """The interval in the present state."""
         settings, interval = self._settings, self._settings.interval

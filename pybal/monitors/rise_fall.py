@@ -63,6 +63,10 @@ class RiseFall:
     def patience(self) -> float:
         return PATIENCE
 
+    @property
+    def needed(self) -> int:
+        return 1 if self.up is None else (self._fall if self.up else self._rise) - self._contrary
+
     def history(self) -> Iterable[PastResult]:
         return self._history
 

@@ -142,6 +142,14 @@ class SharedMonitor:
     def patience(self) -> float:
         return self._check.monitor.patience
 
+    @property
+    def next_check(self) -> float:
+        return self._check.monitor.next_check
+
+    @property
+    def needed(self) -> int:
+        return self._check.monitor.needed
+
     def samples(self) -> Samples:
         return self._check.monitor.samples()
 

@@ -53,7 +53,7 @@ def results_json(server: Server, monitors: Iterable[Monitor], clocks: Clocks) ->
         {
             "monitor": monitor.name,
             "shared_by": list(monitor.shared_by),
-            "results": [_result(past, clocks) for past in monitor.history()],
+            "results": [result_json(past, clocks) for past in monitor.history()],
         }
         for monitor in monitors
     ]
@@ -77,7 +77,8 @@ def _line(past: PastResult, clocks: Clocks) -> str:
     return f"  {clocks.iso_time(past.at)} {verdict}{subject}{reason} [{', '.join(facts)}]\n"
 
 
-def _result(past: PastResult, clocks: Clocks) -> JSON:
+def result_json(past: PastResult, clocks: Clocks) -> JSON:
+    """Return one result as JSON."""
     result = past.result
     return {
         **_when(past.at, clocks),

@@ -14,21 +14,22 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.decision import Decision
-from pybal.core.model import Pool, Snapshot
+from pybal.core.model import Pool, Server, Snapshot
 from pybal.core.text import escaped
 from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
-from pybal.runtime.clocks import Calendar
+from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
 from pybal.status import bgp as announcing
-from pybal.status import compat115, history, loop, metrics, reload, v1
+from pybal.status import compat115, explain, history, loop, metrics, reload, v1
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
 from pybal.status.json_pieces import LargeJSON
 from pybal.status.json_pieces import pieces as json_pieces
 from pybal.status.metrics import Exposition, Family, Histogram
+from pybal.status.overview import Overview
 from pybal.status.page import html
 from pybal.status.process import process_registry
 
@@ -67,7 +68,8 @@ class Routes:
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
     host of a service, ``decisions`` the last decisions of a service. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
-    the loaded configuration, ``sources`` the pool sources by service, ``families`` further metrics, ``registry`` contains
+    the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``frozen`` a line about the present freeze, ``override`` a
+    line about the operator's override of a service's host, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
     callbacks of the event loop. ``wall`` returns the wall clock time, for display.
     """
@@ -83,6 +85,9 @@ class Routes:
     wall: Callable[[], datetime]
     configuration: Callable[[], Configuration]
     sources: Callable[[], origins.Sources] = tuple
+    overview: Callable[[], Overview | None] = lambda: None
+    frozen: Callable[[], str] = str
+    override: Callable[[str, str], str] = lambda _service, _host: ""
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family | Histogram]] = tuple
     registry: CollectorRegistry = field(default_factory=process_registry)
@@ -122,14 +127,20 @@ class Routes:
         return _not_found(as_json=as_json)
 
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
-        clocks = self._calendar.read()
         match path:
             case ["alerts"]:
-                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot, clocks.monotonic)
+                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot, self.clock.seconds())
             case ["pools"]:
                 return _sliced(as_json, v1.pools_text, v1.pools_json, lambda: snapshot)
             case ["pools", service, *further] if service in snapshot.pools:
                 return self._v1_pool(snapshot, snapshot.pools[service], further, as_json=as_json)
+            case ["status"] if overview := self.overview():
+                return _sliced(as_json, Overview.text, Overview.document, lambda: overview)
+        return self._v1_part(path, as_json=as_json)
+
+    def _v1_part(self, path: list[str], *, as_json: bool) -> RouteResponse:
+        clocks = self._calendar.read()
+        match path:
             case ["ipvs"]:
                 return _sliced(as_json, kernel.table_text, kernel.table_json, self.ipvs)
             case ["ipvs", "services"]:
@@ -146,19 +157,44 @@ class Routes:
 
     def _v1_pool(self, snapshot: Snapshot, pool: Pool, path: list[str], *, as_json: bool) -> RouteResponse:
         clocks = self._calendar.read()
-        now = clocks.monotonic
         match path:
             case []:
-                return _sliced(as_json, v1.pool_text, v1.pool_json, lambda: snapshot, pool, now)
-            case [host] if server := pool.servers.get(host):
-                return _sliced(as_json, v1.server_text, v1.server_json, lambda: snapshot, pool, server, now)
-            case [host, "history"] if server := pool.servers.get(host):
-                monitors = self.monitors_of(pool.service.name, host)
-                return _sliced(as_json, history.results_text, history.results_json, lambda: server, monitors, clocks)
+                return _sliced(as_json, v1.pool_text, v1.pool_json, lambda: snapshot, pool, clocks.monotonic)
+            case [host, *further] if host in pool.servers:  # first: a host may have the name of a path
+                return self._v1_server(snapshot, pool, pool.servers[host], further, as_json=as_json)
             case ["history"]:
                 decisions = self.decisions(pool.service.name)
                 return _sliced(as_json, history.decisions_text, history.decisions_json, lambda: pool, decisions, clocks)
+            case ["explain"]:
+                context = self._context(pool, clocks)
+                return _sliced(as_json, explain.pool_text, explain.pool_json, lambda: pool, context)
         return _not_found(as_json=as_json)
+
+    def _v1_server(
+        self, snapshot: Snapshot, pool: Pool, server: Server, path: list[str], *, as_json: bool
+    ) -> RouteResponse:
+        clocks = self._calendar.read()
+        monitors = tuple(self.monitors_of(pool.service.name, server.host))
+        match path:
+            case []:
+                return _sliced(
+                    as_json, v1.server_text, v1.server_json, lambda: snapshot, pool, server, clocks.monotonic
+                )
+            case ["history"]:
+                return _sliced(as_json, history.results_text, history.results_json, lambda: server, monitors, clocks)
+            case ["explain"]:
+                context = self._context(pool, clocks)
+                return _sliced(
+                    as_json, explain.server_text, explain.server_json, lambda: pool, server, monitors, context
+                )
+        return _not_found(as_json=as_json)
+
+    def _context(self, pool: Pool, clocks: Clocks) -> explain.Context:
+        service = pool.service
+        verdict = next((each for each in self.bgp().verdicts if each.vip == service.vip), None)
+        source = next((source for name, source in self.sources() if name == service.name), None)
+        line = "" if source is None else origins.source_line(source, clocks)
+        return explain.Context(clocks, verdict, line, self.frozen(), lambda host: self.override(service.name, host))
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         clocks = self._calendar.read()

@@ -15,7 +15,7 @@ Sources = Iterable[tuple[str, PoolSource]]
 
 def sources_text(sources: Sources, clocks: Clocks) -> str:
     """Return a line for each source."""
-    return "".join(f"{service}: {_line(source, clocks)}\n" for service, source in sources)
+    return "".join(f"{service}: {source_line(source, clocks)}\n" for service, source in sources)
 
 
 def sources_json(sources: Sources, clocks: Clocks) -> JSON:
@@ -64,7 +64,8 @@ def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
     yield Family("pybal_source_differences_total", "counter", explanation, differences)
 
 
-def _line(source: PoolSource, clocks: Clocks) -> str:
+def source_line(source: PoolSource, clocks: Clocks) -> str:
+    """Return the name or the problem of a source, with the times of its last success and change."""
     success, change = _time(source.last_success, clocks), _time(source.last_change, clocks)
     facts = [f"last success {success}" if success else "no success yet"]
     facts.append(f"last change {change}" if change else "no list yet")

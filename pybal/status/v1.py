@@ -21,7 +21,7 @@ TOO_SMALL = "too-small"
 def alerts(snapshot: Snapshot) -> Iterator[Alert]:
     """Yield all alerts: those of the pools first, critical before warning, then those of the snapshot."""
     for alert in chain(_pool_alerts(snapshot), snapshot.alerts):
-        yield replace(alert, since=snapshot.since(alert.key))
+        yield alert if alert.since is not None else replace(alert, since=snapshot.since(alert.key))
 
 
 def _pool_alerts(snapshot: Snapshot) -> Iterator[Alert]:
@@ -49,7 +49,7 @@ def alerts_text(snapshot: Snapshot, now: float) -> Iterator[str]:
 
 def alert_text(alert: Alert, now: float) -> str:
     """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``, with its duration."""
-    lasted = "" if alert.since is None else f" [{_rounded(age(alert.since, now))}]"
+    lasted = "" if alert.since is None else f" [{duration(age(alert.since, now))}]"
     return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {printable(alert.text)}{lasted}"
 
 
@@ -121,7 +121,9 @@ def why(server: Server) -> str:
         case Placement.FORCED:
             return f"{server.health}, but needed to reach the floor"
         case Placement.OUT if not server.member.enabled:
-            return "disabled by the operator"
+            return (
+                "depooled by an operator on this balancer" if server.member.overridden else "disabled by the operator"
+            )
         case Placement.OUT if server.unresolvable:
             return "host name has no address"
         case Placement.OUT if not server.ready:
@@ -137,11 +139,12 @@ def report_text(report: Report | None, now: float) -> str:
     """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
     if report is None:
         return "no result yet"
-    state = f"{'up' if report.up else 'down'} {_rounded(age(report.at, now))} ago"
+    state = f"{'up' if report.up else 'down'} {duration(age(report.at, now))} ago"
     return f"{state}: {report.reason}" if report.reason else state
 
 
-def _rounded(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a duration for people: ``36 s``, ``5 min``, ``3 h``."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -45,6 +46,10 @@ def run(*command: str, cwd: Path, **environment: str) -> str:
 
 def test_package_installs_program_unit_and_directory(root: Path) -> None:
     assert os.access(root / "usr/sbin/pybal", os.X_OK)
+    assert os.access(root / "usr/bin/pybal", os.X_OK)
+    assert (root / "usr/share/man/man8/pybal.8.gz").is_file()
+    assert (root / "usr/share/man/man5/pybal.conf.5.gz").is_file()
+    assert (root / "usr/share/bash-completion/completions/pybal").is_file()
     assert (root / "lib/systemd/system/pybal.service").is_file()
     assert (root / "etc/pybal").is_dir()
     assert (root / "usr/lib/python3/dist-packages/pybal/status/page/style.css").is_file()
@@ -69,10 +74,50 @@ def test_program_runs_on_libraries_of_debian_and_checks_a_server(root: Path, tmp
     with (tmp_path / "log").open("w") as log, subprocess.Popen(command, env=environment, stderr=log) as program:
         try:
             wait_for(
-                lambda: program.poll() is not None or "(enabled/up/pooled) is up" in (tmp_path / "log").read_text(),
+                lambda: program.poll() is not None or "/pooled) is up" in (tmp_path / "log").read_text(),
                 (tmp_path / "log").read_text,
             )
         finally:
             program.terminate()
     server.stop()
     assert program.returncode == 0, (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("named", ["command first", "option first"])
+def test_command_gives_up_the_name_of_the_daemon(root: Path, tmp_path: Path, named: str) -> None:
+    # A socket that accepts and never replies holds the command.
+    path = tmp_path / "control.sock"
+    (tmp_path / "pybal.conf").write_text(f"[global]\ncontrol-socket = {path}\n")
+    environment = {**DEBIAN, "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}
+    arguments = ["status", "-c", str(tmp_path / "pybal.conf")]
+    if named == "option first":
+        arguments = [*arguments[1:], "status"]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        listener.settimeout(60)
+        with subprocess.Popen(
+            [root / "usr/sbin/pybal", *arguments], env=environment, stderr=subprocess.PIPE
+        ) as command:
+            connection, _ = listener.accept()
+            seen = Path(f"/proc/{command.pid}/cmdline").read_text().split("\0")
+            connection.close()
+            assert command.stderr is not None
+            why = command.stderr.read().decode()
+    assert "/usr/sbin/pybal" not in " ".join(seen)
+    assert seen[1:4] == ["-P", "-m", "pybal"]
+    assert (command.returncode, why) == (1, "pybal: the daemon closed the connection without a reply (see its log)\n")
+
+
+def test_daemon_keeps_its_name_among_its_arguments(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "pybal.conf").write_text("[global]\n")
+    environment = {**DEBIAN, "PYTHONPATH": str(root / "usr/lib/python3/dist-packages")}
+    # It reads a refused file again after two seconds.
+    with subprocess.Popen(
+        [root / "usr/sbin/pybal", "-c", tmp_path / "pybal.conf"], env=environment, stderr=subprocess.PIPE
+    ) as program:
+        assert program.stderr is not None
+        program.stderr.readline()
+        seen = Path(f"/proc/{program.pid}/cmdline").read_text().split("\0")
+        program.kill()
+    assert seen[:2] == ["/usr/bin/python3", str(root / "usr/sbin/pybal")]

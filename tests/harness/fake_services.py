@@ -98,6 +98,8 @@ class FakeMonitor:
 
     passed_at = 0.0
     patience = 30.0
+    next_check = 103.0
+    needed = 1
     up_results = down_results = up_transitions = down_transitions = 0
     shared_by = ()
     urgent = False

@@ -1,6 +1,6 @@
 """The reference of options and the comments of etc/pybal.conf, rendered from the declarations.
 
-``python -m tests.harness.reference`` (``make reference``) writes both.
+``python -m tests.harness.reference`` (``make reference``) writes both, and the files of :mod:`tests.harness.manual`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pybal.config.option import Option, options_of, written
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.config.source_settings import AccessSettings
 from pybal.monitors.kinds import KINDS
+from tests.harness import manual
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "etc" / "pybal.conf"
@@ -140,7 +141,7 @@ def _default(found: Option, siblings: Mapping[str, Option]) -> str:
 
 def rendered() -> Mapping[Path, str]:
     """Return the text of each file."""
-    return {EXAMPLE: example(EXAMPLE.read_text()), REFERENCE: markdown()}
+    return {EXAMPLE: example(EXAMPLE.read_text()), REFERENCE: markdown(), **manual.rendered()}
 
 
 def main() -> None:

@@ -102,6 +102,8 @@ class CountingMonitor:
     passed_at = 0.0
     decided_at = -math.inf
     patience = 30.0
+    next_check = 103.0
+    needed = 1
 
     def samples(self) -> Samples:
         return self._samples

@@ -18,8 +18,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from pybal.client.socket import NoReplyError, send_request
 from pybal.control import listener
-from pybal.control.client import NoReplyError, send_request
 from pybal.control.listener import Caller, ControlError, ControlSocket
 from pybal.control.wire import LONGEST_REQUEST, CommandReply, Request, RequestError, read_reply, write_request
 from tests.harness.stepped_reactor import run

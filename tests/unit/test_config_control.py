@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pybal.config.errors import ConfigError
-from pybal.config.parse import control_socket, parse
+from pybal.config.parse import parse
+from pybal.control.place import control_socket
 from pybal.monitors.kinds import KINDS
 
 WEB = "[web]\nprotocol = tcp\nip = 192.0.2.1\nport = 80\nscheduler = wrr\nconfig = file:///pools/web\n"

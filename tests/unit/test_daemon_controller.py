@@ -32,6 +32,7 @@ class ControllerOnClock:
     def __init__(self, *, vip: str = "10.2.1.1", monitored: bool = True, tunneling: bool = False) -> None:
         self.clock = Clock()
         self.error: Exception | None = None
+        self.overridden: set[str] = set()
         self.turns = Turns(self.clock, now=self.clock.seconds)
         self.names: dict[str, Address | LookupFailed] = dict(ADDRESSES)
         self.source = FakeSource("file:///pool")
@@ -58,6 +59,7 @@ class ControllerOnClock:
             clock=self.clock,
             turns=self.turns,
             refusal=unusable,
+            overridden=lambda _service: frozenset(self.overridden),
         )
 
     async def _lookup(self, host: str, version: int) -> LookupResult:
@@ -694,3 +696,40 @@ def test_names_are_followed_after_an_exception_of_one(monkeypatch: pytest.Monkey
     pool.deliver(Member("web1"), Member("web2"))
     pool.clock.pump([1.0, 0.0, 0.0])
     assert sorted(pool.factory.running) == ["web1", "web2"]
+
+
+def test_override_disables_a_server_and_its_end_returns_it() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.overridden.add("web1")
+    service.controller.apply_overrides()
+    service.turn()
+    assert service.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10}
+    assert service.controller.pool.servers["web1"].status == "disabled/up/not pooled"
+    service.overridden.clear()
+    service.controller.apply_overrides()
+    service.turn()
+    assert service.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10, "10.0.0.1": 10}
+
+
+def test_overridden_server_is_never_forced_in_nor_enabled_by_a_list() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.overridden.add("web1")
+    service.controller.apply_overrides()
+    for host in ("web2", "web3"):
+        service.report(host, up=False)
+    service.deliver(Member("web1", 20), Member("web2"), Member("web3"))
+    servers = service.controller.pool.servers
+    assert [server.placement for server in servers.values()] == [Placement.OUT, Placement.FORCED, Placement.FORCED]
+    assert servers["web1"].member == Member("web1", 20, enabled=False, overridden=True)
+
+
+def test_source_compares_a_new_list_with_members_without_overrides() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.overridden.add("web1")
+    service.controller.apply_overrides()
+    state = service.source.pool()
+    assert state.members == (Member("web1"), Member("web2"))
+    assert state.pooled == {"web2"}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from pybal.checks.engine import Engine
 from pybal.config.settings import AccessSettings, Settings, SourceSettings
 from pybal.control.freeze import Freezer
+from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
 from pybal.core.model import Severity
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
+from pybal.runtime.clocks import Clocks
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
@@ -41,6 +44,8 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
     yield DaemonReport(
         clock=daemon.clock,
         alert_times=AlertTimes(tuple, daemon.clock),
+        started=0.0,
+        overrides=Overrides(None, FakeWorkers(), daemon.clock, lambda: Clocks(0.0, datetime(2026, 11, 29, tzinfo=UTC))),
         services=daemon.services,
         held=Held(),
         engine=Engine(daemon.clock),  # type: ignore[arg-type]  # never started

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
@@ -34,6 +35,7 @@ from pybal.bgp.verdict import Standing
 from pybal.checks.engine import Engine
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.control.freeze import Freezer
+from pybal.control.overrides import Override, Overrides
 from pybal.core.model import IPProtocol, Member, Service
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import INTERVAL, Examination
@@ -47,6 +49,7 @@ from pybal.ipvs.reconciler import Reconciler
 from pybal.resolve import LookupResult, Resolver
 from pybal.runtime import heap as collection
 from pybal.runtime.attempt import Attempt
+from pybal.runtime.clocks import Clocks
 from pybal.runtime.faults import FORGET_SECONDS, Faults
 from pybal.runtime.heap import EXAMINED_SECONDS, Heap
 from pybal.runtime.log_writer import LogWriter
@@ -58,6 +61,7 @@ from pybal.sources.file_poll import Content, FilePoll, PolledFile
 from pybal.sources.formats.text import Listing
 from pybal.sources.state_files import RETRY, StateFiles
 from tests.harness.fake_exabgp import FakeChild, SpeakerHarness
+from tests.harness.fake_workers import FakeWorkers
 from tests.harness.snapshots import status
 from tests.harness.status_client import Client, factory
 
@@ -131,6 +135,25 @@ def announcer(clock: Clock, seam: Bomb) -> RunningActivity:
         clock.pump([0.0, 1.0])
 
     return RunningActivity(seam, advance, decider.stop)
+
+
+def operator_override(clock: Clock, seam: Bomb) -> RunningActivity:
+    start = datetime(2026, 11, 29, tzinfo=UTC)
+
+    def read() -> Clocks:
+        return Clocks(clock.seconds(), start + timedelta(seconds=clock.seconds()))
+
+    overrides = Overrides(None, FakeWorkers(), clock, read, lambda _service: seam())
+
+    def advance() -> None:
+        armed, seam.armed = seam.armed, False
+        now = clock.seconds()
+        Deferred.fromCoroutine(overrides.depool(Override("web", "a", "root", "test", now, now + 5.0)))
+        seam.armed = armed
+        clock.pump([5.0, 1.0])
+        assert overrides.hosts("web") == frozenset()
+
+    return RunningActivity(seam, advance, overrides.stop)
 
 
 def freeze(clock: Clock, seam: Bomb) -> RunningActivity:
@@ -500,6 +523,7 @@ SEAMS: Mapping[Builder, Sequence[str]] = MappingProxyType(
         watchdog: ("runtime.systemd.Notifier.__init__ Activity",),
         doctor: ("doctor.periodic.Examination.__init__ Activity",),
         announcer: ("bgp.announcer.Announcer.__init__ Activity",),
+        operator_override: ("control.overrides.Overrides.__init__ Activity",),
         freeze: ("control.freeze.Freezer.__init__ Activity",),
         checks: ("checks.engine.Engine.__init__ Health", "checks.engine.Engine._schedule_wake callLater"),
         source: ("sources.feed.Feed.sleep deferLater",),
@@ -558,6 +582,7 @@ ONCE = frozenset(
     (
         "bgp.exabgp.process.ExaBGP.stop callLater",
         "control.commands._diff deferLater",
+        "control.depool_commands._reply deferLater",
         "control.drain_commands._reply deferLater",
         "control.listener.ControlConnection._start_deadline callLater",
         "daemon.reloader.Reloader._prepare deferLater",

@@ -58,6 +58,14 @@ class ScriptedMonitor:
     def patience(self) -> float:
         return 30.0
 
+    @property
+    def next_check(self) -> float:
+        return 3.0
+
+    @property
+    def needed(self) -> int:
+        return 2
+
     def samples(self) -> Samples:
         return PLAYED
 

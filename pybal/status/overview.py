@@ -6,13 +6,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pybal.bgp.verdict import Drain, Verdict
-from pybal.control.freeze import Frozen
 from pybal.core.model import Address, Pool, Snapshot
 from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Tally, tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
 from pybal.status.v1 import alert_text, alerts, alerts_json
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The user and the reason of a freeze, with its start and end as monotonic times in seconds."""
+
+    by: str
+    reason: str
+    since: float
+    until: float
+
+    def text(self, now: float) -> str:
+        """Return a line such as ``frozen for another 312 s by root: new switch``."""
+        return f"frozen for another {max(0.0, self.until - now):.0f} s by {self.by}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

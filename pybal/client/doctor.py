@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pybal.client.socket import NoReplyError, send_request
 from pybal.config.errors import ConfigError
 from pybal.config.parse import parse
-from pybal.control.client import NoReplyError, send_request
 from pybal.control.wire import DIFFERENT, DONE, FAILED, Request
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import document, report, to_mend

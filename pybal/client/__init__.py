@@ -1,0 +1,1 @@
+"""The commands of the operator: a small synchronous client of the daemon, without Twisted."""

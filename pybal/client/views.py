@@ -1,0 +1,117 @@
+"""Documents of the daemon as tables and lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pybal.client.terminal import Terminal
+from pybal.core.text import printable
+
+Document = Mapping[str, Any]
+
+OK, WARNING, CRITICAL = 0, 1, 2
+"""The exit statuses of a check of Icinga."""
+_POOLS = ("SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "STATE")
+_SERVERS = ("HOST", "ADDRESS", "WEIGHT", "PLACEMENT", "STATE")
+_ABBREVIATED = 3
+
+
+def pools(document: Mapping[str, Document], terminal: Terminal) -> Iterator[str]:
+    """Yield a table of all pools."""
+    return terminal.table(_POOLS, map(_pool_row, document.values()))
+
+
+def pool(document: Document, terminal: Terminal) -> Iterator[str]:
+    """Yield a table of one pool, and one of its servers."""
+    yield from terminal.table(_POOLS, [_pool_row(document)])
+    yield ""
+    yield from terminal.table(_SERVERS, map(_server_row, document["servers"].values()))
+
+
+def alerts(document: Sequence[Document], terminal: Terminal) -> Iterator[str]:
+    """Yield the lines of all alerts."""
+    for alert in document:
+        yield from terminal.lines(alert_line(alert))
+    if not document:
+        yield "no alerts"
+
+
+def alert_line(alert: Document) -> str:
+    """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``."""
+    age = alert.get("age")
+    lasted = "" if age is None else f" [{duration(age)}]"
+    return printable(f"{alert['level'].upper()} {alert['service'] or 'pybal'} {alert['kind']}: {alert['text']}{lasted}")
+
+
+def check(document: Document) -> tuple[int, list[str]]:
+    """Return the exit status of ``status --check`` and its lines: one first, then a line for each alert."""
+    found = document["alerts"]
+    level = CRITICAL if any(each["level"] == "critical" for each in found) else WARNING if found else OK
+    services = document["services"]
+    serving = f"{sum(each['serving'] for each in services)} of {sum(each['total'] for each in services)} servers serve"
+    summary = f"{_count(len(services), 'service')}, {serving}"
+    worst = [each for each in found if level == WARNING or each["level"] == "critical"]
+    named = "; ".join(f"{each['service'] or 'pybal'} {each['kind']}" for each in worst[:_ABBREVIATED])
+    more = f" and {_count(len(worst) - _ABBREVIATED, 'more alert')}" if len(worst) > _ABBREVIATED else ""
+    words = ("OK", "WARNING", "CRITICAL")
+    first = f"{words[level]} - {named}{more} ({summary})" if found else f"{words[level]} - {summary}"
+    # Icinga takes what follows a bar for performance data.
+    return level, [line.replace("|", "/") for line in (printable(first), *map(alert_line, found))]
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people: ``36 s``, ``5 min``, ``3 h``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _pool_row(each: Document) -> tuple[Sequence[str], str]:
+    state, colour = _pool_state(each)
+    address = f"[{each['vip']}]" if ":" in each["vip"] else each["vip"]
+    cells = (
+        each["service"],
+        f"{each['protocol']} {address}:{each['port']}",
+        f"{each['serving']} of {each['total']}",
+        str(each["pooled"]),
+        str(each["forced"]),
+        str(each["floor"]),
+        state,
+    )
+    return tuple(map(printable, cells)), colour
+
+
+def _pool_state(each: Document) -> tuple[str, str]:
+    if not each.get("listed", True):
+        return "no server list yet", "critical"
+    down = each["total"] - each["up"] - each["unknown"]
+    facts = {
+        "down": down,
+        "forced": each["forced"],
+        "unknown": each["unknown"],
+        "disabled": each["total"] - each["enabled"],
+    }
+    text = ", ".join(f"{number} {word}" for word, number in facts.items() if number)
+    if not each["serving"]:
+        return f"no server serves{': ' if text else ''}{text}", "critical"
+    if each["forced"]:
+        return text, "critical"
+    return (text, "warning") if text else ("ok", "ok")
+
+
+def _server_row(each: Document) -> tuple[Sequence[str], str]:
+    failing = [f"{report['monitor']} {_report(report)}" for report in each["reports"] if report["up"] is False]
+    state = "; ".join([each["why"], *failing])
+    colour = "critical" if each["placement"] == "forced" else "ok" if each["health"] == "up" else "warning"
+    cells = (each["host"], each["address"] or "none", str(each["weight"]), each["placement"], state)
+    return tuple(map(printable, cells)), colour
+
+
+def _report(report: Document) -> str:
+    return f"down for {duration(report['age'])}: {report['reason']}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

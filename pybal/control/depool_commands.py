@@ -1,0 +1,94 @@
+"""The commands ``depool`` and ``repool``: an operator's override of one server, on this balancer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from twisted.internet.task import deferLater
+
+from pybal.control.api import ControlAPI
+from pybal.control.durations import DEPOOL_DEFAULT, DEPOOL_LONGEST
+from pybal.control.listener import Caller
+from pybal.control.overrides import REMINDER, Override
+from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
+from pybal.core import events, policy
+from pybal.core.model import Pool
+from pybal.status.v1 import why
+
+
+async def depool(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
+    """Take a server out of its pool for a limited time. Raises RequestError."""
+    seconds = request.seconds("duration", DEPOOL_DEFAULT, DEPOOL_LONGEST)
+    service, host, force = request.text("service"), request.text("host"), request.flag("force")
+    pool = _pool(api, service)
+    if host not in pool.servers:
+        raise RequestError(f"{service} has no server {host!r:.80} (use a host that `pybal pools {service}` shows)")
+    if not force:
+        _refuse_below_floor(pool, host)
+    now = api.clock.seconds()
+    before = api.overrides.get(service, host)
+    since = now if before is None else before.since
+    problem = await api.overrides.depool(Override(service, host, caller.name, request.reason, since, now + seconds))
+    if not problem and not api.overrides.kept:
+        problem = "a restart ends it (set StateDirectory= in the systemd unit)"
+    return await _reply(api, service, host, problem)
+
+
+async def repool(api: ControlAPI, request: Request, _caller: Caller) -> CommandReply:
+    """End an override; the pool source decides again. Raises RequestError."""
+    service, host = request.text("service"), request.text("host")
+    if api.overrides.get(service, host) is None:
+        server = api.snapshot().pools[service].servers.get(host) if service in api.snapshot().pools else None
+        state = "" if server is None else f"; it is {server.placement.value}: {why(server)}"
+        text = f"{service}: {host} is not depooled on this balancer{state} (repool only ends `pybal depool`)"
+        return CommandReply(FAILED, text)
+    problem = await api.overrides.repool(service, host)
+    return await _reply(api, service, host, problem)
+
+
+def _pool(api: ControlAPI, service: str) -> Pool:
+    pool = api.snapshot().pools.get(service)
+    if pool is None:
+        raise RequestError(f"unknown service {service!r:.80} (use a name that `pybal pools` shows)")
+    return pool
+
+
+def _refuse_below_floor(pool: Pool, host: str) -> None:
+    """Raise RequestError if fewer servers than the floor would serve without a server."""
+    members = tuple(server.member for server in pool.servers.values())
+    without = tuple(replace(each, enabled=False) if each.host == host else each for each in members)
+    after = policy.step(pool, events.Listed(without))
+    serving, floor = policy.serving(after), policy.floor(after)
+    if serving < floor:
+        raise RequestError(
+            f"refused to depool {host}: {serving} of {len(pool.servers)} servers of {pool.service.name} would serve,"
+            f" the floor is {floor} (repair another server first, or use --force)"
+        )
+
+
+async def _reply(api: ControlAPI, service: str, host: str, problem: str) -> CommandReply:
+    """Return the state of the server after the change."""
+    for _ in range(2):  # the calls of one turn of the event loop have no fixed order
+        await deferLater(api.clock, 0)
+    clocks, override = api.overrides.clocks(), api.overrides.get(service, host)
+    pool = api.snapshot().pools.get(service)
+    server = None if pool is None else pool.servers.get(host)
+    lines = [f"{service}: {override.text(clocks)}" if override else f"{service}: {host} repooled; {REMINDER}"]
+    if pool is not None and server is not None:
+        lines.append(f"{host} is {server.placement.value}: {why(server)}")
+        lines.append(f"{service}: {policy.arithmetic(pool)}")
+    if api.frozen():
+        lines.append(f"{api.frozen()}; IPVS changes when that ends")
+    if problem:
+        lines.append(f"warning: {problem}")
+    document = {
+        "service": service,
+        "host": host,
+        "depooled": override is not None,
+        "left": None if override is None else round(override.until - clocks.monotonic, 3),
+        "reason": None if override is None else override.reason,
+        "kept": api.overrides.kept and not problem,
+        "placement": None if server is None else server.placement.value,
+        "note": REMINDER,
+    }
+    return CommandReply(DONE, "".join(f"{line}\n" for line in lines), document)

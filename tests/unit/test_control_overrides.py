@@ -1,0 +1,139 @@
+"""Overrides of operators: expiry, alerts, and their file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+
+from pybal.control.overrides import FILE, Override, Overrides
+from pybal.runtime.clocks import Clocks
+
+T = TypeVar("T")
+WALL = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+class Here:
+    """Makes calls immediately; ``error`` fails the next ones."""
+
+    error: Exception | None = None
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]:
+        if self.error is not None:
+            return fail(self.error)
+        try:
+            return succeed(call())
+        except (OSError, ValueError) as error:
+            return fail(error)
+
+
+class Balancer:
+    """Overrides in a directory, on a clock; a restart keeps the wall clock and resets the monotonic one."""
+
+    def __init__(self, directory: Path | None, wall: datetime = WALL) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000)
+        self.threads = Here()
+        self.changes: list[str] = []
+        self._started = wall
+        self.overrides = Overrides(directory, self.threads, self.clock, self.read, self.changes.append)
+        self.done(self.overrides.load())
+
+    def read(self) -> Clocks:
+        now = self.clock.seconds()
+        return Clocks(now, self._started + timedelta(seconds=now - 1000))
+
+    def done(self, coroutine: object) -> object:
+        result: list[object] = []
+        Deferred.fromCoroutine(coroutine).addCallback(result.append)  # type: ignore[arg-type]
+        assert result
+        return result[0]
+
+    def depool(self, host: str = "a", seconds: float = 600, service: str = "web") -> object:
+        now = self.clock.seconds()
+        return self.done(self.overrides.depool(Override(service, host, "alice", "new disk", now, now + seconds)))
+
+    def alerts(self) -> list[str]:
+        return [f"{alert.service} {alert.kind}: {alert.text}" for alert in self.overrides.alerts()]
+
+
+def test_override_ends_after_its_duration_and_clears_its_alert() -> None:
+    balancer = Balancer(None)
+    assert balancer.depool() == ""
+    balancer.depool("b", 300)
+    assert balancer.overrides.hosts("web") == {"a", "b"}
+    assert balancer.overrides.hosts("api") == frozenset()
+    balancer.clock.advance(120)
+    assert balancer.alerts()[0] == (
+        "web depooled: a depooled by alice for another 8 min, until 2026-11-29T12:10:00.000Z: new disk;"
+        " this balancer only; use the pool source for all"
+    )
+    balancer.clock.advance(180)
+    assert balancer.overrides.hosts("web") == {"a"}
+    assert balancer.changes == ["web", "web", "web"]
+    balancer.clock.advance(300)
+    assert balancer.overrides.hosts("web") == frozenset()
+    assert balancer.alerts() == []
+    assert [call for call in balancer.clock.getDelayedCalls() if call.active()] == []
+
+
+def test_override_survives_a_restart_for_the_rest_of_its_time(tmp_path: Path) -> None:
+    balancer = Balancer(tmp_path)
+    balancer.depool("a", 600)
+    balancer.depool("b", 60)
+    again = Balancer(tmp_path, WALL + timedelta(seconds=100))
+    assert again.overrides.hosts("web") == {"a"}
+    assert [alert.since for alert in again.overrides.alerts()] == [again.clock.seconds() - 100]
+    again.clock.advance(499)
+    assert again.overrides.hosts("web") == {"a"}
+    again.clock.advance(1)
+    assert again.overrides.hosts("web") == frozenset()
+    assert Balancer(tmp_path, WALL).overrides.hosts("web") == frozenset()
+
+
+def test_ended_override_stays_ended_after_a_restart(tmp_path: Path) -> None:
+    balancer = Balancer(tmp_path)
+    balancer.depool()
+    assert balancer.done(balancer.overrides.repool("web", "a")) == ""
+    assert Balancer(tmp_path).overrides.hosts("web") == frozenset()
+
+
+def test_wall_clock_set_back_prolongs_an_override_by_a_day_at_most(tmp_path: Path) -> None:
+    Balancer(tmp_path).depool()
+    again = Balancer(tmp_path, WALL - timedelta(days=400))
+    again.clock.advance(86399)
+    assert again.overrides.hosts("web") == {"a"}
+    again.clock.advance(1)
+    assert again.overrides.hosts("web") == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"version": 2}', '{"version": 1, "overrides": [{"host": "a"}]}', "\x00" * 9]
+)
+def test_damaged_file_raises_an_alert_until_it_is_written(tmp_path: Path, text: str) -> None:
+    (tmp_path / FILE).write_text(text)
+    balancer = Balancer(tmp_path)
+    (alert,) = balancer.alerts()
+    assert alert.startswith(f" state: cannot read {tmp_path / FILE}: ")
+    assert alert.endswith("; depooled servers may take traffic (depool them again)")
+    assert balancer.depool() == ""
+    assert [alert.split(":")[0] for alert in balancer.alerts()] == ["web depooled"]
+
+
+def test_failed_write_is_an_alert_and_is_tried_again(tmp_path: Path) -> None:
+    balancer = Balancer(tmp_path)
+    balancer.threads.error = OSError(28, "No space left on device")
+    problem = balancer.depool()
+    assert problem == (
+        f"cannot write {tmp_path / FILE}: No space left on device; a restart may lose or repeat overrides; retrying"
+    )
+    assert f" state: {problem}" in balancer.alerts()
+    balancer.threads.error = None
+    balancer.clock.advance(10)
+    assert len(balancer.alerts()) == 1
+    assert Balancer(tmp_path).overrides.hosts("web") == {"a"}
