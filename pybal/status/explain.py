@@ -11,6 +11,7 @@ from math import isfinite
 from pybal.bgp.verdict import Verdict
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
+from pybal.core.policy import total
 from pybal.core.text import format_duration
 from pybal.monitors.base import Monitor, PastResult
 from pybal.runtime.clocks import Clocks, age
@@ -174,10 +175,12 @@ def _floor(pool: Pool, sums: Tally) -> str:
     if not share:
         return "Floor: 0, because depool-threshold is 0; every server may leave."
     reached = "reached" if sums.serving >= sums.floor else "not reached"
-    product = Decimal(str(share)) * sums.total
+    members = total(pool)
+    counted = _count(members, "server") + ("" if members == sums.total else " of weight above 0")
+    product = Decimal(str(share)) * members
     rounded = "" if product == sums.floor else f", rounded up to {sums.floor}"
     return (
-        f"Floor: depool-threshold {share:g} x {_count(sums.total, 'server')} = {product.normalize():f}{rounded};"
+        f"Floor: depool-threshold {share:g} x {counted} = {product.normalize():f}{rounded};"
         f" {sums.serving} serving: {reached}."
     )
 
@@ -203,7 +206,7 @@ def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float)
         return "It stays while its failures are attributed to the check itself (suspect-check = hold)."
     if server.health is Health.UNKNOWN:
         return "It stays until its first conclusive result."
-    if sums.serving - 1 >= sums.floor:
+    if sums.serving - server.serving >= sums.floor:
         return "It leaves when a check takes it down."
     return "If a check takes it down it stays pooled, forced, because of the floor."
 

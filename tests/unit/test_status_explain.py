@@ -55,6 +55,14 @@ def test_explanation_of_a_removed_server_names_checks_floor_and_remedy() -> None
     ]
 
 
+def test_explanation_counts_servers_of_weight_above_0_only() -> None:
+    lines = text("/v1/pools/web/c/explain", server("a"), server("b"), server("c", weight=0))
+    assert lines[-2:] == [
+        "Floor: depool-threshold 0.5 x 2 servers of weight above 0 = 1; 2 serving: reached.",
+        "It leaves when a check takes it down.",
+    ]
+
+
 def test_explanation_of_a_forced_server_counts_the_missing_ones() -> None:
     lines = text(
         "/v1/pools/web/a/explain", server("a", DOWN, FORCED), server("b", DOWN, FORCED), server("c"), threshold=0.9
