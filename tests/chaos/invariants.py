@@ -39,7 +39,10 @@ class Invariants:
         assert self._running.process.poll() is None, "the daemon ended"
         assert "Traceback" not in self._running.log, "an internal error"
         assert not [each for each in self.alerts() if each["kind"] == "internal"], self.alerts()
-        for name in cast("list[str]", self._running.get_json("/pools")):
+        names = cast("list[str]", self._running.get_json("/pools"))
+        # A service that returns after a reload checks its servers anew.
+        self._since = {key: facts for key, facts in self._since.items() if key[0] in names}
+        for name in names:
             pool = self._pool(name)
             check_floor(pool)
             self._check_servers(pool)
