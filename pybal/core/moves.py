@@ -57,6 +57,8 @@ def tried(pool: Pool, event: Tried) -> Servers:
     server = pool.servers.get(event.host)
     if server is None or server.move is None or event.monitor not in server.move.reports:
         return pool.servers
+    if server.move.reports[event.monitor] == event.report:
+        return pool.servers
     reports = MappingProxyType({**server.move.reports, event.monitor: event.report})
     return pool.servers.replacing({event.host: settle(replace(server, move=replace(server.move, reports=reports)))})
 

@@ -42,6 +42,11 @@ def test_every_monitor_must_pass_the_next_address() -> None:
     assert wanted(after(pool, tried("a", N))) == {ip(7): 10, ip(2): 10}
 
 
+def test_repeated_result_of_the_next_address_changes_nothing() -> None:
+    pool = after(healthy("ab", monitors=(M, N)), moved(a=7), tried("a", up=False))
+    assert step(pool, tried("a", up=False)) is pool
+
+
 def test_present_address_is_watched_while_the_next_one_is_tried() -> None:
     pool = after(healthy("abc"), moved(a=7), down("a"))
     assert wanted(pool) == {ip(2): 10, ip(3): 10}
