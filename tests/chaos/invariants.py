@@ -40,7 +40,7 @@ class Invariants:
         assert "Traceback" not in self._running.log, "an internal error"
         assert not [each for each in self.alerts() if each["kind"] == "internal"], self.alerts()
         names = cast("list[str]", self._running.get_json("/pools"))
-        # A service that returns after a reload checks its servers anew.
+        # A service that returns after a reload checks its servers again.
         self._since = {key: facts for key, facts in self._since.items() if key[0] in names}
         for name in names:
             pool = self._pool(name)
