@@ -61,10 +61,16 @@ class FailoverBalancer:
         self._directory = directory
         directory.mkdir()
         conf = CONF.format(balancer=host.address, med=med, vip=VIP, directory=directory, hold_time=HOLD_TIME)
-        (directory / "pybal.conf").write_text(conf)
+        self._conf = directory / "pybal.conf"
+        self._conf.write_text(conf)
         (directory / "web.pool").write_text("".join(f"{{'host': '{server.address}'}}\n" for server in servers))
         host.sysctl("net.ipv4.ip_forward", 1)
         host.sysctl("net.ipv4.vs.sloppy_tcp", 1)
+
+    def report_drift(self) -> None:
+        """Configure the daemon to report changes of other programs, and to look for them each second."""
+        options = "[global]\nipvs-drift = report\nipvs-audit-interval = 1\n"
+        self._conf.write_text(self._conf.read_text().replace("[global]\n", options, 1))
 
     @contextmanager
     def running(self) -> Iterator[Daemon]:
@@ -195,3 +201,19 @@ def test_traffic_moves_to_the_backup_when_the_primary_ends(
             f"\nmeasured: {request.node.callspec.id} of the first of two balancers: {clients.gap():.3f} s without an answer, "
             f"{len(clients.failures)} requests lost, 0 when it took over ({taken_over:.3f} s)"
         )
+
+
+def test_traffic_moves_to_the_backup_when_a_flushed_table_stays_empty(site: TwoBalancers) -> None:
+    first, second = site.first, site.second
+    first.host.ip("link set eth0 up")
+    first.report_drift()
+    with GapClient(site.client) as clients, first.running() as process:
+        process.wait(lambda: site.routes_by(first), "the route by the first balancer")
+        clients.more()
+        first.host.run("ipvsadm", "-C")
+        process.wait(lambda: site.routes_by(second), "the route by the second balancer")
+        assert "not-in-ipvs" in process.get("/v1/alerts")
+        forwarded = second.connections
+        clients.more()
+        assert second.connections > forwarded
+    assert clients.gap() < 1 + AT_MOST, clients.failures
