@@ -6,7 +6,7 @@ import pytest
 
 from pybal.core.events import Adopted
 from pybal.core.model import Member, Pool
-from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted
+from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted, wanted_changes
 from tests.harness.pool_events import (
     after,
     down,
@@ -91,6 +91,11 @@ def test_shared_address_takes_connections_when_one_of_its_servers_does() -> None
     pool = after(healthy("abc"), listed(*quiet("a"), "bc"), moved(b=1), tried("b"))
     assert wanted(pool) == {ip(1): 10, ip(3): 10}
     assert wanted(after(pool, listed(*quiet("a", "b"), "c"))) == {ip(1): 0, ip(3): 10}
+
+
+def test_weight_of_the_second_server_at_an_address_is_a_difference() -> None:
+    pool = after(healthy("abc"), listed(*quiet("a"), "bc"), moved(b=1), tried("b"))
+    assert wanted_changes(pool, after(pool, listed(*quiet("a"), Member("b", 5), "c"))) == {ip(1): 5}
 
 
 def test_held_addresses_of_weight_0_do_not_count_for_the_floor() -> None:

@@ -1,4 +1,4 @@
-"""Names of all servers move to an address without a host: clients are served at the addresses of before."""
+"""Names of all servers move to a dead address: clients are served at the present addresses."""
 
 from __future__ import annotations
 
