@@ -124,6 +124,13 @@ def test_servers_that_recovered_serve_after_a_reload_from_hold_to_alert() -> Non
     assert standing(after(pool, fails("d", 60.0))) == "a b c e f"
 
 
+def test_excuse_of_a_monitor_ends_with_a_reload_without_it() -> None:
+    pool = after(holding("abcdef", monitors=(M, N)), *all_fail("abc"))
+    assert all(pool.servers[host].suspect_failures for host in "abc")
+    pool = after(pool, Reconfigured(replace(pool.service, monitors=(N,))))
+    assert not any(server.suspect_failures for server in pool.servers.values())
+
+
 def test_excuses_end_with_a_reload_from_hold_to_alert() -> None:
     pool = after(holding("abcdefgh"), *all_fail("abcd"))
     assert standing(pool) == "a b c d e f g h"
