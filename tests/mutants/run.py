@@ -136,7 +136,7 @@ def passes(copy: Path, files: Sequence[Path]) -> bool:
     except subprocess.TimeoutExpired:
         return False
     if done.returncode not in {0, 1}:
-        raise RuntimeError(f"pytest ended with {done.returncode}: {done.stdout.decode()[-2000:]}")
+        raise RuntimeError(f"pytest ended with {done.returncode}: {(done.stdout + done.stderr).decode()[-2000:]}")
     return done.returncode == 0
 
 
