@@ -45,6 +45,7 @@ class DatagramCheck(Check):
         if refused:
             self._not_connected(refused)
             return
+        self._unroutable_since = 0.0
         self.running = self._in_flight = True
         engine.in_flight += 1
         engine.arm(self, self.timeout)

@@ -93,7 +93,7 @@ class HeldConnection(Check):
     @property
     def _silent_since(self) -> float:
         """The start of the attempt, or now for a held connection: only the kernel has its time of silence."""
-        return self._started_at if self._phase is Phase.CONNECT else self._engine.now
+        return super()._silent_since if self._phase is Phase.CONNECT else self._engine.now
 
     @override
     def _opened(self, events: int) -> None:

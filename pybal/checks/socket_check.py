@@ -31,6 +31,7 @@ from typing_extensions import override
 
 from pybal.checks.engine import Engine
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, CheckFailed, Phase, Result
+from pybal.core.isolation import MIN_OUTAGE
 from pybal.core.model import Address
 from pybal.core.text import format_duration
 
@@ -113,6 +114,7 @@ class Check:
         "_socket",
         "_started_at",
         "_target",
+        "_unroutable_since",
         "deadline",
         "event",
         "running",
@@ -137,7 +139,7 @@ class Check:
         self._options: Sequence[SocketOption] = QUICK
         self._fileno = -1
         self._received = 0
-        self._started_at = self._connected_at = self._lost = 0.0
+        self._started_at = self._connected_at = self._lost = self._unroutable_since = 0.0
 
     def start(self) -> None:
         """Start; not while running. Call it in a turn of the engine or from ``done``."""
@@ -167,6 +169,7 @@ class Check:
             self._inconclusive(error)
             return
         self._socket, self._fileno = sock, fileno
+        self._unroutable_since = 0.0
         self.event = self._connecting
         self.running = self._in_flight = True
         engine.in_flight += 1
@@ -257,7 +260,7 @@ class Check:
     @property
     def _silent_since(self) -> float:
         """The monotonic time from which a response was expected."""
-        return self._started_at
+        return self._unroutable_since or self._started_at
 
     def _error_text(self, cause: str) -> str:
         return cause
@@ -309,8 +312,14 @@ class Check:
         """End with an immediate error of connect(): about the target, or else a local one."""
         if number in _NO_ROUTE:
             cause = _NO_ROUTE[number]
-            reason = f"{cause} (see ip route get {self._target.sockaddr[0]})"
-            self._failed(CheckFailed(self._phase, self._error_text(reason), cause))
+            reason = self._error_text(f"{cause} (see ip route get {self._target.sockaddr[0]})")
+            self._unroutable_since = self._unroutable_since or self._engine.now
+            if self._engine.now - self._unroutable_since < MIN_OUTAGE:
+                # The balancer may have lost all routes in this moment: this shows only after the shortest outage.
+                self._engine.inconclusive += 1
+                self._end(Result(INCONCLUSIVE, 0.0, self._phase, f"{reason}, not confirmed yet", cause))
+            else:
+                self._failed(CheckFailed(self._phase, reason, cause))
         elif number in _FROM_THE_SERVER:  # a response of the loopback
             self._errored(OSError(number, os.strerror(number)))
         else:
