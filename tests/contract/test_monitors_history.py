@@ -84,7 +84,8 @@ def test_dns_result_has_size_and_query_over_udp_and_tcp() -> None:
             assert list(past.result.phases) == ["query"]
             server.answers = lambda query: [answer(query, truncated=True)]
             await setup.until(lambda: monitor.up_results >= 3)
-            assert list(monitor.history())[-1].result.received == 2 + size
+            size = len(answer(server.queries[0], truncated=True))
+            assert list(monitor.history())[-1].result.received == 2 + size  # over TCP, with its length
 
     run(main)
 

@@ -28,7 +28,7 @@ def test_doctor_reports_missing_ipvs_until_its_command_is_run(tmp_path: Path) ->
     look = f"{shlex.quote(sys.executable)} -B -m pybal.cli doctor -c {shlex.quote(str(tmp_path))}/pybal.conf"
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         status = guest.run(
-            ["sh", "-c", f"{look}; {MEND} && {look}"],
+            ["sh", "-c", f"ip address add 192.0.2.1/32 dev lo; {look}; {MEND} && {look}"],
             stdout=output,
             stderr=errors,
             cwd=Path(__file__).resolve().parents[2],

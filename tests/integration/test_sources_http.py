@@ -164,9 +164,9 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
         Trouble.MALFORMED,
     ),
     "truncated": (closing(response_bytes(LIST)[:-20]), "connection closed after 52 of 72 bytes", Trouble.SILENT),
-    "truncated after a line, without length": (
-        closing(b"HTTP/1.0 200 OK\r\n\r\n" + LIST[:-1]),
-        "no newline at the end; the list may be truncated",
+    "truncated within a line, without length": (
+        closing(b"HTTP/1.0 200 OK\r\n\r\n" + LIST[:-5]),
+        "line 2: wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }; no newline at the end; the list may be truncated",
         Trouble.MALFORMED,
     ),
     "length too short": (
@@ -230,7 +230,7 @@ def test_source_keeps_its_list_and_reports_an_invalid_response_once(recorder: HT
     assert source.problem is None
 
 
-@pytest.mark.parametrize("name", sorted(REFUSED.keys() - {"endless body", "truncated after a line, without length"}))
+@pytest.mark.parametrize("name", sorted(REFUSED.keys() - {"endless body", "truncated within a line, without length"}))
 def test_source_reports_an_invalid_first_response(recorder: HTTPRecorder, name: str) -> None:
     respond, text, _ = REFUSED[name]
     recorder.respond = respond
