@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from pybal.bgp.verdict import Drain
 from pybal.core.model import Address
 from pybal.runtime import atomic_file
+from pybal.runtime.workers import Threads
 
 T = TypeVar("T")
 
@@ -36,12 +37,6 @@ PATIENCE = 5.0
 
 class DrainError(Exception):
     """The drains file is invalid, or cannot be read or written; the text names the file and the cause."""
-
-
-class Threads(Protocol):
-    """One thread (:class:`pybal.runtime.workers.Workers`), which keeps the order of the writes."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 class DrainsFile:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -21,20 +20,13 @@ from pybal.config.settings import PeerSettings
 from pybal.core.model import Address
 from pybal.runtime import regular_file
 from pybal.runtime.faults import describe
+from pybal.runtime.workers import Threads
 
 RETRY_SECONDS = 5.0
 """Interval at which a file that could not be read is read again."""
 HUNG_SECONDS = 5.0
 """Time after which a read that has not ended is a problem."""
 _LONGEST = 1000
-
-T = TypeVar("T")
-
-
-class Threads(Protocol):
-    """Threads for calls that wait (:class:`pybal.runtime.workers.Workers`)."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 class UnusablePasswordError(Exception):

@@ -19,7 +19,7 @@ from pybal.bgp.verdict import FLAPS, Drain, Standing, Verdict
 from pybal.config.settings import BGPSettings, ServiceSettings, Settings
 from pybal.core.model import Address, Alert, Pool, Service
 from pybal.runtime.reactor import HeartbeatReactor
-from pybal.runtime.workers import Workers
+from pybal.runtime.workers import Threads, Workers
 
 
 class BGPSpeaker(AnnouncementSink, Protocol):
@@ -89,8 +89,8 @@ class BGPService:
         random: Random,
         frozen: Callable[[], bool] = lambda: False,
         absent: Callable[[Service], bool] = lambda _service: False,
-        files: drains.Threads | None = None,
-        names: drains.Threads | None = None,
+        files: Threads | None = None,
+        names: Threads | None = None,
     ) -> None:
         self._services = _announced(settings)
         self._pool = pool

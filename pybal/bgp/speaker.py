@@ -25,12 +25,12 @@ from pybal.bgp.exabgp.process import ExaBGP, State
 from pybal.bgp.exabgp.run import ChildProcess
 from pybal.bgp.listen import check_listen
 from pybal.bgp.model import Announcement, Session
-from pybal.bgp.passwords import Passwords, Threads
+from pybal.bgp.passwords import Passwords
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert, Severity
 from pybal.runtime.reactor import HeartbeatReactor
-from pybal.runtime.workers import Workers
+from pybal.runtime.workers import Threads, Workers
 
 PASSWORD_SECONDS = 2.0
 """Time for the first read of the password files; then ExaBGP starts with the other peers."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, TimeoutError  # noqa: A004  # Twisted's
 from twisted.internet.interfaces import IReactorTime
@@ -30,6 +30,7 @@ from pybal.core.model import Alert
 from pybal.runtime import atomic_file
 from pybal.runtime.activity import Activity
 from pybal.runtime.clocks import Clocks
+from pybal.runtime.workers import Threads
 from pybal.status.v1 import duration
 
 T = TypeVar("T")
@@ -42,12 +43,6 @@ RETRY = 10.0
 """Seconds until a failed write is tried again."""
 _LARGEST = 1 << 22
 REMINDER = "this balancer only; use the pool source for all"
-
-
-class Threads(Protocol):
-    """One thread (:class:`pybal.runtime.workers.Workers`), which keeps the order of the writes."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 @dataclass(frozen=True, slots=True)

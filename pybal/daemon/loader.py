@@ -5,26 +5,20 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as LateError
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.runtime.turns import Turns
+from pybal.runtime.workers import Threads
 
 T = TypeVar("T")
 
 TIMEOUT = 10.0
 """Seconds for one access to files."""
-
-
-class Threads(Protocol):
-    """The part of :class:`pybal.runtime.workers.Workers` that is used."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 class Loader:

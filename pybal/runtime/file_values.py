@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from twisted.internet.defer import Deferred, execute, fail
@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from pybal.core.model import Alert
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.watched_file import FileIdentity, identity
-from pybal.runtime.workers import Workers
+from pybal.runtime.workers import Threads, Workers
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -34,12 +34,6 @@ THREADS = 8
 
 #: Seconds to wait for a file; less than the deadline of every request that needs one.
 PATIENCE = 2.0
-
-
-class Threads(Protocol):
-    """The part of :class:`pybal.runtime.workers.Workers` that calls."""
-
-    def run(self, call: Callable[[], V]) -> Deferred[V]: ...
 
 
 class _Found(Generic[T]):

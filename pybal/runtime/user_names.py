@@ -5,15 +5,13 @@ from __future__ import annotations
 import pwd
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from pybal.core.model import Alert
-
-T = TypeVar("T")
+from pybal.runtime.workers import Threads
 
 #: Number of threads.
 THREADS = 2
@@ -26,12 +24,6 @@ FRESH = 300.0
 
 #: Seconds without a result after which a look-up is an alert.
 SLOW = 5.0
-
-
-class Threads(Protocol):
-    """The part of :class:`pybal.runtime.workers.Workers` that calls."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 class UserNames:

@@ -31,6 +31,12 @@ class Reactor(Protocol):
     ) -> None: ...
 
 
+class Threads(Protocol):
+    """The part of :class:`Workers` that makes calls. One thread keeps their order."""
+
+    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
+
+
 class _Job(NamedTuple):
     call: Callable[[], Any]
     done: Deferred[Any]

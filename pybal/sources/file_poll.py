@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
@@ -26,9 +26,8 @@ from twisted.python.failure import Failure
 
 from pybal.runtime.activity import Activity
 from pybal.runtime.watched_file import FileIdentity, identity_of
+from pybal.runtime.workers import Threads
 from pybal.sources.base import SourceError, Trouble
-
-T = TypeVar("T")
 
 #: Seconds between two looks at a file.
 INTERVAL = 1.0
@@ -47,12 +46,6 @@ THREADS = 8
 
 #: Largest pool file, in bytes.
 LARGEST = 4 * 2**20
-
-
-class Threads(Protocol):
-    """The part of :class:`pybal.runtime.workers.Workers` that calls."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 class Content(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from pybal.core.model import Alert
 from pybal.runtime.faults import describe
+from pybal.runtime.workers import Threads
 
 T = TypeVar("T")
 
@@ -28,12 +29,6 @@ SLOW = 5.0
 
 #: Seconds that an orderly stop waits for the last writes.
 PATIENCE = 5.0
-
-
-class Threads(Protocol):
-    """The part of :class:`pybal.runtime.workers.Workers` that calls."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 @dataclass(frozen=True, slots=True)

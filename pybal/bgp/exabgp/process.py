@@ -23,7 +23,7 @@ from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
@@ -46,8 +46,7 @@ from pybal.bgp.exabgp.run import WINDOW, ChildProcess, Run
 from pybal.runtime.activity import Activity
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.reactor import HeartbeatReactor
-
-T = TypeVar("T")
+from pybal.runtime.workers import Threads
 
 HEARTBEAT_SECONDS = 0.5
 START_SECONDS = (10.0, 300.0)
@@ -113,12 +112,6 @@ class ExaBGPListener(Protocol):
 
     def exabgp_ended(self, reason: str, output: str) -> bool:
         """Record the end; ``output`` has its last lines. Return whether to reset the back-off."""
-
-
-class Threads(Protocol):
-    """One thread (:class:`pybal.runtime.workers.Workers`), which keeps the order of the writes."""
-
-    def run(self, call: Callable[[], T]) -> Deferred[T]: ...
 
 
 class ExaBGP:
