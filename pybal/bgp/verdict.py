@@ -22,6 +22,7 @@ from pybal.bgp.model import Announcement
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
 from pybal.core.model import Address, Health, Pool
+from pybal.core.text import numbered
 
 #: Seconds for which enough servers must have been serving before a service that had too few is ready again.
 RECOVERY_SECONDS = 30.0
@@ -326,7 +327,7 @@ class _Judge:
         verified = sum(standing.verified for standing in self.services)
         pooled = sum(standing.count.pooled for standing in self.services)
         total = sum(standing.count.total for standing in self.services)
-        servers = f"{_plural(verified, 'service')} verified, {pooled} of {_plural(total, 'server')} pooled"
+        servers = f"{numbered(verified, 'service')} verified, {pooled} of {numbered(total, 'server')} pooled"
         return servers if self.settings.gate else f"no gate; {servers}"
 
     def reason(self) -> _Reason | None:
@@ -357,13 +358,13 @@ class _Judge:
             return _Reason(
                 Why.ABSENT, f"{name}: removed from IPVS by another program; not repairing (ipvs-drift = report)"
             )
-        servers = _plural(count.enabled, "server")
+        servers = numbered(count.enabled, "server")
         below = _Reason(Why.BELOW, f"{name}: {count.serving} of {servers} serving, wanted {standing.required}")
         if past.low:
             return (
                 below if past.enough is None else replace(below, detail=f"{below.detail} for {RECOVERY_SECONDS:.0f} s")
             )
-        unknown = _Reason(Why.FIRST_CHECKS, f"{name}: {count.awaited} of {_plural(count.total, 'server')} unknown")
+        unknown = _Reason(Why.FIRST_CHECKS, f"{name}: {count.awaited} of {numbered(count.total, 'server')} unknown")
         awaited = count.awaited and self.now < past.listed + self.settings.wait
         if not count.carrying:
             # An announced VIP is withdrawn for servers that are known to be down, never for unknown ones.
@@ -387,8 +388,4 @@ def announced(verdicts: Iterable[Verdict]) -> Iterator[Announcement]:
 
 def _nothing_pooled(name: str, count: Count) -> str:
     weightless = f" with a weight above 0, {count.pooled} with weight 0" if count.pooled else ""
-    return f"{name}: 0 of {_plural(count.total, 'server')} pooled{weightless}"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return f"{name}: 0 of {numbered(count.total, 'server')} pooled{weightless}"

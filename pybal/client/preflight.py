@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pybal.core.text import numbered
+
 Document = Mapping[str, Any]
 
 _REMEDIES = {
@@ -37,10 +39,10 @@ class Preflight:
 
     def lines(self) -> Iterator[str]:
         """Yield ``yes`` or ``no`` with numbers first, then a line for each problem."""
-        checked = f"{_count(self.services, 'service')}, {_count(self.sources, 'pool source')}"
-        checked += f", {_count(self.vips, 'VIP')}, {_count(self.peers, 'peer')}" if self.bgp else "; BGP is off"
+        checked = f"{numbered(self.services, 'service')}, {numbered(self.sources, 'pool source')}"
+        checked += f", {numbered(self.vips, 'VIP')}, {numbered(self.peers, 'peer')}" if self.bgp else "; BGP is off"
         if self.problems:
-            yield f"no: {_count(len(self.problems), 'problem')} ({checked})"
+            yield f"no: {numbered(len(self.problems), 'problem')} ({checked})"
             yield from (f"  {problem}" for problem in self.problems)
         else:
             yield f"yes: this balancer may take the traffic ({checked})"
@@ -102,7 +104,3 @@ def _host(alerts: Sequence[Document]) -> Iterator[str]:
     for alert in alerts:
         if not alert["service"] and alert["kind"] in _DAEMON_ALERTS:
             yield f"{alert['kind']}: {alert['text']}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

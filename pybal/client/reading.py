@@ -18,6 +18,7 @@ from pybal.client.socket import NoReplyError, NotFoundError
 from pybal.client.terminal import Terminal
 from pybal.client.watch import watch
 from pybal.control.wire import DIFFERENT
+from pybal.core.text import first_of
 
 _SHOWN = 10
 """Names in a refusal."""
@@ -54,8 +55,7 @@ def _unknown(reader: Reader, service: str, host: str) -> str:
 
 
 def _some(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"{', '.join(names[:_SHOWN])}{more}" if names else "none yet"
+    return first_of(names, _SHOWN) or "none yet"
 
 
 def _print(options: argparse.Namespace, reader: Reader, path: str, environ: Mapping[str, str]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pybal.client.terminal import Terminal
-from pybal.core.text import printable
+from pybal.core.text import format_age, numbered, printable
 
 Document = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ def alerts(document: Sequence[Document], terminal: Terminal) -> Iterator[str]:
 def alert_line(alert: Document) -> str:
     """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``."""
     age = alert.get("age")
-    lasted = "" if age is None else f" [{duration(age)}]"
+    lasted = "" if age is None else f" [{format_age(age)}]"
     return printable(f"{alert['level'].upper()} {alert['service'] or 'pybal'} {alert['kind']}: {alert['text']}{lasted}")
 
 
@@ -50,22 +50,14 @@ def check(document: Document) -> tuple[int, list[str]]:
     level = CRITICAL if any(each["level"] == "critical" for each in found) else WARNING if found else OK
     services = document["services"]
     serving = f"{sum(each['serving'] for each in services)} of {sum(each['total'] for each in services)} servers serve"
-    summary = f"{_count(len(services), 'service')}, {serving}"
+    summary = f"{numbered(len(services), 'service')}, {serving}"
     worst = [each for each in found if level == WARNING or each["level"] == "critical"]
     named = "; ".join(f"{each['service'] or 'pybal'} {each['kind']}" for each in worst[:_ABBREVIATED])
-    more = f" and {_count(len(worst) - _ABBREVIATED, 'more alert')}" if len(worst) > _ABBREVIATED else ""
+    more = f" and {numbered(len(worst) - _ABBREVIATED, 'more alert')}" if len(worst) > _ABBREVIATED else ""
     words = ("OK", "WARNING", "CRITICAL")
     first = f"{words[level]} - {named}{more} ({summary})" if found else f"{words[level]} - {summary}"
     # Icinga takes what follows a bar for performance data.
     return level, [line.replace("|", "/") for line in (printable(first), *map(alert_line, found))]
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: ``36 s``, ``5 min``, ``3 h``."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _pool_row(each: Document) -> tuple[Sequence[str], str]:
@@ -110,8 +102,4 @@ def _server_row(each: Document) -> tuple[Sequence[str], str]:
 
 
 def _report(report: Document) -> str:
-    return f"down for {duration(report['age'])}: {report['reason']}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    return f"down for {format_age(report['age'])}: {report['reason']}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pybal.config.errors import masked
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.core.model import Address
+from pybal.core.text import numbered
 
 
 def describe(settings: Settings) -> str:
@@ -16,9 +17,9 @@ def describe(settings: Settings) -> str:
 
 def _totals(settings: Settings) -> Iterator[str]:
     services = settings.services
-    yield _count(len(services), "service")
-    yield _count(len({each.service.vip for each in services}), "VIP")
-    yield _count(len({each.source.url for each in services}), "pool source")
+    yield numbered(len(services), "service")
+    yield numbered(len({each.service.vip for each in services}), "VIP")
+    yield numbered(len({each.source.url for each in services}), "pool source")
     if settings.bgp:
         yield "BGP " + ", ".join(f"as {peer.local_asn} to {peer.address}" for peer in settings.bgp.peers)
     else:
@@ -49,7 +50,3 @@ def _line(settings: ServiceSettings) -> str:
 
 def _endpoint(address: Address, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004  the version of IP
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

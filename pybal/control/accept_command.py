@@ -5,6 +5,7 @@ from __future__ import annotations
 from pybal.control.api import ControlAPI
 from pybal.control.listener import Caller
 from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
+from pybal.core.text import first_of
 
 _MOST_SHOWN = 10
 
@@ -30,5 +31,4 @@ async def accept(api: ControlAPI, request: Request, _caller: Caller) -> CommandR
 
 def _shown(hosts: list[str]) -> str:
     """Return the number of hosts, and the names of the first ones."""
-    more = f" and {len(hosts) - _MOST_SHOWN} more" if len(hosts) > _MOST_SHOWN else ""
-    return f"{len(hosts)} ({', '.join(hosts[:_MOST_SHOWN])}{more})" if hosts else "0"
+    return f"{len(hosts)} ({first_of(hosts, _MOST_SHOWN)})" if hosts else "0"

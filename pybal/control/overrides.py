@@ -27,11 +27,11 @@ from twisted.logger import Logger
 
 from pybal.control.durations import DEPOOL_LONGEST
 from pybal.core.model import Alert
+from pybal.core.text import format_age
 from pybal.runtime import atomic_file
 from pybal.runtime.activity import Activity
 from pybal.runtime.clocks import Clocks
 from pybal.runtime.workers import Threads
-from pybal.status.v1 import duration
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ class Override:
 
     def text(self, clocks: Clocks) -> str:
         """Return ``a depooled by alice for another 9 min, until …: new disk; this balancer only; …``."""
-        left = duration(max(0.0, self.until - clocks.monotonic))
+        left = format_age(max(0.0, self.until - clocks.monotonic))
         until = clocks.iso_time(self.until)
         return f"{self.host} depooled by {self.by} for another {left}, until {until}: {self.reason}; {REMINDER}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -25,3 +26,22 @@ def format_duration(seconds: float) -> str:
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.1f}".removesuffix(".0") + " s"
+
+
+def format_age(seconds: float) -> str:
+    """Return a long duration for people, in one unit: ``36 s``, ``5 min``, ``3 h``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def numbered(number: int, noun: str) -> str:
+    """Return a number with its noun, which takes an s in the plural: ``1 server``, ``3 servers``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return at most that many names, and the number of the others: ``a, b and 3 more``."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

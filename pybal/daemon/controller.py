@@ -20,6 +20,7 @@ from pybal.core.changes import changes
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
 from pybal.core.decision import Decision
 from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
+from pybal.core.text import numbered
 from pybal.daemon.lookups import Lookups
 from pybal.daemon.moving import Moving
 from pybal.daemon.pool_log import PoolLog
@@ -349,13 +350,9 @@ def _refused_by_hash(pool: Pool) -> Iterator[Alert]:
     quiet = pool.servers.count(lambda server: server.pooled and not server.weighted)
     if remedy and quiet and fallback.isdisjoint(pool.service.scheduler_flags):
         clients = (
-            f"the kernel refuses clients that {pool.service.scheduler} maps to {_count(quiet, 'server')} of weight 0"
+            f"the kernel refuses clients that {pool.service.scheduler} maps to {numbered(quiet, 'server')} of weight 0"
         )
         yield Alert(pool.service.name, "scheduler", f"{clients}; {remedy}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _alerts_of(pool: Pool) -> Iterator[Alert]:

@@ -12,14 +12,14 @@ from pybal.bgp.verdict import Verdict
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
 from pybal.core.policy import total
-from pybal.core.text import format_duration
+from pybal.core.text import format_age, format_duration, numbered
 from pybal.monitors.base import Monitor, PastResult
 from pybal.runtime.clocks import Clocks, age
 from pybal.status.bgp import vip_line
 from pybal.status.compat115 import Tally, tally
 from pybal.status.history import result_json
 from pybal.status.json_pieces import JSON
-from pybal.status.v1 import duration, why
+from pybal.status.v1 import why
 
 SHOWN_RESULTS = 3
 """The last results of each monitor in an explanation."""
@@ -88,9 +88,9 @@ def _pool_lines(pool: Pool, context: Context) -> Iterator[str]:
     yield f"{_service(pool.service)}: {sums.pooled} of {sums.total} servers pooled, {sums.serving} serving."
     yield _floor(pool, sums)
     if sums.forced:
-        yield f"{_count(sums.forced, 'server')} forced: down, but needed to reach the floor; clients may see errors."
+        yield f"{numbered(sums.forced, 'server')} forced: down, but needed to reach the floor; clients may see errors."
     elif sums.serving > sums.floor:
-        yield f"{_count(sums.serving - sums.floor, 'more server')} may go down and leave; further ones stay, forced."
+        yield f"{numbered(sums.serving - sums.floor, 'more server')} may go down and leave; further ones stay, forced."
     elif sums.serving:
         yield "A server that goes down now stays pooled, forced."
     yield from _listing("Down", (s for s in pool.servers.values() if s.member.enabled and s.health is Health.DOWN))
@@ -140,7 +140,7 @@ def _monitor_lines(monitor: Monitor, report: Report | None, clocks: Clocks) -> I
         state = "up" if monitor.up else "down"
     else:
         reason = f": {report.reason}" if report.reason else ""
-        state = f"{'up' if report.up else 'down'} for {duration(age(report.at, now))}{reason}"
+        state = f"{'up' if report.up else 'down'} for {format_age(age(report.at, now))}{reason}"
     yield f"{monitor.name}: {state}; {_next(monitor, now)}."
     for past in _last(monitor.history()):
         yield f"  {clocks.iso_time(past.at)} {_result(past)}"
@@ -176,7 +176,7 @@ def _floor(pool: Pool, sums: Tally) -> str:
         return "Floor: 0, because depool-threshold is 0; every server may leave."
     reached = "reached" if sums.serving >= sums.floor else "not reached"
     members = total(pool)
-    counted = _count(members, "server") + ("" if members == sums.total else " of weight above 0")
+    counted = numbered(members, "server") + ("" if members == sums.total else " of weight above 0")
     product = Decimal(str(share)) * members
     rounded = "" if product == sums.floor else f", rounded up to {sums.floor}"
     return (
@@ -197,7 +197,7 @@ def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float)
         return "It returns when its name resolves to an address (see the alert of kind unresolved)."
     if server.placement is Placement.FORCED:
         missing = sums.floor - sums.serving
-        return f"It leaves when {_count(missing, 'more server')} can serve, and stays if it comes up."
+        return f"It leaves when {numbered(missing, 'more server')} can serve, and stays if it comes up."
     if server.placement is Placement.OUT and down:
         return f"It returns when it is up: {'; '.join(f'{each.name}: {_next(each, now)}' for each in down)}."
     if server.placement is Placement.OUT:
@@ -231,7 +231,3 @@ def _enabled(server: Server) -> str:
 def _last(history: Iterable[PastResult]) -> list[PastResult]:
     past = list(history)
     return list(islice(past, max(0, len(past) - SHOWN_RESULTS), None))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pybal.bgp.verdict import Drain, Verdict
 from pybal.core.model import Address, Pool, Snapshot
+from pybal.core.text import numbered
 from pybal.runtime.clocks import age
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Tally, tally
@@ -68,7 +69,7 @@ class Overview:
         pools = self.snapshot.pools.values()
         dry = ", dry run" if self.dry_run else ""
         up = f"up {self.now - self.started:.0f} s"
-        yield f"pybal {self.version}, process {self.process}, {up}: {_count(len(pools), 'service')}, {_count(self.monitors, 'monitor')}{dry}"
+        yield f"pybal {self.version}, process {self.process}, {up}: {numbered(len(pools), 'service')}, {numbered(self.monitors, 'monitor')}{dry}"
         if self.frozen:
             yield self.frozen.text(self.now)
         for drain in self.drains:
@@ -147,7 +148,3 @@ def prefix(vip: Address | None) -> str:
 
 def _endpoint(address: Address, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004  the version of IP
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

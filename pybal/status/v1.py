@@ -9,7 +9,7 @@ from itertools import chain
 from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Severity, Snapshot
 from pybal.core.outage import outage
 from pybal.core.policy import arithmetic, too_small
-from pybal.core.text import printable
+from pybal.core.text import format_age, printable
 from pybal.runtime.clocks import age
 from pybal.status.compat115 import Level, pooled_down, tally
 from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
@@ -49,7 +49,7 @@ def alerts_text(snapshot: Snapshot, now: float) -> Iterator[str]:
 
 def alert_text(alert: Alert, now: float) -> str:
     """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``, with its duration."""
-    lasted = "" if alert.since is None else f" [{duration(age(alert.since, now))}]"
+    lasted = "" if alert.since is None else f" [{format_age(age(alert.since, now))}]"
     return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {printable(alert.text)}{lasted}"
 
 
@@ -139,16 +139,8 @@ def report_text(report: Report | None, now: float) -> str:
     """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
     if report is None:
         return "no result yet"
-    state = f"{'up' if report.up else 'down'} {duration(age(report.at, now))} ago"
+    state = f"{'up' if report.up else 'down'} {format_age(age(report.at, now))} ago"
     return f"{state}: {report.reason}" if report.reason else state
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: ``36 s``, ``5 min``, ``3 h``."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _pool_line(pool: Pool) -> str:

@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from pybal.config.settings import Cordon, SourceSettings
 from pybal.core.model import Member
+from pybal.core.text import first_of
 from pybal.sources.base import SourceError, Trouble
 from pybal.sources.formats.text import Listing
 from pybal.sources.kubernetes.wire import Nodes
@@ -130,5 +131,4 @@ def _cordon_problem(names: Collection[str], floor: int) -> Iterator[str]:
 
 
 def _shown(names: Collection[str]) -> str:
-    more = len(names) - _MOST_SHOWN
-    return ", ".join(sorted(names)[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return first_of(sorted(names), _MOST_SHOWN)
