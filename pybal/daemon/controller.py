@@ -89,7 +89,7 @@ class Controller:
         self._lookups = Lookups(service.name, resolver, clock, turns, weakly(self._located))
         self._watch = Watch(clock, turns, weakly(self._reported))
         self._watch.use(factories)
-        self._moving = Moving(clock, turns, self._tried, self._move_overdue)
+        self._moving = Moving(clock, turns, weakly(self._tried), weakly(self._move_overdue))
         self._moving.use(factories)
         self._reports: list[events.Reported] = []
         self._gathering = Throttle(

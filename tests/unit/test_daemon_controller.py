@@ -8,6 +8,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
 from typing import Any
+from weakref import ref
 
 import pytest
 from twisted.internet.task import Clock
@@ -668,7 +669,9 @@ def test_stopped_service_leaves_no_garbage() -> None:
     pool.controller.stop()
     pool.turn()
     pool.factory.made.clear()
-    del pool.source.listed, pool.source.failed, pool.controller
+    controller = ref(pool.controller)
+    del pool.source.listed, pool.source.failed, pool.source.pool, pool.controller
+    assert controller() is None
     assert gc.collect() == 0
 
 
