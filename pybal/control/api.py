@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from pybal.bgp.service import BGPService
 from pybal.config.settings import Settings
@@ -60,3 +61,8 @@ class ControlAPI:
     reconciler: Reconciler
     sources: Callable[[], Iterable[tuple[str, PoolSource]]]
     read: Callable[..., RouteResponse]
+
+    async def settled(self) -> None:
+        """Wait until a change has had its effect: the calls of one turn of the loop have no fixed order."""
+        for _ in range(2):
+            await deferLater(self.clock, 0)

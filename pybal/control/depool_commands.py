@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twisted.internet.task import deferLater
-
 from pybal.control.api import ControlAPI
 from pybal.control.durations import DEPOOL_DEFAULT, DEPOOL_LONGEST
 from pybal.control.listener import Caller
@@ -68,8 +66,7 @@ def _refuse_below_floor(pool: Pool, host: str) -> None:
 
 async def _reply(api: ControlAPI, service: str, host: str, problem: str) -> CommandReply:
     """Return the state of the server after the change."""
-    for _ in range(2):  # the calls of one turn of the event loop have no fixed order
-        await deferLater(api.clock, 0)
+    await api.settled()
     clocks, override = api.overrides.clocks(), api.overrides.get(service, host)
     pool = api.snapshot().pools.get(service)
     server = None if pool is None else pool.servers.get(host)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from twisted.internet.task import deferLater
-
 from pybal.bgp.drains import DrainError
 from pybal.bgp.service import BGPService
 from pybal.control.api import ControlAPI
@@ -66,8 +64,7 @@ def _vip(api: ControlAPI, argument: str) -> Address | None:
 
 async def _reply(api: ControlAPI, announcing: BGPService, vip: Address | None, note: str = "") -> CommandReply:
     """Return the state of the VIPs after the next decision on them."""
-    for _ in range(2):  # the calls of one turn of the event loop have no fixed order
-        await deferLater(api.clock, 0)
+    await api.settled()
     now = api.clock.seconds()
     verdicts = [verdict for verdict in announcing.verdicts if vip in (None, verdict.vip)]
     return CommandReply(

@@ -582,8 +582,7 @@ ONCE = frozenset(
     (
         "bgp.exabgp.process.ExaBGP.stop callLater",
         "control.commands._diff deferLater",
-        "control.depool_commands._reply deferLater",
-        "control.drain_commands._reply deferLater",
+        "control.api.ControlAPI.settled deferLater",
         "control.listener.ControlConnection._start_deadline callLater",
         "daemon.reloader.Reloader._prepare deferLater",
         "daemon.reloader.Reloader._turn deferLater",
