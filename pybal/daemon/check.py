@@ -21,6 +21,7 @@ from pybal.sources.base import SourceError
 from pybal.sources.formats.text import parse
 
 OK, FAILED, REFUSED = 0, 1, 2
+"""The exit codes of the daemon."""
 
 LARGEST = 1 << 26
 """Bytes that are read of a pool file."""

@@ -22,7 +22,7 @@ from pybal.config.errors import ConfigError, Problem
 from pybal.config.settings import IPVSBackend
 from pybal.control.place import socket_of_daemon
 from pybal.daemon.app import App
-from pybal.daemon.check import configuration_file
+from pybal.daemon.check import FAILED, OK, REFUSED, configuration_file
 from pybal.daemon.support import absent_group
 from pybal.ipvs.kinds import backend
 from pybal.reload.file import ConfigurationFile, Loaded
@@ -34,8 +34,6 @@ from pybal.runtime.log import Log, levels, log_to
 from pybal.runtime.loop import Loop, install
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.version import pybal_version
-
-OK, FAILED, REFUSED = 0, 1, 2
 
 SETTLING_SECONDS = 2.0
 """Time after which a refused configuration file is read again, because it may have been half-written."""
