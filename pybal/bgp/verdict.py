@@ -21,6 +21,7 @@ from types import MappingProxyType
 from pybal.bgp.model import Announcement
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
+from pybal.core import policy
 from pybal.core.model import Address, Health, Pool
 from pybal.core.text import numbered
 
@@ -79,7 +80,7 @@ class Count:
             pooled=count(lambda server: server.pooled),
             enabled=count(lambda server: server.enabled and server.weighted),
             carrying=count(lambda server: server.pooled and server.weighted) + sum(map(bool, pool.held.values())),
-            serving=count(lambda server: server.serving),
+            serving=policy.serving(pool),
             possible=count(lambda server: server.weighted and server.usable and server.health is not Health.DOWN),
             awaited=count(
                 lambda server: (
