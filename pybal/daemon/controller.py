@@ -161,6 +161,11 @@ class Controller:
         """Yield the running monitors with their hosts."""
         return self._watch.monitors()
 
+    @property
+    def number_of_monitors(self) -> int:
+        """The number of running monitors."""
+        return self._watch.number
+
     def monitors_of(self, host: str) -> Sequence[Monitor]:
         """Return the running monitors of one server, empty for a server without an address."""
         return self._watch.monitors_of(host)

@@ -78,7 +78,7 @@ class DaemonReport:
             dry_run=self.dry_run,
             frozen=self.freezer.frozen,
             drains=tuple(self.announcing.drains()) if self.announcing else (),
-            monitors=sum(1 for _ in self.services.monitors()),
+            monitors=sum(running.controller.number_of_monitors for running in self.services),
             snapshot=self.snapshot(),
             bgp=self.bgp(),
         )

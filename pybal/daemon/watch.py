@@ -94,6 +94,11 @@ class Watch:
             for monitor in watched.monitors:
                 yield host, monitor
 
+    @property
+    def number(self) -> int:
+        """The number of running monitors."""
+        return sum(len(watched.monitors) for watched in self._watched.values())
+
     def monitors_of(self, host: str) -> Sequence[Monitor]:
         """Return the running monitors of one server, empty for a server without an address."""
         watched = self._watched.get(host)
