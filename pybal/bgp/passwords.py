@@ -183,7 +183,7 @@ class Passwords:
 def read_password(path: Path) -> str:
     """Return the first line of a file. Raises UnusablePasswordError; may take as long as the file system."""
     try:
-        password = regular_file.begin(path, _LONGEST).partition(b"\n")[0].decode("ascii").strip()
+        password = regular_file.first_line(path, _LONGEST).decode("ascii").strip()
     except OSError as error:
         raise UnusablePasswordError(error.strerror) from None
     except UnicodeDecodeError:

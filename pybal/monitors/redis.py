@@ -59,7 +59,7 @@ def read_password(file: str) -> str:
     """Return the first line of a file, empty without a file. Raises OSError, UnicodeDecodeError."""
     if not file:
         return ""
-    return regular_file.begin(file, _LARGEST).partition(b"\n")[0].decode().rstrip("\r")
+    return regular_file.first_line(file, _LARGEST).decode()
 
 
 KIND = Kind("Redis", RedisSettings, duration="Duration of the last PING, by result")

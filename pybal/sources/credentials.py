@@ -68,7 +68,7 @@ def refusal(access: AccessSettings) -> UnusableFile | None:
 def secret(option: str, name: str) -> str:
     """Return the first line of a secret file. Raises :class:`UnusableFile`, without the secret."""
     try:
-        line = regular_file.begin(name, _LARGEST).partition(b"\n")[0].decode().rstrip("\r")
+        line = regular_file.first_line(name, _LARGEST).decode()
     except OSError as error:
         raise UnusableFile(option, f"{name} ({error.strerror})", "a file that can be read") from None
     except UnicodeDecodeError:
