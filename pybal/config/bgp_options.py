@@ -20,8 +20,8 @@ from pybal.config.convert import (
     words,
 )
 from pybal.config.errors import InvalidValueError, shown
-from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address
+from pybal.core.unreachable import why_unreachable
 
 A = TypeVar("A", IPv4Address, IPv6Address)
 

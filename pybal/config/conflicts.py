@@ -8,8 +8,8 @@ from pybal.config.bgp_options import family_names
 from pybal.config.options import Options
 from pybal.config.peers import ADDRESS, NO_ROUTER_ID, ROUTER_ID_OPTIONS, peer_places
 from pybal.config.settings import BGPSettings, IPVSBackend, ServiceSettings, Settings
-from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address, IPProtocol
+from pybal.core.unreachable import why_unreachable
 
 Place = tuple[Options, ServiceSettings]
 """A service and its section."""

@@ -12,8 +12,8 @@ from pybal.config.bgp_settings import NO_ADDRESS, PeerSettings
 from pybal.config.errors import shown
 from pybal.config.option import names_of, read_options
 from pybal.config.options import Options
-from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address
+from pybal.core.unreachable import why_unreachable
 
 ADDRESS = "bgp-peer-address"
 ROUTER_ID_OPTIONS = ("bgp-router-id", "bgp-nexthop-ipv4", "bgp-local-address")

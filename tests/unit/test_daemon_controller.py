@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
+from pybal.core.unreachable import why_unreachable
 from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
-from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
@@ -59,7 +59,7 @@ class ControllerOnClock:
             amend=self._amend,
             clock=self.clock,
             turns=self.turns,
-            refusal=unusable,
+            refusal=why_unreachable,
             overridden=lambda _service: frozenset(self.overridden),
         )
 
