@@ -254,7 +254,7 @@ def test_address_that_no_server_can_have_is_ignored_with_an_alert(lines: list[st
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"))
     assert list(service.factory.running) == ["web1"]
-    text = "ignoring 0.0.0.0, an address of this host (0.0.0.0/8)"
+    text = "ignoring 0.0.0.0, the unspecified address"
     assert f"Server web2: {text}" in lines
     assert Alert("text", "unresolved", f"web2: {text}") in list(service.controller.alerts())
     service.deliver(Member("web1"))
