@@ -23,7 +23,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, network(Path(directory)) as place:
         for _ in takewhile(lambda played: played.step.command != _LAST, play(read(ROOT / "docs/concepts.md"), place)):
             pass
-        done = place.run("", f"{_CHROMIUM} --screenshot=page.png http://127.0.0.1:9090/ >log 2>&1; base64 page.png || cat log")
+        done = place.run(
+            "", f"{_CHROMIUM} --screenshot=page.png http://127.0.0.1:9090/ >log 2>&1; base64 page.png || cat log"
+        )
     IMAGE.parent.mkdir(exist_ok=True)
     IMAGE.write_bytes(base64.b64decode(done.output))
 
