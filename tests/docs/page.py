@@ -1,4 +1,4 @@
-"""Pages of the documentation, taken apart: blocks of code, inline code, links and headings.
+"""Pages of the documentation, taken apart: blocks of code and inline code.
 
 A page is Markdown for GitHub and for the site. Comments of HTML carry what a reader does not need:
 
@@ -75,19 +75,6 @@ class Page:
     def inline_code(self) -> Iterator[str]:
         """Yield the text of each inline code."""
         return (token.content for token in self._inline() if token.type == "code_inline")
-
-    def links(self) -> Iterator[str]:
-        """Yield the destination of each link and image."""
-        for token in self._inline():
-            if token.type in {"link_open", "image"}:
-                yield str(token.attrs.get("href", token.attrs.get("src", "")))
-
-    def anchors(self) -> Iterator[str]:
-        """Yield the anchor of each heading, as GitHub and the site name it."""
-        for heading, inline in zip(self._tokens, self._tokens[1:], strict=False):
-            if heading.type == "heading_open":
-                title = "".join(token.content for token in inline.children or ())
-                yield re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", title).strip().lower())
 
     def _inline(self) -> Iterator[Token]:
         for token in self._tokens:

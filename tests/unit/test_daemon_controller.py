@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 
 from pybal.core import decision
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
+from pybal.core.unreachable import why_unreachable
 from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
-from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
@@ -59,7 +59,7 @@ class ControllerOnClock:
             amend=self._amend,
             clock=self.clock,
             turns=self.turns,
-            refusal=unusable,
+            refusal=why_unreachable,
             overridden=lambda _service: frozenset(self.overridden),
         )
 
@@ -254,7 +254,7 @@ def test_address_that_no_server_can_have_is_ignored_with_an_alert(lines: list[st
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"))
     assert list(service.factory.running) == ["web1"]
-    text = "ignoring 0.0.0.0, an address of this host (0.0.0.0/8)"
+    text = "ignoring 0.0.0.0, the unspecified address"
     assert f"Server web2: {text}" in lines
     assert Alert("text", "unresolved", f"web2: {text}") in list(service.controller.alerts())
     service.deliver(Member("web1"))
