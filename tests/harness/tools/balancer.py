@@ -125,7 +125,7 @@ class Balancer:
         return check_pybal_ipvs_diff(self.url, self.conf, self.running.get("/v1/ipvs"), self.names.__getitem__)
 
     def restart(self, pool: str, host: str, *, pooled: bool = True) -> Restart:
-        """Run safe-service-restart for a server of one pool; ``pooled`` if the pool source has it with ``yes``."""
+        """Run safe-service-restart for a server; ``pooled`` if the pool source has it with ``yes``."""
         return Restart(self, pool, host, pooled=pooled)
 
 
