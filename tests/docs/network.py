@@ -9,7 +9,8 @@
     ======== ============= ===========================================
 
 A machine exists from its first mention on. It has its own processes, its own /etc, /run and /var, and cannot write the other files of
-this host, whose kernel has no IPVS: each ``pybal.conf`` gets the option ``ipvs-backend = memory``.
+this host, whose kernel has no IPVS: the first blank line of each ``pybal.conf``, after ``[global]``, becomes the option
+``ipvs-backend = memory``.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class Network:
     def write(self, host: str, path: str, text: str) -> None:
         """Write a file below /etc of a machine."""
         if path.endswith("/pybal.conf"):
-            text = text.replace("[global]\n", "[global]\nipvs-backend = memory\n", 1)
+            text = text.replace("\n\n", "\nipvs-backend = memory\n", 1)  # numbers of lines stay
         self._machine(host or DEFAULT).write(path, text)
 
     def _folder(self, name: str) -> Path:
