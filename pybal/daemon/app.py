@@ -377,6 +377,7 @@ class App:
             overview=self._report.overview,
             frozen=self._report.frozen,
             override=self._override,
+            in_effect=self._report.in_effect,
         )
 
     def _override(self, service: str, host: str) -> str:

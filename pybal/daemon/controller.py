@@ -19,7 +19,7 @@ from pybal.core import events, policy
 from pybal.core.changes import changes
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
 from pybal.core.decision import Decision
-from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
+from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
 from pybal.core.text import numbered
 from pybal.daemon.lookups import Lookups
 from pybal.daemon.moving import Moving
@@ -169,6 +169,13 @@ class Controller:
     def monitors_of(self, host: str) -> Sequence[Monitor]:
         """Return the running monitors of one server, empty for a server without an address."""
         return self._watch.monitors_of(host)
+
+    def server(self, host: str) -> Server | None:
+        """Return a server of the pool; before the first list, an unchecked one of the saved list."""
+        if self.pool.listed:
+            return self.pool.servers.get(host)
+        unreported = dict.fromkeys(self.pool.service.monitors)
+        return next((Server(member, unreported) for member in self._source.saved if member.host == host), None)
 
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of this service, apart from the health of its servers."""

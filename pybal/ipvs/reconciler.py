@@ -171,6 +171,11 @@ class Reconciler:
         known = key in self._goals and self._writer.knows(key)
         return self._writer.known(key) if known else await self._access.read(key)
 
+    def holds(self, service: Service, address: Address) -> bool:
+        """Return whether the table held a destination of a service when it was last read or written."""
+        entry = self._writer.seen(key_of(service))
+        return entry is not None and (address, service.port) in entry.destinations
+
     def alerts(self) -> tuple[Alert, ...]:
         """Return one alert per service that differs from its goal, and those of the backend and the ledger."""
         now = self._clock.seconds()
@@ -229,6 +234,8 @@ class Reconciler:
         if not self._writer.knows(key) or self._writer.known(key) is not left or key not in self._goals:
             return None
         self._goals[key].drifted = bool(ops)
+        if ops:
+            self._writer.see(key, held)
         return Comparison(held if ops else left, ordered(ops))  # keep one copy
 
     def repair(self, key: ServiceKey) -> None:

@@ -736,3 +736,16 @@ def test_source_compares_a_new_list_with_members_without_overrides() -> None:
     state = service.source.pool()
     assert state.members == (Member("web1"), Member("web2"))
     assert state.pooled == {"web2"}
+
+
+def test_server_of_the_saved_list_is_unknown_before_the_first_list() -> None:
+    service = ControllerOnClock()
+    service.source.saved = (Member("web1", 5), Member("web2", enabled=False))
+    service.controller.start({ADDRESSES["web1"]: 10})
+    found = service.controller.server("web1")
+    assert found is not None
+    assert (found.member, found.status) == (Member("web1", 5), "enabled/down/not pooled")
+    assert service.controller.server("web3") is None
+    service.deliver(Member("web2"))
+    assert service.controller.server("web1") is None
+    assert service.controller.server("web2") is service.controller.pool.servers["web2"]
