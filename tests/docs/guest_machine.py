@@ -5,7 +5,7 @@ The prompt ``NAME# `` runs a command in its network namespace NAME.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from tests.docs.place import Result, execute
 
 class GuestMachine:
     """The place ``guest``; it exists only inside a guest."""
+
+    def begin(self, hosts: Collection[str]) -> None:
+        """Do nothing: the commands of a page make its namespaces."""
 
     def run(self, host: str, command: str) -> Result:
         inside = ["ip", "netns", "exec", host] if host else []
@@ -27,6 +30,6 @@ class GuestMachine:
 
 
 @contextmanager
-def guest_machine(_directory: Path) -> Iterator[GuestMachine]:
+def guest_machine() -> Iterator[GuestMachine]:
     """Return the machine of this guest, which ends with the guest."""
     yield GuestMachine()
