@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, run_pybal
 from tests.harness.servers.etcd import Etcd
@@ -54,28 +56,30 @@ class Balancer:
         self.running: Daemon
         self._vips: dict[str, str] = {}
 
+    def twin(self, directory: Path) -> Self:
+        """Return a further balancer with the same pools and web servers; it does not stop them."""
+        twin = copy(self)
+        twin.directory, twin.conf, twin.control = directory, directory / "pybal.conf", directory / "control.sock"
+        twin.status = free_port("127.0.0.1")
+        twin.url = f"http://127.0.0.1:{twin.status}"
+        (directory / "hosts").write_text((self.directory / "hosts").read_text())
+        return twin
+
     def configure(self, sections: str) -> None:
         """Write pybal.conf; ``{port}`` and ``{directory}`` are filled in."""
         self._vips |= dict(re.findall(r"^\[(.+)\]\nip = (.+)$", sections, re.MULTILINE))
         text = GLOBAL.replace("{directory}", DIRECTORY).replace("{control}", str(self.control)) + sections
+        if self.source.authority is None:
+            text += "[etcd localhost:{etcd}]\ntls = no\n"
         self.conf.write_text(
             text.format(port=self.port, etcd=self.source.port, status=self.status, directory=self.directory)
         )
 
     @contextmanager
     def started(self) -> Iterator[Daemon]:
-        assert self.source.authority
+        trust = [f"SSL_CERT_FILE={self.source.authority.file}"] if self.source.authority else []
         own_hosts = f'mount --bind {self.directory}/hosts /etc/hosts && exec "$@"'
-        prefix = (
-            "env",
-            f"SSL_CERT_FILE={self.source.authority.file}",
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            own_hosts,
-            "sh",
-        )
+        prefix = ("env", *trust, "unshare", "--mount", "sh", "-c", own_hosts, "sh")
         with daemon(self.directory, prefix=prefix, endpoint=self.url) as self.running:
             yield self.running
 
