@@ -136,12 +136,14 @@ class Balancer:
 class Restart:
     """One run of safe-service-restart: its exit code, its log, and the facts at the restart.
 
-    ``served_by`` are the other servers that served then, in order, ``None`` if it did not restart the service.
+    ``served_by`` are the other servers that served then, in order, ``None`` if it did not restart the service;
+    ``checked`` is the result of check_pybal then.
     """
 
     def __init__(self, balancer: Balancer, pool: str, host: str, *, pooled: bool) -> None:
         self.served_by: list[str] | None = None
         self.still_in_table = False
+        self.checked: Verdict | None = None
         self._balancer, self._pool, self._host = balancer, pool, host
         self.source = "yes" if pooled else "no"
         url = f"{balancer.url}/pools/{pool}/{host}"
@@ -156,4 +158,5 @@ class Restart:
     def _restart(self) -> int:
         self.served_by = sorted(self._balancer.serving(self._pool) - {self._host})
         self.still_in_table = self._host in self._balancer.in_table(self._pool)
+        self.checked = self._balancer.check_pybal()
         return 0
