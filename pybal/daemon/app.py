@@ -296,6 +296,7 @@ class App:
             reload=self._reloader.reload,
             reconciler=self._reconciler,
             sources=self._services.sources,
+            pending=self._services.pending,
         )
         group = settings.control_group
         control = ControlSocket(

@@ -108,7 +108,10 @@ class TableWriter:
             plan = _Round()
             for key, goal in goals.items():
                 await self._plan(plan, key, goal, pace)
-            first, then = split(ordered(plan.ops), plan.wanted, plan.actual)
+            ops = ordered(plan.ops)
+            await pace.pause()
+            first, then = split(ops, plan.wanted, plan.actual)
+            await pace.pause()
             names = {key: goal.name for key, goal in goals.items()}
             failures = await self._apply(first, names, pace)
             failed = {each.op.key for each in failures}
