@@ -223,18 +223,33 @@ MUTANTS = (
     Mutant("a claimed address is still held", "left.pop(server.address, None)", "pass"),
     Mutant(
         "held addresses are never dropped",
-        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
+        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
         "if False:",
     ),
     Mutant(
         "held addresses are dropped at the first list",
-        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
-        "if pool.listed:",
+        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not left or pool.listed:",
     ),
     Mutant(
         "held addresses are dropped before the first list",
-        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
-        "if not pool.servers.count(lambda server: server.unresolved):",
+        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not left or not pool.servers.count(lambda server: server.unresolved):",
+    ),
+    Mutant(
+        "arriving servers wait when the last held address has gone",
+        "    if not pool.held:\n        return _without_held(pool)",
+        "    if not pool.held:\n        return pool",
+    ),
+    Mutant(
+        "arriving servers wait although no address is held",
+        "servers = moves.arrive(pool.servers)",
+        "servers = pool.servers",
+    ),
+    Mutant(
+        "an address of the other family arrives",
+        "if (there := server.address or (server.move and server.move.address))",
+        "if (there := server.address)",
     ),
     # Placements: those of one server are in reports.py
     Mutant(
