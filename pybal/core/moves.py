@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from pybal.core.events import Overdue, Tried
 from pybal.core.model import Address, Move, Placement, Pool, Server, Servers
+from pybal.core.steps import Steps, parts
 
 
 def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Servers:
@@ -76,13 +77,15 @@ def overdue(pool: Pool, event: Overdue) -> Servers:
     return pool.servers.replacing(late)
 
 
-def arrive(servers: Servers) -> Servers:
+def arrive(servers: Servers) -> Steps[Servers]:
     """Give all arriving servers their addresses."""
     if not servers.count(lambda server: server.arriving):
         return servers
-    return servers.replacing(
-        {host: _arrived(each, each.move) for host, each in servers.items() if each.move and not each.ready}
-    )
+    arrived: dict[str, Server] = {}
+    for part in parts(servers.items()):
+        arrived.update((host, _arrived(each, each.move)) for host, each in part if each.move and not each.ready)
+        yield
+    return (yield from servers.replacing_in_steps(arrived))
 
 
 def settle(server: Server) -> Server:

@@ -80,7 +80,11 @@ MUTANTS = (
         "if server.ready else _arrived(server, move)\n        for",
         "if True else server\n        for",
     ),
-    Mutant("moving servers arrive with the others", "if each.move and not each.ready}", "if each.move}"),
+    Mutant(
+        "moving servers arrive with the others",
+        "for host, each in part if each.move and not each.ready)",
+        "for host, each in part if each.move)",
+    ),
     Mutant("a server that serves at the next address does not count", "return not serves and", "return"),
     Mutant("a swap is a move", "not swaps and", ""),
     Mutant("every taken address is a swap", " and address in pool.servers.hosts_at", ""),

@@ -261,6 +261,16 @@ def test_server_arrives_unchecked_when_all_held_addresses_are_claimed() -> None:
     assert after(pool, resolved("ab")).servers["c"].address == ip(3)
 
 
+def test_moving_server_keeps_its_address_when_others_arrive() -> None:
+    pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=8), moved(a=7), Overdue(frozenset("b")))
+    assert (wanted(pool), pool.servers["b"].address) == ({ip(1): 10}, ip(8))
+
+
+def test_report_of_another_monitor_on_the_next_address_changes_nothing() -> None:
+    pool = after(healthy("ab"), moved(a=7))
+    assert step(pool, tried("a", N)) is pool
+
+
 def test_arriving_server_keeps_its_next_address_when_its_name_is_lost() -> None:
     pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=7))
     assert step(pool, moved(b=None)) is pool
