@@ -26,6 +26,7 @@ ADDRESSES: Mapping[str, int] = MappingProxyType(
         "k8s1": 23,
         "client": 100,
         "router": 254,
+        "router2": 253,
     }
 )
 """The last byte of the address of each machine."""
