@@ -25,6 +25,7 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from posixpath import dirname
+from shlex import quote
 
 from tests.docs.place import Result, execute
 from tests.docs.servers import ADDRESSES, DOMAIN, served
@@ -84,7 +85,7 @@ def writing(path: str, text: str) -> str:
     """Return the command that writes a file below /etc."""
     assert path.startswith("/etc/"), f"{path}: a machine of this place has /etc only"
     # A link may lead to a file of this host.
-    return f"mkdir -p {dirname(path)}; rm -f {path}; cat >{path} <<'END OF THE FILE'\n{text}END OF THE FILE\n"
+    return f"mkdir -p {dirname(path)} && rm -f {path} && printf %s {quote(text)} >{path} || exit\n"
 
 
 class Network:
