@@ -51,7 +51,13 @@ class Moving:
         for host, move in _moves(pool):
             age = self._clock.seconds() - move.since
             state = f"not passed for {age:.0f} s; counting as down" if move.overdue else f"checking it for {age:.0f} s"
-            text = f"{host}: address changes from {pool.servers[host].address} to {move.address}, {state}"
+            present = pool.servers[host].address
+            change = (
+                f"changes from {present} to {move.address}"
+                if present
+                else f"{move.address} was not in IPVS at the start"
+            )
+            text = f"{host}: address {change}, {state}"
             yield Alert(pool.service.name, "dns-move", text, subject=host)
 
     def stop(self) -> None:

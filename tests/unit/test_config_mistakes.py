@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pybal.config import ini
 from pybal.config.errors import ConfigError
 from pybal.config.lint import lint
 from pybal.config.parse import parse
@@ -189,7 +190,7 @@ def problems(text: str | bytes) -> list[str]:
 
 def warnings(text: str) -> list[str]:
     parsed = parse(text, "f", KINDS)
-    return [str(each) for each in (*parsed.warnings, *lint(text.encode(), "f", KINDS, parsed.settings))]
+    return [str(each) for each in (*parsed.warnings, *lint(ini.read(text, "f"), "f", KINDS, parsed.settings))]
 
 
 @pytest.mark.parametrize(("section", "option", "wrong", "meant"), TABLE)

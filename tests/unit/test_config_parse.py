@@ -641,4 +641,7 @@ def service_of(name: str) -> Service:
 def test_ca_without_verify_is_refused() -> None:
     web = WEB + "monitors = [ 'TLS' ]\ntls.ca = /etc/ca.pem\n"
     assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem'; expected tls.verify = yes as well"]
-    assert warnings(web + "tls.verify = yes\n") == []
+    assert warnings(web + "tls.verify = yes\n") == [
+        "f:9: [web] tls.verify: found yes; expected tls.name as well; without it a certificate for any host is accepted"
+    ]
+    assert warnings(web + "tls.verify = yes\ntls.name = www.example.org\n") == []

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
+from typing import Self
 
 from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, run_pybal
 from tests.harness.servers.etcd import Etcd
@@ -54,28 +56,30 @@ class Balancer:
         self.running: Daemon
         self._vips: dict[str, str] = {}
 
+    def twin(self, directory: Path) -> Self:
+        """Return a further balancer with the same pools and web servers; it does not stop them."""
+        twin = copy(self)
+        twin.directory, twin.conf, twin.control = directory, directory / "pybal.conf", directory / "control.sock"
+        twin.status = free_port("127.0.0.1")
+        twin.url = f"http://127.0.0.1:{twin.status}"
+        (directory / "hosts").write_text((self.directory / "hosts").read_text())
+        return twin
+
     def configure(self, sections: str) -> None:
         """Write pybal.conf; ``{port}`` and ``{directory}`` are filled in."""
         self._vips |= dict(re.findall(r"^\[(.+)\]\nip = (.+)$", sections, re.MULTILINE))
         text = GLOBAL.replace("{directory}", DIRECTORY).replace("{control}", str(self.control)) + sections
+        if self.source.authority is None:
+            text += "[etcd localhost:{etcd}]\ntls = no\n"
         self.conf.write_text(
             text.format(port=self.port, etcd=self.source.port, status=self.status, directory=self.directory)
         )
 
     @contextmanager
     def started(self) -> Iterator[Daemon]:
-        assert self.source.authority
+        trust = [f"SSL_CERT_FILE={self.source.authority.file}"] if self.source.authority else []
         own_hosts = f'mount --bind {self.directory}/hosts /etc/hosts && exec "$@"'
-        prefix = (
-            "env",
-            f"SSL_CERT_FILE={self.source.authority.file}",
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            own_hosts,
-            "sh",
-        )
+        prefix = ("env", *trust, "unshare", "--mount", "sh", "-c", own_hosts, "sh")
         with daemon(self.directory, prefix=prefix, endpoint=self.url) as self.running:
             yield self.running
 
@@ -132,12 +136,14 @@ class Balancer:
 class Restart:
     """One run of safe-service-restart: its exit code, its log, and the facts at the restart.
 
-    ``served_by`` are the other servers that served then, in order, ``None`` if it did not restart the service.
+    ``served_by`` are the other servers that served then, in order, ``None`` if it did not restart the service;
+    ``checked`` is the result of check_pybal then.
     """
 
     def __init__(self, balancer: Balancer, pool: str, host: str, *, pooled: bool) -> None:
         self.served_by: list[str] | None = None
         self.still_in_table = False
+        self.checked: Verdict | None = None
         self._balancer, self._pool, self._host = balancer, pool, host
         self.source = "yes" if pooled else "no"
         url = f"{balancer.url}/pools/{pool}/{host}"
@@ -152,4 +158,5 @@ class Restart:
     def _restart(self) -> int:
         self.served_by = sorted(self._balancer.serving(self._pool) - {self._host})
         self.still_in_table = self._host in self._balancer.in_table(self._pool)
+        self.checked = self._balancer.check_pybal()
         return 0
