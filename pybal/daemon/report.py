@@ -145,7 +145,7 @@ class DaemonReport:
         yield from tuple(self.faults.alerts())
         yield from tuple(self.activities.alerts())
         for running in self.services:
-            yield from tuple(running.controller.alerts())
+            yield from running.controller.alerts()  # which may be one for each server
             yield None
         yield from tuple(_unverified(running.settings.source for running in self.services))
         yield from tuple(self.reconciler.alerts())

@@ -72,10 +72,13 @@ class Watch:
         self._factories = factories
         self._converge()
 
-    def follow(self, servers: Servers) -> None:
-        """Run monitors for exactly the servers with an address."""
+    def follow(self, servers: Servers, *, moved: bool) -> None:
+        """Run monitors for exactly the servers with an address.
+
+        ``moved`` is false if these are the hosts, at the addresses, of the last call.
+        """
         before, self._servers = self._servers, servers
-        if servers.names is not before.names or servers.hosts_at is not before.hosts_at:
+        if moved:
             self._converge()
         elif self._followed is before:
             self._followed = servers
@@ -104,7 +107,7 @@ class Watch:
 
     def overdue(self, now: float) -> Iterator[tuple[str, Monitor, float]]:
         """Yield host and monitor of each overdue result, with the monotonic time since which it lacks."""
-        for host, watched in self._watched.items():
+        for host, watched in list(self._watched.items()):
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
                 if now - last > PATIENCE and now - last > monitor.patience:  # a constant first: it costs less
