@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from pybal.checks.poller import EVENTS, Poller, Watcher
+from pybal.checks.poller import Poller, Watcher
 from pybal.checks.result import Result
 from pybal.checks.wheel import Schedule, Timer
 
@@ -56,6 +56,7 @@ class Slices:
         self.now = seconds()
         self._tick = self._advanced = 0
         self._poller = Poller()
+        self.watch = self._poller.watch
         self._schedule = Schedule()
         self._paused: OrderedDict[Watcher, int] = OrderedDict()
         self._due: deque[Timer] = deque()
@@ -67,10 +68,6 @@ class Slices:
         self._longest_of: Watcher | Timer | None = None
 
     # -- for checks
-
-    def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:
-        """Deliver edge-triggered events to the watcher until :meth:`forget`."""
-        self._poller.watch(watcher, fileno, events)
 
     def forget(self, fileno: int) -> None:
         """Forget a descriptor before it is closed."""
