@@ -102,7 +102,7 @@ def cpu(pid: int) -> float:
 
 
 def ticks(pid: int) -> tuple[int, int]:
-    """Return the ticks of user and of system time of a process and its children: coarse, but told apart."""
+    """Return the clock ticks of user and of system time of a process and its children."""
     times = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13] for one in _family(pid)]
     return sum(int(user) for user, _ in times), sum(int(system) for _, system in times)
 

@@ -108,7 +108,7 @@ def compare(kind: str, how: str, beside: Mapping[str, Peer], rounds: int, direct
 
 
 def _ratio(owns: Sequence[Use], others: Sequence[Use], wanted: Rate | None, target: float | None) -> str:
-    """Return the median ratio of two costs in the same round, or that one of the two did not keep up with the rate."""
+    """Return the median ratio of costs in the same round, or that one did not keep up with the rate."""
     own, other = measure.median(owns), measure.median(others)
     enough = 0.9 * wanted.servers / wanted.interval if wanted else own.rate / 10
     if min(own.rate, other.rate) < enough:

@@ -68,7 +68,10 @@ _NO_RESPONSE = frozenset(("timeout", "timed out", "no answer to keepalive", *_NO
 _set_option = ctypes.PyDLL(None).setsockopt
 _LINGER_BYTES = 8
 _RESET = (ctypes.c_int * 2)(1, 0)
-"""struct linger of socket(7), set by libc: Python's setsockopt first formats two errors, which takes a tenth of a check."""
+"""struct linger of socket(7), set through libc.
+
+Python's setsockopt formats two errors before it tries bytes, a tenth of the instructions of a check.
+"""
 
 SocketOption = tuple[int, int, int]
 
