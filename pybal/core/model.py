@@ -16,6 +16,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from pybal.core.counted import Counted
+from pybal.core.steps import Steps, parts
 
 Address = IPv4Address | IPv6Address
 
@@ -174,7 +175,12 @@ class Condition(NamedTuple):
     @property
     def awaits_lookup(self) -> bool:
         """True if the server is enabled and has not been looked up yet."""
-        return self.enabled and not self.unresolvable and not self.ready
+        return self.enabled and not self.unresolvable and not self.ready and not self.moving
+
+    @property
+    def arriving(self) -> bool:
+        """True if the server has no address until its next one has passed its checks."""
+        return self.moving and not self.ready
 
     @property
     def unresolved(self) -> bool:
@@ -184,7 +190,7 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The next address of a pooled server: it takes over when all monitors report it up.
+    """The next address of a server: it takes over when all monitors report it up.
 
     ``reports`` are those on this address, ``since`` is the monotonic time of the change, in seconds. ``overdue`` is true after
     ``dns-move-wait``: the server then counts as down.
@@ -210,7 +216,8 @@ class Server:
     its first conclusive report. ``health`` follows from the reports: DOWN if one is down, UNKNOWN while one is missing, else
     UP; UP without monitors. ``suspect_failures`` are monitors with causes: failures attributed to the check itself.
     ``pending_monitors`` are monitors that a new configuration added while the server was up: they do not count until their
-    first report. ``move`` is the next address while the server keeps the present one, watched by its own monitors.
+    first report. ``move`` is the next address, watched by its own monitors, while the server keeps the present one; without a
+    present one, the server is *arriving* (:mod:`pybal.core.moves`).
     """
 
     member: Member
@@ -348,8 +355,8 @@ class Servers(Counted[Server, Condition]):
         return value.condition
 
     @override
-    def _derive(self, before: Servers, changes: Sequence[tuple[str, Server | None, Server | None]]) -> None:
-        super()._derive(before, changes)
+    def _derive(self, before: Servers, changes: Sequence[tuple[str, Server | None, Server | None]]) -> Steps[None]:
+        yield from super()._derive(before, changes)
         self.hosts_at, self.sharing = before.hosts_at, before.sharing
         moved = [
             (host, old_address, new_address)
@@ -361,18 +368,22 @@ class Servers(Counted[Server, Condition]):
             return
         hosts_at = dict(before.hosts_at)
         touched = dict.fromkeys(before.sharing)
-        for host, old_address, new_address in moved:
-            if old_address is not None:
-                hosts_at[old_address] = tuple(other for other in hosts_at[old_address] if other != host)
-                touched[old_address] = None
-            if new_address is not None:
-                hosts_at[new_address] = (*hosts_at.get(new_address, ()), host)
-                touched[new_address] = None
-        for address in touched:
-            if hosts := hosts_at[address]:
-                hosts_at[address] = tuple(sorted(hosts, key=self.names.__getitem__))
-            else:
-                del hosts_at[address]
+        for part in parts(moved):
+            for host, old_address, new_address in part:
+                if old_address is not None:
+                    hosts_at[old_address] = tuple(other for other in hosts_at[old_address] if other != host)
+                    touched[old_address] = None
+                if new_address is not None:
+                    hosts_at[new_address] = (*hosts_at.get(new_address, ()), host)
+                    touched[new_address] = None
+            yield
+        for addresses in parts(touched):
+            for address in addresses:
+                if hosts := hosts_at[address]:
+                    hosts_at[address] = tuple(sorted(hosts, key=self.names.__getitem__))
+                else:
+                    del hosts_at[address]
+            yield
         self.hosts_at = hosts_at
         self.sharing = {address: hosts_at[address] for address in touched if len(hosts_at.get(address, ())) > 1}
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pybal.core.model import Address, Alert, Move, Pool, Report, Server
+from pybal.core.model import Address, Alert, Move, Pool, Report, Server, Servers
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import MonitorFactory
 from pybal.runtime.turns import Turns
 
 _ROUNDING = 1e-3
+_NO_SERVERS = Servers()
 
 
 class Moving:
@@ -36,9 +37,10 @@ class Moving:
         """Replace the monitors by those of other factories; monitors of factories in both stay."""
         self._watch.use(factories)
 
-    def follow(self, before: Pool, pool: Pool) -> None:
-        """Follow the moves of a pool; ``before`` is the argument of the last call."""
-        self._watch.follow(before.servers, pool.servers)
+    def follow(self, pool: Pool) -> None:
+        """Follow the moves of a pool."""
+        moving = {host: pool.servers[host] for host, _ in _moves(pool)}
+        self._watch.follow(Servers(moving) if moving else _NO_SERVERS)
         self._cancel()
         waits = [self._left(pool, move) for _, move in _moves(pool) if not move.overdue]
         if waits:
@@ -49,7 +51,13 @@ class Moving:
         for host, move in _moves(pool):
             age = self._clock.seconds() - move.since
             state = f"not passed for {age:.0f} s; counting as down" if move.overdue else f"checking it for {age:.0f} s"
-            text = f"{host}: address changes from {pool.servers[host].address} to {move.address}, {state}"
+            present = pool.servers[host].address
+            change = (
+                f"changes from {present} to {move.address}"
+                if present
+                else f"{move.address} was not in IPVS at the start"
+            )
+            text = f"{host}: address {change}, {state}"
             yield Alert(pool.service.name, "dns-move", text, subject=host)
 
     def stop(self) -> None:

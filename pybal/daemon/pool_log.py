@@ -16,6 +16,8 @@ from twisted.logger import Logger, LogLevel
 from pybal.core import decision
 from pybal.core.changes import Change, ChangeKind
 from pybal.core.decision import Decision
+from pybal.core.steps import parts
+from pybal.runtime.turns import Work
 
 MOST_LINES = 50
 """Lines about single servers for each kind of change in one event."""
@@ -40,6 +42,11 @@ _LINES = {
         LogLevel.warn,
         "Server {host} gets another address: {next}; keeping {address} until {next} passes its checks",
         "{number} more servers get another address; keeping their addresses until these pass their checks",
+    ),
+    ChangeKind.ARRIVING: (
+        LogLevel.info,
+        "Server {host} is at {next}, which IPVS did not hold; keeping what IPVS holds until {next} passes its checks",
+        "{number} more servers are at addresses that IPVS did not hold; keeping what it holds until these pass their checks",
     ),
     ChangeKind.MOVED: (
         LogLevel.info,
@@ -94,21 +101,19 @@ class PoolLog:
         self._name = name
         self._clock = clock
 
-    def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> None:
-        """Log the changes of one event; ``arithmetic`` returns the numbers of the pool afterwards."""
+    def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> Work:
+        """Log the changes of one event, in steps; ``arithmetic`` returns the numbers of the pool afterwards."""
         numbers: dict[ChangeKind, int] = {}
         decided: dict[ChangeKind, list[str]] = {}
-        for change in changes:
-            kind = change.kind
-            number = numbers[kind] = numbers.get(kind, 0) + 1
-            if kind in _LINES and number <= MOST_LINES:
-                level, line, _ = _LINES[kind]
-                # Formatted only if it is written: a burst of lines is summarised.
-                self.logger.emit(
-                    level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
-                )
-            if kind in _DECISIONS:
-                decided.setdefault(kind, []).append(change.server.host)
+        for part in parts(changes):
+            for change in part:
+                kind = change.kind
+                number = numbers[kind] = numbers.get(kind, 0) + 1
+                if kind in _LINES and number <= MOST_LINES:
+                    self._change(change)
+                if kind in _DECISIONS:
+                    decided.setdefault(kind, []).append(change.server.host)
+            yield
         for kind, number in numbers.items():
             if kind in _LINES and number > MOST_LINES:
                 level, _, summary = _LINES[kind]
@@ -119,6 +124,13 @@ class PoolLog:
                 made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
                 self.decisions.append(made)
                 self.write(level, made.text)
+
+    def _change(self, change: Change) -> None:
+        level, line, _ = _LINES[change.kind]
+        # Formatted only if it is written: a burst of lines is summarised.
+        self.logger.emit(
+            level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
+        )
 
     def write(self, level: LogLevel, text: str) -> None:
         """Write one line."""

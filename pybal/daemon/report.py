@@ -17,12 +17,13 @@ from pybal.config.source_options import server_of
 from pybal.control.freeze import Freezer
 from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
-from pybal.core.model import Alert, Snapshot
+from pybal.core.model import Alert, Placement, Server, Snapshot
 from pybal.daemon.services import Services
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
+from pybal.runtime.activities import Activities
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
@@ -52,6 +53,7 @@ class DaemonReport:
     examination: Examination
     announcing: BGPService | None
     faults: Faults
+    activities: Activities
     state: StateFiles
     alert_times: AlertTimes
     starting: Callable[[], Iterator[Alert]]
@@ -67,6 +69,18 @@ class DaemonReport:
         }
         pools = self.services.pools()
         return Snapshot(pools, MappingProxyType(could_not_depool), self.alerts(), self.alert_times.since)
+
+    def in_effect(self, service: str, host: str) -> Server | None:
+        """Return a server with its place in IPVS, which follows the pool later; ``None`` without it.
+
+        A server without an address may have any of the addresses that are held from the start.
+        """
+        controller = self.services[service].controller
+        if (server := controller.server(host)) is None:
+            return None
+        pool = controller.pool
+        held = self.reconciler.holds(pool.service, server.address) if server.address else bool(pool.held)
+        return server if held is server.pooled else server.placed(Placement.POOLED if held else Placement.OUT)
 
     def overview(self) -> Overview:
         """Return the summary that `pybal status` shows."""
@@ -129,6 +143,7 @@ class DaemonReport:
         # Each part is complete before the next yield: what it reads may change between two.
         yield from tuple(self.starting())
         yield from tuple(self.faults.alerts())
+        yield from tuple(self.activities.alerts())
         for running in self.services:
             yield from tuple(running.controller.alerts())
         yield from tuple(_unverified(running.settings.source for running in self.services))
