@@ -70,7 +70,7 @@ class Balancer:
     def wait_for(self, verdict: Verdict) -> None:
         self.running.wait(lambda: self.difference() == verdict, f"{verdict}, not {self.difference()}")
 
-    def restart(self, host: str, *others: str) -> tuple[int, bool]:
+    def restart(self, host: str, *others: str, retries: int = 5) -> tuple[int, bool]:
         """Run safe-service-restart; return its exit code, and whether it restarted the service."""
         restarted: list[str] = []
 
@@ -81,7 +81,7 @@ class Balancer:
             restarted.append(host)
             return 0
 
-        tool = SafeServiceRestart([f"{URL}/pools/web/{host}"], lambda: True, write, restart, wait=0.4)
+        tool = SafeServiceRestart([f"{URL}/pools/web/{host}"], lambda: True, write, restart, retries, wait=0.4)
         return tool.run(), bool(restarted)
 
     def difference(self) -> Verdict:
@@ -116,7 +116,7 @@ def test_ipvs_diff_is_critical_until_drift_is_repaired(balancer: Balancer) -> No
     service = f"services only in pybal.conf: {VIP}:80"
     assert balancer.difference() == Verdict(CRITICAL, f"CRITICAL: {service}; hosts only in PyBal: {A}, {B}")
     balancer.wait_for_two()
-    assert balancer.restart(A, B) == (0, True)
+    assert balancer.restart(A, B, retries=200) == (0, True)
 
 
 def test_server_that_the_kernel_refuses_is_not_pooled_for_tools(balancer: Balancer) -> None:
@@ -124,7 +124,7 @@ def test_server_that_the_kernel_refuses_is_not_pooled_for_tools(balancer: Balanc
     # IPVS refuses a broadcast address, unless it had the server a moment ago.
     balancer.director.ip(f"route add broadcast {D} dev eth0 table local")
     assert balancer.restart(D, A, B) == (NOT_VERIFIED, True)
-    assert balancer.running.get(f"/pools/web/{D}") == "enabled/up/not pooled\n"
+    balancer.running.wait(lambda: balancer.running.get(f"/pools/web/{D}") == "enabled/up/not pooled\n", "the refusal")
     assert balancer.difference() == Verdict(CRITICAL, f"CRITICAL: hosts only in PyBal: {D}")
     balancer.director.ip(f"route del broadcast {D} dev eth0 table local")
 

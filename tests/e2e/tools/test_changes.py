@@ -90,7 +90,7 @@ def test_safe_restart_is_refused_below_the_admin_floor(balancer: Balancer) -> No
     balancer.configure(f"{WEB}admin-floor = 3\n")
     with balancer.started() as running:
         balancer.shows("web", ALL_UP)
-        run = balancer.restart("web", "a")
+        run = balancer.restart("web", "a", applies=False)
         assert (run.code, run.served_by, run.source) == (NOT_VERIFIED, None, "no")
         assert running.get("/pools/web/a") == "enabled/up/pooled\n"
 
@@ -110,7 +110,7 @@ def test_safe_restart_is_refused_while_frozen(balancer: Balancer, running: Daemo
 
 def test_safe_restart_does_not_confirm_an_overridden_server(balancer: Balancer, running: Daemon) -> None:
     balancer.pybal("depool", "web", "a", "--reason", "test")
-    run = balancer.restart("web", "a")
+    run = balancer.restart("web", "a", applies=False)
     assert (run.code, run.log, run.still_in_table) == (NOT_VERIFIED, ["confirmed"], False)
     assert balancer.check_ipvs_diff() == SAME
     balancer.pybal("repool", "web", "a", "--reason", "test")

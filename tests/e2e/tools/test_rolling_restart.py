@@ -68,16 +68,21 @@ def test_each_server_restarts_only_while_no_balancer_uses_it(
         server.start()
         return 0
 
-    def run(host: str) -> SafeServiceRestart:
+    def run(host: str, retries: int = 200) -> SafeServiceRestart:
         urls = [f"{balancer.url}/pools/web/{host}" for balancer in balancers]
         # The grace time of the real tool lets the list reach all balancers; here the result counts.
         write = partial(conftool.set, "web", host)
         return SafeServiceRestart(
-            urls, partial(is_pooled, host), lambda value: write(f"pooled={value}"), partial(restart, host), wait=0.5
+            urls,
+            partial(is_pooled, host),
+            lambda value: write(f"pooled={value}"),
+            partial(restart, host),
+            retries=retries,
+            wait=0.2,
         )
 
     with Conftool(tmp_path, source) as conftool:
-        one, two, three = run("a"), run("b"), run("c")
+        one, two, three = run("a"), run("b"), run("c", retries=20)
         assert (one.run(), one.log) == (0, ["confirmed"] * 4)
         assert (two.run(), two.log) == (BROKEN, ["confirmed"] * 2)
         second.shows("web", ALL_UP | {"b": "disabled/down/not pooled"})

@@ -9,7 +9,7 @@ from copy import copy
 from pathlib import Path
 from typing import Self
 
-from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, run_pybal
+from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, run_pybal, wait_for
 from tests.harness.servers.etcd import Etcd
 from tests.harness.tools.check_pybal import check_pybal
 from tests.harness.tools.check_pybal_ipvs_diff import check_pybal_ipvs_diff
@@ -128,9 +128,12 @@ class Balancer:
     def check_ipvs_diff(self) -> Verdict:
         return check_pybal_ipvs_diff(self.url, self.conf, self.running.get("/v1/ipvs"), self.names.__getitem__)
 
-    def restart(self, pool: str, host: str, *, pooled: bool = True) -> Restart:
-        """Run safe-service-restart for a server; ``pooled`` if the pool source has it with ``yes``."""
-        return Restart(self, pool, host, pooled=pooled)
+    def restart(self, pool: str, host: str, *, pooled: bool = True, applies: bool = True) -> Restart:
+        """Run safe-service-restart for a server; ``pooled`` if the pool source has it with ``yes``.
+
+        If the pool ``applies`` the values of the source, the tool looks when it has applied them.
+        """
+        return Restart(self, pool, host, pooled=pooled, applies=applies)
 
 
 class Restart:
@@ -140,12 +143,13 @@ class Restart:
     ``checked`` is the result of check_pybal then.
     """
 
-    def __init__(self, balancer: Balancer, pool: str, host: str, *, pooled: bool) -> None:
+    def __init__(self, balancer: Balancer, pool: str, host: str, *, pooled: bool, applies: bool) -> None:
         self.served_by: list[str] | None = None
         self.still_in_table = False
         self.checked: Verdict | None = None
         self._balancer, self._pool, self._host = balancer, pool, host
         self.source = "yes" if pooled else "no"
+        self._applies = applies
         url = f"{balancer.url}/pools/{pool}/{host}"
         tool = SafeServiceRestart([url], lambda: pooled, self._write, self._restart, wait=0.1)
         self.code = tool.run()
@@ -154,6 +158,13 @@ class Restart:
     def _write(self, value: str) -> None:
         self.source = value
         self._balancer.put(self._pool, self._host, value)
+        if self._applies:
+            wait_for(lambda: self._is_applied(value), lambda: f"{self._host} with {value} in {self._pool}")
+
+    def _is_applied(self, value: str) -> bool:
+        shown = self._balancer.running.get(f"/pools/{self._pool}")
+        word = "enabled" if value == "yes" else "disabled"
+        return f"{self._host}:\t" not in shown or f"{self._host}:\t{word}/" in shown
 
     def _restart(self) -> int:
         self.served_by = sorted(self._balancer.serving(self._pool) - {self._host})
