@@ -64,8 +64,8 @@ from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.state_files import StateFiles
-from pybal.status import v1
 from pybal.status.alert_times import AlertTimes
+from pybal.status.alerts import alerts
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -156,7 +156,7 @@ class App:
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
-        self._alert_times = AlertTimes(lambda: v1.alerts(self._report.snapshot()), reactor)
+        self._alert_times = AlertTimes(lambda: alerts(self._report.snapshot()), reactor)
         self._report = DaemonReport(
             alert_times=self._alert_times,
             state=self._state_files,

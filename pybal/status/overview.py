@@ -9,10 +9,10 @@ from pybal.bgp.verdict import Drain, Verdict
 from pybal.core.model import Address, Pool, Snapshot
 from pybal.core.text import numbered
 from pybal.runtime.clocks import age
+from pybal.status.alerts import alert_text, alerts, alerts_json
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Tally, tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
-from pybal.status.v1 import alert_text, alerts, alerts_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,8 @@ from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
+from pybal.status import alerts, compat115, explain, history, loop, metrics, reload, v1
 from pybal.status import bgp as announcing
-from pybal.status import compat115, explain, history, loop, metrics, reload, v1
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
 from pybal.status.json_pieces import LargeJSON
@@ -129,7 +129,7 @@ class Routes:
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
         match path:
             case ["alerts"]:
-                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot, self.clock.seconds())
+                return _sliced(as_json, alerts.alerts_text, alerts.alerts_json, lambda: snapshot, self.clock.seconds())
             case ["pools"]:
                 return _sliced(as_json, v1.pools_text, v1.pools_json, lambda: snapshot)
             case ["pools", service, *further] if service in snapshot.pools:

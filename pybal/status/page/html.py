@@ -10,9 +10,10 @@ from urllib.parse import quote
 from pybal.core.model import Alert, Pool, Report, Server, Severity, Snapshot
 from pybal.core.policy import arithmetic, too_small
 from pybal.runtime.clocks import age
+from pybal.status.alerts import alerts, level
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level, Tally, tally
-from pybal.status.v1 import alerts, level, report_text, why
+from pybal.status.v1 import report_text, why
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
