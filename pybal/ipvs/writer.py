@@ -118,7 +118,7 @@ class TableWriter:
     async def _plan(self, plan: _Round, key: ServiceKey, goal: Goal, pace: Pace) -> None:
         if key not in self._shadow:
             held = await self._access.read(key)
-            goal.drifted = False
+            goal.absent, goal.drifted = held is None, False
         else:
             held = self._shadow.pop(key)
         wanted, touched = goal.begin(held, self._clock.seconds())
