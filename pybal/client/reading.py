@@ -109,7 +109,7 @@ def _pools(options: argparse.Namespace, reader: Reader, path: str, terminal: Ter
 
 
 def _alerts(_options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:
-    return list(views.alerts(reader.document(path), terminal))
+    return list(views.alerts(reader.document(f"{path}/groups"), terminal))
 
 
 def _text(_options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:

@@ -30,7 +30,7 @@ def pool(document: Document, terminal: Terminal) -> Iterator[str]:
 
 
 def alerts(document: Sequence[Document], terminal: Terminal) -> Iterator[str]:
-    """Yield the lines of all alerts."""
+    """Yield the lines of all alerts or groups."""
     for alert in document:
         yield from terminal.lines(alert_line(alert))
     if not document:
@@ -38,14 +38,14 @@ def alerts(document: Sequence[Document], terminal: Terminal) -> Iterator[str]:
 
 
 def alert_line(alert: Document) -> str:
-    """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``."""
+    """Return ``CRITICAL web pooled-down: 1 of 2 servers down but pooled: a [12 s]``."""
     age = alert.get("age")
     lasted = "" if age is None else f" [{format_age(age)}]"
     return printable(f"{alert['level'].upper()} {alert['service'] or 'pybal'} {alert['kind']}: {alert['text']}{lasted}")
 
 
 def check(document: Document) -> tuple[int, list[str]]:
-    """Return the exit status of ``status --check`` and its lines: one first, then a line for each alert."""
+    """Return the exit status of ``status --check``, and its lines: a summary and the groups of alerts."""
     found = document["alerts"]
     level = CRITICAL if any(each["level"] == "critical" for each in found) else WARNING if found else OK
     services = document["services"]
@@ -57,7 +57,9 @@ def check(document: Document) -> tuple[int, list[str]]:
     words = ("OK", "WARNING", "CRITICAL")
     first = f"{words[level]} - {named}{more} ({summary})" if found else f"{words[level]} - {summary}"
     # Icinga takes what follows a bar for performance data.
-    return level, [line.replace("|", "/") for line in (printable(first), *map(alert_line, found))]
+    return level, [
+        line.replace("|", "/") for line in (printable(first), *map(alert_line, document.get("groups", found)))
+    ]
 
 
 def _pool_row(each: Document) -> tuple[Sequence[str], str]:
@@ -78,9 +80,8 @@ def _pool_row(each: Document) -> tuple[Sequence[str], str]:
 def _pool_state(each: Document) -> tuple[str, str]:
     if not each.get("listed", True):
         return "no server list yet", "critical"
-    down = each["total"] - each["up"] - each["unknown"]
     facts = {
-        "down": down,
+        "down": each["total"] - each["up"] - each["unknown"],
         "forced": each["forced"],
         "unknown": each["unknown"],
         "disabled": each["total"] - each["enabled"],

@@ -399,6 +399,10 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+Fact = str | float | None | Sequence[str]
+"""A value in the data of an alert."""
+
+
 class AlertKey(NamedTuple):
     """The identity of an alert, while its text changes."""
 
@@ -414,7 +418,7 @@ class Alert:
     ``service`` is empty for one of the whole daemon. ``kind`` is a fixed word for machines (``source``, ``unresolved``,
     ``ipvs``, …), ``text`` a sentence for people. ``subject`` distinguishes alerts of one kind and service: a host, a peer, a file.
     ``since`` is the monotonic time, in seconds, of its beginning; with ``None``, :class:`pybal.status.alert_times.AlertTimes`
-    sets the time at which it was first seen.
+    sets the time at which it was first seen. ``data`` has the facts behind the text, also the names that the text omits.
     """
 
     service: str
@@ -423,6 +427,7 @@ class Alert:
     severity: Severity = field(default=Severity.WARNING, kw_only=True)
     subject: str = field(default="", kw_only=True, compare=False)
     since: float | None = field(default=None, kw_only=True, compare=False)
+    data: Mapping[str, Fact] = field(default_factory=lambda: MappingProxyType({}), kw_only=True, compare=False)
 
     @property
     def key(self) -> AlertKey:

@@ -78,7 +78,10 @@ class Goal:
         return drained(held) if held and now < self.drained_at else None
 
     def alert(self, now: float, *, uncreated: bool) -> Alert | None:
-        """Return the alert if the table differs from the goal; ``uncreated`` if a freeze keeps it from being created."""
+        """Return the alert if the table differs from the goal.
+
+        ``uncreated`` is true if a freeze keeps the service from being created.
+        """
         serves = self.wanted is not None and self.wanted[1].serves
         if serves and uncreated:
             return not_in_ipvs(self.name, "frozen before it was created")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 
 from pybal.bgp.verdict import Drain, Verdict
 from pybal.core.model import Address, Pool, Snapshot
 from pybal.core.text import numbered
 from pybal.runtime.clocks import age
-from pybal.status.alerts import alert_text, alerts, alerts_json
+from pybal.status.alerts import alerts, alerts_json, groups_json, groups_text
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Tally, tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
@@ -45,14 +46,16 @@ class Overview:
     bgp: BGP
 
     def text(self) -> Iterator[str]:
-        """Yield a line for the daemon, the freeze, each drain, each service and each alert.
+        """Yield a line for the daemon, the freeze, each drain, each service and each group of alerts.
 
         Some texts are empty.
         """
-        return (line and f"{line}\n" for line in self._lines())
+        yield from (line and f"{line}\n" for line in self._lines())
+        yield from groups_text(alerts(self.snapshot), self.now)
 
     def document(self) -> LargeJSON:
-        """Return the same as JSON."""
+        """Return the same as JSON, with each alert and the groups."""
+        found, again = tee(alerts(self.snapshot))
         return {
             "version": self.version,
             "process": self.process,
@@ -62,7 +65,8 @@ class Overview:
             "drains": [drain_document(drain, self.now) for drain in self.drains],
             "monitors": self.monitors,
             "services": Elements(map(self._service, self.snapshot.pools.values())),
-            "alerts": alerts_json(self.snapshot, self.now),
+            "alerts": alerts_json(found, self.now),
+            "groups": groups_json(again, self.now),
         }
 
     def _lines(self) -> Iterator[str]:
@@ -81,8 +85,6 @@ class Overview:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for alert in alerts(self.snapshot):
-            yield alert_text(alert, self.now)
 
     def _row(self, pool: Pool) -> tuple[str, ...]:
         sums: Tally = tally(pool)
@@ -92,6 +94,7 @@ class Overview:
             pool.service.name,
             f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
             f"{sums.serving} of {sums.total}",
+            f"{sums.down}",
             f"{sums.pooled}",
             f"{sums.forced}",
             f"{sums.floor}",
@@ -107,6 +110,7 @@ class Overview:
             "port": pool.service.port,
             "total": sums.total,
             "serving": sums.serving,
+            "down": sums.down,
             "pooled": sums.pooled,
             "forced": sums.forced,
             "floor": sums.floor,
@@ -118,7 +122,7 @@ class Overview:
         return next((verdict for verdict in self.bgp.verdicts if verdict.vip == pool.service.vip), None)
 
 
-_HEAD = ("SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "ANNOUNCED")
+_HEAD = ("SERVICE", "ADDRESS", "SERVING", "DOWN", "POOLED", "FORCED", "FLOOR", "ANNOUNCED")
 
 
 def frozen_document(frozen: Frozen | None, now: float) -> JSON:

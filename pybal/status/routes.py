@@ -129,7 +129,11 @@ class Routes:
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
         match path:
             case ["alerts"]:
-                return _sliced(as_json, alerts.alerts_text, alerts.alerts_json, lambda: snapshot, self.clock.seconds())
+                found = alerts.alerts(snapshot)
+                return _sliced(as_json, alerts.alerts_text, alerts.alerts_json, lambda: found, self.clock.seconds())
+            case ["alerts", "groups"]:
+                found = alerts.alerts(snapshot)
+                return _sliced(as_json, alerts.groups_text, alerts.groups_json, lambda: found, self.clock.seconds())
             case ["pools"]:
                 return _sliced(as_json, v1.pools_text, v1.pools_json, lambda: snapshot)
             case ["pools", service, *further] if service in snapshot.pools:
@@ -199,7 +203,8 @@ class Routes:
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         clocks = self._calendar.read()
 
-        def families() -> Iterator[Family | Histogram]:
+        def families() -> Iterator[Family | Histogram | None]:
+            yield from alerts.families(alerts.alerts(snapshot))
             yield from announcing.families(self.bgp(), clocks.monotonic)
             yield from self.families()
             yield from reload.families(self.configuration(), clocks)

@@ -59,6 +59,7 @@ def test_server_json_has_reports_and_the_state_of_its_pool() -> None:
             "enabled": 3,
             "up": 1,
             "unknown": 0,
+            "down": 2,
             "serving": 1,
             "pooled": 2,
             "forced": 1,

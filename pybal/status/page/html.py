@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pybal.core.model import Alert, Pool, Report, Server, Severity, Snapshot
 from pybal.core.policy import arithmetic, too_small
 from pybal.runtime.clocks import age
-from pybal.status.alerts import alerts, level
+from pybal.status.alerts import alerts, grouped, level, without_service
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level, Tally, tally
 from pybal.status.v1 import report_text, why
@@ -46,11 +46,10 @@ def index(snapshot: Snapshot, bgp: BGP, now: float) -> Iterator[str]:
     for alert in alerts(snapshot):
         shown.append(alert)
         yield ""
-    shown.sort(key=lambda alert: alert.severity is not Severity.CRITICAL)
-    # Critical alerts come first, so the first alert of a service has its highest level.
-    worst = {alert.service: level(alert) for alert in reversed(shown)}
+    by_severity = sorted(shown, key=lambda alert: alert.severity is Severity.CRITICAL)
+    worst = {alert.service: level(alert) for alert in by_severity}  # the last alert of a service has its highest level
     yield _HEAD.format(title="PyBal")
-    yield from _alerts(shown)
+    yield from _alerts(shown, now)
     yield "\n"
     rows = (_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
     columns = ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total")
@@ -78,7 +77,7 @@ def pool(snapshot: Snapshot, pool: Pool, now: float) -> Iterator[str]:
         yield ""
     yield _HEAD.format(title=f"{escape(service.name)} - PyBal")
     yield f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n'
-    yield from _alerts(shown)
+    yield from _alerts(shown, now)
     yield "\n"
     empty = "The pool is empty." if pool.listed else "Waiting for the first server list."
     rows = (_server_row(server, now) for server in pool.servers.values())
@@ -117,13 +116,15 @@ def _bgp(bgp: BGP, now: float) -> Iterator[str]:
         yield from _table(("Peer", "Session", "Sent", "Last error"), peers, "peers")
 
 
-def _alerts(shown: Iterable[Alert]) -> Iterator[str]:
-    items = (
-        f'<li class="{level(alert)}"><b>{_service_link(alert.service)}</b> {escape(alert.text)}</li>' for alert in shown
-    )
+def _alerts(shown: Iterable[Alert], now: float) -> Iterator[str]:
+    items = (f'<li class="{level(alert)}">{_alert(alert, now)}</li>' for alert in grouped(shown))
     yield '<ul class="alerts">'
     yield from _lines(items, "<li class=ok>All pools are healthy.</li>")
     yield "\n</ul>"
+
+
+def _alert(alert: Alert, now: float) -> str:
+    return f"<b>{_service_link(alert.service)}</b> {escape(without_service(alert, now))}"
 
 
 def _service_link(name: str) -> str:
@@ -149,7 +150,7 @@ def _pool_state(pool: Pool, sums: Tally) -> str:
         return "no server list yet"
     notes = (
         (sums.pooled_down, "down but pooled"),
-        (sums.total - sums.up - sums.unknown - sums.pooled_down, "down"),
+        (sums.down - sums.pooled_down, "down"),
         (sums.unknown, "unknown"),
         (sums.total - sums.enabled, "disabled"),
     )
