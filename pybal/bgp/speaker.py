@@ -29,6 +29,7 @@ from pybal.bgp.passwords import Passwords
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert, Severity
+from pybal.core.text import format_age
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.workers import Threads, Workers
 
@@ -277,10 +278,10 @@ class Speaker:
                     subject=str(address),
                 )
             elif not peer.established:
-                age = self._reactor.seconds() - peer.down_since
-                why = peer.last_error or "never established"  # ExaBGP does not report refused connections
-                text = f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}"
-                yield Alert("", "bgp", text, severity=none, subject=str(address))
+                lasted, why = format_age(self._reactor.seconds() - peer.down_since), peer.session().reason
+                text = f"BGP session with {address} down for {lasted} ({peer.state}): {why}"
+                data = {"peer": str(address), "state": str(peer.state), "last_error": peer.last_error}
+                yield Alert("", "bgp", text, severity=none, subject=str(address), since=peer.down_since, data=data)
             if adj.refused:
                 yield Alert(
                     "",

@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import islice
 from math import isfinite
 
-from pybal.bgp.verdict import Verdict
+from pybal.bgp.delivery import Delivery
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
 from pybal.core.policy import total
@@ -30,12 +30,12 @@ SHOWN_SERVERS = 10
 class Context:
     """The facts of a service outside its pool.
 
-    ``verdict`` is that of its VIP, ``None`` without BGP. ``source`` is a line about its pool source, ``frozen`` one about a freeze, and
+    ``delivery`` is that of its VIP, ``None`` without BGP. ``source`` is a line about its pool source, ``frozen`` one about a freeze, and
     ``override`` returns one about the operator's override of a host; each is empty without one. ``clocks`` are the present time.
     """
 
     clocks: Clocks
-    verdict: Verdict | None = None
+    delivery: Delivery | None = None
     source: str = ""
     frozen: str = ""
     override: Callable[[str], str] = lambda _host: ""
@@ -102,8 +102,8 @@ def _pool_lines(pool: Pool, context: Context) -> Iterator[str]:
         yield f"Pool source: {context.source}"
     if context.frozen:
         yield f"{context.frozen}; IPVS and BGP stay as they are."
-    if context.verdict is not None:
-        yield f"BGP: {vip_line(context.verdict, context.clocks.monotonic)}"
+    if context.delivery is not None:
+        yield f"BGP: {vip_line(context.delivery, context.clocks.monotonic)}"
 
 
 def _listing(title: str, servers: Iterable[Server]) -> Iterator[str]:

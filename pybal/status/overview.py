@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import tee
 
-from pybal.bgp.verdict import Drain, Verdict
+from pybal.bgp.delivery import Delivery
+from pybal.bgp.verdict import Drain
 from pybal.core.model import Address, Pool, Snapshot
 from pybal.core.text import numbered
 from pybal.runtime.clocks import age
 from pybal.status.alerts import alerts, alerts_json, groups_json, groups_text
 from pybal.status.bgp import BGP
-from pybal.status.compat115 import Tally, tally
+from pybal.status.compat115 import tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
 
 
@@ -56,6 +57,7 @@ class Overview:
     def document(self) -> LargeJSON:
         """Return the same as JSON, with each alert and the groups."""
         found, again = tee(alerts(self.snapshot))
+        delivered = self._deliveries()
         return {
             "version": self.version,
             "process": self.process,
@@ -64,7 +66,9 @@ class Overview:
             "frozen": frozen_document(self.frozen, self.now),
             "drains": [drain_document(drain, self.now) for drain in self.drains],
             "monitors": self.monitors,
-            "services": Elements(map(self._service, self.snapshot.pools.values())),
+            "services": Elements(
+                _service(pool, delivered.get(pool.service.vip)) for pool in self.snapshot.pools.values()
+            ),
             "alerts": alerts_json(found, self.now),
             "groups": groups_json(again, self.now),
         }
@@ -79,47 +83,57 @@ class Overview:
         for drain in self.drains:
             yield f"drained: {drain_text(drain)}"
         rows: list[tuple[str, ...]] = [_HEAD]
+        delivered = self._deliveries()
         for pool in pools:
-            rows.append(self._row(pool))
+            rows.append(_row(pool, delivered.get(pool.service.vip)))
             yield ""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
-    def _row(self, pool: Pool) -> tuple[str, ...]:
-        sums: Tally = tally(pool)
-        verdict = self._verdict(pool)
-        announced = "-" if verdict is None else "yes" if verdict.announcement else f"no: {verdict.why}"
-        return (
-            pool.service.name,
-            f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
-            f"{sums.serving} of {sums.total}",
-            f"{sums.down}",
-            f"{sums.pooled}",
-            f"{sums.forced}",
-            f"{sums.floor}",
-            announced,
-        )
+    def _deliveries(self) -> Mapping[Address, Delivery]:
+        return {each.verdict.vip: each for each in self.bgp.deliveries()}
 
-    def _service(self, pool: Pool) -> JSON:
-        sums, verdict = tally(pool), self._verdict(pool)
-        return {
-            "service": pool.service.name,
-            "protocol": str(pool.service.protocol),
-            "vip": str(pool.service.vip),
-            "port": pool.service.port,
-            "total": sums.total,
-            "serving": sums.serving,
-            "down": sums.down,
-            "pooled": sums.pooled,
-            "forced": sums.forced,
-            "floor": sums.floor,
-            "announced": None if verdict is None else verdict.announcement is not None,
-            "why": None if verdict is None or verdict.why is None else str(verdict.why),
-        }
 
-    def _verdict(self, pool: Pool) -> Verdict | None:
-        return next((verdict for verdict in self.bgp.verdicts if verdict.vip == pool.service.vip), None)
+def _row(pool: Pool, delivery: Delivery | None) -> tuple[str, ...]:
+    sums = tally(pool)
+    return (
+        pool.service.name,
+        f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
+        f"{sums.serving} of {sums.total}",
+        f"{sums.down}",
+        f"{sums.pooled}",
+        f"{sums.forced}",
+        f"{sums.floor}",
+        "-" if delivery is None else _announced(delivery),
+    )
+
+
+def _announced(delivery: Delivery) -> str:
+    if delivery.why is not None:
+        return f"no: {delivery.why}"
+    peers = len(delivery.peers)
+    return "yes" if peers == delivery.sessions else f"to {peers} of {numbered(delivery.sessions, 'peer')}"
+
+
+def _service(pool: Pool, delivery: Delivery | None) -> JSON:
+    sums = tally(pool)
+    return {
+        "service": pool.service.name,
+        "protocol": str(pool.service.protocol),
+        "vip": str(pool.service.vip),
+        "port": pool.service.port,
+        "total": sums.total,
+        "serving": sums.serving,
+        "down": sums.down,
+        "pooled": sums.pooled,
+        "forced": sums.forced,
+        "floor": sums.floor,
+        "wanted": None if delivery is None else delivery.wanted,
+        "announced": None if delivery is None else delivery.wanted and delivery.announced,
+        "peers": None if delivery is None else [str(peer) for peer in delivery.peers],
+        "why": None if delivery is None or delivery.why is None else str(delivery.why),
+    }
 
 
 _HEAD = ("SERVICE", "ADDRESS", "SERVING", "DOWN", "POOLED", "FORCED", "FLOOR", "ANNOUNCED")

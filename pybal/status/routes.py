@@ -195,10 +195,10 @@ class Routes:
 
     def _context(self, pool: Pool, clocks: Clocks) -> explain.Context:
         service = pool.service
-        verdict = next((each for each in self.bgp().verdicts if each.vip == service.vip), None)
+        delivery = next((each for each in self.bgp().deliveries() if each.verdict.vip == service.vip), None)
         source = next((source for name, source in self.sources() if name == service.name), None)
         line = "" if source is None else origins.source_line(source, clocks)
-        return explain.Context(clocks, verdict, line, self.frozen(), lambda host: self.override(service.name, host))
+        return explain.Context(clocks, delivery, line, self.frozen(), lambda host: self.override(service.name, host))
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         clocks = self._calendar.read()

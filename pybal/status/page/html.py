@@ -9,9 +9,8 @@ from urllib.parse import quote
 
 from pybal.core.model import Alert, Pool, Report, Server, Severity, Snapshot
 from pybal.core.policy import arithmetic, too_small
-from pybal.runtime.clocks import age
 from pybal.status.alerts import alerts, grouped, level, without_service
-from pybal.status.bgp import BGP
+from pybal.status.bgp import BGP, peer_state, vip_state
 from pybal.status.compat115 import Level, Tally, tally
 from pybal.status.v1 import report_text, why
 
@@ -92,21 +91,21 @@ def _bgp(bgp: BGP, now: float) -> Iterator[str]:
         return
     vips = (
         _row(
-            Level.OK if verdict.announcement else Level.WARNING,
-            f"<code>{verdict.vip}</code>",
-            "announced" if verdict.announcement else f"not announced: {verdict.why}",
-            escape(verdict.detail),
-            f"{verdict.announcement.med}" if verdict.announcement else "",
+            Level.OK if each.wanted and each.announced else Level.WARNING,
+            f"<code>{each.verdict.vip}</code>",
+            vip_state(each) if each.why is None else f"{vip_state(each)}: {each.why}",
+            escape(each.detail),
+            f"{each.verdict.announcement.med}" if each.verdict.announcement else "",
         )
-        for verdict in bgp.verdicts
+        for each in bgp.deliveries()
     )
     peers = [
         _row(
             Level.OK if session.established else Level.WARNING,
             f"<code>{session.peer.address}</code>",
-            f"{session.state} for {age(session.since, now):.0f} s",
+            escape(peer_state(session, now)),
             f"{len(session.on_wire)} of {session.wanted}",
-            escape(session.last_error),
+            "" if session.established else escape(session.reason),
         )
         for session in bgp.sessions
     ]
