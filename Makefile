@@ -8,7 +8,7 @@ EXABGP42 := .venv-exabgp42
 WORKERS ?= 3
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: reference demo test quick lint mutants bench setup packages compiled clean
+.PHONY: reference docs demo test quick lint mutants bench setup packages compiled clean
 
 setup: $(VENV)/.installed
 
@@ -51,6 +51,10 @@ mutants: setup
 # Render docs/reference/options.md, the comments of etc/pybal.conf, manual pages and completion from the declarations.
 reference: setup
 	$(BIN)/python -m tests.harness.reference
+
+# Build the site into build/site: open build/site/index.html.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: packages setup compiled
 	$(BIN)/python -m bench
