@@ -256,7 +256,7 @@ class Speaker:
         """Yield an alert for each problem with ExaBGP, a session or a route."""
         if self._exabgp.reason:
             age = self._reactor.seconds() - self._exabgp.down_since
-            text = f"exabgp is not running for {age:.0f} s: {self._exabgp.reason}"
+            text = f"exabgp is not running for {format_age(age)}: {self._exabgp.reason}"
             yield Alert("", "bgp", text, severity=Severity.CRITICAL, subject="exabgp")
         if warning := config.ttl_security_warning(self._settings, self.version):
             yield Alert("", "bgp", warning, subject="ttl-security")
@@ -300,7 +300,7 @@ class Speaker:
             if established and not any(version in peer.families for peer in established):
                 age = self._reactor.seconds() - min(peer.since for peer in established)
                 text = (
-                    f"IPv{version} VIPs are announced to no peer for {age:.0f} s: no session negotiated IPv{version} unicast "
+                    f"IPv{version} VIPs are announced to no peer for {format_age(age)}: no session negotiated IPv{version} unicast "
                     "(enable the family on a router, and in bgp-families)"
                 )
                 yield Alert("", "bgp", text, subject=f"IPv{version}")

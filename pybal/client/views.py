@@ -103,4 +103,7 @@ def _server_row(each: Document) -> tuple[Sequence[str], str]:
 
 
 def _report(report: Document) -> str:
-    return f"down for {format_age(report['age'])}: {report['reason']}"
+    changed = (
+        f" (reason changed {format_age(report['reason_age'])} ago)" if report["reason_age"] < report["age"] else ""
+    )
+    return f"down for {format_age(report['age'])}{changed}: {report['reason']}"

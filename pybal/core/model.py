@@ -7,7 +7,7 @@ about a server; a *server* is one host in one pool with all its facts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
@@ -117,13 +117,25 @@ class Report:
 
     ``reason`` is empty when up, else the phase and the fact (``status: HTTP 500, wanted 200``). ``at`` is the monotonic
     time of the report, in seconds. ``cause`` is the reason without its numbers, equal for servers that fail in the same
-    way.
+    way. ``since`` is the time of an earlier report of the same state, which only had another reason; see :attr:`began`.
     """
 
     up: bool
     reason: str = ""
     at: float = 0.0
     cause: str = ""
+    since: float | None = None
+
+    @property
+    def began(self) -> float:
+        """The monotonic time since which the server is up or down according to this monitor, in seconds."""
+        return self.at if self.since is None else self.since
+
+    def after(self, before: Report | None) -> Report:
+        """Return the report as the one that follows ``before``: it began with that one if the state is the same."""
+        if before is None or before.up is not self.up or before.began == self.at:
+            return self
+        return replace(self, since=before.began)
 
 
 class Condition(NamedTuple):

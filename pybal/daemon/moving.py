@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pybal.core.model import Address, Alert, Move, Pool, Report, Server
+from pybal.core.text import format_age
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import MonitorFactory
 from pybal.runtime.turns import Turns
@@ -48,7 +49,11 @@ class Moving:
         """Yield an alert for each move."""
         for host, move in _moves(pool):
             age = self._clock.seconds() - move.since
-            state = f"not passed for {age:.0f} s; counting as down" if move.overdue else f"checking it for {age:.0f} s"
+            state = (
+                f"not passed for {format_age(age)}; counting as down"
+                if move.overdue
+                else f"checking it for {format_age(age)}"
+            )
             text = f"{host}: address changes from {pool.servers[host].address} to {move.address}, {state}"
             yield Alert(pool.service.name, "dns-move", text, subject=host)
 

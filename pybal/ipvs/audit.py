@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pybal.core.model import Alert, Service
-from pybal.core.text import first_of
+from pybal.core.text import first_of, format_age
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.goal import Intent, Retired, not_in_ipvs
 from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry, key_of
@@ -154,7 +154,9 @@ class Audit:
         """Yield alerts: overdue audit, writer conflicts, unrepaired drift, services of other programs."""
         if self._age > OVERDUE * self._interval:
             reason = self._problem or "the current round has not ended"
-            yield Alert("", "ipvs-audit", f"IPVS audit overdue: last complete audit {self._age:.0f} s ago ({reason})")
+            yield Alert(
+                "", "ipvs-audit", f"IPVS audit overdue: last complete audit {format_age(self._age)} ago ({reason})"
+            )
         for key, intent in self._reconciler.intents().items():
             if conflict := self._conflicts.text(key, self._clock.seconds()):
                 yield Alert(intent.service.name, "ipvs-writer", conflict)

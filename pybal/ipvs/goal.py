@@ -9,6 +9,7 @@ from math import inf
 from twisted.internet.interfaces import IDelayedCall
 
 from pybal.core.model import Address, Alert, Service, Severity
+from pybal.core.text import format_age
 from pybal.ipvs.model import Endpoint, TableEntry, amended, drained
 from pybal.runtime.backoff import Backoff
 
@@ -87,7 +88,7 @@ class Goal:
             return not_in_ipvs(self.name, "frozen before it was created")
         if serves and self.absent and self.problem:
             return not_in_ipvs(self.name, self.problem, self.since)
-        lasted = f"(for {now - self.since:.0f} s)"
+        lasted = f"(for {format_age(now - self.since)})"
         return Alert(self.name, "ipvs", f"{self.problem} {lasted}", since=self.since) if self.problem else None
 
     def cancel(self) -> None:

@@ -12,14 +12,14 @@ from pybal.bgp.delivery import Delivery
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
 from pybal.core.policy import total
-from pybal.core.text import format_age, format_duration, numbered
+from pybal.core.text import format_duration, numbered
 from pybal.monitors.base import Monitor, PastResult
-from pybal.runtime.clocks import Clocks, age
+from pybal.runtime.clocks import Clocks
 from pybal.status.bgp import vip_line
 from pybal.status.compat115 import Tally, tally
 from pybal.status.history import result_json
 from pybal.status.json_pieces import JSON
-from pybal.status.v1 import why
+from pybal.status.v1 import report_text, why
 
 SHOWN_RESULTS = 3
 """The last results of each monitor in an explanation."""
@@ -139,8 +139,7 @@ def _monitor_lines(monitor: Monitor, report: Report | None, clocks: Clocks) -> I
     elif report is None:
         state = "up" if monitor.up else "down"
     else:
-        reason = f": {report.reason}" if report.reason else ""
-        state = f"{'up' if report.up else 'down'} for {format_age(age(report.at, now))}{reason}"
+        state = report_text(report, now)
     yield f"{monitor.name}: {state}; {_next(monitor, now)}."
     for past in _last(monitor.history()):
         yield f"  {clocks.iso_time(past.at)} {_result(past)}"

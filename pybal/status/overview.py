@@ -9,7 +9,7 @@ from itertools import tee
 from pybal.bgp.delivery import Delivery
 from pybal.bgp.verdict import Drain
 from pybal.core.model import Address, Pool, Snapshot
-from pybal.core.text import numbered
+from pybal.core.text import format_age, numbered
 from pybal.runtime.clocks import age
 from pybal.status.alerts import alerts, alerts_json, groups_json, groups_text
 from pybal.status.bgp import BGP
@@ -76,7 +76,7 @@ class Overview:
     def _lines(self) -> Iterator[str]:
         pools = self.snapshot.pools.values()
         dry = ", dry run" if self.dry_run else ""
-        up = f"up {self.now - self.started:.0f} s"
+        up = f"up for {format_age(self.now - self.started)}"
         yield f"pybal {self.version}, process {self.process}, {up}: {numbered(len(pools), 'service')}, {numbered(self.monitors, 'monitor')}{dry}"
         if self.frozen:
             yield self.frozen.text(self.now)

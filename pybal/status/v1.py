@@ -77,10 +77,15 @@ def why(server: Server) -> str:
 
 
 def report_text(report: Report | None, now: float) -> str:
-    """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
+    """Return a monitor's state, its duration and reason.
+
+    ``down for 36 s (reason changed 2 s ago): status: HTTP 500, wanted 200``.
+    """
     if report is None:
         return "no result yet"
-    state = f"{'up' if report.up else 'down'} {format_age(age(report.at, now))} ago"
+    state = f"{'up' if report.up else 'down'} for {format_age(age(report.began, now))}"
+    if not report.up and report.since is not None:
+        state += f" (reason changed {format_age(age(report.at, now))} ago)"
     return f"{state}: {report.reason}" if report.reason else state
 
 
@@ -112,9 +117,15 @@ def _pool_json(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
 
 def _server_json(server: Server, now: float) -> dict[str, JSON]:
     reports: JSON = [
-        {"monitor": name, "up": None, "reason": "", "age": None}
+        {"monitor": name, "up": None, "reason": "", "age": None, "reason_age": None}
         if report is None
-        else {"monitor": name, "up": report.up, "reason": report.reason, "age": age(report.at, now)}
+        else {
+            "monitor": name,
+            "up": report.up,
+            "reason": report.reason,
+            "age": age(report.began, now),
+            "reason_age": age(report.at, now),
+        }
         for name, report in server.reports.items()
     ]
     return {

@@ -33,7 +33,7 @@ def test_placement_of_a_server_has_a_reason(subject: Server, reason: str) -> Non
 def test_server_text_has_monitor_reports_and_the_arithmetic_of_its_pool() -> None:
     assert v1.server_text(SHOWN, WEB, WEB.servers["b"], 112.0) == (
         "b: forced (down, but needed to reach the floor), weight 10, address 10.0.0.1\n"
-        "  ProxyFetch: down 12 s ago: status: HTTP 500, wanted 200\n"
+        "  ProxyFetch: down for 12 s: status: HTTP 500, wanted 200\n"
         "web: serving 1 of 3, floor 2, 1 forced, 2 pooled, 0 unknown\n"
     )
 
@@ -47,7 +47,15 @@ def test_server_json_has_reports_and_the_state_of_its_pool() -> None:
         "health": "down",
         "placement": "forced",
         "why": "down, but needed to reach the floor",
-        "reports": [{"monitor": "ProxyFetch", "up": False, "reason": "status: HTTP 500, wanted 200", "age": 12.5}],
+        "reports": [
+            {
+                "monitor": "ProxyFetch",
+                "up": False,
+                "reason": "status: HTTP 500, wanted 200",
+                "age": 12.5,
+                "reason_age": 12.5,
+            }
+        ],
         "pool": {
             "service": "web",
             "protocol": "tcp",
@@ -83,13 +91,15 @@ def test_pool_text_lists_its_servers_below_its_arithmetic() -> None:
     ("report", "now", "text"),
     [
         (None, 0.0, "no result yet"),
-        (Report(True, at=10.0), 10.4, "up 0 s ago"),
-        (Report(True, at=0.0), 119.0, "up 119 s ago"),
-        (Report(True, at=0.0), 600.0, "up 10 min ago"),
-        (Report(False, "connect: refused", at=0.0), 9000.0, "down 2 h ago: connect: refused"),
-        (Report(False, "connect: refused", at=0.0), 864000.0, "down 10 d ago: connect: refused"),
-        (Report(True, at=11.0), 10.0, "up 0 s ago"),
+        (Report(True, at=10.0), 10.4, "up for 0 s"),
+        (Report(True, at=0.0), 119.0, "up for 119 s"),
+        (Report(True, at=0.0), 600.0, "up for 10 min"),
+        (Report(False, "connect: refused", at=0.0), 9000.0, "down for 2 h: connect: refused"),
+        (Report(False, "connect: refused", at=0.0), 864000.0, "down for 10 d: connect: refused"),
+        (Report(True, at=11.0), 10.0, "up for 0 s"),
+        (Report(True, at=9.0, since=1.0), 100.0, "up for 99 s"),
+        (Report(False, "refused", at=35.0, since=1.0), 37.0, "down for 36 s (reason changed 2 s ago): refused"),
     ],
 )
-def test_report_text_rounds_its_age(report: Report | None, now: float, text: str) -> None:
+def test_report_text_shows_the_duration_of_the_state(report: Report | None, now: float, text: str) -> None:
     assert v1.report_text(report, now) == text
