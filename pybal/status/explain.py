@@ -13,13 +13,14 @@ from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
 from pybal.core.policy import total
 from pybal.core.text import format_duration, numbered
+from pybal.core.why import why
 from pybal.monitors.base import Monitor, PastResult
 from pybal.runtime.clocks import Clocks
 from pybal.status.bgp import vip_line
 from pybal.status.compat115 import Tally, tally
 from pybal.status.history import result_json
 from pybal.status.json_pieces import JSON
-from pybal.status.v1 import report_text, why
+from pybal.status.v1 import report_text
 
 SHOWN_RESULTS = 3
 """The last results of each monitor in an explanation."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from pybal.core.model import Health, Placement, Pool, Report, Server, Snapshot
+from pybal.core.model import Pool, Report, Server, Snapshot
 from pybal.core.policy import arithmetic
 from pybal.core.text import format_age
+from pybal.core.why import why
 from pybal.runtime.clocks import age
 from pybal.status.compat115 import tally
 from pybal.status.json_pieces import JSON, PAUSE, LargeJSON, Members, Pause
@@ -50,30 +51,6 @@ def server_text(_snapshot: Snapshot, pool: Pool, server: Server, now: float) -> 
 def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> JSON:
     """Return the state of one server; the key ``pool`` holds the state of its pool."""
     return {**_server_json(server, now), "pool": _pool_json(snapshot, pool)}
-
-
-def why(server: Server) -> str:
-    """Return the reason why a server is pooled, forced or not pooled."""
-    match server.placement:
-        case Placement.POOLED if server.only_suspect_failures:
-            return "down together with many other servers; kept because the check may be wrong"
-        case _ if server.member.enabled and server.move is not None and server.move.overdue:
-            return f"its new address {server.move.address} does not pass its checks"
-        case Placement.FORCED:
-            return f"{server.health}, but needed to reach the floor"
-        case Placement.OUT if not server.member.enabled:
-            return (
-                "depooled by an operator on this balancer" if server.member.overridden else "disabled by the operator"
-            )
-        case Placement.OUT if server.unresolvable:
-            return "host name has no address"
-        case Placement.OUT if not server.ready:
-            return "host name not resolved yet"
-        case Placement.OUT if server.health is Health.UNKNOWN:
-            return "not checked yet"
-        case Placement.POOLED if server.health is Health.UNKNOWN:
-            return "not checked yet; pooled before"
-    return str(server.health)
 
 
 def report_text(report: Report | None, now: float) -> str:

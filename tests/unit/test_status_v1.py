@@ -4,30 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pybal.core.model import Alert, Report, Server
+from pybal.core.model import Alert, Report
 from pybal.status import v1
-from tests.harness.snapshots import DOWN, FORCED, OUT, POOLED, UNKNOWN, UP, document, pool, server, snapshot
+from tests.harness.snapshots import DOWN, FORCED, OUT, document, pool, server, snapshot
 
 WEB = pool("web", server("a"), server("b", DOWN, FORCED), server("c", DOWN, OUT, address=None), threshold=0.66)
 SHOWN = snapshot(WEB, alerts=[Alert("web", "unresolved", "c has no address"), Alert("", "ipvs", "drift")], web=3)
-
-
-@pytest.mark.parametrize(
-    ("subject", "reason"),
-    [
-        (server("a"), "up"),
-        (server("a", DOWN, OUT), "down"),
-        (server("a", DOWN, FORCED), "down, but needed to reach the floor"),
-        (server("a", UNKNOWN, FORCED), "unknown, but needed to reach the floor"),
-        (server("a", UNKNOWN, OUT), "not checked yet"),
-        (server("a", UNKNOWN, POOLED), "not checked yet; pooled before"),
-        (server("a", UP, OUT, enabled=False), "disabled by the operator"),
-        (server("a", UP, OUT, address=None), "host name not resolved yet"),
-        (Server(server("a").member, unresolvable=True), "host name has no address"),
-    ],
-)
-def test_placement_of_a_server_has_a_reason(subject: Server, reason: str) -> None:
-    assert v1.why(subject) == reason
 
 
 def test_server_text_has_monitor_reports_and_the_arithmetic_of_its_pool() -> None:

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from pybal.core.model import Alert, Pool, Report, Server, Severity, Snapshot
 from pybal.core.policy import arithmetic, too_small
+from pybal.core.why import why
 from pybal.status.alerts import alerts, grouped, level, without_service
 from pybal.status.bgp import BGP, peer_state, vip_state
 from pybal.status.compat115 import Level, Tally, tally
-from pybal.status.v1 import report_text, why
+from pybal.status.v1 import report_text
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">

@@ -1,0 +1,29 @@
+"""The reason why a server is pooled, forced or not pooled. Pure."""
+
+from __future__ import annotations
+
+from pybal.core.model import Health, Placement, Server
+
+
+def why(server: Server) -> str:
+    """Return the reason why a server is pooled, forced or not pooled."""
+    match server.placement:
+        case Placement.POOLED if server.only_suspect_failures:
+            return "down together with many other servers; kept because the check may be wrong"
+        case _ if server.member.enabled and server.move is not None and server.move.overdue:
+            return f"its new address {server.move.address} does not pass its checks"
+        case Placement.FORCED:
+            return f"{server.health}, but needed to reach the floor"
+        case Placement.OUT if not server.member.enabled:
+            return (
+                "depooled by an operator on this balancer" if server.member.overridden else "disabled by the operator"
+            )
+        case Placement.OUT if server.unresolvable:
+            return "host name has no address"
+        case Placement.OUT if not server.ready:
+            return "host name not resolved yet"
+        case Placement.OUT if server.health is Health.UNKNOWN:
+            return "not checked yet"
+        case Placement.POOLED if server.health is Health.UNKNOWN:
+            return "not checked yet; pooled before"
+    return str(server.health)
