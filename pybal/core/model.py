@@ -132,7 +132,7 @@ class Report:
         return self.at if self.since is None else self.since
 
     def after(self, before: Report | None) -> Report:
-        """Return the report as the one that follows ``before``: it began with that one if the state is the same."""
+        """Return the report as the one after ``before``: of equal states, the first began them."""
         if before is None or before.up is not self.up or before.began == self.at:
             return self
         return replace(self, since=before.began)

@@ -27,3 +27,11 @@ def why(server: Server) -> str:
         case Placement.POOLED if server.health is Health.UNKNOWN:
             return "not checked yet; pooled before"
     return str(server.health)
+
+
+def cause(server: Server) -> str:
+    """Return the reason with those of the failing monitors: ``down: ProxyFetch connect: refused``."""
+    if server.health is not Health.DOWN or not server.member.enabled:
+        return why(server)
+    failing = [f"{name} {report.reason}" for name, report in server.reports.items() if report and not report.up]
+    return f"{why(server)}: {'; '.join(failing)}" if failing else why(server)

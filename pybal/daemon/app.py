@@ -367,7 +367,7 @@ class App:
             ipvs=self._reconciler.view,
             held=self._held,
             audit=self._audit.findings,
-            decisions=lambda service: self._services[service].controller.decisions,
+            history=lambda service: self._services[service].controller.history,
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
             wall=_wall,
             sources=self._services.sources,

@@ -6,7 +6,6 @@ the names to look up, the running monitors and the destinations wanted in the ke
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,7 @@ from twisted.logger import LogLevel
 from pybal.core import events, policy
 from pybal.core.changes import changes
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
-from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
 from pybal.core.text import format_age, numbered
 from pybal.daemon.lookups import Lookups
@@ -106,9 +105,9 @@ class Controller:
         return self._log.could_not_depool
 
     @property
-    def decisions(self) -> deque[Decision]:
-        """The last decisions, the oldest first."""
-        return self._log.decisions
+    def history(self) -> PoolHistory:
+        """The last transitions of the monitors and the last decisions."""
+        return self._log.history
 
     @property
     def name(self) -> str:
@@ -256,6 +255,7 @@ class Controller:
         return self._refusal(address)
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
+        self.history.report(host, monitor, report)
         self._reports.append(events.Reported(host, monitor, report))
         self._gathering.request()
         if len(self._reports) >= MOST_REPORTS:

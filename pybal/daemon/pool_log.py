@@ -6,16 +6,17 @@ A change of many servers is a few lines and a summary with their number, so that
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from pybal.core import decision
 from pybal.core.changes import Change, ChangeKind
 from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
+from pybal.core.model import Server
+from pybal.core.why import cause
 
 MOST_LINES = 50
 """Lines about single servers for each kind of change in one event."""
@@ -82,22 +83,21 @@ _DECISIONS = {
 
 
 class PoolLog:
-    """Writes the log of one pool and keeps its last decisions; ``name`` returns the name of the service."""
+    """Writes the log of one pool and keeps its history; ``name`` returns the name of the service."""
 
     logger = Logger()
 
     def __init__(self, name: Callable[[], str], clock: IReactorTime) -> None:
         self.could_not_depool = 0
         """Servers that went down and had to stay, since the start."""
-        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT_DECISIONS)
-        """The last decisions, the oldest first."""
+        self.history = PoolHistory()
         self._name = name
         self._clock = clock
 
     def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> None:
         """Log the changes of one event; ``arithmetic`` returns the numbers of the pool afterwards."""
         numbers: dict[ChangeKind, int] = {}
-        decided: dict[ChangeKind, list[str]] = {}
+        decided: dict[ChangeKind, list[Server]] = {}
         for change in changes:
             kind = change.kind
             number = numbers[kind] = numbers.get(kind, 0) + 1
@@ -108,7 +108,11 @@ class PoolLog:
                     level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
                 )
             if kind in _DECISIONS:
-                decided.setdefault(kind, []).append(change.server.host)
+                decided.setdefault(kind, []).append(change.server)
+            elif kind is ChangeKind.REMOVED:
+                self.history.forget(change.server.host)
+            elif kind is ChangeKind.MOVED:
+                self.history.moved(change.server)
         for kind, number in numbers.items():
             if kind in _LINES and number > MOST_LINES:
                 level, _, summary = _LINES[kind]
@@ -116,8 +120,9 @@ class PoolLog:
         self.could_not_depool += numbers.get(ChangeKind.NOT_DEPOOLED, 0)
         for kind, (level, verb) in _DECISIONS.items():
             if kind in decided:
-                made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
-                self.decisions.append(made)
+                servers = ((server.host, cause(server)) for server in decided[kind])
+                made = Decision.of(self._clock.seconds(), verb, servers, arithmetic())
+                self.history.decide(made)
                 self.write(level, made.text)
 
     def write(self, level: LogLevel, text: str) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from prometheus_client import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.core.model import Pool, Server, Snapshot
 from pybal.core.text import escaped
 from pybal.ipvs.audit import Findings
@@ -66,7 +66,7 @@ class Routes:
     """The functions that return the state of the daemon, and the responses made from it.
 
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
-    host of a service, ``decisions`` the last decisions of a service. ``ipvs`` returns the IPVS table,
+    host of a service, ``history`` the history of its pool. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``frozen`` a line about the present freeze, ``override`` a
     line about the operator's override of a service's host, ``families`` further metrics, ``registry`` contains
@@ -80,7 +80,7 @@ class Routes:
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
     ipvs: Callable[[], Backend]
     audit: Callable[[], Findings]
-    decisions: Callable[[str], Iterable[Decision]]
+    history: Callable[[str], PoolHistory]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     wall: Callable[[], datetime]
     configuration: Callable[[], Configuration]
@@ -167,8 +167,8 @@ class Routes:
             case [host, *further] if host in pool.servers:  # first: a host may have the name of a path
                 return self._v1_server(snapshot, pool, pool.servers[host], further, as_json=as_json)
             case ["history"]:
-                decisions = self.decisions(pool.service.name)
-                return _sliced(as_json, history.decisions_text, history.decisions_json, lambda: pool, decisions, clocks)
+                past = self.history(pool.service.name)
+                return _sliced(as_json, history.pool_text, history.pool_json, lambda: pool, past, clocks)
             case ["explain"]:
                 context = self._context(pool, clocks)
                 return _sliced(as_json, explain.pool_text, explain.pool_json, lambda: pool, context)
@@ -185,7 +185,10 @@ class Routes:
                     as_json, v1.server_text, v1.server_json, lambda: snapshot, pool, server, clocks.monotonic
                 )
             case ["history"]:
-                return _sliced(as_json, history.results_text, history.results_json, lambda: server, monitors, clocks)
+                past = self.history(pool.service.name)
+                return _sliced(
+                    as_json, history.server_text, history.server_json, lambda: server, past, monitors, clocks
+                )
             case ["explain"]:
                 context = self._context(pool, clocks)
                 return _sliced(
