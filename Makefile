@@ -12,9 +12,14 @@ PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml tests/install
-	PYTHON=$(PYTHON) tests/install venv $(VENV)
-	touch $@
+# The environment of the demo; setup adds the tools of the tests to it.
+$(VENV)/.runtime: pyproject.toml tests/install
+	@PYTHON=$(PYTHON) tests/install runtime $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.runtime
+	@PYTHON=$(PYTHON) tests/install development $(VENV)
+	@touch $@
 
 # Debian 12's version of ExaBGP, for the tests of BGP.
 $(EXABGP42)/.installed: tests/install
@@ -23,14 +28,14 @@ $(EXABGP42)/.installed: tests/install
 
 # As root: install the Debian packages that the suites need; otherwise list the missing packages and skipped suites.
 packages:
-	tests/install packages
+	PYTHON=$(PYTHON) tests/install packages
 
 # Tests start hundreds of processes: where Python writes no bytecode, each would compile PyBal for most of a second.
 compiled: setup
 	$(BIN)/python -m compileall -q pybal tests
 
-demo: setup
-	$(BIN)/python etc/demo/demo.py
+demo: $(VENV)/.runtime
+	@$(BIN)/python etc/demo/demo.py
 
 test: packages setup compiled $(EXABGP42)/.installed lint
 	$(PYTEST)

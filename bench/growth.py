@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-SIZES = (100, 1000, 5000, 20_000)
+SIZES = (100, 1000, 5000, 10_000, 20_000)
 BESIDE = (100, 1000)
 """Sizes at which another tree is measured; 5,000 servers took ten minutes when the cost was quadratic."""
 TURN = 0.01
@@ -153,8 +153,14 @@ class OnePool:
         from twisted.internet.task import Clock  # noqa: PLC0415  # only in the process that measures
         from twisted.logger import globalLogPublisher  # noqa: PLC0415
 
+        class BusyClock(Clock):
+            """A clock that CPU time advances as well."""
+
+            def seconds(self) -> float:
+                return self.rightNow + time.process_time()
+
         self.size = size
-        self.clock = Clock()
+        self.clock = BusyClock()
         self.model = module("pybal.core.model")
         self.source, self.monitors = ListedSource(), ReportedMonitors()
         globalLogPublisher.addObserver(log_to_nothing())
@@ -169,11 +175,12 @@ class OnePool:
         if hasattr(reconciler, "amend"):
             turns = module("pybal.runtime.turns").Turns(self.clock, 0.01, time.process_time)
             more = {"amend": reconciler.amend, "turns": turns}
+        if hasattr(reconciler, "amending"):
+            more |= {"amend": reconciler.amending, "want": reconciler.wanting}
         resolver = module("pybal.resolve").Resolver(self._lookup, self.clock, Random(1))
         controller = module("pybal.daemon.controller").Controller
-        self.controller = controller(
-            service, self.source, resolver, [self.monitors], want=reconciler.want, clock=self.clock, **more
-        )
+        more.setdefault("want", reconciler.want)
+        self.controller = controller(service, self.source, resolver, [self.monitors], clock=self.clock, **more)
         self.controller.start({})
 
     def measure(self) -> Mapping[str, tuple[float, float, int]]:
@@ -185,7 +192,9 @@ class OnePool:
             ("flap", 40, lambda: self._flap(self.monitors.made[:: max(1, chosen)][:20])),
             ("all down", self.size, lambda: self._report(self.monitors.made, self.size / 10, up=False)),
             ("all back", self.size, lambda: self._report(self.monitors.made, self.size / 10, up=True)),
+            ("weights", self.size, lambda: self._deliver(0, self.size, 20)),
             ("new list", self.size, self._replace),
+            ("all new", self.size, lambda: self._deliver(self.size, self.size, 10)),
         )
         found = {}
         for name, count, scenario in scenarios:
@@ -193,8 +202,6 @@ class OnePool:
             began = time.process_time()
             longest = scenario()
             found[name] = (time.process_time() - began, longest, count)
-        (entry,) = self.backend.table().values()
-        assert len(entry.destinations) == self.size - self.size // 10
         return found
 
     async def _lookup(self, host: str, version: int) -> Any:  # noqa: ANN401
@@ -204,7 +211,10 @@ class OnePool:
         return str(IPv4Address("10.64.0.0") + number)
 
     def _list(self) -> float:
-        members = tuple(self.model.Member(self._host(number)) for number in range(self.size))
+        return self._deliver(0, self.size, 10)
+
+    def _deliver(self, first: int, count: int, weight: int) -> float:
+        members = tuple(self.model.Member(self._host(first + number), weight) for number in range(count))
         return max(timed(lambda: self.source.listed(members)), self._quiet())
 
     def _replace(self) -> float:
@@ -213,7 +223,10 @@ class OnePool:
         members = tuple(
             self.model.Member(self._host(number), 20 if number < tenth else 10) for number in range(self.size - tenth)
         )
-        return max(timed(lambda: self.source.listed(members)), self._quiet())
+        longest = max(timed(lambda: self.source.listed(members)), self._quiet())
+        (entry,) = self.backend.table().values()
+        assert len(entry.destinations) == self.size - tenth
+        return longest
 
     def _flap(self, chosen: Sequence[ReportedMonitor]) -> float:
         return max(self._report([monitor], 1, up=up) for monitor in chosen for up in (False, True))

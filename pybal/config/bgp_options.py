@@ -7,10 +7,21 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeVar
 
-from pybal.config.convert import Converter, address, integer, optional_text, seconds, some, texts, words
+from pybal.config.convert import (
+    Converter,
+    address,
+    integer,
+    nearest,
+    not_a_name,
+    optional_text,
+    seconds,
+    some,
+    texts,
+    words,
+)
 from pybal.config.errors import InvalidValueError, shown
-from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address
+from pybal.core.unreachable import why_unreachable
 
 A = TypeVar("A", IPv4Address, IPv6Address)
 
@@ -103,7 +114,8 @@ def _of_family(text: str, family: type[A]) -> A:
         found = None
     if isinstance(found, family):
         return found
-    raise InvalidValueError(shown(text), f"an IPv{'4' if family is IPv4Address else '6'} address") from None
+    wanted = f"an IPv{'4' if family is IPv4Address else '6'} address" + not_a_name(text)
+    raise InvalidValueError(shown(text), wanted)
 
 
 def peer_address(text: str) -> Address:
@@ -112,7 +124,7 @@ def peer_address(text: str) -> Address:
     try:
         found = ip_address(base)
     except ValueError:
-        raise InvalidValueError(shown(text), _A_PEER) from None
+        raise InvalidValueError(shown(text), _A_PEER + not_a_name(text)) from None
     if isinstance(found, IPv6Address) and found.is_link_local:
         raise InvalidValueError(f"{shown(text)}, a link-local address", _NOT_LINK_LOCAL)
     if zone:
@@ -153,7 +165,8 @@ def _community_list(most: int, example: str, names: Mapping[str, str]) -> Conver
         if form.fullmatch(text) and max(values := [int(number) for number in text.split(":")]) <= most:
             return ":".join(map(str, values))
         wanted = f"{parts} numbers from 0 to {most}, such as {example}"
-        raise InvalidValueError(shown(word), wanted + (f", or one of {', '.join(names)}" if names else ""))
+        wanted += f", or one of {', '.join(names)}" if names else ""
+        raise InvalidValueError(shown(word), wanted, meant=nearest(word, names), meant_for=word)
 
     def convert(text: str) -> tuple[str, ...]:
         found = tuple(dict.fromkeys(map(community, words(text))))

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pybal.config.bgp_options import family_names
 from pybal.config.options import Options
-from pybal.config.peers import ADDRESS, peer_places
+from pybal.config.peers import ADDRESS, NO_ROUTER_ID, ROUTER_ID_OPTIONS, peer_places
 from pybal.config.settings import BGPSettings, IPVSBackend, ServiceSettings, Settings
-from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address, IPProtocol
+from pybal.core.unreachable import why_unreachable
 
 Place = tuple[Options, ServiceSettings]
 """A service and its section."""
@@ -18,12 +18,19 @@ Place = tuple[Options, ServiceSettings]
 def refuse_conflicts(
     options: Options, settings: Settings, services: Sequence[Place], peers: Sequence[Options] = ()
 ) -> None:
-    """Add the problems between ``services``, and between them and [global] or the ``peers``."""
+    """Add the problems between ``services``, and between them and [global] or the ``peers``.
+
+    A service with problems of its own is only used to find the families that are announced.
+    """
+    announced = list(_announced(settings, services))
+    services = [place for place in services if place[0].is_valid]
     _refuse_duplicates(services)
     _refuse_contradictions(services)
     _refuse_unreachable(options, settings, services)
     if settings.bgp:
-        _check_peers(settings.bgp, peer_places(options, peers), _announced(settings, services))
+        _check_peers(settings.bgp, peer_places(options, peers), announced)
+        if not settings.bgp.peers:
+            _need_next_hops(options, announced)
         _warn_of_limits_without_gate(settings.bgp, services)
 
 
@@ -91,6 +98,17 @@ def _check_peers(bgp: BGPSettings, places: Mapping[Address, Options], announced:
                 options.refuse(name, vips[nexthop], wanted)
 
 
+def _need_next_hops(options: Options, announced: Iterable[tuple[Address, str]]) -> None:
+    """Refuse missing options that every peer will need, while no peer is configured."""
+    first = {vip.version: text for vip, text in reversed(list(announced))}
+    for version, text in first.items():
+        name = f"bgp-nexthop-ipv{version}"
+        if not options.sets(name):
+            options.refuse(name, "nothing", f"an IPv{version} address, because {text} is announced")
+    if 4 not in first and not any(map(options.sets, ROUTER_ID_OPTIONS)):  # noqa: PLR2004  the version of IP
+        options.refuse("bgp-router-id", "nothing", NO_ROUTER_ID)
+
+
 def _warn_of_limits_without_gate(bgp: BGPSettings, services: Sequence[Place]) -> None:
     for options, settings in services:
         if settings.bgp and settings.bgp_withdraw_below and not bgp.gate:
@@ -101,7 +119,7 @@ def _warn_of_limits_without_gate(bgp: BGPSettings, services: Sequence[Place]) ->
 def _announced(settings: Settings, services: Sequence[Place]) -> Iterator[tuple[Address, str]]:
     """Yield each announced address with its description."""
     for options, each in services:
-        if each.bgp:
+        if each.bgp and not each.service.vip.is_unspecified:
             yield each.service.vip, f"{each.service.vip} of [{options.name}] (line {options.line_of('ip')})"
     if settings.instrumentation:
         for ip in settings.instrumentation.advertised_ips:

@@ -7,10 +7,11 @@ says otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
 from typing import TypeVar
 
 from pybal.config.errors import InvalidValueError, shown
@@ -22,6 +23,8 @@ E = TypeVar("E", bound=StrEnum)
 A = TypeVar("A", IPv4Address, IPv6Address)
 Converter = Callable[[str], T]
 
+NO_SYNONYMS: Mapping[str, str] = MappingProxyType({})
+
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh", "fo", "ovf")
 SCHEDULER_FLAGS = {
     "sh": ("sh-port", "sh-fallback", "flag-1", "flag-2"),
@@ -29,15 +32,47 @@ SCHEDULER_FLAGS = {
 }
 """The flags of each scheduler that has flags, with their names in ipvsadm."""
 
+SCHEDULER_NAMES = {
+    "round robin": "rr",
+    "weighted round robin": "wrr",
+    "least connection": "lc",
+    "leastconn": "lc",
+    "weighted least connection": "wlc",
+    "locality based least connection": "lblc",
+    "locality based least connection with replication": "lblcr",
+    "destination hashing": "dh",
+    "source hashing": "sh",
+    "shortest expected delay": "sed",
+    "never queue": "nq",
+    "maglev": "mh",
+    "maglev hashing": "mh",
+    "weighted failover": "fo",
+    "weighted overflow": "ovf",
+}
+"""The schedulers by the names in the manual of ipvsadm."""
+
 _TRUE = frozenset(("t", "true", "y", "yes", "on", "1"))
 _FALSE = frozenset(("f", "false", "n", "no", "off", "0"))
+_SWITCHES = {"enable": "yes", "enabled": "yes", "active": "yes"} | dict.fromkeys(
+    ("disable", "disabled", "inactive", "none", "never", "null"), "no"
+)
 WHOLE = re.compile(r"[-+]?[0-9]{1,20}")
 DECIMAL = re.compile(r"[-+]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 HIGHEST_PORT = 65535
+_SIMILAR, _MORE_SIMILAR = 0.6, 0.7
+"""The least similarity of short and of longer words; a transposition in three letters leaves 0.67."""
+_LONGEST_SHORT = 4
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]+)*")
+_LABEL = re.compile(r"(?=[!-~]+\Z)[^/:@?#%,;\"'()\[\]{}<>\\]{1,63}")
+"""A label of a name: other characters than those of URLs and lists."""
 _LONGEST_NAME = 253
-_LONGEST_LABEL = 63
 _LONGEST_SOCKET_PATH = 107  # unix(7): sun_path without its NUL
 _DAY = 86400.0
+
+
+def any_text(text: str) -> str:
+    """Return a text as it is."""
+    return text
 
 
 def boolean(text: str) -> bool:
@@ -47,7 +82,9 @@ def boolean(text: str) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise InvalidValueError(shown(text), "yes or no (t true y yes on 1, f false n no off 0)")
+    meant = nearest(word, ("yes", "no", "true", "false", "on", "off"), _SWITCHES)
+    wanted = "yes or no (t true y yes on 1, f false n no off 0)"
+    raise InvalidValueError(shown(text), wanted, meant=meant, meant_for=text)
 
 
 def integer(low: int, high: int, noun: str = "a whole number") -> Converter[int]:
@@ -68,11 +105,15 @@ unsigned = integer(0, 2**32 - 1)
 
 def part(most: float) -> Converter[float]:
     """Return a converter to shares: numbers from 0 to ``most``."""
+    wanted = f"a share from 0 to {most:g} ({most / 2:g} is {most * 50:g} %)"
 
     def convert(text: str) -> float:
-        if DECIMAL.fullmatch(text) and 0 <= (number := float(text)) <= most:
-            return number
-        raise InvalidValueError(shown(text), f"a number from 0 to {most:g}")
+        if DECIMAL.fullmatch(text):
+            if 0 <= (number := float(text)) <= most:
+                return number
+            percent = f"{number / 100:g}" if WHOLE.fullmatch(text) and 1 < number <= most * 100 else ""
+            raise InvalidValueError(shown(text), wanted, meant=percent, meant_for=text)
+        raise InvalidValueError(shown(text), wanted)
 
     return convert
 
@@ -96,10 +137,21 @@ def pause(text: str) -> float:
 
 def listen_address(text: str) -> Address:
     """Return an address to listen on, the unspecified one included, without a zone."""
+    if text.lower() == "localhost":
+        raise InvalidValueError(shown(text), "an IPv4 or IPv6 address", meant="127.0.0.1", meant_for=text)
+    return _address(text)
+
+
+def not_a_name(text: str) -> str:
+    """Return an addition to the phrase "an address" if ``text`` is a host name."""
+    return ", not a host name" if _NAME.fullmatch(text) else ""
+
+
+def _address(text: str) -> Address:
     try:
         found = ip_address(text)
     except ValueError:
-        raise InvalidValueError(shown(text), "an IPv4 or IPv6 address") from None
+        raise InvalidValueError(shown(text), "an IPv4 or IPv6 address" + not_a_name(text)) from None
     if found.is_multicast or (isinstance(found, IPv6Address) and found.scope_id):
         raise InvalidValueError(shown(text), "an address of this host, without a zone")
     return found
@@ -107,19 +159,24 @@ def listen_address(text: str) -> Address:
 
 def address(text: str) -> Address:
     """Return the address of one host, without a zone."""
-    found = listen_address(text)
+    found = _address(text)
     if found.is_unspecified:
         raise InvalidValueError(shown(text), "the address of a host")
     return found
 
 
-def choice(*words: str) -> Converter[str]:
-    """Return a converter to one of ``words``; case counts."""
+def choice(*words: str, synonyms: Mapping[str, str] = NO_SYNONYMS) -> Converter[str]:
+    """Return a converter to one of ``words``; case counts.
+
+    ``synonyms`` are refused with the word as a suggestion.
+    """
 
     def convert(text: str) -> str:
         if text in words:
             return text
-        raise InvalidValueError(shown(text), one_of(text, words))
+        least = _SIMILAR if len(text) <= _LONGEST_SHORT else _MORE_SIMILAR
+        meant = nearest(text, words, synonyms, least)
+        raise InvalidValueError(shown(text), f"one of {', '.join(words)}", meant=meant, meant_for=text)
 
     return convert
 
@@ -130,18 +187,39 @@ def member(enum: type[E]) -> Converter[E]:
     return lambda text: enum(convert(text))
 
 
-def one_of(text: str, words: Iterable[str]) -> str:
-    """Return a phrase with all of ``words``, and a hint if one of them resembles ``text``."""
-    words = tuple(words)
-    near = nearest(text, words)
-    return f"one of {', '.join(words)}" + (f" (did you mean {near}?)" if near else "")
+def nearest(text: str, words: Iterable[str], synonyms: Mapping[str, str] = NO_SYNONYMS, least: float = _SIMILAR) -> str:
+    """Return the word that resembles ``text`` most, or has a synonym that does; empty if no word does.
+
+    ``least`` is the least similarity, from 0 to 1.
+    """
+    asked, folded = _folded(text), {_folded(word): word for word in sorted(words, reverse=True)}
+    if text.lower() in synonyms:
+        return synonyms[text.lower()]
+    if near := get_close_matches(asked, folded, 1, least):
+        return folded[near[0]]
+    near = get_close_matches(asked, map(_folded, synonyms), 1, _MORE_SIMILAR)
+    return next((meaning for word, meaning in synonyms.items() if _folded(word) == near[0]), "") if near else ""
 
 
-def nearest(text: str, words: Iterable[str]) -> str:
-    """Return the word that resembles ``text`` most, empty if no word does."""
-    folded = {word.lower().replace("_", "-"): word for word in sorted(words, reverse=True)}
-    near = get_close_matches(text.lower().replace("_", "-"), folded, 1)
-    return folded[near[0]] if near else ""
+def _folded(word: str) -> str:
+    return word.lower().replace("_", "-").replace(" ", "-")
+
+
+scheduler = choice(*SCHEDULERS, synonyms=SCHEDULER_NAMES)
+
+
+def scheduler_flags(scheduler: str) -> Converter[tuple[str, ...]]:
+    """Return a converter of lists of the flags of a scheduler."""
+    allowed = SCHEDULER_FLAGS.get(scheduler, ())
+    flag = choice(*allowed)
+
+    def convert(text: str) -> tuple[str, ...]:
+        found = words(text)
+        if found and not allowed:
+            raise InvalidValueError(shown(found[0]), f"no flag: the scheduler {scheduler} has none")
+        return tuple(map(flag, found))
+
+    return convert
 
 
 def texts(text: str) -> tuple[str, ...]:
@@ -179,7 +257,7 @@ def some(convert: Converter[T], noun: str) -> Converter[tuple[T, ...]]:
 def hostname(text: str) -> str:
     """Return a name for a DNS query, with or without a final dot."""
     labels = text.removesuffix(".").split(".")
-    if len(text) > _LONGEST_NAME or not all(re.fullmatch(r"[!-~]+", x) and len(x) <= _LONGEST_LABEL for x in labels):
+    if len(text) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
         raise InvalidValueError(shown(text), "a host name")
     return text
 

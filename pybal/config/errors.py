@@ -21,7 +21,7 @@ class Problem:
 
     ``line`` is 0 if unknown. ``section`` and ``option`` are empty if the problem concerns the whole file, line or section.
     ``found`` and ``wanted`` are phrases; values in them are quoted, shortened and without credentials. If ``wanted`` is
-    empty, ``found`` is the whole message.
+    empty, ``found`` is the whole message. ``meant`` is the corrected line, if it can be guessed.
     """
 
     file: str
@@ -30,6 +30,7 @@ class Problem:
     option: str
     found: str
     wanted: str
+    meant: str = ""
 
     @override
     def __str__(self) -> str:
@@ -38,9 +39,8 @@ class Problem:
             place += f" [{self.section}]"
         if self.option:
             place += f" {self.option}:"
-        return printable(
-            f"{place} found {self.found}, wanted {self.wanted}" if self.wanted else f"{place} {self.found}"
-        )
+        text = f"found {self.found}; expected {self.wanted}" if self.wanted else self.found
+        return printable(f"{place} {text}" + (f". Did you mean: {self.meant}" if self.meant else ""))
 
 
 class ConfigError(Exception):
@@ -56,12 +56,17 @@ class ConfigError(Exception):
 
 
 class InvalidValueError(ValueError):
-    """An invalid value; ``found`` and ``wanted`` are phrases, as in :class:`Problem`."""
+    """An invalid value; ``found`` and ``wanted`` are phrases, as in :class:`Problem`.
 
-    def __init__(self, found: str, wanted: str) -> None:
+    ``meant`` is a valid text that resembles the text ``meant_for``, a part of the value or the whole.
+    """
+
+    def __init__(self, found: str, wanted: str, *, meant: str = "", meant_for: str = "") -> None:
         self.found = found
         self.wanted = wanted
-        super().__init__(f"found {found}, wanted {wanted}")
+        self.meant = meant
+        self.meant_for = meant_for
+        super().__init__(f"found {found}; expected {wanted}")
 
 
 def masked(text: str) -> str:

@@ -13,7 +13,8 @@ from pybal.config.general import GLOBAL_OPTIONS, read_global
 from pybal.config.option import Kinds
 from pybal.config.options import Options, Suggestions
 from pybal.config.peers import ADDRESS, PEER_OPTIONS, is_peer_section
-from pybal.config.services import read_service, service_options
+from pybal.config.section_names import refuse_section
+from pybal.config.services import REQUIRED, read_service, service_options
 from pybal.config.settings import Settings
 from pybal.config.source_options import AccessSections, is_access_section
 from pybal.core.steps import finish
@@ -25,6 +26,7 @@ LARGEST = 1 << 20
 MOST_SHOWN = 100
 """Problems, and warnings, that are reported of one file."""
 _MOST_SORTED = 5_000
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,10 @@ def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, N
     if len(text) > LARGEST:
         wanted = f"at most {LARGEST >> 20} MiB"
         raise ConfigError([Problem(path, 0, "", "", f"a file of {len(text):,} bytes", wanted)])
-    document = yield from ini.read_steps(text, path)
+    if isinstance(text, bytes) and text.startswith(_UTF_16):
+        raise ConfigError([Problem(path, 1, "", "", "a file in UTF-16", "text in UTF-8; save it in this encoding")])
+    known = service_options(kinds)
+    document = yield from ini.read_steps(text, path, GLOBAL_OPTIONS | PEER_OPTIONS | known)
     section = document.sections.pop(GLOBAL, ini.Section(GLOBAL, 1))
     general = Options(path, section, document.defaults)
     peers = _peers(path, document, section)
@@ -59,11 +64,10 @@ def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, N
         yield from peer.finish(PEER_OPTIONS, suggestions)
     servers = _take(path, document, is_access_section, document.defaults)
     places = [Options(path, section, document.defaults) for section in document.sections.values()]
-    known = service_options(kinds)
     accesses = AccessSections(servers)
     services = yield from _services(places, accesses, settings, kinds, suggestions)
     yield from accesses.finish(suggestions)
-    if not places:
+    if not places and not document.problems:
         general.problems.append(Problem(path, 1, "", "", "no service section", "at least one"))
     refuse_conflicts(general, settings, services, peers)
 
@@ -88,18 +92,21 @@ def _services(
     kinds: Kinds,
     suggestions: Suggestions,
 ) -> Generator[None, None, list[Place]]:
-    """Return the services without problems, and their sections."""
+    """Return the services and their sections, those with problems included."""
     services, known = list[Place](), service_options(kinds)
     for options in places:
         yield
         if options.name.strip().lower() == GLOBAL:
-            options.refuse("", "a section of this name", f"[{GLOBAL}], in lower case and without blanks")
+            wanted = f"[{GLOBAL}], in lower case and without blanks"
+            options.refuse("", "a section of this name", wanted, f"[{GLOBAL}]")
+            continue
+        if not options.has_own(REQUIRED):
+            refuse_section(options)
             continue
         service = read_service(options, settings.bgp, kinds)
         yield from options.finish(known, suggestions)
         service = replace(service, source=accesses.of(service.source))
-        if not options.problems:
-            services.append((options, service))
+        services.append((options, service))
     return services
 
 
@@ -110,7 +117,8 @@ def _peers(path: str, document: ini.Document, general: ini.Section) -> list[Opti
     peers = _take(path, document, is_peer_section, inherited)
     for peer in peers:
         if not peer.name.startswith("bgp "):
-            peer.refuse("", "a section of this name", "[bgp NAME], in lower case and with a blank")
+            wanted = "[bgp NAME], in lower case and with a blank"
+            peer.refuse("", "a section of this name", wanted, f"[bgp {peer.name[4:].strip()}]")
     return peers
 
 

@@ -12,10 +12,13 @@ from pybal.config.bgp_settings import NO_ADDRESS, PeerSettings
 from pybal.config.errors import shown
 from pybal.config.option import names_of, read_options
 from pybal.config.options import Options
-from pybal.config.unusable import why_unreachable
 from pybal.core.model import Address
+from pybal.core.unreachable import why_unreachable
 
 ADDRESS = "bgp-peer-address"
+ROUTER_ID_OPTIONS = ("bgp-router-id", "bgp-nexthop-ipv4", "bgp-local-address")
+"""The options of which one is the router ID."""
+NO_ROUTER_ID = "an IPv4 address, because neither bgp-nexthop-ipv4 nor bgp-local-address is one"
 _SECTION = re.compile(r"bgp[ \t]+\S.*", re.IGNORECASE)
 
 
@@ -79,10 +82,8 @@ def _refuse_conflicts(options: Options, peer: PeerSettings) -> None:
     if peer.ttl_security and peer.multihop:
         wanted = "no, or bgp-multihop = 0: ttl-security is for peers on the same link"
         options.refuse("bgp-ttl-security", f"yes with bgp-multihop = {peer.multihop}", wanted)
-    underivable = ("bgp-router-id", "bgp-nexthop-ipv4", "bgp-local-address")
-    if peer.router_id is None and not any(map(options.refused, underivable)):
-        wanted = "an IPv4 address, because neither bgp-nexthop-ipv4 nor bgp-local-address is one"
-        options.refuse("bgp-router-id", "nothing", wanted)
+    if peer.router_id is None and not any(map(options.refused, ROUTER_ID_OPTIONS)):
+        options.refuse("bgp-router-id", "nothing", NO_ROUTER_ID)
     if not options.refused("bgp-as-path") and not options.refused("bgp-local-asn"):
         _check_as_path(options, peer)
 

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
 
-from pybal.config.convert import one_of
-from pybal.config.errors import shown
-from pybal.config.option import NO_DEFAULTS, Kinds, names_of, read_options
+from pybal.config.convert import nearest, texts
+from pybal.config.errors import InvalidValueError, shown
+from pybal.config.option import NO_DEFAULTS, Kinds, names_of, options_of, read_options
 from pybal.config.options import Options
 from pybal.config.settings import BGPSettings, ServiceOptions, ServiceSettings, SourceSettings
 from pybal.core.model import Service
 
-_MOST_MONITORS = 50
-"""Names of a section; a suggestion is made for each unknown one."""
+_MOST_SHOWN = 5
+_NAME = re.compile(r"[\w.-]{1,100}")
 
 
 def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> ServiceSettings:
     """Return the settings of a service; ``bgp`` holds the defaults of its announcement."""
-    own = read_options(ServiceOptions, options)
-    names = tuple(_known(options, own.monitors, kinds))
+    names = _monitors(options, kinds)
+    own = read_options(ServiceOptions, options, monitors=names)
     source = read_options(SourceSettings, options, port=own.port)
     if source.scheme == "k8s":
         source = replace(source, threshold=own.depool_threshold, monitored=bool(names))
-    monitors = tuple(kinds[name].read(options) for name in names)
+    checks = tuple(kinds[name].read(options) for name in names)
     defaults = {"bgp_med": bgp.med, "bgp_vip_policy": bgp.vip_policy} if bgp else NO_DEFAULTS
-    service = _service(options.name, replace(own, monitors=names))
-    if interval := max((getattr(monitor, "interval", 0.0) for monitor in monitors), default=0.0):
+    service = _service(options.name, own)
+    if interval := max((getattr(monitor, "interval", 0.0) for monitor in checks), default=0.0):
         service = replace(service, interval=interval)
     return read_options(
         ServiceSettings,
@@ -36,7 +35,7 @@ def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> Ser
         defaults=defaults,
         service=service,
         source=source,
-        monitors=monitors,
+        monitors=checks,
         line=options.line,
     )
 
@@ -44,6 +43,12 @@ def read_service(options: Options, bgp: BGPSettings | None, kinds: Kinds) -> Ser
 def service_options(kinds: Kinds) -> frozenset[str]:
     """Return the names of all options of a service, including the options of its monitors."""
     return names_of(ServiceSettings).union(*(kind.options for kind in kinds.values()))
+
+
+REQUIRED = tuple(
+    found.name for settings in (ServiceOptions, SourceSettings) for found in options_of(settings) if found.required
+)
+"""The names of the options that every service has, in its section or in [DEFAULT]."""
 
 
 def _service(name: str, own: ServiceOptions) -> Service:
@@ -64,12 +69,20 @@ def _service(name: str, own: ServiceOptions) -> Service:
     )
 
 
-def _known(options: Options, monitors: tuple[str, ...], kinds: Kinds) -> Iterator[str]:
-    """Yield the monitors of known kinds, each once; add a problem for the others."""
-    for name, times in islice(Counter(monitors).items(), _MOST_MONITORS):
-        if name in kinds:
-            yield name
-        else:
-            options.refuse("monitors", shown(name), one_of(name, kinds))
+def _monitors(options: Options, kinds: Kinds) -> tuple[str, ...]:
+    """Return the monitors of known kinds, each once; add a problem for the others."""
+    known = Counter[str]()
+
+    def convert(text: str) -> None:
+        names = texts(text)
+        known.update(name for name in names if name in kinds)
+        if unknown := [name for name in names if name not in kinds][:_MOST_SHOWN]:
+            near = nearest(unknown[0], kinds) if _NAME.fullmatch(unknown[0]) else ""
+            wanted = f"a list of monitors in quotes, of {', '.join(kinds)}"
+            raise InvalidValueError(", ".join(map(shown, unknown)), wanted, meant=near, meant_for=unknown[0])
+
+    options.get("monitors", convert, None)
+    for name, times in known.items():
         if times > 1:
             options.warn("monitors", f"{shown(name)} more than once", "each monitor once")
+    return tuple(known)

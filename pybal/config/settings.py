@@ -13,19 +13,18 @@ from typing import Any
 
 from pybal.config.bgp_settings import NO_ADDRESS, BGPSettings, DrainSettings, PeerSettings, VIPPolicy
 from pybal.config.convert import (
-    SCHEDULER_FLAGS,
     SCHEDULERS,
     address,
     boolean,
-    choice,
     each,
     initial_state,
     listen_address,
     member,
-    one_of,
     optional_text,
     pause,
     port,
+    scheduler,
+    scheduler_flags,
     seconds,
     share,
     socket_path,
@@ -33,7 +32,6 @@ from pybal.config.convert import (
     unsigned,
     words,
 )
-from pybal.config.errors import shown
 from pybal.config.limit import Limit, least
 from pybal.config.option import group, option, required
 from pybal.config.options import Options
@@ -57,7 +55,6 @@ __all__ = (
     "VIPPolicy",
 )
 
-_MOST_FLAGS = 20
 _LOOPBACK: tuple[Address, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
 
 
@@ -83,7 +80,7 @@ class ServiceOptions:
     protocol: IPProtocol = required(IPProtocol.UDP, member(IPProtocol), help="transport protocol: tcp or udp")
     vip: Address = required(NO_ADDRESS, address, name="ip", help="VIP, an IPv4 or IPv6 address")
     port: int = required(0, port, help="port; no two services may have the same protocol, ip and port")
-    scheduler: str = required("", choice(*SCHEDULERS), help=f"scheduler of IPVS: {' '.join(SCHEDULERS)}")
+    scheduler: str = required("", scheduler, help=f"scheduler of IPVS: {' '.join(SCHEDULERS)}")
     scheduler_flags: tuple[str, ...] = option(
         (),
         words,
@@ -129,12 +126,9 @@ class ServiceOptions:
 
     def validate(self, options: Options, prefix: str) -> None:
         del prefix
-        allowed = SCHEDULER_FLAGS.get(self.scheduler, ())
-        for name in ("scheduler-flag", "scheduler_flag"):
-            for flag in options.get(name, words, ())[:_MOST_FLAGS]:
-                if self.scheduler and flag not in allowed:
-                    wanted = one_of(flag, allowed) if allowed else f"no flag: the scheduler {self.scheduler} has none"
-                    options.refuse(name, shown(flag), wanted)
+        if self.scheduler:
+            for name in ("scheduler-flag", "scheduler_flag"):
+                options.get(name, scheduler_flags(self.scheduler), ())
         # An invalid protocol is read as udp, and then reported alone.
         if self.one_packet and self.protocol is IPProtocol.TCP:
             options.refuse("ops", "yes", "no, or protocol = udp")

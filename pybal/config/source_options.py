@@ -32,7 +32,8 @@ class AccessSections:
         for options in sections:
             kind, server = _kind_and_server(options.name)
             if not options.name.startswith(f"{kind} "):
-                options.refuse("", "a section of this name", f"[{kind} NAME], in lower case and with a blank")
+                wanted = f"[{kind} NAME], in lower case and with a blank"
+                options.refuse("", "a section of this name", wanted, f"[{kind} {server}]")
             twin = self._places.setdefault((kind, server), options)
             if twin is not options:
                 options.refuse("", f"the server of [{twin.name}] (line {twin.line})", "one section per server")

@@ -21,6 +21,8 @@ from pybal.sources.pool_source import PoolSource
 from pybal.status.overview import Overview
 from pybal.status.routes import RouteResponse
 
+SETTLED_SECONDS = 5.0
+
 
 class File(Protocol):
     """The configuration file; see :class:`pybal.daemon.loader.Loader`."""
@@ -45,7 +47,8 @@ class ControlAPI:
     """The parts of the daemon that commands read and change.
 
     ``overview`` returns the summary of its state, ``sources`` the pool source of each service by name.
-    ``read`` returns the response of an HTTP path (:meth:`pybal.status.routes.Routes.answer`). ``frozen`` returns a line about the present freeze, empty without one. ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make.
+    ``read`` returns the response of an HTTP path (:meth:`pybal.status.routes.Routes.answer`). ``frozen`` returns a line about the present freeze, empty without one. ``announcing`` is ``None`` if BGP is off. ``plan`` returns the changes that a reload with other settings would make,
+    ``pending`` whether changes are not applied to their pools yet.
     """
 
     clock: IReactorTime
@@ -60,9 +63,16 @@ class ControlAPI:
     reload: ReloadCall
     reconciler: Reconciler
     sources: Callable[[], Iterable[tuple[str, PoolSource]]]
+    pending: Callable[[], bool]
     read: Callable[..., RouteResponse]
 
     async def settled(self) -> None:
-        """Wait until a change has had its effect: the calls of one turn of the loop have no fixed order."""
+        """Wait until a change has had its effect: the calls of one turn of the loop have no fixed order.
+
+        A change of a large pool takes several turns; wait for it at most :data:`SETTLED_SECONDS`.
+        """
+        end = self.clock.seconds() + SETTLED_SECONDS
         for _ in range(2):
+            await deferLater(self.clock, 0)
+        while self.pending() and self.clock.seconds() < end:
             await deferLater(self.clock, 0)

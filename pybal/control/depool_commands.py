@@ -12,6 +12,7 @@ from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
 from pybal.core import events, policy
 from pybal.core.model import Pool
 from pybal.core.why import why
+from pybal.runtime.turns import Turns
 
 
 async def depool(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:
@@ -22,7 +23,7 @@ async def depool(api: ControlAPI, request: Request, caller: Caller) -> CommandRe
     if host not in pool.servers:
         raise RequestError(f"{service} has no server {host!r:.80} (use a host that `pybal pools {service}` shows)")
     if not force:
-        _refuse_below_floor(pool, host)
+        await _refuse_below_floor(api, pool, host)
     now = api.clock.seconds()
     before = api.overrides.get(service, host)
     since = now if before is None else before.since
@@ -51,11 +52,11 @@ def _pool(api: ControlAPI, service: str) -> Pool:
     return pool
 
 
-def _refuse_below_floor(pool: Pool, host: str) -> None:
+async def _refuse_below_floor(api: ControlAPI, pool: Pool, host: str) -> None:
     """Raise RequestError if fewer servers than the floor would serve without a server."""
     members = tuple(server.member for server in pool.servers.values())
     without = tuple(replace(each, enabled=False) if each.host == host else each for each in members)
-    after = policy.step(pool, events.Listed(without))
+    after = await Turns(api.clock).run(policy.in_steps(pool, events.Listed(without)))
     serving, floor = policy.serving(after), policy.floor(after)
     if serving < floor:
         raise RequestError(

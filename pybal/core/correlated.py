@@ -15,6 +15,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from pybal.core.model import Health, Report, Server, Servers
+from pybal.core.steps import Steps, parts
 
 MIN_SERVERS = 3
 
@@ -57,19 +58,33 @@ def may_be_correlated(servers: Servers, reports: int = 0) -> bool:
     return down + reports >= max(MIN_SERVERS, up - reports)
 
 
-def correlated_failures(servers: Servers, window: float) -> Iterator[CorrelatedFailures]:
-    """Yield the correlated failures of eligible servers; ``window`` is one interval, in seconds."""
-    if may_be_correlated(servers):
-        yield from Failures(servers.values(), window).correlated()
+def correlated_failures(servers: Servers, window: float) -> Steps[Sequence[CorrelatedFailures]]:
+    """Return the correlated failures of eligible servers; ``window`` is one interval, in seconds."""
+    if not may_be_correlated(servers):
+        return ()
+    failures = yield from failures_of(servers, window)
+    return tuple(failures.correlated())
+
+
+def failures_of(servers: Servers, window: float) -> Steps[Failures]:
+    """Return the failures of eligible servers."""
+    failures = Failures(window)
+    for part in parts(servers.values()):
+        failures.add(part)
+        yield
+    return failures
 
 
 class Failures:
     """The failures of eligible servers, by monitor and cause, kept up to date from report to report."""
 
-    def __init__(self, servers: Iterable[Server], window: float) -> None:
+    def __init__(self, window: float) -> None:
         self._window = window
         self._up: Counter[str] = Counter()
         self._groups: dict[str, dict[str, _Group]] = {}
+
+    def add(self, servers: Iterable[Server]) -> None:
+        """Add the failures of further servers."""
         for server in servers:
             for monitor, report in server.reports.items():
                 self._add(server, monitor, report)

@@ -15,6 +15,8 @@ from typing import Generic, Self, TypeVar, overload
 
 from typing_extensions import override
 
+from pybal.core.steps import Steps, finish, parts
+
 V = TypeVar("V")
 C = TypeVar("C", bound=Hashable)
 T = TypeVar("T")
@@ -53,23 +55,27 @@ class Counted(Mapping[str, V], Generic[V, C]):
 
     def replacing(self, values: Mapping[str, V]) -> Self:
         """Return a version with other values of some names, which must be present; itself without any."""
+        return finish(self.replacing_in_steps(values))
+
+    def replacing_in_steps(self, values: Mapping[str, V]) -> Steps[Self]:
+        """Return what :meth:`replacing` returns."""
         if not values:
             return self
         after: Self = self._successor({**self._values, **values}, self.names)
         after._base, after._replaced = self._version, sorted(values, key=self.names.__getitem__)
-        after._derive(self, after.changes_since(self))
+        yield from after._derive(self, after.changes_since(self))
         return after
 
-    def becoming(self, values: Mapping[str, V]) -> Self:
+    def becoming(self, values: Mapping[str, V]) -> Steps[Self]:
         """Return a version with exactly these names, in this order, and values; itself if it has them.
 
         No loop in Python visits the values that stay.
         """
         if list(values) == list(self._values):
             changed = compress(values, map(is_not, values.values(), self._values.values()))
-            return self.replacing({name: values[name] for name in changed})
+            return (yield from self.replacing_in_steps({name: values[name] for name in changed}))
         after: Self = self._successor(dict(values), _places(values))
-        after._derive(self, after.changes_since(self))
+        yield from after._derive(self, after.changes_since(self))
         return after
 
     def changes_since(self, before: Self) -> Sequence[tuple[str, V | None, V | None]]:
@@ -97,15 +103,17 @@ class Counted(Mapping[str, V], Generic[V, C]):
         after._replaced = ()
         return after
 
-    def _derive(self, before: Self, changes: Sequence[tuple[str, V | None, V | None]]) -> None:
+    def _derive(self, before: Self, changes: Sequence[tuple[str, V | None, V | None]]) -> Steps[None]:
         """Set what follows from the values, here the census, by the changes since another version."""
         census = dict(before.census)
-        for _, old, new in changes:
-            if old is not None:
-                census[self.condition_of(old)] -= 1
-            if new is not None:
-                condition = self.condition_of(new)
-                census[condition] = census.get(condition, 0) + 1
+        for part in parts(changes):
+            for _, old, new in part:
+                if old is not None:
+                    census[self.condition_of(old)] -= 1
+                if new is not None:
+                    condition = self.condition_of(new)
+                    census[condition] = census.get(condition, 0) + 1
+            yield
         self.census = {condition: number for condition, number in census.items() if number}
 
     @override

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from typing_extensions import override
 
 from pybal.core.counted import Counted
+from pybal.core.steps import Steps, parts
 
 Address = IPv4Address | IPv6Address
 
@@ -360,8 +361,8 @@ class Servers(Counted[Server, Condition]):
         return value.condition
 
     @override
-    def _derive(self, before: Servers, changes: Sequence[tuple[str, Server | None, Server | None]]) -> None:
-        super()._derive(before, changes)
+    def _derive(self, before: Servers, changes: Sequence[tuple[str, Server | None, Server | None]]) -> Steps[None]:
+        yield from super()._derive(before, changes)
         self.hosts_at, self.sharing = before.hosts_at, before.sharing
         moved = [
             (host, old_address, new_address)
@@ -373,18 +374,22 @@ class Servers(Counted[Server, Condition]):
             return
         hosts_at = dict(before.hosts_at)
         touched = dict.fromkeys(before.sharing)
-        for host, old_address, new_address in moved:
-            if old_address is not None:
-                hosts_at[old_address] = tuple(other for other in hosts_at[old_address] if other != host)
-                touched[old_address] = None
-            if new_address is not None:
-                hosts_at[new_address] = (*hosts_at.get(new_address, ()), host)
-                touched[new_address] = None
-        for address in touched:
-            if hosts := hosts_at[address]:
-                hosts_at[address] = tuple(sorted(hosts, key=self.names.__getitem__))
-            else:
-                del hosts_at[address]
+        for part in parts(moved):
+            for host, old_address, new_address in part:
+                if old_address is not None:
+                    hosts_at[old_address] = tuple(other for other in hosts_at[old_address] if other != host)
+                    touched[old_address] = None
+                if new_address is not None:
+                    hosts_at[new_address] = (*hosts_at.get(new_address, ()), host)
+                    touched[new_address] = None
+            yield
+        for addresses in parts(touched):
+            for address in addresses:
+                if hosts := hosts_at[address]:
+                    hosts_at[address] = tuple(sorted(hosts, key=self.names.__getitem__))
+                else:
+                    del hosts_at[address]
+            yield
         self.hosts_at = hosts_at
         self.sharing = {address: hosts_at[address] for address in touched if len(hosts_at.get(address, ())) > 1}
 

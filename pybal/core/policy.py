@@ -37,6 +37,7 @@ from pybal.core.correlated import correlated_failures, may_be_correlated
 from pybal.core.events import Adopted, Event, Gathered, Listed, Overdue, Reconfigured, Reported, Resolved, Tried
 from pybal.core.model import Address, Condition, Health, Member, Placement, Pool, Server, Servers, Service, SuspectCheck
 from pybal.core.reports import apply_reports, placed
+from pybal.core.steps import Steps, finish, parts
 
 
 def step(pool: Pool, event: Event) -> Pool:
@@ -44,12 +45,17 @@ def step(pool: Pool, event: Event) -> Pool:
 
     Hosts outside the pool and monitors of other services are ignored.
     """
+    return finish(in_steps(pool, event))
+
+
+def in_steps(pool: Pool, event: Event) -> Steps[Pool]:
+    """Return what :func:`step` returns."""
     match event:
         case Adopted(held):
             facts = replace(pool, held=MappingProxyType(dict(held)))
         case Listed(members):
-            servers = _merge(pool, members)
-            facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
+            servers = yield from _merge(pool, members)
+            facts = replace(pool, listed=True, servers=servers, held=(yield from _hold_removed(pool, servers)))
         case Resolved(addresses, at):
             facts = replace(pool, servers=moves.locate(pool, addresses, at))
         case Tried():
@@ -57,14 +63,16 @@ def step(pool: Pool, event: Event) -> Pool:
         case Overdue():
             facts = replace(pool, servers=moves.overdue(pool, event))
         case Reported():
-            return apply_reports(pool, (event,), floor(pool))
+            return (yield from apply_reports(pool, (event,), floor(pool)))
         case Gathered(reports):
-            return apply_reports(pool, reports, floor(pool))
+            return (yield from apply_reports(pool, reports, floor(pool)))
         case Reconfigured(service):
-            facts = replace(pool, service=service, servers=_set_monitors(pool, service))
+            facts = replace(pool, service=service, servers=(yield from _set_monitors(pool, service)))
     # Servers that have not changed since keep their place: it follows from their own state, the service and the floor.
     settled = Servers() if isinstance(event, Adopted | Reconfigured) else pool.servers
-    after = _place(_suspect(_claim(facts, settled)), settled)
+    claimed = yield from _claim(facts, settled)
+    suspected = yield from _suspect(claimed)
+    after = yield from _place(suspected, settled)
     return pool if _same(pool, after) else after
 
 
@@ -121,19 +129,28 @@ def wanted(pool: Pool) -> Mapping[Address, int]:
 
 def wanted_changes(before: Pool, after: Pool) -> Mapping[Address, int | None]:
     """Return the difference between the wanted sets of two states of a pool; ``None`` means removed."""
+    return finish(wanted_changes_in_steps(before, after))
+
+
+def wanted_changes_in_steps(before: Pool, after: Pool) -> Steps[Mapping[Address, int | None]]:
+    """Return what :func:`wanted_changes` returns."""
     addresses: dict[Address, None] = {}  # in the order of the servers
-    for _, old, new in after.servers.changes_since(before.servers):
-        if (was := _contribution(old)) != (now := _contribution(new)):
-            for address, _ in (*was, *now):
-                addresses[address] = None
+    for part in parts(after.servers.changes_since(before.servers)):
+        for _, old, new in part:
+            if (was := _contribution(old)) != (now := _contribution(new)):
+                for address, _ in (*was, *now):
+                    addresses[address] = None
+        yield
     if after.servers.names is not before.servers.names:
         addresses.update(dict.fromkeys(after.servers.sharing))  # another server may be the first of them
     addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())
-    return {
-        address: weight
-        for address in addresses
-        if (weight := _weight_at(after, address)) != _weight_at(before, address)
-    }
+    changes: dict[Address, int | None] = {}
+    for found in parts(addresses):
+        for address in found:
+            if (weight := _weight_at(after, address)) != _weight_at(before, address):
+                changes[address] = weight
+        yield
+    return changes
 
 
 def _contribution(server: Server | None) -> tuple[tuple[Address, int], ...]:
@@ -151,38 +168,50 @@ def _weight_at(pool: Pool, address: Address) -> int | None:
     return next((server.member.weight for server in there if server.member.weight), 0)
 
 
-def _merge(pool: Pool, members: tuple[Member, ...]) -> Servers:
+def _merge(pool: Pool, members: tuple[Member, ...]) -> Steps[Servers]:
     unreported = MappingProxyType(dict.fromkeys(pool.service.monitors))
     servers = {}
-    for member in members:
-        known = pool.servers.get(member.host) or Server(member, unreported)
-        servers[member.host] = known if known.member == member else replace(known, member=member)
-    return pool.servers.becoming(servers)
+    for part in parts(members):
+        for member in part:
+            known = pool.servers.get(member.host) or Server(member, unreported)
+            servers[member.host] = known if known.member == member else replace(known, member=member)
+        yield
+    return (yield from pool.servers.becoming(servers))
 
 
-def _hold_removed(pool: Pool, servers: Servers) -> MappingProxyType[Address, int]:
+def _hold_removed(pool: Pool, servers: Servers) -> Steps[MappingProxyType[Address, int]]:
     """Return the addresses held; removed servers stay until names resolve if no other one could serve."""
     if servers.count(lambda server: server.eligible and server.weighted):
         return pool.held
-    removed = (s for s in pool.servers.values() if s.pooled and s.address not in servers.hosts_at)
-    return MappingProxyType({**pool.held, **{s.address: s.member.weight for s in removed if s.address is not None}})
+    held = pool.held.copy()  # dict() would hash each address again, in Python
+    for part in parts(pool.servers.values()):
+        for server in part:
+            if server.pooled and server.address is not None and server.address not in servers.hosts_at:
+                held[server.address] = server.member.weight
+        yield
+    return MappingProxyType(held)
 
 
-def _drop_unreachable(pool: Pool, service: Service) -> Servers:
+def _drop_unreachable(pool: Pool, service: Service) -> Steps[Servers]:
     """Remove addresses of the other family from servers if the service has no tunnel."""
-    lost = {
-        host: replace(server, address=None, unresolvable=True, move=None)
-        for host, server in pool.servers.items()
-        if server.address and server.address.version != service.vip.version and not service.tunneling
-    }
-    return pool.servers.replacing(lost)
+    lost = {}
+    for part in parts(() if service.tunneling else pool.servers.items()):
+        for host, server in part:
+            if server.address and server.address.version != service.vip.version:
+                lost[host] = replace(server, address=None, unresolvable=True, move=None)
+        yield
+    return (yield from pool.servers.replacing_in_steps(lost))
 
 
-def _set_monitors(pool: Pool, service: Service) -> Servers:
-    servers = _drop_unreachable(pool, service)
+def _set_monitors(pool: Pool, service: Service) -> Steps[Servers]:
+    servers = yield from _drop_unreachable(pool, service)
     if service.monitors == pool.service.monitors:
         return servers
-    return servers.replacing({host: _with_monitors(server, service.monitors) for host, server in servers.items()})
+    watched: dict[str, Server] = {}
+    for part in parts(servers.items()):
+        watched.update((host, _with_monitors(server, service.monitors)) for host, server in part)
+        yield
+    return (yield from servers.replacing_in_steps(watched))
 
 
 def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
@@ -197,7 +226,7 @@ def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
     )
 
 
-def _claim(pool: Pool, settled: Servers) -> Pool:
+def _claim(pool: Pool, settled: Servers) -> Steps[Pool]:
     """Pool unknown servers at held addresses; drop the other addresses once all members are looked up.
 
     No server of ``settled`` is at a held address.
@@ -205,36 +234,41 @@ def _claim(pool: Pool, settled: Servers) -> Pool:
     if not pool.held:
         return pool
     found: dict[str, Server] = {}
-    left = pool.held.copy()  # dict() would hash each address again, in Python
-    for host, _, server in pool.servers.changes_since(settled):
-        if server is not None and server.address is not None and server.address in pool.held:
-            left.pop(server.address, None)
-            if server.eligible and server.health is Health.UNKNOWN and not server.pooled:
-                found[host] = server.placed(Placement.POOLED)
+    left = pool.held.copy()
+    for part in parts(pool.servers.changes_since(settled)):
+        for host, _, server in part:
+            if server is not None and server.address is not None and server.address in pool.held:
+                left.pop(server.address, None)
+                if server.eligible and server.health is Health.UNKNOWN and not server.pooled:
+                    found[host] = server.placed(Placement.POOLED)
+        yield
     if pool.listed and not pool.servers.count(lambda server: server.unresolved):
         left = {}
-    return replace(pool, servers=pool.servers.replacing(found), held=MappingProxyType(left))
+    servers = yield from pool.servers.replacing_in_steps(found)
+    return replace(pool, servers=servers, held=MappingProxyType(left))
 
 
-def _suspect(pool: Pool) -> Pool:
+def _suspect(pool: Pool) -> Steps[Pool]:
     """Attribute correlated failures to the check, as long as they last (``suspect-check = hold``)."""
     hold, suspect = pool.service.suspect_check is SuspectCheck.HOLD, pool.servers.count(lambda server: server.suspect)
     if not suspect and not (hold and may_be_correlated(pool.servers)):
         return pool
     together: dict[str, set[tuple[str, str]]] = {}
-    for failures in correlated_failures(pool.servers, pool.service.interval) if hold else ():
+    for failures in (yield from correlated_failures(pool.servers, pool.service.interval)) if hold else ():
         for host in failures.hosts:
             together.setdefault(host, set()).add((failures.monitor, failures.cause))
     changed = {}
-    for host, server in pool.servers.items():
-        failing = {(monitor, report.cause) for monitor, report in server.reports.items() if report and not report.up}
-        suspect_failures = failing & (server.suspect_failures | together.get(host, set())) if hold else set()
-        if suspect_failures != server.suspect_failures:
-            changed[host] = replace(server, suspect_failures=frozenset(suspect_failures))
-    return replace(pool, servers=pool.servers.replacing(changed)) if changed else pool
+    for part in parts(pool.servers.items()):
+        for host, server in part:
+            failing = {(name, report.cause) for name, report in server.reports.items() if report and not report.up}
+            suspect_failures = failing & (server.suspect_failures | together.get(host, set())) if hold else set()
+            if suspect_failures != server.suspect_failures:
+                changed[host] = replace(server, suspect_failures=frozenset(suspect_failures))
+        yield
+    return replace(pool, servers=(yield from pool.servers.replacing_in_steps(changed))) if changed else pool
 
 
-def _place(pool: Pool, settled: Servers) -> Pool:
+def _place(pool: Pool, settled: Servers) -> Steps[Pool]:
     """Set the placement of each server from its health and its last placement.
 
     Those of ``settled`` need no other, except for forced servers once the floor is reached.
@@ -244,15 +278,17 @@ def _place(pool: Pool, settled: Servers) -> Pool:
     if not lacking and servers.count(lambda server: server.forced):
         changed += [server for server in servers.values() if server.placement is Placement.FORCED]
     moved = {}
-    for server in changed:
-        placement = placed(server, optimistic=pool.service.initially_up, lacking=lacking)
-        if placement is not server.placement:
-            moved[server.host] = server.placed(placement)
-    pool = replace(pool, servers=servers.replacing(moved))
-    return _fill(pool) if lacking else pool
+    for part in parts(changed):
+        for server in part:
+            placement = placed(server, optimistic=pool.service.initially_up, lacking=lacking)
+            if placement is not server.placement:
+                moved[server.host] = server.placed(placement)
+        yield
+    pool = replace(pool, servers=(yield from servers.replacing_in_steps(moved)))
+    return (yield from _fill(pool)) if lacking else pool
 
 
-def _fill(pool: Pool) -> Pool:
+def _fill(pool: Pool) -> Steps[Pool]:
     """Pool more servers until the floor is reached: unknown ones first, then down ones, *forced*."""
     servers, down = pool.servers, Health.DOWN
     held = len(pool.held) - [*pool.held.values()].count(0)  # in C, because there may be thousands
@@ -262,11 +298,12 @@ def _fill(pool: Pool) -> Pool:
         return pool
     candidates = [server for server in servers.values() if _may_enter(server.condition)]
     candidates.sort(key=lambda server: server.health is down)  # stable: in the order of the source
-    entering = {
-        server.host: server.placed(Placement.FORCED if server.health is down else Placement.POOLED)
-        for server in candidates[:missing]
-    }
-    return replace(pool, servers=servers.replacing(entering))
+    entering = {}
+    for part in parts(candidates[:missing]):
+        for server in part:
+            entering[server.host] = server.placed(Placement.FORCED if server.health is down else Placement.POOLED)
+        yield
+    return replace(pool, servers=(yield from servers.replacing_in_steps(entering)))
 
 
 def _may_enter(server: Condition) -> bool:

@@ -14,18 +14,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from pybal.core.correlated import Failures, may_be_correlated
+from pybal.core.correlated import Failures, failures_of, may_be_correlated
 from pybal.core.events import Reported
 from pybal.core.model import Health, Placement, Pool, Report, Server, SuspectCheck
+from pybal.core.steps import Steps, parts
 
 
-def apply_reports(pool: Pool, reports: Sequence[Reported], floor: int) -> Pool:
+def apply_reports(pool: Pool, reports: Sequence[Reported], floor: int) -> Steps[Pool]:
     """Return the pool after these reports, one after the other; the same object if nothing changed."""
-    burst = _Burst(pool, floor, len(reports))
+    servers = pool.servers
+    hold = pool.service.suspect_check is SuspectCheck.HOLD
+    failures = None
+    if hold and may_be_correlated(servers, len(reports)):
+        failures = yield from failures_of(servers, pool.service.interval)
+    burst = _Burst(pool, floor, len(reports), failures)
     for event in reports:
-        burst.apply(event)
-    changed = burst.changed()
-    return replace(pool, servers=pool.servers.replacing(changed)) if changed else pool
+        yield from burst.apply(event)
+    changed = yield from burst.changed()
+    return replace(pool, servers=(yield from servers.replacing_in_steps(changed))) if changed else pool
 
 
 def placed(server: Server, *, optimistic: bool, lacking: bool) -> Placement:
@@ -63,21 +69,19 @@ def with_report(server: Server, monitor: str, report: Report) -> Server:
 class _Burst:
     """A pool while reports are applied: the changed servers, and the counts that decide."""
 
-    def __init__(self, pool: Pool, floor: int, reports: int) -> None:
+    def __init__(self, pool: Pool, floor: int, reports: int, failures: Failures | None) -> None:
         self._before = servers = pool.servers
         self._now: dict[str, Server] = {}
         self._floor = floor
         self._optimistic = pool.service.initially_up
         self._serving = servers.count(lambda server: server.serving)
-        hold = pool.service.suspect_check is SuspectCheck.HOLD
-        self._failures = (
-            Failures(servers.values(), pool.service.interval) if hold and may_be_correlated(servers, reports) else None
-        )
+        self._failures = failures
+        """The failures of all servers, ``None`` if none can be correlated."""
         forced, may_leave = servers.count(lambda server: server.forced), self._serving + reports >= floor
         self._forced = {host for host, server in servers.items() if _forced(server)} if forced and may_leave else set()
         """The forced servers; of those before the burst only if they may leave within it."""
 
-    def apply(self, event: Reported) -> None:
+    def apply(self, event: Reported) -> Steps[None]:
         """Apply one report, as :func:`pybal.core.policy.step` does."""
         old = self._server(event.host)
         new = old and with_report(old, event.monitor, event.report)
@@ -90,12 +94,18 @@ class _Burst:
             for host, cause in self._failures.newly_suspect(event.monitor):
                 self._suspect(host, (event.monitor, cause))
         if self._forced and self._serving >= self._floor:
-            for host in list(self._forced):
-                self._place(self._now.get(host) or self._before[host])
+            for part in parts(list(self._forced)):
+                for host in part:
+                    self._place(self._now.get(host) or self._before[host])
+                yield
 
-    def changed(self) -> Mapping[str, Server]:
+    def changed(self) -> Steps[Mapping[str, Server]]:
         """Return the servers that differ from before; those that changed and changed back are left out."""
-        return {host: server for host, server in self._now.items() if server != self._before[host]}
+        changed: dict[str, Server] = {}
+        for part in parts(self._now.items()):
+            changed.update((host, server) for host, server in part if server != self._before[host])
+            yield
+        return changed
 
     def _server(self, host: str) -> Server | None:
         return self._now.get(host) or self._before.get(host)

@@ -32,6 +32,7 @@ from pybal.control.listener import ControlError, ControlSocket
 from pybal.control.overrides import Overrides
 from pybal.core.isolation import Isolation
 from pybal.core.model import Alert
+from pybal.core.unreachable import why_unreachable
 from pybal.daemon.factory import ServiceFactory
 from pybal.daemon.loader import Loader
 from pybal.daemon.reloader import Reloader, ReloadTargets
@@ -41,7 +42,6 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
-from pybal.ipvs.addresses import unusable
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.ledger import Ledger
@@ -150,7 +150,7 @@ class App:
             turns=Turns(reactor, POOL_BUDGET),
             changed=self._changed,
             overridden=self._overrides.hosts,
-            refusal=partial(unusable, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
+            refusal=partial(why_unreachable, reserved=True, loopback=settings.ipvs_backend is IPVSBackend.MEMORY),
         )
         self._overrides.changed = self._services.apply_overrides
         self._bgp = self._bgp_service(settings, runtime, state, random)
@@ -296,6 +296,7 @@ class App:
             reload=self._reloader.reload,
             reconciler=self._reconciler,
             sources=self._services.sources,
+            pending=self._services.pending,
         )
         group = settings.control_group
         control = ControlSocket(
@@ -377,6 +378,7 @@ class App:
             overview=self._report.overview,
             frozen=self._report.frozen,
             override=self._override,
+            in_effect=self._report.in_effect,
         )
 
     def _override(self, service: str, host: str) -> str:

@@ -6,6 +6,7 @@ the names to look up, the running monitors and the destinations wanted in the ke
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,8 @@ from pybal.core import events, policy
 from pybal.core.changes import changes
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
 from pybal.core.history import PoolHistory
-from pybal.core.model import Address, Alert, Member, Pool, Report, Service, SuspectCheck
+from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
+from pybal.core.steps import Steps
 from pybal.core.text import format_age, numbered
 from pybal.daemon.lookups import Lookups
 from pybal.daemon.moving import Moving
@@ -26,8 +28,9 @@ from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
+from pybal.runtime.activity import Activity
 from pybal.runtime.throttle import Throttle
-from pybal.runtime.turns import Turns
+from pybal.runtime.turns import Turns, Work
 from pybal.runtime.weak import weakly
 from pybal.sources.base import CheckedSource, PoolState, SourceError
 
@@ -46,7 +49,7 @@ class Controller:
 
     ``factories`` make the monitors of each server. ``want`` receives the service and the addresses and weights that the
     kernel should hold, but never before the first list of the source; ``amend`` receives the service and the later changes,
-    ``None`` for addresses to remove. ``overridden`` returns the hosts of a service that operators disabled on this balancer. ``changed`` is called after each change of the pool.
+    ``None`` for addresses to remove. Both return, after work in steps, a call that takes effect. ``overridden`` returns the hosts of a service that operators disabled on this balancer. ``changed`` is called after each change of the pool.
 
     The first report in a quiet pool is applied immediately. Reports that follow are gathered for :data:`GATHER_SECONDS`
     and applied as one event; any other event applies them first.
@@ -59,8 +62,8 @@ class Controller:
         resolver: Resolver,
         factories: Sequence[MonitorFactory],
         *,
-        want: Callable[[Service, Mapping[Address, int]], None],
-        amend: Callable[[Service, Mapping[Address, int | None]], None],
+        want: Callable[[Service, Mapping[Address, int]], Steps[Callable[[], None]]],
+        amend: Callable[[Service, Mapping[Address, int | None]], Steps[Callable[[], None]]],
         clock: IReactorTime,
         turns: Turns,
         changed: Callable[[], None] = lambda: None,
@@ -68,6 +71,8 @@ class Controller:
         overridden: Callable[[str], frozenset[str]] = lambda _service: frozenset(),
     ) -> None:
         self.pool = Pool(service)
+        self._service = service
+        """The configured service: that of the pool once :class:`~pybal.core.events.Reconfigured` is applied."""
         this = proxy(self)
         self._log = PoolLog(lambda: this.pool.service.name, clock)
         self._source = source
@@ -75,6 +80,7 @@ class Controller:
         self._want = want
         self._amend = amend
         self._clock = clock
+        self._turns = turns
         self._changed = changed
         self._refusal = refusal
         self._overridden = overridden
@@ -94,10 +100,15 @@ class Controller:
         self._gathering = Throttle(
             f"results of the checks of {service.name}", clock, GATHER_SECONDS, weakly(self._apply_reports)
         )
-        self._suspected: frozenset[tuple[str, str]] = frozenset()
+        self._correlated: Mapping[tuple[str, str], CorrelatedFailures] = {}
+        """The last correlated failures found, by monitor and cause."""
         self._suspecting = Throttle(
-            f"correlated failures of {service.name}", clock, CORRELATED_SECONDS, weakly(self._log_correlated)
+            f"correlated failures of {service.name}", clock, CORRELATED_SECONDS, weakly(self._look_for_correlated)
         )
+        self._waiting = deque[Callable[[], Work]]()
+        """The work on the pool, in order; the first is in progress."""
+        self._work: Work | None = None
+        self._working = Activity(f"pool of {service.name}", weakly(self._proceed), clock)
 
     @property
     def could_not_depool(self) -> int:
@@ -127,8 +138,9 @@ class Controller:
         Monitors of factories that are still in ``factories`` keep running. If a monitor is replaced, its last report counts
         until the first report of the new one. A new ``source`` takes over with its first list; until then the old one is used.
         """
-        tunneling_changed = service.tunneling != self.pool.service.tunneling
-        self._apply(events.Reconfigured(service))
+        tunneling_changed = service.tunneling != self._service.tunneling
+        self._apply(partial(events.Reconfigured, service))
+        self._service = service
         self._watch.use(factories)
         self._moving.use(factories)
         if tunneling_changed:  # The usable address families depend on tunneling.
@@ -144,6 +156,11 @@ class Controller:
         self._gathering.cancel()
         self._suspecting.cancel()
         self._reports.clear()
+        self._working.stop()
+        if self._work is not None:
+            self._work.close()
+            self._work = None
+        self._waiting.clear()
         self._source.stop()
         if self._successor is not None:
             self._successor.stop()
@@ -154,7 +171,12 @@ class Controller:
     def apply_overrides(self) -> None:
         """Apply the present overrides of operators to the last list."""
         if self._members is not None:
-            self._apply(events.Listed(self._with_overrides(self._members)))
+            self._apply(self._listed)
+
+    @property
+    def pending(self) -> bool:
+        """True while a change is not applied to the pool yet."""
+        return bool(self._waiting)
 
     def monitors(self) -> Iterator[tuple[str, Monitor]]:
         """Yield the running monitors with their hosts."""
@@ -169,12 +191,19 @@ class Controller:
         """Return the running monitors of one server, empty for a server without an address."""
         return self._watch.monitors_of(host)
 
+    def server(self, host: str) -> Server | None:
+        """Return a server of the pool; before the first list, an unchecked one of the saved list."""
+        if self.pool.listed:
+            return self.pool.servers.get(host)
+        unreported = dict.fromkeys(self.pool.service.monitors)
+        return next((Server(member, unreported) for member in self._source.saved if member.host == host), None)
+
     def alerts(self) -> Iterator[Alert]:
         """Yield the alerts of this service, apart from the health of its servers."""
         alert = partial(Alert, self.pool.service.name)
         yield from self._source_alerts()
         yield from _alerts_of(self.pool)
-        for failures in self._correlated():
+        for failures in self._correlated.values():
             yield alert("suspect-check", str(failures), subject=f"{failures.monitor} {failures.cause}")
         for host, problem in self._lookups.problems():
             yield alert("unresolved", f"{host}: {problem}", subject=host)
@@ -226,12 +255,16 @@ class Controller:
             self._source.stop()
             self._source, self._successor = source, None
         self._members = members
-        self._apply(events.Listed(self._with_overrides(members)))
+        self._apply(self._listed)
 
-    def _with_overrides(self, members: tuple[Member, ...]) -> tuple[Member, ...]:
+    def _listed(self) -> events.Listed:
+        """Return the last list of the source with the overrides of operators."""
         hosts = self._overridden(self.name)
-        return tuple(
-            replace(member, enabled=False, overridden=True) if member.host in hosts else member for member in members
+        return events.Listed(
+            tuple(
+                replace(member, enabled=False, overridden=True) if member.host in hosts else member
+                for member in self._members or ()
+            )
         )
 
     def _failed(self, error: SourceError) -> None:
@@ -245,11 +278,11 @@ class Controller:
                 usable[host] = None
                 self._ignored[host] = text = f"ignoring {address}, {reason}"
                 self._log.write(LogLevel.error, f"Server {host}: {text}")
-        self._apply(events.Resolved(usable, self._clock.seconds()))
+        self._apply(partial(events.Resolved, usable, self._clock.seconds()))
 
     def _unusable(self, address: Address) -> str:
         """Return why no server of this service can have an address, empty if one can."""
-        service = self.pool.service
+        service = self._service
         if not service.tunneling and address.version != service.vip.version:
             return f"not of the family of {service.vip} (set tunneling = yes to use it)"
         return self._refusal(address)
@@ -262,84 +295,126 @@ class Controller:
             self._apply_reports()
 
     def _tried(self, host: str, monitor: str, report: Report) -> None:
-        self._apply(events.Tried(host, monitor, report))
+        self._apply(partial(events.Tried, host, monitor, report))
 
     def _move_overdue(self, hosts: frozenset[str]) -> None:
         if hosts:
             more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
             late = f"not passed for {self.pool.service.dns_move_wait:g} s; counting {'them' if more else 'it'} as down"
             self._log.write(LogLevel.error, f"new address of {min(hosts)}{more} {late}")
-        self._apply(events.Overdue(hosts))
+        self._apply(partial(events.Overdue, hosts))
 
     def _apply_reports(self) -> None:
         if not self._reports:
             return
         reports, self._reports = self._reports, []
         try:
-            self._step(events.Gathered(reports))
+            self._begin(partial(self._step, partial(events.Gathered, reports)))
         except Exception:
             # Monitors report transitions only: a lost report would be wrong until the next one.
             last = {(each.host, each.monitor): each for each in (*reports, *self._reports)}
             self._reports = list(last.values())
             raise
-        if self._suspected or may_be_correlated(self.pool.servers):
-            self._suspecting.request()
 
-    def _apply(self, event: events.Event) -> None:
+    def _apply(self, event: Callable[[], events.Event]) -> None:
         self._apply_reports()
-        self._step(event, members=True)
+        self._begin(partial(self._step, event))
 
-    def _step(self, event: events.Event, *, members: bool = False) -> None:
-        """Apply an event, entirely or after an exception not at all.
+    def _begin(self, work: Callable[[], Work]) -> None:
+        """Queue work on the pool; if none waits, do it now, as far as the budget of a turn allows.
 
-        ``members`` is true if it may change hosts or addresses.
+        An exception within this method ends the work. After one in a later turn the work begins again.
         """
-        before, self.pool = self.pool, policy.step(self.pool, event)
-        if self.pool is before:
+        self._waiting.append(work)
+        if self._work is not None or self._working.running:
             return
         try:
+            if self._proceed() is not None:
+                self._working.wake()
+        except Exception:
+            own = self._waiting[0] is work
+            if own:
+                self._waiting.popleft()
+            if self._waiting:
+                self._working.wake()
+            if own:
+                raise
+
+    def _proceed(self) -> float | None:
+        """Work for the budget of a turn; return the pause until the next one, ``None`` if no work is left."""
+        if self._work is None:
+            self._work = self._all_work()
+        try:
+            done = self._turns.advance(self._work)
+        except Exception:
+            self._work = None
+            raise
+        if done:
+            self._work = None
+        return None if done else 0.0
+
+    def _all_work(self) -> Work:
+        while self._waiting:
+            yield from self._waiting[0]()
+            self._waiting.popleft()
+
+    def _step(self, event: Callable[[], events.Event]) -> Work:
+        """Apply an event, entirely or after an exception not at all.
+
+        The new pool and the change of the wanted set are made in steps; both take effect in one turn.
+        """
+        before = self.pool
+        after = yield from policy.in_steps(before, event())
+        if after is before:
+            return
+        want = yield from self._wanting(before, after)
+        self.pool = after
+        if after.listed:
+            self._wanted = after.service
+        try:
             # Speed up the monitors at the floor: each server that recovers then lets a dead one leave.
-            self._watch.set_urgent(urgent=policy.serving(self.pool) <= policy.floor(self.pool))
-            self._update_wanted(before)
+            self._watch.set_urgent(urgent=policy.serving(after) <= policy.floor(after))
+            want()
             self._changed()
-            if members:
-                self._lookups.follow(self.pool.servers.names, self.pool.service.vip.version)
-                self._watch.follow(before.servers, self.pool.servers)
-            self._moving.follow(before, self.pool)
+            self._lookups.follow(after.servers.names, after.service.vip.version)
+            self._watch.follow(after.servers)
+            self._moving.follow(after)
         except Exception:
             self.pool, self._wanted = before, None
             raise
-        self._log.changes(changes(before, self.pool), partial(policy.arithmetic, self.pool))
+        if self._correlated or may_be_correlated(after.servers):
+            self._suspecting.request()
+        yield
+        yield from self._log.changes(changes(before, after), partial(policy.arithmetic, after))
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
             self._log.write(LogLevel.info, f"[{self.name}] Initialization complete")
 
-    def _update_wanted(self, before: Pool) -> None:
-        if not self.pool.listed:
-            return
-        service, last = self.pool.service, self._wanted
-        self._wanted = service
+    def _wanting(self, before: Pool, after: Pool) -> Steps[Callable[[], None]]:
+        """Return the call that brings the difference between two states of the pool to the kernel."""
+        service, last = after.service, self._wanted
+        if not after.listed:
+            return lambda: None
         if last is None or (last.name, last.tunneling) != (service.name, service.tunneling):
-            self._want(service, policy.wanted(self.pool))
-        elif (changes := policy.wanted_changes(before, self.pool)) or service != last:
-            self._amend(service, changes)
+            return (yield from self._want(service, policy.wanted(after)))
+        found = yield from policy.wanted_changes_in_steps(before, after)
+        return (yield from self._amend(service, found)) if found or service != last else lambda: None
 
-    def _log_correlated(self) -> None:
+    def _look_for_correlated(self) -> None:
+        self._begin(self._log_correlated)
+
+    def _log_correlated(self) -> Work:
         """Log correlated failures once, when they become correlated, with the numbers of that moment."""
-        suspected = {(failures.monitor, failures.cause): failures for failures in self._correlated()}
-        for key in suspected.keys() - self._suspected:
-            held = (
-                "; keeping them pooled (suspect-check = hold)"
-                if self.pool.service.suspect_check is SuspectCheck.HOLD
-                else ""
-            )
-            self._log.write(LogLevel.error, f"{suspected[key]}{held}")
-        self._suspected = frozenset(suspected)
-
-    def _correlated(self) -> Iterator[CorrelatedFailures]:
-        service = self.pool.service
+        service, reaction = self.pool.service, ""
+        found: Sequence[CorrelatedFailures] = ()
         if service.suspect_check is not SuspectCheck.OFF:
-            yield from correlated_failures(self.pool.servers, service.interval)
+            found = yield from correlated_failures(self.pool.servers, service.interval)
+        if service.suspect_check is SuspectCheck.HOLD:
+            reaction = "; keeping them pooled (suspect-check = hold)"
+        correlated = {(failures.monitor, failures.cause): failures for failures in found}
+        for key in correlated.keys() - self._correlated.keys():
+            self._log.write(LogLevel.error, f"{correlated[key]}{reaction}")
+        self._correlated = correlated
 
 
 _HASHING: Mapping[str, tuple[frozenset[str], str]] = {

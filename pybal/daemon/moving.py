@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pybal.core.model import Address, Alert, Move, Pool, Report, Server
+from pybal.core.model import Address, Alert, Move, Pool, Report, Server, Servers
 from pybal.core.text import format_age
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import MonitorFactory
 from pybal.runtime.turns import Turns
 
 _ROUNDING = 1e-3
+_NO_SERVERS = Servers()
 
 
 class Moving:
@@ -37,9 +38,10 @@ class Moving:
         """Replace the monitors by those of other factories; monitors of factories in both stay."""
         self._watch.use(factories)
 
-    def follow(self, before: Pool, pool: Pool) -> None:
-        """Follow the moves of a pool; ``before`` is the argument of the last call."""
-        self._watch.follow(before.servers, pool.servers)
+    def follow(self, pool: Pool) -> None:
+        """Follow the moves of a pool."""
+        moving = {host: pool.servers[host] for host, _ in _moves(pool)}
+        self._watch.follow(Servers(moving) if moving else _NO_SERVERS)
         self._cancel()
         waits = [self._left(pool, move) for _, move in _moves(pool) if not move.overdue]
         if waits:

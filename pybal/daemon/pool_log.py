@@ -15,8 +15,9 @@ from twisted.logger import Logger, LogLevel
 from pybal.core.changes import Change, ChangeKind
 from pybal.core.decision import Decision
 from pybal.core.history import PoolHistory
-from pybal.core.model import Server
+from pybal.core.steps import parts
 from pybal.core.why import cause
+from pybal.runtime.turns import Work
 
 MOST_LINES = 50
 """Lines about single servers for each kind of change in one event."""
@@ -94,25 +95,20 @@ class PoolLog:
         self._name = name
         self._clock = clock
 
-    def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> None:
-        """Log the changes of one event; ``arithmetic`` returns the numbers of the pool afterwards."""
+    def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> Work:
+        """Log the changes of one event, in steps; ``arithmetic`` returns the numbers of the pool afterwards."""
         numbers: dict[ChangeKind, int] = {}
-        decided: dict[ChangeKind, list[Server]] = {}
-        for change in changes:
-            kind = change.kind
-            number = numbers[kind] = numbers.get(kind, 0) + 1
-            if kind in _LINES and number <= MOST_LINES:
-                level, line, _ = _LINES[kind]
-                # Formatted only if it is written: a burst of lines is summarised.
-                self.logger.emit(
-                    level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
-                )
-            if kind in _DECISIONS:
-                decided.setdefault(kind, []).append(change.server)
-            elif kind is ChangeKind.REMOVED:
-                self.history.forget(change.server.host)
-            elif kind is ChangeKind.MOVED:
-                self.history.moved(change.server)
+        decided: dict[ChangeKind, list[tuple[str, str]]] = {}
+        for part in parts(changes):
+            for change in part:
+                kind = change.kind
+                number = numbers[kind] = numbers.get(kind, 0) + 1
+                if kind in _LINES and number <= MOST_LINES:
+                    self._change(change)
+                if kind in _DECISIONS:
+                    decided.setdefault(kind, []).append((change.server.host, cause(change.server)))
+                self._remember(change)
+            yield
         for kind, number in numbers.items():
             if kind in _LINES and number > MOST_LINES:
                 level, _, summary = _LINES[kind]
@@ -120,10 +116,22 @@ class PoolLog:
         self.could_not_depool += numbers.get(ChangeKind.NOT_DEPOOLED, 0)
         for kind, (level, verb) in _DECISIONS.items():
             if kind in decided:
-                servers = ((server.host, cause(server)) for server in decided[kind])
-                made = Decision.of(self._clock.seconds(), verb, servers, arithmetic())
+                made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
                 self.history.decide(made)
                 self.write(level, made.text)
+
+    def _change(self, change: Change) -> None:
+        level, line, _ = _LINES[change.kind]
+        # Formatted only if it is written: a burst of lines is summarised.
+        self.logger.emit(
+            level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
+        )
+
+    def _remember(self, change: Change) -> None:
+        if change.kind is ChangeKind.REMOVED:
+            self.history.forget(change.server.host)
+        elif change.kind is ChangeKind.MOVED:
+            self.history.moved(change.server)
 
     def write(self, level: LogLevel, text: str) -> None:
         """Write one line."""

@@ -116,7 +116,7 @@ class Reloader:
             tuple(general_reasons(before, settings)),
             announcements,
             planning.needs_restart(before, settings),
-            planning.blast_radius(steps, pools, before.max_blast_radius),
+            (yield from planning.blast_radius(steps, pools, before.max_blast_radius)),
         )
 
     def request(self) -> None:

@@ -17,7 +17,7 @@ from pybal.config.source_options import server_of
 from pybal.control.freeze import Freezer
 from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
-from pybal.core.model import Alert, Snapshot
+from pybal.core.model import Alert, Placement, Server, Snapshot
 from pybal.daemon.services import Services
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
@@ -67,6 +67,18 @@ class DaemonReport:
         }
         pools = self.services.pools()
         return Snapshot(pools, MappingProxyType(could_not_depool), self.alerts(), self.alert_times.since)
+
+    def in_effect(self, service: str, host: str) -> Server | None:
+        """Return a server with its place in IPVS, which follows the pool later; ``None`` without it.
+
+        A server without an address may have any of the addresses that are held from the start.
+        """
+        controller = self.services[service].controller
+        if (server := controller.server(host)) is None:
+            return None
+        pool = controller.pool
+        held = self.reconciler.holds(pool.service, server.address) if server.address else bool(pool.held)
+        return server if held is server.pooled else server.placed(Placement.POOLED if held else Placement.OUT)
 
     def overview(self) -> Overview:
         """Return the summary that `pybal status` shows."""

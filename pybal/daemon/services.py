@@ -116,6 +116,10 @@ class Services:
         if running := self._by_name.get(service):
             running.controller.apply_overrides()
 
+    def pending(self) -> bool:
+        """Return whether a change is not applied to its pool yet."""
+        return any(running.controller.pending for running in self)
+
     def pools(self) -> Mapping[str, Pool]:
         """Return the present pools, by name."""
         return MappingProxyType({name: running.controller.pool for name, running in self._by_name.items()})
@@ -164,8 +168,8 @@ class Services:
             source,
             self._resolver,
             factories,
-            want=self._reconciler.want,
-            amend=self._reconciler.amend,
+            want=self._reconciler.wanting,
+            amend=self._reconciler.amending,
             clock=self._clock,
             turns=self._turns,
             changed=self._changed,

@@ -10,7 +10,8 @@ from operator import attrgetter
 from twisted.internet.interfaces import IReactorTime
 
 from pybal.core.model import Address, Report, Server, Servers
-from pybal.monitors.base import Monitor, MonitorFactory
+from pybal.core.steps import parts
+from pybal.monitors.base import PATIENCE, Monitor, MonitorFactory
 from pybal.runtime.activity import Activity
 from pybal.runtime.turns import Turns, Work
 from pybal.runtime.weak import weakly
@@ -58,6 +59,8 @@ class Watch:
         self._report = report
         self._factories: Sequence[MonitorFactory] = ()
         self._urgent = False
+        self._servers = self._followed = Servers()
+        """The servers of the last call of :meth:`follow`, and those that ``_watched`` is complete for."""
         self._watched: dict[str, _Watched] = {}
         self._leaving: list[_Watched] = []
         self._again = Activity("monitors of a pool", weakly(self._converge), clock)
@@ -69,18 +72,13 @@ class Watch:
         self._factories = factories
         self._converge()
 
-    def follow(self, before: Servers, servers: Servers) -> None:
-        """Run monitors for exactly the servers with an address; ``before`` is the argument of the last call."""
-        for host, _, server in servers.changes_since(before):
-            address = None if server is None else self._address(server)
-            watched = self._watched.get(host)
-            if watched is not None and watched.address != address:
-                self._leaving.append(self._watched.pop(host))
-            if address is not None and host not in self._watched:
-                self._watched[host] = _Watched(host, address)
-                self._changed = True
-        if self._leaving or self._changed:
+    def follow(self, servers: Servers) -> None:
+        """Run monitors for exactly the servers with an address."""
+        before, self._servers = self._servers, servers
+        if servers.names is not before.names or servers.hosts_at is not before.hosts_at:
             self._converge()
+        elif self._followed is before:
+            self._followed = servers
 
     def set_urgent(self, *, urgent: bool) -> None:
         """Set whether the pool is at its floor; see :meth:`pybal.monitors.base.Monitor.set_urgent`."""
@@ -109,7 +107,7 @@ class Watch:
         for host, watched in self._watched.items():
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
-                if now - last > monitor.patience:
+                if now - last > PATIENCE and now - last > monitor.patience:  # a constant first: it costs less
                     yield host, monitor, last
 
     def stop(self) -> None:
@@ -134,6 +132,7 @@ class Watch:
         try:
             while self._leaving or self._changed:
                 self._changed = False
+                yield from self._catch_up()
                 while self._leaving:
                     self._leaving.pop().stop()
                     yield
@@ -146,6 +145,20 @@ class Watch:
             self._again.wake(RETRY_SECONDS)
             raise
         self._work = None
+
+    def _catch_up(self) -> Work:
+        """Take over the servers of the last call of :meth:`follow`."""
+        servers = self._servers
+        for part in parts(servers.changes_since(self._followed)):
+            for host, _, server in part:
+                address = None if server is None else self._address(server)
+                watched = self._watched.get(host)
+                if watched is not None and watched.address != address:
+                    self._leaving.append(self._watched.pop(host))
+                if address is not None and host not in self._watched:
+                    self._watched[host] = _Watched(host, address)
+            yield
+        self._followed = servers
 
     def _update(self, watched: _Watched) -> None:
         if watched.factories is not self._factories:
@@ -182,7 +195,9 @@ class Watch:
         return factory.monitor(watched.host, watched.address, partial(self._reported, watched, factory.name))
 
     def _reported(self, watched: _Watched, monitor: str, report: Report) -> None:
-        if self._watched.get(watched.host) is watched:
+        server = self._servers.get(watched.host)
+        current = server is not None and self._address(server) == watched.address
+        if current and self._watched.get(watched.host) is watched:
             self._report(watched.host, monitor, report)
 
 

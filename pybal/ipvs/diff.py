@@ -11,9 +11,9 @@ after an edit the kernel keeps the last weight in the lookup table, and refuses 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from types import MappingProxyType
 
+from pybal.core.steps import parts
 from pybal.ipvs.model import Command, Destination, Endpoint, Op, ServiceKey, Table, TableEntry, VirtualService
 
 Touched = Mapping[ServiceKey, Collection[Endpoint]]
@@ -50,13 +50,13 @@ def steps(
         touched = None  # its lookup table would hold the last weights of destinations that have weight 0 now
     held = _selected(actual, touched)
     want = _selected(wanted, touched)
-    for part in _parts(want.items()):
+    for part in parts(want.items()):
         yield [
             Op(_command(service, destination, held.get(endpoint)), service, destination)
             for endpoint, destination in part
             if held.get(endpoint) != destination or (becomes_mh and not destination.weight)
         ]
-    for part in _parts(held.items()):
+    for part in parts(held.items()):
         yield [Op(Command.DELETE, service, destination) for endpoint, destination in part if endpoint not in want]
 
 
@@ -92,14 +92,7 @@ def _selected(entry: TableEntry | None, touched: Collection[Endpoint] | None) ->
     return {endpoint: found for endpoint in touched if (found := entry.destinations.get(endpoint))}
 
 
-def _parts(items: Iterable[tuple[Endpoint, Destination]]) -> Iterator[list[tuple[Endpoint, Destination]]]:
-    rest = iter(items)
-    while part := list(islice(rest, _STEP)):
-        yield part
-
-
 _MH = "mh"
-_STEP = 200
 _ORDER = (
     Command.ADD_SERVICE,
     Command.EDIT_SERVICE,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
 from twisted.internet.interfaces import IDelayedCall
 
 from pybal.core.model import Address, Alert, Service, Severity
+from pybal.core.steps import Steps, parts
 from pybal.core.text import format_age
 from pybal.ipvs.model import Endpoint, TableEntry, amended, drained
 from pybal.runtime.backoff import Backoff
@@ -47,14 +48,27 @@ class Goal:
         """Replace the goal."""
         self.wanted, self.written, self.touched = wanted, None, {}
 
-    def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
-        """Change the service and these destinations. Raises LookupError if its name or forwarding is another."""
-        match self.wanted:
-            case last, entry if (last.name, last.tunneling) == (service.name, service.tunneling):
-                self.wanted = service, amended(entry, service, changes)
-            case _:
-                raise LookupError(f"{service.name} has no goal to amend")
-        self.touched.update(dict.fromkeys((address, service.port) for address in changes))
+    def amending(self, service: Service, changes: Mapping[Address, int | None]) -> Steps[Callable[[], None]]:
+        """Return the call that changes the service and these destinations.
+
+        Both raise LookupError if there is no goal with this name and forwarding, or no longer.
+        """
+        wanted = self.wanted
+        if wanted is None or (wanted[0].name, wanted[0].tunneling) != (service.name, service.tunneling):
+            raise LookupError(f"{service.name} has no goal to amend")
+        entry = yield from amended(wanted[1], service, changes)
+        touched = dict[Endpoint, None]()
+        for part in parts(changes):
+            touched.update(dict.fromkeys((address, service.port) for address in part))
+            yield
+
+        def amend() -> None:
+            if self.wanted is not wanted:
+                raise LookupError(f"{service.name} has another goal")
+            self.wanted = service, entry
+            self.touched.update(touched)
+
+        return amend
 
     def begin(self, held: TableEntry | None, now: float) -> tuple[TableEntry | None, Mapping[Endpoint, None] | None]:
         """Return the entry to replace ``held``, and the destinations that may differ, ``None`` for all.

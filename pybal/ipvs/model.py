@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from pybal.core.model import Address, IPProtocol
 from pybal.core.model import Service as Configured
+from pybal.core.steps import Steps, finish, parts
 
 TCP, UDP, SCTP = 6, 17, 132
 MAX_U32 = 2**32 - 1
@@ -213,10 +214,17 @@ def entry(service: Configured, weights: Mapping[Address, int]) -> TableEntry:
 
     Raises ValueError for an unknown scheduler flag.
     """
-    destinations = [_destination(service, address, weight) for address, weight in weights.items()]
-    return TableEntry(
-        _virtual(service), MappingProxyType({destination.endpoint: destination for destination in destinations})
-    )
+    return finish(entry_in_steps(service, weights))
+
+
+def entry_in_steps(service: Configured, weights: Mapping[Address, int]) -> Steps[TableEntry]:
+    """Return what :func:`entry` returns."""
+    virtual, destinations = _virtual(service), dict[Endpoint, Destination]()
+    for part in parts(weights.items()):
+        for address, weight in part:
+            destinations[address, service.port] = _destination(service, address, weight)
+        yield
+    return TableEntry(virtual, MappingProxyType(destinations))
 
 
 def _virtual(service: Configured) -> VirtualService:
@@ -228,18 +236,21 @@ def _virtual(service: Configured) -> VirtualService:
     return VirtualService(key_of(service), service.scheduler, flags)
 
 
-def amended(entry: TableEntry, service: Configured, changes: Mapping[Address, int | None]) -> TableEntry:
+def amended(entry: TableEntry, service: Configured, changes: Mapping[Address, int | None]) -> Steps[TableEntry]:
     """Return the entry of a service with these weights changed; ``None`` removes the destination.
 
     The forwarding must be that of ``entry``. Raises ValueError for an unknown scheduler flag.
     """
+    virtual = _virtual(service)
     destinations = entry.destinations.copy()  # dict() would hash each address again: 4 ms instead of 25 µs for 5,000
-    for address, weight in changes.items():
-        if weight is None:
-            destinations.pop((address, service.port), None)
-        else:
-            destinations[address, service.port] = _destination(service, address, weight)
-    return TableEntry(_virtual(service), MappingProxyType(destinations))
+    for part in parts(changes.items()):
+        for address, weight in part:
+            if weight is None:
+                destinations.pop((address, service.port), None)
+            else:
+                destinations[address, service.port] = _destination(service, address, weight)
+        yield
+    return TableEntry(virtual, MappingProxyType(destinations))
 
 
 def _destination(service: Configured, address: Address, weight: int) -> Destination:

@@ -23,12 +23,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.core.model import Address, Alert, Service
+from pybal.core.steps import Steps, finish
 from pybal.ipvs.access import Access
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.diff import ordered, steps
 from pybal.ipvs.goal import Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry, key_of
+from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry_in_steps, key_of
 from pybal.ipvs.render import place
 from pybal.ipvs.writer import MESSAGES, TableWriter
 from pybal.runtime.activity import Activity
@@ -120,9 +121,17 @@ class Reconciler:
 
         Raises ValueError for an unknown scheduler flag.
         """
-        goal = entry(service, destinations)
-        self._set(key_of(service), service.name, (service, goal))
-        self._named[service.name] = key_of(service)
+        finish(self.wanting(service, destinations))()
+
+    def wanting(self, service: Service, destinations: Mapping[Address, int]) -> Steps[Callable[[], None]]:
+        """Return the call that does what :meth:`want` does, in a short time."""
+        goal = yield from entry_in_steps(service, destinations)
+
+        def want() -> None:
+            self._set(key_of(service), service.name, (service, goal))
+            self._named[service.name] = key_of(service)
+
+        return want
 
     def amend(self, service: Service, changes: Mapping[Address, int | None]) -> None:
         """Change a service and these destinations of its goal: their weights, or ``None`` to remove them.
@@ -130,10 +139,21 @@ class Reconciler:
         The cost follows the number of changes. Raises LookupError without a goal: set one with :meth:`want` first, also
         after a change of the name or of ``tunneling``, and ValueError for an unknown scheduler flag.
         """
+        finish(self.amending(service, changes))()
+
+    def amending(self, service: Service, changes: Mapping[Address, int | None]) -> Steps[Callable[[], None]]:
+        """Return the call that does what :meth:`amend` does, in a short time.
+
+        It raises LookupError if the goal was replaced since.
+        """
         key = key_of(service)
-        goal = self._goals[key]
-        goal.amend(service, changes)
-        self._pursue(key)
+        apply = yield from self._goals[key].amending(service, changes)
+
+        def amend() -> None:
+            apply()
+            self._pursue(key)
+
+        return amend
 
     def retire(self, key: ServiceKey, name: str) -> None:
         """Drain a service at the end of this turn and delete it after the grace time.
@@ -170,6 +190,11 @@ class Reconciler:
         key = key_of(service)
         known = key in self._goals and self._writer.knows(key)
         return self._writer.known(key) if known else await self._access.read(key)
+
+    def holds(self, service: Service, address: Address) -> bool:
+        """Return whether the table held a destination of a service when it was last read or written."""
+        entry = self._writer.seen(key_of(service))
+        return entry is not None and (address, service.port) in entry.destinations
 
     def alerts(self) -> tuple[Alert, ...]:
         """Return one alert per service that differs from its goal, and those of the backend and the ledger."""
@@ -231,6 +256,8 @@ class Reconciler:
         if not self._writer.knows(key) or self._writer.known(key) is not left or key not in self._goals:
             return None
         self._goals[key].drifted = bool(ops)
+        if ops:
+            self._writer.see(key, held)
         return Comparison(held if ops else left, ordered(ops))  # keep one copy
 
     def repair(self, key: ServiceKey) -> None:

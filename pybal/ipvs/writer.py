@@ -2,7 +2,8 @@
 
 The *shadow* holds the entries that the table is known to hold. A service leaves it when a write of the service begins
 and comes back when all of the write has succeeded: after a failure, or if the write is cancelled, the service is read again. If
-an operation fails, the difference is tried again, at most three rounds.
+an operation fails, the difference is tried again, at most three rounds. The entry that was last read or written in full is kept
+for reports until then.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class TableWriter:
         self._clock = clock
         self._shadow: dict[ServiceKey, TableEntry | None] = {}
         self._distrusted: set[ServiceKey] = set()
+        self._seen: dict[ServiceKey, TableEntry | None] = {}
 
     def knows(self, key: ServiceKey) -> bool:
         """Return whether the state of a service is known."""
@@ -65,6 +67,15 @@ class TableWriter:
     def learn(self, key: ServiceKey, held: TableEntry | None) -> None:
         """Take over an entry that was just read."""
         self._shadow[key] = held
+        self.see(key, held)
+
+    def see(self, key: ServiceKey, held: TableEntry | None) -> None:
+        """Keep an entry that was just read for reports, also if another program has changed it."""
+        self._seen[key] = held
+
+    def seen(self, key: ServiceKey) -> TableEntry | None:
+        """Return the entry of a service as last read or written in full, ``None`` without one."""
+        return self._seen.get(key)
 
     def distrust(self, key: ServiceKey) -> None:
         """Read a service before its next write, also if it is being written at present."""
@@ -74,6 +85,7 @@ class TableWriter:
     def forget(self, key: ServiceKey) -> None:
         """Forget a service that was deleted; another program may create it again."""
         self._shadow.pop(key, None)
+        self._seen.pop(key, None)
 
     async def write(self, goals: Goals, pace: Pace) -> tuple[Mapping[ServiceKey, str], Collection[ServiceKey]]:
         """Write the goals; return the last error by service, and the services that still differ.
@@ -96,7 +108,10 @@ class TableWriter:
             plan = _Round()
             for key, goal in goals.items():
                 await self._plan(plan, key, goal, pace)
-            first, then = split(ordered(plan.ops), plan.wanted, plan.actual)
+            ops = ordered(plan.ops)
+            await pace.pause()
+            first, then = split(ops, plan.wanted, plan.actual)
+            await pace.pause()
             names = {key: goal.name for key, goal in goals.items()}
             failures = await self._apply(first, names, pace)
             failed = {each.op.key for each in failures}
@@ -112,12 +127,13 @@ class TableWriter:
             if key in by_key or key in self._distrusted:
                 self._shadow.pop(key, None)
             else:
-                self._shadow[key] = plan.wanted.get(key)
+                self.learn(key, plan.wanted.get(key))
         return by_key
 
     async def _plan(self, plan: _Round, key: ServiceKey, goal: Goal, pace: Pace) -> None:
         if key not in self._shadow:
             held = await self._access.read(key)
+            self.see(key, held)
             goal.absent, goal.drifted = held is None, False
         else:
             held = self._shadow.pop(key)

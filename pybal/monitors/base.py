@@ -31,6 +31,9 @@ Samples = tuple[Series, tuple[float, ...]]
 
 NO_SAMPLES: Samples = Series(), ()
 
+PATIENCE = 30.0
+"""The least seconds without a conclusive result after which it is an alert."""
+
 
 class PastResult(NamedTuple):
     """A result in the history of a monitor.
@@ -86,7 +89,7 @@ class Monitor(Protocol):
 
     @property
     def patience(self) -> float:
-        """The seconds from one conclusive result to the next after which the lack of one is an alert."""
+        """The seconds without a conclusive result after which it is an alert, at least :data:`PATIENCE`."""
 
     @property
     def next_check(self) -> float:

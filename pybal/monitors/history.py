@@ -31,7 +31,6 @@ LONGEST_REASON = 95
 """ASCII characters; a str with one byte per character then takes 144 bytes."""
 
 _ENTRY = struct.Struct("<dBB?xI5f")
-_ENTRY_HEAD = struct.Struct("<dBB?")
 _SIZE = _ENTRY.size
 _MAX_BYTES = 2**32 - 1
 _NO_STEPS = (NEVER,) * len(STEPS)
@@ -42,11 +41,16 @@ _PHASE_NUMBERS = {phase: number for number, phase in enumerate(_PHASES)}
 
 
 class ResultHistory:
-    """The last :data:`KEPT` results of one monitor."""
+    """The last :data:`KEPT` results of one monitor.
 
-    __slots__ = ("_next", "_packed", "_reasons", "_subjects")
+    ``decided_at`` is the monotonic time of the last conclusive result, in seconds, ``-inf`` without any; ``passed_at`` is the same if
+    that result passed, else ``-inf``.
+    """
+
+    __slots__ = ("_next", "_packed", "_reasons", "_subjects", "decided_at", "passed_at")
 
     def __init__(self) -> None:
+        self.decided_at = self.passed_at = -inf
         self._next = 0
         self._packed = bytearray()
         self._reasons: list[str] = []
@@ -55,6 +59,8 @@ class ResultHistory:
     def add(self, at: float, result: Result, subject: str = "", *, follow_up: bool = False) -> None:
         """Add a result; it replaces the oldest one if there are already :data:`KEPT`."""
         verdict, duration, phase, reason, _, steps, received = result
+        if verdict is not INCONCLUSIVE and not follow_up:
+            self.decided_at, self.passed_at = at, at if verdict is PASSED else -inf
         place, reasons = self._next, self._reasons
         if reason:
             reason = ascii_of(reason, LONGEST_REASON)
@@ -83,26 +89,6 @@ class ResultHistory:
             duration,
         )
         self._next = (place + 1) % KEPT
-
-    @property
-    def passed_at(self) -> float:
-        """The monotonic time of the last conclusive result, in seconds, if it passed; else ``-inf``."""
-        at, verdict = self._decided()
-        return at if verdict is PASSED else -inf
-
-    @property
-    def decided_at(self) -> float:
-        """The monotonic time of the last conclusive result, in seconds; ``-inf`` without any."""
-        return self._decided()[0]
-
-    def _decided(self) -> tuple[float, CheckOutcome]:
-        """Return time and outcome of the last conclusive result."""
-        count = len(self._reasons)
-        for back in range(1, count + 1):
-            at, verdict, _, follow_up = _ENTRY_HEAD.unpack_from(self._packed, (self._next - back) % count * _SIZE)
-            if _VERDICTS[verdict] is not INCONCLUSIVE and not follow_up:
-                return at, _VERDICTS[verdict]
-        return -inf, INCONCLUSIVE
 
     def __iter__(self) -> Iterator[PastResult]:
         """Yield the results, oldest first."""

@@ -6,11 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from pybal.core.model import Report
 from pybal.core.text import printable
-from pybal.monitors.base import PastResult
+from pybal.monitors.base import PATIENCE, PastResult
 from pybal.monitors.history import ResultHistory
-
-PATIENCE = 30.0
-"""The least seconds without a conclusive result after which it is an alert."""
 
 
 class RiseFall:

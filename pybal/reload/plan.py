@@ -6,14 +6,16 @@ service is added with its first server list, and a removed service is deleted af
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.core import events, policy
 from pybal.core.model import Pool, Service
-from pybal.ipvs.diff import diff
+from pybal.core.steps import Steps
+from pybal.ipvs.diff import diff, ordered
+from pybal.ipvs.diff import steps as differences
 from pybal.ipvs.model import Command, Op, Table, TableEntry, drained, entry, key_of
 from pybal.reload.difference import restart_reasons, service_reasons
 
@@ -105,7 +107,7 @@ def steps(
     pools: Mapping[str, Pool],
     held: Held,
     grace: float,
-) -> Generator[None, None, tuple[Step, ...]]:
+) -> Steps[tuple[Step, ...]]:
     """Return the step of each service: those of the new configuration in order, then the removals.
 
     ``pools`` are the present pools, by name of service. Removed services are drained for ``grace`` seconds.
@@ -118,14 +120,17 @@ def steps(
         elif old is not None and new is None:
             result.append(_removal(old, pools[old.service.name], held(old.service), grace))
         elif old is not None and new is not None:
-            result.append(_change(old, new, pools[old.service.name], held))
+            result.append((yield from _change(old, new, pools[old.service.name], held)))
     return tuple(result)
 
 
-def blast_radius(steps: Sequence[Step], pools: Mapping[str, Pool], most: float) -> str:
+def blast_radius(steps: Sequence[Step], pools: Mapping[str, Pool], most: float) -> Steps[str]:
     """Return a refusal if the steps remove more than the share ``most`` of services or pooled servers."""
     removed = [step for step in steps if step.verb is Verb.REMOVE]
-    total = {name: len(policy.wanted(pool)) for name, pool in pools.items()}
+    total = {}
+    for name, pool in pools.items():
+        total[name] = len(policy.wanted(pool))
+        yield
     servers = sum(total[step.name] for step in removed)
     servers += sum(op.command is Command.DELETE for step in steps for op in step.ops)
     for count, whole, objects in (
@@ -186,16 +191,20 @@ def _removal(settings: ServiceSettings, pool: Pool, held: TableEntry | None, gra
     )
 
 
-def _change(old: ServiceSettings, new: ServiceSettings, pool: Pool, held: Held) -> Step:
+def _change(old: ServiceSettings, new: ServiceSettings, pool: Pool, held: Held) -> Steps[Step]:
     reasons = tuple(service_reasons(old, new))
     if not reasons:
         return Step(Verb.KEEP, old, new, pool=pool)
-    after = policy.step(pool, events.Reconfigured(new.service))
-    ops: tuple[Op, ...] = ()
+    after = yield from policy.in_steps(pool, events.Reconfigured(new.service))
+    ops: list[Op] = []
     if after.listed and (old.service != new.service):
-        wanted = entry(new.service, policy.wanted(after))
-        here = held(old.service)
-        ops = diff({wanted.service.key: wanted}, {here.service.key: here} if here else {})
+        addresses = policy.wanted(after)
+        yield
+        wanted = entry(new.service, addresses)
+        yield
+        for part in differences(wanted, held(old.service)):
+            ops += part
+            yield
     stopped, started = changed_monitors(old, new)
     hosts = _hosts_with_address(pool)
     return Step(
@@ -203,7 +212,7 @@ def _change(old: ServiceSettings, new: ServiceSettings, pool: Pool, held: Held) 
         old,
         new,
         reasons,
-        ops,
+        ordered(ops),
         started=tuple((host, kind) for host in hosts for kind in started),
         stopped=tuple((host, kind) for host in hosts for kind in stopped),
         pool=after,

@@ -73,6 +73,14 @@ class Turns:
         else:
             self.add(partial(self._step, steps, done))
 
+    def advance(self, work: Work) -> bool:
+        """Do work immediately, as far as the budget of one turn allows; return whether it has ended.
+
+        It does not wait for other work: its caller has its own queue. Raises the exceptions of the work.
+        """
+        end = self._now() + self._budget
+        return all(self._now() < end for _ in work)
+
     def begin(self, work: Work) -> None:
         """Run work in turns with other work; unless some waits, it begins immediately, within this method.
 

@@ -139,6 +139,10 @@ class CheckedSource(Protocol):
     def removal(self) -> str | None:
         """The removal of many hosts that the source declared out of the pool; ``None`` without one."""
 
+    @property
+    def saved(self) -> Sequence[Member]:
+        """The list on disk at the start, until the first list is delivered; empty without one."""
+
     def start(
         self,
         listed: Callable[[tuple[Member, ...]], None],

@@ -128,6 +128,10 @@ class PoolSource:
             return None
         return f"{self.name}: declares {', '.join(recent)} out of the pool, {left} servers left"
 
+    @property
+    def saved(self) -> Sequence[Member]:
+        return self._saved.members if self._saved and self._members is None else ()
+
     def start(
         self,
         listed: Callable[[tuple[Member, ...]], None],

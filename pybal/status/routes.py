@@ -69,7 +69,7 @@ class Routes:
     host of a service, ``history`` the history of its pool. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``frozen`` a line about the present freeze, ``override`` a
-    line about the operator's override of a service's host, ``families`` further metrics, ``registry`` contains
+    line about the operator's override of a service's host, ``in_effect`` a server of a service with its place in IPVS, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
     callbacks of the event loop. ``wall`` returns the wall clock time, for display.
     """
@@ -82,6 +82,7 @@ class Routes:
     audit: Callable[[], Findings]
     history: Callable[[str], PoolHistory]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
+    in_effect: Callable[[str, str], Server | None]
     wall: Callable[[], datetime]
     configuration: Callable[[], Configuration]
     sources: Callable[[], origins.Sources] = tuple
@@ -109,10 +110,10 @@ class Routes:
                 return _whole(as_json, compat115.pools_text, compat115.pools_json, lambda: snapshot)
             case ["pools", service] | ["pools", service, ""] if service in pools:
                 return _sliced(as_json, compat115.pool_text, compat115.pool_json, lambda: pools[service])
-            case ["pools", service, host] | ["pools", service, host, _] if (
-                service in pools and host in pools[service].servers
+            # Rolling restarts ask for one server: they must not restart one to which IPVS still forwards.
+            case ["pools", service, host] | ["pools", service, host, _] if service in pools and (
+                server := self.in_effect(service, host)
             ):
-                server = pools[service].servers[host]
                 return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
             case ["metrics"] | ["metrics", _]:
                 return RouteResponse(self._metrics(snapshot), metrics.CONTENT_TYPE, compressible=True)

@@ -4,12 +4,13 @@
     lvs1     10.0.0.1      a balancer, the default host
     lvs2     10.0.0.2      its backup
     web1 …   10.0.0.11 …   web servers with a running nginx
-    router   10.0.0.254    with bird
+    router   10.0.0.254    with a running bird, a BGP neighbour of both balancers
     client   10.0.0.100
     ======== ============= ===========================================
 
 A machine exists from its first mention on. It has its own processes, its own /etc, /run and /var, and cannot write the other files of
-this host, whose kernel has no IPVS: each ``pybal.conf`` gets the option ``ipvs-backend = memory``.
+this host, whose kernel has no IPVS: the first blank line of each ``pybal.conf``, after ``[global]``, becomes the option
+``ipvs-backend = memory``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ ADDRESSES = {"lvs1": 1, "lvs2": 2, "web1": 11, "web2": 12, "web3": 13, "web4": 1
 DEFAULT = "lvs1"
 
 _HOSTS = "127.0.0.1 localhost\n" + "".join(f"10.0.0.{n} {name}.example.org {name}\n" for name, n in ADDRESSES.items())
+_UNSHARE = ("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+#: It reaps the processes whose parents have ended.
+_FIRST_PROCESS = "sleep inf & while :; do wait; done"
 _SETUP = """
 set -e
 mount --make-rprivate /
@@ -53,36 +57,44 @@ http {
     }
 }
 """
+_BIRD = """
+router id 10.0.0.254;
+protocol device {}
+protocol kernel { ipv4 { export all; }; }
+""" + "".join(
+    f"""
+protocol bgp {name} {{
+    local as 64601;
+    neighbor 10.0.0.{ADDRESSES[name]} as 64600;
+    error wait time 1, 2;
+    connect delay time 1;
+    ipv4 {{ import all; export none; }};
+}}
+"""
+    for name in ("lvs1", "lvs2")
+)
 
 
 class Machine:
     """A host of the network: a process in its own namespaces, whose end ends all others in them."""
 
     def __init__(self, stack: ExitStack, name: str, directory: Path) -> None:
+        self._directory = directory
         shutil.copytree("/etc", directory / "etc", symlinks=True, ignore_dangling_symlinks=True)
-        (directory / "etc/hosts").write_text(_HOSTS)
-        command = [
-            "unshare",
-            "--mount",
-            "--net",
-            "--uts",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "sleep",
-            "inf",
-        ]
-        outer = stack.enter_context(subprocess.Popen(command))
+        self.write("/etc/hosts", _HOSTS)
+        outer = stack.enter_context(subprocess.Popen([*_UNSHARE, "bash", "-c", _FIRST_PROCESS]))
         stack.callback(outer.kill)
         children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-        wait_for(lambda: Path(f"/proc/{self._first(children)}/comm").read_text() == "sleep\n", lambda: name)
-        self.process = self._first(children)
+        wait_for(children.read_text, lambda: f"{name}: no process")
+        self.process = children.read_text().strip()
+        wait_for(lambda: Path(f"/proc/{self.process}/comm").read_text() == "bash\n", lambda: f"{name}: not ready")
         self.shell(_SETUP.format(directory=directory, name=name))
 
-    @staticmethod
-    def _first(children: Path) -> str:
-        return children.read_text().strip() or "self"
+    def write(self, path: str, text: str) -> None:
+        assert path.startswith("/etc/"), f"{path}: a machine of this place has /etc only"
+        target = self._directory / path.removeprefix("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
 
     def run(self, command: str) -> Result:
         return self._inside(f"cd || exit\n{command}")
@@ -112,13 +124,10 @@ class Network:
         return self._machine(host or DEFAULT).run(command)
 
     def write(self, host: str, path: str, text: str) -> None:
+        """Write a file below /etc of a machine."""
         if path.endswith("/pybal.conf"):
-            text = text.replace("[global]\n", "[global]\nipvs-backend = memory\n", 1)
-        assert path.startswith("/etc/"), f"{path}: a machine of this place has /etc only"
-        self._machine(host or DEFAULT)
-        target = self._directory / (host or DEFAULT) / path.removeprefix("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+            text = text.replace("\n\n", "\nipvs-backend = memory\n", 1)  # numbers of lines stay
+        self._machine(host or DEFAULT).write(path, text)
 
     def _folder(self, name: str) -> Path:
         folder = self._directory / name
@@ -139,8 +148,11 @@ class Network:
         assert done.status == 0, done.output
         machine.shell(f"ip link set eth0 up && ip addr add 10.0.0.{ADDRESSES[name]}/24 dev eth0")
         if name.startswith("web"):
-            (self._directory / name / "etc/nginx/nginx.conf").write_text(_NGINX)
+            machine.write("/etc/nginx/nginx.conf", _NGINX)
             machine.shell("systemctl start nginx")
+        elif name == "router":
+            machine.write("/etc/bird/bird.conf", _BIRD)
+            machine.shell("systemctl start bird")
         return machine
 
 

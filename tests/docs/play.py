@@ -74,8 +74,10 @@ def record(page: Page, place: Place) -> str:
     """Return the text of a page with the actual outputs."""
     lines = page.text.splitlines(keepends=True)
     moved = 0
-    for played in play(page, place, patience=5.0):
+    for played in play(page, place, patience=3.0):
         if not played.expected:
+            if played.result.status and not played.step.output:
+                sys.stdout.write(difference(page, played))
             begin = played.step.line + played.step.command.count("\n") + moved
             old, new = played.step.output.splitlines(keepends=True), played.result.output.splitlines(keepends=True)
             indent = re.match(r" *", lines[begin - 1])[0]  # type: ignore[index]  # always matches

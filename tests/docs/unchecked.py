@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 UNCHECKED: Mapping[tuple[str, str], str] = MappingProxyType(
     {
-        ("README.md", "pybal [-c FILE]"): "a synopsis; pybal(8) is rendered from the declarations",
         ("docs/reference/log.md", "[text_80] WARN: and 90 more"): "tests/unit/test_runtime_log_burst.py has this line",
         ("docs/reference/reload.md", "~ service text_80"): "tests/e2e/control/test_reload.py has such a plan",
     }

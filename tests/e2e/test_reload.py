@@ -233,8 +233,8 @@ def test_renamed_service_keeps_its_table_and_its_pooled_servers(deployment: Depl
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"web": "scheduler = wrong"}, "pybal.conf:21: [web] scheduler: found 'wrong', wanted one of "),
-        ({"web": "config = nothing://x"}, "config: found 'nothing://x', wanted "),
+        ({"web": "scheduler = wrong"}, "pybal.conf:21: [web] scheduler: found 'wrong'; expected one of "),
+        ({"web": "config = nothing://x"}, "config: found 'nothing://x'; expected "),
         ({"general": "dry-run = yes"}, "dry-run no -> yes: restart pybal to apply it"),
         (
             {

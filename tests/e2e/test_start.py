@@ -99,7 +99,7 @@ def test_unknown_group_is_an_alert(deployment: Deployment) -> None:
         wait_for_alert(running, deployment, "control", "control-group not-there-yet: unknown group")
         running.wait(lambda: "/up/pooled" in running.get("/pools/web"), "a pooled server")
     checked = run_pybal("--check-config", "-c", str(deployment.conf))
-    assert "control-group: found 'not-there-yet', wanted an existing group" in checked.stderr
+    assert "control-group: found 'not-there-yet'; expected an existing group" in checked.stderr
 
 
 def test_incomplete_package_metadata_keeps_nothing_from_starting(

@@ -76,6 +76,7 @@ class FakeSource:
     incomplete = False
     unsure: frozenset[str] = frozenset()
     removal: str | None = None
+    saved: tuple[Member, ...] = ()
 
     def __init__(self, url: str) -> None:
         self.url = url

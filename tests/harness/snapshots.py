@@ -139,6 +139,7 @@ def status(
         audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, (), {}),
         history=lambda _service: past,
         monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],
+        in_effect=lambda service, host: shown.pools[service].servers.get(host),
         wall=lambda: WALL,
         configuration=lambda: Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 50.0),
     )

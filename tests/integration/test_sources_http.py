@@ -28,6 +28,7 @@ ONE = (Member("a", 1), Member("b", 2, enabled=False))
 LIST = b"{'host': 'a', 'weight': 1}\n{'host': 'b', 'weight': 2, 'enabled': False}\n"
 OTHER = (Member("c", 10),)
 OTHER_LIST = b"{'host': 'c'}\n"
+EXPECTED = "expected { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
 PAGE = b"<html>We are sorry.</html>\n"
 DATES = ("Date: Sat, 21 Nov 2026 12:00:02 GMT", "Last-Modified: Sat, 21 Nov 2026 12:00:00 GMT")
 
@@ -155,7 +156,7 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
     ),
     "HTML": (
         saying(response_bytes(PAGE, "Content-Type: text/html; charset=utf-8")),
-        "line 1: wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True } (content-type text/html)",
+        f"line 1: found '<html>We are sorry.</html>'; {EXPECTED} (content-type text/html)",
         Trouble.MALFORMED,
     ),
     "gzip": (
@@ -166,7 +167,7 @@ REFUSED: dict[str, tuple[Callable[[Peer], None], str, Trouble]] = {
     "truncated": (closing(response_bytes(LIST)[:-20]), "connection closed after 52 of 72 bytes", Trouble.SILENT),
     "truncated within a line, without length": (
         closing(b"HTTP/1.0 200 OK\r\n\r\n" + LIST[:-5]),
-        "line 2: wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }; no newline at the end; the list may be truncated",
+        f"""line 2: found "{{'host': 'b', 'weight': 2, 'enabled': Fa"; {EXPECTED}; no newline at the end; the list may be truncated""",
         Trouble.MALFORMED,
     ),
     "length too short": (

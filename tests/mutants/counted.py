@@ -30,8 +30,8 @@ MUTANTS = (
     ),
     Mutant(
         "values that stay are replaced",
-        "self.replacing({name: values[name] for name in changed})",
-        "self.replacing(values)",
+        "self.replacing_in_steps({name: values[name] for name in changed})",
+        "self.replacing_in_steps(values)",
     ),
 )
 MODEL_MUTANTS = (

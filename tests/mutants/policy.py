@@ -9,20 +9,22 @@ MUTANTS = (
     Mutant("addresses found in the kernel are not adopted", "replace(pool, held=MappingProxyType(dict(held)))", "pool"),
     Mutant("a list does not set listed", "replace(pool, listed=True, servers=", "replace(pool, servers="),
     Mutant("a reload keeps the old service", "replace(pool, service=service, servers=", "replace(pool, servers="),
-    Mutant("a reload keeps the old monitors", "servers=_set_monitors(pool, service)", "servers=pool.servers"),
-    Mutant("no server claims a held address", "_suspect(_claim(facts, settled))", "_suspect(facts)"),
+    Mutant(
+        "a reload keeps the old monitors", "servers=(yield from _set_monitors(pool, service))", "servers=pool.servers"
+    ),
+    Mutant("no server claims a held address", "_suspect(claimed)", "_suspect(facts)"),
     Mutant(
         "a list is applied without the threshold",
-        "    after = _place(_suspect(_claim(facts, settled)), settled)\n",
-        "    after = _place(_suspect(_claim(facts, settled)), settled)\n"
+        "    after = yield from _place(suspected, settled)\n",
+        "    after = yield from _place(suspected, settled)\n"
         "    if isinstance(event, Listed):\n"
         "        after = replace(after, servers=MappingProxyType({h: replace(s, placement=Placement.OUT)\n"
         "            if s.placement is Placement.FORCED else s for h, s in after.servers.items()}))\n",
     ),
     Mutant(
         "only reports lead to decisions",
-        "    after = _place(_suspect(_claim(facts, settled)), settled)\n",
-        "    after = _suspect(_claim(facts, settled))\n",
+        "    after = yield from _place(suspected, settled)\n",
+        "    after = suspected\n",
     ),
     Mutant(
         "an event that changes nothing makes a new pool", "return pool if _same(pool, after) else after", "return after"
@@ -46,8 +48,8 @@ MUTANTS = (
     ),
     Mutant(
         "reports are applied with another floor",
-        "return apply_reports(pool, reports, floor(pool))",
-        "return apply_reports(pool, reports, floor(pool) + 1)",
+        "apply_reports(pool, reports, floor(pool))",
+        "apply_reports(pool, reports, floor(pool) + 1)",
     ),
     Mutant(
         "servers keep their place when the service changes",
@@ -183,8 +185,8 @@ MUTANTS = (
     # Lists
     Mutant(
         "removed servers stay",
-        "    servers = {}\n    for member in members:",
-        "    servers = dict(pool.servers)\n    for member in members:",
+        "    servers = {}\n    for part in parts(members):",
+        "    servers = dict(pool.servers)\n    for part in parts(members):",
     ),
     Mutant("a changed line deletes the facts", "replace(known, member=member)", "Server(member, unreported)"),
     Mutant(
@@ -248,11 +250,11 @@ MUTANTS = (
     ),
     Mutant("forced servers stay at the floor", "if not lacking and servers.count(", "if False and servers.count("),
     Mutant("initial-state = up is ignored", "optimistic=pool.service.initially_up", "optimistic=False"),
-    Mutant("no server enters for the floor", "return _fill(pool) if lacking else pool", "return pool"),
+    Mutant("no server enters for the floor", "return (yield from _fill(pool)) if lacking else pool", "return pool"),
     Mutant(
         "servers enter although the floor serves",
-        "return _fill(pool) if lacking else pool",
-        "return _fill(pool)",
+        "return (yield from _fill(pool)) if lacking else pool",
+        "return (yield from _fill(pool))",
         survives="the servers that serve are pooled, so none is missing",
     ),
     Mutant("servers that enter for the floor do not count", "missing = floor(pool) - ", "missing = floor(pool) + 1 - "),
@@ -268,8 +270,8 @@ MUTANTS = (
     ),
     Mutant(
         "a list of unresolved names empties the pool",
-        "    removed = (s for s in",
-        "    return pool.held\n    removed = (s for s in",
+        "                held[server.address] = server.member.weight\n",
+        "                pass\n",
     ),
     Mutant(
         "removed servers are held although others are eligible",
@@ -281,9 +283,13 @@ MUTANTS = (
         "if servers.count(lambda server: server.eligible and server.weighted):",
         "if servers.count(lambda server: server.eligible):",
     ),
-    Mutant("removed servers that were not pooled are held", "if s.pooled and s.address not in", "if s.address not in"),
-    Mutant("addresses of servers that stay are held", " and s.address not in servers.hosts_at)", ")"),
-    Mutant("a list of unresolved names drops held addresses", "{**pool.held, **{s.address", "{**{s.address"),
+    Mutant(
+        "removed servers that were not pooled are held",
+        "if server.pooled and server.address is",
+        "if server.address is",
+    ),
+    Mutant("addresses of servers that stay are held", " and server.address not in servers.hosts_at:", ":"),
+    Mutant("a list of unresolved names drops held addresses", "held = pool.held.copy()", "held = dict[Address, int]()"),
     # Correlated failures
     Mutant(
         "suspect failures are recorded without suspect-check = hold",
@@ -305,7 +311,7 @@ MUTANTS = (
         "together.get(host, set())",
     ),
     # Servers that enter for the floor
-    Mutant("every server enters for the floor", "for server in candidates[:missing]", "for server in candidates"),
+    Mutant("every server enters for the floor", "parts(candidates[:missing])", "parts(candidates)"),
     Mutant("servers enter although enough are pooled", "if missing <= 0 or not", "if not"),
     Mutant(
         "the search for servers to enter is needless",

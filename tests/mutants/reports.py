@@ -78,19 +78,19 @@ MUTANTS = (
         "            pass\n",
         survives="a server is placed by its state, so placing it again changes nothing",
     ),
-    Mutant("servers that changed back are other objects", "if server != self._before[host]}", "}"),
+    Mutant("servers that changed back are other objects", " if server != self._before[host])", ")"),
     # Correlated failures
     Mutant(
         "failures are never correlated",
-        "if hold and may_be_correlated(servers, reports) else None",
-        "if False else None",
+        "if hold and may_be_correlated(servers, len(reports)):",
+        "if False:",
     ),
     Mutant(
         "failures are correlated without suspect-check = hold", "if hold and may_be_correlated", "if may_be_correlated"
     ),
     Mutant(
         "failures that become correlated within the burst are overlooked",
-        "may_be_correlated(servers, reports)",
+        "may_be_correlated(servers, len(reports))",
         "may_be_correlated(servers)",
     ),
     Mutant(

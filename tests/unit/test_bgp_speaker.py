@@ -298,7 +298,7 @@ def test_start_limit_doubles_up_to_five_minutes(harness: SpeakerHarness) -> None
         harness.run(2)
         assert harness.exabgp.killed
         harness.exabgp.end()
-        assert exabgp_alert(harness).endswith(f" s: did not start within {seconds} s")
+        assert exabgp_alert(harness).endswith(f": did not start within {seconds} s")
         harness.wait_for_restart()
 
 

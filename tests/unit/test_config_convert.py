@@ -31,28 +31,28 @@ def test_boolean_accepts_words_for_no(word: str) -> None:
 @pytest.mark.parametrize("word", ["", "2", "ja", "yes ", "None"])
 def test_boolean_refuses_other_words(word: str) -> None:
     assert refusal(convert.boolean, word) == (
-        f"found {word!r}, wanted yes or no (t true y yes on 1, f false n no off 0)"
+        f"found {word!r}; expected yes or no (t true y yes on 1, f false n no off 0)"
     )
 
 
 def test_port_accepts_numbers_from_1_to_65535() -> None:
     assert [convert.port(text) for text in ("1", "80", "+443", "65535")] == [1, 80, 443, 65535]
     for text in ("0", "65536", "-1", "http", "8_0", "0x50", "80.0", "\u0668\u0660", "", "9" * 5000):
-        assert refusal(convert.port, text) == f"found {shown(text)}, wanted a port number from 1 to 65535"
+        assert refusal(convert.port, text) == f"found {shown(text)}; expected a port number from 1 to 65535"
 
 
 def test_share_accepts_numbers_from_0_to_1() -> None:
     assert [convert.share(text) for text in ("0", ".5", "0.66", "1", "1.", "1.0")] == [0, 0.5, 0.66, 1, 1, 1]
     for text in ("-0.1", "1.01", "50%", "nan", "inf", "1e-3", ".", "", "0." + "9" * 5000):
-        assert refusal(convert.share, text) == f"found {shown(text)}, wanted a number from 0 to 1"
+        assert refusal(convert.share, text) == f"found {shown(text)}; expected a share from 0 to 1 (0.5 is 50 %)"
 
 
 def test_seconds_accepts_positive_durations_of_at_most_a_day() -> None:
     assert [convert.seconds(text) for text in ("5", "0.25", "86400")] == [5, 0.25, 86400]
     for text in ("0", "0.0"):
-        assert refusal(convert.seconds, text) == f"found '{text}', wanted seconds, more than 0 and at most 86400"
+        assert refusal(convert.seconds, text) == f"found '{text}'; expected seconds, more than 0 and at most 86400"
     for text in ("-1", "86401", "inf", "nan", "5s", ""):
-        assert refusal(convert.seconds, text) == f"found '{text}', wanted seconds, at most 86400"
+        assert refusal(convert.seconds, text) == f"found '{text}'; expected seconds, at most 86400"
 
 
 def test_pause_accepts_0() -> None:
@@ -62,12 +62,13 @@ def test_pause_accepts_0() -> None:
 def test_address_accepts_addresses_of_one_host() -> None:
     assert convert.address("192.0.2.1") == IPv4Address("192.0.2.1")
     assert convert.address("2001:DB8::1") == IPv6Address("2001:db8::1")
-    for text in ("host", "192.0.2", "192.0.2.1/32", "192.0.2.01", "(unspecified)", "", "1"):
-        assert refusal(convert.address, text) == f"found '{text}', wanted an IPv4 or IPv6 address"
+    assert refusal(convert.address, "host") == "found 'host'; expected an IPv4 or IPv6 address, not a host name"
+    for text in ("192.0.2", "192.0.2.1/32", "192.0.2.01", "(unspecified)", "", "1"):
+        assert refusal(convert.address, text) == f"found '{text}'; expected an IPv4 or IPv6 address"
     for text in ("0.0.0.0", "::"):
-        assert refusal(convert.address, text) == f"found '{text}', wanted the address of a host"
+        assert refusal(convert.address, text) == f"found '{text}'; expected the address of a host"
     for text in ("224.0.0.1", "ff02::1", "fe80::1%eth0"):
-        assert refusal(convert.address, text) == f"found '{text}', wanted an address of this host, without a zone"
+        assert refusal(convert.address, text) == f"found '{text}'; expected an address of this host, without a zone"
 
 
 def test_listen_address_accepts_the_unspecified_address() -> None:
@@ -77,8 +78,8 @@ def test_listen_address_accepts_the_unspecified_address() -> None:
 def test_next_hop_accepts_addresses_of_its_family() -> None:
     assert bgp_options.nexthop_ipv4("192.0.2.1") == IPv4Address("192.0.2.1")
     assert bgp_options.nexthop_ipv6("") is None
-    assert refusal(bgp_options.nexthop_ipv4, "2001:db8::1") == "found '2001:db8::1', wanted an IPv4 address"
-    assert refusal(bgp_options.nexthop_ipv6, "192.0.2.1") == "found '192.0.2.1', wanted an IPv6 address"
+    assert refusal(bgp_options.nexthop_ipv4, "2001:db8::1") == "found '2001:db8::1'; expected an IPv4 address"
+    assert refusal(bgp_options.nexthop_ipv6, "192.0.2.1") == "found '192.0.2.1'; expected an IPv6 address"
 
 
 def test_texts_accepts_single_and_double_quotes() -> None:
@@ -107,21 +108,21 @@ b', '\u0041', '\xg']""") == ("it's", '"', r"\d\d", "AA\n", "ab", r"\u0041", r"\x
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("['a'", "found the end, wanted a comma or ]"),
-        ("['a',", "found the end, wanted an item"),
-        ("['a' 'b']", "found 'b', wanted a comma or ]"),
-        ("['a'] 'b'", "found 'b', wanted nothing after the ]"),
-        ("['a'];['b']", "found \";['b']\", wanted a list of quoted texts, separated by commas"),
-        ("[,]", "found ',', wanted an item"),
-        ("[['a']]", "found '[', wanted an item"),
-        ("('a']", "found ']', wanted a comma or )"),
-        ("'a' 'b'", "found 'b', wanted a comma or the end"),
-        ("['a]", 'found "\'a]", wanted a list of quoted texts, separated by commas'),
-        ("['a\nb']", "found \"'a\\nb']\", wanted a list of quoted texts, separated by commas"),
-        ("[a]", "found 'a' without quotes, wanted texts in quotes"),
-        ("['a', 5]", "found '5' without quotes, wanted texts in quotes"),
-        ("[__import__('os')]", "found '(', wanted a comma or ]"),
-        ("['a' + 'b']", "found \"+ 'b']\", wanted a list of quoted texts, separated by commas"),
+        ("['a'", "found the end; expected a comma or ]"),
+        ("['a',", "found the end; expected an item"),
+        ("['a' 'b']", "found 'b'; expected a comma or ]"),
+        ("['a'] 'b'", "found 'b'; expected nothing after the ]"),
+        ("['a'];['b']", "found \";['b']\"; expected a list of quoted texts, separated by commas"),
+        ("[,]", "found ','; expected an item"),
+        ("[['a']]", "found '['; expected an item"),
+        ("('a']", "found ']'; expected a comma or )"),
+        ("'a' 'b'", "found 'b'; expected a comma or the end"),
+        ("['a]", 'found "\'a]"; expected a list of quoted texts, separated by commas'),
+        ("['a\nb']", "found \"'a\\nb']\"; expected a list of quoted texts, separated by commas"),
+        ("[a]", "found 'a' without quotes; expected texts in quotes"),
+        ("['a', 5]", "found '5' without quotes; expected texts in quotes"),
+        ("[__import__('os')]", "found '('; expected a comma or ]"),
+        ("['a' + 'b']", "found \"+ 'b']\"; expected a list of quoted texts, separated by commas"),
     ],
 )
 def test_texts_refuses_malformed_lists(text: str, message: str) -> None:
@@ -145,8 +146,8 @@ def test_each_removes_duplicates_and_keeps_the_order() -> None:
 
 def test_some_refuses_an_empty_list_and_names_the_value() -> None:
     peers = convert.some(convert.address, "the address of a peer")
-    assert refusal(peers, "[]") == "found '[]', wanted the address of a peer, or a list of them"
-    assert refusal(peers, "['192.0.2.1', 'x']") == "found 'x', wanted an IPv4 or IPv6 address"
+    assert refusal(peers, "[]") == "found '[]'; expected the address of a peer, or a list of them"
+    assert refusal(peers, "['192.0.2.1', 'x']") == "found 'x'; expected an IPv4 or IPv6 address, not a host name"
 
 
 def test_words_accepts_lists_and_commas() -> None:
@@ -164,14 +165,14 @@ def test_path_of_as_numbers_accepts_numbers_separated_by_blanks() -> None:
     assert bgp_options.as_path("") == ()
     for text, bad in (("64600,64601", "64600,64601"), ("64600 0", "0"), ("4294967296", "4294967296")):
         assert refusal(bgp_options.as_path, text) == (
-            f"found '{bad}', wanted AS numbers from 1 to 4294967295, separated by blanks"
+            f"found '{bad}'; expected AS numbers from 1 to 4294967295, separated by blanks"
         )
 
 
 def test_choice_suggests_the_nearest_word() -> None:
     assert convert.choice("wrr", "wlc")("wrr") == "wrr"
-    assert refusal(convert.choice("wrr", "wlc"), "WRR") == "found 'WRR', wanted one of wrr, wlc (did you mean wrr?)"
-    assert refusal(convert.choice("wrr", "wlc"), "-A") == "found '-A', wanted one of wrr, wlc"
+    assert refusal(convert.choice("wrr", "wlc"), "WRR") == "found 'WRR'; expected one of wrr, wlc"
+    assert refusal(convert.choice("wrr", "wlc"), "-A") == "found '-A'; expected one of wrr, wlc"
 
 
 @pytest.mark.parametrize("text", ["www.example.org", "www.example.org.", "_x._tcp.example.org", "a" * 63])
@@ -181,7 +182,7 @@ def test_hostname_accepts_valid_names(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", ".", "a..b", "a b", "a" * 64, "a." * 127, "caf\xe9.example"])
 def test_hostname_refuses_invalid_names(text: str) -> None:
-    assert refusal(convert.hostname, text) == f"found {shown(text)}, wanted a host name"
+    assert refusal(convert.hostname, text) == f"found {shown(text)}; expected a host name"
 
 
 @pytest.mark.parametrize(
@@ -219,7 +220,7 @@ def test_check_url_accepts_valid_urls(text: str) -> None:
 )
 def test_check_url_refuses_invalid_urls(text: str, wanted: str) -> None:
     assert refusal(url_options.check_url, text) == (
-        f"found {shown(text)}, wanted a URL http://host/path or https://host/path{wanted}"
+        f"found {shown(text)}; expected a URL http://host/path or https://host/path{wanted}"
     )
 
 
@@ -281,13 +282,13 @@ def test_source_url_refuses_invalid_urls_and_masks_tokens(text: str, found: str,
             "a URL: one of file:///path, http://host/path, https://host/path, etcd://host:port/path, "
             "k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
         )
-    assert refusal(url_options.source_url, text) == f"found {found}, wanted {wanted}"
+    assert refusal(url_options.source_url, text) == f"found {found}; expected {wanted}"
 
 
 def test_command_accepts_one_program() -> None:
     assert command_options.command("/bin/sh") == command_options.command("'/bin/sh'") == "/bin/sh"
     for text in ("", "[]", "['/bin/sh', '-c']", r"'a\0'"):
-        assert "wanted the path of one program" in refusal(command_options.command, text)
+        assert "expected the path of one program" in refusal(command_options.command, text)
 
 
 def test_arguments_accepts_texts_numbers_and_server_facts() -> None:

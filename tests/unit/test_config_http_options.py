@@ -104,14 +104,14 @@ def test_proxyfetch_reads_all_options() -> None:
         ("port = 65536", "'65536'", "a port number, or 0 for the port of the service"),
         ("source = 2001:db8::1", "'2001:db8::1'", "an IPv4 address, like ip and the servers"),
         ("source = 0.0.0.0", "'0.0.0.0'", "the address of a host"),
-        ("jitter = 0.6", "'0.6'", "a number from 0 to 0.5"),
+        ("jitter = 0.6", "'0.6'", "a share from 0 to 0.5 (0.25 is 25 %)"),
         ("rise = 0", "'0'", "a whole number from 1 to 1000"),
         ("fast-interval = 0", "'0'", "seconds, more than 0"),
     ],
 )
 def test_proxyfetch_refuses_invalid_values(option: str, found: str, wanted: str) -> None:
     name = option.partition(" ")[0]
-    assert refusal(f"proxyfetch.{option}").startswith(f"f:9: [web] proxyfetch.{name}: found {found}, wanted {wanted}")
+    assert refusal(f"proxyfetch.{option}").startswith(f"f:9: [web] proxyfetch.{name}: found {found}; expected {wanted}")
 
 
 def test_proxyfetch_refuses_verify_without_https() -> None:

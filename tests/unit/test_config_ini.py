@@ -76,26 +76,26 @@ def test_invalid_utf8_is_accepted_in_comments() -> None:
 
 def test_invalid_utf8_is_refused_in_values() -> None:
     assert problems(b"[a]\nk = caf\xe9\nl = 1\n  \xff") == [
-        "f:2: [a] k: found the byte 0xe9, wanted printable text in UTF-8",
-        "f:4: [a] l: found the byte 0xff, wanted printable text in UTF-8",
+        "f:2: [a] k: found the byte 0xe9; expected printable text in UTF-8",
+        "f:4: [a] l: found the byte 0xff; expected printable text in UTF-8",
     ]
 
 
 def test_unprintable_characters_are_refused_everywhere() -> None:
     assert problems("[a\x07]\nk = a\0b\nl = a\tb\n\xa0m = 1\nn = a\rb") == [
-        r"f:1: [a\x07] found the section 'a\x07', wanted a name of printable characters",
-        r"f:2: [a\x07] k: found the character '\x00', wanted printable text in UTF-8",
-        r"f:4: [a\x07] found the option '\xa0m', wanted a name of printable characters",
-        r"f:5: [a\x07] n: found the character '\r', wanted printable text in UTF-8",
+        r"f:1: [a\x07] found the section 'a\x07'; expected a name of printable characters",
+        r"f:2: [a\x07] k: found the character '\x00'; expected printable text in UTF-8",
+        r"f:4: [a\x07] found the option '\xa0m'; expected a name of printable characters. Did you mean: m = 1",
+        r"f:5: [a\x07] n: found the character '\r'; expected printable text in UTF-8",
     ]
 
 
 def test_every_malformed_line_is_refused() -> None:
     assert problems("k = 1\n[a]\nfoo\n  bar\n[]\n = 1\nk = 1\n[b]\n l = 1") == [
-        "f:1: found 'k = 1', wanted a section header first",
-        "f:3: [a] found 'foo', wanted [section] or option = value, starting in the first column",
-        "f:5: [a] found '[]', wanted [section] or option = value, starting in the first column",
-        "f:9: [b] found 'l = 1', wanted [section] or option = value, starting in the first column",
+        "f:1: found 'k = 1'; expected a section header first, such as [web], in the first column",
+        "f:3: [a] found 'foo'; expected [section] or option = value, starting in the first column",
+        "f:5: [a] found '[]'; expected [section] or option = value, starting in the first column",
+        "f:9: [b] found 'l = 1'; expected [section] or option = value, starting in the first column",
     ]
 
 
@@ -116,18 +116,18 @@ def test_percent_signs_and_references_are_replaced() -> None:
 
 
 def test_malformed_reference_is_refused() -> None:
-    lone = "found a lone '%', wanted %% or %(option)s"
+    lone = "found a lone '%'; expected %% or %(option)s"
     assert expanded("50%") == lone
     assert expanded("%s") == lone
     assert expanded("%(a)d", a="1") == lone
     assert expanded("%(a)s", a="50%") == lone
-    assert expanded("%(x)s") == "found '%(x)s', wanted the name of an option of the same section or of [DEFAULT]"
+    assert expanded("%(x)s") == "found '%(x)s'; expected the name of an option of the same section or of [DEFAULT]"
 
 
 def test_cycle_of_references_is_refused() -> None:
     assert (
         expanded("%(a)s", a="%(b)s", b="%(a)s")
-        == "found references nested more than 10 levels deep, wanted fewer levels and no cycle"
+        == "found references nested more than 10 levels deep; expected fewer levels and no cycle"
     )
     deep = {f"v{n}": f"%(v{n + 1})s" for n in range(9)}
     assert expanded("%(v1)s", **deep, v9="end") == "end"
@@ -142,4 +142,4 @@ def test_size_of_expanded_references_is_bounded() -> None:
 
 
 def test_problem_is_one_printable_line() -> None:
-    assert str(Problem("/x\udcff", 3, "a\n", "b\t", "c\r", "d")) == r"/x\udcff:3: [a\n] b\t: found c\r, wanted d"
+    assert str(Problem("/x\udcff", 3, "a\n", "b\t", "c\r", "d")) == r"/x\udcff:3: [a\n] b\t: found c\r; expected d"

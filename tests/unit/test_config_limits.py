@@ -60,6 +60,7 @@ def refused(text: str) -> tuple[list[str], list[str]]:
         "[x]\nconfig = " + "a" * 1_000_000,
         "[x]\na = %%\n" + "".join(f"b{n} = {'%(a)s' * 300}\n" for n in range(500)),
         "[x]\na = 1\n" + " 1\n" * 300_000,
+        "".join(f"[s{n}]\nport = {'a,[1/#' * 25}\nip = {'; 1:2%%' * 21}\nconfig = {'x y|' * 37}\n" for n in range(300)),
         "[DEFAULT]\n" + "".join(f"o{n} = 1\n" for n in range(50_000)) + service(1),
         *(
             service(1).replace("[]", "['ProxyFetch']") + f"proxyfetch.body-regex = {expression}\n"
@@ -75,7 +76,7 @@ def refused(text: str) -> tuple[list[str], list[str]]:
             )
         ),
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_no_step_of_a_strange_file_takes_long(text: str) -> None:
     assert len(text) <= LARGEST
@@ -85,7 +86,7 @@ def test_no_step_of_a_strange_file_takes_long(text: str) -> None:
 def test_problems_are_reported_up_to_a_limit() -> None:
     problems, _ = refused("[x]\n" + "no option\n" * 1050)
     assert len(problems) == MOST_SHOWN + 1
-    assert problems[-1] == "f: 955 more problems of this kind"
+    assert problems[-1] == "f: 951 more problems of this kind"
 
 
 def test_unknown_options_are_reported_up_to_a_limit_with_few_suggestions() -> None:
@@ -100,18 +101,18 @@ def test_unknown_options_are_reported_up_to_a_limit_with_few_suggestions() -> No
 def test_section_with_too_many_options_is_refused_once() -> None:
     problems, _ = refused(service(1) + "".join(f"o{n} = 1\n" for n in range(3000)))
     assert [problem for problem in problems if "too many" in problem] == [
-        "f:1002: [s1] found too many options, wanted at most 1000 options in a section"
+        "f:1002: [s1] found too many options; expected at most 1000 options in a section"
     ]
 
 
 def test_very_long_value_is_refused_at_its_line() -> None:
     problems, _ = refused(service(1).replace("file:///p", "file:///" + "p" * 50_000))
-    assert problems == ["f:6: [s1] config: found a very long value, wanted at most 16384 characters"]
+    assert problems == ["f:6: [s1] config: found a very long value; expected at most 16384 characters"]
 
 
 def test_file_above_the_largest_size_is_refused_unread() -> None:
     problems, _ = refused("#" * (LARGEST + 1))
-    assert problems == ["f: found a file of 1,048,577 bytes, wanted at most 1 MiB"]
+    assert problems == ["f: found a file of 1,048,577 bytes; expected at most 1 MiB"]
 
 
 def test_example_is_far_below_the_limits() -> None:
@@ -121,4 +122,4 @@ def test_example_is_far_below_the_limits() -> None:
 
 def test_very_long_list_is_refused_with_its_limit() -> None:
     problems, _ = refused(service(1) + "monitors = [" + "'a'," * 1001 + "]\n")
-    assert problems == ["f:8: [s1] monitors: found a very long list, wanted at most 1000 items"]
+    assert problems == ["f:8: [s1] monitors: found a very long list; expected at most 1000 items"]

@@ -117,7 +117,7 @@ def test_read_options_validates_options_together() -> None:
     options = section("login.user = root", "login.interval = 4")
     LOGIN.read(options)
     assert list(map(str, options.problems)) == [
-        "pybal.conf:3: [web] login.interval: found 4, wanted at least 5 for root"
+        "pybal.conf:3: [web] login.interval: found 4; expected at least 5 for root"
     ]
 
 

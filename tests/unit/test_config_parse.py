@@ -301,67 +301,78 @@ bgp-med = -1
 initial-state = down
 """
     assert problems(text) == [
-        "f:2: [global] bgp: found 'ja', wanted yes or no (t true y yes on 1, f false n no off 0)",
-        "f:3: [global] found 'nonsense', wanted [section] or option = value, starting in the first column",
+        "f:2: [global] bgp: found 'ja'; expected yes or no (t true y yes on 1, f false n no off 0)",
+        "f:3: [global] found 'nonsense'; expected [section] or option = value, starting in the first column",
         (
-            "f:4: [text_80] config: found nothing, wanted a URL: one of file:///path, http://host/path, https://host/path, "
+            "f:4: [text_80] config: found nothing; expected a URL: one of file:///path, http://host/path, https://host/path, "
             "etcd://host:port/path, k8s://token@host/?labelSelector=name=value, dns+srv://_service._protocol.domain"
         ),
         (
-            "f:4: [text_80] proxyfetch.url: found nothing, wanted a URL http://host/path or https://host/path, "
+            "f:4: [text_80] proxyfetch.url: found nothing; expected a URL http://host/path or https://host/path, "
             "or a list of them"
         ),
-        "f:5: [text_80] protocol: found 'sctp', wanted one of tcp, udp",
-        "f:6: [text_80] ip: found 'text.example.org', wanted an IPv4 or IPv6 address",
-        "f:7: [text_80] port: found 'http', wanted a port number from 1 to 65535",
+        "f:5: [text_80] protocol: found 'sctp'; expected one of tcp, udp",
+        "f:6: [text_80] ip: found 'text.example.org'; expected an IPv4 or IPv6 address, not a host name",
+        "f:7: [text_80] port: found 'http'; expected a port number from 1 to 65535. Did you mean: port = 80",
         (
-            "f:8: [text_80] scheduler: found 'wr', wanted one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, "
-            "ovf (did you mean wrr?)"
+            "f:8: [text_80] scheduler: found 'wr'; expected one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, "
+            "ovf. Did you mean: scheduler = wrr"
         ),
-        "f:9: [text_80] tunneling: found 'maybe', wanted yes or no (t true y yes on 1, f false n no off 0)",
-        "f:10: [text_80] depool-threshold: found '50%', wanted a number from 0 to 1",
-        "f:12: [text_80] proxyfetch.timeout: found '0', wanted seconds, more than 0 and at most 86400",
-        "f:13: [text_80] bgp-med: found '-1', wanted a whole number from 0 to 4294967295",
-        "f:14: [text_80] initial-state: found 'down', wanted one of up, unknown",
+        "f:9: [text_80] tunneling: found 'maybe'; expected yes or no (t true y yes on 1, f false n no off 0)",
+        (
+            "f:10: [text_80] depool-threshold: found '50%'; expected a share from 0 to 1 (0.5 is 50 %)."
+            " Did you mean: depool-threshold = 0.5"
+        ),
+        "f:12: [text_80] proxyfetch.timeout: found '0'; expected seconds, more than 0 and at most 86400",
+        "f:13: [text_80] bgp-med: found '-1'; expected a whole number from 0 to 4294967295",
+        "f:14: [text_80] initial-state: found 'down'; expected one of up, unknown",
     ]
 
 
 def test_unknown_monitor_is_refused_with_a_suggestion() -> None:
     monitors = ", ".join(KINDS)
     assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP', 'Ping' ]\n") == [
-        f"f:7: [web] monitors: found 'proxyfetch', wanted one of {monitors} (did you mean ProxyFetch?)",
-        f"f:7: [web] monitors: found 'Ping', wanted one of {monitors}",
+        f"f:7: [web] monitors: found 'proxyfetch', 'Ping'; expected a list of monitors in quotes, of {monitors}"
     ]
+    assert problems(WEB + "monitors = [ 'proxyfetch', 'UDP' ]\n")[0].endswith(
+        f"of {monitors}. Did you mean: monitors = [ 'ProxyFetch', 'UDP' ]"
+    )
 
 
 def test_monitor_named_twice_is_used_once_with_a_warning() -> None:
     text = WEB + "monitors = [ 'UDP', 'UDP' ]\n"
     assert parse(text, "f", KINDS).settings.services[0].service.monitors == ("UDP",)
-    assert warnings(text) == ["f:7: [web] monitors: found 'UDP' more than once, wanted each monitor once"]
+    assert warnings(text) == ["f:7: [web] monitors: found 'UDP' more than once; expected each monitor once"]
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "[global]\n", "[DEFAULT]\nport = 80\n", b"\xef\xbb\xbf"])
 def test_file_without_services_is_refused(text: str | bytes) -> None:
-    assert problems(text) == ["f:1: found no service section, wanted at least one"]
+    assert problems(text) == ["f:1: found no service section; expected at least one"]
 
 
 def test_misspelt_global_section_is_refused() -> None:
     assert problems("[Global]\nbgp = yes\n" + WEB) == [
-        "f:1: [Global] found a section of this name, wanted [global], in lower case and without blanks"
+        (
+            "f:1: [Global] found a section of this name; expected [global], in lower case and without blanks."
+            " Did you mean: [global]"
+        )
     ]
 
 
 def test_one_packet_scheduling_is_refused_for_tcp() -> None:
     assert service(WEB + "ops = false\n").service.one_packet is False
-    assert problems(WEB + "ops = true\n") == ["f:7: [web] ops: found yes, wanted no, or protocol = udp"]
+    assert problems(WEB + "ops = true\n") == ["f:7: [web] ops: found yes; expected no, or protocol = udp"]
 
 
 def test_scheduler_refuses_flags_it_does_not_have() -> None:
     assert problems(WEB + "scheduler-flag = mh-port\n") == [
-        "f:7: [web] scheduler-flag: found 'mh-port', wanted no flag: the scheduler wrr has none"
+        "f:7: [web] scheduler-flag: found 'mh-port'; expected no flag: the scheduler wrr has none"
     ]
     assert problems(WEB.replace("wrr", "mh") + "scheduler_flag = sh-port\n") == [
-        "f:7: [web] scheduler_flag: found 'sh-port', wanted one of mh-port, mh-fallback, flag-1, flag-2 (did you mean mh-port?)"
+        (
+            "f:7: [web] scheduler_flag: found 'sh-port'; expected one of mh-port, mh-fallback, flag-1, flag-2."
+            " Did you mean: scheduler_flag = mh-port"
+        )
     ]
 
 
@@ -386,22 +397,22 @@ def test_option_that_depends_on_a_refused_one_is_not_refused() -> None:
 )
 def test_monitor_options_refuse_numbers_out_of_range(option: str, bad: str, wanted: str) -> None:
     text = WEB + "monitors = [ 'ProxyFetch', 'IdleConnection' ]\nproxyfetch.url = http://h/\n"
-    assert problems(f"{text}{option} = {bad}\n") == [f"f:9: [web] {option}: found '{bad}', wanted {wanted}"]
+    assert problems(f"{text}{option} = {bad}\n") == [f"f:9: [web] {option}: found '{bad}'; expected {wanted}"]
 
 
 @pytest.mark.parametrize(("more", "line"), [("source-interval = 300", 1), ("source-max-age = .5", 7)])
 def test_source_max_age_must_exceed_source_interval(more: str, line: int) -> None:
     found, interval = ("300", "300") if line == 1 else ("0.5", "1")
     assert problems(WEB + f"{more}\n") == [
-        f"f:{line}: [web] source-max-age: found {found}, wanted more than source-interval, {interval}"
+        f"f:{line}: [web] source-max-age: found {found}; expected more than source-interval, {interval}"
     ]
 
 
 def test_bgp_requires_local_asn_and_peer_address() -> None:
     assert problems("[global]\nbgp = yes\nbgp-nexthop-ipv4 = 192.0.2.10\n" + WEB) == [
-        "f:1: [global] bgp-local-asn: found nothing, wanted an AS number from 1 to 4294967295",
+        "f:1: [global] bgp-local-asn: found nothing; expected an AS number from 1 to 4294967295",
         (
-            "f:1: [global] bgp-peer-address: found nothing, wanted the IPv4 or IPv6 address of a BGP peer, "
+            "f:1: [global] bgp-peer-address: found nothing; expected the IPv4 or IPv6 address of a BGP peer, "
             "or a list of them"
         ),
     ]
@@ -409,7 +420,7 @@ def test_bgp_requires_local_asn_and_peer_address() -> None:
 
 def test_peer_address_refuses_a_placeholder() -> None:
     assert problems(BGP.replace("192.0.2.251", "(unspecified)") + WEB) == [
-        "f:4: [global] bgp-peer-address: found '(unspecified)', wanted the IPv4 or IPv6 address of a BGP peer"
+        "f:4: [global] bgp-peer-address: found '(unspecified)'; expected the IPv4 or IPv6 address of a BGP peer"
     ]
 
 
@@ -417,7 +428,7 @@ def test_next_hop_is_required_for_each_announced_family() -> None:
     v6 = WEB.replace("192.0.2.1", "2001:db8::1")
     assert problems(BGP + v6) == [
         (
-            "f:1: [global] bgp-nexthop-ipv6: found nothing, wanted an IPv6 address, "
+            "f:1: [global] bgp-nexthop-ipv6: found nothing; expected an IPv6 address, "
             "because 2001:db8::1 of [web] (line 8) is announced"
         )
     ]
@@ -426,7 +437,7 @@ def test_next_hop_is_required_for_each_announced_family() -> None:
     advertised = "instrumentation = yes\nadvertised_instrumentation_ips = ['2001:db8::9']\n"
     assert problems(BGP + advertised + WEB) == [
         (
-            "f:1: [global] bgp-nexthop-ipv6: found nothing, wanted an IPv6 address, "
+            "f:1: [global] bgp-nexthop-ipv6: found nothing; expected an IPv6 address, "
             "because 2001:db8::9 of advertised_instrumentation_ips is announced"
         )
     ]
@@ -434,7 +445,7 @@ def test_next_hop_is_required_for_each_announced_family() -> None:
 
 def test_invalid_next_hop_is_reported_once() -> None:
     assert problems(BGP.replace("192.0.2.10", "x") + WEB) == [
-        "f:5: [global] bgp-nexthop-ipv4: found 'x', wanted an IPv4 address"
+        "f:5: [global] bgp-nexthop-ipv4: found 'x'; expected an IPv4 address, not a host name"
     ]
 
 
@@ -442,8 +453,8 @@ def test_services_with_the_same_address_are_refused() -> None:
     other = WEB.replace("[web]", "[other]")
     assert problems(WEB + other) == [
         (
-            "f:10: [other] port: found tcp 192.0.2.1 port 80, as in [web] (line 1), "
-            "wanted a unique combination of protocol, ip and port"
+            "f:10: [other] port: found tcp 192.0.2.1 port 80, as in [web] (line 1); "
+            "expected a unique combination of protocol, ip and port"
         )
     ]
     assert len(settings(WEB + other.replace("tcp", "udp")).services) == 2
@@ -459,10 +470,10 @@ def test_spelling_of_an_address_does_not_matter() -> None:
 def test_services_of_one_vip_must_have_one_med() -> None:
     other = WEB.replace("[web]", "[other]").replace("80", "443")
     assert problems(WEB + other + "bgp-med = 100\n") == [
-        "f:13: [other] bgp-med: found 100, wanted 0, as in [web] (line 1) with the same ip"
+        "f:13: [other] bgp-med: found 100; expected 0, as in [web] (line 1) with the same ip"
     ]
     assert problems(BGP + WEB + "bgp-med = 1\n" + other) == [
-        "f:13: [other] bgp-med: found 0, wanted 1, as in [web] (line 12) with the same ip"
+        "f:13: [other] bgp-med: found 0; expected 1, as in [web] (line 12) with the same ip"
     ]
     assert settings(WEB + other + "bgp-med = 100\nbgp = no\n")
     assert settings(WEB + other.replace("192.0.2.1", "192.0.2.2") + "bgp-med = 100\n")
@@ -489,7 +500,7 @@ def test_config_error_holds_the_warnings() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(WEB.replace("protocol", "protocl"), "f", KINDS)
     assert [str(problem) for problem in caught.value.problems] == [
-        "f:1: [web] protocol: found nothing, wanted one of tcp, udp"
+        "f:1: [web] protocol: found nothing; expected one of tcp, udp"
     ]
     assert [str(warning) for warning in caught.value.warnings] == [
         "f:2: [web] protocl: unknown option (did you mean protocol?)"
@@ -502,8 +513,8 @@ def test_referenced_option_is_not_unknown() -> None:
 
 def test_malformed_reference_of_an_unread_option_is_refused() -> None:
     assert problems(WEB + "udp.interval = 5%\nfoo = %(bar)s\n") == [
-        "f:7: [web] udp.interval: found a lone '%', wanted %% or %(option)s",
-        "f:8: [web] foo: found '%(bar)s', wanted the name of an option of the same section or of [DEFAULT]",
+        "f:7: [web] udp.interval: found a lone '%'; expected %% or %(option)s",
+        "f:8: [web] foo: found '%(bar)s'; expected the name of an option of the same section or of [DEFAULT]",
     ]
 
 
@@ -512,19 +523,19 @@ def test_problem_in_default_is_reported_once_at_its_line() -> None:
         "[DEFAULT]\nport = x\n"
         + WEB.replace("port = 80\n", "")
         + WEB.replace("[web]", "[b]").replace("port = 80\n", "")
-    ) == ["f:2: [DEFAULT] port: found 'x', wanted a port number from 1 to 65535"]
+    ) == ["f:2: [DEFAULT] port: found 'x'; expected a port number from 1 to 65535"]
 
 
 def test_conflict_with_default_is_reported_at_the_service() -> None:
     text = "[DEFAULT]\nops = yes\nport = 53\n" + WEB.replace("port = 80\n", "")
-    assert problems(text) == ["f:2: [web] ops: found yes, wanted no, or protocol = udp"]
+    assert problems(text) == ["f:2: [web] ops: found yes; expected no, or protocol = udp"]
     text = text.replace("tcp", "udp")
     assert problems(text + text.replace("[web]", "[b]"))[0].startswith("f:11: [b] port: found udp 192.0.2.1 port 53, ")
 
 
 def test_option_with_invalid_bytes_is_one_problem() -> None:
     assert problems(WEB.encode() + b"depool-threshold = \xff\n") == [
-        "f:7: [web] depool-threshold: found the byte 0xff, wanted printable text in UTF-8"
+        "f:7: [web] depool-threshold: found the byte 0xff; expected printable text in UTF-8"
     ]
 
 
@@ -556,7 +567,7 @@ def test_problem_never_shows_a_token(value: str) -> None:
 
 def test_token_in_another_option_is_not_shown() -> None:
     assert problems(WEB + f"monitors = [ 'UDP' ]\n  k8s://{SECRET}\n") == [
-        "f:7: [web] monitors: found \"[ 'UDP' ]\\nk8s://***\", wanted a list of quoted texts, separated by commas"
+        "f:7: [web] monitors: found \"[ 'UDP' ]\\nk8s://***\"; expected a list of quoted texts, separated by commas"
     ]
 
 
@@ -629,5 +640,5 @@ def service_of(name: str) -> Service:
 
 def test_ca_without_verify_is_refused() -> None:
     web = WEB + "monitors = [ 'TLS' ]\ntls.ca = /etc/ca.pem\n"
-    assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem', wanted tls.verify = yes as well"]
+    assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem'; expected tls.verify = yes as well"]
     assert warnings(web + "tls.verify = yes\n") == []

@@ -94,7 +94,7 @@ def test_families_are_read_in_any_order(text: str) -> None:
 @pytest.mark.parametrize("text", ["ipv5", "4", "ipv4 evpn", "[]"])
 def test_unknown_family_is_refused(text: str) -> None:
     assert problems(BGP + f"bgp-families = {text}\n") == [
-        f"f:6: [global] bgp-families: found {text!r}, wanted ipv4, ipv6 or both"
+        f"f:6: [global] bgp-families: found {text!r}; expected ipv4, ipv6 or both"
     ]
 
 
@@ -104,7 +104,7 @@ def test_peer_needs_next_hops_of_its_families_only() -> None:
     one = "[bgp one]\nbgp-peer-address = 192.0.2.252\nbgp-nexthop-ipv4 = 192.0.2.10\nbgp-families = ipv4\n"
     assert [peer.families for peer in peers(text + one)] == [(6,), (4,)]
     wanted = "ipv4 for at least one peer, because 192.0.2.1 of [web] (line 11) is announced"
-    assert problems(text) == [f"f:8: [global] bgp-families: found ipv6, wanted {wanted}"]
+    assert problems(text) == [f"f:8: [global] bgp-families: found ipv6; expected {wanted}"]
 
 
 def test_announcement_options_are_read() -> None:
@@ -143,7 +143,7 @@ def test_peer_address_of_global_is_optional_with_peer_sections() -> None:
 
 def test_peer_section_requires_one_peer_address() -> None:
     assert problems(BGP + "[bgp one]\nbgp-hold-time = 30\n") == [
-        "f:6: [bgp one] bgp-peer-address: found nothing, wanted the IPv4 or IPv6 address of a BGP peer"
+        "f:6: [bgp one] bgp-peer-address: found nothing; expected the IPv4 or IPv6 address of a BGP peer"
     ]
     assert problems(BGP + "[bgp one]\nbgp-peer-address = [ '192.0.2.1', '192.0.2.2' ]\n")[0].startswith(
         "f:7: [bgp one] bgp-peer-address: found "
@@ -153,13 +153,13 @@ def test_peer_section_requires_one_peer_address() -> None:
 def test_second_section_of_a_peer_is_refused() -> None:
     section = "[bgp one]\nbgp-peer-address = 192.0.2.252\n"
     assert problems(BGP + section + section.replace("one", "two")) == [
-        ("f:9: [bgp two] bgp-peer-address: found 192.0.2.252, as in [bgp one] (line 6), wanted one section per peer")
+        ("f:9: [bgp two] bgp-peer-address: found 192.0.2.252, as in [bgp one] (line 6); expected one section per peer")
     ]
 
 
 def test_peer_section_in_capitals_is_refused() -> None:
     assert problems(BGP + "[BGP one]\nbgp-peer-address = 192.0.2.251\n") == [
-        "f:6: [BGP one] found a section of this name, wanted [bgp NAME], in lower case and with a blank"
+        "f:6: [BGP one] found a section of this name; expected [bgp NAME], in lower case and with a blank. Did you mean: [bgp one]"
     ]
 
 
@@ -173,7 +173,7 @@ def test_unknown_option_of_a_peer_section_causes_a_warning() -> None:
 def test_inherited_problem_of_global_is_reported_once() -> None:
     sections = "[bgp one]\nbgp-peer-address = 192.0.2.251\n[bgp two]\nbgp-peer-address = 192.0.2.252\n"
     assert problems(BGP + "bgp-hold-time = 0\n" + sections) == [
-        "f:6: [global] bgp-hold-time: found '0', wanted whole seconds from 3 to 65535"
+        "f:6: [global] bgp-hold-time: found '0'; expected whole seconds from 3 to 65535"
     ]
 
 
@@ -196,25 +196,24 @@ def test_peer_section_is_ignored_when_bgp_is_off() -> None:
     ],
 )
 def test_peer_options_refuse_values_out_of_range(option: str, bad: str, wanted: str) -> None:
-    assert problems(BGP + f"{option} = {bad}\n") == [f"f:6: [global] {option}: found '{bad}', wanted {wanted}"]
+    assert problems(BGP + f"{option} = {bad}\n") == [f"f:6: [global] {option}: found '{bad}'; expected {wanted}"]
 
 
 @pytest.mark.parametrize("bad", ["64600", "65536:1", "64600:1:1", "64600:", "no-exports", "64600:1;"])
 def test_communities_refuse_other_texts(bad: str) -> None:
     names = "graceful-shutdown, no-export, no-advertise, no-export-subconfed, no-peer"
-    assert problems(BGP + f"bgp-communities = {bad}\n") == [
-        (
-            f"f:6: [global] bgp-communities: found '{bad}', wanted 2 numbers from 0 to 65535, such as 64600:1, "
-            f"or one of {names}"
-        )
-    ]
+    (problem,) = problems(BGP + f"bgp-communities = {bad}\n")
+    assert problem.split(". Did you mean")[0] == (
+        f"f:6: [global] bgp-communities: found '{bad}'; expected 2 numbers from 0 to 65535, such as 64600:1, "
+        f"or one of {names}"
+    )
 
 
 def test_communities_are_normalised_and_limited() -> None:
     assert peers(BGP + "bgp-communities = 00064600:0001 64600:1\n")[0].communities == ("64600:1",)
     many = " ".join(f"64600:{number}" for number in range(65))
     assert problems(BGP + f"bgp-communities = {many}\n") == [
-        "f:6: [global] bgp-communities: found 65 communities, wanted at most 64"
+        "f:6: [global] bgp-communities: found 65 communities; expected at most 64"
     ]
 
 
@@ -223,7 +222,7 @@ def test_ibgp_peer_has_no_local_as_in_its_path() -> None:
     assert peers(BGP + "bgp-peer-asn = 64600\nbgp-as-path = 65000\n")[0].as_path == (65000,)
     assert problems(BGP + "bgp-peer-asn = 64600\nbgp-as-path = 64601 64600\n") == [
         (
-            "f:7: [global] bgp-as-path: found '64601 64600', wanted a path without 64600, "
+            "f:7: [global] bgp-as-path: found '64601 64600'; expected a path without 64600, "
             "or an empty one: the peer 192.0.2.251 of the same AS rejects it as a loop"
         )
     ]
@@ -233,31 +232,31 @@ def test_ebgp_path_must_begin_with_the_local_as() -> None:
     wanted = "a path that begins with the local AS 64600: routers reject others"
     path = "bgp-as-path = 64601 64600\n"
     assert problems(BGP + "bgp-peer-asn = 64700\n" + path) == [
-        f"f:7: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
+        f"f:7: [global] bgp-as-path: found '64601 64600'; expected {wanted}"
     ]
     parsed = parse(BGP + path + WEB, "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
-        f"f:6: [global] bgp-as-path: found '64601 64600', wanted {wanted}"
+        f"f:6: [global] bgp-as-path: found '64601 64600'; expected {wanted}"
     ]
 
 
 def test_local_address_must_fit_the_peer() -> None:
     assert problems(BGP + "bgp-local-address = 2001:db8::10\n") == [
         (
-            "f:6: [global] bgp-local-address: found '2001:db8::10', wanted an IPv4 address, "
+            "f:6: [global] bgp-local-address: found '2001:db8::10'; expected an IPv4 address, "
             "like that of the peer 192.0.2.251"
         )
     ]
     assert problems(BGP + "bgp-local-address = 192.0.2.251\n") == [
-        "f:6: [global] bgp-local-address: found '192.0.2.251', wanted an address of this balancer; this is the peer's"
+        "f:6: [global] bgp-local-address: found '192.0.2.251'; expected an address of this balancer; this is the peer's"
     ]
 
 
 def test_ttl_security_excludes_multihop() -> None:
     assert problems(BGP + "bgp-multihop = 2\n[bgp r]\nbgp-peer-address = 192.0.2.251\nbgp-ttl-security = on\n") == [
         (
-            "f:9: [bgp r] bgp-ttl-security: found yes with bgp-multihop = 2, "
-            "wanted no, or bgp-multihop = 0: ttl-security is for peers on the same link"
+            "f:9: [bgp r] bgp-ttl-security: found yes with bgp-multihop = 2; "
+            "expected no, or bgp-multihop = 0: ttl-security is for peers on the same link"
         )
     ]
 
@@ -271,7 +270,7 @@ def test_router_id_defaults_to_an_ipv4_address_or_is_required() -> None:
     with pytest.raises(ConfigError) as caught:
         parse(v6 + only_v6, "f", KINDS)
     assert str(caught.value) == (
-        "f:1: [global] bgp-router-id: found nothing, wanted an IPv4 address, because "
+        "f:1: [global] bgp-router-id: found nothing; expected an IPv4 address, because "
         "neither bgp-nexthop-ipv4 nor bgp-local-address is one"
     )
 
@@ -280,7 +279,7 @@ def test_next_hop_is_required_for_each_peer() -> None:
     text = BGP + "[bgp r]\nbgp-peer-address = 192.0.2.252\nbgp-nexthop-ipv4 =\nbgp-router-id = 192.0.2.9\n"
     assert problems(text) == [
         (
-            "f:8: [bgp r] bgp-nexthop-ipv4: found nothing, wanted an IPv4 address, "
+            "f:8: [bgp r] bgp-nexthop-ipv4: found nothing; expected an IPv4 address, "
             "because 192.0.2.1 of [web] (line 12) is announced"
         )
     ]
@@ -289,18 +288,22 @@ def test_next_hop_is_required_for_each_peer() -> None:
 @pytest.mark.parametrize(
     ("given", "option", "found"),
     [
-        ("bgp-nexthop-ipv4 = 192.0.2.1", "bgp-nexthop-ipv4", "192.0.2.1 of [web] (line 12), wanted an address of this"),
-        ("bgp-nexthop-ipv4 = 192.0.2.252", "bgp-nexthop-ipv4", "192.0.2.252, wanted an address of this balancer"),
-        ("bgp-nexthop-ipv6 = 2001:db8::7", "bgp-nexthop-ipv6", "2001:db8::7, wanted an address of this balancer"),
+        (
+            "bgp-nexthop-ipv4 = 192.0.2.1",
+            "bgp-nexthop-ipv4",
+            "192.0.2.1 of [web] (line 12); expected an address of this",
+        ),
+        ("bgp-nexthop-ipv4 = 192.0.2.252", "bgp-nexthop-ipv4", "192.0.2.252; expected an address of this balancer"),
+        ("bgp-nexthop-ipv6 = 2001:db8::7", "bgp-nexthop-ipv6", "2001:db8::7; expected an address of this balancer"),
         (
             "bgp-peer-address = 192.0.2.1",
             "bgp-peer-address",
-            "192.0.2.1 of [web] (line 12), wanted the address of a router",
+            "192.0.2.1 of [web] (line 12); expected the address of a router",
         ),
         (
             "bgp-peer-address = 192.0.2.9",
             "bgp-peer-address",
-            "192.0.2.9, one of bgp-local-ips, wanted the address of a",
+            "192.0.2.9, one of bgp-local-ips; expected the address of a",
         ),
     ],
 )
@@ -324,7 +327,9 @@ def test_withdraw_below_accepts_numbers_and_shares(text: str, found: Limit | Non
 
 @pytest.mark.parametrize("bad", ["0", "0%", "101%", "-1", "half", "%", "1e3"])
 def test_withdraw_below_refuses_other_values(bad: str) -> None:
-    with pytest.raises(ConfigError, match="wanted a number of servers of at least 1, a share of at most 100%, or off"):
+    with pytest.raises(
+        ConfigError, match="expected a number of servers of at least 1, a share of at most 100%, or off"
+    ):
         parse(BGP + WEB + f"bgp-withdraw-below = {bad.replace('%', '%%')}\n", "f", KINDS)
 
 
@@ -336,7 +341,7 @@ def test_limit_rounds_a_share_up_exactly() -> None:
 def test_services_of_one_vip_must_have_one_policy() -> None:
     other = WEB.replace("[web]", "[other]").replace("port = 80", "port = 443")
     assert problems(BGP + other + "bgp-vip-policy = all\n") == [
-        "f:13: [web] bgp-vip-policy: found any, wanted all, as in [other] (line 12) with the same ip"
+        "f:13: [web] bgp-vip-policy: found any; expected all, as in [other] (line 12) with the same ip"
     ]
 
 
@@ -344,7 +349,7 @@ def test_withdraw_below_without_gate_causes_a_warning() -> None:
     parsed = parse(BGP + "bgp-announce-gate = off\n" + WEB + "bgp-withdraw-below = 2\n", "f", KINDS)
     assert [str(warning) for warning in parsed.warnings] == [
         (
-            "f:13: [web] bgp-withdraw-below: found 2, "
-            "wanted off or bgp-announce-gate = yes; without the gate VIPs stay announced"
+            "f:13: [web] bgp-withdraw-below: found 2; "
+            "expected off or bgp-announce-gate = yes; without the gate VIPs stay announced"
         )
     ]

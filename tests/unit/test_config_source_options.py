@@ -92,30 +92,33 @@ def test_unused_access_section_causes_a_warning() -> None:
     [
         (
             "[ETCD h]",
-            "f:1: [ETCD h] found a section of this name, wanted [etcd NAME], in lower case and with a blank",
+            "f:1: [ETCD h] found a section of this name; expected [etcd NAME], in lower case and with a blank. Did you mean: [etcd h]",
         ),
         (
             "[etcd h]\n[etcd H]",
-            "f:2: [etcd H] found the server of [etcd h] (line 1), wanted one section per server",
+            "f:2: [etcd H] found the server of [etcd h] (line 1); expected one section per server",
         ),
         (
             "[etcd h]\nkey = /k",
-            "certificate: found nothing, wanted a file in PEM format; certificate and key are set together",
+            "certificate: found nothing; expected a file in PEM format; certificate and key are set together",
         ),
         (
             "[etcd h]\ncertificate = /c",
-            "key: found nothing, wanted a file in PEM format; certificate and key are set together",
+            "key: found nothing; expected a file in PEM format; certificate and key are set together",
         ),
-        ("[etcd h]\nuser = u", "password-file: found nothing, wanted user and password-file together"),
-        ("[etcd h]\npassword-file = /u", "user: found nothing, wanted user and password-file together"),
-        ("[etcd h]\nendpoints = a b", "endpoints: found 'a b', wanted HOST or HOST:PORT"),
+        ("[etcd h]\nuser = u", "password-file: found nothing; expected user and password-file together"),
+        ("[etcd h]\npassword-file = /u", "user: found nothing; expected user and password-file together"),
+        (
+            "[etcd h]\nendpoints = a b",
+            "endpoints: found 'a b'; expected HOST or HOST:PORT. Did you mean: endpoints = ['a', 'b']",
+        ),
         (
             "[etcd h]\nendpoints = a\ndiscovery-srv = b",
-            "discovery-srv: found b, wanted no value, because endpoints is set",
+            "discovery-srv: found b; expected no value, because endpoints is set",
         ),
         (
             "[http h]\nuser = u\npassword-file = /p\ntoken-file = /t",
-            "token-file: found /t, wanted user or token-file, not both",
+            "token-file: found /t; expected user or token-file, not both",
         ),
     ],
 )

@@ -54,14 +54,14 @@ def test_unreachable_next_hop_is_refused(hop: str, why: str) -> None:
     (problem,) = problems(BGP + "bgp-peer-address = 192.0.2.251\n" + hops)
     line = 6 if family(hop) == 4 else 7
     assert problem.startswith(f"f:{line}: [global] bgp-nexthop-ipv{family(hop)}: found '{hop}'")
-    assert f"{why}, wanted an IPv{family(hop)} address of this balancer {REACHABLE}" in problem or "multicast" in why
+    assert f"{why}; expected an IPv{family(hop)} address of this balancer {REACHABLE}" in problem or "multicast" in why
 
 
 @pytest.mark.parametrize("hop", ["0.0.0.0", "::", "224.0.0.9", "fe80::1%eth0"])
 def test_next_hop_of_no_single_host_is_refused(hop: str) -> None:
     hops = HOPS.replace("192.0.2.10" if family(hop) == 4 else "2001:db8::10", hop.replace("%", "%%"))
     (problem,) = problems(BGP + "bgp-peer-address = 192.0.2.251\n" + hops)
-    assert f"bgp-nexthop-ipv{family(hop)}: found '{hop}', wanted an IPv{family(hop)} address" in problem
+    assert f"bgp-nexthop-ipv{family(hop)}: found '{hop}'; expected an IPv{family(hop)} address" in problem
 
 
 @pytest.mark.parametrize(("peer", "why"), UNREACHABLE.items())
@@ -77,7 +77,7 @@ def test_unreachable_peer_is_refused(peer: str, why: str, section: str) -> None:
 def test_link_local_peer_is_refused_with_the_reason(peer: str) -> None:
     (problem,) = problems(f"{BGP}{HOPS}bgp-peer-address = {peer.replace('%', '%%')}\n")
     assert problem == (
-        f"f:7: [global] bgp-peer-address: found '{peer}', a link-local address, wanted a global or unique local address of the "
+        f"f:7: [global] bgp-peer-address: found '{peer}', a link-local address; expected a global or unique local address of the "
         "router: ExaBGP before 5.0 cannot connect to link-local addresses, with or without a zone"
     )
 
@@ -85,14 +85,14 @@ def test_link_local_peer_is_refused_with_the_reason(peer: str) -> None:
 def test_loopback_peer_needs_an_explicit_local_address() -> None:
     peer = f"{BGP}{HOPS}bgp-peer-address = 127.0.0.2\n"
     wanted = "the address of a router; for one on this host set bgp-local-address to another loopback address"
-    assert problems(peer) == [f"f:7: [global] bgp-peer-address: found 127.0.0.2, a loopback address, wanted {wanted}"]
+    assert problems(peer) == [f"f:7: [global] bgp-peer-address: found 127.0.0.2, a loopback address; expected {wanted}"]
     assert accepted(peer + "bgp-local-address = 127.0.0.1\n") == []
     assert len(problems(peer + "bgp-local-address = 127.0.0.2\n")) == 1
 
 
 def test_unreachable_local_address_is_refused() -> None:
     (problem,) = problems(f"{BGP}{HOPS}bgp-peer-address = 2001:db8::251\nbgp-local-address = fe80::9\n")
-    assert problem.startswith("f:8: [global] bgp-local-address: found fe80::9, a link-local address, wanted")
+    assert problem.startswith("f:8: [global] bgp-local-address: found fe80::9, a link-local address; expected")
 
 
 def test_addresses_in_use_between_routers_are_accepted() -> None:
@@ -105,7 +105,7 @@ VIPS = {vip: why for vip, why in UNREACHABLE.items() if not why.startswith("a mu
 
 @pytest.mark.parametrize(("vip", "why"), VIPS.items())
 def test_unreachable_vip_is_refused_where_it_is_written(vip: str, why: str) -> None:
-    wanted = [f"f:7: [web] ip: found {ip_address(vip)}, {why}, wanted an address that clients can reach"]
+    wanted = [f"f:7: [web] ip: found {ip_address(vip)}, {why}; expected an address that clients can reach"]
     assert problems("[global]\n", vip) == wanted
     assert problems("[global]\nipvs-backend = ipvsadm\n", vip) == [wanted[0].replace("f:7", "f:8")]
     memory = "[global]\nipvs-backend = memory\n"
@@ -119,5 +119,5 @@ def test_unreachable_advertised_address_is_refused() -> None:
     text += "advertised_instrumentation_ips = [ '192.0.2.7', '127.0.0.1' ]\n"
     wanted = "addresses that other hosts can reach: they are announced"
     assert problems(text) == [
-        f"f:9: [global] advertised_instrumentation_ips: found 127.0.0.1, a loopback address, wanted {wanted}"
+        f"f:9: [global] advertised_instrumentation_ips: found 127.0.0.1, a loopback address; expected {wanted}"
     ]

@@ -8,6 +8,7 @@ from pybal.core.correlated import correlated_failures, may_be_correlated
 from pybal.core.events import Reconfigured, Reported
 from pybal.core.model import Health, Member, Pool, Report, Servers, SuspectCheck
 from pybal.core.policy import arithmetic, wanted
+from pybal.core.steps import finish
 from tests.harness.pool_events import M, N, after, healthy, listed, off, service, standing, up
 
 REDIRECT = "status: HTTP 301, wanted 200"
@@ -22,7 +23,7 @@ def all_fail(hosts: str, step: float = 0.5, reason: str = REDIRECT) -> list[Repo
 
 
 def correlated(pool: Pool) -> list[str]:
-    return [str(failures) for failures in correlated_failures(pool.servers, 10.0)]
+    return [str(failures) for failures in finish(correlated_failures(pool.servers, 10.0))]
 
 
 def holding(hosts: str, monitors: tuple[str, ...] = (M,)) -> Pool:
@@ -114,7 +115,7 @@ def test_threshold_alone_decides_by_default() -> None:
 
 
 def test_empty_pool_has_no_correlated_failures() -> None:
-    assert list(correlated_failures(Servers(), 10.0)) == []
+    assert finish(correlated_failures(Servers(), 10.0)) == ()
 
 
 def test_servers_that_recovered_serve_after_a_reload_from_hold_to_alert() -> None:

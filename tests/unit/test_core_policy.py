@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pybal.core.events import Reconfigured, Reported, Resolved
+from pybal.core.events import Gathered, Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Placement, Pool, Report
 from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted
 from tests.harness.pool_events import (
@@ -336,6 +336,13 @@ def test_event_without_effect_returns_the_same_pool() -> None:
         Reconfigured(service()),
     ):
         assert step(pool, event) is pool
+
+
+def test_server_that_changes_and_changes_back_in_one_event_is_no_change() -> None:
+    pool = healthy("abc")
+    last = pool.servers["a"].reports[M]
+    assert last is not None
+    assert step(pool, Gathered((down("a"), Reported("a", M, last)))) is pool
 
 
 def test_changed_threshold_is_a_change_without_a_new_placement() -> None:

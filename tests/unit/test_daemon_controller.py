@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
@@ -11,31 +11,36 @@ from typing import Any
 from weakref import ref
 
 import pytest
-from twisted.internet.task import Clock
 
 from pybal.core.history import KEPT_DECISIONS
-from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Service
+from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Pool, Service
+from pybal.core.steps import Steps
 from pybal.core.transitions import Transition
-from pybal.daemon.controller import GATHER_SECONDS, MOST_REPORTS, Controller
+from pybal.core.unreachable import why_unreachable
+from pybal.daemon.controller import CORRELATED_SECONDS, GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
-from pybal.ipvs.addresses import unusable
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns
 from pybal.sources.base import SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
+from tests.harness.turning_clock import TurningClock
 
 VIP = ip_address("10.2.1.1")
 ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
 
 
 class ControllerOnClock:
-    """A controller with its fake parts; ``wants`` are the wanted sets, ``error`` is raised by the next."""
+    """A controller with its fake parts; ``wants`` are the wanted sets, ``error`` is raised by the next.
+
+    Work on the pool advances by one step per turn once ``slow`` is set.
+    """
 
     def __init__(self, *, vip: str = "10.2.1.1", monitored: bool = True, tunneling: bool = False) -> None:
-        self.clock = Clock()
+        self.slow, self._readings = False, 0
+        self.clock = TurningClock()
         self.error: Exception | None = None
         self.overridden: set[str] = set()
-        self.turns = Turns(self.clock, now=self.clock.seconds)
+        self.turns = Turns(self.clock, now=self._now)
         self.names: dict[str, Address | LookupFailed] = dict(ADDRESSES)
         self.source = FakeSource("file:///pool")
         self.factory = FakeMonitorFactory("Fake")
@@ -60,9 +65,13 @@ class ControllerOnClock:
             amend=self._amend,
             clock=self.clock,
             turns=self.turns,
-            refusal=unusable,
+            refusal=why_unreachable,
             overridden=lambda _service: frozenset(self.overridden),
         )
+
+    def _now(self) -> float:
+        self._readings += self.slow
+        return self.clock.seconds() + self._readings
 
     async def _lookup(self, host: str, version: int) -> LookupResult:
         answer = self.names[host]
@@ -70,15 +79,23 @@ class ControllerOnClock:
             raise answer
         return LookupResult((answer,), 60.0)
 
-    def _want(self, _service: Service, destinations: Mapping[Address, int]) -> None:
-        self._raise()
-        self.wants.append({str(address): weight for address, weight in destinations.items()})
+    def _want(self, _service: Service, destinations: Mapping[Address, int]) -> Steps[Callable[[], None]]:
+        def want() -> None:
+            self._raise()
+            self.wants.append({str(address): weight for address, weight in destinations.items()})
 
-    def _amend(self, _service: Service, changes: Mapping[Address, int | None]) -> None:
-        self._raise()
-        self.amendments.append({str(address): weight for address, weight in changes.items()})
-        after = self.wants[-1] | self.amendments[-1]
-        self.wants.append({address: weight for address, weight in after.items() if weight is not None})
+        yield
+        return want
+
+    def _amend(self, _service: Service, changes: Mapping[Address, int | None]) -> Steps[Callable[[], None]]:
+        def amend() -> None:
+            self._raise()
+            self.amendments.append({str(address): weight for address, weight in changes.items()})
+            after = self.wants[-1] | self.amendments[-1]
+            self.wants.append({address: weight for address, weight in after.items() if weight is not None})
+
+        yield
+        return amend
 
     def _raise(self) -> None:
         error, self.error = self.error, None
@@ -90,6 +107,13 @@ class ControllerOnClock:
         for _ in range(4):
             self.clock.advance(0)
         self.clock.pump([GATHER_SECONDS] * 2)
+
+    def until_applied(self) -> Iterator[Pool]:
+        """Yield the pool after each turn until all changes are applied."""
+        assert self.controller.pending
+        while self.controller.pending:
+            yield self.controller.pool
+            self.clock.turn()
 
     def deliver(self, *members: Member) -> None:
         self.source.listed(members)
@@ -255,7 +279,7 @@ def test_address_that_no_server_can_have_is_ignored_with_an_alert(lines: list[st
     service.controller.start({})
     service.deliver(Member("web1"), Member("web2"))
     assert list(service.factory.running) == ["web1"]
-    text = "ignoring 0.0.0.0, an address of this host (0.0.0.0/8)"
+    text = "ignoring 0.0.0.0, the unspecified address"
     assert f"Server web2: {text}" in lines
     assert Alert("text", "unresolved", f"web2: {text}") in list(service.controller.alerts())
     service.deliver(Member("web1"))
@@ -439,6 +463,7 @@ def test_20150613_correlated_failures_are_logged_and_raise_an_alert(lines: list[
     assert sum("began to fail" in line for line in lines) == 1
     service.report("web1", up=True, at=12.0)
     service.report("web2", up=True, at=12.0)
+    service.clock.advance(CORRELATED_SECONDS)
     assert service.alerts() == []
 
 
@@ -692,6 +717,61 @@ def test_reports_that_wait_for_a_retry_are_the_last_of_each_monitor() -> None:
     assert len(pool.wants[-1]) == 3
 
 
+def test_list_that_takes_many_turns_is_applied_in_one_of_them() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    before, wants, pool.slow = pool.controller.pool, len(pool.wants), True
+    pool.source.listed((Member("web1", 20), Member("web2", 20)))
+    seen = [(each is before, len(pool.wants) - wants) for each in pool.until_applied()]
+    assert len(seen) > 5
+    assert set(seen) == {(True, 0), (False, 1)}
+    assert pool.wants[-1] == {"10.0.0.1": 20, "10.0.0.2": 20}
+
+
+def test_events_wait_for_a_list_in_progress_and_keep_their_order() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3", "web4")
+    pool.slow = True
+    pool.source.listed(tuple(Member(f"web{number}") for number in range(1, 5)))
+    monitor = pool.factory.running["web1"]
+    for up in (False, True, False):
+        monitor.make_report(up=up)
+    pool.controller.change(replace(pool.service, depool_threshold=0.6), [pool.factory])
+    pool.source.listed((Member("web4"), Member("web3"), Member("web1"), Member("web2", 0)))
+    for _ in pool.until_applied():
+        pass
+    assert [*pool.controller.pool.servers] == ["web4", "web3", "web1", "web2"]
+    assert pool.controller.pool.service.depool_threshold == 0.6
+    assert pool.wants[-1] == {"10.0.0.3": 10, "10.0.0.4": 10, "10.0.0.2": 0}
+
+
+def test_list_in_progress_is_applied_after_an_exception() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    before, pool.slow, pool.error = pool.controller.pool, True, MemoryError()
+    pool.source.listed((Member("web1"), Member("web2")))
+    pool.factory.running["web1"].make_report(up=False)
+    while pool.error:
+        pool.clock.turn()
+    assert pool.controller.pool is before
+    assert pool.controller.pending
+    pool.clock.advance(1.0)
+    assert not pool.controller.pending
+    assert pool.wants[-1] == {"10.0.0.2": 10}
+
+
+def test_list_in_progress_ends_with_the_service() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    wants, pool.slow = len(pool.wants), True
+    pool.source.listed((Member("web1"), Member("web2")))
+    pool.clock.turn()
+    pool.controller.stop()
+    pool.turn()
+    assert not pool.controller.pending
+    assert len(pool.wants) == wants
+
+
 def test_stopped_service_leaves_no_garbage() -> None:
     pool = ControllerOnClock()
     pool.start("web1", "web2", "web3")
@@ -767,3 +847,16 @@ def test_source_compares_a_new_list_with_members_without_overrides() -> None:
     state = service.source.pool()
     assert state.members == (Member("web1"), Member("web2"))
     assert state.pooled == {"web2"}
+
+
+def test_server_of_the_saved_list_is_unknown_before_the_first_list() -> None:
+    service = ControllerOnClock()
+    service.source.saved = (Member("web1", 5), Member("web2", enabled=False))
+    service.controller.start({ADDRESSES["web1"]: 10})
+    found = service.controller.server("web1")
+    assert found is not None
+    assert (found.member, found.status) == (Member("web1", 5), "enabled/down/not pooled")
+    assert service.controller.server("web3") is None
+    service.deliver(Member("web2"))
+    assert service.controller.server("web1") is None
+    assert service.controller.server("web2") is service.controller.pool.servers["web2"]

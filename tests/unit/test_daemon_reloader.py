@@ -54,7 +54,7 @@ class TestRefused:
         [
             (
                 ConfigError((Problem("pybal.conf", 7, "web", "port", "'x'", "a number"),), ()),
-                "pybal.conf:7: [web] port: found 'x', wanted a number",
+                "pybal.conf:7: [web] port: found 'x'; expected a number",
             ),
             (of((WEB, OTHER), dry_run=True), "dry-run no -> yes: restart pybal to apply it"),
             (of((WEB, OTHER), control_group="root"), "control-group none -> root: restart pybal to apply it"),

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 import pytest
 
 from pybal.checks.engine import Engine
-from pybal.config.settings import AccessSettings, Settings, SourceSettings
+from pybal.config.settings import AccessSettings, ServiceSettings, Settings, SourceSettings
 from pybal.control.freeze import Freezer
 from pybal.control.overrides import Overrides
 from pybal.core.isolation import LastResponse
-from pybal.core.model import Severity
+from pybal.core.model import Member, Severity
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
@@ -25,7 +26,7 @@ from pybal.sources.state_files import StateFiles
 from pybal.status.alert_times import AlertTimes
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Family
-from tests.harness.fake_services import ONE, DaemonOnClock, web
+from tests.harness.fake_services import ONE, DaemonOnClock, FakeSource, web
 from tests.harness.fake_workers import FakeWorkers
 
 
@@ -125,3 +126,37 @@ def test_source_without_verification_is_one_alert_per_server(daemon: DaemonOnClo
     for running in daemon.services:
         running.settings = replace(running.settings, source=SourceSettings("etcd://conf:4001/a"))
     assert not [alert for alert in report.alerts() if alert.kind == "unverified"]
+
+
+def test_server_is_shown_as_pooled_until_ipvs_has_lost_it(daemon: DaemonOnClock, report: DaemonReport) -> None:
+    daemon.reconciler.freeze()
+    daemon.report_all("10.0.0.1")
+    assert daemon.services["web"].controller.pool.servers["10.0.0.1"].status == "enabled/down/not pooled"
+    shown = report.in_effect("web", "10.0.0.1")
+    assert shown is not None
+    assert shown.status == "enabled/down/pooled"
+    daemon.reconciler.thaw()
+    daemon.turn()
+    assert report.in_effect("web", "10.0.0.1") is daemon.services["web"].controller.pool.servers["10.0.0.1"]
+    assert report.in_effect("web", "nowhere") is None
+
+
+class DaemonWithSavedList(DaemonOnClock):
+    """A daemon whose state directory has a list with the server 10.0.0.1, and whose sources deliver none."""
+
+    def source(self, settings: ServiceSettings) -> FakeSource:  # type: ignore[override]  # as checked as a PoolSource
+        source = FakeSource(settings.source.url)
+        source.saved = (Member("10.0.0.1"),)
+        return source
+
+
+def test_saved_server_is_shown_as_pooled_while_ipvs_holds_addresses(report: DaemonReport) -> None:
+    """Before the first list any held address may be that of the server."""
+    daemon = DaemonWithSavedList(Settings((web(),)))
+    starting = replace(report, services=daemon.services, reconciler=daemon.reconciler)
+    assert starting.in_effect("web", "10.0.0.2") is None
+    for held, status in (({}, "not pooled"), ({ip_address("10.0.0.9"): 10}, "pooled")):
+        daemon.services["web"].controller.start(held)
+        shown = starting.in_effect("web", "10.0.0.1")
+        assert shown is not None
+        assert shown.status == f"enabled/down/{status}"

@@ -20,7 +20,7 @@ def problems(settings: Settings) -> list[str]:
 
 def test_missing_group_is_a_problem_without_a_line() -> None:
     assert problems(Settings((), control_group="no-such-group")) == [
-        "f: [global] control-group: found 'no-such-group', wanted an existing group"
+        "f: [global] control-group: found 'no-such-group'; expected an existing group"
     ]
 
 
@@ -38,14 +38,14 @@ def test_dead_after_is_at_most_the_watchdog(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", watchdog)
     bgp = BGPSettings((PeerSettings(ip_address("192.0.2.254"), 64600),), dead_after=seconds)
-    text = f"f: [global] bgp-dead-after: found {seconds:g}, wanted {wanted}"
+    text = f"f: [global] bgp-dead-after: found {seconds:g}; expected {wanted}"
     assert problems(Settings((), bgp)) == ([text] if wanted else [])
 
 
 def test_unknown_scheme_is_a_problem_of_its_service() -> None:
     service = replace(web(), source=SourceSettings("ftp://conf/web"), line=7)
     (problem,) = problems(Settings((service,)))
-    assert problem.startswith("f:7: [web] config: found 'ftp://conf/web', wanted a supported scheme: dns+srv, etcd")
+    assert problem.startswith("f:7: [web] config: found 'ftp://conf/web'; expected a supported scheme: dns+srv, etcd")
 
 
 def test_settings_that_this_machine_supports_have_no_problem() -> None:

@@ -556,6 +556,7 @@ SEAMS: Mapping[Builder, Sequence[str]] = MappingProxyType(
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "control.listener.ControlConnection._resume callLater": "tests/integration/test_control_socket.py",
+        "daemon.controller.Controller.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.controller.Controller.__init__ Throttle": "tests/unit/test_daemon_controller.py",
         "daemon.moving.Moving.follow callLater": "tests/unit/test_daemon_controller.py",
         "daemon.watch.Watch.__init__ Activity": "tests/unit/test_daemon_controller.py",

@@ -616,3 +616,37 @@ def test_held_entry_is_read_when_the_service_has_no_goal(
     pursue(reconciler, clock, WEB, {B: 10})
     assert result_of(reconciler.held(WEB)) == entry(WEB, {B: 10})
     assert table.reads == reads + 1, "the written entry is in the shadow"
+
+
+def test_holds_follows_the_table_after_a_freeze_or_a_failed_write(
+    table: FailingTable, clock: Clock, reconciler: Reconciler
+) -> None:
+    pursue(reconciler, clock, WEB, {A: 10})
+    assert (reconciler.holds(WEB, A), reconciler.holds(WEB, B)) == (True, False)
+    reconciler.freeze()
+    pursue(reconciler, clock, WEB, {B: 10})
+    assert (reconciler.holds(WEB, A), reconciler.holds(WEB, B)) == (True, False)
+    table.broken = "IPVS is gone"
+    reconciler.thaw()
+    clock.advance(0)
+    assert (reconciler.holds(WEB, A), reconciler.holds(WEB, B)) == (True, False)
+    table.broken = ""
+    clock.advance(60)
+    assert (reconciler.holds(WEB, A), reconciler.holds(WEB, B)) == (False, True)
+    reconciler.retire(key_of(WEB), "web")
+    clock.advance(0)
+    assert not reconciler.holds(WEB, B)
+
+
+def test_holds_includes_what_another_program_added(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:
+    table.meddle(*made(WEB, {A: 10}))
+    result_of(reconciler.adopt([WEB]))
+    assert reconciler.holds(WEB, A)
+    pursue(reconciler, clock, WEB, {B: 10})
+    table.meddle(Op(Command.ADD, entry(WEB, {}).service, next(iter(entry(WEB, {A: 1}).destinations.values()))))
+    assert not reconciler.holds(WEB, A)
+    result_of(reconciler.compare(key_of(WEB)))
+    assert reconciler.holds(WEB, A)
+    reconciler.repair(key_of(WEB))
+    clock.advance(0)
+    assert not reconciler.holds(WEB, A)

@@ -8,6 +8,7 @@ import pytest
 
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
+from pybal.sources.formats.entry import shown
 from pybal.sources.formats.text import parse, summary
 
 POOLS = Path("tests/data/pools")
@@ -21,6 +22,14 @@ APPSERVERS = (
 )
 
 LAST = (Member("a", 1), Member("b", 2))
+
+
+EXPECTED = "expected { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
+
+
+def unreadable(line: str, meant: str = "") -> tuple[str, str]:
+    """Return a line and its problem."""
+    return line, f"found {shown(line)}; {EXPECTED}" + (f". Did you mean: {meant}" if meant else "")
 
 
 def refusal(data: bytes, name: str, last: tuple[Member, ...] | None = None) -> str:
@@ -85,18 +94,28 @@ def test_unknown_keys_are_ignored() -> None:
         ("{'host': '" + "a" * 254 + "'}", "host '" + "a" * 59 + "…, wanted a name or an address"),
         ("{'host': 'good'}", "host good is listed already"),
         ("{}", "host None, wanted a name or an address"),
-        ("a.example", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': 'a', 'weight': 10", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': 'a'} {'host': 'b'}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': 'a', 'weight': 010}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': 'a', 'enabled': true}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': __import__('os').getcwd()}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': 'a', 'weight': 2**9**9**9}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        ("{'host': " + "(" * 1000 + "}", "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"),
-        (
-            "{'host': " + "(" * 10000 + "}",
-            "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True } in at most 8192 characters",
+        unreadable(
+            "{ host: a.example, weight: 5, enabled: no }", "{ 'host': 'a.example', 'weight': 5, 'enabled': False }"
         ),
+        unreadable("'host': 'a', 'weight': 10", "{ 'host': 'a', 'weight': 10 }"),
+        unreadable("{ 'host': 'a' 'weight': 10 }", "{ 'host': 'a', 'weight': 10 }"),
+        unreadable("{ 'host' = 'a' }", "{ 'host': 'a' }"),
+        unreadable("{ \u2018host\u2019: \u2018a\u2019 }", "{ 'host': 'a' }"),
+        unreadable("a.example 10", "{ 'host': 'a.example', 'weight': 10 }"),
+        unreadable("- host: 2001:db8::1", "{ 'host': '2001:db8::1' }"),
+        unreadable("{ 'host': 'a' },", "{ 'host': 'a' }"),
+        unreadable("{ 'host': 'a' } ; spare", "{ 'host': 'a' }"),
+        unreadable("{ 'host': 'a', 'enabled': maybe }"),
+        unreadable("// servers of the web"),
+        unreadable("a.example", "{ 'host': 'a.example' }"),
+        unreadable("{'host': 'a', 'weight': 10", "{ 'host': 'a', 'weight': 10 }"),
+        unreadable("{'host': 'a'} {'host': 'b'}"),
+        unreadable("{'host': 'a', 'weight': 010}"),
+        unreadable("{'host': 'a', 'enabled': true}", "{ 'host': 'a', 'enabled': True }"),
+        unreadable("{'host': __import__('os').getcwd()}"),
+        unreadable("{'host': 'a', 'weight': 2**9**9**9}"),
+        unreadable("{'host': " + "(" * 1000 + "}"),
+        ("{'host': " + "(" * 10000 + "}", f"found 10010 characters; {EXPECTED} in at most 8192 characters"),
     ],
 )
 def test_invalid_line_is_omitted_and_reported_with_its_number(line: str, problem: str) -> None:
@@ -170,7 +189,7 @@ def test_host_with_a_valid_entry_beside_an_invalid_one_is_not_unsure() -> None:
 
 def test_html_page_is_refused() -> None:
     page = (POOLS / "error.html").read_bytes()
-    assert refusal(page, "pool").startswith("pool: line 1: wanted {")
+    assert refusal(page, "pool").startswith("pool: line 1: found '<!DOCTYPE html>'; expected {")
     assert refusal(page, "pool.json") == "pool.json: not JSON: Expecting value: line 1 column 1 (char 0)"
 
 

@@ -130,6 +130,15 @@ def test_invalid_item_is_omitted_and_reported_with_its_line(entry: str, problem:
     assert found.problems == (f"line 3: {problem}",)
 
 
+@pytest.mark.parametrize(
+    "text", ["a:\n\tweight: 10\n", "b: {}\na:\n \tweight: 10\n", "a:\n  weight: 10\n\tenabled: true\n"]
+)
+def test_tab_in_the_indentation_is_named(text: str) -> None:
+    line = text[: text.index("\t")].count("\n") + 1
+    with pytest.raises(SourceError, match=f"line {line}: not YAML: found a tab in the indentation; expected blanks"):
+        listing(text)
+
+
 def test_invalid_entry_keeps_the_last_value_of_its_host() -> None:
     found = listing("c: {}\nb: {weight: x}\nd: {weight: x}\n", LAST)
     assert found.members == (Member("c"), Member("b", 2))

@@ -23,7 +23,12 @@ LONG_LISTS = {
     "pool.yaml": "".join(f"web{n}.example.org:\n  weight: 10\n  enabled: true\n" for n in range(10_000)),
 }
 HOSTILE_LISTS = [
-    ("pool", "{%s}\n" % ("'a':1," * 690_000), "line 1: wanted { 'host': 'HOST', .* in at most 8192 characters"),
+    (
+        "pool",
+        "{%s}\n" % ("'a':1," * 690_000),
+        "line 1: found 4140002 characters; expected { 'host': 'HOST', .* in at most 8192 characters",
+    ),
+    ("pool", "{'host': 'a' 'weight': 1}\n" * 39_000, "Did you mean: { 'host': 'a', 'weight': 1 }; and 38995 more"),
     ("pool", "{'host': 'a'}\n" * 100_000, "line 40001: more than 40000 entries"),
     ("pool.json", '{"h": {' + JSON_KEYS + "}}", "a value has more than 16384"),
     ("pool.json", '{"h": [%s0]}' % ("0," * 290_000), "a value has more than 16384"),

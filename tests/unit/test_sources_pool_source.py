@@ -124,8 +124,10 @@ def test_saved_list_is_used_at_start_until_the_source_delivers(recorder: PoolRec
     recorder.scripted.listed((A, B))
     recorder.clock.advance(PATIENCE)
     again = PoolRecorder(ListCache(tmp_path, "web"), SourceSettings(URL))
+    assert again.source.saved == (A, B)
     again.clock.advance(PATIENCE)
     assert again.lists == [(A, B)]
+    assert not again.source.saved
     assert again.source.stale
     expected = "etcd://***@conf/pools/web: no list yet; using the list saved at 2026-11-20 12:00:00 UTC"
     assert again.errors == [expected]

@@ -16,7 +16,7 @@ from tests.harness.snapshots import document
 
 CLOCKS = Clocks(100.0, datetime(2026, 11, 21, 12, 1, 40, tzinfo=UTC))
 LOADED = Configuration("/etc/pybal/pybal.conf", "5ca1e", "5ca1e", 10.0)
-REFUSED = Outcome(False, 40.0, ("pybal.conf:7: [web] port: found 'x', wanted a number",), ("pybal.conf:9: odd",))
+REFUSED = Outcome(False, 40.0, ("pybal.conf:7: [web] port: found 'x'; expected a number",), ("pybal.conf:9: odd",))
 
 
 def planned(*after: object, force: bool = True) -> DaemonOnClock:
@@ -101,7 +101,7 @@ def test_refused_reload_is_rendered_with_its_problems() -> None:
     assert "".join(reload.text(changed, CLOCKS)).splitlines()[1:] == [
         f"/etc/pybal/pybal.conf differs from the loaded configuration; the last reload was refused: {REFUSED.problems[0]}",
         "last reload 2026-11-21T12:00:40.000Z: refused",
-        "  pybal.conf:7: [web] port: found 'x', wanted a number",
+        "  pybal.conf:7: [web] port: found 'x'; expected a number",
         "  warning: pybal.conf:9: odd",
     ]
     (alert,) = reload.alerts(changed)
@@ -109,7 +109,7 @@ def test_refused_reload_is_rendered_with_its_problems() -> None:
     assert document(reload.json(changed, CLOCKS))["last_reload"] == {
         "time": "2026-11-21T12:00:40.000Z",
         "accepted": False,
-        "problems": ["pybal.conf:7: [web] port: found 'x', wanted a number"],
+        "problems": ["pybal.conf:7: [web] port: found 'x'; expected a number"],
         "warnings": ["pybal.conf:9: odd"],
         "plan": None,
     }

@@ -14,7 +14,7 @@ from pybal.core.decision import Decision
 from pybal.core.history import PoolHistory
 from pybal.monitors.base import PastResult
 from pybal.status.routes import RouteResponse, Routes
-from tests.harness.snapshots import HEALTHY, SICK, CountingMonitor, pool, server, snapshot, status, whole
+from tests.harness.snapshots import HEALTHY, OUT, SICK, CountingMonitor, pool, server, snapshot, status, whole
 
 
 def get(path: str, as_json: bool = False, shown: Routes | None = None) -> RouteResponse:
@@ -166,3 +166,13 @@ def test_page_and_its_files_are_served() -> None:
     assert b"<h1>web</h1>" in whole(get("/page/pools/web"))
     assert get("/page/style.css").content_type == b"text/css; charset=utf-8"
     assert get("/page/page.js").content_type == b"text/javascript; charset=utf-8"
+
+
+def test_one_server_has_its_place_in_ipvs() -> None:
+    shown = replace(
+        status(Clock()),
+        in_effect=lambda service, host: server("a", placement=OUT) if (service, host) == ("web", "a") else None,
+    )
+    assert whole(get("/pools/web/a", shown=shown)) == b"enabled/up/not pooled\n"
+    assert whole(get("/pools/web", shown=shown)).startswith(b"a:\tenabled/up/pooled\n")
+    assert get("/pools/web/b", shown=shown).code == 404

@@ -25,6 +25,7 @@ from enum import Enum
 from pybal.core.model import Member
 from pybal.sources.base import SourceError
 from pybal.sources.formats import yaml as yaml_format
+from pybal.sources.formats.correction import corrected
 from pybal.sources.formats.entry import (
     MOST_ENTRIES,
     MOST_KEYS,
@@ -55,7 +56,7 @@ _PAIR = re.compile(rf"({_TEXT})\s*:\s*({_TEXT}|{_NUMBER}|True|False|None)\s*")
 _LINE = re.compile(rf"\{{\s*(?:{_PAIR.pattern}(?:,\s*{_PAIR.pattern})*(?:,\s*)?)?\}}\s*(?:#.*)?")
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder(object_pairs_hook=tuple, parse_int=integer)
-_WANTED = "wanted { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
+_EXPECTED = "expected { 'host': 'HOST', 'weight': INTEGER, 'enabled': True }"
 _NAMES = {"True": True, "False": False, "None": None}
 
 
@@ -182,16 +183,27 @@ def summary(problems: Sequence[str]) -> str:
 
 
 def _line_entries(data: bytes) -> Iterator[Entry | None]:
+    invalid = 0
     for number, line in enumerate(_lines(data), 1):
         if not number % _LINES_OF_A_STEP:
             yield None
         text = line.strip()
         if _is_entry(text):
-            long = f" in at most {_LONGEST_LINE} characters" if len(text) > _LONGEST_LINE else ""
             pairs = _pairs(text)
+            invalid += pairs is None
             place = f"line {number}: "
             host = next((value for name, value in pairs or () if name == "host"), None)
-            yield Entry(place, host, None, _WANTED + long) if pairs is None else Entry.of(place, host, pairs)
+            if pairs is None:
+                yield Entry(place, host, None, _why_invalid(text, suggest=invalid <= _MOST_SHOWN))
+            else:
+                yield Entry.of(place, host, pairs)
+
+
+def _why_invalid(line: str, *, suggest: bool) -> str:
+    if len(line) > _LONGEST_LINE:
+        return f"found {len(line)} characters; {_EXPECTED} in at most {_LONGEST_LINE} characters"
+    meant = corrected(line.partition("#")[0].strip()) if suggest else ""
+    return f"found {shown(line)}; {_EXPECTED}" + (f". Did you mean: {meant}" if meant else "")
 
 
 def _is_entry(line: str) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import yaml
@@ -67,13 +68,21 @@ class _Node(NamedTuple):
 def entries(data: bytes) -> Iterator[Entry]:
     """Yield an entry for each host. Raises :class:`Refused` if the document is not a list of hosts."""
     try:
-        yield from _entries(_Composer(_text(data)))
+        text = _text(data)
+        yield from _entries(_Composer(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}: " if mark else ""
+        if mark and _is_indented_with_tab(text, mark.line):
+            raise Refused(f"{place}not YAML: found a tab in the indentation; expected blanks") from None
         raise Refused(f"{place}not YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise Refused(f"not YAML: {str(error).splitlines()[0]}") from None
+
+
+def _is_indented_with_tab(text: str, line: int) -> bool:
+    found = next(islice(text.splitlines(), line, None), "")
+    return "\t" in found[: len(found) - len(found.lstrip())]
 
 
 def _text(data: bytes) -> str:

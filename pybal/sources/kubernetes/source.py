@@ -63,7 +63,6 @@ LARGEST_PAGE, LARGEST_EVENT = 2**24, 2**21
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 
 _PORT = 443
-_SHORTEST_SECRET = 6
 _OK = 200
 _PATH = "/api/v1/nodes"
 
@@ -106,11 +105,10 @@ class KubernetesReader:
             if not self._expired:
                 self._expired = True
                 return 0.0
-            error = self._masked(expired)
-            self._watch_problems = (str(error),)
-            raise error from None
+            self._watch_problems = (str(expired),)
+            raise
         except READ_ERRORS as error:
-            raise self._masked(source_error(error)) from None
+            raise source_error(error) from None
         self._watched = True
         return 0.0
 
@@ -143,7 +141,7 @@ class KubernetesReader:
             except Expired:
                 raise
             except READ_ERRORS as error:
-                self._watch_problems = (str(self._masked(source_error(error))),)
+                self._watch_problems = (str(source_error(error)),)
                 raise
             await self._verify(feed)
 
@@ -224,14 +222,7 @@ class KubernetesReader:
             )
             feed.list(replace(found, problems=problems, removed=removed))
         except SourceError as error:
-            feed.fail(self._masked(error))
-
-    def _masked(self, error: SourceError) -> SourceError:
-        """Return an error without the token, which the server may echo."""
-        # A very short token may be part of any word, and masking it would reveal it.
-        if len(self._token) < _SHORTEST_SECRET:
-            return error
-        return SourceError(str(error).replace(self._token, "***"), error.trouble, error.applied)
+            feed.fail(error)
 
     def _jittered(self, seconds: float) -> float:
         return seconds * (1 - JITTER * self._random.random())
