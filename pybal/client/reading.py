@@ -104,8 +104,8 @@ def _path(options: argparse.Namespace) -> str:
 
 
 def _pools(options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:
-    view: Callable[[Any, Terminal], Any] = views.pool if options.service else views.pools
-    return list(view(reader.document(path), terminal))
+    view: Callable[[Any, Terminal, Any], Any] = views.pool if options.service else views.pools
+    return list(view(reader.document(path), terminal, reader.document("/v1/alerts/groups")))
 
 
 def _alerts(_options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:

@@ -17,14 +17,15 @@ _SERVERS = ("HOST", "ADDRESS", "WEIGHT", "PLACEMENT", "STATE")
 _ABBREVIATED = 3
 
 
-def pools(document: Mapping[str, Document], terminal: Terminal) -> Iterator[str]:
-    """Yield a table of all pools."""
-    return terminal.table(_POOLS, map(_pool_row, document.values()))
+def pools(document: Mapping[str, Document], terminal: Terminal, groups: Sequence[Document] = ()) -> Iterator[str]:
+    """Yield a table of all pools; ``groups`` are the present alerts."""
+    lacking = _not_in_ipvs(groups)
+    return terminal.table(_POOLS, (_pool_row(each, lacking) for each in document.values()))
 
 
-def pool(document: Document, terminal: Terminal) -> Iterator[str]:
-    """Yield a table of one pool, and one of its servers."""
-    yield from terminal.table(_POOLS, [_pool_row(document)])
+def pool(document: Document, terminal: Terminal, groups: Sequence[Document] = ()) -> Iterator[str]:
+    """Yield a table of one pool, and one of its servers; ``groups`` are the present alerts."""
+    yield from terminal.table(_POOLS, [_pool_row(document, _not_in_ipvs(groups))])
     yield ""
     yield from terminal.table(_SERVERS, map(_server_row, document["servers"].values()))
 
@@ -62,8 +63,14 @@ def check(document: Document) -> tuple[int, list[str]]:
     ]
 
 
-def _pool_row(each: Document) -> tuple[Sequence[str], str]:
-    state, colour = _pool_state(each)
+def _not_in_ipvs(groups: Sequence[Document]) -> frozenset[str]:
+    """Return the services that IPVS lacks, for which the pool alone would look healthy."""
+    found = (each for each in groups if each["kind"] == "not-in-ipvs")
+    return frozenset(name for each in found for name in (each["data"].get("services") or [each["service"]]))
+
+
+def _pool_row(each: Document, lacking: frozenset[str]) -> tuple[Sequence[str], str]:
+    state, colour = ("not in IPVS", "critical") if each["service"] in lacking else _pool_state(each)
     address = f"[{each['vip']}]" if ":" in each["vip"] else each["vip"]
     cells = (
         each["service"],

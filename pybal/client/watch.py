@@ -59,7 +59,7 @@ def _lines(reader: Reader, terminal: Terminal, interval: float) -> Iterator[str]
     except NoReplyError as error:
         yield from terminal.lines(f"CRITICAL {error}; trying again")
         return
-    yield from views.pools(pools, terminal)
+    yield from views.pools(pools, terminal, alerts)
     yield ""
     yield from views.alerts(alerts, terminal)
 

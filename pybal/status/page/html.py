@@ -51,7 +51,11 @@ def index(snapshot: Snapshot, bgp: BGP, now: float) -> Iterator[str]:
     yield _HEAD.format(title="PyBal")
     yield from _alerts(shown, now)
     yield "\n"
-    rows = (_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
+    lacking = {alert.service for alert in shown if alert.kind == "not-in-ipvs"}
+    rows = (
+        _pool_row(pool, worst.get(name, Level.OK), "not in IPVS" if name in lacking else "")
+        for name, pool in snapshot.pools.items()
+    )
     columns = ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total")
     yield from _table(columns, rows, "pools", '<tr><td colspan="7">No services are configured.</td></tr>')
     yield "\n"
@@ -131,13 +135,13 @@ def _service_link(name: str) -> str:
     return f'<a href="/page/pools/{quote(name, safe="", errors="replace")}">{escape(name)}</a>' if name else "PyBal"
 
 
-def _pool_row(pool: Pool, worst: Level) -> str:
+def _pool_row(pool: Pool, worst: Level, state: str) -> str:
     sums = tally(pool)
     return _row(
         worst,
         _service_link(pool.service.name),
         f"<code>{escape(f'{pool.service.protocol} {_endpoint(pool)}')}</code>",
-        escape(_pool_state(pool, sums)),
+        state or escape(_pool_state(pool, sums)),
         f"{sums.up}",
         f"{sums.pooled}",
         f"{sums.floor}",

@@ -102,6 +102,9 @@ def test_critical_services_are_listed_or_grouped_in_text(deployment: Deployment,
             "CRITICAL dead no-servers: no server takes new connections: of 1 servers 1 down (depool-threshold = 0)"
             in text
         )
+    (row,) = (row for row in deployment.pybal("pools").stdout.splitlines() if row.startswith("absent "))
+    assert row.endswith("  not in IPVS")
+    assert "<td>not in IPVS</td>" in running.get("/")
     assert running.get("/alerts") == f"CRITICAL - forced: Servers {DEAD} are marked down but pooled"
 
 
