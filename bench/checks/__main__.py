@@ -7,11 +7,13 @@ Other load on the machine affects the guest most: look at the range of the round
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.checks.load import KINDS
@@ -28,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.checks", description=__doc__)
     parser.add_argument("--only", metavar="KIND,…", default=",".join((*KINDS, "idle")), help="default: %(default)s")
     parser.add_argument("--beside", metavar="PEER,…", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--base", metavar="COMMIT", help="also measure the engine of this commit")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds the context managers, which end all processes
@@ -37,9 +40,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"checks: {PEERS[name].program} is not installed")
     command = [sys.executable, "-m", "bench.checks.run", f"--only={options.only}", f"--rounds={options.rounds}"]
     if others := [name for name in beside if name != IN_GUEST]:
-        in_namespace([*command, f"--beside={','.join(others)}", f"--rates={NORMAL},{HIGHEST}"])
+        with checkout(options.base) as base:
+            in_namespace([*command, f"--beside={','.join(others)}", f"--rates={NORMAL},{HIGHEST}", *base])
     if IN_GUEST in beside and PEERS[IN_GUEST].path:
         in_guest([*command, f"--beside={IN_GUEST}", f"--rates={GUEST}"])
+
+
+@contextlib.contextmanager
+def checkout(commit: str | None) -> Iterator[Sequence[str]]:
+    """Check out a commit, if any; yield the option that names the directory."""
+    if commit is None:
+        yield ()
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        tree = Path(directory) / commit.replace("/", "-")
+        tree.mkdir()
+        archive = subprocess.run(["git", "archive", commit], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
+        yield (f"--base={tree}",)
 
 
 def in_namespace(command: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""A process with only the engine and its monitors.
+"""A process with only the engine and its monitors, on the event loop of the daemon.
 
 ``python -m bench.checks.engine KIND SERVERS SECONDS PORT``
 """
@@ -8,12 +8,9 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-import time
 from collections import Counter
 from ipaddress import IPv4Address
 from random import Random
-
-from twisted.internet.epollreactor import EPollReactor
 
 from bench.checks.load import HOST, NAME, Load
 from pybal.checks.engine import Engine
@@ -25,6 +22,7 @@ from pybal.monitors.kinds import prepare
 from pybal.monitors.proxyfetch import ProxyFetchSettings
 from pybal.monitors.tcpconnect import TCPConnectSettings
 from pybal.runtime.file_values import inline
+from pybal.runtime.loop import install
 
 
 def settings(load: Load) -> MonitorSettings:
@@ -41,8 +39,7 @@ def settings(load: Load) -> MonitorSettings:
 
 def main() -> None:
     load = Load.of(sys.argv[1:])
-    reactor = EPollReactor()
-    reactor.seconds = time.monotonic
+    reactor = install()
     engine = Engine(reactor)
     engine.start()
     service = Service("bench", IPProtocol.TCP, IPv4Address("192.0.2.1"), load.port, "rr")

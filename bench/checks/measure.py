@@ -19,12 +19,13 @@ from bench.checks.servers import Count
 class Use:
     """The number of checks, the CPU seconds they took, and the bytes of memory held at the end.
 
-    ``lag`` is the p99 lateness of the checks in seconds, if the checker prints it.
+    ``kernel`` is the share of the CPU time that the kernel took. ``lag`` is the p99 lateness of the checks in seconds, if the checker prints it.
     """
 
     checks: int
     seconds: float
     cpu: float
+    kernel: float
     memory: int
     lag: float | None
 
@@ -44,14 +45,22 @@ def use(command: Sequence[str], count: Count, *, warm_up: float, measured: float
     with tempfile.TemporaryFile() as output:
         with started(command, output) as pid:
             time.sleep(warm_up)
-            before, cpu_before, began = count(), cpu(pid), time.monotonic()
+            before, cpu_before, ticks_before, began = count(), cpu(pid), ticks(pid), time.monotonic()
             time.sleep(measured)
             checks, used, seconds = count() - before, cpu(pid) - cpu_before, time.monotonic() - began
+            user, system = (now - then for now, then in zip(ticks(pid), ticks_before, strict=True))
             held = memory(pid)
         output.seek(0)
         words = output.read().split()
     # Our own checkers print their lag in the last line.
-    return Use(checks, seconds, used, held, float(words[-1]) if words[-2:-1] == [b"lag"] else None)
+    return Use(
+        checks,
+        seconds,
+        used,
+        system / max(1, user + system),
+        held,
+        float(words[-1]) if words[-2:-1] == [b"lag"] else None,
+    )
 
 
 def median(uses: Sequence[Use]) -> Use:
@@ -90,6 +99,12 @@ def started(command: Sequence[str], output: IO[bytes] | int = subprocess.DEVNULL
 def cpu(pid: int) -> float:
     """Return the CPU seconds that a process and its children have used, user and system."""
     return sum(int(Path(f"/proc/{one}/schedstat").read_text().split()[0]) for one in _family(pid)) / 1e9
+
+
+def ticks(pid: int) -> tuple[int, int]:
+    """Return the clock ticks of user and of system time of a process and its children."""
+    times = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13] for one in _family(pid)]
+    return sum(int(user) for user, _ in times), sum(int(system) for _, system in times)
 
 
 def memory(pid: int) -> int:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench.checks.load import HOST, NAME, Load
+from bench.checks.load import HOST, KINDS, NAME, Load
 
 SOURCES = Path(__file__).resolve().parent.parent / "peers"
 
@@ -55,8 +56,9 @@ class Peer:
         return shutil.which(self.program, path="/usr/sbin:/usr/bin:/usr/local/bin") or ""
 
 
-def engine(load: Load) -> list[str]:
-    return [sys.executable, "-m", "bench.checks.engine", *load.arguments]
+def engine(load: Load, tree: str = ".") -> list[str]:
+    """Return the command of the engine of a checkout."""
+    return ["env", f"--chdir={tree}", sys.executable, "-m", "bench.checks.engine", *load.arguments]
 
 
 def _client(load: Load) -> list[str]:
@@ -102,6 +104,11 @@ def compiled(name: str, directory: Path) -> str:
         source = SOURCES / f"{name}.c"
         subprocess.run(["cc", "-O2", "-Wall", "-o", str(program), str(source), "-lssl", "-lcrypto"], check=True)
     return str(program)
+
+
+def of_commit(tree: str) -> Peer:
+    """Return the engine of another commit, whose checkout is ``tree``."""
+    return Peer(f"engine of {Path(tree).name}", "true", (*KINDS, "idle"), partial(engine, tree=tree))
 
 
 PEERS = {

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import resource
+import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.checks import measure, servers, targets
 from bench.checks.load import KINDS, Load
 from bench.checks.measure import Use
-from bench.checks.peers import PEERS, Peer, engine
+from bench.checks.peers import PEERS, Peer, engine, of_commit
 from bench.checks.targets import GUEST, HIGHEST, NORMAL, PYBAL_1_15, met
 
 US = Peer("this engine", "true", (*KINDS, "idle"), engine)
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--beside", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rates", required=True)
+    parser.add_argument("--base", help="a checkout of an earlier commit")
     options = parser.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -64,7 +66,10 @@ def main() -> None:
         directory = Path(name)
         directory.chmod(0o755)
         with servers.running(directory):
-            beside, rates = options.beside.split(","), options.rates.split(",")
+            beside = {name: PEERS[name] for name in options.beside.split(",") if name and PEERS[name].path}
+            if options.base:
+                beside = {"base": of_commit(options.base), **beside}
+            rates = options.rates.split(",")
             for kind in options.only.split(","):
                 for how in rates:
                     if (kind, how) in RATES:
@@ -73,10 +78,10 @@ def main() -> None:
                     only_here(kind, beside, directory)
 
 
-def compare(kind: str, how: str, beside: Sequence[str], rounds: int, directory: Path) -> None:
+def compare(kind: str, how: str, beside: Mapping[str, Peer], rounds: int, directory: Path) -> None:
     """Measure one kind of check at one rate with every peer in turn, and print the costs."""
     rate = RATES[kind, how]
-    peers = {"": US} | {name: PEERS[name] for name in beside if kind in PEERS[name].kinds and PEERS[name].path}
+    peers = {"": US} | {name: peer for name, peer in beside.items() if kind in peer.kinds}
     uses: dict[str, list[Use]] = {name: [] for name in peers}
     for _ in range(rounds):
         for name, peer in peers.items():
@@ -84,43 +89,49 @@ def compare(kind: str, how: str, beside: Sequence[str], rounds: int, directory: 
     own = measure.median(uses[""])
     heading = TITLES[how].format(servers=rate.servers, interval=rate.interval, rate=rate.servers / rate.interval)
     print(f"\n{kind.upper()}, {heading}; medians of {rounds} rounds")
-    print(f"  {'':28}{'µs/check':>9}{'of them':>16}{'checks/s':>10}{'KB/monitor':>12}{'ours ÷ it':>11}   target")
-    targeted = targets.COST.get((kind, how), {})
+    print(
+        f"  {'':28}{'µs/check':>9}{'of them':>16}{'kernel':>8}{'checks/s':>10}{'KB/monitor':>12}{'ours ÷ it':>11}   target"
+    )
+    targeted = {"base": targets.BASE, **targets.COST.get((kind, how), {})}
     for name, peer in peers.items():
         one = measure.median(uses[name])
         costs = [each.micros for each in uses[name]]
         memory = f"{per_monitor(peer, kind, rate, one, directory):12.1f}" if how == NORMAL else " " * 12
-        ratio = _ratio(own, one, rate if how == NORMAL else None, targeted.get(name)) if name else ""
+        ratio = _ratio(uses[""], uses[name], rate if how == NORMAL else None, targeted.get(name)) if name else ""
         spread = f"{min(costs):.0f}-{max(costs):.0f}"
-        print(f"  {peer.title:28}{one.micros:9.1f}{spread:>16}{one.rate:10.0f}{memory}{ratio}")
+        print(f"  {peer.title:28}{one.micros:9.1f}{spread:>16}{one.kernel:8.0%}{one.rate:10.0f}{memory}{ratio}")
     if quoted := PYBAL_1_15.get((kind, how)):
         ratio = f"{own.micros / quoted:11.2f}   {met(own.micros / quoted, targeted.get('pybal'))}"
-        print(f"  {'PyBal 1.15 (quoted)':28}{quoted:9.1f}{'':38}{ratio}")
+        print(f"  {'PyBal 1.15 (quoted)':28}{quoted:9.1f}{'':46}{ratio}")
     if own.lag is not None:
         print(f"  this engine's checks began at most {own.lag * 1000:.0f} ms late (p99)", flush=True)
 
 
-def _ratio(own: Use, other: Use, wanted: Rate | None, target: float | None) -> str:
-    """Return the ratio of two costs, or that one of the two did not keep up with the rate."""
+def _ratio(owns: Sequence[Use], others: Sequence[Use], wanted: Rate | None, target: float | None) -> str:
+    """Return the median ratio of costs in the same round, or that one did not keep up with the rate."""
+    own, other = measure.median(owns), measure.median(others)
     enough = 0.9 * wanted.servers / wanted.interval if wanted else own.rate / 10
     if min(own.rate, other.rate) < enough:
         return f"{'':11}   {'did not keep up' if other.rate < enough else 'we did not keep up'}"
-    return f"{own.micros / other.micros:11.2f}   {met(own.micros / other.micros, target)}"
+    ratio = statistics.median(ours.micros / its.micros for ours, its in zip(owns, others, strict=True))
+    return f"{ratio:11.2f}   {met(ratio, target)}"
 
 
-def only_here(kind: str, beside: Sequence[str], directory: Path) -> None:
+def only_here(kind: str, beside: Mapping[str, Peer], directory: Path) -> None:
     """Measure and print the figures that one kind of check has alone."""
     if kind == "http":
-        for name in ("", *beside):
-            peer = PEERS.get(name, US)
-            if kind in peer.kinds and peer.path:
+        for peer in (US, *beside.values()):
+            if kind in peer.kinds:
                 syscalls(peer, directory, targets.SYSCALLS if peer is US else None)
         full = per_monitor(US, kind, FULL, use(US, kind, FULL, directory), directory)
         print(f"  KB/monitor with a full history: {full:.1f}   {met(full, targets.MEMORY_FULL)}", flush=True)
     elif kind == "idle":
         print("\nIDLE, 10,000 connections held")
         rate = Rate(10_000, 1.0, 4.0, 6.0)
-        for peer, target in (US, targets.MEMORY_IDLE), *((PEERS[name], None) for name in beside if name == "c"):
+        for peer, target in (
+            (US, targets.MEMORY_IDLE),
+            *((peer, None) for name, peer in beside.items() if name in ("base", "c")),
+        ):
             one = use(peer, kind, rate, directory)
             memory = per_monitor(peer, kind, rate, one, directory)
             share = one.cpu / one.seconds

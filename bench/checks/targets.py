@@ -6,10 +6,11 @@ NORMAL, HIGHEST, GUEST = "normal", "highest", "guest"
 """1,000 checks/s; more than a core can do; the same in a guest, for peers that need their own kernel."""
 
 COST = {
-    ("tcp", NORMAL): {"haproxy": 1.0, "c": 1.3},
+    ("tcp", NORMAL): {"haproxy": 1.1, "c": 1.3},
     ("http", NORMAL): {"haproxy": 1.0, "c": 1.3, "pybal": 0.2},
     ("https", NORMAL): {"haproxy": 1.0, "c": 1.1},
     ("dns", NORMAL): {"pybal": 0.15},
+    ("tcp", HIGHEST): {"haproxy": 1.1},
     ("http", HIGHEST): {"haproxy": 1 / 0.9},
     ("https", HIGHEST): {"haproxy": 1.0, "c": 1.1},
     ("tcp", GUEST): {"keepalived": 0.6},
@@ -17,6 +18,9 @@ COST = {
     ("dns", GUEST): {"keepalived": 0.7},
 }
 """Highest ratio of our CPU time per check to that of the peer; 0.9 of a peer's highest rate is 1.11."""
+
+BASE = 1.0
+"""Highest ratio to an earlier commit."""
 
 PYBAL_1_15 = {
     ("http", NORMAL): 440.0,

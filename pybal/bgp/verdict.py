@@ -5,8 +5,8 @@ outstanding, a recent flap. Conclusive reasons withdraw it: no server pooled, to
 in IPVS, a drain. Only servers with a weight above 0 count; an unknown server may be serving.
 
 A VIP is announced when each of its services is ready; with the policy ``any``, and after the wait, when one is. It stays
-announced while one service (``any``) or each service (``all``) has no conclusive reason against it. A frozen VIP does not
-change. Without the gate only a drain counts. The same holds for an address that serves the HTTP endpoints only.
+announced while one service (``any``) or each service (``all``) has no conclusive reason against it; with ``any``, a service without
+a list and without servers in IPVS does not count. A frozen VIP does not change. Without the gate only a drain counts. The same holds for an address that serves the HTTP endpoints only.
 
 Earlier decisions are a :class:`Memory`, a value passed in and returned.
 """
@@ -341,10 +341,11 @@ class _Judge:
         reasons = [self._service_reason(standing) for standing in self.services]
         conclusive = [reason for reason in reasons if reason and reason.why in _CONCLUSIVE]
         inconclusive = [reason for reason in reasons if reason and reason.why not in _CONCLUSIVE]
-        one_is_enough = self.services[0].policy is VIPPolicy.ANY and None in reasons
+        any_service = self.services[0].policy is VIPPolicy.ANY
         if self.past.announced:
-            return None if one_is_enough or not conclusive else conclusive[0]
-        if one_is_enough:
+            kept = any_service and any(map(_supports, self.services, reasons))
+            return None if kept or not conclusive else conclusive[0]
+        if any_service and None in reasons:
             waited = not inconclusive or self.now >= self.past.seen + self.settings.wait
             return None if waited else inconclusive[0]
         # Conclusive reasons first: the same reason withdrew the announcement.
@@ -378,6 +379,12 @@ class _Judge:
         if awaited:
             return unknown
         return below if count.serving < standing.required else None
+
+
+def _supports(standing: Standing, reason: _Reason | None) -> bool:
+    """Return whether a service keeps its announced VIP: also with unknown servers, not without any."""
+    known = standing.pool.listed or standing.count.carrying > 0
+    return known and (reason is None or reason.why not in _CONCLUSIVE)
 
 
 def announced(verdicts: Iterable[Verdict]) -> Iterator[Announcement]:

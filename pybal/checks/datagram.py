@@ -35,7 +35,7 @@ class DatagramCheck(Check):
     @override
     def start(self) -> None:
         engine = self._engine
-        self._started_at = engine.seconds()
+        self._started_at = engine.now
         self._lost = engine.lost
         try:
             refused = self._send(self._datagram())

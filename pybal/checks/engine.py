@@ -42,6 +42,8 @@ FROZEN = 1.0
 """Lateness in seconds above which missed turns are spread over a second."""
 HEARTBEAT_TICKS = 50
 """Ticks between wake-ups while checks are in flight; they measure the lateness of the loop."""
+BUSY_TICKS = 10
+"""Ticks from which the timers become due together while the engine has more work than fits in a slice."""
 
 PROCESSES = 40
 """Concurrent commands, apart from the first one of each service; one service alone may run 32."""
@@ -274,11 +276,17 @@ class Engine(Slices):
             self._health.succeeded()
         self._spent = self.now - began
         self._waking = False
-        self._schedule_wake(self._tick)  # a timer may have become due during the turn
+        self._schedule_wake(self._advanced)  # a timer may have become due during the turn
 
     def _advance(self, late: float) -> None:
-        """Advance to the present tick: its timers and those of the sweep become due."""
-        before, self._tick = self._tick, self._tick_of(self.now)
+        """Advance to the present tick: its timers and those of the sweep become due.
+
+        While work is left of earlier turns, they become due less often: most would find their check still running.
+        """
+        self._tick = self._tick_of(self.now)
+        if self._unfinished and self._tick < self._advanced + BUSY_TICKS:
+            return
+        before, self._advanced = self._advanced, self._tick
         due = self._schedule.due(before, self._tick)
         if late > FROZEN:
             for timer in due:

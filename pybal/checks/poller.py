@@ -16,6 +16,7 @@ from pybal.checks.wheel import Timed
 EVENTS = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 
 _BATCH = 256
+_EDGE = select.EPOLLET
 
 
 class Watcher(Timed, Protocol):
@@ -69,10 +70,11 @@ class Poller:
     def is_open(self) -> bool:
         return self._epoll is not None
 
-    def watch(self, watcher: Watcher, fileno: int, events: int) -> None:
+    def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:
+        """Poll events, edge-triggered, until the watcher leaves ``watchers``."""
         if self._epoll is None:
             raise RuntimeError("check started while the engine is not running")
-        self._epoll.register(fileno, events | select.EPOLLET)
+        self._epoll.register(fileno, events | _EDGE)
         self.watchers[fileno] = watcher
         if self.events:
             self.registered.add(fileno)

@@ -11,6 +11,7 @@ within five turns, however much work another one has, and other readers and time
 * A check with more data than fits in an event pauses: it ignores events until the next tick.
 * Deadlines expire only up to the time until which all events were handled: a response that arrived in time counts.
 * Results are delivered in their own step, never within an event.
+* While work is left of earlier turns, timers become due at most every 0.1 s, so that few find their check still running.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import NamedTuple
 
 from twisted.logger import Logger
 
-from pybal.checks.poller import EVENTS, Poller, Watcher
+from pybal.checks.poller import Poller, Watcher
 from pybal.checks.result import Result
 from pybal.checks.wheel import Schedule, Timer
 
@@ -33,6 +34,8 @@ EVENT = 0.004
 
 _ROUNDS = 4
 """Polls for more events before control returns to the reactor, whose turn costs more than many events."""
+_TIMERS = 32
+"""Timers called between two polls, so that a socket is closed while it is in the caches of the CPU."""
 
 
 class LongestEvent(NamedTuple):
@@ -43,15 +46,19 @@ class LongestEvent(NamedTuple):
 
 
 class Slices:
-    """The queues of the engine. ``now`` is the time of the present event, ``_tick`` the tick of the turn."""
+    """The queues of the engine. ``now`` is the time of the present event, ``_tick`` the tick of the turn.
+
+    The timers up to the tick ``_advanced`` have become due.
+    """
 
     _log = Logger()
 
     def __init__(self, seconds: Callable[[], float]) -> None:
         self.seconds = seconds
         self.now = seconds()
-        self._tick = 0
+        self._tick = self._advanced = 0
         self._poller = Poller()
+        self.watch = self._poller.watch
         self._schedule = Schedule()
         self._paused: OrderedDict[Watcher, int] = OrderedDict()
         self._due: deque[Timer] = deque()
@@ -63,10 +70,6 @@ class Slices:
         self._longest_of: Watcher | Timer | None = None
 
     # -- for checks
-
-    def watch(self, watcher: Watcher, fileno: int, events: int = EVENTS) -> None:
-        """Deliver edge-triggered events to the watcher until :meth:`forget`."""
-        self._poller.watch(watcher, fileno, events)
 
     def forget(self, fileno: int) -> None:
         """Forget a descriptor before it is closed."""
@@ -120,13 +123,14 @@ class Slices:
         """Work until nothing is left or the slice ends."""
         self._longest, self._longest_of = 0.0, None
         for _ in range(_ROUNDS):
+            called = bool(self._due)  # connections that they open may be established by the next poll
             found = self._poller.poll(self.now)
             self.now = self.seconds()
             for step in self._steps[self._next :]:
                 self._next = (self._next + 1) % len(self._steps)
                 if not step(end):
                     return
-            if not found:
+            if not found and not called:
                 return
 
     def _record(self, began: float, of: Watcher | Timer) -> float:
@@ -184,7 +188,7 @@ class Slices:
 
     def _call_timers(self, end: float) -> bool:
         due, began = self._due, self.now
-        while due:
+        for _ in range(min(len(due), _TIMERS)):
             if began >= end:
                 return False
             timer = due.popleft()
@@ -212,7 +216,10 @@ class Slices:
                 watcher.settle(result)
             except Exception:  # noqa: BLE001  # a bug of one owner must not affect others
                 self._log.failure("Unexpected error in the handler of a result", system="checks")
-            began = self._record(began, watcher)
+            self.now = now = self.seconds()  # as in _record
+            if now - began > self._longest:
+                self._longest, self._longest_of = now - began, watcher
+            began = now
             if self._settled:
                 self._count()
         return True

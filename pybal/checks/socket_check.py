@@ -6,10 +6,10 @@ Kinds inherit it to save a call per event, which counts with 10,000 servers. A k
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import select
-import struct
 from collections.abc import Callable, Sequence
 from socket import (
     AF_INET,
@@ -65,7 +65,13 @@ _CAUSES = {
 }
 _TYPE = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
 _NO_RESPONSE = frozenset(("timeout", "timed out", "no answer to keepalive", *_NO_ROUTE.values()))
-_RESET = struct.pack("ii", 1, 0)
+_set_option = ctypes.PyDLL(None).setsockopt
+_LINGER_BYTES = 8
+_RESET = (ctypes.c_int * 2)(1, 0)
+"""struct linger of socket(7), set through libc.
+
+Python's setsockopt formats two errors before it tries bytes, a tenth of the instructions of a check.
+"""
 
 SocketOption = tuple[int, int, int]
 
@@ -145,7 +151,7 @@ class Check:
         """Start; not while running. Call it in a turn of the engine or from ``done``."""
         engine = self._engine
         family, sockaddr, source = self._target
-        self._started_at = engine.seconds()
+        self._started_at = engine.now
         self._lost = engine.lost
         self._connected_at = 0.0
         sock = None
@@ -283,14 +289,13 @@ class Check:
     def _close(self) -> None:
         if self._fileno < 0:
             return
-        self._engine.forget(self._fileno)
-        self._fileno = -1
+        fileno, self._fileno = self._fileno, -1
+        self._engine.forget(fileno)
         self._land()
         self.event = _ignore
-        sock = self._socket
         if self.resets:
-            sock.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
-        sock.close()
+            _set_option(fileno, SOL_SOCKET, SO_LINGER, _RESET, _LINGER_BYTES)
+        self._socket.close()
         self._release()
 
     # -- own
@@ -334,7 +339,7 @@ class TCPCheck(Check):
     @override
     def _opened(self, events: int) -> None:
         del events
-        self._end(Result(PASSED, self._engine.seconds() - self._started_at))
+        self._end(Result(PASSED, self._connected_at - self._started_at))
 
 
 def _ignore(events: int) -> None:

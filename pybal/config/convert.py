@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from types import MappingProxyType
@@ -143,8 +143,8 @@ def listen_address(text: str) -> Address:
 
 
 def not_a_name(text: str) -> str:
-    """Return an addition to the phrase "an address" if ``text`` is a host name."""
-    return ", not a host name" if _NAME.fullmatch(text) else ""
+    """Return an addition to the phrase "an address" if ``text`` is the name of a host or device."""
+    return ", not a name" if _NAME.fullmatch(text) else ""
 
 
 def _address(text: str) -> Address:
@@ -195,8 +195,9 @@ def nearest(text: str, words: Iterable[str], synonyms: Mapping[str, str] = NO_SY
     asked, folded = _folded(text), {_folded(word): word for word in sorted(words, reverse=True)}
     if text.lower() in synonyms:
         return synonyms[text.lower()]
-    if near := get_close_matches(asked, folded, 1, least):
-        return folded[near[0]]
+    if near := get_close_matches(asked, folded, 3, least):
+        # The first of equally similar words: ipv4 before ipv6.
+        return folded[min(near, key=lambda word: (-SequenceMatcher(None, word, asked).ratio(), word))]
     near = get_close_matches(asked, map(_folded, synonyms), 1, _MORE_SIMILAR)
     return next((meaning for word, meaning in synonyms.items() if _folded(word) == near[0]), "") if near else ""
 

@@ -17,9 +17,8 @@ _UNSET = ("''", "'(unspecified)'")
 """Values of templates for options that are not in use."""
 
 
-def lint(text: bytes, path: str, kinds: Kinds, settings: Settings) -> Iterator[Problem]:
+def lint(document: ini.Document, path: str, kinds: Kinds, settings: Settings) -> Iterator[Problem]:
     """Yield the warnings about a file with these settings."""
-    document = ini.read(text, path)
     for repeat in document.repeats:
         if repeat.name:
             found = f"the option a second time (first in line {repeat.first}); the last one counts"

@@ -19,6 +19,7 @@ D = TypeVar("D")
 _MOST_PROBLEMS = 100
 """Problems, and warnings, that are kept of one section."""
 _MOST_SUGGESTIONS = 20
+_SIMILAR = 0.65
 _MOST_CORRECTIONS = 100
 _LONGEST_NAME = 60
 
@@ -44,7 +45,7 @@ class Suggestions:
         near = ""
         if self._left and len(name) <= _LONGEST_NAME:
             self._left -= 1
-            near = nearest(name, known)
+            near = nearest(name, known, least=_SIMILAR)
         return f"unknown option (did you mean {near}?)" if near else "unknown option (see docs/reference/options.md)"
 
 

@@ -111,7 +111,8 @@ class SourceSettings:
         name="max-depool-step",
         help="share of the pooled servers, from 0 to 1, that may vanish from the list within max-depool-window, from 4 servers"
         " on; a list that lacks more, or all of them in one step, is refused: it counts for known servers only, until `pybal accept`."
-        " Not for servers that the list disables or declares inactive; 1 accepts everything",
+        " Not for servers that the list disables or declares inactive. 1 disables this check: a list without any of the pooled"
+        " servers is then applied",
     )
     window: float = option(
         60.0,

@@ -16,6 +16,7 @@ class ChangeKind(Enum):
     MERGED = auto()
     REMOVED = auto()
     MOVING = auto()
+    ARRIVING = auto()
     MOVED = auto()
     UNRESOLVABLE = auto()
     REPORTED_DOWN = auto()
@@ -70,7 +71,7 @@ def _facts(old: Server, new: Server) -> Iterator[Change]:
     if new.member is not old.member:
         yield Change(ChangeKind.MERGED, new)
     if new.move is not None and (old.move is None or old.move.address is not new.move.address):
-        yield Change(ChangeKind.MOVING, new)
+        yield Change(ChangeKind.MOVING if new.ready else ChangeKind.ARRIVING, new)
     if old.address is not None and new.address is not old.address:
         yield Change(ChangeKind.MOVED, new)
     if new.unresolvable and not old.unresolvable:

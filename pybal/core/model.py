@@ -187,7 +187,12 @@ class Condition(NamedTuple):
     @property
     def awaits_lookup(self) -> bool:
         """True if the server is enabled and has not been looked up yet."""
-        return self.enabled and not self.unresolvable and not self.ready
+        return self.enabled and not self.unresolvable and not self.ready and not self.moving
+
+    @property
+    def arriving(self) -> bool:
+        """True if the server has no address until its next one has passed its checks."""
+        return self.moving and not self.ready
 
     @property
     def unresolved(self) -> bool:
@@ -197,7 +202,7 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The next address of a pooled server: it takes over when all monitors report it up.
+    """The next address of a server: it takes over when all monitors report it up.
 
     ``reports`` are those on this address, ``since`` is the monotonic time of the change, in seconds. ``overdue`` is true after
     ``dns-move-wait``: the server then counts as down.
@@ -223,7 +228,8 @@ class Server:
     its first conclusive report. ``health`` follows from the reports: DOWN if one is down, UNKNOWN while one is missing, else
     UP; UP without monitors. ``suspect_failures`` are monitors with causes: failures attributed to the check itself.
     ``pending_monitors`` are monitors that a new configuration added while the server was up: they do not count until their
-    first report. ``move`` is the next address while the server keeps the present one, watched by its own monitors.
+    first report. ``move`` is the next address, watched by its own monitors, while the server keeps the present one; without a
+    present one, the server is *arriving* (:mod:`pybal.core.moves`).
     """
 
     member: Member

@@ -4,6 +4,9 @@ The name service can move every server of a pool to an address at which none res
 addresses are watched, each by its own monitors; only the present one is in the table. When all monitors report the next one up, it
 takes over in one change. After ``dns-move-wait`` without that the server counts as down, and the floor decides about its present
 address; the next one takes over as soon as it passes.
+
+After a restart the table is known, but not which server had which of its addresses. While it holds addresses of no known server, a
+server that resolves to another address may have moved: it *arrives* there by the same rules, and has no address until then.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from types import MappingProxyType
 
 from pybal.core.events import Overdue, Tried
 from pybal.core.model import Address, Move, Placement, Pool, Server, Servers
+from pybal.core.steps import Steps, parts
 
 
 def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Servers:
@@ -30,7 +34,7 @@ def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Se
     for host in addresses.keys() & servers.keys():
         server, address = servers[host], addresses[host]
         if address is None:
-            if not server.ready and not server.unresolvable:
+            if not server.ready and not server.unresolvable and server.move is None:
                 found[host] = replace(server, unresolvable=True)
         elif address == server.address:
             if server.move is not None:
@@ -64,20 +68,33 @@ def tried(pool: Pool, event: Tried) -> Servers:
 
 
 def overdue(pool: Pool, event: Overdue) -> Servers:
-    """Count servers as down whose moves take too long."""
+    """Count servers as down whose moves take too long; those that arrive do so unchecked."""
     late = {
-        host: replace(server, move=replace(server.move, overdue=True))
+        host: replace(server, move=replace(move, overdue=True)) if server.ready else _arrived(server, move)
         for host in event.hosts
-        if (server := pool.servers.get(host)) and server.move and not server.move.overdue
+        if (server := pool.servers.get(host)) and (move := server.move) and not move.overdue
     }
     return pool.servers.replacing(late)
+
+
+def arrive(servers: Servers) -> Steps[Servers]:
+    """Give all arriving servers their addresses."""
+    if not servers.count(lambda server: server.arriving):
+        return servers
+    arrived: dict[str, Server] = {}
+    for part in parts(servers.items()):
+        arrived.update((host, _arrived(each, each.move)) for host, each in part if each.move and not each.ready)
+        yield
+    return (yield from servers.replacing_in_steps(arrived))
 
 
 def settle(server: Server) -> Server:
     """Return a server at its next address if that has passed its checks."""
     move = server.move
-    if move is None or not move.passed:
-        return server
+    return server if move is None or not move.passed else _arrived(server, move)
+
+
+def _arrived(server: Server, move: Move) -> Server:
     return replace(
         server,
         address=move.address,
@@ -91,7 +108,7 @@ def settle(server: Server) -> Server:
 
 def _breaks(pool: Pool, server: Server, address: Address, taken: set[Address | None]) -> bool:
     """Return whether the new address, taken immediately, could replace one that serves by a dead one."""
-    if server.address is None or not server.pooled or not server.reports:
+    if not server.reports or not (server.pooled if server.ready else pool.held and server.member.enabled):
         return False
     serves = any(
         pool.servers[host].serving and pool.servers[host].pooled for host in pool.servers.hosts_at.get(address, ())

@@ -18,7 +18,8 @@ The invariant is ``pooled >= min(floor, eligible)``, counting weights above 0 on
 
 The addresses found in the kernel at the start are *held*: servers found at them are pooled and unknown. Until the first list
 has come and every enabled member has an address, each address not yet claimed stays, because it may belong to such a
-member; for the floor, each of these members counts with one of the addresses, counting weights above 0. After that the rest is
+member; for the floor, each of these members counts with one of the addresses, counting weights above 0. A member found at another
+address has it only when it has passed there, or ``dns-move-wait`` has ended: it may have moved. After that the rest is
 removed immediately. If a list leaves no eligible server with a weight above 0, the servers that it removes are held in the same
 way: otherwise a failing resolver would empty the pool.
 """
@@ -197,7 +198,8 @@ def _drop_unreachable(pool: Pool, service: Service) -> Steps[Servers]:
     lost = {}
     for part in parts(() if service.tunneling else pool.servers.items()):
         for host, server in part:
-            if server.address and server.address.version != service.vip.version:
+            there = server.address or (server.move and server.move.address)
+            if there and there.version != service.vip.version:
                 lost[host] = replace(server, address=None, unresolvable=True, move=None)
         yield
     return (yield from pool.servers.replacing_in_steps(lost))
@@ -227,12 +229,12 @@ def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
 
 
 def _claim(pool: Pool, settled: Servers) -> Steps[Pool]:
-    """Pool unknown servers at held addresses; drop the other addresses once all members are looked up.
+    """Pool unknown servers at held addresses; drop the other addresses once all members have addresses.
 
     No server of ``settled`` is at a held address.
     """
     if not pool.held:
-        return pool
+        return (yield from _without_held(pool))
     found: dict[str, Server] = {}
     left = pool.held.copy()
     for part in parts(pool.servers.changes_since(settled)):
@@ -242,10 +244,18 @@ def _claim(pool: Pool, settled: Servers) -> Steps[Pool]:
                 if server.eligible and server.health is Health.UNKNOWN and not server.pooled:
                     found[host] = server.placed(Placement.POOLED)
         yield
-    if pool.listed and not pool.servers.count(lambda server: server.unresolved):
-        left = {}
     servers = yield from pool.servers.replacing_in_steps(found)
-    return replace(pool, servers=servers, held=MappingProxyType(left))
+    pool = replace(pool, servers=servers, held=MappingProxyType(left))
+    if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):
+        return (yield from _without_held(pool))
+    return pool
+
+
+def _without_held(pool: Pool) -> Steps[Pool]:
+    """Drop the held addresses, and with them the reason to wait for the checks of servers that arrive."""
+    servers = yield from moves.arrive(pool.servers)
+    changed = pool.held or servers is not pool.servers
+    return replace(pool, servers=servers, held=MappingProxyType({})) if changed else pool
 
 
 def _suspect(pool: Pool) -> Steps[Pool]:

@@ -20,6 +20,8 @@ def why(server: Server) -> str:
             )
         case Placement.OUT if server.unresolvable:
             return "host name has no address"
+        case Placement.OUT if not server.ready and server.move is not None:
+            return f"checking {server.move.address}, which IPVS did not hold at the start"
         case Placement.OUT if not server.ready:
             return "host name not resolved yet"
         case Placement.OUT if server.health is Health.UNKNOWN:

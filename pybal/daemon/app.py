@@ -106,7 +106,7 @@ class App:
         self._held = held
         self._notifier = notifier
         self._log = log
-        self._engine = Engine(reactor)
+        self._engine = Engine(reactor, reactor.seconds)
         self._files = files = files or file_values(reactor)
         self._resolver = Resolver(lookup, reactor, random)
         self._reconciler = Reconciler(
@@ -172,6 +172,7 @@ class App:
             examination=self._examination,
             announcing=self._bgp,
             faults=faults,
+            activities=reactor.activities,
             starting=self._starting,
             log=log,
             dry_run=settings.dry_run,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from pybal.config import ini
 from pybal.config.describe import describe
 from pybal.config.errors import ConfigError, Problem
 from pybal.config.lint import lint
@@ -43,8 +44,10 @@ def check_config(options: argparse.Namespace) -> int:
         warnings += loaded.warnings
         warnings += loaded.unsupported
         warnings += absent_group(loaded.settings, path)
-        warnings += lint(Path(path).read_bytes(), path, KINDS, loaded.settings)
-        warnings += pool_files(loaded.settings, path)
+        document = ini.read(Path(path).read_bytes(), path)
+        warnings += lint(document, path, KINDS, loaded.settings)
+        warnings += pool_files(document, path, loaded.settings)
+        warnings.sort(key=lambda warning: warning.line)
     except ConfigError as refused:
         return _print(options, REFUSED, refused.problems, refused.warnings, "")
     except OSError as error:
@@ -53,20 +56,25 @@ def check_config(options: argparse.Namespace) -> int:
     return _print(options, OK, [], warnings, describe(loaded.settings))
 
 
-def pool_files(settings: Settings, path: str) -> Iterator[Problem]:
+def pool_files(document: ini.Document, path: str, settings: Settings) -> Iterator[Problem]:
     """Yield the problems of the pool files on this host: each is read, and parsed as the daemon would."""
     for service in settings.services:
         if service.source.scheme == "file":
-            name = service.source.url.removeprefix("file://")
-            for problem in _pool_problems(name):
-                yield Problem(path, service.line, service.service.name, "config", problem, "")
+            name = service.service.name
+            entries = document.defaults.entries | document.sections[name].entries
+            for problem in _pool_problems(service.source.url.removeprefix("file://")):
+                yield Problem(path, entries["config"].line, name, "config", problem, "")
 
 
 def _pool_problems(name: str) -> Iterator[str]:
     try:
         listing = parse(regular_file.begin(name, LARGEST), name)
     except OSError as error:
-        hint = " (a URL file:// with three slashes names an absolute path)" if not name.startswith("/") else ""
+        hint = ""
+        if not name.startswith("/"):
+            hint = f". Did you mean: config = file:///{name}"
+        elif " #" in name:
+            hint = f" (a comment begins with a semicolon). Did you mean: config = file://{name.replace(' #', ' ;', 1)}"
         yield f"{name}: cannot be read: {error.strerror or error}{hint}"
     except SourceError as error:
         yield str(error)

@@ -51,12 +51,15 @@ class Moving:
         """Yield an alert for each move."""
         for host, move in _moves(pool):
             age = self._clock.seconds() - move.since
-            state = (
-                f"not passed for {format_age(age)}; counting as down"
-                if move.overdue
-                else f"checking it for {format_age(age)}"
+            lasted = format_age(age)
+            state = f"not passed for {lasted}; counting as down" if move.overdue else f"checking it for {lasted}"
+            present = pool.servers[host].address
+            change = (
+                f"changes from {present} to {move.address}"
+                if present
+                else f"{move.address} was not in IPVS at the start"
             )
-            text = f"{host}: address changes from {pool.servers[host].address} to {move.address}, {state}"
+            text = f"{host}: address {change}, {state}"
             yield Alert(pool.service.name, "dns-move", text, subject=host)
 
     def stop(self) -> None:

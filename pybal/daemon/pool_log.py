@@ -43,6 +43,11 @@ _LINES = {
         "Server {host} gets another address: {next}; keeping {address} until {next} passes its checks",
         "{number} more servers get another address; keeping their addresses until these pass their checks",
     ),
+    ChangeKind.ARRIVING: (
+        LogLevel.info,
+        "Server {host} is at {next}, which IPVS did not hold; keeping what IPVS holds until {next} passes its checks",
+        "{number} more servers are at addresses that IPVS did not hold; keeping what it holds until these pass their checks",
+    ),
     ChangeKind.MOVED: (
         LogLevel.info,
         "Server {host} has a new address: {address}",

@@ -23,6 +23,7 @@ from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.render import Configuration
+from pybal.runtime.activities import Activities
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
@@ -52,6 +53,7 @@ class DaemonReport:
     examination: Examination
     announcing: BGPService | None
     faults: Faults
+    activities: Activities
     state: StateFiles
     alert_times: AlertTimes
     starting: Callable[[], Iterator[Alert]]
@@ -141,6 +143,7 @@ class DaemonReport:
         # Each part is complete before the next yield: what it reads may change between two.
         yield from tuple(self.starting())
         yield from tuple(self.faults.alerts())
+        yield from tuple(self.activities.alerts())
         for running in self.services:
             yield from tuple(running.controller.alerts())
         yield from tuple(_unverified(running.settings.source for running in self.services))

@@ -67,6 +67,10 @@ class TLSSettings(TCPSettings):
     def validate(self, options: Options, prefix: str) -> None:
         if self.ca and not self.verify:
             options.refuse(f"{prefix}ca", shown(self.ca), f"{prefix}verify = yes as well")
+        if self.verify and not self.name:
+            options.warn(
+                f"{prefix}verify", "yes", f"{prefix}name as well; without it a certificate for any host is accepted"
+            )
 
     @override
     def refusal(self, prefix: str) -> MonitorRefusal | None:

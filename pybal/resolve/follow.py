@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from math import inf
 from random import Random
 from typing import Any
 
@@ -29,6 +30,9 @@ TIMEOUT = 15.0
 
 #: Bounds on the time to live of an answer, in seconds.
 SHORTEST_LIFE, LONGEST_LIFE = 5.0, 3600.0
+
+#: Seconds without a lookup that is due, until that is a problem of the name.
+LATE = 60.0
 
 #: Seconds until a failed lookup is retried: first and longest.
 FIRST_RETRY, LAST_RETRY = 1.0, 60.0
@@ -59,8 +63,11 @@ Lookup = Callable[[str, int], Coroutine[Any, Any, LookupResult]]
 class Follower:
     """A follower of a name, active until :meth:`stop`."""
 
-    def __init__(self, name: _Name, found: Found, remove: Callable[[_Name, Follower], None]) -> None:
+    def __init__(
+        self, name: _Name, found: Found, remove: Callable[[_Name, Follower], None], seconds: Callable[[], float]
+    ) -> None:
         self._name = name
+        self._seconds = seconds
         self._found = found
         self._remove = remove
         self._reported = False
@@ -73,7 +80,10 @@ class Follower:
 
     @property
     def problem(self) -> str | None:
-        """The error of the last lookup; ``None`` if it succeeded or is the first."""
+        """The error of the last lookup, or the lack of the next one; ``None`` if it succeeded or is the first."""
+        late = self._seconds() - self._name.expected
+        if late > LATE:
+            return f"no lookup, due {late:.0f} s ago" + self._name.reaction
         return self._name.problem
 
     def stop(self) -> None:
@@ -91,7 +101,10 @@ class Follower:
 
 @dataclass(eq=False, slots=True)
 class _Name:
-    """A name in one family: its state, its followers, and its next or current lookup."""
+    """A name in one family: its state, its followers, and its next or current lookup.
+
+    ``expected`` is the monotonic time of that lookup, in seconds.
+    """
 
     host: str
     version: int
@@ -102,6 +115,11 @@ class _Name:
     followers: dict[Follower, None] = field(default_factory=dict)
     due: IDelayedCall | None = None
     lookup: Deferred[None] | None = None
+    expected: float = inf
+
+    @property
+    def reaction(self) -> str:
+        return "" if self.address is None else f"; keeping {self.address}"
 
 
 class Resolver:
@@ -132,8 +150,8 @@ class Resolver:
                 host, version, Backoff(FIRST_RETRY, LAST_RETRY, self._random, factor=2.0), _literal(host)
             )
             if name.address is None:
-                name.due = self._clock.callLater(0, self._enqueue, name)
-        follower = Follower(name, found, self._remove)
+                self._call(name, 0.0)
+        follower = Follower(name, found, self._remove, self._clock.seconds)
         name.followers[follower] = None
         self._new.append(follower)
         if self._report_call is None:
@@ -204,14 +222,17 @@ class Resolver:
         self._schedule(name, life * self._random.uniform(1.0, 1.1))
 
     def _failed(self, name: _Name, failed: LookupFailed) -> None:
-        reaction = "" if name.address is None else f"; keeping {name.address}"
-        name.problem = f"{failed}{reaction}"
+        name.problem = f"{failed}{name.reaction}"
         name.has_no_address = name.address is None and (name.has_no_address or failed.definite)
         self._schedule(name, name.backoff.pause())
 
     def _schedule(self, name: _Name, delay: float) -> None:
         if name.followers:
-            name.due = self._clock.callLater(delay, self._enqueue, name)
+            self._call(name, delay)
+
+    def _call(self, name: _Name, delay: float) -> None:
+        name.expected = self._clock.seconds() + delay
+        name.due = self._clock.callLater(delay, self._enqueue, name)
 
     def _report_new(self) -> None:
         self._report_call = None

@@ -8,6 +8,8 @@ again (:mod:`pybal.runtime.faults`), and the activity goes on: at its interval, 
 
     flush = Activity("write IPVS", self._flush, clock)              # once per wake(), and again after an exception
     flush.wake()
+
+A call that is not made when it is due, or whose Deferred does not fire, is an alert too (:mod:`pybal.runtime.activities`).
 """
 
 from __future__ import annotations
@@ -20,11 +22,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
+from pybal.runtime.activities import Activities
 from pybal.runtime.backoff import Backoff
 from pybal.runtime.faults import Health
 
 RETRY_SECONDS = (1.0, 60.0)
 """The first and the longest pause after an exception of an activity without an interval."""
+LATE_SECONDS = 30.0
+"""Seconds after which a call that is due and was not made is an alert."""
+HUNG_SECONDS = 60.0
+"""Seconds after which a call without a result is an alert."""
 _ROUNDING = 1e-6
 
 Pause = float | Deferred[Any] | None
@@ -52,6 +59,10 @@ class Activity:
         self._waiting: Deferred[Any] | None = None
         self._woken = False
         self._active = False
+        self._due = self._began = self._origin
+        activities = getattr(clock, "activities", None)
+        if isinstance(activities, Activities):
+            activities.add(self)
 
     @property
     def running(self) -> bool:
@@ -77,7 +88,18 @@ class Activity:
             if self._next.getTime() <= self._clock.seconds() + seconds:
                 return
             self._next.cancel()
+        self._due = self._clock.seconds() + seconds
         self._next = self._clock.callLater(seconds, self._run)
+
+    def stalled(self) -> str:
+        """Return why the next call is not made, empty if it is made in time."""
+        now = self._clock.seconds()
+        if self._waiting is not None:
+            hung = now - self._began
+            return f"no result for {hung:.0f} s" if hung > HUNG_SECONDS else ""
+        expected = self._active and (self._next is not None or self.interval is not None)
+        late = now - self._due
+        return f"not called, due {late:.0f} s ago" if expected and late > LATE_SECONDS else ""
 
     def reschedule(self, seconds: float) -> None:
         """Make the next call in ``seconds``, neither earlier nor later; the interval counts from there."""
@@ -109,7 +131,7 @@ class Activity:
         if not isinstance(result, Deferred):
             self._succeeded(result)
             return
-        self._waiting = result
+        self._waiting, self._began = result, self._clock.seconds()
         result.addCallbacks(self._fired, self._broken, callbackArgs=(result,), errbackArgs=(result,))
 
     def _fired(self, pause: float | None, awaited: Deferred[Any]) -> None:

@@ -14,6 +14,8 @@ from twisted.internet.base import DelayedCall
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from pybal.runtime.activities import Activities
+
 _time = methodcaller("getTime")
 
 
@@ -21,8 +23,9 @@ _time = methodcaller("getTime")
 class Lane:
     """A clock for a few short calls. ``due`` is the time of the next call, infinite without one."""
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, seconds: Callable[[], float], activities: Activities | None = None) -> None:
         self.seconds = seconds
+        self.activities = activities
         self.due = math.inf
         self._calls: list[DelayedCall] = []
 

@@ -23,6 +23,7 @@ from twisted.logger import Logger
 from twisted.python.log import callWithLogger
 from typing_extensions import override
 
+from pybal.runtime.activities import Activities
 from pybal.runtime.held import BOUNDS, Held
 from pybal.runtime.lane import Lane
 
@@ -39,7 +40,7 @@ _REFRESH = 0.005
 class Loop(EPollReactor):
     """The reactor of the daemon.
 
-    ``held`` records the callbacks, ``lane`` is the clock of heartbeats. ``began`` is the time at which the present callback
+    ``held`` records the callbacks, ``activities`` has the periodic ones, ``lane`` is the clock of heartbeats. ``began`` is the time at which the present callback
     began, infinite while the loop is idle.
     """
 
@@ -50,7 +51,8 @@ class Loop(EPollReactor):
 
     def __init__(self) -> None:
         self.held = Held()
-        self.lane = Lane(time.monotonic)
+        self.activities = Activities()
+        self.lane = Lane(time.monotonic, self.activities)
         self.began = math.inf
         self._woke = self._cpu = 0.0
         self._attention = self._unread = 0.0

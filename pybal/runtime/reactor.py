@@ -22,6 +22,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import ClientFactory
 from zope.interface import implementer
 
+from pybal.runtime.activities import Activities
+
 
 @implementer(IReactorTime)
 class Reactor(Protocol):
@@ -58,7 +60,13 @@ class Reactor(Protocol):
 
 
 class HeartbeatReactor(Reactor, Protocol):
-    """A reactor with a clock for heartbeats, whose calls do not wait behind other callbacks."""
+    """A reactor with its activities, and with a clock for heartbeats.
+
+    The calls of that clock do not wait behind other callbacks.
+    """
+
+    @property
+    def activities(self) -> Activities: ...
 
     @property
     def lane(self) -> IReactorTime: ...

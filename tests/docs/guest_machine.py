@@ -1,23 +1,28 @@
 """The guest: one bare machine whose kernel has IPVS.
 
-The prompt ``NAME# `` runs a command in its network namespace NAME.
+The commands after ``$ `` run in one shell, which begins in the root of the repository. The prompt ``NAME# `` runs a command in the
+network namespace NAME.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.docs.place import Result, execute
+from tests.docs.page import ROOT
+from tests.docs.place import VARIABLES, Result, execute
+from tests.docs.shell import Shell
 
 
 class GuestMachine:
     """The place ``guest``; it exists only inside a guest."""
 
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
     def run(self, host: str, command: str) -> Result:
-        inside = ["ip", "netns", "exec", host] if host else []
-        return execute([*inside, "bash", "-c", command])
+        return execute(["ip", "netns", "exec", host, "bash", "-c", command]) if host else self._shell.run(command)
 
     def write(self, host: str, path: str, text: str) -> None:
         """Write a file of the guest; in a namespace, what ``ip netns exec`` mounts over a file of /etc."""
@@ -29,4 +34,5 @@ class GuestMachine:
 @contextmanager
 def guest_machine(_directory: Path) -> Iterator[GuestMachine]:
     """Return the machine of this guest, which ends with the guest."""
-    yield GuestMachine()
+    with closing(Shell(ROOT, VARIABLES)) as shell:
+        yield GuestMachine(shell)

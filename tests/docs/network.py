@@ -5,6 +5,7 @@
     lvs2     10.0.0.2      its backup
     web1 …   10.0.0.11 …   web servers with a running nginx
     router   10.0.0.254    with a running bird, a BGP neighbour of both balancers
+    router2  10.0.0.253    without a running router
     client   10.0.0.100
     ======== ============= ===========================================
 
@@ -24,7 +25,17 @@ from pathlib import Path
 from tests.docs.place import Result, execute
 from tests.harness.daemon_process import wait_for
 
-ADDRESSES = {"lvs1": 1, "lvs2": 2, "web1": 11, "web2": 12, "web3": 13, "web4": 14, "client": 100, "router": 254}
+ADDRESSES = {
+    "lvs1": 1,
+    "lvs2": 2,
+    "web1": 11,
+    "web2": 12,
+    "web3": 13,
+    "web4": 14,
+    "client": 100,
+    "router": 254,
+    "router2": 253,
+}
 DEFAULT = "lvs1"
 
 _HOSTS = "127.0.0.1 localhost\n" + "".join(f"10.0.0.{n} {name}.example.org {name}\n" for name, n in ADDRESSES.items())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 BIN = Path(__file__).parent / "bin"
@@ -32,9 +33,8 @@ class Place(Protocol):
         """Write a file, and its directories."""
 
 
-def execute(command: Sequence[str], text: str = "") -> Result:
-    """Run a command, with ``text`` as its input and the programs of ``bin/`` before those of the host."""
-    variables = {
+VARIABLES: Mapping[str, str] = MappingProxyType(
+    {
         "PATH": f"{BIN}:{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHON": sys.executable,
         "HOME": "/run/home",
@@ -42,13 +42,19 @@ def execute(command: Sequence[str], text: str = "") -> Result:
         "COLUMNS": "120",
         "TMPDIR": "/run/tmp",
     }
+)
+"""The environment of commands: the programs of ``bin/`` come before those of the host."""
+
+
+def execute(command: Sequence[str], text: str = "") -> Result:
+    """Run a command, with ``text`` as its input."""
     done = subprocess.run(
         command,
         input=text,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=variables,
+        env=VARIABLES,
         timeout=LONGEST,
         check=False,
     )

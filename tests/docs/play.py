@@ -21,13 +21,13 @@ from tests.docs.place import Place, Result
 from tests.docs.places import PLACES
 from tests.docs.transcript import Step
 
-PATIENCE = 40.0
+PATIENCE = 120.0
 """Seconds in which the output of a command that only reads becomes as expected."""
 
 #: Commands that change nothing are repeated until their output is as expected.
 _READING = re.compile(
-    r"pybal (status|pools|explain|alerts|history|preflight|plan|diff|doctor|check-config)\b"
-    r"|(curl|cat|ls|ping|ipvsadm -(L|S)|ip (-\S+ )*(a|addr|r|route)\b|birdc show|vtysh -c .show|journalctl|systemctl is-active)\b"
+    r"(?:on \w+ |for .*; do on \w+ )?(?:pybal (status|pools|explain|alerts|history|preflight|plan|diff|doctor|check-config)\b"
+    r"|(curl|cat|ls|ping|ipvsadm -(L|S)|ip (-\S+ )*(a|addr|r|route)\b|birdc show|vtysh -c .show|journalctl|systemctl is-active)\b)"
 )
 _TITLE = re.compile(r"(?:(?P<host>\w+):)?(?P<path>/.*)")
 
@@ -58,7 +58,7 @@ def _run(step: Step, place: Place, patience: float) -> Played:
         expected = transcript.matches(step.output, result.output) and (result.status == 0 or bool(step.output))
         if expected or time.monotonic() > deadline or not _READING.match(step.command):
             return Played(step, result, expected)
-        time.sleep(0.1)
+        time.sleep(0.5)
 
 
 def difference(page: Page, played: Played) -> str:

@@ -7,6 +7,14 @@ from types import MappingProxyType
 
 UNCHECKED: Mapping[tuple[str, str], str] = MappingProxyType(
     {
+        ("docs/tutorial.md", "client ──"): "a drawing",
+        ("docs/tutorial.md", "apt install bird2"): "the guest has these packages and this environment",
+        (
+            "docs/real-servers.md",
+            "modprobe ipip",
+        ): "tests/e2e/lvs/test_check_real_server.py runs these commands in the guest",
+        ("docs/real-servers.md", "    up ip route change"): "a line of a file",
+        ("docs/bgp-routers.md", "protocols {"): "no test has a router with Junos, as the page says",
         ("docs/reference/log.md", "[text_80] WARN: and 90 more"): "tests/unit/test_runtime_log_burst.py has this line",
         ("docs/reference/reload.md", "~ service text_80"): "tests/e2e/control/test_reload.py has such a plan",
     }

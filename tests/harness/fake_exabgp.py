@@ -21,6 +21,7 @@ from zope.interface import implementer
 from pybal.bgp.exabgp.link import Link, LinkFactory
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
+from pybal.runtime.activities import Activities
 from pybal.runtime.log import format_event
 from tests.harness.fake_workers import FakeWorkers
 
@@ -75,6 +76,10 @@ class FakeReactor(Clock):
     """A clock and one UNIX socket. ``hang`` advances the clock in one step, without heartbeats."""
 
     factory: LinkFactory
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.activities = Activities()
 
     @property
     def lane(self) -> Clock:

@@ -47,6 +47,7 @@ from pybal.reload.difference import announcement_reasons, peer_reasons
 from pybal.reload.file import ConfigurationFile
 from pybal.reload.plan import ReloadPlan, Verb
 from pybal.reload.render import plan_text
+from pybal.runtime.activities import Activities
 from pybal.runtime.file_values import inline
 from pybal.runtime.held import Held
 from pybal.runtime.log import Log
@@ -258,6 +259,10 @@ class PortKeepingReactor(MemoryReactorClock):
 
     factory: Any = None
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's
+        self.activities = Activities()
+
     @property
     def lane(self) -> IReactorTime:
         return self
@@ -278,7 +283,7 @@ def metrics_of_daemon() -> str:
     port = free_port("127.0.0.1")
     parsed = replace(parsed, instrumentation=replace(parsed.instrumentation, port=port))
     file = ConfigurationFile(str(CONFIGURATIONS["demo"]), KINDS, lambda _: parsed)
-    reactor = PortKeepingReactor()  # type: ignore[no-untyped-call]
+    reactor = PortKeepingReactor()
     daemon = App(
         file.read(),
         file=file,

@@ -13,12 +13,14 @@ MUTANTS = (
         survives="only a server without an address becomes unresolvable",
     ),
     Mutant(
-        "a lost name is unresolvable", "if not server.ready and not server.unresolvable:", "if not server.unresolvable:"
+        "a lost name is unresolvable",
+        "if not server.ready and not server.unresolvable and server.move is None:",
+        "if not server.unresolvable and server.move is None:",
     ),
     Mutant(
         "an unresolvable name is a change every time",
-        "if not server.ready and not server.unresolvable:",
-        "if not server.ready:",
+        "if not server.ready and not server.unresolvable and server.move is None:",
+        "if not server.ready and server.move is None:",
     ),
     Mutant("an unresolvable name is not recorded", "found[host] = replace(server, unresolvable=True)", "pass"),
     Mutant("an unresolvable name stays unresolvable", "                unresolvable=False,\n", ""),
@@ -61,8 +63,28 @@ MUTANTS = (
     # Moves
     Mutant("the next address takes over immediately", "elif _breaks(pool, server, address, taken):", "elif False:"),
     Mutant("every address waits for its checks", "elif _breaks(pool, server, address, taken):", "elif True:"),
-    Mutant("servers that are out begin a move", "or not server.pooled or", "or"),
-    Mutant("servers without monitors begin a move", " or not server.reports:", ":"),
+    Mutant("servers that are out begin a move", "server.pooled if server.ready else", "True if server.ready else"),
+    Mutant("servers without monitors begin a move", "if not server.reports or not (", "if not ("),
+    Mutant("no server arrives", "else pool.held and server.member.enabled)", "else False)"),
+    Mutant(
+        "servers arrive without a held address",
+        "else pool.held and server.member.enabled)",
+        "else server.member.enabled)",
+    ),
+    Mutant("disabled servers arrive", "else pool.held and server.member.enabled)", "else pool.held)"),
+    Mutant(
+        "a lost name ends an arrival", " and server.move is None:\n                found", ":\n                found"
+    ),
+    Mutant(
+        "an overdue server never arrives",
+        "if server.ready else _arrived(server, move)\n        for",
+        "if True else server\n        for",
+    ),
+    Mutant(
+        "moving servers arrive with the others",
+        "for host, each in part if each.move and not each.ready)",
+        "for host, each in part if each.move)",
+    ),
     Mutant("a server that serves at the next address does not count", "return not serves and", "return"),
     Mutant("a swap is a move", "not swaps and", ""),
     Mutant("every taken address is a swap", " and address in pool.servers.hosts_at", ""),
@@ -89,7 +111,7 @@ MUTANTS = (
     ),
     Mutant("reports of other monitors count", " or event.monitor not in server.move.reports", ""),
     Mutant("overdue moves are not recorded", "overdue=True", "overdue=False"),
-    Mutant("the first report decides about a move", "not move.passed:", "not any(move.reports.values()):"),
+    Mutant("the first report decides about a move", "not move.passed else", "not any(move.reports.values()) else"),
     Mutant(
         "the reports on the next address are lost",
         "reports=move.reports,",

@@ -225,18 +225,33 @@ MUTANTS = (
     Mutant("a claimed address is still held", "left.pop(server.address, None)", "pass"),
     Mutant(
         "held addresses are never dropped",
-        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
+        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
         "if False:",
     ),
     Mutant(
         "held addresses are dropped at the first list",
-        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
-        "if pool.listed:",
+        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not left or pool.listed:",
     ),
     Mutant(
         "held addresses are dropped before the first list",
-        "if pool.listed and not pool.servers.count(lambda server: server.unresolved):",
-        "if not pool.servers.count(lambda server: server.unresolved):",
+        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not left or not pool.servers.count(lambda server: server.unresolved):",
+    ),
+    Mutant(
+        "arriving servers wait when the last held address has gone",
+        "    if not pool.held:\n        return (yield from _without_held(pool))",
+        "    if not pool.held:\n        return pool",
+    ),
+    Mutant(
+        "arriving servers wait although no address is held",
+        "servers = yield from moves.arrive(pool.servers)",
+        "servers = yield from pool.servers.replacing_in_steps({})",
+    ),
+    Mutant(
+        "an address of the other family arrives",
+        "there = server.address or (server.move and server.move.address)",
+        "there = server.address",
     ),
     # Placements: those of one server are in reports.py
     Mutant(

@@ -207,20 +207,32 @@ MUTANTS = (
         "return _Reason(Why.FROZEN, names)",
     ),
     Mutant(
-        "one service is always enough",
-        "self.services[0].policy is VIPPolicy.ANY and None in reasons",
-        "None in reasons",
+        "one service is always enough", "any_service = self.services[0].policy is VIPPolicy.ANY", "any_service = True"
     ),
-    Mutant("one service is never enough", "self.services[0].policy is VIPPolicy.ANY and None in reasons", "False"),
+    Mutant(
+        "one service is never enough", "any_service = self.services[0].policy is VIPPolicy.ANY", "any_service = False"
+    ),
+    Mutant("a service that is not ready announces", "if any_service and None in reasons:", "if any_service:"),
     Mutant(
         "inconclusive reasons withdraw",
-        "            return None if one_is_enough or not conclusive else conclusive[0]\n",
-        "            return None if one_is_enough else next(iter(conclusive + inconclusive), None)\n",
+        "            return None if kept or not conclusive else conclusive[0]\n",
+        "            return None if kept else next(iter(conclusive + inconclusive), None)\n",
     ),
     Mutant(
         "conclusive reasons do not withdraw",
-        "            return None if one_is_enough or not conclusive else conclusive[0]\n",
+        "            return None if kept or not conclusive else conclusive[0]\n",
         "            return None\n",
+    ),
+    Mutant(
+        "only a ready service keeps a VIP",
+        "known and (reason is None or reason.why not in _CONCLUSIVE)",
+        "reason is None",
+    ),
+    Mutant("a service without list and servers keeps a VIP", "return known and (reason", "return (reason"),
+    Mutant(
+        "a service with servers in the kernel but no list keeps no VIP",
+        "standing.pool.listed or standing.count.carrying > 0",
+        "standing.pool.listed",
     ),
     Mutant(
         "one ready service does not wait for the others",

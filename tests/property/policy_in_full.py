@@ -37,7 +37,7 @@ def step(pool: Pool, event: Event) -> Pool:
             facts = replace(pool, servers=_try(pool, host, monitor, report))
         case Overdue(hosts):
             late = {
-                host: replace(server, move=replace(server.move, overdue=True))
+                host: replace(server, move=replace(server.move, overdue=True)) if server.ready else _arrived(server)
                 for host, server in pool.servers.items()
                 if host in hosts and server.move and not server.move.overdue
             }
@@ -116,6 +116,11 @@ def _settled(server: Server) -> Server:
     move = server.move
     if not move or not all(report and report.up for report in move.reports.values()):
         return server
+    return _arrived(server)
+
+
+def _arrived(server: Server) -> Server:
+    move = server.move
     return replace(
         server,
         address=move.address,
@@ -143,14 +148,14 @@ def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None], at: floa
     for host in addresses.keys() & servers.keys():
         server, address = servers[host], addresses[host]
         if address is None:
-            servers[host] = server if server.ready or server.unresolvable else replace(server, unresolvable=True)
+            lost = not server.ready and not server.unresolvable and not server.move
+            servers[host] = replace(server, unresolvable=True) if lost else server
         elif address == server.address:
             servers[host] = replace(server, move=None) if server.move else server
         elif server.move and server.move.address == address:
             pass
         elif (
-            server.address
-            and server.pooled
+            (server.pooled if server.address else pool.held and server.member.enabled)
             and server.reports
             and address not in serve
             and address not in pool.held
@@ -191,7 +196,9 @@ def _drop_unreachable(pool: Pool, service: Service) -> Mapping[str, Server]:
     lost = {
         host: replace(server, address=None, unresolvable=True, move=None)
         for host, server in pool.servers.items()
-        if server.address and server.address.version != service.vip.version and not service.tunneling
+        if (there := server.address or (server.move and server.move.address))
+        and there.version != service.vip.version
+        and not service.tunneling
     }
     return MappingProxyType({**pool.servers, **lost}) if lost else pool.servers
 
@@ -217,7 +224,7 @@ def _with_monitors(server: Server, monitors: tuple[str, ...]) -> Server:
 def _claim(pool: Pool) -> Pool:
     """Pool unknown servers at held addresses; drop the other addresses once all members are looked up."""
     if not pool.held:
-        return pool
+        return _arrive(pool)
     found = {
         host: replace(server, placement=Placement.POOLED)
         for host, server in pool.servers.items()
@@ -228,7 +235,14 @@ def _claim(pool: Pool) -> Pool:
     left = {address: weight for address, weight in pool.held.items() if address not in claimed}
     if pool.listed and not any(s.member.enabled and not s.ready for s in pool.servers.values()):
         left = {}
-    return replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
+    pool = replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
+    return pool if left else _arrive(pool)
+
+
+def _arrive(pool: Pool) -> Pool:
+    """Give servers without an address their next one, because no held address is left."""
+    arrived = {host: _arrived(server) for host, server in pool.servers.items() if server.move and not server.ready}
+    return replace(pool, servers=MappingProxyType({**pool.servers, **arrived}))
 
 
 def _suspect(pool: Pool) -> Pool:

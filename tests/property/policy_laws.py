@@ -59,8 +59,11 @@ def unresolved(pool: Pool) -> int:
 def check(before: Pool, event: Event, after: Pool) -> None:
     """Assert every law of the transition from ``before`` to ``after`` by ``event``."""
     assert step(before, event) == after, "equal facts lead to equal decisions"
-    assert {host: facts(server) for host, server in after.servers.items()} == dict(expected_facts(before, event))
-    assert list(after.servers) == [host for host, _ in expected_facts(before, event)]
+    expected = expected_facts(before, event)
+    if not after.held:  # nothing to wait for
+        expected = [(host, fact if fact[1] else arrived(fact)) for host, fact in expected]
+    assert {host: facts(server) for host, server in after.servers.items()} == dict(expected)
+    assert list(after.servers) == [host for host, _ in expected]
     assert after.listed == (before.listed or isinstance(event, Listed))
     assert after.service == (event.service if isinstance(event, Reconfigured) else before.service)
     check_held(before, event, after)
@@ -97,13 +100,25 @@ def moves(before: Pool, server: Server, event: Resolved) -> bool:
     """Return whether a server keeps its address until the next one has passed its checks."""
     there = event.addresses[server.host]
     others = before.servers.values()
-    if server.address is None or not is_pooled(server) or not server.reports or there in before.held:
+    if not server.reports or there in before.held:
+        return False
+    if server.address is None:
+        if not before.held or not server.member.enabled:
+            return False
+    elif not is_pooled(server):
         return False
     if any(s.address == there and is_pooled(s) and s.member.weight and health(s) is Health.UP for s in others):
         return False
     gone_there = [h for h, a in event.addresses.items() if h in before.servers and before.servers[h].address != a]
     swaps = any(event.addresses[host] == server.address for host in gone_there)
     return not (swaps and any(s.address == there for s in others))
+
+
+def arrives(before: Pool, old: Server, event: Event, there: Address | None) -> bool:
+    """Return whether a server without an address has one only after its checks, or the wait for them."""
+    if old.move is not None and old.move.address == there:
+        return True
+    return isinstance(event, Resolved) and bool(event.addresses.get(old.host)) and moves(before, old, event)
 
 
 def passed(reports: Mapping[str, Report | None]) -> bool:
@@ -118,7 +133,8 @@ def expected_fact(  # noqa: C901, PLR0912  # one case for each event
         case Resolved(addresses) if member.host in addresses:
             there = addresses[member.host]
             if there is None:
-                return (member, address, unresolvable or address is None, reports, pending, move)
+                lost = address is None and move is None
+                return (member, address, unresolvable or lost, reports, pending, move)
             if there == address:
                 return (member, address, unresolvable, reports, pending, None)
             if move is not None and move.address == there:
@@ -136,6 +152,8 @@ def expected_fact(  # noqa: C901, PLR0912  # one case for each event
                 return (member, move.address, False, list(move.reports.items()), set(), None)
             return (member, address, unresolvable, reports, pending, move)
         case Overdue(hosts) if member.host in hosts and move is not None:
+            if address is None:
+                return arrived(fact)
             return (member, address, unresolvable, reports, pending, replace(move, overdue=True))
         case Reported(host, monitor, report) if host == member.host and monitor in dict(unreported):
             return (
@@ -147,7 +165,8 @@ def expected_fact(  # noqa: C901, PLR0912  # one case for each event
                 move,
             )
         case Reconfigured(service):
-            if address and address.version != service.vip.version and not service.tunneling:
+            next_one = address or (move and move.address)
+            if next_one and next_one.version != service.vip.version and not service.tunneling:
                 address, unresolvable, move = None, True, None
             found = [(name, dict(reports).get(name)) for name in service.monitors]
             new = {name for name, report in found if report is None}
@@ -161,6 +180,12 @@ def expected_fact(  # noqa: C901, PLR0912  # one case for each event
             up = not late and all(report is not None and report.up for report in counted)
             return (member, address, unresolvable, found, new if up else new & pending, move)
     return fact
+
+
+def arrived(fact: Facts) -> Facts:
+    """Return a server at its next address, if it has one."""
+    member, _, _, _, _, move = fact
+    return fact if move is None else (member, move.address, False, list(move.reports.items()), set(), None)
 
 
 def check_held(before: Pool, event: Event, after: Pool) -> None:
@@ -180,7 +205,7 @@ def former(before: Pool, event: Event, server: Server) -> Placement:
     if server.address in held and eligible(server) and health(server) is Health.UNKNOWN:
         return Placement.POOLED
     old = before.servers.get(server.host)
-    if old is None:
+    if old is None or (old.address is None and arrives(before, old, event, server.address)):
         return Placement.OUT
     if old.address != server.address and not isinstance(event, Tried | Reconfigured):
         there = [s for s in before.servers.values() if s.address == server.address and eligible(s)]
@@ -302,9 +327,11 @@ def differences(old: Server, new: Server) -> dict[ChangeKind, bool]:
     was, now = is_pooled(old), is_pooled(new)
     went_down = health(new) is Health.DOWN is not health(old)
     came_up = health(new) is Health.UP is not health(old)
+    moves_elsewhere = new.move is not None and (old.move is None or old.move.address != new.move.address)
     return {
         ChangeKind.MERGED: old.member != new.member,
-        ChangeKind.MOVING: new.move is not None and (old.move is None or old.move.address != new.move.address),
+        ChangeKind.MOVING: moves_elsewhere and new.address is not None,
+        ChangeKind.ARRIVING: moves_elsewhere and new.address is None,
         ChangeKind.MOVED: old.address is not None and old.address != new.address,
         ChangeKind.UNRESOLVABLE: not old.unresolvable and new.unresolvable,
         ChangeKind.UP: came_up,

@@ -290,7 +290,7 @@ class VerdictMachine(RuleBasedStateMachine):
 
     def _check_stays(self, verdict: Verdict, own: list[Standing], *, announced: bool) -> None:
         against = [standing for standing in own if self._conclusive_against(standing)]
-        others = [s for s in own if s.pool.listed and s not in against and any(wanted(s.pool).values())]
+        others = [s for s in own if s not in against and (s.pool.listed or any(wanted(s.pool).values()))]
         enough = not against or (self.policies[verdict.vip] is VIPPolicy.ANY and others)
         assert announced == bool(enough), "only conclusive reasons withdraw an announcement"
         assert verdict.why not in INCONCLUSIVE

@@ -14,7 +14,9 @@ from pybal.bgp.model import Announcement
 from pybal.bgp.verdict import Decided, Drain, Memory, Standing, Verdict, announced, decide
 from pybal.config.limit import Limit
 from pybal.config.settings import BGPSettings, DrainSettings, VIPPolicy
+from pybal.core.events import Adopted
 from pybal.core.model import Address, Pool
+from pybal.core.policy import step
 from tests.harness.pool_events import (
     address,
     after,
@@ -177,6 +179,21 @@ def test_service_without_a_list_does_not_keep_a_vip_announced() -> None:
     history.verdict(0.0, ready("web"), unlisted("tls"))
     assert history.verdict(30.0, ready("web"), unlisted("tls")).announcement
     assert history.verdict(31.0, empty("web"), unlisted("tls")).announcement is None
+
+
+def test_unlisted_service_with_servers_in_ipvs_keeps_a_vip_announced() -> None:
+    history, adopted = History(), step(named(Pool(service()), "tls"), Adopted({address("a"): 10}))
+    history.verdict(0.0, ready("web"), unlisted("tls"))
+    assert history.verdict(30.0, ready("web"), unlisted("tls")).announcement
+    assert history.verdict(31.0, empty("web"), Standing(adopted, False)).announcement
+
+
+def test_policy_any_keeps_a_vip_while_the_servers_of_a_service_are_unknown() -> None:
+    history = History()
+    history.verdict(0.0, ready("web"), ready("tls"))
+    unknown = after(named(Pool(service(0)), "tls"), listed("ab"), resolved("ab"))
+    assert history.verdict(1.0, empty("web"), Standing(unknown, True)).announcement
+    assert history.verdict(2.0, empty("web"), Standing(after(unknown, down("a"), down("b")), True)).why == "empty"
 
 
 def test_service_added_to_an_announced_vip_withdraws_nothing() -> None:
@@ -417,8 +434,8 @@ def test_flaps_are_forgotten_after_ten_quiet_minutes() -> None:
 def test_failure_every_two_seconds_moves_the_route_three_times() -> None:
     history, changes, last = History(), 0, True
     history.verdict(0.0, ready())
-    for step in range(1, 16):
-        now = history.verdict(2.0 * step, failed() if step % 2 else ready()).announcement is not None
+    for turn in range(1, 16):
+        now = history.verdict(2.0 * turn, failed() if turn % 2 else ready()).announcement is not None
         changes += now != last
         last = now
     assert changes == 3

@@ -297,6 +297,44 @@ class TestSlices:
         assert {"resumed", "timer", "result"} <= set(calls)
         assert expiring.expired == 1
 
+    def test_event_that_follows_a_timer_is_handled_in_its_turn(self, reactor: ClockReactor, engine: Engine) -> None:
+        handled: list[float] = []
+        descriptor = Descriptor(engine, lambda _mask: handled.append(reactor.seconds()))
+        called: list[float] = []
+
+        def call() -> None:
+            called.append(reactor.seconds())
+            descriptor.make_readable()
+
+        engine.soon(call)
+        reactor.pass_time(1)
+        descriptor.close()
+        assert handled == called
+
+    def test_timers_become_due_less_often_while_work_is_left(self, reactor: ClockReactor, engine: Engine) -> None:
+        calls: list[str] = []
+        for _ in range(100):
+            engine.every(0.02, lambda: calls.append("timer"))
+        reactor.pass_time(1)
+        idle, event = len(calls), self.slow(reactor, calls, "event")
+
+        def endless(_mask: int) -> None:
+            event()
+            descriptor.make_readable()
+
+        descriptors = [Descriptor(engine, endless) for _ in range(20)]
+        descriptor = descriptors[0]
+        for one in descriptors:
+            one.make_readable()
+        began = reactor.seconds()
+        while reactor.seconds() < began + 1:
+            reactor.pass_time(0.001)
+            engine.doRead()
+        for one in descriptors:
+            one.close()
+        assert idle > 100 * 40
+        assert 100 * 5 <= calls.count("timer") - idle <= 100 * 15
+
     def test_paused_check_ignores_events_until_the_next_tick(self, reactor: ClockReactor, engine: Engine) -> None:
         masks: list[int] = []
         descriptor = Descriptor(engine, masks.append)

@@ -62,7 +62,7 @@ def test_pause_accepts_0() -> None:
 def test_address_accepts_addresses_of_one_host() -> None:
     assert convert.address("192.0.2.1") == IPv4Address("192.0.2.1")
     assert convert.address("2001:DB8::1") == IPv6Address("2001:db8::1")
-    assert refusal(convert.address, "host") == "found 'host'; expected an IPv4 or IPv6 address, not a host name"
+    assert refusal(convert.address, "host") == "found 'host'; expected an IPv4 or IPv6 address, not a name"
     for text in ("192.0.2", "192.0.2.1/32", "192.0.2.01", "(unspecified)", "", "1"):
         assert refusal(convert.address, text) == f"found '{text}'; expected an IPv4 or IPv6 address"
     for text in ("0.0.0.0", "::"):
@@ -147,7 +147,7 @@ def test_each_removes_duplicates_and_keeps_the_order() -> None:
 def test_some_refuses_an_empty_list_and_names_the_value() -> None:
     peers = convert.some(convert.address, "the address of a peer")
     assert refusal(peers, "[]") == "found '[]'; expected the address of a peer, or a list of them"
-    assert refusal(peers, "['192.0.2.1', 'x']") == "found 'x'; expected an IPv4 or IPv6 address, not a host name"
+    assert refusal(peers, "['192.0.2.1', 'x']") == "found 'x'; expected an IPv4 or IPv6 address, not a name"
 
 
 def test_words_accepts_lists_and_commas() -> None:

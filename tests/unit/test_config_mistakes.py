@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pybal.config import ini
 from pybal.config.errors import ConfigError
 from pybal.config.lint import lint
 from pybal.config.parse import parse
@@ -130,7 +131,7 @@ IN_SERVICE = {
     "tunneling": {"enabled": "yes", "yse": "yes", "'no'": "no", "none": "no", "on!": "on", "yes # IPIP": "yes ; IPIP"},
     "initial-state": {"Up": "up"},
     "suspect-check": {"HOLD": "hold"},
-    "dns-move-wait": {"1m": "60"},
+    "dns-move-wait": {"1m": "60", "2d": ""},
     "bgp-med": {"1,000": "1000", "five": ""},
     "source-max-age": {"10m": "600"},
 }
@@ -189,7 +190,7 @@ def problems(text: str | bytes) -> list[str]:
 
 def warnings(text: str) -> list[str]:
     parsed = parse(text, "f", KINDS)
-    return [str(each) for each in (*parsed.warnings, *lint(text.encode(), "f", KINDS, parsed.settings))]
+    return [str(each) for each in (*parsed.warnings, *lint(ini.read(text, "f"), "f", KINDS, parsed.settings))]
 
 
 @pytest.mark.parametrize(("section", "option", "wrong", "meant"), TABLE)
@@ -206,6 +207,26 @@ def test_problem_suggests_the_corrected_line(section: str, option: str, wrong: s
 )
 def test_suggested_line_is_accepted(section: str, option: str, meant: str) -> None:
     parse(configuration(section, option, meant), "f", KINDS)
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [
+        ("bgp-next-hop", "bgp-nexthop-ipv4"),
+        ("bgp-community", "bgp-communities"),
+        ("bgp-peer-as", "bgp-peer-asn"),
+        ("bgp-holdtime", "bgp-hold-time"),
+        ("bgp_med", "bgp-med"),
+        ("bgp-password-file", "bgp-md5-password-file"),
+        ("peer-address", "bgp-peer-address"),
+        ("instrumentation-port", "instrumentation_port"),
+        ("bgp-keepalive", ""),
+    ],
+)
+def test_unknown_option_names_the_nearest_one(option: str, meant: str) -> None:
+    (warning,) = warnings(configuration("global", option, "1"))
+    hint = f"did you mean {meant}?" if meant else "see docs/reference/options.md"
+    assert warning.endswith(f"[global] {option}: unknown option ({hint})")
 
 
 def test_suggestion_never_shows_credentials() -> None:

@@ -312,7 +312,7 @@ initial-state = down
             "or a list of them"
         ),
         "f:5: [text_80] protocol: found 'sctp'; expected one of tcp, udp",
-        "f:6: [text_80] ip: found 'text.example.org'; expected an IPv4 or IPv6 address, not a host name",
+        "f:6: [text_80] ip: found 'text.example.org'; expected an IPv4 or IPv6 address, not a name",
         "f:7: [text_80] port: found 'http'; expected a port number from 1 to 65535. Did you mean: port = 80",
         (
             "f:8: [text_80] scheduler: found 'wr'; expected one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, "
@@ -445,7 +445,7 @@ def test_next_hop_is_required_for_each_announced_family() -> None:
 
 def test_invalid_next_hop_is_reported_once() -> None:
     assert problems(BGP.replace("192.0.2.10", "x") + WEB) == [
-        "f:5: [global] bgp-nexthop-ipv4: found 'x'; expected an IPv4 address, not a host name"
+        "f:5: [global] bgp-nexthop-ipv4: found 'x'; expected an IPv4 address, not a name"
     ]
 
 
@@ -641,4 +641,7 @@ def service_of(name: str) -> Service:
 def test_ca_without_verify_is_refused() -> None:
     web = WEB + "monitors = [ 'TLS' ]\ntls.ca = /etc/ca.pem\n"
     assert problems(web) == ["f:8: [web] tls.ca: found '/etc/ca.pem'; expected tls.verify = yes as well"]
-    assert warnings(web + "tls.verify = yes\n") == []
+    assert warnings(web + "tls.verify = yes\n") == [
+        "f:9: [web] tls.verify: found yes; expected tls.name as well; without it a certificate for any host is accepted"
+    ]
+    assert warnings(web + "tls.verify = yes\ntls.name = www.example.org\n") == []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from ipaddress import ip_address
+
 from pybal.core.events import Adopted, Listed, Overdue, Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Pool
 from pybal.core.policy import step, wanted, wanted_changes
@@ -218,17 +221,84 @@ def test_held_addresses_do_not_return_with_a_new_member() -> None:
 
 
 def test_floor_forces_servers_in_when_held_addresses_go() -> None:
-    pool = after(adopting(8, 9), listed("abcd"), resolved("abc"))
+    pool = after(adopting(8, 9), listed("abcd"), resolved("abc"), Overdue(frozenset("abc")))
     assert standing(pool) == "a"
     assert standing(after(pool, moved(d=None))) == "a"
     assert standing(after(pool, listed("abc", off("d")))) == "a b"
 
 
+def test_restart_during_a_move_keeps_the_address_until_the_next_passes() -> None:
+    before = after(healthy("abcd"), moved(b=7))
+    pool = after(step(Pool(service()), Adopted(wanted(before))), listed("abcd"), resolved("acd"), moved(b=7))
+    assert wanted(pool) == wanted(before) == {ip(1): 10, ip(2): 10, ip(3): 10, ip(4): 10}
+    assert wanted(after(pool, tried("b", up=False))) == wanted(before)
+    assert wanted(after(pool, tried("b"))) == {ip(1): 10, ip(7): 10, ip(3): 10, ip(4): 10}
+
+
+def test_restart_keeps_all_addresses_when_all_servers_have_moved() -> None:
+    pool = after(adopting(1, 2, 3, 4), listed("abcd"), moved(**dict.fromkeys("abcd", 99)))
+    assert (set(wanted(pool)), standing(pool)) == ({ip(1), ip(2), ip(3), ip(4)}, "")
+    assert wanted(after(pool, Overdue(frozenset("abcd")))) == {ip(99): 10}
+
+
+def test_restart_during_a_move_waits_for_every_server_that_moved() -> None:
+    pool = after(adopting(1, 2, 3), listed("abc"), resolved("c"), moved(a=7, b=8), tried("a"))
+    assert wanted(pool) == {ip(1): 10, ip(2): 10, ip(3): 10, ip(7): 10}
+    assert wanted(after(pool, tried("b"))) == {ip(3): 10, ip(7): 10, ip(8): 10}
+    late = after(pool, Overdue(frozenset("b")))
+    assert (wanted(late), late.servers["b"].address) == ({ip(3): 10, ip(7): 10}, ip(8))
+
+
+def test_held_address_goes_when_the_list_drops_the_arriving_server() -> None:
+    pool = after(adopting(1, 2), listed("ab"), resolved("a"), moved(b=7))
+    assert wanted(after(pool, listed("a"))) == {ip(1): 10}
+    assert wanted(after(pool, listed("a", off("b")))) == {ip(1): 10}
+
+
+def test_server_arrives_unchecked_when_all_held_addresses_are_claimed() -> None:
+    pool = after(adopting(1, 2), listed("abc"), resolved("c"))
+    assert pool.servers["c"].address is None
+    assert after(pool, resolved("ab")).servers["c"].address == ip(3)
+
+
+def test_moving_server_keeps_its_address_when_others_arrive() -> None:
+    pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=8), moved(a=7), Overdue(frozenset("b")))
+    assert (wanted(pool), pool.servers["b"].address) == ({ip(1): 10}, ip(8))
+
+
+def test_report_of_another_monitor_on_the_next_address_changes_nothing() -> None:
+    pool = after(healthy("ab"), moved(a=7))
+    assert step(pool, tried("a", N)) is pool
+
+
+def test_arriving_server_keeps_its_next_address_when_its_name_is_lost() -> None:
+    pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=7))
+    assert step(pool, moved(b=None)) is pool
+
+
+def test_arriving_server_without_monitors_arrives_immediately() -> None:
+    pool = step(Pool(service(monitors=())), Adopted({ip(1): 10, ip(9): 10}))
+    assert wanted(after(pool, listed("ab"), resolved("a"), moved(b=7))) == {ip(1): 10, ip(7): 10}
+
+
+def test_disabled_server_does_not_arrive_by_its_checks() -> None:
+    pool = after(adopting(1, 9), listed("ab", off("c")), resolved("ac"))
+    assert pool.servers["c"].address == ip(3)
+
+
+def test_arriving_server_loses_an_address_of_the_other_family() -> None:
+    pool = step(Pool(replace(service(), tunneling=True)), Adopted({ip(1): 10, ip(9): 10}))
+    pool = after(pool, listed("ab"), resolved("a"), Resolved({"b": ip_address("2001:db8::7")}))
+    pool = after(pool, Reconfigured(service()), Overdue(frozenset("b")))
+    assert (pool.servers["b"].address, pool.servers["b"].unresolvable) == (None, True)
+
+
 def test_pending_lookup_counts_for_the_floor_with_a_held_address() -> None:
-    pool = after(adopting(5, 6, 7, 8, 9), listed("abcd"), resolved("a"))
+    pool = after(adopting(5, 6, 7, 8, 9), listed("abcd"), resolved("a"), Overdue(frozenset("a")))
     assert standing(pool) == ""
-    assert standing(after(pool, resolved("bc"))) == "a"
-    assert standing(after(adopting(9), listed("abcd"), resolved("a"))) == "a"
+    assert standing(after(pool, resolved("bc"))) == ""
+    assert standing(after(pool, resolved("bc"), Overdue(frozenset("bc")))) == "a"
+    assert standing(after(adopting(9), listed("abcd"), resolved("a"), Overdue(frozenset("a")))) == "a"
 
 
 def test_disabled_member_leaves_the_kernel_when_its_name_resolves() -> None:

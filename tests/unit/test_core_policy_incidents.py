@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybal.core.changes import ChangeKind, changes
-from pybal.core.events import Listed, Reconfigured
+from pybal.core.events import Listed, Overdue, Reconfigured
 from pybal.core.model import Health, Member, Pool
 from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted
 from tests.harness.pool_events import (
@@ -129,9 +129,11 @@ def test_t176388_reason_of_each_monitor_is_kept() -> None:
 def test_replaced_pool_is_never_empty_while_the_resolver_fails() -> None:
     pool = after(healthy("abcd"), listed("efgh"))
     assert wanted(pool) == wanted(healthy("abcd"))
-    pool = after(pool, resolved("g"), up("g"))
+    pool = after(pool, resolved("g"), tried("g"))
     assert set(wanted(pool)) == {*wanted(healthy("abcd")), address("g")}
     pool = after(pool, resolved("efh"))
+    assert set(wanted(pool)) == {*wanted(healthy("abcd")), address("g")}
+    pool = after(pool, Overdue(frozenset("efh")))
     assert standing(pool) == "e g"
     assert len(wanted(pool)) == 2
 

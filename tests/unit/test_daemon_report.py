@@ -18,6 +18,7 @@ from pybal.core.model import Member, Severity
 from pybal.daemon.report import DaemonReport
 from pybal.doctor.periodic import Examination
 from pybal.ipvs.audit import Audit
+from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Clocks
 from pybal.runtime.faults import Faults
 from pybal.runtime.held import Held
@@ -55,6 +56,7 @@ def report(daemon: DaemonOnClock) -> Iterator[DaemonReport]:
         freezer=freezer,
         examination=Examination(tuple, daemon.clock),
         faults=Faults(daemon.clock.seconds),
+        activities=Activities(),
         state=StateFiles(FakeWorkers(), daemon.clock),
         starting=lambda: iter(()),
         announcing=None,

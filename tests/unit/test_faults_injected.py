@@ -529,7 +529,7 @@ SEAMS: Mapping[Builder, Sequence[str]] = MappingProxyType(
         source: ("sources.feed.Feed.sleep deferLater",),
         resolver: (
             "resolve.follow.Resolver.follow callLater",
-            "resolve.follow.Resolver._schedule callLater",
+            "resolve.follow.Resolver._call callLater",
         ),
         audit: ("ipvs.audit.Audit.__init__ Activity", "ipvs.audit.Audit._examine deferLater"),
         reconciler: ("ipvs.reconciler.Reconciler.__init__ Activity",),

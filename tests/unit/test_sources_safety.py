@@ -80,6 +80,16 @@ def test_max_depool_step_sets_the_largest_accepted_loss() -> None:
     refusal(SIXTEEN, SIXTEEN[:15], replace(SETTINGS, max_step=0.05))
 
 
+def test_max_depool_step_of_0_99_refuses_only_the_loss_of_all() -> None:
+    settings = replace(SETTINGS, max_step=0.99)
+    assert accepted(checked(SIXTEEN, SIXTEEN[:1], settings)) == SIXTEEN[:1]
+    refusal(SIXTEEN, (Member("new"),), settings)
+
+
+def test_max_depool_step_of_1_refuses_an_empty_list_nevertheless() -> None:
+    assert "set allow-empty = yes to accept it" in refusal(SIXTEEN, (), replace(SETTINGS, max_step=1.0))
+
+
 def test_share_of_max_depool_step_is_exact() -> None:
     hundred = tuple(Member(f"web{number}") for number in range(100))
     settings = replace(SETTINGS, max_step=0.29)

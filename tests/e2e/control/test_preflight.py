@@ -38,6 +38,8 @@ def test_check_config_warns_of_probable_mistakes(deployment: Deployment) -> None
         CONF
         + "scheduler = rr\nidleconnection.max-delay = 3\n[other]\nprotocol = tcp\nip = 192.0.2.9\nport = 1\nscheduler = rr\n"
         "config = file:///nonexistent/pool\n[web]\nport = 81\n"
+        "[comment]\nprotocol = tcp\nip = 192.0.2.8\nport = 1\nscheduler = rr\nconfig = file:///nonexistent/pool # spare\n"
+        "[slash]\nprotocol = tcp\nip = 192.0.2.7\nport = 1\nscheduler = rr\nconfig = file://nonexistent/pool\n"
     )
     (deployment.directory / "web.pool").write_text("{'host': 'a'}\n{'host': 'b', 'enabled': true}\n")
     done = deployment.pybal("check-config")
@@ -49,7 +51,10 @@ def test_check_config_warns_of_probable_mistakes(deployment: Deployment) -> None
         "[web] idleconnection.max-delay: an option of a monitor that is not in use (add 'IdleConnection' to monitors",
         "[web] proxyfetch.timeout: 5 s, longer than the interval of 0.3 s",
         "[web] config: ",
-        "[other] config: /nonexistent/pool: cannot be read: No such file or directory",
+        ":29: [other] config: /nonexistent/pool: cannot be read: No such file or directory",
+        "(a comment begins with a semicolon). Did you mean: config = file:///nonexistent/pool ; spare\n",
+        "[slash] config: nonexistent/pool: cannot be read: No such file or directory. Did you mean: config = file:///nonexistent/pool\n",
+        "Did you mean: { 'host': 'b', 'enabled': True }\n",
         "[other] no monitors: every server counts as up",
     ):
         assert expected in done.stderr

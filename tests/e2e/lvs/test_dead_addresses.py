@@ -1,4 +1,4 @@
-"""Names of all servers move to a dead address: clients are served at the present addresses."""
+"""Names of all servers move to a dead address: clients are served, also over a restart."""
 
 from __future__ import annotations
 
@@ -48,9 +48,14 @@ class NamedServers:
         self.hosts.write_text("".join(f"{address} {name}\n" for name, address in addresses.items()))
 
     @contextmanager
-    def running(self) -> Iterator[Daemon]:
+    def process(self) -> Iterator[Daemon]:
         prefix = ("unshare", "--mount", "sh", "-c", HAS_OWN_HOSTS, str(self.hosts))
         with daemon(self._directory, prefix=prefix, endpoint=ENDPOINT) as process:
+            yield process
+
+    @contextmanager
+    def running(self) -> Iterator[Daemon]:
+        with self.process() as process:
             process.wait(lambda: process.get("/pools/web").count("/up/pooled") == len(self.names), "all pooled")
             yield process
 
@@ -83,3 +88,21 @@ def test_clients_are_served_while_all_names_have_a_dead_address(tmp_path: Path) 
             answered = clients.answered
             process.wait(lambda: clients.more(answered + 100), "more responses")
         assert clients.failures == []
+
+
+def test_restart_during_a_move_keeps_the_addresses_in_the_table(tmp_path: Path) -> None:
+    with lab(2) as network, network.director.entered():
+        for server in network.servers:
+            server.serve()
+        site = NamedServers(tmp_path, network.servers)
+        before = {str(server.address) for server in network.servers}
+        with site.running():
+            pass
+        site.move(dict.fromkeys(site.names, DEAD))
+        with site.process() as process, RequestLoop(network.client, VIP) as clients:
+            process.wait(lambda: process.get("/v1/alerts").count(" dns-move: ") == len(before), "alerts of the moves")
+            process.wait(lambda: clients.more(100), "responses")
+            assert (destinations(process), clients.failures) == (before, [])
+            site.move(site.names)
+            process.wait(lambda: process.get("/pools/web").count("/up/pooled") == len(before), "all pooled again")
+            assert (destinations(process), clients.failures) == (before, [])

@@ -75,6 +75,26 @@ def test_check_pybal_warns_of_a_pool_that_is_too_small(balancer: Balancer) -> No
         assert balancer.check_pybal() == Verdict(WARNING, small)
 
 
+def test_check_is_critical_while_a_restart_goes_below_the_floor(balancer: Balancer, running: Daemon) -> None:
+    """The values of the pool source apply, as in PyBal 1.15."""
+    balancer.fail("c")
+    balancer.shows("web", ALL_UP | {"c": "enabled/down/not pooled"})
+    run = balancer.restart("web", "a")
+    assert (run.log, run.served_by, run.still_in_table) == (["confirmed", "confirmed"], ["b"], False)
+    critical = "PYBAL CRITICAL - CRITICAL - web: Servers c are marked down but pooled"
+    assert run.checked == Verdict(CRITICAL, critical)
+    assert balancer.check_pybal() == HEALTHY
+
+
+def test_safe_restart_is_refused_below_the_admin_floor(balancer: Balancer) -> None:
+    balancer.configure(f"{WEB}admin-floor = 3\n")
+    with balancer.started() as running:
+        balancer.shows("web", ALL_UP)
+        run = balancer.restart("web", "a", applies=False)
+        assert (run.code, run.served_by, run.source) == (NOT_VERIFIED, None, "no")
+        assert running.get("/pools/web/a") == "enabled/up/pooled\n"
+
+
 def test_safe_restart_is_refused_while_frozen(balancer: Balancer, running: Daemon) -> None:
     """A freeze suspends changes of IPVS: a server that the source depools still gets connections."""
     balancer.pybal("freeze", "--reason", "test")
@@ -90,7 +110,7 @@ def test_safe_restart_is_refused_while_frozen(balancer: Balancer, running: Daemo
 
 def test_safe_restart_does_not_confirm_an_overridden_server(balancer: Balancer, running: Daemon) -> None:
     balancer.pybal("depool", "web", "a", "--reason", "test")
-    run = balancer.restart("web", "a")
+    run = balancer.restart("web", "a", applies=False)
     assert (run.code, run.log, run.still_in_table) == (NOT_VERIFIED, ["confirmed"], False)
     assert balancer.check_ipvs_diff() == SAME
     balancer.pybal("repool", "web", "a", "--reason", "test")
@@ -127,7 +147,7 @@ def test_tools_refuse_to_go_on_without_the_daemon(balancer: Balancer, running: D
     assert running.stop() == 0
     run = balancer.restart("web", "a")
     assert (run.code, run.served_by, run.source) == (NOT_VERIFIED, None, "no")
-    assert balancer.check_pybal().code == CRITICAL
+    assert (balancer.check_pybal().code, balancer.check_ipvs_diff().code) == (CRITICAL, WARNING)
 
 
 def test_tools_meet_a_daemon_that_hangs(balancer: Balancer, running: Daemon) -> None:

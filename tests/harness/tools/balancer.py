@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
+from typing import Self
 
-from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, run_pybal
+from tests.harness.daemon_process import Daemon, WebServer, daemon, free_port, run_pybal, wait_for
 from tests.harness.servers.etcd import Etcd
 from tests.harness.tools.check_pybal import check_pybal
 from tests.harness.tools.check_pybal_ipvs_diff import check_pybal_ipvs_diff
@@ -54,28 +56,30 @@ class Balancer:
         self.running: Daemon
         self._vips: dict[str, str] = {}
 
+    def twin(self, directory: Path) -> Self:
+        """Return a further balancer with the same pools and web servers; it does not stop them."""
+        twin = copy(self)
+        twin.directory, twin.conf, twin.control = directory, directory / "pybal.conf", directory / "control.sock"
+        twin.status = free_port("127.0.0.1")
+        twin.url = f"http://127.0.0.1:{twin.status}"
+        (directory / "hosts").write_text((self.directory / "hosts").read_text())
+        return twin
+
     def configure(self, sections: str) -> None:
         """Write pybal.conf; ``{port}`` and ``{directory}`` are filled in."""
         self._vips |= dict(re.findall(r"^\[(.+)\]\nip = (.+)$", sections, re.MULTILINE))
         text = GLOBAL.replace("{directory}", DIRECTORY).replace("{control}", str(self.control)) + sections
+        if self.source.authority is None:
+            text += "[etcd localhost:{etcd}]\ntls = no\n"
         self.conf.write_text(
             text.format(port=self.port, etcd=self.source.port, status=self.status, directory=self.directory)
         )
 
     @contextmanager
     def started(self) -> Iterator[Daemon]:
-        assert self.source.authority
+        trust = [f"SSL_CERT_FILE={self.source.authority.file}"] if self.source.authority else []
         own_hosts = f'mount --bind {self.directory}/hosts /etc/hosts && exec "$@"'
-        prefix = (
-            "env",
-            f"SSL_CERT_FILE={self.source.authority.file}",
-            "unshare",
-            "--mount",
-            "sh",
-            "-c",
-            own_hosts,
-            "sh",
-        )
+        prefix = ("env", *trust, "unshare", "--mount", "sh", "-c", own_hosts, "sh")
         with daemon(self.directory, prefix=prefix, endpoint=self.url) as self.running:
             yield self.running
 
@@ -124,22 +128,28 @@ class Balancer:
     def check_ipvs_diff(self) -> Verdict:
         return check_pybal_ipvs_diff(self.url, self.conf, self.running.get("/v1/ipvs"), self.names.__getitem__)
 
-    def restart(self, pool: str, host: str, *, pooled: bool = True) -> Restart:
-        """Run safe-service-restart for a server; ``pooled`` if the pool source has it with ``yes``."""
-        return Restart(self, pool, host, pooled=pooled)
+    def restart(self, pool: str, host: str, *, pooled: bool = True, applies: bool = True) -> Restart:
+        """Run safe-service-restart for a server; ``pooled`` if the pool source has it with ``yes``.
+
+        If the pool ``applies`` the values of the source, the tool looks when it has applied them.
+        """
+        return Restart(self, pool, host, pooled=pooled, applies=applies)
 
 
 class Restart:
     """One run of safe-service-restart: its exit code, its log, and the facts at the restart.
 
-    ``served_by`` are the other servers that served then, in order, ``None`` if it did not restart the service.
+    ``served_by`` are the other servers that served then, in order, ``None`` if it did not restart the service;
+    ``checked`` is the result of check_pybal then.
     """
 
-    def __init__(self, balancer: Balancer, pool: str, host: str, *, pooled: bool) -> None:
+    def __init__(self, balancer: Balancer, pool: str, host: str, *, pooled: bool, applies: bool) -> None:
         self.served_by: list[str] | None = None
         self.still_in_table = False
+        self.checked: Verdict | None = None
         self._balancer, self._pool, self._host = balancer, pool, host
         self.source = "yes" if pooled else "no"
+        self._applies = applies
         url = f"{balancer.url}/pools/{pool}/{host}"
         tool = SafeServiceRestart([url], lambda: pooled, self._write, self._restart, wait=0.1)
         self.code = tool.run()
@@ -148,8 +158,16 @@ class Restart:
     def _write(self, value: str) -> None:
         self.source = value
         self._balancer.put(self._pool, self._host, value)
+        if self._applies:
+            wait_for(lambda: self._is_applied(value), lambda: f"{self._host} with {value} in {self._pool}")
+
+    def _is_applied(self, value: str) -> bool:
+        shown = self._balancer.running.get(f"/pools/{self._pool}")
+        word = "enabled" if value == "yes" else "disabled"
+        return f"{self._host}:\t" not in shown or f"{self._host}:\t{word}/" in shown
 
     def _restart(self) -> int:
         self.served_by = sorted(self._balancer.serving(self._pool) - {self._host})
         self.still_in_table = self._host in self._balancer.in_table(self._pool)
+        self.checked = self._balancer.check_pybal()
         return 0
