@@ -46,11 +46,10 @@ class Failure(Exception):  # noqa: N818  # its text is the last line of the demo
 
 def main() -> int:
     """Return 0 if everything went as announced, also if Ctrl-C ended it, otherwise 1."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    interrupts = Interrupts()
     try:
         with contextlib.ExitStack() as stack:
-            Demo(stack).run()
+            Demo(stack, interrupts).run()
     except KeyboardInterrupt:
         say("Stopped. PyBal and the web servers have ended.")
     except Failure as failure:
@@ -59,11 +58,41 @@ def main() -> int:
     return 0
 
 
+class Interrupts:
+    """Ctrl-C and SIGTERM, raised once, for an undisturbed clean-up, and not while a process starts."""
+
+    def __init__(self) -> None:
+        self._held = self._raised = False
+        self._received = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._receive)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold them back: a process that has started but is not known yet would be left behind."""
+        self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+        self._raise()
+
+    def _receive(self, number: int, _frame: object) -> None:
+        self._received = number
+        if not self._held:
+            self._raise()
+
+    def _raise(self) -> None:
+        if self._received and not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt if self._received == signal.SIGINT else SystemExit(1)
+
+
 class Demo:
     """A daemon, three web servers and a temporary directory; the end of ``stack`` ends and removes them."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        self._stack = stack
+    def __init__(self, stack: contextlib.ExitStack, interrupts: Interrupts) -> None:
+        self._stack, self._interrupts = stack, interrupts
         self._directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybal-demo-")))
         self._conf, self._log = self._directory / "pybal.conf", self._directory / "log"
         self._servers: dict[str, subprocess.Popen[bytes]] = {}
@@ -174,7 +203,8 @@ class Demo:
 
     def _spawn(self, command: list[str], **options: object) -> subprocess.Popen[bytes]:
         """Start a process that the end of the demo ends; Ctrl-C does not reach it."""
-        return self._stack.enter_context(running(command, options))
+        with self._interrupts.held():
+            return self._stack.enter_context(running(command, options))
 
     def _command(self, command: str) -> str:
         return shlex.join([str(PYBAL), *command.split(), "-c", str(self._conf)])
@@ -258,7 +288,6 @@ def running(command: list[str], options: dict[str, object]) -> Iterator[subproce
     try:
         yield process
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # A second Ctrl-C must not leave the other processes behind.
         stop(process)
 
 

@@ -27,7 +27,7 @@ from pybal.core.text import numbered
 
 #: Seconds for which enough servers must have been serving before a service that had too few is ready again.
 RECOVERY_SECONDS = 30.0
-#: Seconds for which a VIP must have been announced until its withdrawals are forgotten.
+#: Seconds for which a VIP must have been announced, or withdrawn for one reason, until its withdrawals are forgotten.
 QUIET_SECONDS = 600.0
 #: Seconds at most for which a VIP must have been ready before it is announced again, unless the option says more.
 LONGEST_HOLD = 300.0
@@ -184,14 +184,23 @@ class _VIPPast:
         doublings = min(self.flaps - FLAPS, MAX_DOUBLINGS)
         return min(settings.hold * 2.0**doublings, max(settings.hold, LONGEST_HOLD))
 
-    def after(self, verdict: Verdict, ready: float | None, now: float) -> _VIPPast:
+    @property
+    def quiet_at(self) -> float | None:
+        """The time at which the withdrawals are forgotten if nothing changes until then."""
+        rests = self.flaps and (self.announced or self.why in _CONCLUSIVE)
+        return self.since + QUIET_SECONDS if rests else None
+
+    def at(self, now: float) -> _VIPPast:
+        """Return the past as it counts now."""
+        return self if self.quiet_at is None or now < self.quiet_at else replace(self, flaps=0)
+
+    def after(self, verdict: Verdict, ready: float | None) -> _VIPPast:
         """Return the past after a verdict."""
         announced, withdrawn, flaps = verdict.announcement is not None, self.withdrawn, self.flaps
-        quiet = self.announced and now - self.since >= QUIET_SECONDS
         if announced:
-            withdrawn, flaps = None, 0 if quiet else flaps
+            withdrawn = None
         elif self.announced and verdict.why in _CONCLUSIVE:
-            withdrawn, flaps = verdict.why, 1 if quiet else flaps + 1
+            withdrawn, flaps = verdict.why, flaps + 1
         return _VIPPast(self.seen, verdict.since, announced, verdict.why, withdrawn, ready, flaps)
 
 
@@ -240,10 +249,10 @@ def decide(
     }
     verdicts, vips = [], {}
     for vip, own in by_vip.items():
-        past = memory.vips.get(vip) or _VIPPast(now, now)
+        past = (memory.vips.get(vip) or _VIPPast(now, now)).at(now)
         drain = min((drains[key] for key in (vip, None) if key in drains), key=lambda each: each.at, default=None)
         verdict, ready = _Judge(own, services, settings, past, now).verdict(vip, drain)
-        vips[vip] = past.after(verdict, ready, now)
+        vips[vip] = past.after(verdict, ready)
         verdicts.append(replace(verdict, flaps=vips[vip].flaps))
     after = Memory(MappingProxyType(vips), MappingProxyType(services))
     return Decided(verdicts, after, _wake(after, drains, settings, now))
@@ -266,7 +275,7 @@ def _wake(memory: Memory, drains: Mapping[Address | None, Drain], settings: BGPS
     ends = [past.seen + settings.wait for past in memory.vips.values() if not past.announced]
     ends += [drain.at + settings.drain.wait for drain in drains.values()]
     for vip in memory.vips.values():
-        ends += [vip.since + QUIET_SECONDS] if vip.announced and vip.flaps else []
+        ends += [vip.quiet_at] if vip.quiet_at is not None else []
         ends += [vip.ready + vip.hold(settings)] if vip.ready is not None else []
     for past in memory.services.values():
         ends += [] if past.listed is None else [past.listed + settings.wait]

@@ -83,7 +83,8 @@ def _gathered(shown: Snapshot) -> Generator[None, None, Snapshot]:
     """Return a snapshot whose alerts can be read twice."""
     alerts = list[Alert]()
     for alert in shown.alerts:
-        alerts.append(alert)
+        if alert is not None:
+            alerts.append(alert)
         yield
     return replace(shown, alerts=alerts)
 

@@ -462,11 +462,12 @@ class Snapshot:
     """All pools at one moment, by the name of their service in the order of the configuration.
 
     ``could_not_depool`` counts, for each service, the servers that went down and had to stay. ``alerts`` can be iterated
-    once only: they are computed during the iteration, because that takes longer than the rest. ``since`` returns the monotonic
+    once only: they are computed during the iteration, because that takes longer than the rest; ``None`` is between two parts of this
+    work. ``since`` returns the monotonic
     time at which an alert was first seen, in seconds.
     """
 
     pools: Mapping[str, Pool]
     could_not_depool: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    alerts: Iterable[Alert] = ()
+    alerts: Iterable[Alert | None] = ()
     since: Callable[[AlertKey], float | None] = lambda _key: None

@@ -42,9 +42,11 @@ from pybal.doctor import rules
 from pybal.doctor.facts import gather
 from pybal.doctor.finding import Finding
 from pybal.doctor.periodic import Examination
+from pybal.ipvs.access import ModuleLoader
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.ledger import Ledger
+from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
 from pybal.reload.file import ConfigurationFile, Loaded
 from pybal.resolve import Lookup, Resolver
@@ -65,7 +67,7 @@ from pybal.sources import file_poll, state_files
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.state_files import StateFiles
 from pybal.status.alert_times import AlertTimes
-from pybal.status.alerts import alerts
+from pybal.status.alerts import alerts_in_parts
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -116,6 +118,7 @@ class App:
             grace=settings.ipvs.remove_grace,
             settled=self._changed,
             workers=_ipvs_workers(settings, reactor),
+            loader=_ipvs_loader(settings, reactor),
         )
         self._audit = Audit(
             self._reconciler,
@@ -156,7 +159,7 @@ class App:
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
-        self._alert_times = AlertTimes(lambda: alerts(self._report.snapshot()), reactor)
+        self._alert_times = AlertTimes(lambda: alerts_in_parts(self._report.snapshot()), reactor)
         self._report = DaemonReport(
             alert_times=self._alert_times,
             state=self._state_files,
@@ -400,6 +403,12 @@ def _ipvs_workers(settings: Settings, reactor: HeartbeatReactor) -> Workers | No
     """Return the thread of a backend that waits for a child process, ``None`` for the others."""
     waits = settings.ipvs_backend is IPVSBackend.IPVSADM and not settings.dry_run
     return Workers("ipvsadm", 1, reactor) if waits else None
+
+
+def _ipvs_loader(settings: Settings, reactor: HeartbeatReactor) -> ModuleLoader | None:
+    """Return the thread for the calls that may load a module of the kernel."""
+    loads = settings.ipvs_backend is IPVSBackend.NETLINK and not settings.dry_run
+    return ModuleLoader(Workers("ipvs", 1, reactor), NetlinkBackend) if loads else None
 
 
 def _wall() -> datetime:

@@ -207,7 +207,7 @@ class Controller:
             yield alert("suspect-check", str(failures), subject=f"{failures.monitor} {failures.cause}")
         for host, problem in self._lookups.problems():
             yield alert("unresolved", f"{host}: {problem}", subject=host)
-        for host, text in self._ignored.items():
+        for host, text in list(self._ignored.items()):
             if host in self.pool.servers:
                 yield alert("unresolved", f"{host}: {text}", subject=host)
         yield from self._moving.alerts(self.pool)
@@ -377,8 +377,9 @@ class Controller:
             want()
             self._changed()
             self._lookups.follow(after.servers.names, after.service.vip.version)
-            self._watch.follow(after.servers)
-            self._moving.follow(after)
+            same = after.servers.names is before.servers.names and after.servers.hosts_at is before.servers.hosts_at
+            self._watch.follow(after.servers, moved=not same)
+            self._moving.follow(before, after)
         except Exception:
             self.pool, self._wanted = before, None
             raise

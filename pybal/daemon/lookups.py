@@ -63,7 +63,7 @@ class Lookups:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield each name whose last lookup failed, with the reason."""
-        for host, follower in self._followers.items():
+        for host, follower in list(self._followers.items()):
             if follower.problem:
                 yield host, follower.problem
 

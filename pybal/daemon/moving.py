@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from pybal.core.model import Address, Alert, Move, Pool, Report, Server, Servers
+from pybal.core.model import Address, Alert, Condition, Move, Pool, Report, Server
 from pybal.core.text import format_age
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import MonitorFactory
 from pybal.runtime.turns import Turns
 
 _ROUNDING = 1e-3
-_NO_SERVERS = Servers()
 
 
 class Moving:
@@ -33,19 +32,31 @@ class Moving:
         self._overdue = overdue
         self._watch = Watch(clock, turns, tried, address=_next_address)
         self._end: IDelayedCall | None = None
+        self._pool: Pool
 
     def use(self, factories: Sequence[MonitorFactory]) -> None:
         """Replace the monitors by those of other factories; monitors of factories in both stay."""
         self._watch.use(factories)
 
-    def follow(self, pool: Pool) -> None:
-        """Follow the moves of a pool."""
-        moving = {host: pool.servers[host] for host, _ in _moves(pool)}
-        self._watch.follow(Servers(moving) if moving else _NO_SERVERS)
-        self._cancel()
-        waits = [self._left(pool, move) for _, move in _moves(pool) if not move.overdue]
+    def follow(self, before: Pool, pool: Pool) -> None:
+        """Follow the moves of a pool; ``before`` is the argument of the last call."""
+        self._pool = pool
+        moving = pool.servers.count(_is_moving)
+        moved = bool(moving or before.servers.count(_is_moving)) and any(
+            old is None or new is None or _next_address(old) is not _next_address(new)
+            for _, old, new in pool.servers.changes_since(before.servers)
+        )
+        self._watch.follow(pool.servers, moved=moved)
+        if not moving or pool.service is not before.service:
+            self._cancel()
+        if moving and self._end is None:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for the first move that will be overdue; it may end before that."""
+        waits = [self._left(move) for _, move in _moves(self._pool) if not move.overdue]
         if waits:
-            self._end = self._clock.callLater(max(0.0, min(waits)), self._expire, pool)
+            self._end = self._clock.callLater(max(0.0, min(waits)), self._expire)
 
     def alerts(self, pool: Pool) -> Iterator[Alert]:
         """Yield an alert for each move."""
@@ -67,14 +78,17 @@ class Moving:
         self._cancel()
         self._watch.stop()
 
-    def _left(self, pool: Pool, move: Move) -> float:
-        return move.since + pool.service.dns_move_wait - self._clock.seconds()
+    def _left(self, move: Move) -> float:
+        return move.since + self._pool.service.dns_move_wait - self._clock.seconds()
 
-    def _expire(self, pool: Pool) -> None:
+    def _expire(self) -> None:
         self._end = None
-        self._overdue(
-            frozenset(host for host, move in _moves(pool) if not move.overdue and self._left(pool, move) <= _ROUNDING)
-        )
+        moves = _moves(self._pool)
+        late = frozenset(host for host, move in moves if not move.overdue and self._left(move) <= _ROUNDING)
+        if late:
+            self._overdue(late)
+        else:
+            self._wait()
 
     def _cancel(self) -> None:
         if self._end is not None:
@@ -82,12 +96,16 @@ class Moving:
             self._end = None
 
 
+def _is_moving(server: Condition) -> bool:
+    return server.moving
+
+
 def _next_address(server: Server) -> Address | None:
     return None if server.move is None else server.move.address
 
 
 def _moves(pool: Pool) -> Iterator[tuple[str, Move]]:
-    if pool.servers.count(lambda server: server.moving):
+    if pool.servers.count(_is_moving):
         for host, server in pool.servers.items():
             if server.move is not None:
                 yield host, server.move

@@ -135,8 +135,8 @@ class DaemonReport:
             "pybal_internal_errors_total", "counter", "Unexpected exceptions, each with a traceback in the log", total
         )
 
-    def alerts(self) -> Iterator[Alert]:
-        """Yield the alerts of all parts."""
+    def alerts(self) -> Iterator[Alert | None]:
+        """Yield the alerts of all parts, and ``None`` after each service."""
         if frozen := self.frozen():
             yield Alert("", "frozen", f"{frozen}; not changing IPVS or BGP")
         yield from tuple(self.overrides.alerts())
@@ -145,7 +145,8 @@ class DaemonReport:
         yield from tuple(self.faults.alerts())
         yield from tuple(self.activities.alerts())
         for running in self.services:
-            yield from tuple(running.controller.alerts())
+            yield from running.controller.alerts()  # which may be one for each server
+            yield None
         yield from tuple(_unverified(running.settings.source for running in self.services))
         yield from tuple(self.reconciler.alerts())
         yield from tuple(self.examination.alerts())

@@ -63,6 +63,9 @@ class Watch:
         """The servers of the last call of :meth:`follow`, and those that ``_watched`` is complete for."""
         self._watched: dict[str, _Watched] = {}
         self._leaving: list[_Watched] = []
+        self._entering: list[_Watched] = []
+        self._all = False
+        """True if the monitors of all servers may have to change, not only those that enter."""
         self._again = Activity("monitors of a pool", weakly(self._converge), clock)
         self._work: Work | None = None
         self._changed = False
@@ -70,12 +73,16 @@ class Watch:
     def use(self, factories: Sequence[MonitorFactory]) -> None:
         """Replace the monitors by those of other factories; monitors of factories in both stay."""
         self._factories = factories
+        self._all = True
         self._converge()
 
-    def follow(self, servers: Servers) -> None:
-        """Run monitors for exactly the servers with an address."""
+    def follow(self, servers: Servers, *, moved: bool) -> None:
+        """Run monitors for exactly the servers with an address.
+
+        ``moved`` is false if these are the hosts, at the addresses, of the last call.
+        """
         before, self._servers = self._servers, servers
-        if servers.names is not before.names or servers.hosts_at is not before.hosts_at:
+        if moved:
             self._converge()
         elif self._followed is before:
             self._followed = servers
@@ -84,6 +91,7 @@ class Watch:
         """Set whether the pool is at its floor; see :meth:`pybal.monitors.base.Monitor.set_urgent`."""
         if urgent != self._urgent:
             self._urgent = urgent
+            self._all = True
             self._converge()
 
     def monitors(self) -> Iterator[tuple[str, Monitor]]:
@@ -104,7 +112,7 @@ class Watch:
 
     def overdue(self, now: float) -> Iterator[tuple[str, Monitor, float]]:
         """Yield host and monitor of each overdue result, with the monotonic time since which it lacks."""
-        for host, watched in self._watched.items():
+        for host, watched in list(self._watched.items()):
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
                 if now - last > PATIENCE and now - last > monitor.patience:  # a constant first: it costs less
@@ -119,6 +127,7 @@ class Watch:
         for watched in (*self._leaving, *self._watched.values()):
             watched.stop()
         self._leaving.clear()
+        self._entering.clear()
         self._watched.clear()
 
     def _converge(self) -> None:
@@ -136,12 +145,14 @@ class Watch:
                 while self._leaving:
                     self._leaving.pop().stop()
                     yield
-                for watched in list(self._watched.values()):
+                entering, self._entering = self._entering, []
+                some, self._all = not self._all, False
+                for watched in entering if some else list(self._watched.values()):
                     if self._watched.get(watched.host) is watched:
                         self._update(watched)
                         yield
         except Exception:
-            self._work = None
+            self._work, self._all = None, True
             self._again.wake(RETRY_SECONDS)
             raise
         self._work = None
@@ -156,7 +167,8 @@ class Watch:
                 if watched is not None and watched.address != address:
                     self._leaving.append(self._watched.pop(host))
                 if address is not None and host not in self._watched:
-                    self._watched[host] = _Watched(host, address)
+                    self._watched[host] = entering = _Watched(host, address)
+                    self._entering.append(entering)
             yield
         self._followed = servers
 

@@ -2,14 +2,18 @@
 
 Netlink and the table in memory reply immediately: their calls run in the loop, in pieces. A backend that waits for a child
 process runs in a thread; its calls are made in the order of their requests.
+
+The first netlink request of all, and the first service with a scheduler, let the kernel load a module, unless it is loaded: the
+send takes as long as modprobe. A :class:`ModuleLoader` makes these calls in a thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from twisted.internet.defer import DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -29,16 +33,39 @@ SLOW_SECONDS = 10.0
 """Time without a result after which a call in a thread is an alert."""
 
 
+class ModuleLoader(NamedTuple):
+    """A thread for calls that may load a module; ``connect`` returns a backend with its own connection."""
+
+    workers: Workers
+    connect: Callable[[], Backend]
+
+    async def run(self, call: Callable[[Backend], T]) -> T:
+        """Make a call in the thread."""
+
+        def connected() -> T:
+            with closing(self.connect()) as backend:
+                return call(backend)
+
+        return await self.workers.run(connected)
+
+
 class Access:
     """Reads and writes the table of ``backend``: in ``workers`` (one thread) if given, else in the loop.
 
-    Every method raises BackendError.
+    Without ``loader`` no call loads a module. Every method raises BackendError.
     """
 
-    def __init__(self, backend: Backend, clock: IReactorTime, workers: Workers | None = None) -> None:
+    def __init__(
+        self, backend: Backend, clock: IReactorTime, workers: Workers | None = None, loader: ModuleLoader | None = None
+    ) -> None:
         self._backend = backend
         self._clock = clock
         self._workers = workers
+        self._loader = loader
+        self._reached = False
+        """True once the loader had a result."""
+        self._schedulers = set[str]()
+        """The schedulers of services that the loader wrote."""
         self._lock = DeferredLock()
         self._last: Table = MappingProxyType({})
 
@@ -47,6 +74,7 @@ class Access:
         if self._workers:
             return await self._workers.run(partial(self._backend.read, key))
         async with self._lock:
+            await self._reach()
             pace = Pace(self._clock)
             reading = self._backend.reading(key)
             while True:
@@ -63,14 +91,27 @@ class Access:
             self._last = await self._workers.run(self._backend.table)
             return tuple(entry.service for entry in self._last.values())
         async with self._lock:
+            await self._reach()
             return self._backend.services()
+
+    async def _reach(self) -> None:
+        """Make the first request of all."""
+        if self._loader and not self._reached:
+            await self._loader.run(lambda backend: backend.services())
+            self._reached = True
 
     async def apply(self, ops: Sequence[Op]) -> tuple[Failure, ...]:
         """Run one of the :meth:`pieces` of a batch; return the operations that failed."""
         if self._workers:
             return await self._workers.run(partial(self._backend.apply, ops))
         async with self._lock:
-            return self._backend.apply(ops)
+            schedulers = {op.service.scheduler for op in ops} - self._schedulers
+            if not self._loader or not schedulers:
+                return self._backend.apply(ops)
+            failures = await self._loader.run(lambda backend: backend.apply(ops))
+            self._reached = True
+            self._schedulers |= schedulers
+            return failures
 
     def pieces(self, ops: Sequence[Op]) -> Iterator[Sequence[Op]]:
         """Yield the operations in the portions in which they are to be applied."""
@@ -83,7 +124,8 @@ class Access:
 
     def alerts(self) -> Iterator[Alert]:
         """Yield an alert while a call in a thread has no result."""
-        since = self._workers.unfinished_since if self._workers else None
+        workers = self._workers or (self._loader and self._loader.workers)
+        since = workers.unfinished_since if workers else None
         if since is not None and (seconds := self._clock.seconds() - since) > SLOW_SECONDS:
             yield Alert("", "ipvs", f"no result from IPVS for {seconds:.0f} s; changes of the table are waiting")
 

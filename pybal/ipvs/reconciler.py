@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 
 from pybal.core.model import Address, Alert, Service
 from pybal.core.steps import Steps, finish
-from pybal.ipvs.access import Access
+from pybal.ipvs.access import Access, ModuleLoader
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.diff import ordered, steps
 from pybal.ipvs.goal import Goal, Intent, Retired
@@ -55,7 +55,7 @@ class Reconciler:
     """Makes the table of ``backend`` equal to the goals. Owns the backend and the ledger.
 
     A retired service is drained for ``grace`` seconds. ``settled`` is called after each write or failed write. ``workers`` (one
-    thread) makes the calls of a backend that waits.
+    thread) makes the calls of a backend that waits, ``loader`` those of netlink that may load a module.
     """
 
     _log = Logger()
@@ -69,8 +69,9 @@ class Reconciler:
         grace: float = 0.0,
         settled: Callable[[], None] = lambda: None,
         workers: Workers | None = None,
+        loader: ModuleLoader | None = None,
     ) -> None:
-        self._access = Access(backend, clock, workers)
+        self._access = Access(backend, clock, workers, loader)
         self._writer = TableWriter(self._access, clock)
         self._clock = clock
         self._ledger = ledger or Ledger()

@@ -5,7 +5,7 @@ libraries and exceptions form a few. Each object is examined a few times while i
 frozen: no later pass looks at it.
 
 Python counts new objects less freed ones, so where each new object replaces an old one it collects rarely, and then many
-objects in one pass. A pass each second keeps them few.
+objects in one pass. A pass every :data:`PASS_SECONDS` keeps them few.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from twisted.internet.interfaces import IReactorTime
 
 from pybal.runtime.activity import Activity
 
-MOST_OBJECTS = 20_000
+MOST_OBJECTS = 10_000
 """Objects that make a pass over all objects that are not frozen due; it takes up to 1 µs for each."""
 
-THRESHOLDS = (700, 10, 1)
-"""Python's own, but the last one, by default 10: fewer objects in a pass over the oldest."""
+THRESHOLDS = (700, 5, 1)
+"""Python's own are (700, 10, 10): fewer objects in a pass over the oldest."""
+
+PASS_SECONDS = 0.25
 
 EXAMINED_SECONDS = 3600.0
 GROWTH = 500_000
@@ -31,7 +33,7 @@ class Heap:
     """Collects garbage in small batches from :meth:`start` to :meth:`stop`."""
 
     def __init__(self, clock: IReactorTime) -> None:
-        self._pass = Activity("garbage collection", _collect, clock, interval=1.0)
+        self._pass = Activity("garbage collection", _collect, clock, interval=PASS_SECONDS)
         self._examination = Activity("heap", self._examine, clock, interval=EXAMINED_SECONDS)
         self._usual: int | None = None
         self._before = gc.get_threshold()

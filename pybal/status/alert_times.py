@@ -20,9 +20,12 @@ INTERVAL = 5.0
 
 
 class AlertTimes:
-    """The times at which the present alerts were first seen. ``alerts`` computes all of them."""
+    """The times at which the present alerts were first seen.
 
-    def __init__(self, alerts: Callable[[], Iterable[Alert]], clock: IReactorTime) -> None:
+    ``alerts`` computes all, with ``None`` between two parts.
+    """
+
+    def __init__(self, alerts: Callable[[], Iterable[Alert | None]], clock: IReactorTime) -> None:
         self._alerts = alerts
         self._clock = clock
         self._first: dict[AlertKey, float] = {}
@@ -45,8 +48,9 @@ class AlertTimes:
         pace = Pace(self._clock)
         over = set(self._first)
         for alert in self._alerts():
-            self.since(alert.key)
-            over.discard(alert.key)
+            if alert is not None:
+                self.since(alert.key)
+                over.discard(alert.key)
             await pace.pause()
         for key in over:
             del self._first[key]

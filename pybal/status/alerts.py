@@ -31,8 +31,16 @@ NAMED = 3
 
 def alerts(snapshot: Snapshot) -> Iterator[Alert]:
     """Yield all alerts: those of the pools first, critical before warning, then those of the snapshot."""
+    return (alert for alert in alerts_in_parts(snapshot) if alert is not None)
+
+
+def alerts_in_parts(snapshot: Snapshot) -> Iterator[Alert | None]:
+    """Yield what :func:`alerts` yields, and ``None`` between two parts."""
     for alert in chain(_pool_alerts(snapshot), snapshot.alerts):
-        yield alert if alert.since is not None else replace(alert, since=snapshot.since(alert.key))
+        if alert is None or alert.since is not None:
+            yield alert
+        else:
+            yield replace(alert, since=snapshot.since(alert.key))
 
 
 def _pool_alerts(snapshot: Snapshot) -> Iterator[Alert]:

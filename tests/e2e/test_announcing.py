@@ -62,8 +62,10 @@ def routes(router: Bird) -> str:
 
 
 @contextmanager
-def balancer(directory: Path, *arguments: str, pool: Mapping[str, bool], wait: float = 60) -> Iterator[Daemon]:
-    (directory / "pybal.conf").write_text(CONF.format(directory=directory, wait=wait))
+def balancer(
+    directory: Path, *arguments: str, pool: Mapping[str, bool], wait: float = 60, conf: str = CONF
+) -> Iterator[Daemon]:
+    (directory / "pybal.conf").write_text(conf.format(directory=directory, wait=wait))
     write_pool(directory, pool)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RUNTIME_DIRECTORY", str(directory / "run"))
@@ -139,6 +141,51 @@ def test_vip_that_no_peer_was_sent_is_not_shown_as_announced(
         running.wait(lambda: vip(running)["announced"], "the VIP announced again")
         running.wait_for_log("BGP session with 127.0.0.2 up again after ")
         assert "received notification" not in running.get("/v1/bgp")
+
+
+BOTH_FAMILIES = CONF.replace("bgp-med = 100", "bgp-med = 100\nbgp-nexthop-ipv6 = 2001:db8:9::1") + CONF.partition(
+    "\n\n"
+)[2].replace("[web]", "[web6]").replace("ip = 192.0.2.1", "ip = 2001:db8::1\ntunneling = yes")
+
+
+def test_router_that_negotiates_ipv6_only_gets_ipv6_only(
+    tmp_path: Path, network_namespace: None, servers: dict[str, WebServer]
+) -> None:
+    lacking = "IPv4 VIPs are announced to no peer"
+    with (
+        bird(tmp_path, family="ipv6") as router,
+        balancer(tmp_path, pool=dict.fromkeys(HOSTS, True), conf=BOTH_FAMILIES) as running,
+    ):
+        running.wait(lambda: "2001:db8::1/128" in routes(router), "the IPv6 VIP in the router")
+        running.wait(lambda: lacking in running.get("/v1/alerts"), "the alert about IPv4")
+        write_pool(tmp_path, dict.fromkeys(HOSTS, False))  # further updates
+        running.wait(lambda: "2001:db8::1/128" not in routes(router), "no VIP in the router")
+        write_pool(tmp_path, dict.fromkeys(HOSTS, True))
+        running.wait(lambda: "2001:db8::1/128" in routes(router), "the IPv6 VIP again")
+        assert "192.0.2.1" not in routes(router)
+        alerts = [line for line in running.get("/v1/alerts").splitlines() if " bgp: " in line]
+        assert [lacking in line for line in alerts] == [True]
+        assert ESTABLISHED in running.get("/metrics")
+
+
+def test_replaced_password_file_is_used_after_a_reload(
+    tmp_path: Path, network_namespace: None, servers: dict[str, WebServer]
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("first\n")
+    conf = CONF.replace("bgp-med = 100", f"bgp-med = 100\nbgp-md5-password-file = {password}")
+    with (
+        bird(tmp_path, 'password "first";') as router,
+        balancer(tmp_path, pool=dict.fromkeys(HOSTS, True), conf=conf) as running,
+    ):
+        running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router")
+        (tmp_path / "next").write_text("second\n")
+        (tmp_path / "next").replace(password)
+        assert ESTABLISHED in running.get("/metrics")
+        router.configure('password "second";')
+        running.wait(lambda: "192.0.2.1/32" not in routes(router), "no session with the other password")
+        running.reload()
+        running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP again")
 
 
 def test_crash_withdraws_the_vip_and_leaves_no_process(

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -186,15 +187,14 @@ def test_demos_run_side_by_side_and_beside_another_daemon() -> None:
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """Return a fresh clone that belongs to an unprivileged user."""
-    directory = tmp_path / "pybal"
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(directory)], check=True)
-    if os.geteuid() == 0:
-        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(tmp_path)], check=True)
-        for parent in tmp_path.parents[:3]:
-            parent.chmod(0o755)
-    return directory
+def clone() -> Iterator[Path]:
+    """Return a fresh clone of an unprivileged user, who may not enter the directories of pytest."""
+    with tempfile.TemporaryDirectory(prefix="fresh-clone-") as directory:
+        clone = Path(directory) / "pybal"
+        subprocess.run(["git", "-c", "safe.directory=*", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", directory], check=True)
+        yield clone
 
 
 def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -230,7 +230,7 @@ def test_make_demo_runs_on_a_fresh_clone_without_privileges(clone: Path) -> None
 
 
 def test_make_demo_names_the_missing_package_python3_venv(clone: Path) -> None:
-    python = clone.parent / "python-without-venv"
+    python = clone / "python-without-venv"
     python.write_text(f'#!/bin/sh\ncase "$2" in *ensurepip*) exit 1;; esac\nexec {PYTHONS[0]} "$@"\n')
     python.chmod(0o755)
     done = make(clone, "demo", f"PYTHON={python}")

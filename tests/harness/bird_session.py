@@ -32,16 +32,23 @@ protocol bgp balancer {{
     multihop;
     passive yes;
     {more}
-    ipv4 {{ import all; export none; }};
+    {family} {{ import all; export none; }};
 }}
 """
 
 
 class Bird:
-    """The router; ``control`` is its control socket."""
+    """The router; ``conf`` is its configuration, ``control`` its control socket."""
 
-    def __init__(self, control: Path) -> None:
+    def __init__(self, conf: Path, control: Path) -> None:
+        self.conf = conf
         self.control = control
+
+    def configure(self, more: str = "", family: str = "ipv4") -> None:
+        """Use these further options of its session, and this family only."""
+        self.conf.write_text(_BIRD.format(more=more, family=family))
+        if self.control.exists():
+            subprocess.run(["birdc", "-s", str(self.control), "configure"], check=True, capture_output=True)
 
     def show(self, *words: str) -> str:
         """Return the output of ``birdc show``."""
@@ -54,14 +61,15 @@ class Bird:
 
 
 @contextmanager
-def bird(directory: Path, more: str = "") -> Iterator[Bird]:
-    """Run BIRD in the present namespace; ``more`` are further options of its session."""
+def bird(directory: Path, more: str = "", family: str = "ipv4") -> Iterator[Bird]:
+    """Run BIRD in the present namespace; ``more`` are further options of its session, of one ``family``."""
     conf, control = directory / "bird.conf", directory / "bird.ctl"
-    conf.write_text(_BIRD.format(more=more))
+    router = Bird(conf, control)
+    router.configure(more, family)
     process = subprocess.Popen(["bird", "-f", "-c", str(conf), "-s", str(control)])
     try:
         wait_for(control.exists, lambda: "bird")
-        yield Bird(control)
+        yield router
     finally:
         process.terminate()
         process.wait(PATIENCE)

@@ -140,6 +140,7 @@ class MonitoredServer:
     ) -> None:
         self.stop_monitors()
         assert (self.engine.in_flight, self.engine.watched) == (0, 0), "left in the engine"
+        await self.until(lambda: not self.engine.processes.taken)  # killed commands, which have descriptors
         self.engine.stop()
         await self.server.stop()
         await self.pause(0.01)  # until the server side sees the closed connections

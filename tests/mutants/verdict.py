@@ -56,18 +56,15 @@ MUTANTS = (
         "settings.hold * 2.0**doublings",
     ),
     Mutant("the limit shortens the option", "max(settings.hold, LONGEST_HOLD)", "LONGEST_HOLD"),
-    Mutant("flaps are never forgotten", "quiet = self.announced and", "quiet = False and"),
-    Mutant("flaps are forgotten at the next withdrawal only", "None, 0 if quiet else flaps", "None, flaps"),
-    Mutant(
-        "a withdrawal after a quiet time counts the old ones",
-        "verdict.why, 1 if quiet else flaps + 1",
-        "verdict.why, flaps + 1",
-    ),
+    Mutant("flaps are never forgotten", "or now < self.quiet_at else", "or True else"),
+    Mutant("only an announced VIP is quiet", "(self.announced or self.why in _CONCLUSIVE)", "self.announced"),
+    Mutant("a withdrawn VIP alone is quiet", "(self.announced or self.why in _CONCLUSIVE)", "self.why in _CONCLUSIVE"),
+    Mutant("any reason is quiet", "(self.announced or self.why in _CONCLUSIVE)", "True"),
     Mutant("a drain counts as a flap", "elif self.announced and verdict.why in _CONCLUSIVE:", "elif self.announced:"),
     Mutant(
         "the reason of a withdrawal outlives the return",
-        "withdrawn, flaps = None, 0",
-        "withdrawn, flaps = withdrawn, 0",
+        "            withdrawn = None\n",
+        "            pass\n",
     ),
     Mutant("each decision restarts the hold", "self.now if self.past.ready is None else self.past.ready", "self.now"),
     Mutant(
@@ -82,7 +79,7 @@ MUTANTS = (
     ),
     Mutant(
         "no wake at the end of the quiet time",
-        "        ends += [vip.since + QUIET_SECONDS] if vip.announced and vip.flaps else []\n",
+        "        ends += [vip.quiet_at] if vip.quiet_at is not None else []\n",
         "",
     ),
     Mutant(

@@ -229,11 +229,12 @@ class VerdictMachine(RuleBasedStateMachine):
         vip, made = verdict.vip, before is not None and before.announcement is not None
         if before is None:
             self.withdrawals[vip] = []
-        if made and self.now - self.announced_at[vip] >= 600.0:
+        conclusive = {Why.EMPTY, Why.BELOW, Why.ABSENT}
+        if before is not None and (made or before.why in conclusive) and self.now - before.since >= 600.0:
             self.withdrawals[vip] = []
         if verdict.announcement is not None and not made:
             self.announced_at[vip] = self.now
-        elif made and verdict.why in {Why.EMPTY, Why.BELOW, Why.ABSENT}:
+        elif made and verdict.why in conclusive:
             self.withdrawals[vip].append((self.now, verdict.why))
         assert verdict.flaps == len(self.withdrawals[vip])
 

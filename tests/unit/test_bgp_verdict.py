@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import ip_address
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -429,6 +430,56 @@ def test_flaps_are_forgotten_after_ten_quiet_minutes() -> None:
     assert history.verdict(638.0, ready()).flaps == 0
     assert history.verdict(700.0, failed()).flaps == 1
     assert history.verdict(702.0, ready()).announcement
+
+
+def test_flaps_are_forgotten_after_ten_minutes_without_a_server() -> None:
+    history = History()
+    for now in (0.0, 4.0):
+        history.verdict(now, ready())
+        history.verdict(now + 2, failed())
+    assert history.decide(40.0, failed()).wake == 606.0
+    assert history.verdict(606.0, failed()).flaps == 0
+    assert history.verdict(610.0, ready()).announcement
+
+
+def test_return_before_ten_minutes_without_a_server_is_held() -> None:
+    history = History()
+    for now in (0.0, 4.0):
+        history.verdict(now, ready())
+        history.verdict(now + 2, failed())
+    assert history.verdict(605.9, ready()).why == "flapping"
+
+
+def moves_of(history: History, *standings: tuple[Standing, ...]) -> int:
+    """Return how often the route of a VIP moves in 30 s, if its services alternate between these states."""
+    announced = [
+        history.verdict(2.0 * turn, *standings[turn % len(standings)]).announcement is not None for turn in range(16)
+    ]
+    return sum(one != other for one, other in pairwise(announced))
+
+
+def test_service_that_flaps_beside_a_steady_one_moves_no_route_with_any() -> None:
+    history, steady = History(), ready("tls")
+    assert moves_of(history, (ready("web"), steady), (failed(name="web"), steady)) == 0
+    assert history.verdict(40.0, ready("web"), steady).flaps == 0
+
+
+def test_services_that_flap_in_turn_move_no_route_with_any() -> None:
+    assert moves_of(History(), (ready("web"), failed(name="tls")), (failed(name="web"), ready("tls"))) == 0
+
+
+def test_services_that_flap_together_move_the_route_three_times_with_any() -> None:
+    history = History()
+    assert moves_of(history, (ready("web"), ready("tls")), (failed(name="web"), failed(name="tls"))) == 3
+    assert history.verdict(32.0, ready("web"), ready("tls")).why == "flapping"
+    assert history.verdict(62.0, ready("web"), ready("tls")).announcement
+
+
+def test_one_service_that_flaps_moves_the_route_three_times_with_all() -> None:
+    history, steady = History(), ready("tls", **ALL)
+    assert moves_of(history, (ready("web", **ALL), steady), (failed(name="web", **ALL), steady)) == 3
+    assert history.verdict(32.0, ready("web", **ALL), steady).why == "flapping"
+    assert history.verdict(62.0, ready("web", **ALL), steady).announcement
 
 
 def test_failure_every_two_seconds_moves_the_route_three_times() -> None:

@@ -558,7 +558,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "control.listener.ControlConnection._resume callLater": "tests/integration/test_control_socket.py",
         "daemon.controller.Controller.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.controller.Controller.__init__ Throttle": "tests/unit/test_daemon_controller.py",
-        "daemon.moving.Moving.follow callLater": "tests/unit/test_daemon_controller.py",
+        "daemon.moving.Moving._wait callLater": "tests/unit/test_daemon_controller.py",
         "daemon.watch.Watch.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.lookups.Lookups.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "ipvs.reconciler.Reconciler._finish_retired callLater": "tests/unit/test_ipvs_retire.py",

@@ -11,6 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from pybal.core.model import Address, Alert, IPProtocol, Service
+from pybal.ipvs.access import ModuleLoader
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.ledger import Ledger
@@ -183,6 +184,54 @@ class ThreadedReconciler:
         while self.thread.unfinished_since is not None:
             self.thread.make_all()
             self.clock.advance(0)
+
+
+class LoadingKernel:
+    """A kernel that loads a module at the first use: those calls are held in a thread."""
+
+    def __init__(self) -> None:
+        self.clock = TurningClock()
+        self.table = CostlyTable(self.clock)
+        self.thread = FakeWorkers(self.clock, hold=True)
+        loader = ModuleLoader(self.thread, lambda: self.table)
+        self.reconciler = Reconciler(self.table, self.clock, loader=loader)
+
+    def want(self, service: Service, weights: dict[Address, int]) -> int:
+        """Set a goal, write it, and return the number of calls in the thread."""
+        before = self.thread.calls
+        self.reconciler.want(service, weights)
+        self.clock.settle()
+        while self.thread.unfinished_since is not None:
+            self.thread.make_all()
+            self.clock.settle()
+        assert self.table.table()[key_of(service)] == entry(service, weights)
+        return self.thread.calls - before
+
+
+def test_first_reading_of_all_runs_in_a_thread() -> None:
+    scene = LoadingKernel()
+    reading = Deferred.fromCoroutine(scene.reconciler.adopt(SERVICES[:3]))
+    assert not reading.called
+    scene.thread.make()
+    assert reading.called
+    assert scene.thread.calls == 1
+
+
+def test_first_service_with_a_scheduler_is_written_in_a_thread() -> None:
+    scene = LoadingKernel()
+    assert scene.want(WEB, {A: 1}) == 2
+    assert scene.want(WEB, {A: 2, B: 2}) == 0
+    assert scene.want(SERVICES[1], {A: 1}) == 0
+    assert scene.want(replace(WEB, scheduler="wrr"), {A: 2}) == 1
+
+
+def test_module_that_takes_long_to_load_raises_an_alert() -> None:
+    scene = LoadingKernel()
+    scene.reconciler.want(WEB, {A: 1})
+    scene.clock.settle()
+    scene.clock.advance(11)
+    (alert,) = scene.reconciler.alerts()
+    assert alert.text == "no result from IPVS for 11 s; changes of the table are waiting"
 
 
 def test_backend_that_waits_runs_in_a_thread_with_one_batch() -> None:

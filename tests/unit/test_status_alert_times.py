@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from twisted.internet.task import Clock
 
 from pybal.core.model import Alert
 from pybal.status.alert_times import INTERVAL, AlertTimes
+from tests.harness.turning_clock import TurningClock
 
 DOWN = Alert("", "bgp", "session down for 1 s", subject="192.0.2.251")
 
@@ -62,6 +64,25 @@ def test_alerts_of_one_kind_differ_by_subject() -> None:
     watched.present = [DOWN, other]
     watched.pass_time(INTERVAL)
     assert (watched.times.since(DOWN.key), watched.times.since(other.key)) == (INTERVAL, 2 * INTERVAL)
+
+
+def test_look_pauses_between_the_parts_of_a_long_computation() -> None:
+    clock, computed = TurningClock(), list[int]()
+
+    def parts() -> Iterator[Alert | None]:
+        for number in range(3):
+            computed.append(number)
+            clock.rightNow += 0.03
+            yield None
+
+    times = AlertTimes(parts, clock)
+    times.start()
+    clock.rightNow += INTERVAL
+    for _ in range(3):
+        before = len(computed)
+        clock.turn()
+        assert len(computed) == before + 1
+    times.stop()
 
 
 def test_alert_times_leave_no_call_when_stopped() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.e2e.control.conftest import CONF
@@ -52,6 +54,42 @@ def test_plan_of_another_file_changes_nothing(deployment: Deployment, running: D
     assert deployment.pybal("plan").returncode == 0
     assert deployment.pybal("reload").returncode == 0
     assert "192.0.2.2" not in running.get("/v1/ipvs")
+
+
+SECRETS_IN_PIPES = """
+[second]
+protocol = tcp
+ip = 192.0.2.2
+port = {port}
+scheduler = wrr
+config = https://pools.example.org/web
+monitors = []
+
+[http pools.example.org]
+ca = {directory}/ca
+token-file = {directory}/token
+"""
+
+
+def test_plan_opens_no_pipe_that_a_file_names(deployment: Deployment, running: Daemon) -> None:
+    pipes = [deployment.directory / name for name in ("ca", "token")]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    deployment.configure(CONF + SECRETS_IN_PIPES)
+    draft = deployment.directory / "draft.conf"
+    draft.write_bytes(deployment.conf.read_bytes())
+    done = deployment.pybal("plan", "-c", str(draft), named=False)
+    assert (done.returncode, done.stdout.splitlines()[:2]) == (2, [f"{draft}:", "+ service second"])
+    # The daemon reads the files that its own configuration names, unless they are pipes.
+    done = deployment.pybal("reload")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not a regular file" in done.stderr
+    assert "reload refused, nothing changed" in done.stderr
+    for pipe in pipes:
+        with pytest.raises(OSError, match="No such device or address"):  # no process reads it
+            os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    assert " loop: " not in running.get("/v1/alerts")
+    assert running.get("/pools/web").count("/up/pooled") == 3
 
 
 @pytest.mark.parametrize("command", ["plan", "reload"])
