@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from itertools import takewhile
-from pathlib import Path
 
 from tests.docs.network import network
 from tests.docs.page import ROOT, read
@@ -20,7 +18,7 @@ _CHROMIUM = "chromium --headless --no-sandbox --hide-scrollbars --window-size=10
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as directory, network(Path(directory)) as place:
+    with network() as place:
         for _ in takewhile(lambda played: played.step.command != _LAST, play(read(ROOT / "docs/concepts.md"), place)):
             pass
         done = place.run(
