@@ -14,7 +14,7 @@ from tests.docs.play import play
 
 IMAGE = ROOT / "docs/images/status.png"
 _LAST = "pybal alerts"
-_CHROMIUM = "chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,420 --force-device-scale-factor=1.5"
+_CHROMIUM = "chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,440 --force-device-scale-factor=1.5"
 
 
 def main() -> None:
