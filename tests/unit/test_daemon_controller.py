@@ -21,7 +21,7 @@ from pybal.daemon.controller import CORRELATED_SECONDS, GATHER_SECONDS, MOST_REP
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns
-from pybal.sources.base import SourceError
+from pybal.sources.base import PoolState, SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 from tests.harness.turning_clock import TurningClock
 
@@ -777,6 +777,39 @@ def test_events_wait_for_a_list_in_progress_and_keep_their_order() -> None:
     assert [*pool.controller.pool.servers] == ["web4", "web3", "web1", "web2"]
     assert pool.controller.pool.service.depool_threshold == 0.6
     assert pool.wants[-1] == {"10.0.0.3": 10, "10.0.0.4": 10, "10.0.0.2": 0}
+
+
+def test_lists_that_come_during_one_in_progress_are_applied_once() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    wants, pool.slow = len(pool.wants), True
+    for weight in range(20, 30):
+        pool.source.listed((Member("web1", weight), Member("web2"), Member("web3")))
+    weights = [each.servers["web1"].member.weight for each in pool.until_applied()]
+    assert set(weights) == {10, 20, 29}
+    assert pool.wants[wants:] == [{"10.0.0.1": weight, "10.0.0.2": 10, "10.0.0.3": 10} for weight in (20, 29)]
+
+
+def test_override_given_during_a_list_in_progress_is_applied_after_it() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.slow = True
+    pool.source.listed((Member("web1", 20), Member("web2"), Member("web3")))
+    pool.overridden.add("web1")
+    pool.controller.apply_overrides()
+    for _ in pool.until_applied():
+        pass
+    assert pool.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10}
+
+
+def test_list_is_compared_with_the_first_one_while_that_is_in_progress() -> None:
+    pool = ControllerOnClock()
+    pool.slow = True
+    pool.controller.start({ADDRESSES["web1"]: 10})
+    first = (Member("web1"), Member("web2"), Member("web3", enabled=False))
+    pool.source.listed(first)
+    assert not pool.controller.pool.listed
+    assert pool.source.pool() == PoolState(first, frozenset(("web1", "web2")))
 
 
 def test_list_in_progress_is_applied_after_an_exception() -> None:
