@@ -299,15 +299,15 @@ class Controller:
             return f"not of the family of {service.vip} (set tunneling = yes to use it)"
         return self._refusal(address)
 
-    def _reported(self, host: str, monitor: str, report: Report) -> None:
+    def _reported(self, host: str, address: Address, monitor: str, report: Report) -> None:
         self.history.report(host, monitor, report)
-        self._reports.append(events.Reported(host, monitor, report))
+        self._reports.append(events.Reported(host, monitor, report, address))
         self._gathering.request()
         if len(self._reports) >= MOST_REPORTS:
             self._apply_reports()
 
-    def _tried(self, host: str, monitor: str, report: Report) -> None:
-        self._apply(partial(events.Tried, host, monitor, report))
+    def _tried(self, host: str, address: Address, monitor: str, report: Report) -> None:
+        self._apply(partial(events.Tried, host, monitor, report, address))
 
     def _move_overdue(self, hosts: frozenset[str]) -> None:
         if hosts:

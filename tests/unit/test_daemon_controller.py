@@ -132,6 +132,14 @@ class ControllerOnClock:
         self.factory.running[host].make_report(up=up, reason=reason, at=at)
         self.turn()
 
+    def look_up(self) -> None:
+        """Look up all names again, until the result waits to be applied."""
+        self.clock.rightNow += 120.0
+        for _ in range(100):
+            if not self.controller.pending:
+                self.clock.turn()
+        assert self.controller.pending
+
     def move(self, host: str, address: str) -> None:
         """Let the name of a host get another address, and its monitors there start."""
         self.names[host] = ip_address(address)
@@ -663,6 +671,38 @@ def test_report_at_a_former_address_is_ignored() -> None:
     report = service.controller.pool.servers["web2"].reports["Fake"]
     assert report is not None
     assert report.up
+
+
+def test_report_that_waits_for_a_change_of_the_address_is_ignored() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.report("web1", up=False)
+    former, pool.slow = pool.factory.running["web1"], True
+    pool.names["web1"] = ip_address("10.0.1.1")
+    pool.look_up()
+    former.make_report(up=True)
+    for _ in pool.until_applied():
+        pass
+    server = pool.controller.pool.servers["web1"]
+    assert (server.address, server.reports["Fake"]) == (ip_address("10.0.1.1"), None)
+    assert "10.0.1.1" not in pool.wants[-1]
+
+
+def test_report_that_waits_for_another_next_address_is_ignored() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.controller.change(replace(pool.service, dns_move_wait=600.0), [pool.factory])
+    pool.move("web1", "10.0.1.1")
+    former, pool.slow = pool.factory.running["web1"], True
+    assert former.address == ip_address("10.0.1.1")
+    pool.names["web1"] = ip_address("10.0.1.2")
+    pool.look_up()
+    former.make_report(up=True)
+    for _ in pool.until_applied():
+        pass
+    server = pool.controller.pool.servers["web1"]
+    assert server.move is not None
+    assert (server.address, server.move.address) == (ADDRESSES["web1"], ip_address("10.0.1.2"))
 
 
 def test_change_of_many_servers_is_a_few_lines_and_a_summary(lines: list[str]) -> None:
