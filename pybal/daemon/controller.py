@@ -389,6 +389,7 @@ class Controller:
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
             self._log.write(LogLevel.info, f"[{self.name}] Initialization complete")
+        yield  # the servers of the previous state are freed next
 
     def _wanting(self, before: Pool, after: Pool) -> Steps[Callable[[], None]]:
         """Return the call that brings the difference between two states of the pool to the kernel."""
