@@ -46,9 +46,9 @@ class Session:
     """A snapshot of the session with one peer.
 
     ``since`` is the monotonic time, in seconds, of the last change of ``state``. ``entered`` counts the entries into each
-    state. ``last_error`` is the reason why the last session ended or was refused; empty if every session is still up.
+    state. ``last_error`` is the reason why the last session ended or was refused; empty while the session is established.
     ``on_wire`` holds the announcements sent in this session and not withdrawn; ``wanted`` is the number of announcements
-    that the peer should hold, ``refused`` the number of those that ExaBGP refused, ``repairs`` the number of updates that
+    that the peer should hold, ``refused`` those that ExaBGP refused, ``repairs`` the number of updates that
     were sent again because ExaBGP had not sent them in time. ``families`` are the IP versions that the session negotiated,
     empty while it is not established. ``down_since`` is the time of the end of the last session, or of the start of the daemon;
     ``None`` while it is established. ``local_address`` is our end of the connection, ``None`` without a
@@ -62,7 +62,7 @@ class Session:
     last_error: str = ""
     on_wire: tuple[Announcement, ...] = ()
     wanted: int = 0
-    refused: int = 0
+    refused: tuple[Address, ...] = ()
     repairs: int = 0
     families: tuple[int, ...] = ()
     local_address: Address | None = None
@@ -71,3 +71,8 @@ class Session:
     @property
     def established(self) -> bool:
         return self.state is SessionState.ESTABLISHED
+
+    @property
+    def reason(self) -> str:
+        """The reason why the session is down; ExaBGP does not report refused connections."""
+        return self.last_error or "never established (check the router, and bgp-peer-address)"

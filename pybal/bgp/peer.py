@@ -15,6 +15,7 @@ from pybal.bgp.exabgp.events import Notified, StateChanged
 from pybal.bgp.local_address import local_address
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
+from pybal.core.text import format_age
 
 
 class Peer:
@@ -54,7 +55,7 @@ class Peer:
             self.last_error,
             tuple(self.adj.wire.values()),
             len(self.adj.goal),
-            len(self.adj.refused),
+            tuple(announcement.vip for announcement in self.adj.refused.values()),
             self.adj.repairs,
             tuple(sorted(self.families)) if self.established else (),
             self._local_address,
@@ -95,7 +96,8 @@ class Peer:
             return False
         if event.state is SessionState.ESTABLISHED:
             self.adj.up(now)
-            self._reported = self._notification = ""
+            self._log_recovery(seconds)
+            self.last_error = self._reported = self._notification = ""
         elif self.established:
             self.adj.down()
             self.down_since = seconds
@@ -116,6 +118,17 @@ class Peer:
             self.state, self.since = SessionState.IDLE, seconds
             self._entered[SessionState.IDLE] += 1
         self.adj.reset()
+
+    def _log_recovery(self, seconds: float) -> None:
+        """Log that the session is up again, unless it is the first one and nothing failed."""
+        if self.last_error or self._entered[SessionState.ESTABLISHED]:
+            self._log.info(
+                "BGP session with {peer} up again after {lasted} ({reason})",
+                peer=self.settings.address,
+                lasted=format_age(seconds - self.down_since),
+                reason=self.last_error or "no reason known",
+                system=self._system,
+            )
 
     def _failed(self, reason: str) -> None:
         reason = self._notification or reason

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from pybal.bgp import drains
 from pybal.bgp.announcer import AnnouncementSink, Announcer
+from pybal.bgp.delivery import Delivery, Unsent, deliveries
 from pybal.bgp.exabgp import arguments
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker, SpeakerError
@@ -66,6 +67,10 @@ class DryRunSpeaker:
 
     def alerts(self) -> Iterable[Alert]:
         return ()
+
+
+_NO_ALERT = (Unsent.DRY_RUN, Unsent.NOT_SENT)
+"""Reasons that are no problem, or have their own alert as soon as they last."""
 
 
 class BGPService:
@@ -215,12 +220,18 @@ class BGPService:
         """Return a snapshot of each session."""
         return self._speaker.sessions()
 
+    def deliveries(self) -> Iterator[Delivery]:
+        """Yield each verdict with the peers that hold its VIP."""
+        return deliveries(self.verdicts, tuple(self.sessions()), dry_run=self._dry_run)
+
     def alerts(self) -> Iterator[Alert]:
         """Yield an alert for each VIP that is not announced, and those of the speaker."""
-        for verdict in self.verdicts:
-            prefix = f"{verdict.vip}/{verdict.vip.max_prefixlen}"
-            if verdict.why:
-                yield Alert("", "not-announced", f"{prefix}: {verdict.why} ({verdict.detail})", subject=prefix)
+        for each in self.deliveries():
+            verdict, prefix = each.verdict, each.prefix
+            if each.why and each.why not in _NO_ALERT:
+                text = f"{prefix}: {each.why} ({each.detail})"
+                data = {"vip": str(verdict.vip), "why": str(each.why), "detail": each.detail}
+                yield Alert("", "not-announced", text, subject=prefix, since=each.since, data=data)
             if verdict.flaps >= FLAPS:
                 text = f"{prefix}: withdrawn {verdict.flaps} times with less than 10 minutes between"
                 yield Alert("", "flapping", f"{text}; its services fail and recover", subject=prefix)

@@ -29,6 +29,7 @@ from pybal.bgp.passwords import Passwords
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
 from pybal.core.model import Address, Alert, Severity
+from pybal.core.text import format_age
 from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.workers import Threads, Workers
 
@@ -255,7 +256,7 @@ class Speaker:
         """Yield an alert for each problem with ExaBGP, a session or a route."""
         if self._exabgp.reason:
             age = self._reactor.seconds() - self._exabgp.down_since
-            text = f"exabgp is not running for {age:.0f} s: {self._exabgp.reason}"
+            text = f"exabgp is not running for {format_age(age)}: {self._exabgp.reason}"
             yield Alert("", "bgp", text, severity=Severity.CRITICAL, subject="exabgp")
         if warning := config.ttl_security_warning(self._settings, self.version):
             yield Alert("", "bgp", warning, subject="ttl-security")
@@ -277,10 +278,10 @@ class Speaker:
                     subject=str(address),
                 )
             elif not peer.established:
-                age = self._reactor.seconds() - peer.down_since
-                why = peer.last_error or "never established"  # ExaBGP does not report refused connections
-                text = f"BGP session with {address} down for {age:.0f} s ({peer.state}): {why}"
-                yield Alert("", "bgp", text, severity=none, subject=str(address))
+                lasted, why = format_age(self._reactor.seconds() - peer.down_since), peer.session().reason
+                text = f"BGP session with {address} down for {lasted} ({peer.state}): {why}"
+                data = {"peer": str(address), "state": str(peer.state), "last_error": peer.last_error}
+                yield Alert("", "bgp", text, severity=none, subject=str(address), since=peer.down_since, data=data)
             if adj.refused:
                 yield Alert(
                     "",
@@ -299,7 +300,7 @@ class Speaker:
             if established and not any(version in peer.families for peer in established):
                 age = self._reactor.seconds() - min(peer.since for peer in established)
                 text = (
-                    f"IPv{version} VIPs are announced to no peer for {age:.0f} s: no session negotiated IPv{version} unicast "
+                    f"IPv{version} VIPs are announced to no peer for {format_age(age)}: no session negotiated IPv{version} unicast "
                     "(enable the family on a router, and in bgp-families)"
                 )
                 yield Alert("", "bgp", text, subject=f"IPv{version}")

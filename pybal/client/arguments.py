@@ -132,7 +132,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("alerts", "show all alerts", (), ("pybal alerts", "pybal alerts --json"), reads=True),
     Command(
         "history",
-        "show the last decisions of a pool, or the last results of the checks of a server",
+        "show the last decisions of a pool, or the transitions and last results of a server",
         (_SERVICE, _OPTIONAL_HOST),
         ("pybal history text_443", "pybal history text_443 cp1001.example.org"),
         reads=True,

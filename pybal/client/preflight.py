@@ -20,6 +20,10 @@ _REMEDIES = {
     "flapping": "wait; see pybal alerts",
     "drained": "run pybal undrain",
     "frozen": "run pybal thaw",
+    "no-session": "check the routers, and bgp-peer-address",
+    "no-family": "enable the family on a router, and in bgp-families",
+    "refused": "see the log of pybal",
+    "not-sent": "wait a second, then see pybal alerts",
 }
 """A remedy for each reason why a VIP is not announced."""
 _DAEMON_ALERTS = ("host", "checker", "internal", "ipvs", "ipvs-audit", "files")

@@ -104,12 +104,12 @@ def _path(options: argparse.Namespace) -> str:
 
 
 def _pools(options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:
-    view: Callable[[Any, Terminal], Any] = views.pool if options.service else views.pools
-    return list(view(reader.document(path), terminal))
+    view: Callable[[Any, Terminal, Any], Any] = views.pool if options.service else views.pools
+    return list(view(reader.document(path), terminal, reader.document("/v1/alerts/groups")))
 
 
 def _alerts(_options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:
-    return list(views.alerts(reader.document(path), terminal))
+    return list(views.alerts(reader.document(f"{path}/groups"), terminal))
 
 
 def _text(_options: argparse.Namespace, reader: Reader, path: str, terminal: Terminal) -> list[str]:

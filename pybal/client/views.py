@@ -17,20 +17,21 @@ _SERVERS = ("HOST", "ADDRESS", "WEIGHT", "PLACEMENT", "STATE")
 _ABBREVIATED = 3
 
 
-def pools(document: Mapping[str, Document], terminal: Terminal) -> Iterator[str]:
-    """Yield a table of all pools."""
-    return terminal.table(_POOLS, map(_pool_row, document.values()))
+def pools(document: Mapping[str, Document], terminal: Terminal, groups: Sequence[Document] = ()) -> Iterator[str]:
+    """Yield a table of all pools; ``groups`` are the present alerts."""
+    lacking = _not_in_ipvs(groups)
+    return terminal.table(_POOLS, (_pool_row(each, lacking) for each in document.values()))
 
 
-def pool(document: Document, terminal: Terminal) -> Iterator[str]:
-    """Yield a table of one pool, and one of its servers."""
-    yield from terminal.table(_POOLS, [_pool_row(document)])
+def pool(document: Document, terminal: Terminal, groups: Sequence[Document] = ()) -> Iterator[str]:
+    """Yield a table of one pool, and one of its servers; ``groups`` are the present alerts."""
+    yield from terminal.table(_POOLS, [_pool_row(document, _not_in_ipvs(groups))])
     yield ""
     yield from terminal.table(_SERVERS, map(_server_row, document["servers"].values()))
 
 
 def alerts(document: Sequence[Document], terminal: Terminal) -> Iterator[str]:
-    """Yield the lines of all alerts."""
+    """Yield the lines of all alerts or groups."""
     for alert in document:
         yield from terminal.lines(alert_line(alert))
     if not document:
@@ -38,14 +39,14 @@ def alerts(document: Sequence[Document], terminal: Terminal) -> Iterator[str]:
 
 
 def alert_line(alert: Document) -> str:
-    """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``."""
+    """Return ``CRITICAL web pooled-down: 1 of 2 servers down but pooled: a [12 s]``."""
     age = alert.get("age")
     lasted = "" if age is None else f" [{format_age(age)}]"
     return printable(f"{alert['level'].upper()} {alert['service'] or 'pybal'} {alert['kind']}: {alert['text']}{lasted}")
 
 
 def check(document: Document) -> tuple[int, list[str]]:
-    """Return the exit status of ``status --check`` and its lines: one first, then a line for each alert."""
+    """Return the exit status of ``status --check``, and its lines: a summary and the groups of alerts."""
     found = document["alerts"]
     level = CRITICAL if any(each["level"] == "critical" for each in found) else WARNING if found else OK
     services = document["services"]
@@ -57,11 +58,19 @@ def check(document: Document) -> tuple[int, list[str]]:
     words = ("OK", "WARNING", "CRITICAL")
     first = f"{words[level]} - {named}{more} ({summary})" if found else f"{words[level]} - {summary}"
     # Icinga takes what follows a bar for performance data.
-    return level, [line.replace("|", "/") for line in (printable(first), *map(alert_line, found))]
+    return level, [
+        line.replace("|", "/") for line in (printable(first), *map(alert_line, document.get("groups", found)))
+    ]
 
 
-def _pool_row(each: Document) -> tuple[Sequence[str], str]:
-    state, colour = _pool_state(each)
+def _not_in_ipvs(groups: Sequence[Document]) -> frozenset[str]:
+    """Return the services that IPVS lacks, for which the pool alone would look healthy."""
+    found = (each for each in groups if each["kind"] == "not-in-ipvs")
+    return frozenset(name for each in found for name in (each["data"].get("services") or [each["service"]]))
+
+
+def _pool_row(each: Document, lacking: frozenset[str]) -> tuple[Sequence[str], str]:
+    state, colour = ("not in IPVS", "critical") if each["service"] in lacking else _pool_state(each)
     address = f"[{each['vip']}]" if ":" in each["vip"] else each["vip"]
     cells = (
         each["service"],
@@ -78,9 +87,8 @@ def _pool_row(each: Document) -> tuple[Sequence[str], str]:
 def _pool_state(each: Document) -> tuple[str, str]:
     if not each.get("listed", True):
         return "no server list yet", "critical"
-    down = each["total"] - each["up"] - each["unknown"]
     facts = {
-        "down": down,
+        "down": each["total"] - each["up"] - each["unknown"],
         "forced": each["forced"],
         "unknown": each["unknown"],
         "disabled": each["total"] - each["enabled"],
@@ -102,4 +110,7 @@ def _server_row(each: Document) -> tuple[Sequence[str], str]:
 
 
 def _report(report: Document) -> str:
-    return f"down for {format_age(report['age'])}: {report['reason']}"
+    changed = (
+        f" (reason changed {format_age(report['reason_age'])} ago)" if report["reason_age"] < report["age"] else ""
+    )
+    return f"down for {format_age(report['age'])}{changed}: {report['reason']}"

@@ -55,11 +55,11 @@ def _lines(reader: Reader, terminal: Terminal, interval: float) -> Iterator[str]
     yield f"pybal at {time.strftime('%Y-%m-%d %H:%M:%S')}, every {interval:g} s, until Ctrl-C"
     yield ""
     try:
-        pools, alerts = reader.document("/v1/pools"), reader.document("/v1/alerts")
+        pools, alerts = reader.document("/v1/pools"), reader.document("/v1/alerts/groups")
     except NoReplyError as error:
         yield from terminal.lines(f"CRITICAL {error}; trying again")
         return
-    yield from views.pools(pools, terminal)
+    yield from views.pools(pools, terminal, alerts)
     yield ""
     yield from views.alerts(alerts, terminal)
 

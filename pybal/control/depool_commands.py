@@ -11,8 +11,8 @@ from pybal.control.overrides import REMINDER, Override
 from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
 from pybal.core import events, policy
 from pybal.core.model import Pool
+from pybal.core.why import why
 from pybal.runtime.turns import Turns
-from pybal.status.v1 import why
 
 
 async def depool(api: ControlAPI, request: Request, caller: Caller) -> CommandReply:

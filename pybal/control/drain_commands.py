@@ -66,12 +66,12 @@ async def _reply(api: ControlAPI, announcing: BGPService, vip: Address | None, n
     """Return the state of the VIPs after the next decision on them."""
     await api.settled()
     now = api.clock.seconds()
-    verdicts = [verdict for verdict in announcing.verdicts if vip in (None, verdict.vip)]
+    delivered = [each for each in announcing.deliveries() if vip in (None, each.verdict.vip)]
     return CommandReply(
         DONE,
-        note + "".join(f"{vip_line(verdict, now)}\n" for verdict in verdicts),
+        note + "".join(f"{vip_line(each, now)}\n" for each in delivered),
         {
-            "vips": [vip_json(verdict, now) for verdict in verdicts],
+            "vips": [vip_json(each, now) for each in delivered],
             "drains": [drain_document(drain, now) for drain in announcing.drains()],
         },
     )

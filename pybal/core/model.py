@@ -7,7 +7,7 @@ about a server; a *server* is one host in one pool with all its facts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from types import MappingProxyType
@@ -118,13 +118,25 @@ class Report:
 
     ``reason`` is empty when up, else the phase and the fact (``status: HTTP 500, wanted 200``). ``at`` is the monotonic
     time of the report, in seconds. ``cause`` is the reason without its numbers, equal for servers that fail in the same
-    way.
+    way. ``since`` is the time of an earlier report of the same state, which only had another reason; see :attr:`began`.
     """
 
     up: bool
     reason: str = ""
     at: float = 0.0
     cause: str = ""
+    since: float | None = None
+
+    @property
+    def began(self) -> float:
+        """The monotonic time since which the server is up or down according to this monitor, in seconds."""
+        return self.at if self.since is None else self.since
+
+    def after(self, before: Report | None) -> Report:
+        """Return the report as the one after ``before``: of equal states, the first began them."""
+        if before is None or before.up is not self.up or before.began == self.at:
+            return self
+        return replace(self, since=before.began)
 
 
 class Condition(NamedTuple):
@@ -410,6 +422,10 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
+Fact = str | float | None | Sequence[str]
+"""A value in the data of an alert."""
+
+
 class AlertKey(NamedTuple):
     """The identity of an alert, while its text changes."""
 
@@ -425,7 +441,7 @@ class Alert:
     ``service`` is empty for one of the whole daemon. ``kind`` is a fixed word for machines (``source``, ``unresolved``,
     ``ipvs``, …), ``text`` a sentence for people. ``subject`` distinguishes alerts of one kind and service: a host, a peer, a file.
     ``since`` is the monotonic time, in seconds, of its beginning; with ``None``, :class:`pybal.status.alert_times.AlertTimes`
-    sets the time at which it was first seen.
+    sets the time at which it was first seen. ``data`` has the facts behind the text, also the names that the text omits.
     """
 
     service: str
@@ -434,6 +450,7 @@ class Alert:
     severity: Severity = field(default=Severity.WARNING, kw_only=True)
     subject: str = field(default="", kw_only=True, compare=False)
     since: float | None = field(default=None, kw_only=True, compare=False)
+    data: Mapping[str, Fact] = field(default_factory=lambda: MappingProxyType({}), kw_only=True, compare=False)
 
     @property
     def key(self) -> AlertKey:

@@ -50,7 +50,11 @@ def placed(server: Server, *, optimistic: bool, lacking: bool) -> Placement:
 
 def with_report(server: Server, monitor: str, report: Report) -> Server:
     """Return a server with a report recorded, in its former place; the same object if nothing changed."""
-    if monitor not in server.reports or server.reports[monitor] == report:
+    if monitor not in server.reports:
+        return server
+    before = server.reports[monitor]
+    report = report.after(before)
+    if before == report:
         return server
     failing = (monitor, report.cause) if not report.up else None
     suspect = server.suspect_failures

@@ -21,6 +21,13 @@ def escaped(text: str) -> str:
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 
+def ascii_of(text: str, most: int) -> str:
+    """Return a text in ASCII, other characters escaped, of at most that many characters."""
+    if not text.isascii():
+        text = text.encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def format_duration(seconds: float) -> str:
     """Return a duration for people: ``3 ms``, ``4.9 s``, ``5 s``."""
     if seconds < 1:

@@ -66,8 +66,8 @@ from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
 from pybal.sources.file_poll import FilePoll
 from pybal.sources.state_files import StateFiles
-from pybal.status import v1
 from pybal.status.alert_times import AlertTimes
+from pybal.status.alerts import alerts_in_parts
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
 from pybal.status.routes import Routes
@@ -159,7 +159,7 @@ class App:
         self._bgp = self._bgp_service(settings, runtime, state, random)
         self._attempts: list[Attempt] = []
         """The parts that start as soon as they can, in the order of the start."""
-        self._alert_times = AlertTimes(lambda: v1.alerts_in_parts(self._report.snapshot()), reactor)
+        self._alert_times = AlertTimes(lambda: alerts_in_parts(self._report.snapshot()), reactor)
         self._report = DaemonReport(
             alert_times=self._alert_times,
             state=self._state_files,
@@ -372,7 +372,7 @@ class App:
             ipvs=self._reconciler.view,
             held=self._held,
             audit=self._audit.findings,
-            decisions=lambda service: self._services[service].controller.decisions,
+            history=lambda service: self._services[service].controller.history,
             monitors_of=lambda service, host: self._services[service].controller.monitors_of(host),
             wall=_wall,
             sources=self._services.sources,

@@ -18,10 +18,10 @@ from twisted.logger import LogLevel
 from pybal.core import events, policy
 from pybal.core.changes import changes
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
-from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
 from pybal.core.steps import Steps
-from pybal.core.text import numbered
+from pybal.core.text import format_age, numbered
 from pybal.daemon.lookups import Lookups
 from pybal.daemon.moving import Moving
 from pybal.daemon.pool_log import PoolLog
@@ -116,9 +116,9 @@ class Controller:
         return self._log.could_not_depool
 
     @property
-    def decisions(self) -> deque[Decision]:
-        """The last decisions, the oldest first."""
-        return self._log.decisions
+    def history(self) -> PoolHistory:
+        """The last transitions of the monitors and the last decisions."""
+        return self._log.history
 
     @property
     def name(self) -> str:
@@ -214,7 +214,7 @@ class Controller:
         now = self._clock.seconds()
         for host, monitor, last in self._watch.overdue(now):
             state = "not checked yet" if monitor.up is None else f"last {'up' if monitor.up else 'down'}"
-            text = f"{host}: no conclusive result from {monitor.name} for {now - last:.0f} s ({state})"
+            text = f"{host}: no conclusive result from {monitor.name} for {format_age(now - last)} ({state})"
             yield alert("unknown", text, subject=f"{host} {monitor.name}")
 
     def _source_alerts(self) -> Iterator[Alert]:
@@ -237,7 +237,7 @@ class Controller:
     @property
     def _list_age(self) -> str:
         last = self._source.last_success
-        return "" if last is None else f", read {self._clock.seconds() - last:.0f} s ago"
+        return "" if last is None else f", read {format_age(self._clock.seconds() - last)} ago"
 
     def _pool_state(self) -> PoolState:
         """Return the state on which the checks of a new list depend."""
@@ -288,6 +288,7 @@ class Controller:
         return self._refusal(address)
 
     def _reported(self, host: str, monitor: str, report: Report) -> None:
+        self.history.report(host, monitor, report)
         self._reports.append(events.Reported(host, monitor, report))
         self._gathering.request()
         if len(self._reports) >= MOST_REPORTS:
@@ -438,9 +439,9 @@ def _refused_by_hash(pool: Pool) -> Iterator[Alert]:
 
 def _alerts_of(pool: Pool) -> Iterator[Alert]:
     """Yield the alerts about an unusual list, which is applied nevertheless."""
-    enabled = pool.servers.count(lambda server: server.enabled and server.weighted)
-    if pool.listed and enabled < policy.floor(pool):
-        text = f"only {enabled} of {policy.total(pool)} servers enabled ({policy.arithmetic(pool)})"
+    enabled, total = pool.servers.count(lambda server: server.enabled and server.weighted), policy.total(pool)
+    if total and pool.listed and enabled < policy.floor(pool):  # without a weight above 0 the alert is no-servers
+        text = f"only {enabled} of {total} servers enabled ({policy.arithmetic(pool)})"
         yield Alert(pool.service.name, "disabled", text)
     for address, sharing in pool.servers.sharing.items():
         text = f"{', '.join(sharing)} have the same address {address}; pooling it once"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from pybal.core.model import Address, Alert, Condition, Move, Pool, Report, Server
+from pybal.core.text import format_age
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import MonitorFactory
 from pybal.runtime.turns import Turns
@@ -61,7 +62,8 @@ class Moving:
         """Yield an alert for each move."""
         for host, move in _moves(pool):
             age = self._clock.seconds() - move.since
-            state = f"not passed for {age:.0f} s; counting as down" if move.overdue else f"checking it for {age:.0f} s"
+            lasted = format_age(age)
+            state = f"not passed for {lasted}; counting as down" if move.overdue else f"checking it for {lasted}"
             present = pool.servers[host].address
             change = (
                 f"changes from {present} to {move.address}"

@@ -6,17 +6,17 @@ A change of many servers is a few lines and a summary with their number, so that
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from pybal.core import decision
 from pybal.core.changes import Change, ChangeKind
 from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.core.steps import parts
+from pybal.core.why import cause
 from pybal.runtime.turns import Work
 
 MOST_LINES = 50
@@ -89,22 +89,21 @@ _DECISIONS = {
 
 
 class PoolLog:
-    """Writes the log of one pool and keeps its last decisions; ``name`` returns the name of the service."""
+    """Writes the log of one pool and keeps its history; ``name`` returns the name of the service."""
 
     logger = Logger()
 
     def __init__(self, name: Callable[[], str], clock: IReactorTime) -> None:
         self.could_not_depool = 0
         """Servers that went down and had to stay, since the start."""
-        self.decisions: deque[Decision] = deque(maxlen=decision.KEPT_DECISIONS)
-        """The last decisions, the oldest first."""
+        self.history = PoolHistory()
         self._name = name
         self._clock = clock
 
     def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> Work:
         """Log the changes of one event, in steps; ``arithmetic`` returns the numbers of the pool afterwards."""
         numbers: dict[ChangeKind, int] = {}
-        decided: dict[ChangeKind, list[str]] = {}
+        decided: dict[ChangeKind, list[tuple[str, str]]] = {}
         for part in parts(changes):
             for change in part:
                 kind = change.kind
@@ -112,7 +111,8 @@ class PoolLog:
                 if kind in _LINES and number <= MOST_LINES:
                     self._change(change)
                 if kind in _DECISIONS:
-                    decided.setdefault(kind, []).append(change.server.host)
+                    decided.setdefault(kind, []).append((change.server.host, cause(change.server)))
+                self._remember(change)
             yield
         for kind, number in numbers.items():
             if kind in _LINES and number > MOST_LINES:
@@ -122,7 +122,7 @@ class PoolLog:
         for kind, (level, verb) in _DECISIONS.items():
             if kind in decided:
                 made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
-                self.decisions.append(made)
+                self.history.decide(made)
                 self.write(level, made.text)
 
     def _change(self, change: Change) -> None:
@@ -131,6 +131,12 @@ class PoolLog:
         self.logger.emit(
             level, "{text()}", text=partial(_fill, line, change, self._name()), kind=line, system=self._name()
         )
+
+    def _remember(self, change: Change) -> None:
+        if change.kind is ChangeKind.REMOVED:
+            self.history.forget(change.server.host)
+        elif change.kind is ChangeKind.MOVED:
+            self.history.moved(change.server)
 
     def write(self, level: LogLevel, text: str) -> None:
         """Write one line."""

@@ -18,8 +18,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from pybal.core.model import Alert, Service
+from pybal.core.text import first_of, format_age
 from pybal.ipvs.backend import BackendError
-from pybal.ipvs.goal import Intent, Retired
+from pybal.ipvs.goal import Intent, Retired, not_in_ipvs
 from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation, place
@@ -153,21 +154,21 @@ class Audit:
         """Yield alerts: overdue audit, writer conflicts, unrepaired drift, services of other programs."""
         if self._age > OVERDUE * self._interval:
             reason = self._problem or "the current round has not ended"
-            yield Alert("", "ipvs-audit", f"IPVS audit overdue: last complete audit {self._age:.0f} s ago ({reason})")
+            yield Alert(
+                "", "ipvs-audit", f"IPVS audit overdue: last complete audit {format_age(self._age)} ago ({reason})"
+            )
         for key, intent in self._reconciler.intents().items():
             if conflict := self._conflicts.text(key, self._clock.seconds()):
                 yield Alert(intent.service.name, "ipvs-writer", conflict)
             reading = self._readings.get(key)
             if reading and reading.drift and not self._repairing and not intent.verified:
-                yield Alert(
-                    intent.service.name,
-                    "ipvs-drift",
-                    f"IPVS changed by another program: {_summary(reading.drift)}; not repairing",
-                )
+                text = f"IPVS changed by another program: {_summary(reading.drift)}; not repairing"
+                name = intent.service.name
+                yield not_in_ipvs(name, text) if self.absent(intent.service) else Alert(name, "ipvs-drift", text)
         if self._foreign:
-            names = ", ".join(place(key) for key in self._foreign[:5])
-            more = f" and {len(self._foreign) - 5} more" if len(self._foreign) > 5 else ""  # noqa: PLR2004  as above
-            yield Alert("", "ipvs-foreign", f"IPVS holds services that PyBal does not own: {names}{more}")
+            places = [place(key) for key in self._foreign]
+            text = f"IPVS holds services that PyBal does not own: {first_of(places, 5)}"
+            yield Alert("", "ipvs-foreign", text, data={"services": places})
 
     def absent(self, service: Service) -> bool:
         """Return whether another program removed a service or emptied it, and it is not restored."""

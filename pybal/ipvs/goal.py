@@ -8,8 +8,9 @@ from math import inf
 
 from twisted.internet.interfaces import IDelayedCall
 
-from pybal.core.model import Address, Service
+from pybal.core.model import Address, Alert, Service, Severity
 from pybal.core.steps import Steps, parts
+from pybal.core.text import format_age
 from pybal.ipvs.model import Endpoint, TableEntry, amended, drained
 from pybal.runtime.backoff import Backoff
 
@@ -27,7 +28,7 @@ class Goal:
 
     ``drained_at`` (monotonic seconds) is infinity until the drain is written. ``problem`` is the reason why the table differs
     from the goal, since the monotonic time ``since``; ``next`` is then the next attempt, or else the end of the drain.
-    ``drifted`` is true if the last comparison found a change by another program. ``written`` is the entry that was last
+    ``absent`` is true if the table had no such service when it was last read for a write. ``drifted`` is true if the last comparison found a change by another program. ``written`` is the entry that was last
     written, or is being written, if ``wanted`` differs from it in the destinations of ``touched`` only, else ``None``.
     """
 
@@ -36,6 +37,7 @@ class Goal:
     drained_at: float = inf
     problem: str = ""
     since: float = 0.0
+    absent: bool = False
     drifted: bool = False
     backoff: Backoff = field(default_factory=_backoff)
     next: IDelayedCall | None = None
@@ -90,6 +92,19 @@ class Goal:
             return self.wanted[1]
         return drained(held) if held and now < self.drained_at else None
 
+    def alert(self, now: float, *, uncreated: bool) -> Alert | None:
+        """Return the alert if the table differs from the goal.
+
+        ``uncreated`` is true if a freeze keeps the service from being created.
+        """
+        serves = self.wanted is not None and self.wanted[1].serves
+        if serves and uncreated:
+            return not_in_ipvs(self.name, "frozen before it was created")
+        if serves and self.absent and self.problem:
+            return not_in_ipvs(self.name, self.problem, self.since)
+        lasted = f"(for {format_age(now - self.since)})"
+        return Alert(self.name, "ipvs", f"{self.problem} {lasted}", since=self.since) if self.problem else None
+
     def cancel(self) -> None:
         """Cancel the next attempt."""
         if self.next and self.next.active():
@@ -112,3 +127,9 @@ class Retired:
 
     name: str
     remaining: float
+
+
+def not_in_ipvs(service: str, cause: str, since: float | None = None) -> Alert:
+    """Return the alert of a service whose connections the table does not take."""
+    text = f"no connection is forwarded, IPVS lacks the service or its servers: {cause}"
+    return Alert(service, "not-in-ipvs", text, severity=Severity.CRITICAL, since=since)

@@ -201,11 +201,13 @@ class Reconciler:
         """Return one alert per service that differs from its goal, and those of the backend and the ledger."""
         now = self._clock.seconds()
         services = (
-            Alert(goal.name, "ipvs", f"{goal.problem} (for {now - goal.since:.0f} s)")
-            for goal in self._goals.values()
-            if goal.problem
+            alert for key, goal in self._goals.items() if (alert := goal.alert(now, uncreated=self._uncreated(key)))
         )
         return (*services, *self._access.alerts(), *self._ledger.alerts())
+
+    def _uncreated(self, key: ServiceKey) -> bool:
+        """Return whether a service is not in the table because of a freeze."""
+        return self._frozen and key in self._due and self._writer.knows(key) and self._writer.known(key) is None
 
     def verified(self, name: str) -> bool:
         """Return whether the table holds the goal of this service; false without a goal."""
@@ -378,7 +380,7 @@ class Reconciler:
             self._log.warn("IPVS drift repaired: {reason}", reason=error, system=goal.name)
         elif goal.problem:
             self._log.info("IPVS updated after errors", system=goal.name)
-        goal.problem = ""
+        goal.problem, goal.absent = "", False
         goal.backoff.reset()
 
     def _finish_retired(self, keys: Collection[ServiceKey]) -> None:

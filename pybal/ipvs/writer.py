@@ -134,7 +134,7 @@ class TableWriter:
         if key not in self._shadow:
             held = await self._access.read(key)
             self.see(key, held)
-            goal.drifted = False
+            goal.absent, goal.drifted = held is None, False
         else:
             held = self._shadow.pop(key)
         wanted, touched = goal.begin(held, self._clock.seconds())

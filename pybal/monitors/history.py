@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from math import inf
 
 from pybal.checks.result import INCONCLUSIVE, NEVER, PASSED, STEPS, CheckOutcome, Phase, Result
+from pybal.core.text import ascii_of
 from pybal.monitors.base import PastResult
 
 KEPT = 50
@@ -62,7 +63,7 @@ class ResultHistory:
             self.decided_at, self.passed_at = at, at if verdict is PASSED else -inf
         place, reasons = self._next, self._reasons
         if reason:
-            reason = _short(reason)
+            reason = ascii_of(reason, LONGEST_REASON)
             if reasons and reasons[place - 1] == reason:
                 reason = reasons[place - 1]
         if len(reasons) < KEPT:
@@ -107,9 +108,3 @@ class ResultHistory:
             received=received,
         )
         return PastResult(at, result, self._subjects[place], follow_up)
-
-
-def _short(reason: str) -> str:
-    if not reason.isascii():
-        reason = reason.encode("ascii", "backslashreplace").decode()
-    return reason if len(reason) <= LONGEST_REASON else f"{reason[: LONGEST_REASON - 3]}..."

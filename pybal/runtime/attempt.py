@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.core.model import Alert
+from pybal.core.text import format_age
 from pybal.runtime.activity import Activity
 from pybal.runtime.backoff import Backoff
 
@@ -78,7 +79,7 @@ class Attempt:
         if not problem and self._activity.running and now - self._began > SLOW_SECONDS:
             problem = "no result yet"
         if problem:
-            text = f"{self.name}: {problem} (for {now - self._since:.0f} s); {self._reaction}"
+            text = f"{self.name}: {problem} (for {format_age(now - self._since)}); {self._reaction}"
             yield Alert("", self._kind, text, subject=self.name)
 
     @property

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pybal.core.model import Alert
-from pybal.core.text import printable
+from pybal.core.text import format_age, printable
 
 FORGET_SECONDS = 600.0
 """Seconds without a recurrence after which an error outside any activity is no longer an alert."""
@@ -77,7 +77,9 @@ class Faults:
         """Yield an alert for each activity that does not work, and for each recent error."""
         now = self._seconds()
         for name, fault in self._copy(self._activities):
-            text = f"{name}: internal error for {now - fault.since:.0f} s ({_times(fault)}); retrying (see the log)"
+            text = (
+                f"{name}: internal error for {format_age(now - fault.since)} ({_times(fault)}); retrying (see the log)"
+            )
             yield Alert("", "internal", text, subject=name)
         for name, fault in self._copy(self._others):
             if now - fault.last < FORGET_SECONDS:

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from pybal.core.model import Member
+from pybal.core.text import format_age, numbered
 from pybal.sources.base import READ_ERRORS, SourceError, Trouble, source_error
 from pybal.sources.formats.text import Listing, summary
 
@@ -78,6 +79,8 @@ class Feed:
     def __init__(self, name: str, reader: Reader, clock: IReactorTime, random: Random, spread: float = SPREAD) -> None:
         self.name = name
         self.problem: str | None = None
+        self._failed_at = 0.0
+        """The monotonic time at which the first of the present problems began."""
         self.last_success: float | None = None
         self.members: tuple[Member, ...] | None = None
         self.removed: frozenset[str] = frozenset()
@@ -127,7 +130,14 @@ class Feed:
         if listing.problems:
             applied = "the rest of the list without its removals" if listing.incomplete else "the rest of the list"
             self.fail(SourceError(summary(listing.problems), applied=applied))
-        else:
+        elif self.problem is not None:
+            self.log.info(
+                "{source}: recovered after {lasted} (was: {problem}); {count} listed",
+                source=self.name,
+                lasted=format_age(self._clock.seconds() - self._failed_at),
+                problem=self.problem.removeprefix(f"{self.name}: "),
+                count=numbered(len(listing.members), "server"),
+            )
             self.problem = None
 
     def good(self) -> None:
@@ -139,6 +149,7 @@ class Feed:
         text = str(error)
         text = text if text.startswith(self.name) else f"{self.name}: {text}"
         if self._listeners is not None and text != self.problem:
+            self._failed_at = self._clock.seconds() if self.problem is None else self._failed_at
             self.problem = text
             self._listeners.failed(SourceError(text, error.trouble, error.applied))
         self._end_if_stopped()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from pybal.bgp.delivery import Delivery, deliveries
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict, Why
+from pybal.core.text import format_age, numbered
 from pybal.monitors.base import Labels
 from pybal.runtime.clocks import age
 from pybal.status.json_pieces import JSON
@@ -26,12 +28,16 @@ class BGP:
     sessions: Sequence[Session] = ()
     restarts: int = 0
 
+    def deliveries(self) -> Iterator[Delivery]:
+        """Yield each verdict with the peers that hold its VIP."""
+        return deliveries(self.verdicts, self.sessions, dry_run=not self.enabled)
+
 
 def text(bgp: BGP, now: float) -> str:
     """Return a line for each VIP and for each peer."""
     if not bgp.enabled and not bgp.verdicts:
         return "BGP is off (set bgp = yes to announce services)\n"
-    return "".join(f"{vip_line(v, now)}\n" for v in bgp.verdicts) + "".join(
+    return "".join(f"{vip_line(each, now)}\n" for each in bgp.deliveries()) + "".join(
         f"{peer_line(s, now)}\n" for s in bgp.sessions
     )
 
@@ -41,28 +47,47 @@ def json(bgp: BGP, now: float) -> JSON:
     return {
         "enabled": bgp.enabled,
         "restarts": bgp.restarts,
-        "vips": [vip_json(verdict, now) for verdict in bgp.verdicts],
+        "vips": [vip_json(each, now) for each in bgp.deliveries()],
         "peers": [_peer_json(session, now) for session in bgp.sessions],
     }
 
 
-def vip_line(verdict: Verdict, now: float) -> str:
-    """Return e.g. ``192.0.2.1/32 not announced for 12 s: first-checks (web: 3 of 16 servers unknown)``."""
-    prefix, lasted = f"{verdict.vip}/{verdict.vip.max_prefixlen}", f"for {age(verdict.since, now):.0f} s"
-    if verdict.announcement is None:
-        return f"{prefix} not announced {lasted}: {verdict.why} ({verdict.detail})"
-    return f"{prefix} announced {lasted}, {_attributes(verdict.announcement)}: {verdict.detail}"
+def vip_line(delivery: Delivery, now: float) -> str:
+    """Return e.g. ``192.0.2.1/32 announced to 2 of 2 peers for 12 s, MED 100: 1 service verified``."""
+    return f"{delivery.prefix} {vip_state(delivery)} for {format_age(age(delivery.since, now))}{_facts(delivery)}"
+
+
+def vip_state(delivery: Delivery) -> str:
+    """Return ``announced to 2 of 2 peers``, ``wanted, sent to no peer`` or ``withheld``."""
+    if not delivery.wanted:
+        left = f", not withdrawn yet from {numbered(len(delivery.peers), 'peer')}" if delivery.announced else ""
+        return f"withheld{left}"
+    if not delivery.announced:
+        return "wanted, sent to no peer"
+    return f"announced to {len(delivery.peers)} of {numbered(delivery.sessions, 'peer')}"
+
+
+def _facts(delivery: Delivery) -> str:
+    announcement, why = delivery.verdict.announcement, f"{delivery.why} ({delivery.detail})"
+    if announcement is None:
+        return f": {why}"
+    unsent = "" if delivery.announced else f"; {why}"
+    return f", {_attributes(announcement)}: {delivery.verdict.detail}{unsent}"
 
 
 def peer_line(session: Session, now: float) -> str:
-    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, with the last error."""
+    """Return e.g. ``peer 192.0.2.251 ESTABLISHED for 60 s: 2 of 2 sent``, or the reason why it is down."""
     sent = f"{len(session.on_wire)} of {session.wanted} sent"
-    refused = f", {session.refused} refused" if session.refused else ""
-    error = f"; last error: {session.last_error}" if session.last_error else ""
-    down = f", down for {age(session.down_since, now):.0f} s" if session.down_since is not None else ""
-    return (
-        f"peer {session.peer.address} {session.state} for {age(session.since, now):.0f} s{down}: {sent}{refused}{error}"
-    )
+    refused = f", {len(session.refused)} refused" if session.refused else ""
+    error = "" if session.established else f"; {session.reason}"
+    return f"peer {session.peer.address} {peer_state(session, now)}: {sent}{refused}{error}"
+
+
+def peer_state(session: Session, now: float) -> str:
+    """Return ``ESTABLISHED for 60 s`` or ``down for 36 s (CONNECT)``."""
+    if session.down_since is None:
+        return f"{session.state} for {format_age(age(session.since, now))}"
+    return f"down for {format_age(age(session.down_since, now))} ({session.state})"
 
 
 def families(bgp: BGP, now: float) -> Iterator[Family]:
@@ -71,7 +96,7 @@ def families(bgp: BGP, now: float) -> Iterator[Family]:
     if bgp.enabled or bgp.verdicts:
         yield from _session_families(bgp.sessions, now)
         yield Family("pybal_bgp_restarts_total", "counter", "Restarts of ExaBGP", [((), bgp.restarts)])
-        yield from _vip_families(bgp.verdicts, now)
+        yield from _vip_families(tuple(bgp.deliveries()), now)
 
 
 def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Family]:
@@ -96,7 +121,7 @@ def _session_families(sessions: Sequence[Session], now: float) -> Iterator[Famil
     yield Family("pybal_bgp_session_announced", "gauge", "VIPs announced to the peer and not withdrawn", sent)
     wanted = series(float(session.wanted) for session in sessions)
     yield Family("pybal_bgp_session_wanted", "gauge", "VIPs to announce to the peer", wanted)
-    refused = series(float(session.refused) for session in sessions)
+    refused = series(float(len(session.refused)) for session in sessions)
     yield Family("pybal_bgp_session_refused", "gauge", "VIPs whose announcement ExaBGP refused", refused)
     repairs = series(float(session.repairs) for session in sessions)
     yield Family(
@@ -115,31 +140,44 @@ def _state_labels(session: Session, state: SessionState) -> Labels:
     )
 
 
-def _vip_families(verdicts: Sequence[Verdict], now: float) -> Iterator[Family]:
-    labels: list[Labels] = [(("vip", str(verdict.vip)),) for verdict in verdicts]
-    announced = [float(verdict.announcement is not None) for verdict in verdicts]
-    yield Family(
-        "pybal_bgp_vip_announced", "gauge", "Whether the VIP is announced", list(zip(labels, announced, strict=True))
+def _vip_families(delivered: Sequence[Delivery], now: float) -> Iterator[Family]:
+    labels: list[Labels] = [(("vip", str(each.verdict.vip)),) for each in delivered]
+
+    def gauge(name: str, explanation: str, values: Iterable[float]) -> Family:
+        return Family(f"pybal_bgp_vip_{name}", "gauge", explanation, list(zip(labels, values, strict=True)))
+
+    yield gauge(
+        "announced",
+        "Whether an established peer was sent the VIP",
+        [float(each.wanted and each.announced) for each in delivered],
     )
-    ages = [age(verdict.since, now) for verdict in verdicts]
-    help_ = "Time since the VIP was announced or withdrawn, or the reason changed"
-    yield Family("pybal_bgp_vip_age_seconds", "gauge", help_, list(zip(labels, ages, strict=True)))
-    reasons = Counter(verdict.why for verdict in verdicts)
+    yield gauge("wanted", "Whether the VIP should be announced", [float(each.wanted) for each in delivered])
+    yield gauge(
+        "age_seconds",
+        "Time since the VIP was announced or withdrawn, or the reason changed",
+        [age(each.since, now) for each in delivered],
+    )
+    reasons = Counter(each.verdict.why for each in delivered)
     withheld: Series = [((("why", str(why)),), float(reasons[why])) for why in Why]
     yield Family("pybal_bgp_vips_withheld", "gauge", "VIPs not announced, by reason", withheld)
 
 
-def vip_json(verdict: Verdict, now: float) -> JSON:
-    """Return the state of one VIP as JSON; ``age`` is the time since the last change, in seconds."""
-    announcement = verdict.announcement
+def vip_json(delivery: Delivery, now: float) -> JSON:
+    """Return the state of one VIP as JSON; ``age`` is the time since the last change, in seconds.
+
+    ``announced`` is true if a peer was sent the VIP, ``peers`` are those; ``wanted`` is true if it should be announced.
+    """
+    announcement = delivery.verdict.announcement
     return {
-        "vip": str(verdict.vip),
-        "announced": announcement is not None,
-        "why": None if verdict.why is None else str(verdict.why),
-        "detail": verdict.detail,
+        "vip": str(delivery.verdict.vip),
+        "wanted": delivery.wanted,
+        "announced": delivery.wanted and delivery.announced,
+        "peers": [str(peer) for peer in delivery.peers],
+        "why": None if delivery.why is None else str(delivery.why),
+        "detail": delivery.detail,
         "med": announcement.med if announcement else None,
         "graceful_shutdown": bool(announcement and announcement.graceful_shutdown),
-        "age": age(verdict.since, now),
+        "age": age(delivery.since, now),
     }
 
 
@@ -159,7 +197,7 @@ def _peer_json(session: Session, now: float) -> JSON:
         ],
         "families": [f"ipv{version}" for version in session.families],
         "wanted": session.wanted,
-        "refused": session.refused,
+        "refused": len(session.refused),
         "repairs": session.repairs,
     }
 

@@ -24,6 +24,7 @@ class Tally:
     enabled: int
     up: int
     unknown: int
+    down: int
     serving: int
     pooled: int
     forced: int
@@ -42,6 +43,7 @@ def tally(pool: Pool, could_not_depool: int = 0) -> Tally:
         enabled=count(lambda server: server.enabled),
         up=count(lambda server: server.health is Health.UP),
         unknown=count(lambda server: server.health is Health.UNKNOWN),
+        down=count(lambda server: server.health is Health.DOWN),
         serving=serving(pool),
         pooled=count(lambda server: server.pooled),
         forced=count(lambda server: server.forced),

@@ -8,18 +8,19 @@ from decimal import Decimal
 from itertools import islice
 from math import isfinite
 
-from pybal.bgp.verdict import Verdict
+from pybal.bgp.delivery import Delivery
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
 from pybal.core.policy import total
-from pybal.core.text import format_age, format_duration, numbered
+from pybal.core.text import format_duration, numbered
+from pybal.core.why import why
 from pybal.monitors.base import Monitor, PastResult
-from pybal.runtime.clocks import Clocks, age
+from pybal.runtime.clocks import Clocks
 from pybal.status.bgp import vip_line
 from pybal.status.compat115 import Tally, tally
 from pybal.status.history import result_json
 from pybal.status.json_pieces import JSON
-from pybal.status.v1 import why
+from pybal.status.v1 import report_text
 
 SHOWN_RESULTS = 3
 """The last results of each monitor in an explanation."""
@@ -30,12 +31,12 @@ SHOWN_SERVERS = 10
 class Context:
     """The facts of a service outside its pool.
 
-    ``verdict`` is that of its VIP, ``None`` without BGP. ``source`` is a line about its pool source, ``frozen`` one about a freeze, and
+    ``delivery`` is that of its VIP, ``None`` without BGP. ``source`` is a line about its pool source, ``frozen`` one about a freeze, and
     ``override`` returns one about the operator's override of a host; each is empty without one. ``clocks`` are the present time.
     """
 
     clocks: Clocks
-    verdict: Verdict | None = None
+    delivery: Delivery | None = None
     source: str = ""
     frozen: str = ""
     override: Callable[[str], str] = lambda _host: ""
@@ -102,8 +103,8 @@ def _pool_lines(pool: Pool, context: Context) -> Iterator[str]:
         yield f"Pool source: {context.source}"
     if context.frozen:
         yield f"{context.frozen}; IPVS and BGP stay as they are."
-    if context.verdict is not None:
-        yield f"BGP: {vip_line(context.verdict, context.clocks.monotonic)}"
+    if context.delivery is not None:
+        yield f"BGP: {vip_line(context.delivery, context.clocks.monotonic)}"
 
 
 def _listing(title: str, servers: Iterable[Server]) -> Iterator[str]:
@@ -139,8 +140,7 @@ def _monitor_lines(monitor: Monitor, report: Report | None, clocks: Clocks) -> I
     elif report is None:
         state = "up" if monitor.up else "down"
     else:
-        reason = f": {report.reason}" if report.reason else ""
-        state = f"{'up' if report.up else 'down'} for {format_age(age(report.at, now))}{reason}"
+        state = report_text(report, now)
     yield f"{monitor.name}: {state}; {_next(monitor, now)}."
     for past in _last(monitor.history()):
         yield f"  {clocks.iso_time(past.at)} {_result(past)}"

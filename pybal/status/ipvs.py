@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
+from pybal.core.text import format_age
 from pybal.ipvs import fingerprint, render
 from pybal.ipvs.audit import Findings, Reading
 from pybal.ipvs.backend import Backend
@@ -52,7 +53,7 @@ def services_text(findings: Findings, now: float) -> Iterator[str]:
     for key in findings.foreign:
         yield f"not managed by PyBal: {place(key)}\n"
     problem = f": {findings.problem}" if findings.problem else ""
-    yield f"audited {findings.age:.0f} s ago{problem}\n"
+    yield f"audited {format_age(findings.age)} ago{problem}\n"
 
 
 def services_json(findings: Findings, now: float) -> dict[str, LargeJSON]:
@@ -108,7 +109,7 @@ def _entries(backend: Backend) -> Iterator[TableEntry | None]:
 def _line(key: ServiceKey, intent: Intent, reading: Reading | None, now: float) -> str:
     name, kernel = intent.service.name, "not read yet"
     if reading:
-        kernel = f"kernel {fingerprint.of_entry(reading.held) or 'absent'} {now - reading.at:.0f} s ago"
+        kernel = f"kernel {fingerprint.of_entry(reading.held) or 'absent'} {format_age(now - reading.at)} ago"
         kernel += f", {len(reading.drift)} changed by another program" if reading.drift else ""
     verified = "verified" if intent.verified else "not verified"
     configuration, wanted = fingerprint.of_service(intent.service), fingerprint.of_entry(intent.entry)

@@ -57,6 +57,7 @@ _SERVICE: tuple[tuple[str, Callable[[Tally], float], str], ...] = (
     ("pybal_service_servers_enabled", lambda t: t.enabled, "Servers enabled by the operator"),
     ("pybal_service_servers_up", lambda t: t.up, "Servers that all their monitors report up"),
     ("pybal_service_servers_unknown", lambda t: t.unknown, "Servers with a monitor that has no result yet"),
+    ("pybal_service_servers_down", lambda t: t.down, "Servers that a monitor reports down"),
     ("pybal_service_servers_serving", lambda t: t.serving, "Servers that are up, enabled and have an address"),
     ("pybal_service_servers_pooled", lambda t: t.pooled, "Servers that are pooled"),
     ("pybal_service_servers_forced", lambda t: t.forced, "Servers pooled only because of the depool threshold"),
@@ -108,10 +109,10 @@ class Exposition:
         self,
         snapshot: Snapshot,
         monitors: Iterable[tuple[str, str, Monitor]],
-        families: Iterable[Family | Histogram] = (),
+        families: Iterable[Family | Histogram | None] = (),
         registry: CollectorRegistry | None = None,
     ) -> Iterator[bytes]:
-        """Yield the text, in UTF-8.
+        """Yield the text, in UTF-8; ``None`` among the families ends a piece.
 
         The first piece fixes the set of monitors; each piece reads the current values.
         """
@@ -278,7 +279,10 @@ def _service_pieces(snapshot: Snapshot) -> Iterator[bytes]:
             yield _encoded("".join(f"{name}{{{text}}} {float(value(sums))!r}\n" for text, sums in batch))
 
 
-def _family_pieces(family: Family | Histogram) -> Iterator[bytes]:
+def _family_pieces(family: Family | Histogram | None) -> Iterator[bytes]:
+    if family is None:
+        yield b""
+        return
     if isinstance(family, Histogram) or len(family.series) <= PIECE:
         yield _rendered(family.metric())
         return

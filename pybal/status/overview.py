@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import tee
 
-from pybal.bgp.verdict import Drain, Verdict
+from pybal.bgp.delivery import Delivery
+from pybal.bgp.verdict import Drain
 from pybal.core.model import Address, Pool, Snapshot
-from pybal.core.text import numbered
+from pybal.core.text import format_age, numbered
 from pybal.runtime.clocks import age
+from pybal.status.alerts import alerts, alerts_json, groups_json, groups_text
 from pybal.status.bgp import BGP
-from pybal.status.compat115 import Tally, tally
+from pybal.status.compat115 import tally
 from pybal.status.json_pieces import JSON, Elements, LargeJSON
-from pybal.status.v1 import alert_text, alerts, alerts_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +47,17 @@ class Overview:
     bgp: BGP
 
     def text(self) -> Iterator[str]:
-        """Yield a line for the daemon, the freeze, each drain, each service and each alert.
+        """Yield a line for the daemon, the freeze, each drain, each service and each group of alerts.
 
         Some texts are empty.
         """
-        return (line and f"{line}\n" for line in self._lines())
+        yield from (line and f"{line}\n" for line in self._lines())
+        yield from groups_text(alerts(self.snapshot), self.now)
 
     def document(self) -> LargeJSON:
-        """Return the same as JSON."""
+        """Return the same as JSON, with each alert and the groups."""
+        found, again = tee(alerts(self.snapshot))
+        delivered = self._deliveries()
         return {
             "version": self.version,
             "process": self.process,
@@ -61,64 +66,77 @@ class Overview:
             "frozen": frozen_document(self.frozen, self.now),
             "drains": [drain_document(drain, self.now) for drain in self.drains],
             "monitors": self.monitors,
-            "services": Elements(map(self._service, self.snapshot.pools.values())),
-            "alerts": alerts_json(self.snapshot, self.now),
+            "services": Elements(
+                _service(pool, delivered.get(pool.service.vip)) for pool in self.snapshot.pools.values()
+            ),
+            "alerts": alerts_json(found, self.now),
+            "groups": groups_json(again, self.now),
         }
 
     def _lines(self) -> Iterator[str]:
         pools = self.snapshot.pools.values()
         dry = ", dry run" if self.dry_run else ""
-        up = f"up {self.now - self.started:.0f} s"
+        up = f"up for {format_age(self.now - self.started)}"
         yield f"pybal {self.version}, process {self.process}, {up}: {numbered(len(pools), 'service')}, {numbered(self.monitors, 'monitor')}{dry}"
         if self.frozen:
             yield self.frozen.text(self.now)
         for drain in self.drains:
             yield f"drained: {drain_text(drain)}"
         rows: list[tuple[str, ...]] = [_HEAD]
+        delivered = self._deliveries()
         for pool in pools:
-            rows.append(self._row(pool))
+            rows.append(_row(pool, delivered.get(pool.service.vip)))
             yield ""
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for alert in alerts(self.snapshot):
-            yield alert_text(alert, self.now)
 
-    def _row(self, pool: Pool) -> tuple[str, ...]:
-        sums: Tally = tally(pool)
-        verdict = self._verdict(pool)
-        announced = "-" if verdict is None else "yes" if verdict.announcement else f"no: {verdict.why}"
-        return (
-            pool.service.name,
-            f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
-            f"{sums.serving} of {sums.total}",
-            f"{sums.pooled}",
-            f"{sums.forced}",
-            f"{sums.floor}",
-            announced,
-        )
-
-    def _service(self, pool: Pool) -> JSON:
-        sums, verdict = tally(pool), self._verdict(pool)
-        return {
-            "service": pool.service.name,
-            "protocol": str(pool.service.protocol),
-            "vip": str(pool.service.vip),
-            "port": pool.service.port,
-            "total": sums.total,
-            "serving": sums.serving,
-            "pooled": sums.pooled,
-            "forced": sums.forced,
-            "floor": sums.floor,
-            "announced": None if verdict is None else verdict.announcement is not None,
-            "why": None if verdict is None or verdict.why is None else str(verdict.why),
-        }
-
-    def _verdict(self, pool: Pool) -> Verdict | None:
-        return next((verdict for verdict in self.bgp.verdicts if verdict.vip == pool.service.vip), None)
+    def _deliveries(self) -> Mapping[Address, Delivery]:
+        return {each.verdict.vip: each for each in self.bgp.deliveries()}
 
 
-_HEAD = ("SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "ANNOUNCED")
+def _row(pool: Pool, delivery: Delivery | None) -> tuple[str, ...]:
+    sums = tally(pool)
+    return (
+        pool.service.name,
+        f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
+        f"{sums.serving} of {sums.total}",
+        f"{sums.down}",
+        f"{sums.pooled}",
+        f"{sums.forced}",
+        f"{sums.floor}",
+        "-" if delivery is None else _announced(delivery),
+    )
+
+
+def _announced(delivery: Delivery) -> str:
+    if delivery.why is not None:
+        return f"no: {delivery.why}"
+    peers = len(delivery.peers)
+    return "yes" if peers == delivery.sessions else f"to {peers} of {numbered(delivery.sessions, 'peer')}"
+
+
+def _service(pool: Pool, delivery: Delivery | None) -> JSON:
+    sums = tally(pool)
+    return {
+        "service": pool.service.name,
+        "protocol": str(pool.service.protocol),
+        "vip": str(pool.service.vip),
+        "port": pool.service.port,
+        "total": sums.total,
+        "serving": sums.serving,
+        "down": sums.down,
+        "pooled": sums.pooled,
+        "forced": sums.forced,
+        "floor": sums.floor,
+        "wanted": None if delivery is None else delivery.wanted,
+        "announced": None if delivery is None else delivery.wanted and delivery.announced,
+        "peers": None if delivery is None else [str(peer) for peer in delivery.peers],
+        "why": None if delivery is None or delivery.why is None else str(delivery.why),
+    }
+
+
+_HEAD = ("SERVICE", "ADDRESS", "SERVING", "DOWN", "POOLED", "FORCED", "FLOOR", "ANNOUNCED")
 
 
 def frozen_document(frozen: Frozen | None, now: float) -> JSON:

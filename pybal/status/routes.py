@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 from prometheus_client import CollectorRegistry
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.core.model import Pool, Server, Snapshot
 from pybal.core.text import escaped
 from pybal.ipvs.audit import Findings
@@ -22,8 +22,8 @@ from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
+from pybal.status import alerts, compat115, explain, history, loop, metrics, reload, v1
 from pybal.status import bgp as announcing
-from pybal.status import compat115, explain, history, loop, metrics, reload, v1
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
 from pybal.status.json_pieces import LargeJSON
@@ -66,7 +66,7 @@ class Routes:
     """The functions that return the state of the daemon, and the responses made from it.
 
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
-    host of a service, ``decisions`` the last decisions of a service. ``ipvs`` returns the IPVS table,
+    host of a service, ``history`` the history of its pool. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``frozen`` a line about the present freeze, ``override`` a
     line about the operator's override of a service's host, ``in_effect`` a server of a service with its place in IPVS, ``families`` further metrics, ``registry`` contains
@@ -80,7 +80,7 @@ class Routes:
     monitors: Callable[[], Iterable[tuple[str, str, Monitor]]]
     ipvs: Callable[[], Backend]
     audit: Callable[[], Findings]
-    decisions: Callable[[str], Iterable[Decision]]
+    history: Callable[[str], PoolHistory]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     in_effect: Callable[[str, str], Server | None]
     wall: Callable[[], datetime]
@@ -130,7 +130,11 @@ class Routes:
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
         match path:
             case ["alerts"]:
-                return _sliced(as_json, v1.alerts_text, v1.alerts_json, lambda: snapshot, self.clock.seconds())
+                found = alerts.alerts(snapshot)
+                return _sliced(as_json, alerts.alerts_text, alerts.alerts_json, lambda: found, self.clock.seconds())
+            case ["alerts", "groups"]:
+                found = alerts.alerts(snapshot)
+                return _sliced(as_json, alerts.groups_text, alerts.groups_json, lambda: found, self.clock.seconds())
             case ["pools"]:
                 return _sliced(as_json, v1.pools_text, v1.pools_json, lambda: snapshot)
             case ["pools", service, *further] if service in snapshot.pools:
@@ -164,8 +168,8 @@ class Routes:
             case [host, *further] if host in pool.servers:  # first: a host may have the name of a path
                 return self._v1_server(snapshot, pool, pool.servers[host], further, as_json=as_json)
             case ["history"]:
-                decisions = self.decisions(pool.service.name)
-                return _sliced(as_json, history.decisions_text, history.decisions_json, lambda: pool, decisions, clocks)
+                past = self.history(pool.service.name)
+                return _sliced(as_json, history.pool_text, history.pool_json, lambda: pool, past, clocks)
             case ["explain"]:
                 context = self._context(pool, clocks)
                 return _sliced(as_json, explain.pool_text, explain.pool_json, lambda: pool, context)
@@ -182,7 +186,10 @@ class Routes:
                     as_json, v1.server_text, v1.server_json, lambda: snapshot, pool, server, clocks.monotonic
                 )
             case ["history"]:
-                return _sliced(as_json, history.results_text, history.results_json, lambda: server, monitors, clocks)
+                past = self.history(pool.service.name)
+                return _sliced(
+                    as_json, history.server_text, history.server_json, lambda: server, past, monitors, clocks
+                )
             case ["explain"]:
                 context = self._context(pool, clocks)
                 return _sliced(
@@ -192,15 +199,16 @@ class Routes:
 
     def _context(self, pool: Pool, clocks: Clocks) -> explain.Context:
         service = pool.service
-        verdict = next((each for each in self.bgp().verdicts if each.vip == service.vip), None)
+        delivery = next((each for each in self.bgp().deliveries() if each.verdict.vip == service.vip), None)
         source = next((source for name, source in self.sources() if name == service.name), None)
         line = "" if source is None else origins.source_line(source, clocks)
-        return explain.Context(clocks, verdict, line, self.frozen(), lambda host: self.override(service.name, host))
+        return explain.Context(clocks, delivery, line, self.frozen(), lambda host: self.override(service.name, host))
 
     def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
         clocks = self._calendar.read()
 
-        def families() -> Iterator[Family | Histogram]:
+        def families() -> Iterator[Family | Histogram | None]:
+            yield from alerts.families(alerts.alerts(snapshot))
             yield from announcing.families(self.bgp(), clocks.monotonic)
             yield from self.families()
             yield from reload.families(self.configuration(), clocks)

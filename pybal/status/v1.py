@@ -1,83 +1,17 @@
-"""Paths below ``/v1``: each alert on its own, and the reason for the state of each server. Pure."""
+"""The pools below ``/v1``: the arithmetic of each, and the reason for the state of each server. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
-from itertools import chain
+from dataclasses import asdict
 
-from pybal.core.model import Alert, Health, Placement, Pool, Report, Server, Severity, Snapshot
-from pybal.core.outage import outage
-from pybal.core.policy import arithmetic, too_small
-from pybal.core.text import format_age, printable
+from pybal.core.model import Pool, Report, Server, Snapshot
+from pybal.core.policy import arithmetic
+from pybal.core.text import format_age
+from pybal.core.why import why
 from pybal.runtime.clocks import age
-from pybal.status.compat115 import Level, pooled_down, tally
-from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
-
-POOLED_DOWN = "pooled-down"
-TOO_SMALL = "too-small"
-
-
-def alerts(snapshot: Snapshot) -> Iterator[Alert]:
-    """Yield all alerts: those of the pools first, critical before warning, then those of the snapshot."""
-    return (alert for alert in alerts_in_parts(snapshot) if alert is not None)
-
-
-def alerts_in_parts(snapshot: Snapshot) -> Iterator[Alert | None]:
-    """Yield what :func:`alerts` yields, and ``None`` between two parts."""
-    for alert in chain(_pool_alerts(snapshot), snapshot.alerts):
-        if alert is None or alert.since is not None:
-            yield alert
-        else:
-            yield replace(alert, since=snapshot.since(alert.key))
-
-
-def _pool_alerts(snapshot: Snapshot) -> Iterator[Alert]:
-    for name, pool in snapshot.pools.items():
-        if hosts := pooled_down(pool):
-            text = f"Servers {', '.join(hosts)} are marked down but pooled"
-            yield Alert(name, POOLED_DOWN, text, severity=Severity.CRITICAL)
-    for name, pool in snapshot.pools.items():
-        if reason := outage(pool):
-            yield Alert(name, "no-servers", f"no server takes new connections: {reason}", severity=Severity.CRITICAL)
-    for name, pool in snapshot.pools.items():
-        if too_small(pool):
-            yield Alert(name, TOO_SMALL, f"Pool {name} is too small to allow depooling")
-
-
-def level(alert: Alert) -> Level:
-    """Return the level of an alert."""
-    return Level(alert.severity)
-
-
-def alerts_text(snapshot: Snapshot, now: float) -> Iterator[str]:
-    """Yield a line for each alert."""
-    return (f"{alert_text(alert, now)}\n" for alert in alerts(snapshot))
-
-
-def alert_text(alert: Alert, now: float) -> str:
-    """Return ``CRITICAL web pooled-down: Servers a are marked down but pooled [12 s]``, with its duration."""
-    lasted = "" if alert.since is None else f" [{format_age(age(alert.since, now))}]"
-    return f"{level(alert).upper()} {alert.service or 'pybal'} {alert.kind}: {printable(alert.text)}{lasted}"
-
-
-def alerts_json(snapshot: Snapshot, now: float) -> Elements:
-    """Return a list of the alerts; ``service`` is empty for an alert of the whole daemon.
-
-    ``since`` is the monotonic time at which it was first seen, ``age`` the time from then to ``now``; both in seconds.
-    """
-    return Elements(
-        {
-            "level": str(level(alert)),
-            "service": alert.service,
-            "kind": alert.kind,
-            "subject": alert.subject,
-            "text": alert.text,
-            "since": None if alert.since is None else round(alert.since, 3),
-            "age": None if alert.since is None else age(alert.since, now),
-        }
-        for alert in alerts(snapshot)
-    )
+from pybal.status.compat115 import tally
+from pybal.status.json_pieces import JSON, PAUSE, LargeJSON, Members, Pause
 
 
 def pools_text(snapshot: Snapshot) -> Iterator[str]:
@@ -119,37 +53,16 @@ def server_json(snapshot: Snapshot, pool: Pool, server: Server, now: float) -> J
     return {**_server_json(server, now), "pool": _pool_json(snapshot, pool)}
 
 
-def why(server: Server) -> str:
-    """Return the reason why a server is pooled, forced or not pooled."""
-    match server.placement:
-        case Placement.POOLED if server.only_suspect_failures:
-            return "down together with many other servers; kept because the check may be wrong"
-        case _ if server.member.enabled and server.move is not None and server.move.overdue:
-            return f"its new address {server.move.address} does not pass its checks"
-        case Placement.FORCED:
-            return f"{server.health}, but needed to reach the floor"
-        case Placement.OUT if not server.member.enabled:
-            return (
-                "depooled by an operator on this balancer" if server.member.overridden else "disabled by the operator"
-            )
-        case Placement.OUT if server.unresolvable:
-            return "host name has no address"
-        case Placement.OUT if not server.ready and server.move is not None:
-            return f"checking {server.move.address}, which IPVS did not hold at the start"
-        case Placement.OUT if not server.ready:
-            return "host name not resolved yet"
-        case Placement.OUT if server.health is Health.UNKNOWN:
-            return "not checked yet"
-        case Placement.POOLED if server.health is Health.UNKNOWN:
-            return "not checked yet; pooled before"
-    return str(server.health)
-
-
 def report_text(report: Report | None, now: float) -> str:
-    """Return a monitor's last report, its age and reason: ``down 12 s ago: status: HTTP 500, wanted 200``."""
+    """Return a monitor's state, its duration and reason.
+
+    ``down for 36 s (reason changed 2 s ago): status: HTTP 500, wanted 200``.
+    """
     if report is None:
         return "no result yet"
-    state = f"{'up' if report.up else 'down'} {format_age(age(report.at, now))} ago"
+    state = f"{'up' if report.up else 'down'} for {format_age(age(report.began, now))}"
+    if not report.up and report.since is not None:
+        state += f" (reason changed {format_age(age(report.at, now))} ago)"
     return f"{state}: {report.reason}" if report.reason else state
 
 
@@ -181,9 +94,15 @@ def _pool_json(snapshot: Snapshot, pool: Pool) -> dict[str, JSON]:
 
 def _server_json(server: Server, now: float) -> dict[str, JSON]:
     reports: JSON = [
-        {"monitor": name, "up": None, "reason": "", "age": None}
+        {"monitor": name, "up": None, "reason": "", "age": None, "reason_age": None}
         if report is None
-        else {"monitor": name, "up": report.up, "reason": report.reason, "age": age(report.at, now)}
+        else {
+            "monitor": name,
+            "up": report.up,
+            "reason": report.reason,
+            "age": age(report.began, now),
+            "reason_age": age(report.at, now),
+        }
         for name, report in server.reports.items()
     ]
     return {

@@ -78,6 +78,7 @@ class Reference(Collector):
             "servers_enabled": lambda s: s.member.enabled,
             "servers_up": lambda s: all(r and r.up for r in s.reports.values()),
             "servers_unknown": lambda s: None in s.reports.values(),
+            "servers_down": lambda s: any(r and not r.up for r in s.reports.values()),
             "servers_serving": lambda s: s.serving,
             "servers_pooled": lambda s: s.placement is not OUT,
             "servers_forced": lambda s: s.placement is FORCED,

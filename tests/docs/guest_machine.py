@@ -6,7 +6,7 @@ network namespace NAME.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -21,6 +21,9 @@ class GuestMachine:
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
 
+    def begin(self, hosts: Collection[str]) -> None:
+        """Do nothing: the commands of a page make its namespaces."""
+
     def run(self, host: str, command: str) -> Result:
         return execute(["ip", "netns", "exec", host, "bash", "-c", command]) if host else self._shell.run(command)
 
@@ -32,7 +35,7 @@ class GuestMachine:
 
 
 @contextmanager
-def guest_machine(_directory: Path) -> Iterator[GuestMachine]:
+def guest_machine() -> Iterator[GuestMachine]:
     """Return the machine of this guest, which ends with the guest."""
     with closing(Shell(ROOT, VARIABLES)) as shell:
         yield GuestMachine(shell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +26,9 @@ class Result:
 class Place(Protocol):
     """Hosts that run commands; an empty name is the default host."""
 
+    def begin(self, hosts: Collection[str]) -> None:
+        """Make the hosts that a page names ready."""
+
     def run(self, host: str, command: str) -> Result:
         """Run a command of a shell to its end."""
 
@@ -37,6 +40,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
     {
         "PATH": f"{BIN}:{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "PYTHON": sys.executable,
+        "PYTHONPATH": str(BIN.parents[2]),
         "HOME": "/run/home",
         "LANG": "C.UTF-8",
         "COLUMNS": "120",

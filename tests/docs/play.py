@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +32,15 @@ _TITLE = re.compile(r"(?:(?P<host>\w+):)?(?P<path>/.*)")
 
 
 @dataclass(frozen=True, slots=True)
+class _Written:
+    """A file of a host that a block shows."""
+
+    host: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Played:
     """A step that was run."""
 
@@ -43,12 +51,21 @@ class Played:
 
 def play(page: Page, place: Place, patience: float = PATIENCE) -> Iterator[Played]:
     """Run the blocks of a page: write the files of blocks with a title, run the commands of transcripts."""
+    todo = list(_todo(page))
+    place.begin({each.host for each in todo})
+    for each in todo:
+        if isinstance(each, Step):
+            yield _run(each, place, patience)
+        else:
+            place.write(each.host, each.path, each.text)
+
+
+def _todo(page: Page) -> Iterator[Step | _Written]:
     for block in page.blocks:
         if block.language == "console":
-            for step in transcript.parse(block.content, block.line):
-                yield _run(step, place, patience)
+            yield from transcript.parse(block.content, block.line)
         elif title := _TITLE.fullmatch(block.title):
-            place.write(title["host"] or "", title["path"], block.content)
+            yield _Written(title["host"] or "", title["path"], block.content)
 
 
 def _run(step: Step, place: Place, patience: float) -> Played:
@@ -94,7 +111,7 @@ def main() -> int:
     failed = 0
     for path in options.pages:
         page = read(path.resolve())
-        with tempfile.TemporaryDirectory() as directory, PLACES[page.place](Path(directory)) as place:
+        with PLACES[page.place]() as place:
             if options.record:
                 path.write_text(record(page, place), encoding="utf-8")
             else:

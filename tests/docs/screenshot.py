@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import base64
-import tempfile
 from itertools import takewhile
-from pathlib import Path
 
 from tests.docs.network import network
 from tests.docs.page import ROOT, read
@@ -16,11 +14,11 @@ from tests.docs.play import play
 
 IMAGE = ROOT / "docs/images/status.png"
 _LAST = "pybal alerts"
-_CHROMIUM = "chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,420 --force-device-scale-factor=1.5"
+_CHROMIUM = "chromium --headless --no-sandbox --hide-scrollbars --window-size=1000,440 --force-device-scale-factor=1.5"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as directory, network(Path(directory)) as place:
+    with network() as place:
         for _ in takewhile(lambda played: played.step.command != _LAST, play(read(ROOT / "docs/concepts.md"), place)):
             pass
         done = place.run(

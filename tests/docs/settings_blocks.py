@@ -47,9 +47,8 @@ def _problems(block: Block, path: Path) -> Iterator[str]:
     with redirect_stdout(io.StringIO()) as printed:
         check_config(argparse.Namespace(config=str(path), json=True))
     found = json.loads(printed.getvalue())
-    yield from found["problems"]
     # Files that a page names do not exist here.
-    yield from (warning for warning in found["warnings"] if "cannot be read" not in warning)
+    yield from (each for each in found["problems"] + found["warnings"] if "No such file or directory" not in each)
 
 
 def _completed(text: str) -> str:

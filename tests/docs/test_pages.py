@@ -6,7 +6,6 @@ tests/e2e/lvs/test_pages.py runs the pages whose place is the guest.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -19,7 +18,7 @@ ON_THIS_HOST = [page for page in pages() if page.place and page.place != "guest"
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
 @pytest.mark.parametrize("page", ON_THIS_HOST, ids=str)
-def test_page_shows_the_outputs_of_its_commands(page: Page, tmp_path: Path) -> None:
-    with PLACES[page.place](tmp_path) as place:
+def test_page_shows_the_outputs_of_its_commands(page: Page) -> None:
+    with PLACES[page.place]() as place:
         for played in play(page, place):
             assert played.expected, difference(page, played)

@@ -108,8 +108,9 @@ def test_vip_is_announced_after_the_checks_and_withdrawn_when_empty(
         metrics = running.get("/metrics")
         assert ESTABLISHED in metrics
         assert "pybal_bgp_enabled 1.0" in metrics
-        assert vip(running)["announced"] is True
-        assert "<code>192.0.2.1</code></th><td>announced</td>" in running.get("/")
+        running.wait(lambda: vip(running)["announced"], "the event of the sent update")
+        assert vip(running)["peers"] == ["127.0.0.2"]
+        assert "<code>192.0.2.1</code></th><td>announced to 1 of 1 peer</td>" in running.get("/")
         write_pool(tmp_path, dict.fromkeys(HOSTS, False))
         running.wait(lambda: "192.0.2.1/32" not in routes(router), "no VIP in the router")
         assert "[bgp] WARN: Not announcing 192.0.2.1/32: empty (web: 0 of 2 servers pooled)" in running.log
@@ -118,6 +119,28 @@ def test_vip_is_announced_after_the_checks_and_withdrawn_when_empty(
         running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router again")
         assert running.stop() == 0
         assert "192.0.2.1/32" not in routes(router)
+
+
+def test_vip_that_no_peer_was_sent_is_not_shown_as_announced(
+    tmp_path: Path, router: Bird, servers: dict[str, WebServer]
+) -> None:
+    with balancer(tmp_path, pool=dict.fromkeys(HOSTS, True)) as running:
+        running.wait(lambda: "192.0.2.1/32" in routes(router), "the VIP in the router")
+        running.wait(lambda: vip(running)["announced"], "the event of the sent update")
+        router.run("disable", "balancer")
+        running.wait(lambda: not vip(running)["announced"], "the end of the session")
+        assert (vip(running)["wanted"], vip(running)["why"]) == (True, "no-session")
+        alerts = running.get("/v1/alerts")
+        assert "WARNING pybal not-announced: 192.0.2.1/32: no-session (127.0.0.2: received notification 6/" in alerts
+        assert "CRITICAL pybal bgp: BGP session with 127.0.0.2 down for " in alerts
+        assert "192.0.2.1/32 wanted, sent to no peer for " in running.get("/v1/bgp")
+        assert "  no: no-session\n" in running.get("/v1/status")
+        assert "<td>wanted, sent to no peer: no-session</td>" in running.get("/")
+        assert 'pybal_bgp_vip_announced{vip="192.0.2.1"} 0.0' in running.get("/metrics")
+        router.run("enable", "balancer")
+        running.wait(lambda: vip(running)["announced"], "the VIP announced again")
+        running.wait_for_log("BGP session with 127.0.0.2 up again after ")
+        assert "received notification" not in running.get("/v1/bgp")
 
 
 BOTH_FAMILIES = CONF.replace("bgp-med = 100", "bgp-med = 100\nbgp-nexthop-ipv6 = 2001:db8:9::1") + CONF.partition(

@@ -153,8 +153,15 @@ def test_history_of_decisions_has_the_arithmetic_of_the_log(running: Daemon, par
     assert decision in running.log
     document = cast("dict[str, Any]", running.get_json("/v1/pools/parsoid/history"))
     last = document["decisions"][-1]
-    assert (last["decision"], last["hosts"], last["arithmetic"]) == (
-        "depooled",
-        [SICK],
-        "serving 1 of 2, floor 1, 0 forced",
-    )
+    assert (last["decision"], last["arithmetic"]) == ("depooled", "serving 1 of 2, floor 1, 0 forced")
+    assert list(last["servers"]) == [SICK]
+    assert last["servers"][SICK].startswith("down: ProxyFetch body: 1043 of 2000 bytes, then nothing for ")
+
+    # The decision and the transition stay when the results of the failure are gone.
+    parsoid.half = False
+    path = f"/v1/pools/parsoid/{SICK}/history"
+    running.wait(lambda: running.get(path).count(" up\n") == 1, "the server up again")
+    running.wait(lambda: " pooled (up): serving 2 of 2" in running.get(path), "the server pooled again")
+    shown = cast("dict[str, Any]", running.get_json(path))
+    assert [one["up"] for one in shown["transitions"]["ProxyFetch"]] == [False, True]
+    assert [one["decision"] for one in shown["decisions"]][-2:] == ["depooled", "pooled"]

@@ -52,7 +52,11 @@ class Bird:
 
     def show(self, *words: str) -> str:
         """Return the output of ``birdc show``."""
-        command = ["birdc", "-s", str(self.control), "show", *words]
+        return self.run("show", *words)
+
+    def run(self, *words: str) -> str:
+        """Return the output of a command of ``birdc``."""
+        command = ["birdc", "-s", str(self.control), *words]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
-from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.core.model import (
     Alert,
     Health,
@@ -127,8 +127,9 @@ def status(
     clock: IReactorTime,
     shown: Snapshot = HEALTHY,
     monitors: Iterable[tuple[str, str, Monitor]] = (),
-    decisions: Iterable[Decision] = (),
+    history: PoolHistory | None = None,
 ) -> Routes:
+    past = history or PoolHistory()
     return Routes(
         clock=clock,
         snapshot=lambda: shown,
@@ -136,7 +137,7 @@ def status(
         monitors=lambda: monitors,
         ipvs=lambda: MemoryBackend(_IPVS),
         audit=lambda: Findings(15.0, True, 3.0, "", {}, {}, {}, (), {}),
-        decisions=lambda _service: decisions,
+        history=lambda _service: past,
         monitors_of=lambda service, host: [m for s, h, m in monitors if (s, h) == (service, host)],
         in_effect=lambda service, host: shown.pools[service].servers.get(host),
         wall=lambda: WALL,

@@ -8,10 +8,11 @@ MUTANTS = (
     # One server
     Mutant(
         "reports of other monitors are accepted",
-        "monitor not in server.reports or server.reports[monitor] == report",
-        "server.reports.get(monitor) == report",
+        "    if monitor not in server.reports:\n        return server\n    before = server.reports[monitor]\n",
+        "    before = server.reports.get(monitor)\n",
     ),
-    Mutant("the same report is a change", " or server.reports[monitor] == report", ""),
+    Mutant("the same report is a change", "    if before == report:\n        return server\n", ""),
+    Mutant("another reason begins another state", "    report = report.after(before)\n", ""),
     Mutant(
         "a report clears those of the other monitors",
         "{**server.reports, monitor: report}",

@@ -181,7 +181,10 @@ def _set_addresses(pool: Pool, addresses: Mapping[str, Address | None], at: floa
 
 def _record(pool: Pool, host: str, monitor: str, report: Report) -> Mapping[str, Server]:
     server = pool.servers.get(host)
-    if server is None or monitor not in server.reports or server.reports[monitor] == report:
+    if server is None or monitor not in server.reports:
+        return pool.servers
+    report = report.after(server.reports[monitor])
+    if server.reports[monitor] == report:
         return pool.servers
     reports = MappingProxyType({**server.reports, monitor: report})
     server = replace(server, reports=reports, pending_monitors=server.pending_monitors - {monitor})

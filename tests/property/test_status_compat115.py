@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from pybal.core.model import Alert, Member, Placement, Pool, Report, Server, Snapshot
-from pybal.status import compat115, v1
+from pybal.status import alerts as all_alerts
+from pybal.status import compat115
 from pybal.status.bgp import BGP
 from pybal.status.page import html
 from tests.harness.snapshots import document, pool, snapshot, status, whole
@@ -76,10 +77,10 @@ def test_text_and_json_agree(shown: Snapshot) -> None:
 
 @given(snapshots)
 def test_alerts_are_among_those_of_v1(shown: Snapshot) -> None:
-    kinds = {entry.kind for entry in list(v1.alerts(shown))[: -len(list(shown.alerts)) or None]}
+    kinds = {entry.kind for entry in list(all_alerts.alerts(shown))[: -len(list(shown.alerts)) or None]}
     level, _ = compat115.level(shown)
-    assert (v1.POOLED_DOWN in kinds) == (level is compat115.Level.CRITICAL)
-    assert level is not compat115.Level.WARNING or v1.TOO_SMALL in kinds
+    assert (all_alerts.POOLED_DOWN in kinds) == (level is compat115.Level.CRITICAL)
+    assert level is not compat115.Level.WARNING or all_alerts.TOO_SMALL in kinds
 
 
 @given(snapshots)

@@ -182,6 +182,11 @@ def test_service_without_a_list_does_not_keep_a_vip_announced() -> None:
     assert history.verdict(31.0, empty("web"), unlisted("tls")).announcement is None
 
 
+def test_held_address_of_weight_zero_carries_nothing() -> None:
+    pool = replace(after(Pool(service()), listed("ab")), held=MappingProxyType({address("a"): 0, address("b"): 10}))
+    assert Standing(pool, True).count.carrying == 1
+
+
 def test_unlisted_service_with_servers_in_ipvs_keeps_a_vip_announced() -> None:
     history, adopted = History(), step(named(Pool(service()), "tls"), Adopted({address("a"): 10}))
     history.verdict(0.0, ready("web"), unlisted("tls"))

@@ -51,6 +51,20 @@ def test_state_of_a_pool_is_never_ok_beside_a_down_server(facts: dict[str, objec
     assert row.endswith(f"  {state}")
 
 
+@pytest.mark.parametrize(
+    "group",
+    [
+        alert("critical", "not-in-ipvs", data={}),
+        {**alert("critical", "not-in-ipvs", data={"services": ["api", "web"]}), "service": ""},
+    ],
+)
+def test_service_that_ipvs_lacks_is_never_ok(group: dict[str, Any]) -> None:
+    (_, row) = views.pools({"web": pool()}, PLAIN, [group])
+    assert row.endswith("  not in IPVS")
+    (_, row, *_) = views.pool({**pool(), "servers": {}}, PLAIN, [group])
+    assert row.endswith("  not in IPVS")
+
+
 def test_table_of_a_terminal_is_coloured_and_fits_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     terminal = Terminal(Stream(), {"TERM": "xterm"})

@@ -363,7 +363,16 @@ def test_unchanged_servers_remain_the_same_objects() -> None:
 
 def test_report_that_differs_only_in_time_is_stored() -> None:
     pool = step(healthy("ab"), Reported("a", M, Report(True, at=7.0)))
-    assert pool.servers["a"].reports[M] == Report(True, at=7.0)
+    assert pool.servers["a"].reports[M] == Report(True, at=7.0, since=0.0)
+
+
+def test_state_keeps_its_beginning_while_its_reason_changes() -> None:
+    failed = [Report(False, reason, at, cause=reason) for reason, at in (("refused", 7.0), ("timeout", 9.0))]
+    pool = after(healthy("ab"), *(Reported("a", M, report) for report in failed))
+    assert pool.servers["a"].reports[M] == Report(False, "timeout", 9.0, "timeout", since=7.0)
+    again = step(pool, Reported("a", M, failed[1]))
+    assert again is pool
+    assert step(pool, Reported("a", M, Report(True, at=12.0))).servers["a"].reports[M] == Report(True, at=12.0)
 
 
 def test_pool_is_immutable() -> None:

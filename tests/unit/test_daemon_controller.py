@@ -12,9 +12,10 @@ from weakref import ref
 
 import pytest
 
-from pybal.core import decision
+from pybal.core.history import KEPT_DECISIONS
 from pybal.core.model import Address, Alert, IPProtocol, Member, Placement, Pool, Service
 from pybal.core.steps import Steps
+from pybal.core.transitions import Transition
 from pybal.core.unreachable import why_unreachable
 from pybal.daemon.controller import CORRELATED_SECONDS, GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
@@ -387,6 +388,13 @@ def test_pool_with_fewer_enabled_servers_than_its_floor_raises_an_alert() -> Non
     ]
 
 
+def test_pool_of_weight_0_raises_no_alert_about_disabled_servers() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.deliver(Member("web1", weight=0), Member("web2", weight=0))
+    assert service.alerts() == []
+
+
 @pytest.mark.parametrize(
     ("scheduler", "flags", "remedy"),
     [
@@ -507,14 +515,44 @@ def test_last_decisions_are_kept_as_logged(lines: list[str]) -> None:
     before = service.clock.seconds()
     service.report("web1", up=False, reason="connect: refused")
     service.report("web2", up=False, reason="connect: refused")
-    depooled, kept = list(service.controller.decisions)[-2:]
+    depooled, kept = list(service.controller.history.decisions)[-2:]
+    assert depooled.reasons == ("down: Fake connect: refused",)
+    assert kept.reasons == ("down, but needed to reach the floor: Fake connect: refused",)
     assert (depooled.verb, depooled.hosts, depooled.at) == ("depooled", ("web1",), before)
     assert (kept.verb, kept.arithmetic) == ("kept", "serving 0 of 2, floor 1, 1 forced")
     assert {depooled.text, kept.text} <= set(lines)
-    for _ in range(decision.KEPT_DECISIONS):
+    for _ in range(KEPT_DECISIONS):
         service.report("web1", up=True)
         service.report("web1", up=False, reason="connect: refused")
-    assert len(service.controller.decisions) == decision.KEPT_DECISIONS
+    assert len(list(service.controller.history.decisions)) == KEPT_DECISIONS
+
+
+def test_transitions_are_kept_until_the_host_leaves_the_list() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.report("web1", up=False, reason="connect: refused", at=5.0)
+    service.report("web1", up=False, reason="timeout", at=6.0)
+    assert service.controller.history.transitions("web2") == {}
+    (log,) = service.controller.history.transitions("web1").values()
+    assert list(log) == [Transition(5.0, False, "connect: refused", 6.0, "timeout")]
+    service.deliver(Member("web1", 20), Member("web2"))
+    service.report("web1", up=True, at=7.0)
+    assert [one.up for one in service.controller.history.transitions("web1")["Fake"]] == [False, True]
+    service.deliver(Member("web2"))
+    assert service.controller.history.transitions("web1") == {}
+
+
+def test_new_address_that_is_up_is_a_transition() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.report("web1", up=False, at=4.0)
+    service.report("web2", up=False, at=5.0)  # stays pooled, and keeps its address until the next one has passed
+    service.move("web2", "10.0.1.1")
+    service.report("web2", up=True, at=9.0)
+    assert [(one.at, one.up) for one in service.controller.history.transitions("web2")["Fake"]] == [
+        (5.0, False),
+        (9.0, True),
+    ]
 
 
 def test_monitors_of_a_server_are_replaced_when_its_address_changes() -> None:

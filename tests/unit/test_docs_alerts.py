@@ -60,5 +60,9 @@ def test_every_kind_of_alert_is_documented() -> None:
     assert rows("Kinds") == set(kinds())
 
 
+def test_every_kind_of_alert_has_a_cause_and_a_remedy() -> None:
+    assert rows("Remedies") == rows("Kinds")
+
+
 def test_every_periodic_activity_is_documented() -> None:
     assert set(activities()) <= rows("Periodic activities")

@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from pybal.core.model import Alert, IPProtocol, Service
+from pybal.core.model import Alert, IPProtocol, Service, Severity
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
 from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, entry, key_of
@@ -149,6 +149,9 @@ def test_service_that_others_emptied_is_absent_with_report(ops: Sequence[Op]) ->
     assert not services.audit.absent(WEB)
     services.round()
     assert (services.audit.absent(WEB), services.audit.absent(TEXT), services.changes) == (True, False, 1)
+    (alert,) = services.audit.alerts()
+    assert (alert.service, alert.kind, alert.severity) == ("web", "not-in-ipvs", Severity.CRITICAL)
+    assert "IPVS changed by another program: " in alert.text
     services.round()
     assert services.changes == 1
     services.table.meddle(

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from pybal.core.model import Address, Alert, IPProtocol, Service
+from pybal.core.model import Address, Alert, IPProtocol, Service, Severity
 from pybal.ipvs import model as ipvs
 from pybal.ipvs.backend import BackendError, MemoryBackend, Reading
 from pybal.ipvs.model import Command, Destination, Failure, Forward, Op, ServiceKey, Table, TableEntry, entry, key_of
@@ -482,9 +482,11 @@ def test_service_that_could_not_be_created_is_not_logged_as_created(clock: Clock
     with capturedLogs() as events:
         pursue(reconciler, clock, replace(WEB, scheduler="best"), {A: 10})
     assert [event for event in events if event["log_level"] is LogLevel.info] == []
-    assert (
-        reconciler.alerts()[0].text
-        == "ipvsadm -A -t 10.2.1.1:80 -s best: the kernel has no scheduler best (modprobe ip_vs_best) (and 1 more) (for 0 s)"
+    (alert,) = reconciler.alerts()
+    assert (alert.kind, alert.severity) == ("not-in-ipvs", Severity.CRITICAL)
+    assert alert.text == (
+        "no connection is forwarded, IPVS lacks the service or its servers: ipvsadm -A -t 10.2.1.1:80 -s best: the kernel"
+        " has no scheduler best (modprobe ip_vs_best) (and 1 more)"
     )
     reconciler.stop()
 
@@ -555,6 +557,20 @@ def test_freeze_suspends_writing_and_thaw_applies_all_goals_in_one_batch(
         ]
     ]
     assert reconciler.verified("web")
+
+
+def test_service_that_a_freeze_keeps_out_of_ipvs_is_critical(clock: Clock, reconciler: Reconciler) -> None:
+    result_of(reconciler.adopt([WEB]))
+    reconciler.freeze()
+    pursue(reconciler, clock, WEB, {A: 10})
+    (alert,) = reconciler.alerts()
+    assert (alert.kind, alert.severity) == ("not-in-ipvs", Severity.CRITICAL)
+    pursue(reconciler, clock, WEB, {A: 0})  # takes no connections anyway
+    assert reconciler.alerts() == ()
+    pursue(reconciler, clock, WEB, {A: 10})
+    reconciler.thaw()
+    clock.advance(0)
+    assert reconciler.alerts() == ()
 
 
 def test_freeze_suspends_pending_goals_also_at_stop(table: FailingTable, clock: Clock, reconciler: Reconciler) -> None:

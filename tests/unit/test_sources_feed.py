@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, capturedLogs
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from pybal.core.model import Member
 from pybal.http.errors import Fault, ProtocolError
@@ -170,6 +170,16 @@ def test_good_list_clears_the_problem(scripted: ScriptedFeed) -> None:
     assert scripted.feed.problem is None
     scripted.clock.advance(INTERVAL)
     assert scripted.errors == ["pool: x", "pool: x"]
+
+
+def test_recovery_is_logged_once_with_the_time_since_the_first_problem(scripted: ScriptedFeed) -> None:
+    def failing(text: str) -> Step:
+        return lambda feed: feed.fail(SourceError(text))
+
+    with capturedLogs() as logged:
+        scripted.start(failing("refused"), failing("timeout"), listing(A), listing(A))
+        scripted.clock.pump([INTERVAL] * 3)
+    assert [formatEvent(event) for event in logged] == ["pool: recovered after 20 s (was: timeout); 1 server listed"]
 
 
 def test_feed_waits_for_the_seconds_of_retry_after_a_failure(scripted: ScriptedFeed) -> None:

@@ -18,6 +18,7 @@ from pybal.status.metrics import Exposition
 from pybal.status.page import html
 from tests.harness.snapshots import HEALTHY, status, whole
 
+PREFIXES = "received notification 6/1, cease: maximum number of prefixes reached"
 OFF = "BGP is off (set bgp = yes to announce services)\n"
 VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 ANNOUNCED = Announcement(VIP, 100, graceful_shutdown=True)
@@ -35,7 +36,7 @@ STATE = BGP(
             SessionState.ESTABLISHED,
             50.0,
             {SessionState.ESTABLISHED: 2},
-            "hold timer expired",
+            "",
             (ANNOUNCED,),
             1,
             families=(4,),
@@ -48,16 +49,16 @@ STATE = BGP(
 
 def test_text_has_a_line_for_each_vip_and_each_peer() -> None:
     assert bgp.text(STATE, 100.0) == (
-        "192.0.2.1/32 announced for 60 s, MED 100, graceful shutdown: 1 service verified, 7 of 16 servers pooled\n"
-        "2001:db8::1/128 not announced for 2 s: first-checks (web: 3 of 16 servers <unknown>)\n"
-        "peer 192.0.2.251 ESTABLISHED for 50 s: 1 of 1 sent; last error: hold timer expired\n"
+        "192.0.2.1/32 announced to 1 of 1 peer for 50 s, MED 100, graceful shutdown: 1 service verified, 7 of 16 servers pooled\n"
+        "2001:db8::1/128 withheld for 2 s: first-checks (web: 3 of 16 servers <unknown>)\n"
+        "peer 192.0.2.251 ESTABLISHED for 50 s: 1 of 1 sent\n"
     )
     assert bgp.text(BGP(), 100.0) == OFF
 
 
 def test_session_that_is_down_shows_for_how_long() -> None:
-    down = replace(STATE, sessions=(Session(PEER, SessionState.CONNECT, 97.0, down_since=40.0),))
-    assert "peer 192.0.2.251 CONNECT for 3 s, down for 60 s: 0 of 0 sent\n" in bgp.text(down, 100.0)
+    down = replace(STATE, sessions=(Session(PEER, SessionState.CONNECT, 97.0, last_error=PREFIXES, down_since=40.0),))
+    assert f"peer 192.0.2.251 down for 60 s (CONNECT): 0 of 0 sent; {PREFIXES}\n" in bgp.text(down, 100.0)
     assert '"down_for": 60.0' in json.dumps(bgp.json(down, 100.0))
 
 
@@ -68,16 +69,20 @@ def test_json_has_the_state_of_vips_and_peers() -> None:
         "vips": [
             {
                 "vip": "192.0.2.1",
+                "wanted": True,
                 "announced": True,
+                "peers": ["192.0.2.251"],
                 "why": None,
                 "detail": "1 service verified, 7 of 16 servers pooled",
                 "med": 100,
                 "graceful_shutdown": True,
-                "age": 60.0,
+                "age": 50.0,
             },
             {
                 "vip": "2001:db8::1",
+                "wanted": False,
                 "announced": False,
+                "peers": [],
                 "why": "first-checks",
                 "detail": "web: 3 of 16 servers <unknown>",
                 "med": None,
@@ -93,7 +98,7 @@ def test_json_has_the_state_of_vips_and_peers() -> None:
                 "state": "ESTABLISHED",
                 "age": 50.0,
                 "down_for": None,
-                "last_error": "hold timer expired",
+                "last_error": "",
                 "announced": [{"vip": "192.0.2.1", "med": 100, "graceful_shutdown": True}],
                 "families": ["ipv4"],
                 "wanted": 1,
@@ -124,6 +129,8 @@ COUNT = 'pybal_bgp_session_state_count{local_asn="64600",local_ip="192.0.2.10",r
         "pybal_bgp_restarts_total 3.0",
         'pybal_bgp_vip_announced{vip="192.0.2.1"} 1.0',
         'pybal_bgp_vip_announced{vip="2001:db8::1"} 0.0',
+        'pybal_bgp_vip_wanted{vip="192.0.2.1"} 1.0',
+        'pybal_bgp_vip_wanted{vip="2001:db8::1"} 0.0',
         'pybal_bgp_vip_age_seconds{vip="2001:db8::1"} 2.0',
         'pybal_bgp_vips_withheld{why="first-checks"} 1.0',
         'pybal_bgp_vips_withheld{why="empty"} 0.0',
@@ -150,7 +157,7 @@ def test_routes_return_the_state_below_v1() -> None:
 
 def test_page_shows_vips_and_peers() -> None:
     page = "".join(html.index(HEALTHY, STATE, 100.0))
-    assert "<code>192.0.2.1</code></th><td>announced</td>" in page
-    assert "not announced: first-checks</td><td>web: 3 of 16 servers &lt;unknown&gt;</td>" in page
-    assert "<td>ESTABLISHED for 50 s</td><td>1 of 1</td><td>hold timer expired</td>" in page
+    assert "<code>192.0.2.1</code></th><td>announced to 1 of 1 peer</td>" in page
+    assert "withheld: first-checks</td><td>web: 3 of 16 servers &lt;unknown&gt;</td>" in page
+    assert "<td>ESTABLISHED for 50 s</td><td>1 of 1</td><td></td>" in page
     assert "192.0.2.251" not in "".join(html.index(HEALTHY, BGP(), 100.0))

@@ -141,6 +141,7 @@ def test_tally_counts_each_state() -> None:
         enabled=4,
         up=3,
         unknown=1,
+        down=1,
         serving=1,
         pooled=2,
         forced=1,

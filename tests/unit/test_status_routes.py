@@ -11,6 +11,7 @@ from twisted.internet.task import Clock
 
 from pybal.checks.result import PASSED, Result
 from pybal.core.decision import Decision
+from pybal.core.history import PoolHistory
 from pybal.monitors.base import PastResult
 from pybal.status.routes import RouteResponse, Routes
 from tests.harness.snapshots import HEALTHY, OUT, SICK, CountingMonitor, pool, server, snapshot, status, whole
@@ -121,14 +122,19 @@ def test_histories_of_server_and_pool_have_wall_clock_times() -> None:
     clock.advance(107)
     monitor = CountingMonitor("ProxyFetch", up=True)
     monitor.past = [PastResult(105.0, Result(PASSED, 0.5))]
-    decisions = [Decision.of(95.5, "depooled", ["c"], "serving 2 of 3, floor 2, 0 forced")]
-    shown = status(clock, monitors=[("web", "a", monitor)], decisions=decisions)
+    history = PoolHistory()
+    history.decide(Decision.of(95.5, "depooled", [("c", "down")], "serving 2 of 3, floor 2, 0 forced"))
+    shown = status(clock, monitors=[("web", "a", monitor)], history=history)
     document = json.loads(whole(get("/v1/pools/web/a/history", as_json=True, shown=shown)))
     assert [result["time"] for result in document["monitors"][0]["results"]] == ["2026-11-20T11:59:58.000Z"]
-    assert whole(get("/v1/pools/web/a/history", shown=shown)).startswith(b"a: address 10.0.0.1\nProxyFetch\n  2026-")
+    assert whole(get("/v1/pools/web/a/history", shown=shown)).startswith(
+        b"a: address 10.0.0.1\nDecisions\n  none yet\nProxyFetch\n  2026-"
+    )
     document = json.loads(whole(get("/v1/pools/web/history", as_json=True, shown=shown)))
     assert [decision["time"] for decision in document["decisions"]] == ["2026-11-20T11:59:48.500Z"]
-    assert whole(get("/v1/pools/web/history", shown=shown)).endswith(b"serving 2 of 3, floor 2, 0 forced: c depooled\n")
+    assert whole(get("/v1/pools/web/history", shown=shown)).endswith(
+        b"serving 2 of 3, floor 2, 0 forced: c depooled\n    down: c\n"
+    )
 
 
 @pytest.mark.parametrize(

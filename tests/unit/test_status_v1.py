@@ -1,88 +1,21 @@
-"""The paths below ``/v1``: alerts, and the reason for the state of each server."""
+"""The pools below ``/v1``, and the reason for the state of each server."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from ipaddress import ip_address
-from types import MappingProxyType
-
 import pytest
 
-from pybal.core.model import Alert, Pool, Report, Server, Severity
-from pybal.core.outage import outage
+from pybal.core.model import Alert, Report
 from pybal.status import v1
-from tests.harness.snapshots import DOWN, FORCED, OUT, POOLED, SICK, UNKNOWN, UP, document, pool, server, snapshot
+from tests.harness.snapshots import DOWN, FORCED, OUT, document, pool, server, snapshot
 
 WEB = pool("web", server("a"), server("b", DOWN, FORCED), server("c", DOWN, OUT, address=None), threshold=0.66)
 SHOWN = snapshot(WEB, alerts=[Alert("web", "unresolved", "c has no address"), Alert("", "ipvs", "drift")], web=3)
 
 
-def test_alerts_have_a_line_each_and_include_warnings() -> None:
-    assert "".join(v1.alerts_text(SHOWN, 112.0)) == (
-        "CRITICAL web pooled-down: Servers b are marked down but pooled\n"
-        "WARNING web unresolved: c has no address\n"
-        "WARNING pybal ipvs: drift\n"
-    )
-    assert "WARNING tiny too-small: Pool tiny is too small to allow depooling\n" in "".join(v1.alerts_text(SICK, 112.0))
-
-
-def test_alerts_json_has_service_and_kind() -> None:
-    drift = {"level": "warning", "service": "", "kind": "ipvs", "subject": "x", "text": "drift"}
-    shown = snapshot(alerts=[Alert("", "ipvs", "drift", subject="x")])
-    assert document(v1.alerts_json(shown, 112.0)) == [{**drift, "since": None, "age": None}]
-    lasting = replace(shown, since=lambda key: 100.0 if key.kind == "ipvs" else None)
-    assert document(v1.alerts_json(lasting, 112.0)) == [{**drift, "since": 100.0, "age": 12.0}]
-    assert list(v1.alerts_text(lasting, 112.0)) == ["WARNING pybal ipvs: drift [12 s]\n"]
-
-
-@pytest.mark.parametrize(
-    ("shown", "reason"),
-    [
-        (replace(pool("web"), listed=False), "waiting for the first server list"),
-        (pool("web"), "the server list is empty"),
-        (pool("web", server("a", DOWN, OUT), threshold=0), "of 1 servers 1 down (depool-threshold = 0)"),
-        (pool("web", server("a", weight=0), server("b", weight=0)), "of 2 servers 2 of weight 0"),
-        (pool("web", server("a", UP, OUT, enabled=False)), "of 1 servers 1 disabled"),
-        (
-            pool("web", server("a", UNKNOWN, OUT), server("b", UNKNOWN, OUT, address=None)),
-            "of 2 servers 1 not checked yet, 1 not resolved yet",
-        ),
-    ],
-)
-def test_pool_that_takes_no_connections_is_critical(shown: Pool, reason: str) -> None:
-    alerted = [alert for alert in v1.alerts(snapshot(shown)) if alert.kind == "no-servers"]
-    assert alerted == [
-        Alert("web", "no-servers", f"no server takes new connections: {reason}", severity=Severity.CRITICAL)
-    ]
-
-
-def test_pool_with_one_weight_takes_connections() -> None:
-    assert not outage(pool("web", server("a", weight=0), server("b", DOWN, FORCED)))
-    assert not outage(replace(pool("web"), listed=False, held=MappingProxyType({ip_address("10.0.0.1"): 10})))
-
-
-@pytest.mark.parametrize(
-    ("subject", "reason"),
-    [
-        (server("a"), "up"),
-        (server("a", DOWN, OUT), "down"),
-        (server("a", DOWN, FORCED), "down, but needed to reach the floor"),
-        (server("a", UNKNOWN, FORCED), "unknown, but needed to reach the floor"),
-        (server("a", UNKNOWN, OUT), "not checked yet"),
-        (server("a", UNKNOWN, POOLED), "not checked yet; pooled before"),
-        (server("a", UP, OUT, enabled=False), "disabled by the operator"),
-        (server("a", UP, OUT, address=None), "host name not resolved yet"),
-        (Server(server("a").member, unresolvable=True), "host name has no address"),
-    ],
-)
-def test_placement_of_a_server_has_a_reason(subject: Server, reason: str) -> None:
-    assert v1.why(subject) == reason
-
-
 def test_server_text_has_monitor_reports_and_the_arithmetic_of_its_pool() -> None:
     assert v1.server_text(SHOWN, WEB, WEB.servers["b"], 112.0) == (
         "b: forced (down, but needed to reach the floor), weight 10, address 10.0.0.1\n"
-        "  ProxyFetch: down 12 s ago: status: HTTP 500, wanted 200\n"
+        "  ProxyFetch: down for 12 s: status: HTTP 500, wanted 200\n"
         "web: serving 1 of 3, floor 2, 1 forced, 2 pooled, 0 unknown\n"
     )
 
@@ -96,7 +29,15 @@ def test_server_json_has_reports_and_the_state_of_its_pool() -> None:
         "health": "down",
         "placement": "forced",
         "why": "down, but needed to reach the floor",
-        "reports": [{"monitor": "ProxyFetch", "up": False, "reason": "status: HTTP 500, wanted 200", "age": 12.5}],
+        "reports": [
+            {
+                "monitor": "ProxyFetch",
+                "up": False,
+                "reason": "status: HTTP 500, wanted 200",
+                "age": 12.5,
+                "reason_age": 12.5,
+            }
+        ],
         "pool": {
             "service": "web",
             "protocol": "tcp",
@@ -108,6 +49,7 @@ def test_server_json_has_reports_and_the_state_of_its_pool() -> None:
             "enabled": 3,
             "up": 1,
             "unknown": 0,
+            "down": 2,
             "serving": 1,
             "pooled": 2,
             "forced": 1,
@@ -131,13 +73,15 @@ def test_pool_text_lists_its_servers_below_its_arithmetic() -> None:
     ("report", "now", "text"),
     [
         (None, 0.0, "no result yet"),
-        (Report(True, at=10.0), 10.4, "up 0 s ago"),
-        (Report(True, at=0.0), 119.0, "up 119 s ago"),
-        (Report(True, at=0.0), 600.0, "up 10 min ago"),
-        (Report(False, "connect: refused", at=0.0), 9000.0, "down 2 h ago: connect: refused"),
-        (Report(False, "connect: refused", at=0.0), 864000.0, "down 10 d ago: connect: refused"),
-        (Report(True, at=11.0), 10.0, "up 0 s ago"),
+        (Report(True, at=10.0), 10.4, "up for 0 s"),
+        (Report(True, at=0.0), 119.0, "up for 119 s"),
+        (Report(True, at=0.0), 600.0, "up for 10 min"),
+        (Report(False, "connect: refused", at=0.0), 9000.0, "down for 2 h: connect: refused"),
+        (Report(False, "connect: refused", at=0.0), 864000.0, "down for 10 d: connect: refused"),
+        (Report(True, at=11.0), 10.0, "up for 0 s"),
+        (Report(True, at=9.0, since=1.0), 100.0, "up for 99 s"),
+        (Report(False, "refused", at=35.0, since=1.0), 37.0, "down for 36 s (reason changed 2 s ago): refused"),
     ],
 )
-def test_report_text_rounds_its_age(report: Report | None, now: float, text: str) -> None:
+def test_report_text_shows_the_duration_of_the_state(report: Report | None, now: float, text: str) -> None:
     assert v1.report_text(report, now) == text

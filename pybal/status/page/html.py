@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from pybal.core.model import Alert, Pool, Report, Server, Severity, Snapshot
 from pybal.core.policy import arithmetic, too_small
-from pybal.runtime.clocks import age
-from pybal.status.bgp import BGP
+from pybal.core.why import why
+from pybal.status.alerts import alerts, grouped, level, without_service
+from pybal.status.bgp import BGP, peer_state, vip_state
 from pybal.status.compat115 import Level, Tally, tally
-from pybal.status.v1 import alerts, level, report_text, why
+from pybal.status.v1 import report_text
 
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -45,13 +46,16 @@ def index(snapshot: Snapshot, bgp: BGP, now: float) -> Iterator[str]:
     for alert in alerts(snapshot):
         shown.append(alert)
         yield ""
-    shown.sort(key=lambda alert: alert.severity is not Severity.CRITICAL)
-    # Critical alerts come first, so the first alert of a service has its highest level.
-    worst = {alert.service: level(alert) for alert in reversed(shown)}
+    by_severity = sorted(shown, key=lambda alert: alert.severity is Severity.CRITICAL)
+    worst = {alert.service: level(alert) for alert in by_severity}  # the last alert of a service has its highest level
     yield _HEAD.format(title="PyBal")
-    yield from _alerts(shown)
+    yield from _alerts(shown, now)
     yield "\n"
-    rows = (_pool_row(pool, worst.get(name, Level.OK)) for name, pool in snapshot.pools.items())
+    lacking = {alert.service for alert in shown if alert.kind == "not-in-ipvs"}
+    rows = (
+        _pool_row(pool, worst.get(name, Level.OK), "not in IPVS" if name in lacking else "")
+        for name, pool in snapshot.pools.items()
+    )
     columns = ("Service", "Address", "State", "Up", "Pooled", "Floor", "Total")
     yield from _table(columns, rows, "pools", '<tr><td colspan="7">No services are configured.</td></tr>')
     yield "\n"
@@ -77,7 +81,7 @@ def pool(snapshot: Snapshot, pool: Pool, now: float) -> Iterator[str]:
         yield ""
     yield _HEAD.format(title=f"{escape(service.name)} - PyBal")
     yield f'<h1>{escape(service.name)}</h1>\n<p class="facts">{escape(facts)}</p>\n'
-    yield from _alerts(shown)
+    yield from _alerts(shown, now)
     yield "\n"
     empty = "The pool is empty." if pool.listed else "Waiting for the first server list."
     rows = (_server_row(server, now) for server in pool.servers.values())
@@ -92,21 +96,21 @@ def _bgp(bgp: BGP, now: float) -> Iterator[str]:
         return
     vips = (
         _row(
-            Level.OK if verdict.announcement else Level.WARNING,
-            f"<code>{verdict.vip}</code>",
-            "announced" if verdict.announcement else f"not announced: {verdict.why}",
-            escape(verdict.detail),
-            f"{verdict.announcement.med}" if verdict.announcement else "",
+            Level.OK if each.wanted and each.announced else Level.WARNING,
+            f"<code>{each.verdict.vip}</code>",
+            vip_state(each) if each.why is None else f"{vip_state(each)}: {each.why}",
+            escape(each.detail),
+            f"{each.verdict.announcement.med}" if each.verdict.announcement else "",
         )
-        for verdict in bgp.verdicts
+        for each in bgp.deliveries()
     )
     peers = [
         _row(
             Level.OK if session.established else Level.WARNING,
             f"<code>{session.peer.address}</code>",
-            f"{session.state} for {age(session.since, now):.0f} s",
+            escape(peer_state(session, now)),
             f"{len(session.on_wire)} of {session.wanted}",
-            escape(session.last_error),
+            "" if session.established else escape(session.reason),
         )
         for session in bgp.sessions
     ]
@@ -116,26 +120,28 @@ def _bgp(bgp: BGP, now: float) -> Iterator[str]:
         yield from _table(("Peer", "Session", "Sent", "Last error"), peers, "peers")
 
 
-def _alerts(shown: Iterable[Alert]) -> Iterator[str]:
-    items = (
-        f'<li class="{level(alert)}"><b>{_service_link(alert.service)}</b> {escape(alert.text)}</li>' for alert in shown
-    )
+def _alerts(shown: Iterable[Alert], now: float) -> Iterator[str]:
+    items = (f'<li class="{level(alert)}">{_alert(alert, now)}</li>' for alert in grouped(shown))
     yield '<ul class="alerts">'
     yield from _lines(items, "<li class=ok>All pools are healthy.</li>")
     yield "\n</ul>"
+
+
+def _alert(alert: Alert, now: float) -> str:
+    return f"<b>{_service_link(alert.service)}</b> {escape(without_service(alert, now))}"
 
 
 def _service_link(name: str) -> str:
     return f'<a href="/page/pools/{quote(name, safe="", errors="replace")}">{escape(name)}</a>' if name else "PyBal"
 
 
-def _pool_row(pool: Pool, worst: Level) -> str:
+def _pool_row(pool: Pool, worst: Level, state: str) -> str:
     sums = tally(pool)
     return _row(
         worst,
         _service_link(pool.service.name),
         f"<code>{escape(f'{pool.service.protocol} {_endpoint(pool)}')}</code>",
-        escape(_pool_state(pool, sums)),
+        state or escape(_pool_state(pool, sums)),
         f"{sums.up}",
         f"{sums.pooled}",
         f"{sums.floor}",
@@ -148,7 +154,7 @@ def _pool_state(pool: Pool, sums: Tally) -> str:
         return "no server list yet"
     notes = (
         (sums.pooled_down, "down but pooled"),
-        (sums.total - sums.up - sums.unknown - sums.pooled_down, "down"),
+        (sums.down - sums.pooled_down, "down"),
         (sums.unknown, "unknown"),
         (sums.total - sums.enabled, "disabled"),
     )

@@ -15,15 +15,15 @@ def test_status_lists_services_and_alerts(deployment: Deployment, running: Daemo
     done = deployment.pybal("status")
     assert (done.returncode, done.stderr) == (0, "")
     head, *rows = done.stdout.splitlines()
-    assert head.startswith(f"pybal 2.0.0, process {running.process.pid}, up ")
+    assert head.startswith(f"pybal 2.0.0, process {running.process.pid}, up for ")
     assert head.endswith(" s: 1 service, 3 monitors")
     assert [row.split() for row in rows] == [
-        ["SERVICE", "ADDRESS", "SERVING", "POOLED", "FORCED", "FLOOR", "ANNOUNCED"],
-        ["web", "tcp", f"192.0.2.1:{deployment.port}", "3", "of", "3", "3", "0", "2", "-"],
+        ["SERVICE", "ADDRESS", "SERVING", "DOWN", "POOLED", "FORCED", "FLOOR", "ANNOUNCED"],
+        ["web", "tcp", f"192.0.2.1:{deployment.port}", "3", "of", "3", "0", "3", "0", "2", "-"],
     ]
     for server in deployment.servers.values():
         server.stop()
-    running.wait(lambda: "CRITICAL web pooled-down: Servers " in deployment.pybal("status").stdout, "the alert")
+    running.wait(lambda: " servers down but pooled: " in deployment.pybal("status").stdout, "the alert")
     document = deployment.document("status")
     (web,) = document["services"]
     assert (web["service"], web["serving"], web["pooled"], web["forced"]) == ("web", 0, 2, 2)
@@ -92,7 +92,7 @@ def test_diff_prints_the_difference_and_exits_with_2(deployment: Deployment, run
 def test_drain_raises_the_med_then_withdraws_until_undrain(deployment: Deployment, vip: str) -> None:
     deployment.configure(WITH_BGP.replace("[web]", "bgp-drain-wait = 2\n[web]"))
     with daemon(deployment.directory, "-n", endpoint=deployment.endpoint) as running:
-        running.wait(lambda: "192.0.2.1/32 announced " in running.get("/v1/bgp"), "the announcement")
+        running.wait(lambda: "192.0.2.1/32 wanted, " in running.get("/v1/bgp"), "the announcement")
         done = deployment.pybal("drain", vip, "--reason", "new kernel")
         assert (done.returncode, done.stderr) == (0, "")
         assert ", MED 4294967294: draining, " in done.stdout
@@ -103,7 +103,7 @@ def test_drain_raises_the_med_then_withdraws_until_undrain(deployment: Deploymen
         assert (drain["vip"], drain["reason"]) == (None if vip == "all" else "192.0.2.1", "new kernel")
         done = deployment.pybal("undrain", vip, "--json")
         (document,) = json.loads(done.stdout)["vips"]
-        assert (done.returncode, document["announced"], document["med"]) == (0, True, 0)
+        assert (done.returncode, document["wanted"], document["med"]) == (0, True, 0)
         assert deployment.document("status")["drains"] == []
         done = deployment.pybal("undrain", vip)
         assert done.stdout.startswith(f"{'all VIPs' if vip == 'all' else '192.0.2.1/32'}: not drained\n")

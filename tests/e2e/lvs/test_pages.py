@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.docs.page import Page, pages
@@ -12,7 +10,7 @@ from tests.docs.play import difference, play
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if page.place == "guest"], ids=str)
-def test_page_shows_the_outputs_of_its_commands(page: Page, tmp_path: Path) -> None:
-    with PLACES[page.place](tmp_path) as place:
+def test_page_shows_the_outputs_of_its_commands(page: Page) -> None:
+    with PLACES[page.place]() as place:
         for played in play(page, place):
             assert played.expected, difference(page, played)

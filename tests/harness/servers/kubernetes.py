@@ -72,6 +72,7 @@ class APIServer(Factory):
         self.instead: Callable[[Connection, Asked], bool] = lambda _connection, _asked: False
         self.page_size = 500
         self.bookmarks = True
+        self.interface = "127.0.0.1"
         self.port = 0
         self._history: list[tuple[int, Document | None, Document | None]] = []
         self._snapshots: dict[int, list[Document]] = {}
@@ -86,7 +87,7 @@ class APIServer(Factory):
         factory: Any = self
         if self._certificate is not None:
             factory = TLS(Contexts(self._certificate), False, self)
-        self._listening = Port(self.port, factory, interface="127.0.0.1", reactor=self.reactor)
+        self._listening = Port(self.port, factory, interface=self.interface, reactor=self.reactor)
         self._listening.startListening()
         self.port = self._listening.getHost().port
 
