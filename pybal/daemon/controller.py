@@ -438,9 +438,9 @@ def _refused_by_hash(pool: Pool) -> Iterator[Alert]:
 
 def _alerts_of(pool: Pool) -> Iterator[Alert]:
     """Yield the alerts about an unusual list, which is applied nevertheless."""
-    enabled = pool.servers.count(lambda server: server.enabled and server.weighted)
-    if pool.listed and enabled < policy.floor(pool):
-        text = f"only {enabled} of {numbered(policy.total(pool), 'server')} enabled ({policy.arithmetic(pool)})"
+    enabled, total = pool.servers.count(lambda server: server.enabled and server.weighted), policy.total(pool)
+    if total and pool.listed and enabled < policy.floor(pool):  # without a weight above 0 the alert is no-servers
+        text = f"only {enabled} of {numbered(total, 'server')} enabled ({policy.arithmetic(pool)})"
         yield Alert(pool.service.name, "disabled", text)
     for address, sharing in pool.servers.sharing.items():
         text = f"{', '.join(sharing)} have the same address {address}; pooling it once"
