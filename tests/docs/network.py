@@ -50,7 +50,7 @@ _UNSHARE = (
     "--mount-proc",
 )
 #: It reaps the processes whose parents have ended.
-_FIRST_PROCESS = "sleep inf & while :; do wait; done"
+_FIRST_PROCESS = "sleep inf & wait $!"
 _SETUP = """
 set -e
 mount --make-rprivate /
