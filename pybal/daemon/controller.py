@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from weakref import proxy
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
 
@@ -22,7 +23,7 @@ from pybal.core.history import PoolHistory
 from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
 from pybal.core.steps import Steps
 from pybal.core.text import format_age, numbered
-from pybal.daemon.lookups import Lookups
+from pybal.daemon.lookups import BATCH, Lookups
 from pybal.daemon.moving import Moving
 from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
@@ -88,6 +89,8 @@ class Controller:
         """The last list of the source, without overrides."""
         self._list_waits = False
         """True while the last list waits in the queue."""
+        self._found: dict[str, Address | None] | None = None
+        """The results of lookups that wait in the queue, ``None`` if none do."""
         self._ignored: dict[str, str] = {}
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
@@ -140,6 +143,7 @@ class Controller:
         Monitors of factories that are still in ``factories`` keep running. If a monitor is replaced, its last report counts
         until the first report of the new one. A new ``source`` takes over with its first list; until then the old one is used.
         """
+        self._found = None  # Later results depend on the new settings.
         tunneling_changed = service.tunneling != self._service.tunneling
         self._apply(partial(events.Reconfigured, service))
         self._service = service
@@ -290,7 +294,17 @@ class Controller:
                 usable[host] = None
                 self._ignored[host] = text = f"ignoring {address}, {reason}"
                 self._log.write(LogLevel.error, f"Server {host}: {text}")
-        self._apply(partial(events.Resolved, usable, self._clock.seconds()))
+        if self._found is not None and len(self._found) + len(usable) <= BATCH:  # To locate them is one step.
+            self._found.update(usable)
+            return
+        self._apply_reports()
+        self._found = usable
+        self._begin(partial(self._step, partial(self._resolved, usable)))
+
+    def _resolved(self, found: Mapping[str, Address | None]) -> events.Resolved:
+        if self._found is found:
+            self._found = None
+        return events.Resolved(found, self._clock.seconds())
 
     def _unusable(self, address: Address) -> str:
         """Return why no server of this service can have an address, empty if one can."""
@@ -340,35 +354,29 @@ class Controller:
         self._waiting.append(work)
         if self._work is not None or self._working.running:
             return
+        self._work = self._first()
         try:
-            if self._proceed() is not None:
-                self._working.wake()
+            self._turns.advance(self._work)
         except Exception:
-            own = self._waiting[0] is work
-            if own:
-                self._waiting.popleft()
-            if self._waiting:
-                self._working.wake()
-            if own:
-                raise
-
-    def _proceed(self) -> float | None:
-        """Work for the budget of a turn; return the pause until the next one, ``None`` if no work is left."""
-        if self._work is None:
-            self._work = self._all_work()
-        try:
-            done = self._turns.advance(self._work)
-        except Exception:
-            self._work = None
+            self._waiting.popleft()
             raise
-        if done:
-            self._work = None
-        return None if done else 0.0
+        finally:
+            if self._waiting:
+                self._working.start(now=True)
 
-    def _all_work(self) -> Work:
-        while self._waiting:
+    def _proceed(self) -> Deferred[float | None]:
+        """Finish the first work, in turns with that of other pools; return the pause until the next one."""
+        if self._work is None:
+            self._work = self._first()
+        return self._turns.run(self._work).addCallback(lambda _: 0.0 if self._waiting else None)
+
+    def _first(self) -> Work:
+        """Do the first work; it leaves the queue at its end."""
+        try:
             yield from self._waiting[0]()
             self._waiting.popleft()
+        finally:
+            self._work = None
 
     def _step(self, event: Callable[[], events.Event]) -> Work:
         """Apply an event, entirely or after an exception not at all.

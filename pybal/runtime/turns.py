@@ -73,13 +73,15 @@ class Turns:
         else:
             self.add(partial(self._step, steps, done))
 
-    def advance(self, work: Work) -> bool:
-        """Do work immediately, as far as the budget of one turn allows; return whether it has ended.
+    def advance(self, work: Work) -> None:
+        """Begin work immediately, as far as the budget of one turn allows; one step while other work waits.
 
-        It does not wait for other work: its caller has its own queue. Raises the exceptions of the work.
+        To finish it is the caller's business. Raises the exceptions of the work.
         """
-        end = self._now() + self._budget
-        return all(self._now() < end for _ in work)
+        end = self._now() + (0.0 if self._waiting else self._budget)
+        for _ in work:
+            if self._now() >= end:
+                break
 
     def begin(self, work: Work) -> None:
         """Run work in turns with other work; unless some waits, it begins immediately, within this method.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 from random import Random
-from typing import Any
+from typing import Any, cast
 from weakref import ref
 
 import pytest
@@ -20,7 +20,7 @@ from pybal.core.unreachable import why_unreachable
 from pybal.daemon.controller import CORRELATED_SECONDS, GATHER_SECONDS, MOST_REPORTS, Controller
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.resolve import LookupFailed, LookupResult, Resolver
-from pybal.runtime.turns import Turns
+from pybal.runtime.turns import Turns, Work
 from pybal.sources.base import PoolState, SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 from tests.harness.turning_clock import TurningClock
@@ -872,6 +872,33 @@ def test_list_in_progress_is_applied_after_an_exception() -> None:
     pool.clock.advance(1.0)
     assert not pool.controller.pending
     assert pool.wants[-1] == {"10.0.0.2": 10}
+
+
+def test_list_in_progress_takes_turns_with_the_work_of_other_pools() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.slow = True
+    others: list[int] = []
+
+    def other_work() -> Iterator[None]:
+        for number in range(1000):
+            others.append(number)
+            yield
+
+    pool.turns.run(cast("Work", other_work()))
+    pool.source.listed((Member("web1", 20), Member("web2")))
+    turns = len(list(pool.until_applied()))
+    assert 5 < len(others) <= turns // 2
+
+
+def test_addresses_found_during_a_change_in_progress_are_one_event() -> None:
+    pool = ControllerOnClock(monitored=False)
+    pool.slow = True
+    pool.controller.start({})
+    pool.source.listed(tuple(map(Member, ADDRESSES)))
+    pool.clock.settle()
+    assert len(pool.wants[-1]) == len(ADDRESSES)
+    assert len(pool.wants) <= 4
 
 
 def test_list_in_progress_ends_with_the_service() -> None:

@@ -138,6 +138,15 @@ def test_all_work_of_a_turn_shares_one_budget() -> None:
     assert steps.done[3:] == ["b0", "c0", "b1", "c1", "b2", "c2"]
 
 
+def test_work_is_advanced_by_one_step_while_other_work_waits() -> None:
+    steps = Steps()
+    steps.turns.advance(steps.work("a", 7))
+    assert steps.done == ["a0", "a1", "a2"]
+    steps.turns.begin(steps.work("b", 7))
+    steps.turns.advance(steps.work("c", 7))
+    assert steps.done[6:] == ["c0"]
+
+
 def test_work_begun_by_work_waits_for_it() -> None:
     steps = Steps()
 
