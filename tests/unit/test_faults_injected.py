@@ -559,6 +559,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "daemon.controller.Controller.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.controller.Controller.__init__ Throttle": "tests/unit/test_daemon_controller.py",
         "daemon.moving.Moving._wait callLater": "tests/unit/test_daemon_controller.py",
+        "daemon.moving.Moving._expire callLater": "tests/unit/test_daemon_controller.py",
         "daemon.watch.Watch.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.lookups.Lookups.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "ipvs.reconciler.Reconciler._finish_retired callLater": "tests/unit/test_ipvs_retire.py",
