@@ -44,11 +44,12 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A monitor has made a conclusive report on the next address of a server."""
+    """Monitors have made conclusive reports on the next addresses of servers, in this order.
 
-    host: str
-    monitor: str
-    report: Report
+    The result is that of an event for each report. One event for all keeps the cost of a list of other hosts linear.
+    """
+
+    reports: Sequence[Reported]
 
 
 @dataclass(frozen=True, slots=True)
