@@ -672,6 +672,15 @@ def test_report_at_a_former_address_is_ignored() -> None:
     assert report.up
 
 
+def test_history_names_the_servers_that_a_list_removes() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.deliver(Member("web1"))
+    *_, last = service.controller.history.decisions
+    assert last.text == "serving 1 of 1, floor 1, 0 forced: web2, web3 removed"
+    assert list(last.by_reason()) == ["no longer in the server list: web2, web3"]
+
+
 def test_change_of_many_servers_is_a_few_lines_and_a_summary(lines: list[str]) -> None:
     service = ControllerOnClock()
     hosts = [f"10.1.{number // 200}.{number % 200 + 1}" for number in range(MOST_LINES + 70)]
