@@ -263,7 +263,7 @@ class TestOthers:
             (Peer.close, "tls: connection closed during the handshake"),
             (half_close, "tls: connection closed during the handshake"),
             (Peer.reset, "tls: reset during the handshake"),
-            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number"),
+            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number (no TLS on this port)"),
             (lambda peer: peer.say(b"\x16\x03\x03\x00\x05garbage"), "tls: "),
             (lambda _peer: None, "tls: handshake timeout after "),
             (drip, "tls: handshake timeout after "),
@@ -319,7 +319,7 @@ def test_first_failure_is_followed_up_by_a_tcp_connection(tmp_path: Path) -> Non
             setup.server.port = port
             setup.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
             setup.server.listen(reactor, setup.host)
-            assert (await setup.report()).reason == "tls: wrong version number"
+            assert (await setup.report()).reason == "tls: wrong version number (no TLS on this port)"
             await setup.until(lambda: follow_ups(monitor))
             await setup.until(lambda: monitor.down_results >= 3)
             assert follow_ups(monitor) == [("TCP only", "passed")]
