@@ -267,6 +267,6 @@ def _place(op: Op) -> tuple[Command, Endpoint | None]:
 
 
 def _summary(ops: Sequence[Op]) -> str:
-    """Return counts and the first operation: ``2 destination-missing (undone by ipvsadm -a …)``."""
+    """Return counts and the first operation: ``2 destination-missing (repair: ipvsadm -a …)``."""
     kinds = Counter(_UNDONE_BY[op.command] for op in ops)
-    return f"{', '.join(f'{n} {kind}' for kind, n in kinds.items())} (undone by ipvsadm {operation(ops[0])})"
+    return f"{', '.join(f'{n} {kind}' for kind, n in kinds.items())} (repair: ipvsadm {operation(ops[0])})"

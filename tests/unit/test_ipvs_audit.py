@@ -128,7 +128,7 @@ def test_drift_is_logged_once_with_the_command_that_undoes_it() -> None:
     assert warning["system"] == "web"
     assert formatEvent(warning) == (
         "IPVS changed by another program: 2 destination-missing"
-        " (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); repairing"
+        " (repair: ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); repairing"
     )
     scene.end()
 
@@ -195,7 +195,7 @@ def test_drift_is_counted_once_and_stays_with_report() -> None:
             "web",
             "ipvs-drift",
             "IPVS changed by another program: 1 destination-changed"
-            " (undone by ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); not repairing",
+            " (repair: ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); not repairing",
         )
     ]
     assert not scene.reconciler.verified("web")
@@ -229,7 +229,7 @@ def test_audit_reports_drift_when_frozen_and_repairs_it_at_the_thaw() -> None:
         scene.round()
     assert scene.table.table() == changed
     assert scene.drift() == {("web", "destination-missing"): 1}
-    undone = "1 destination-missing (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)"
+    undone = "1 destination-missing (repair: ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)"
     assert [formatEvent(event) for event in events] == [
         f"IPVS changed by another program: {undone}; not repairing (frozen)"
     ]
