@@ -17,15 +17,14 @@ from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
 from pybal.core.text import format_age
 
-
 _NETWORK_ERROR = "closing connection"
-"""ExaBGP's reason for each session or attempt that ends without a NOTIFICATION; it does not give the cause."""
+"""ExaBGP's reason for each session or attempt to connect that ends without a NOTIFICATION."""
 
 _LOST = {
     SessionState.CONNECT: "no TCP connection (wrong address, TCP port blocked, or no BGP on the peer)",
     SessionState.ESTABLISHED: "connection lost without a NOTIFICATION",
 }
-"""What a network error means, by the state in which it occurs."""
+"""Meanings of a network error, by the state in which it occurs."""
 _NOT_ACCEPTED = (
     "connection closed before the session was established (this balancer's address unknown to the peer, or TTL too low)"
 )

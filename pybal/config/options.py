@@ -47,7 +47,10 @@ class Suggestions:
         return correction(text, convert) if self._corrections_left >= 0 else ""
 
     def message(self, name: str, known: Iterable[str], used: Iterable[str] = ()) -> str:
-        """Return the message about an option that is not ``known``; an option ``used`` may lack its prefix only."""
+        """Return the message about an option that is not ``known``.
+
+        It may be one of those ``used``, without its prefix.
+        """
         if place := next((place for place, names in self._places.items() if name in names), ""):
             return f"unknown option in this section (move it to {place})"
         if whole := next((option for option in sorted(used) if option.endswith(f".{name}")), ""):
