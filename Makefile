@@ -57,7 +57,7 @@ mutants: setup
 reference: setup
 	$(BIN)/python -m tests.harness.reference
 
-# Build the site into build/site: open build/site/index.html.
+# Build the site into build/site: open build/site/index.html. The search needs a server: .venv/bin/mkdocs serve
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 

@@ -83,7 +83,7 @@ def _pool(name: str, pool: Document, table: Document | None) -> Iterator[str]:
     if not pool["serving"]:
         yield f"no server serves, {pool['pooled']} pooled ({explain})"
     elif pool["serving"] < pool["floor"]:
-        yield f"{pool['serving']} of {pool['total']} servers serve, the floor is {pool['floor']} ({explain})"
+        yield f"{pool['serving']} of {numbered(pool['total'], 'server')} serve, the floor is {pool['floor']} ({explain})"
     if table is None or not table["verified"]:
         yield "not verified in IPVS (see pybal diff)"
 

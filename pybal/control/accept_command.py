@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybal.control.api import ControlAPI
 from pybal.control.listener import Caller
 from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
-from pybal.core.text import first_of
+from pybal.core.text import first_of, numbered
 
 _MOST_SHOWN = 10
 
@@ -23,7 +23,7 @@ async def accept(api: ControlAPI, request: Request, _caller: Caller) -> CommandR
     hosts = {member.host for member in accepted}
     removed = [host for host in before if host not in hosts]
     added = [member.host for member in accepted if member.host not in before]
-    text = f"{name}: accepted a list of {len(accepted)} servers; removed {_shown(removed)}; added {_shown(added)}\n"
+    text = f"{name}: accepted a list of {numbered(len(accepted), 'server')}; removed {_shown(removed)}; added {_shown(added)}\n"
     return CommandReply(
         DONE, text, {"service": name, "servers": len(accepted), "removed": list(removed), "added": list(added)}
     )

@@ -11,6 +11,7 @@ from pybal.control.overrides import REMINDER, Override
 from pybal.control.wire import DONE, FAILED, CommandReply, Request, RequestError
 from pybal.core import events, policy
 from pybal.core.model import Pool
+from pybal.core.text import numbered
 from pybal.core.why import why
 from pybal.runtime.turns import Turns
 
@@ -60,7 +61,7 @@ async def _refuse_below_floor(api: ControlAPI, pool: Pool, host: str) -> None:
     serving, floor = policy.serving(after), policy.floor(after)
     if serving < floor:
         raise RequestError(
-            f"refused to depool {host}: {serving} of {len(pool.servers)} servers of {pool.service.name} would serve,"
+            f"refused to depool {host}: {serving} of {numbered(len(pool.servers), 'server')} of {pool.service.name} would serve,"
             f" the floor is {floor} (repair another server first, or use --force)"
         )
 

@@ -21,6 +21,9 @@ V = TypeVar("V")
 C = TypeVar("C", bound=Hashable)
 T = TypeVar("T")
 
+_TRAIL = 7
+"""Versions, apart from the last, whose replacements are known; an event makes about four."""
+
 
 class Counted(Mapping[str, V], Generic[V, C]):
     """An immutable, ordered mapping of names to values.
@@ -31,7 +34,7 @@ class Counted(Mapping[str, V], Generic[V, C]):
     values. No loop in Python visits the other values.
     """
 
-    __slots__ = ("_base", "_replaced", "_values", "_version", "census", "names")
+    __slots__ = ("_trail", "_values", "_version", "census", "names")
 
     census: Mapping[C, int]
     names: Mapping[str, int]
@@ -41,8 +44,9 @@ class Counted(Mapping[str, V], Generic[V, C]):
         self._values = dict(values)
         self.census = Counter(map(self.condition_of, self._values.values()))
         self.names = _places(self._values)
-        self._version = self._base = object()
-        self._replaced: Sequence[str] = ()
+        self._version = object()
+        self._trail: Sequence[tuple[object, Sequence[str]]] = ()
+        """The last versions, the newest first, each with the names that were replaced after it."""
 
     @staticmethod
     def condition_of(value: V) -> C:
@@ -62,7 +66,7 @@ class Counted(Mapping[str, V], Generic[V, C]):
         if not values:
             return self
         after: Self = self._successor({**self._values, **values}, self.names)
-        after._base, after._replaced = self._version, sorted(values, key=self.names.__getitem__)
+        after._trail = ((self._version, list(values)), *self._trail[:_TRAIL])
         yield from after._derive(self, after.changes_since(self))
         return after
 
@@ -92,15 +96,18 @@ class Counted(Mapping[str, V], Generic[V, C]):
         return [(name, old.get(name), new.get(name)) for name in (*changed, *removed)]
 
     def _names_replaced_since(self, before: Self) -> Sequence[str]:
-        if self._base is before._version:
-            return self._replaced
+        replaced: dict[str, None] = {}
+        for version, names in self._trail:
+            replaced.update(dict.fromkeys(names))
+            if version is before._version:
+                changed = [name for name in replaced if self._values[name] is not before._values[name]]
+                return sorted(changed, key=self.names.__getitem__)
         return list(compress(self._values, map(is_not, before.values(), self.values())))
 
     def _successor(self, values: dict[str, V], names: Mapping[str, int]) -> Self:
         after: Self = type(self).__new__(type(self))
         after._values, after.names = values, names
-        after._version = after._base = object()
-        after._replaced = ()
+        after._version, after._trail = object(), ()
         return after
 
     def _derive(self, before: Self, changes: Sequence[tuple[str, V | None, V | None]]) -> Steps[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pybal.core.model import Condition, Health, Pool
+from pybal.core.text import numbered
 
 
 def outage(pool: Pool) -> str:
@@ -22,7 +23,7 @@ def outage(pool: Pool) -> str:
     if not reasons:
         return "the server list is empty"
     threshold = f" (depool-threshold = {pool.service.depool_threshold:g})" if _DOWN in counts else ""
-    return f"of {len(pool.servers)} servers {', '.join(reasons)}{threshold}"
+    return f"of {numbered(len(pool.servers), 'server')} {', '.join(reasons)}{threshold}"
 
 
 _DISABLED, _WEIGHT, _LOOKUP, _UNRESOLVED = "disabled", "of weight 0", "not resolved yet", "without an address"

@@ -232,7 +232,7 @@ class Controller:
         if not self.pool.listed:
             return _NO_LIST
         reaction = f"applying {applied}" if applied else "keeping the last good list"
-        return f"{reaction} ({len(self.pool.servers)} servers{age})"
+        return f"{reaction} ({numbered(len(self.pool.servers), 'server')}{age})"
 
     @property
     def _list_age(self) -> str:
@@ -390,6 +390,7 @@ class Controller:
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
             self._log.write(LogLevel.info, f"[{self.name}] Initialization complete")
+        yield  # the servers of the previous state are freed next
 
     def _wanting(self, before: Pool, after: Pool) -> Steps[Callable[[], None]]:
         """Return the call that brings the difference between two states of the pool to the kernel."""
@@ -438,9 +439,9 @@ def _refused_by_hash(pool: Pool) -> Iterator[Alert]:
 
 def _alerts_of(pool: Pool) -> Iterator[Alert]:
     """Yield the alerts about an unusual list, which is applied nevertheless."""
-    enabled = pool.servers.count(lambda server: server.enabled and server.weighted)
-    if pool.listed and enabled < policy.floor(pool):
-        text = f"only {enabled} of {policy.total(pool)} servers enabled ({policy.arithmetic(pool)})"
+    enabled, total = pool.servers.count(lambda server: server.enabled and server.weighted), policy.total(pool)
+    if total and pool.listed and enabled < policy.floor(pool):  # without a weight above 0 the alert is no-servers
+        text = f"only {enabled} of {numbered(total, 'server')} enabled ({policy.arithmetic(pool)})"
         yield Alert(pool.service.name, "disabled", text)
     for address, sharing in pool.servers.sharing.items():
         text = f"{', '.join(sharing)} have the same address {address}; pooling it once"

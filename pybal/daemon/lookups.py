@@ -63,9 +63,9 @@ class Lookups:
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield each name whose last lookup failed, with the reason."""
-        for host, follower in list(self._followers.items()):
-            if follower.problem:
-                yield host, follower.problem
+        for follower in list(self._followers.values()):
+            if problem := follower.problem:
+                yield follower.host, problem
 
     def stop(self) -> None:
         """Stop following."""

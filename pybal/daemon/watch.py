@@ -112,11 +112,11 @@ class Watch:
 
     def overdue(self, now: float) -> Iterator[tuple[str, Monitor, float]]:
         """Yield host and monitor of each overdue result, with the monotonic time since which it lacks."""
-        for host, watched in list(self._watched.items()):
+        for watched in list(self._watched.values()):
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
                 if now - last > PATIENCE and now - last > monitor.patience:  # a constant first: it costs less
-                    yield host, monitor, last
+                    yield watched.host, monitor, last
 
     def stop(self) -> None:
         """Stop all monitors."""

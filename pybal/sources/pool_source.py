@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from pybal.config.errors import masked
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.core.text import numbered
 from pybal.sources.base import PoolState, Source, SourceError, Trouble
 from pybal.sources.cache import CachedList, ListCache
 from pybal.sources.safety import NewList, SafeList, safe_list
@@ -126,7 +127,7 @@ class PoolSource:
         left = len(self._members or ())
         if not recent or len(recent) <= self.settings.max_step * (left + len(recent)):
             return None
-        return f"{self.name}: declares {', '.join(recent)} out of the pool, {left} servers left"
+        return f"{self.name}: declares {', '.join(recent)} out of the pool, {numbered(left, 'server')} left"
 
     @property
     def saved(self) -> Sequence[Member]:

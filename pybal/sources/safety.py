@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.core.text import numbered
 from pybal.sources.base import PoolState, SourceError, Trouble
 
 SMALLEST = 4
@@ -114,7 +115,7 @@ def _refused_loss(
     if not departed or leaving <= allowed:
         return None
     within = f" ({earlier} of them left within the last {settings.window:g} s)" if earlier else ""
-    text = f"a list of {length} servers: it lacks {leaving} of {before} pooled servers{within}, at most {allowed} may leave"
+    text = f"a list of {numbered(length, 'server')}: it lacks {leaving} of {numbered(before, 'pooled server')}{within}, at most {allowed} may leave"
     return _Refusal(text, "set max-depool-step = 1 to accept any list", Trouble.SHRUNK)
 
 

@@ -86,7 +86,7 @@ def server_json(pool: Pool, server: Server, monitors: Sequence[Monitor], context
 
 def _pool_lines(pool: Pool, context: Context) -> Iterator[str]:
     sums = tally(pool)
-    yield f"{_service(pool.service)}: {sums.pooled} of {sums.total} servers pooled, {sums.serving} serving."
+    yield f"{_service(pool.service)}: {sums.pooled} of {numbered(sums.total, 'server')} pooled, {sums.serving} serving."
     yield _floor(pool, sums)
     if sums.forced:
         yield f"{numbered(sums.forced, 'server')} forced: down, but needed to reach the floor; clients may see errors."

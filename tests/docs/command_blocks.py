@@ -6,7 +6,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import redirect_stderr
-from importlib.util import find_spec
 from io import StringIO
 
 from pybal.client.arguments import COMMANDS, read_arguments
@@ -45,7 +44,7 @@ def _is_valid(words: list[str]) -> bool:
     if words[0] == "make":
         return set(words[1:]) <= set(_TARGET.findall((ROOT / "Makefile").read_text()))
     if words[1:2] == ["-m"]:
-        return find_spec(words[2]) is not None
+        return (ROOT / words[2].replace(".", "/")).with_suffix(".py").exists()
     try:
         with redirect_stderr(StringIO()):
             read_arguments(words[1:])

@@ -128,7 +128,7 @@ def test_invalid_pool_file_is_an_alert_and_changes_nothing(deployment: Deploymen
 
 def test_pool_file_that_lost_most_servers_is_refused(deployment: Deployment, running: Daemon) -> None:
     deployment.pool("127.0.1.4")
-    refusal = "refused a list of 1 servers: it lacks 3 of 3 pooled servers"
+    refusal = "refused a list of 1 server: it lacks 3 of 3 pooled servers"
     running.wait(lambda: refusal in running.get("/v1/sources"), "the refusal")
     assert "127.0.1.3" in running.get("/pools/web")
     assert 'pybal_source_errors_total{kind="shrunk",service="web"} 1.0' in running.get("/metrics").splitlines()

@@ -63,7 +63,7 @@ def test_refused_list_is_kept_out_over_a_restart_until_accept(deployment: Deploy
         assert deployment.pybal("accept", "web").returncode != 0, "a reason is required"
         done = deployment.pybal("accept", "web", "--reason", "moved to another cluster")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.startswith("web: accepted a list of 1 servers; removed 5 (127.0.13.2, ")
+        assert done.stdout.startswith("web: accepted a list of 1 server; removed 5 (127.0.13.2, ")
         running.wait(lambda: pooled(running) == 1, "one server left")
         running.wait(lambda: "source" not in running.get("/v1/alerts"), "the end of the alert")
         done = deployment.pybal("accept", "web", "--reason", "again")
@@ -78,7 +78,7 @@ def test_list_of_another_source_is_refused_after_a_reload(deployment: Deployment
         configuration = deployment.directory / "pybal.conf"
         configuration.write_text(configuration.read_text().replace("web.pool", "other.pool"))
         assert deployment.pybal("reload").returncode == 0
-        running.wait(lambda: "other.pool: refused a list of 1 servers" in running.get("/v1/alerts"), "the alert")
+        running.wait(lambda: "other.pool: refused a list of 1 server" in running.get("/v1/alerts"), "the alert")
         servers = json.loads(running.get("/pools/web", "application/json"))
         weights = {host: server["weight"] for host, server in servers.items()}
         assert weights == dict.fromkeys(HOSTS[:5], 10) | {HOSTS[5]: 3}

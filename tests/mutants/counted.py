@@ -18,10 +18,18 @@ MUTANTS = (
     ),
     Mutant("values are not replaced", "{**self._values, **values}", "dict(self._values)"),
     Mutant("no values make a new version", "        if not values:\n            return self\n", ""),
-    Mutant("a version has only the last replacements", "if self._base is before._version:", "if self._replaced:"),
+    Mutant("a version has only the last replacements", "if version is before._version:", "if True:"),
     Mutant(
-        "replacements are in the order of their arrival", "sorted(values, key=self.names.__getitem__)", "list(values)"
+        "replacements between two versions are overlooked",
+        "replaced.update(dict.fromkeys(names))",
+        "replaced = dict.fromkeys(names)",
     ),
+    Mutant(
+        "values that changed back are replaced",
+        "for name in replaced if self._values[name] is not before._values[name]]",
+        "for name in replaced]",
+    ),
+    Mutant("replacements are in the order of their arrival", "sorted(changed, key=self.names.__getitem__)", "changed"),
     Mutant("a list with the same names makes other names", "if list(values) == list(self._values):", "if False:"),
     Mutant(
         "names in another order are the same",

@@ -37,6 +37,7 @@ class Target:
     copied: Sequence[str]
 
 
+CORE_HARNESS = tuple(f"tests/harness/{name}.py" for name in ("pool_events", "samples", "snapshots"))
 CORE_SUITES = {
     "unit": ("tests/unit/test_core_*.py",),
     "property": ("tests/property/*policy*.py", "tests/property/test_core_*.py"),
@@ -46,10 +47,10 @@ TARGETS = (
         Path("pybal/core/policy.py"),
         policy.MUTANTS,
         CORE_SUITES,
-        ("tests/harness/pool_events.py",),
+        CORE_HARNESS,
     ),
     *(
-        Target(Path(f"pybal/core/{name}.py"), mutants, CORE_SUITES, ("tests/harness/pool_events.py",))
+        Target(Path(f"pybal/core/{name}.py"), mutants, CORE_SUITES, CORE_HARNESS)
         for name, mutants in (
             ("changes", changes.MUTANTS),
             ("moves", moves.MUTANTS),

@@ -33,3 +33,8 @@ def test_changes_of_names_list_removed_ones_last() -> None:
 def test_version_has_no_changes_from_itself() -> None:
     before = Words({"a": "one"})
     assert list(before.changes_since(before)) == []
+
+
+def test_values_that_changed_back_are_no_change() -> None:
+    before = Words({"a": "one", "b": "four"})
+    assert before.replacing({"a": "six"}).replacing({"a": before["a"]}).changes_since(before) == []

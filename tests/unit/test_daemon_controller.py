@@ -388,6 +388,13 @@ def test_pool_with_fewer_enabled_servers_than_its_floor_raises_an_alert() -> Non
     ]
 
 
+def test_pool_of_weight_0_raises_no_alert_about_disabled_servers() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2")
+    service.deliver(Member("web1", weight=0), Member("web2", weight=0))
+    assert service.alerts() == []
+
+
 @pytest.mark.parametrize(
     ("scheduler", "flags", "remedy"),
     [

@@ -81,7 +81,7 @@ def recorder(tmp_path: Path) -> PoolRecorder:
 
 def test_refused_list_raises_to_the_source(recorder: PoolRecorder) -> None:
     recorder.list(*FOUR)
-    with pytest.raises(SourceError, match="refused a list of 1 servers: it lacks 3 of 4 pooled servers") as caught:
+    with pytest.raises(SourceError, match="refused a list of 1 server: it lacks 3 of 4 pooled servers") as caught:
         recorder.scripted.listed(FOUR[:1])
     assert str(caught.value).startswith("etcd://***@conf/pools/web: ")
     assert recorder.lists == [FOUR]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from pybal.config.settings import SourceSettings
 from pybal.core.model import Member
+from pybal.core.text import numbered
 from pybal.sources.base import PoolState
 from pybal.sources.safety import NewList, SafeList, safe_list
 
@@ -105,7 +106,7 @@ def test_pool_of_fewer_than_four_may_lose_all_but_one() -> None:
 def test_list_that_lacks_all_pooled_servers_is_refused_at_any_size() -> None:
     for size in (1, 2, 3, 4, 16):
         others = tuple(Member(f"new{number}") for number in range(size))
-        assert f"it lacks {size} of {size} pooled servers" in refusal(SIXTEEN[:size], others)
+        assert f"it lacks {size} of {numbered(size, 'pooled server')}" in refusal(SIXTEEN[:size], others)
         assert accepted(checked(SIXTEEN[:size], others, replace(SETTINGS, max_step=1.0))) == others
 
 
