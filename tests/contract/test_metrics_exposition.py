@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 from weakref import ref
 
@@ -22,6 +23,7 @@ from pybal.monitors.base import Monitor, Samples, Series
 from pybal.status.metrics import PIECE, Exposition, Family
 from pybal.status.process import process_registry
 from tests.harness import golden
+from tests.harness.metrics_page import METRICS
 from tests.harness.samples import Sample, samples_of
 from tests.harness.snapshots import DOWN, FORCED, OUT, UNKNOWN, CountingMonitor, large, pool, server, snapshot
 
@@ -340,6 +342,21 @@ def test_promtool_has_no_remark_but_on_a_fixed_name(text: Callable[[], str], rem
         ["promtool", "check", "metrics"], input=text(), capture_output=True, text=True, timeout=60, check=False
     )
     assert (check.stdout, check.stderr) == ("", remark)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (Debian's prometheus) is not installed")
+def test_scrape_configuration_of_the_page_is_valid(tmp_path: Path) -> None:
+    block = METRICS.read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert "params: { ipvs: " in block
+    (tmp_path / "prometheus.yml").write_text(block)
+    check = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus.yml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (check.returncode, check.stderr) == (0, "")
 
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
