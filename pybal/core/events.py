@@ -35,20 +35,28 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A monitor has made a conclusive report on a server."""
+    """A monitor has made a conclusive report on a server.
+
+    A report on another ``address`` than that of the server is ignored; ``None`` is not another.
+    """
 
     host: str
     monitor: str
     report: Report
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A monitor has made a conclusive report on the next address of a server."""
+    """A monitor has made a conclusive report on the next address of a server.
+
+    A report on another ``address`` than that is ignored; ``None`` is not another.
+    """
 
     host: str
     monitor: str
     report: Report
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

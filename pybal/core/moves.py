@@ -61,6 +61,8 @@ def tried(pool: Pool, event: Tried) -> Servers:
     server = pool.servers.get(event.host)
     if server is None or server.move is None or event.monitor not in server.move.reports:
         return pool.servers
+    if event.address not in (None, server.move.address):
+        return pool.servers
     if server.move.reports[event.monitor] == event.report:
         return pool.servers
     reports = MappingProxyType({**server.move.reports, event.monitor: event.report})

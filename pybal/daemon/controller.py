@@ -86,6 +86,8 @@ class Controller:
         self._overridden = overridden
         self._members: tuple[Member, ...] | None = None
         """The last list of the source, without overrides."""
+        self._list_waits = False
+        """True while the last list waits in the queue."""
         self._ignored: dict[str, str] = {}
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
@@ -171,7 +173,7 @@ class Controller:
     def apply_overrides(self) -> None:
         """Apply the present overrides of operators to the last list."""
         if self._members is not None:
-            self._apply(self._listed)
+            self._apply_list()
 
     @property
     def pending(self) -> bool:
@@ -242,9 +244,11 @@ class Controller:
     def _pool_state(self) -> PoolState:
         """Return the state on which the checks of a new list depend."""
         pool = self.pool
-        if not pool.listed or self._members is None:
+        if self._members is None:
             return PoolState()
         held = bool(pool.held)
+        if not pool.listed:  # The first list is in progress: all its servers may be in the kernel.
+            return PoolState(self._members, frozenset(each.host for each in self._members if held and each.enabled))
         pooled = frozenset(
             host for host, server in pool.servers.items() if server.pooled or (held and server.condition.unresolved)
         )
@@ -255,10 +259,18 @@ class Controller:
             self._source.stop()
             self._source, self._successor = source, None
         self._members = members
-        self._apply(self._listed)
+        self._apply_list()
+
+    def _apply_list(self) -> None:
+        """Apply the last list; one event in the queue is enough, because it takes the list when it begins."""
+        if not self._list_waits:
+            self._apply_reports()
+            self._list_waits = True
+            self._begin(partial(self._step, self._listed))
 
     def _listed(self) -> events.Listed:
         """Return the last list of the source with the overrides of operators."""
+        self._list_waits = False
         hosts = self._overridden(self.name)
         return events.Listed(
             tuple(
@@ -287,15 +299,15 @@ class Controller:
             return f"not of the family of {service.vip} (set tunneling = yes to use it)"
         return self._refusal(address)
 
-    def _reported(self, host: str, monitor: str, report: Report) -> None:
+    def _reported(self, host: str, address: Address, monitor: str, report: Report) -> None:
         self.history.report(host, monitor, report)
-        self._reports.append(events.Reported(host, monitor, report))
+        self._reports.append(events.Reported(host, monitor, report, address))
         self._gathering.request()
         if len(self._reports) >= MOST_REPORTS:
             self._apply_reports()
 
-    def _tried(self, host: str, monitor: str, report: Report) -> None:
-        self._apply(partial(events.Tried, host, monitor, report))
+    def _tried(self, host: str, address: Address, monitor: str, report: Report) -> None:
+        self._apply(partial(events.Tried, host, monitor, report, address))
 
     def _move_overdue(self, hosts: frozenset[str]) -> None:
         if hosts:

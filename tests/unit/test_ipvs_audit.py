@@ -13,7 +13,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from pybal.core.model import Alert, IPProtocol, Service, Severity
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, entry, key_of
+from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, Traffic, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.immediate import result_of
 
@@ -51,8 +51,8 @@ def op(command: Command, service: Service, *of: Destination) -> Op:
 class AuditedServices:
     """Two converged services with two servers each, and their audit."""
 
-    def __init__(self, *, repairs: bool = True) -> None:
-        self.table = CountingTable()
+    def __init__(self, *, repairs: bool = True, table: CountingTable | None = None) -> None:
+        self.table = table or CountingTable()
         self.clock = Clock()
         self.reconciler = Reconciler(self.table, self.clock)
         self.changes = 0
@@ -418,3 +418,26 @@ def test_reconfigured_interval_and_repair_apply_from_the_last_round() -> None:
     assert scene.drift() == {("web", "destination-missing"): 1}
     assert scene.table.table() != scene.wanted
     scene.end()
+
+
+def test_findings_have_the_traffic_of_the_last_read_without_another() -> None:
+    class CountingKernel(CountingTable):
+        """A table that counts a connection at each read, as the kernel counts those of clients."""
+
+        connections = 0
+
+        def read(self, key: ServiceKey) -> TableEntry | None:
+            self.connections += 1
+            traffic = [((A, 80), Traffic(0, 0, self.connections, 0, 0))]
+            found = super().read(key)
+            return found and replace(found, traffic=traffic)
+
+    kernel = CountingKernel()
+    services = AuditedServices(table=kernel)
+    services.round()
+    last = kernel.connections
+    for _ in range(2):
+        readings = services.audit.findings().readings
+        assert [each.traffic[0][1].connections for each in readings.values()] == [last - 1, last]
+    assert kernel.connections == last
+    services.end()
