@@ -35,11 +35,15 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A monitor has made a conclusive report on a server."""
+    """A monitor has made a conclusive report on a server.
+
+    A report on another ``address`` than that of the server is ignored; ``None`` is not another.
+    """
 
     host: str
     monitor: str
     report: Report
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Tried:
     """Monitors have made conclusive reports on the next addresses of servers, in this order.
 
     The result is that of an event for each report. One event for all keeps the cost of a list of other hosts linear.
+    A report on another address than the next one is ignored.
     """
 
     reports: Sequence[Reported]

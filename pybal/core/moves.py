@@ -64,7 +64,7 @@ def tried(pool: Pool, event: Tried) -> Steps[Servers]:
             server = found.get(each.host) or pool.servers.get(each.host)
             if server is None or server.move is None or each.monitor not in server.move.reports:
                 continue
-            if server.move.reports[each.monitor] == each.report:
+            if each.address not in (None, server.move.address) or server.move.reports[each.monitor] == each.report:
                 continue
             reports = MappingProxyType({**server.move.reports, each.monitor: each.report})
             found[each.host] = settle(replace(server, move=replace(server.move, reports=reports)))

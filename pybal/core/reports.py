@@ -84,8 +84,10 @@ class _Burst:
     def apply(self, event: Reported) -> Steps[None]:
         """Apply one report, as :func:`pybal.core.policy.step` does."""
         old = self._server(event.host)
-        new = old and with_report(old, event.monitor, event.report)
-        if old is None or new is None or new is old:
+        if old is None or event.address not in (None, old.address):
+            return
+        new = with_report(old, event.monitor, event.report)
+        if new is old:
             return
         self._serving += new.serving - old.serving
         self._place(new)

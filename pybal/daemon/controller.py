@@ -86,6 +86,8 @@ class Controller:
         self._overridden = overridden
         self._members: tuple[Member, ...] | None = None
         """The last list of the source, without overrides."""
+        self._list_waits = False
+        """True while the last list waits in the queue."""
         self._ignored: dict[str, str] = {}
         self._initialized = False
         """True once the first list has come and each of its servers has been looked up."""
@@ -174,7 +176,7 @@ class Controller:
     def apply_overrides(self) -> None:
         """Apply the present overrides of operators to the last list."""
         if self._members is not None:
-            self._apply(self._listed)
+            self._apply_list()
 
     @property
     def pending(self) -> bool:
@@ -245,9 +247,11 @@ class Controller:
     def _pool_state(self) -> PoolState:
         """Return the state on which the checks of a new list depend."""
         pool = self.pool
-        if not pool.listed or self._members is None:
+        if self._members is None:
             return PoolState()
         held = bool(pool.held)
+        if not pool.listed:  # The first list is in progress: all its servers may be in the kernel.
+            return PoolState(self._members, frozenset(each.host for each in self._members if held and each.enabled))
         pooled = frozenset(
             host for host, server in pool.servers.items() if server.pooled or (held and server.condition.unresolved)
         )
@@ -258,10 +262,18 @@ class Controller:
             self._source.stop()
             self._source, self._successor = source, None
         self._members = members
-        self._apply(self._listed)
+        self._apply_list()
+
+    def _apply_list(self) -> None:
+        """Apply the last list; one event in the queue is enough, because it takes the list when it begins."""
+        if not self._list_waits:
+            self._apply_reports()
+            self._list_waits = True
+            self._begin(partial(self._step, self._listed))
 
     def _listed(self) -> events.Listed:
         """Return the last list of the source with the overrides of operators."""
+        self._list_waits = False
         hosts = self._overridden(self.name)
         return events.Listed(
             tuple(
@@ -290,12 +302,12 @@ class Controller:
             return f"not of the family of {service.vip} (set tunneling = yes to use it)"
         return self._refusal(address)
 
-    def _reported(self, host: str, monitor: str, report: Report) -> None:
+    def _reported(self, host: str, address: Address, monitor: str, report: Report) -> None:
         self.history.report(host, monitor, report)
-        self._gather(self._reports, events.Reported(host, monitor, report))
+        self._gather(self._reports, events.Reported(host, monitor, report, address))
 
-    def _tried(self, host: str, monitor: str, report: Report) -> None:
-        self._gather(self._tries, events.Reported(host, monitor, report))
+    def _tried(self, host: str, address: Address, monitor: str, report: Report) -> None:
+        self._gather(self._tries, events.Reported(host, monitor, report, address))
 
     def _gather(self, reports: list[events.Reported], report: events.Reported) -> None:
         reports.append(report)

@@ -19,14 +19,14 @@ _AGAIN = 1.0
 class Moving:
     """Runs monitors at the next addresses of moving servers (:mod:`pybal.core.moves`).
 
-    ``tried`` receives host, monitor and report; ``overdue`` the hosts whose next address has not passed in time.
+    ``tried`` receives host, address, monitor and report; ``overdue`` the hosts whose next address has not passed in time.
     """
 
     def __init__(
         self,
         clock: IReactorTime,
         turns: Turns,
-        tried: Callable[[str, str, Report], None],
+        tried: Callable[[str, Address, str, Report], None],
         overdue: Callable[[frozenset[str]], None],
     ) -> None:
         self._clock = clock

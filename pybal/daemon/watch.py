@@ -37,7 +37,7 @@ class _Watched:
 
 
 class Watch:
-    """Runs the monitors of the servers of a pool; ``report`` receives host, monitor and report.
+    """Runs the monitors of the servers of a pool; ``report`` receives host, address, monitor and report.
 
     ``address`` returns where to watch a server, ``None`` not to watch it.
 
@@ -49,7 +49,7 @@ class Watch:
         self,
         clock: IReactorTime,
         turns: Turns,
-        report: Callable[[str, str, Report], None],
+        report: Callable[[str, Address, str, Report], None],
         *,
         address: Callable[[Server], Address | None] = attrgetter("address"),
     ) -> None:
@@ -210,7 +210,7 @@ class Watch:
         server = self._servers.get(watched.host)
         current = server is not None and self._address(server) == watched.address
         if current and self._watched.get(watched.host) is watched:
-            self._report(watched.host, monitor, report)
+            self._report(watched.host, watched.address, monitor, report)
 
 
 def _stop(monitors: Iterable[Monitor]) -> None:

@@ -35,9 +35,22 @@ DEFAULT = "lvs1"
 _ALWAYS = ("lvs1", "web1", "web2", "web3")
 
 _HOSTS = "127.0.0.1 localhost\n" + "".join(f"10.0.0.{n} {name}.{DOMAIN} {name}\n" for name, n in ADDRESSES.items())
-_UNSHARE = ("unshare", "--mount", "--net", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+#: A machine ends with the process of the test, also if that is killed.
+_UNSHARE = (
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--net",
+    "--uts",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
 #: It reaps the processes whose parents have ended.
-_FIRST_PROCESS = "sleep inf & while :; do wait; done"
+_FIRST_PROCESS = "sleep inf & wait $!"
 _SETUP = """
 set -e
 mount --make-rprivate /

@@ -21,7 +21,7 @@ from pybal.daemon.controller import CORRELATED_SECONDS, GATHER_SECONDS, MOST_REP
 from pybal.daemon.pool_log import MOST_LINES
 from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns
-from pybal.sources.base import SourceError
+from pybal.sources.base import PoolState, SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
 from tests.harness.turning_clock import TurningClock
 
@@ -131,6 +131,14 @@ class ControllerOnClock:
         """Make a report in a quiet pool."""
         self.factory.running[host].make_report(up=up, reason=reason, at=at)
         self.turn()
+
+    def look_up(self) -> None:
+        """Look up all names again, until the result waits to be applied."""
+        self.clock.rightNow += 120.0
+        for _ in range(100):
+            if not self.controller.pending:
+                self.clock.turn()
+        assert self.controller.pending
 
     def move(self, host: str, address: str) -> None:
         """Let the name of a host get another address, and its monitors there start."""
@@ -700,6 +708,47 @@ def test_report_at_a_former_address_is_ignored() -> None:
     assert report.up
 
 
+def test_history_names_the_servers_that_a_list_removes() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.deliver(Member("web1"))
+    *_, last = service.controller.history.decisions
+    assert last.text == "serving 1 of 1, floor 1, 0 forced: web2, web3 removed"
+    assert list(last.by_reason()) == ["no longer in the server list: web2, web3"]
+
+
+def test_report_that_waits_for_a_change_of_the_address_is_ignored() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.report("web1", up=False)
+    former, pool.slow = pool.factory.running["web1"], True
+    pool.names["web1"] = ip_address("10.0.1.1")
+    pool.look_up()
+    former.make_report(up=True)
+    for _ in pool.until_applied():
+        pass
+    server = pool.controller.pool.servers["web1"]
+    assert (server.address, server.reports["Fake"]) == (ip_address("10.0.1.1"), None)
+    assert "10.0.1.1" not in pool.wants[-1]
+
+
+def test_report_that_waits_for_another_next_address_is_ignored() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.controller.change(replace(pool.service, dns_move_wait=600.0), [pool.factory])
+    pool.move("web1", "10.0.1.1")
+    former, pool.slow = pool.factory.running["web1"], True
+    assert former.address == ip_address("10.0.1.1")
+    pool.names["web1"] = ip_address("10.0.1.2")
+    pool.look_up()
+    former.make_report(up=True)
+    for _ in pool.until_applied():
+        pass
+    server = pool.controller.pool.servers["web1"]
+    assert server.move is not None
+    assert (server.address, server.move.address) == (ADDRESSES["web1"], ip_address("10.0.1.2"))
+
+
 def test_change_of_many_servers_is_a_few_lines_and_a_summary(lines: list[str]) -> None:
     service = ControllerOnClock()
     hosts = [f"10.1.{number // 200}.{number % 200 + 1}" for number in range(MOST_LINES + 70)]
@@ -812,6 +861,39 @@ def test_events_wait_for_a_list_in_progress_and_keep_their_order() -> None:
     assert [*pool.controller.pool.servers] == ["web4", "web3", "web1", "web2"]
     assert pool.controller.pool.service.depool_threshold == 0.6
     assert pool.wants[-1] == {"10.0.0.3": 10, "10.0.0.4": 10, "10.0.0.2": 0}
+
+
+def test_lists_that_come_during_one_in_progress_are_applied_once() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    wants, pool.slow = len(pool.wants), True
+    for weight in range(20, 30):
+        pool.source.listed((Member("web1", weight), Member("web2"), Member("web3")))
+    weights = [each.servers["web1"].member.weight for each in pool.until_applied()]
+    assert set(weights) == {10, 20, 29}
+    assert pool.wants[wants:] == [{"10.0.0.1": weight, "10.0.0.2": 10, "10.0.0.3": 10} for weight in (20, 29)]
+
+
+def test_override_given_during_a_list_in_progress_is_applied_after_it() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.slow = True
+    pool.source.listed((Member("web1", 20), Member("web2"), Member("web3")))
+    pool.overridden.add("web1")
+    pool.controller.apply_overrides()
+    for _ in pool.until_applied():
+        pass
+    assert pool.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10}
+
+
+def test_list_is_compared_with_the_first_one_while_that_is_in_progress() -> None:
+    pool = ControllerOnClock()
+    pool.slow = True
+    pool.controller.start({ADDRESSES["web1"]: 10})
+    first = (Member("web1"), Member("web2"), Member("web3", enabled=False))
+    pool.source.listed(first)
+    assert not pool.controller.pool.listed
+    assert pool.source.pool() == PoolState(first, frozenset(("web1", "web2")))
 
 
 def test_list_in_progress_is_applied_after_an_exception() -> None:
