@@ -195,6 +195,7 @@ class OnePool:
             ("weights", self.size, lambda: self._deliver(0, self.size, 20)),
             ("new list", self.size, self._replace),
             ("all new", self.size, lambda: self._deliver(self.size, self.size, 10)),
+            ("moves", self.size, self._move),
         )
         found = {}
         for name, count, scenario in scenarios:
@@ -226,6 +227,12 @@ class OnePool:
         longest = max(timed(lambda: self.source.listed(members)), self._quiet())
         (entry,) = self.backend.table().values()
         assert len(entry.destinations) == self.size - tenth
+        return longest
+
+    def _move(self) -> float:
+        """Report the servers of the new list up: each replaces one of the held addresses."""
+        longest = self._report(self.monitors.made[-self.size :], self.size, up=True)
+        assert all(server.pooled for server in self.controller.pool.servers.values())
         return longest
 
     def _flap(self, chosen: Sequence[ReportedMonitor]) -> float:

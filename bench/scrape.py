@@ -1,6 +1,6 @@
-"""The CPU cost of a scrape with 116 services, 11,020 servers and 22,040 monitors.
+"""The CPU cost and the size of a scrape with 116 services and 11,020 servers.
 
-It covers rendering and sending. No check runs: between two scrapes each ProxyFetch counts one as passed, with a new duration, and the held connections stay.
+They have 11,780 or 22,040 monitors. The CPU covers rendering and sending. No check runs: between two scrapes each ProxyFetch counts one as passed, with a new duration, and the held connections stay.
 ``python -m bench scrape --beside TREE`` measures another checkout in turn and prints both.
 """
 
@@ -22,6 +22,8 @@ from random import Random
 from typing import Any
 
 SERVICES, SERVERS = 116, 95
+SIZES = {8: (8.0, 0.5), 116: (14.0, 1.0)}
+"""Most megabytes, plain and compressed, by the number of services with ProxyFetch as well."""
 WARM = 5
 ROUNDS = 3
 TARGET = 60.0
@@ -46,16 +48,23 @@ def main(options: Sequence[str] = ()) -> None:
     """Print CPU and longest turn of the first scrape and of those after all checks have run again."""
     parser = argparse.ArgumentParser("bench scrape")
     parser.add_argument("--beside", type=Path, help="another checkout with its own .venv")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(options)
     if chosen.measure:
-        print(json.dumps(dict(measure())))
+        print(json.dumps(dict(measure(chosen.measure))))
         return
     trees = [Path.cwd(), *([chosen.beside] if chosen.beside else [])]
+    for fetched, (plain, compressed) in SIZES.items():
+        print(f"  {(SERVICES + fetched) * SERVERS} monitors (targets {plain:g} MB plain, {compressed:g} MB compressed)")
+        compare(trees, fetched)
+
+
+def compare(trees: Sequence[Path], fetched: int) -> None:
+    """Print the medians of the trees, measured in turn."""
     found: list[list[Mapping[str, Sequence[float]]]] = [[] for _ in trees]
     for _ in range(ROUNDS):
         for tree, of_tree in zip(trees, found, strict=True):
-            of_tree.append(run(tree))
+            of_tree.append(run(tree, fetched))
     for name in found[0][0]:
         shown = "; there ".join(
             "{:4.0f} ms, longest turn {:3.0f} ms, {:5.2f} MB, process {:3.0f} MB".format(
@@ -66,19 +75,19 @@ def main(options: Sequence[str] = ()) -> None:
         print(f"  {name:14} {shown} (target {TARGET:.0f} without gzip, bound of a turn {BOUND:.0f})", flush=True)
 
 
-def run(tree: Path) -> Mapping[str, Sequence[float]]:
+def run(tree: Path, fetched: int) -> Mapping[str, Sequence[float]]:
     """Measure in another process, with the packages of a tree."""
     python = tree / ".venv/bin/python"
-    command = [python if python.exists() else sys.executable, Path(__file__), "--measure"]
+    command = [python if python.exists() else sys.executable, Path(__file__), "--measure", str(fetched)]
     environment = {**os.environ, "PYTHONPATH": str(tree)}
     done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     found: Mapping[str, Sequence[float]] = json.loads(done.stdout)
     return found
 
 
-def measure() -> Iterator[tuple[str, Sequence[float]]]:
+def measure(fetched: int) -> Iterator[tuple[str, Sequence[float]]]:
     """Yield each scenario with the values of :meth:`Scraped.scrape`."""
-    scraped = Scraped()
+    scraped = Scraped(fetched)
     for accepted in ("identity", "gzip"):
         name = "plain" if accepted == "identity" else accepted
         scraped.check()
@@ -93,9 +102,9 @@ def measure() -> Iterator[tuple[str, Sequence[float]]]:
 
 
 class Scraped:
-    """The endpoints of a daemon with many monitors."""
+    """The endpoints of a daemon with many monitors; ``fetched`` services have ProxyFetch as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetched: int) -> None:
         from twisted.internet.epollreactor import EPollReactor  # noqa: PLC0415  # only in the process that measures
         from twisted.internet.task import Clock  # noqa: PLC0415
 
@@ -117,7 +126,8 @@ class Scraped:
             vip = ip_address(f"10.2.{number}.1")
             service = Service(f"s{number}", IPProtocol.TCP, vip, 80, "mh", monitors=("IdleConnection", "ProxyFetch"))
             factories = [
-                prepare(kind, service, engine=engine, random=self.random, files=inline(clock)) for kind in kinds
+                prepare(kind, service, engine=engine, random=self.random, files=inline(clock))
+                for kind in kinds[: 1 + (number < fetched)]
             ]
             hosts = [f"127.1.{number}.{host + 1}" for host in range(SERVERS)]
             pools.append(pool(service.name, *map(server, hosts)))

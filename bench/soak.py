@@ -24,7 +24,7 @@ MOST_CPU = 0.15  # of a core
 MOST_LATE = 0.010  # seconds, p99
 MOST_GROWTH = 0.01  # of the memory, in the second half; the histories, 50 results each, are full after 9 minutes
 
-_LATE = 'pybal_loop_wakes_total{late_below="'
+_LATE = 'pybal_loop_delay_seconds_bucket{le="'
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,16 @@ def metrics() -> dict[str, float]:
 
 
 def quantile(wakes: Mapping[str, float], share: float) -> float:
-    """Return a quantile of the loop's lateness in seconds, interpolated linearly between two bounds."""
+    """Return a quantile of the loop's lateness in seconds, interpolated linearly between two bounds.
+
+    ``wakes`` has the cumulative number of wake-ups up to each bound.
+    """
     bounds = sorted((float(series.removeprefix(_LATE).removesuffix('"}')), count) for series, count in wakes.items())
-    left, low = share * sum(wakes.values()), 0.0
+    wanted, low, below = share * max(wakes.values()), 0.0, 0.0
     for bound, count in bounds:
-        if count and left <= count:
-            return low if bound == math.inf else low + (bound - low) * left / count
-        left, low = left - count, bound
+        if count > below and wanted <= count:
+            return low if bound == math.inf else low + (bound - low) * (wanted - below) / (count - below)
+        low, below = bound, count
     return low
 
 

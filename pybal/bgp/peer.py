@@ -17,6 +17,18 @@ from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.config.settings import PeerSettings
 from pybal.core.text import format_age
 
+_NETWORK_ERROR = "closing connection"
+"""ExaBGP's reason for each session or attempt to connect that ends without a NOTIFICATION."""
+
+_LOST = {
+    SessionState.CONNECT: "no TCP connection (wrong address, TCP port blocked, or no BGP on the peer)",
+    SessionState.ESTABLISHED: "connection lost without a NOTIFICATION",
+}
+"""Meanings of a network error, by the state in which it occurs."""
+_NOT_ACCEPTED = (
+    "connection closed before the session was established (this balancer's address unknown to the peer, or TTL too low)"
+)
+
 
 class Peer:
     """The speaker's state of one peer. ``seconds`` is the monotonic time of the last change of state."""
@@ -91,7 +103,7 @@ class Peer:
         ``now`` is the time of :mod:`pybal.bgp.adj_rib_out`.
         """
         if event.reason:
-            self._failed(event.reason)
+            self._failed(self._cause(event.reason))
         if event.state is self.state:
             return False
         if event.state is SessionState.ESTABLISHED:
@@ -129,6 +141,10 @@ class Peer:
                 reason=self.last_error or "no reason known",
                 system=self._system,
             )
+
+    def _cause(self, reason: str) -> str:
+        """Return ExaBGP's reason for the end of the session, or what it means in the present state."""
+        return _LOST.get(self.state, _NOT_ACCEPTED) if reason == _NETWORK_ERROR else reason
 
     def _failed(self, reason: str) -> None:
         reason = self._notification or reason

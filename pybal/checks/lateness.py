@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from itertools import accumulate
+from math import ceil
 
-_BUCKETS = 16
+BOUNDS = tuple((1 << power) / 1000 for power in range(15))
+"""Upper bounds of the histogram, 1 ms to 16 s, in seconds."""
 
 
 class Lateness:
-    """Counts of delays by the next power of two, from 1 ms to 16 s."""
+    """Counts of delays by the next power of two. ``seconds`` is the sum of all delays."""
 
     def __init__(self) -> None:
-        self._counts = [0] * _BUCKETS
+        self.seconds = 0.0
+        self._counts = [0] * (len(BOUNDS) + 1)
 
     def note(self, seconds: float) -> None:
         """Count a delay in seconds; a negative one counts as 0."""
-        self._counts[min(int(max(seconds, 0.0) * 1000).bit_length(), _BUCKETS - 1)] += 1
+        late = max(seconds, 0.0)
+        self.seconds += late
+        self._counts[min(max(ceil(late * 1000) - 1, 0).bit_length(), len(BOUNDS))] += 1
+
+    @property
+    def count(self) -> int:
+        """The number of delays."""
+        return sum(self._counts)
 
     def quantile(self, share: float) -> float:
-        """Return a quantile of the lateness in seconds, rounded up to a power of 2 of a millisecond."""
-        reached = accumulate(self._counts)
-        wanted = share * sum(self._counts)
-        return next((1 << bucket for bucket, count in enumerate(reached) if count >= wanted), 0) / 1000
+        """Return a quantile of the lateness in seconds, rounded up to one of :data:`BOUNDS`."""
+        wanted = share * self.count
+        return next((bound for bound, count in self.buckets() if count >= wanted), 2 * BOUNDS[-1])
 
-    def counts(self) -> Iterator[tuple[float, int]]:
-        """Yield the upper bound of each bucket in seconds, and its count."""
-        for bucket, count in enumerate(self._counts):
-            yield (1 << bucket) / 1000 if bucket < _BUCKETS - 1 else math.inf, count
+    def buckets(self) -> Sequence[tuple[float, int]]:
+        """Return the number of delays up to each of :data:`BOUNDS`, cumulative."""
+        return list(zip(BOUNDS, accumulate(self._counts[:-1]), strict=True))

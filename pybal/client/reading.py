@@ -45,17 +45,15 @@ def _unknown(reader: Reader, service: str, host: str) -> str:
     """Return which name of a request the daemon does not know. Raises NoReplyError."""
     pools = reader.document("/v1/pools")
     if service not in pools:
-        near = get_close_matches(service, pools, n=1)
-        known = f"did you mean {near[0]}?" if near else f"use one of {_some(list(pools))}"
-        return f"unknown service {service!r} ({known})"
+        return f"unknown service {service!r} ({_hint(service, list(pools))})"
     hosts = list(reader.document(f"/v1/pools/{quote(service, safe='')}")["servers"])
-    near = get_close_matches(host, hosts, n=1)
-    known = f"did you mean {near[0]}?" if near else f"use one of {_some(hosts)}"
-    return f"{service} has no server {host!r} ({known})"
+    return f"{service} has no server {host!r} ({_hint(host, hosts)})"
 
 
-def _some(names: list[str]) -> str:
-    return first_of(names, _SHOWN) or "none yet"
+def _hint(name: str, names: list[str]) -> str:
+    if near := get_close_matches(name, names, n=1):
+        return f"did you mean {near[0]}?"
+    return f"use one of {first_of(names, _SHOWN)}" if names else "it has none, see `pybal alerts`"
 
 
 def _print(options: argparse.Namespace, reader: Reader, path: str, environ: Mapping[str, str]) -> int:

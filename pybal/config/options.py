@@ -6,6 +6,7 @@ import re
 from collections import ChainMap
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from pybal.config.convert import Converter, any_text, nearest
@@ -24,6 +25,9 @@ _MOST_CORRECTIONS = 100
 _LONGEST_NAME = 60
 
 
+NO_PLACES: Mapping[str, frozenset[str]] = MappingProxyType({})
+
+
 class Suggestions:
     """Suggestions about the unknown options and the invalid values of one file.
 
@@ -31,7 +35,9 @@ class Suggestions:
     takes a few, in its own step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, places: Mapping[str, frozenset[str]] = NO_PLACES) -> None:
+        """Take the known options by the place to which they belong."""
+        self._places = places
         self._left = _MOST_SUGGESTIONS
         self._corrections_left = _MOST_CORRECTIONS
 
@@ -40,13 +46,20 @@ class Suggestions:
         self._corrections_left -= 1
         return correction(text, convert) if self._corrections_left >= 0 else ""
 
-    def message(self, name: str, known: Iterable[str]) -> str:
-        """Return the message about an option that is not ``known``."""
+    def message(self, name: str, known: Iterable[str], used: Iterable[str] = ()) -> str:
+        """Return the message about an option that is not ``known``.
+
+        It may be one of those ``used``, without its prefix.
+        """
+        if place := next((place for place, names in self._places.items() if name in names), ""):
+            return f"unknown option in this section (move it to {place})"
+        if whole := next((option for option in sorted(used) if option.endswith(f".{name}")), ""):
+            return f"unknown option (did you mean {whole}?)"
         near = ""
         if self._left and len(name) <= _LONGEST_NAME:
             self._left -= 1
             near = nearest(name, known, least=_SIMILAR)
-        return f"unknown option (did you mean {near}?)" if near else "unknown option (see docs/reference/options.md)"
+        return f"unknown option (did you mean {near}?)" if near else "unknown option (see man pybal.conf)"
 
 
 class Options:
@@ -144,7 +157,7 @@ class Options:
                 self._warn(problem)
         for name in self._own:
             if name not in known and name not in self.referenced:
-                self.warn(name, suggestions.message(name, known))
+                self.warn(name, suggestions.message(name, known, known.intersection(self.asked)))
                 yield
 
     def _expanded(self, entry: RawOption, convert: Converter[object]) -> str | None:

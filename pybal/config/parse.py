@@ -58,7 +58,7 @@ def parse_steps(text: str | bytes, path: str, kinds: Kinds) -> Generator[None, N
     general = Options(path, section, document.defaults)
     peers = _peers(path, document, section)
     settings = read_global(general, peers)
-    suggestions = Suggestions()
+    suggestions = Suggestions({"[global]": GLOBAL_OPTIONS, "the section of a service, or [DEFAULT]": known})
     yield from general.finish(GLOBAL_OPTIONS, suggestions)
     for peer in peers:
         yield from peer.finish(PEER_OPTIONS, suggestions)

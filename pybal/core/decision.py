@@ -15,7 +15,9 @@ LONGEST_REASON = 95
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A decision about some servers of a pool: ``kept``, ``forced in``, ``depooled`` or ``pooled``.
+    """A decision about some servers of a pool.
+
+    ``verb`` is ``removed``, ``kept``, ``forced in``, ``depooled`` or ``pooled``.
 
     ``at`` is the monotonic time in seconds, ``arithmetic`` the numbers of the pool afterwards. ``reasons`` are those of
     ``hosts``, ``others`` is the number of further servers.

@@ -48,15 +48,13 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A monitor has made a conclusive report on the next address of a server.
+    """Monitors have made conclusive reports on the next addresses of servers, in this order.
 
-    A report on another ``address`` than that is ignored; ``None`` is not another.
+    The result is that of an event for each report. One event for all keeps the cost of a list of other hosts linear.
+    A report on another address than the next one is ignored.
     """
 
-    host: str
-    monitor: str
-    report: Report
-    address: Address | None = None
+    reports: Sequence[Reported]
 
 
 @dataclass(frozen=True, slots=True)

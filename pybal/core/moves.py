@@ -56,17 +56,20 @@ def locate(pool: Pool, addresses: Mapping[str, Address | None], at: float) -> Se
     return servers.replacing(found)
 
 
-def tried(pool: Pool, event: Tried) -> Servers:
-    """Record a report on the next address of a server; if all monitors report it up, it takes over."""
-    server = pool.servers.get(event.host)
-    if server is None or server.move is None or event.monitor not in server.move.reports:
-        return pool.servers
-    if event.address not in (None, server.move.address):
-        return pool.servers
-    if server.move.reports[event.monitor] == event.report:
-        return pool.servers
-    reports = MappingProxyType({**server.move.reports, event.monitor: event.report})
-    return pool.servers.replacing({event.host: settle(replace(server, move=replace(server.move, reports=reports)))})
+def tried(pool: Pool, event: Tried) -> Steps[Servers]:
+    """Record reports on the next addresses of servers; those that all monitors report up take over."""
+    found: dict[str, Server] = {}
+    for part in parts(event.reports):
+        for each in part:
+            server = found.get(each.host) or pool.servers.get(each.host)
+            if server is None or server.move is None or each.monitor not in server.move.reports:
+                continue
+            if each.address not in (None, server.move.address) or server.move.reports[each.monitor] == each.report:
+                continue
+            reports = MappingProxyType({**server.move.reports, each.monitor: each.report})
+            found[each.host] = settle(replace(server, move=replace(server.move, reports=reports)))
+        yield
+    return (yield from pool.servers.replacing_in_steps(found))
 
 
 def overdue(pool: Pool, event: Overdue) -> Servers:

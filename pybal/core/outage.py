@@ -9,7 +9,7 @@ from pybal.core.text import numbered
 def outage(pool: Pool) -> str:
     """Return why no server of a pool takes new connections, empty if one does.
 
-    Each server is counted by the first reason that keeps it out: ``2 servers disabled, 1 down, 1 of weight 0``.
+    Each server is counted by the first reason that keeps it out: ``1 of 3 servers down, 2 of 3 servers disabled``.
     """
     if pool.servers.count(lambda server: server.pooled and server.weighted) or any(pool.held.values()):
         return ""
@@ -19,14 +19,15 @@ def outage(pool: Pool) -> str:
     for condition, number in pool.servers.census.items():
         reason = _reason(condition)
         counts[reason] = counts.get(reason, 0) + number
-    reasons = [f"{counts[reason]} {reason}" for reason in _REASONS if reason in counts]
+    every = numbered(len(pool.servers), "server")
+    reasons = [f"{counts[reason]} of {every} {reason}" for reason in _REASONS if reason in counts]
     if not reasons:
         return "the server list is empty"
     threshold = f" (depool-threshold = {pool.service.depool_threshold:g})" if _DOWN in counts else ""
-    return f"of {numbered(len(pool.servers), 'server')} {', '.join(reasons)}{threshold}"
+    return f"{', '.join(reasons)}{threshold}"
 
 
-_DISABLED, _WEIGHT, _LOOKUP, _UNRESOLVED = "disabled", "of weight 0", "not resolved yet", "without an address"
+_DISABLED, _WEIGHT, _LOOKUP, _UNRESOLVED = "disabled", "with weight 0", "not resolved yet", "without an address"
 _DOWN, _UNKNOWN = "down", "not checked yet"
 _REASONS = (_DOWN, _UNKNOWN, _DISABLED, _WEIGHT, _LOOKUP, _UNRESOLVED)
 

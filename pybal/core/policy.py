@@ -60,7 +60,7 @@ def in_steps(pool: Pool, event: Event) -> Steps[Pool]:
         case Resolved(addresses, at):
             facts = replace(pool, servers=moves.locate(pool, addresses, at))
         case Tried():
-            facts = replace(pool, servers=moves.tried(pool, event))
+            facts = replace(pool, servers=(yield from moves.tried(pool, event)))
         case Overdue():
             facts = replace(pool, servers=moves.overdue(pool, event))
         case Reported():
@@ -144,7 +144,8 @@ def wanted_changes_in_steps(before: Pool, after: Pool) -> Steps[Mapping[Address,
         yield
     if after.servers.names is not before.servers.names:
         addresses.update(dict.fromkeys(after.servers.sharing))  # another server may be the first of them
-    addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())
+    if after.held is not before.held:
+        addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())
     changes: dict[Address, int | None] = {}
     for found in parts(addresses):
         for address in found:
@@ -236,17 +237,21 @@ def _claim(pool: Pool, settled: Servers) -> Steps[Pool]:
     if not pool.held:
         return (yield from _without_held(pool))
     found: dict[str, Server] = {}
-    left = pool.held.copy()
+    claimed: set[Address] = set()
     for part in parts(pool.servers.changes_since(settled)):
         for host, _, server in part:
             if server is not None and server.address is not None and server.address in pool.held:
-                left.pop(server.address, None)
+                claimed.add(server.address)
                 if server.eligible and server.health is Health.UNKNOWN and not server.pooled:
                     found[host] = server.placed(Placement.POOLED)
         yield
     servers = yield from pool.servers.replacing_in_steps(found)
-    pool = replace(pool, servers=servers, held=MappingProxyType(left))
-    if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):
+    if claimed:
+        left = pool.held.copy()  # a comprehension would hash each address again, in Python
+        for address in claimed:
+            del left[address]
+        pool = replace(pool, servers=servers, held=MappingProxyType(left))
+    if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):
         return (yield from _without_held(pool))
     return pool
 

@@ -102,6 +102,8 @@ class Controller:
         self._moving = Moving(clock, turns, weakly(self._tried), weakly(self._move_overdue))
         self._moving.use(factories)
         self._reports: list[events.Reported] = []
+        self._tries: list[events.Reported] = []
+        """Reports on the next addresses of servers."""
         self._gathering = Throttle(
             f"results of the checks of {service.name}", clock, GATHER_SECONDS, weakly(self._apply_reports)
         )
@@ -162,6 +164,7 @@ class Controller:
         self._gathering.cancel()
         self._suspecting.cancel()
         self._reports.clear()
+        self._tries.clear()
         self._working.stop()
         if self._work is not None:
             self._work.close()
@@ -315,13 +318,16 @@ class Controller:
 
     def _reported(self, host: str, address: Address, monitor: str, report: Report) -> None:
         self.history.report(host, monitor, report)
-        self._reports.append(events.Reported(host, monitor, report, address))
-        self._gathering.request()
-        if len(self._reports) >= MOST_REPORTS:
-            self._apply_reports()
+        self._gather(self._reports, events.Reported(host, monitor, report, address))
 
     def _tried(self, host: str, address: Address, monitor: str, report: Report) -> None:
-        self._apply(partial(events.Tried, host, monitor, report, address))
+        self._gather(self._tries, events.Reported(host, monitor, report, address))
+
+    def _gather(self, reports: list[events.Reported], report: events.Reported) -> None:
+        reports.append(report)
+        self._gathering.request()
+        if len(reports) >= MOST_REPORTS:
+            self._apply_reports()
 
     def _move_overdue(self, hosts: frozenset[str]) -> None:
         if hosts:
@@ -331,15 +337,22 @@ class Controller:
         self._apply(partial(events.Overdue, hosts))
 
     def _apply_reports(self) -> None:
-        if not self._reports:
+        self._apply_gathered(self._reports, events.Gathered)
+        self._apply_gathered(self._tries, events.Tried)
+
+    def _apply_gathered(
+        self, gathered: list[events.Reported], event: Callable[[Sequence[events.Reported]], events.Event]
+    ) -> None:
+        if not gathered:
             return
-        reports, self._reports = self._reports, []
+        reports = gathered.copy()
+        gathered.clear()
         try:
-            self._begin(partial(self._step, partial(events.Gathered, reports)))
+            self._begin(partial(self._step, partial(event, reports)))
         except Exception:
             # Monitors report transitions only: a lost report would be wrong until the next one.
-            last = {(each.host, each.monitor): each for each in (*reports, *self._reports)}
-            self._reports = list(last.values())
+            last = {(each.host, each.monitor): each for each in (*reports, *gathered)}
+            gathered[:] = last.values()
             raise
 
     def _apply(self, event: Callable[[], events.Event]) -> None:

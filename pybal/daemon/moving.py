@@ -13,6 +13,7 @@ from pybal.monitors.base import MonitorFactory
 from pybal.runtime.turns import Turns
 
 _ROUNDING = 1e-3
+_AGAIN = 1.0
 
 
 class Moving:
@@ -86,6 +87,8 @@ class Moving:
         moves = _moves(self._pool)
         late = frozenset(host for host, move in moves if not move.overdue and self._left(move) <= _ROUNDING)
         if late:
+            # The pool may show it some turns later: nothing is reported again before.
+            self._end = self._clock.callLater(_AGAIN, self._expire)
             self._overdue(late)
         else:
             self._wait()

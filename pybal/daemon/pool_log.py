@@ -81,6 +81,7 @@ _LINES = {
 }
 
 _DECISIONS = {
+    ChangeKind.REMOVED: (None, "removed"),  # the lines of the servers say it
     ChangeKind.NOT_DEPOOLED: (LogLevel.warn, "kept"),
     ChangeKind.FORCED_IN: (LogLevel.warn, "forced in"),
     ChangeKind.DEPOOLED: (LogLevel.info, "depooled"),
@@ -111,7 +112,7 @@ class PoolLog:
                 if kind in _LINES and number <= MOST_LINES:
                     self._change(change)
                 if kind in _DECISIONS:
-                    decided.setdefault(kind, []).append((change.server.host, cause(change.server)))
+                    decided.setdefault(kind, []).append((change.server.host, _reason(change)))
                 self._remember(change)
             yield
         for kind, number in numbers.items():
@@ -123,7 +124,8 @@ class PoolLog:
             if kind in decided:
                 made = Decision.of(self._clock.seconds(), verb, decided[kind], arithmetic())
                 self.history.decide(made)
-                self.write(level, made.text)
+                if level is not None:
+                    self.write(level, made.text)
 
     def _change(self, change: Change) -> None:
         level, line, _ = _LINES[change.kind]
@@ -141,6 +143,11 @@ class PoolLog:
     def write(self, level: LogLevel, text: str) -> None:
         """Write one line."""
         self.logger.emit(level, "{text}", text=text, system=self._name())
+
+
+def _reason(change: Change) -> str:
+    """Return the reason of a decision about a server."""
+    return "no longer in the server list" if change.kind is ChangeKind.REMOVED else cause(change.server)
 
 
 def _fill(line: str, change: Change, service: str) -> str:

@@ -38,7 +38,13 @@ def evaluate(host: Host, settings: Settings, monitors: int | None = None) -> tup
     """Return all findings, also good ones; ``monitors`` is the number of running monitors, if known."""
     findings = [*_versions(host, settings), _descriptors(host, monitors), *_capabilities(host, settings)]
     if settings.ipvs_backend is not IPVSBackend.MEMORY:
-        findings += [*_modules(host, settings), *_vips(host, settings), *_sysctls(host, settings), *_conntrack(host)]
+        findings += [
+            *_modules(host, settings),
+            *_vips(host, settings),
+            *_next_hops(host, settings),
+            *_sysctls(host, settings),
+            *_conntrack(host),
+        ]
     return tuple(findings)
 
 
@@ -145,6 +151,16 @@ def _vip(vip: Address, host: Host, local: Sequence[Local], *, announced: bool) -
         return Finding(f"VIP {vip}", Grade.FAIL, "on no device", wanted, why, mend)
     why = f"if {devices[0]} goes down the address is lost but stays announced"
     return Finding(f"VIP {vip}", Grade.WARN, f"on {', '.join(devices)}", wanted, why, mend)
+
+
+def _next_hops(host: Host, settings: Settings) -> Iterator[Finding]:
+    """Yield a warning about each next hop that this host lacks: another one may have it on purpose."""
+    peers = settings.bgp.peers if settings.bgp else ()
+    for hop in dict.fromkeys(hop for peer in peers for hop in (peer.nexthop_ipv4, peer.nexthop_ipv6) if hop):
+        if host.local is not None and not any(hop in each.prefix for each in host.local):
+            why = "routers send the packets of all VIPs to the host that has this address"
+            mend = f"set bgp-nexthop-ipv{hop.version} to an address of this host, and pybal reload"
+            yield Finding(f"next hop {hop}", Grade.WARN, "on no device", "an address of this host", why, mend)
 
 
 def _sysctls(host: Host, settings: Settings) -> Iterator[Finding]:

@@ -8,10 +8,12 @@ from OpenSSL import SSL
 from service_identity import VerificationError
 
 _UNVERIFIED = "certificate verify failed"
+_EXPLAINED = {"wrong version number": "wrong version number (no TLS on this port)"}
+"""OpenSSL's reasons that mislead, with their meaning."""
 
 
 def tls_reason(error: BaseException) -> str:
-    """Return the cause of a TLS error (``wrong version number``); an empty text for any other error."""
+    """Return the cause of a TLS error (``self-signed certificate``); an empty text for any other error."""
     if isinstance(error, ssl.SSLError):
         return _ssl_reason(error)
     if isinstance(error, VerificationError):
@@ -21,7 +23,7 @@ def tls_reason(error: BaseException) -> str:
         if _UNVERIFIED in reasons:
             # pyOpenSSL does not report which of the two it is.
             return "certificate expired or not signed by a trusted CA"
-        return reasons[-1] if reasons else "connection closed"
+        return _explained(reasons[-1]) if reasons else "connection closed"
     return ""
 
 
@@ -36,4 +38,8 @@ def _ssl_reason(error: ssl.SSLError) -> str:
     if message:
         abbreviated = message[:2].isupper()
         return (message if abbreviated else f"{message[:1].lower()}{message[1:]}").removesuffix(".")
-    return (error.reason or str(error)).replace("_", " ").lower()
+    return _explained((error.reason or str(error)).replace("_", " ").lower())
+
+
+def _explained(reason: str) -> str:
+    return _EXPLAINED.get(reason, reason)

@@ -21,7 +21,7 @@ from pybal.core.model import Alert, Service
 from pybal.core.text import first_of, format_age
 from pybal.ipvs.backend import BackendError
 from pybal.ipvs.goal import Intent, Retired, not_in_ipvs
-from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry, key_of
+from pybal.ipvs.model import Command, Endpoint, Op, ServiceKey, TableEntry, Traffic, key_of
 from pybal.ipvs.reconciler import Reconciler
 from pybal.ipvs.render import operation, place
 from pybal.ipvs.writer_conflicts import WriterConflicts
@@ -55,11 +55,15 @@ _UNDONE_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A service as read at a monotonic time in seconds, with the operations that would undo its drift."""
+    """A service and its traffic as read, with the operations that would undo its drift.
+
+    ``at`` is the monotonic time in seconds.
+    """
 
     held: TableEntry | None
     at: float
     drift: tuple[Op, ...]
+    traffic: Sequence[tuple[Endpoint, Traffic]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +224,7 @@ class Audit:
             return
         before = self._readings.get(key)
         known = {} if before is None or self._repairing else {_place(op): op for op in before.drift}
-        self._readings[key] = Reading(comparison.held, self._clock.seconds(), comparison.drift)
+        self._readings[key] = Reading(comparison.held, self._clock.seconds(), comparison.drift, comparison.traffic)
         if (before.drift if before else ()) != comparison.drift:
             self._changed()
         if new := [op for op in comparison.drift if known.get(_place(op)) != op]:
@@ -267,6 +271,6 @@ def _place(op: Op) -> tuple[Command, Endpoint | None]:
 
 
 def _summary(ops: Sequence[Op]) -> str:
-    """Return counts and the first operation: ``2 destination-missing (undone by ipvsadm -a …)``."""
+    """Return counts and the first operation: ``2 destination-missing (repair: ipvsadm -a …)``."""
     kinds = Counter(_UNDONE_BY[op.command] for op in ops)
-    return f"{', '.join(f'{n} {kind}' for kind, n in kinds.items())} (undone by ipvsadm {operation(ops[0])})"
+    return f"{', '.join(f'{n} {kind}' for kind, n in kinds.items())} (repair: ipvsadm {operation(ops[0])})"

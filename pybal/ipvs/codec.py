@@ -24,7 +24,9 @@ are in the byte order of the host, except be16 and be32. An address takes 16 byt
     forward          3    u32             the method in the lowest three bits
     weight           4    u32
     upper, lower     5, 6 u32             thresholds
+    active, inactive 7, 8 u32             connections; in replies only, like the counters
     family           11   u16
+    counters         12   attributes      u64: connections 1, packets in 2, bytes in 4; since Linux 4.1
     encapsulation    13   u8              13 to 15 apply to tunnels only
     tunnel port      14   be16
     tunnel flags     15   u16             checksums
@@ -53,6 +55,7 @@ from pybal.ipvs.model import (
     Op,
     Persistence,
     ServiceKey,
+    Traffic,
     Tunnel,
     VirtualService,
 )
@@ -62,6 +65,7 @@ SERVICE, DESTINATION = 1, 2  # attributes of a request
 READ_SERVICE, READ_DESTINATIONS = 4, 8  # commands in addition to model.Command
 
 _U8, _U16, _U32, _BE16, _FLAGS = (Struct(layout) for layout in ("=B", "=H", "=I", ">H", "=II"))
+_U64 = Struct("=Q")
 
 
 class _Service(IntEnum):
@@ -84,12 +88,23 @@ class _Destination(IntEnum):
     WEIGHT = 4
     UPPER = 5
     LOWER = 6
+    ACTIVE = 7
+    INACTIVE = 8
     FAMILY = 11
+    COUNTERS = 12
     ENCAPSULATION = 13
     TUNNEL_PORT = 14
     TUNNEL_FLAGS = 15
 
 
+class _Counter(IntEnum):
+    CONNECTIONS = 1
+    PACKETS_IN = 2
+    BYTES_IN = 4
+
+
+_COUNTERS = Struct("=4sQ4sQ12x4sQ")
+_COUNTER_HEADERS = tuple(attribute(each, bytes(8))[:4] for each in _Counter)
 _SETTABLE = MAX_U32 & ~Flags.HASHED
 _FORWARD_BITS = 7
 
@@ -133,13 +148,16 @@ def _persistence(found: Mapping[int, bytes], *, ipv6: bool) -> Persistence:
     return Persistence(_number(_U32, found[_Service.TIMEOUT]), length, _text(found.get(_Service.ENGINE, b"")))
 
 
-def decode_destination(reply: Mapping[int, bytes], key: ServiceKey) -> Destination:
-    """Return the destination in a reply about a service; raises as :func:`decode_service`."""
+def decode_destination(reply: Mapping[int, bytes], key: ServiceKey) -> tuple[Destination, Traffic | None]:
+    """Return the destination in a reply about a service, and its traffic if the kernel counts it.
+
+    Raises as :func:`decode_service`.
+    """
     found = attributes(reply[DESTINATION])
     family = found.get(_Destination.FAMILY)  # absent before Linux 3.18: the family of the service
     ipv6 = key.ipv6 if family is None else _number(_U16, family) == AF_INET6
     forward = Forward(_number(_U32, found[_Destination.FORWARD]) & _FORWARD_BITS)
-    return Destination(
+    destination = Destination(
         _address(found[_Destination.ADDRESS], ipv6=ipv6),
         _number(_BE16, found[_Destination.PORT]),
         _number(_U32, found[_Destination.WEIGHT]),
@@ -148,6 +166,23 @@ def decode_destination(reply: Mapping[int, bytes], key: ServiceKey) -> Destinati
         _number(_U32, found[_Destination.LOWER]),
         _tunnel(found) if forward is Forward.TUNNEL and _Destination.ENCAPSULATION in found else Tunnel(),
     )
+    return destination, _traffic(found) if _Destination.COUNTERS in found else None
+
+
+def _traffic(found: Mapping[int, bytes]) -> Traffic:
+    active, inactive = _number(_U32, found[_Destination.ACTIVE]), _number(_U32, found[_Destination.INACTIVE])
+    return Traffic(active, inactive, *_counters(found[_Destination.COUNTERS]))
+
+
+def _counters(data: bytes) -> tuple[int, int, int]:
+    if len(data) >= _COUNTERS.size:
+        # The layout of machines that need no padding; it takes a sixth of the time.
+        first, connections, second, packets, fourth, size = _COUNTERS.unpack_from(data)
+        if (first, second, fourth) == _COUNTER_HEADERS:
+            return connections, packets, size
+    counters = attributes(data)
+    connections, packets, size = (_number(_U64, counters[each]) for each in _Counter)
+    return connections, packets, size
 
 
 def _tunnel(found: Mapping[int, bytes]) -> Tunnel:

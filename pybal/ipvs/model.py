@@ -6,11 +6,12 @@ for a server. :func:`entry` makes both from a service of :mod:`pybal.core.model`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from ipaddress import IPv6Address
 from types import MappingProxyType
+from typing import NamedTuple
 
 from pybal.core.model import Address, IPProtocol
 from pybal.core.model import Service as Configured
@@ -142,12 +143,30 @@ class Destination:
 Destinations = MappingProxyType[Endpoint, Destination] | dict[Endpoint, Destination]
 
 
+class Traffic(NamedTuple):
+    """The traffic of a destination as the kernel counts it.
+
+    ``active`` and ``inactive`` are present connections; ``connections``, and the ``packets`` and ``bytes`` from clients, are
+    counted since the destination was added.
+    """
+
+    active: int
+    inactive: int
+    connections: int
+    packets: int
+    bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class TableEntry:
-    """A service with its destinations."""
+    """A service with its destinations.
+
+    ``traffic`` is that of its destinations if it was just read from a kernel that counts it, else empty.
+    """
 
     service: VirtualService
     destinations: Destinations = field(default_factory=lambda: MappingProxyType({}))
+    traffic: Sequence[tuple[Endpoint, Traffic]] = field(default=(), compare=False, repr=False)
 
     @property
     def serves(self) -> bool:

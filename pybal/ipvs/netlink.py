@@ -101,13 +101,16 @@ def _services(family: GenericNetlink) -> tuple[VirtualService, ...]:
 
 
 def _entry(family: GenericNetlink, service: VirtualService) -> Generator[None, None, TableEntry]:
-    destinations = {}
+    destinations, counted = {}, []
     for number, reply in enumerate(family.dump(READ_DESTINATIONS, encode_key(service.key)), 1):
-        destination = decode_destination(reply, service.key)
-        destinations[destination.endpoint] = destination
+        destination, traffic = decode_destination(reply, service.key)
+        endpoint = destination.endpoint
+        destinations[endpoint] = destination
+        if traffic:
+            counted.append((endpoint, traffic))
         if not number % _STEP:
             yield
-    return TableEntry(service, MappingProxyType(destinations))
+    return TableEntry(service, MappingProxyType(destinations), counted)
 
 
 def _text(error: OSError, *, missing: bool) -> str:

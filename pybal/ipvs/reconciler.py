@@ -13,7 +13,7 @@ While frozen, the reconciler writes nothing; it stores goals and applies them wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -29,7 +29,16 @@ from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.diff import ordered, steps
 from pybal.ipvs.goal import Goal, Intent, Retired
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Op, ServiceKey, TableEntry, VirtualService, entry_in_steps, key_of
+from pybal.ipvs.model import (
+    Endpoint,
+    Op,
+    ServiceKey,
+    TableEntry,
+    Traffic,
+    VirtualService,
+    entry_in_steps,
+    key_of,
+)
 from pybal.ipvs.render import place
 from pybal.ipvs.writer import MESSAGES, TableWriter
 from pybal.runtime.activity import Activity
@@ -45,10 +54,11 @@ TOGETHER = 512
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A service as read, and the operations that would undo changes by other programs."""
+    """A service as read with its traffic, and the operations that would undo changes by other programs."""
 
     held: TableEntry | None
     drift: tuple[Op, ...]
+    traffic: Sequence[tuple[Endpoint, Traffic]]
 
 
 class Reconciler:
@@ -259,7 +269,8 @@ class Reconciler:
         self._goals[key].drifted = bool(ops)
         if ops:
             self._writer.see(key, held)
-        return Comparison(held if ops else left, ordered(ops))  # keep one copy
+        # One copy is kept: that of the last write, unless they differ.
+        return Comparison(held if ops else left, ordered(ops), held.traffic if held else ())
 
     def repair(self, key: ServiceKey) -> None:
         """Read a service again and apply its goal at the end of this turn."""

@@ -74,7 +74,7 @@ def operation(op: Op) -> str:
     if op.destination is None:
         return f"{letter} {_service(op.service)}"
     if op.command is Command.DELETE:
-        return f"{letter} {_key(op.key)} -r {_end(op.destination.endpoint)}"
+        return f"{letter} {_key(op.key)} -r {end_of(op.destination.endpoint)}"
     limits = (
         f" -x {op.destination.upper} -y {op.destination.lower}" if op.destination.upper or op.destination.lower else ""
     )
@@ -86,7 +86,7 @@ def place(key: ServiceKey) -> str:
     if isinstance(key, Mark):
         return f"mark {key.mark}" + (" ipv6" if key.ipv6 else "")
     protocol = _PROTOCOLS[key.protocol][1] if key.protocol in _PROTOCOLS else f"protocol {key.protocol}"
-    return f"{protocol} {_end((key.address, key.port))}"
+    return f"{protocol} {end_of((key.address, key.port))}"
 
 
 def failure(failure: Failure) -> str:
@@ -134,7 +134,8 @@ def _place(destination: Destination) -> tuple[int, int, int]:
     return destination.address.version, int(destination.address), destination.port
 
 
-def _end(endpoint: Endpoint) -> str:
+def end_of(endpoint: Endpoint) -> str:
+    """Return an address and a port: ``10.0.0.11:80``, ``[fd00::11]:80``."""
     address, port = endpoint
     return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
@@ -143,7 +144,7 @@ def _key(key: ServiceKey) -> str:
     if isinstance(key, Mark):
         return f"-f {key.mark}" + (" -6" if key.ipv6 else "")
     option = _PROTOCOLS[key.protocol][0] if key.protocol in _PROTOCOLS else f"--protocol {key.protocol}"
-    return f"{option} {_end((key.address, key.port))}"
+    return f"{option} {end_of((key.address, key.port))}"
 
 
 def _service(service: VirtualService) -> str:
@@ -172,7 +173,7 @@ def _scheduler_flags(service: VirtualService) -> list[str]:
 
 
 def _destination(destination: Destination) -> str:
-    words = f"-r {_end(destination.endpoint)} {_FORWARDS[destination.forward]} -w {destination.weight}"
+    words = f"-r {end_of(destination.endpoint)} {_FORWARDS[destination.forward]} -w {destination.weight}"
     if destination.forward is not Forward.TUNNEL:
         return words
     tunnel = destination.tunnel

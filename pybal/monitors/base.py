@@ -26,8 +26,11 @@ class Series:
     metrics: tuple[tuple[str, tuple[Labels, ...]], ...] = ()
 
 
-Samples = tuple[Series, tuple[float, ...]]
-"""Series and the values of all of them, in order."""
+Samples = tuple[Series, tuple[float | None, ...]]
+"""Series and the values of all of them, in order.
+
+The value is ``None`` for a result or an error that has not occurred yet.
+"""
 
 NO_SAMPLES: Samples = Series(), ()
 
@@ -100,7 +103,7 @@ class Monitor(Protocol):
         """The number of consecutive results to the contrary that change the state; 1 before the first result."""
 
     def samples(self) -> Samples:
-        """Return the series of its kind with their values, 0 before the first measurement."""
+        """Return the series of its kind with their values."""
 
     def history(self) -> Iterable[PastResult]:
         """Return the last results, oldest first, including inconclusive ones and follow-ups."""

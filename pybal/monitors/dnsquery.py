@@ -85,7 +85,7 @@ class DNSQuery(IntervalMonitor):
         self._target = Target.of(address, factory.port)
         self._check = factory.check(DNSCheck, self._target, self._questions[0], self._done)
         self._diagnosis = Diagnosis(factory.engine, self._history.add)
-        self._seconds = [0.0, 0.0]
+        self._seconds: list[float | None] = [None, None]
 
     def samples(self) -> Samples:
         return _SERIES, tuple(self._seconds)

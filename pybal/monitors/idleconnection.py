@@ -60,6 +60,7 @@ _SERIES = Series(
         (LOST, ((("reason", _LOST),),)),
     )
 )
+_NO_ERROR: Samples = _SERIES, (None,) * len(_REASONS)
 
 
 # The limits of Linux for TCP_KEEPCNT, and for TCP_KEEPIDLE and TCP_KEEPINTVL.
@@ -125,7 +126,7 @@ def clean_pauses(settings: IdleConnectionSettings, random: Random) -> Backoff:
 class IdleConnection(RiseFall):
     """Checks one server; see :class:`pybal.monitors.base.Monitor`."""
 
-    __slots__ = ("_connection", "_counts", "_factory", "_lasting", "_pauses", "_retries", "_timer")
+    __slots__ = ("_connection", "_factory", "_lasting", "_pauses", "_retries", "_samples", "_timer")
 
     name = "IdleConnection"
 
@@ -141,7 +142,7 @@ class IdleConnection(RiseFall):
         self._connection = HeldConnection(factory.engine, target, settings.timeout, self._done, options)
         self._retries = Backoff(FIRST_RETRY, settings.max_delay, random)
         self._pauses = clean_pauses(settings, random)
-        self._counts = [0] * len(_REASONS)
+        self._samples = _NO_ERROR
         self._timer: Timer | None = None
 
     @override
@@ -161,7 +162,7 @@ class IdleConnection(RiseFall):
         return self._connection.resumes_at
 
     def samples(self) -> Samples:
-        return _SERIES, tuple(self._counts)
+        return self._samples
 
     def start(self) -> None:
         self._timer = self._factory.engine.soon(self._connection.start)
@@ -199,7 +200,10 @@ class IdleConnection(RiseFall):
             self._down(connection, result)
 
     def _count(self, reason: str) -> None:
-        self._counts[_REASONS.index(reason)] += 1
+        counts = list(self._samples[1])
+        place = _REASONS.index(reason)
+        counts[place] = (counts[place] or 0) + 1
+        self._samples = _SERIES, tuple(counts)
 
     def _down(self, connection: HeldConnection, result: Result) -> None:
         pause = self._retries.pause()

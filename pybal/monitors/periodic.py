@@ -96,7 +96,7 @@ class Periodic(IntervalMonitor):
         self._check = factory.settings.check(factory, host, self._target, self._done)
         self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._series = duration_series(factory.name)
-        self._seconds = [0.0, 0.0]
+        self._seconds: list[float | None] = [None, None]
 
     def samples(self) -> Samples:
         return self._series, tuple(self._seconds)

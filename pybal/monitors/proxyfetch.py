@@ -201,7 +201,7 @@ class ProxyFetch(IntervalMonitor):
         self._diagnosis = Diagnosis(factory.engine, self._history.add)
         self._logged_cause = ""
         self._results: list[tuple[CheckRequest, Result]] = []
-        self._seconds = [0.0] * (2 * len(factory.urls))
+        self._seconds: list[float | None] = [None] * (2 * len(factory.urls))
 
     def samples(self) -> Samples:
         return self._factory.series, tuple(self._seconds)

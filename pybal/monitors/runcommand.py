@@ -151,7 +151,7 @@ class RunCommand(IntervalMonitor):
             owner=factory.service,
             keep_capabilities=factory.settings.keep_capabilities,
         )
-        self._seconds = {0: 0.0}
+        self._seconds: dict[int, float] = {}
 
     def samples(self) -> Samples:
         """Return the duration of the last run for each exit code; a signal is a negative exit code."""

@@ -32,8 +32,8 @@ from pybal.monitors.kind import Kind
 from pybal.monitors.periodic import RESULTS, CheckDone, Periodic, TCPSettings, duration_metric
 from pybal.runtime.file_values import FileValue, FileValues
 
-DAYS = "pybal_monitor_tls_days_to_expiry"
-_WITH_DAYS = Series(((duration_metric("TLS"), RESULTS), (DAYS, ((),))))
+EXPIRY = "pybal_monitor_tls_certificate_expiry_timestamp_seconds"
+_SERIES = Series(((duration_metric("TLS"), RESULTS), (EXPIRY, ((),))))
 
 _days = integer(0, 3650, "whole days")
 
@@ -113,9 +113,9 @@ class TLS(Periodic):
 
     @override
     def samples(self) -> Samples:
-        """Return the durations and, once a certificate was received, the days until it expires."""
-        days = self._tls.days
-        return super().samples() if days is None else (_WITH_DAYS, (*self._seconds, days))
+        """Return the durations and, once a certificate was received, the time at which it expires."""
+        expires = self._tls.expires
+        return _SERIES, (*self._seconds, expires.timestamp() if expires else None)
 
     @override
     def _done(self, check: object, result: Result) -> None:
@@ -135,6 +135,6 @@ KIND = Kind(
     "TLS",
     TLSSettings,
     duration="Duration of the last handshake, by result",
-    metrics={DAYS: "Days until the server certificate expires"},
+    metrics={EXPIRY: "Time at which the server certificate expires, in Unix time"},
     monitor=TLS,
 )

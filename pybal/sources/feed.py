@@ -128,7 +128,7 @@ class Feed:
         self._end_if_stopped()
         self.good()
         if listing.problems:
-            applied = "the rest of the list without its removals" if listing.incomplete else "the rest of the list"
+            applied = "the valid entries and removing no server" if listing.incomplete else "the valid entries"
             self.fail(SourceError(summary(listing.problems), applied=applied))
         elif self.problem is not None:
             self.log.info(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pybal.checks.engine import Engine
 from pybal.core.model import Alert
-from pybal.status.metrics import Family
+from pybal.status.metrics import Family, Histogram
 from pybal.status.process import descriptors
 
 #: Seconds for which a local error stays an alert.
@@ -16,7 +16,7 @@ _RECENT = 60.0
 _MANY_DESCRIPTORS = 0.9
 
 
-def families(engine: Engine) -> Iterator[Family]:
+def families(engine: Engine) -> Iterator[Family | Histogram]:
     """Yield the metrics."""
     yield Family("pybal_checks_total", "counter", "Finished checks", (((), engine.checks),))
     inconclusive = "Checks with an inconclusive result"
@@ -25,9 +25,8 @@ def families(engine: Engine) -> Iterator[Family]:
     yield Family("pybal_checks_local_errors_total", "counter", "Local resource errors, by error", errors)
     lost = "Total time that the event loop was behind schedule"
     yield Family("pybal_loop_lost_seconds_total", "counter", lost, (((), engine.lost),))
-    wakes = [((("late_below", f"{seconds:g}"),), count) for seconds, count in engine.lateness.counts()]
-    delays = "Wake-ups of the check timer, by upper bound of their delay in seconds (not cumulative)"
-    yield Family("pybal_loop_wakes_total", "counter", delays, wakes)
+    delays, late = "Delay of the wake-ups of the check timer", engine.lateness
+    yield Histogram("pybal_loop_delay_seconds", delays, late.buckets(), late.count, late.seconds)
     isolation = engine.isolation
     isolated = "1 while no server of any service responds: the balancer may be isolated"
     yield Family("pybal_cut_off", "gauge", isolated, (((), isolation.outage is not None),))

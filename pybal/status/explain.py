@@ -91,7 +91,7 @@ def _pool_lines(pool: Pool, context: Context) -> Iterator[str]:
     if sums.forced:
         yield f"{numbered(sums.forced, 'server')} forced: down, but needed to reach the floor; clients may see errors."
     elif sums.serving > sums.floor:
-        yield f"{numbered(sums.serving - sums.floor, 'more server')} may go down and leave; further ones stay, forced."
+        yield f"{numbered(sums.serving - sums.floor, 'more server')} may be depooled; further ones that go down stay pooled, forced."
     elif sums.serving:
         yield "A server that goes down now stays pooled, forced."
     yield from _listing("Down", (s for s in pool.servers.values() if s.member.enabled and s.health is Health.DOWN))
@@ -197,7 +197,9 @@ def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float)
         return "It returns when its name resolves to an address (see the alert of kind unresolved)."
     if server.placement is Placement.FORCED:
         missing = sums.floor - sums.serving
-        return f"It leaves when {numbered(missing, 'more server')} can serve, and stays if it comes up."
+        return (
+            f"It is depooled when {numbered(missing, 'more server')} can serve; it stays pooled if its own checks pass."
+        )
     if server.placement is Placement.OUT and down:
         return f"It returns when it is up: {'; '.join(f'{each.name}: {_next(each, now)}' for each in down)}."
     if server.placement is Placement.OUT:
@@ -207,7 +209,7 @@ def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float)
     if server.health is Health.UNKNOWN:
         return "It stays until its first conclusive result."
     if sums.serving - server.serving >= sums.floor:
-        return "It leaves when a check takes it down."
+        return "It is depooled when a check takes it down."
     return "If a check takes it down it stays pooled, forced, because of the floor."
 
 

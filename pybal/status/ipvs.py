@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
+from operator import attrgetter
 
+from pybal.core.model import Pool
+from pybal.core.steps import parts
 from pybal.core.text import format_age
 from pybal.ipvs import fingerprint, render
 from pybal.ipvs.audit import Findings, Reading
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.goal import Intent
-from pybal.ipvs.model import ServiceKey, TableEntry
-from pybal.ipvs.render import operation, place
+from pybal.ipvs.model import Endpoint, ServiceKey, TableEntry, Traffic
+from pybal.ipvs.render import end_of, operation, place
+from pybal.monitors.base import Labels
 from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
-from pybal.status.metrics import Family
+from pybal.status.metrics import Family, Kind
 
 _BATCH = 50
 """Lines in one piece."""
+
+_TRAFFIC: tuple[tuple[str, Kind, str, Callable[[Traffic], int]], ...] = (
+    ("active_connections", "gauge", "Active connections to the destination at the last audit", attrgetter("active")),
+    (
+        "inactive_connections",
+        "gauge",
+        "Inactive connections to the destination at the last audit",
+        attrgetter("inactive"),
+    ),
+    ("connections_total", "counter", "Connections scheduled to the destination", attrgetter("connections")),
+    ("packets_total", "counter", "Packets from clients to the destination", attrgetter("packets")),
+    ("bytes_total", "counter", "Bytes from clients to the destination", attrgetter("bytes")),
+)
 
 
 def table_text(backend: Backend) -> Iterator[str]:
@@ -98,6 +115,27 @@ def families(findings: Findings) -> Iterator[Family]:
     )
     yield Family("pybal_ipvs_audit_age_seconds", "gauge", "Time since the last complete audit", [((), findings.age)])
     yield Family("pybal_ipvs_audit_up", "gauge", "Whether the last audit could read IPVS", [((), not findings.problem)])
+
+
+def destination_families(findings: Findings, pools: Mapping[str, Pool]) -> Iterator[Family | None]:
+    """Yield the metrics of the traffic to each destination, and ``None`` between two parts.
+
+    The traffic is that of the last audit. The label ``host`` is the server at the address, the first one if several share it, empty without one.
+    """
+    found: list[tuple[Labels, Traffic]] = []
+    for key, reading in tuple(findings.readings.items()):
+        if (intent := findings.intents.get(key)) and (pool := pools.get(intent.service.name)):
+            for part in parts(reading.traffic):
+                found += [(_destination(endpoint, pool), traffic) for endpoint, traffic in part]
+                yield None
+    for name, kind, explanation, value in _TRAFFIC:
+        series = [(labels, value(traffic)) for labels, traffic in found]
+        yield Family(f"pybal_ipvs_destination_{name}", kind, explanation, series)
+
+
+def _destination(endpoint: Endpoint, pool: Pool) -> Labels:
+    host = next(iter(pool.servers.hosts_at.get(endpoint[0], ())), "")
+    return ("destination", end_of(endpoint)), ("host", host), ("service", pool.service.name)
 
 
 def _entries(backend: Backend) -> Iterator[TableEntry | None]:

@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from ipaddress import IPv6Address, ip_address
@@ -33,7 +34,7 @@ from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import BUDGET, Turns
 from pybal.status.connections import MOST, MOST_OF_CLIENT, Connections, client_of
 from pybal.status.renderings import PIECE, Body, Compressor, Renderings
-from pybal.status.routes import RouteResponse, Routes
+from pybal.status.routes import SWITCHES, RouteResponse, Routes
 from pybal.status.sending import SEND_TIMEOUT, BodyProducer
 
 #: Seconds within which the head of a request must arrive.
@@ -77,7 +78,8 @@ class _Request(Request):
     def _view(self) -> None:
         try:
             as_json = b"application/json" in self.requestHeaders.getRawHeaders(b"Accept", [])
-            answer = self.channel.factory.status.answer(self.path, as_json=as_json)
+            switches = frozenset(name for name in SWITCHES if self.args.get(name) == [b"1"])
+            answer = self.channel.factory.status.answer(self.path, as_json=as_json, switches=switches)
         except Exception:  # noqa: BLE001  # an error in a view must not stop the listener
             self._fail(Failure())
             return
@@ -85,8 +87,8 @@ class _Request(Request):
             self._reply(answer)
             return
         gzip = answer.compressible and _accepts_gzip(self.requestHeaders.getRawHeaders(b"Accept-Encoding", []))
-        pieces = self.channel.factory.compressor.compressed(answer.body) if gzip else answer.body
-        body = self.channel.factory.renderings.body((self.path, as_json, gzip), pieces)
+        pieces = self.channel.factory.compressors[switches].compressed(answer.body) if gzip else answer.body
+        body = self.channel.factory.renderings.body((self.path, as_json, gzip, switches), pieces)
         self.notifyFinish().addErrback(lambda _: body.cancel())
         body.addCallback(partial(self._send, answer, gzip=gzip)).addErrback(self._fail)
 
@@ -274,7 +276,7 @@ class StatusFactory(ServerFactory):
     """Serves one :class:`Routes` on any number of listeners.
 
     ``host_names`` are names of this machine that the Host header may contain on a loopback address, besides
-    ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies, ``compressor`` compresses them.
+    ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies, ``compressors`` compress them, one for each combination of switches.
     """
 
     noisy = False
@@ -297,7 +299,7 @@ class StatusFactory(ServerFactory):
         self.requests = Turns(clock, budget)
         self.sends = Turns(clock, budget)
         self.renderings = Renderings(Turns(clock, budget))
-        self.compressor = Compressor()
+        self.compressors: defaultdict[frozenset[bytes], Compressor] = defaultdict(Compressor)
 
     @override
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4

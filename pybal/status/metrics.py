@@ -8,7 +8,7 @@ contract suite compares the whole text with that of prometheus_client.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, groupby, islice
 from operator import attrgetter, itemgetter
@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from pybal.core.model import Snapshot
+from pybal.core.model import Placement, Pool, Snapshot
 from pybal.monitors.base import Labels, Monitor, Samples, Series
 from pybal.monitors.kinds import KINDS
 from pybal.status.compat115 import Tally, tally
@@ -72,8 +72,8 @@ _SERVICE: tuple[tuple[str, Callable[[Tally], float], str], ...] = (
     ),
 )
 
-_MONITOR: tuple[tuple[str, Callable[[Monitor], int], str], ...] = (
-    ("pybal_monitor_status", lambda m: 1 if m.up else 0, "Whether the monitor reports the server up"),
+_MONITOR: tuple[tuple[str, Callable[[Monitor], int | None], str], ...] = (
+    ("pybal_monitor_status", attrgetter("up"), "Whether the monitor reports the server up"),
     ("pybal_monitor_up_transitions_total", attrgetter("up_transitions"), "Changes from down to up"),
     ("pybal_monitor_down_transitions_total", attrgetter("down_transitions"), "Changes from up to down"),
     ("pybal_monitor_up_results_total", attrgetter("up_results"), "Check results that passed"),
@@ -100,10 +100,11 @@ class Histogram:
 
 
 class Exposition:
-    """Renders scrapes; keeps the text of the monitors of the last scrape."""
+    """Renders scrapes; keeps the text of the servers and monitors of the last scrape."""
 
     def __init__(self) -> None:
         self._batches: dict[tuple[str, str, str], _Batch] = {}
+        self._placed: dict[str, _ServerText] = {}
 
     def pieces(
         self,
@@ -111,21 +112,44 @@ class Exposition:
         monitors: Iterable[tuple[str, str, Monitor]],
         families: Iterable[Family | Histogram | None] = (),
         registry: CollectorRegistry | None = None,
+        *,
+        servers: bool = True,
     ) -> Iterator[bytes]:
         """Yield the text, in UTF-8; ``None`` among the families ends a piece.
 
-        The first piece fixes the set of monitors; each piece reads the current values.
+        The first piece fixes the set of monitors; each piece reads the current values. The series of servers and of their
+        monitors are left out if ``servers`` is false.
         """
-        listed = list(monitors)
+        listed = list(monitors) if servers else []
         yield from _service_pieces(snapshot)
-        yield from self._monitor_pieces(listed)
+        if servers:
+            yield from self._server_pieces(snapshot)
+            yield from self._monitor_pieces(listed)
         for family in families:
             yield from _family_pieces(family)
         for metric in registry.collect() if registry else ():
             yield _rendered(metric)
 
+    def _server_pieces(self, snapshot: Snapshot) -> Iterator[bytes]:
+        kept, placed = self._placed, dict[str, _ServerText]()
+        for pools in _pool_batches(snapshot.pools):
+            first = pools[0].service.name
+            made = kept.get(first)
+            if made is None or not made.shows(pools):
+                made = yield from _ServerText.rendered(pools)
+            placed[first] = made
+        self._placed = placed
+        yield _header("pybal_server_pooled", "Whether the server is pooled")
+        for each in placed.values():
+            yield from each.pooled
+        if any(each.forced for each in placed.values()):
+            yield _header("pybal_server_forced", "1 if the server is pooled only because of the depool threshold")
+            for each in placed.values():
+                yield from each.forced
+
     def _monitor_pieces(self, listed: list[tuple[str, str, Monitor]]) -> Iterator[bytes]:
-        kept, self._batches = self._batches, {}
+        # Another scrape may be rendered at the same time: the kept text is replaced when all is found.
+        kept, found = self._batches, dict[tuple[str, str, str], _Batch]()
         batches: list[tuple[_Batch, tuple[Monitor, ...]]] = []
         for rows in _monitor_batches(listed):
             services, hosts, monitors = zip(*rows, strict=True)
@@ -134,9 +158,10 @@ class Exposition:
             batch = kept.get(key)
             if batch is None or batch.names != names:
                 batch = _Batch(names)
-            self._batches[key] = batch
+            found[key] = batch
             batches.append((batch, monitors))
             yield b""
+        self._batches = found
         for name, value, explanation in _MONITOR:
             yield _header(name, explanation)
             for batch, monitors in batches:
@@ -147,8 +172,49 @@ class Exposition:
                 samples.setdefault(name, []).extend(pieces)
             yield b""
         for name, made in samples.items():
-            yield _header(name, _SAMPLE_HELP[name])
-            yield from made
+            if made:
+                yield _header(name, _SAMPLE_HELP[name])
+                yield from made
+
+
+@dataclass(frozen=True, slots=True)
+class _ServerText:
+    """Pools whose servers are rendered together, and the text of their servers' places.
+
+    Pools do not change, so the text holds for these objects.
+    """
+
+    pools: Sequence[Pool]
+    pooled: Sequence[bytes]
+    forced: Sequence[bytes]
+
+    @classmethod
+    def rendered(cls, pools: Sequence[Pool]) -> Generator[bytes, None, _ServerText]:
+        """Render the servers of pools, in pieces; yields empty pieces and returns the result."""
+        pooled: list[bytes] = []
+        forced: list[bytes] = []
+        rows = ((pool.service.name, server) for pool in pools for server in pool.servers.values())
+        for batch in _batches(rows):
+            labels = [_label_text((("host", server.host), ("service", name))) for name, server in batch]
+            places = [server.placement for _, server in batch]
+            pooled += _joined(
+                f"pybal_server_pooled{{{text}}} {0.0 if place is Placement.OUT else 1.0}\n"
+                for text, place in zip(labels, places, strict=True)
+            )
+            forced += _joined(
+                f"pybal_server_forced{{{text}}} 1.0\n"
+                for text, place in zip(labels, places, strict=True)
+                if place is Placement.FORCED
+            )
+            yield b""
+        return cls(pools, pooled, forced)
+
+    def shows(self, pools: Sequence[Pool]) -> bool:
+        """Return whether it is the text of the same servers."""
+        return len(pools) == len(self.pools) and all(
+            pool.servers is own.servers and pool.service.name == own.service.name
+            for pool, own in zip(pools, self.pools, strict=True)
+        )
 
 
 class _Names(NamedTuple):
@@ -174,16 +240,18 @@ class _Batch:
             _label_text((("host", host), ("monitor", monitor), ("service", service)))
             for service, host, monitor in zip(*names, strict=True)
         ]
-        self._rendered: dict[str, tuple[list[int], Sequence[bytes]]] = {}
+        self._rendered: dict[str, tuple[list[int | None], Sequence[bytes]]] = {}
         self._kinds = [
             _OneKind(self._labels, [name == kind for name in names.monitors]) for kind in dict.fromkeys(names.monitors)
         ]
 
-    def counters(self, name: str, values: list[int]) -> Sequence[bytes]:
-        """Return the series of a metric with one value per monitor."""
+    def counters(self, name: str, values: list[int | None]) -> Sequence[bytes]:
+        """Return the series of a metric with one value per monitor; ``None`` is shown as 0."""
         rendered = self._rendered.get(name)
         if rendered is None or rendered[0] != values:
-            lines = [f"{name}{{{labels}}} {value}.0\n" for labels, value in zip(self._labels, values, strict=True)]
+            lines = [
+                f"{name}{{{labels}}} {value or 0:d}.0\n" for labels, value in zip(self._labels, values, strict=True)
+            ]
             rendered = self._rendered[name] = values, _joined(lines)
         return rendered[1]
 
@@ -233,11 +301,12 @@ def _sample_lines(labels: Iterable[str], samples: Iterable[Samples]) -> Mapping[
             made = [""] * (len(owners) * len(further))
             # One label set of all monitors at a time takes half the time of one monitor at a time.
             for place, (more, column) in enumerate(zip(_further(further), columns, strict=False)):
-                made[place :: len(further)] = [
-                    f"{metric}{{{owner}{more}}} {value!r}\n"
-                    for owner, value in zip(owners, map(float, column), strict=True)
-                ]
-            lines.setdefault(metric, []).extend(made)
+                if column.count(None) < len(column):
+                    made[place :: len(further)] = [
+                        "" if value is None else f"{metric}{{{owner}{more}}} {float(value)!r}\n"
+                        for owner, value in zip(owners, column, strict=True)
+                    ]
+            lines.setdefault(metric, []).extend(filter(None, made))
     return lines
 
 
@@ -266,6 +335,20 @@ def _monitor_batches(monitors: Iterable[tuple[str, str, Monitor]]) -> Iterator[l
                 rows = []
     if rows:
         yield rows
+
+
+def _pool_batches(pools: Mapping[str, Pool]) -> Iterator[list[Pool]]:
+    """Yield batches of pools with about :data:`PIECE` servers."""
+    batch: list[Pool] = []
+    servers = 0
+    for pool in pools.values():
+        batch.append(pool)
+        servers += len(pool.servers)
+        if servers > PIECE // 2:
+            yield batch
+            batch, servers = [], 0
+    if batch:
+        yield batch
 
 
 def _service_pieces(snapshot: Snapshot) -> Iterator[bytes]:

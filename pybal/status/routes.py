@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import resources
@@ -36,6 +36,13 @@ from pybal.status.process import process_registry
 TEXT = b"text/plain"
 JSON = b"application/json"
 HTML = b"text/html; charset=utf-8"
+
+SERVICES = b"services"
+"""Leaves the series of servers and of their monitors out of ``/metrics``."""
+DESTINATIONS = b"ipvs"
+"""Adds the traffic to each destination in IPVS to ``/metrics``."""
+SWITCHES = (SERVICES, DESTINATIONS)
+"""Parameters of a query that are on with the value 1; others are ignored."""
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -99,8 +106,11 @@ class Routes:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_calendar", Calendar(self.clock.seconds, self.wall))
 
-    def answer(self, path: bytes, *, as_json: bool) -> RouteResponse:
-        """Return the response for ``path``, which is URL-encoded and has no query."""
+    def answer(self, path: bytes, *, as_json: bool, switches: Collection[bytes] = ()) -> RouteResponse:
+        """Return the response for ``path``, which is URL-encoded and has no query.
+
+        ``switches`` are those of :data:`SWITCHES` that are on.
+        """
         snapshot = self.snapshot()
         pools = snapshot.pools
         match _segments(path):
@@ -116,7 +126,7 @@ class Routes:
             ):
                 return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
             case ["metrics"] | ["metrics", _]:
-                return RouteResponse(self._metrics(snapshot), metrics.CONTENT_TYPE, compressible=True)
+                return RouteResponse(self._metrics(snapshot, switches), metrics.CONTENT_TYPE, compressible=True)
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
@@ -204,7 +214,7 @@ class Routes:
         line = "" if source is None else origins.source_line(source, clocks)
         return explain.Context(clocks, delivery, line, self.frozen(), lambda host: self.override(service.name, host))
 
-    def _metrics(self, snapshot: Snapshot) -> Iterator[bytes]:
+    def _metrics(self, snapshot: Snapshot, switches: Collection[bytes]) -> Iterator[bytes]:
         clocks = self._calendar.read()
 
         def families() -> Iterator[Family | Histogram | None]:
@@ -213,8 +223,11 @@ class Routes:
             yield from self.families()
             yield from reload.families(self.configuration(), clocks)
             yield from origins.families(self.sources(), clocks)
+            if DESTINATIONS in switches:
+                yield from kernel.destination_families(self.audit(), snapshot.pools)
 
-        return self._exposition.pieces(snapshot, self.monitors(), families(), self.registry)
+        servers = SERVICES not in switches
+        return self._exposition.pieces(snapshot, self.monitors(), families(), self.registry, servers=servers)
 
 
 def _segments(path: bytes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pybal.core.text import format_age
 from pybal.runtime.clocks import Clocks
 from pybal.sources.pool_source import PoolSource
 from pybal.status.json_pieces import JSON
@@ -65,12 +66,13 @@ def families(sources: Sources, clocks: Clocks) -> Iterator[Family]:
 
 
 def source_line(source: PoolSource, clocks: Clocks) -> str:
-    """Return the name or the problem of a source, with the times of its last success and change."""
-    success, change = _time(source.last_success, clocks), _time(source.last_change, clocks)
-    facts = [f"last success {success}" if success else "no success yet"]
-    facts.append(f"last change {change}" if change else "no list yet")
+    """Return the name or the problem of a source, with the ages of its last success and change."""
     # A problem begins with the name of the source.
-    return f"{source.problem or source.name}: {', '.join(facts)}"
+    return f"{source.problem or source.name}; {_ago('read', source.last_success, clocks)}, {_ago('changed', source.last_change, clocks)}"
+
+
+def _ago(event: str, at: float | None, clocks: Clocks) -> str:
+    return f"never {event}" if at is None else f"last {event} {format_age(clocks.monotonic - at)} ago"
 
 
 def _time(at: float | None, clocks: Clocks) -> str | None:

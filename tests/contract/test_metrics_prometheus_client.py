@@ -20,6 +20,7 @@ from pybal.bgp.model import Session, SessionState
 from pybal.config.settings import PeerSettings
 from pybal.core.model import Snapshot
 from pybal.monitors.base import Labels, Monitor
+from pybal.status import alerts
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import tally
 from pybal.status.metrics import PIECE, Exposition, Family
@@ -75,6 +76,7 @@ def set_services(registry: CollectorRegistry, shown: Snapshot) -> None:
         "servers_enabled": "enabled",
         "servers_up": "up",
         "servers_unknown": "unknown",
+        "servers_down": "down",
         "servers_serving": "serving",
         "servers_pooled": "pooled",
         "servers_forced": "forced",
@@ -89,6 +91,17 @@ def set_services(registry: CollectorRegistry, shown: Snapshot) -> None:
         for fact, gauge in gauges.items():
             gauge.labels(service=name).set(getattr(tally(each), fact))
         kept.labels(service=name).inc(shown.could_not_depool.get(name, 0))
+
+
+def set_servers(registry: CollectorRegistry, shown: Snapshot) -> None:
+    """Set the metrics of servers, with the metric objects of prometheus_client."""
+    pooled = Gauge("pybal_server_pooled", "x", ["service", "host"], registry=registry)
+    forced = Gauge("pybal_server_forced", "x", ["service", "host"], registry=registry)
+    for service, each in shown.pools.items():
+        for host, found in each.servers.items():
+            pooled.labels(service=service, host=host).set(found.pooled)
+            if found.placement is FORCED:
+                forced.labels(service=service, host=host).set(1)
 
 
 def set_monitors(registry: CollectorRegistry, monitors: Iterable[tuple[str, str, Monitor]]) -> None:
@@ -134,6 +147,8 @@ def test_scrape_equals_the_rendering_of_prometheus_client(registry: CollectorReg
     # The families of BGP and of the configuration are the same in both.
     others = scrape(replace(routes, snapshot=snapshot, monitors=tuple, families=tuple, registry=CollectorRegistry()))
     set_services(registry, SHOWN)
+    set_servers(registry, SHOWN)
+    registry.register(FamilyCollector(each for each in alerts.families(alerts.alerts(SHOWN)) if each))  # type: ignore[arg-type]  # its metrics are those of the library
     set_monitors(registry, MONITORS)
     registry.register(FamilyCollector(families))  # type: ignore[arg-type]  # its metrics are those of the library
     assert parsed(text) == parsed(generate_latest(registry).decode()) | parsed(others)

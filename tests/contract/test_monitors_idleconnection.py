@@ -20,7 +20,7 @@ from pybal.monitors import idleconnection
 from pybal.monitors.base import Monitor
 from pybal.monitors.idleconnection import FAILED, LOST, IdleConnectionSettings, clean_pauses, socket_options
 from tests.harness.own_socket import own_socket
-from tests.harness.samples import samples_of
+from tests.harness.samples import Sample, samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer
 from tests.harness.stepped_reactor import run
 
@@ -348,18 +348,16 @@ def test_held_connection_is_a_continuing_result() -> None:
     run(main)
 
 
-def test_series_of_known_reasons_exist_from_the_start() -> None:
+def test_error_has_a_series_when_it_first_occurs() -> None:
     async def main(reactor: EPollReactor) -> None:
         async with MonitoredServer(reactor) as setup:
-            samples = [(sample.metric, sample.labels) for sample in samples_of(setup.monitor(IDLE))]
-            assert samples == [
-                (FAILED, (("reason", "ConnectionRefusedError"),)),
-                (FAILED, (("reason", "TimeoutError"),)),
-                (FAILED, (("reason", "TCPTimedOutError"),)),
-                (FAILED, (("reason", "NoRouteError"),)),
-                (FAILED, (("reason", "ConnectError"),)),
-                (LOST, (("reason", "ConnectionLost"),)),
-            ]
+            monitor = setup.monitor(IDLE)
+            await setup.report()
+            assert list(samples_of(monitor)) == []
+            await setup.until(lambda: setup.server.peers)
+            setup.server.peers[0].transport.abortConnection()
+            await setup.report()
+            assert list(samples_of(monitor)) == [Sample(LOST, (("reason", "ConnectionLost"),), 1)]
 
     run(main)
 

@@ -207,7 +207,7 @@ def test_garbage_is_down(host: str) -> None:
         r"headers: not HTTP/1: '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7\xf6\xf5\xf4\xf3\xf2\xf1\xf0\xef\xee\xed\xec'",
         "answer: 65536 bytes without 'READY'",
         r"headers: response begins with '\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8\xf7', wanted HTTP/2",
-        "tls: wrong version number",
+        "tls: wrong version number (no TLS on this port)",
     )
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 UNCHECKED: Mapping[tuple[str, str], str] = MappingProxyType(
     {
+        ("README.md", "apt build-dep"): "tests/e2e/test_package.py builds and unpacks the package",
         ("docs/tutorial.md", "client ──"): "a drawing",
         ("docs/tutorial.md", "apt install bird2"): "the guest has these packages and this environment",
         (
@@ -16,6 +17,10 @@ UNCHECKED: Mapping[tuple[str, str], str] = MappingProxyType(
         ("docs/real-servers.md", "    up ip route change"): "a line of a file",
         ("docs/bgp-routers.md", "protocols {"): "no test has a router with Junos, as the page says",
         ("docs/reference/log.md", "[text_80] WARN: and 90 more"): "tests/unit/test_runtime_log_burst.py has this line",
+        (
+            "docs/reference/metrics.md",
+            "scrape_configs:",
+        ): "tests/contract/test_metrics_exposition.py has it checked by promtool",
         ("docs/reference/reload.md", "~ service text_80"): "tests/e2e/control/test_reload.py has such a plan",
     }
 )

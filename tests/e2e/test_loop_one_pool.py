@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 SERVERS = 10_000
 FLOOR = SERVERS // 2
-INTERVAL = 5
+INTERVAL = 15
 AFTERWARDS = 3.0
 
 CONFIG = """\
@@ -49,6 +49,7 @@ max-depool-step = 1
 monitors = {monitors}
 tcpconnect.interval = {interval}
 proxyfetch.url = ['http://www.example.org/']
+proxyfetch.interval = 30
 """
 WEB = "access_log off; server { listen 8080 backlog=4096; return 200 ok; }"
 
@@ -152,7 +153,7 @@ def test_new_list_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "new list"):
         pool.list(2, 10)
         pool.process.wait(lambda: pool.process.get("/pools/web/127.2.0.1"), "the new list")
-        pool.process.wait(lambda: pool.tally()["serving"] > SERVERS // 10, "the first moves to the new servers")
+        pool.wait_for(serving=SERVERS, pooled=SERVERS)
 
 
 def test_command_depool_does_not_hold_the_loop(pool: LargePool) -> None:

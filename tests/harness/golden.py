@@ -35,10 +35,10 @@ from pybal.config.pattern import Pattern
 from pybal.config.settings import PeerSettings, Settings
 from pybal.core.model import Alert, Member, Pool, Report, Snapshot
 from pybal.daemon.app import App
-from pybal.ipvs.audit import Drift, Findings
+from pybal.ipvs.audit import Drift, Findings, Reading
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.goal import Intent
-from pybal.ipvs.model import entry, key_of
+from pybal.ipvs.model import Traffic, entry, key_of
 from pybal.monitors.base import Monitor
 from pybal.monitors.factory import MonitorSettings
 from pybal.monitors.interval import Interval
@@ -57,6 +57,7 @@ from pybal.status.checks import families as checker_families
 from pybal.status.ipvs import families as ipvs_families
 from pybal.status.json_pieces import pieces
 from pybal.status.reload import plan_json
+from pybal.status.routes import DESTINATIONS
 from tests.harness.daemon_process import free_port
 from tests.harness.fake_services import DaemonOnClock
 from tests.harness.samples import Sample
@@ -160,18 +161,12 @@ DRIFTED = Findings(
     problem="",
     drift={("web", Drift.EXTRA): 1},
     intents={key_of(SERVICE): Intent(SERVICE, entry(SERVICE, {}), verified=False)},
-    readings={},
+    readings={key_of(SERVICE): Reading(None, 0.0, (), [((ip_address("10.0.0.1"), 80), Traffic(1, 2, 3, 4, 5))])},
     foreign=(),
     retired={},
 )
 INTERVALS = ("rise", "fall", "fast_interval", "down_interval", "jitter")
-RARE = (
-    ("IdleConnection", "pybal_monitor_idleconnection_connections_failed_total", (("reason", "ConnectionRefused"),)),
-    ("IdleConnection", "pybal_monitor_idleconnection_connections_lost_total", (("reason", "ConnectionLost"),)),
-    ("RunCommand", "pybal_monitor_runcommand_run_duration_seconds", (("result", "failed"), ("exitcode", "1"))),
-    ("TLS", "pybal_monitor_tls_days_to_expiry", ()),
-)
-"""Samples that a monitor has only after certain events."""
+RAN = Sample("pybal_monitor_runcommand_run_duration_seconds", (("result", "failed"), ("exitcode", "1")), 1.0)
 
 
 def records() -> Iterator[tuple[str, str]]:
@@ -237,7 +232,7 @@ def settings(name: str) -> Settings:
     return parse(CONFIGURATIONS[name].read_bytes(), name, KINDS).settings
 
 
-def metrics() -> object:
+def metrics() -> dict[str, dict[str, Any]]:
     """Return the type, help and label names of each metric family, by name."""
     families: dict[str, dict[str, Any]] = {}
     for line in f"{metrics_of_daemon()}{metrics_of_monitors()}".splitlines():
@@ -314,22 +309,30 @@ async def _no_lookup(host: str, version: int) -> Any:
 
 
 def metrics_of_monitors() -> str:
-    """Return /metrics with one monitor of each kind, BGP sessions, IPVS drift and a local error."""
+    """Return /metrics?ipvs=1 with monitors of each kind, BGP sessions, IPVS drift and a local error."""
     monitors: list[tuple[str, str, Monitor]] = []
     engine = Engine(Clock())  # type: ignore[arg-type]  # never started
     engine.local_errors["EMFILE"] = 1
     for service in settings("etc").services:
         for each in service.monitors:
             plan = prepare(each, service.service, engine=engine, random=Random(1), files=inline(Clock()))
-            monitors.append(("web", "up", plan.monitor("up", ip_address("10.0.0.1"), lambda _: None)))
-    for kind, metric, labels in RARE:
-        monitors.append(("web", "rare", CountingMonitor(kind, samples=[Sample(metric, labels, 1.0)])))
+            monitor = plan.monitor("up", ip_address("10.0.0.1"), lambda _: None)
+            monitors.append(("web", "up", monitor))
+            monitors.append((service.service.name, "ran", CountingMonitor(monitor.name, samples=all_samples(monitor))))
     site = replace(
         status(Clock(), MIXED, monitors),
         bgp=lambda: SESSIONS,
+        audit=lambda: DRIFTED,
         families=lambda: (*checker_families(engine), *ipvs_families(DRIFTED)),
     )
-    return whole(site.answer(b"/metrics", as_json=False)).decode()
+    return whole(site.answer(b"/metrics", as_json=False, switches=[DESTINATIONS])).decode()
+
+
+def all_samples(monitor: Monitor) -> list[Sample]:
+    """Return a sample of each series that a monitor can have."""
+    if monitor.name == "RunCommand":  # its series have the exit codes that occurred
+        return [RAN]
+    return [Sample(metric, labels, 1.0) for metric, further in monitor.samples()[0].metrics for labels in further]
 
 
 def paths(shown: Snapshot) -> Iterator[str]:

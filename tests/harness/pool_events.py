@@ -61,7 +61,7 @@ def up(host: str, monitor: str = M) -> Reported:
 
 def tried(host: str, monitor: str = M, *, up: bool = True) -> Tried:
     """Return a report on the next address of a host."""
-    return Tried(host, monitor, Report(up, "" if up else "connect: refused"))
+    return Tried([Reported(host, monitor, Report(up, "" if up else "connect: refused"))])
 
 
 def down(host: str, monitor: str = M, reason: str = "connect: refused") -> Reported:

@@ -1,6 +1,7 @@
 """The reference of options and the comments of etc/pybal.conf, rendered from the declarations.
 
-``python -m tests.harness.reference`` (``make reference``) writes both, and the files of :mod:`tests.harness.manual`.
+``python -m tests.harness.reference`` (``make reference``) writes both, and the files of :mod:`tests.harness.manual`
+and :mod:`tests.harness.metrics_page`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pybal.config.option import Option, options_of, written
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.config.source_settings import AccessSettings
 from pybal.monitors.kinds import KINDS
-from tests.harness import manual
+from tests.harness import manual, metrics_page
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "etc" / "pybal.conf"
@@ -141,7 +142,12 @@ def _default(found: Option, siblings: Mapping[str, Option]) -> str:
 
 def rendered() -> Mapping[Path, str]:
     """Return the text of each file."""
-    return {EXAMPLE: example(EXAMPLE.read_text()), REFERENCE: markdown(), **manual.rendered()}
+    return {
+        EXAMPLE: example(EXAMPLE.read_text()),
+        REFERENCE: markdown(),
+        **manual.rendered(),
+        **metrics_page.rendered(),
+    }
 
 
 def main() -> None:

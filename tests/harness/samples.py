@@ -18,11 +18,12 @@ class Sample:
 
 
 def samples_of(monitor: Monitor) -> Iterator[Sample]:
-    """Yield the samples of a monitor."""
+    """Yield the samples of a monitor: those of results that occurred."""
     series, values = monitor.samples()
     names = [(metric, labels) for metric, labels_of_all in series.metrics for labels in labels_of_all]
     for (metric, labels), value in zip(names, values, strict=True):
-        yield Sample(metric, labels, value)
+        if value is not None:
+            yield Sample(metric, labels, value)
 
 
 def grouped(samples: Iterable[Sample]) -> Samples:

@@ -70,7 +70,7 @@ class FixedRoutes:
 
     result: RouteResponse | Exception
 
-    def answer(self, _path: bytes, *, as_json: bool) -> RouteResponse:
+    def answer(self, _path: bytes, *, as_json: bool, switches: object) -> RouteResponse:
         if isinstance(self.result, Exception):
             raise self.result
         return self.result

@@ -93,7 +93,9 @@ class TestRealServer:
         ]
 
     def test_plain_and_tls_mismatch_is_down(self, grpc_server: GRPCServer) -> None:
-        assert first_results(grpc_server.plain, GRPCSettings(tls=True)) == ["tls: wrong version number"]
+        assert first_results(grpc_server.plain, GRPCSettings(tls=True)) == [
+            "tls: wrong version number (no TLS on this port)"
+        ]
         (reason,) = first_results(grpc_server.secure, GRPCSettings(timeout=1.0))
         assert reason.startswith("headers: ")
 

@@ -126,7 +126,10 @@ class TestHTTPS:
         assert first_report(nginx.https, "https://127.0.0.1/") == (False, "tls: tlsv1 unrecognized name")
 
     def test_plain_http_server_is_down(self, nginx: Nginx) -> None:
-        assert first_report(nginx.http, "https://a.example/ok") == (False, "tls: wrong version number")
+        assert first_report(nginx.http, "https://a.example/ok") == (
+            False,
+            "tls: wrong version number (no TLS on this port)",
+        )
 
     def test_plain_request_to_a_tls_port_gets_status_400(self, nginx: Nginx) -> None:
         assert first_report(nginx.https, "http://a.example/") == (False, "status: HTTP 400, wanted 200")
@@ -151,7 +154,7 @@ class TestHTTPS:
         ("act", "reason"),
         [
             (Peer.close, "tls: connection closed during the handshake"),
-            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number"),
+            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number (no TLS on this port)"),
             (lambda _peer: None, "tls: handshake timeout after "),
         ],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from zope.interface import provider
 
 from pybal.checks.tls_handshake import REFUSAL_SECONDS
 from pybal.monitors.kinds import refusal
-from pybal.monitors.tls import DAYS, TLSSettings
+from pybal.monitors.tls import EXPIRY, TLSSettings
 from tests.harness.certificates import Authority, self_signed
 from tests.harness.samples import samples_of
 from tests.harness.scripted_server import MonitoredServer, Peer, follow_ups
@@ -72,13 +73,14 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSServer]:
 
 
 def first(settings: TLSSettings, port: int, host: str = "127.0.0.1") -> tuple[bool, str, list[float]]:
-    """Return the first report and the metric of days to expiry."""
+    """Return the first report and, from the metric, the days until the certificate expires."""
 
     async def main(reactor: EPollReactor) -> tuple[bool, str, list[float]]:
         async with MonitoredServer(reactor, host) as setup:
             monitor = setup.monitor(settings, port=port)
             report = await setup.report()
-            days = [sample.value for sample in samples_of(monitor) if sample.metric == DAYS]
+            expiry = [sample.value for sample in samples_of(monitor) if sample.metric == EXPIRY]
+            days = [(value - datetime.now(UTC).timestamp()) / 86400 for value in expiry]
             return report.up, report.reason, days
 
     return run(main)
@@ -263,7 +265,7 @@ class TestOthers:
             (Peer.close, "tls: connection closed during the handshake"),
             (half_close, "tls: connection closed during the handshake"),
             (Peer.reset, "tls: reset during the handshake"),
-            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number"),
+            (lambda peer: peer.say(b"220 mail.example ESMTP\r\n"), "tls: wrong version number (no TLS on this port)"),
             (lambda peer: peer.say(b"\x16\x03\x03\x00\x05garbage"), "tls: "),
             (lambda _peer: None, "tls: handshake timeout after "),
             (drip, "tls: handshake timeout after "),
@@ -319,7 +321,7 @@ def test_first_failure_is_followed_up_by_a_tcp_connection(tmp_path: Path) -> Non
             setup.server.port = port
             setup.server.connected = lambda peer: peer.say(b"no TLS here\r\n")
             setup.server.listen(reactor, setup.host)
-            assert (await setup.report()).reason == "tls: wrong version number"
+            assert (await setup.report()).reason == "tls: wrong version number (no TLS on this port)"
             await setup.until(lambda: follow_ups(monitor))
             await setup.until(lambda: monitor.down_results >= 3)
             assert follow_ups(monitor) == [("TCP only", "passed")]

@@ -274,7 +274,11 @@ class TestTLS:
 
     def test_port_without_tls_is_down(self, http_server: HTTPServer) -> None:
         silent = http_server.name == "varnish"
-        reason = "tls: connection closed during the handshake" if silent else "tls: wrong version number"
+        reason = (
+            "tls: connection closed during the handshake"
+            if silent
+            else "tls: wrong version number (no TLS on this port)"
+        )
         assert first_results(http_server.port, https(), TLSSettings()) == [reason] * 2
 
 

@@ -137,7 +137,7 @@ def test_source_reports_an_unresolved_host_name(tls_servers: TLSServers) -> None
         (lambda _: None, "no TLS handshake within 5 s"),
         (Peer.close, "connection lost: no TLS handshake"),
         (Peer.reset, "connection lost: no TLS handshake"),
-        (lambda peer: peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS: wrong version number"),
+        (lambda peer: peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "TLS: wrong version number (no TLS on this port)"),
     ],
 )
 def test_source_reports_a_server_without_tls(connected: Callable[[Peer], None], expected: str) -> None:

@@ -10,10 +10,13 @@ from twisted.internet.task import Clock
 
 from pybal.core.model import Address, IPProtocol, Service
 from pybal.ipvs.diff import diff
+from pybal.ipvs.model import Traffic, key_of
 from pybal.ipvs.netlink import NetlinkBackend
 from pybal.ipvs.reconciler import Reconciler
+from tests.harness.daemon_process import wait_for
 from tests.harness.guest.clients import OpenConnection
 from tests.harness.guest.network import VIP, LVSNetwork, lab
+from tests.harness.immediate import result_of
 
 HELD, NEW = 20, 60
 
@@ -45,6 +48,16 @@ class Director:
             self._reconciler.want(service, addresses)
             self._clock.advance(0)
             assert self._reconciler.verified(service.name)
+
+    def traffic(self) -> Mapping[str, Traffic]:
+        """Return the traffic of each server, as the audit reads it."""
+        names: Mapping[Address, str] = {
+            server.address: f"server{number}" for number, server in enumerate(self.network.servers, 1)
+        }
+        with self.network.director.entered():
+            comparison = result_of(self._reconciler.compare(key_of(web("wrr"))))
+        assert comparison
+        return {names[address]: traffic for (address, _), traffic in comparison.traffic}
 
     def new_connections(self, number: int = NEW) -> Counter[str]:
         """Return the responses to new connections, by server, or the name of the error."""
@@ -94,6 +107,24 @@ def test_scheduler_changed_to_mh_refuses_no_client_of_weight_0(director: Directo
     director.want(web("wrr"), 0, 10, 10)
     director.want(web("mh", "mh-port"), 0, 10, 10)
     assert director.new_connections().keys() == {"server2", "server3"}
+
+
+def test_traffic_of_each_destination_is_read(director: Director) -> None:
+    director.want(web("wrr"), 10, 10, 0)
+    responses = director.new_connections()
+    held = [OpenConnection(director.network.client, VIP, 80) for _ in range(HELD)]
+    # The kernel sums up its counters every two seconds.
+    wait_for(
+        lambda: sum(each.connections for each in director.traffic().values()) == NEW + len(held), lambda: "no counters"
+    )
+    counted = director.traffic()
+    for name in ("server1", "server2"):
+        assert counted[name].active == HELD // 2
+        assert counted[name].inactive > 0
+        assert counted[name].connections == responses[name] + HELD // 2
+        assert counted[name].packets > 2 * counted[name].connections
+        assert counted[name].bytes > 40 * counted[name].packets
+    assert counted["server3"] == Traffic(0, 0, 0, 0, 0)
 
 
 def test_sh_without_fallback_refuses_clients_of_weight_0(director: Director) -> None:

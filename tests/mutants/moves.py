@@ -106,10 +106,10 @@ MUTANTS = (
     ),
     Mutant(
         "reports on the next address are ignored",
-        "**server.move.reports, event.monitor: event.report",
+        "**server.move.reports, each.monitor: each.report",
         "**server.move.reports",
     ),
-    Mutant("reports of other monitors count", " or event.monitor not in server.move.reports", ""),
+    Mutant("reports of other monitors count", " or each.monitor not in server.move.reports", ""),
     Mutant("overdue moves are not recorded", "overdue=True", "overdue=False"),
     Mutant("the first report decides about a move", "not move.passed else", "not any(move.reports.values()) else"),
     Mutant(

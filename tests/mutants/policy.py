@@ -64,8 +64,8 @@ MUTANTS = (
     # Differences of the wanted set
     Mutant(
         "held addresses are no difference",
-        "    addresses.update((address, None) for address, _ in before.held.items() ^ after.held.items())\n",
-        "",
+        "if after.held is not before.held:",
+        "if False:",
     ),
     Mutant("changed servers are no difference", "!= (now := _contribution(new)):", "!= (now := _contribution(old)):"),
     Mutant("former addresses are no difference", "in (*was, *now):", "in now:"),
@@ -222,21 +222,21 @@ MUTANTS = (
     ),
     Mutant("a claim pools no server", "found[host] = server.placed(Placement.POOLED)", "pass"),
     Mutant("a claim replaces pooled servers", "Health.UNKNOWN and not server.pooled:", "Health.UNKNOWN:"),
-    Mutant("a claimed address is still held", "left.pop(server.address, None)", "pass"),
+    Mutant("a claimed address is still held", "claimed.add(server.address)", "pass"),
     Mutant(
         "held addresses are never dropped",
-        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
         "if False:",
     ),
     Mutant(
         "held addresses are dropped at the first list",
-        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
-        "if not left or pool.listed:",
+        "if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not pool.held or pool.listed:",
     ),
     Mutant(
         "held addresses are dropped before the first list",
-        "if not left or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
-        "if not left or not pool.servers.count(lambda server: server.unresolved):",
+        "if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
+        "if not pool.held or not pool.servers.count(lambda server: server.unresolved):",
     ),
     Mutant(
         "arriving servers wait when the last held address has gone",

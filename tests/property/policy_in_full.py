@@ -33,7 +33,7 @@ def step(pool: Pool, event: Event) -> Pool:
             facts = replace(pool, listed=True, servers=servers, held=_hold_removed(pool, servers))
         case Resolved(addresses, at):
             facts = replace(pool, servers=_set_addresses(pool, addresses, at))
-        case Tried(host, monitor, report):
+        case Tried([Reported(host, monitor, report)]):
             facts = replace(pool, servers=_try(pool, host, monitor, report))
         case Overdue(hosts):
             late = {

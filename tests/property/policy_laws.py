@@ -146,7 +146,9 @@ def expected_fact(  # noqa: C901, PLR0912  # one case for each event
                     move = replace(move, address=there, reports=dict(unreported))
                 return (member, address, unresolvable, reports, pending, move)
             return (member, there, False, unreported, set(), None)
-        case Tried(host, monitor, report) if host == member.host and move is not None and monitor in move.reports:
+        case Tried([Reported(host, monitor, report)]) if (
+            host == member.host and move is not None and monitor in move.reports
+        ):
             move = replace(move, reports={**move.reports, monitor: report})
             if passed(move.reports):
                 return (member, move.address, False, list(move.reports.items()), set(), None)

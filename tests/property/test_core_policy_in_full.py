@@ -60,7 +60,11 @@ class TwoPolicies(RuleBasedStateMachine):
 
     def happen(self, event: Event) -> None:
         before, self.pool = self.pool, step(self.pool, event)
-        each = event.reports if isinstance(event, Gathered) else (event,)
+        each: Sequence[Event] = (event,)
+        if isinstance(event, Gathered):
+            each = event.reports
+        elif isinstance(event, Tried):
+            each = [Tried([one]) for one in event.reports]
         for one in each:
             self.expected = in_full.step(self.expected, one)
         self.compare(before)
@@ -111,16 +115,15 @@ class TwoPolicies(RuleBasedStateMachine):
     def resolve(self, found: Mapping[str, int | None]) -> None:
         self.happen(Resolved({host: None if number is None else ip(number) for host, number in found.items()}))
 
-    @rule(host=st.sampled_from(HOSTS), monitor=st.sampled_from((M, N)), cause=st.sampled_from(("", "", *CAUSES)))
-    def try_next_address(self, host: str, monitor: str, cause: str) -> None:
-        self.happen(Tried(host, monitor, report(cause, 5.0)))
+    @rule(events=st.lists(reports, max_size=20))
+    def try_next_addresses(self, events: list[Reported]) -> None:
+        self.happen(Tried(events))
 
     @rule(passing=st.sets(st.sampled_from(HOSTS)), late=st.frozensets(st.sampled_from(HOSTS)))
     def move_all(self, passing: set[str], late: frozenset[str]) -> None:
         self.happen(Resolved({host: ip(20 + place) for place, host in enumerate(self.pool.servers)}, 3.0))
-        for host in sorted(passing):
-            for monitor in self.pool.service.monitors:
-                self.happen(Tried(host, monitor, report("", 5.0)))
+        watching = self.pool.service.monitors
+        self.happen(Tried([Reported(host, name, report("", 5.0)) for host in sorted(passing) for name in watching]))
         self.happen(Overdue(late))
 
     @rule(hosts=st.frozensets(st.sampled_from(HOSTS)))

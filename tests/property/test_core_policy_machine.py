@@ -131,7 +131,7 @@ class PolicyMachine(RuleBasedStateMachine):
     @rule(host=which, monitor=which, up=st.booleans())
     def try_next_address(self, host: int, monitor: int, *, up: bool) -> None:
         name = pick(self.pool.service.monitors, monitor)
-        self.happen(Tried(pick(self.hosts(), host), name, Report(up, "" if up else REASONS[0])))
+        self.happen(Tried([Reported(pick(self.hosts(), host), name, Report(up, "" if up else REASONS[0]))]))
 
     @rule(hosts=st.frozensets(st.sampled_from(HOSTS)))
     def wait_for_moves(self, hosts: frozenset[str]) -> None:
@@ -143,7 +143,7 @@ class PolicyMachine(RuleBasedStateMachine):
         self.happen(Resolved({host: ip(40 + place) for place, host in enumerate(self.hosts())}))
         for host in sorted(passing):
             for monitor in self.pool.service.monitors:
-                self.happen(Tried(host, monitor, Report(True)))
+                self.happen(Tried([Reported(host, monitor, Report(True))]))
 
     @precondition(lambda self: self.pool.servers)
     @rule(one=which, other=which)

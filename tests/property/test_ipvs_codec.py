@@ -22,11 +22,12 @@ from pybal.ipvs.model import (
     Op,
     Persistence,
     ServiceKey,
+    Traffic,
     Tunnel,
     VirtualService,
 )
 
-U16, U32 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
+U16, U32, U64 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 TEXT = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=15)
 KEYS: st.SearchStrategy[ServiceKey] = st.builds(Key, U16, st.ip_addresses(), U16) | st.builds(
     Mark, st.integers(1, 2**32 - 1), st.booleans()
@@ -58,7 +59,26 @@ def test_service_reads_back(service: VirtualService, command: Command) -> None:
 
 @given(services(), destinations(), st.sampled_from([Command.ADD, Command.EDIT, Command.DELETE]))
 def test_destination_reads_back(service: VirtualService, destination: Destination, command: Command) -> None:
-    assert decode_destination(attributes(encode(Op(command, service, destination))), service.key) == destination
+    assert decode_destination(attributes(encode(Op(command, service, destination))), service.key) == (destination, None)
+
+
+@given(
+    services(),
+    destinations(),
+    st.lists(U32, min_size=2, max_size=2),
+    st.lists(U64, min_size=5, max_size=5),
+    # Between its counters a kernel may have padding, an attribute without a payload.
+    st.sampled_from([b"", attribute(11, b"")]),
+)
+def test_traffic_is_read_from_a_reply(
+    service: VirtualService, destination: Destination, now: list[int], counted: list[int], padding: bytes
+) -> None:
+    counters = b"".join(padding + attribute(kind, struct.pack("=Q", value)) for kind, value in enumerate(counted, 1))
+    parts = {7: struct.pack("=I", now[0]), 8: struct.pack("=I", now[1]), 12: counters}
+    reply = dict(attributes(encode(Op(Command.ADD, service, destination))))
+    reply[2] += b"".join(attribute(kind, payload) for kind, payload in parts.items())
+    traffic = Traffic(now[0], now[1], connections=counted[0], packets=counted[1], bytes=counted[3])
+    assert decode_destination(reply, service.key) == (destination, traffic)
 
 
 @given(st.dictionaries(st.integers(0, 0x3FFF), st.binary(max_size=40)))

@@ -866,3 +866,25 @@ def test_endless_line_from_exabgp_is_cut(harness: SpeakerHarness) -> None:
         harness.exabgp.relay.dataReceived(b"x" * 65536)  # type: ignore[union-attr]  # connected
     assert sum("unrecognised line" in line for line in harness.log) == 1
     assert not harness.exabgp.killed
+
+
+@pytest.mark.parametrize(
+    ("states", "reason"),
+    [
+        (["CONNECT"], "no TCP connection (wrong address, TCP port blocked, or no BGP on the peer)"),
+        (
+            ["CONNECT", "OPENSENT"],
+            "connection closed before the session was established (this balancer's address unknown to the peer, or TTL too low)",
+        ),
+        (["CONNECT", "OPENSENT", "ESTABLISHED"], "connection lost without a NOTIFICATION"),
+    ],
+)
+def test_network_error_is_explained_by_the_state(harness: SpeakerHarness, states: list[str], reason: str) -> None:
+    started(harness)
+    for state in states:
+        harness.exabgp.event("fsm", P, state=state)
+    if "ESTABLISHED" in states:
+        harness.exabgp.event("state", P, state="up")
+    harness.exabgp.down(P, "closing connection")
+    assert session(harness).last_error == reason
+    assert f"[bgp peer@{P}] WARN: BGP session with {P} down: {reason}" in harness.log

@@ -13,6 +13,7 @@ import pytest
 from twisted.logger import LogEvent, capturedLogs
 
 from pybal.checks.engine import Engine
+from pybal.checks.lateness import Lateness
 from pybal.checks.result import FAILED, INCONCLUSIVE, PASSED, Result
 from pybal.checks.socket_check import Target, TCPCheck
 from pybal.core.isolation import Isolation, LastResponse
@@ -413,10 +414,19 @@ class TestLateness:
     def test_lateness_is_a_histogram(self, reactor: ClockReactor, engine: Engine) -> None:
         engine.every(1, lambda: None)
         reactor.pass_time(5)
-        prompt = dict(engine.lateness.counts())[0.001]
+        prompt = engine.lateness.count
+        assert {count for _, count in engine.lateness.buckets()} == {prompt}
         reactor.advance(5)
-        assert prompt > 0
-        assert {late: count for late, count in engine.lateness.counts() if count} == {0.001: prompt, 4.096: 1}
+        assert [count for _, count in engine.lateness.buckets()] == [prompt] * 12 + [prompt + 1] * 3
+        assert engine.lateness.seconds == pytest.approx(engine.lost)
+
+    @pytest.mark.parametrize(
+        ("delay", "bound"), [(-1.0, 0.001), (0.001, 0.001), (0.0011, 0.002), (16.384, 16.384), (60.0, None)]
+    )
+    def test_lateness_counts_a_delay_up_to_its_bound(self, delay: float, bound: float | None) -> None:
+        lateness = Lateness()
+        lateness.note(delay)
+        assert next((bound for bound, count in lateness.buckets() if count), None) == bound
 
     def test_events_that_arrived_while_late_count_before_deadlines(self, reactor: ClockReactor, engine: Engine) -> None:
         def responded(_mask: int) -> None:

@@ -225,8 +225,25 @@ def test_suggested_line_is_accepted(section: str, option: str, meant: str) -> No
 )
 def test_unknown_option_names_the_nearest_one(option: str, meant: str) -> None:
     (warning,) = warnings(configuration("global", option, "1"))
-    hint = f"did you mean {meant}?" if meant else "see docs/reference/options.md"
+    hint = f"did you mean {meant}?" if meant else "see man pybal.conf"
     assert warning.endswith(f"[global] {option}: unknown option ({hint})")
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "hint"),
+    [
+        ("global", "scheduler", "move it to the section of a service, or [DEFAULT]"),
+        ("web", "bgp-peer-address", "move it to [global]"),
+    ],
+)
+def test_misplaced_option_names_its_section(section: str, option: str, hint: str) -> None:
+    (warning,) = warnings(configuration(section, option, "1"))
+    assert warning.endswith(f"({hint})")
+
+
+def test_option_without_its_prefix_names_a_monitor_in_use() -> None:
+    web = f"[web]\n{WEB}timeout = 1\n".replace("IdleConnection", "ProxyFetch\nproxyfetch.url = http://a/")
+    assert warnings(web) == ["f:9: [web] timeout: unknown option (did you mean proxyfetch.timeout?)"]
 
 
 def test_suggestion_never_shows_credentials() -> None:

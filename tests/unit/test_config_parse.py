@@ -492,7 +492,7 @@ def test_unknown_options_cause_warnings_with_suggestions() -> None:
         "f:12: [web] depool-treshold: unknown option (did you mean depool-threshold?)",
         "f:13: [web] proxyfetch.ulr: unknown option (did you mean proxyfetch.url?)",
         "f:14: [web] ping.interval: unknown option (did you mean udp.interval?)",
-        "f:15: [web] xyzzy: unknown option (see docs/reference/options.md)",
+        "f:15: [web] xyzzy: unknown option (see man pybal.conf)",
     ]
 
 

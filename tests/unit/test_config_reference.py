@@ -11,6 +11,7 @@ from pybal.config.bgp_settings import PeerSettings
 from pybal.config.option import Option, options_of
 from pybal.config.source_settings import AccessSettings
 from tests.harness.manual import COMPLETION, PYBAL_8, PYBAL_CONF_5
+from tests.harness.metrics_page import METRICS
 from tests.harness.reference import EXAMPLE, GLOBAL, REFERENCE, SERVICE, default_text, example, rendered
 
 
@@ -31,7 +32,9 @@ def defaults() -> Iterator[tuple[str, Option, str]]:
 DEFAULTS = {name: (found, text) for name, found, text in defaults()}
 
 
-@pytest.mark.parametrize("path", [EXAMPLE, REFERENCE, PYBAL_8, PYBAL_CONF_5, COMPLETION], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [EXAMPLE, REFERENCE, PYBAL_8, PYBAL_CONF_5, COMPLETION, METRICS], ids=lambda path: path.name
+)
 def test_file_equals_its_rendering(path: Path) -> None:
     assert rendered()[path] == path.read_text(encoding="utf-8")
 

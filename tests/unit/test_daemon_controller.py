@@ -292,6 +292,34 @@ def test_next_address_that_does_not_pass_counts_as_down(lines: list[str]) -> Non
     assert "dns-move" not in {alert.kind for alert in service.alerts()}
 
 
+def test_next_addresses_that_pass_in_a_burst_take_over_together() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    for host in ("web1", "web2"):
+        service.names[host] = ADDRESSES[host] + 256
+    service.move("web3", "10.0.1.3")
+    before = len(service.wants)
+    for host in ("web1", "web2", "web3"):
+        service.factory.running[host].make_report(up=True)
+    service.turn()
+    first = {"10.0.1.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
+    assert service.wants[before:] == [first, {"10.0.1.1": 10, "10.0.1.2": 10, "10.0.1.3": 10}]
+
+
+def test_move_is_overdue_once_while_an_earlier_change_is_in_progress(lines: list[str]) -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.move("web1", "10.0.1.1")
+    service.clock.advance(service.controller.pool.service.dns_move_wait - 0.5)
+    service.slow = True
+    service.source.listed(tuple(Member(host, 20) for host in ("web1", "web2", "web3")))
+    for _ in service.until_applied():
+        service.clock.advance(0.5)
+    assert [line for line in lines if "not passed for" in line] == [
+        "new address of web1 not passed for 60 s; the floor decides about it"
+    ]
+
+
 def test_all_servers_stay_when_their_names_move_to_a_dead_address() -> None:
     service = ControllerOnClock()
     service.start("web1", "web2", "web3")
@@ -678,6 +706,15 @@ def test_report_at_a_former_address_is_ignored() -> None:
     report = service.controller.pool.servers["web2"].reports["Fake"]
     assert report is not None
     assert report.up
+
+
+def test_history_names_the_servers_that_a_list_removes() -> None:
+    service = ControllerOnClock()
+    service.start("web1", "web2", "web3")
+    service.deliver(Member("web1"))
+    *_, last = service.controller.history.decisions
+    assert last.text == "serving 1 of 1, floor 1, 0 forced: web2, web3 removed"
+    assert list(last.by_reason()) == ["no longer in the server list: web2, web3"]
 
 
 def test_report_that_waits_for_a_change_of_the_address_is_ignored() -> None:

@@ -31,7 +31,7 @@ port = 80
 scheduler = {scheduler}
 config = file:///pools/web
 """
-LO = tuple(Local(ip_network(ip), "lo") for ip in ("127.0.0.0/8", "192.0.2.1/32", "192.0.2.7/32"))
+LO = tuple(Local(ip_network(ip), "lo") for ip in ("127.0.0.0/8", "192.0.2.1/32", "192.0.2.7/32", "192.0.2.10/32"))
 GOOD = Host(
     release="6.1.0-25-amd64",
     modules={"ip_vs": Module.LOADED, "ip_vs_wrr": Module.LOADABLE},
@@ -69,6 +69,13 @@ def with_sysctls(**changes: int | None) -> Host:
     named = {name.replace("__", "."): value for name, value in changes.items()}
     merged = {**GOOD.sysctls, **named}
     return replace(GOOD, sysctls={name: value for name, value in merged.items() if value is not None})
+
+
+def test_next_hop_that_the_host_lacks_is_a_warning() -> None:
+    finding = only(replace(GOOD, local=LO[:3]))
+    assert (finding.about, finding.grade, finding.found) == ("next hop 192.0.2.10", Grade.WARN, "on no device")
+    assert finding.mend == "set bgp-nexthop-ipv4 to an address of this host, and pybal reload"
+    assert bad(replace(GOOD, local=LO[:3]), settings(bgp="no")) == []
 
 
 def test_good_host_has_only_good_findings() -> None:
@@ -121,7 +128,7 @@ def test_missing_module_fails_with_the_command_that_loads_it(name: str, state: M
 
 
 def test_missing_vip_fails_with_the_command_that_adds_it() -> None:
-    finding = only(replace(GOOD, local=(LO[0], LO[2])))
+    finding = only(replace(GOOD, local=(LO[0], *LO[2:])))
     assert finding == Finding(
         "VIP 192.0.2.1",
         Grade.FAIL,
@@ -133,12 +140,12 @@ def test_missing_vip_fails_with_the_command_that_adds_it() -> None:
 
 
 def test_advertised_address_counts_as_a_vip_when_bgp_is_on() -> None:
-    assert only(replace(GOOD, local=LO[:2])).about == "VIP 192.0.2.7"
-    assert bad(replace(GOOD, local=LO[:2]), settings(bgp="no")) == []
+    assert only(replace(GOOD, local=(*LO[:2], LO[3]))).about == "VIP 192.0.2.7"
+    assert bad(replace(GOOD, local=(*LO[:2], LO[3])), settings(bgp="no")) == []
 
 
 def test_vip_on_a_physical_device_is_a_warning_when_it_is_announced() -> None:
-    host = replace(GOOD, local=(LO[0], LO[2], Local(ip_network("192.0.2.1/32"), "eth0")))
+    host = replace(GOOD, local=(LO[0], *LO[2:], Local(ip_network("192.0.2.1/32"), "eth0")))
     finding = only(host)
     assert (finding.grade, finding.found, finding.mend) == (Grade.WARN, "on eth0", "ip addr add 192.0.2.1/32 dev lo")
     assert bad(host, settings(bgp="no")) == []
@@ -146,7 +153,7 @@ def test_vip_on_a_physical_device_is_a_warning_when_it_is_announced() -> None:
 
 @pytest.mark.parametrize(("prefix", "device"), [("192.0.2.0/24", "lo"), ("192.0.2.1/32", "dummy0")])
 def test_vip_may_be_on_a_dummy_device_or_in_a_local_route(prefix: str, device: str) -> None:
-    assert bad(replace(GOOD, local=(LO[0], LO[2], Local(ip_network(prefix), device)))) == []
+    assert bad(replace(GOOD, local=(LO[0], *LO[2:], Local(ip_network(prefix), device)))) == []
 
 
 def test_vips_are_unknown_when_local_addresses_cannot_be_read() -> None:

@@ -330,8 +330,9 @@ def status_listener(clock: Clock, seam: Bomb) -> RunningActivity:
     shown = status(clock)
 
     class SeamedRoutes:
-        def answer(self, path: bytes, *, as_json: bool) -> Any:
+        def answer(self, path: bytes, *, as_json: bool, switches: object) -> Any:
             seam()
+            del switches
             return shown.answer(path, as_json=as_json)
 
     client = Client(factory(clock, SeamedRoutes()))  # type: ignore[arg-type]  # the same method
@@ -559,6 +560,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "daemon.controller.Controller.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.controller.Controller.__init__ Throttle": "tests/unit/test_daemon_controller.py",
         "daemon.moving.Moving._wait callLater": "tests/unit/test_daemon_controller.py",
+        "daemon.moving.Moving._expire callLater": "tests/unit/test_daemon_controller.py",
         "daemon.watch.Watch.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "daemon.lookups.Lookups.__init__ Activity": "tests/unit/test_daemon_controller.py",
         "ipvs.reconciler.Reconciler._finish_retired callLater": "tests/unit/test_ipvs_retire.py",

@@ -13,7 +13,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from pybal.core.model import Alert, IPProtocol, Service, Severity
 from pybal.ipvs.audit import Audit
 from pybal.ipvs.backend import BackendError, MemoryBackend
-from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, entry, key_of
+from pybal.ipvs.model import Command, Destination, Op, ServiceKey, TableEntry, Traffic, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.immediate import result_of
 
@@ -51,8 +51,8 @@ def op(command: Command, service: Service, *of: Destination) -> Op:
 class AuditedServices:
     """Two converged services with two servers each, and their audit."""
 
-    def __init__(self, *, repairs: bool = True) -> None:
-        self.table = CountingTable()
+    def __init__(self, *, repairs: bool = True, table: CountingTable | None = None) -> None:
+        self.table = table or CountingTable()
         self.clock = Clock()
         self.reconciler = Reconciler(self.table, self.clock)
         self.changes = 0
@@ -128,7 +128,7 @@ def test_drift_is_logged_once_with_the_command_that_undoes_it() -> None:
     assert warning["system"] == "web"
     assert formatEvent(warning) == (
         "IPVS changed by another program: 2 destination-missing"
-        " (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); repairing"
+        " (repair: ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); repairing"
     )
     scene.end()
 
@@ -195,7 +195,7 @@ def test_drift_is_counted_once_and_stays_with_report() -> None:
             "web",
             "ipvs-drift",
             "IPVS changed by another program: 1 destination-changed"
-            " (undone by ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); not repairing",
+            " (repair: ipvsadm -e -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10); not repairing",
         )
     ]
     assert not scene.reconciler.verified("web")
@@ -229,7 +229,7 @@ def test_audit_reports_drift_when_frozen_and_repairs_it_at_the_thaw() -> None:
         scene.round()
     assert scene.table.table() == changed
     assert scene.drift() == {("web", "destination-missing"): 1}
-    undone = "1 destination-missing (undone by ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)"
+    undone = "1 destination-missing (repair: ipvsadm -a -t 10.2.1.1:80 -r 10.0.0.11:80 -g -w 10)"
     assert [formatEvent(event) for event in events] == [
         f"IPVS changed by another program: {undone}; not repairing (frozen)"
     ]
@@ -418,3 +418,26 @@ def test_reconfigured_interval_and_repair_apply_from_the_last_round() -> None:
     assert scene.drift() == {("web", "destination-missing"): 1}
     assert scene.table.table() != scene.wanted
     scene.end()
+
+
+def test_findings_have_the_traffic_of_the_last_read_without_another() -> None:
+    class CountingKernel(CountingTable):
+        """A table that counts a connection at each read, as the kernel counts those of clients."""
+
+        connections = 0
+
+        def read(self, key: ServiceKey) -> TableEntry | None:
+            self.connections += 1
+            traffic = [((A, 80), Traffic(0, 0, self.connections, 0, 0))]
+            found = super().read(key)
+            return found and replace(found, traffic=traffic)
+
+    kernel = CountingKernel()
+    services = AuditedServices(table=kernel)
+    services.round()
+    last = kernel.connections
+    for _ in range(2):
+        readings = services.audit.findings().readings
+        assert [each.traffic[0][1].connections for each in readings.values()] == [last - 1, last]
+    assert kernel.connections == last
+    services.end()

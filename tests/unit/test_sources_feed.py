@@ -161,7 +161,7 @@ def test_problem_of_entries_names_the_part_of_the_list_in_use(scripted: Scripted
         raising(SourceError("x")),
     )
     scripted.clock.pump([INTERVAL, INTERVAL])
-    assert scripted.applied == ["the rest of the list", "the rest of the list without its removals", ""]
+    assert scripted.applied == ["the valid entries", "the valid entries and removing no server", ""]
 
 
 def test_good_list_clears_the_problem(scripted: ScriptedFeed) -> None:

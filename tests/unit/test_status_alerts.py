@@ -43,12 +43,12 @@ def test_alerts_json_has_service_and_kind() -> None:
     [
         (replace(pool("web"), listed=False), "waiting for the first server list"),
         (pool("web"), "the server list is empty"),
-        (pool("web", server("a", DOWN, OUT), threshold=0), "of 1 server 1 down (depool-threshold = 0)"),
-        (pool("web", server("a", weight=0), server("b", weight=0)), "of 2 servers 2 of weight 0"),
-        (pool("web", server("a", UP, OUT, enabled=False)), "of 1 server 1 disabled"),
+        (pool("web", server("a", DOWN, OUT), threshold=0), "1 of 1 server down (depool-threshold = 0)"),
+        (pool("web", server("a", weight=0), server("b", weight=0)), "2 of 2 servers with weight 0"),
+        (pool("web", server("a", UP, OUT, enabled=False)), "1 of 1 server disabled"),
         (
             pool("web", server("a", UNKNOWN, OUT), server("b", UNKNOWN, OUT, address=None)),
-            "of 2 servers 1 not checked yet, 1 not resolved yet",
+            "1 of 2 servers not checked yet, 1 of 2 servers not resolved yet",
         ),
     ],
 )

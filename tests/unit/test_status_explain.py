@@ -59,7 +59,7 @@ def test_explanation_counts_servers_of_weight_above_0_only() -> None:
     lines = text("/v1/pools/web/c/explain", server("a"), server("b"), server("c", weight=0))
     assert lines[-2:] == [
         "Floor: depool-threshold 0.5 x 2 servers of weight above 0 = 1; 2 serving: reached.",
-        "It leaves when a check takes it down.",
+        "It is depooled when a check takes it down.",
     ]
 
 
@@ -70,7 +70,7 @@ def test_explanation_of_a_forced_server_counts_the_missing_ones() -> None:
     assert lines[0] == "a in web (tcp 10.2.2.1:80) is forced: down, but needed to reach the floor."
     assert lines[-2:] == [
         "Floor: depool-threshold 0.9 x 3 servers = 2.7, rounded up to 3; 1 serving: not reached.",
-        "It leaves when 2 more servers can serve, and stays if it comes up.",
+        "It is depooled when 2 more servers can serve; it stays pooled if its own checks pass.",
     ]
 
 
@@ -95,7 +95,7 @@ def test_explanation_of_servers_that_are_not_ready_names_the_next_step() -> None
 
 def test_explanation_of_a_pooled_server_shows_whether_it_may_leave() -> None:
     lines = text("/v1/pools/web/a/explain", server("a"), server("b"))
-    assert lines[-1] == "It leaves when a check takes it down."
+    assert lines[-1] == "It is depooled when a check takes it down."
     lines = text("/v1/pools/web/a/explain", server("a"), server("b"), threshold=1)
     assert lines[-1] == "If a check takes it down it stays pooled, forced, because of the floor."
     assert lines[-2] == "Floor: depool-threshold 1 x 2 servers = 2; 2 serving: reached."

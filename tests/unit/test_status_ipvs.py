@@ -12,9 +12,9 @@ from pybal.core.model import IPProtocol, Service
 from pybal.ipvs import fingerprint
 from pybal.ipvs.audit import Drift, Findings, Reading
 from pybal.ipvs.goal import Intent
-from pybal.ipvs.model import Command, Key, Op, ServiceKey, TableEntry, Tunnel, entry, key_of
+from pybal.ipvs.model import Command, Key, Op, ServiceKey, TableEntry, Traffic, Tunnel, entry, key_of
 from pybal.status import ipvs
-from tests.harness.snapshots import document
+from tests.harness.snapshots import document, pool, server
 
 WEB = Service("web", IPProtocol.TCP, IPv4Address("10.2.1.1"), 80, "wrr", monitors=("ProxyFetch",))
 A, B = IPv4Address("10.0.0.11"), IPv4Address("10.0.0.12")
@@ -138,3 +138,24 @@ def test_fingerprint_changes_with_every_field_of_an_entry(changed: TableEntry) -
 def test_fingerprint_changes_with_every_field_of_a_section(changed: Service) -> None:
     assert fingerprint.of_service(WEB) == of_web
     assert fingerprint.of_service(changed) != of_web
+
+
+def test_traffic_has_the_server_at_the_address_if_any() -> None:
+    traffic = [((A, 80), Traffic(1, 2, 30, 400, 5000)), ((B, 8080), Traffic(0, 0, 0, 0, 0))]
+    read = replace(findings(), readings={key_of(WEB): Reading(WANTED, 98.0, (), traffic)})
+    shown = {"web": pool("web", replace(server("a"), address=A), replace(server("b"), address=A))}
+    families = [each for each in ipvs.destination_families(read, shown) if each]
+    a = ("destination", "10.0.0.11:80"), ("host", "a"), ("service", "web")
+    b = ("destination", "10.0.0.12:8080"), ("host", ""), ("service", "web")
+    assert [(family.name.removeprefix("pybal_ipvs_destination_"), list(family.series)) for family in families] == [
+        ("active_connections", [(a, 1), (b, 0)]),
+        ("inactive_connections", [(a, 2), (b, 0)]),
+        ("connections_total", [(a, 30), (b, 0)]),
+        ("packets_total", [(a, 400), (b, 0)]),
+        ("bytes_total", [(a, 5000), (b, 0)]),
+    ]
+
+
+def test_traffic_of_a_service_that_left_is_not_shown() -> None:
+    read = replace(findings(), readings={key_of(WEB): Reading(WANTED, 98.0, (), [((A, 80), Traffic(1, 2, 3, 4, 5))])})
+    assert [each.series for each in ipvs.destination_families(read, {}) if each] == [[]] * 5

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.task import Clock
 
+from pybal.core.model import IPProtocol, Service
+from pybal.ipvs.audit import Findings, Reading
+from pybal.ipvs.goal import Intent
+from pybal.ipvs.model import Traffic, entry, key_of
+from tests.harness.snapshots import pool, server, snapshot, status
 from tests.harness.status_client import Client, clock_until_all_is_closed, code, factory
+
+WEB = Service("web", IPProtocol.TCP, ip_address("10.2.1.1"), 80, "wrr")
+READING = Reading(None, 0.0, (), [((ip_address("10.0.0.11"), 80), Traffic(1, 2, 3, 4, 5))])
+FINDINGS = Findings(
+    interval=15.0,
+    repairs=True,
+    age=3.0,
+    problem="",
+    drift={},
+    intents={key_of(WEB): Intent(WEB, entry(WEB, {}), verified=True)},
+    readings={key_of(WEB): READING},
+    foreign=(),
+    retired={},
+)
 
 
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     yield from clock_until_all_is_closed()
+
+
+def scraped(clock: Clock) -> Client:
+    """Return a client of a balancer with one service, one server and the traffic to it."""
+    routes = status(clock, snapshot(pool("web", server("a"))))
+    return Client(factory(clock, replace(routes, audit=lambda: FINDINGS)))
 
 
 def test_response_is_http(clock: Clock) -> None:
@@ -50,6 +77,30 @@ def test_metrics_are_text_format_0_0_4_when_openmetrics_is_accepted(clock: Clock
 def test_query_is_ignored(clock: Clock) -> None:
     client = Client(factory(clock))
     assert client.get("/alerts?format=json").endswith(b"OK - All pools are healthy")
+    client.hang_up()
+
+
+def test_query_selects_the_series_of_a_scrape(clock: Clock) -> None:
+    client = scraped(clock)
+    whole, services, ipvs, both, other = (
+        client.get(f"/metrics?{query}")
+        for query in ("", "services=1", "ipvs=1", "services=1&ipvs=1", "services=0&ipvs=&x=1&services=1")
+    )
+    pooled, counted = b'\npybal_server_pooled{host="a",service="web"} 1.0\n', b"\npybal_ipvs_destination_bytes_total{"
+    assert [text.count(pooled) for text in (whole, services, ipvs, both, other)] == [1, 0, 1, 0, 1]
+    assert [text.count(counted) for text in (whole, services, ipvs, both, other)] == [0, 0, 1, 1, 0]
+    assert [text.count(b"\npybal_service_servers{") for text in (whole, services, both)] == [1, 1, 1]
+    client.hang_up()
+
+
+def test_compressed_scrapes_with_another_query_are_kept_apart(clock: Clock) -> None:
+    client = scraped(clock)
+    headers = "Host: localhost\nAccept-Encoding: gzip\n"
+    bodies = [
+        gzip.decompress(client.get(f"/metrics{query}", headers).partition(b"\r\n\r\n")[2])
+        for query in ("", "?services=1", "", "?services=1")
+    ]
+    assert [b"pybal_server_pooled" in body for body in bodies] == [True, False, True, False]
     client.hang_up()
 
 

@@ -298,7 +298,7 @@ class CountedRoutes:
     def __init__(self) -> None:
         self.made = 0
 
-    def answer(self, _path: bytes, *, as_json: bool) -> RouteResponse:
+    def answer(self, _path: bytes, *, as_json: bool, switches: object) -> RouteResponse:
         return RouteResponse(self._pieces())
 
     def _pieces(self) -> Iterator[bytes]:

@@ -31,10 +31,10 @@ def listed() -> tuple[Played, PoolSource, Clocks]:
     return played, source, Clocks(clock.seconds(), NOON)
 
 
-def test_text_has_the_last_success_and_the_last_change() -> None:
+def test_text_has_the_ages_of_the_last_success_and_change() -> None:
     _, source, clocks = listed()
     assert sources.sources_text([("web", source)], clocks) == (
-        "web: etcd://***@h/p: last success 2026-11-20T11:59:55.000Z, last change 2026-11-20T11:58:30.000Z\n"
+        "web: etcd://***@h/p; last read 5 s ago, last changed 90 s ago\n"
     )
 
 
@@ -42,14 +42,14 @@ def test_text_begins_with_the_problem_of_a_source() -> None:
     played, source, clocks = listed()
     played.problem = "etcd://***@h/p: connection refused"
     assert sources.sources_text([("web", source)], clocks).startswith(
-        "web: etcd://***@h/p: connection refused: last success "
+        "web: etcd://***@h/p: connection refused; last read "
     )
 
 
 def test_times_are_absent_before_the_first_list() -> None:
     source = PoolSource(Played(), SourceSettings("file:///p"), None, service="web", clock=Clock(), wall=lambda: NOON)
     clocks = Clocks(0.0, NOON)
-    assert sources.sources_text([("web", source)], clocks) == "web: file:///p: no success yet, no list yet\n"
+    assert sources.sources_text([("web", source)], clocks) == "web: file:///p; never read, never changed\n"
     assert sources.sources_json([("web", source)], clocks) == {
         "web": {
             "source": "file:///p",

@@ -63,7 +63,7 @@ def running(deployment: Deployment) -> Iterator[Daemon]:
         running.wait(lambda: "pooled-down" in running.get("/v1/alerts"), "the alert of the forced server")
         running.wait(lambda: "not-in-ipvs" in running.get("/v1/alerts"), "the alert of the absent service")
         running.wait(
-            lambda: "dead no-servers: no server takes new connections: of 1 server 1 down" in running.get("/v1/alerts"),
+            lambda: "dead no-servers: no server takes new connections: 1 of 1 server down" in running.get("/v1/alerts"),
             "the end of the first checks",
         )
         yield running
@@ -97,7 +97,7 @@ def test_critical_services_are_listed_or_grouped_in_text(deployment: Deployment,
             in text
         )
         assert (
-            "CRITICAL dead no-servers: no server takes new connections: of 1 server 1 down (depool-threshold = 0)"
+            "CRITICAL dead no-servers: no server takes new connections: 1 of 1 server down (depool-threshold = 0)"
             in text
         )
     (row,) = (row for row in deployment.pybal("pools").stdout.splitlines() if row.startswith("absent "))

@@ -27,7 +27,7 @@ from zope.interface import implementer
 from pybal.bgp.model import Announcement, Session
 from pybal.bgp.speaker import Speaker
 from pybal.config.settings import BGPSettings
-from pybal.core.model import Address
+from pybal.core.model import Address, Alert
 from pybal.runtime.loop import Loop
 from tests.harness.guest import namespace
 from tests.harness.stepped_reactor import run
@@ -169,6 +169,8 @@ class _Requests:
 
 def _plain(value: object) -> object:
     """Return a value that can be pickled."""
+    if isinstance(value, Alert):
+        return replace(value, data=dict(value.data))
     return replace(value, entered=dict(value.entered)) if isinstance(value, Session) else value
 
 

@@ -15,9 +15,15 @@ from tests.harness.bgp.network import KINDS, RouterNetwork
 from tests.harness.bgp.sessions import VIP, Peering, Topology, peering
 from tests.harness.daemon_process import wait_for
 
-NO_CONNECTION = ("never established",)
+NO_CONNECTION = ("never established", "no TCP connection")
 # Both ends set the minimum TTL after the connection: on a busy machine some messages pass before, and an end closes.
-TTL_CHECK = (*NO_CONNECTION, "hold timer expired", "closing connection", "connection not synchronized")
+TTL_CHECK = (
+    *NO_CONNECTION,
+    "hold timer expired",
+    "before the session was established",
+    "without a NOTIFICATION",
+    "connection not synchronized",
+)
 LATE_TTL_CHECK = "TTL security that we lack"
 """FRR sets the minimum TTL after accepting: an OPEN that arrives before may establish the session."""
 REASONS = {
