@@ -149,7 +149,8 @@ class IdleConnection(RiseFall):
     @property
     def decided_at(self) -> float:
         """Now, while the connection is held."""
-        return self._factory.engine.now if self._connection.held else super().decided_at
+        # The time of the last turn may be long ago if the engine has nothing to do.
+        return self._factory.engine.seconds() if self._connection.held else super().decided_at
 
     @override
     @property
