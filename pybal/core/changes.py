@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import chain
 
 from pybal.core.model import Health, Placement, Pool, Server
+from pybal.core.steps import parts
 
 
 class ChangeKind(Enum):
@@ -52,21 +54,30 @@ class Change:
 
 def changes(before: Pool, after: Pool) -> Iterator[Change]:
     """Yield the changes between two states of a pool: first the facts, then the decisions."""
+    return chain.from_iterable(changes_in_parts(before, after))
+
+
+def changes_in_parts(before: Pool, after: Pool) -> Iterator[Sequence[Change]]:
+    """Yield what :func:`changes` yields, for a part of the servers each; many servers may differ without a change."""
     differences = after.servers.changes_since(before.servers)
-    for _, old, new in differences:
-        if old is not None and new is None:
-            yield Change(ChangeKind.REMOVED, old)
-    for _, old, new in differences:
-        if old is None and new is not None:
-            yield Change(ChangeKind.NEW, new)
-    changed = [(old, new) for _, old, new in differences if old is not None and new is not None]
-    for old, new in changed:
-        yield from _facts(old, new)
-    for old, new in changed:
-        yield from _decisions(old, new)
+    for kind_of_change in (_removed, _new, _facts, _decisions):
+        for part in parts(differences):
+            yield [change for _, old, new in part for change in kind_of_change(old, new)]
 
 
-def _facts(old: Server, new: Server) -> Iterator[Change]:
+def _removed(old: Server | None, new: Server | None) -> Iterator[Change]:
+    if old is not None and new is None:
+        yield Change(ChangeKind.REMOVED, old)
+
+
+def _new(old: Server | None, new: Server | None) -> Iterator[Change]:
+    if old is None and new is not None:
+        yield Change(ChangeKind.NEW, new)
+
+
+def _facts(old: Server | None, new: Server | None) -> Iterator[Change]:
+    if old is None or new is None:
+        return
     # The policy replaces a part of a server only by a different one, so that no part is compared.
     if new.member is not old.member:
         yield Change(ChangeKind.MERGED, new)
@@ -84,7 +95,9 @@ def _facts(old: Server, new: Server) -> Iterator[Change]:
         yield Change(ChangeKind.UP, old, after=new)
 
 
-def _decisions(old: Server, new: Server) -> Iterator[Change]:
+def _decisions(old: Server | None, new: Server | None) -> Iterator[Change]:
+    if old is None or new is None:
+        return
     match old.placement, new.placement:
         case Placement.OUT, Placement.POOLED:
             yield Change(ChangeKind.REPOOLED, new)

@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
 
 from pybal.core import events, policy
-from pybal.core.changes import changes
+from pybal.core.changes import changes_in_parts
 from pybal.core.correlated import CorrelatedFailures, correlated_failures, may_be_correlated
 from pybal.core.history import PoolHistory
 from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
@@ -419,7 +419,7 @@ class Controller:
         if self._correlated or may_be_correlated(after.servers):
             self._suspecting.request()
         yield
-        yield from self._log.changes(changes(before, after), partial(policy.arithmetic, after))
+        yield from self._log.changes(changes_in_parts(before, after), partial(policy.arithmetic, after))
         if not self._initialized and self.pool.listed and not self.pool.servers.count(lambda each: each.awaits_lookup):
             self._initialized = True
             self._log.write(LogLevel.info, f"[{self.name}] Initialization complete")

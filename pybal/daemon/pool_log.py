@@ -6,7 +6,7 @@ A change of many servers is a few lines and a summary with their number, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
@@ -15,7 +15,6 @@ from twisted.logger import Logger, LogLevel
 from pybal.core.changes import Change, ChangeKind
 from pybal.core.decision import Decision
 from pybal.core.history import PoolHistory
-from pybal.core.steps import parts
 from pybal.core.why import cause
 from pybal.runtime.turns import Work
 
@@ -101,11 +100,11 @@ class PoolLog:
         self._name = name
         self._clock = clock
 
-    def changes(self, changes: Iterable[Change], arithmetic: Callable[[], str]) -> Work:
-        """Log the changes of one event, in steps; ``arithmetic`` returns the numbers of the pool afterwards."""
+    def changes(self, parts: Iterable[Sequence[Change]], arithmetic: Callable[[], str]) -> Work:
+        """Log the changes of one event, a part in each step; ``arithmetic`` returns the numbers of the pool afterwards."""
         numbers: dict[ChangeKind, int] = {}
         decided: dict[ChangeKind, list[tuple[str, str]]] = {}
-        for part in parts(changes):
+        for part in parts:
             for change in part:
                 kind = change.kind
                 number = numbers[kind] = numbers.get(kind, 0) + 1

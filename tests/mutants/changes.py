@@ -5,10 +5,8 @@ from __future__ import annotations
 from tests.mutants.mutant import Mutant
 
 MUTANTS = (
-    Mutant(
-        "removals are not reported", "            yield Change(ChangeKind.REMOVED, old)\n", "            continue\n"
-    ),
-    Mutant("new servers are not reported", "            yield Change(ChangeKind.NEW, new)\n", "            continue\n"),
+    Mutant("removals are not reported", "        yield Change(ChangeKind.REMOVED, old)\n", "        return\n"),
+    Mutant("new servers are not reported", "        yield Change(ChangeKind.NEW, new)\n", "        return\n"),
     Mutant(
         "new servers are reported as merged",
         "yield Change(ChangeKind.NEW, new)",
@@ -36,8 +34,8 @@ MUTANTS = (
     ),
     Mutant(
         "decisions are reported first",
-        "        yield from _facts(old, new)\n    for old, new in changed:\n        yield from _decisions(old, new)\n",
-        "        yield from _decisions(old, new)\n    for old, new in changed:\n        yield from _facts(old, new)\n",
+        "(_removed, _new, _facts, _decisions)",
+        "(_removed, _new, _decisions, _facts)",
     ),
     Mutant(
         "forced servers that leave are not reported",
