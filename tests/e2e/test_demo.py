@@ -45,7 +45,7 @@ LINES = [
     r"   127\.0\.0\.12 is depooled\. 127\.0\.0\.13 is down too but stays pooled, it is forced: the option",
     r"   web .* 1 of 3   2       1       2      2 down, 1 forced",
     r"   127\.0\.0\.13  127\.0\.0\.13  20      forced      down, but needed to reach the floor; .*",
-    r"   CRITICAL web pooled-down: Servers 127\.0\.0\.13 are marked down but pooled .*",
+    r"   CRITICAL web pooled-down: 1 of 3 servers down but pooled: 127\.0\.0\.13 .*",
     r"6\. Starting 127\.0\.0\.12 and 127\.0\.0\.13 again\.",
     r"   After [0-9.]+ s all three are up and pooled, no server is forced, and the alert has ended\.",
 ]
