@@ -1,4 +1,4 @@
-"""Run all tests that need a kernel with IPVS in one guest."""
+"""Run all tests that need a kernel with IPVS in two guests, one for each core of a machine of CI."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ import pytest
 from tests.harness.guest import guest
 
 ROOT = Path(__file__).resolve().parents[2]
-SUITES = ("tests/kernel", "tests/contract/test_ipvs_backend.py", "tests/e2e/lvs")
+SUITES = (("tests/kernel", "tests/contract/test_ipvs_backend.py"), ("tests/e2e/lvs",))
 LONGEST = 2400.0
 
 
 @pytest.mark.skipif(guest.missing() is not None, reason=f"no user-mode Linux: {guest.missing()}")
-def test_kernel_suite_passes_in_the_guest_without_skips(record_property: Callable[[str, object], None]) -> None:
-    tests = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *SUITES]
+@pytest.mark.parametrize("suites", SUITES, ids=lambda suites: suites[0])
+def test_kernel_suite_passes_in_the_guest_without_skips(
+    suites: tuple[str, ...], record_property: Callable[[str, object], None]
+) -> None:
+    tests = [sys.executable, "-m", "pytest", "-q", "--color=no", "-p", "no:cacheprovider", *suites]
     command = ["env", "PYTHONDONTWRITEBYTECODE=1", *tests]
     with tempfile.TemporaryFile() as output:
         status = guest.run(command, stdout=output, stderr=output, cwd=ROOT, timeout=LONGEST)
