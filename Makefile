@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXABGP42 := .venv-exabgp42
 # Tests mostly wait; the guest suite takes longest.
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: reference docs demo test quick lint mutants bench setup packages compiled clean

@@ -38,7 +38,7 @@ LINES = [
     r"3\. Stopping the web server 127\.0\.0\.12\.",
     r"   After [0-9.]+ s PyBal has depooled it: new connections go to the other two\.",
     r"   web .* 2 of 3   2       0       2      1 down",
-    r"   127\.0\.0\.12  127\.0\.0\.12  10      not pooled  down; .*refused.*",
+    r"   127\.0\.0\.12  127\.0\.0\.12  10      not pooled  down; .*(?:refused|reset).*",
     r"4\. Starting 127\.0\.0\.12 again\.",
     r"   After [0-9.]+ s it has passed its checks and is pooled again\.",
     r"5\. Stopping two of three web servers: 127\.0\.0\.12, then 127\.0\.0\.13\.",

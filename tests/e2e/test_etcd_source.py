@@ -94,4 +94,4 @@ def test_unknown_api_version_is_refused_at_the_start(tmp_path: Path) -> None:
     endpoint = configured(tmp_path, 2379, "?api=4")
     with daemon(tmp_path, endpoint=endpoint) as running:
         assert running.process.wait(30) == 2
-        assert "api=4', expected a supported scheme: " in running.log
+        assert "api=4'; expected a supported scheme: " in running.log

@@ -72,7 +72,8 @@ def test_20150613_half_stays_pooled_and_alerts_fire_after_an_edit(
     assert alerts.startswith("CRITICAL - web: Servers ")
     assert alerts.endswith(" are marked down but pooled")
     reason = 'began to fail ProxyFetch with "status: HTTP 301, wanted 200" within '
-    assert f"WARNING web suspect-check: 6 of 6 servers {reason}" in running.get("/v1/alerts")
+    suspected = f"WARNING web suspect-check: 6 of 6 servers {reason}"
+    running.wait(lambda: suspected in running.get("/v1/alerts"), "the alert of all six")
     assert f"servers {reason}" in running.log
 
     # The edit that emptied the pool then: here it changes only the list.

@@ -93,6 +93,7 @@ class ConfiguredDirector:
         with daemon(self.directory, *arguments, endpoint=ENDPOINT) as process:
             wanted = len(self.lab.servers)
             process.wait(lambda: process.get("/pools/web").count("/up/pooled") == wanted, "all servers pooled")
+            process.wait(lambda: all(self.in_table(server) for server in self.lab.servers), "all servers in the table")
             yield process
 
     def table(self) -> str:

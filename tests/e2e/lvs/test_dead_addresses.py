@@ -57,6 +57,7 @@ class NamedServers:
     def running(self) -> Iterator[Daemon]:
         with self.process() as process:
             process.wait(lambda: process.get("/pools/web").count("/up/pooled") == len(self.names), "all pooled")
+            process.wait(lambda: len(destinations(process)) == len(self.names), "all in the table")
             yield process
 
 

@@ -141,6 +141,7 @@ protocol = tcp
 port = 80
 scheduler = wrr
 initial-state = up
+depool-threshold = 1
 monitors = ['ProxyFetch', 'IdleConnection']
 proxyfetch.url = ['http://www.example.org/']
 proxyfetch.interval = 300
