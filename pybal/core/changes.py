@@ -58,7 +58,7 @@ def changes(before: Pool, after: Pool) -> Iterator[Change]:
 
 
 def changes_in_parts(before: Pool, after: Pool) -> Iterator[Sequence[Change]]:
-    """Yield what :func:`changes` yields, for a part of the servers each; many servers may differ without a change."""
+    """Yield the changes of a part of the servers each; many servers may differ without a change."""
     differences = after.servers.changes_since(before.servers)
     for kind_of_change in (_removed, _new, _facts, _decisions):
         for part in parts(differences):

@@ -101,7 +101,7 @@ class PoolLog:
         self._clock = clock
 
     def changes(self, parts: Iterable[Sequence[Change]], arithmetic: Callable[[], str]) -> Work:
-        """Log the changes of one event, a part in each step; ``arithmetic`` returns the numbers of the pool afterwards."""
+        """Log the changes of one event, a part in each step; ``arithmetic`` returns the numbers afterwards."""
         numbers: dict[ChangeKind, int] = {}
         decided: dict[ChangeKind, list[tuple[str, str]]] = {}
         for part in parts:

@@ -49,7 +49,7 @@ def relay(one: Etcd) -> Iterator[Relay]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let each guest be the first test of a worker: it takes minutes, while the others run everything else."""
+    """Let each guest be the first test of a worker: it takes minutes, while others run the rest."""
     guests = [item for item in items if "test_kernel_in_a_guest" in item.nodeid]
     share = len(items) // getattr(config, "workerinput", {"workercount": 1})["workercount"]
     items[:] = [item for item in items if item not in guests]
