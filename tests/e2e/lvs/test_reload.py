@@ -189,6 +189,7 @@ def test_reload_with_11000_servers_applies_one_change_cheaply(tmp_path: Path, sa
             steps = outcome["plan"]["services"]
             assert [step["service"] for step in steps if step["step"] != "keep"] == ["svc57"]
             assert len(steps) == SERVICES
+            process.wait(lambda: "-E -t 10.2.57.1:80" in process.log[log:], "the write, after its module")
             told = [
                 line.partition("ipvsadm ")[2] for line in process.log[log:].splitlines() if "DEBUG: ipvsadm" in line
             ]
