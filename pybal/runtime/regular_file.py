@@ -8,7 +8,7 @@ import stat
 
 
 def read(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return the content of a regular file of ``most`` bytes. Raises OSError for all others."""
+    """Return the content of a regular file of at most ``most`` bytes. Raises OSError for all others."""
     content = begin(path, most + 1)
     if len(content) > most:
         raise OSError(errno.EFBIG, f"longer than {most} bytes", str(path))
@@ -25,5 +25,5 @@ def begin(path: str | os.PathLike[str], most: int) -> bytes:
 
 
 def first_line(path: str | os.PathLike[str], most: int) -> bytes:
-    """Return the first line, without its end, of ``most`` bytes. Raises OSError as :func:`begin`."""
+    """Return the first line, without its end, of at most ``most`` bytes. Raises OSError as :func:`begin`."""
     return begin(path, most).partition(b"\n")[0].rstrip(b"\r")
