@@ -330,10 +330,11 @@ class Controller:
             self._apply_reports()
 
     def _move_overdue(self, hosts: frozenset[str]) -> None:
-        if hosts:
-            more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
-            late = f"not passed for {self.pool.service.dns_move_wait:g} s; the floor decides about {'them' if more else 'it'}"
-            self._log.write(LogLevel.error, f"new address of {min(hosts)}{more} {late}")
+        more = f" and {len(hosts) - 1} more" if len(hosts) > 1 else ""
+        late = (
+            f"not passed for {self.pool.service.dns_move_wait:g} s; the floor decides about {'them' if more else 'it'}"
+        )
+        self._log.write(LogLevel.error, f"new address of {min(hosts)}{more} {late}")
         self._apply(partial(events.Overdue, hosts))
 
     def _apply_reports(self) -> None:

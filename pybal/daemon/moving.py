@@ -14,6 +14,7 @@ from pybal.runtime.turns import Turns
 
 _ROUNDING = 1e-3
 _AGAIN = 1.0
+"""Seconds after which an overdue move that the pool does not show yet is reported again."""
 
 
 class Moving:
@@ -87,7 +88,6 @@ class Moving:
         moves = _moves(self._pool)
         late = frozenset(host for host, move in moves if not move.overdue and self._left(move) <= _ROUNDING)
         if late:
-            # The pool may show it some turns later: nothing is reported again before.
             self._end = self._clock.callLater(_AGAIN, self._expire)
             self._overdue(late)
         else:
