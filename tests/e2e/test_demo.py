@@ -198,12 +198,13 @@ def clone() -> Iterator[Path]:
 
 
 def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run make in a clone as an unprivileged user."""
+    """Run make in a clone as an unprivileged user, without the variables of a make that runs the tests."""
     user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if os.geteuid() == 0 else []
     return subprocess.run(
         [*user, "make", *arguments],
         cwd=clone,
-        env={**os.environ, "HOME": str(clone.parent)},
+        env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        | {"HOME": str(clone.parent)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,7 +1,6 @@
 """No event of a pool of 10,000 servers holds the loop for more than 50 ms of CPU.
 
-That is the default of max-pool-size. One daemon passes through all phases, in the order of this file. Each waits for the effect and for a while after it, because the work is
-divided into turns.
+That is the default of max-pool-size. One daemon passes through all phases. Each waits for the effect and for a while after it, because the work is divided into turns.
 """
 
 from __future__ import annotations
@@ -93,16 +92,6 @@ class LargePool:
         self.process.wait(reached, f"{numbers}")
 
 
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LargePool]:
-    pool = LargePool(tmp_path_factory.mktemp("pool"))
-    pool.configure("wrr", INTERVAL)
-    running = daemon(pool.directory, endpoint="http://127.0.0.1:9090", program=pool.probe.program)
-    with namespace.fresh(), pool.web, running as pool.process:
-        pool.process.wait(pool.tally, "the daemon")
-        yield pool
-
-
 @contextmanager
 def phase(pool: LargePool, name: str) -> Iterator[None]:
     """Fail if the loop was held during the block or the time after it, in which writes end."""
@@ -112,51 +101,40 @@ def phase(pool: LargePool, name: str) -> Iterator[None]:
     pool.probe.check(name, began, kinds={"held"})
 
 
-def test_first_list_does_not_hold_the_loop(pool: LargePool) -> None:
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[LargePool]:
+    pool = LargePool(tmp_path)
+    pool.configure("wrr", INTERVAL)
+    running = daemon(tmp_path, endpoint="http://127.0.0.1:9090", program=pool.probe.program)
+    with namespace.fresh(), pool.web, running as pool.process:
+        pool.process.wait(pool.tally, "the daemon")
+        yield pool
+
+
+def test_no_event_of_a_large_pool_holds_the_loop(pool: LargePool) -> None:
     with phase(pool, "first list"):
         pool.list(1, 10)
         pool.wait_for(total=SERVERS, up=SERVERS, pooled=SERVERS)
-
-
-def test_weights_of_all_servers_do_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "weights"):
         pool.list(1, 20)
         pool.process.wait(lambda: pool.process.get("/v1/ipvs").count("-w 20") == SERVERS, "the weights")
-
-
-def test_failure_of_all_servers_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "failure"):
         pool.web.stop()
         pool.wait_for(up=0, pooled=FLOOR, forced=FLOOR)
-
-
-def test_return_of_all_servers_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "return"):  # half of the servers are forced, and leave when the others have returned
         pool.web.start()
         pool.wait_for(up=SERVERS, pooled=SERVERS, forced=0)
-
-
-def test_disabling_of_half_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "disabled"):
         pool.list(1, 20, enabled=FLOOR)
         pool.wait_for(enabled=FLOOR, pooled=FLOOR)
-
-
-def test_reload_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "reload"):
         pool.configure("mh", INTERVAL + 1, "['TCPConnect', 'ProxyFetch']")
         assert pool.process.reload()["accepted"]
         pool.wait_for(up=SERVERS, pooled=FLOOR)
-
-
-def test_new_list_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "new list"):
         pool.list(2, 10)
         pool.process.wait(lambda: pool.process.get("/pools/web/127.2.0.1"), "the new list")
         pool.wait_for(serving=SERVERS, pooled=SERVERS)
-
-
-def test_command_depool_does_not_hold_the_loop(pool: LargePool) -> None:
     with phase(pool, "command"):
         done = pybal(
             ["depool", "web", "127.2.0.1", "--force", "--reason", "x", "--socket", f"{pool.directory}/control.sock"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.daemon_process import Daemon, daemon, wait_for
+from tests.harness.daemon_process import PATIENCE, Daemon, daemon, wait_for
 from tests.harness.guest import namespace
 from tests.harness.guest.clients import OpenConnection, RequestLoop
 from tests.harness.guest.network import VIP, LVSNetwork, lab
@@ -163,8 +164,14 @@ def large(directory: Path) -> Iterator[Daemon]:
         sections.append(f"[svc{n}]\nip = 10.2.{n}.1\nconfig = file://{directory}/{n}.pool\n")
     (directory / "pybal.conf").write_text(LARGE + "".join(sections))
     with daemon(directory, "-d", endpoint=ENDPOINT) as process:
-        wait_for(lambda: in_kernel() == SERVICES * SERVERS, lambda: f"{in_kernel()}\n{process.log[-3000:]}", 120)
+        wait_for(all_in_kernel, lambda: f"{in_kernel()}\n{process.log[-3000:]}", 2 * PATIENCE)
         yield process
+
+
+def all_in_kernel() -> bool:
+    """Return whether every server is in the kernel, after a second: each reading costs the guest much CPU."""
+    time.sleep(1)
+    return in_kernel() == SERVICES * SERVERS
 
 
 def in_kernel() -> int:
