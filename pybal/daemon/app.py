@@ -183,7 +183,7 @@ class App:
         )
         self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
         routes = self._routes()
-        factory = StatusFactory(routes, reactor, host_names={socket.gethostname()})
+        factory = StatusFactory(routes, reactor, host_names={socket.gethostname()}, state=self._report.shown)
         self._listening = Listening(reactor, factory)
         targets = ReloadTargets(
             self._services,
