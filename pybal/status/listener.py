@@ -51,7 +51,7 @@ _BUFFER = 1 << 14
 
 _HEADERS = {
     b"Cache-Control": b"no-store",
-    b"Content-Security-Policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    b"Content-Security-Policy": b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     b"X-Content-Type-Options": b"nosniff",
 }
