@@ -13,7 +13,9 @@ from weakref import WeakSet
 from pybal.core.model import Alert
 
 
-class _Activity(Protocol):
+class Stallable(Protocol):
+    """An activity that can tell whether it goes on."""
+
     name: str
 
     def stalled(self) -> str:
@@ -24,12 +26,12 @@ class Activities:
     """A set of activities that does not keep them alive."""
 
     def __init__(self) -> None:
-        self._members: WeakSet[_Activity] = WeakSet()
+        self._members: WeakSet[Stallable] = WeakSet()
 
-    def __iter__(self) -> Iterator[_Activity]:
+    def __iter__(self) -> Iterator[Stallable]:
         return iter(tuple(self._members))
 
-    def add(self, activity: _Activity) -> None:
+    def add(self, activity: Stallable) -> None:
         """Add an activity."""
         self._members.add(activity)
 
