@@ -218,7 +218,7 @@ def test_decisions_are_shown_newest_first() -> None:
     assert "1 decision in the last hour, in 1 service" in page.text
 
 
-def test_only_the_newest_decisions_are_shown() -> None:
+def test_decisions_beyond_the_newest_are_left_out() -> None:
     def past(service: str) -> PoolHistory:
         made = PoolHistory()
         for number in range(200):
