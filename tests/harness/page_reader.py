@@ -46,7 +46,7 @@ class PageReader(HTMLParser):
 
     def row(self, heading: str) -> Row:
         """Return the row with a heading."""
-        (found,) = (row for row in self.rows if row.cells[0] == heading)
+        (found,) = (row for row in self.rows if row.cells[:1] == [heading])
         return found
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -178,13 +178,14 @@ def table(
         yield "<p id=none class=soft hidden>No row matches. Press Escape to clear the filter.</p>"
 
 
-def row(first: str, *cells: str, name: str = "", key: str = "") -> str:
+def row(first: str, *cells: str, name: str = "", key: str = "", cause: str = "") -> str:
     """Return a row of a table: its heading ``first`` and its cells are markup.
 
-    ``name`` is its id; the chip with the same ``key`` selects it.
+    ``name`` is its id; the chip with the same ``key`` selects it, and the filter finds it also by its ``cause``.
     """
     own = f' id="{escape(name)}"' if name else ""
     own += f' data-k="{key}"' if key else ""
+    own += f' data-why="{escape(cause)}"' if cause else ""
     return f"<tr class=r{own}><th scope=row>{first}{''.join(f'<td>{cell}' for cell in cells)}\n"
 
 

@@ -40,7 +40,7 @@ function collectRows() {
 
 /** The number of rows to show of a group that is not filtered. */
 function limitOf(body) {
-  if (unfolded.has(body.dataset.k ?? "")) return Infinity;
+  if (unfolded.has(body.id)) return Infinity;
   const own = Number(body.dataset.fold ?? Infinity);
   if (!narrow.matches) return own;
   return body.dataset.k === "healthy" && body !== list.tBodies[0] ? 0 : Math.min(own, FEW);
@@ -51,15 +51,16 @@ function filterRows() {
   const show = view.get("show") ?? "";
   const plain = !words.length && !show && !sortedBody;
   const places = new Map();
+  const cells = new Map([...main.querySelectorAll(".grid a")].map(cell => [targetOf(cell), cell]));
   for (const row of rows) {
     const home = homes.get(row);
-    const text = row.textContent.toLowerCase();
+    const text = `${row.textContent} ${row.dataset.why ?? ""}`.toLowerCase();
     const kind = row.dataset.k ?? home.dataset.k;
     const matches = (!show || kind === show) && words.every(word => text.includes(word));
     const place = places.get(home) ?? 0;
     places.set(home, place + 1);
     row.hidden = !matches || (plain && place >= limitOf(home));
-    if (row.id) document.querySelector(`.grid [href="#${CSS.escape(row.id)}"]`)?.classList.toggle("dim", !matches);
+    cells.get(row.id)?.classList.toggle("dim", !matches);
   }
   for (const body of list.tBodies) foldBody(body, plain);
   for (const chip of main.querySelectorAll(".show button")) chip.setAttribute("aria-pressed", String(chip.dataset.k === show));
@@ -80,7 +81,7 @@ function foldBody(body, plain) {
   const button = document.createElement("button");
   button.className = "chip";
   button.textContent = `show ${hidden} more`;
-  button.addEventListener("click", () => { unfolded.add(body.dataset.k ?? ""); filterRows(); });
+  button.addEventListener("click", () => { unfolded.add(body.id); filterRows(); });
   cell.append(button);
 }
 
@@ -169,12 +170,17 @@ if (list && search) {
 
 // ---- the grid of servers: one stop of the tab key, arrow keys inside, the words of the row below ----
 
+/** The id of the row of a cell. */
+function targetOf(cell) {
+  return decodeURIComponent(cell.hash.slice(1));
+}
+
 function labelGrid(grid) {
   const cells = [...grid.children];
   const current = cells.find(cell => cell.getAttribute("tabindex") === "0") ?? cells[0];
   for (const cell of cells) {
     cell.tabIndex = cell === current ? 0 : -1;
-    const row = document.getElementById(decodeURIComponent(cell.hash.slice(1)));
+    const row = document.getElementById(targetOf(cell));
     cell.setAttribute("aria-label", row ? `${cell.title}, ${row.dataset.k}` : cell.title);
   }
 }
@@ -197,7 +203,7 @@ if (grid) {
   const read = document.getElementById("read");
   const idle = read.textContent;
   const tell = event => {
-    const row = event.target.hash && document.getElementById(decodeURIComponent(event.target.hash.slice(1)));
+    const row = event.target.hash && document.getElementById(targetOf(event.target));
     if (!row) return;
     const [name, , state, why, since] = [...row.cells].map(cell => cell.textContent.trim());
     read.textContent = `${name}: ${state}${since ? ` for ${since}` : ""}${why ? `, ${why}` : ""}`;
