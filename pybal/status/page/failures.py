@@ -29,7 +29,7 @@ class Failure:
 
 
 def failures_of(pool: Pool) -> Generator[str, None, Sequence[Failure]]:
-    """Return the failures of a pool, the most frequent first; yield an empty text after each part of the work."""
+    """Return the failures of a pool, the most frequent first; yield empty texts between steps."""
     found: dict[str, Failure] = {}
     if pool.servers.count(lambda server: server.enabled and server.health is Health.DOWN):
         for part in parts(pool.servers.values()):

@@ -45,7 +45,7 @@ _GROUPS = (
 """The groups of pools: key of their rows, title and mark."""
 _COLUMNS = ("Service", "Address", "Servers by state", "State", "Serving", "Floor", "Since")
 _ALIKE = 6
-"""Pools of one severity whose servers fail for the same cause that have a group of their own."""
+"""The least number of pools of one severity with the same cause that are a group."""
 _UNFOLDED = 3
 """Pools of such a group that are shown at first."""
 

@@ -215,22 +215,23 @@ if (grid) {
   labelGrid(grid);
 }
 
-// ---- the timeline: the words of one check, from the table below it ----
+// ---- the timelines: the words of one check, from the table below ----
 
-const plot = document.querySelector(".plot > svg:last-child");
-if (plot) {
-  const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
-  const results = () => [...document.querySelectorAll("#checks tbody tr")].reverse(); // the oldest first
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
+
+function follow(section) {
+  const plot = section.querySelector(".plot > svg:last-child");
   const cursor = document.createElementNS("http://www.w3.org/2000/svg", "line");
   for (const [name, value] of [["class", "cursor"], ["y1", 12], ["y2", 148]]) cursor.setAttribute(name, value);
   let place = Infinity;
+  const results = () => [...section.querySelectorAll("tbody tr")].reverse(); // the oldest first
   const show = wanted => {
     const all = results();
     place = Math.max(0, Math.min(all.length - 1, wanted));
     const [time, result, took, reason] = [...all[place].cells].map(cell => cell.textContent.trim());
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, `${100 * (place + .4) / all.length}%`);
     plot.append(cursor);
-    document.getElementById("check").textContent = `${time}: ${result} after ${took}${reason ? `, ${reason}` : ""}`;
+    section.querySelector(".check").textContent = `${time}: ${result} after ${took}${reason ? `, ${reason}` : ""}`;
   };
   plot.tabIndex = 0;
   plot.addEventListener("focus", () => show(place));
@@ -245,10 +246,12 @@ if (plot) {
   });
 }
 
+for (const section of document.querySelectorAll(".checks")) if (section.querySelector(".plot")) follow(section);
+
 // ---- update in place: nodes that stay keep focus, selection, scroll, what is open, sort and filter ----
 
 const OURS = new Set(["open", "hidden", "tabindex", "aria-pressed", "aria-sort", "aria-label"]); // set by the reader or by this file
-const KEPT = "thead, #read, #check, #q";
+const KEPT = "#list > thead, #read, .check, #q";
 
 /** The name by which a node is found again: its id, or the heading of a row. */
 function nameOf(node) {
@@ -328,7 +331,7 @@ const BEAT = 5000;
 const REFRESH = 30000; // the ages on the page are those of its rendering
 const LOST_ICON = "data:image/svg+xml," + encodeURIComponent("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='6.4' fill='none' stroke='#7c8894' stroke-width='2.4' stroke-dasharray='3 2'/></svg>");
 
-function follow(path) {
+function keepContact(path) {
   let heard = Date.now(); // the last sign that the page is up to date
   let rendered = Date.now(); // the last update of the page
   let changed = false; // the page is older than the last change
@@ -385,4 +388,4 @@ function follow(path) {
   setInterval(check, 1000);
 }
 
-if (root.dataset.events) follow(root.dataset.events);
+if (root.dataset.events) keepContact(root.dataset.events);

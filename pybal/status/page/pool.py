@@ -38,7 +38,7 @@ def pool_view(facts: Facts, pool: Pool) -> Iterator[str]:
     found = yield from collected(facts)
     own = [alert for alert in found if alert.service == pool.service.name or alert.kind == "frozen"]
     by_kind = kinds(own)
-    title = f"{pool.service.name}: {by_kind[0].headline}" if by_kind else pool.service.name
+    title = f"{pool.service.name}: {_headline(by_kind[0])}" if by_kind else pool.service.name
     yield from document(facts, Heading(title, worst(own), worst(found)), _sections(facts, pool, own, by_kind))
 
 
@@ -94,11 +94,12 @@ def pool_verdict(pool: Pool, own: Sequence[Alert], by_kind: Sequence[Kind], cloc
             tag="h2",
         )
     first = by_kind[0]
-    headline = _HEADLINES.get(first.name, first.headline)
-    if first.name in {"pooled-down", "down"}:
-        headline = first.headline
     detail = "; ".join([first.members[0].text, *(kind.headline for kind in by_kind[1:] if kind.mark is mark)])
-    return verdict(mark, headline, detail, first.since, clocks, tag="h2")
+    return verdict(mark, _headline(first), detail, first.since, clocks, tag="h2")
+
+
+def _headline(kind: Kind) -> str:
+    return _HEADLINES.get(kind.name, kind.headline)
 
 
 _HEADLINES = {"no-servers": "No server takes new connections", "not-in-ipvs": "IPVS lacks the service or its servers"}

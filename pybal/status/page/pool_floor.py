@@ -41,7 +41,7 @@ def _sentence(pool: Pool, found: Mapping[State, int]) -> str:
         return told
     numbers = " + ".join(amount(number) for number in (up, *(number for number, _ in kept)))
     words = " and ".join(f"{_strong(number)} {word}" for number, word in kept)
-    return f"{told} So {words} servers stay pooled: {numbers} = {amount(up + sum(number for number, _ in kept))}."
+    return f"{told} Below the floor, {words} servers stay pooled: {numbers} = {amount(up + sum(number for number, _ in kept))}."
 
 
 _KEPT = {State.UNKNOWN_POOLED: "unknown", State.SUSPECT: "suspect", State.FORCED: "down"}

@@ -1,4 +1,4 @@
-"""The traffic of IPVS destinations at the last audit, with the rate of new connections since the one before. Pure."""
+"""The traffic of IPVS destinations at the last audit, and the rate of new connections. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pybal.ipvs.model import Endpoint, Traffic, key_of
 
 
 class Load(NamedTuple):
-    """The traffic of one destination; ``rate`` is in new connections per second, ``None`` before the second reading."""
+    """The traffic of one destination.
+
+    ``rate`` is the number of new connections per second, ``None`` if it is not known yet.
+    """
 
     active: int
     inactive: int
@@ -36,7 +39,7 @@ def loads(findings: Findings, service: Service) -> Generator[str, None, Mapping[
 
 
 def _rate(before: Traffic | None, traffic: Traffic, reading: Reading) -> float | None:
-    """Return the new connections per second; ``None`` for a destination that was added since the reading before."""
+    """Return the new connections per second; ``None`` for a destination that was added since."""
     if before is None or before.connections > traffic.connections or reading.at <= reading.at_before:
         return None
     return (traffic.connections - before.connections) / (reading.at - reading.at_before)
