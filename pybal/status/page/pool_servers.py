@@ -7,6 +7,7 @@ from html import escape
 from urllib.parse import quote
 
 from pybal.core.model import Pool, Server
+from pybal.core.steps import parts
 from pybal.ipvs.model import Endpoint
 from pybal.runtime.clocks import Clocks
 from pybal.status.page.elements import amount, lasted, link, row, server_path, state, table, tools
@@ -53,8 +54,10 @@ def servers(pool: Pool, loads: Mapping[Endpoint, Load], clocks: Clocks) -> Itera
 
 def _rows(pool: Pool, loads: Mapping[Endpoint, Load], clocks: Clocks) -> Iterator[str]:
     by_state: dict[State, list[Server]] = {each: [] for each in BY_SEVERITY}
-    for server in pool.servers.values():
-        by_state[state_of(server.condition)].append(server)
+    for part in parts(pool.servers.values()):
+        for server in part:
+            by_state[state_of(server.condition)].append(server)
+        yield ""
     yield "<tbody>"
     for each, own in by_state.items():
         yield from _rows_of(pool, each, own, loads, clocks)
