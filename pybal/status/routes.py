@@ -23,7 +23,7 @@ from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
-from pybal.status import alerts, compat115, explain, history, loop, metrics, reload, v1
+from pybal.status import alerts, compat115, events, explain, history, loop, metrics, reload, v1
 from pybal.status import bgp as announcing
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
@@ -69,19 +69,21 @@ class RouteResponse:
     """A response.
 
     Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. It is compressed for
-    clients that accept that.
+    clients that accept that. The body of an ``endless`` one is the begin of an event stream.
     """
 
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
     code: int = 200
     compression: Compression = Compression.NONE
+    endless: bool = False
 
 
 def _page_files() -> dict[str, RouteResponse]:
     folder = resources.files("pybal.status.page")
     kinds = {"style.css": b"text/css; charset=utf-8", "page.js": b"text/javascript; charset=utf-8"}
-    return {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    files = {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    return {**files, "events": RouteResponse(events.RETRY, events.CONTENT_TYPE, endless=True)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

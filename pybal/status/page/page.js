@@ -361,7 +361,9 @@ function keepContact(path) {
 
   function listen() {
     stream = new EventSource(path);
-    stream.addEventListener("change", () => { changed = true; if (due()) renew(); });
+    const change = () => { changed = true; if (due()) renew(); };
+    stream.addEventListener("open", change); // it may have missed one
+    stream.addEventListener("change", change);
     stream.addEventListener("beat", () => { if (due()) renew(); else heard = Date.now(); });
   }
 
