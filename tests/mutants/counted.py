@@ -79,6 +79,21 @@ MODEL_MUTANTS = (
         "return self.enabled and not self.ready",
     ),
     Mutant(
+        "disabled servers are late",
+        "return self.enabled and not self.ready and self.overdue",
+        "return not self.ready and self.overdue",
+    ),
+    Mutant(
+        "servers that keep an address are late",
+        "return self.enabled and not self.ready and self.overdue",
+        "return self.enabled and self.overdue",
+    ),
+    Mutant(
+        "every arriving server is late",
+        "return self.enabled and not self.ready and self.overdue",
+        "return self.enabled and not self.ready and self.moving",
+    ),
+    Mutant(
         "disabled servers serve",
         "return self.weighted and self.enabled and self.ready and self.health is Health.UP",
         "return self.weighted and self.ready and self.health is Health.UP",
