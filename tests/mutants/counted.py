@@ -40,6 +40,7 @@ MUTANTS = (
         "values that stay are replaced",
         "self.replacing_in_steps({name: values[name] for name in changed})",
         "self.replacing_in_steps(values)",
+        survives="the result is the same, at a higher cost",
     ),
 )
 MODEL_MUTANTS = (
