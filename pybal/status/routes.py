@@ -22,7 +22,7 @@ from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
-from pybal.runtime.activities import Stallable
+from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
 from pybal.status import alerts, compat115, events, explain, history, loop, metrics, reload, v1
@@ -124,7 +124,7 @@ class Routes:
     frozen: Callable[[], str] = str
     override: Callable[[str, str], str] = lambda _service, _host: ""
     host: Callable[[], Sequence[HostFinding]] = tuple
-    activities: Iterable[Stallable] = ()
+    activities: Activities = field(default_factory=Activities)
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family | Histogram]] = tuple
     registry: CollectorRegistry = field(default_factory=process_registry)

@@ -11,7 +11,7 @@ from pybal.core.model import Alert, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
-from pybal.runtime.activities import Stallable
+from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Clocks
 from pybal.runtime.held import Held
 from pybal.status.alerts import alerts_in_parts, level
@@ -75,7 +75,7 @@ class Facts:
     override: Callable[[str, str], str]
     host: Sequence[HostFinding] = ()
     held: Held = field(default_factory=Held)
-    activities: Iterable[Stallable] = ()
+    activities: Activities = field(default_factory=Activities)
     configuration: Configuration | None = None
 
 

@@ -101,8 +101,7 @@ def _ipvs(facts: Facts) -> str:
 
 
 def _activities(facts: Facts) -> str:
-    activities = list(facts.activities)
-    stalled = [(each.name, problem) for each in activities if (problem := each.stalled())]
+    stalled = list(facts.activities.stalled())
     items = [item(state(Mark.WARN, escape(name)), "", problem) for name, problem in stalled[:_LISTED]]
     if len(stalled) > _LISTED:
         items.append(f"and {counted(len(stalled) - _LISTED, 'other')}")
@@ -112,7 +111,9 @@ def _activities(facts: Facts) -> str:
         changed = state(Mark.WARN, "differs from the file") if configuration.changed else state(Mark.OK, "loaded")
         age = f"<span class=soft>{lasted(configuration.loaded_at, facts.clocks)} ago</span>"
         items.append(item(changed, age, configuration.file))
-    return card("activities", "Activities and configuration", counted(len(activities), "periodic activity"), items)
+    return card(
+        "activities", "Activities and configuration", counted(len(list(facts.activities)), "periodic activity"), items
+    )
 
 
 def _loop(facts: Facts) -> Iterator[str]:
