@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from pybal.config.errors import masked
 from pybal.config.settings import ServiceSettings, Settings
-from pybal.core.model import Address
-from pybal.core.text import numbered
+from pybal.core.text import end_of, numbered
 
 
 def describe(settings: Settings) -> str:
@@ -25,7 +24,7 @@ def _totals(settings: Settings) -> Iterator[str]:
     else:
         yield "no BGP"
     if settings.instrumentation:
-        yield "HTTP on " + " ".join(_endpoint(ip, settings.instrumentation.port) for ip in settings.instrumentation.ips)
+        yield "HTTP on " + " ".join(end_of(ip, settings.instrumentation.port) for ip in settings.instrumentation.ips)
     else:
         yield "no HTTP"
     yield f"IPVS through {settings.ipvs_backend}"
@@ -36,7 +35,7 @@ def _totals(settings: Settings) -> Iterator[str]:
 def _line(settings: ServiceSettings) -> str:
     service = settings.service
     parts = [
-        f"{service.protocol} {_endpoint(service.vip, service.port)}",
+        f"{service.protocol} {end_of(service.vip, service.port)}",
         " ".join((service.scheduler, *service.scheduler_flags)),
         *(["one-packet"] if service.one_packet else []),
         *(["tunneling"] if service.tunneling else []),
@@ -46,7 +45,3 @@ def _line(settings: ServiceSettings) -> str:
         masked(settings.source.url),
     ]
     return f"{service.name}: {', '.join(parts)}"
-
-
-def _endpoint(address: Address, port: int) -> str:
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004  the version of IP

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address
 
 
 def printable(text: str) -> str:
@@ -41,6 +42,11 @@ def format_age(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def end_of(address: IPv4Address | IPv6Address, port: int) -> str:
+    """Return an address and a port: ``10.0.0.11:80``, ``[fd00::11]:80``."""
+    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
 
 
 def numbered(number: int, noun: str) -> str:

@@ -62,6 +62,7 @@ from pybal.runtime.reactor import HeartbeatReactor
 from pybal.runtime.systemd import Notifier
 from pybal.runtime.turns import Turns
 from pybal.runtime.user_names import UserNames
+from pybal.runtime.version import pybal_version
 from pybal.runtime.workers import Workers
 from pybal.sources import file_poll, state_files
 from pybal.sources.file_poll import FilePoll
@@ -70,6 +71,7 @@ from pybal.status.alert_times import AlertTimes
 from pybal.status.alerts import alerts_in_parts
 from pybal.status.listener import StatusFactory
 from pybal.status.listening import Listening
+from pybal.status.page.facts import Balancer
 from pybal.status.routes import Routes
 
 
@@ -182,8 +184,9 @@ class App:
             configuration=lambda: self._reloader.configuration,
         )
         self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
-        routes = self._routes()
-        factory = StatusFactory(routes, reactor, host_names={socket.gethostname()})
+        host = socket.gethostname()
+        routes = self._routes(settings, host)
+        factory = StatusFactory(routes, reactor, host_names={host}, state=self._report.shown)
         self._listening = Listening(reactor, factory)
         targets = ReloadTargets(
             self._services,
@@ -364,7 +367,7 @@ class App:
         if self._bgp:
             self._bgp.changed()
 
-    def _routes(self) -> Routes:
+    def _routes(self, settings: Settings, host: str) -> Routes:
         return Routes(
             clock=self._reactor,
             snapshot=self._report.snapshot,
@@ -381,6 +384,13 @@ class App:
             bgp=self._report.bgp,
             overview=self._report.overview,
             frozen=self._report.frozen,
+            balancer=Balancer(
+                host=host,
+                version=pybal_version(),
+                started=self._report.started,
+                dry_run=settings.dry_run,
+                in_memory=settings.ipvs_backend is IPVSBackend.MEMORY,
+            ),
             override=self._override,
             in_effect=self._report.in_effect,
         )

@@ -6,13 +6,11 @@ the names to look up, the running monitors and the destinations wanted in the ke
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from weakref import proxy
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import LogLevel
 
@@ -23,13 +21,13 @@ from pybal.core.history import PoolHistory
 from pybal.core.model import Address, Alert, Member, Pool, Report, Server, Service, SuspectCheck
 from pybal.core.steps import Steps
 from pybal.core.text import format_age, numbered
+from pybal.daemon.change_queue import Change, ChangeQueue
 from pybal.daemon.lookups import BATCH, Lookups
 from pybal.daemon.moving import Moving
 from pybal.daemon.pool_log import PoolLog
 from pybal.daemon.watch import Watch
 from pybal.monitors.base import Monitor, MonitorFactory
 from pybal.resolve import Resolver
-from pybal.runtime.activity import Activity
 from pybal.runtime.throttle import Throttle
 from pybal.runtime.turns import Turns, Work
 from pybal.runtime.weak import weakly
@@ -112,10 +110,7 @@ class Controller:
         self._suspecting = Throttle(
             f"correlated failures of {service.name}", clock, CORRELATED_SECONDS, weakly(self._look_for_correlated)
         )
-        self._waiting = deque[Callable[[], Work]]()
-        """The work on the pool, in order; the first is in progress."""
-        self._work: Work | None = None
-        self._working = Activity(f"pool of {service.name}", weakly(self._proceed), clock)
+        self._changes = ChangeQueue(lambda: this.pool.service.name, clock, turns)
 
     @property
     def could_not_depool(self) -> int:
@@ -147,7 +142,7 @@ class Controller:
         """
         self._found = None  # Later results depend on the new settings.
         tunneling_changed = service.tunneling != self._service.tunneling
-        self._apply(partial(events.Reconfigured, service))
+        self._apply("settings", partial(events.Reconfigured, service))
         self._service = service
         self._watch.use(factories)
         self._moving.use(factories)
@@ -165,11 +160,7 @@ class Controller:
         self._suspecting.cancel()
         self._reports.clear()
         self._tries.clear()
-        self._working.stop()
-        if self._work is not None:
-            self._work.close()
-            self._work = None
-        self._waiting.clear()
+        self._changes.stop()
         self._source.stop()
         if self._successor is not None:
             self._successor.stop()
@@ -185,7 +176,7 @@ class Controller:
     @property
     def pending(self) -> bool:
         """True while a change is not applied to the pool yet."""
-        return bool(self._waiting)
+        return bool(self._changes)
 
     def monitors(self) -> Iterator[tuple[str, Monitor]]:
         """Yield the running monitors with their hosts."""
@@ -273,7 +264,7 @@ class Controller:
         if not self._list_waits:
             self._apply_reports()
             self._list_waits = True
-            self._begin(partial(self._step, self._listed))
+            self._changes.add(Change("list", partial(self._step, self._listed)))
 
     def _listed(self) -> events.Listed:
         """Return the last list of the source with the overrides of operators."""
@@ -297,12 +288,22 @@ class Controller:
                 usable[host] = None
                 self._ignored[host] = text = f"ignoring {address}, {reason}"
                 self._log.write(LogLevel.error, f"Server {host}: {text}")
+        change = Change(
+            "addresses", partial(self._step, partial(self._resolved, usable)), partial(self._single_addresses, usable)
+        )
         if self._found is not None and len(self._found) + len(usable) <= BATCH:  # To locate them is one step.
             self._found.update(usable)
+            self._changes.renew(change)
             return
         self._apply_reports()
         self._found = usable
-        self._begin(partial(self._step, partial(self._resolved, usable)))
+        self._changes.add(change)
+
+    def _single_addresses(self, found: Mapping[str, Address | None]) -> Sequence[Change]:
+        return [
+            Change(f"address of {host}", partial(self._step, partial(self._resolved, {host: address})))
+            for host, address in found.items()
+        ]
 
     def _resolved(self, found: Mapping[str, Address | None]) -> events.Resolved:
         if self._found is found:
@@ -335,62 +336,31 @@ class Controller:
             f"not passed for {self.pool.service.dns_move_wait:g} s; the floor decides about {'them' if more else 'it'}"
         )
         self._log.write(LogLevel.error, f"new address of {min(hosts)}{more} {late}")
-        self._apply(partial(events.Overdue, hosts))
+        self._apply("end of the wait for new addresses", partial(events.Overdue, hosts), repeats=False)
 
     def _apply_reports(self) -> None:
-        self._apply_gathered(self._reports, events.Gathered)
-        self._apply_gathered(self._tries, events.Tried)
+        self._apply_gathered(self._reports, events.Gathered, "")
+        self._apply_gathered(self._tries, events.Tried, "the next address of ")
 
     def _apply_gathered(
-        self, gathered: list[events.Reported], event: Callable[[Sequence[events.Reported]], events.Event]
+        self, gathered: list[events.Reported], event: Callable[[Sequence[events.Reported]], events.Event], where: str
     ) -> None:
         if not gathered:
             return
         reports = gathered.copy()
         gathered.clear()
-        try:
-            self._begin(partial(self._step, partial(event, reports)))
-        except Exception:
-            # Monitors report transitions only: a lost report would be wrong until the next one.
-            last = {(each.host, each.monitor): each for each in (*reports, *gathered)}
-            gathered[:] = last.values()
-            raise
 
-    def _apply(self, event: Callable[[], events.Event]) -> None:
+        def single() -> Sequence[Change]:
+            return [
+                Change(f"result of {each.monitor} for {where}{each.host}", partial(self._step, partial(event, [each])))
+                for each in reports
+            ]
+
+        self._changes.add(Change("results of checks", partial(self._step, partial(event, reports)), single))
+
+    def _apply(self, subject: str, event: Callable[[], events.Event], *, repeats: bool = True) -> None:
         self._apply_reports()
-        self._begin(partial(self._step, event))
-
-    def _begin(self, work: Callable[[], Work]) -> None:
-        """Queue work on the pool; if none waits, do it now, as far as the budget of a turn allows.
-
-        An exception within this method ends the work. After one in a later turn the work begins again.
-        """
-        self._waiting.append(work)
-        if self._work is not None or self._working.running:
-            return
-        self._work = self._first()
-        try:
-            self._turns.advance(self._work)
-        except Exception:
-            self._waiting.popleft()
-            raise
-        finally:
-            if self._waiting:
-                self._working.start(now=True)
-
-    def _proceed(self) -> Deferred[float | None]:
-        """Finish the first work, in turns with that of other pools; return the pause until the next one."""
-        if self._work is None:
-            self._work = self._first()
-        return self._turns.run(self._work).addCallback(lambda _: 0.0 if self._waiting else None)
-
-    def _first(self) -> Work:
-        """Do the first work; it leaves the queue at its end."""
-        try:
-            yield from self._waiting[0]()
-            self._waiting.popleft()
-        finally:
-            self._work = None
+        self._changes.add(Change(subject, partial(self._step, event), repeats=repeats))
 
     def _step(self, event: Callable[[], events.Event]) -> Work:
         """Apply an event, entirely or after an exception not at all.
@@ -437,7 +407,7 @@ class Controller:
         return (yield from self._amend(service, found)) if found or service != last else lambda: None
 
     def _look_for_correlated(self) -> None:
-        self._begin(self._log_correlated)
+        self._changes.add(Change("search for correlated failures", self._log_correlated, repeats=False))
 
     def _log_correlated(self) -> Work:
         """Log correlated failures once, when they become correlated, with the numbers of that moment."""

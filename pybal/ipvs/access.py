@@ -1,5 +1,6 @@
 """The only path to the table of a backend: one call at a time, and none that holds the loop.
 
+A service that is read in steps may be written between two of them: the caller has to see that.
 Netlink and the table in memory reply immediately: their calls run in the loop, in pieces. A backend that waits for a child
 process runs in a thread; its calls are made in the order of their requests.
 
@@ -75,15 +76,16 @@ class Access:
             return await self._workers.run(partial(self._backend.read, key))
         async with self._lock:
             await self._reach()
-            pace = Pace(self._clock)
-            reading = self._backend.reading(key)
-            while True:
-                try:
-                    next(reading)
-                except StopIteration as read:
-                    found: TableEntry | None = read.value
-                    return found
-                await pace.pause()
+        # Without the lock: the writes of other services do not wait until ten thousand destinations are read.
+        pace = Pace(self._clock)
+        reading = self._backend.reading(key)
+        while True:
+            try:
+                next(reading)
+            except StopIteration as read:
+                found: TableEntry | None = read.value
+                return found
+            await pace.pause()
 
     async def services(self) -> tuple[VirtualService, ...]:
         """Return all services without their destinations, including those of other programs."""

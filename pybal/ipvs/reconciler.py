@@ -1,9 +1,10 @@
 """The only writer of the IPVS table: holds the goal of each service and makes the table equal to it.
 
 Changes are computed against a cached copy of the table (:mod:`pybal.ipvs.writer`), so the fast path reads nothing. Goals set in
-one turn of the reactor are written together at its end, in slices of the loop's time; goals that change while a write is in
-progress are written after it. A service that still differs after three rounds raises an alert and is retried with exponential
-back-off; a new goal is tried immediately.
+one turn of the reactor are written together at its end, in slices of the loop's time; a goal that changes while its service is
+being written is written after that. Large services take turns with the others, so that a small one does not wait for ten
+thousand destinations. A service that still differs after three rounds raises an alert and is retried with exponential back-off;
+a new goal is tried immediately.
 
 Each service is entered in a ledger before it is written. A service that leaves the configuration is *retired*: its weights are
 set to 0 so that its connections can end, then it is deleted and struck from the ledger.
@@ -13,6 +14,7 @@ While frozen, the reconciler writes nothing; it stores goals and applies them wh
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -24,7 +26,7 @@ from twisted.python.failure import Failure
 
 from pybal.core.model import Address, Alert, Service
 from pybal.core.steps import Steps, finish
-from pybal.ipvs.access import Access, ModuleLoader
+from pybal.ipvs.access import PIECE, Access, ModuleLoader
 from pybal.ipvs.backend import Backend, BackendError
 from pybal.ipvs.diff import ordered, steps
 from pybal.ipvs.goal import Goal, Intent, Retired
@@ -40,7 +42,7 @@ from pybal.ipvs.model import (
     key_of,
 )
 from pybal.ipvs.render import place
-from pybal.ipvs.writer import MESSAGES, TableWriter
+from pybal.ipvs.writer import MESSAGES, Batch, TableWriter
 from pybal.runtime.activity import Activity
 from pybal.runtime.turns import Pace
 from pybal.runtime.workers import Workers
@@ -49,7 +51,10 @@ STOP_SECONDS = 5.0
 """Deadline for the pending goals at the stop."""
 
 TOGETHER = 512
-"""Destinations to compare for the services that are written in one batch."""
+"""Destinations to compare in a batch of several services; a service with more has its own batch."""
+
+SHARE_SECONDS = 0.005
+"""Time for which a batch is written until the next one has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,13 @@ class Reconciler:
         self._named: dict[str, ServiceKey] = {}
         self._adopted: set[ServiceKey] = set()
         self._due: dict[ServiceKey, None] = {}
-        self._writing: Collection[ServiceKey] = ()
+        self._unadmitted = False
+        """True if a service may be due that the last admission has not seen, or had to refuse."""
+        self._writing: dict[ServiceKey, None] = {}
+        self._batches = deque[Batch]()
+        """The batches of the services that are being written, in the order of their turns."""
+        self._small: Batch | None = None
+        """The one of them that is not of a large service."""
         self._flushing = Activity("write IPVS", lambda: Deferred.fromCoroutine(self._flush()), clock)
         self._frozen = False
 
@@ -322,58 +333,98 @@ class Reconciler:
     def _pursue(self, key: ServiceKey) -> None:
         self._goals[key].cancel()
         self._due[key] = None
+        self._unadmitted = True
         if not self._frozen:
             self._flushing.wake()
 
     async def _flush(self) -> None:
-        """Write the due services in order, at most :data:`MESSAGES` and one slice of time in each turn."""
+        """Write the due services in batches that take turns, each until its share is spent.
+
+        At most :data:`MESSAGES` and one slice of time in each turn of the loop.
+        """
         pace = Pace(self._clock, most=MESSAGES)
-        while self._due and not self._frozen:
-            self._ledger.enter({key: self._goals[key].name for key in self._due})
-            group = self._take()
-            if not group:
-                await self._ledger.settled()
-                continue
-            try:
-                await self._write(group, pace)
-            except BaseException:  # cancelled by a freeze or the stop, or a bug
-                self._due = dict.fromkeys(key for key in (*group, *self._due) if key in self._goals)
-                raise
-            finally:
-                self._writing = ()
-            self._settled()
-            await pace.pause()
-
-    def _take(self) -> Mapping[ServiceKey, Goal]:
-        """Take the next services that the ledger admits from those that are due."""
-        group: dict[ServiceKey, Goal] = {}
-        cost = 0
-        for key in self._due:
-            if self._ledger.admits(key):
-                goal = group[key] = self._goals[key]
-                cost += goal.cost(self._writer.known(key))
-                if cost >= TOGETHER:
-                    break
-        for key, goal in group.items():
-            del self._due[key]
-            goal.cancel()
-        self._writing = group
-        return group
-
-    async def _write(self, group: Mapping[ServiceKey, Goal], pace: Pace) -> None:
+        self._unadmitted = True
         try:
-            errors, different = await self._writer.write(group, pace)
+            while (self._due or self._batches) and not self._frozen:
+                self._admit()
+                if not self._batches:
+                    await self._ledger.settled()
+                    continue
+                batch = self._batches.popleft()
+                self._batches.append(batch)
+                await self._advance(batch, pace)
+                await pace.pause()
+        finally:  # after a freeze, the stop or a bug, some batches are unfinished
+            self._due = dict.fromkeys(key for key in (*self._writing, *self._due) if key in self._goals)
+            self._end_batches()
+
+    def _admit(self) -> None:
+        """Begin to write the due services that the ledger admits: large ones alone, small ones together."""
+        if not self._unadmitted:
+            return
+        due = {key: self._goals[key] for key in self._due if key not in self._writing}
+        self._ledger.enter({key: goal.name for key, goal in due.items()})
+        admitted = {key: goal for key, goal in due.items() if self._ledger.admits(key)}
+        self._unadmitted = len(admitted) < len(due)
+        together, cost = dict[ServiceKey, Goal](), 0
+        for key, goal in admitted.items():
+            own = goal.cost(self._writer.known(key))
+            if own >= TOGETHER:
+                self._begin({key: goal})
+            elif self._small is None and cost < TOGETHER:
+                together[key] = goal
+                cost += own
+        if together:
+            self._small = self._begin(together)
+
+    def _begin(self, goals: Mapping[ServiceKey, Goal]) -> Batch:
+        for key, goal in goals.items():
+            del self._due[key]
+            self._writing[key] = None
+            goal.cancel()
+        batch = self._writer.begin(goals)
+        self._batches.append(batch)
+        return batch
+
+    def _end_batches(self) -> None:
+        self._batches.clear()
+        self._writing.clear()
+        self._small = None
+
+    async def _advance(self, batch: Batch, pace: Pace) -> None:
+        """Write a batch until its share is spent; settle its services at its end."""
+        share = Pace(self._clock, SHARE_SECONDS, most=PIECE)
+        try:
+            async for sent in batch.steps:
+                pace.count(sent)
+                share.count(sent)
+                await pace.pause()
+                if share.spent:
+                    return
         except BackendError as error:
-            # The others would fail as well: one call that fails is enough.
-            group = {**group, **{key: self._goals[key] for key in self._due}}
-            self._due.clear()
-            for key in group:
-                self._writer.distrust(key)
-            errors, different = dict.fromkeys(group, str(error)), group
-        self._writing = ()
-        for key in group:
-            self._settle(key, errors.get(key, ""), met=key not in different)
-        done = [key for key in group if key not in different and key not in self._due]
+            self._fail_all(str(error))
+        else:
+            self._finish_batch(batch)
+        self._settled()
+
+    def _fail_all(self, error: str) -> None:
+        # The others would fail as well: one call that fails is enough.
+        keys = dict.fromkeys((*self._writing, *self._due))
+        self._end_batches()
+        self._due.clear()
+        for key in keys:
+            self._writer.distrust(key)
+            self._settle(key, error, met=False)
+
+    def _finish_batch(self, batch: Batch) -> None:
+        self._batches.remove(batch)
+        if batch is self._small:
+            self._small = None
+        self._unadmitted = True
+        for key in batch.goals:
+            del self._writing[key]
+            self._settle(key, batch.errors.get(key, ""), met=key not in batch.different)
+        done = [key for key in batch.goals if key not in batch.different and key not in self._due]
         self._finish_retired([key for key in done if self._goals[key].wanted is None])
 
     def _settle(self, key: ServiceKey, error: str, *, met: bool) -> None:

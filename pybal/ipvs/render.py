@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Address
+from ipaddress import IPv4Network
 from typing import Any
 
+from pybal.core.text import end_of
 from pybal.ipvs.model import (
     SCHEDULER_FLAGS,
     SCTP,
@@ -17,7 +18,6 @@ from pybal.ipvs.model import (
     Command,
     Destination,
     Encapsulation,
-    Endpoint,
     Failure,
     Flags,
     Forward,
@@ -74,7 +74,7 @@ def operation(op: Op) -> str:
     if op.destination is None:
         return f"{letter} {_service(op.service)}"
     if op.command is Command.DELETE:
-        return f"{letter} {_key(op.key)} -r {end_of(op.destination.endpoint)}"
+        return f"{letter} {_key(op.key)} -r {end_of(*op.destination.endpoint)}"
     limits = (
         f" -x {op.destination.upper} -y {op.destination.lower}" if op.destination.upper or op.destination.lower else ""
     )
@@ -86,7 +86,7 @@ def place(key: ServiceKey) -> str:
     if isinstance(key, Mark):
         return f"mark {key.mark}" + (" ipv6" if key.ipv6 else "")
     protocol = _PROTOCOLS[key.protocol][1] if key.protocol in _PROTOCOLS else f"protocol {key.protocol}"
-    return f"{protocol} {end_of((key.address, key.port))}"
+    return f"{protocol} {end_of(key.address, key.port)}"
 
 
 def failure(failure: Failure) -> str:
@@ -134,17 +134,11 @@ def _place(destination: Destination) -> tuple[int, int, int]:
     return destination.address.version, int(destination.address), destination.port
 
 
-def end_of(endpoint: Endpoint) -> str:
-    """Return an address and a port: ``10.0.0.11:80``, ``[fd00::11]:80``."""
-    address, port = endpoint
-    return f"[{address}]:{port}" if isinstance(address, IPv6Address) else f"{address}:{port}"
-
-
 def _key(key: ServiceKey) -> str:
     if isinstance(key, Mark):
         return f"-f {key.mark}" + (" -6" if key.ipv6 else "")
     option = _PROTOCOLS[key.protocol][0] if key.protocol in _PROTOCOLS else f"--protocol {key.protocol}"
-    return f"{option} {end_of((key.address, key.port))}"
+    return f"{option} {end_of(key.address, key.port)}"
 
 
 def _service(service: VirtualService) -> str:
@@ -173,7 +167,7 @@ def _scheduler_flags(service: VirtualService) -> list[str]:
 
 
 def _destination(destination: Destination) -> str:
-    words = f"-r {end_of(destination.endpoint)} {_FORWARDS[destination.forward]} -w {destination.weight}"
+    words = f"-r {end_of(*destination.endpoint)} {_FORWARDS[destination.forward]} -w {destination.weight}"
     if destination.forward is not Forward.TUNNEL:
         return words
     tunnel = destination.tunnel

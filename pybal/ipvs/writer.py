@@ -8,7 +8,7 @@ for reports until then.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -20,7 +20,6 @@ from pybal.ipvs.diff import ordered, split, steps
 from pybal.ipvs.goal import Goal
 from pybal.ipvs.model import Command, Failure, Op, ServiceKey, TableEntry
 from pybal.ipvs.render import failure, operation
-from pybal.runtime.turns import Pace
 
 ROUNDS = 3
 
@@ -42,6 +41,20 @@ class _Round:
     actual: dict[ServiceKey, TableEntry] = field(default_factory=dict)
     wanted: dict[ServiceKey, TableEntry] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Services that are written together, in ``steps`` that return the number of operations sent.
+
+    ``errors`` has the last error by service. After the last step the services in ``different`` still differ. A step raises
+    BackendError if the table does not work.
+    """
+
+    goals: Goals
+    errors: dict[ServiceKey, str] = field(default_factory=dict)
+    different: Collection[ServiceKey] = ()
+    steps: AsyncGenerator[int, None] = field(init=False, repr=False)
 
 
 class TableWriter:
@@ -87,79 +100,78 @@ class TableWriter:
         self._shadow.pop(key, None)
         self._seen.pop(key, None)
 
-    async def write(self, goals: Goals, pace: Pace) -> tuple[Mapping[ServiceKey, str], Collection[ServiceKey]]:
-        """Write the goals; return the last error by service, and the services that still differ.
+    def begin(self, goals: Goals) -> Batch:
+        """Begin to write services; their state is unknown until the end, and after an exception of a step."""
+        batch = Batch(goals)
+        batch.steps = self._write(batch)
+        return batch
 
-        Raises BackendError; the state of all these services is unknown then.
-        """
-        errors: dict[ServiceKey, str] = {}
-        left = dict(goals)
+    async def _write(self, batch: Batch) -> AsyncGenerator[int, None]:
+        left = dict(batch.goals)
         for _ in range(ROUNDS):
-            failures = await self._attempt(left, pace)
-            errors.update((key, _summary(own)) for key, own in failures.items())
-            left = {key: goals[key] for key in failures}
+            failures: list[Failure] = []
+            async for sent in self._attempt(left, failures):
+                yield sent
+            by_key: dict[ServiceKey, list[Failure]] = {}
+            for each in failures:
+                by_key.setdefault(each.op.key, []).append(each)
+            batch.errors.update((key, _summary(own)) for key, own in by_key.items())
+            left = batch.different = {key: batch.goals[key] for key in by_key}
             if not left:
                 break
-        return errors, left
 
-    async def _attempt(self, goals: Goals, pace: Pace) -> Mapping[ServiceKey, Sequence[Failure]]:
+    async def _attempt(self, goals: Goals, failures: list[Failure]) -> AsyncGenerator[int, None]:
+        """Write the goals once; append the operations that failed."""
         self._distrusted.difference_update(goals)
-        try:
-            plan = _Round()
-            for key, goal in goals.items():
-                await self._plan(plan, key, goal, pace)
-            ops = ordered(plan.ops)
-            await pace.pause()
-            first, then = split(ops, plan.wanted, plan.actual)
-            await pace.pause()
-            names = {key: goal.name for key, goal in goals.items()}
-            failures = await self._apply(first, names, pace)
+        plan = _Round()
+        for key, goal in goals.items():
+            held = await self._take(key, goal)
+            for ops in self._plan(plan, key, goal, held):
+                plan.ops += ops
+                yield 0
+        ops = ordered(plan.ops)
+        yield 0
+        parts = split(ops, plan.wanted, plan.actual)
+        yield 0
+        names = {key: goal.name for key, goal in goals.items()}
+        for part in parts:
             failed = {each.op.key for each in failures}
-            failures += await self._apply([op for op in then if op.key not in failed], names, pace)
-        except BaseException:
-            for key in goals:
-                self._shadow.pop(key, None)
-            raise
-        by_key: dict[ServiceKey, list[Failure]] = {}
-        for each in failures:
-            by_key.setdefault(each.op.key, []).append(each)
+            for piece in self._access.pieces([op for op in part if op.key not in failed]):
+                failures += await self._apply(piece, names)
+                yield len(piece)
+        failed = {each.op.key for each in failures}
         for key in goals:
-            if key in by_key or key in self._distrusted:
+            if key in failed or key in self._distrusted:
                 self._shadow.pop(key, None)
             else:
                 self.learn(key, plan.wanted.get(key))
-        return by_key
 
-    async def _plan(self, plan: _Round, key: ServiceKey, goal: Goal, pace: Pace) -> None:
-        if key not in self._shadow:
-            held = await self._access.read(key)
-            self.see(key, held)
-            goal.absent, goal.drifted = held is None, False
-        else:
-            held = self._shadow.pop(key)
+    async def _take(self, key: ServiceKey, goal: Goal) -> TableEntry | None:
+        """Take the entry of a service from the shadow, or read it."""
+        if key in self._shadow:
+            return self._shadow.pop(key)
+        held = await self._access.read(key)
+        self.see(key, held)
+        goal.absent, goal.drifted = held is None, False
+        return held
+
+    def _plan(self, plan: _Round, key: ServiceKey, goal: Goal, held: TableEntry | None) -> Iterator[Sequence[Op]]:
         wanted, touched = goal.begin(held, self._clock.seconds())
         if held:
             plan.actual[key] = held
         if wanted:
             plan.wanted[key] = wanted
-        for ops in steps(wanted, held, touched):
-            plan.ops += ops
-            await pace.pause()
+        return steps(wanted, held, touched)
 
-    async def _apply(self, ops: Sequence[Op], names: Mapping[ServiceKey, str], pace: Pace) -> list[Failure]:
-        failures: list[Failure] = []
-        for piece in self._access.pieces(ops):
-            self._log_debug(piece, names)
-            refused = await self._access.apply(piece)
-            pace.count(len(piece))
-            failed = {each.op for each in refused}
-            for op in piece:
-                line = _LINES.get(op.command)
-                if line and op not in failed:
-                    self._log.info(line, name=names[op.key], system=names[op.key])
-            failures += refused
-            await pace.pause()
-        return failures
+    async def _apply(self, ops: Sequence[Op], names: Mapping[ServiceKey, str]) -> Sequence[Failure]:
+        self._log_debug(ops, names)
+        refused = await self._access.apply(ops)
+        failed = {each.op for each in refused}
+        for op in ops:
+            line = _LINES.get(op.command)
+            if line and op not in failed:
+                self._log.info(line, name=names[op.key], system=names[op.key])
+        return refused
 
     def _log_debug(self, ops: Sequence[Op], names: Mapping[ServiceKey, str]) -> None:
         by_key: dict[ServiceKey, list[Op]] = {}

@@ -12,7 +12,7 @@ from pybal.bgp.delivery import Delivery
 from pybal.checks.result import CheckOutcome
 from pybal.core.model import Health, Placement, Pool, Report, Server, Service
 from pybal.core.policy import total
-from pybal.core.text import format_duration, numbered
+from pybal.core.text import end_of, format_duration, numbered
 from pybal.core.why import why
 from pybal.monitors.base import Monitor, PastResult
 from pybal.runtime.clocks import Clocks
@@ -214,8 +214,7 @@ def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float)
 
 
 def _service(service: Service) -> str:
-    address = f"[{service.vip}]" if service.vip.version == 6 else f"{service.vip}"  # noqa: PLR2004  the version of IP
-    return f"{service.name} ({service.protocol} {address}:{service.port})"
+    return f"{service.name} ({service.protocol} {end_of(service.vip, service.port)})"
 
 
 def _address(server: Server) -> str:

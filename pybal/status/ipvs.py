@@ -9,13 +9,13 @@ from operator import attrgetter
 
 from pybal.core.model import Pool
 from pybal.core.steps import parts
-from pybal.core.text import format_age
+from pybal.core.text import end_of, format_age
 from pybal.ipvs import fingerprint, render
 from pybal.ipvs.audit import Findings, Reading
 from pybal.ipvs.backend import Backend
 from pybal.ipvs.goal import Intent
 from pybal.ipvs.model import Endpoint, ServiceKey, TableEntry, Traffic
-from pybal.ipvs.render import end_of, operation, place
+from pybal.ipvs.render import operation, place
 from pybal.monitors.base import Labels
 from pybal.status.json_pieces import JSON, PAUSE, Elements, LargeJSON, Members, Pause
 from pybal.status.metrics import Family, Kind
@@ -135,7 +135,7 @@ def destination_families(findings: Findings, pools: Mapping[str, Pool]) -> Itera
 
 def _destination(endpoint: Endpoint, pool: Pool) -> Labels:
     host = next(iter(pool.servers.hosts_at.get(endpoint[0], ())), "")
-    return ("destination", end_of(endpoint)), ("host", host), ("service", pool.service.name)
+    return ("destination", end_of(*endpoint)), ("host", host), ("service", pool.service.name)
 
 
 def _entries(backend: Backend) -> Iterator[TableEntry | None]:

@@ -9,7 +9,7 @@ from itertools import tee
 from pybal.bgp.delivery import Delivery
 from pybal.bgp.verdict import Drain
 from pybal.core.model import Address, Pool, Snapshot
-from pybal.core.text import format_age, numbered
+from pybal.core.text import end_of, format_age, numbered
 from pybal.runtime.clocks import age
 from pybal.status.alerts import alerts, alerts_json, groups_json, groups_text
 from pybal.status.bgp import BGP
@@ -99,7 +99,7 @@ def _row(pool: Pool, delivery: Delivery | None) -> tuple[str, ...]:
     sums = tally(pool)
     return (
         pool.service.name,
-        f"{pool.service.protocol} {_endpoint(pool.service.vip, pool.service.port)}",
+        f"{pool.service.protocol} {end_of(pool.service.vip, pool.service.port)}",
         f"{sums.serving} of {sums.total}",
         f"{sums.down}",
         f"{sums.pooled}",
@@ -162,7 +162,3 @@ def drain_text(drain: Drain) -> str:
 def prefix(vip: Address | None) -> str:
     """Return the announced prefix of a VIP; ``None`` stands for all VIPs."""
     return "all VIPs" if vip is None else f"{vip}/{vip.max_prefixlen}"
-
-
-def _endpoint(address: Address, port: int) -> str:
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"  # noqa: PLR2004  the version of IP

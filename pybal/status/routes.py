@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import resources
@@ -22,7 +22,7 @@ from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
-from pybal.status import alerts, compat115, explain, history, loop, metrics, reload, v1
+from pybal.status import alerts, compat115, events, explain, history, loop, metrics, reload, v1
 from pybal.status import bgp as announcing
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
@@ -30,7 +30,9 @@ from pybal.status.json_pieces import LargeJSON
 from pybal.status.json_pieces import pieces as json_pieces
 from pybal.status.metrics import Exposition, Family, Histogram
 from pybal.status.overview import Overview
-from pybal.status.page import html
+from pybal.status.page.facts import Balancer, Facts
+from pybal.status.page.overview import overview
+from pybal.status.page.pool import pool_view
 from pybal.status.process import process_registry
 
 TEXT = b"text/plain"
@@ -44,6 +46,9 @@ DESTINATIONS = b"ipvs"
 SWITCHES = (SERVICES, DESTINATIONS)
 """Parameters of a query that are on with the value 1; others are ignored."""
 
+VIEWS: Mapping[str, Callable[[Facts], Iterator[str]]] = {}
+"""The views of the status page below ``/page`` without an argument."""
+
 P = ParamSpec("P")
 S = TypeVar("S")
 
@@ -53,19 +58,21 @@ class RouteResponse:
     """A response.
 
     Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. A ``compressible``
-    one is compressed for clients that accept it.
+    one is compressed for clients that accept it. The body of an ``endless`` one is the begin of an event stream.
     """
 
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
     code: int = 200
     compressible: bool = False
+    endless: bool = False
 
 
 def _page_files() -> dict[str, RouteResponse]:
     folder = resources.files("pybal.status.page")
     kinds = {"style.css": b"text/css; charset=utf-8", "page.js": b"text/javascript; charset=utf-8"}
-    return {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    files = {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    return {**files, "events": RouteResponse(events.RETRY, events.CONTENT_TYPE, endless=True)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +82,7 @@ class Routes:
     ``monitors`` returns each running monitor with the names of its service and host, ``monitors_of`` the monitors of one
     host of a service, ``history`` the history of its pool. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
-    the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``frozen`` a line about the present freeze, ``override`` a
+    the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``balancer`` the facts about the daemon itself, ``frozen`` a line about the present freeze, ``override`` a
     line about the operator's override of a service's host, ``in_effect`` a server of a service with its place in IPVS, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
     callbacks of the event loop. ``wall`` returns the wall clock time, for display.
@@ -94,6 +101,7 @@ class Routes:
     configuration: Callable[[], Configuration]
     sources: Callable[[], origins.Sources] = tuple
     overview: Callable[[], Overview | None] = lambda: None
+    balancer: Balancer = field(default_factory=Balancer)
     frozen: Callable[[], str] = str
     override: Callable[[str, str], str] = lambda _service, _host: ""
     bgp: Callable[[], announcing.BGP] = announcing.BGP
@@ -130,12 +138,34 @@ class Routes:
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
-                return RouteResponse(_printed(html.index(snapshot, self.bgp(), self.clock.seconds())), HTML)
-            case ["page", "pools", service] if service in pools:
-                return RouteResponse(_printed(html.pool(snapshot, pools[service], self.clock.seconds())), HTML)
-            case ["page", name] if name in self._files:
-                return self._files[name]
+                return _view(overview(self._facts(snapshot)))
+            case ["page", *further]:
+                return self._page(further, snapshot) or _not_found(as_json=as_json)
         return _not_found(as_json=as_json)
+
+    def _page(self, path: list[str], snapshot: Snapshot) -> RouteResponse | None:
+        match path:
+            case ["pools", service] if service in snapshot.pools:
+                return _view(pool_view(self._facts(snapshot), snapshot.pools[service]))
+            case [name] if name in VIEWS:
+                return _view(VIEWS[name](self._facts(snapshot)))
+            case [name] if name in self._files:
+                return self._files[name]
+        return None
+
+    def _facts(self, snapshot: Snapshot) -> Facts:
+        return Facts(
+            balancer=self.balancer,
+            clocks=self._calendar.read(),
+            snapshot=snapshot,
+            bgp=self.bgp(),
+            findings=self.audit(),
+            sources=self.sources(),
+            frozen=self.frozen(),
+            history=self.history,
+            monitors_of=self.monitors_of,
+            override=self.override,
+        )
 
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
         match path:
@@ -264,6 +294,11 @@ def _whole(
     """Return a small response, made immediately."""
     made = _sliced(as_json, text, value, subject)
     return replace(made, body=b"".join(made.body))  # type: ignore[arg-type]  # an iterator
+
+
+def _view(pieces: Iterator[str]) -> RouteResponse:
+    """Return a view of the status page."""
+    return RouteResponse(_printed(pieces), HTML)
 
 
 def _not_found(*, as_json: bool) -> RouteResponse:

@@ -18,7 +18,6 @@ from pybal.status import bgp
 from pybal.status.bgp import BGP, vip_line
 from pybal.status.explain import Context, pool_text
 from pybal.status.metrics import Exposition
-from pybal.status.page import html
 from tests.harness.snapshots import HEALTHY, WALL, pool, server, status, whole
 
 VIP, OTHER = ip_address("192.0.2.1"), ip_address("2001:db8::1")
@@ -89,9 +88,9 @@ def test_unsent_vip_is_shown_as_such_in_every_view() -> None:
     assert b'"wanted": true, "announced": false, "peers": [], "why": "no-session"' in whole(
         routes.answer(b"/v1/bgp", as_json=True)
     )
-    page = "".join(html.index(HEALTHY, state, 100.0))
-    assert "<td>wanted, sent to no peer: no-session</td><td>192.0.2.252: hold timer expired</td>" in page
-    assert "<td>down for 55 s (CONNECT)</td><td>0 of 0</td><td>hold timer expired</td>" in page
+    page = whole(routes.answer(b"/", as_json=False)).decode()
+    assert "<span class=warn>1 wanted, sent to no peer</span></div><p>no-session: 192.0.2.1</p>" in page
+    assert "</span></div><p>hold timer expired. CONNECT</p>" in page
     metrics = b"".join(Exposition().pieces(HEALTHY, (), bgp.families(state, 100.0))).decode()
     assert 'pybal_bgp_vip_announced{vip="192.0.2.1"} 0.0\n' in metrics
     assert 'pybal_bgp_vip_wanted{vip="192.0.2.1"} 1.0\n' in metrics

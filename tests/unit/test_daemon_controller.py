@@ -23,6 +23,7 @@ from pybal.resolve import LookupFailed, LookupResult, Resolver
 from pybal.runtime.turns import Turns, Work
 from pybal.sources.base import PoolState, SourceError
 from tests.harness.fake_services import FakeMonitor, FakeMonitorFactory, FakeSource
+from tests.harness.observed_faults import observed_faults
 from tests.harness.turning_clock import TurningClock
 
 VIP = ip_address("10.2.1.1")
@@ -32,6 +33,8 @@ ADDRESSES = {f"web{i}": ip_address(f"10.0.0.{i}") for i in range(1, 10)}
 class ControllerOnClock:
     """A controller with its fake parts; ``wants`` are the wanted sets, ``error`` is raised by the next.
 
+    Each wanted set that lacks an address of ``stuck`` raises an exception, as a bug would.
+
     Work on the pool advances by one step per turn once ``slow`` is set.
     """
 
@@ -39,6 +42,7 @@ class ControllerOnClock:
         self.slow, self._readings = False, 0
         self.clock = TurningClock()
         self.error: Exception | None = None
+        self.stuck: set[str] = set()
         self.overridden: set[str] = set()
         self.turns = Turns(self.clock, now=self._now)
         self.names: dict[str, Address | LookupFailed] = dict(ADDRESSES)
@@ -82,7 +86,7 @@ class ControllerOnClock:
     def _want(self, _service: Service, destinations: Mapping[Address, int]) -> Steps[Callable[[], None]]:
         def want() -> None:
             self._raise()
-            self.wants.append({str(address): weight for address, weight in destinations.items()})
+            self._use({str(address): weight for address, weight in destinations.items()})
 
         yield
         return want
@@ -90,12 +94,18 @@ class ControllerOnClock:
     def _amend(self, _service: Service, changes: Mapping[Address, int | None]) -> Steps[Callable[[], None]]:
         def amend() -> None:
             self._raise()
-            self.amendments.append({str(address): weight for address, weight in changes.items()})
-            after = self.wants[-1] | self.amendments[-1]
-            self.wants.append({address: weight for address, weight in after.items() if weight is not None})
+            changed = {str(address): weight for address, weight in changes.items()}
+            after = self.wants[-1] | changed
+            self._use({address: weight for address, weight in after.items() if weight is not None})
+            self.amendments.append(changed)
 
         yield
         return amend
+
+    def _use(self, wanted: dict[str, int]) -> None:
+        if lacking := self.stuck - wanted.keys():
+            raise ValueError(f"without {min(lacking)}")
+        self.wants.append(wanted)
 
     def _raise(self) -> None:
         error, self.error = self.error, None
@@ -807,10 +817,9 @@ def test_list_is_applied_entirely_or_not_at_all() -> None:
     pool.start("web1", "web2", "web3")
     before = pool.controller.pool
     pool.error = MemoryError()
-    with pytest.raises(MemoryError):
-        pool.source.listed((Member("web1"), Member("web2")))
+    pool.source.listed((Member("web1"), Member("web2")))
     assert pool.controller.pool is before
-    pool.deliver(Member("web1"), Member("web2"))
+    pool.clock.advance(1.0)
     assert pool.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
 
 
@@ -905,10 +914,75 @@ def test_list_in_progress_is_applied_after_an_exception() -> None:
     while pool.error:
         pool.clock.turn()
     assert pool.controller.pool is before
-    assert pool.controller.pending
+    for _ in pool.until_applied():
+        pass
+    assert pool.wants[-1] == {"10.0.0.2": 10, "10.0.0.3": 10}
     pool.clock.advance(1.0)
     assert not pool.controller.pending
     assert pool.wants[-1] == {"10.0.0.2": 10}
+
+
+def test_result_that_always_fails_does_not_stop_the_others() -> None:
+    pool = ControllerOnClock()
+    pool.start(*ADDRESSES)
+    pool.stuck = {"10.0.0.1"}
+    with observed_faults(pool.clock) as faults:
+        for host in ("web2", "web1", "web3"):
+            pool.factory.running[host].make_report(up=False)
+        pool.turn()
+        assert pool.wants[-1].keys() == {f"10.0.0.{number}" for number in (1, *range(4, 10))}
+        text = "text: applying the result of Fake for web1: internal error for 0 s (ValueError: without 10.0.0.1)"
+        assert f"{text}; retrying (see the log)" in [alert.text for alert in faults.alerts()]
+        pool.report("web4", up=False)
+        assert "10.0.0.4" not in pool.wants[-1]
+        pool.stuck.clear()
+        pool.clock.pump([1.0] * 4)
+        assert "10.0.0.1" not in pool.wants[-1]
+        assert not [alert for alert in faults.alerts() if alert.text.startswith("text: applying")]
+
+
+def test_result_that_fails_is_dropped_when_a_newer_one_comes() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.stuck = {"10.0.0.1"}
+    pool.report("web1", up=False)
+    pool.stuck.clear()
+    pool.report("web1", up=True)
+    pool.clock.pump([1.0] * 100)
+    assert len(pool.wants[-1]) == 3
+    assert pool.controller.pool.servers["web1"].placement is Placement.POOLED
+
+
+def test_list_that_always_fails_is_replaced_by_the_next_one() -> None:
+    pool = ControllerOnClock()
+    pool.start("web1", "web2", "web3")
+    pool.stuck = {"10.0.0.1"}
+    with observed_faults(pool.clock) as faults:
+        pool.deliver(Member("web2"), Member("web3"))
+        pool.report("web3", up=False)
+        assert pool.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10}
+        pool.clock.pump([1.0] * 100)
+        (text,) = (alert.text for alert in faults.alerts() if alert.text.startswith("text: applying"))
+        assert text.startswith("text: applying the list: internal error for 100 s (ValueError: without 10.0.0.1, ")
+        pool.deliver(Member("web1"), Member("web2", 20))
+        assert pool.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 20}
+        assert not [alert for alert in faults.alerts() if alert.text.startswith("text: applying")]
+
+
+def test_address_that_fails_is_not_applied_after_a_newer_one() -> None:
+    pool = ControllerOnClock(monitored=False)
+    pool.controller.start({})
+    pool.deliver(*map(Member, ("web1", "web2")))
+    pool.stuck = {"10.0.0.1"}
+    pool.names["web1"] = ip_address("10.0.0.11")
+    pool.clock.pump([1.0] * 120)
+    assert pool.wants[-1].keys() == {"10.0.0.1", "10.0.0.2"}
+    pool.names["web1"] = ip_address("10.0.0.12")
+    pool.clock.pump([1.0] * 120)
+    pool.stuck.clear()
+    pool.clock.pump([1.0] * 120)
+    assert pool.wants[-1].keys() == {"10.0.0.12", "10.0.0.2"}
+    assert "10.0.0.11" not in {address for want in pool.wants for address in want}
 
 
 def test_list_in_progress_takes_turns_with_the_work_of_other_pools() -> None:

@@ -557,7 +557,8 @@ SEAMS: Mapping[Builder, Sequence[str]] = MappingProxyType(
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
         "control.listener.ControlConnection._resume callLater": "tests/integration/test_control_socket.py",
-        "daemon.controller.Controller.__init__ Activity": "tests/unit/test_daemon_controller.py",
+        "daemon.change_queue.ChangeQueue.__init__ Activity": "tests/unit/test_daemon_change_queue.py",
+        "daemon.change_queue.ChangeQueue._set_aside Health": "tests/unit/test_daemon_change_queue.py",
         "daemon.controller.Controller.__init__ Throttle": "tests/unit/test_daemon_controller.py",
         "daemon.moving.Moving._wait callLater": "tests/unit/test_daemon_controller.py",
         "daemon.moving.Moving._expire callLater": "tests/unit/test_daemon_controller.py",

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred
+from typing_extensions import override
 
 from pybal.core.model import Address, Alert, IPProtocol, Service
 from pybal.ipvs.access import ModuleLoader
 from pybal.ipvs.audit import Audit
-from pybal.ipvs.backend import BackendError, MemoryBackend
+from pybal.ipvs.backend import BackendError, MemoryBackend, Reading
 from pybal.ipvs.ledger import Ledger
-from pybal.ipvs.model import Command, Failure, Op, entry, key_of
+from pybal.ipvs.model import Command, Failure, Op, ServiceKey, entry, key_of
 from pybal.ipvs.reconciler import Reconciler
 from tests.harness.fake_workers import FakeWorkers
 from tests.harness.turning_clock import TurningClock
@@ -111,6 +112,79 @@ def test_slices_of_a_service_have_additions_first(table: CostlyTable, reconciler
     commands = [op.command for turn in table.turns for op in turn]
     assert commands == [Command.ADD] * 300 + [Command.DELETE] * 300
     assert len(table.turns) > 4
+
+
+def test_small_service_does_not_wait_for_a_large_one(table: CostlyTable, reconciler: Reconciler) -> None:
+    small = SERVICES[1]
+    reconciler.want(small, {A: 1, B: 1})
+    table.run()
+    reconciler.want(WEB, many(5000))
+    table.turn()
+    reconciler.amend(small, {A: None})
+    table.turn()
+    assert table.read(key_of(small)) == entry(small, {B: 1})
+    assert not reconciler.verified("web")
+    table.run()
+    assert table.read(key_of(WEB)) == entry(WEB, many(5000))
+    assert max(map(len, table.turns)) <= 160
+
+
+def test_large_services_take_turns_each_in_its_own_order(table: CostlyTable, reconciler: Reconciler) -> None:
+    large = SERVICES[:3]
+    for service in large:
+        reconciler.want(service, many(600))
+    table.run()
+    table.turns = [[]]
+    for service in large:
+        reconciler.want(service, {address + 1000: 1 for address in many(600)})
+    table.run()
+    for service in large:
+        commands = [op.command for turn in table.turns for op in turn if op.key == key_of(service)]
+        assert commands == [Command.ADD] * 600 + [Command.DELETE] * 600
+    assert len({op.key for turn in table.turns[:4] for op in turn}) == 3
+
+
+def test_freeze_interrupts_all_services_in_progress(table: CostlyTable, reconciler: Reconciler) -> None:
+    for service in SERVICES[:3]:
+        reconciler.want(service, many(600))
+    table.turn()
+    table.turn()
+    reconciler.freeze()
+    table.run()
+    assert sum(map(len, table.turns)) < 600
+    assert not any(reconciler.verified(service.name) for service in SERVICES[:3])
+    reconciler.thaw()
+    table.run()
+    assert table.table() == {key_of(service): entry(service, many(600)) for service in SERVICES[:3]}
+    assert sum(map(len, table.turns)) == 3 * 601
+    assert all(reconciler.verified(service.name) for service in SERVICES[:3])
+
+
+class TableReadInSteps(CostlyTable):
+    """A table whose services are read in many steps, each of which takes the time of one turn."""
+
+    @override
+    def reading(self, key: ServiceKey) -> Reading:
+        for _ in range(50):
+            self._clock.rightNow += 0.02
+            yield
+        return self.read(key)
+
+
+def test_service_is_written_while_another_one_is_read(clock: TurningClock) -> None:
+    table = TableReadInSteps(clock)
+    reconciler = Reconciler(table, clock)
+    reconciler.want(WEB, {A: 1, B: 1})
+    clock.settle()
+    reading = Deferred.fromCoroutine(reconciler.read(key_of(SERVICES[1])))
+    reconciler.amend(WEB, {A: None})
+    table.turn()
+    table.turn()
+    assert not reading.called
+    assert table.read(key_of(WEB)) == entry(WEB, {B: 1})
+    clock.settle()
+    assert reading.called
+    reconciler.stop()
 
 
 def test_goal_set_during_a_write_is_written_after_it(table: CostlyTable, reconciler: Reconciler) -> None:

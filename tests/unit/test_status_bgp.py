@@ -15,7 +15,6 @@ from pybal.config.settings import PeerSettings
 from pybal.status import bgp
 from pybal.status.bgp import BGP
 from pybal.status.metrics import Exposition
-from pybal.status.page import html
 from tests.harness.snapshots import HEALTHY, status, whole
 
 PREFIXES = "received notification 6/1, cease: maximum number of prefixes reached"
@@ -156,8 +155,19 @@ def test_routes_return_the_state_below_v1() -> None:
 
 
 def test_page_shows_vips_and_peers() -> None:
-    page = "".join(html.index(HEALTHY, STATE, 100.0))
-    assert "<code>192.0.2.1</code></th><td>announced to 1 of 1 peer</td>" in page
-    assert "withheld: first-checks</td><td>web: 3 of 16 servers &lt;unknown&gt;</td>" in page
-    assert "<td>ESTABLISHED for 50 s</td><td>1 of 1</td><td></td>" in page
-    assert "192.0.2.251" not in "".join(html.index(HEALTHY, BGP(), 100.0))
+    page = page_with(STATE)
+    assert (
+        "VIPs announced</span><strong>1 <small>of 2</small></strong><em><span class=warn>1 not announced</span>" in page
+    )
+    assert "<span class=warn>1 withheld</span></div><p>first-checks: 2001:db8::1</p>" in page
+    assert (
+        "<b>192.0.2.251</b><span class=ok>established</span></div><p>for 50\N{NO-BREAK SPACE}s, 1 of 1 VIP sent</p>"
+        in page
+    )
+    assert "192.0.2.251" not in page_with(BGP())
+
+
+def page_with(state: BGP) -> str:
+    clock = Clock()
+    clock.advance(100.0)
+    return whole(replace(status(clock), bgp=lambda: state).answer(b"/", as_json=False)).decode()

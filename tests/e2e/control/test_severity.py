@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.control.conftest import CONF, HOSTS
 from tests.harness.daemon_process import Daemon, Deployment, daemon
+from tests.harness.page_reader import PageReader
 
 SERVICE = """
 [{name}]
@@ -81,9 +82,8 @@ def test_service_without_connections_is_critical_in_every_view(
     assert [each["kind"] for each in status["alerts"] if (each["service"], each["level"]) == (name, "critical")] == [
         kind
     ]
-    row = f'<tr class="critical"><th scope="row"><a href="/page/pools/{name}">'
-    assert row in running.get("/")
-    assert f'<li class="critical"><b><a href="/page/pools/{name}">' in running.get(f"/page/pools/{name}")
+    assert PageReader.of(running.get("/")).row(name).group == "critical"
+    assert f"critical-{kind}" in PageReader.of(running.get(f"/page/pools/{name}")).alerts
     assert f'pybal_alerts{{kind="{kind}",service="{name}",severity="critical"}} 1.0\n' in running.get("/metrics")
     check = deployment.pybal("status", "--check")
     assert (check.returncode, check.stdout.partition(" - ")[0]) == (2, "CRITICAL")
@@ -102,7 +102,7 @@ def test_critical_services_are_listed_or_grouped_in_text(deployment: Deployment,
         )
     (row,) = (row for row in deployment.pybal("pools").stdout.splitlines() if row.startswith("absent "))
     assert row.endswith("  not in IPVS")
-    assert "<td>not in IPVS</td>" in running.get("/")
+    assert PageReader.of(running.get("/")).row("absent").cells[3].startswith("not in IPVS")
     assert running.get("/alerts") == f"CRITICAL - forced: Servers {DEAD} are marked down but pooled"
 
 
@@ -113,7 +113,6 @@ def test_one_server_down_is_never_green(deployment: Deployment, running: Daemon)
     assert f"WARNING {down}" in deployment.pybal("status").stdout
     assert 'pybal_alerts{kind="down",service="web",severity="warning"} 1.0\n' in running.get("/metrics")
     assert 'pybal_service_servers_down{service="web"} 1.0\n' in running.get("/metrics")
-    page = running.get("/page/pools/web")
-    assert "down: 1 of 3 servers" in page
-    assert "healthy" not in page
-    assert '<tr class="warning"><th scope="row"><a href="/page/pools/web">' in running.get("/")
+    assert "1 of 3 servers" in PageReader.of(running.get("/page/pools/web")).alerts["warning-down"]
+    row = PageReader.of(running.get("/")).row("web")
+    assert (row.group, row.cells[3]) == ("degraded", "1 down")

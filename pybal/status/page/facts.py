@@ -1,0 +1,67 @@
+"""The facts of which each view shows a part: the state of the daemon at one moment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+
+from pybal.core.history import PoolHistory
+from pybal.core.model import Alert, Snapshot
+from pybal.ipvs.audit import Findings
+from pybal.monitors.base import Monitor
+from pybal.runtime.clocks import Clocks
+from pybal.status.alerts import alerts_in_parts, level
+from pybal.status.bgp import BGP
+from pybal.status.compat115 import Level
+from pybal.status.page.elements import Mark
+from pybal.status.sources import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balancer:
+    """The daemon and its host.
+
+    ``started`` is a monotonic time in seconds; ``in_memory`` means that the IPVS table is one in memory.
+    """
+
+    host: str = "PyBal"
+    version: str = ""
+    started: float = 0.0
+    dry_run: bool = False
+    in_memory: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The state of the daemon at one moment.
+
+    ``frozen`` is a line about the present freeze, empty without one. ``history`` returns the history of a service's pool,
+    ``monitors_of`` the monitors of one host of a service, ``override`` a line about the operator's override of a service's host.
+    """
+
+    balancer: Balancer
+    clocks: Clocks
+    snapshot: Snapshot
+    bgp: BGP
+    findings: Findings
+    sources: Sources
+    frozen: str
+    history: Callable[[str], PoolHistory]
+    monitors_of: Callable[[str, str], Iterable[Monitor]]
+    override: Callable[[str, str], str]
+
+
+def collected(facts: Facts) -> Generator[str, None, Sequence[Alert]]:
+    """Return all alerts, critical ones first; yield an empty text after each part of the work."""
+    found: list[Alert] = []
+    for alert in alerts_in_parts(facts.snapshot):
+        if alert is not None:
+            found.append(alert)
+        yield ""
+    return sorted(found, key=lambda alert: level(alert) is not Level.CRITICAL)
+
+
+def worst(found: Iterable[Alert]) -> Mark:
+    """Return the mark of the worst of some alerts."""
+    levels = {level(alert) for alert in found}
+    return Mark.of(next((each for each in (Level.CRITICAL, Level.WARNING) if each in levels), Level.OK))
