@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from importlib import resources
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,7 @@ from pybal.status.overview import Overview
 from pybal.status.page.facts import Balancer, Facts
 from pybal.status.page.overview import overview
 from pybal.status.page.pool import pool_view
+from pybal.status.page.server import server_view
 from pybal.status.process import process_registry
 
 TEXT = b"text/plain"
@@ -53,18 +55,27 @@ P = ParamSpec("P")
 S = TypeVar("S")
 
 
+class Compression(Enum):
+    """The way to compress a body that is made in pieces."""
+
+    NONE = "none"
+    WHOLE = "whole"
+    BY_PIECE = "by piece"
+    """Each piece by itself, because most of them equal those of the last body."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteResponse:
     """A response.
 
-    Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. A ``compressible``
-    one is compressed for clients that accept it. The body of an ``endless`` one is the begin of an event stream.
+    Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. It is compressed for
+    clients that accept that. The body of an ``endless`` one is the begin of an event stream.
     """
 
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
     code: int = 200
-    compressible: bool = False
+    compression: Compression = Compression.NONE
     endless: bool = False
 
 
@@ -134,7 +145,9 @@ class Routes:
             ):
                 return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
             case ["metrics"] | ["metrics", _]:
-                return RouteResponse(self._metrics(snapshot, switches), metrics.CONTENT_TYPE, compressible=True)
+                return RouteResponse(
+                    self._metrics(snapshot, switches), metrics.CONTENT_TYPE, compression=Compression.BY_PIECE
+                )
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
@@ -147,6 +160,9 @@ class Routes:
         match path:
             case ["pools", service] if service in snapshot.pools:
                 return _view(pool_view(self._facts(snapshot), snapshot.pools[service]))
+            case ["pools", service, host] if service in snapshot.pools and host in snapshot.pools[service].servers:
+                pool = snapshot.pools[service]
+                return _view(server_view(self._facts(snapshot), pool, pool.servers[host]))
             case [name] if name in VIEWS:
                 return _view(VIEWS[name](self._facts(snapshot)))
             case [name] if name in self._files:
@@ -298,7 +314,7 @@ def _whole(
 
 def _view(pieces: Iterator[str]) -> RouteResponse:
     """Return a view of the status page."""
-    return RouteResponse(_printed(pieces), HTML)
+    return RouteResponse(_printed(pieces), HTML, compression=Compression.WHOLE)
 
 
 def _not_found(*, as_json: bool) -> RouteResponse:
