@@ -46,6 +46,7 @@ def test_verdict_is_amber_for_a_warning_outside_of_services() -> None:
     page = with_pools(plain("web", 0, 3), alerts=(Alert("", "frozen", "frozen for another 60 s", since=NOW - 5),))
     assert page.verdict[0] == "warn"
     assert page.verdict[1].startswith("All 1 service healthy, 1 freeze")
+    assert page.title == "▲ 1 alert · lvs3005.example.org"
 
 
 def test_verdict_is_critical_for_a_critical_alert_outside_of_services() -> None:

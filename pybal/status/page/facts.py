@@ -10,11 +10,11 @@ from pybal.core.model import Alert, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
 from pybal.runtime.clocks import Clocks
+from pybal.sources.pool_source import PoolSource
 from pybal.status.alerts import alerts_in_parts, level
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level
 from pybal.status.page.elements import Mark
-from pybal.status.sources import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Facts:
     snapshot: Snapshot
     bgp: BGP
     findings: Findings
-    sources: Sources
+    sources: Sequence[tuple[str, PoolSource]]
     frozen: str
     history: Callable[[str], PoolHistory]
     monitors_of: Callable[[str, str], Iterable[Monitor]]

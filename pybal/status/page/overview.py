@@ -71,7 +71,9 @@ def overview(facts: Facts) -> Iterator[str]:
         groups += yield from _split(Group(key, title, mark, by_mark[mark]))
     mark = worst(found)
     titles = {Mark.CRIT: "critical", Mark.WARN: "degraded"}
-    title = f"{len(by_mark[mark])} {titles[mark]}" if by_mark[mark] and mark in titles else ""
+    title = counted(len(found), "alert") if found else ""
+    if mark in titles and by_mark[mark]:
+        title = f"{len(by_mark[mark])} {titles[mark]}"
     yield from document(facts, Heading(title, mark, mark, "/"), _sections(facts, found, by_mark, groups))
 
 
