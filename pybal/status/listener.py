@@ -35,8 +35,8 @@ from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import BUDGET, Turns
 from pybal.status import events
 from pybal.status.connections import MOST, MOST_OF_CLIENT, Connections, client_of
-from pybal.status.renderings import PIECE, Body, Compressor, Renderings
-from pybal.status.routes import SWITCHES, RouteResponse, Routes
+from pybal.status.renderings import PIECE, Body, Compressor, Renderings, compressed
+from pybal.status.routes import SWITCHES, Compression, RouteResponse, Routes
 from pybal.status.sending import SEND_TIMEOUT, STALL_TIMEOUT, BodyProducer
 
 #: Seconds within which the head of a request must arrive.
@@ -91,8 +91,14 @@ class _Request(Request):
             else:
                 self._reply(answer)
             return
-        gzip = answer.compressible and _accepts_gzip(self.requestHeaders.getRawHeaders(b"Accept-Encoding", []))
-        pieces = self.channel.factory.compressors[switches].compressed(answer.body) if gzip else answer.body
+        gzip = answer.compression is not Compression.NONE and _accepts_gzip(
+            self.requestHeaders.getRawHeaders(b"Accept-Encoding", [])
+        )
+        pieces = answer.body
+        if gzip and answer.compression is Compression.BY_PIECE:
+            pieces = self.channel.factory.compressors[switches].compressed(pieces)
+        elif gzip:
+            pieces = compressed(pieces)
         body = self.channel.factory.renderings.body((self.path, as_json, gzip, switches), pieces)
         self.notifyFinish().addErrback(lambda _: body.cancel())
         body.addCallback(partial(self._send, answer, gzip=gzip)).addErrback(self._fail)
@@ -127,7 +133,7 @@ class _Request(Request):
     def _send(self, answer: RouteResponse, body: Body, *, gzip: bool = False) -> None:
         self._set_headers(answer)
         self.setHeader(b"Content-Length", b"%d" % body.size)
-        if answer.compressible:
+        if answer.compression is not Compression.NONE:
             self.setHeader(b"Vary", b"Accept-Encoding")
         if gzip:
             self.setHeader(b"Content-Encoding", b"gzip")
