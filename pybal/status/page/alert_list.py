@@ -73,11 +73,13 @@ class Kind:
         noun, complement = _NOUNS.get(self.name, ("alert", f"of kind {self.name}"))
         return f"{counted(number, noun)} {complement}".rstrip()
 
-    def detail(self, of: str = "") -> str:
-        """Return the text of a single alert, else the names of its services or subjects.
+    @property
+    def detail(self) -> str:
+        """The text of a single alert, else the names of its services or subjects."""
+        return self.detail_within("")
 
-        The service ``of`` is not named.
-        """
+    def detail_within(self, of: str) -> str:
+        """Return the detail without the name of the service ``of``."""
         if len(self.members) == 1:
             (alert,) = self.members
             return alert.text if alert.service in {"", of} else f"{alert.service}: {alert.text}"
@@ -101,6 +103,11 @@ def kinds(found: Iterable[Alert]) -> Sequence[Kind]:
     )
 
 
+def beyond_verdict(found: Sequence[Kind]) -> Sequence[Kind]:
+    """Return the kinds that a verdict, made of the first one, does not show completely."""
+    return found[1:] if found and len(found[0].members) == 1 else found
+
+
 def alert_list(found: Sequence[Kind], clocks: Clocks, of: str = "") -> Iterator[str]:
     """Yield the list; nothing without alerts. ``of`` is the service of the view: it is not named."""
     if found:
@@ -121,7 +128,7 @@ def _details(kind: Kind, clocks: Clocks, of: str, *, is_open: bool) -> str:
     return (
         f'<details id="{name}" class={word[0]}{" open" if is_open else ""}><summary>'
         f"<span class='sev {kind.mark.css}'>{word}</span>"
-        f"<span class=what><b>{escape(kind.headline)}</b> {escape(kind.detail(of))}</span><span class=since>{since}</span></summary>"
+        f"<span class=what><b>{escape(kind.headline)}</b> {escape(kind.detail_within(of))}</span><span class=since>{since}</span></summary>"
         f"<div class=list><ul>{listed}</ul><p>{more}Kind <code>{escape(kind.name)}</code></p></div></details>\n"
     )
 
