@@ -392,6 +392,8 @@ class App:
                 in_memory=settings.ipvs_backend is IPVSBackend.MEMORY,
             ),
             override=self._override,
+            host=lambda: self._examination.findings,
+            activities=self._reactor.activities,
             in_effect=self._report.in_effect,
         )
 

@@ -39,9 +39,13 @@ class Activities:
         """Add an activity."""
         self._members.add(activity)
 
-    def alerts(self) -> Iterator[Alert]:
-        """Yield an alert for each activity that has stopped."""
+    def stalled(self) -> Iterator[tuple[str, str]]:
+        """Yield the name of each activity that has stopped, and why."""
         for activity in self:
             if problem := activity.stalled(self.reached):
-                text = f"{activity.name}: {problem}; restart pybal if this lasts"
-                yield Alert("", "stalled", text, subject=activity.name)
+                yield activity.name, problem
+
+    def alerts(self) -> Iterator[Alert]:
+        """Yield an alert for each activity that has stopped."""
+        for name, problem in self.stalled():
+            yield Alert("", "stalled", f"{name}: {problem}; restart pybal if this lasts", subject=name)

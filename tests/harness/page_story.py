@@ -128,6 +128,7 @@ class Listing:
     age: float = 9.0
     errors: Mapping[str, int] = field(default_factory=dict)
     differences: int = 0
+    refused: tuple[Member, ...] | None = None
 
 
 def server(

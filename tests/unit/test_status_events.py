@@ -216,3 +216,14 @@ def test_requests_after_a_stream_are_not_answered(clock: Clock) -> None:
     seconds(clock, BEAT)
     assert events(client) == BEATS
     client.hang_up()
+
+
+def test_streams_go_on_after_an_exception_of_the_comparison(clock: Clock) -> None:
+    page = Page(clock)
+    client, _ = page.stream()
+    good, page.state = page.state, None  # type: ignore[assignment]
+    seconds(clock, 1)
+    page.state = good
+    seconds(clock, BEAT)
+    assert BEATS in events(client)
+    client.hang_up()

@@ -99,6 +99,11 @@ def kinds(found: Iterable[Alert]) -> Sequence[Kind]:
     )
 
 
+def beyond_verdict(found: Sequence[Kind]) -> Sequence[Kind]:
+    """Return the kinds that a verdict, made of the first one, does not show completely."""
+    return found[1:] if found and len(found[0].members) == 1 else found
+
+
 def alert_list(found: Sequence[Kind], clocks: Clocks) -> Iterator[str]:
     """Yield the list; nothing without alerts."""
     if found:

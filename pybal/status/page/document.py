@@ -16,7 +16,14 @@ from pybal.status.page.facts import Facts
 
 EVENTS = "/page/events"
 """The stream of events: ``beat`` every 5 s, ``change`` after a change of the state."""
-VIEWS = (("Overview", "/"),)
+BGP_VIEW, SOURCES_VIEW, HOST_VIEW, HISTORY_VIEW = "/page/bgp", "/page/sources", "/page/host", "/page/history"
+VIEWS = (
+    ("Overview", "/"),
+    ("BGP", BGP_VIEW),
+    ("Sources", SOURCES_VIEW),
+    ("Host", HOST_VIEW),
+    ("History", HISTORY_VIEW),
+)
 """The links of the navigation."""
 _RAW = (("API", "/v1/status"), ("metrics", "/metrics"), ("alerts", "/v1/alerts"))
 

@@ -83,8 +83,10 @@ def amount(number: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``1 server``, ``11,020 servers``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return ``1 server``, ``11,020 servers``, ``2 entries``."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun}"
 
 
 def unbroken(text: str) -> str:
