@@ -49,6 +49,8 @@ def test_package_installs_program_unit_and_directory(root: Path) -> None:
     assert os.access(root / "usr/bin/pybal", os.X_OK)
     assert (root / "usr/share/man/man8/pybal.8.gz").is_file()
     assert (root / "usr/share/man/man5/pybal.conf.5.gz").is_file()
+    assert os.access(root / "usr/lib/nagios/plugins/check_pybal", os.X_OK)
+    assert (root / "usr/share/man/man8/check_pybal.8.gz").is_file()
     assert (root / "usr/share/bash-completion/completions/pybal").is_file()
     assert (root / "lib/systemd/system/pybal.service").is_file()
     assert (root / "etc/pybal").is_dir()

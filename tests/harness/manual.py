@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
+from argparse import SUPPRESS
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 from pybal.client.arguments import COMMANDS, DAEMON_OPTIONS, Argument, Command, common
 from pybal.config.option import Option, options_of
@@ -18,6 +23,8 @@ from pybal.monitors.kinds import KINDS
 ROOT = Path(__file__).parents[2]
 PYBAL_8 = ROOT / "docs" / "man" / "pybal.8"
 PYBAL_CONF_5 = ROOT / "docs" / "man" / "pybal.conf.5"
+CHECK_PYBAL_8 = ROOT / "docs" / "man" / "check_pybal.8"
+PLUGIN = ROOT / "etc" / "icinga" / "check_pybal"
 COMPLETION = ROOT / "etc" / "bash-completion" / "pybal"
 
 _NOTE = 'Rendered from the code by "make reference".'
@@ -34,6 +41,22 @@ _SYNTAX = (
         " behind a value. A per cent sign is written %%. Lists are written as in Python: [ 'ProxyFetch', 'IdleConnection' ]."
     ),
     "pybal check-config checks a file, its pool files included.",
+)
+_PLUGIN = (
+    (
+        "The first line has the state and its reasons; up to 40 further lines have the details. Each mode reads one endpoint, so it also"
+        " runs on another host if instrumentation_ips includes an address that this host can reach. No privilege is needed."
+    ),
+    (
+        "The state is UNKNOWN if a conclusion is impossible: a refused connection, a hung daemon, an HTTP status other than 200, an incomplete,"
+        " invalid or too large response, an audit of IPVS that is overdue."
+    ),
+)
+_PLUGIN_EXAMPLES = (
+    "check_pybal --alerts --host lvs1.example.org",
+    "check_pybal --compat --url http://127.0.0.1:9090/alerts",
+    "check_pybal --bgp --warning 2: --critical 1:",
+    "check_pybal --sources --warning 300 --critical 3600",
 )
 _EXAMPLE = """\
 [global]
@@ -54,6 +77,7 @@ def rendered() -> Mapping[Path, str]:
     return {
         PYBAL_8: "".join(f"{line}\n" for line in _pybal_8()),
         PYBAL_CONF_5: "".join(f"{line}\n" for line in _pybal_conf_5()),
+        CHECK_PYBAL_8: "".join(f"{line}\n" for line in _check_pybal_8()),
         COMPLETION: completion(),
     }
 
@@ -93,7 +117,7 @@ def _pybal_8() -> Iterator[str]:
         _roff(
             "The daemon: 0 after an orderly stop, 1 after a failure whose cause may pass, 2 for an invalid command line or"
             " configuration. Commands: 0 done, or no difference; 1 failed; 2 a difference, a finding or a no. status --check: 0 OK,"
-            " 1 warning, 2 critical, 3 unknown."
+            " 1 warning, 2 critical, 3 unknown. convert: 0 without remarks, 1 with remarks, 2 failed."
         ),
     )
     yield ".SH FILES"
@@ -123,6 +147,37 @@ def _pybal_conf_5() -> Iterator[str]:
     yield ".SH EXAMPLE"
     yield from _verbatim(_EXAMPLE.split("\n"))
     yield from _section("SEE ALSO", r"\fBpybal\fR(8)")
+
+
+def _check_pybal_8() -> Iterator[str]:
+    parser = plugin().parser()
+    yield from _title("CHECK_PYBAL", 8)
+    yield from _section("NAME", r"check_pybal \- check of PyBal for Nagios and Icinga")
+    yield from _section("SYNOPSIS", r"\fBcheck_pybal\fR [\fIMODE\fR] [\fIOPTION\fR ...]")
+    yield from _section("DESCRIPTION", _roff(parser.description))
+    yield from map(_roff, _PLUGIN)
+    yield ".SH OPTIONS"
+    yield from _arguments(
+        Argument(tuple(action.option_strings), {"metavar": action.metavar or "", "help": action.help})
+        for action in parser._actions  # noqa: SLF001  # argparse has no other list of them
+        if action.help != SUPPRESS
+    )
+    yield ".SH LIMITS"
+    yield from _verbatim(parser.epilog.splitlines())
+    yield ".SH EXAMPLES"
+    yield from _verbatim(_PLUGIN_EXAMPLES)
+    yield from _section("SEE ALSO", r"\fBpybal\fR(8)")
+
+
+def plugin() -> ModuleType:
+    """Return the shipped plugin check_pybal as a module."""
+    loader = SourceFileLoader("check_pybal", str(PLUGIN))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    # Its dataclasses look for their module there.
+    sys.modules[loader.name] = module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module
 
 
 def _title(name: str, section: int) -> Iterator[str]:

@@ -31,6 +31,7 @@ CHECKED = (
     "debian/pybal.service",
     "docs",
     "etc",
+    "etc/icinga/check_pybal",
     "pybal",
     "pyproject.toml",
     "tests",

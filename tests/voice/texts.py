@@ -69,7 +69,7 @@ def read(path: Path, root: Path) -> Source:
     """Return the texts of a file; which of its parts count depends on its name."""
     content = path.read_text(encoding="utf-8")
     name = path.relative_to(root).as_posix()
-    if path.suffix == ".py":
+    if path.suffix == ".py" or content.startswith("#!/usr/bin/python3\n"):
         return python(name, content)
     if path.suffix == ".md":
         return markdown(name, content)
