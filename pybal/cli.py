@@ -2,7 +2,8 @@
 
 Exit codes of the daemon: 0 after an orderly stop, 1 after a failure whose cause may pass (another daemon runs, the file cannot
 be read), 2 for an invalid command line or configuration, which a restart does not cure. Exit codes of commands: 0 done,
-1 failed, 2 difference found; ``status --check`` exits as a check of Icinga does.
+1 failed, 2 difference found; ``status --check`` exits as a check of Icinga does, ``convert`` with 1 after remarks
+and 2 if it failed.
 """
 
 from __future__ import annotations

@@ -226,6 +226,20 @@ COMMANDS: tuple[Command, ...] = (
         ("pybal check-config", "pybal check-config -c draft.conf"),
     ),
     Command(
+        "convert",
+        "print a pybal.conf for a keepalived.conf; parts without an equivalent become comments and remarks: exit status"
+        " 0 without remarks, 1 with remarks, 2 if the file cannot be read",
+        (
+            _argument("file", metavar="KEEPALIVED_CONF", help="configuration file of keepalived"),
+            _argument("--pools", metavar="DIRECTORY", default="", help="write the pool files into this directory"),
+            _argument("--force", action="store_true", help="replace existing pool files"),
+        ),
+        (
+            "pybal convert /etc/keepalived/keepalived.conf > draft.conf",
+            "pybal convert keepalived.conf --pools /etc/pybal/pools > draft.conf && pybal check-config -c draft.conf",
+        ),
+    ),
+    Command(
         "doctor",
         "check the host against the configuration, and show how to fix each problem",
         (),
@@ -272,6 +286,8 @@ def _usage_status(arguments: Sequence[str]) -> int:
     """Return the exit status after a usage error; exit status 2 of a command means a difference."""
     if "--check" in arguments:
         return UNKNOWN
+    if "convert" in arguments:
+        return USAGE_STATUS
     return FAILED if any(command.name in arguments for command in COMMANDS) else USAGE_STATUS
 
 

@@ -47,6 +47,10 @@ def _command(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
             from pybal.client.doctor import doctor  # noqa: PLC0415  # imports all kinds of monitors
 
             return doctor(options, _socket_path(options, environ), partial(fail, as_json=options.json))
+        if options.command == "convert":
+            from pybal.client.convert import convert_file  # noqa: PLC0415  # imports all kinds of monitors
+
+            return convert_file(options)
         if reads(options.command):
             url = HTTPReader(options.url) if options.url else SocketReader(_socket_path(options, environ))
             return reading_command(options, url, environ)

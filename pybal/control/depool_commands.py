@@ -20,11 +20,10 @@ async def depool(api: ControlAPI, request: Request, caller: Caller) -> CommandRe
     """Take a server out of its pool for a limited time. Raises RequestError."""
     seconds = request.seconds("duration", DEPOOL_DEFAULT, DEPOOL_LONGEST)
     service, host, force = request.text("service"), request.text("host"), request.flag("force")
-    pool = _pool(api, service)
-    if host not in pool.servers:
+    if host not in _pool(api, service).servers:
         raise RequestError(f"{service} has no server {host!r:.80} (use a host that `pybal pools {service}` shows)")
     if not force:
-        await _refuse_below_floor(api, pool, host)
+        await _refuse_below_floor(api, service, host)
     now = api.clock.seconds()
     before = api.overrides.get(service, host)
     since = now if before is None else before.since
@@ -53,15 +52,22 @@ def _pool(api: ControlAPI, service: str) -> Pool:
     return pool
 
 
-async def _refuse_below_floor(api: ControlAPI, pool: Pool, host: str) -> None:
-    """Raise RequestError if fewer servers than the floor would serve without a server."""
-    members = tuple(server.member for server in pool.servers.values())
-    without = tuple(replace(each, enabled=False) if each.host == host else each for each in members)
-    after = await Turns(api.clock).run(policy.in_steps(pool, events.Listed(without)))
+async def _refuse_below_floor(api: ControlAPI, service: str, host: str) -> None:
+    """Raise RequestError if fewer servers than the floor would serve without a server.
+
+    Overrides count from their command on, although they reach the pool later. After this call the caller sets its own in the same turn.
+    """
+    await api.settled()
+    checked = frozenset[str]()
+    while (hosts := api.overrides.hosts(service) | {host}) != checked:
+        pool, checked = _pool(api, service), hosts
+        members = tuple(server.member for server in pool.servers.values())
+        without = tuple(replace(each, enabled=False) if each.host in hosts else each for each in members)
+        after = await Turns(api.clock).run(policy.in_steps(pool, events.Listed(without)))
     serving, floor = policy.serving(after), policy.floor(after)
     if serving < floor:
         raise RequestError(
-            f"refused to depool {host}: {serving} of {numbered(len(pool.servers), 'server')} of {pool.service.name} would serve,"
+            f"refused to depool {host}: {serving} of {numbered(len(pool.servers), 'server')} of {service} would serve,"
             f" the floor is {floor} (repair another server first, or use --force)"
         )
 

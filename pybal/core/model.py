@@ -158,6 +158,8 @@ class Condition(NamedTuple):
     """True if the weight is above 0."""
     moving: bool
     """True while the server keeps its address until the next one has passed its checks."""
+    overdue: bool
+    """True if the next address has not passed in time."""
 
     @property
     def eligible(self) -> bool:
@@ -198,6 +200,11 @@ class Condition(NamedTuple):
     def unresolved(self) -> bool:
         """True if the server is enabled and without an address, also if its name has none."""
         return self.enabled and not self.ready
+
+    @property
+    def late(self) -> bool:
+        """True if the server is enabled and without an address, because its next one has not passed in time."""
+        return self.enabled and not self.ready and self.overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +304,7 @@ class Server:
             bool(self.suspect_failures),
             self.member.weighted,
             self.move is not None,
+            self.move is not None and self.move.overdue,
         )
 
     def placed(self, placement: Placement) -> Server:

@@ -6,7 +6,8 @@ takes over in one change. After ``dns-move-wait`` without that the server counts
 address; the next one takes over as soon as it passes.
 
 After a restart the table is known, but not which server had which of its addresses. While it holds addresses of no known server, a
-server that resolves to another address may have moved: it *arrives* there by the same rules, and has no address until then.
+server that resolves to another address may have moved: it *arrives* there by the same rules, and has no address until then. After
+``dns-move-wait`` it arrives unchecked as soon as enough servers serve without the previous addresses (:mod:`pybal.core.policy`).
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ def tried(pool: Pool, event: Tried) -> Steps[Servers]:
 
 
 def overdue(pool: Pool, event: Overdue) -> Servers:
-    """Count servers as down whose moves take too long; those that arrive do so unchecked."""
+    """Count servers as down whose moves take too long."""
     late = {
-        host: replace(server, move=replace(move, overdue=True)) if server.ready else _arrived(server, move)
+        host: replace(server, move=replace(move, overdue=True))
         for host in event.hosts
         if (server := pool.servers.get(host)) and (move := server.move) and not move.overdue
     }

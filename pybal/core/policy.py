@@ -19,14 +19,15 @@ The invariant is ``pooled >= min(floor, eligible)``, counting weights above 0 on
 The addresses found in the kernel at the start are *held*: servers found at them are pooled and unknown. Until the first list
 has come and every enabled member has an address, each address not yet claimed stays, because it may belong to such a
 member; for the floor, each of these members counts with one of the addresses, counting weights above 0. A member found at another
-address has it only when it has passed there, or ``dns-move-wait`` has ended: it may have moved. After that the rest is
+address has it only when it has passed there: it may have moved. After ``dns-move-wait`` it is *late*: it counts as down, and the
+addresses stay for it only until the serving servers reach the floor. After that the rest is
 removed immediately. If a list leaves no eligible server with a weight above 0, the servers that it removes are held in the same
 way: otherwise a failing resolver would empty the pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from math import ceil
@@ -64,17 +65,35 @@ def in_steps(pool: Pool, event: Event) -> Steps[Pool]:
         case Overdue():
             facts = replace(pool, servers=moves.overdue(pool, event))
         case Reported():
-            return (yield from apply_reports(pool, (event,), floor(pool)))
+            return (yield from _reported(pool, (event,)))
         case Gathered(reports):
-            return (yield from apply_reports(pool, reports, floor(pool)))
+            return (yield from _reported(pool, reports))
         case Reconfigured(service):
             facts = replace(pool, service=service, servers=(yield from _set_monitors(pool, service)))
     # Servers that have not changed since keep their place: it follows from their own state, the service and the floor.
     settled = Servers() if isinstance(event, Adopted | Reconfigured) else pool.servers
+    after = yield from _decide(facts, settled)
+    return pool if _same(pool, after) else after
+
+
+def _reported(pool: Pool, reports: Sequence[Reported]) -> Steps[Pool]:
+    """Apply reports; one by one while addresses are held for late servers.
+
+    Each of them may be the last that the floor needs.
+    """
+    number = 0
+    while number < len(reports) and pool.held and pool.servers.count(lambda server: server.late):
+        after = yield from apply_reports(pool, reports[number : number + 1], floor(pool))
+        pool = after if _holds(after) else (yield from _decide(after, after.servers))
+        number += 1
+    return (yield from apply_reports(pool, reports[number:], floor(pool)))
+
+
+def _decide(facts: Pool, settled: Servers) -> Steps[Pool]:
+    """Return a pool with its decisions; those about ``settled`` servers are made."""
     claimed = yield from _claim(facts, settled)
     suspected = yield from _suspect(claimed)
-    after = yield from _place(suspected, settled)
-    return pool if _same(pool, after) else after
+    return (yield from _place(suspected, settled))
 
 
 def floor(pool: Pool) -> int:
@@ -251,9 +270,16 @@ def _claim(pool: Pool, settled: Servers) -> Steps[Pool]:
         for address in claimed:
             del left[address]
         pool = replace(pool, servers=servers, held=MappingProxyType(left))
-    if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):
-        return (yield from _without_held(pool))
-    return pool
+    return pool if pool.held and _holds(pool) else (yield from _without_held(pool))
+
+
+def _holds(pool: Pool) -> bool:
+    """Return whether held addresses stay for enabled members without an address.
+
+    If all of these are late, the addresses stay for the floor only.
+    """
+    awaited, late = (pool.servers.count(test) for test in (lambda each: each.unresolved, lambda each: each.late))
+    return not pool.listed or awaited > late or (late > 0 and serving(pool) < floor(pool))
 
 
 def _without_held(pool: Pool) -> Steps[Pool]:

@@ -186,7 +186,7 @@ class App:
         self._engine.isolation = Isolation(self._report.last_responses, settings.suspect_self, self._log_isolation)
         host = socket.gethostname()
         routes = self._routes(settings, host)
-        factory = StatusFactory(routes, reactor, host_names={host})
+        factory = StatusFactory(routes, reactor, host_names={host}, state=self._report.shown)
         self._listening = Listening(reactor, factory)
         targets = ReloadTargets(
             self._services,
@@ -392,6 +392,8 @@ class App:
                 in_memory=settings.ipvs_backend is IPVSBackend.MEMORY,
             ),
             override=self._override,
+            host=lambda: self._examination.findings,
+            activities=self._reactor.activities,
             in_effect=self._report.in_effect,
         )
 

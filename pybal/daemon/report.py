@@ -32,6 +32,7 @@ from pybal.sources.state_files import StateFiles
 from pybal.status import checks, ipvs, log, loop, reload
 from pybal.status.alert_times import AlertTimes
 from pybal.status.bgp import BGP
+from pybal.status.events import Shown
 from pybal.status.metrics import Family, Histogram
 from pybal.status.overview import Overview
 
@@ -69,6 +70,12 @@ class DaemonReport:
         }
         pools = self.services.pools()
         return Snapshot(pools, MappingProxyType(could_not_depool), self.alerts(), self.alert_times.since)
+
+    def shown(self) -> Shown:
+        """Return the state that the status page shows, without its alerts and ages."""
+        announcing = self.announcing
+        bgp = (announcing.verdicts, tuple(announcing.sessions())) if announcing else ()
+        return Shown(tuple(self.services.pools().values()), (self.alert_times.revision, *bgp))
 
     def in_effect(self, service: str, host: str) -> Server | None:
         """Return a server with its place in IPVS, which follows the pool later; ``None`` without it.

@@ -43,6 +43,11 @@ class Examination:
         """Stop the periodic checks."""
         self._activity.stop()
 
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """The findings of the last check that need action."""
+        return tuple(self._findings.values())
+
     def alerts(self) -> Iterator[Alert]:
         """Yield an alert for each failure, and for a check that hangs. Warnings are in the log only."""
         for finding in self._findings.values():

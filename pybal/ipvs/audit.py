@@ -57,13 +57,15 @@ _UNDONE_BY = {
 class Reading:
     """A service and its traffic as read, with the operations that would undo its drift.
 
-    ``at`` is the monotonic time in seconds.
+    ``at`` is the monotonic time in seconds. ``traffic_before`` is that of the reading at ``at_before``, for rates.
     """
 
     held: TableEntry | None
     at: float
     drift: tuple[Op, ...]
     traffic: Sequence[tuple[Endpoint, Traffic]] = ()
+    traffic_before: Sequence[tuple[Endpoint, Traffic]] = ()
+    at_before: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,9 @@ class Audit:
             return
         before = self._readings.get(key)
         known = {} if before is None or self._repairing else {_place(op): op for op in before.drift}
-        self._readings[key] = Reading(comparison.held, self._clock.seconds(), comparison.drift, comparison.traffic)
+        traffic, at = ((), 0.0) if before is None else (before.traffic, before.at)
+        now, drift = self._clock.seconds(), comparison.drift
+        self._readings[key] = Reading(comparison.held, now, drift, comparison.traffic, traffic, at)
         if (before.drift if before else ()) != comparison.drift:
             self._changed()
         if new := [op for op in comparison.drift if known.get(_place(op)) != op]:

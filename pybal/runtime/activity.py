@@ -91,9 +91,12 @@ class Activity:
         self._due = self._clock.seconds() + seconds
         self._next = self._clock.callLater(seconds, self._run)
 
-    def stalled(self) -> str:
-        """Return why the next call is not made, empty if it is made in time."""
-        now = self._clock.seconds()
+    def stalled(self, reached: float) -> str:
+        """Return why the next call is not made, empty if it is made in time.
+
+        The loop has made all calls that were due before the monotonic time ``reached``, in seconds.
+        """
+        now = min(self._clock.seconds(), reached)
         if self._waiting is not None:
             hung = now - self._began
             return f"no result for {hung:.0f} s" if hung > HUNG_SECONDS else ""

@@ -126,7 +126,7 @@ class Loop(EPollReactor):
     def _make_due_calls(self, end: float) -> None:
         if self._newTimedCalls:
             self._insertNewDelayedCalls()
-        now = self.began
+        now, activities = self.began, self.activities
         while self._pendingTimedCalls and self._pendingTimedCalls[0].time <= now:
             call = heappop(self._pendingTimedCalls)
             if call.cancelled:
@@ -136,10 +136,13 @@ class Loop(EPollReactor):
                 heappush(self._pendingTimedCalls, call)
             else:
                 call.called = 1
+                activities.reached = call.time
                 self._make(call.func, call.args, call.kw)
                 self.held.turns += 1
                 if self._turned(call.func) > end:
                     break
+        else:
+            activities.reached = now
         if self._cancellations > 50 and self._cancellations > len(self._pendingTimedCalls) >> 1:  # noqa: PLR2004  # as Twisted
             self._cancellations = 0
             self._pendingTimedCalls = [call for call in self._pendingTimedCalls if not call.cancelled]

@@ -130,6 +130,13 @@ class PoolSource:
         return f"{self.name}: declares {', '.join(recent)} out of the pool, {numbered(left, 'server')} left"
 
     @property
+    def refused(self) -> Sequence[Member] | None:
+        """The members of the list that :meth:`accept` would deliver; ``None`` if no list is refused."""
+        if self._refused is not None:
+            return self._refused.members
+        return self._replaced.refused if self._replaced else None
+
+    @property
     def saved(self) -> Sequence[Member]:
         return self._saved.members if self._saved and self._members is None else ()
 

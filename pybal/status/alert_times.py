@@ -29,6 +29,8 @@ class AlertTimes:
         self._alerts = alerts
         self._clock = clock
         self._first: dict[AlertKey, float] = {}
+        self.revision = 0
+        """Counts the alerts that began or ended."""
         self._activity = Activity("alerts", lambda: Deferred.fromCoroutine(self._look()), clock, interval=INTERVAL)
 
     def start(self) -> None:
@@ -41,6 +43,8 @@ class AlertTimes:
 
     def since(self, key: AlertKey) -> float:
         """Return the monotonic time at which a present alert was first seen, in seconds."""
+        if key not in self._first:
+            self.revision += 1
         return self._first.setdefault(key, self._clock.seconds())
 
     async def _look(self) -> None:
@@ -54,3 +58,4 @@ class AlertTimes:
             await pace.pause()
         for key in over:
             del self._first[key]
+        self.revision += len(over)

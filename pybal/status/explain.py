@@ -120,7 +120,7 @@ def _server_lines(pool: Pool, server: Server, monitors: Sequence[Monitor], conte
     yield f"{server.host} in {_service(pool.service)} is {server.placement.value}: {why(server)}."
     weight = server.member.weight
     quiet = "" if weight else " (no new connections)"
-    yield f"{_address(server)}, weight {weight}{quiet}, {_enabled(server)}."
+    yield f"{address_text(server)}, weight {weight}{quiet}, {enabled_text(server)}."
     if override := context.override(server.host):
         yield override
     if context.frozen:
@@ -130,7 +130,7 @@ def _server_lines(pool: Pool, server: Server, monitors: Sequence[Monitor], conte
     if not monitors and server.member.enabled:
         yield "No monitor checks it: it counts as up." if not pool.service.monitors else "No monitor runs yet."
     yield _floor(pool, tally(pool))
-    yield _remedy(pool, server, monitors, now)
+    yield remedy(pool, server, monitors, now)
 
 
 def _monitor_lines(monitor: Monitor, report: Report | None, clocks: Clocks) -> Iterator[str]:
@@ -141,12 +141,13 @@ def _monitor_lines(monitor: Monitor, report: Report | None, clocks: Clocks) -> I
         state = "up" if monitor.up else "down"
     else:
         state = report_text(report, now)
-    yield f"{monitor.name}: {state}; {_next(monitor, now)}."
+    yield f"{monitor.name}: {state}; {next_change(monitor, now)}."
     for past in _last(monitor.history()):
         yield f"  {clocks.iso_time(past.at)} {_result(past)}"
 
 
-def _next(monitor: Monitor, now: float) -> str:
+def next_change(monitor: Monitor, now: float) -> str:
+    """Return ``one passed check brings it up, next check in 3 s``."""
     seconds = _in_seconds(monitor, now)
     times = "" if monitor.needed == 1 else f"{monitor.needed} consecutive "
     if monitor.up is None:
@@ -185,7 +186,7 @@ def _floor(pool: Pool, sums: Tally) -> str:
     )
 
 
-def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float) -> str:
+def remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float) -> str:
     """Return what would change the placement of a server."""
     sums = tally(pool)
     down = [monitor for monitor in monitors if monitor.up is False]
@@ -201,7 +202,7 @@ def _remedy(pool: Pool, server: Server, monitors: Sequence[Monitor], now: float)
             f"It is depooled when {numbered(missing, 'more server')} can serve; it stays pooled if its own checks pass."
         )
     if server.placement is Placement.OUT and down:
-        return f"It returns when it is up: {'; '.join(f'{each.name}: {_next(each, now)}' for each in down)}."
+        return f"It returns when it is up: {'; '.join(f'{each.name}: {next_change(each, now)}' for each in down)}."
     if server.placement is Placement.OUT:
         return "It returns after its first passed checks."
     if server.health is Health.DOWN:
@@ -217,13 +218,15 @@ def _service(service: Service) -> str:
     return f"{service.name} ({service.protocol} {end_of(service.vip, service.port)})"
 
 
-def _address(server: Server) -> str:
+def address_text(server: Server) -> str:
+    """Return the address of a server, or why it has none."""
     if server.address is None:
         return "Its name has no address" if server.unresolvable else "Its name is not resolved yet"
     return f"Address {server.address}"
 
 
-def _enabled(server: Server) -> str:
+def enabled_text(server: Server) -> str:
+    """Return who enabled or disabled a server."""
     if server.member.enabled:
         return "enabled by the pool source"
     return "disabled on this balancer" if server.member.overridden else "disabled by the pool source"

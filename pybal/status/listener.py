@@ -5,6 +5,7 @@
 * All requests share a small time budget in each turn of the event loop. One request of a connection is answered in its turn; pipelined
   ones wait for theirs, at most about 32 KiB of them in memory, and the next one also waits until the client has read the previous response.
 * A large response is rendered in slices and sent in pieces (:mod:`pybal.status.renderings`, :mod:`pybal.status.sending`).
+* An event stream (:mod:`pybal.status.events`) lasts until its client leaves or stops reading.
 * If too many connections are open, the one without progress for the longest time is closed (:mod:`pybal.status.connections`).
 * On a loopback address the Host header must name this machine, as a defence against DNS rebinding (a foreign web page
   whose name resolves to 127.0.0.1 in the operator's browser).
@@ -32,10 +33,11 @@ from typing_extensions import override
 from pybal.core.model import Address
 from pybal.runtime.reactor import Reactor
 from pybal.runtime.turns import BUDGET, Turns
+from pybal.status import events
 from pybal.status.connections import MOST, MOST_OF_CLIENT, Connections, client_of
-from pybal.status.renderings import PIECE, Body, Compressor, Renderings
-from pybal.status.routes import SWITCHES, RouteResponse, Routes
-from pybal.status.sending import SEND_TIMEOUT, BodyProducer
+from pybal.status.renderings import PIECE, Body, Compressor, Renderings, compressed
+from pybal.status.routes import SWITCHES, Compression, RouteResponse, Routes
+from pybal.status.sending import SEND_TIMEOUT, STALL_TIMEOUT, BodyProducer
 
 #: Seconds within which the head of a request must arrive.
 HEAD_TIMEOUT = 10
@@ -84,10 +86,19 @@ class _Request(Request):
             self._fail(Failure())
             return
         if isinstance(answer.body, bytes):
-            self._reply(answer)
+            if answer.endless:
+                self._stream(answer)
+            else:
+                self._reply(answer)
             return
-        gzip = answer.compressible and _accepts_gzip(self.requestHeaders.getRawHeaders(b"Accept-Encoding", []))
-        pieces = self.channel.factory.compressors[switches].compressed(answer.body) if gzip else answer.body
+        gzip = answer.compression is not Compression.NONE and _accepts_gzip(
+            self.requestHeaders.getRawHeaders(b"Accept-Encoding", [])
+        )
+        pieces = answer.body
+        if gzip and answer.compression is Compression.BY_PIECE:
+            pieces = self.channel.factory.compressors[switches].compressed(pieces)
+        elif gzip:
+            pieces = compressed(pieces)
         body = self.channel.factory.renderings.body((self.path, as_json, gzip, switches), pieces)
         self.notifyFinish().addErrback(lambda _: body.cancel())
         body.addCallback(partial(self._send, answer, gzip=gzip)).addErrback(self._fail)
@@ -101,14 +112,28 @@ class _Request(Request):
         assert isinstance(answer.body, bytes)  # noqa: S101  # other bodies are rendered first
         self._send(answer, Body.of(answer.body))
 
-    def _send(self, answer: RouteResponse, body: Body, *, gzip: bool = False) -> None:
+    def _stream(self, answer: RouteResponse) -> None:
+        if self.channel.factory.streams.full:
+            self._reply(RouteResponse(events.FULL, code=503))
+            return
+        self._set_headers(answer)
+        self.setHeader(b"X-Accel-Buffering", b"no")  # nginx as a proxy would keep events back
+        if self.method == b"HEAD":
+            self.finish()
+        else:
+            self.channel.stream(self)
+
+    def _set_headers(self, answer: RouteResponse) -> None:
         self.setResponseCode(answer.code, _reason(answer.code))
         for name, value in _HEADERS.items():
             self.setHeader(name, value)
         self.setHeader(b"Date", datetimeToString())
         self.setHeader(b"Content-Type", answer.content_type)
+
+    def _send(self, answer: RouteResponse, body: Body, *, gzip: bool = False) -> None:
+        self._set_headers(answer)
         self.setHeader(b"Content-Length", b"%d" % body.size)
-        if answer.compressible:
+        if answer.compression is not Compression.NONE:
             self.setHeader(b"Vary", b"Accept-Encoding")
         if gzip:
             self.setHeader(b"Content-Encoding", b"gzip")
@@ -196,6 +221,14 @@ class _Channel(HTTPChannel):
         request.notifyFinish().addBoth(lambda _: producer.stopProducing())
         producer.start()
 
+    def stream(self, request: _Request) -> None:
+        """Send events until the client leaves."""
+        self.waits = False
+        streams = self.factory.streams
+        stream = events.Stream(request, self._progressed, self.abort)
+        request.notifyFinish().addBoth(lambda _: streams.close(stream))
+        streams.open(stream)
+
     def _progressed(self) -> None:
         self.progress = self.factory.clock.seconds()
 
@@ -277,6 +310,7 @@ class StatusFactory(ServerFactory):
 
     ``host_names`` are names of this machine that the Host header may contain on a loopback address, besides
     ``localhost`` and IP literals. ``requests`` and ``sends`` are the queues of requests and of pieces to send, ``renderings`` makes large bodies, ``compressors`` compress them, one for each combination of switches.
+    ``streams`` are the open event streams; they compare what ``state`` returns.
     """
 
     noisy = False
@@ -290,6 +324,7 @@ class StatusFactory(ServerFactory):
         max_connections: int = MOST,
         max_connections_of_client: int = MOST_OF_CLIENT,
         budget: float = BUDGET,
+        state: Callable[[], events.Shown] = events.Shown,
     ) -> None:
         self.status = status
         self.clock = clock
@@ -300,6 +335,7 @@ class StatusFactory(ServerFactory):
         self.sends = Turns(clock, budget)
         self.renderings = Renderings(Turns(clock, budget))
         self.compressors: defaultdict[frozenset[bytes], Compressor] = defaultdict(Compressor)
+        self.streams = events.Streams(clock, state)
 
     @override
     def buildProtocol(  # type: ignore[override]  # Factory is generic, but not yet in Twisted 22.4
@@ -333,6 +369,8 @@ def listen(reactor: Reactor, factory: StatusFactory, ip: Address, port: int) -> 
         with socket.socket(family, socket.SOCK_STREAM) as server:
             server.setblocking(False)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Inherited by the connections: a client whose host is gone does not keep an event stream.
+            server.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_TIMEOUT * 1000)
             if family == socket.AF_INET6:
                 # Otherwise [::] would cover 0.0.0.0 too, and a second listener on 0.0.0.0 would fail.
                 server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

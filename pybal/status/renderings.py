@@ -125,6 +125,14 @@ class Renderings:
         reader.callback(result)  # a Failure starts the errbacks
 
 
+def compressed(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the pieces in gzip format; a piece may be empty."""
+    encoder = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    for piece in pieces:
+        yield encoder.compress(piece)
+    yield encoder.flush()
+
+
 class Compressor:
     """Compresses bodies, and keeps the compressed pieces of the last one.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import Enum
 from importlib import resources
+from types import MappingProxyType
 from typing import Concatenate, ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -20,9 +22,10 @@ from pybal.ipvs.audit import Findings
 from pybal.ipvs.backend import Backend
 from pybal.monitors.base import Monitor
 from pybal.reload.render import Configuration
+from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
-from pybal.status import alerts, compat115, explain, history, loop, metrics, reload, v1
+from pybal.status import alerts, compat115, events, explain, history, loop, metrics, openapi, reload, v1
 from pybal.status import bgp as announcing
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
@@ -30,9 +33,14 @@ from pybal.status.json_pieces import LargeJSON
 from pybal.status.json_pieces import pieces as json_pieces
 from pybal.status.metrics import Exposition, Family, Histogram
 from pybal.status.overview import Overview
-from pybal.status.page.facts import Balancer, Facts
+from pybal.status.page.bgp import bgp_view
+from pybal.status.page.facts import Balancer, Facts, HostFinding
+from pybal.status.page.history import history_view
+from pybal.status.page.host import host_view
 from pybal.status.page.overview import overview
 from pybal.status.page.pool import pool_view
+from pybal.status.page.server import server_view
+from pybal.status.page.sources import sources_view
 from pybal.status.process import process_registry
 
 TEXT = b"text/plain"
@@ -46,31 +54,44 @@ DESTINATIONS = b"ipvs"
 SWITCHES = (SERVICES, DESTINATIONS)
 """Parameters of a query that are on with the value 1; others are ignored."""
 
-VIEWS: Mapping[str, Callable[[Facts], Iterator[str]]] = {}
+VIEWS: Mapping[str, Callable[[Facts], Iterator[str]]] = MappingProxyType(
+    {"bgp": bgp_view, "sources": sources_view, "host": host_view, "history": history_view}
+)
 """The views of the status page below ``/page`` without an argument."""
 
 P = ParamSpec("P")
 S = TypeVar("S")
 
 
+class Compression(Enum):
+    """The way to compress a body that is made in pieces."""
+
+    NONE = "none"
+    WHOLE = "whole"
+    BY_PIECE = "by piece"
+    """Each piece by itself, because most of them equal those of the last body."""
+
+
 @dataclass(frozen=True, slots=True)
 class RouteResponse:
     """A response.
 
-    Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. A ``compressible``
-    one is compressed for clients that accept it.
+    Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. It is compressed for
+    clients that accept that. The body of an ``endless`` one is the begin of an event stream.
     """
 
     body: bytes | Iterator[bytes]
     content_type: bytes = TEXT
     code: int = 200
-    compressible: bool = False
+    compression: Compression = Compression.NONE
+    endless: bool = False
 
 
 def _page_files() -> dict[str, RouteResponse]:
     folder = resources.files("pybal.status.page")
     kinds = {"style.css": b"text/css; charset=utf-8", "page.js": b"text/javascript; charset=utf-8"}
-    return {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    files = {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
+    return {**files, "events": RouteResponse(events.RETRY, events.CONTENT_TYPE, endless=True)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +102,7 @@ class Routes:
     host of a service, ``history`` the history of its pool. ``ipvs`` returns the IPVS table,
     ``audit`` returns its comparison with the wanted state, ``bgp`` the announcements. ``configuration`` returns
     the loaded configuration, ``sources`` the pool sources by service, ``overview`` the summary of `pybal status`, ``balancer`` the facts about the daemon itself, ``frozen`` a line about the present freeze, ``override`` a
-    line about the operator's override of a service's host, ``in_effect`` a server of a service with its place in IPVS, ``families`` further metrics, ``registry`` contains
+    line about the operator's override of a service's host, ``host`` the findings of `pybal doctor` that need action, ``in_effect`` a server of a service with its place in IPVS, ``families`` further metrics, ``registry`` contains
     those of the process. ``held`` records the
     callbacks of the event loop. ``wall`` returns the wall clock time, for display.
     """
@@ -102,6 +123,8 @@ class Routes:
     balancer: Balancer = field(default_factory=Balancer)
     frozen: Callable[[], str] = str
     override: Callable[[str, str], str] = lambda _service, _host: ""
+    host: Callable[[], Sequence[HostFinding]] = tuple
+    activities: Activities = field(default_factory=Activities)
     bgp: Callable[[], announcing.BGP] = announcing.BGP
     families: Callable[[], Iterable[Family | Histogram]] = tuple
     registry: CollectorRegistry = field(default_factory=process_registry)
@@ -132,7 +155,9 @@ class Routes:
             ):
                 return _whole(as_json, compat115.server_text, compat115.server_json, lambda: server)
             case ["metrics"] | ["metrics", _]:
-                return RouteResponse(self._metrics(snapshot, switches), metrics.CONTENT_TYPE, compressible=True)
+                return RouteResponse(
+                    self._metrics(snapshot, switches), metrics.CONTENT_TYPE, compression=Compression.BY_PIECE
+                )
             case ["v1", *further]:
                 return self._v1(further, snapshot, as_json=as_json)
             case [""]:
@@ -145,6 +170,9 @@ class Routes:
         match path:
             case ["pools", service] if service in snapshot.pools:
                 return _view(pool_view(self._facts(snapshot), snapshot.pools[service]))
+            case ["pools", service, host] if service in snapshot.pools and host in snapshot.pools[service].servers:
+                pool = snapshot.pools[service]
+                return _view(server_view(self._facts(snapshot), pool, pool.servers[host]))
             case [name] if name in VIEWS:
                 return _view(VIEWS[name](self._facts(snapshot)))
             case [name] if name in self._files:
@@ -158,11 +186,15 @@ class Routes:
             snapshot=snapshot,
             bgp=self.bgp(),
             findings=self.audit(),
-            sources=self.sources(),
+            sources=tuple(self.sources()),
             frozen=self.frozen(),
             history=self.history,
             monitors_of=self.monitors_of,
             override=self.override,
+            host=self.host(),
+            held=self.held,
+            activities=self.activities,
+            configuration=self.configuration(),
         )
 
     def _v1(self, path: list[str], snapshot: Snapshot, *, as_json: bool) -> RouteResponse:
@@ -184,6 +216,8 @@ class Routes:
     def _v1_part(self, path: list[str], *, as_json: bool) -> RouteResponse:
         clocks = self._calendar.read()
         match path:
+            case ["openapi.json"]:
+                return RouteResponse(openapi.body(), JSON)
             case ["ipvs"]:
                 return _sliced(as_json, kernel.table_text, kernel.table_json, self.ipvs)
             case ["ipvs", "services"]:
@@ -296,7 +330,7 @@ def _whole(
 
 def _view(pieces: Iterator[str]) -> RouteResponse:
     """Return a view of the status page."""
-    return RouteResponse(_printed(pieces), HTML)
+    return RouteResponse(_printed(pieces), HTML, compression=Compression.WHOLE)
 
 
 def _not_found(*, as_json: bool) -> RouteResponse:

@@ -117,7 +117,7 @@ def _pybal_8() -> Iterator[str]:
         _roff(
             "The daemon: 0 after an orderly stop, 1 after a failure whose cause may pass, 2 for an invalid command line or"
             " configuration. Commands: 0 done, or no difference; 1 failed; 2 a difference, a finding or a no. status --check: 0 OK,"
-            " 1 warning, 2 critical, 3 unknown."
+            " 1 warning, 2 critical, 3 unknown. convert: 0 without remarks, 1 with remarks, 2 failed."
         ),
     )
     yield ".SH FILES"

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Self
 
+MARKS = {"crit", "warn", "query", "none", "ok"}
+"""The classes of the words of states."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -19,8 +22,8 @@ class Row:
 class PageReader(HTMLParser):
     """The content of one page.
 
-    ``elements`` are the names of all elements, ``links`` their targets, ``ids`` their ids in order, ``alerts`` the texts of the
-    alerts by id, ``marks`` the classes of the words of states with their texts.
+    ``elements`` are the names of all elements, ``links`` their targets, ``ids`` their ids in order. ``alerts`` are the texts
+    of the alerts by id, ``verdict`` is its class and its text, ``words`` are the words of states, each after its class.
     """
 
     def __init__(self) -> None:
@@ -32,6 +35,10 @@ class PageReader(HTMLParser):
         self.title = ""
         self.rows: list[Row] = []
         self.alerts: dict[str, str] = {}
+        self.verdict = ("", "")
+        self.words: list[tuple[str, str]] = []
+        self._deciding = False
+        self._word = ""
         self._group = ""
         self._within: list[str] = []
         self._alert = ""
@@ -46,7 +53,7 @@ class PageReader(HTMLParser):
 
     def row(self, heading: str) -> Row:
         """Return the row with a heading."""
-        (found,) = (row for row in self.rows if row.cells[0] == heading)
+        (found,) = (row for row in self.rows if row.cells[:1] == [heading])
         return found
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -56,6 +63,15 @@ class PageReader(HTMLParser):
         self.links += [value for name, value in attrs if name in {"href", "src"} and value]
         self.ids += [own["id"] or ""] if "id" in own else []
         self._within = [*self._within[-20:], tag]
+        if tag in {"th", "td", "tr", "tbody"}:
+            self._end_cell()
+        classes = own.get("class") or ""
+        if classes.startswith("verdict is-"):
+            self.verdict = classes.removeprefix("verdict is-"), ""
+            self._deciding = True
+        elif tag in {"nav", "section"} or classes.startswith(("alerts", "cols")):
+            self._deciding = False
+        self._word = classes if tag in {"b", "span"} and classes in MARKS else ""
         if tag == "tbody":
             self._group = own.get("data-k") or ""
         elif tag == "tr":
@@ -69,16 +85,27 @@ class PageReader(HTMLParser):
             self._alert = ""
 
     def handle_endtag(self, tag: str) -> None:
+        self._word = ""
+        if tag in {"thead", "tbody", "table"}:
+            self._end_cell()
         if tag == "details":
             self._alert = ""
         elif tag == "table":
             self.rows.append(Row("", ""))  # text after a table belongs to no row
 
+    def _end_cell(self) -> None:
+        if self.rows and self.rows[-1].cells:
+            self.rows[-1].cells[-1] = self.rows[-1].cells[-1].rstrip()
+
     def handle_data(self, data: str) -> None:
         self.text += data
         if self._within[-1:] == ["title"]:
-            self.title += data
+            self.title = (self.title + data).strip()
+        if self._word:
+            self.words.append((self._word, data))
+        if self._deciding:
+            self.verdict = self.verdict[0], self.verdict[1] + data
         if self._alert:
             self.alerts[self._alert] += data
         if self.rows and self.rows[-1].cells:
-            self.rows[-1].cells[-1] = (self.rows[-1].cells[-1] + data).strip()
+            self.rows[-1].cells[-1] = (self.rows[-1].cells[-1] + data).lstrip()

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pybal.bgp.model import Announcement, Session, SessionState
 from pybal.bgp.verdict import Verdict
+from pybal.checks.result import FAILED, NEVER, PASSED, Phase, Result
 from pybal.config.settings import PeerSettings
 from pybal.core.decision import Decision
 from pybal.core.history import PoolHistory
@@ -35,10 +38,13 @@ from pybal.core.model import (
 )
 from pybal.ipvs.audit import Findings, Reading
 from pybal.ipvs.model import ServiceKey, Traffic, key_of
+from pybal.monitors.base import Monitor, PastResult
 from pybal.runtime.clocks import Clocks
 from pybal.status.bgp import BGP
 from pybal.status.page import overview, pool
+from pybal.status.page import server as server_page
 from pybal.status.page.facts import Balancer, Facts
+from tests.harness.snapshots import CountingMonitor
 
 NOW = 4_000_000.0
 """The monotonic time of the facts."""
@@ -122,6 +128,7 @@ class Listing:
     age: float = 9.0
     errors: Mapping[str, int] = field(default_factory=dict)
     differences: int = 0
+    refused: tuple[Member, ...] | None = None
 
 
 def server(
@@ -264,7 +271,8 @@ def _findings(pools: Iterable[Pool]) -> Findings:
             for i, server in enumerate(pool_.servers.values())
             if server.pooled and server.address
         ]
-        readings[key_of(pool_.service)] = Reading(None, NOW - 4, (), traffic)
+        before = [(end, each._replace(connections=each.connections - 495)) for end, each in traffic]
+        readings[key_of(pool_.service)] = Reading(None, NOW - 4, (), traffic, before, NOW - 19)
     return Findings(15.0, True, 4.0, "", {}, {}, readings, (), {})
 
 
@@ -289,15 +297,39 @@ def facts(pools: Iterable[Pool], alerts: Iterable[Alert] = (), **others: Any) ->
     return Facts(**values | others)
 
 
+def watched() -> tuple[Monitor, ...]:
+    """Return the monitors of a server: it became slow, then failed; some checks had no response."""
+    fetch = CountingMonitor(MONITORS[0], up=False)
+    fetch.next_check = NOW + 3
+    for place in range(50):
+        at = NOW - 7 - 10 * (49 - place)
+        if place in (31, 32, 40):
+            result = Result(FAILED, 3.0, Phase.CONNECT, "no response for 3 s", "timeout", (NEVER,) * 4)
+        else:
+            late = 1.0 if place < 16 else 1 + 0.2 * (place - 16)
+            steps = (0.0004, 0.0035, 0.0035 + 0.01 * min(late, 2.4), 0.0037 + 0.01 * min(late, 2.4))
+            failing = place >= 23
+            phase = Phase.STATUS if failing else Phase.BODY
+            reason, cause = ("HTTP 503, wanted 200", "HTTP 503") if failing else ("", "")
+            result = Result(FAILED if failing else PASSED, steps[3] + 0.001, phase, reason, cause, steps, 162)
+        fetch.past.append(PastResult(at, result, follow_up=place == 24))
+    held = CountingMonitor(MONITORS[1], up=True)
+    held.next_check = inf
+    held.past.append(PastResult(NOW - 24_540, Result(PASSED, 0.0004, Phase.CONNECT, steps=(0.0004,))))
+    return fetch, held
+
+
 def _since(key: AlertKey) -> float:
     return NOW - {"pooled-down": 1267, "no-servers": 3012, "down": 7200}.get(key.kind, 2046)
 
 
+@cache
 def healthy() -> Facts:
     """Return the facts of a balancer without alerts."""
     return facts(plain(name, number) for number, name in enumerate(names()))
 
 
+@cache
 def degraded() -> Facts:
     """Return the facts of the drawings: two dead services, one with forced servers, six degraded ones."""
     pools = {name: plain(name, number) for number, name in enumerate(names())}
@@ -336,10 +368,12 @@ def degraded() -> Facts:
         Listing("etcd://conf3001/search", stale, last_success=NOW - 2040, age=2040),
     )
     history = PoolHistory()
-    named = [f"cp{3025 + i}.example.org" for i in range(29)]
+    named = [f"cp{3042 + i}.example.org" for i in range(29)]
     for ago, verb, hosts, reason in (
+        (24_574, "depooled", ["cp3031.example.org"], "idle: connection closed by the server"),
+        (24_544, "pooled", ["cp3031.example.org"], "passed"),
         (1280, "depooled", named, SILENT),
-        (1267, "kept", named[:3], SILENT),
+        (267, "kept", ["cp3031.example.org", *named[:3]], SILENT),
         (40, "pooled", ["cp3012.example.org"], "not checked yet"),
     ):
         history.decide(
@@ -356,9 +390,11 @@ def degraded() -> Facts:
         bgp=_bgp(pools.values(), one_down=True),
         sources=sources,
         history=lambda _service: history,
+        monitors_of=lambda _service, _host: watched(),
     )
 
 
+@cache
 def all_down() -> Facts:
     """Return the facts of a balancer whose 11,020 servers are all down."""
     pools = [dead(name, number) for number, name in enumerate(names())]
@@ -378,9 +414,18 @@ def main(directory: Path) -> None:
     for name in STATIC:
         (directory / "page" / name).write_bytes((page / name).read_bytes())
     for name, story in STORIES.items():
-        (directory / f"{name}.html").write_text("".join(overview.overview(story())))
-        shown = story()
-        (directory / f"{name}-pool.html").write_text("".join(pool.pool_view(shown, shown.snapshot.pools["text-https"])))
+        for view, text in views(story):
+            (directory / f"{name}{view}.html").write_text(text)
+
+
+def views(story: Callable[[], Facts]) -> Iterator[tuple[str, str]]:
+    """Yield the overview, a pool and a server of a story."""
+    yield "", "".join(overview.overview(story()))
+    shown = story()
+    own = shown.snapshot.pools["text-https"]
+    yield "-pool", "".join(pool.pool_view(shown, own))
+    shown = story()
+    yield "-server", "".join(server_page.server_view(shown, own, own.servers["cp3031.example.org"]))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import CannotListenError
 from twisted.python.failure import Failure
 
-from pybal.status import listener, sending
+from pybal.status import events, listener, sending
+from pybal.status.events import Shown
 from pybal.status.listener import StatusFactory, listen
 from tests.harness.snapshots import SICK, large, status
 from tests.harness.stepped_reactor import run
@@ -92,6 +93,17 @@ async def turn(reactor: EPollReactor) -> None:
 @contextmanager
 def raw(port: int) -> Iterator[socket.socket]:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        yield client
+
+
+@contextmanager
+def opened_stream(port: int) -> Iterator[socket.socket]:
+    """Request the event stream with the smallest receive buffer."""
+    with socket.socket() as client:
+        client.settimeout(30)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /page/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         yield client
 
 
@@ -248,6 +260,41 @@ def test_stalled_scraper_is_closed_while_other_requests_are_served(monkeypatch: 
     assert alerts[0] == 200
     assert rest.startswith(b"HTTP/1.1 200 OK")
     assert rest.count(b"\n") < 1000
+
+
+def test_client_that_never_reads_events_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "INTERVAL", 0.0001)
+    monkeypatch.setattr(listener, "STALL_TIMEOUT", 1)
+    buffered: list[int] = []
+
+    async def main(reactor: EPollReactor) -> bytes:
+        factory = StatusFactory(status(reactor), reactor, state=lambda: Shown((object(),)))
+        async with serving(reactor, factory) as port:
+            with opened_stream(port) as stalled:
+                while not factory.connections:
+                    await turn(reactor)
+                while factory.connections:
+                    await turn(reactor)
+                    connections: list[Any] = list(factory.connections)
+                    buffered.extend(len(each.transport.dataBuffer) for each in connections)
+                return until_closed(stalled)
+
+    rest = run(main, timeout=60)
+    assert b"event: change" in rest
+    assert max(buffered) <= 1 << 14
+
+
+def test_client_that_leaves_ends_its_stream() -> None:
+    async def main(reactor: EPollReactor) -> None:
+        factory = StatusFactory(status(reactor), reactor)
+        async with serving(reactor, factory) as port:
+            with opened_stream(port), opened_stream(port):
+                while len(factory.streams) < 2:
+                    await turn(reactor)
+            while factory.streams or factory.connections:
+                await turn(reactor)
+
+    run(main, timeout=60)
 
 
 def test_error_names_an_address_in_use() -> None:

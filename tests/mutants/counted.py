@@ -40,6 +40,7 @@ MUTANTS = (
         "values that stay are replaced",
         "self.replacing_in_steps({name: values[name] for name in changed})",
         "self.replacing_in_steps(values)",
+        survives="the result is the same, at a higher cost",
     ),
 )
 MODEL_MUTANTS = (
@@ -77,6 +78,26 @@ MODEL_MUTANTS = (
         "unresolvable names count as pending lookups",
         "return self.enabled and not self.unresolvable and not self.ready",
         "return self.enabled and not self.ready",
+    ),
+    Mutant(
+        "arriving servers count as pending lookups",
+        "return self.enabled and not self.unresolvable and not self.ready and not self.moving",
+        "return self.enabled and not self.unresolvable and not self.ready",
+    ),
+    Mutant(
+        "disabled servers are late",
+        "return self.enabled and not self.ready and self.overdue",
+        "return not self.ready and self.overdue",
+    ),
+    Mutant(
+        "servers that keep an address are late",
+        "return self.enabled and not self.ready and self.overdue",
+        "return self.enabled and self.overdue",
+    ),
+    Mutant(
+        "every arriving server is late",
+        "return self.enabled and not self.ready and self.overdue",
+        "return self.enabled and not self.ready and self.moving",
     ),
     Mutant(
         "disabled servers serve",

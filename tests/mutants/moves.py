@@ -76,11 +76,6 @@ MUTANTS = (
         "a lost name ends an arrival", " and server.move is None:\n                found", ":\n                found"
     ),
     Mutant(
-        "an overdue server never arrives",
-        "if server.ready else _arrived(server, move)\n        for",
-        "if True else server\n        for",
-    ),
-    Mutant(
         "moving servers arrive with the others",
         "for host, each in part if each.move and not each.ready)",
         "for host, each in part if each.move)",

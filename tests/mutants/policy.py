@@ -15,16 +15,16 @@ MUTANTS = (
     Mutant("no server claims a held address", "_suspect(claimed)", "_suspect(facts)"),
     Mutant(
         "a list is applied without the threshold",
-        "    after = yield from _place(suspected, settled)\n",
-        "    after = yield from _place(suspected, settled)\n"
+        "    after = yield from _decide(facts, settled)\n",
+        "    after = yield from _decide(facts, settled)\n"
         "    if isinstance(event, Listed):\n"
         "        after = replace(after, servers=MappingProxyType({h: replace(s, placement=Placement.OUT)\n"
         "            if s.placement is Placement.FORCED else s for h, s in after.servers.items()}))\n",
     ),
     Mutant(
         "only reports lead to decisions",
-        "    after = yield from _place(suspected, settled)\n",
-        "    after = suspected\n",
+        "    return (yield from _place(suspected, settled))\n",
+        "    return suspected\n",
     ),
     Mutant(
         "an event that changes nothing makes a new pool", "return pool if _same(pool, after) else after", "return after"
@@ -48,8 +48,26 @@ MUTANTS = (
     ),
     Mutant(
         "reports are applied with another floor",
-        "apply_reports(pool, reports, floor(pool))",
-        "apply_reports(pool, reports, floor(pool) + 1)",
+        "apply_reports(pool, reports[number:], floor(pool))",
+        "apply_reports(pool, reports[number:], floor(pool) + 1)",
+    ),
+    Mutant(
+        "reports are applied with another floor while servers are late",
+        "apply_reports(pool, reports[number : number + 1], floor(pool))",
+        "apply_reports(pool, reports[number : number + 1], floor(pool) + 1)",
+    ),
+    Mutant(
+        "late servers wait for the end of a batch",
+        "reports[number : number + 1], floor(pool))",
+        "reports[number:], floor(pool))",
+    ),
+    Mutant("reports are applied again after late servers arrived", "number += 1", "pass"),
+    Mutant("reports never let late servers arrive", "after if _holds(after) else (", "after if True else ("),
+    Mutant(
+        "reports are applied one by one without late servers",
+        " and pool.held and pool.servers.count(lambda server: server.late):",
+        " and pool.held:",
+        survives="the result is the same, at a higher cost",
     ),
     Mutant(
         "servers keep their place when the service changes",
@@ -225,19 +243,27 @@ MUTANTS = (
     Mutant("a claimed address is still held", "claimed.add(server.address)", "pass"),
     Mutant(
         "held addresses are never dropped",
-        "if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
-        "if False:",
+        "return pool if pool.held and _holds(pool) else",
+        "return pool if pool.held else",
     ),
     Mutant(
         "held addresses are dropped at the first list",
-        "if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
-        "if not pool.held or pool.listed:",
+        " or awaited > late or ",
+        " or ",
     ),
     Mutant(
         "held addresses are dropped before the first list",
-        "if not pool.held or (pool.listed and not pool.servers.count(lambda server: server.unresolved)):",
-        "if not pool.held or not pool.servers.count(lambda server: server.unresolved):",
+        "return not pool.listed or awaited",
+        "return awaited",
     ),
+    Mutant(
+        "late servers hold no address",
+        " or (late > 0 and serving(pool) < floor(pool))",
+        "",
+    ),
+    Mutant("late servers hold addresses that the floor does not need", " and serving(pool) < floor(pool))", ")"),
+    Mutant("addresses are held for the floor without a late server", "(late > 0 and ", "("),
+    Mutant("late servers hold addresses at the floor", "serving(pool) < floor(pool))", "serving(pool) <= floor(pool))"),
     Mutant(
         "arriving servers wait when the last held address has gone",
         "    if not pool.held:\n        return (yield from _without_held(pool))",

@@ -37,7 +37,7 @@ def step(pool: Pool, event: Event) -> Pool:
             facts = replace(pool, servers=_try(pool, host, monitor, report))
         case Overdue(hosts):
             late = {
-                host: replace(server, move=replace(server.move, overdue=True)) if server.ready else _arrived(server)
+                host: replace(server, move=replace(server.move, overdue=True))
                 for host, server in pool.servers.items()
                 if host in hosts and server.move and not server.move.overdue
             }
@@ -233,7 +233,9 @@ def _claim(pool: Pool) -> Pool:
     }
     claimed = {server.address for server in pool.servers.values()}
     left = {address: weight for address, weight in pool.held.items() if address not in claimed}
-    if pool.listed and not any(s.member.enabled and not s.ready for s in pool.servers.values()):
+    awaited = [server for server in pool.servers.values() if server.member.enabled and not server.ready]
+    late = all(server.move and server.move.overdue for server in awaited)
+    if pool.listed and (not awaited or (late and serving(pool) >= floor(pool))):
         left = {}
     pool = replace(pool, servers=MappingProxyType({**pool.servers, **found}), held=MappingProxyType(left))
     return pool if left else _arrive(pool)

@@ -51,9 +51,9 @@ def least(pool: Pool) -> int:
     return max(1, ceil(threshold * len(weighted(pool)))) if threshold > 0 else 0
 
 
-def unresolved(pool: Pool) -> int:
-    """Return the number of enabled members without an address."""
-    return sum(s.member.enabled and s.address is None for s in pool.servers.values())
+def unresolved(pool: Pool) -> list[Server]:
+    """Return the enabled servers without an address."""
+    return [server for server in pool.servers.values() if server.member.enabled and server.address is None]
 
 
 def check(before: Pool, event: Event, after: Pool) -> None:
@@ -154,8 +154,6 @@ def expected_fact(  # noqa: C901, PLR0912  # one case for each event
                 return (member, move.address, False, list(move.reports.items()), set(), None)
             return (member, address, unresolvable, reports, pending, move)
         case Overdue(hosts) if member.host in hosts and move is not None:
-            if address is None:
-                return arrived(fact)
             return (member, address, unresolvable, reports, pending, replace(move, overdue=True))
         case Reported(host, monitor, report) if host == member.host and monitor in dict(unreported):
             return (
@@ -198,7 +196,10 @@ def check_held(before: Pool, event: Event, after: Pool) -> None:
                 held[old.address] = old.member.weight
     taken = {server.address for server in after.servers.values()}
     left = {address: weight for address, weight in held.items() if address not in taken}
-    assert after.held == ({} if after.listed and not unresolved(after) else left)
+    awaited = unresolved(after)
+    late = all(server.move is not None and server.move.overdue for server in awaited)
+    over = not awaited or (late and count_serving(after) >= least(after))
+    assert after.held == ({} if after.listed and over else left)
 
 
 def former(before: Pool, event: Event, server: Server) -> Placement:

@@ -110,6 +110,20 @@ def test_call_that_is_made_in_time_is_no_alert() -> None:
     assert [activity.name for activity in activities] == ["beat"]
 
 
+def test_activity_is_not_late_while_the_loop_is() -> None:
+    clock = Clock()
+    activities = clock.activities = Activities()  # type: ignore[attr-defined]  # as of the daemon's reactor
+    beat = Activity("beat", lambda: None, clock, interval=1.0)
+    asking = Activity("ask", Deferred, clock, interval=1.0)
+    beat.start()
+    asking.start(now=True)
+    activities.reached = clock.rightNow
+    clock.rightNow += 2 * HUNG_SECONDS  # the process was stopped
+    assert list(activities.alerts()) == []
+    activities.reached = clock.rightNow
+    assert {alert.subject for alert in activities.alerts()} == {"beat", "ask"}
+
+
 def lose_reads(app: AppOnClock) -> None:
     stop(app, "poll of pool files")
 

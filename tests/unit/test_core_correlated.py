@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pybal.core import policy
 from pybal.core.correlated import correlated_failures, may_be_correlated
-from pybal.core.events import Reconfigured, Reported
+from pybal.core.events import Gathered, Reconfigured, Reported
 from pybal.core.model import Health, Member, Pool, Report, Servers, SuspectCheck
 from pybal.core.policy import arithmetic, wanted
 from pybal.core.steps import finish
@@ -20,6 +21,15 @@ def fails(host: str, at: float, reason: str = REDIRECT, monitor: str = M) -> Rep
 
 def all_fail(hosts: str, step: float = 0.5, reason: str = REDIRECT) -> list[Reported]:
     return [fails(host, step * place, reason) for place, host in enumerate(hosts)]
+
+
+def all_fail_from(at: float, hosts: str, step: float = 0.5) -> list[Reported]:
+    return [fails(host, at + step * place) for place, host in enumerate(hosts)]
+
+
+def at_once(pool: Pool, *reports: Reported) -> Pool:
+    """Return the pool after these reports in one event."""
+    return policy.step(pool, Gathered(reports))
 
 
 def correlated(pool: Pool) -> list[str]:
@@ -48,6 +58,16 @@ def test_failures_of_two_servers_are_not_correlated() -> None:
 def test_failures_are_not_correlated_when_spread_over_two_intervals() -> None:
     assert correlated(after(healthy("abcd"), *all_fail("abcd", step=6.0))) == []
     assert len(correlated(after(healthy("abcd"), *all_fail("abcd", step=3.0)))) == 1
+
+
+def test_failures_outside_the_interval_do_not_help_to_outnumber_passes() -> None:
+    pool = after(healthy("abcdefgh"), fails("a", 0.0), *all_fail_from(100.0, "bcd"))
+    assert correlated(pool) == []
+
+
+def test_first_of_two_equally_large_groups_counts() -> None:
+    pool = after(healthy("abcdefghi"), *all_fail("abc", step=1.0), *all_fail_from(100.0, "def", step=0.0))
+    assert correlated(pool) == [f'3 of 6 servers began to fail {M} with "{REDIRECT}" within 2 s']
 
 
 def test_failures_of_different_causes_are_not_correlated() -> None:
@@ -106,6 +126,31 @@ def test_last_held_server_stays_when_the_others_recover() -> None:
 def test_recovered_server_is_not_held_the_next_time() -> None:
     pool = after(holding("abcdef"), *all_fail("abc"), up("a"), up("b"), up("c"))
     assert standing(after(pool, fails("a", 500.0))) == "b c d e f"
+
+
+def test_batch_holds_no_failure_before_the_correlated_ones() -> None:
+    assert standing(at_once(holding("abcdef"), fails("a", 0.0), *all_fail_from(100.0, "bcd"))) == "b c d e f"
+
+
+def test_batch_holds_no_late_report_of_an_early_failure() -> None:
+    assert standing(at_once(holding("abcdef"), *all_fail_from(100.0, "abc"), fails("d", 0.0))) == "a b c d! e f"
+
+
+def test_batch_holds_no_failure_after_a_recovery_among_the_correlated_ones() -> None:
+    assert standing(at_once(holding("abcdef"), *all_fail("abcd"), up("a"), fails("e", 100.0))) == "a b c d e! f"
+
+
+def test_batch_attributes_no_failure_that_ended() -> None:
+    pool = at_once(holding("abcdef"), fails("a", 1.2), up("a"), *all_fail_from(1.0, "bcd"))
+    assert [host for host, server in pool.servers.items() if server.suspect_failures] == ["b", "c", "d"]
+
+
+def test_batch_holds_no_two_failures() -> None:
+    assert standing(at_once(holding("abcde"), fails("a", 0.0), *all_fail_from(100.0, "bc"))) == "c! d e"
+
+
+def test_batch_holds_no_fewer_failures_than_passes() -> None:
+    assert standing(at_once(holding("abcdefgh"), fails("a", 0.0), *all_fail_from(100.0, "bcd"))) == "e f g h"
 
 
 def test_threshold_alone_decides_by_default() -> None:

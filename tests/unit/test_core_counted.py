@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing_extensions import override
 
 from pybal.core.counted import Counted
+from pybal.core.steps import finish
 
 
 class Words(Counted[str, int]):
@@ -38,3 +39,16 @@ def test_version_has_no_changes_from_itself() -> None:
 def test_values_that_changed_back_are_no_change() -> None:
     before = Words({"a": "one", "b": "four"})
     assert before.replacing({"a": "six"}).replacing({"a": before["a"]}).changes_since(before) == []
+
+
+def test_no_replacement_makes_no_version() -> None:
+    before = Words({"a": "one", "b": "two"})
+    assert before.replacing({}) is before
+    assert finish(before.becoming(dict(before))) is before
+
+
+def test_list_of_the_same_names_keeps_their_places() -> None:
+    before = Words({"a": "one", "b": "two"})
+    after = finish(before.becoming({"a": "one", "b": "six"}))
+    assert after.names is before.names
+    assert finish(before.becoming({"b": "six", "a": "one"})).names is not before.names

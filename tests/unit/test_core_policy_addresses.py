@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_address
 
-from pybal.core.events import Adopted, Listed, Overdue, Reconfigured, Reported, Resolved
+from pybal.core.events import Adopted, Gathered, Listed, Overdue, Reconfigured, Reported, Resolved
 from pybal.core.model import Health, Member, Pool
 from pybal.core.policy import step, wanted, wanted_changes
 from tests.harness.pool_events import (
@@ -220,11 +220,10 @@ def test_held_addresses_do_not_return_with_a_new_member() -> None:
     assert wanted(pool) == {ip(1): 10}
 
 
-def test_floor_forces_servers_in_when_held_addresses_go() -> None:
-    pool = after(adopting(8, 9), listed("abcd"), resolved("abc"), Overdue(frozenset("abc")))
-    assert standing(pool) == "a"
-    assert standing(after(pool, moved(d=None))) == "a"
-    assert standing(after(pool, listed("abc", off("d")))) == "a b"
+def test_floor_pools_servers_when_held_addresses_go() -> None:
+    pool = after(adopting(4), listed("abcd"), resolved("abc"), tried("a", up=False))
+    assert standing(pool) == ""
+    assert standing(after(pool, resolved("d"))) == "b d"
 
 
 def test_restart_during_a_move_keeps_the_address_until_the_next_passes() -> None:
@@ -238,14 +237,48 @@ def test_restart_during_a_move_keeps_the_address_until_the_next_passes() -> None
 def test_restart_keeps_all_addresses_when_all_servers_have_moved() -> None:
     pool = after(adopting(1, 2, 3, 4), listed("abcd"), moved(**dict.fromkeys("abcd", 99)))
     assert (set(wanted(pool)), standing(pool)) == ({ip(1), ip(2), ip(3), ip(4)}, "")
-    assert wanted(after(pool, Overdue(frozenset("abcd")))) == {ip(99): 10}
+    assert wanted(after(pool, Overdue(frozenset("abcd")))) == wanted(pool)
+
+
+def test_late_servers_leave_held_addresses_to_the_floor() -> None:
+    pool = after(adopting(1, 2, 3, 4), listed("abcd"), resolved("ab"), moved(c=7, d=8), Overdue(frozenset("cd")))
+    assert set(wanted(pool)) == {ip(1), ip(2), ip(3), ip(4)}
+    assert set(wanted(after(pool, up("a")))) == {ip(1), ip(2), ip(3), ip(4)}
+    enough = after(pool, up("a"), up("b"))
+    assert (set(wanted(enough)), enough.servers["c"].address) == ({ip(1), ip(2)}, ip(7))
+    assert set(wanted(after(pool, up("a"), tried("c")))) == {ip(1), ip(2), ip(7)}
+
+
+def test_late_servers_arrive_unchecked_without_a_floor() -> None:
+    pool = step(Pool(service(0)), Adopted({ip(1): 10, ip(2): 10}))
+    pool = after(pool, listed("ab"), moved(a=7, b=8), Overdue(frozenset("a")))
+    assert set(wanted(pool)) == {ip(1), ip(2)}
+    assert wanted(after(pool, Overdue(frozenset("b")))) == {}
+
+
+def test_overdue_server_with_an_address_is_not_late() -> None:
+    pool = after(adopting(1, 3, 9, threshold=0.3), listed("abc"), resolved("ac"), up("a"), up("c"), moved(a=7))
+    assert set(wanted(after(pool, Overdue(frozenset("a"))))) == {ip(3), ip(9)}
+
+
+def test_late_server_that_is_disabled_holds_no_address() -> None:
+    pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=7), Overdue(frozenset("b")))
+    assert set(wanted(pool)) == {ip(1), ip(9)}
+    assert wanted(after(pool, listed("a", off("b")))) == {ip(1): 10}
+
+
+def test_batch_of_reports_lets_late_servers_arrive_within_it() -> None:
+    pool = after(adopting(1, 2, 3, 4), listed("abcd"), resolved("ab"), moved(c=7, d=8), Overdue(frozenset("cd")))
+    reports = [up("a"), up("b"), down("a"), down("b")]
+    assert step(pool, Gathered(reports)) == after(pool, *reports)
+    assert set(wanted(step(pool, Gathered(reports)))) == {ip(1), ip(2)}
 
 
 def test_restart_during_a_move_waits_for_every_server_that_moved() -> None:
     pool = after(adopting(1, 2, 3), listed("abc"), resolved("c"), moved(a=7, b=8), tried("a"))
     assert wanted(pool) == {ip(1): 10, ip(2): 10, ip(3): 10, ip(7): 10}
     assert wanted(after(pool, tried("b"))) == {ip(3): 10, ip(7): 10, ip(8): 10}
-    late = after(pool, Overdue(frozenset("b")))
+    late = after(pool, up("c"), Overdue(frozenset("b")))
     assert (wanted(late), late.servers["b"].address) == ({ip(3): 10, ip(7): 10}, ip(8))
 
 
@@ -262,7 +295,7 @@ def test_server_arrives_unchecked_when_all_held_addresses_are_claimed() -> None:
 
 
 def test_moving_server_keeps_its_address_when_others_arrive() -> None:
-    pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=8), moved(a=7), Overdue(frozenset("b")))
+    pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=8), moved(a=7), up("a"), Overdue(frozenset("b")))
     assert (wanted(pool), pool.servers["b"].address) == ({ip(1): 10}, ip(8))
 
 
@@ -294,11 +327,10 @@ def test_arriving_server_loses_an_address_of_the_other_family() -> None:
 
 
 def test_pending_lookup_counts_for_the_floor_with_a_held_address() -> None:
-    pool = after(adopting(5, 6, 7, 8, 9), listed("abcd"), resolved("a"), Overdue(frozenset("a")))
-    assert standing(pool) == ""
-    assert standing(after(pool, resolved("bc"))) == ""
-    assert standing(after(pool, resolved("bc"), Overdue(frozenset("bc")))) == "a"
-    assert standing(after(adopting(9), listed("abcd"), resolved("a"), Overdue(frozenset("a")))) == "a"
+    pool = after(adopting(5, 6, 7, 8, 9), listed(off("a"), "bcd"), resolved("a"))
+    assert standing(after(pool, listed("abcd"))) == ""
+    assert standing(after(pool, listed(off("a"), off("b"), off("c"), "d"), resolved("bc"), listed("abcd"))) == "a"
+    assert standing(after(adopting(9), listed(off("a"), "bcd"), resolved("a"), listed("abcd"))) == "a"
 
 
 def test_disabled_member_leaves_the_kernel_when_its_name_resolves() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pybal.core.events import Adopted, Overdue
+from pybal.core.events import Adopted
 from pybal.core.model import Member, Pool
 from pybal.core.policy import arithmetic, can_depool, floor, serving, step, too_small, wanted, wanted_changes
 from tests.harness.pool_events import (
@@ -106,8 +106,9 @@ def test_held_addresses_of_weight_0_do_not_count_for_the_floor() -> None:
 
 def test_pending_lookups_of_weight_0_do_not_count_for_the_floor() -> None:
     pool = step(Pool(service()), Adopted({ip(5): 10, ip(6): 10}))
-    assert standing(after(pool, listed("ab", *quiet("c", "d")), resolved("a"), Overdue(frozenset("a")))) == ""
-    assert standing(after(pool, listed("a", *quiet("b", "c")), resolved("a"), Overdue(frozenset("a")))) == "a"
+    pool = after(pool, listed(off("a"), "b", *quiet("c", "d")), resolved("a"))
+    assert standing(after(pool, listed("ab", *quiet("c", "d")))) == ""
+    assert standing(after(pool, listed("a", *quiet("b", "c")))) == "a"
 
 
 def test_removed_servers_are_held_when_only_weight_0_remains() -> None:

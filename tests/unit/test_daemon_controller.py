@@ -216,12 +216,24 @@ def test_restart_during_a_move_keeps_the_address_until_the_next_passes(lines: li
     assert "dns-move" not in {alert.kind for alert in service.alerts()}
 
 
-def test_restart_during_a_move_keeps_the_address_for_the_wait_only() -> None:
+def test_restart_during_a_move_leaves_the_address_to_the_floor() -> None:
     service = restarted_during_a_move()
     service.report("web4", up=False)
     service.clock.advance(service.controller.pool.service.dns_move_wait - 1.0)
+    service.report("web1", up=True)
+    service.report("web2", up=True)
     assert len(service.wants) == 1
     service.clock.advance(1.0)
+    assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
+
+
+def test_restart_during_a_move_keeps_all_addresses_while_no_server_passes() -> None:
+    service = restarted_during_a_move()
+    service.clock.advance(service.controller.pool.service.dns_move_wait + 60.0)
+    assert len(service.wants) == 1
+    service.report("web1", up=True)
+    assert len(service.wants) == 1
+    service.report("web2", up=True)
     assert service.wants[-1] == {"10.0.0.1": 10, "10.0.0.2": 10, "10.0.0.3": 10}
 
 

@@ -53,6 +53,7 @@ def test_start_logs_findings_and_alerts_failures() -> None:
     assert list(host.examination.alerts()) == [
         Alert("", "host", "VIP 192.0.2.1: on no device, wanted on lo (no packets arrive); fix: ip addr add")
     ]
+    assert host.examination.findings == (GONE, SLOW)
     host.examination.stop()
     assert host.clock.getDelayedCalls() == []
 

@@ -567,6 +567,7 @@ ELSEWHERE: Mapping[str, str] = MappingProxyType(
         "ipvs.reconciler.Reconciler._finish_retired callLater": "tests/unit/test_ipvs_retire.py",
         "ipvs.reconciler.Reconciler._settle callLater": "tests/unit/test_ipvs_reconciler.py",
         "status.alert_times.AlertTimes.__init__ Activity": "tests/unit/test_status_alert_times.py",
+        "status.events.Streams.__init__ Activity": "tests/unit/test_status_events.py",
         "runtime.activity.Activity.__init__ Health": "tests/unit/test_runtime_activity.py",
         "runtime.activity.Activity.wake callLater": "tests/unit/test_runtime_activity.py",
         "runtime.attempt.Attempt.__init__ Activity": "tests/unit/test_runtime_attempt.py",

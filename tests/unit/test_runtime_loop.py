@@ -72,6 +72,33 @@ def run(loop: Loop) -> None:
     limit.cancel()
 
 
+def test_loop_reaches_the_due_time_of_each_call_in_order(loop: Loop) -> None:
+    reached = []
+
+    def look() -> None:
+        reached.append(loop.activities.reached)
+        occupy(2 * BUDGET)
+
+    due = [loop.callLater(delay, look).getTime() for delay in (0.001, 0.002, 0.003)]
+    loop.callLater(0.004, loop.crash)
+    run(loop)
+    assert reached == due
+
+
+def test_loop_reaches_the_present_when_no_call_is_due(loop: Loop) -> None:
+    reached = []
+
+    def look() -> None:
+        reached.append(loop.activities.reached)
+        loop.crash()
+
+    began = loop.seconds()
+    occupy(0.001)
+    loop.addReader(Reader(look))  # type: ignore[no-untyped-call]  # Twisted's
+    run(loop)
+    assert began < reached[0] <= loop.seconds()
+
+
 def test_loop_records_a_long_call_with_its_name(loop: Loop) -> None:
     loop.callLater(0, occupy, 0.06)
     loop.callLater(0.001, loop.crash)

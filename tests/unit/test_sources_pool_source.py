@@ -358,7 +358,9 @@ class TestRefusedList:
         recorder.list(*FOUR)
         recorder.scripted.problem = recorder.list(Member("x"))
         assert "run `pybal accept web --reason TEXT` to accept it once" in recorder.scripted.problem
+        assert recorder.source.refused == (Member("x"),)
         assert recorder.source.accept() == (Member("x"),)
+        assert recorder.source.refused is None
         assert recorder.hosts == "x"
         assert recorder.source.problem is None
         assert recorder.list(Member("x")) == ""
@@ -385,6 +387,7 @@ class TestRefusedList:
         successor = PoolRecorder(None, SourceSettings("file:///other"), FOUR, replaced=recorder)
         recorder.list(*FOUR)
         recorder.list(Member("x"))
+        assert successor.source.refused == (Member("x"),)
         assert successor.source.accept() == (Member("x"),)
         assert recorder.hosts == "x"
         recorder.list(Member("y"))

@@ -8,6 +8,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pybal.status import renderings
 from pybal.status.renderings import Compressor
 
 
@@ -22,6 +23,11 @@ def test_each_body_decompresses_to_its_pieces(bodies: list[list[bytes]]) -> None
     compressor = Compressor()
     for pieces in bodies:
         assert gzip.decompress(compressed(compressor, *pieces)) == b"".join(pieces)
+
+
+@given(st.lists(st.binary(max_size=40) | st.sampled_from([b"a" * 100_000, b""]), max_size=6))
+def test_whole_body_decompresses_to_its_pieces(pieces: list[bytes]) -> None:
+    assert gzip.decompress(b"".join(renderings.compressed(iter(pieces)))) == b"".join(pieces)
 
 
 def test_piece_of_the_last_body_is_kept_compressed() -> None:

@@ -14,7 +14,7 @@ from zope.interface import provider
 from pybal.status.connections import Connections, client_of
 from pybal.status.listener import HEAD_TIMEOUT, IDLE_TIMEOUT
 from pybal.status.renderings import Body
-from pybal.status.routes import RouteResponse
+from pybal.status.routes import Compression, RouteResponse
 from pybal.status.sending import SEND_TIMEOUT, STALL_TIMEOUT
 from tests.harness.status_client import Client, FixedRoutes, clock_until_all_is_closed, code, factory
 from tests.harness.turning_clock import TurningClock
@@ -351,10 +351,11 @@ def test_rendering_ends_when_its_clients_have_left(clock: TurningClock) -> None:
     ("accepted", "gzipped"),
     [("gzip", True), ("deflate, GZIP;q=0.5", True), ("gzip;q=0", False), ("br, gzip; q=0.0", False), ("*", False)],
 )
+@pytest.mark.parametrize("compression", [Compression.WHOLE, Compression.BY_PIECE])
 def test_compressible_response_is_compressed_for_clients_that_accept_it(
-    clock: Clock, accepted: str, gzipped: bool
+    clock: Clock, accepted: str, gzipped: bool, compression: Compression
 ) -> None:
-    answer = RouteResponse(iter([b"one" * 1000, b"", b"two"]), compressible=True)
+    answer = RouteResponse(iter([b"one" * 1000, b"", b"two"]), compression=compression)
     client = Client(factory(clock, FixedRoutes(answer)))
     response = client.get(headers=f"Host: localhost\nAccept-Encoding: {accepted}\n")
     head, _, body = response.partition(b"\r\n\r\n")

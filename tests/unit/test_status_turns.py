@@ -14,6 +14,7 @@ from pybal.core.model import Snapshot
 from pybal.ipvs.backend import MemoryBackend
 from pybal.ipvs.model import TCP, Destination, Key, TableEntry, VirtualService
 from pybal.monitors.base import Monitor
+from tests.harness.page_story import all_down
 from tests.harness.snapshots import large, status
 from tests.harness.status_client import Client, factory
 from tests.harness.turning_clock import TurningClock
@@ -36,6 +37,7 @@ def state() -> tuple[Snapshot, list[tuple[str, str, Monitor]], MemoryBackend]:
 def frozen_heap() -> Iterator[None]:
     """Keep the state of the test out of garbage collections, as the daemon does with its own."""
     state()
+    all_down()
     gc.collect()
     gc.freeze()
     yield
@@ -71,6 +73,27 @@ def test_pipelined_requests_of_one_client_never_hold_a_turn(path: str) -> None:
     assert client.received().count(b"HTTP/1.1 200") == 3
     assert clock.longest < LONGEST
     client.hang_up()
+
+
+@pytest.mark.parametrize("path", ["/", "/page/pools/text-https", "/page/pools/text-https/cp3001.example.org"])
+def test_views_of_11020_servers_down_never_hold_a_turn(path: str) -> None:
+    shown = all_down()
+    clock = TurningClock()
+    routes = replace(
+        status(clock, shown.snapshot),
+        bgp=lambda: shown.bgp,
+        audit=lambda: shown.findings,
+        sources=lambda: shown.sources,
+    )
+    listener = factory(clock, routes)
+    clients = [Client(listener) for _ in range(120)]
+    for client in clients:
+        client.begin(f"GET {path} HTTP/1.1\nHost: localhost\nAccept-Encoding: gzip\n\n")
+    clock.settle()
+    assert all(client.received().startswith(b"HTTP/1.1 200") for client in clients)
+    assert clock.longest < LONGEST
+    for client in clients:
+        client.hang_up()
 
 
 def test_small_answer_waits_few_turns_beside_large_ones() -> None:

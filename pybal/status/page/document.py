@@ -16,7 +16,14 @@ from pybal.status.page.facts import Facts
 
 EVENTS = "/page/events"
 """The stream of events: ``beat`` every 5 s, ``change`` after a change of the state."""
-VIEWS = (("Overview", "/"),)
+BGP_VIEW, SOURCES_VIEW, HOST_VIEW, HISTORY_VIEW = "/page/bgp", "/page/sources", "/page/host", "/page/history"
+VIEWS = (
+    ("Overview", "/"),
+    ("BGP", BGP_VIEW),
+    ("Sources", SOURCES_VIEW),
+    ("Host", HOST_VIEW),
+    ("History", HISTORY_VIEW),
+)
 """The links of the navigation."""
 _RAW = (("API", "/v1/status"), ("metrics", "/metrics"), ("alerts", "/v1/alerts"))
 
@@ -71,10 +78,11 @@ _PATTERNS = (
     "<svg class=defs aria-hidden=true>"
     "<pattern id=hatch width=5 height=5 patternUnits=userSpaceOnUse patternTransform=rotate(45)>"
     "<rect class=hb width=5 height=5 /><path class=hl d='M1.5 0v5'/></pattern>"
+    "<pattern id=lines width=5 height=5 patternUnits=userSpaceOnUse patternTransform=rotate(45)><path class=ll d='M1.5 0v5'/></pattern>"
     "<pattern id=dots width=5 height=5 patternUnits=userSpaceOnUse>"
     "<rect class=qb width=5 height=5 /><circle class=ql cx=2.5 cy=2.5 r=1.4 /></pattern></svg>"
 )
-"""Hatched is down and pooled, dotted is unknown."""
+"""Hatched is down and pooled, dotted is unknown; lined is a slow check."""
 
 
 def _lost(host: str) -> str:

@@ -38,7 +38,12 @@ class Mark(Enum):
         return {Level.CRITICAL: cls.CRIT, Level.WARNING: cls.WARN, Level.OK: cls.OK}[level]
 
 
+LOST = "<circle cx='8' cy='8' r='6.4' fill='none' stroke='#7c8894' stroke-width='2.4' stroke-dasharray='3 2'/>"
+"""The shape of a page without contact."""
 _SHAPES = {
+    Mark.NONE: "<circle cx='8' cy='8' r='7.5' fill='#5d6874'/><path d='M4.5 8h7' stroke='#fff' stroke-width='2'/>",
+    Mark.QUERY: "<circle cx='8' cy='8' r='7.5' fill='#6a4fc1'/><path d='M5.6 6.2a2.4 2.4 0 1 1 2.4 2.6v1.4' fill='none'"
+    " stroke='#fff' stroke-width='1.8'/><circle cx='8' cy='12.4' r='1.1' fill='#fff'/>",
     Mark.OK: "<circle cx='8' cy='8' r='7.5' fill='#1a7a49'/>"
     "<path d='M4.5 8.2l2.4 2.5 4.6-5.2' fill='none' stroke='#fff' stroke-width='2'/>",
     Mark.WARN: "<path d='M8 .8 15.7 15H.3z' fill='#e0a030'/><path d='M8 5.5v5' stroke='#1a1300' stroke-width='2'/>"
@@ -48,8 +53,6 @@ _SHAPES = {
 }
 _ON_BAND = "<path class=face d='M8 0l8 8-8 8-8-8z'/><path class=mark d='M8 3.6v5M8 10.1v2.5'/>"
 """The critical shape on the red band: its colours follow the text."""
-LOST = "<circle cx='8' cy='8' r='6.4' fill='none' stroke='#7c8894' stroke-width='2.4' stroke-dasharray='3 2'/>"
-"""The shape of a page without contact."""
 
 
 def icon(shape: str) -> str:
@@ -80,8 +83,10 @@ def amount(number: float) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``1 server``, ``11,020 servers``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return ``1 server``, ``11,020 servers``, ``2 entries``."""
+    if number != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun}"
 
 
 def unbroken(text: str) -> str:
@@ -178,13 +183,14 @@ def table(
         yield "<p id=none class=soft hidden>No row matches. Press Escape to clear the filter.</p>"
 
 
-def row(first: str, *cells: str, name: str = "", key: str = "") -> str:
+def row(first: str, *cells: str, name: str = "", key: str = "", cause: str = "") -> str:
     """Return a row of a table: its heading ``first`` and its cells are markup.
 
-    ``name`` is its id; the chip with the same ``key`` selects it.
+    ``name`` is its id; the chip with the same ``key`` selects it, and the filter finds it also by its ``cause``.
     """
     own = f' id="{escape(name)}"' if name else ""
     own += f' data-k="{key}"' if key else ""
+    own += f' data-why="{escape(cause)}"' if cause else ""
     return f"<tr class=r{own}><th scope=row>{first}{''.join(f'<td>{cell}' for cell in cells)}\n"
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from pybal.core.history import PoolHistory
 from pybal.core.model import Alert, Snapshot
 from pybal.ipvs.audit import Findings
 from pybal.monitors.base import Monitor
+from pybal.reload.render import Configuration
+from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Clocks
+from pybal.runtime.held import Held
+from pybal.sources.pool_source import PoolSource
 from pybal.status.alerts import alerts_in_parts, level
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level
 from pybal.status.page.elements import Mark
-from pybal.status.sources import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +35,32 @@ class Balancer:
     in_memory: bool = False
 
 
+class HostFinding(Protocol):
+    """A finding of `pybal doctor` that needs action; see :class:`pybal.doctor.finding.Finding`."""
+
+    @property
+    def about(self) -> str: ...
+
+    @property
+    def grade(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+    @property
+    def mend(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """The state of the daemon at one moment.
 
     ``frozen`` is a line about the present freeze, empty without one. ``history`` returns the history of a service's pool,
     ``monitors_of`` the monitors of one host of a service, ``override`` a line about the operator's override of a service's host.
+    ``host`` are the findings of `pybal doctor` that need action, ``held`` are the callbacks of the event loop.
     """
 
     balancer: Balancer
@@ -44,11 +68,15 @@ class Facts:
     snapshot: Snapshot
     bgp: BGP
     findings: Findings
-    sources: Sources
+    sources: Sequence[tuple[str, PoolSource]]
     frozen: str
     history: Callable[[str], PoolHistory]
     monitors_of: Callable[[str, str], Iterable[Monitor]]
     override: Callable[[str, str], str]
+    host: Sequence[HostFinding] = ()
+    held: Held = field(default_factory=Held)
+    activities: Activities = field(default_factory=Activities)
+    configuration: Configuration | None = None
 
 
 def collected(facts: Facts) -> Generator[str, None, Sequence[Alert]]:

@@ -40,7 +40,7 @@ function collectRows() {
 
 /** The number of rows to show of a group that is not filtered. */
 function limitOf(body) {
-  if (unfolded.has(body.dataset.k ?? "")) return Infinity;
+  if (unfolded.has(body.id)) return Infinity;
   const own = Number(body.dataset.fold ?? Infinity);
   if (!narrow.matches) return own;
   return body.dataset.k === "healthy" && body !== list.tBodies[0] ? 0 : Math.min(own, FEW);
@@ -51,15 +51,16 @@ function filterRows() {
   const show = view.get("show") ?? "";
   const plain = !words.length && !show && !sortedBody;
   const places = new Map();
+  const cells = new Map([...main.querySelectorAll(".grid a")].map(cell => [targetOf(cell), cell]));
   for (const row of rows) {
     const home = homes.get(row);
-    const text = row.textContent.toLowerCase();
+    const text = `${row.textContent} ${row.dataset.why ?? ""}`.toLowerCase();
     const kind = row.dataset.k ?? home.dataset.k;
     const matches = (!show || kind === show) && words.every(word => text.includes(word));
     const place = places.get(home) ?? 0;
     places.set(home, place + 1);
     row.hidden = !matches || (plain && place >= limitOf(home));
-    if (row.id) document.querySelector(`.grid [href="#${CSS.escape(row.id)}"]`)?.classList.toggle("dim", !matches);
+    cells.get(row.id)?.classList.toggle("dim", !matches);
   }
   for (const body of list.tBodies) foldBody(body, plain);
   for (const chip of main.querySelectorAll(".show button")) chip.setAttribute("aria-pressed", String(chip.dataset.k === show));
@@ -80,7 +81,7 @@ function foldBody(body, plain) {
   const button = document.createElement("button");
   button.className = "chip";
   button.textContent = `show ${hidden} more`;
-  button.addEventListener("click", () => { unfolded.add(body.dataset.k ?? ""); filterRows(); });
+  button.addEventListener("click", () => { unfolded.add(body.id); filterRows(); });
   cell.append(button);
 }
 
@@ -91,7 +92,7 @@ function valueOf(cell) {
   const text = cell?.textContent.trim() ?? "";
   const age = text.match(/^([\d.,]+)\s(ms|s|min|h|d)$/);
   if (age) return parseFloat(age[1]) * SECONDS[age[2]];
-  return /^[\d.,]+(\/[\d.,]+)?$/.test(text) ? parseFloat(text.replaceAll(",", "")) : text;
+  return /^\d[\d,]*(\.\d+)?(\/[\d,]+)?$/.test(text) ? parseFloat(text.replaceAll(",", "")) : text;
 }
 
 function compare(one, other) {
@@ -169,12 +170,17 @@ if (list && search) {
 
 // ---- the grid of servers: one stop of the tab key, arrow keys inside, the words of the row below ----
 
+/** The id of the row of a cell. */
+function targetOf(cell) {
+  return decodeURIComponent(cell.hash.slice(1));
+}
+
 function labelGrid(grid) {
   const cells = [...grid.children];
   const current = cells.find(cell => cell.getAttribute("tabindex") === "0") ?? cells[0];
   for (const cell of cells) {
     cell.tabIndex = cell === current ? 0 : -1;
-    const row = document.getElementById(decodeURIComponent(cell.hash.slice(1)));
+    const row = document.getElementById(targetOf(cell));
     cell.setAttribute("aria-label", row ? `${cell.title}, ${row.dataset.k}` : cell.title);
   }
 }
@@ -197,7 +203,7 @@ if (grid) {
   const read = document.getElementById("read");
   const idle = read.textContent;
   const tell = event => {
-    const row = event.target.hash && document.getElementById(decodeURIComponent(event.target.hash.slice(1)));
+    const row = event.target.hash && document.getElementById(targetOf(event.target));
     if (!row) return;
     const [name, , state, why, since] = [...row.cells].map(cell => cell.textContent.trim());
     read.textContent = `${name}: ${state}${since ? ` for ${since}` : ""}${why ? `, ${why}` : ""}`;
@@ -209,22 +215,23 @@ if (grid) {
   labelGrid(grid);
 }
 
-// ---- the timeline: the words of one check, from the table below it ----
+// ---- the timelines: the words of one check, from the table below ----
 
-const plot = document.querySelector(".plot > svg:last-child");
-if (plot) {
-  const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
-  const results = () => [...document.querySelectorAll("#checks tbody tr")].reverse(); // the oldest first
+const STEPS = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
+
+function follow(section) {
+  const plot = section.querySelector(".plot > svg:last-child");
   const cursor = document.createElementNS("http://www.w3.org/2000/svg", "line");
   for (const [name, value] of [["class", "cursor"], ["y1", 12], ["y2", 148]]) cursor.setAttribute(name, value);
   let place = Infinity;
+  const results = () => [...section.querySelectorAll("tbody tr")].reverse(); // the oldest first
   const show = wanted => {
     const all = results();
     place = Math.max(0, Math.min(all.length - 1, wanted));
     const [time, result, took, reason] = [...all[place].cells].map(cell => cell.textContent.trim());
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, `${100 * (place + .4) / all.length}%`);
     plot.append(cursor);
-    document.getElementById("check").textContent = `${time}: ${result} after ${took}${reason ? `, ${reason}` : ""}`;
+    section.querySelector(".check").textContent = `${time}: ${result} after ${took}${reason ? `, ${reason}` : ""}`;
   };
   plot.tabIndex = 0;
   plot.addEventListener("focus", () => show(place));
@@ -239,10 +246,12 @@ if (plot) {
   });
 }
 
+for (const section of document.querySelectorAll(".checks")) if (section.querySelector(".plot")) follow(section);
+
 // ---- update in place: nodes that stay keep focus, selection, scroll, what is open, sort and filter ----
 
 const OURS = new Set(["open", "hidden", "tabindex", "aria-pressed", "aria-sort", "aria-label"]); // set by the reader or by this file
-const KEPT = "thead, #read, #check, #q";
+const KEPT = "#list > thead, #read, .check, #q";
 
 /** The name by which a node is found again: its id, or the heading of a row. */
 function nameOf(node) {
@@ -322,7 +331,7 @@ const BEAT = 5000;
 const REFRESH = 30000; // the ages on the page are those of its rendering
 const LOST_ICON = "data:image/svg+xml," + encodeURIComponent("<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><circle cx='8' cy='8' r='6.4' fill='none' stroke='#7c8894' stroke-width='2.4' stroke-dasharray='3 2'/></svg>");
 
-function follow(path) {
+function keepContact(path) {
   let heard = Date.now(); // the last sign that the page is up to date
   let rendered = Date.now(); // the last update of the page
   let changed = false; // the page is older than the last change
@@ -352,7 +361,9 @@ function follow(path) {
 
   function listen() {
     stream = new EventSource(path);
-    stream.addEventListener("change", () => { changed = true; if (due()) renew(); });
+    const change = () => { changed = true; if (due()) renew(); };
+    stream.addEventListener("open", change); // it may have missed one
+    stream.addEventListener("change", change);
     stream.addEventListener("beat", () => { if (due()) renew(); else heard = Date.now(); });
   }
 
@@ -379,4 +390,4 @@ function follow(path) {
   setInterval(check, 1000);
 }
 
-if (root.dataset.events) follow(root.dataset.events);
+if (root.dataset.events) keepContact(root.dataset.events);

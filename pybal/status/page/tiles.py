@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from pybal.core.policy import serving
 from pybal.core.text import first_of, format_age
@@ -13,8 +13,8 @@ from pybal.status.page.states import State, by_word, numbers
 _NAMED = 2
 
 
-def tiles(facts: Facts, groups: Mapping[Mark, Sequence[str]]) -> Iterator[str]:
-    """Yield the tiles; ``groups`` are the names of the services by mark."""
+def tiles(facts: Facts, groups: Mapping[Mark, int]) -> Iterator[str]:
+    """Yield the tiles; ``groups`` are the numbers of services by mark."""
     yield "<nav class=tiles aria-label=Summary>"
     yield _services(groups)
     yield _servers(facts)
@@ -29,11 +29,11 @@ def _tile(target: str, label: str, number: str, of: str, *states: str) -> str:
     return f"<a href=#{target}><span>{label}</span><strong>{number} <small>{of}</small></strong><em>{' '.join(states)}</em></a>"
 
 
-def _services(groups: Mapping[Mark, Sequence[str]]) -> str:
-    total = sum(map(len, groups.values()))
+def _services(groups: Mapping[Mark, int]) -> str:
+    total = sum(groups.values())
     words = {Mark.CRIT: "critical", Mark.WARN: "degraded"}
-    states = [state(mark, f"{amount(len(groups[mark]))} {word}") for mark, word in words.items() if groups[mark]]
-    healthy = amount(len(groups[Mark.OK]))
+    states = [state(mark, f"{amount(groups[mark])} {word}") for mark, word in words.items() if groups[mark]]
+    healthy = amount(groups[Mark.OK])
     return _tile(
         "list", "Services healthy", healthy, f"of {amount(total)}", *(states or [state(Mark.OK, "none degraded")])
     )
@@ -116,4 +116,5 @@ def _ipvs(facts: Facts) -> str:
         words = state(Mark.WARN, f"{counted(drift, 'entry')} changed")
     else:
         words = state(Mark.OK, "IPVS as wanted")
-    return _tile("host", "Active connections", amount(active), "", words)
+    counted_any = any(reading.traffic for reading in found.readings.values())
+    return _tile("host", "Active connections", amount(active) if counted_any else "\N{EN DASH}", "", words)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+from contextlib import ExitStack
+
 import pytest
 
+from pybal.control.wire import DONE, FAILED, Request, read_reply, write_request
 from tests.e2e.control.conftest import HOSTS
 from tests.harness.daemon_process import Daemon, Deployment, daemon
 
@@ -47,6 +52,19 @@ def test_depool_is_refused_below_the_floor_without_force(deployment: Deployment,
     deployment.servers[HOSTS[2]].stop()
     running.wait(lambda: "/down/" in running.get(f"/pools/web/{HOSTS[2]}"), "the last server down")
     assert running.get("/v1/ipvs").count("\n-a") == 1
+
+
+def test_simultaneous_depools_keep_the_floor(deployment: Deployment, running: Daemon) -> None:
+    running.process.send_signal(signal.SIGSTOP)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in HOSTS]
+        for client, host in zip(clients, HOSTS, strict=True):
+            client.connect(str(deployment.directory / "control.sock"))
+            client.sendall(write_request(Request("depool", {"service": "web", "host": host}, "x")))
+        running.process.send_signal(signal.SIGCONT)
+        replies = [read_reply(stack.enter_context(client.makefile("rb")).readline()) for client in clients]
+    assert sorted(reply.exit for reply in replies) == [DONE, FAILED, FAILED]
+    assert running.get("/v1/ipvs").count("\n-a") == 2
 
 
 def test_override_survives_a_restart(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,12 @@ STATES = {
     "absent": ("not-in-ipvs", ".5"),
 }
 """The kind of the critical alert of each service, and its threshold."""
+HEADLINES = {
+    "no-servers": "No server takes new connections",
+    "pooled-down": "1 server down but pooled",
+    "not-in-ipvs": "IPVS lacks the service or its servers",
+}
+"""The verdict on the page of the service, by the kind of its alert."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +89,7 @@ def test_service_without_connections_is_critical_in_every_view(
         kind
     ]
     assert PageReader.of(running.get("/")).row(name).group == "critical"
-    assert f"critical-{kind}" in PageReader.of(running.get(f"/page/pools/{name}")).alerts
+    assert PageReader.of(running.get(f"/page/pools/{name}")).title.startswith(f"◆ {name}: {HEADLINES[kind]} · ")
     assert f'pybal_alerts{{kind="{kind}",service="{name}",severity="critical"}} 1.0\n' in running.get("/metrics")
     check = deployment.pybal("status", "--check")
     assert (check.returncode, check.stdout.partition(" - ")[0]) == (2, "CRITICAL")
@@ -113,6 +119,6 @@ def test_one_server_down_is_never_green(deployment: Deployment, running: Daemon)
     assert f"WARNING {down}" in deployment.pybal("status").stdout
     assert 'pybal_alerts{kind="down",service="web",severity="warning"} 1.0\n' in running.get("/metrics")
     assert 'pybal_service_servers_down{service="web"} 1.0\n' in running.get("/metrics")
-    assert "1 of 3 servers" in PageReader.of(running.get("/page/pools/web")).alerts["warning-down"]
+    assert PageReader.of(running.get("/page/pools/web")).title.startswith("▲ web: 1 server down and not pooled · ")
     row = PageReader.of(running.get("/")).row("web")
     assert (row.group, row.cells[3]) == ("degraded", "1 down")

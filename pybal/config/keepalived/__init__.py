@@ -1,0 +1,1 @@
+"""The conversion of keepalived.conf to pybal.conf."""
