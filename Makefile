@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 EXABGP42 := .venv-exabgp42
-# Tests mostly wait; the guest suite takes longest.
-WORKERS ?= 4
+# Tests mostly wait. Two workers wait for the guests at first, which take longest.
+WORKERS ?= 5
 PYTEST := $(BIN)/pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: reference docs demo test quick lint mutants bench setup packages compiled clean

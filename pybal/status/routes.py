@@ -186,7 +186,7 @@ class Routes:
             snapshot=snapshot,
             bgp=self.bgp(),
             findings=self.audit(),
-            sources=self.sources(),
+            sources=tuple(self.sources()),
             frozen=self.frozen(),
             history=self.history,
             monitors_of=self.monitors_of,

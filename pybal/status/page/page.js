@@ -92,7 +92,7 @@ function valueOf(cell) {
   const text = cell?.textContent.trim() ?? "";
   const age = text.match(/^([\d.,]+)\s(ms|s|min|h|d)$/);
   if (age) return parseFloat(age[1]) * SECONDS[age[2]];
-  return /^[\d.,]+(\/[\d.,]+)?$/.test(text) ? parseFloat(text.replaceAll(",", "")) : text;
+  return /^\d[\d,]*(\.\d+)?(\/[\d,]+)?$/.test(text) ? parseFloat(text.replaceAll(",", "")) : text;
 }
 
 function compare(one, other) {
