@@ -66,9 +66,9 @@ stop() {
     kill "$(cat "$LAB/$1/pid")"
 }
 
-# power_off HOST: kill all its processes.
+# power_off HOST: kill all its processes; one that has just ended is not an error.
 power_off() {
-    ip netns pids "$1" | xargs -r kill -KILL
+    ip netns pids "$1" | xargs -r kill -KILL 2>/dev/null
 }
 
 lab_down() {

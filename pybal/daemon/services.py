@@ -135,7 +135,7 @@ class Services:
         The monitors may change during the iteration.
         """
         for name, running in self._by_name.items():
-            for host, monitor in tuple(running.controller.monitors()):
+            for host, monitor in running.controller.monitors():
                 yield name, host, monitor
 
     async def prepare(self, step: Step) -> Prepared:

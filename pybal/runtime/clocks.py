@@ -24,7 +24,8 @@ class Clocks:
 
     def time_of(self, at: float) -> datetime:
         """Return the wall-clock time of a monotonic time, by the current setting of the wall clock."""
-        return self.wall - timedelta(seconds=self.monotonic - at)
+        # One rounding of `at` alone: every reading of a Calendar gives it the same microsecond.
+        return self.wall - timedelta(seconds=self.monotonic) + timedelta(seconds=at)
 
     def iso_time(self, at: float) -> str:
         """Return the wall-clock time of a monotonic time in ISO 8601, UTC: ``2026-11-20T03:00:00.000Z``."""
@@ -45,7 +46,8 @@ class Calendar:
 
     def read(self) -> Clocks:
         """Return the present time of both clocks."""
-        now, wall = self._monotonic(), self._wall()
-        if self._first is None or abs(wall - self._first.time_of(now)) > STEP:
+        before, wall, now = self._monotonic(), self._wall(), self._monotonic()
+        # A busy machine may suspend the process between the readings.
+        if self._first is None or not self._first.time_of(before) - STEP <= wall <= self._first.time_of(now) + STEP:
             self._first = Clocks(now, wall)
         return Clocks(now, self._first.time_of(now))

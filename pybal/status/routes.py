@@ -25,7 +25,7 @@ from pybal.reload.render import Configuration
 from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Calendar, Clocks
 from pybal.runtime.held import Held
-from pybal.status import alerts, compat115, events, explain, history, loop, metrics, reload, v1
+from pybal.status import alerts, compat115, events, explain, history, loop, metrics, openapi, reload, v1
 from pybal.status import bgp as announcing
 from pybal.status import ipvs as kernel
 from pybal.status import sources as origins
@@ -216,6 +216,8 @@ class Routes:
     def _v1_part(self, path: list[str], *, as_json: bool) -> RouteResponse:
         clocks = self._calendar.read()
         match path:
+            case ["openapi.json"]:
+                return RouteResponse(openapi.body(), JSON)
             case ["ipvs"]:
                 return _sliced(as_json, kernel.table_text, kernel.table_json, self.ipvs)
             case ["ipvs", "services"]:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
     reason="needs bird, and root for a network namespace",
 )
 
-SERVICES, SERVERS, CHANGES = 116, 95, 3
+SERVICES, SERVERS, CHANGES = 116, 95, 2
 ENDPOINT = "http://127.0.0.1:9090"
 CONF = """\
 bgp-hold-time = 3

@@ -208,10 +208,10 @@ def test_new_vip_is_created_before_the_old_one_is_removed(deployment: Deployment
     outcome = running.reload()
     assert outcome["accepted"]
     assert steps(outcome) == {"web": "add", "other": "keep", "-web": "remove"}
+    drained = f"ipvsadm -e -t 192.0.2.1:{deployment.port} -r 127.0.3.1:{deployment.port} -g -w 0"
+    running.wait(lambda: drained in running.log[log:], "the drain of the old VIP")
     lines = running.log[log:]
-    assert lines.index(f"ipvsadm -a -t 192.0.2.9:{deployment.port}") < lines.index(
-        f"ipvsadm -e -t 192.0.2.1:{deployment.port} -r 127.0.3.1:{deployment.port} -g -w 0"
-    )
+    assert lines.index(f"ipvsadm -a -t 192.0.2.9:{deployment.port}") < lines.index(drained)
     running.wait(lambda: "192.0.2.1" not in running.get("/v1/ipvs"), "the old VIP gone")
     running.wait(lambda: pooled(running, "web") == 4, "all servers at the new VIP")
 
@@ -254,7 +254,7 @@ def test_invalid_file_is_refused_with_a_reason(
     outcome = running.reload()
     assert not outcome["accepted"]
     assert problem in outcome["problems"][0]
-    assert f"reload refused, nothing changed: {outcome['problems'][0]}" in running.log
+    running.wait_for_log(f"reload refused, nothing changed: {outcome['problems'][0]}")
     assert "the last reload was refused: " in running.get("/v1/alerts")
     assert running.get("/alerts") == "OK - All pools are healthy"
     metrics = running.get("/metrics")

@@ -58,14 +58,28 @@ class Daemon:
 
     def reload(self) -> dict[str, Any]:
         """Send SIGHUP, wait until the reload has ended and return its outcome."""
-        before = self._last_reload()
+        before = outcome = self._last_reload()
         self.process.send_signal(signal.SIGHUP)
-        self.wait(lambda: self._last_reload() not in (None, before), "a reload")
-        return cast("dict[str, Any]", self._last_reload())
+
+        def ended() -> bool:
+            nonlocal outcome
+            outcome = self._last_reload()
+            return outcome != before
+
+        self.wait(ended, "a reload")
+        assert outcome is not None
+        return outcome
 
     def _last_reload(self) -> dict[str, Any] | None:
-        configuration = cast("dict[str, Any] | None", self.get_json("/v1/config"))
-        return configuration["last_reload"] if configuration else None
+        """Return the outcome of the last reload, ``None`` before the first; wait for a response."""
+        configuration: dict[str, Any] = {}
+
+        def responded() -> bool:
+            configuration.update(cast("dict[str, Any] | None", self.get_json("/v1/config")) or {})
+            return bool(configuration)
+
+        self.wait(responded, "a response")
+        return cast("dict[str, Any] | None", configuration["last_reload"])
 
     def wait(self, done: Callable[[], object], what: str) -> None:
         """Wait until ``done()`` is true; fail with the log after PATIENCE seconds or if the daemon ends."""
@@ -107,12 +121,16 @@ def daemon(
 
 
 def wait_for(done: Callable[[], object], what: Callable[[], str], within: float = PATIENCE) -> None:
-    """Wait until ``done()`` is true; raise TimeoutError with ``what()`` after ``within`` seconds."""
-    deadline = time.monotonic() + within
+    """Wait until ``done()`` is true; raise TimeoutError with ``what()`` after ``within`` seconds.
+
+    The pauses grow to 0.5 s, because ``done()`` may cost a request or a process; a wait becomes at most a tenth longer.
+    """
+    start = time.monotonic()
     while not done():
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - start
+        if waited > within:
             raise TimeoutError(what())
-        time.sleep(0.01)
+        time.sleep(min(max(0.01, waited / 10), 0.5))
 
 
 class WebServer:
@@ -172,7 +190,7 @@ class WebServer:
 
         with self._within():
             self._server = Server((self.host, self.port), Handler)
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
 
     @property
     def stopped(self) -> bool:

@@ -80,6 +80,11 @@ MODEL_MUTANTS = (
         "return self.enabled and not self.ready",
     ),
     Mutant(
+        "arriving servers count as pending lookups",
+        "return self.enabled and not self.unresolvable and not self.ready and not self.moving",
+        "return self.enabled and not self.unresolvable and not self.ready",
+    ),
+    Mutant(
         "disabled servers are late",
         "return self.enabled and not self.ready and self.overdue",
         "return not self.ready and self.overdue",

@@ -11,7 +11,12 @@ MUTANTS = (
         "    if monitor not in server.reports:\n        return server\n    before = server.reports[monitor]\n",
         "    before = server.reports.get(monitor)\n",
     ),
-    Mutant("the same report is a change", "    if before == report:\n        return server\n", ""),
+    Mutant(
+        "the same report is a change",
+        "    if before == report:\n        return server\n",
+        "",
+        survives="the server is equal, and equal servers are no change",
+    ),
     Mutant("another reason begins another state", "    report = report.after(before)\n", ""),
     Mutant(
         "a report clears those of the other monitors",

@@ -58,7 +58,7 @@ def test_alerts_agree_with_pools(shown: Snapshot) -> None:
 @given(snapshots)
 def test_text_and_json_agree(shown: Snapshot) -> None:
     alerts = document(compat115.alerts_json(shown))
-    assert compat115.alerts_text(shown) == f"{str(alerts['status']).upper()} - {alerts['msg']}"
+    assert "".join(compat115.alerts_text(shown)) == f"{str(alerts['status']).upper()} - {alerts['msg']}"
     for shown_pool in shown.pools.values():
         facts = document(compat115.pool_json(shown_pool))
         assert list(facts) == list(shown_pool.servers)
@@ -101,7 +101,7 @@ def test_every_path_of_every_name_responds_with_valid_json(shown: Snapshot) -> N
 
 ELEMENTS = (
     "html head meta title link script noscript body header a p nav span svg pattern rect path circle main section div h1 h2"
-    " b time details summary ul li code strong small em button input table caption thead tbody tr th td"
+    " b time details summary ul li code strong small em button input table caption thead tbody tr th td ol i line text"
 )
 hostile = st.text("<>&\"'/= scriptonlad", min_size=1, max_size=30)
 
@@ -112,11 +112,15 @@ def test_pages_escape_every_name_and_reason(shown: Pool, host: str, reason: str)
     shown = pool(shown.service.name, *shown.servers.values(), watched)
     routes = status(Clock(), snapshot(shown, alerts=[Alert(shown.service.name, "odd", reason)]))
     path = f"/page/pools/{quote(shown.service.name, safe='')}"
-    for view in ("/", path):
+    for view in ("/", path, f"{path}/{quote(host, safe='')}"):
         reader = PageReader.of(whole(routes.answer(view.encode(), as_json=False)).decode())
         assert reader.elements <= set(ELEMENTS.split(" "))
         assert shown.service.name in reader.text
         assert reason in reader.text
         assert all(re.match("/(?!/)|#|data:image/svg", link) for link in reader.links)
-        assert path in reader.links
+        assert view == path or path in reader.links
     assert host in reader.text
+    assert (
+        f"{path}/{quote(host, safe='')}"
+        in PageReader.of(whole(routes.answer(path.encode(), as_json=False)).decode()).links
+    )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pybal.core.model import Health, Member, Placement, Report, Server
+from pybal.core.model import Health, Member, Move, Placement, Report, Server
 from tests.harness.pool_events import ip
 
 UP = Report(True)
@@ -55,6 +55,21 @@ def test_status_shows_unknown_as_down(reports: tuple[Report | None, ...], word: 
 def test_status_shows_forced_as_pooled() -> None:
     server = Server(Member("a", enabled=False), placement=Placement.FORCED)
     assert server.status == "disabled/up/pooled"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        Server(Member("a", enabled=False)),
+        Server(Member("a"), address=ip(1)),
+        Server(Member("a"), unresolvable=True),
+        Server(Member("a"), move=Move(ip(1), {})),
+    ],
+    ids=["disabled", "with an address", "unresolvable", "arriving"],
+)
+def test_server_awaits_its_first_lookup_only(server: Server) -> None:
+    assert Server(Member("a")).condition.awaits_lookup
+    assert not server.condition.awaits_lookup
 
 
 def test_pooled_down_is_false_for_an_unknown_server() -> None:

@@ -375,6 +375,12 @@ def test_state_keeps_its_beginning_while_its_reason_changes() -> None:
     assert step(pool, Reported("a", M, Report(True, at=12.0))).servers["a"].reports[M] == Report(True, at=12.0)
 
 
+def test_server_forced_within_a_batch_leaves_when_another_returns_in_it() -> None:
+    pool = healthy("abcd")
+    assert standing(step(pool, Gathered([down("a"), down("b"), down("c")]))) == "c! d"
+    assert standing(step(pool, Gathered([down("a"), down("b"), down("c"), up("a")]))) == "a d"
+
+
 def test_pool_is_immutable() -> None:
     pool = healthy("ab")
     with pytest.raises(TypeError):

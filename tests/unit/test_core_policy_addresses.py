@@ -256,6 +256,11 @@ def test_late_servers_arrive_unchecked_without_a_floor() -> None:
     assert wanted(after(pool, Overdue(frozenset("b")))) == {}
 
 
+def test_overdue_server_with_an_address_is_not_late() -> None:
+    pool = after(adopting(1, 3, 9, threshold=0.3), listed("abc"), resolved("ac"), up("a"), up("c"), moved(a=7))
+    assert set(wanted(after(pool, Overdue(frozenset("a"))))) == {ip(3), ip(9)}
+
+
 def test_late_server_that_is_disabled_holds_no_address() -> None:
     pool = after(adopting(1, 9), listed("ab"), resolved("a"), moved(b=7), Overdue(frozenset("b")))
     assert set(wanted(pool)) == {ip(1), ip(9)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from twisted.internet.task import Clock
 
 from pybal.runtime.clocks import Calendar, Clocks
 
@@ -22,10 +23,27 @@ def test_iso_time_has_milliseconds_and_ends_with_z(wall: datetime) -> None:
 
 def test_calendar_gives_a_moment_the_same_time_in_every_reading() -> None:
     jitter = iter((0.0, 0.0011, 0.0029, 0.05))
-    monotonic = iter((100.0, 101.0, 102.0, 103.0))
+    monotonic = iter((100.0, 100.0, 101.0, 101.0, 102.0, 102.0, 103.0, 103.0))
     seconds = iter((0.0, 1.0, 2.0, 3.0))
     calendar = Calendar(lambda: next(monotonic), lambda: WALL + timedelta(seconds=next(seconds) + next(jitter)))
     assert {calendar.read().iso_time(99.9996) for _ in range(4)} == {"2026-11-20T02:59:59.999Z"}
+
+
+def test_calendar_gives_a_moment_the_same_microsecond_in_every_reading() -> None:
+    clock = Clock()
+    calendar = Calendar(clock.seconds, lambda: WALL + timedelta(seconds=clock.seconds()))
+    times = set()
+    for _ in range(1000):
+        clock.advance(0.0123456789)
+        times.add(calendar.read().time_of(0.1000005))
+    assert len(times) == 1
+
+
+def test_calendar_keeps_its_times_when_suspended_between_the_clocks() -> None:
+    monotonic = iter((100.0, 100.0, 101.0, 105.0))
+    walls = iter((WALL, WALL + timedelta(seconds=4.9)))
+    calendar = Calendar(lambda: next(monotonic), lambda: next(walls))
+    assert [calendar.read().time_of(100.0) for _ in range(2)] == [WALL, WALL]
 
 
 def test_calendar_follows_a_wall_clock_that_is_set() -> None:

@@ -45,14 +45,15 @@ def test_verdict_names_the_isolation_when_all_servers_are_down() -> None:
 def test_verdict_is_amber_for_a_warning_outside_of_services() -> None:
     page = with_pools(plain("web", 0, 3), alerts=(Alert("", "frozen", "frozen for another 60 s", since=NOW - 5),))
     assert page.verdict[0] == "warn"
-    assert page.verdict[1].startswith("All 1 service healthy, 1 freeze")
+    assert page.verdict[1].startswith("1 service healthy, 1 freeze")
+    assert page.title == "▲ 1 alert · lvs3005.example.org"
 
 
 def test_verdict_is_critical_for_a_critical_alert_outside_of_services() -> None:
     alert = Alert("", "bgp", "no session is established", severity=Severity.CRITICAL, since=NOW - 5)
     page = with_pools(plain("web", 0, 3), alerts=(alert,))
     assert page.verdict[0] == "crit"
-    assert page.verdict[1].startswith("All 1 service healthy, 1 problem of BGP sessions")
+    assert page.verdict[1].startswith("1 service healthy, 1 problem of BGP sessions")
 
 
 def test_alerts_are_one_line_for_each_kind_in_a_fixed_order() -> None:

@@ -76,10 +76,14 @@ class Kind:
     @property
     def detail(self) -> str:
         """The text of a single alert, else the names of its services or subjects."""
+        return self.detail_within("")
+
+    def detail_within(self, of: str) -> str:
+        """Return the detail without the name of the service ``of``."""
         if len(self.members) == 1:
             (alert,) = self.members
-            return f"{alert.service}: {alert.text}" if alert.service else alert.text
-        services = list(dict.fromkeys(alert.service for alert in self.members if alert.service))
+            return alert.text if alert.service in {"", of} else f"{alert.service}: {alert.text}"
+        services = list(dict.fromkeys(alert.service for alert in self.members if alert.service not in {"", of}))
         names = services or list(dict.fromkeys(alert.subject for alert in self.members if alert.subject))
         return f"in {first_of(names, _NAMED)}" if services else first_of(names, _NAMED)
 
@@ -104,31 +108,32 @@ def beyond_verdict(found: Sequence[Kind]) -> Sequence[Kind]:
     return found[1:] if found and len(found[0].members) == 1 else found
 
 
-def alert_list(found: Sequence[Kind], clocks: Clocks) -> Iterator[str]:
-    """Yield the list; nothing without alerts."""
+def alert_list(found: Sequence[Kind], clocks: Clocks, of: str = "") -> Iterator[str]:
+    """Yield the list; nothing without alerts. ``of`` is the service of the view: it is not named."""
     if found:
         yield "<div class=alerts>"
         for place, kind in enumerate(found):
             few = place == 0 and kind.mark is Mark.CRIT and len(kind.members) <= OPEN
-            yield _details(kind, clocks, is_open=few)
+            yield _details(kind, clocks, of, is_open=few)
         yield "</div>\n"
 
 
-def _details(kind: Kind, clocks: Clocks, *, is_open: bool) -> str:
+def _details(kind: Kind, clocks: Clocks, of: str, *, is_open: bool) -> str:
     word = "critical" if kind.mark is Mark.CRIT else "warning"
     since = "" if kind.since is None else f"<b>{lasted(kind.since, clocks)}</b> {time_since(kind.since, clocks)}"
-    listed = "".join(_item(alert, clocks) for alert in kind.members[:LISTED])
+    listed = "".join(_item(alert, clocks, of) for alert in kind.members[:LISTED])
     others = len(kind.members) - LISTED
     more = f"and {amount(others)} more. " if others > 0 else ""
     name = escape(f"{word}-{kind.name}")
     return (
         f'<details id="{name}" class={word[0]}{" open" if is_open else ""}><summary>'
         f"<span class='sev {kind.mark.css}'>{word}</span>"
-        f"<span class=what><b>{escape(kind.headline)}</b> {escape(kind.detail)}</span><span class=since>{since}</span></summary>"
+        f"<span class=what><b>{escape(kind.headline)}</b> {escape(kind.detail_within(of))}</span><span class=since>{since}</span></summary>"
         f"<div class=list><ul>{listed}</ul><p>{more}Kind <code>{escape(kind.name)}</code></p></div></details>\n"
     )
 
 
-def _item(alert: Alert, clocks: Clocks) -> str:
+def _item(alert: Alert, clocks: Clocks, of: str) -> str:
     since = "" if alert.since is None else f"<time>{at(alert.since, clocks)}</time>"
-    return f"<li><span>{pool_link(alert.service)}</span><span>{escape(alert.text)}</span>{since}"
+    subject = escape(alert.subject) if of and alert.service == of else pool_link(alert.service)
+    return f"<li><span>{subject}</span><span>{escape(alert.text)}</span>{since}"

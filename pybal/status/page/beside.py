@@ -10,7 +10,8 @@ from pybal.core.text import first_of, format_age
 from pybal.runtime.clocks import Clocks
 from pybal.sources.pool_source import PoolSource
 from pybal.status.bgp import vip_state
-from pybal.status.page.elements import Mark, card, counted, item, lasted, state, unbroken
+from pybal.status.page.document import BGP_VIEW, HOST_VIEW, SOURCES_VIEW
+from pybal.status.page.elements import Mark, card, counted, item, lasted, link, state, unbroken
 from pybal.status.page.facts import Facts
 
 _LISTED = 5
@@ -32,7 +33,9 @@ def _peers(facts: Facts) -> str:
     sessions = facts.bgp.sessions
     established = sum(session.established for session in sessions)
     items = [_peer(session, facts.clocks) for session in sessions]
-    return card("bgp", "BGP peers", f"{established} of {len(sessions)}", items)
+    return card(
+        "bgp", "BGP peers", f"{established} of {len(sessions)}", items, link(BGP_VIEW, "Sessions and what was sent")
+    )
 
 
 def _peer(session: Session, clocks: Clocks) -> str:
@@ -51,16 +54,19 @@ def _vips(facts: Facts) -> str:
     items = []
     for (shown, why), number in reasons.most_common(_LISTED):
         own = [str(each.verdict.vip) for each in odd if vip_state(each) == shown and str(each.why or "") == why]
-        mark = Mark.WARN if why else Mark.NONE
         items.append(
             item(
-                state(mark, f"{number} {shown}"),
+                state(Mark.WARN, f"{number} {shown}"),
                 "",
                 f"{why}: {first_of(own, _NAMED)}" if why else first_of(own, _NAMED),
             )
         )
     return card(
-        "vips", "VIPs", f"{announced} of {len(delivered)}", items or [item(state(Mark.OK, "all sent to all peers"), "")]
+        "vips",
+        "VIPs",
+        f"{announced} of {len(delivered)}",
+        items or [item(state(Mark.OK, "all sent to all peers"), "")],
+        link(f"{BGP_VIEW}#vips", f"All {counted(len(delivered), 'VIP')}"),
     )
 
 
@@ -75,7 +81,13 @@ def _sources(facts: Facts) -> str:
         items = [*items[:_LISTED], f"and {counted(len(items) - _LISTED, 'other problem')}"]
     oldest = unbroken(format_age(max((source.age for source in sources), default=0.0)))
     current = [item(state(Mark.OK, "all current"), f"<span class=soft>oldest {oldest}</span>")]
-    return card("sources", "Sources", f"{len(sources) - len(odd)} of {len(sources)}", items or current)
+    return card(
+        "sources",
+        "Sources",
+        f"{len(sources) - len(odd)} of {len(sources)}",
+        items or current,
+        link(SOURCES_VIEW, "All sources"),
+    )
 
 
 def _problem(problem: str, own: Sequence[PoolSource]) -> str:
@@ -92,4 +104,4 @@ def _host(facts: Facts) -> str:
     words = found.problem or (f"{counted(drift, 'entry')} changed" if drift else "")
     audited = f"<span class=soft>audited {unbroken(format_age(found.age))} ago</span>"
     ipvs = state(Mark.WARN, "IPVS") if words else state(Mark.OK, "IPVS as wanted")
-    return card("host", "Host", "", [item(ipvs, audited, words)])
+    return card("host", "Host", "", [item(ipvs, audited, words)], link(HOST_VIEW, "All checks of the host"))

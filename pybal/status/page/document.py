@@ -78,10 +78,11 @@ _PATTERNS = (
     "<svg class=defs aria-hidden=true>"
     "<pattern id=hatch width=5 height=5 patternUnits=userSpaceOnUse patternTransform=rotate(45)>"
     "<rect class=hb width=5 height=5 /><path class=hl d='M1.5 0v5'/></pattern>"
+    "<pattern id=lines width=5 height=5 patternUnits=userSpaceOnUse patternTransform=rotate(45)><path class=ll d='M1.5 0v5'/></pattern>"
     "<pattern id=dots width=5 height=5 patternUnits=userSpaceOnUse>"
     "<rect class=qb width=5 height=5 /><circle class=ql cx=2.5 cy=2.5 r=1.4 /></pattern></svg>"
 )
-"""Hatched is down and pooled, dotted is unknown."""
+"""Hatched is down and pooled, dotted is unknown; lined is a slow check."""
 
 
 def _lost(host: str) -> str:

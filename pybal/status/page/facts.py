@@ -14,11 +14,11 @@ from pybal.reload.render import Configuration
 from pybal.runtime.activities import Activities
 from pybal.runtime.clocks import Clocks
 from pybal.runtime.held import Held
+from pybal.sources.pool_source import PoolSource
 from pybal.status.alerts import alerts_in_parts, level
 from pybal.status.bgp import BGP
 from pybal.status.compat115 import Level
 from pybal.status.page.elements import Mark
-from pybal.status.sources import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Facts:
     snapshot: Snapshot
     bgp: BGP
     findings: Findings
-    sources: Sources
+    sources: Sequence[tuple[str, PoolSource]]
     frozen: str
     history: Callable[[str], PoolHistory]
     monitors_of: Callable[[str, str], Iterable[Monitor]]

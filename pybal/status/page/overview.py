@@ -71,7 +71,9 @@ def overview(facts: Facts) -> Iterator[str]:
         groups += yield from _split(Group(key, title, mark, by_mark[mark]))
     mark = worst(found)
     titles = {Mark.CRIT: "critical", Mark.WARN: "degraded"}
-    title = f"{len(by_mark[mark])} {titles[mark]}" if by_mark[mark] and mark in titles else ""
+    title = counted(len(found), "alert") if found else ""
+    if mark in titles and by_mark[mark]:
+        title = f"{len(by_mark[mark])} {titles[mark]}"
     yield from document(facts, Heading(title, mark, mark, "/"), _sections(facts, found, by_mark, groups))
 
 
@@ -138,10 +140,9 @@ def _headline(facts: Facts, found: Sequence[Alert], by_kind: Sequence[Kind], by_
         also = f", {degraded} degraded" if critical and degraded else ""
         isolated = any((alert.kind, alert.subject) == ("checker", "isolated") for alert in found)
         cause = ": this balancer may be isolated" if isolated else ""
-        return f"{f'All {every}' if number == total else f'{number} of {every}'} {word}{also}{cause}"
-    if by_kind:
-        return f"All {every} healthy, {by_kind[0].headline}"
-    return f"All {every} healthy"
+        return f"{f'All {every}' if number == total > 1 else f'{number} of {every}'} {word}{also}{cause}"
+    also = f", {by_kind[0].headline}" if by_kind else ""
+    return f"{'All ' if total > 1 else ''}{every} healthy{also}"
 
 
 def _pools(facts: Facts, by_mark: ByMark, groups: Sequence[Group], worst_of: Mapping[str, Alert]) -> Iterator[str]:
@@ -158,7 +159,7 @@ def _body(group: Group, facts: Facts, worst_of: Mapping[str, Alert]) -> Iterator
     fold = f" data-fold={_UNFOLDED}" if group.cause else ""
     name = escape(" ".join(filter(None, (group.key, group.cause))))
     yield (
-        f'<tbody id="{name}" data-k={group.key}{fold}><tr class=g><th colspan={len(_COLUMNS)} class={group.mark.css}>'
+        f'<tbody id="{name}" data-k={group.key}{fold}><tr class=g><th colspan={len(_COLUMNS)} scope=rowgroup class={group.mark.css}>'
         f"{group.title} <span class=soft>{amount(len(group.pools))}</span>{cause}\n"
     )
     for pool in group.pools:

@@ -10,7 +10,7 @@ from pybal.core.model import Alert, Pool
 from pybal.core.text import end_of, first_of, format_age
 from pybal.runtime.clocks import Clocks
 from pybal.status.bgp import vip_state
-from pybal.status.page.alert_list import Kind, alert_list, kinds
+from pybal.status.page.alert_list import Kind, alert_list, beyond_verdict, kinds
 from pybal.status.page.document import Heading, document
 from pybal.status.page.elements import (
     amount,
@@ -48,7 +48,7 @@ def _sections(facts: Facts, pool: Pool, own: Sequence[Alert], by_kind: Sequence[
     yield f"<p class=crumbs><a href=/>Overview</a> / pool</p><div class=title><h1>{escape(name)}</h1></div>"
     yield f"<p class=facts>{''.join(f'<span>{fact}</span>' for fact in _facts(facts, pool))}</p>"
     yield pool_verdict(pool, own, by_kind, facts.clocks)
-    yield from alert_list(by_kind[1:] if by_kind and len(by_kind[0].members) == 1 else by_kind, facts.clocks)
+    yield from alert_list(beyond_verdict(by_kind), facts.clocks, name)
     yield "<div class='cols wider'>"
     yield from floor_section(pool, states)
     if failures:

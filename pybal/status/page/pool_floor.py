@@ -39,9 +39,12 @@ def _sentence(pool: Pool, found: Mapping[State, int]) -> str:
     kept = [(found[each], word) for each, word in _KEPT.items() if each in found]
     if up >= least or not kept:
         return told
-    numbers = " + ".join(amount(number) for number in (up, *(number for number, _ in kept)))
+    numbers = [up, *(number for number, _ in kept)]
     words = " and ".join(f"{_strong(number)} {word}" for number, word in kept)
-    return f"{told} Below the floor, {words} servers stay pooled: {numbers} = {amount(up + sum(number for number, _ in kept))}."
+    stay = "server stays" if sum(numbers) == up + 1 else "servers stay"
+    return (
+        f"{told} Below the floor, {words} {stay} pooled: {' + '.join(map(amount, numbers))} = {amount(sum(numbers))}."
+    )
 
 
 _KEPT = {State.UNKNOWN_POOLED: "unknown", State.SUSPECT: "suspect", State.FORCED: "down"}
@@ -53,7 +56,12 @@ def _outlook(pool: Pool, found: Mapping[State, int]) -> str:
     least, up = floor(pool), serving(pool)
     if State.FORCED in found:
         more = least - up
-        return f"The {amount(found[State.FORCED])} forced leave together when <b>{amount(more)}</b> more serve ({amount(up)} + {amount(more)} = {amount(least)})."
+        leaving = (
+            "The forced server leaves"
+            if found[State.FORCED] == 1
+            else f"The {amount(found[State.FORCED])} forced leave together"
+        )
+        return f"{leaving} when <b>{amount(more)}</b> more serve ({amount(up)} + {amount(more)} = {amount(least)})."
     if not found or not least:
         return ""
     if up > least:

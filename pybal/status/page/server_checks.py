@@ -91,7 +91,10 @@ def timeline(monitor: Monitor, decided: Decision | None, clocks: Clocks) -> Iter
 def _legend(past: Sequence[PastResult]) -> str:
     phases = dict.fromkeys(phase for each in past for phase in each.result.phases)
     keys = "".join(f"<span><i class=p{_colour(phase)}></i>{escape(phase)}</span>" for phase in phases)
-    cut = f"<span><i class=h></i>more than {unbroken(_axis(_scale(past)))}</span>" if _cut(past) else ""
+    limit = unbroken(_axis(_scale(past)))
+    slow = {past[place].result.verdict is PASSED for place in _cut(past)}
+    cut = f"<span><i class=h></i>failed after more than {limit}</span>" if False in slow else ""
+    cut += f"<span><i class=slow></i>passed after more than {limit}</span>" if True in slow else ""
     failed = "<span><i class=fail></i>failed</span>" if any(each.result.verdict is not PASSED for each in past) else ""
     return f"<p class=phases>{keys}{cut}{failed}<span><i class=okay></i>passed</span></p>"
 
@@ -143,11 +146,13 @@ def _bars(past: Sequence[PastResult], scale: float) -> str:
 
 
 def _hatched(past: Sequence[PastResult]) -> str:
-    """Return a hatched bar for each run of checks that took longer than the axis."""
+    """Return a hatched bar for each run of checks that took longer than the axis; failures look different."""
     share = 100 / len(past)
-    runs = [list(run) for _, run in groupby(enumerate(_cut(past)), key=lambda pair: pair[1] - pair[0])]
+    passed = {place: past[place].result.verdict is PASSED for place in _cut(past)}
+    runs = [list(run) for _, run in groupby(enumerate(passed), key=lambda pair: (pair[1] - pair[0], passed[pair[1]]))]
     return "".join(
-        f"<rect class=cut x={run[0][1] * share:.4g}% width={len(run) * share - 0.2 * share:.4g}% y={_TOP} height={_HEIGHT} />"
+        f"<rect class={'late' if passed[run[0][1]] else 'cut'} x={run[0][1] * share:.4g}%"
+        f" width={len(run) * share - 0.2 * share:.4g}% y={_TOP} height={_HEIGHT} />"
         for run in runs
     )
 

@@ -116,4 +116,5 @@ def _ipvs(facts: Facts) -> str:
         words = state(Mark.WARN, f"{counted(drift, 'entry')} changed")
     else:
         words = state(Mark.OK, "IPVS as wanted")
-    return _tile("host", "Active connections", amount(active), "", words)
+    counted_any = any(reading.traffic for reading in found.readings.values())
+    return _tile("host", "Active connections", amount(active) if counted_any else "\N{EN DASH}", "", words)

@@ -24,6 +24,7 @@ ip = {vip}
 port = 80
 scheduler = wrr
 config = file://{directory}/web.pool
+dns-move-wait = {wait}
 monitors = ['ProxyFetch']
 proxyfetch.url = ['http://www.example.org/']
 proxyfetch.interval = 1
@@ -35,11 +36,11 @@ HAS_OWN_HOSTS = 'mount --bind "$0" /etc/hosts && exec "$@"'
 class NamedServers:
     """Real servers with names, and the hosts file that only the daemon has."""
 
-    def __init__(self, directory: Path, servers: tuple[Host, ...]) -> None:
+    def __init__(self, directory: Path, servers: tuple[Host, ...], wait: int = 60) -> None:
         self.names = {f"{server.name}.example": str(server.address) for server in servers}
         self.hosts = directory / "hosts"
         self._directory = directory
-        (directory / "pybal.conf").write_text(CONF.format(vip=VIP, directory=directory))
+        (directory / "pybal.conf").write_text(CONF.format(vip=VIP, directory=directory, wait=wait))
         (directory / "web.pool").write_text("".join(f"{{'host': '{name}'}}\n" for name in self.names))
         self.move(self.names)
 
@@ -78,7 +79,7 @@ def test_clients_are_served_while_all_names_have_a_dead_address(tmp_path: Path) 
             site.move(dict.fromkeys(site.names, DEAD))
             process.wait(lambda: process.get("/v1/alerts").count(" dns-move: ") == len(first), "alerts of the moves")
             answered = clients.answered
-            process.wait(lambda: clients.more(answered + 100), "more responses")
+            process.wait(lambda: clients.more(answered + 50), "more responses")
             assert (destinations(process), clients.failures) == (before, [])
 
             one, other = site.names
@@ -87,7 +88,7 @@ def test_clients_are_served_while_all_names_have_a_dead_address(tmp_path: Path) 
             process.wait(lambda: destinations(process) == expected, "the address that passed its checks")
             process.wait(lambda: " dns-move: " not in process.get("/v1/alerts"), "the end of the alerts")
             answered = clients.answered
-            process.wait(lambda: clients.more(answered + 100), "more responses")
+            process.wait(lambda: clients.more(answered + 50), "more responses")
         # The kernel drops packets of connections to a removed address: the request in progress at the swap may be lost.
         assert len(clients.failures) <= 1
 
@@ -96,14 +97,16 @@ def test_restart_during_a_move_keeps_the_addresses_in_the_table(tmp_path: Path) 
     with lab(2) as network, network.director.entered():
         for server in network.servers:
             server.serve()
-        site = NamedServers(tmp_path, network.servers)
+        site = NamedServers(tmp_path, network.servers, wait=3)
         before = {str(server.address) for server in network.servers}
         with site.running():
             pass
         site.move(dict.fromkeys(site.names, DEAD))
         with site.process() as process, RequestLoop(network.client, VIP) as clients:
-            process.wait(lambda: process.get("/v1/alerts").count(" dns-move: ") == len(before), "alerts of the moves")
-            process.wait(lambda: clients.more(100), "responses")
+            process.wait(
+                lambda: process.get("/v1/alerts").count("counting as down") == len(before), "the end of the wait"
+            )
+            process.wait(lambda: clients.more(50), "responses")
             assert (destinations(process), clients.failures) == (before, [])
             site.move(site.names)
             process.wait(lambda: process.get("/pools/web").count("/up/pooled") == len(before), "all pooled again")

@@ -108,7 +108,7 @@ class TwoBalancers:
 
 
 class GapClient:
-    """A client thread that sends a request to the VIP every 20 ms, one connection each."""
+    """A client thread that sends a request to the VIP every 50 ms, one connection each."""
 
     def __init__(self, host: Host) -> None:
         self.answers: list[float] = []
@@ -118,14 +118,14 @@ class GapClient:
         self._thread = threading.Thread(target=self._ask)
 
     def _ask(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._over.wait(0.05):
             try:
-                self._host.get(VIP, timeout=0.5)
+                self._host.get(VIP, timeout=2)
                 self.answers.append(time.monotonic())
             except OSError as error:
                 self.failures.append(f"{time.monotonic()}: {error!r}")
 
-    def more(self, answers: int = 50) -> None:
+    def more(self, answers: int = 25) -> None:
         """Wait for more responses."""
         enough = len(self.answers) + answers
         wait_for(lambda: len(self.answers) >= enough, lambda: f"{self.failures[-10:]}")

@@ -1,4 +1,4 @@
-"""Clients: one that opens a connection every 20 ms, and one that keeps a connection open."""
+"""Clients: one that opens a connection every 50 ms, and one that keeps a connection open."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness.guest.network import Host
 
 
 class RequestLoop:
-    """A client thread that opens a connection every 20 ms."""
+    """A client thread that opens a connection every 50 ms."""
 
     def __init__(self, client: Host, vip: Address, port: int = 80) -> None:
         self.answered = 0
@@ -27,7 +27,7 @@ class RequestLoop:
         return self.answered > than or bool(self.failures)
 
     def _run(self) -> None:
-        while not self._over.wait(0.02):
+        while not self._over.wait(0.05):
             try:
                 self._client.get(self._vip, self._port, timeout=5)
                 self.answered += 1
