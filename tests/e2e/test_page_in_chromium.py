@@ -1,4 +1,4 @@
-"""The status page of a real daemon in Chromium: content, accessibility, live updates, keyboard, loss of contact."""
+"""The status page of a real daemon in Chromium: content, accessibility, updates, keyboard, contact."""
 
 from __future__ import annotations
 
@@ -272,7 +272,7 @@ def test_arrow_keys_move_in_the_grid_of_servers(tab: Tab, degraded: Daemon) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
-def test_page_says_that_the_contact_is_lost_until_it_returns(number: int, tab: Tab, tmp_path: Path) -> None:
+def test_page_shows_the_loss_of_contact_until_it_returns(number: int, tab: Tab, tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, HOSTS[:1], CONF)
     with daemon(tmp_path, endpoint=deployment.endpoint) as first:
         first.wait(lambda: first.get("/"), "the page")

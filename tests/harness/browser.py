@@ -1,4 +1,4 @@
-"""Chromium without a window, driven by Playwright, with axe-core and a record of what went wrong in a page."""
+"""Chromium without a window, driven by Playwright, with axe-core and a record of errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def chromium() -> Iterator[Browser]:
 
 
 class Tab:
-    """A page in a context of its own. ``problems`` are console errors, violations of the policy and failed requests."""
+    """A page in its own context.
+
+    ``problems`` are console errors, violations of the policy and failed requests.
+    """
 
     def __init__(self, browser: Browser, *, width: int = WIDTHS[0], scripts: bool = True) -> None:
         self._context = browser.new_context(
