@@ -8,6 +8,7 @@
     etcd1    10.0.0.21     with a running etcd, both versions of its API
     dns1     10.0.0.22     with unbound, which serves the data in /etc/unbound/local.d
     k8s1     10.0.0.23     the Kubernetes API server of the tests
+    monitor1 10.0.0.30
     router   10.0.0.254    with a running bird, a BGP neighbour of both balancers
     router2  10.0.0.253    without a running router
     client   10.0.0.100

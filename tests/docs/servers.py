@@ -24,6 +24,7 @@ ADDRESSES: Mapping[str, int] = MappingProxyType(
         "etcd1": 21,
         "dns1": 22,
         "k8s1": 23,
+        "monitor1": 30,
         "client": 100,
         "router": 254,
         "router2": 253,

@@ -16,6 +16,10 @@ UNCHECKED: Mapping[tuple[str, str], str] = MappingProxyType(
         ): "tests/e2e/lvs/test_check_real_server.py runs these commands in the guest",
         ("docs/real-servers.md", "    up ip route change"): "a line of a file",
         ("docs/bgp-routers.md", "protocols {"): "no test has a router with Junos, as the page says",
+        (
+            "docs/monitoring.md",
+            "command[check_pybal]",
+        ): "a line of NRPE; tests/e2e/monitoring/test_check_pybal.py runs this mode",
         ("docs/reference/log.md", "[text_80] WARN: and 90 more"): "tests/unit/test_runtime_log_burst.py has this line",
         (
             "docs/reference/metrics.md",

@@ -49,6 +49,9 @@ def test_package_installs_program_unit_and_directory(root: Path) -> None:
     assert os.access(root / "usr/bin/pybal", os.X_OK)
     assert (root / "usr/share/man/man8/pybal.8.gz").is_file()
     assert (root / "usr/share/man/man5/pybal.conf.5.gz").is_file()
+    examples = root / "usr/share/doc/pybal/examples"
+    shipped = ("icinga/pybal.conf", "prometheus/pybal.rules.yml", "grafana/pybal.json")
+    assert [name for name in shipped if not any(examples.glob(f"{name}*"))] == []
     assert os.access(root / "usr/lib/nagios/plugins/check_pybal", os.X_OK)
     assert (root / "usr/share/man/man8/check_pybal.8.gz").is_file()
     assert (root / "usr/share/bash-completion/completions/pybal").is_file()

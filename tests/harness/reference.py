@@ -18,7 +18,7 @@ from pybal.config.option import Option, options_of, written
 from pybal.config.settings import ServiceSettings, Settings
 from pybal.config.source_settings import AccessSettings
 from pybal.monitors.kinds import KINDS
-from tests.harness import manual, metrics_page
+from tests.harness import dashboard, manual, metrics_page
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "etc" / "pybal.conf"
@@ -147,6 +147,7 @@ def rendered() -> Mapping[Path, str]:
         REFERENCE: markdown(),
         **manual.rendered(),
         **metrics_page.rendered(),
+        **dashboard.rendered(),
     }
 
 

@@ -10,6 +10,7 @@ import pytest
 from pybal.config.bgp_settings import PeerSettings
 from pybal.config.option import Option, options_of
 from pybal.config.source_settings import AccessSettings
+from tests.harness.dashboard import DASHBOARD
 from tests.harness.manual import CHECK_PYBAL_8, COMPLETION, PYBAL_8, PYBAL_CONF_5
 from tests.harness.metrics_page import METRICS
 from tests.harness.reference import EXAMPLE, GLOBAL, REFERENCE, SERVICE, default_text, example, rendered
@@ -33,7 +34,9 @@ DEFAULTS = {name: (found, text) for name, found, text in defaults()}
 
 
 @pytest.mark.parametrize(
-    "path", [EXAMPLE, REFERENCE, PYBAL_8, PYBAL_CONF_5, CHECK_PYBAL_8, COMPLETION, METRICS], ids=lambda path: path.name
+    "path",
+    [EXAMPLE, REFERENCE, PYBAL_8, PYBAL_CONF_5, CHECK_PYBAL_8, COMPLETION, METRICS, DASHBOARD],
+    ids=lambda path: path.name,
 )
 def test_file_equals_its_rendering(path: Path) -> None:
     assert rendered()[path] == path.read_text(encoding="utf-8")
