@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ from twisted.internet.task import Clock
 
 from pybal.bgp.model import Announcement, SessionState
 from pybal.bgp.verdict import Verdict, Why
+from pybal.client.arguments import COMMANDS
 from pybal.core.decision import Decision
 from pybal.core.history import PoolHistory
 from pybal.core.model import Alert, Member
@@ -26,6 +28,9 @@ from pybal.status.page.document import VIEWS
 from pybal.status.page.facts import Facts
 from pybal.status.page.history import SHOWN, history_view
 from pybal.status.page.host import host_view
+from pybal.status.page.overview import overview
+from pybal.status.page.pool import pool_view
+from pybal.status.page.server import server_view
 from pybal.status.page.sources import sources_view
 from tests.harness import page_story
 from tests.harness.page_reader import PageReader
@@ -42,6 +47,14 @@ POOLS = tuple(page_story.plain(name, number, 4) for number, name in enumerate(("
 
 def read(view: Callable[[Facts], Iterator[str]], *alerts: Alert, **facts: Any) -> PageReader:
     return PageReader.of("".join(view(page_story.facts(POOLS, alerts, **facts))))
+
+
+def pool_of_web(facts: Facts) -> Iterator[str]:
+    return pool_view(facts, POOLS[0])
+
+
+def server_of_web(facts: Facts) -> Iterator[str]:
+    return server_view(facts, POOLS[0], next(iter(POOLS[0].servers.values())))
 
 
 def history(*decisions: Decision) -> Callable[[str], PoolHistory]:
@@ -63,6 +76,13 @@ def test_view_of_a_healthy_balancer_has_no_alerts(path: str) -> None:
     page = read(VIEW[path])
     assert page.alerts == {}
     assert page.title.startswith("✓")
+
+
+@pytest.mark.parametrize("view", [overview, *VIEW.values(), pool_of_web, server_of_web])
+def test_commands_of_a_view_exist(view: Callable[[Facts], Iterator[str]]) -> None:
+    named = re.findall("<code>pybal ([a-z-]+)", "".join(view(page_story.facts(POOLS))))
+    assert named
+    assert set(named) <= {command.name for command in COMMANDS}
 
 
 # ---- BGP ----

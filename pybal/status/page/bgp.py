@@ -60,7 +60,7 @@ def _sections(facts: Facts, own: Sequence[Alert]) -> Iterator[str]:
         yield "</section>"
     if delivered:
         yield from _vips(facts, delivered)
-    yield foot("In a terminal: <code>pybal bgp</code>, <code>pybal drain VIP</code>.")
+    yield foot("In a terminal: <code>pybal status</code>, <code>pybal drain VIP</code>.")
 
 
 def _verdict(facts: Facts, own: Sequence[Alert], delivered: Sequence[Delivery]) -> str:

@@ -52,7 +52,7 @@ def _sections(facts: Facts, own: Sequence[Alert]) -> Iterator[str]:
     yield from alert_list(beyond_verdict(by_kind), facts.clocks)
     yield from _refused(facts, sources)
     yield from _table(facts, sources)
-    yield foot("In a terminal: <code>pybal sources</code>.")
+    yield foot("In a terminal: <code>pybal alerts</code>. All facts: <a href=/v1/sources>/v1/sources</a>.")
 
 
 def _refused(facts: Facts, sources: Sequence[tuple[str, PoolSource]]) -> Iterator[str]:
