@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import detection, growth, loop, scale, scrape, soak, sources
+from bench import detection, growth, loop, page, scale, scrape, soak, sources
 from bench.checks.__main__ import main as checks
 
 PARTS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[Sequence[str]], None]] = {
     "detection": lambda _: detection.main(),
     "growth": growth.main,
     "loop": loop.main,
+    "page": lambda _: page.main(),
     "scale": lambda _: scale.main(),
     "scrape": scrape.main,
     "soak": soak.main,
@@ -26,5 +27,5 @@ if __name__ == "__main__":
     part, *options = sys.argv[1:] or [""]
     if part and part not in PARTS:
         sys.exit(f"unknown benchmark: {part}; choose one of {', '.join(PARTS)}")
-    for name in (part,) if part else ("checks", "detection", "growth", "loop", "scale", "scrape", "sources"):
+    for name in (part,) if part else ("checks", "detection", "growth", "loop", "page", "scale", "scrape", "sources"):
         PARTS[name](options)

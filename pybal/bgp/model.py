@@ -74,5 +74,10 @@ class Session:
 
     @property
     def reason(self) -> str:
-        """The reason why the session is down; ExaBGP does not report refused connections."""
-        return self.last_error or "never established (check the router, and bgp-peer-address)"
+        """The reason why the session is down."""
+        return why_down(self.last_error)
+
+
+def why_down(last_error: str) -> str:
+    """Return the reason why a session is down; ExaBGP does not report refused connections."""
+    return last_error or "never established (check the router, and bgp-peer-address)"

@@ -256,15 +256,12 @@ class BGPService:
     def _standing(self, settings: ServiceSettings) -> Standing:
         """Return the standing of a service: the identical object until it changes."""
         name = settings.service.name
-        before, now = self._standings.get(name), self._standing_of(settings, self._pool(name))
-        if (
-            before
-            and before.pool is now.pool
-            and (before.verified, before.frozen, before.absent) == (now.verified, now.frozen, now.absent)
-        ):
+        before, pool = self._standings.get(name), self._pool(name)
+        now = self._verified(settings.service), self._frozen(), self._absent(settings.service)
+        if before and before.pool is pool and (before.verified, before.frozen, before.absent) == now:
             return before
-        self._standings[name] = now
-        return now
+        standing = self._standings[name] = self._standing_of(settings, pool)
+        return standing
 
     def _standing_of(self, settings: ServiceSettings, pool: Pool) -> Standing:
         return Standing(

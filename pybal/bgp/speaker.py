@@ -24,7 +24,7 @@ from pybal.bgp.exabgp.events import Event, Notified, OpenReceived, StateChanged,
 from pybal.bgp.exabgp.process import ExaBGP, State
 from pybal.bgp.exabgp.run import ChildProcess
 from pybal.bgp.listen import check_listen
-from pybal.bgp.model import Announcement, Session
+from pybal.bgp.model import Announcement, Session, why_down
 from pybal.bgp.passwords import Passwords
 from pybal.bgp.peer import Peer
 from pybal.config.settings import BGPSettings, PeerSettings
@@ -278,7 +278,7 @@ class Speaker:
                     subject=str(address),
                 )
             elif not peer.established:
-                lasted, why = format_age(self._reactor.seconds() - peer.down_since), peer.session().reason
+                lasted, why = format_age(self._reactor.seconds() - peer.down_since), why_down(peer.last_error)
                 text = f"BGP session with {address} down for {lasted} ({peer.state}): {why}"
                 data = {"peer": str(address), "state": str(peer.state), "last_error": peer.last_error}
                 yield Alert("", "bgp", text, severity=none, subject=str(address), since=peer.down_since, data=data)

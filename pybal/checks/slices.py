@@ -144,7 +144,7 @@ class Slices:
 
     def _handle_events(self, end: float) -> bool:
         events, watchers, reused = self._poller.events, self._poller.watchers, self._poller.registered
-        paused, began = self._paused, self.now
+        paused, began, seconds, longest = self._paused, self.now, self.seconds, self._longest
         while events:
             if began >= end:
                 return False
@@ -156,9 +156,10 @@ class Slices:
                 watcher.event(mask)
             except Exception as error:  # noqa: BLE001  # an exception must never end a monitor
                 self._broke(watcher, error)
-            self.now = now = self.seconds()
-            if now - began > self._longest:
-                self._longest, self._longest_of = now - began, watcher
+            self.now = now = seconds()
+            if now - began > longest:
+                longest = self._longest = now - began
+                self._longest_of = watcher
             began = now
         return True
 
@@ -187,7 +188,7 @@ class Slices:
         return True
 
     def _call_timers(self, end: float) -> bool:
-        due, began = self._due, self.now
+        due, began, seconds, longest = self._due, self.now, self.seconds, self._longest
         for _ in range(min(len(due), _TIMERS)):
             if began >= end:
                 return False
@@ -199,15 +200,16 @@ class Slices:
                 except Exception:  # noqa: BLE001  # a bug of one monitor must not affect others
                     self._log.failure("Unexpected error in a check", system="checks")
                 # As _record, without its call: at high rates most timers find their check still running.
-                self.now = now = self.seconds()
-                if now - began > self._longest:
-                    self._longest, self._longest_of = now - began, timer
+                self.now = now = seconds()
+                if now - began > longest:
+                    longest = self._longest = now - began
+                    self._longest_of = timer
                 began = now
         return True
 
     def _deliver(self, end: float) -> bool:
         self._count()
-        undelivered, began = self._undelivered, self.now
+        undelivered, began, seconds, longest = self._undelivered, self.now, self.seconds, self._longest
         while undelivered:
             if began >= end:
                 return False
@@ -216,9 +218,10 @@ class Slices:
                 watcher.settle(result)
             except Exception:  # noqa: BLE001  # a bug of one owner must not affect others
                 self._log.failure("Unexpected error in the handler of a result", system="checks")
-            self.now = now = self.seconds()  # as in _record
-            if now - began > self._longest:
-                self._longest, self._longest_of = now - began, watcher
+            self.now = now = seconds()  # as in _record
+            if now - began > longest:
+                longest = self._longest = now - began
+                self._longest_of = watcher
             began = now
             if self._settled:
                 self._count()

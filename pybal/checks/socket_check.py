@@ -287,11 +287,15 @@ class Check:
         self._engine.settle(self, result)
 
     def _close(self) -> None:
-        if self._fileno < 0:
+        fileno, engine = self._fileno, self._engine
+        if fileno < 0:
             return
-        fileno, self._fileno = self._fileno, -1
-        self._engine.forget(fileno)
-        self._land()
+        self._fileno = -1
+        engine.forget(fileno)
+        self.deadline = 0
+        if self._in_flight:  # as _land, without its call
+            self._in_flight = False
+            engine.in_flight -= 1
         self.event = _ignore
         if self.resets:
             _set_option(fileno, SOL_SOCKET, SO_LINGER, _RESET, _LINGER_BYTES)
@@ -339,7 +343,8 @@ class TCPCheck(Check):
     @override
     def _opened(self, events: int) -> None:
         del events
-        self._end(Result(PASSED, self._connected_at - self._started_at))
+        self._close()
+        self._engine.settle(self, Result(PASSED, self._connected_at - self._started_at))
 
 
 def _ignore(events: int) -> None:

@@ -358,7 +358,7 @@ class App:
         return self._report.frozen()
 
     def _examine(self) -> Deferred[Sequence[Finding]]:
-        settings, monitors = self._reloader.settings, len(tuple(self._services.monitors())) or None
+        settings, monitors = self._reloader.settings, self._services.number_of_monitors or None
         # In a thread: the files of a kernel's modules may be on any file system.
         gathered = self._doctors.run(partial(gather, rules.modules(settings), rules.SYSCTLS))
         return gathered.addCallback(rules.evaluate, settings, monitors)

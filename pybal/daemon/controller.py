@@ -178,8 +178,8 @@ class Controller:
         """True while a change is not applied to the pool yet."""
         return bool(self._changes)
 
-    def monitors(self) -> Iterator[tuple[str, Monitor]]:
-        """Yield the running monitors with their hosts."""
+    def monitors(self) -> Sequence[tuple[str, Monitor]]:
+        """Return the running monitors with their hosts."""
         return self._watch.monitors()
 
     @property

@@ -99,7 +99,7 @@ class DaemonReport:
             dry_run=self.dry_run,
             frozen=self.freezer.frozen,
             drains=tuple(self.announcing.drains()) if self.announcing else (),
-            monitors=sum(running.controller.number_of_monitors for running in self.services),
+            monitors=self.services.number_of_monitors,
             snapshot=self.snapshot(),
             bgp=self.bgp(),
         )

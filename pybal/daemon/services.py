@@ -135,8 +135,13 @@ class Services:
         The monitors may change during the iteration.
         """
         for name, running in self._by_name.items():
-            for host, monitor in tuple(running.controller.monitors()):
+            for host, monitor in running.controller.monitors():
                 yield name, host, monitor
+
+    @property
+    def number_of_monitors(self) -> int:
+        """The number of running monitors."""
+        return sum(running.controller.number_of_monitors for running in self)
 
     async def prepare(self, step: Step) -> Prepared:
         """Build the parts of a step, so that applying it cannot fail. Raises BackendError.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from operator import attrgetter
 
 from twisted.internet.interfaces import IReactorTime
@@ -62,6 +63,8 @@ class Watch:
         self._servers = self._followed = Servers()
         """The servers of the last call of :meth:`follow`, and those that ``_watched`` is complete for."""
         self._watched: dict[str, _Watched] = {}
+        self._in_time_until = -inf
+        """The monotonic time up to which no result is overdue, as the last search has found."""
         self._leaving: list[_Watched] = []
         self._entering: list[_Watched] = []
         self._all = False
@@ -94,11 +97,9 @@ class Watch:
             self._all = True
             self._converge()
 
-    def monitors(self) -> Iterator[tuple[str, Monitor]]:
-        """Yield the running monitors with their hosts."""
-        for host, watched in self._watched.items():
-            for monitor in watched.monitors:
-                yield host, monitor
+    def monitors(self) -> Sequence[tuple[str, Monitor]]:
+        """Return the running monitors with their hosts."""
+        return [(host, monitor) for host, watched in self._watched.items() for monitor in watched.monitors]
 
     @property
     def number(self) -> int:
@@ -112,11 +113,18 @@ class Watch:
 
     def overdue(self, now: float) -> Iterator[tuple[str, Monitor, float]]:
         """Yield host and monitor of each overdue result, with the monotonic time since which it lacks."""
+        if now <= self._in_time_until:
+            return
+        # A later result, and a new monitor, is in time for longer than this.
+        until = now + PATIENCE / 2
         for watched in list(self._watched.values()):
             for monitor in watched.monitors:
                 last = max(watched.since, monitor.decided_at)
-                if now - last > PATIENCE and now - last > monitor.patience:  # a constant first: it costs less
-                    yield watched.host, monitor, last
+                if last + PATIENCE < until:  # a constant first: it costs less
+                    until = min(until, end := last + monitor.patience)
+                    if now > end:
+                        yield watched.host, monitor, last
+        self._in_time_until = until
 
     def stop(self) -> None:
         """Stop all monitors."""
@@ -179,6 +187,7 @@ class Watch:
             watched.urgent = self._urgent
             for monitor in watched.monitors:
                 monitor.set_urgent(self._urgent)
+            self._in_time_until = -inf  # their patience may have changed
 
     def _replace_monitors(self, watched: _Watched) -> None:
         """Replace the monitors of one server; those of factories that stay keep running."""

@@ -33,6 +33,7 @@ LONGEST_REASON = 95
 _ENTRY = struct.Struct("<dBB?xI5f")
 _SIZE = _ENTRY.size
 _MAX_BYTES = 2**32 - 1
+_LONG_AGO = -inf
 _NO_STEPS = (NEVER,) * len(STEPS)
 _VERDICTS = tuple(CheckOutcome)
 _PHASES = tuple(Phase)
@@ -50,32 +51,31 @@ class ResultHistory:
     __slots__ = ("_next", "_packed", "_reasons", "_subjects", "decided_at", "passed_at")
 
     def __init__(self) -> None:
-        self.decided_at = self.passed_at = -inf
+        self.decided_at = self.passed_at = _LONG_AGO
         self._next = 0
         self._packed = bytearray()
-        self._reasons: list[str] = []
-        self._subjects: list[str] = []
+        # Most monitors have neither; a list that is not there does not displace others from the caches of the CPU.
+        self._reasons: list[str] | None = None
+        self._subjects: list[str] | None = None
 
     def add(self, at: float, result: Result, subject: str = "", *, follow_up: bool = False) -> None:
         """Add a result; it replaces the oldest one if there are already :data:`KEPT`."""
         verdict, duration, phase, reason, _, steps, received = result
-        if verdict is not INCONCLUSIVE and not follow_up:
-            self.decided_at, self.passed_at = at, at if verdict is PASSED else -inf
-        place, reasons = self._next, self._reasons
-        if reason:
-            reason = ascii_of(reason, LONGEST_REASON)
-            if reasons and reasons[place - 1] == reason:
-                reason = reasons[place - 1]
-        if len(reasons) < KEPT:
-            reasons.append(reason)
-            self._subjects.append(subject)
-            self._packed += bytes(_SIZE)
-        else:
-            reasons[place] = reason
+        if not follow_up and verdict is not INCONCLUSIVE:
+            self.decided_at = at
+            self.passed_at = at if verdict is PASSED else _LONG_AGO
+        place, packed = self._next, self._packed
+        if reason or self._reasons is not None:
+            self._set_reason(place, reason)
+        if subject or self._subjects is not None:
+            if self._subjects is None:
+                self._subjects = [""] * KEPT
             self._subjects[place] = subject
+        if len(packed) == place * _SIZE:
+            packed += bytes(_SIZE)
         connect, tls, first_byte, headers = steps or _NO_STEPS
         _ENTRY.pack_into(
-            self._packed,
+            packed,
             place * _SIZE,
             at,
             _VERDICT_NUMBERS[verdict._value_],
@@ -90,9 +90,15 @@ class ResultHistory:
         )
         self._next = (place + 1) % KEPT
 
+    def _set_reason(self, place: int, reason: str) -> None:
+        if self._reasons is None:
+            self._reasons = [""] * KEPT
+        reason, last = ascii_of(reason, LONGEST_REASON), self._reasons[place - 1]
+        self._reasons[place] = last if last == reason else reason
+
     def __iter__(self) -> Iterator[PastResult]:
         """Yield the results, oldest first."""
-        count = len(self._reasons)
+        count = len(self._packed) // _SIZE
         for number in range(count):
             place = (self._next + number) % count if count == KEPT else number
             yield self._past(place)
@@ -103,8 +109,8 @@ class ResultHistory:
             _VERDICTS[verdict],
             duration,
             _PHASES[phase],
-            self._reasons[place],
+            "" if self._reasons is None else self._reasons[place],
             steps=() if max(steps) == NEVER else tuple(steps),
             received=received,
         )
-        return PastResult(at, result, self._subjects[place], follow_up)
+        return PastResult(at, result, "" if self._subjects is None else self._subjects[place], follow_up)

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pybal.core.model import Health, Pool, Server, Snapshot
 from pybal.core.policy import can_depool, floor, serving, too_small
-from pybal.status.json_pieces import JSON, Members
+from pybal.status.json_pieces import JSON, PAUSE, Members, Pause
 
 NOT_FOUND = "The desired url was not found"
 
@@ -65,17 +65,24 @@ class Level(StrEnum):
 
 def level(snapshot: Snapshot) -> tuple[Level, str]:
     """Return the level of all pools together and its explanation, as PyBal 1.15 does."""
-    critical = [
-        f"{name}: Servers {', '.join(hosts)} are marked down but pooled"
-        for name, pool in snapshot.pools.items()
-        if (hosts := pooled_down(pool))
-    ]
+    return next(found for found in _level_in_parts(snapshot) if found is not None)
+
+
+def _level_in_parts(snapshot: Snapshot) -> Iterator[tuple[Level, str] | None]:
+    """Yield ``None`` after each pool, and then what :func:`level` returns."""
+    critical = []
+    for name, pool in snapshot.pools.items():
+        if hosts := pooled_down(pool):
+            critical.append(f"{name}: Servers {', '.join(hosts)} are marked down but pooled")
+        yield None
     if critical:
-        return Level.CRITICAL, "; ".join(critical)
+        yield Level.CRITICAL, "; ".join(critical)
+        return
     small = [name for name, pool in snapshot.pools.items() if too_small(pool)]
     if small:
-        return Level.WARNING, "".join(f"Pool {name} is too small to allow depooling. " for name in small)
-    return Level.OK, "All pools are healthy"
+        yield Level.WARNING, "".join(f"Pool {name} is too small to allow depooling. " for name in small)
+    else:
+        yield Level.OK, "All pools are healthy"
 
 
 def pooled_down(pool: Pool) -> list[str]:
@@ -85,16 +92,23 @@ def pooled_down(pool: Pool) -> list[str]:
     return [host for host, server in pool.servers.items() if server.pooled_down]
 
 
-def alerts_text(snapshot: Snapshot) -> str:
-    """Return ``/alerts`` as text, without a trailing newline."""
-    state, message = level(snapshot)
-    return f"{state.upper()} - {message}"
+def alerts_text(snapshot: Snapshot) -> Iterator[str]:
+    """Yield ``/alerts`` as text, without a trailing newline; some texts are empty."""
+    return (f"{found[0].upper()} - {found[1]}" if found else "" for found in _level_in_parts(snapshot))
 
 
-def alerts_json(snapshot: Snapshot) -> JSON:
+def alerts_json(snapshot: Snapshot) -> Members:
     """Return ``/alerts`` as JSON, the message without the prefix."""
-    state, message = level(snapshot)
-    return {"status": str(state), "msg": message}
+
+    def members() -> Iterator[tuple[str, JSON] | Pause]:
+        for found in _level_in_parts(snapshot):
+            if found is None:
+                yield PAUSE
+            else:
+                yield "status", str(found[0])
+                yield "msg", found[1]
+
+    return Members(members())
 
 
 def pools_text(snapshot: Snapshot) -> str:

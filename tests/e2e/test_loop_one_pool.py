@@ -17,7 +17,7 @@ import pytest
 from tests.harness.daemon_process import Daemon, daemon
 from tests.harness.guest import namespace
 from tests.harness.loop_probe import LoopProbe
-from tests.harness.probed_balancer import pybal
+from tests.harness.probed_balancer import FIRST, pybal
 from tests.harness.servers.nginx import nginx
 
 pytestmark = pytest.mark.skipif(
@@ -105,7 +105,7 @@ def phase(pool: LargePool, name: str) -> Iterator[None]:
 def pool(tmp_path: Path) -> Iterator[LargePool]:
     pool = LargePool(tmp_path)
     pool.configure("wrr", INTERVAL)
-    running = daemon(tmp_path, endpoint="http://127.0.0.1:9090", program=pool.probe.program)
+    running = daemon(tmp_path, prefix=FIRST, endpoint="http://127.0.0.1:9090", program=pool.probe.program)
     with namespace.fresh(), pool.web, running as pool.process:
         pool.process.wait(pool.tally, "the daemon")
         yield pool

@@ -58,7 +58,7 @@ def test_alerts_agree_with_pools(shown: Snapshot) -> None:
 @given(snapshots)
 def test_text_and_json_agree(shown: Snapshot) -> None:
     alerts = document(compat115.alerts_json(shown))
-    assert compat115.alerts_text(shown) == f"{str(alerts['status']).upper()} - {alerts['msg']}"
+    assert "".join(compat115.alerts_text(shown)) == f"{str(alerts['status']).upper()} - {alerts['msg']}"
     for shown_pool in shown.pools.values():
         facts = document(compat115.pool_json(shown_pool))
         assert list(facts) == list(shown_pool.servers)
@@ -118,7 +118,7 @@ def test_pages_escape_every_name_and_reason(shown: Pool, host: str, reason: str)
         assert shown.service.name in reader.text
         assert reason in reader.text
         assert all(re.match("/(?!/)|#|data:image/svg", link) for link in reader.links)
-        assert path in reader.links
+        assert view == path or path in reader.links
     assert host in reader.text
     assert (
         f"{path}/{quote(host, safe='')}"

@@ -99,9 +99,9 @@ def test_weight_of_the_second_server_at_an_address_is_a_difference() -> None:
 
 
 def test_held_addresses_of_weight_0_do_not_count_for_the_floor() -> None:
-    pool = after(Pool(service()), listed("abcd"), resolved("a"), Adopted({ip(3): 0, ip(4): 0}))
-    assert standing(pool) == "a"
-    assert standing(after(Pool(service()), listed("abcd"), Adopted({ip(3): 10, ip(4): 10}), resolved("a"))) == ""
+    for weight, pooled in ((0, "a"), (10, "")):
+        pool = step(Pool(service()), Adopted({ip(5): weight, ip(6): weight}))
+        assert standing(after(pool, listed(off("a"), *"bcd"), resolved("a"), listed("abcd"))) == pooled
 
 
 def test_pending_lookups_of_weight_0_do_not_count_for_the_floor() -> None:

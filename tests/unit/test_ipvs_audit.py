@@ -420,18 +420,19 @@ def test_reconfigured_interval_and_repair_apply_from_the_last_round() -> None:
     scene.end()
 
 
+class CountingKernel(CountingTable):
+    """A table that counts a connection at each read, as the kernel counts those of clients."""
+
+    connections = 0
+
+    def read(self, key: ServiceKey) -> TableEntry | None:
+        self.connections += 1
+        traffic = [((A, 80), Traffic(0, 0, self.connections, 0, 0))]
+        found = super().read(key)
+        return found and replace(found, traffic=traffic)
+
+
 def test_findings_have_the_traffic_of_the_last_read_without_another() -> None:
-    class CountingKernel(CountingTable):
-        """A table that counts a connection at each read, as the kernel counts those of clients."""
-
-        connections = 0
-
-        def read(self, key: ServiceKey) -> TableEntry | None:
-            self.connections += 1
-            traffic = [((A, 80), Traffic(0, 0, self.connections, 0, 0))]
-            found = super().read(key)
-            return found and replace(found, traffic=traffic)
-
     kernel = CountingKernel()
     services = AuditedServices(table=kernel)
     services.round()
@@ -440,4 +441,17 @@ def test_findings_have_the_traffic_of_the_last_read_without_another() -> None:
         readings = services.audit.findings().readings
         assert [each.traffic[0][1].connections for each in readings.values()] == [last - 1, last]
     assert kernel.connections == last
+    services.end()
+
+
+def test_reading_keeps_the_traffic_of_the_one_before_for_rates() -> None:
+    services = AuditedServices(table=CountingKernel())
+    services.round()
+    first = dict(services.audit.findings().readings)
+    assert [(each.traffic_before, each.at_before) for each in first.values()] == [((), 0.0)] * 2
+    services.round()
+    second = services.audit.findings().readings
+    assert [(second[key].traffic_before, second[key].at_before) for key in first] == [
+        (each.traffic, each.at) for each in first.values()
+    ]
     services.end()

@@ -8,6 +8,7 @@ import pytest
 
 from pybal.core.model import Health, Snapshot
 from pybal.status import compat115
+from pybal.status.json_pieces import pieces
 from tests.harness.snapshots import (
     DOWN,
     FORCED,
@@ -25,18 +26,28 @@ from tests.harness.snapshots import (
 )
 
 
+def alerts(shown: Snapshot) -> str:
+    return "".join(compat115.alerts_text(shown))
+
+
+def test_alerts_of_many_pools_are_made_in_parts() -> None:
+    shown = snapshot(*(pool(f"s{number}", server("a", DOWN), server("b")) for number in range(50)))
+    assert len(list(compat115.alerts_text(shown))) > 50
+    assert len(list(pieces(compat115.alerts_json(shown)))) > 50
+
+
 def test_alerts_are_ok_without_a_newline() -> None:
-    assert compat115.alerts_text(HEALTHY) == "OK - All pools are healthy"
+    assert alerts(HEALTHY) == "OK - All pools are healthy"
 
 
 def test_alerts_name_every_small_pool_and_keep_the_trailing_blank() -> None:
-    assert compat115.alerts_text(SMALL) == (
+    assert alerts(SMALL) == (
         "WARNING - Pool web is too small to allow depooling. Pool api is too small to allow depooling. "
     )
 
 
 def test_alerts_name_servers_in_order_and_hide_warnings_when_critical() -> None:
-    assert compat115.alerts_text(SICK) == (
+    assert alerts(SICK) == (
         "CRITICAL - web: Servers a, b are marked down but pooled; api: Servers h are marked down but pooled"
     )
 
@@ -62,28 +73,26 @@ def test_alerts_name_servers_in_order_and_hide_warnings_when_critical() -> None:
     ],
 )
 def test_alerts_json_has_two_keys_and_no_prefix(shown: Snapshot, value: object) -> None:
-    assert compat115.alerts_json(shown) == value
+    assert document(compat115.alerts_json(shown)) == value
 
 
 def test_alerts_ignore_unknown_servers() -> None:
-    assert compat115.alerts_text(
-        snapshot(pool("web", server("a", UNKNOWN), server("b", UNKNOWN, FORCED), server("c")))
-    ) == ("OK - All pools are healthy")
-
-
-def test_alerts_ignore_down_servers_that_are_depooled() -> None:
-    assert compat115.alerts_text(snapshot(pool("web", server("a", DOWN, OUT), server("b"), server("c")))).startswith(
-        "OK"
+    assert alerts(snapshot(pool("web", server("a", UNKNOWN), server("b", UNKNOWN, FORCED), server("c")))) == (
+        "OK - All pools are healthy"
     )
 
 
+def test_alerts_ignore_down_servers_that_are_depooled() -> None:
+    assert alerts(snapshot(pool("web", server("a", DOWN, OUT), server("b"), server("c")))).startswith("OK")
+
+
 def test_alerts_ignore_the_size_of_a_pool_of_one_server() -> None:
-    assert compat115.alerts_text(snapshot(pool("web", server("a"), threshold=1))).startswith("OK")
+    assert alerts(snapshot(pool("web", server("a"), threshold=1))).startswith("OK")
 
 
 @pytest.mark.parametrize(("shown", "code"), [(HEALTHY, 0), (SMALL, 1), (SICK, 2)])
 def test_check_pybal_derives_its_exit_code_from_alerts(shown: Snapshot, code: int) -> None:
-    text = compat115.alerts_text(shown)
+    text = alerts(shown)
     # check_pybal's rule, from the contract: ^OK, ^WARNING, anything else is critical.
     assert (0 if re.match("^OK", text) else 1 if re.match("^WARNING", text) else 2) == code
 

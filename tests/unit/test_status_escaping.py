@@ -34,7 +34,7 @@ ROUTES = replace(
     ),
 )
 PATHS = (
-    "/alerts /pools /pools/web /pools/web/a /metrics / /page/pools/web /v1/alerts /v1/pools /v1/pools/web /v1/pools/web/a"
+    "/alerts /pools /pools/web /pools/web/a /metrics / /page/pools/web /page/pools/web/a /page/pools/web/b /v1/alerts /v1/pools /v1/pools/web /v1/pools/web/a"
     " /v1/pools/web/a/history /v1/pools/web/history /v1/ipvs /v1/ipvs/services /v1/bgp /v1/loop /v1/config /v1/sources"
     f" /pools/{HOSTILE} /{HOSTILE}"
 ).split(" ")

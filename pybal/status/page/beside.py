@@ -54,10 +54,9 @@ def _vips(facts: Facts) -> str:
     items = []
     for (shown, why), number in reasons.most_common(_LISTED):
         own = [str(each.verdict.vip) for each in odd if vip_state(each) == shown and str(each.why or "") == why]
-        mark = Mark.WARN if why else Mark.NONE
         items.append(
             item(
-                state(mark, f"{number} {shown}"),
+                state(Mark.WARN, f"{number} {shown}"),
                 "",
                 f"{why}: {first_of(own, _NAMED)}" if why else first_of(own, _NAMED),
             )

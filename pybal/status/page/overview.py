@@ -159,7 +159,7 @@ def _body(group: Group, facts: Facts, worst_of: Mapping[str, Alert]) -> Iterator
     fold = f" data-fold={_UNFOLDED}" if group.cause else ""
     name = escape(" ".join(filter(None, (group.key, group.cause))))
     yield (
-        f'<tbody id="{name}" data-k={group.key}{fold}><tr class=g><th colspan={len(_COLUMNS)} class={group.mark.css}>'
+        f'<tbody id="{name}" data-k={group.key}{fold}><tr class=g><th colspan={len(_COLUMNS)} scope=rowgroup class={group.mark.css}>'
         f"{group.title} <span class=soft>{amount(len(group.pools))}</span>{cause}\n"
     )
     for pool in group.pools:

@@ -22,7 +22,8 @@ const view = new URLSearchParams(location.search);
 function setView(name, value) {
   if (value) view.set(name, value);
   else view.delete(name);
-  history.replaceState(null, "", location.pathname + (view.size ? `?${view}` : "") + location.hash);
+  const query = view.toString();
+  history.replaceState(null, "", location.pathname + (query && `?${query}`) + location.hash);
 }
 
 // ---- rows: filter, fold, sort ----
@@ -186,7 +187,7 @@ function labelGrid(grid) {
 }
 
 function moveInGrid(event) {
-  const cells = [...event.currentTarget.children];
+  const cells = [...event.target.parentNode.children];
   const first = cells.findIndex(cell => cell.offsetTop > cells[0].offsetTop);
   const width = first < 0 ? cells.length : first;
   const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: width, ArrowUp: -width }[event.key];
@@ -198,22 +199,23 @@ function moveInGrid(event) {
   next.focus();
 }
 
-const grid = document.querySelector(".grid");
-if (grid) {
-  const read = document.getElementById("read");
-  const idle = read.textContent;
-  const tell = event => {
-    const row = event.target.hash && document.getElementById(targetOf(event.target));
-    if (!row) return;
-    const [name, , state, why, since] = [...row.cells].map(cell => cell.textContent.trim());
-    read.textContent = `${name}: ${state}${since ? ` for ${since}` : ""}${why ? `, ${why}` : ""}`;
-  };
-  grid.addEventListener("keydown", moveInGrid);
-  grid.addEventListener("focusin", tell);
-  grid.addEventListener("mouseover", tell);
-  grid.addEventListener("mouseleave", () => { read.textContent = idle; });
-  labelGrid(grid);
+function labelGrids() {
+  document.querySelectorAll(".grid").forEach(labelGrid);
 }
+
+/** Show the words of the row of a cell below the grid. */
+function readCell(event) {
+  const cell = event.target.closest(".grid a");
+  const row = cell && document.getElementById(targetOf(cell));
+  if (!row) return;
+  const [name, , state, why, since] = [...row.cells].map(part => part.textContent.trim());
+  document.getElementById("read").textContent = `${name}: ${state}${since && ` for ${since}`}${why && `, ${why}`}`;
+}
+
+main.addEventListener("keydown", event => { if (event.target.closest(".grid")) moveInGrid(event); });
+main.addEventListener("focusin", readCell);
+main.addEventListener("mouseover", readCell);
+labelGrids();
 
 // ---- the timelines: the words of one check, from the table below ----
 
@@ -246,7 +248,17 @@ function follow(section) {
   });
 }
 
-for (const section of document.querySelectorAll(".checks")) if (section.querySelector(".plot")) follow(section);
+const followed = new WeakSet();
+
+function followAll() {
+  for (const section of document.querySelectorAll(".checks")) {
+    if (followed.has(section) || !section.querySelector(".plot")) continue;
+    followed.add(section);
+    follow(section);
+  }
+}
+
+followAll();
 
 // ---- update in place: nodes that stay keep focus, selection, scroll, what is open, sort and filter ----
 
@@ -256,7 +268,8 @@ const KEPT = "#list > thead, #read, .check, #q";
 /** The name by which a node is found again: its id, or the heading of a row. */
 function nameOf(node) {
   if (node.nodeType !== Node.ELEMENT_NODE) return "";
-  return node.id || (node.localName === "tr" && node.cells[0]?.textContent.trim()) || "";
+  const heading = node.localName === "tr" && node.querySelector(":scope > th");
+  return node.id || (heading && heading.textContent.trim()) || "";
 }
 
 function patchAttributes(old, fresh) {
@@ -281,7 +294,10 @@ function patch(old, fresh, known) {
   for (const wanted of [...fresh.childNodes]) {
     const name = nameOf(wanted);
     const inPlace = next?.nodeName === wanted.nodeName && !nameOf(next) ? next : null;
-    const same = name ? own.get(name) ?? (wanted.className === "r" ? known.get(name) : null) : inPlace;
+    const moved = list?.contains(old) ? known.get(name) : null;
+    const same = name ? own.get(name) ?? moved : inPlace;
+    own.delete(name);
+    known.delete(name);
     if (!same) {
       const added = document.importNode(wanted, true);
       if (added.localName === "tr") added.classList.add("new");
@@ -315,7 +331,8 @@ function update(text) {
   setIcon(page.querySelector("link[rel=icon]").href);
   sayLive();
   if (list) { collectRows(); sortRows(); }
-  if (grid?.isConnected) labelGrid(grid);
+  labelGrids();
+  followAll();
   if (focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   if (scrollY !== top) scrollTo(0, top);
 }
