@@ -232,6 +232,22 @@ def test_page_is_updated_by_requests_when_all_streams_are_in_use(
     }
 
 
+def test_hidden_page_has_no_stream_until_it_is_visible(deployment: Deployment, tab: Tab, healthy: Daemon) -> None:
+    page = tab.open(healthy.endpoint)
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/page/events")):
+        page.evaluate(hide, True)
+    deployment.servers[VICTIM].stop()
+    healthy.wait(lambda: f"{VICTIM}:\tenabled/down/pooled\n" in healthy.get("/pools/strict"), "a forced server")
+    assert page.get_by_text("1 forced").count() == 0
+    page.evaluate(hide, False)
+    page.get_by_text("1 forced").first.wait_for()
+    assert tab.problems == []
+
+
 # ---- keyboard ----
 
 
