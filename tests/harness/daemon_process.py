@@ -192,6 +192,10 @@ class WebServer:
             self._server = Server((self.host, self.port), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
 
+    @property
+    def stopped(self) -> bool:
+        return self._server is None
+
     def stop(self) -> None:
         """Close the listener and all connections immediately, as a dying process does."""
         if self._server is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from twisted.internet.task import Clock
@@ -14,6 +15,8 @@ from pybal.core.decision import Decision
 from pybal.core.history import PoolHistory
 from pybal.monitors.base import PastResult
 from pybal.status.routes import RouteResponse, Routes
+from tests.harness.page_reader import PageReader
+from tests.harness.page_story import Listing
 from tests.harness.snapshots import HEALTHY, OUT, SICK, CountingMonitor, pool, server, snapshot, status, whole
 
 
@@ -176,3 +179,11 @@ def test_one_server_has_its_place_in_ipvs() -> None:
     assert whole(get("/pools/web/a", shown=shown)) == b"enabled/up/not pooled\n"
     assert whole(get("/pools/web", shown=shown)).startswith(b"a:\tenabled/up/pooled\n")
     assert get("/pools/web/b", shown=shown).code == 404
+
+
+def test_overview_shows_the_sources_in_its_tile_and_its_card() -> None:
+    sources: Any = [("web", Listing("file:///a")), ("api", Listing("file:///b", "file:///b: gone"))]
+    routes = replace(status(Clock(), HEALTHY), sources=lambda: iter(sources))
+    page = PageReader.of(whole(routes.answer(b"/", as_json=False)).decode())
+    assert "Sources current1 of 2" in page.text
+    assert "Sources1 of 2" in page.text

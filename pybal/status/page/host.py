@@ -102,7 +102,7 @@ def _ipvs(facts: Facts) -> str:
 
 def _activities(facts: Facts) -> str:
     stalled = list(facts.activities.stalled())
-    items = [item(state(Mark.WARN, escape(name)), "", problem) for name, problem in stalled[:_LISTED]]
+    items = [item(state(Mark.WARN, name), "", problem) for name, problem in stalled[:_LISTED]]
     if len(stalled) > _LISTED:
         items.append(f"and {counted(len(stalled) - _LISTED, 'other')}")
     if not stalled:

@@ -352,6 +352,7 @@ function keepContact(path) {
   let heard = Date.now(); // the last sign that the page is up to date
   let rendered = Date.now(); // the last update of the page
   let changed = false; // the page is older than the last change
+  let failed = false; // the last request of the page
   let busy = false;
   let stream;
 
@@ -364,16 +365,17 @@ function keepContact(path) {
       if (!response.ok) throw new Error(response.status);
       update(await response.text());
       heard = rendered = Date.now();
+      failed = false;
       root.classList.remove("stale");
     } catch {
-      changed = true;
+      changed = failed = true;
     }
     busy = false;
   }
 
   function due() {
     const age = Date.now() - rendered;
-    return age >= REFRESH || (changed && !document.hidden) || root.classList.contains("stale");
+    return age >= REFRESH || changed || root.classList.contains("stale");
   }
 
   function listen() {
@@ -384,8 +386,21 @@ function keepContact(path) {
     stream.addEventListener("beat", () => { if (due()) renew(); else heard = Date.now(); });
   }
 
+  /** Only a visible page has a stream: browsers open at most six connections to one server. */
+  function showOrHide() {
+    stream?.close();
+    if (document.hidden) return;
+    heard = Math.max(heard, Date.now() - BEAT);
+    listen();
+  }
+
   function check() {
     const silent = Math.round((Date.now() - heard) / 1000);
+    if (document.hidden) {
+      if (failed) sayLost(heard - rendered, silent);
+      if (Date.now() - rendered >= REFRESH && (!failed || silent % 5 === 0)) renew();
+      return;
+    }
     if (stream.readyState === EventSource.CLOSED && silent && silent % 5 === 0) { listen(); renew(); }
     if (silent >= 2 * BEAT / 1000) sayLost(heard - rendered, silent);
   }
@@ -402,8 +417,8 @@ function keepContact(path) {
     setIcon(LOST_ICON);
   }
 
-  listen();
-  document.addEventListener("visibilitychange", () => { if (!document.hidden && due()) renew(); });
+  showOrHide();
+  document.addEventListener("visibilitychange", showOrHide);
   setInterval(check, 1000);
 }
 

@@ -203,9 +203,10 @@ def test_reload_with_11000_servers_applies_one_change_cheaply(tmp_path: Path, sa
             steps = outcome["plan"]["services"]
             assert [step["service"] for step in steps if step["step"] != "keep"] == ["svc57"]
             assert len(steps) == SERVICES
-            # The plan logs the operation too.
-            process.wait(lambda: "DEBUG: ipvsadm -E " in log_from(process, log), "the write, after its module")
-            lines = log_from(process, log).splitlines()
+            # After its module; the plan logs the operation too.
+            written = partial(log_from, process, log)
+            wait_for(lambda: "DEBUG: ipvsadm -E " in written(), lambda: process.log[-3000:], 2 * PATIENCE)
+            lines = written().splitlines()
             told = [line.partition("ipvsadm ")[2] for line in lines if "DEBUG: ipvsadm" in line]
             assert told == ["-E -t 10.2.57.1:80 -s mh"]
             assert in_kernel() == SERVICES * SERVERS
