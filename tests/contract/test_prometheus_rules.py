@@ -196,5 +196,11 @@ def test_no_rule_fires_for_balancers_that_work(tmp_path: Path) -> None:
     assert evaluate(tmp_path, HEALTHY, [(minute, query, {}) for minute in range(0, 130, 2)]) == ""
 
 
+def test_target_that_stays_down_does_not_fire_the_rule_about_scrapes(tmp_path: Path) -> None:
+    query = 'count by (alertname) (ALERTS{alertstate="firing"})'
+    down = {'{alertname="PyBalDown"}': 1, '{alertname="PyBalAbsent"}': 1}
+    assert evaluate(tmp_path, {UP: "1x30 0x60"}, [(minute, query, down) for minute in range(36, 90, 3)]) == ""
+
+
 def test_every_rule_has_a_case_that_fires() -> None:
     assert {case.rule for case in CASES} | set(MINUTES) == set(rules())

@@ -267,6 +267,12 @@ def test_late_server_that_is_disabled_holds_no_address() -> None:
     assert wanted(after(pool, listed("a", off("b")))) == {ip(1): 10}
 
 
+def test_server_leaves_at_the_floor_while_another_is_late() -> None:
+    pool = after(adopting(1, 2, 3, 9, threshold=0.4), listed("abcde"), resolved("abc"), moved(d=7))
+    pool = after(pool, Overdue(frozenset("d")), *map(up, "abc"))
+    assert standing(after(pool, down("a"))) == "b c"
+
+
 def test_batch_of_reports_lets_late_servers_arrive_within_it() -> None:
     pool = after(adopting(1, 2, 3, 4), listed("abcd"), resolved("ab"), moved(c=7, d=8), Overdue(frozenset("cd")))
     reports = [up("a"), up("b"), down("a"), down("b")]

@@ -1,4 +1,4 @@
-"""check_pybal_ipvs_diff and safe-service-restart beside another writer of a real table."""
+"""check_pybal_ipvs_diff, check_pybal and safe-service-restart beside another writer of a table."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from tests.harness.daemon_process import Daemon, daemon
 from tests.harness.guest.network import VIP, Host, lab
 from tests.harness.tools.check_pybal_ipvs_diff import check_pybal_ipvs_diff
-from tests.harness.tools.nagios import CRITICAL, OK, Verdict
+from tests.harness.tools.nagios import CRITICAL, OK, WARNING, Verdict
 from tests.harness.tools.safe_service_restart import NOT_VERIFIED, SafeServiceRestart
+from tests.harness.tools.shipped_plugin import check_pybal
 
 URL = "http://127.0.0.1:9090"
 CONF = """
@@ -117,6 +118,24 @@ def test_ipvs_diff_is_critical_until_drift_is_repaired(balancer: Balancer) -> No
     assert balancer.difference() == Verdict(CRITICAL, f"CRITICAL: {service}; hosts only in PyBal: {A}, {B}")
     balancer.wait_for_two()
     assert balancer.restart(A, B, retries=200) == (0, True)
+
+
+def test_shipped_plugin_finds_drift_and_services_of_other_programs(balancer: Balancer) -> None:
+    balancer.wait_for_two(drift="report")
+    foreign("-a", C)
+    balancer.running.wait(lambda: check_pybal("--ipvs-diff").code == CRITICAL, "the drift")
+    found = check_pybal("--ipvs-diff")
+    assert found.text == "PYBAL CRITICAL - 1 service differs in IPVS: web"
+    assert found.lines[0].startswith(f"web (tcp {VIP}:80, last read ")
+    assert found.lines[0].endswith(" ago): changed by another program; to undo it:")
+    assert found.lines[1] == f"  ipvsadm -d -t {VIP}:80 -r {C}:80"
+    foreign("-d", C)
+    subprocess.run(["ipvsadm", "-A", "-t", "192.0.2.99:80", "-s", "rr"], check=True)
+    balancer.running.wait(lambda: check_pybal("--ipvs-diff").code == WARNING, "the service")
+    found = check_pybal("--ipvs-diff")
+    assert found.text == "PYBAL WARNING - 1 service of other programs: tcp 192.0.2.99:80"
+    subprocess.run(["ipvsadm", "-D", "-t", "192.0.2.99:80"], check=True)
+    balancer.running.wait(lambda: check_pybal("--ipvs-diff").code == OK, "no difference")
 
 
 def test_server_that_the_kernel_refuses_is_not_pooled_for_tools(balancer: Balancer) -> None:
