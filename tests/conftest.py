@@ -29,6 +29,45 @@ settings.register_profile("quick", settings.get_profile("pybal"), max_examples=2
 settings.load_profile("pybal")
 
 
+GUESTS = ("in_the_guest_without_skips[tests/kernel", "in_the_guest_without_skips[tests/e2e/lvs")
+LONG = (
+    "e2e/test_loop_one_pool.py",
+    "e2e/test_demo.py",
+    "docs/test_pages.py",
+    "e2e/test_page_in_chromium.py",
+    "e2e/test_busy.py",
+    "e2e/test_loop_held.py",
+    "e2e/monitoring/",
+    "e2e/tools/",
+    "e2e/test_package.py",
+)
+"""Parts of the names of tests that take long, mostly waiting; the longest first."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let each of several workers begin with long tests, so that no worker ends long after the others.
+
+    A guest takes minutes: it has a worker for itself, whose other tests the others take over.
+    """
+    workers = getattr(config, "workerinput", {"workercount": 1})["workercount"]
+    if workers <= len(GUESTS):
+        return
+    first: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, part in enumerate(GUESTS + LONG):
+        worker = number if number < len(GUESTS) else len(GUESTS) + (number - len(GUESTS)) % (workers - len(GUESTS))
+        first[worker] += [item for item in items if part in item.nodeid]
+    taken = {item for own in first for item in own}
+    rest = [item for item in items if item not in taken]
+    share = len(items) // workers
+    items.clear()
+    for own in first:
+        others = max(0, share - len(own))
+        items += own + rest[:others]
+        del rest[:others]
+    items += rest
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print measurements, which tests record with ``record_property``."""
     reports = [report for report in terminalreporter.getreports("passed") if report.user_properties]

@@ -1,4 +1,4 @@
-"""Shared fixtures: an etcd with a pool, by both versions of the API; and the order of the tests."""
+"""Shared fixtures: an etcd with a pool, by both versions of the API."""
 
 from __future__ import annotations
 
@@ -45,13 +45,3 @@ def cluster(api: API, tmp_path: Path) -> Iterator[Cluster]:
 def relay(one: Etcd) -> Iterator[Relay]:
     with Relay(one.port) as relay:
         yield relay
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let each guest be the first test of a worker: it takes minutes, while others run the rest."""
-    guests = [item for item in items if "test_kernel_in_a_guest" in item.nodeid]
-    share = len(items) // getattr(config, "workerinput", {"workercount": 1})["workercount"]
-    items[:] = [item for item in items if item not in guests]
-    for place, guest in enumerate(guests):
-        items.insert(place * share, guest)
