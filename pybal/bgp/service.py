@@ -187,7 +187,7 @@ class BGPService:
     def foresee(self, settings: Settings, pools: Mapping[str, Pool], new: Collection[str]) -> Sequence[Verdict]:
         """Return the verdicts after a :meth:`reconfigure`, given the pools after it."""
         assert settings.bgp  # noqa: S101
-        standings = [self._standing_of(each, pools[each.service.name]) for each in _announced(settings)]
+        standings = [_standing_of(each, pools[each.service.name], *self._facts(each)) for each in _announced(settings)]
         return self._announcer.foresee(settings.bgp, standings, _advertised(settings), new)
 
     def holds(self, vip: Address) -> bool:
@@ -257,22 +257,27 @@ class BGPService:
         """Return the standing of a service: the identical object until it changes."""
         name = settings.service.name
         before, pool = self._standings.get(name), self._pool(name)
-        now = self._verified(settings.service), self._frozen(), self._absent(settings.service)
-        if before and before.pool is pool and (before.verified, before.frozen, before.absent) == now:
+        facts = self._facts(settings)
+        if before and before.pool is pool and (before.verified, before.frozen, before.absent) == facts:
             return before
-        standing = self._standings[name] = self._standing_of(settings, pool)
+        standing = self._standings[name] = _standing_of(settings, pool, *facts)
         return standing
 
-    def _standing_of(self, settings: ServiceSettings, pool: Pool) -> Standing:
-        return Standing(
-            pool,
-            self._verified(settings.service),
-            settings.bgp_med,
-            settings.bgp_withdraw_below,
-            settings.bgp_vip_policy,
-            self._frozen(),
-            self._absent(settings.service),
-        )
+    def _facts(self, settings: ServiceSettings) -> tuple[bool, bool, bool]:
+        """Return whether a service is verified, frozen and absent; see :class:`Standing`."""
+        return self._verified(settings.service), self._frozen(), self._absent(settings.service)
+
+
+def _standing_of(settings: ServiceSettings, pool: Pool, verified: bool, frozen: bool, absent: bool) -> Standing:
+    return Standing(
+        pool,
+        verified,
+        settings.bgp_med,
+        settings.bgp_withdraw_below,
+        settings.bgp_vip_policy,
+        frozen,
+        absent,
+    )
 
 
 def _announced(settings: Settings) -> Sequence[ServiceSettings]:
