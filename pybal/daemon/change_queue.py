@@ -39,6 +39,11 @@ class Change:
     parts: Callable[[], Sequence[Change]] = tuple
     repeats: bool = True
 
+    @property
+    def singles(self) -> Sequence[Change]:
+        """The single changes: the parts of a batch, or this one."""
+        return self.parts() or (self,)
+
 
 @dataclass(slots=True)
 class _Aside:
@@ -83,7 +88,7 @@ class ChangeQueue:
     def renew(self, change: Change) -> None:
         """Replace older changes with the same subject that were set aside."""
         if self._aside:
-            for part in change.parts() or (change,):
+            for part in change.singles:
                 if aside := self._aside.get(part.subject):
                     aside.change = part
 
@@ -120,7 +125,7 @@ class ChangeQueue:
             self._work = None
 
     def _fail(self, change: Change, failure: Failure) -> None:
-        parts = change.parts() or (change,)
+        parts = change.singles
         if len(parts) > 1:
             text = "{pool}: unexpected exception in the {subject}; applying them one by one"
             self._log.failure(text, failure, pool=self._pool(), subject=change.subject)
@@ -140,7 +145,7 @@ class ChangeQueue:
 
     def _succeed(self, change: Change) -> None:
         if self._aside:
-            for part in change.parts() or (change,):
+            for part in change.singles:
                 if aside := self._aside.pop(part.subject, None):
                     aside.health.succeeded()
             if not self._aside:
