@@ -74,7 +74,7 @@ def overview(facts: Facts) -> Iterator[str]:
     title = counted(len(found), "alert") if found else ""
     if mark in titles and by_mark[mark]:
         title = f"{len(by_mark[mark])} {titles[mark]}"
-    yield from document(facts, Heading(title, mark, mark, "/"), _sections(facts, found, by_mark, groups))
+    yield from document(facts, Heading(title, mark, mark, "/"), _sections(facts, found, by_mark, groups, worst_of))
 
 
 def _worst_of_services(found: Sequence[Alert]) -> Mapping[str, Alert]:
@@ -107,13 +107,15 @@ def _split(group: Group) -> Generator[str, None, Sequence[Group]]:
     return [*([replace(group, pools=rest)] if rest else []), *alike]
 
 
-def _sections(facts: Facts, found: Sequence[Alert], by_mark: ByMark, groups: Sequence[Group]) -> Iterator[str]:
+def _sections(
+    facts: Facts, found: Sequence[Alert], by_mark: ByMark, groups: Sequence[Group], worst_of: Mapping[str, Alert]
+) -> Iterator[str]:
     by_kind = kinds(found)
     yield _verdict(facts, found, by_kind, by_mark)
     yield from alert_list(by_kind, facts.clocks)
     yield from tiles(facts, {mark: len(pools) for mark, pools in by_mark.items()})
     yield "<div class=cols>"
-    yield from _pools(facts, by_mark, groups, _worst_of_services(found))
+    yield from _pools(facts, by_mark, groups, worst_of)
     yield "<div class=side>"
     yield from cards(facts)
     yield "</div></div>\n"
