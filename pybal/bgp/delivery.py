@@ -53,6 +53,11 @@ class Delivery:
         return bool(self.peers)
 
     @property
+    def met(self) -> bool:
+        """True if the VIP should be announced, and is."""
+        return self.wanted and self.announced
+
+    @property
     def prefix(self) -> str:
         """The VIP as a prefix of one address."""
         return f"{self.verdict.vip}/{self.verdict.vip.max_prefixlen}"

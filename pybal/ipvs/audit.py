@@ -85,6 +85,11 @@ class Findings:
     foreign: Collection[ServiceKey]
     retired: Mapping[ServiceKey, Retired]
 
+    @property
+    def drifted(self) -> int:
+        """The number of entries that another program changed, at the last reading of each service."""
+        return sum(len(reading.drift) for reading in self.readings.values())
+
 
 class Audit:
     """Compares the table with the last writes of ``reconciler``; repairs drift if ``repairs`` is set.

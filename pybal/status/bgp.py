@@ -149,7 +149,7 @@ def _vip_families(delivered: Sequence[Delivery], now: float) -> Iterator[Family]
     yield gauge(
         "announced",
         "Whether an established peer was sent the VIP",
-        [float(each.wanted and each.announced) for each in delivered],
+        [float(each.met) for each in delivered],
     )
     yield gauge("wanted", "Whether the VIP should be announced", [float(each.wanted) for each in delivered])
     yield gauge(

@@ -48,7 +48,7 @@ def _peer(session: Session, clocks: Clocks) -> str:
 
 def _vips(facts: Facts) -> str:
     delivered = list(facts.bgp.deliveries())
-    announced = sum(each.wanted and each.announced for each in delivered)
+    announced = sum(each.met for each in delivered)
     odd = [each for each in delivered if not each.wanted or len(each.peers) < each.sessions]
     reasons = Counter((vip_state(each), "" if each.why is None else str(each.why)) for each in odd)
     items = []
@@ -100,8 +100,7 @@ def _problem(problem: str, own: Sequence[PoolSource]) -> str:
 
 def _host(facts: Facts) -> str:
     found = facts.findings
-    drift = sum(len(reading.drift) for reading in found.readings.values())
-    words = found.problem or (f"{counted(drift, 'entry')} changed" if drift else "")
+    words = found.problem or (f"{counted(found.drifted, 'entry')} changed" if found.drifted else "")
     audited = f"<span class=soft>audited {unbroken(format_age(found.age))} ago</span>"
     ipvs = state(Mark.WARN, "IPVS") if words else state(Mark.OK, "IPVS as wanted")
     return card("host", "Host", "", [item(ipvs, audited, words)], link(HOST_VIEW, "All checks of the host"))

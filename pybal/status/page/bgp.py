@@ -70,7 +70,7 @@ def _verdict(facts: Facts, own: Sequence[Alert], delivered: Sequence[Delivery]) 
         return verdict(worst(own), headline, by_kind[0].detail, by_kind[0].since, facts.clocks)
     if not delivered:
         return verdict(Mark.OK, "BGP is off", "Set bgp = yes to announce the VIPs of services.", None, facts.clocks)
-    announced = sum(each.wanted and each.announced for each in delivered)
+    announced = sum(each.met for each in delivered)
     headline = f"{amount(announced)} of {counted(len(delivered), 'VIP')} announced"
     return verdict(Mark.OK, headline, "No alerts of BGP.", None, facts.clocks)
 
@@ -102,7 +102,7 @@ def _vips(facts: Facts, delivered: Sequence[Delivery]) -> Iterator[str]:
 
 
 def _group_of(delivery: Delivery) -> str:
-    if not delivery.wanted or not delivery.announced:
+    if not delivery.met:
         return "withheld"
     return "all" if len(delivery.peers) == delivery.sessions else "partly"
 

@@ -83,7 +83,7 @@ def _finding(found: HostFinding) -> str:
 
 def _ipvs(facts: Facts) -> str:
     found = facts.findings
-    drift = sum(len(reading.drift) for reading in found.readings.values())
+    drift = found.drifted
     verified = sum(intent.verified for intent in found.intents.values())
     repairs = "repaired" if found.repairs else "reported"
     wanted = Mark.OK if verified == len(found.intents) else Mark.WARN

@@ -64,7 +64,7 @@ def _vips(facts: Facts) -> str:
     delivered = list(facts.bgp.deliveries())
     if not delivered:
         return _tile("list", "VIPs announced", "0", "of 0", state(Mark.NONE, "BGP is off"))
-    announced = [each for each in delivered if each.wanted and each.announced]
+    announced = [each for each in delivered if each.met]
     partly = sum(len(each.peers) < each.sessions for each in announced)
     words = state(Mark.WARN, f"{amount(partly)} not to all peers") if partly else state(Mark.OK, "to all peers")
     withheld = len(delivered) - len(announced)
@@ -108,7 +108,7 @@ def _sources(facts: Facts) -> str:
 
 def _ipvs(facts: Facts) -> str:
     found = facts.findings
-    drift = sum(len(reading.drift) for reading in found.readings.values())
+    drift = found.drifted
     active = sum(traffic.active for reading in found.readings.values() for _, traffic in reading.traffic)
     if found.problem:
         words = state(Mark.WARN, "audit failed")
