@@ -81,18 +81,19 @@ def timeline(monitor: Monitor, decided: Decision | None, clocks: Clocks) -> Iter
     elif len(past) < _PLOTTED:
         yield from _table(past, clocks, is_open=True)
     else:
-        yield _legend(past)
-        yield _plot(past, decided, clocks)
+        scale = _scale(past)
+        yield _legend(past, scale)
+        yield _plot(past, scale, decided, clocks)
         yield "<p class=check role=status>Point at a check, or move with the arrow keys.</p>"
         yield from _table(past, clocks, is_open=False)
     yield "</section>\n"
 
 
-def _legend(past: Sequence[PastResult]) -> str:
+def _legend(past: Sequence[PastResult], scale: float) -> str:
     phases = dict.fromkeys(phase for each in past for phase in each.result.phases)
     keys = "".join(f"<span><i class=p{_colour(phase)}></i>{escape(phase)}</span>" for phase in phases)
-    limit = unbroken(_axis(_scale(past)))
-    slow = {past[place].result.verdict is PASSED for place in _cut(past)}
+    limit = unbroken(_axis(scale))
+    slow = {past[place].result.verdict is PASSED for place in _cut(past, scale)}
     cut = f"<span><i class=h></i>failed after more than {limit}</span>" if False in slow else ""
     cut += f"<span><i class=slow></i>passed after more than {limit}</span>" if True in slow else ""
     failed = "<span><i class=fail></i>failed</span>" if any(each.result.verdict is not PASSED for each in past) else ""
@@ -108,9 +109,8 @@ def _scale(past: Sequence[PastResult]) -> float:
     return _LINES * next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step)
 
 
-def _cut(past: Sequence[PastResult]) -> Sequence[int]:
+def _cut(past: Sequence[PastResult], scale: float) -> Sequence[int]:
     """Return the places of the checks that took longer than the axis."""
-    scale = _scale(past)
     return [place for place, each in enumerate(past) if each.result.duration > scale]
 
 
@@ -118,14 +118,14 @@ def _axis(seconds: float) -> str:
     return format_duration(seconds) if seconds >= 0.01 else f"{1000 * seconds:g} ms"  # noqa: PLR2004  no digits after the point
 
 
-def _plot(past: Sequence[PastResult], decided: Decision | None, clocks: Clocks) -> str:
-    number, scale = len(past), _scale(past)
+def _plot(past: Sequence[PastResult], scale: float, decided: Decision | None, clocks: Clocks) -> str:
+    number = len(past)
     heights = [(_TOP + _HEIGHT - _HEIGHT * line / _LINES, scale * line / _LINES) for line in range(_LINES + 1)]
     lines = "".join(f"<line class=axis x1=0 x2=100% y1={y:.0f} y2={y:.0f} />" for y, _ in heights)
     labels = "".join(f"<text x=40 y={y + 4:.0f} class=end>{unbroken(_axis(value))}</text>" for y, value in heights)
     return (
         f"<div class=plot><svg class=time aria-hidden=true>{labels}<text x=40 y={_TOP + _HEIGHT + 16} class=end>result</text></svg>"
-        f'<svg class=time role=img aria-label="{escape(_described(past, clocks))}">{lines}{_moment(past, decided, clocks)}{_hatched(past)}'
+        f'<svg class=time role=img aria-label="{escape(_described(past, clocks))}">{lines}{_moment(past, decided, clocks)}{_hatched(past, scale)}'
         f'<svg y={_TOP} width=100% height={_HEIGHT} viewBox="0 0 {number} {_HEIGHT}" preserveAspectRatio=none>{_bars(past, scale)}</svg>'
         f'<svg y={_TOP + _HEIGHT + 6} width=100% height=10 viewBox="0 0 {number} 10" preserveAspectRatio=none>{_results(past)}</svg>'
         f"{_times(past, clocks)}</svg></div>"
@@ -135,7 +135,7 @@ def _plot(past: Sequence[PastResult], decided: Decision | None, clocks: Clocks) 
 def _bars(past: Sequence[PastResult], scale: float) -> str:
     """Return one path for each phase: the stacked bars of all checks."""
     paths = dict.fromkeys(range(1, len(_PHASES) + 1), "")
-    cut = set(_cut(past))
+    cut = set(_cut(past, scale))
     for place, each in enumerate(past):
         y = float(_HEIGHT)
         for phase, seconds in each.result.phases.items() if place not in cut else ():
@@ -145,10 +145,10 @@ def _bars(past: Sequence[PastResult], scale: float) -> str:
     return "".join(f'<path class=p{colour} d="{path}"/>' for colour, path in paths.items() if path)
 
 
-def _hatched(past: Sequence[PastResult]) -> str:
+def _hatched(past: Sequence[PastResult], scale: float) -> str:
     """Return a hatched bar for each run of checks that took longer than the axis; failures look different."""
     share = 100 / len(past)
-    passed = {place: past[place].result.verdict is PASSED for place in _cut(past)}
+    passed = {place: past[place].result.verdict is PASSED for place in _cut(past, scale)}
     runs = [list(run) for _, run in groupby(enumerate(passed), key=lambda pair: (pair[1] - pair[0], passed[pair[1]]))]
     return "".join(
         f"<rect class={'late' if passed[run[0][1]] else 'cut'} x={run[0][1] * share:.4g}%"
