@@ -12,7 +12,7 @@ from pybal.sources.pool_source import PoolSource
 from pybal.status.bgp import vip_state
 from pybal.status.page.document import BGP_VIEW, HOST_VIEW, SOURCES_VIEW
 from pybal.status.page.elements import Mark, card, counted, item, lasted, link, state, unbroken
-from pybal.status.page.facts import Facts
+from pybal.status.page.facts import Facts, unlisted
 
 _LISTED = 5
 """Exceptions in one card."""
@@ -91,10 +91,9 @@ def _sources(facts: Facts) -> str:
 
 
 def _problem(problem: str, own: Sequence[PoolSource]) -> str:
-    unlisted = [source for source in own if source.last_success is None and not source.stale]
     name = own[0].name if len(own) == 1 else counted(len(own), "source")
     oldest = unbroken(format_age(max(source.age for source in own)))
-    mark = Mark.CRIT if unlisted else Mark.WARN
+    mark = Mark.CRIT if any(map(unlisted, own)) else Mark.WARN
     return item(state(mark, name), f"<span class=soft>{oldest}</span>", problem)
 
 

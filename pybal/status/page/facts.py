@@ -79,6 +79,11 @@ class Facts:
     configuration: Configuration | None = None
 
 
+def unlisted(source: PoolSource) -> bool:
+    """Return whether no list has come from a source yet, and no saved one is in use."""
+    return source.last_success is None and not source.stale
+
+
 def collected(facts: Facts) -> Generator[str, None, Sequence[Alert]]:
     """Return all alerts, critical ones first; yield an empty text after each part of the work."""
     found: list[Alert] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pybal.core.policy import serving
 from pybal.core.text import first_of, format_age
 from pybal.status.page.elements import Mark, amount, counted, state, unbroken
-from pybal.status.page.facts import Facts
+from pybal.status.page.facts import Facts, unlisted
 from pybal.status.page.states import State, by_word, numbers
 
 _NAMED = 2
@@ -96,10 +96,10 @@ def _peers(facts: Facts) -> str:
 def _sources(facts: Facts) -> str:
     sources = [source for _, source in facts.sources]
     odd = [source for source in sources if source.problem is not None]
-    unlisted = sum(source.last_success is None and not source.stale for source in odd)
-    states = [state(Mark.CRIT, f"{unlisted} without a list")] if unlisted else []
-    if len(odd) > unlisted:
-        states.append(state(Mark.WARN, f"{amount(len(odd) - unlisted)} with a problem"))
+    waiting = sum(map(unlisted, odd))
+    states = [state(Mark.CRIT, f"{waiting} without a list")] if waiting else []
+    if len(odd) > waiting:
+        states.append(state(Mark.WARN, f"{amount(len(odd) - waiting)} with a problem"))
     current = amount(len(sources) - len(odd))
     return _tile(
         "sources", "Sources current", current, f"of {amount(len(sources))}", *(states or [state(Mark.OK, "none stale")])
