@@ -14,7 +14,7 @@ from pybal.core.text import first_of
 from pybal.runtime.clocks import Clocks
 from pybal.status.alerts import level
 from pybal.status.compat115 import Level
-from pybal.status.page.elements import Mark, amount, at, counted, lasted, pool_link, time_since
+from pybal.status.page.elements import Mark, amount, at, counted, lasted, pool_link, time_since, verdict
 
 LISTED = 8
 """Alerts of one kind that are listed; the line names the number of all."""
@@ -106,6 +106,16 @@ def kinds(found: Iterable[Alert]) -> Sequence[Kind]:
 def beyond_verdict(found: Sequence[Kind]) -> Sequence[Kind]:
     """Return the kinds that a verdict, made of the first one, does not show completely."""
     return found[1:] if found and len(found[0].members) == 1 else found
+
+
+def summary(found: Sequence[Kind], headline: str, otherwise: str, clocks: Clocks) -> Iterator[str]:
+    """Yield the verdict on the alerts of a view, and the list of those that it does not show completely.
+
+    Without alerts ``otherwise`` stands below the headline.
+    """
+    mark, detail, since = (found[0].mark, found[0].detail, found[0].since) if found else (Mark.OK, otherwise, None)
+    yield verdict(mark, headline, detail, since, clocks)
+    yield from alert_list(beyond_verdict(found), clocks)
 
 
 def alert_list(found: Sequence[Kind], clocks: Clocks, of: str = "") -> Iterator[str]:

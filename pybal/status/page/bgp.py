@@ -11,7 +11,7 @@ from pybal.core.model import Alert
 from pybal.core.text import first_of
 from pybal.runtime.clocks import Clocks
 from pybal.status.bgp import vip_state
-from pybal.status.page.alert_list import alert_list, beyond_verdict, kinds
+from pybal.status.page.alert_list import Kind, kinds, summary
 from pybal.status.page.document import BGP_VIEW, Heading, document
 from pybal.status.page.elements import (
     Mark,
@@ -24,7 +24,6 @@ from pybal.status.page.elements import (
     state,
     table,
     tools,
-    verdict,
 )
 from pybal.status.page.facts import Facts, collected, worst
 
@@ -51,8 +50,9 @@ def bgp_view(facts: Facts) -> Iterator[str]:
 
 def _sections(facts: Facts, own: Sequence[Alert]) -> Iterator[str]:
     delivered = list(facts.bgp.deliveries())
-    yield _verdict(facts, own, delivered)
-    yield from alert_list(beyond_verdict(kinds(own)), facts.clocks)
+    by_kind = kinds(own)
+    headline, otherwise = _headline(by_kind, delivered)
+    yield from summary(by_kind, headline, otherwise, facts.clocks)
     if facts.bgp.sessions:
         yield "<section id=bgp>" + tools("Peers")
         rows = (_peer(session, facts.clocks) for session in facts.bgp.sessions)
@@ -63,16 +63,14 @@ def _sections(facts: Facts, own: Sequence[Alert]) -> Iterator[str]:
     yield foot("In a terminal: <code>pybal status</code>, <code>pybal drain VIP</code>.")
 
 
-def _verdict(facts: Facts, own: Sequence[Alert], delivered: Sequence[Delivery]) -> str:
-    by_kind = kinds(own)
-    if by_kind:
-        headline = "; ".join(kind.headline for kind in by_kind)
-        return verdict(worst(own), headline, by_kind[0].detail, by_kind[0].since, facts.clocks)
+def _headline(found: Sequence[Kind], delivered: Sequence[Delivery]) -> tuple[str, str]:
+    """Return the headline, and the text below it without alerts."""
+    if found:
+        return "; ".join(kind.headline for kind in found), ""
     if not delivered:
-        return verdict(Mark.OK, "BGP is off", "Set bgp = yes to announce the VIPs of services.", None, facts.clocks)
+        return "BGP is off", "Set bgp = yes to announce the VIPs of services."
     announced = sum(each.met for each in delivered)
-    headline = f"{amount(announced)} of {counted(len(delivered), 'VIP')} announced"
-    return verdict(Mark.OK, headline, "No alerts of BGP.", None, facts.clocks)
+    return f"{amount(announced)} of {counted(len(delivered), 'VIP')} announced", "No alerts of BGP."
 
 
 def _peer(session: Session, clocks: Clocks) -> str:

@@ -9,7 +9,7 @@ from pybal.core.model import Alert
 from pybal.core.text import format_age
 from pybal.runtime.held import Hold
 from pybal.status.page import bgp, sources
-from pybal.status.page.alert_list import alert_list, beyond_verdict, kinds
+from pybal.status.page.alert_list import kinds, summary
 from pybal.status.page.document import HOST_VIEW, Heading, document
 from pybal.status.page.elements import (
     Mark,
@@ -24,7 +24,6 @@ from pybal.status.page.elements import (
     table,
     tools,
     unbroken,
-    verdict,
 )
 from pybal.status.page.facts import Facts, HostFinding, collected, worst
 
@@ -45,9 +44,7 @@ def host_view(facts: Facts) -> Iterator[str]:
 def _sections(facts: Facts, own: Sequence[Alert]) -> Iterator[str]:
     by_kind = kinds(own)
     headline = "; ".join(kind.headline for kind in by_kind) or "No problem of this balancer"
-    detail = by_kind[0].detail if by_kind else "Services, BGP and sources have their own views."
-    yield verdict(worst(own), headline, detail, by_kind[0].since if by_kind else None, facts.clocks)
-    yield from alert_list(beyond_verdict(by_kind), facts.clocks)
+    yield from summary(by_kind, headline, "Services, BGP and sources have their own views.", facts.clocks)
     yield from _findings(facts.host)
     yield "<div class='cols even'>"
     yield _ipvs(facts)

@@ -9,7 +9,7 @@ from html import escape
 from pybal.core.model import Alert, Pool
 from pybal.core.text import first_of, format_age
 from pybal.sources.pool_source import PoolSource
-from pybal.status.page.alert_list import alert_list, beyond_verdict, kinds
+from pybal.status.page.alert_list import kinds, summary
 from pybal.status.page.document import SOURCES_VIEW, Heading, document
 from pybal.status.page.elements import (
     Mark,
@@ -24,7 +24,6 @@ from pybal.status.page.elements import (
     table,
     tools,
     unbroken,
-    verdict,
 )
 from pybal.status.page.facts import Facts, collected, worst
 
@@ -45,11 +44,9 @@ def sources_view(facts: Facts) -> Iterator[str]:
 def _sections(facts: Facts, own: Sequence[Alert]) -> Iterator[str]:
     sources = list(facts.sources)
     by_kind = kinds(own)
-    detail = by_kind[0].detail if by_kind else "No alerts of sources."
     current = sum(source.problem is None for _, source in sources)
     headline = f"{amount(current)} of {counted(len(sources), 'source')} current"
-    yield verdict(worst(own), headline, detail, by_kind[0].since if by_kind else None, facts.clocks)
-    yield from alert_list(beyond_verdict(by_kind), facts.clocks)
+    yield from summary(by_kind, headline, "No alerts of sources.", facts.clocks)
     yield from _refused(facts, sources)
     yield from _table(facts, sources)
     yield foot("In a terminal: <code>pybal alerts</code>. All facts: <a href=/v1/sources>/v1/sources</a>.")
