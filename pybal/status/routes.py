@@ -77,7 +77,7 @@ class RouteResponse:
     """A response.
 
     Its body is complete, or an iterator of pieces that each take little time to make; some may be empty. It is compressed for
-    clients that accept that. The body of an ``endless`` one is the begin of an event stream.
+    clients that accept that. An ``endless`` one is an event stream, which writes its own body.
     """
 
     body: bytes | Iterator[bytes]
@@ -91,7 +91,7 @@ def _page_files() -> dict[str, RouteResponse]:
     folder = resources.files("pybal.status.page")
     kinds = {"style.css": b"text/css; charset=utf-8", "page.js": b"text/javascript; charset=utf-8"}
     files = {name: RouteResponse((folder / name).read_bytes(), kind) for name, kind in kinds.items()}
-    return {**files, "events": RouteResponse(events.RETRY, events.CONTENT_TYPE, endless=True)}
+    return {**files, "events": RouteResponse(b"", events.CONTENT_TYPE, endless=True)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
