@@ -1,0 +1,1 @@
+"""The journal: a record of everything the decision core sees, and its replay."""
